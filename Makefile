@@ -1,0 +1,49 @@
+# Every target is self-sufficient: on a fresh machine it installs what it needs first. ARGS= passes options on.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint type format bench chaos soak clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+ARGS ?=
+
+# TensorFlow's notes on the CPU would drown the program's own output.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with all that demo, tests and benchmarks need
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Tidecast needs Python 3.11 to 3.13; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
+	"$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## train on real series, replay the rest through a real worker, watch (ARGS=--json)
+	@$(BIN)/tidecast demo $(ARGS)
+
+test: $(INSTALLED) ## run the test suite (ARGS='-k name')
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## check style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(INSTALLED) ## apply the style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+type: $(INSTALLED) ## check types
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## run every benchmark (ARGS='training --json' for one)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(INSTALLED) ## kill the worker again and again and verify every forecast (ARGS='--kills 20 --json')
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+clean: ## remove what the targets made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis out

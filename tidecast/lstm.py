@@ -1,0 +1,163 @@
+"""The LSTM in NumPy, gate by gate: the definition that every other implementation must match.
+
+Hochreiter & Schmidhuber (1997) with the forget gate of Gers, Schmidhuber & Cummins (2000), in the layout of
+Keras: the four gates lie side by side in one array, in the order input, forget, candidate, output.
+
+Every function broadcasts over leading axes, so the same lines serve one model and thousands stacked:
+`kernel` may be `(in, 4 * units)` or `(models, in, 4 * units)` with `x` of `(models, steps, in)`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+Activation = Literal["tanh", "relu"]
+Weights = Mapping[str, Array]
+
+INPUT, FORGET, CANDIDATE, OUTPUT = range(4)
+
+
+class Cell(NamedTuple):
+    """One layer's weights in one direction."""
+
+    kernel: Array  # (..., in, 4 * units): what each gate makes of the input
+    recurrent: Array  # (..., units, 4 * units): what each gate makes of the previous hidden state
+    bias: Array  # (..., 4 * units)
+
+
+class Gates(NamedTuple):
+    """What the four gates answered at one step, each of shape `(..., units)`."""
+
+    forget: Array  # 0 drops, 1 keeps what the cell state held
+    input: Array  # 0 ignores, 1 takes in the candidate
+    candidate: Array  # what could be written to the cell state
+    output: Array  # 0 hides, 1 shows the cell state
+
+
+class Step(NamedTuple):
+    """One step of a cell: its gates, its long memory and what it shows, each `(..., units)`."""
+
+    gates: Gates
+    cell_state: Array
+    hidden: Array
+
+
+def sigmoid(x: Array) -> Array:
+    """Squash to (0, 1); written with tanh, which does not overflow."""
+    half = x.dtype.type(0.5)
+    result: Array = half * (np.tanh(half * x) + x.dtype.type(1))
+    return result
+
+
+def activate(x: Array, activation: Activation) -> Array:
+    """Apply the cell's activation, used for the candidate and for the cell state on its way out."""
+    return np.tanh(x) if activation == "tanh" else np.maximum(x, x.dtype.type(0))
+
+
+def forget_gate(x: Array, hidden: Array, cell: Cell) -> Array:
+    """Decide how much of the old cell state stays."""
+    return sigmoid(_gate_input(x, hidden, cell, FORGET))
+
+
+def input_gate(x: Array, hidden: Array, cell: Cell) -> Array:
+    """Decide how much of the candidate is written."""
+    return sigmoid(_gate_input(x, hidden, cell, INPUT))
+
+
+def candidate(x: Array, hidden: Array, cell: Cell, activation: Activation) -> Array:
+    """Propose what to write to the cell state."""
+    return activate(_gate_input(x, hidden, cell, CANDIDATE), activation)
+
+
+def output_gate(x: Array, hidden: Array, cell: Cell) -> Array:
+    """Decide how much of the cell state shows."""
+    return sigmoid(_gate_input(x, hidden, cell, OUTPUT))
+
+
+def update_cell_state(cell_state: Array, gates: Gates) -> Array:
+    """Forget part of the old, add the chosen part of the new."""
+    updated: Array = gates.forget * cell_state + gates.input * gates.candidate
+    return updated
+
+
+def step(x: Array, hidden: Array, cell_state: Array, cell: Cell, activation: Activation) -> Step:
+    """Advance one cell by one step; `x` is `(..., in)`, the states `(..., units)`."""
+    gates = Gates(
+        forget=forget_gate(x, hidden, cell),
+        input=input_gate(x, hidden, cell),
+        candidate=candidate(x, hidden, cell, activation),
+        output=output_gate(x, hidden, cell),
+    )
+    cell_state = update_cell_state(cell_state, gates)
+    shown: Array = gates.output * activate(cell_state, activation)
+    return Step(gates, cell_state, shown)
+
+
+def steps(x: Array, cell: Cell, activation: Activation) -> Iterator[Step]:
+    """Run a cell over `x` of shape `(..., steps, in)` from empty states, yielding every step."""
+    units = cell.bias.shape[-1] // 4
+    hidden = cell_state = np.zeros((*x.shape[:-2], units), dtype=x.dtype)
+    for t in range(x.shape[-2]):
+        now = step(x[..., t, :], hidden, cell_state, cell, activation)
+        hidden, cell_state = now.hidden, now.cell_state
+        yield now
+
+
+def layer(x: Array, cells: list[Cell], activation: Activation) -> Array:
+    """Run one layer, `(..., steps, in)` to `(..., steps, units * directions)`.
+
+    A second cell reads the window backwards (Schuster & Paliwal 1997); its outputs are put back in the order
+    of time, as Keras does.
+    """
+    forward = [s.hidden for s in steps(x, cells[0], activation)]
+    if len(cells) == 1:
+        return np.stack(forward, axis=-2)
+    backward = [s.hidden for s in steps(x[..., ::-1, :], cells[1], activation)][::-1]
+    return np.concatenate([np.stack(forward, axis=-2), np.stack(backward, axis=-2)], axis=-1)
+
+
+def last_output(sequence: Array, cells: list[Cell]) -> Array:
+    """Pick what each direction says once it has read the whole window: `(..., units * directions)`."""
+    units = cells[0].bias.shape[-1] // 4
+    if len(cells) == 1:
+        return sequence[..., -1, :]
+    return np.concatenate([sequence[..., -1, :units], sequence[..., 0, units:]], axis=-1)
+
+
+def cells_of(weights: Weights) -> list[list[Cell]]:
+    """Group a model's weights into layers of one or two cells (forward, backward)."""
+    layers: list[list[Cell]] = []
+    while f"lstm.{len(layers)}.forward.kernel" in weights:
+        name = f"lstm.{len(layers)}"
+        directions = [d for d in ("forward", "backward") if f"{name}.{d}.kernel" in weights]
+        layers.append(
+            [Cell(*(weights[f"{name}.{d}.{part}"] for part in ("kernel", "recurrent", "bias"))) for d in directions]
+        )
+    return layers
+
+
+def forward(x: Array, weights: Weights, activation: Activation) -> Array:
+    """Answer `(..., steps, features)` with the output layer's `(..., outputs)`."""
+    sequence = x
+    layers = cells_of(weights)
+    for cells in layers:
+        sequence = layer(sequence, cells, activation)
+    shown = last_output(sequence, layers[-1])
+    return _times(shown, weights["dense.kernel"]) + weights["dense.bias"]
+
+
+def _gate_input(x: Array, hidden: Array, cell: Cell, gate: int) -> Array:
+    units = cell.bias.shape[-1] // 4
+    mine = slice(gate * units, (gate + 1) * units)
+    from_input = _times(x, cell.kernel[..., mine])
+    return from_input + _times(hidden, cell.recurrent[..., mine]) + cell.bias[..., mine]
+
+
+def _times(x: Array, matrix: Array) -> Array:
+    # One row against its own matrix: BLAS then sees the same problem whatever else is in the batch, so that a
+    # forecast does not depend, to the last bit, on the company in which it was computed.
+    product: Array = np.matmul(x[..., None, :], matrix)[..., 0, :]
+    return product

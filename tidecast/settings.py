@@ -1,0 +1,140 @@
+"""Every setting, from `tidecast.toml` and the environment; nothing else reads the environment.
+
+What is passed in code wins over `TIDECAST_*` variables, those over the file, and the file over the defaults.
+Groups are nested with two underscores: `TIDECAST_WORKER__BATCH=500`.
+"""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as SourceError
+
+from tidecast.errors import SettingsError
+
+CONFIG_VARIABLE = "TIDECAST_CONFIG"
+DEFAULT_FILE = Path("tidecast.toml")
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WorkerSettings(_Group):
+    """How the worker reads, commits and holds its lease."""
+
+    name: str = Field(
+        "",
+        description="Who holds the lease; the same name takes its own lease back at once. "
+        "Empty: host, process and a random part.",
+    )
+    lease_s: float = Field(5.0, gt=0, description="How long a silent worker keeps its partition, in seconds.")
+    batch: int = Field(1000, ge=1, le=10_000, description="How many readings one commit answers at most.")
+    block_ms: int = Field(250, ge=1, description="How long one read waits for readings, in milliseconds.")
+    group: str = Field("tidecast", description="The passive consumer group that shows the lag.")
+    forecasts_kept: int = Field(1_000_000, ge=1, description="About how many forecasts stay in their stream.")
+    dead_kept: int = Field(10_000, ge=1, description="About how many dead letters stay in their stream.")
+    health_port: int | None = Field(
+        None, ge=0, le=65535, description="Serve /metrics, /healthz and /readyz on this port; 0 picks a free one."
+    )
+    health_host: str = Field("127.0.0.1", description="The address that the health port listens on.")
+
+
+class SeriesSettings(_Group):
+    """How readings become windows and forecasts."""
+
+    target: str = Field("value", description="The field to forecast where no model names one.")
+    max_gap: int = Field(3, ge=0, le=1000, description="How many missing steps in a row are interpolated.")
+    level: float = Field(0.9, gt=0, lt=1, description="The probability with which an interval covers the reading.")
+
+
+class TrainSettings(_Group):
+    """How the trainer fits and judges a model."""
+
+    epochs: int = Field(40, ge=1, description="How often each example is seen at most.")
+    patience: int = Field(6, ge=1, description="How many epochs without a better validation loss end a training.")
+    batch: int = Field(32, ge=1, description="How many examples one step of the optimiser averages.")
+    learning_rate: float = Field(2e-3, gt=0, description="The step size of Adam.")
+    validation: float = Field(0.2, gt=0, lt=0.9, description="The share of the training part that stops it early.")
+    test: float = Field(0.2, gt=0, lt=0.9, description="The share of the newest readings that judges a model.")
+    seed: int = Field(0, ge=0, description="Of the initial weights and the order of the examples.")
+
+
+class Settings(BaseSettings):
+    """All settings. An unknown or invalid one is an error, never ignored."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDECAST_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Where Redis listens.")
+    redis_timeout_s: float = Field(5.0, gt=0, description="How long one command may take, in seconds.")
+    namespace: str = Field("", pattern=r"^[A-Za-z0-9_.-]*$", description="A prefix for every key.")
+    partitions: int = Field(1, ge=1, le=256, description="How many partitions the series are spread over.")
+    store: Path = Field(Path("models"), description="The directory of the models.")
+    worker: WorkerSettings = WorkerSettings()
+    series: SeriesSettings = SeriesSettings()
+    train: TrainSettings = TrainSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Rank the sources: code, environment, file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
+
+
+def load_settings(**given: Any) -> Settings:
+    """Gather the settings; a value given here wins unless it is None.
+
+    Raises:
+        SettingsError: one is unknown or invalid, or the file named by TIDECAST_CONFIG is absent.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named and not Path(named).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE} names {named}, which is not a file: create it or unset the variable")
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as exc:
+        raise SettingsError(_sentence(exc)) from exc
+    except (SourceError, ValueError) as exc:
+        raise SettingsError(f"{named or DEFAULT_FILE} or a TIDECAST_ variable cannot be read: {exc}") from exc
+
+
+def worker_name(settings: Settings) -> str:
+    """Who this worker is to the others: the name set, else one that no other process has."""
+    return settings.worker.name or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+def colour_wanted() -> bool:
+    """Whether the user lets programs use colour (the NO_COLOR convention)."""
+    return not os.environ.get("NO_COLOR")
+
+
+def _file() -> Path:
+    return Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_FILE))
+
+
+def _sentence(exc: ValidationError) -> str:
+    problems = []
+    for error in exc.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in error["loc"])
+        problems.append(f"setting {where}: {error['msg'][0].lower()}{error['msg'][1:]}")
+    return "; ".join(problems)

@@ -1,0 +1,174 @@
+"""Versions of every series' model on disk, and the pointer that says which one answers.
+
+    <root>/series/<sha256 of the name>/series.json        the name itself
+                                       000001.safetensors  a version, never changed once written
+                                       champion            the version that answers
+    <root>/moves.log                                       one line for each move of a pointer
+
+A series name is data: it is never part of a path.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidecast import model as models
+from tidecast.errors import StoreError
+from tidecast.model import Header, Model
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a series' model, as the store lists it."""
+
+    series: str
+    number: int
+    champion: bool
+    header: Header
+
+
+class ModelStore:
+    """A directory of models, safe for one or many writers and readers on one machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._moves = root / "moves.log"
+
+    def series(self) -> list[str]:
+        """Every series that has at least one version, sorted by name."""
+        return sorted(json.loads(file.read_text())["series"] for file in self.root.glob("series/*/series.json"))
+
+    def publish(self, model: Model, *, promote: bool = True) -> int:
+        """Add a version, durably, and make it champion unless told otherwise; returns its number."""
+        folder = self._folder(model.header.series)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "series.json").exists():
+            _replace(folder / "series.json", json.dumps({"series": model.header.series}).encode())
+        number = self._add(folder, models.encode(model))
+        if promote:
+            self.promote(model.header.series, number)
+        return number
+
+    def versions(self, series: str) -> list[int]:
+        """The numbers of a series' versions, oldest first; empty for an unknown series."""
+        files = self._folder(series).glob(f"[0-9]*{SUFFIX}")
+        return sorted(int(file.name.removesuffix(SUFFIX)) for file in files)
+
+    def champion(self, series: str) -> int | None:
+        """The version that answers for a series, None when none does."""
+        try:
+            return int((self._folder(series) / "champion").read_text())
+        except FileNotFoundError:
+            return None
+
+    def promote(self, series: str, number: int) -> None:
+        """Let a version answer from now on.
+
+        Raises:
+            StoreError: there is no such version.
+        """
+        folder = self._folder(series)
+        if not (folder / _file(number)).exists():
+            known = ", ".join(map(str, self.versions(series))) or "none"
+            raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
+        _replace(folder / "champion", str(number).encode())
+        with self._moves.open("a") as log:  # one short write in append mode: whole lines, whoever else writes
+            log.write(json.dumps({"series": series, "version": number}) + "\n")
+
+    def load(self, series: str, number: int | None = None) -> tuple[int, Model]:
+        """Read a version, by default the champion, as (number, model).
+
+        Raises:
+            StoreError: the series has no such version, or no champion.
+            ModelError: the file is not whole.
+        """
+        number = number if number is not None else self.champion(series)
+        if number is None:
+            raise StoreError(f"series {series!r} has no champion in {self.root}: train it first")
+        path = self._folder(series) / _file(number)
+        if not path.exists():
+            raise StoreError(f"series {series!r} has no version {number}: see `tidecast models list`")
+        model = models.load(path)
+        if model.header.series != series:
+            raise StoreError(f"{path} belongs to {model.header.series!r}, not to {series!r}: restore the right file")
+        return number, model
+
+    def describe(self, series: str | None = None) -> Iterator[Version]:
+        """Describe every version of one series or of all, by name and number."""
+        for name in self.series() if series is None else [series]:
+            champion = self.champion(name)
+            for number in self.versions(name):
+                header = models.load_header(self._folder(name) / _file(number))
+                yield Version(name, number, number == champion, header)
+
+    def moves_since(self, position: int) -> tuple[int, list[str]]:
+        """Which series' pointers moved after byte `position` of the log: (new position, names).
+
+        `position` 0 reads it all; a log that became shorter is read from its start.
+        """
+        try:
+            size = self._moves.stat().st_size
+        except FileNotFoundError:
+            return 0, []
+        if size == position:
+            return position, []
+        with self._moves.open("rb") as log:
+            log.seek(position if position < size else 0)
+            whole = log.read().rpartition(b"\n")[0].splitlines()
+            position = (position if position < size else 0) + sum(len(line) + 1 for line in whole)
+        return position, list(dict.fromkeys(json.loads(line)["series"] for line in whole))
+
+    def _folder(self, series: str) -> Path:
+        return self.root / "series" / hashlib.sha256(series.encode()).hexdigest()
+
+    def _add(self, folder: Path, content: bytes) -> int:
+        number = max((int(f.name.removesuffix(SUFFIX)) for f in folder.glob(f"[0-9]*{SUFFIX}")), default=0) + 1
+        temporary = _write(folder, content)
+        try:
+            while True:  # a link, unlike a rename, fails when another writer took the number first
+                try:
+                    os.link(temporary, folder / _file(number))
+                    break
+                except FileExistsError:
+                    number += 1
+        finally:
+            temporary.unlink()
+        _sync(folder)
+        return number
+
+
+def _file(number: int) -> str:
+    return f"{number:06d}{SUFFIX}"
+
+
+def _write(folder: Path, content: bytes) -> Path:
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".new-")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = _write(path.parent, content)
+    with contextlib.ExitStack() as undo:
+        undo.callback(temporary.unlink, missing_ok=True)
+        temporary.replace(path)
+        undo.pop_all()
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

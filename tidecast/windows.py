@@ -1,0 +1,253 @@
+"""How a series becomes model input: the time grid, gaps, scaling and sequences.
+
+The trainer walks a whole history at once (`to_grid`, `sequences`), the worker one reading at a time (`Window`);
+both place readings by the same rule, so that a model sees in service what it saw in training. In every array
+of rows column 0 is the target; the other features follow.
+"""
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+Form = Literal["change", "level", "raw"]
+
+CLIP = 20.0  # in units of the scale: a spike must not drive a recurrent state out of its trained range
+STEPS_REMEMBERED = 15  # enough for a median that a few odd steps cannot move
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A history on its time grid, with `rows` rows; a segment ends where a gap was too long to fill."""
+
+    ts: NDArray[np.int64]  # (rows,) epoch milliseconds
+    values: Float  # (rows, features)
+    segment: NDArray[np.int64]  # (rows,) numbered from 0
+    filled: NDArray[np.bool_]  # (rows,) True where interpolated
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Training examples: what a model reads and what came next."""
+
+    windows: Float  # (examples, window, features)
+    targets: Float  # (examples,)
+    rows: NDArray[np.int64]  # (examples,) the grid row of each target
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def where(self, mask: NDArray[np.bool_]) -> "Sequences":
+        """Keep the examples that `mask`, of shape `(examples,)`, selects."""
+        return Sequences(self.windows[mask], self.targets[mask], self.rows[mask])
+
+
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """Brings each feature to a common scale; fitted on the training part alone."""
+
+    center: Float  # (features,)
+    scale: Float  # (features,), all > 0
+
+    @classmethod
+    def fit(cls, values: Float, form: Form) -> Self:
+        """Fit on `values` of shape `(rows, features)`."""
+        width = values.shape[1]
+        if form == "raw":
+            return cls(np.zeros(width), np.ones(width))
+        center, scale = values.mean(axis=0), values.std(axis=0)
+        if form == "change":
+            center[0], scale[0] = 0.0, change_scale(values[:, 0])
+        return cls(center, np.where(scale > 0, scale, 1.0))
+
+
+def change_scale(values: Float) -> float:
+    """Robust size of a series' changes: the mean of |d - median d|, which one spike cannot inflate much."""
+    changes = np.diff(values)
+    if not len(changes):
+        return 1.0
+    size = float(np.abs(changes - np.median(changes)).mean())
+    return size if size > 0 else 1.0
+
+
+def scale_windows(windows: Float, center: Float, scale: Float, form: Form) -> Float:
+    """Scale `windows` of `(..., window, features)` by `center` and `scale` of `(..., features)`.
+
+    In the form `change` the target's column is taken relative to its last value, so that the network need not
+    know the level and an untrained one answers "no change".
+    """
+    base = np.broadcast_to(center, (*windows.shape[:-2], windows.shape[-1])).copy()
+    if form == "change":
+        base[..., 0] = windows[..., -1, 0]
+    scaled: Float = np.nan_to_num((windows - base[..., None, :]) / scale[..., None, :], nan=0.0)
+    return scaled if form == "raw" else np.clip(scaled, -CLIP, CLIP)
+
+
+def scale_targets(targets: Float, last: Float, center: Float, scale: Float, form: Form) -> Float:
+    """Express the next values as the network answers them; all `(...)`, the scaler's entries the target's own."""
+    scaled: Float = (targets - (last if form == "change" else center)) / scale
+    return np.clip(scaled, -CLIP, CLIP) if form == "change" else scaled
+
+
+def restore(answer: Float, last: Float, center: Float, scale: Float, form: Form) -> Float:
+    """Bring a network's answer back to the series' unit: the inverse of `scale_targets`."""
+    return answer * scale + (last if form == "change" else center)
+
+
+def slots(delta_ms: Any, step_ms: float) -> Any:
+    """How many grid steps lie between two readings; an early one still takes the next place."""
+    return np.maximum(1, np.rint(delta_ms / step_ms)).astype(np.int64)
+
+
+def typical_step(ts: NDArray[np.int64]) -> float:
+    """The median step of a history in milliseconds.
+
+    Raises:
+        ValueError: there are fewer than two readings.
+    """
+    if len(ts) < 2:
+        raise ValueError("a step needs at least two readings")
+    return float(np.median(np.diff(ts)))
+
+
+def to_grid(ts: NDArray[np.int64], values: Float, step_ms: float, max_gap: int) -> Grid:
+    """Lay readings out on the grid: up to `max_gap` missing steps are interpolated, a longer gap starts a segment.
+
+    Args:
+        ts: `(readings,)` epoch milliseconds, strictly increasing.
+        values: `(readings, features)`, finite.
+        step_ms: the grid's step.
+        max_gap: how many steps in a row may be missing.
+    """
+    if len(ts) == 0:
+        return Grid(ts, values, np.zeros(0, np.int64), np.zeros(0, np.bool_))
+    taken = slots(np.diff(ts), step_ms)
+    broken = taken - 1 > max_gap
+    place = np.concatenate([[0], np.cumsum(np.where(broken, 1, taken))])
+    rows = np.arange(place[-1] + 1)
+    filled = np.ones(len(rows), np.bool_)
+    filled[place] = False
+    segment = np.zeros(len(rows), np.int64)
+    segment[place[1:][broken]] = 1
+    columns = [np.interp(rows, place, values[:, f]) for f in range(values.shape[1])]
+    times = np.interp(rows, place, ts.astype(np.float64)).astype(np.int64)
+    return Grid(times, np.stack(columns, axis=1), np.cumsum(segment), filled)
+
+
+def sequences(grid: Grid, window: int) -> Sequences:
+    """Every window of `window` rows and the value that followed it, within a segment.
+
+    A filled row may stand in a window but is never a target: a model is not taught what nobody measured.
+    """
+    if len(grid) <= window:
+        empty = np.zeros(0)
+        return Sequences(np.zeros((0, window, grid.values.shape[1])), empty, empty.astype(np.int64))
+    rows = np.arange(window, len(grid))
+    usable = (grid.segment[rows] == grid.segment[rows - window]) & ~grid.filled[rows]
+    windows = sliding_window_view(grid.values, window, axis=0)[:-1].swapaxes(1, 2)
+    return Sequences(windows[usable], grid.values[rows, 0][usable], rows[usable])
+
+
+class Window:
+    """The last rows of one live series on its grid.
+
+    The buffer is twice as long as the window: rows are appended until it is full, then the newest half moves
+    to the front. So the newest rows always lie side by side and appending costs no shift.
+    """
+
+    __slots__ = ("buffer", "capacity", "end", "filled", "last_ts", "length", "step_ms", "steps_seen")
+
+    def __init__(self, capacity: int, width: int) -> None:
+        self.capacity = capacity
+        self.buffer = np.zeros((2 * capacity, width))
+        self.end = 0  # one past the newest row
+        self.length = 0
+        self.filled = 0  # one bit a row, the newest lowest: 1 where interpolated
+        self.last_ts = 0
+        self.step_ms: float | None = None  # a model's; None: the median of the steps seen
+        self.steps_seen: list[int] = []
+
+    @property
+    def step(self) -> float | None:
+        """The grid's step in milliseconds, None while only one reading is known."""
+        if self.step_ms is not None:
+            return self.step_ms
+        return float(median(self.steps_seen)) if self.steps_seen else None
+
+    @property
+    def rows(self) -> Float:
+        """The rows held, oldest first: `(length, width)`, a view that the next `push` may change."""
+        return self.buffer[self.end - self.length : self.end]
+
+    def accepts(self, ts: int) -> Literal["next", "duplicate", "late"]:
+        """Say how a reading of time `ts` relates to the newest one."""
+        if self.length == 0 or ts > self.last_ts:
+            return "next"
+        return "duplicate" if ts == self.last_ts else "late"
+
+    def push(self, ts: int, row: Float, max_gap: int) -> int:
+        """Append a reading that `accepts` calls next; returns how many missing steps were filled before it.
+
+        Args:
+            ts: epoch milliseconds.
+            row: `(width,)`; NaN carries the feature's last value.
+            max_gap: how many steps in a row may be filled; after a longer gap the window starts anew.
+        """
+        missing = 0
+        if self.length:
+            row = np.where(np.isnan(row), self.buffer[self.end - 1], row)
+            missing = self._missing_before(ts)
+            if missing > max_gap:
+                self.length, self.filled, missing = 0, 0, 0
+        if missing:
+            before = self.buffer[self.end - 1].copy()
+            for i in range(1, missing + 1):
+                self._append(before + (row - before) * (i / (missing + 1)), filled=1)
+        self._append(row, filled=0)
+        self.last_ts = ts
+        return missing
+
+    def latest(self, count: int) -> Float | None:
+        """Copy the newest `count` rows, `(count, width)`; None while there are fewer."""
+        if self.length < count:
+            return None
+        return self.buffer[self.end - count : self.end].copy()
+
+    def filled_in(self, count: int) -> int:
+        """How many of the newest `count` rows were interpolated."""
+        return (self.filled & ((1 << count) - 1)).bit_count()
+
+    def resize(self, capacity: int, width: int) -> None:
+        """Keep what fits into another shape; new columns start at NaN until their first reading."""
+        if (capacity, width) == (self.capacity, self.buffer.shape[1]):
+            return
+        kept = self.rows[-capacity:]
+        buffer = np.full((2 * capacity, width), np.nan)
+        shared = min(width, kept.shape[1])
+        buffer[: len(kept), :shared] = kept[:, :shared]
+        self.buffer, self.capacity = buffer, capacity
+        self.end = self.length = len(kept)
+        self.filled &= (1 << capacity) - 1
+
+    def _missing_before(self, ts: int) -> int:
+        delta = ts - self.last_ts
+        self.steps_seen = [*self.steps_seen[-(STEPS_REMEMBERED - 1) :], delta]
+        step = self.step
+        return max(1, round(delta / step)) - 1 if step else 0
+
+    def _append(self, row: Float, filled: int) -> None:
+        if self.end == len(self.buffer):
+            keep = self.capacity - 1
+            self.buffer[:keep] = self.buffer[self.end - keep :]
+            self.end = keep
+        self.buffer[self.end] = row
+        self.end += 1
+        self.length = min(self.length + 1, self.capacity)
+        self.filled = ((self.filled << 1) | filled) & ((1 << self.capacity) - 1)

@@ -1,0 +1,233 @@
+"""What travels through Redis: readings in, forecasts and dead letters out, and the names of the keys.
+
+Field names are lower-case ASCII, numbers decimal text, times epoch milliseconds on the way out. Entries are
+handled as bytes: one undecodable entry must not poison a read.
+"""
+
+import math
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from tidecast.errors import BadReading
+
+Fields = Mapping[bytes, bytes]
+
+MAX_NAME_BYTES = 256
+MAX_NUMBER_BYTES = 64
+MAX_ECHO_BYTES = 1024  # of each field that a dead letter quotes
+MAX_ECHO_FIELDS = 32
+LARGEST = 3.4028234663852886e38  # float32's: beyond it no network can see the value
+AHEAD_MS = 86_400_000  # how far a reading's clock may run before ours
+
+_NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_EPOCH = re.compile(rb"-?\d{1,15}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# An epoch in seconds of the years 2001 to 2128, read as milliseconds, falls in early 1970.
+_LOOKS_LIKE_SECONDS = range(1_000_000_000, 5_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Every Redis key of one partition; `readings`, `forecasts`, `dead` and `state` are the contract."""
+
+    readings: str
+    forecasts: str
+    dead: str
+    state: str  # hash: series -> its state
+    offset: str  # hash: the last committed entry and the counts so far
+    lease: str  # hash: epoch, owner, expiry
+
+
+def keys_of(partition: int = 0, partitions: int = 1, namespace: str = "") -> Keys:
+    """Name a partition's keys; with more than one, a hash tag keeps them in one Redis Cluster slot."""
+    prefix = f"{namespace}:" if namespace else ""
+    tag = f"{{{partition}}}:" if partitions > 1 else ""
+    return Keys(*(f"{prefix}{tag}{name}" for name in Keys.__slots__))
+
+
+def partition_of(series: str, partitions: int) -> int:
+    """Say which partition a series belongs to, the same in every language: `crc32(series) % partitions`."""
+    return zlib.crc32(series.encode()) % partitions
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading as the worker understands it; `values` are in the order of the features, NaN where missing."""
+
+    id: str
+    series: str
+    ts: int  # epoch milliseconds
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The forecast that a reading caused, and the score of the one that it settled.
+
+    Attributes:
+        id: the reading's own entry id.
+        ts: the time forecast, epoch milliseconds; None while the series' step is unknown.
+        yhat: the forecast, in the series' unit; `yhat_lower` and `yhat_upper` bound it with probability `level`,
+            None while no error is known.
+        origin: the reading's time, epoch milliseconds.
+        model: the version that answered; None where no model did.
+        kind: the expert behind it, such as `lstm` or `naive`.
+        y: the reading; `error` is `y` minus the forecast that stood for it, None if there was none.
+        anomaly_score: |error| over that forecast's half-width; above 1 lies outside the interval.
+        filled: how many interpolated values stood in the model's window.
+    """
+
+    id: str
+    series: str
+    ts: int | None
+    yhat: float
+    yhat_lower: float | None
+    yhat_upper: float | None
+    level: float
+    origin: int
+    model: int | None
+    kind: str
+    y: float
+    error: float | None = None
+    anomaly_score: float | None = None
+    filled: int = 0
+
+    def encode(self) -> list[str | bytes]:
+        """The entry as a flat list of field, value; what is not known is left out."""
+        flat: list[str | bytes] = []
+        for name in _FORECAST_FIELDS:
+            value = getattr(self, name)
+            if value is not None and not (name == "filled" and value == 0):
+                flat += (name, value if isinstance(value, str) else repr(value))
+        return flat
+
+    @classmethod
+    def decode(cls, entry_id: bytes | str, fields: Fields) -> "Forecast":
+        """Read an entry of the `forecasts` stream."""
+        text = {name.decode(): value.decode() for name, value in fields.items()}
+
+        def number(name: str) -> float | None:
+            return float(text[name]) if name in text else None
+
+        return cls(
+            id=entry_id.decode() if isinstance(entry_id, bytes) else entry_id,
+            series=text["series"],
+            ts=int(text["ts"]) if "ts" in text else None,
+            yhat=float(text["yhat"]),
+            yhat_lower=number("yhat_lower"),
+            yhat_upper=number("yhat_upper"),
+            level=float(text["level"]),
+            origin=int(text["origin"]),
+            model=int(text["model"]) if "model" in text else None,
+            kind=text["kind"],
+            y=float(text["y"]),
+            error=number("error"),
+            anomaly_score=number("anomaly_score"),
+            filled=int(text.get("filled", "0")),
+        )
+
+
+_FORECAST_FIELDS = tuple(name for name in Forecast.__slots__ if name != "id")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A reading that could not be answered: why, in a code and a sentence, and what it was."""
+
+    id: str
+    reason: str
+    detail: str
+    fields: Fields
+
+    def encode(self) -> list[str | bytes]:
+        """The entry as a flat list; the original fields follow, quoted up to a limit, under `original.<name>`."""
+        flat: list[str | bytes] = ["id", self.id, "reason", self.reason, "detail", self.detail]
+        for name, value in list(self.fields.items())[:MAX_ECHO_FIELDS]:
+            flat += (b"original." + name[:MAX_ECHO_BYTES], value[:MAX_ECHO_BYTES])
+        return flat
+
+
+def series_of(fields: Fields) -> str:
+    """Read which series an entry belongs to.
+
+    Raises:
+        BadReading: the name is missing, too long, not UTF-8 or holds control characters.
+    """
+    raw = fields.get(b"series", b"")
+    if not raw:
+        raise BadReading("no_series", "field 'series' is missing or empty: send the name of the series")
+    if len(raw) > MAX_NAME_BYTES:
+        raise BadReading("bad_series", f"the series name has {len(raw)} bytes: use at most {MAX_NAME_BYTES}")
+    try:
+        name = raw.decode()
+    except UnicodeDecodeError as exc:
+        raise BadReading("bad_series", f"the series name {quoted(raw)} is not UTF-8: encode it as UTF-8") from exc
+    if _CONTROL.search(name):
+        raise BadReading("bad_series", f"the series name {quoted(raw)} holds control characters: remove them")
+    return name
+
+
+def parse_reading(entry_id: str, fields: Fields, series: str, features: tuple[str, ...], now_ms: int) -> Reading:
+    """Read an entry of a known series; the first feature is the target and must be there.
+
+    Raises:
+        BadReading: the target is missing, or a number or the time is not one.
+    """
+    target, *others = (feature.encode() for feature in features)
+    if target not in fields:
+        raise BadReading("no_value", f"field {features[0]!r} is missing: send it with a number")
+    values = [parse_number(target, fields[target])]
+    values += [parse_number(name, fields[name]) if name in fields else math.nan for name in others]
+    ts = parse_time(fields[b"ts"], now_ms) if b"ts" in fields else int(entry_id.partition("-")[0])
+    return Reading(entry_id, series, ts, tuple(values))
+
+
+def parse_number(name: bytes, raw: bytes) -> float:
+    """Read a finite decimal number, strictly: what other parsers may read otherwise is refused.
+
+    Raises:
+        BadReading: it is not one, or beyond what float32 holds.
+    """
+    if len(raw) > MAX_NUMBER_BYTES or not _NUMBER.fullmatch(raw):
+        raise BadReading(
+            "bad_value", f"field {quoted(name)} is {quoted(raw)}: send a finite decimal number such as 42.1"
+        )
+    value = float(raw)
+    if abs(value) > LARGEST:
+        raise BadReading("bad_value", f"field {quoted(name)} is {quoted(raw)}, beyond 3.4e38: rescale it")
+    return value
+
+
+def parse_time(raw: bytes, now_ms: int) -> int:
+    """Read a time as epoch milliseconds or ISO-8601 with an offset; returns epoch milliseconds.
+
+    Raises:
+        BadReading: it is neither, has no offset, or lies more than a day ahead of `now_ms`.
+    """
+    ts = int(raw) if _EPOCH.fullmatch(raw) else _iso_ms(raw)
+    if ts in _LOOKS_LIKE_SECONDS:
+        raise BadReading("bad_ts", f"ts {quoted(raw)} looks like seconds: send milliseconds")
+    if ts > now_ms + AHEAD_MS:
+        raise BadReading("future_ts", f"ts {quoted(raw)} is over a day ahead of the worker's clock: check the sender's")
+    return ts
+
+
+def _iso_ms(raw: bytes) -> int:
+    try:
+        moment = datetime.fromisoformat(raw.decode("ascii")) if len(raw) <= MAX_NUMBER_BYTES else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise BadReading("bad_ts", f"ts {quoted(raw)} is no time: send epoch milliseconds or ISO-8601 with an offset")
+    if moment.tzinfo is None:
+        raise BadReading("bad_ts", f"ts {quoted(raw)} has no offset: append Z or +01:00, or send epoch milliseconds")
+    return round(moment.timestamp() * 1000)
+
+
+def quoted(raw: bytes) -> str:
+    """Show bytes in a message: printable, and not longer than a line bears."""
+    text = raw[:40].decode("utf-8", "backslashreplace")
+    return repr(text) + ("…" if len(raw) > 40 else "")

@@ -1,0 +1,1 @@
+"""The offline program: history, sequences, fit, evaluation, publication."""

@@ -1,0 +1,1 @@
+"""The long-running program: reading, window, forecast, commit."""
