@@ -52,6 +52,7 @@ class SeriesSettings(_Group):
     """How readings become windows and forecasts."""
 
     target: str = Field("value", description="The field to forecast where no model names one.")
+    rows_kept: int = Field(48, ge=2, le=1024, description="How many rows a series without a model remembers.")
     max_gap: int = Field(3, ge=0, le=1000, description="How many missing steps in a row are interpolated.")
     level: float = Field(0.9, gt=0, lt=1, description="The probability with which an interval covers the reading.")
 

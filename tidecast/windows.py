@@ -5,6 +5,7 @@ both place readings by the same rule, so that a model sees in service what it sa
 of rows column 0 is the target; the other features follow.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal, Self
@@ -224,14 +225,15 @@ class Window:
         """How many of the newest `count` rows were interpolated."""
         return (self.filled & ((1 << count) - 1)).bit_count()
 
-    def resize(self, capacity: int, width: int) -> None:
-        """Keep what fits into another shape; new columns start at NaN until their first reading."""
-        if (capacity, width) == (self.capacity, self.buffer.shape[1]):
+    def reshape(self, capacity: int, columns: Sequence[int | None]) -> None:
+        """Keep what fits into another shape: column i comes from the old `columns[i]`; None starts at NaN."""
+        if capacity == self.capacity and list(columns) == list(range(self.buffer.shape[1])):
             return
         kept = self.rows[-capacity:]
-        buffer = np.full((2 * capacity, width), np.nan)
-        shared = min(width, kept.shape[1])
-        buffer[: len(kept), :shared] = kept[:, :shared]
+        buffer = np.full((2 * capacity, len(columns)), np.nan)
+        for new, old in enumerate(columns):
+            if old is not None:
+                buffer[: len(kept), new] = kept[:, old]
         self.buffer, self.capacity = buffer, capacity
         self.end = self.length = len(kept)
         self.filled &= (1 << capacity) - 1

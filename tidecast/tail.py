@@ -1,0 +1,25 @@
+"""Print forecasts, a line each."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import islice
+
+from tidecast.wire import Forecast
+
+
+def follow(forecasts: Iterator[Forecast], count: int | None, *, as_json: bool) -> None:
+    """Print forecasts as they come, at most `count`."""
+    for forecast in islice(forecasts, count):
+        print(json.dumps(asdict(forecast)) if as_json else line(forecast), flush=True)
+
+
+def line(forecast: Forecast) -> str:
+    """One forecast for people: `boiler-7  14:05:00  42.1 -> 42.4 [41.0, 43.8]  lstm v3`."""
+    origin = datetime.fromtimestamp(forecast.origin / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    bounds = ""
+    if forecast.yhat_lower is not None and forecast.yhat_upper is not None:
+        bounds = f" [{forecast.yhat_lower:.6g}, {forecast.yhat_upper:.6g}]"
+    version = f" v{forecast.model}" if forecast.model else ""
+    return f"{forecast.series}  {origin}  {forecast.y:.6g} -> {forecast.yhat:.6g}{bounds}  {forecast.kind}{version}"

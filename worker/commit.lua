@@ -1,0 +1,86 @@
+-- Publish a batch's forecasts and move the offset, atomically: every check before any write, then all of it.
+--
+-- KEYS: lease, offset, readings, forecasts, dead, state
+-- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, group, then three lists, each led by its length:
+--       counts (name, number)..., forecasts (id, n, field, value, ...)..., dead letters (as forecasts)...,
+--       and the states (series, state)... to the end.
+local lease, offset, readings, forecasts, dead, state = unpack(KEYS)
+local epoch, from, to, lease_ms, forecasts_kept, dead_kept, group = unpack(ARGV, 1, 7)
+
+-- Entry ids are pairs of 64-bit numbers, more than a Lua number holds: compare them as text.
+local function after(a, b)
+  local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
+  local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
+  if a_ms ~= b_ms then
+    return #a_ms > #b_ms or (#a_ms == #b_ms and a_ms > b_ms)
+  end
+  return #a_seq > #b_seq or (#a_seq == #b_seq and a_seq > b_seq)
+end
+
+local function is(key, kind)
+  local found = redis.call('TYPE', key).ok
+  return found == 'none' or found == kind
+end
+
+local function newest(stream)
+  if redis.call('EXISTS', stream) == 0 then return '0-0' end
+  local info = redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then return info[i + 1] end
+  end
+end
+
+-- 1. The epoch is mine: nobody has taken the partition since.
+if redis.call('HGET', lease, 'epoch') ~= epoch then
+  return redis.error_reply('FENCED another worker holds the partition')
+end
+-- 2. The offset is the one this batch started from. If it is the one this batch ends at, the reply was lost.
+local last = redis.call('HGET', offset, 'last')
+if last == to then return 'ALREADY' end
+if last ~= from then
+  return redis.error_reply('CONFLICT the offset is ' .. tostring(last) .. ', the batch started from ' .. from)
+end
+-- 3. Every key is of the type this script writes, and the ids are new to the streams.
+for _, pair in ipairs({{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}}) do
+  if not is(pair[1], pair[2]) then
+    return redis.error_reply('WRONGKEY ' .. pair[1] .. ' is not a ' .. pair[2])
+  end
+end
+local at, counts = 9, tonumber(ARGV[8])
+local lists = at + 2 * counts
+local n_forecasts = tonumber(ARGV[lists])
+if n_forecasts > 0 and not after(ARGV[lists + 1], newest(forecasts)) then
+  return redis.error_reply('AHEAD ' .. forecasts .. ' already holds entries up to ' .. newest(forecasts))
+end
+
+-- 4. The forecasts, each under its reading's id.
+local function publish(stream, kept, i)
+  local n = tonumber(ARGV[i])
+  i = i + 1
+  for _ = 1, n do
+    local id, width = ARGV[i], tonumber(ARGV[i + 1])
+    redis.call('XADD', stream, 'MAXLEN', '~', kept, id, unpack(ARGV, i + 2, i + 1 + width))
+    i = i + 2 + width
+  end
+  return i
+end
+local i = publish(forecasts, forecasts_kept, lists)
+-- 5. The dead letters.
+i = publish(dead, dead_kept, i)
+-- 6. The touched series' states, in pieces that the Lua stack holds.
+while i <= #ARGV do
+  local stop = math.min(i + 3999, #ARGV)
+  redis.call('HSET', state, unpack(ARGV, i, stop))
+  i = stop + 1
+end
+-- 7. The new offset and the counts.
+redis.call('HSET', offset, 'last', to)
+for j = at, lists - 1, 2 do
+  redis.call('HINCRBY', offset, ARGV[j], ARGV[j + 1])
+end
+-- 8. The lease lives on, and the passive group shows the lag; nothing depends on the group, so it may fail.
+local now = redis.call('TIME')
+redis.call('HSET', lease, 'expires_ms', now[1] * 1000 + math.floor(now[2] / 1000) + lease_ms)
+local moved = redis.pcall('XGROUP', 'SETID', readings, group, to, 'ENTRIESREAD', redis.call('HGET', offset, 'read'))
+if moved.err then redis.pcall('XGROUP', 'SETID', readings, group, to) end
+return 'COMMITTED'
