@@ -1,0 +1,126 @@
+"""The direction of the arrows between the rooms: `worker -> tidecast <- trainer`."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+ROOMS = {"tidecast": {"tidecast"}, "worker": {"worker", "tidecast"}, "trainer": {"trainer", "tidecast"}}
+# The command and the demo know all programs, and import them only inside the functions that start them.
+FRONT_DOORS = {"tidecast/cli.py", "tidecast/demo.py"}
+# They cost seconds and hundreds of megabytes.
+HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
+ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
+MODULES = [path.relative_to(ROOT).as_posix() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def test_every_package_of_the_wheel_is_a_room_with_rules() -> None:
+    """A new package cannot slip past these tests."""
+    assert set(ROOMS) == set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_its_own_room_and_the_vocabulary(module: str) -> None:
+    """The worker and the trainer never meet; the vocabulary knows neither."""
+    imports = _imports(module, top_level_only=module in FRONT_DOORS)
+    assert imports & set(ROOMS) <= ROOMS[module.split("/")[0]]
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("trainer/")])
+def test_nothing_but_the_trainer_imports_tensorflow_keras_or_pandas(module: str) -> None:
+    """Not even inside a function."""
+    assert not _imports(module) & HEAVY
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("trainer/")])
+def test_outside_the_trainer_a_plain_install_satisfies_every_import_at_the_top(module: str) -> None:
+    """Whoever installs no extra can import every module of the worker and of the vocabulary."""
+    plain = {_normal(re.split(r"[\[<>=~! ;]", line)[0]) for line in PROJECT["project"]["dependencies"]}
+    providers = packages_distributions()
+    for name in _imports(module, top_level_only=True) - set(ROOMS) - sys.stdlib_module_names:
+        assert {_normal(provider) for provider in providers[name]} & plain, name
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "tidecast/settings.py"])
+def test_only_the_settings_read_the_environment(module: str) -> None:
+    """A setting has one way in; to set a variable for a library or a child process is not to read one."""
+    assert list(_reads_of_the_environment(ast.parse((ROOT / module).read_text()))) == []
+
+
+@pytest.mark.parametrize("room", ["tidecast", "worker"])
+def test_a_fresh_interpreter_with_the_whole_room_has_no_tensorflow(room: str) -> None:
+    """What is imported through others counts too; pkgutil finds the modules, so that none is forgotten."""
+    program = f"""
+import importlib, pkgutil, sys
+import {room}
+for module in pkgutil.walk_packages({room}.__path__, "{room}."):
+    importlib.import_module(module.name)
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert room in loaded
+    assert not loaded & (HEAVY | {"trainer"})
+
+
+@pytest.mark.parametrize(
+    ("source", "reads"),
+    [
+        ("import os\nos.environ['A']", 1),
+        ("import os\nos.getenv('A')", 1),
+        ("from os import environ, getenv", 2),
+        ("import os\ndict(os.environ)", 1),
+        ("import os\nos.environ['A'] = 'b'\nos.environ.setdefault('C', 'd')", 0),
+    ],
+)
+def test_a_read_of_the_environment_is_told_from_a_write(source: str, reads: int) -> None:
+    """The check itself sees every form of reading, and lets writing pass."""
+    assert reads == len(list(_reads_of_the_environment(ast.parse(source))))
+
+
+def _imports(module: str, *, top_level_only: bool = False) -> set[str]:
+    """The first names of what a module imports, with or without what its functions import."""
+    return set(_imported(ast.parse((ROOT / module).read_text()), module.split("/")[0], top_level_only=top_level_only))
+
+
+def _imported(node: ast.AST, room: str, *, top_level_only: bool) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield room if child.level else (child.module or "").split(".")[0]
+        elif not (top_level_only and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)):
+            yield from _imported(child, room, top_level_only=top_level_only)
+
+
+def _reads_of_the_environment(tree: ast.Module) -> Iterator[int]:
+    """The lines that look at a variable: all that name the environment but do not just assign to it."""
+    writes = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            writes.add(node.value)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            called = node.value.func
+            if isinstance(called, ast.Attribute) and called.attr == "setdefault":
+                writes.add(called.value)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "os":
+            yield from (node.lineno for alias in node.names if alias.name in ENVIRONMENT)
+        if isinstance(node, ast.Attribute) and node not in writes and ast.unparse(node) in _NAMES:
+            yield node.lineno
+
+
+_NAMES = {f"os.{name}" for name in ENVIRONMENT}
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
