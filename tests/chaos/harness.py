@@ -1,0 +1,128 @@
+"""A worker process that is killed again and again while readings arrive."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from redis import Redis
+
+from tests.chaos.verifier import Published, Violations, compare
+from tests.models import make_model
+from tidecast.embedded import EmbeddedRedis
+from tidecast.model import Spec
+from tidecast.store import ModelStore
+
+SERIES = 40  # half of them have a model
+EPOCH = 1_700_000_000_000
+SETTINGS = """
+[worker]
+name = "chaos"
+lease_s = 1.0
+batch = 50
+block_ms = 50
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run went."""
+
+    readings: int
+    kills: int
+    bites: int  # kills that found the worker with readings still unanswered
+    violations: Violations
+
+
+def make_readings(count: int, seed: int) -> list[dict[bytes, bytes]]:
+    """Readings of many series in turn: mostly good, some repeated, late, with a gap, or broken."""
+    rng = np.random.default_rng(seed)
+    level = rng.normal(50, 10, SERIES)
+    clock = [0] * SERIES
+    found: list[dict[bytes, bytes]] = []
+    for i in range(count):
+        s = i % SERIES
+        level[s] += rng.normal()
+        kind = rng.random()
+        clock[s] += 0 if kind < 0.02 else 3 if kind < 0.05 else 1
+        ts = EPOCH + 1000 * (clock[s] - (5 if kind > 0.98 else 0))
+        value = b"nan" if 0.5 < kind < 0.51 else repr(float(level[s])).encode()
+        found.append({b"series": b"series-%d" % s, b"ts": b"%d" % ts, b"value": value})
+    return found
+
+
+def make_store(folder: Path) -> Path:
+    """A store with a model for every second series."""
+    store = ModelStore(folder / "models")
+    for s in range(0, SERIES, 2):
+        store.publish(make_model(f"series-{s}", Spec(window=8, units=8), seed=s))
+    (folder / "tidecast.toml").write_text(SETTINGS)
+    return folder / "models"
+
+
+def kill_run(folder: Path, readings: int, kills: int, seed: int) -> Report:
+    """Kill a worker with SIGKILL `kills` times while it answers, and compare with an undisturbed worker."""
+    entries = make_readings(readings, seed)
+    make_store(folder)
+    with EmbeddedRedis() as calm, EmbeddedRedis() as stormy:
+        with Redis.from_url(calm.url, protocol=2) as redis:
+            _push(redis, entries, start=0)
+            _finish(_start(folder, calm, "--burst"))
+            expected = Published.read(redis)
+        with Redis.from_url(stormy.url, protocol=2) as redis:
+            bites = _storm(folder, stormy, redis, entries, kills, random.Random(seed))
+            _finish(_start(folder, stormy, "--burst"))
+            found = Published.read(redis)
+    return Report(readings, kills, bites, compare(expected, found))
+
+
+def _storm(
+    folder: Path, server: EmbeddedRedis, redis: Redis, entries: list[dict[bytes, bytes]], kills: int, rng: random.Random
+) -> int:
+    """Kill once for each slice of the readings, at a random moment while the worker is at it."""
+    bites = 0
+    for start, part in _slices(entries, kills):
+        _push(redis, part, start)
+        worker = _start(folder, server)
+        goal = start + rng.randrange(len(part))
+        while _committed(redis) < goal and worker.poll() is None:
+            time.sleep(0.001)
+        time.sleep(rng.random() * 0.01)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        bites += _committed(redis) < start + len(part)
+    return bites
+
+
+def _slices(entries: list[dict[bytes, bytes]], count: int) -> Iterator[tuple[int, list[dict[bytes, bytes]]]]:
+    size = -(-len(entries) // count)
+    for start in range(0, len(entries), size):
+        yield start, entries[start : start + size]
+
+
+def _push(redis: Redis, entries: list[dict[bytes, bytes]], start: int) -> None:
+    """Push under ids that both runs share."""
+    with redis.pipeline(transaction=False) as pipeline:
+        for i, fields in enumerate(entries, start):
+            pipeline.xadd("readings", fields, id=f"{EPOCH + i // 7}-{i % 7 + 1}")  # type: ignore[arg-type] # bytes are fine
+        pipeline.execute()
+
+
+def _committed(redis: Redis) -> int:
+    return int(redis.hget("offset", "read") or 0)  # type: ignore[arg-type] # the synchronous client
+
+
+def _start(folder: Path, server: EmbeddedRedis, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", server.url, "--store", "models", *options]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+
+
+def _finish(worker: subprocess.Popen[bytes]) -> None:
+    code = worker.wait(timeout=60)
+    if code != 0:
+        raise RuntimeError(f"the worker ended with exit code {code}")

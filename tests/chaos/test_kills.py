@@ -1,0 +1,31 @@
+"""The short version of the chaos run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from redis import Redis
+
+from tests.chaos.harness import kill_run, make_readings
+from tests.chaos.verifier import Published, compare
+
+
+def test_a_killed_worker_leaves_no_trace(tmp_path: Path) -> None:
+    """Every entry, count and state equals that of a worker that was never killed."""
+    report = kill_run(tmp_path, readings=3000, kills=4, seed=1)
+    assert [] == report.violations.notes
+    assert 0 == report.violations.total()
+    assert report.bites > 0
+
+
+def test_the_verifier_sees_every_kind_of_violation(redis: Redis) -> None:
+    """A verifier that finds nothing in a broken run would prove nothing in a good one."""
+    for i, fields in enumerate(make_readings(5, seed=0), 1):
+        redis.xadd("forecasts", fields, id=f"{i}-1")  # type: ignore[arg-type] # bytes are fine
+    whole = Published.read(redis)
+    a, b, c, *_ = whole.forecasts
+    assert 1 == compare(whole, replace(whole, forecasts=whole.forecasts[1:])).missing
+    assert 1 == compare(whole, replace(whole, forecasts=[a, *whole.forecasts])).duplicated
+    assert 1 == compare(whole, replace(whole, forecasts=[b, a, c, *whole.forecasts[3:]])).disordered
+    altered = [(a[0], {**a[1], b"value": b"0"}), *whole.forecasts[1:]]
+    assert 1 == compare(whole, replace(whole, forecasts=altered)).wrong_value
+    assert 1 == compare(whole, replace(whole, states={b"x": b"y"})).wrong_value
