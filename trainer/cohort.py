@@ -1,0 +1,163 @@
+"""Many series of one spec trained together: each exactly as if alone, at a fraction of the time.
+
+Series take part in rounds; a round is one epoch for each of them. A series that has stopped leaves, and one that
+waits takes its place, so that the graph always has enough to do and never more than memory holds.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidecast.model import Spec
+from tidecast.settings import TrainSettings
+from trainer.architectures import initial_weights
+from trainer.graph import Batch, Float32, Graph, State, flatten, graph_of, unflatten
+
+MEMORY = 2**30  # bytes that the activations of one step may take, about
+WIDEST = 64  # series in one step: beyond, the machine's caches lose what the graph gains
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One series to train on, already scaled; `initial` are the champion's weights for a warm start."""
+
+    x: Float32  # (examples, window, features)
+    y: Float32  # (examples,)
+    x_val: Float32  # (validation examples, window, features)
+    y_val: Float32  # (validation examples,)
+    initial: Mapping[str, NDArray[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What training made of a series: the weights of its best epoch and how it went."""
+
+    weights: dict[str, Float32]  # as `Spec.shapes` names them
+    loss: tuple[float, ...]  # by epoch, on the training part while it learned
+    val_loss: tuple[float, ...]  # by epoch, on the validation part at its end
+    best_epoch: int  # counted from 1; 0: nothing beat the weights that a warm start began with
+
+
+def fit_cohort(
+    problems: Sequence[Problem],
+    spec: Spec,
+    settings: TrainSettings,
+    *,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> list[Fit]:
+    """Train every problem as Keras would train it alone, with early stopping and the best epoch's weights kept.
+
+    Args:
+        problems: the series; each needs at least one example and one validation example.
+        spec: their common shape.
+        settings: epochs, patience, batch, learning rate and seed. The seed draws the same initial weights for
+            every series, so that a fit does not depend on the company in which it was made.
+        on_epoch: told after each round its number and how many series still train or wait.
+    """
+    graph, fresh = graph_of(spec), flatten(initial_weights(spec, settings.seed), spec)
+    # Equal lengths side by side: a short series in a long one's company would idle at the end of each epoch.
+    waiting = sorted(range(len(problems)), key=lambda i: len(problems[i].y))
+    fits: dict[int, Fit] = {}
+    live: dict[int, _Run] = {}
+    rounds = 0
+    while waiting or live:
+        while waiting and len(live) < capacity(spec, settings.batch):
+            i = waiting.pop()
+            live[i] = _begin(problems[i], fresh, spec)
+        _train_epoch(list(live.values()), graph, settings)
+        for i, run in list(live.items()):
+            if run.finished(settings):
+                fits[i] = live.pop(i).fit(spec)
+        rounds += 1
+        if on_epoch:
+            on_epoch(rounds, len(live) + len(waiting))
+    return [fits[i] for i in range(len(problems))]
+
+
+def batch_order(examples: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    """The order in which an epoch (from 1) takes the examples, the same for every series of this length."""
+    return np.random.default_rng((seed, epoch, examples)).permutation(examples)
+
+
+def capacity(spec: Spec, batch: int) -> int:
+    """How many series train at once: as many as the memory of one step allows."""
+    per_step = sum(12 * spec.units + (shape[0] if i else 0) for i, shape in enumerate(spec.shapes().values()))
+    return int(np.clip(MEMORY // (4 * spec.window * batch * per_step), 1, WIDEST))
+
+
+@dataclass(slots=True)
+class _Run:
+    """A series in training."""
+
+    problem: Problem
+    state: State  # of this series alone: (parameters,) each
+    best: Float32
+    best_loss: float = np.inf
+    best_epoch: int = 0
+    loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        return len(self.val_loss)
+
+    def record(self, state: State, loss: float, val_loss: float) -> None:
+        self.state = state
+        self.loss.append(loss)
+        self.val_loss.append(val_loss)
+        if val_loss < self.best_loss:
+            self.best, self.best_loss, self.best_epoch = state.weights, val_loss, self.epoch
+
+    def finished(self, settings: TrainSettings) -> bool:
+        return self.epoch >= settings.epochs or self.epoch - self.best_epoch >= settings.patience
+
+    def fit(self, spec: Spec) -> Fit:
+        return Fit(unflatten(self.best, spec), tuple(self.loss), tuple(self.val_loss), self.best_epoch)
+
+
+def _begin(problem: Problem, fresh: Float32, spec: Spec) -> _Run:
+    weights = fresh if problem.initial is None else flatten(problem.initial, spec)
+    nothing = np.zeros_like(weights)
+    return _Run(problem, State(weights, nothing, nothing, np.float32(0)), best=weights)
+
+
+def _train_epoch(runs: list[_Run], graph: Graph, settings: TrainSettings) -> None:
+    state = State(*(np.stack(parts) for parts in zip(*(run.state for run in runs), strict=True)))
+    orders = [batch_order(len(run.problem.y), run.epoch + 1, settings.seed) for run in runs]
+    total = np.zeros(len(runs))
+    rate = np.float32(settings.learning_rate)
+    for start in range(0, max(map(len, orders)), settings.batch):
+        rows = [order[start : start + settings.batch] for order in orders]
+        state, losses = graph.train(state, _batch([(r.problem.x, r.problem.y) for r in runs], rows), rate)
+        total += losses.numpy() * [len(r) for r in rows]
+    val_losses = _val_losses(runs, state.weights, graph, settings.batch)
+    parts = [part.numpy() for part in state]
+    for i, run in enumerate(runs):
+        own = State(*(part[i].copy() for part in parts))
+        run.record(own, float(total[i] / len(orders[i])), float(val_losses[i]))
+
+
+def _val_losses(runs: list[_Run], weights: Any, graph: Graph, batch: int) -> NDArray[np.float64]:
+    total = np.zeros(len(runs))
+    counts = np.array([len(run.problem.y_val) for run in runs])
+    for start in range(0, counts.max(), batch):
+        rows = [np.arange(start, max(start, min(start + batch, n))) for n in counts]
+        losses = graph.losses(weights, _batch([(r.problem.x_val, r.problem.y_val) for r in runs], rows))
+        total += losses.numpy() * [len(r) for r in rows]
+    result: NDArray[np.float64] = total / counts
+    return result
+
+
+def _batch(examples: list[tuple[Float32, Float32]], rows: list[NDArray[np.int64]]) -> Batch:
+    """Pick each series' rows; shorter picks are padded with rows of no weight."""
+    size = (len(rows), max(map(len, rows)))
+    x = np.zeros((*size, *examples[0][0].shape[1:]), np.float32)
+    y, share = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for i, ((all_x, all_y), picked) in enumerate(zip(examples, rows, strict=True)):
+        n = len(picked)
+        if n:
+            x[i, :n], y[i, :n], share[i, :n] = all_x[picked], all_y[picked], 1 / n
+    return Batch(x, y, share)
