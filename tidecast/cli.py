@@ -157,9 +157,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("out/demo"),
 ) -> None:
     """Train on real series, replay the rest through a real worker, and watch."""
-    from tidecast import demo
+    from tidecast.demo import run
 
-    demo.run(redis_url=redis, out=out, as_json=as_json)
+    run(redis_url=redis, out=out, as_json=as_json)
 
 
 @models_app.command("list")

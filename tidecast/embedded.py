@@ -55,7 +55,7 @@ class EmbeddedRedis:
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="tidecast-redis-")
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -111,7 +111,8 @@ class EmbeddedRedis:
         raise TidecastError(f"{self._server} did not start on port {self.port}: {log.read_text()[-500:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on at the moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
