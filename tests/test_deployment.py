@@ -350,7 +350,7 @@ def _run(*words: str, environment: dict[str, str] | None = None) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tidecast.cli", *words],
         env=inherited | (environment or {}),
-        cwd=ROOT / "tests",  # not where a tidecast.toml of one's own may lie
+        cwd=ROOT / "docs",  # where neither a package nor a tidecast.toml of one's own lies
         capture_output=True,
         text=True,
         timeout=60,
