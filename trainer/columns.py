@@ -24,6 +24,7 @@ _NUMBER = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _EPOCH = r"^-?[0-9]{1,15}(?:\.[0-9]*)?$"
 # Stricter than pandas, which reads "now" and "2020" as times too.
 _ISO = r"^[0-9]{4}[-/][0-9]{1,2}(?:[-/][0-9]{1,2}(?:[T ][0-9].*)?)?$"
+_TOO_LONG = r"^-?[0-9]{16,}$"  # microseconds or nanoseconds
 _COMPACT = r"^(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])$"
 _OFFSET = r"[T ][0-9]{2}.*(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)$"
 _FIRST_MS = int(pd.Timestamp(FIRST_YEAR, 1, 1).timestamp()) * 1000
@@ -159,11 +160,12 @@ def why_no_number(said: str) -> str:
 
 def why_no_time(said: str, kind: Kind) -> str:
     """Explain a bad time in a column of `kind`, and give the remedy."""
-    ms, kinds = _written(pa.array([said.strip().upper()]))
+    ms, kinds = _written(pa.array([said.strip()]))
     other = Kind(int(kinds[0]))
-    if other is Kind.NONE:
+    micros = _matches(said.strip(), _TOO_LONG)
+    if other is Kind.NONE and not micros:
         return "is no time: write ISO-8601 such as 2024-05-01T12:00:00Z, or epoch seconds or milliseconds"
-    if not _FIRST_MS <= ms[0] < _LAST_MS:
+    if micros or not _FIRST_MS <= ms[0] < _LAST_MS:
         return f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct it, or give epoch seconds or milliseconds"
     return f"is {SPELLED[other]}, but the first time is {SPELLED[kind]}: write all of them alike"
 
@@ -180,12 +182,14 @@ def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> tuple[Int64, int, 
         zone: the clock's time zone.
     """
     local = pd.DatetimeIndex(local_ms.astype("datetime64[ms]"))
-    again = pd.DataFrame({"series": series, "local": local_ms}).duplicated().to_numpy()
-    utc = local.tz_localize(zone, ambiguous=~again, nonexistent="shift_forward").tz_convert("UTC")
-    skipped = local.tz_localize(zone, ambiguous=~again, nonexistent="NaT").isna()
-    twice = local.tz_localize(zone, ambiguous="NaT", nonexistent="shift_forward").isna()
-    ms: Int64 = utc.as_unit("ms").asi8
-    return ms, int(np.count_nonzero(skipped)), int(np.count_nonzero(twice))
+    utc = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    ms: Int64 = utc.as_unit("ms").asi8.copy()
+    odd = np.flatnonzero(utc.isna())
+    again = pd.DataFrame({"series": series[odd], "local": local_ms[odd]}).duplicated().to_numpy()
+    first = local[odd].tz_localize(zone, ambiguous=~again, nonexistent="shift_forward")
+    ms[odd] = first.as_unit("ms").asi8
+    skipped = int(np.count_nonzero(local[odd].tz_localize(zone, ambiguous=~again, nonexistent="NaT").isna()))
+    return ms, skipped, len(odd) - skipped
 
 
 def _stamps(column: Any) -> tuple[Int64, Int64]:

@@ -102,7 +102,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
 
 def _tidy(series: str, parts: Sequence[Part]) -> History | Refusal:
     """Join a series' parts and repair what can be repaired without guessing."""
-    fault = next((part.fault for part in parts if part.fault), None) or _misfit(parts)
+    fault = next((part.fault for part in parts if part.fault), None) or _misfit(parts) or _clash(parts)
     if fault:
         return Refusal(_printable(series), fault)
     ts = np.concatenate([part.ts for part in parts])
@@ -111,7 +111,7 @@ def _tidy(series: str, parts: Sequence[Part]) -> History | Refusal:
     values, carried = _carried(values, parts[0].features)
     ts, values, dropped = _measured(ts, values)
     if not len(ts):
-        return Refusal(series, f"no row has a {parts[0].features[0]}: leave the series out or name another target")
+        return Refusal(series, f"no row of {_files(parts)} has its {parts[0].features[0]}: leave the series out")
     ts, values, unique = _unique(ts, values)
     return History(series, parts[0].features, ts, values, (*notes, *carried, *dropped, *unique))
 
@@ -121,7 +121,23 @@ def _misfit(parts: Sequence[Part]) -> str | None:
     if len(named) == 1:
         return None
     listed = " and ".join(sorted(", ".join(features) for features in named))
-    return f"its files have different columns, {listed}: name target and features that all of them have"
+    return f"{_files(parts)} give it different columns ({listed}): name a target and features that all have"
+
+
+def _clash(parts: Sequence[Part]) -> str | None:
+    """Say which files lend one name to what looks like several series: their times repeat."""
+    if len(parts) == 1 or not any(part.by_file for part in parts):
+        return None
+    rows = sum(len(part.ts) for part in parts)
+    repeated = rows - len(np.unique(np.concatenate([part.ts for part in parts])))
+    if 4 * repeated < rows:
+        return None
+    return f"{_files(parts)} share this name and {repeated} times: rename a file or add a column 'series'"
+
+
+def _files(parts: Sequence[Part]) -> str:
+    named = list(dict.fromkeys(part.source for part in parts))
+    return " and ".join(named[:2]) + (f" and {len(named) - 2} more" if len(named) > 2 else "")
 
 
 def _printable(series: str) -> str:

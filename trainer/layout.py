@@ -47,7 +47,8 @@ def layout_of(table: Table, target: str | None, features: Sequence[str]) -> Layo
     time = _time(table)
     series = _series(table, time)
     rest = [name for name in table.columns if name not in (time, series)]
-    numeric = [name for name in rest if name and _is_numeric(table.columns[name])]
+    countable = [name for name in rest if name and name.casefold() not in PERHAPS_SERIES]
+    numeric = [name for name in countable if _is_numeric(table.columns[name])]
     if series is None and target is None and not features and len(numeric) > 1 and _find(numeric, TARGET) is None:
         note = f"{len(numeric)} columns read as one series each; a target would make one series of them"
         return Layout(time, None, tuple(numeric), True, (DEFAULT_TARGET,), (note, *_unused(rest, numeric)))

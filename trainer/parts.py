@@ -24,6 +24,8 @@ class Part:
     """One series' rows of one file, in the file's order; NaN where missing."""
 
     series: str
+    source: str
+    by_file: bool  # the series has no name of its own: the file's stands for it
     features: tuple[str, ...]
     ts: Int64  # (rows,)
     values: Float  # (rows, features)
@@ -109,9 +111,9 @@ def _utc(rows: _Rows, zone: ZoneInfo | None) -> tuple[_Rows, tuple[str, ...]]:
     ms, skipped, twice = columns.to_utc(rows.times.ms, rows.codes, zone)
     notes = []
     if skipped:
-        notes.append(f"{skipped} times that {zone.key} skipped: moved to the next that exists")
+        notes.append(f"{zone.key} skips {skipped} of the times: moved to the next that exists")
     if twice:
-        notes.append(f"{twice} times that {zone.key} shows twice: the first taken as before the change")
+        notes.append(f"{zone.key} shows {twice} of the times twice: the first reading taken as before the change")
     return replace(rows, times=replace(rows.times, ms=ms)), tuple(notes)
 
 
@@ -130,7 +132,7 @@ def _wide(table: Table, layout: Layout, rows: _Rows) -> Iterator[Part]:
         fault = _name_fault(table, name)
         if fault is None and rows.bad[:, i].any():
             fault = _number_fault(table, name, int(np.argmax(rows.bad[:, i])))
-        yield Part(name, layout.features, rows.times.ms, rows.values[:, i : i + 1], fault)
+        yield Part(name, table.source, False, layout.features, rows.times.ms, rows.values[:, i : i + 1], fault)
 
 
 def _long(table: Table, layout: Layout, rows: _Rows) -> Iterator[Part]:
@@ -143,7 +145,8 @@ def _long(table: Table, layout: Layout, rows: _Rows) -> Iterator[Part]:
         fault = _name_fault(table, name)
         if fault is None and code in first_faulty:
             fault = _row_fault(table, layout, rows, first_faulty[code])
-        yield Part(name, layout.features, rows.times.ms[mine], rows.values[mine], fault)
+        by_file = layout.series is None
+        yield Part(name, table.source, by_file, layout.features, rows.times.ms[mine], rows.values[mine], fault)
 
 
 def _row_fault(table: Table, layout: Layout, rows: _Rows, row: int) -> str:

@@ -54,7 +54,11 @@ class Table:
 
     def said(self, column: str, index: int) -> str:
         """The text of a cell."""
-        return str(self.columns[column][index].as_py())
+        cell = self.columns[column][index]
+        try:
+            return str(cell.as_py())
+        except (ValueError, OverflowError):  # a time that Python cannot hold
+            return str(pc.cast(cell, pa.int64()).as_py())
 
     def cell(self, column: str, index: int) -> str:
         """Quote a cell, no longer than a line bears."""
@@ -70,12 +74,12 @@ def read_tables(sources: Sequence[str | Path]) -> Iterator[Table]:
     """
     if not sources:
         raise HistoryError(f"no history was named: {ACCEPTED}, a directory of them, or - for standard input")
-    for source in sources:
-        if str(source) == STDIN:
+    # A file that is named twice, or beside its directory, is still one file.
+    for path in dict.fromkeys(path for source in sources for path in _files(Path(source))):
+        if str(path) == STDIN:
             yield _table("standard input", "stdin", sys.stdin.buffer.read())
         else:
-            for path in _files(Path(source)):
-                yield _table(str(path), _stem(path), _content(path))
+            yield _table(_shown(str(path)), _shown(_stem(path)), _content(path))
 
 
 def _files(path: Path) -> list[Path]:
@@ -83,7 +87,7 @@ def _files(path: Path) -> list[Path]:
         return [path]
     found = [file for file in sorted(path.rglob("*")) if _is_table(file.relative_to(path)) and file.is_file()]
     if not found:
-        raise HistoryError(f"directory {path} holds no file ending in {', '.join(ENDINGS)}: name another")
+        raise HistoryError(f"directory {_shown(str(path))} holds no file ending in {', '.join(ENDINGS)}: name another")
     return found
 
 
@@ -104,9 +108,15 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as exc:
-        raise HistoryError(f"{path} does not exist: check the path") from exc
+        raise HistoryError(f"{_shown(str(path))} does not exist: check the path") from exc
     except (OSError, ValueError) as exc:
-        raise HistoryError(f"{path} cannot be read ({exc}): check the path and its permissions") from exc
+        why = getattr(exc, "strerror", None) or exc
+        raise HistoryError(f"{_shown(str(path))} cannot be read ({why}): check the path and its permissions") from exc
+
+
+def _shown(name: str) -> str:
+    """A file name as text that can be printed, also when its bytes are not UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _table(source: str, stem: str, data: bytes) -> Table:
@@ -154,13 +164,26 @@ def _plain(column: Any) -> Any:
 
 def _csv(source: str, data: bytes) -> dict[str, Any]:
     _check_text(source, data)
-    header = _NEWLINE.split(data[: 1 << 20], maxsplit=1)[0].removeprefix(_BOM).decode()
+    end = _NEWLINE.search(data)
+    header = data[: end.start() if end else len(data)].removeprefix(_BOM).decode()
     delimiter = max(",;\t", key=header.count)
-    names = next(csv.reader([header], delimiter=delimiter), [])
-    if not any(name.strip() for name in names):
-        raise HistoryError(f"row 1 of {source} is blank: begin the file with a header")
+    names = _header(source, header, delimiter)
     table = _cells(source, data, delimiter, len(names))
+    if table.num_columns != len(names):
+        raise HistoryError(f"row 1 of {source} can be split in two ways: remove its quotes")
     return _named(source, names, table.slice(1).columns)
+
+
+def _header(source: str, line: str, delimiter: str) -> list[str]:
+    if line.count('"') % 2:
+        raise HistoryError(f"row 1 of {source} opens a quote that nothing closes: close it or remove it")
+    try:
+        names = next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error as exc:
+        raise HistoryError(f"row 1 of {source} is no header ({exc}): begin the file with column names") from exc
+    if not any(name.strip() for name in names):
+        raise HistoryError(f"row 1 of {source} is blank: begin the file with column names")
+    return names
 
 
 def _check_text(source: str, data: bytes) -> None:
