@@ -19,6 +19,8 @@ FRONT_DOORS = {"tidecast/cli.py", "tidecast/demo.py"}
 # They cost seconds and hundreds of megabytes.
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
+OS_ENVIRONMENT = {f"os.{name}" for name in ENVIRONMENT}
+PROVIDERS = packages_distributions()  # import name -> distributions
 MODULES = [path.relative_to(ROOT).as_posix() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 
@@ -44,9 +46,8 @@ def test_nothing_but_the_trainer_imports_tensorflow_keras_or_pandas(module: str)
 def test_outside_the_trainer_a_plain_install_satisfies_every_import_at_the_top(module: str) -> None:
     """Whoever installs no extra can import every module of the worker and of the vocabulary."""
     plain = {_normal(re.split(r"[\[<>=~! ;]", line)[0]) for line in PROJECT["project"]["dependencies"]}
-    providers = packages_distributions()
     for name in _imports(module, top_level_only=True) - set(ROOMS) - sys.stdlib_module_names:
-        assert {_normal(provider) for provider in providers[name]} & plain, name
+        assert {_normal(provider) for provider in PROVIDERS[name]} & plain, name
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "tidecast/settings.py"])
@@ -115,11 +116,8 @@ def _reads_of_the_environment(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "os":
             yield from (node.lineno for alias in node.names if alias.name in ENVIRONMENT)
-        if isinstance(node, ast.Attribute) and node not in writes and ast.unparse(node) in _NAMES:
+        if isinstance(node, ast.Attribute) and node not in writes and ast.unparse(node) in OS_ENVIRONMENT:
             yield node.lineno
-
-
-_NAMES = {f"os.{name}" for name in ENVIRONMENT}
 
 
 def _normal(distribution: str) -> str:
