@@ -181,7 +181,8 @@ def parse_reading(entry_id: str, fields: Fields, series: str, features: tuple[st
         raise BadReading("no_value", f"field {features[0]!r} is missing: send it with a number")
     values = [parse_number(target, fields[target])]
     values += [parse_number(name, fields[name]) if name in fields else math.nan for name in others]
-    ts = parse_time(fields[b"ts"], now_ms) if b"ts" in fields else int(entry_id.partition("-")[0])
+    # An id may be the producer's own: up to 64 bits, more than the state holds.
+    ts = parse_time(fields.get(b"ts", entry_id.partition("-")[0].encode()), now_ms)
     return Reading(entry_id, series, ts, tuple(values))
 
 
