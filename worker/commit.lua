@@ -48,9 +48,16 @@ for _, pair in ipairs({{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}}
 end
 local at, counts = 9, tonumber(ARGV[8])
 local lists = at + 2 * counts
-local n_forecasts = tonumber(ARGV[lists])
-if n_forecasts > 0 and not after(ARGV[lists + 1], newest(forecasts)) then
-  return redis.error_reply('AHEAD ' .. forecasts .. ' already holds entries up to ' .. newest(forecasts))
+local letters = lists
+for _, stream in ipairs({forecasts, dead}) do
+  local n = tonumber(ARGV[letters])
+  letters = letters + 1
+  if n > 0 and not after(ARGV[letters], newest(stream)) then
+    return redis.error_reply('AHEAD ' .. stream .. ' already holds entries up to ' .. newest(stream))
+  end
+  for _ = 1, n do
+    letters = letters + 2 + tonumber(ARGV[letters + 1])
+  end
 end
 
 -- 4. The forecasts, each under its reading's id.
