@@ -1,5 +1,6 @@
 """The worker: read, handle, commit, again and again."""
 
+import math
 import random
 import threading
 import time
@@ -46,7 +47,7 @@ class Worker:
         self._progress: Progress | None = None
         self._uncommitted: _Batch | None = None
         self._store_position = 0
-        self._models_at = 0.0
+        self._models_at = -math.inf  # when the store was last asked
         self._failures = 0
 
     def run(self, stop: threading.Event, *, burst: bool = False) -> None:
@@ -115,9 +116,9 @@ class Worker:
         return True
 
     def _notice_models(self, now: float) -> None:
-        if now < self._models_at:
+        if 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
             return
-        self._models_at = now + MODELS_EVERY_S
+        self._models_at = now
         self._store_position, moved = self._store.moves_since(self._store_position)
         for series in moved:
             try:
@@ -159,7 +160,7 @@ class Worker:
 
     def _pause(self, stop: threading.Event, kind: str, exc: Exception) -> None:
         shortest, longest = BACKOFF_S
-        delay = min(longest, shortest * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        delay = min(longest, shortest * 2 ** min(self._failures, 30)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         self._failures += 1
         error = f"{type(exc).__name__}: {exc}"
         log.error("step failed", kind=kind, error=error, pause_s=round(delay, 3), exc_info=kind == "step")

@@ -1,5 +1,7 @@
 """Leases: who owns which partition. The epoch gives safety, the clock only liveness."""
 
+import math
+
 from worker.stream import Progress, Stream
 
 RENEWALS = 3  # how often a lease is renewed within its life
@@ -13,7 +15,7 @@ class Partition:
         self.owner = owner
         self.epoch: int | None = None
         self._lease_s = lease_s
-        self._renew_at = 0.0
+        self._renewed_at = -math.inf
 
     @property
     def held(self) -> bool:
@@ -30,7 +32,7 @@ class Partition:
         """Renew the lease when it is due; False once it was lost."""
         if self.epoch is None:
             return False
-        if now >= self._renew_at:
+        if not 0 <= now - self._renewed_at < self._lease_s / RENEWALS:  # below 0 the clock was set back
             if not self.stream.hold(self.epoch):
                 self.epoch = None
                 return False
@@ -39,7 +41,7 @@ class Partition:
 
     def renewed(self, now: float) -> None:
         """Note that the lease was renewed by other means, such as a commit."""
-        self._renew_at = now + self._lease_s / RENEWALS
+        self._renewed_at = now
 
     def lose(self) -> None:
         """Forget a claim that turned out to be void."""
