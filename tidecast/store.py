@@ -43,15 +43,21 @@ class ModelStore:
 
     def series(self) -> list[str]:
         """Every series that has at least one version, sorted by name."""
-        return sorted(json.loads(file.read_text())["series"] for file in self.root.glob("series/*/series.json"))
+        named = (json.loads(file.read_text())["series"] for file in self.root.glob("series/*/series.json"))
+        return sorted(name for name in named if self.versions(name))
+
+    def served(self) -> list[str]:
+        """Every series that has a champion, sorted by name."""
+        return [name for name in self.series() if (self._folder(name) / "champion").exists()]
 
     def publish(self, model: Model, *, promote: bool = True) -> int:
         """Add a version, durably, and make it champion unless told otherwise; returns its number."""
+        content = models.encode(model)  # before anything is written: it may refuse
         folder = self._folder(model.header.series)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "series.json").exists():
             _replace(folder / "series.json", json.dumps({"series": model.header.series}).encode())
-        number = self._add(folder, models.encode(model))
+        number = self._add(folder, content)
         if promote:
             self.promote(model.header.series, number)
         return number
@@ -62,11 +68,18 @@ class ModelStore:
         return sorted(int(file.name.removesuffix(SUFFIX)) for file in files)
 
     def champion(self, series: str) -> int | None:
-        """The version that answers for a series, None when none does."""
+        """The version that answers for a series, None when none does.
+
+        Raises:
+            StoreError: the pointer is damaged.
+        """
+        pointer = self._folder(series) / "champion"
         try:
-            return int((self._folder(series) / "champion").read_text())
+            return int(pointer.read_text())
         except FileNotFoundError:
             return None
+        except ValueError as exc:
+            raise StoreError(f"{pointer} holds no version's number: promote one of the series' versions") from exc
 
     def promote(self, series: str, number: int) -> None:
         """Let a version answer from now on.
@@ -111,7 +124,8 @@ class ModelStore:
     def moves_since(self, position: int) -> tuple[int, list[str]]:
         """Which series' pointers moved after byte `position` of the log: (new position, names).
 
-        `position` 0 reads it all; a log that became shorter is read from its start.
+        Every series with a version is named at `position` 0, and after a line that is none, or once the log became
+        shorter: the log alone does not tell then, as a crash may have come between a pointer's move and its line.
         """
         try:
             size = self._moves.stat().st_size
@@ -119,11 +133,14 @@ class ModelStore:
             return 0, []
         if size == position:
             return position, []
+        start = position if position < size else 0
         with self._moves.open("rb") as log:
-            log.seek(position if position < size else 0)
-            whole = log.read().rpartition(b"\n")[0].splitlines()
-            position = (position if position < size else 0) + sum(len(line) + 1 for line in whole)
-        return position, list(dict.fromkeys(json.loads(line)["series"] for line in whole))
+            log.seek(start)
+            lines, newline, _ = log.read().rpartition(b"\n")
+        if not newline:
+            return start, []
+        moved = _named(lines) if start else None
+        return start + len(lines) + 1, self.served() if moved is None else moved
 
     def _folder(self, series: str) -> Path:
         return self.root / "series" / hashlib.sha256(series.encode()).hexdigest()
@@ -142,6 +159,14 @@ class ModelStore:
             temporary.unlink()
         _sync(folder)
         return number
+
+
+def _named(lines: bytes) -> list[str] | None:
+    """The series that lines of the log name, each once; None if a line is damaged."""
+    try:
+        return list(dict.fromkeys(json.loads(line)["series"] for line in lines.splitlines()))
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _file(number: int) -> str:
