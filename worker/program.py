@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from types import FrameType
+from wsgiref.simple_server import WSGIServer
 
 import structlog
 
@@ -24,14 +25,14 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     Raises:
         SettingsError: the settings ask for something that this worker does not do.
     """
-    check(settings)
+    _check_settings(settings)
     log_as_json()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _flag(stop))
     health = Health()
     if settings.worker.health_port is not None:
-        server = health.serve(settings.worker.health_host, settings.worker.health_port)
+        server = _serve(health, settings.worker.health_host, settings.worker.health_port)
         structlog.get_logger("tidecast.worker").info("health served", port=server.server_port)
     stream = Stream(connect(settings), keys_of(namespace=settings.namespace), settings.worker)
     Worker(settings, stream, ModelStore(settings.store), health).run(stop, burst=burst)
@@ -44,13 +45,27 @@ def check(settings: Settings) -> int:
         SettingsError: the settings ask for something that this worker does not do.
         ModelError: a champion's file is not whole.
     """
-    if settings.partitions != 1:
-        raise SettingsError(f"setting partitions is {settings.partitions}: this worker serves one, set it to 1")
+    _check_settings(settings)
     store = ModelStore(settings.store)
-    served = [series for series in store.series() if store.champion(series) is not None]
+    served = store.served()
     for series in served:
         store.load(series)
     return len(served)
+
+
+def _check_settings(settings: Settings) -> None:
+    if settings.partitions != 1:
+        raise SettingsError(f"setting partitions is {settings.partitions}: this worker serves one, set it to 1")
+    block_ms, timeout_s = settings.worker.block_ms, settings.redis_timeout_s
+    if block_ms >= timeout_s * 1000:  # every read without readings would end as a failure
+        raise SettingsError(f"setting worker.block_ms is {block_ms}: keep it below redis_timeout_s, {timeout_s:g} s")
+
+
+def _serve(health: Health, host: str, port: int) -> WSGIServer:
+    try:
+        return health.serve(host, port)
+    except OSError as exc:
+        raise SettingsError(f"setting worker.health_port is {port}, on {host}: {exc}: choose another") from exc
 
 
 def log_as_json() -> None:
