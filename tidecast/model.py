@@ -157,7 +157,11 @@ def load(path: Path) -> Model:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             header = _header(metadata, path)
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            shapes = {name: tuple(found.get_shape()) for name, found in slices.items()}
+            for name, found in slices.items():
+                if found.get_dtype() != "F32":
+                    raise ModelError(f"{path}: weight {name} is of type {found.get_dtype()}, not F32: train it again")
             _check_shapes(header.spec, shapes, str(path))
             weights = {name: file.get_tensor(name) for name in shapes}
     except (OSError, SafetensorError) as exc:
