@@ -5,6 +5,7 @@ themselves.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from types import TracebackType
@@ -15,6 +16,7 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of, partition_of
 
@@ -24,10 +26,15 @@ PIPELINE = 1000  # readings in one round trip
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """Open a connection pool; commands are never repeated behind the caller's back."""
-    return redis.Redis.from_url(
-        settings.redis_url.get_secret_value(), **_options(settings), retry=Retry(NoBackoff(), 0)
-    )
+    """Open a connection pool; commands are never repeated behind the caller's back.
+
+    Raises:
+        SettingsError: the URL is none of Redis.
+    """
+    with _url_checked():
+        return redis.Redis.from_url(
+            settings.redis_url.get_secret_value(), **_options(settings), retry=Retry(NoBackoff(), 0)
+        )
 
 
 def entry_of(series: str, values: Values, ts: int | datetime | None = None) -> dict[str, str | float]:
@@ -35,7 +42,7 @@ def entry_of(series: str, values: Values, ts: int | datetime | None = None) -> d
     named = values if isinstance(values, Mapping) else {"value": values}
     entry: dict[str, str | float] = {"series": series}
     if ts is not None:
-        entry["ts"] = ts.isoformat() if isinstance(ts, datetime) else ts
+        entry["ts"] = ts.isoformat() if isinstance(ts, datetime) else int(ts)  # NumPy's integers too
     return entry | {name: value if isinstance(value, str) else float(value) for name, value in named.items()}
 
 
@@ -72,6 +79,7 @@ class Client:
         settings = load_settings(redis_url=url, **given)
         self._redis = connect(settings)
         self._at = _Addresses(settings)
+        self._longest_block_ms = _longest_block_ms(settings)
 
     def push(self, series: str, values: Values, ts: int | datetime | None = None) -> str:
         """Push one reading; returns its entry id, under which its forecast will appear.
@@ -105,9 +113,11 @@ class Client:
         return self._follow(position, block_ms, stop_when_idle)
 
     def _follow(self, position: dict[str, str], block_ms: int, stop_when_idle: bool) -> Iterator[Forecast]:
+        idle_ms, slice_ms = 0, min(block_ms, self._longest_block_ms)
         while True:
-            reply = cast("_Reply", self._redis.xread(cast("Any", position), count=PIPELINE, block=block_ms))
-            if not reply and stop_when_idle:
+            reply = cast("_Reply", self._redis.xread(cast("Any", position), count=PIPELINE, block=slice_ms))
+            idle_ms = 0 if reply else idle_ms + slice_ms
+            if stop_when_idle and idle_ms >= block_ms:
                 return
             yield from _decode(reply, position)
 
@@ -129,12 +139,14 @@ class AsyncClient:
 
     def __init__(self, url: str | None = None, **given: Any) -> None:
         settings = load_settings(redis_url=url, **given)
-        self._redis = redis.asyncio.Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            **_options(settings),
-            retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
-        )
+        with _url_checked():
+            self._redis = redis.asyncio.Redis.from_url(
+                settings.redis_url.get_secret_value(),
+                **_options(settings),
+                retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+            )
         self._at = _Addresses(settings)
+        self._longest_block_ms = _longest_block_ms(settings)
 
     async def push(self, series: str, values: Values, ts: int | datetime | None = None) -> str:
         """Push one reading; see `Client.push`."""
@@ -158,9 +170,11 @@ class AsyncClient:
         position = self._at.forecasts_since(since)
         if since == "$":
             position = {key: _newest(await self._redis.xrevrange(key, count=1)) for key in position}
+        idle_ms, slice_ms = 0, min(block_ms, self._longest_block_ms)
         while True:
-            reply = cast("_Reply", await self._redis.xread(cast("Any", position), count=PIPELINE, block=block_ms))
-            if not reply and stop_when_idle:
+            reply = cast("_Reply", await self._redis.xread(cast("Any", position), count=PIPELINE, block=slice_ms))
+            idle_ms = 0 if reply else idle_ms + slice_ms
+            if stop_when_idle and idle_ms >= block_ms:
                 return
             for forecast in _decode(reply, position):
                 yield forecast
@@ -186,6 +200,19 @@ def _options(settings: Settings) -> dict[str, Any]:
     timeout = settings.redis_timeout_s
     # RESP2 gives stream replies the same shape on every server version.
     return {"protocol": 2, "socket_timeout": timeout, "socket_connect_timeout": timeout}
+
+
+def _longest_block_ms(settings: Settings) -> int:
+    """How long a read may wait for entries without running into the time limit of a command."""
+    return max(1, round(settings.redis_timeout_s * 500))
+
+
+@contextmanager
+def _url_checked() -> Iterator[None]:
+    try:
+        yield
+    except ValueError:  # its message may quote a part of the URL, and so of the password
+        raise SettingsError("setting redis_url is no address: write it as redis://:password@host:port/db") from None
 
 
 def _chunks(readings: Iterable[NewReading]) -> Iterator[tuple[NewReading, ...]]:
