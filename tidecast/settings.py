@@ -20,7 +20,8 @@ from pydantic_settings import SettingsError as SourceError
 
 from tidecast.errors import SettingsError
 
-CONFIG_VARIABLE = "TIDECAST_CONFIG"
+PREFIX = "TIDECAST_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 DEFAULT_FILE = Path("tidecast.toml")
 
 
@@ -73,7 +74,7 @@ class Settings(BaseSettings):
     """All settings. An unknown or invalid one is an error, never ignored."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TIDECAST_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -108,6 +109,7 @@ def load_settings(**given: Any) -> Settings:
     Raises:
         SettingsError: one is unknown or invalid, or the file named by TIDECAST_CONFIG is absent.
     """
+    _refuse_unknown_variables()
     named = os.environ.get(CONFIG_VARIABLE)
     if named and not Path(named).is_file():
         raise SettingsError(f"{CONFIG_VARIABLE} names {named}, which is not a file: create it or unset the variable")
@@ -131,6 +133,14 @@ def colour_wanted() -> bool:
 
 def _file() -> Path:
     return Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_FILE))
+
+
+def _refuse_unknown_variables() -> None:
+    """Refuse a variable that names no setting; pydantic-settings sees only those that name one."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for variable in sorted(os.environ):
+        if variable.upper().startswith(PREFIX) and variable.upper().partition("__")[0] not in known:
+            raise SettingsError(f"{variable} names no setting: correct or unset it")
 
 
 def _sentence(exc: ValidationError) -> str:
