@@ -98,7 +98,7 @@ def read_rows(file: TextIO, name: str) -> Iterator[Row]:
         if not row[series_column]:
             raise HistoryError(f"{name}, line {table.line_num}: the series is empty: name it")
         if values:
-            yield Row(row[series_column], _ms(row[time_column], f"{name}, line {table.line_num}"), values)
+            yield Row(row[series_column], _ms(row[time_column] or "", f"{name}, line {table.line_num}"), values)
 
 
 def _push(client: Client, rows: list[Row]) -> int:
@@ -115,9 +115,9 @@ def _find(columns: Sequence[str], wanted: tuple[str, ...], name: str) -> str:
 
 
 def _ms(text: str, where: str) -> int:
-    if text.removeprefix("-").isdecimal():
-        return int(text)
     try:
+        if text.removeprefix("-").isdecimal():
+            return int(text)
         moment = datetime.fromisoformat(text)
     except ValueError as exc:
         raise HistoryError(f"{where}: {text!r} is no time: write ISO-8601 or epoch milliseconds") from exc
