@@ -1,0 +1,151 @@
+"""The client against a real server: pushing, following, waiting, and what it says when it cannot."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from threading import Timer
+
+import numpy as np
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tidecast.client import AsyncClient, Client, connect
+from tidecast.errors import SettingsError
+from tidecast.settings import Settings, load_settings
+from tidecast.wire import Forecast, keys_of, partition_of
+
+
+@pytest.fixture
+def client(settings: Settings, redis: Redis) -> Iterator[Client]:  # noqa: ARG001 - it empties the server
+    """A client of the emptied server."""
+    with Client(settings.redis_url.get_secret_value()) as client:
+        yield client
+
+
+def publish(redis: Redis, entry_id: str, series: str = "a", key: str = "forecasts") -> Forecast:
+    """Put a forecast on the stream, as a worker would."""
+    forecast = Forecast(entry_id, series, 2000, 1.5, 1.0, 2.0, 0.9, 1000, None, "naive", 1.25)
+    flat = forecast.encode()
+    redis.xadd(key, dict(zip(flat[::2], flat[1::2], strict=True)), id=entry_id)
+    return forecast
+
+
+def test_a_pushed_value_is_an_entry_of_readings(client: Client, redis: Redis) -> None:
+    """Exactly the fields that redis-cli would send."""
+    entry_id = client.push("boiler-7", 42.1)
+    assert [(entry_id.encode(), {b"series": b"boiler-7", b"value": b"42.1"})] == redis.xrange("readings")
+
+
+@pytest.mark.parametrize(
+    ("ts", "expected"),
+    [
+        (1_700_000_000_000, b"1700000000000"),
+        (np.int64(1_700_000_000_000), b"1700000000000"),
+        (datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC), b"2023-11-14T22:13:20+00:00"),
+        (0, b"0"),
+    ],
+)
+def test_a_time_goes_along_as_milliseconds_or_iso_8601(
+    client: Client, redis: Redis, ts: int | datetime, expected: bytes
+) -> None:
+    """NumPy's integers too."""
+    client.push("a", {"load": 1, "wind": np.float32(0.5), "text": "1e3"}, ts)
+    assert {b"series": b"a", b"ts": expected, b"load": b"1.0", b"wind": b"0.5", b"text": b"1e3"} == redis.xrange(
+        "readings"
+    )[0][1]
+
+
+def test_many_readings_go_in_their_order(client: Client, redis: Redis) -> None:
+    """More than one pipeline's worth, with and without times; the ids come back in the same order."""
+    readings = [("a", float(i)) if i % 2 else ("a", float(i), i) for i in range(2500)]
+    ids = client.push_many(iter(readings))
+    entries = redis.xrange("readings")
+    assert ids == [entry_id.decode() for entry_id, _ in entries]
+    assert [float(i) for i in range(2500)] == [float(fields[b"value"]) for _, fields in entries]
+    assert [] == client.push_many([])
+
+
+def test_a_series_readings_go_to_its_partition(settings: Settings, redis: Redis) -> None:
+    """With several partitions the client finds the stream by itself, and follows the forecasts of all."""
+    with Client(settings.redis_url.get_secret_value(), partitions=4, namespace="plant") as client:
+        client.push_many([(name, 1.0) for name in "abcdefgh"])
+        for name in "abcdefgh":
+            keys = keys_of(partition_of(name, 4), 4, "plant")
+            assert name.encode() in {fields[b"series"] for _, fields in redis.xrange(keys.readings)}
+            publish(redis, f"{ord(name)}-1", name, keys.forecasts)
+        found = client.forecasts("0", block_ms=1, stop_when_idle=True)
+        assert set("abcdefgh") == {forecast.series for forecast in found}
+
+
+def test_forecasts_since_an_id_come_once_and_in_order(client: Client, redis: Redis) -> None:
+    """From the oldest with 0, after a given one with its id, across several reads."""
+    made = [publish(redis, f"{i}-0") for i in range(1, 2302)]
+    assert made == list(client.forecasts("0", block_ms=1, stop_when_idle=True))
+    assert made[-1:] == list(client.forecasts("2300-0", block_ms=1, stop_when_idle=True))
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_live_does_not_miss_what_is_published_right_after_the_call(client: Client, redis: Redis, before: int) -> None:
+    """`$` means this very moment, even if nobody iterates yet, on an empty stream too."""
+    for i in range(before):
+        publish(redis, f"{i + 1}-0")
+    live = client.forecasts()
+    made = [publish(redis, "7-0"), publish(redis, "8-0")]
+    assert made == list(islice(live, 2))
+
+
+def test_following_waits_for_what_is_still_to_come(client: Client, redis: Redis) -> None:
+    """Idle reads in between end nothing."""
+    live = client.forecasts(block_ms=1)
+    late = Timer(0.05, publish, (redis, "9-0"))
+    late.start()
+    assert "9-0" == next(live).id
+    late.join()
+
+
+@pytest.mark.usefixtures("redis")
+def test_waiting_longer_than_a_command_may_take_is_no_failure(settings: Settings) -> None:
+    """A long wait is split into reads that end within the time limit."""
+    with Client(settings.redis_url.get_secret_value(), redis_timeout_s=0.4) as client:
+        assert [] == list(client.forecasts("0", block_ms=450, stop_when_idle=True))
+
+
+async def test_the_asyncio_client_does_the_same(settings: Settings, redis: Redis) -> None:
+    """Push, push many, follow from an id and live."""
+    async with AsyncClient(settings.redis_url.get_secret_value()) as client:
+        one = await client.push("a", 1.0)
+        more = await client.push_many([("a", 2.0), ("b", {"value": 3.0}, 5)])
+        assert [one, *more] == [entry_id.decode() for entry_id, _ in redis.xrange("readings")]
+        made = [publish(redis, "5-0"), publish(redis, "6-0")]
+        assert made == [found async for found in client.forecasts("0", block_ms=1, stop_when_idle=True)]
+        live = client.forecasts(block_ms=1000)
+        coming = asyncio.ensure_future(anext(live))
+        while not coming.done():
+            made.append(publish(redis, f"{len(made) + 5}-0"))
+            await asyncio.sleep(0.01)
+        assert coming.result() in made[2:]
+        await live.aclose()
+
+
+@pytest.mark.usefixtures("redis")
+async def test_the_asyncio_client_waits_longer_than_a_command_may_take(settings: Settings) -> None:
+    """As the blocking one."""
+    async with AsyncClient(settings.redis_url.get_secret_value(), redis_timeout_s=0.4) as client:
+        assert [] == [found async for found in client.forecasts("0", block_ms=450, stop_when_idle=True)]
+
+
+@pytest.mark.parametrize("url", ["localhost", "redis://:hunter2/x@h:1", "http://h", "redis://h:port"])
+def test_an_address_that_is_none_is_said_without_its_password(url: str) -> None:
+    """The sentence names the setting; neither it nor its cause quotes the URL."""
+    for make in (Client, AsyncClient, lambda given: connect(load_settings(redis_url=given))):
+        with pytest.raises(SettingsError, match="setting redis_url") as caught:
+            make(url)
+        assert "hunter2" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_push_without_a_server_fails_at_once() -> None:
+    """Nothing is repeated behind the caller's back."""
+    with Client("redis://127.0.0.1:1/0") as client, pytest.raises(RedisError):
+        client.push("a", 1.0)

@@ -1,0 +1,140 @@
+"""Settings: where they come from, who wins, and how a wrong one is said."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tidecast.errors import SettingsError
+from tidecast.settings import Settings, colour_wanted, load_settings, worker_name
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no file but the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TIDECAST_CONFIG", raising=False)
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    """A fresh installation needs no file."""
+    assert Settings() == load_settings()
+    assert "redis://127.0.0.1:6379/0" == load_settings().redis_url.get_secret_value()
+
+
+def test_code_wins_over_environment_over_file_over_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of precedence, each level once."""
+    assert "" == load_settings().namespace
+    Path("tidecast.toml").write_text('namespace = "file"\n')
+    assert "file" == load_settings().namespace
+    monkeypatch.setenv("TIDECAST_NAMESPACE", "environment")
+    assert "environment" == load_settings().namespace
+    assert "code" == load_settings(namespace="code").namespace
+    assert "environment" == load_settings(namespace=None).namespace
+
+
+def test_a_group_takes_each_of_its_settings_from_where_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable for one setting of a group does not hide the file's others."""
+    Path("tidecast.toml").write_text("[worker]\nbatch = 7\nblock_ms = 9\n")
+    monkeypatch.setenv("TIDECAST_WORKER__BATCH", "5")
+    worker = load_settings().worker
+    assert (5, 9, 5.0) == (worker.batch, worker.block_ms, worker.lease_s)
+
+
+def test_the_file_may_be_named_by_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And then it must be there."""
+    named = tmp_path / "other.toml"
+    monkeypatch.setenv("TIDECAST_CONFIG", str(named))
+    with pytest.raises(SettingsError, match=r"other\.toml, which is not a file"):
+        load_settings()
+    named.write_text("partitions = 4\n")
+    assert 4 == load_settings().partitions
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("partitons = 4\n", "setting partitons: extra inputs are not permitted"),
+        ("[worker]\nbtach = 4\n", "setting worker.btach: extra inputs are not permitted"),
+        ("[worker]\nbatch = 0\n", "setting worker.batch: input should be greater than or equal to 1"),
+        ("namespace = 'a b'\n", "setting namespace: string should match pattern '^[A-Za-z0-9_.-]*$'"),
+        ("[series]\nlevel = 1.0\n", "setting series.level: input should be less than 1"),
+    ],
+)
+def test_a_wrong_setting_in_the_file_is_one_sentence(file: str, sentence: str) -> None:
+    """It names the setting and what it must be."""
+    Path("tidecast.toml").write_text(file)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert sentence == str(caught.value)
+
+
+def test_several_wrong_settings_are_all_named() -> None:
+    """One start tells them all."""
+    with pytest.raises(SettingsError, match=r"^setting redis_timeout_s: [^;\n]*; setting partitions: [^;\n]*$"):
+        load_settings(partitions=0, redis_timeout_s=-1)
+
+
+@pytest.mark.parametrize("content", [b"partitions = ", b"\xff\xfe", b"partitions 4"])
+def test_a_file_that_is_no_toml_is_one_sentence(content: bytes) -> None:
+    """It names the file."""
+    Path("tidecast.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"^tidecast\.toml .* cannot be read: [^\n]*$"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "variable", ["TIDECAST_REDIS_ULR", "TIDECAST_WROKER__BATCH", "TIDECAST_WORKER__BTACH", "tidecast_x"]
+)
+def test_a_variable_that_names_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """A typing error is never ignored."""
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(SettingsError, match=r"names no setting|extra inputs"):
+        load_settings()
+
+
+def test_a_variable_that_cannot_be_parsed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole group as text must be JSON."""
+    monkeypatch.setenv("TIDECAST_WORKER", "{")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings()
+
+
+def test_an_unknown_setting_in_code_is_refused() -> None:
+    """As everywhere."""
+    with pytest.raises(SettingsError, match="setting colour"):
+        load_settings(colour="blue")
+
+
+def test_a_password_shows_neither_in_the_settings_nor_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs are read by many."""
+    monkeypatch.setenv("TIDECAST_REDIS_URL", "redis://:hunter2@localhost:6379/0")
+    assert "hunter2" not in repr(load_settings()) + str(load_settings()) + load_settings().model_dump_json()
+    with pytest.raises(SettingsError) as caught:
+        load_settings(partitions=0)
+    assert "hunter2" not in str(caught.value) + repr(caught.value.__cause__)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(redis_url=["redis://:hunter2@localhost"])
+    assert "hunter2" not in str(caught.value) + repr(caught.value.__cause__)
+
+
+def test_settings_do_not_change_under_their_readers() -> None:
+    """Frozen, the groups too."""
+    with pytest.raises(ValidationError):
+        load_settings().partitions = 3
+    with pytest.raises(ValidationError):
+        load_settings().worker.batch = 3
+
+
+def test_a_worker_without_a_name_is_like_no_other() -> None:
+    """Two workers on one machine never take each other's lease; a name set is kept."""
+    assert 3 == len({worker_name(load_settings()) for _ in range(3)})
+    assert "w1" == worker_name(load_settings(worker={"name": "w1"}))
+
+
+def test_no_color_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The convention: set and not empty means none."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not colour_wanted()
+    monkeypatch.setenv("NO_COLOR", "")
+    assert colour_wanted()
