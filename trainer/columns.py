@@ -27,6 +27,7 @@ _ISO = r"^[0-9]{4}[-/][0-9]{1,2}(?:[-/][0-9]{1,2}(?:[T ][0-9].*)?)?$"
 _TOO_LONG = r"^-?[0-9]{16,}$"  # microseconds or nanoseconds
 _COMPACT = r"^(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])$"
 _OFFSET = r"[T ][0-9]{2}.*(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)$"
+_SWALLOWED = "goes on over several lines: close or remove its quote"
 _FIRST_MS = int(pd.Timestamp(FIRST_YEAR, 1, 1).timestamp()) * 1000
 _LAST_MS = int(pd.Timestamp(LAST_YEAR + 1, 1, 1).timestamp()) * 1000
 
@@ -149,6 +150,8 @@ def why_no_epoch(column: Any) -> str | None:
 def why_no_number(said: str) -> str:
     """Explain a bad number and give the remedy."""
     text = said.strip().lower()
+    if "\n" in text:
+        return _SWALLOWED
     if "," in text:
         return "has a comma: write a point for decimals and nothing between thousands"
     if text.lstrip("+-") in ("inf", "infinity"):
@@ -160,6 +163,8 @@ def why_no_number(said: str) -> str:
 
 def why_no_time(said: str, kind: Kind) -> str:
     """Explain a bad time in a column of `kind`, and give the remedy."""
+    if "\n" in said.strip():
+        return _SWALLOWED
     ms, kinds = _written(pa.array([said.strip()]))
     other = Kind(int(kinds[0]))
     micros = _matches(said.strip(), _TOO_LONG)

@@ -145,7 +145,7 @@ def _printable(series: str) -> str:
 
 
 def _sorted(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
-    back = int(np.count_nonzero(np.diff(ts) < 0))
+    back = int(np.count_nonzero(ts[1:] < ts[:-1]))
     if not back:
         return ts, values, ()
     order = np.argsort(ts, kind="stable")
@@ -176,7 +176,7 @@ def _measured(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
 
 
 def _unique(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
-    last = np.append(np.diff(ts) > 0, True)
+    last = np.append(ts[1:] > ts[:-1], True)
     repeated = int(np.count_nonzero(~last))
     if not repeated:
         return ts, values, ()

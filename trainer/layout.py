@@ -77,7 +77,7 @@ def _time(table: Table) -> str:
 
 
 def _headerless(table: Table) -> str:
-    if table.header and columns.looks_like_data(list(table.columns)):
+    if columns.looks_like_data(list(table.columns)):
         return "row 1 looks like data: the header is missing"
     return f"or {', '.join(TIME[1:])}"
 
@@ -147,7 +147,8 @@ def _is_stamped(column: Any) -> bool:
 
 
 def _unused(rest: Sequence[str], used: Sequence[str]) -> tuple[str, ...]:
-    left = [name or "without a name" for name in rest if name not in used]
+    taken = set(used)
+    left = [name or "without a name" for name in rest if name not in taken]
     return (f"not used: column{'s' if len(left) > 1 else ''} {', '.join(left)}",) if left else ()
 
 

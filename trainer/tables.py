@@ -4,9 +4,7 @@ What a file is, its content decides, never its name. CSV cells stay text, so tha
 message can quote what stands in the file.
 """
 
-import csv
 import gzip
-import re
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,21 +15,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
 from tidecast.errors import HistoryError
+from trainer.delimited import ACCEPTED, read_delimited
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")  # what a directory is searched for
 STDIN = "-"
-ACCEPTED = "give CSV (gzip too) or Parquet"
 
-_BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
-_FOREIGN = {b"PK\x03\x04": "a ZIP or Excel file", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text"}
-_NEWLINE = re.compile(rb"\r\n?|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +35,14 @@ class Table:
     source: str  # the file as messages name it
     stem: str  # its name without directory and endings
     columns: dict[str, Any]  # stripped name -> pyarrow ChunkedArray; text if the file is CSV
-    header: int  # lines before the first row: 1 in CSV, 0 in Parquet
-    rows: NDArray[np.int64]  # where each row stands in the file, from 0; blank ones are left out
+    rows: NDArray[np.int64]  # (rows,) their numbers in the file, from 1; in CSV the header's is 1
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def row(self, index: int) -> str:
-        """Name a row as a text editor numbers it: the header is row 1, a quoted line break counts."""
-        within = sum(_line_breaks(column.slice(0, index)) for column in self.columns.values()) if self.header else 0
-        return f"row {self.rows[index] + 1 + self.header + within} of {self.source}"
+        """Name a row as a text editor numbers it."""
+        return f"row {self.rows[index]} of {self.source}"
 
     def said(self, column: str, index: int) -> str:
         """The text of a cell."""
@@ -124,13 +116,11 @@ def _table(source: str, stem: str, data: bytes) -> Table:
     if not data.strip():
         raise HistoryError(f"{source} is empty: it needs a header and rows")
     if data.startswith(_PARQUET):
-        columns, header = _parquet(source, data), 0
+        names, columns = _parquet(source, data)
+        rows = np.arange(1, 1 + max(map(len, columns), default=0))
     else:
-        columns, header = _csv(source, data), 1
-    rows = np.flatnonzero(~_blank(columns)) if header else np.arange(len(next(iter(columns.values()))))
-    if header and len(rows) < len(next(iter(columns.values()))):
-        columns = {name: column.take(pa.array(rows)) for name, column in columns.items()}
-    table = Table(source, stem, columns, header, rows)
+        names, columns, rows = read_delimited(source, data)
+    table = Table(source, stem, _named(source, names, columns), rows)
     if not len(table):
         raise HistoryError(f"{source} has columns but no row: append readings or leave it out")
     return table
@@ -145,13 +135,14 @@ def _unpacked(source: str, data: bytes) -> bytes:
         raise HistoryError(f"{source} is a damaged gzip file ({exc}): copy or compress it again") from exc
 
 
-def _parquet(source: str, data: bytes) -> dict[str, Any]:
+def _parquet(source: str, data: bytes) -> tuple[list[str], list[Any]]:
     try:
         table = pyarrow.parquet.read_table(pa.BufferReader(data))
         table.validate(full=True)
-    except (pa.ArrowException, OSError) as exc:
-        raise HistoryError(f"{source} is a damaged Parquet file ({_first_line(exc)}): write or copy it again") from exc
-    return _named(source, table.column_names, [_plain(column) for column in table.columns])
+        return table.column_names, [_plain(column) for column in table.columns]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
+        why = str(exc).partition("\n")[0][:200]
+        raise HistoryError(f"{source} is a damaged Parquet file ({why}): write or copy it again") from exc
 
 
 def _plain(column: Any) -> Any:
@@ -160,75 +151,6 @@ def _plain(column: Any) -> Any:
         column = pc.cast(column, column.type.value_type)
     wide_text = pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type)
     return pc.cast(column, pa.string()) if wide_text else column
-
-
-def _csv(source: str, data: bytes) -> dict[str, Any]:
-    _check_text(source, data)
-    end = _NEWLINE.search(data)
-    header = data[: end.start() if end else len(data)].removeprefix(_BOM).decode()
-    delimiter = max(",;\t", key=header.count)
-    names = _header(source, header, delimiter)
-    table = _cells(source, data, delimiter, len(names))
-    if table.num_columns != len(names):
-        raise HistoryError(f"row 1 of {source} can be split in two ways: remove its quotes")
-    return _named(source, names, table.slice(1).columns)
-
-
-def _header(source: str, line: str, delimiter: str) -> list[str]:
-    if line.count('"') % 2:
-        raise HistoryError(f"row 1 of {source} opens a quote that nothing closes: close it or remove it")
-    try:
-        names = next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error as exc:
-        raise HistoryError(f"row 1 of {source} is no header ({exc}): begin the file with column names") from exc
-    if not any(name.strip() for name in names):
-        raise HistoryError(f"row 1 of {source} is blank: begin the file with column names")
-    return names
-
-
-def _check_text(source: str, data: bytes) -> None:
-    for magic, what in _FOREIGN.items():
-        if data.startswith(magic):
-            raise HistoryError(f"{source} is {what}: save it as CSV in UTF-8, or as Parquet")
-    if (at := data.find(b"\0")) >= 0:
-        raise HistoryError(f"row {_line(data, at)} of {source} holds a NUL byte, so it is no text: {ACCEPTED}")
-    try:
-        data.decode()
-    except UnicodeDecodeError as exc:
-        where = f"row {_line(data, exc.start)} of {source}"
-        raise HistoryError(f"{where} is not UTF-8 (byte 0x{data[exc.start]:02x}): save it as UTF-8") from exc
-
-
-def _cells(source: str, data: bytes, delimiter: str, width: int) -> Any:
-    ragged: list[Any] = []
-
-    def stop(row: Any) -> str:
-        ragged.append(row)
-        return "error"
-
-    try:
-        return pyarrow.csv.read_csv(
-            pa.BufferReader(data),
-            # One thread, or rows would not be numbered.
-            pyarrow.csv.ReadOptions(autogenerate_column_names=True, use_threads=False, block_size=1 << 24),
-            pyarrow.csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=stop
-            ),
-            pyarrow.csv.ConvertOptions(column_types={f"f{i}": pa.string() for i in range(width)}),
-        )
-    except pa.ArrowException as exc:
-        raise HistoryError(_ragged(source, ragged[0]) if ragged else _unreadable(source, exc)) from exc
-
-
-def _ragged(source: str, row: Any) -> str:
-    if row.text.count('"') % 2:
-        return f"row {row.number} of {source} opens a quote that nothing closes: close it or remove it"
-    fields = f"{row.actual_columns} field{'s' if row.actual_columns > 1 else ''}"
-    return f"row {row.number} of {source} has {fields}, the header {row.expected_columns}: write one for each column"
-
-
-def _unreadable(source: str, exc: Exception) -> str:
-    return f"{source} cannot be read as CSV ({_first_line(exc)}): look for an unclosed quote, or save it again"
 
 
 def _named(source: str, names: Sequence[str], columns: Sequence[Any]) -> dict[str, Any]:
@@ -242,26 +164,3 @@ def _named(source: str, names: Sequence[str], columns: Sequence[Any]) -> dict[st
     if not named:
         raise HistoryError(f"{source} has no column: it needs times and values")
     return named
-
-
-def _blank(columns: dict[str, Any]) -> NDArray[np.bool_]:
-    """Mark the rows all of whose cells are empty, such as the lines that spreadsheets leave at the end."""
-    cells = iter(columns.values())
-    blank: NDArray[np.bool_] = pc.equal(next(cells), "").to_numpy()
-    for column in cells:
-        if not blank.any():
-            break
-        blank = blank & pc.equal(column, "").to_numpy()
-    return blank
-
-
-def _line(data: bytes, at: int) -> int:
-    return len(_NEWLINE.findall(data, 0, at)) + 1
-
-
-def _line_breaks(column: Any) -> int:
-    return pc.sum(pc.count_substring(column, "\n")).as_py() or 0
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).partition("\n")[0][:200]
