@@ -1,0 +1,76 @@
+"""Scores and the adaptive interval."""
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from worker.scoring import FIRST_WIDENING, Tracker, anomaly_score
+
+
+def test_nothing_is_known_before_the_first_error() -> None:
+    """No interval is better than an invented one."""
+    assert Tracker().known is None
+
+
+def test_a_models_own_residuals_stand_until_errors_are_known() -> None:
+    """They begin the interval, and never overrule what was seen."""
+    tracker = Tracker()
+    tracker.begin(2.0)
+    assert 2.0 == tracker.known
+    tracker.settle(1.0, 0.9)
+    after = tracker.known
+    tracker.begin(50.0)
+    assert after == tracker.known
+
+
+def test_one_error_gives_a_cautious_interval() -> None:
+    """Several times the only error known, narrowed once for the hit."""
+    tracker = Tracker()
+    tracker.settle(-2.0, 0.9)
+    assert tracker.known == pytest.approx(FIRST_WIDENING * 2.0 - 0.1 * 2.0 * 0.1)
+
+
+def test_a_miss_widens_and_a_hit_narrows() -> None:
+    """Nine hits undo what one miss did, at 90 %."""
+    tracker = Tracker(100, 5.0, 1.0)
+    tracker.settle(6.0, 0.9)
+    missed = tracker.half_width
+    assert missed > 5.0
+    tracker.settle(0.1, 0.9)
+    assert 0 < missed - tracker.half_width < missed - 5.0
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
+@pytest.mark.parametrize("kind", ["normal", "cauchy", "tenfold"])
+def test_in_the_long_run_the_level_is_covered(level: float, kind: str) -> None:
+    """Whatever the errors' distribution does, also when it changes midway."""
+    rng = np.random.default_rng(7)
+    errors = rng.standard_cauchy(6000).clip(-1000, 1000) if kind == "cauchy" else rng.normal(size=6000)
+    if kind == "tenfold":
+        errors[3000:] *= 10
+    tracker, covered = Tracker(), 0
+    for error in errors.tolist():
+        covered += abs(error) <= (tracker.known or 0.0)
+        tracker.settle(error, level)
+    assert level == pytest.approx(covered / len(errors), abs=0.02)
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(st.lists(st.floats(-1e38, 1e38), max_size=50), st.floats(0.01, 0.99))
+def test_the_half_width_is_never_negative_nor_infinite(errors: list[float], level: float) -> None:
+    """Zeros, huge errors and any order of them."""
+    tracker = Tracker()
+    for error in errors:
+        tracker.settle(error, level)
+        assert 0 <= tracker.half_width < 1e40
+    assert len(errors) == tracker.errors
+
+
+@pytest.mark.parametrize(
+    ("error", "half_width", "score"),
+    [(-3.0, 2.0, 1.5), (2.0, 2.0, 1.0), (0.0, 2.0, 0.0), (1.0, None, None), (1.0, 0.0, None)],
+)
+def test_an_anomaly_lies_outside_its_interval(error: float, half_width: float | None, score: float | None) -> None:
+    """Above 1 is outside; without an interval there is no score."""
+    assert score == anomaly_score(error, half_width)
