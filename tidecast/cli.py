@@ -132,7 +132,7 @@ def train(
     settings = _settings(store)
     if epochs is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": epochs})})
-    verdicts = program.run(
+    all_trained = program.run(
         program.Job(
             sources=tuple(files),
             target=target,
@@ -146,7 +146,7 @@ def train(
         settings,
         as_json=as_json,
     )
-    if any(verdict.refused for verdict in verdicts):
+    if not all_trained:
         raise typer.Exit(SOME_REFUSED)
 
 

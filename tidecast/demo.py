@@ -27,6 +27,7 @@ from tidecast.wire import Forecast
 
 TEST_SHARE = 0.2  # replayed through the worker; the trainer never sees it
 WARM_UP = 48  # readings before the test part that fill the windows; answered, but not scored
+EPOCHS = 12  # enough for these series; a longer training gains little and keeps a visitor waiting
 CHUNK = 60  # readings pushed at a time: small enough to watch
 PATIENCE_MS = 10_000  # how long one reading may stay unanswered
 
@@ -136,7 +137,7 @@ def _train(past: dict[Source, list[Reading]], folder: Path, *, quiet: bool) -> N
             for source, readings in past.items():
                 if (source.target, source.features) == (target, features):
                     table.writerows((s, ts, *(values[n] for n in (*features, target))) for s, values, ts in readings)
-        columns = ["--target", target, *(["--features", ",".join(features)] if features else [])]
+        columns = ["--epochs", str(EPOCHS), "--target", target, *(["--features", ",".join(features)] if features else [])]
         command = [
             sys.executable,
             "-m",

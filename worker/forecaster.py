@@ -159,7 +159,8 @@ class Forecaster:
         return seat.spec.features if seat else (self.settings.target,)
 
     def _meet(self, series: str) -> SeriesState:
-        self.states[series] = SeriesState(self._features(series), Window(self.settings.rows_kept, 1))
+        features = self._features(series)
+        self.states[series] = SeriesState(features, Window(self.settings.rows_kept, len(features)))
         self._fit(series)
         return self.states[series]
 

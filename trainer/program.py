@@ -1,0 +1,97 @@
+"""The trainer as a command: files in, a progress bar, a table of verdicts out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tidecast.errors import SettingsError
+from tidecast.model import Spec
+from tidecast.settings import Settings
+from tidecast.store import ModelStore
+from trainer.history import Histories, read_history
+from trainer.pipeline import Verdict, train
+
+REFUSALS = ("too short", "constant", "irregular", "refused")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to train on and how; `shape` names fields of the spec that differ from the defaults."""
+
+    sources: tuple[str, ...]
+    target: str | None = None
+    features: tuple[str, ...] = ()
+    time_zone: str | None = None
+    season: int | None = None
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    force: bool = False
+    dry_run: bool = False
+
+
+def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
+    """Train, and print what became of each series; False if some could not be trained.
+
+    Raises:
+        SettingsError: the shape asked for does not exist.
+        HistoryError: a file cannot be read.
+    """
+    spec = _spec(job.shape)
+    console = Console(stderr=True)
+    histories = read_history(job.sources, target=job.target, features=job.features, time_zone=job.time_zone)
+    _tell_notes(histories, console)
+    verdicts = [Verdict(refusal.series, "refused", refusal.reason) for refusal in histories.refused]
+    if job.dry_run:
+        verdicts += [Verdict(h.series, "readable", f"{len(h)} readings") for h in histories.found]
+    else:
+        verdicts += _train(job, histories, spec, settings, console)
+    _print(verdicts, as_json=as_json)
+    return not any(verdict.status in REFUSALS for verdict in verdicts)
+
+
+def _train(job: Job, histories: Histories, spec: Spec, settings: Settings, console: Console) -> list[Verdict]:
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("series"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("train", total=len(histories.found))
+        return train(
+            histories.found,
+            spec,
+            settings,
+            ModelStore(settings.store),
+            season=job.season,
+            force=job.force,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+
+
+def _spec(shape: Mapping[str, Any]) -> Spec:
+    try:
+        return Spec(**shape)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        name = "--" + "-".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{name} {first['input']!r}: {first['msg'].lower()}") from exc
+
+
+def _tell_notes(histories: Histories, console: Console) -> None:
+    for note in histories.notes:
+        console.print(f"note: {note}", style="dim", highlight=False, markup=False)
+    for history in histories.found:
+        for note in history.notes:
+            console.print(f"note: {history.series}: {note}", style="dim", highlight=False, markup=False)
+
+
+def _print(verdicts: Sequence[Verdict], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([verdict.as_dict() for verdict in verdicts], indent=1))  # noqa: T201 - the answer
+        return
+    table = Table("series", "verdict", "version", "skill", "why")
+    for verdict in verdicts:
+        skill = f"{verdict.evidence.skill:.3f}" if verdict.evidence else ""
+        table.add_row(verdict.series, verdict.status, str(verdict.version or ""), skill, verdict.reason)
+    Console().print(table)
