@@ -1,8 +1,14 @@
 -- Take a partition that is free, expired or already mine, under a new epoch; by the server's clock.
 --
 -- KEYS: lease, offset, readings   ARGV: owner, lease_ms
--- Returns the new epoch, or nil while another owner's lease runs.
+-- Every check before any write. Returns the new epoch, or nil while another owner's lease runs.
 local lease, offset, readings = unpack(KEYS)
+for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [readings] = 'stream'}) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= kind then
+    return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
+  end
+end
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 local owner, expires = unpack(redis.call('HMGET', lease, 'owner', 'expires_ms'))

@@ -41,9 +41,16 @@ class Stream:
         self._commit = redis.register_script(_script("commit"))
 
     def acquire(self, owner: str) -> int | None:
-        """Take the partition's lease; returns its epoch, None while another worker holds it."""
+        """Take the partition's lease; returns its epoch, None while another worker holds it.
+
+        Raises:
+            StreamError: a key is of the wrong type.
+        """
         keys = [self.keys.lease, self.keys.offset, self.keys.readings]
-        epoch = cast("int | None", self._acquire(keys=keys, args=[owner, self._lease_ms]))
+        try:
+            epoch = cast("int | None", self._acquire(keys=keys, args=[owner, self._lease_ms]))
+        except ResponseError as exc:
+            raise _refusal(exc) from exc
         if epoch is not None:
             self._create_group()
         return epoch
@@ -143,7 +150,7 @@ class Stream:
             self._redis.xgroup_create(self.keys.readings, self._settings.group, id="0", mkstream=True)
         except ResponseError as exc:
             if not str(exc).startswith("BUSYGROUP"):
-                raise StreamError(f"{self.keys.readings}: {exc}: it must be a stream; rename or delete it") from exc
+                raise
 
 
 def _script(name: str) -> str:
