@@ -1,0 +1,278 @@
+"""The pure core: a batch of entries in, forecasts, dead letters, counts and states out."""
+
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from tests.models import make_model
+from tidecast.errors import StateError
+from tidecast.model import Model, Spec
+from tidecast.settings import SeriesSettings
+from tidecast.wire import Forecast
+from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
+
+NOW_MS = 1_700_000_000_000
+SETTINGS = SeriesSettings()
+SPEC = Spec(window=4, units=3)
+
+
+def entry(n: int, series: str = "a", value: object = 1.0, **fields: object) -> Entry:
+    """The n-th entry, a second after the one before unless it says otherwise."""
+    named = {"series": series, "value": value, "ts": n * 1000, **fields}
+    return f"{n}-0", {name.encode(): str(v).encode() for name, v in named.items() if v is not None}
+
+
+def forecaster_with(*models: Model) -> Forecaster:
+    """A forecaster with these champions."""
+    forecaster = Forecaster(SETTINGS)
+    for model in models:
+        forecaster.adopt(model.header.series, 1, model)
+    return forecaster
+
+
+def ask(forecaster: Forecaster, *entries: Entry) -> Outcome:
+    """One batch."""
+    return forecaster.handle(entries, NOW_MS)
+
+
+def only(outcome: Outcome) -> Forecast:
+    """The one forecast of a batch."""
+    (forecast,) = outcome.forecasts
+    return forecast
+
+
+def test_the_first_reading_of_an_unknown_series_is_answered_by_its_value() -> None:
+    """Under its own id, at once, without bounds that nobody knows."""
+    assert Forecast("5-0", "new", None, 42.5, None, None, 0.9, 5000, None, "naive", 42.5) == only(
+        ask(Forecaster(SETTINGS), entry(5, "new", 42.5))
+    )
+
+
+def test_the_second_reading_settles_the_first_forecast() -> None:
+    """It knows the step, the error, and a first interval."""
+    forecaster = Forecaster(SETTINGS)
+    ask(forecaster, entry(1, value=10.0))
+    second = only(ask(forecaster, entry(2, value=12.0)))
+    assert (3000, 12.0, 2.0, None) == (second.ts, second.yhat, second.error, second.anomaly_score)
+    assert second.yhat_lower is not None
+    assert second.yhat_upper is not None
+    assert 12.0 - second.yhat_lower == pytest.approx(second.yhat_upper - 12.0)
+    third = only(ask(forecaster, entry(3, value=100.0)))
+    assert third.error == 88.0
+    assert third.anomaly_score is not None
+    assert third.anomaly_score == pytest.approx(88.0 / (12.0 - second.yhat_lower))
+
+
+def test_a_model_answers_as_soon_as_its_window_is_full() -> None:
+    """Until then the last value, then exactly what the model says of the window."""
+    model = make_model("a", SPEC)
+    forecaster = forecaster_with(model)
+    made = ask(forecaster, *(entry(n, value=float(n * n)) for n in range(1, 7))).forecasts
+    assert ["naive", "naive", "naive", "lstm", "lstm", "lstm"] == [f.kind for f in made]
+    assert [None, None, None, 1, 1, 1] == [f.model for f in made]
+    for last in (4, 5, 6):
+        window = np.array([[float(n * n)] for n in range(last - 3, last + 1)])
+        assert float(model.forecast(window)) == made[last - 1].yhat
+
+
+def test_a_models_step_stands_from_the_first_reading_on() -> None:
+    """No second reading is needed to know the time that is forecast."""
+    assert 1250 == only(ask(forecaster_with(make_model("a", SPEC, step_ms=250)), entry(1))).ts
+
+
+def test_filled_steps_are_counted_in_a_models_window_only() -> None:
+    """The forecast says on how many values that nobody measured it rests."""
+    forecaster = forecaster_with(make_model("a", SPEC))
+    made = ask(forecaster, *(entry(n) for n in (1, 2, 4, 5, 6, 7))).forecasts
+    assert [0, 0, 1, 1, 1, 0] == [f.filled for f in made]
+    assert ["naive", "naive", "lstm"] == [f.kind for f in made][:3]
+
+
+def test_every_reading_ends_with_exactly_one_disposition() -> None:
+    """Forecast, duplicate, late or dead; the counts sum, and each forecast and letter has its reading's id."""
+    forecaster = Forecaster(SETTINGS)
+    entries = [
+        entry(1),
+        entry(2),
+        entry(3, ts=2000),  # duplicate
+        entry(4, ts=500),  # late
+        entry(5, value="nan"),
+        entry(6, value=None),
+        entry(7, series=""),
+        entry(8, ts="soon"),
+        ("9-0", {}),
+        ("10-0", {b"\xff": b"\xff", b"series": b"\xff"}),
+        ("18446744073709551615-18446744073709551615", {b"series": b"a", b"value": b"1"}),
+        entry(11, ts=11_000),
+    ]
+    outcome = ask(forecaster, *entries)
+    assert {"forecast": 3, "duplicate": 1, "late": 1, "dead": 7} == dict(outcome.counts)
+    assert ["1-0", "2-0", "11-0"] == [f.id for f in outcome.forecasts]
+    assert [
+        ("5-0", "bad_value"),
+        ("6-0", "no_value"),
+        ("7-0", "no_series"),
+        ("8-0", "bad_ts"),
+        ("9-0", "no_series"),
+        ("10-0", "bad_series"),
+        ("18446744073709551615-18446744073709551615", "bad_ts"),
+    ] == [(letter.id, letter.reason) for letter in outcome.dead]
+    assert "11-0" == outcome.last
+
+
+def test_a_bad_reading_leaves_its_series_untouched() -> None:
+    """The window neither moves nor forgets, and no state is written for it."""
+    forecaster = Forecaster(SETTINGS)
+    ask(forecaster, entry(1))
+    before = forecaster.states["a"].encode()
+    outcome = ask(forecaster, entry(2, value="inf"), entry(3, ts=1000), entry(4, ts=10), entry(5, "b", value=""))
+    assert {} == outcome.states
+    assert before == forecaster.states["a"].encode()
+    assert {"a"} == set(forecaster.states)
+
+
+def test_only_touched_series_are_stored() -> None:
+    """A commit is as large as its batch."""
+    forecaster = Forecaster(SETTINGS)
+    ask(forecaster, *(entry(1, name) for name in "abc"))
+    outcome = ask(forecaster, entry(2, "b"), entry(3, "b"))
+    assert {"b": forecaster.states["b"].encode()} == outcome.states
+
+
+BAD: dict[str, Any] = {"value": "x"}
+readings = st.lists(
+    st.tuples(
+        st.sampled_from("abc"),
+        st.sampled_from([1000, 1000, 1000, 2000, 0, -3000, 50_000]),
+        st.floats(-1e4, 1e4),
+        st.sampled_from([False, False, False, True]),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@hypothesis.settings(deadline=None, max_examples=50)
+@hypothesis.given(readings, st.lists(st.integers(1, 5), min_size=40, max_size=40))
+def test_however_batched_and_restarted_the_forecasts_are_bit_equal(
+    history: list[tuple[str, int, float, bool]], sizes: list[int]
+) -> None:
+    """One batch in one life, or many batches with a restart from the stored states after each: no difference."""
+    models = [make_model("a", SPEC, seed=1), make_model("b", Spec(window=3, units=4, layers=2), seed=2)]
+    ts, entries = 10_000, []
+    for n, (series, delta, value, bad) in enumerate(history, 1):
+        ts = max(1, ts + delta)
+        entries.append(entry(n, series, "x" if bad else value, ts=ts))
+    undisturbed = ask(forecaster_with(*models), *entries)
+    stored: dict[str, bytes] = {}
+    made: list[Forecast] = []
+    counts = dict.fromkeys(DISPOSITIONS, 0)
+    left = list(entries)
+    for size in sizes:
+        part, left = left[:size], left[size:]
+        if not part:
+            break
+        forecaster = Forecaster(SETTINGS)
+        forecaster.restore(stored)  # before the models, as a worker that starts
+        for model in models:
+            forecaster.adopt(model.header.series, 1, model)
+        outcome = ask(forecaster, *part)
+        stored |= outcome.states
+        made += outcome.forecasts
+        counts = {name: counts[name] + outcome.counts[name] for name in counts}
+    assert undisturbed.forecasts == made
+    assert undisturbed.states == stored
+    assert {name: undisturbed.counts[name] for name in counts} == counts
+    assert len(entries) == sum(counts.values())
+
+
+def test_a_damaged_state_is_refused_as_a_whole() -> None:
+    """Half a memory answers nothing: what was there before stays."""
+    forecaster = Forecaster(SETTINGS)
+    ask(forecaster, entry(1))
+    good = forecaster.states["a"].encode()
+    with pytest.raises(StateError):
+        forecaster.restore({"a": good, "b": good[:-1]})
+    assert {"a"} == set(forecaster.states)
+
+
+def test_a_new_model_answers_from_the_next_batch_on() -> None:
+    """With a longer window, further features and another step, on all that is known of the series."""
+    forecaster = forecaster_with(make_model("a", SPEC))
+    ask(forecaster, *(entry(n, value=float(n), wind=n / 2) for n in range(1, 9)))
+    wider = make_model("a", Spec(window=6, units=3, features=("wind",)), seed=5)
+    forecaster.adopt("a", 2, wider)
+    forecast = only(ask(forecaster, entry(9, value=9.0, wind=4.5)))
+    window = np.array([[n, np.nan] for n in range(4, 9)] + [[9.0, 4.5]])
+    assert (2, "lstm", float(wider.forecast(window))) == (forecast.model, forecast.kind, forecast.yhat)
+    assert forecast.error is not None
+
+
+def test_a_dismissed_model_leaves_the_last_value() -> None:
+    """The series goes on without it, with its readings' own step."""
+    forecaster = forecaster_with(make_model("a", SPEC, step_ms=1000))
+    ask(forecaster, *(entry(n) for n in range(1, 8)))
+    forecaster.dismiss("a")
+    forecast = only(ask(forecaster, entry(8, value=3.0)))
+    assert ("naive", None, 3.0, 9000) == (forecast.kind, forecast.model, forecast.yhat, forecast.ts)
+
+
+def test_a_state_whose_model_is_gone_is_answered_all_the_same() -> None:
+    """A store that was lost does not stop the series: its features and window stay as they are."""
+    wide = make_model("a", Spec(window=60, units=2, features=("wind",)))
+    forecaster = forecaster_with(wide)
+    stored = ask(forecaster, *(entry(n, wind=1) for n in range(1, 80))).states
+    alone = Forecaster(SETTINGS)
+    alone.restore(stored)
+    forecast = only(ask(alone, entry(80, value=5.0)))
+    assert ("naive", 5.0, 81_000) == (forecast.kind, forecast.yhat, forecast.ts)
+    again = forecaster_with(wide)
+    again.restore(stored)
+    assert only(ask(again, entry(80, value=5.0))).kind == "lstm"
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the overflow is the point
+def test_a_model_that_answers_no_number_is_answered_for_by_the_last_value() -> None:
+    """NaN and infinity never reach the stream."""
+    model = make_model("a", Spec(window=2, units=2))
+    broken = Model(model.header, {name: w * np.float32(np.nan) for name, w in model.weights.items()})
+    forecaster = forecaster_with(broken)
+    made = ask(forecaster, *(entry(n, value=float(n)) for n in range(1, 5))).forecasts
+    assert [("naive", None, float(n)) for n in range(1, 5)] == [(f.kind, f.model, f.yhat) for f in made]
+
+
+@pytest.mark.parametrize("values", [[3.4e38, -3.4e38] * 4, [1e-45, 0.0, -0.0, 1e-300] * 2, [5.0] * 8])
+def test_extreme_values_are_answered_with_finite_numbers(values: list[float]) -> None:
+    """The largest, the smallest and a constant: all arithmetic stays within bounds."""
+    forecaster = forecaster_with(make_model("a", SPEC))
+    for forecast in ask(forecaster, *(entry(n, value=value) for n, value in enumerate(values, 1))).forecasts:
+        numbers = [forecast.yhat, forecast.yhat_lower, forecast.yhat_upper, forecast.error, forecast.anomaly_score]
+        assert all(np.isfinite(number) for number in numbers if number is not None)
+
+
+@pytest.mark.parametrize("ts", ["-999999999999999", "0", "1700000000000"])
+def test_times_of_any_age_are_answered_and_stored(ts: str) -> None:
+    """The oldest time that is accepted fits the state, and so does the step to the newest."""
+    forecaster = Forecaster(SETTINGS)
+    outcome = ask(forecaster, entry(1, ts=ts), entry(2, ts="1700086400000"))
+    assert 2 == outcome.counts["forecast"]
+    assert forecaster.states["a"].encode() == outcome.states["a"]
+
+
+def test_a_bad_feature_is_named_and_a_missing_one_carried() -> None:
+    """Only what a model asks for is looked at."""
+    forecaster = forecaster_with(make_model("a", Spec(window=2, units=2, features=("wind",))))
+    outcome = ask(
+        forecaster,
+        entry(1, wind=3),
+        entry(2),
+        entry(3, wind="calm"),
+        entry(4, wind=5, junk="x"),
+        entry(5, "b", wind="calm"),
+    )
+    assert ["3-0"] == [letter.id for letter in outcome.dead]
+    assert "'wind'" in outcome.dead[0].detail
+    np.testing.assert_array_equal([3, 3, 4, 5], forecaster.states["a"].window.rows[:, 1])
