@@ -77,7 +77,7 @@ def forecasts(model: Model, history: History, first: int, max_gap: int) -> Float
     grid = windows.to_grid(history.ts, values, model.header.step_ms, max_gap)
     newest = _newest_rows(grid, first)
     oldest = newest - spec.window + 1
-    full = np.flatnonzero((oldest >= 0) & (grid.segment[oldest] == grid.segment[newest]))
+    full = np.flatnonzero(_unbroken(grid, oldest, newest))
     if not len(full):
         return answers
     every = sliding_window_view(grid.values, spec.window, axis=0).swapaxes(1, 2)  # (starts, window, features)
@@ -91,8 +91,7 @@ def seasonal_naive(grid: Grid, first: int, season: int) -> Float:
     """Answer each reading from `first` on by the value one season before; where a gap hides it, by the last value."""
     newest = _newest_rows(grid, first)
     before = newest + 1 - season
-    seen = (before >= 0) & (grid.segment[before] == grid.segment[newest])
-    answers: Float = grid.values[np.where(seen, before, newest), 0]
+    answers: Float = grid.values[np.where(_unbroken(grid, before, newest), before, newest), 0]
     return answers
 
 
@@ -156,3 +155,9 @@ def _decide(mine: float, naive: float, champion: Scores | None, version: int | N
 def _newest_rows(grid: Grid, first: int) -> NDArray[np.int64]:
     """The grid row of the reading before each reading from `first` on: `(readings - first,)`."""
     return np.flatnonzero(~grid.filled)[first - 1 : -1]
+
+
+def _unbroken(grid: Grid, oldest: NDArray[np.int64], newest: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the rows from `oldest`, which may lie before the grid, to `newest` have no long gap between them."""
+    unbroken: NDArray[np.bool_] = (oldest >= 0) & (grid.segment[np.maximum(oldest, 0)] == grid.segment[newest])
+    return unbroken

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from tidecast.windows import Float
 
+SHORTEST = 4  # rows: fewer hold no two seasons of two
 LONGEST = 1024  # lags looked at: more rows than that no window holds
 DIP = 0.85  # of the error at the lags around: what a season must reach on the whole,
 DIP_IN_HALVES = 0.9  # and what in the older and in the newer half, so that one event makes no season
-SHORTER_WINS = 1.1  # times the smallest error: of a day and a week that are nearly as good, the day
+SHORTER_WINS = 1.25  # times the smallest error: of a day and a week that are nearly as good, the day
+ROUNDING = 1e-9  # of the largest error: below, a season is perfect
 
 
 def season_length(values: Float, segment: NDArray[np.int64]) -> int | None:
@@ -23,12 +25,13 @@ def season_length(values: Float, segment: NDArray[np.int64]) -> int | None:
         values: `(rows,)`, of the part learned from.
         segment: `(rows,)`, as in `windows.Grid`; differences across a gap do not count.
     """
-    if len(values) < 2:
+    if len(values) < SHORTEST:
         return None
     errors = lag_errors(np.clip(values, *np.quantile(values, [0.01, 0.99])), segment)
     seasons = [lag for lag in range(2, errors.shape[1] * 2 // 3) if _is_season(errors, lag)]
     smallest = min((errors[0, lag] for lag in seasons), default=0.0)
-    return next((lag for lag in seasons if errors[0, lag] <= SHORTER_WINS * smallest), None)
+    enough = SHORTER_WINS * smallest + ROUNDING * errors.max()
+    return next((lag for lag in seasons if errors[0, lag] <= enough), None)
 
 
 def lag_errors(values: Float, segment: NDArray[np.int64]) -> Float:

@@ -1,0 +1,90 @@
+"""The season found from the data: there when it is there, and not otherwise."""
+
+import numpy as np
+import pytest
+
+from trainer.season import lag_errors, season_length
+
+DAY = 24
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    """The segments of a history without a gap."""
+    return np.zeros(len(values), np.int64)
+
+
+def seasonal(rows: int, season: int, noise: float, seed: int = 0) -> np.ndarray:
+    """A season with two harmonics, and noise."""
+    phase = 2 * np.pi * np.arange(rows) / season
+    return np.sin(phase) + 0.5 * np.cos(2 * phase) + np.random.default_rng(seed).normal(0, noise, rows)
+
+
+@pytest.mark.parametrize("season", [4, 7, 12, 24, 52, 96])
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_a_season_is_found(season: int, noise: float) -> None:
+    """Under noise too, from eight seasons on."""
+    values = seasonal(8 * season + 3, season, noise)
+    found = season_length(values, whole(values))
+    assert found is not None
+    assert abs(found - season) <= (0 if noise == 0 or season < 20 else season // 12)
+
+
+def test_a_trend_and_spikes_do_not_hide_a_season() -> None:
+    """What real series have besides a season."""
+    values = seasonal(600, DAY, 0.1) + np.arange(600) / 100
+    values[np.random.default_rng(1).integers(0, 600, 6)] += 50
+    assert season_length(values, whole(values)) == DAY
+
+
+@pytest.mark.parametrize("rows", [60, 300, 1000])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_random_walk_has_no_season(rows: int, seed: int) -> None:
+    """Where the last value is all there is to know, no season is made up."""
+    values = np.random.default_rng(seed).normal(size=rows).cumsum()
+    assert season_length(values, whole(values)) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_has_no_season(seed: int) -> None:
+    """Chance dips are not deep enough."""
+    values = np.random.default_rng(seed).normal(size=1000)
+    assert season_length(values, whole(values)) is None
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [5.0] * 200, list(range(200))])
+def test_a_series_too_short_too_flat_or_too_plain_has_no_season(values: list[float]) -> None:
+    """Nothing fails on them either."""
+    array = np.array(values, float)
+    assert season_length(array, whole(array)) is None
+
+
+def test_a_day_wins_over_a_week_that_is_hardly_better_and_loses_to_one_that_is() -> None:
+    """The shorter of two seasons, unless the longer one explains much more."""
+    values = seasonal(DAY * 7 * 6, DAY, 0.2)
+    weekend = np.arange(len(values)) // DAY % 7 >= 5
+    assert season_length(values + 0.05 * weekend, whole(values)) == DAY
+    assert season_length(values * np.where(weekend, 0.2, 1), whole(values)) == DAY * 7
+
+
+def test_one_event_makes_no_season() -> None:
+    """A dip that only one half of the history shows does not count."""
+    values = np.random.default_rng(0).normal(size=900).cumsum() / 30
+    values[700:] += 3 * seasonal(200, DAY, 0)
+    assert season_length(values, whole(values)) is None
+
+
+def test_the_phase_may_shift_at_a_gap() -> None:
+    """Differences across a gap are left out, so that a gap of half a day hides nothing."""
+    values = np.concatenate([seasonal(300, DAY, 0.1), seasonal(312, DAY, 0.1)[12:]])
+    segment = np.repeat([0, 1], 300)
+    assert season_length(values, segment) == DAY
+
+
+def test_the_errors_are_those_of_the_seasonal_naive() -> None:
+    """Lag by lag, against the plain sum over the pairs within a segment."""
+    values, segment = np.random.default_rng(3).normal(size=40), np.repeat([0, 1], [28, 12])
+    errors = lag_errors(values, segment)
+    for lag in range(1, errors.shape[1]):
+        pairs = [abs(values[t] - values[t - lag]) for t in range(lag, 40) if segment[t] == segment[t - lag]]
+        half = len(pairs) // 2
+        assert errors[:, lag].tolist() == pytest.approx([np.mean(pairs), np.mean(pairs[:half]), np.mean(pairs[half:])])
