@@ -130,9 +130,9 @@ def is_missing(said: str) -> bool:
 
 
 def looks_like_data(cells: Sequence[str]) -> bool:
-    """Whether a header's cells read like a row: a number or a time among them."""
-    text = _stripped(pa.array(cells))
-    return bool((_written(text)[1] != Kind.NONE).any() or (~numbers(text).bad & ~missing(text)).any())
+    """Whether a header's cells read like a row: a time among them, or a number first."""
+    kinds = _written(_stripped(pa.array(cells)))[1]
+    return bool(np.isin(kinds, (Kind.LOCAL, Kind.OFFSET)).any() or kinds[0] != Kind.NONE)
 
 
 def why_no_epoch(column: Any) -> str | None:

@@ -67,19 +67,17 @@ def _time(table: Table) -> str:
     names = list(table.columns)
     if _find(names, ("date",)) and _find(names, ("time",)) and not _find(names, TIME[:4]):
         raise HistoryError(f"{table.source} has both 'date' and 'time': join them into one column 'timestamp'")
-    found = _find(names, TIME) or next((name for name in names[:1] if _is_stamped(table.columns[name])), None)
-    found = found or next((name for name in names if columns.is_time(table.columns[name])), None)
-    if found is None:
-        raise HistoryError(
-            f"{table.source} has no time column among {_listed(names)}: call one 'timestamp' ({_headerless(table)})"
-        )
-    return found
-
-
-def _headerless(table: Table) -> str:
-    if columns.looks_like_data(list(table.columns)):
-        return "row 1 looks like data: the header is missing"
-    return f"or {', '.join(TIME[1:])}"
+    if found := _find(names, TIME):
+        return found
+    if columns.looks_like_data(names):
+        raise HistoryError(f"row 1 of {table.source} looks like data: begin the file with column names")
+    if _is_stamped(table.columns[names[0]]):
+        return names[0]
+    if found := next((name for name in names if columns.is_time(table.columns[name])), None):
+        return found
+    raise HistoryError(
+        f"{table.source} has no time column among {_listed(names)}: call one 'timestamp' (or {', '.join(TIME[1:])})"
+    )
 
 
 def _series(table: Table, time: str) -> str | None:

@@ -141,12 +141,10 @@ def test_one_numeric_column_is_the_target(tmp_path: Path) -> None:
 
 def test_missing_features_carry_their_last_value(tmp_path: Path) -> None:
     """At the start the first known value stands, and 0 where none is; even a row without target tells a feature."""
-    rows = "1,,5,\n2,3,,\n,4,,\n3,,,\n"
-    content = "ts,value,f,g,h\n" + "".join(
-        f"{d},{r}\n" for d, r in zip([*DAYS, "2024-01-04"], rows.split("\n"), strict=False)
-    )
+    rows = ["1,,5,", "2,3,,", "3,,,", ",4,,", "5,,,"]
+    content = "ts,value,f,g,h\n" + "".join(f"2024-01-0{day},{row}\n" for day, row in enumerate(rows, start=1))
     history = one(tmp_path, content, features=("f", "g", "h"))
-    assert [[1, 3, 5, 0], [2, 3, 5, 0], [3, 4, 5, 0]] == history.values.tolist()
+    assert [[1, 3, 5, 0], [2, 3, 5, 0], [3, 3, 5, 0], [5, 4, 5, 0]] == history.values.tolist()
     assert 4 == len(history.notes)
 
 
@@ -158,8 +156,9 @@ def test_an_id_that_numbers_the_rows_names_no_series(tmp_path: Path) -> None:
 
 def test_sorts_and_keeps_the_last_of_equal_times(tmp_path: Path) -> None:
     """Both repairs are noted; a later row without a value does not displace one with."""
-    history = one(tmp_path, long_form("a,2024-01-02,2", "a,2024-01-01,1", "a,2024-01-02,3", "a,2024-01-01,"))
-    assert ([START, START + DAY], [[1.0], [3.0]]) == (history.ts.tolist(), history.values.tolist())
+    history = one(tmp_path, long_form(*(f"a,2024-01-0{row}" for row in ("2,2", "1,1", "2,3", "1,", "3,4"))))
+    assert [START, START + DAY, START + 2 * DAY] == history.ts.tolist()
+    assert [[1.0], [3.0], [4.0]] == history.values.tolist()
     assert ["sorted", "dropped", "kept"] == [note.split()[-1] for note in history.notes]
 
 
@@ -193,6 +192,7 @@ def test_local_times_follow_their_zone(tmp_path: Path) -> None:
     utc += [datetime(2024, 10, day, hour, 30, tzinfo=UTC) for day, hour in ((26, 23), (27, 0), (27, 1), (27, 2))]
     for history in histories.found:
         assert [int(moment.timestamp()) * 1000 for moment in utc] == history.ts.tolist()
+        assert [[0.0], [1.0], [2.0], [3.0], [4.0]] == history.values.tolist()
     assert ["skips 2", "shows 4"] == [" ".join(note.split()[2:4]) for note in histories.notes]
 
 
