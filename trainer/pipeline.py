@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from pydantic import ValidationError
+import numpy as np
 
 from tidecast.errors import ModelError
 from tidecast.model import Evidence, Header, Model, Spec
@@ -159,10 +159,9 @@ def _fit(
 def _publish(candidate: Candidate, fitted: Fit, settings: Settings, store: ModelStore, created_ms: int) -> Verdict:
     """Judge what was trained on the tail and store it; it answers from now on if the gate lets it through."""
     lesson, series, max_gap = candidate.lesson, candidate.lesson.history.series, settings.series.max_gap
-    try:
-        model = Model(_header(candidate, fitted, settings, created_ms), fitted.weights)
-    except ValidationError:
+    if not np.isfinite([*fitted.loss, *fitted.val_loss, *(w.sum() for w in fitted.weights.values())]).all():
         return Verdict(series, "refused", "its training diverged: lower the learning rate, or choose the form `change`")
+    model = Model(_header(candidate, fitted, settings, created_ms), fitted.weights)
     number, champion = candidate.champion or (None, None)
     found = contest(lesson.history, lesson.tail, model, champion, candidate.season, max_gap)
     ruling = judge(found, number)

@@ -84,6 +84,13 @@ def test_a_long_tail_is_answered_in_parts_that_meet_at_no_seam(monkeypatch: pyte
     assert forecasts(model, given, 20, MAX_GAP).tolist() == pytest.approx(whole.tolist(), nan_ok=True)
 
 
+def test_an_answer_that_is_no_number_counts_as_the_last_value() -> None:
+    """So the worker has it; to leave such rows out would flatter the model."""
+    sound, given = make_model("s", step_ms=STEP), history(gap_share=0)
+    broken = Model(sound.header, {**sound.weights, "dense.bias": np.array([np.inf], np.float32)})
+    assert forecasts(broken, given, 20, MAX_GAP).tolist() == given.values[19:-1, 0].tolist()
+
+
 def test_a_model_that_reads_a_feature_the_history_lacks_answers_nothing() -> None:
     """It is left out of the contest, not given made-up inputs."""
     model = make_model("s", Spec(window=6, units=4, features=("value", "sun")), step_ms=STEP)

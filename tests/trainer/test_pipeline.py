@@ -1,0 +1,315 @@
+"""The pipeline from histories to versions: what is stored, what is promoted, what each series is told."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tidecast.model import Spec
+from tidecast.settings import Settings, TrainSettings, load_settings
+from tidecast.store import ModelStore
+from trainer import pipeline
+from trainer.architectures import initial_weights
+from trainer.cohort import Fit, Problem, fit_cohort
+from trainer.evaluate import CHAMPION, LAST_VALUE, MODEL, SEASONAL_NAIVE
+from trainer.history import History
+from trainer.pipeline import Verdict, train
+
+pytestmark = pytest.mark.keras
+
+STEP = 3_600_000
+SPEC = Spec(window=6, units=4)
+NOW = 1_700_000_000_000
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Two quick epochs."""
+    quick = TrainSettings(epochs=2, learning_rate=0.02)
+    return load_settings(store=tmp_path / "models", train=quick)
+
+
+@pytest.fixture
+def store(settings: Settings) -> ModelStore:
+    """An empty store."""
+    return ModelStore(settings.store)
+
+
+def history(
+    series: str = "s", readings: int = 160, *, seed: int = 0, features: tuple[str, ...] = ("value",)
+) -> History:
+    """Something easy to learn: waves of twelve hours and a little noise."""
+    rng = np.random.default_rng(seed)
+    waves = np.sin(2 * np.pi * np.arange(readings)[:, None] / 12 + np.arange(len(features)))
+    return History(series, features, np.arange(readings) * STEP, waves + rng.normal(0, 0.05, waves.shape))
+
+
+def cut(given: History, readings: int) -> History:
+    """The history as it was when it had so many readings."""
+    return History(given.series, given.features, given.ts[:readings], given.values[:readings])
+
+
+def answering(change: float) -> Any:
+    """A stand-in for the fit, whose models answer the last value plus `change` scales."""
+
+    def fit(problems: Sequence[Problem], spec: Spec, settings: TrainSettings, **_: Any) -> list[Fit]:
+        weights = initial_weights(spec, seed=1) | {"dense.bias": np.array([change], np.float32)}
+        return [Fit(weights, (1.0,) * settings.epochs, (1.0,) * settings.epochs, 1) for _ in problems]
+
+    return fit
+
+
+def test_a_series_is_trained_and_its_version_says_all_about_it(settings: Settings, store: ModelStore) -> None:
+    """What a reader needs to trust it: span, figures, curves, settings and libraries."""
+    given = history()
+    (verdict,) = train([given], SPEC, settings, store, now_ms=NOW)
+    number, model = store.load("s")
+    header = model.header
+    assert (verdict.status, verdict.version, verdict.evidence) == ("trained", number, header.evidence)
+    assert verdict.reason == header.evidence.verdict
+    assert set(header.evidence.scores) == {MODEL, LAST_VALUE, SEASONAL_NAIVE}
+    assert (header.evidence.rows, header.evidence.season) == (32, 12)
+    assert header.evidence.skill > 0
+    assert header.half_width > 0
+    assert (header.step_ms, header.span) == (STEP, (0, 127 * STEP))
+    assert {name: len(curve) for name, curve in header.curves.items()} == {"loss": 2, "val_loss": 2}
+    assert header.training.items() >= {"epochs": 2, "batch": 32, "examples": 97, "validation_examples": 25}.items()
+    assert {"tidecast", "numpy", "keras"} < set(header.libraries)
+    assert (header.created_ms, header.parent) == (NOW, None)
+
+
+def test_target_and_features_are_those_of_the_history(settings: Settings, store: ModelStore) -> None:
+    """Series of different width are trained in one call, each by its own spec."""
+    wide = history("wide", features=("load", "wind", "sun"))
+    verdicts = train([wide, history("plain")], SPEC, settings, store)
+    assert [v.status for v in verdicts] == ["trained", "trained"]
+    specs = {name: store.load(name)[1].spec for name in ("wide", "plain")}
+    assert (specs["wide"].target, specs["wide"].features) == ("load", ("load", "wind", "sun"))
+    assert (specs["plain"].target, specs["plain"].units) == ("value", 4)
+
+
+def test_changing_the_tail_changes_neither_scaler_nor_weights(settings: Settings, store: ModelStore) -> None:
+    """The readings that judge a model have no part in making it; its figures change with them."""
+    given = history()
+    altered = History("t", given.features, given.ts, given.values.copy())
+    altered.values[128:] = altered.values[128:] * 30 + 7
+    train([given, altered], SPEC, settings, store)
+    one, other = store.load("s")[1], store.load("t", 1)[1]
+    assert (one.header.center, one.header.scale) == (other.header.center, other.header.scale)
+    assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
+    assert one.header.curves == other.header.curves
+    assert one.header.evidence != other.header.evidence
+
+
+def test_a_series_comes_out_the_same_whatever_its_company(settings: Settings, store: ModelStore) -> None:
+    """To the precision of the arithmetic."""
+    train([history("alone")], SPEC, settings, store)
+    train([history("a", 120, seed=1), history("together"), history("b", 200, seed=2)], SPEC, settings, store)
+    alone, together = (store.load(series, 1)[1] for series in ("alone", "together"))
+    for name in alone.weights:
+        assert np.allclose(alone.weights[name], together.weights[name], atol=1e-5)
+
+
+def test_a_candidate_worse_than_the_last_value_is_kept_but_not_promoted(settings: Settings, store: ModelStore) -> None:
+    """The worker goes on with the last value; the version and its figures can be looked at."""
+    (verdict,) = train([history()], SPEC, settings, store, fit=answering(5.0))
+    assert (verdict.status, verdict.version) == ("refused", 1)
+    assert store.champion("s") is None
+    evidence = store.load("s", 1)[1].header.evidence
+    assert evidence == verdict.evidence
+    assert evidence.skill < 0
+    assert "worse than the last value" in verdict.reason
+
+
+def test_a_candidate_that_is_the_last_value_is_promoted(settings: Settings, store: ModelStore) -> None:
+    """It does no harm, and retraining can start from it."""
+    (verdict,) = train([history()], SPEC, settings, store, fit=answering(0.0))
+    assert verdict.status == "trained"
+    assert verdict.evidence is not None
+    assert verdict.evidence.skill == 0
+
+
+def test_a_candidate_worse_than_the_champion_is_kept_but_not_promoted(settings: Settings, store: ModelStore) -> None:
+    """Both are judged on the same newer readings, and the verdict has both figures."""
+    given = history(readings=200)
+    train([cut(given, 160)], SPEC, settings, store)
+    (verdict,) = train([given], SPEC, settings, store, fit=answering(0.0))
+    assert (verdict.status, verdict.version) == ("kept the champion", 2)
+    assert store.champion("s") == 1
+    assert verdict.evidence is not None
+    found = verdict.evidence.scores
+    assert found[CHAMPION].mae < found[MODEL].mae
+    assert f"version 1 is at least as good with an MAE of {found[CHAMPION].mae:.4g}" in verdict.reason
+
+
+def test_a_candidate_better_than_the_champion_takes_its_place(settings: Settings, store: ModelStore) -> None:
+    """Retraining on newer readings starts from the champion's weights and says so."""
+    given = history(readings=200)
+    train([cut(given, 160)], SPEC, settings, store, fit=answering(0.0))
+    (verdict,) = train([given], SPEC, settings, store)
+    assert (verdict.status, store.champion("s")) == ("trained", 2)
+    assert store.load("s")[1].header.parent == 1
+
+
+def test_only_weights_of_the_same_spec_are_started_from(settings: Settings, store: ModelStore) -> None:
+    """A champion of another shape is competed with, not inherited from."""
+    given, starts = history(readings=200), []
+
+    def spy(problems: Sequence[Problem], *args: Any, **options: Any) -> list[Fit]:
+        starts.extend(problem.initial for problem in problems)
+        return fit_cohort(problems, *args, **options)
+
+    train([cut(given, 160)], SPEC, settings, store, fit=spy)
+    train([cut(given, 180)], SPEC, settings, store, fit=spy)
+    train([given], Spec(window=6, units=5), settings, store, fit=spy)
+    assert [start is None for start in starts] == [True, False, True]
+    champion = store.load("s", 1)[1].weights
+    assert all(np.array_equal(starts[1][name], champion[name]) for name in champion)
+    assert store.load("s", 3)[1].header.parent is None
+    assert CHAMPION in store.load("s", 3)[1].header.evidence.scores
+
+
+def test_the_same_command_again_trains_nothing(settings: Settings, store: ModelStore) -> None:
+    """Nor when the version of that run was not promoted."""
+    for fit, series in ((fit_cohort, "good"), (answering(5.0), "bad")):
+        train([history(series)], SPEC, settings, store, fit=fit)
+        (verdict,) = train([history(series)], SPEC, settings, store, fit=unreachable)
+        assert (verdict.status, verdict.version) == ("already trained", 1)
+        assert "already trained on this history" in verdict.reason
+        assert store.versions(series) == [1]
+
+
+@pytest.mark.parametrize("change", ["values", "span", "spec", "settings", "season", "force"])
+def test_anything_that_changes_the_outcome_trains_again(settings: Settings, store: ModelStore, change: str) -> None:
+    """A run is known by its readings, its spec and its settings."""
+    given, spec, season = history(), SPEC, None
+    train([given], spec, settings, store, fit=answering(0.0))
+    if change == "values":
+        given.values[3] += 1e-9
+    if change == "span":
+        given.ts[-1] += 1
+    if change == "spec":
+        spec = Spec(window=7, units=4)
+    if change == "settings":
+        settings = settings.model_copy(update={"train": TrainSettings(epochs=3)})
+    if change == "season":
+        season = 6
+    train([given], spec, settings, store, season=season, force=change == "force", fit=answering(0.0))
+    assert store.versions("s") == [1, 2]
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a chunk has published is not trained again."""
+    monkeypatch.setattr(pipeline, "CHUNK", 2)
+    histories = [history(f"s{i}", 120 + 10 * i) for i in range(5)]
+    calls: list[int] = []
+
+    def interrupted(problems: Sequence[Problem], *args: Any, **options: Any) -> list[Fit]:
+        calls.append(len(problems))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return answering(0.0)(problems, *args, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(histories, SPEC, settings, store, fit=interrupted)
+    verdicts = train(histories, SPEC, settings, store, fit=interrupted)
+    assert [v.status for v in verdicts] == ["already trained"] * 4 + ["trained"]
+    assert calls == [2, 2, 1, 1]
+
+
+def test_series_that_cannot_be_trained_do_not_stop_the_others(settings: Settings, store: ModelStore) -> None:
+    """Each gets its verdict, in the order in which they came."""
+    flat = History("flat", ("value",), np.arange(100) * STEP, np.ones((100, 1)))
+    any_time = np.cumsum(np.random.default_rng(0).exponential(STEP, 160)).astype(np.int64)
+    torn = History("torn", ("value",), any_time, history().values)
+    huge = History("huge", ("value",), np.arange(100) * STEP, history(readings=100).values * 1e200)
+    verdicts = train([flat, history("ok"), history("short", 20), torn, huge], SPEC, settings, store)
+    assert [(v.series, v.status) for v in verdicts] == [
+        ("flat", "constant"),
+        ("ok", "trained"),
+        ("short", "too short"),
+        ("torn", "irregular"),
+        ("huge", "refused"),
+    ]
+    assert store.series() == ["ok"]
+    assert all(v.version is None and v.evidence is None and v.reason for v in verdicts if v.series != "ok")
+
+
+@pytest.mark.parametrize("where", ["loss", "weights"])
+def test_a_training_that_diverged_is_refused(settings: Settings, store: ModelStore, where: str) -> None:
+    """It is not stored: it has no figures to show."""
+
+    def diverged(problems: Sequence[Problem], *args: Any, **options: Any) -> list[Fit]:
+        (fit,) = answering(np.nan if where == "weights" else 0.0)(problems, *args, **options)
+        return [Fit(fit.weights, (np.nan,), (np.nan,), 0) if where == "loss" else fit]
+
+    (verdict,) = train([history()], SPEC, settings, store, fit=diverged)
+    assert (verdict.status, verdict.version) == ("refused", None)
+    assert "diverged" in verdict.reason
+    assert store.versions("s") == []
+
+
+def test_a_champion_that_knows_the_tail_by_heart_is_kept_unless_forced(settings: Settings, store: ModelStore) -> None:
+    """An older history cannot judge it; by force the candidate is judged by the last value alone."""
+    train([history()], SPEC, settings, store)
+    older = cut(history(), 120)
+    (verdict,) = train([older], SPEC, settings, store, fit=unreachable)
+    assert (verdict.status, verdict.version) == ("kept the champion", 1)
+    assert "bring newer ones" in verdict.reason
+    (verdict,) = train([older], SPEC, settings, store, force=True)
+    assert (verdict.status, store.champion("s")) == ("trained", 2)
+
+
+def test_a_damaged_champion_is_replaced(settings: Settings, store: ModelStore) -> None:
+    """No worker can load it, so it does not stand in the way; nor does the run stop at it."""
+    train([history()], SPEC, settings, store)
+    (file,) = settings.store.rglob("*.safetensors")
+    file.write_bytes(b"damaged")
+    (verdict,) = train([history()], SPEC, settings, store)
+    assert (verdict.status, store.champion("s")) == ("trained", 2)
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, 12), (6, 6), (1, None)])
+def test_the_season_is_found_unless_it_is_given(
+    settings: Settings, store: ModelStore, given: int | None, used: int | None
+) -> None:
+    """A season of one row is none, and then there is no seasonal naive."""
+    (verdict,) = train([history()], SPEC, settings, store, season=given, fit=answering(0.0))
+    assert verdict.evidence is not None
+    assert verdict.evidence.season == used
+    assert (SEASONAL_NAIVE in verdict.evidence.scores) is (used is not None)
+
+
+def test_the_progress_never_goes_back_and_ends_with_all(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It moves within a chunk too, epoch by epoch."""
+    monkeypatch.setattr(pipeline, "CHUNK", 2)
+    told: list[float] = []
+    train([history(f"s{i}", 100 + i) for i in range(3)], SPEC, settings, store, progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 3
+    assert any(0 < done < 2 for done in told)
+
+
+def test_a_verdict_is_ready_for_json() -> None:
+    """With its evidence or without."""
+    plain = Verdict("s", "too short", "20 readings")
+    assert plain.as_dict() == {
+        "series": "s",
+        "status": "too short",
+        "reason": "20 readings",
+        "version": None,
+        "evidence": None,
+    }
+    judged = Verdict("s", "trained", "published", 1, pipeline.PENDING)
+    assert judged.as_dict()["evidence"]["verdict"] == "not judged yet"
+
+
+def unreachable(*_: Any, **__: Any) -> list[Fit]:
+    """A fit that must not be called."""
+    raise AssertionError("nothing was to be trained")
