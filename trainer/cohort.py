@@ -2,6 +2,9 @@
 
 Series take part in rounds; a round is one epoch for each of them. A series that has stopped leaves, and one that
 waits takes its place, so that the graph always has enough to do and never more than memory holds.
+
+A warm start is cheap because a champion is near its best already: it takes smaller steps, is stopped after fewer
+epochs without a gain, and its own weights, judged on the new validation part first, are the ones to beat.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -64,12 +67,13 @@ def fit_cohort(
     live: dict[int, _Run] = {}
     rounds = 0
     while waiting or live:
-        while waiting and len(live) < capacity(spec, settings.batch):
-            i = waiting.pop()
-            live[i] = _begin(problems[i], fresh, spec)
+        room = capacity(spec, settings.batch) - len(live)
+        joining = [waiting.pop() for _ in range(min(room, len(waiting)))]
+        live |= {i: _begin(problems[i], fresh, spec, settings) for i in joining}
+        _judge_champions([live[i] for i in joining], graph, settings.batch)
         _train_epoch(list(live.values()), graph, settings)
         for i, run in list(live.items()):
-            if run.finished(settings):
+            if run.finished(settings.epochs):
                 fits[i] = live.pop(i).fit(spec)
         rounds += 1
         if on_epoch:
@@ -94,7 +98,9 @@ class _Run:
 
     problem: Problem
     state: State  # of this series alone: (parameters,) each
-    best: Float32
+    learning_rate: float
+    patience: int
+    best: Float32  # (parameters,)
     best_loss: float = np.inf
     best_epoch: int = 0
     loss: list[float] = field(default_factory=list)
@@ -111,27 +117,44 @@ class _Run:
         if val_loss < self.best_loss:
             self.best, self.best_loss, self.best_epoch = state.weights, val_loss, self.epoch
 
-    def finished(self, settings: TrainSettings) -> bool:
-        return self.epoch >= settings.epochs or self.epoch - self.best_epoch >= settings.patience
+    def finished(self, epochs: int) -> bool:
+        return self.epoch >= epochs or self.epoch - self.best_epoch >= self.patience
 
     def fit(self, spec: Spec) -> Fit:
         return Fit(unflatten(self.best, spec), tuple(self.loss), tuple(self.val_loss), self.best_epoch)
 
 
-def _begin(problem: Problem, fresh: Float32, spec: Spec) -> _Run:
+def _begin(problem: Problem, fresh: Float32, spec: Spec, settings: TrainSettings) -> _Run:
+    warm = problem.initial is not None
     weights = fresh if problem.initial is None else flatten(problem.initial, spec)
     nothing = np.zeros_like(weights)
-    return _Run(problem, State(weights, nothing, nothing, np.float32(0)), best=weights)
+    return _Run(
+        problem,
+        State(weights, nothing, nothing, np.float32(0)),
+        learning_rate=settings.learning_rate * (settings.warm_rate if warm else 1),
+        patience=settings.warm_patience if warm else settings.patience,
+        best=weights,
+    )
+
+
+def _judge_champions(runs: list[_Run], graph: Graph, batch: int) -> None:
+    """Let the weights that a warm start begins with be the ones to beat."""
+    warm = [run for run in runs if run.problem.initial is not None]
+    if not warm:
+        return
+    weights = np.stack([run.state.weights for run in warm])
+    for run, loss in zip(warm, _val_losses(warm, weights, graph, batch), strict=True):
+        run.best_loss = float(loss)
 
 
 def _train_epoch(runs: list[_Run], graph: Graph, settings: TrainSettings) -> None:
     state = State(*(np.stack(parts) for parts in zip(*(run.state for run in runs), strict=True)))
     orders = [batch_order(len(run.problem.y), run.epoch + 1, settings.seed) for run in runs]
     total = np.zeros(len(runs))
-    rate = np.float32(settings.learning_rate)
+    rates = np.array([run.learning_rate for run in runs], np.float32)
     for start in range(0, max(map(len, orders)), settings.batch):
         rows = [order[start : start + settings.batch] for order in orders]
-        state, losses = graph.train(state, _batch([(r.problem.x, r.problem.y) for r in runs], rows), rate)
+        state, losses = graph.train(state, _batch([(r.problem.x, r.problem.y) for r in runs], rows), rates)
         total += losses.numpy() * [len(r) for r in rows]
     val_losses = _val_losses(runs, state.weights, graph, settings.batch)
     parts = [part.numpy() for part in state]

@@ -3,6 +3,12 @@
 The losses of the models add, so the gradient of the sum holds each model's own gradient, and Adam works on each
 number by itself: every model trains exactly as if it were alone. All of a model's weights lie in one row, in the
 order of `Spec.shapes`, so that the optimiser is one short chain of operations for the whole cohort.
+
+Measured for 64 LSTM(50) over 24 steps, batches of 32, in milliseconds of one core for a series' step: this loop
+with TensorFlow's own gradient 2.6 (1.1 s to trace); its steps unrolled 3.0 (2.5 s); a gradient written by hand 3.5;
+the same compiled by XLA 3.2, and this loop under XLA 3.3, after 3 to 9 s of compiling for each size of cohort. The
+small products of matrices are the cost, and XLA does not make them faster; so there is no XLA here, the sizes
+stay open, and a shape of network is traced once. A Numba kernel over OpenBLAS was no faster and took 20 s to compile.
 """
 
 from collections.abc import Mapping
@@ -42,7 +48,7 @@ class Batch(NamedTuple):
 class Graph(NamedTuple):
     """The two compiled functions of a network's shape; models and batch may be of any number."""
 
-    train: Any  # (State, Batch, learning rate) -> (State, losses of (models,) before the step)
+    train: Any  # (State, Batch, learning rates of (models,)) -> (State, losses of (models,) before the step)
     losses: Any  # (weights, Batch) -> (models,)
 
 
@@ -73,29 +79,29 @@ def _graph(spec: Spec) -> Graph:
     examples = tf.TensorSpec((None, None), tf.float32)
     batch = Batch(tf.TensorSpec((None, None, spec.window, len(spec.features)), tf.float32), examples, examples)
 
-    def train(state: State, batch: Batch, learning_rate: Any) -> tuple[State, Any]:
+    def train(state: State, batch: Batch, rates: Any) -> tuple[State, Any]:
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             losses = _losses(state.weights, batch, spec)
         gradient = tape.gradient(losses, state.weights)
         moves = tf.reduce_max(batch.share, axis=1) > 0
-        return _adam(state, gradient, moves, learning_rate), losses
+        return _adam(state, gradient, moves, rates), losses
 
     def losses(weights: Any, batch: Batch) -> Any:
         return _losses(weights, batch, spec)
 
     return Graph(
-        tf.function(train, input_signature=(state, batch, tf.TensorSpec((), tf.float32))),
+        tf.function(train, input_signature=(state, batch, tf.TensorSpec((None,), tf.float32))),
         tf.function(losses, input_signature=(row, batch)),
     )
 
 
-def _adam(state: State, gradient: Any, moves: Any, learning_rate: Any) -> State:
+def _adam(state: State, gradient: Any, moves: Any, rates: Any) -> State:
     """Take one step of Adam with every model that `moves`; the others keep weights, moments and step count."""
     on = tf.cast(moves, tf.float32)
     steps = state.steps + on
     known = tf.maximum(steps, 1)
-    rate = on * learning_rate * tf.sqrt(1 - BETA_2**known) / (1 - BETA_1**known)
+    rate = on * rates * tf.sqrt(1 - BETA_2**known) / (1 - BETA_1**known)
     first = state.first + (gradient - state.first) * (on * (1 - BETA_1))[:, None]
     second = state.second + (tf.square(gradient) - state.second) * (on * (1 - BETA_2))[:, None]
     weights = state.weights - first * rate[:, None] / (tf.sqrt(second) + EPSILON)
