@@ -1,0 +1,1 @@
+"""The measurements behind the figures of the documentation: `python -m benchmarks NAME`."""
