@@ -137,7 +137,13 @@ def _train(past: dict[Source, list[Reading]], folder: Path, *, quiet: bool) -> N
             for source, readings in past.items():
                 if (source.target, source.features) == (target, features):
                     table.writerows((s, ts, *(values[n] for n in (*features, target))) for s, values, ts in readings)
-        columns = ["--epochs", str(EPOCHS), "--target", target, *(["--features", ",".join(features)] if features else [])]
+        columns = [
+            "--epochs",
+            str(EPOCHS),
+            "--target",
+            target,
+            *(["--features", ",".join(features)] if features else []),
+        ]
         command = [
             sys.executable,
             "-m",
@@ -242,7 +248,7 @@ def _picture(scores: dict[str, Score], out: Path, shown: int = 120) -> Path:
             f"{series}: skill {score.figures()['skill']:.2f} against the last value", loc="left", fontsize=10
         )
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(loc="upper right", ncols=3, fontsize=8, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=9, frameon=False)
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "forecasts.png", dpi=110)
     plt.close(figure)

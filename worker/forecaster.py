@@ -133,8 +133,9 @@ class Forecaster:
             error = y - state.standing
             score = anomaly_score(error, state.standing_half)
             state.tracker.settle(error, level)
-        if seat:
+        if seat and seat.version != state.version:
             state.tracker.begin(seat.half_width)
+            state.version = seat.version
         half = state.tracker.known
         state.standing, state.standing_half = yhat, half
         return Forecast(

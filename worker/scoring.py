@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 RATE = 0.1  # how far one reading moves the half-width, in mean errors
 MEMORY = 0.02  # the weight of the newest error in the mean error
+WIDTH_IN_ERRORS = 2.0  # about how many mean errors a 90 % half-width is (2.06 for a normal distribution)
 FIRST_WIDENING = 3.0  # what one known error is worth as a 90 % half-width, cautiously
 
 
@@ -32,9 +33,10 @@ class Tracker:
         self.errors += 1
 
     def begin(self, half_width: float) -> None:
-        """Start from the residuals of a model's held-out tail, unless errors are known already."""
-        if self.errors == 0:
-            self.half_width = half_width
+        """Start anew from the residuals of a model's held-out tail: what another expert's errors were is no guide."""
+        self.half_width = half_width
+        self.mean_error = half_width / WIDTH_IN_ERRORS
+        self.errors = 0
 
     @property
     def known(self) -> float | None:

@@ -16,8 +16,9 @@ from worker.scoring import Tracker
 
 VERSION = 1
 # version, length, capacity, width, steps seen, bytes of names; last ts, step (0: not a model's);
-# forecast standing (NaN: none), its half-width (NaN: unknown); tracker: errors, half-width, mean error.
-_HEADER = struct.Struct("<BHHHBHqddd" + "Idd")
+# forecast standing (NaN: none), its half-width (NaN: unknown), the version last heard (0: none); tracker: errors,
+# half-width, mean error.
+_HEADER = struct.Struct("<BHHHBHqdddI" + "Idd")
 _SEPARATOR = "\x1f"  # a control character, which no field name holds
 
 
@@ -30,6 +31,7 @@ class SeriesState:
     tracker: Tracker = field(default_factory=Tracker)
     standing: float | None = None  # the forecast that the next reading will settle, in the series' unit
     standing_half: float | None = None  # half the width of its interval
+    version: int = 0  # the model that the tracker's errors belong to; 0: none has answered yet
 
     def wear(self, features: tuple[str, ...], capacity: int, step_ms: float | None) -> None:
         """Take the shape that a model needs, keeping all that is known."""
@@ -53,6 +55,7 @@ class SeriesState:
             window.step_ms or 0.0,
             np.nan if self.standing is None else self.standing,
             np.nan if self.standing_half is None else self.standing_half,
+            self.version,
             self.tracker.errors,
             self.tracker.half_width,
             self.tracker.mean_error,
@@ -79,7 +82,7 @@ class SeriesState:
     @classmethod
     def _decode(cls, raw: bytes) -> Self:
         head = _HEADER.unpack_from(raw)
-        length, capacity, width, steps, names, last_ts, step_ms, standing, standing_half = head[1:10]
+        length, capacity, width, steps, names, last_ts, step_ms, standing, standing_half, version = head[1:11]
         window = Window(capacity, width)
         at = _HEADER.size
         features = tuple(raw[at : at + names].decode().split(_SEPARATOR))
@@ -94,7 +97,8 @@ class SeriesState:
         return cls(
             features,
             window,
-            Tracker(*head[10:]),
+            Tracker(*head[11:]),
             None if np.isnan(standing) else standing,
             None if np.isnan(standing_half) else standing_half,
+            version,
         )
