@@ -20,6 +20,7 @@ MAX_NUMBER_BYTES = 64
 MAX_ECHO_BYTES = 1024  # of each field that a dead letter quotes
 MAX_ECHO_FIELDS = 32
 LARGEST = 3.4028234663852886e38  # float32's: beyond it no network can see the value
+MAX_ID_DIGITS = 15
 AHEAD_MS = 86_400_000  # how far a reading's clock may run before ours
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
@@ -181,8 +182,7 @@ def parse_reading(entry_id: str, fields: Fields, series: str, features: tuple[st
         raise BadReading("no_value", f"field {features[0]!r} is missing: send it with a number")
     values = [parse_number(target, fields[target])]
     values += [parse_number(name, fields[name]) if name in fields else math.nan for name in others]
-    # An id may be the producer's own: up to 64 bits, more than the state holds.
-    ts = parse_time(fields.get(b"ts", entry_id.partition("-")[0].encode()), now_ms)
+    ts = parse_time(fields[b"ts"], now_ms) if b"ts" in fields else _id_ms(entry_id)
     return Reading(entry_id, series, ts, tuple(values))
 
 
@@ -214,6 +214,13 @@ def parse_time(raw: bytes, now_ms: int) -> int:
     if ts > now_ms + AHEAD_MS:
         raise BadReading("future_ts", f"ts {quoted(raw)} is over a day ahead of the worker's clock: check the sender's")
     return ts
+
+
+def _id_ms(entry_id: str) -> int:
+    ms = entry_id.partition("-")[0]
+    if len(ms) > MAX_ID_DIGITS:  # the producer's own: it may hold 64 bits, more than a time and than the state
+        raise BadReading("bad_ts", f"the entry id {entry_id} is no time: send a ts, or let Redis choose the id")
+    return int(ms)
 
 
 def _iso_ms(raw: bytes) -> int:
