@@ -96,7 +96,7 @@ def test_a_wrong_setting_is_exit_code_2_and_one_sentence(
     assert "tidecast: setting partitions: input should be greater than or equal to 1\n" == capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [("tail",), ("worker", "--burst"), ("push", "readings.csv")], ids=" ".join)
+@pytest.mark.parametrize("words", [("tail",), ("push", "readings.csv")], ids=" ".join)
 def test_an_address_that_is_none_is_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:

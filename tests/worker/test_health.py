@@ -1,0 +1,86 @@
+"""What an operator sees, asked for over HTTP."""
+
+from collections.abc import Iterator
+from http.client import HTTPConnection
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from worker.health import STAGES, Health
+
+
+@pytest.fixture
+def health() -> Health:
+    """A worker's metrics."""
+    return Health()
+
+
+@pytest.fixture
+def served(health: Health) -> Iterator[HTTPConnection]:
+    """A connection to its port."""
+    server = health.serve("127.0.0.1", 0)
+    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    yield connection
+    connection.close()
+    server.shutdown()
+    server.server_close()
+
+
+def ask(served: HTTPConnection, path: str) -> tuple[int, str]:
+    """Status and text of an answer."""
+    served.request("GET", path)
+    answer = served.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def test_a_live_worker_is_healthy_but_ready_only_with_its_partition(health: Health, served: HTTPConnection) -> None:
+    """Two probes for two questions."""
+    assert (200, "200 OK\n") == ask(served, "/healthz")
+    assert 503 == ask(served, "/readyz")[0]
+    health.acquired()
+    assert (200, "200 OK\n") == ask(served, "/readyz")
+    health.dropped()
+    assert 503 == ask(served, "/readyz")[0]
+    assert 200 == ask(served, "/healthz")[0]
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/healthz2", "/../metrics"])
+def test_nothing_else_is_served(served: HTTPConnection, path: str) -> None:
+    """Any other path is not found."""
+    assert 404 == ask(served, path)[0]
+
+
+def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) -> None:
+    """Counts by disposition, losses, failures, stages; no label for each series."""
+    health.committed({"forecast": 3, "dead": 1}, 2, 5)
+    health.committed({"forecast": 1}, 0, 6)
+    health.failed("redis")
+    health.acquired()
+    for stage in STAGES:
+        with health.stage(stage):
+            pass
+    status, text = ask(served, "/metrics")
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert 200 == status
+    assert {
+        ("tidecast_readings_total", "forecast"): 4.0,
+        ("tidecast_readings_total", "dead"): 1.0,
+        ("tidecast_readings_lost_total",): 2.0,
+        ("tidecast_failures_total", "redis"): 1.0,
+        ("tidecast_series",): 6.0,
+        ("tidecast_partitions_held",): 1.0,
+        ("tidecast_leases_acquired_total",): 1.0,
+        ("tidecast_batch_readings_sum",): 5.0,
+        ("tidecast_batch_readings_count",): 2.0,
+        **{("tidecast_stage_seconds_count", stage): 1.0 for stage in STAGES},
+    }.items() <= samples.items()
+
+
+def test_probes_leave_no_trace_on_standard_error(served: HTTPConnection, capfd: pytest.CaptureFixture[str]) -> None:
+    """Every few seconds a line would be no news."""
+    ask(served, "/healthz")
+    assert ("", "") == capfd.readouterr()

@@ -1,0 +1,449 @@
+"""The worker as a whole, step by step against a real server: taken over, killed, cut off, and its models swapped."""
+
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.models import make_model
+from tidecast.client import Client, connect
+from tidecast.embedded import EmbeddedRedis
+from tidecast.errors import Fenced, StateError
+from tidecast.model import Spec
+from tidecast.settings import Settings, load_settings
+from tidecast.store import ModelStore
+from tidecast.wire import Forecast, keys_of
+from worker.health import Health
+from worker.loop import Worker
+from worker.stream import Stream
+
+NOW = 1_700_000_000.0
+SPEC = Spec(window=4, units=3)
+
+
+def quick(url: str, store: Path, batch: int = 7) -> Settings:
+    """Settings of a worker that hardly waits."""
+    return load_settings(redis_url=url, store=store, worker={"batch": batch, "block_ms": 1}, redis_timeout_s=2.0)
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """As everywhere, but hardly waiting."""
+    return quick(redis_server.url, tmp_path / "models")
+
+
+def stream_of(settings: Settings) -> Stream:
+    """The worker's stream on connections of its own."""
+    return Stream(connect(settings), keys_of(), settings.worker)
+
+
+def new_worker(settings: Settings, health: Health | None = None) -> Worker:
+    """A worker as the program makes it."""
+    return Worker(settings, stream_of(settings), ModelStore(settings.store), health or Health())
+
+
+@pytest.fixture
+def worker(settings: Settings, redis: Redis) -> Worker:  # noqa: ARG001 - it empties the server
+    """One worker on the emptied server."""
+    return new_worker(settings)
+
+
+def add(redis: Redis, *numbers: int, series: tuple[str, ...] = ("a", "b")) -> None:
+    """Push these readings, a second apart, spread over the series."""
+    for n in numbers:
+        named: dict[bytes | str, str | float] = {"series": series[n % len(series)], "value": n * n % 17, "ts": n * 1000}
+        redis.xadd("readings", named, id=f"{n}-0")  # type: ignore[arg-type]
+
+
+def forecasts(redis: Redis) -> list[Forecast]:
+    """All that were made."""
+    return [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]
+
+
+def undisturbed(redis: Redis, settings: Settings) -> list[Forecast]:
+    """What a worker without any trouble makes of the same readings; it empties the rest of the server."""
+    redis.delete("forecasts", "dead", "state", "offset", "lease")
+    new_worker(settings).run(threading.Event(), burst=True)
+    return forecasts(redis)
+
+
+def sample(registry: Health, name: str, **labels: str) -> float:
+    """The value of a metric."""
+    return registry.registry.get_sample_value(name, labels) or 0.0
+
+
+class Impatient(threading.Event):
+    """An event that waits for nothing, and is set after so many waits."""
+
+    def __init__(self, waits: int) -> None:
+        super().__init__()
+        self.left = waits
+        self.longest_s = 0.0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Count instead of waiting."""
+        self.longest_s = max(self.longest_s, timeout or 0.0)
+        self.left -= 1
+        if self.left == 0:
+            self.set()
+        return self.is_set()
+
+
+def test_the_first_reading_of_an_unknown_series_is_answered_under_its_own_id(worker: Worker, redis: Redis) -> None:
+    """By its own value, in the first step."""
+    entry_id = redis.xadd("readings", {"series": "new", "value": 42.5})
+    assert 1 == worker.step(NOW)
+    (made,) = forecasts(redis)
+    assert (str(entry_id.decode()), "new", 42.5, "naive") == (made.id, made.series, made.yhat, made.kind)
+
+
+def test_a_step_answers_a_batch_at_most(worker: Worker, redis: Redis) -> None:
+    """And an empty stream is no failure."""
+    add(redis, *range(1, 17))
+    assert [7, 7, 2, 0, 0] == [worker.step(NOW + n) for n in range(5)]
+    assert [f"{n}-0" for n in range(1, 17)] == [f.id for f in forecasts(redis)]
+
+
+def test_a_partition_that_another_holds_is_left_alone(worker: Worker, settings: Settings, redis: Redis) -> None:
+    """Nothing is read or written until its lease is free."""
+    add(redis, 1)
+    stream = stream_of(settings)
+    stream.acquire("other")
+    assert worker.step(NOW) is None
+    assert [] == forecasts(redis)
+    stream.release(1)
+    assert 1 == worker.step(NOW)
+
+
+def test_burst_ends_once_every_reading_is_answered(worker: Worker, settings: Settings, redis: Redis) -> None:
+    """Over many batches; the lease is given back, so that the next worker need not wait."""
+    add(redis, *range(1, 31))
+    worker.run(threading.Event(), burst=True)
+    assert 30 == len(forecasts(redis))
+    assert stream_of(settings).acquire("next") is not None
+
+
+def test_told_to_stop_before_it_starts_a_worker_does_nothing(worker: Worker, redis: Redis) -> None:
+    """Not even take the lease."""
+    add(redis, 1)
+    stop = threading.Event()
+    stop.set()
+    worker.run(stop)
+    assert 0 == redis.exists("lease", "forecasts")
+
+
+def test_bad_readings_are_dead_and_the_stream_goes_on(settings: Settings, redis: Redis) -> None:
+    """Even an id that is no time and no field at all; the metrics sum to the readings."""
+    health = Health()
+    add(redis, 1, 3, series=("a",))
+    redis.xadd("readings", {b"\xff": b"\xff"}, id="4-0")
+    add(redis, 5, series=("a",))
+    redis.xadd("readings", {"series": "a", "value": 1, "ts": 5000}, id="6-0")
+    redis.xadd("readings", {"series": "a", "value": 1, "ts": 1}, id="7-0")
+    redis.xadd("readings", {"series": "a", "value": 1}, id="18446744073709551615-1")
+    new_worker(settings, health).run(threading.Event(), burst=True)
+    assert [b"4-0", b"18446744073709551615-1"] == [entry_id for entry_id, _ in redis.xrange("dead")]
+    counts = {
+        name: sample(health, "tidecast_readings_total", disposition=name)
+        for name in ("forecast", "duplicate", "late", "dead")
+    }
+    assert {"forecast": 3.0, "duplicate": 1.0, "late": 1.0, "dead": 2.0} == counts
+
+
+def test_a_fenced_worker_drops_its_memory_and_the_next_goes_on(settings: Settings, redis: Redis) -> None:
+    """Two workers in turn, the first losing its lease unawares: together they make what one would have made."""
+    ModelStore(settings.store).publish(make_model("a", SPEC))
+    add(redis, *range(1, 15))
+    first, second = new_worker(settings), new_worker(settings)
+    assert 7 == first.step(NOW)
+    redis.hset("lease", "expires_ms", 0)
+    assert 7 == second.step(NOW)
+    add(redis, *range(15, 26))
+    with pytest.raises(Fenced):
+        first.step(NOW + 0.1)
+    assert 14 == len(forecasts(redis))
+    second.run(threading.Event(), burst=True)
+    add(redis, *range(26, 40))
+    first.run(threading.Event(), burst=True)
+    made = forecasts(redis)
+    assert [f"{n}-0" for n in range(1, 40)] == [f.id for f in made]
+    assert undisturbed(redis, settings) == made
+
+
+def test_a_lease_that_was_taken_is_noticed_without_readings(settings: Settings, redis: Redis) -> None:
+    """An idle worker hears of it when it renews."""
+    first, second = new_worker(settings), new_worker(settings)
+    first.step(NOW)
+    redis.hset("lease", "expires_ms", 0)
+    second.step(NOW)
+    with pytest.raises(Fenced):
+        first.step(NOW + settings.worker.lease_s)
+
+
+def test_a_server_that_forgot_everything_is_begun_anew(worker: Worker, settings: Settings, redis: Redis) -> None:
+    """FLUSHALL under a running worker: it notices, and answers what comes."""
+    add(redis, 1, 2, 3)
+    assert 3 == worker.step(NOW)
+    redis.flushall()
+    add(redis, 1, 2)
+    with pytest.raises(Fenced):  # as soon as it renews its lease
+        worker.step(NOW + settings.worker.lease_s)
+    worker.run(threading.Event(), burst=True)
+    assert undisturbed(redis, settings) == forecasts(redis)
+
+
+def test_a_state_of_another_version_is_never_overwritten(worker: Worker, redis: Redis) -> None:
+    """The worker refuses to answer rather than to forget."""
+    add(redis, 1)
+    redis.hset("state", "a", b"\xfe rest")
+    with pytest.raises(StateError, match="state format 254"):
+        worker.step(NOW)
+    worker.run(Impatient(5))
+    assert b"\xfe rest" == redis.hget("state", "a")
+    assert [] == forecasts(redis)
+
+
+# Lost connections
+
+
+class LossyProxy(threading.Thread):
+    """Passes connections on to a server; drops the connection instead of the next reply to a commit, on demand."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._server_port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.replies_to_lose = 0
+
+    def run(self) -> None:
+        """Serve each connection in threads of its own, until closed."""
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._server_port))
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with source, sink:
+            while data := self._received(source):
+                if b"COMMITTED" in data and self.replies_to_lose:
+                    self.replies_to_lose -= 1
+                    break
+                try:
+                    sink.sendall(data)
+                except OSError:
+                    break
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+
+    @staticmethod
+    def _received(source: socket.socket) -> bytes:
+        try:
+            return source.recv(65536)
+        except OSError:
+            return b""
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def proxy(redis_server: EmbeddedRedis) -> Iterator[LossyProxy]:
+    """A proxy before the real server."""
+    proxy = LossyProxy(redis_server.port)
+    proxy.start()
+    yield proxy
+    proxy.close()
+    proxy.join()
+
+
+def test_commits_whose_replies_are_lost_happen_once(settings: Settings, redis: Redis, proxy: LossyProxy) -> None:
+    """The worker cannot know, sends them again, and nothing is doubled or skipped."""
+    health = Health()
+    add(redis, *range(1, 40))
+    proxy.replies_to_lose = 3
+    through = quick(f"redis://127.0.0.1:{proxy.port}/0", settings.store)
+    new_worker(through, health).run(threading.Event(), burst=True)
+    assert 0 == proxy.replies_to_lose
+    made = forecasts(redis)
+    assert [f"{n}-0" for n in range(1, 40)] == [f.id for f in made]
+    assert {"read": 39, "lost": 0, "forecast": 39} == stream_of(settings).counts()
+    assert 3.0 == sample(health, "tidecast_failures_total", kind="redis")
+    assert 39.0 == sample(health, "tidecast_readings_total", disposition="forecast")
+    assert undisturbed(redis, settings) == made
+
+
+@contextmanager
+def running(worker: Worker) -> Iterator[None]:
+    """Run the worker in a thread."""
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_killed_server_that_comes_back_finds_its_worker_going_on(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+    """With an append-only file nothing is lost, and the forecasts are those of a quiet day, to the last bit."""
+    durable = ("--appendonly", "yes", "--appendfsync", "always")
+    store = ModelStore(tmp_path / "models")
+    for name in ("a", "b"):
+        store.publish(make_model(name, SPEC))
+    with EmbeddedRedis(redis_server._server, durable) as server:
+        settings = quick(server.url, store.root)
+        with Redis.from_url(server.url, protocol=2) as redis, Client(server.url) as client:
+            with running(new_worker(settings)):
+                for start in (1, 101, 201):
+                    add(redis, *range(start, start + 100))
+                    since = client.forecasts(f"{start - 1}-0")
+                    list(islice(since, 50 if start < 201 else 100))
+                    if start < 201:
+                        server.kill()
+                        server.start()
+            made = forecasts(redis)
+            assert [f"{n}-0" for n in range(1, 301)] == [f.id for f in made]
+            assert {"read": 300, "lost": 0, "forecast": 300} == stream_of(settings).counts()
+            assert undisturbed(redis, settings) == made
+
+
+def test_a_server_may_be_away_for_as_long_as_it_likes(tmp_path: Path) -> None:
+    """After more than a thousand failures the worker still tries, at most some seconds apart."""
+    health = Health()
+    stop = Impatient(1100)
+    new_worker(quick("redis://127.0.0.1:1/0", tmp_path), health).run(stop)
+    assert 1100.0 == sample(health, "tidecast_failures_total", kind="redis")
+    assert 2.5 <= stop.longest_s <= 5.0
+
+
+def test_lost_readings_are_counted_and_the_rest_is_answered(settings: Settings, redis: Redis) -> None:
+    """Trimmed past the offset while no worker ran: known from Redis 7 on, documented as 0 before."""
+    health = Health()
+    add(redis, *range(1, 8))
+    new_worker(settings).run(threading.Event(), burst=True)
+    add(redis, *range(8, 31))
+    redis.xtrim("readings", minid="21-0", approximate=False)
+    new_worker(settings, health).run(threading.Event(), burst=True)
+    lost = 13 if int(redis.info("server")["redis_version"].split(".")[0]) >= 7 else 0
+    assert {"read": 17 + lost, "lost": lost, "forecast": 17} == stream_of(settings).counts()
+    assert float(lost) == sample(health, "tidecast_readings_lost_total")
+    assert [*range(1, 8), *range(21, 31)] == [int(f.id.partition("-")[0]) for f in forecasts(redis)]
+
+
+# Models
+
+
+def last(redis: Redis) -> Forecast:
+    """The newest forecast."""
+    return forecasts(redis)[-1]
+
+
+def test_a_published_model_answers_from_the_next_batch_on(worker: Worker, store: ModelStore, redis: Redis) -> None:
+    """Without a restart: published, replaced, and moved back by hand."""
+    for n in range(1, 6):
+        add(redis, n, series=("a",))
+        worker.step(NOW)
+    versions = [last(redis).model]
+    for n, change in enumerate(
+        [
+            lambda: store.publish(make_model("a", SPEC)),
+            lambda: store.publish(make_model("a", Spec(window=3, units=9, layers=2))),
+            lambda: store.promote("a", 1),
+        ],
+        1,
+    ):
+        change()
+        add(redis, 5 + n, series=("a",))
+        worker.step(NOW + n)
+        versions.append(last(redis).model)
+    assert [None, 1, 2, 1] == versions
+
+
+def test_a_clock_that_is_set_back_does_not_hide_a_model(worker: Worker, store: ModelStore, redis: Redis) -> None:
+    """The store is asked by what time has passed, not by what time it is."""
+    add(redis, *range(1, 7), series=("a",))
+    worker.step(NOW)
+    store.publish(make_model("a", SPEC))
+    add(redis, 7, series=("a",))
+    worker.step(NOW - 3600)
+    assert "lstm" == last(redis).kind
+
+
+@pytest.mark.parametrize("broken", ["cut", "flipped", "empty", "gone", "format", "pointer", "folder"])
+def test_a_broken_model_does_not_take_the_others_with_it(
+    worker: Worker, store: ModelStore, redis: Redis, broken: str
+) -> None:
+    """Its series is answered by the last value, the next good version is loaded, and the others never notice."""
+    for name in ("a", "m", "z"):
+        store.publish(make_model(name, SPEC))
+    file = store.root / "series" / hashlib.sha256(b"m").hexdigest() / "000001.safetensors"
+    content = file.read_bytes()
+    match broken:
+        case "cut":
+            file.write_bytes(content[: len(content) // 2])
+        case "flipped":
+            file.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+        case "empty":
+            file.write_bytes(b"")
+        case "gone":
+            file.unlink()
+        case "format":
+            file.write_bytes(content.replace(b'\\"format\\":1', b'\\"format\\":9'))
+        case "pointer":
+            (file.parent / "champion").write_bytes(b"\xff")
+        case "folder":
+            file.unlink()
+            file.mkdir()
+    series = ("a", "m", "z")
+    add(redis, *range(1, 16), series=series)
+    for n in range(3):
+        worker.step(NOW + n)
+    assert {"a": "lstm", "m": "naive", "z": "lstm"} == {f.series: f.kind for f in forecasts(redis)[-3:]}
+    store.publish(make_model("m", SPEC, seed=2))
+    add(redis, 16, 17, 18, series=series)
+    worker.step(NOW + 9)
+    assert {"a": "lstm", "m": "lstm", "z": "lstm"} == {f.series: f.kind for f in forecasts(redis)[-3:]}
+
+
+def test_a_broken_new_version_leaves_the_old_one_answering(worker: Worker, store: ModelStore, redis: Redis) -> None:
+    """A running worker keeps what it has."""
+    store.publish(make_model("a", SPEC))
+    add(redis, *range(1, 7), series=("a",))
+    worker.step(NOW)
+    store.publish(make_model("a", SPEC, seed=1), promote=False)
+    next(store.root.rglob("000002.safetensors")).write_bytes(b"half")
+    store.promote("a", 2)
+    add(redis, 7, series=("a",))
+    worker.step(NOW + 1)
+    assert ("lstm", 1) == (last(redis).kind, last(redis).model)
+
+
+@pytest.mark.usefixtures("redis")
+def test_a_worker_is_ready_while_it_holds_the_partition(settings: Settings) -> None:
+    """Not before, and not after it left."""
+    health = Health()
+    worker = new_worker(settings, health)
+    assert not health.ready.is_set()
+    worker.step(NOW)
+    assert health.ready.is_set()
+    assert 1.0 == sample(health, "tidecast_partitions_held")
+    worker.run(threading.Event(), burst=True)
+    assert not health.ready.is_set()
+    assert 0.0 == sample(health, "tidecast_partitions_held")

@@ -1,0 +1,182 @@
+"""The worker as a process: signals, exit codes, and what it says."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from redis import Redis
+
+from tests.models import make_model
+from tidecast.client import Client, connect
+from tidecast.errors import ModelError, SettingsError
+from tidecast.settings import Settings, load_settings
+from tidecast.store import ModelStore
+from tidecast.wire import keys_of
+from worker import program
+from worker.stream import Stream
+
+TIDECAST = Path(sys.executable).with_name("tidecast")
+
+
+def push(settings: Settings, count: int) -> list[str]:
+    """Push readings of five series; returns their ids."""
+    with Client(settings.redis_url.get_secret_value()) as client:
+        return client.push_many((f"s{n % 5}", float(n % 7), 1000 + n // 5 * 1000) for n in range(count))
+
+
+def answered(redis: Redis) -> list[str]:
+    """The ids of all forecasts."""
+    return [entry_id.decode() for entry_id, _ in redis.xrange("forecasts")]
+
+
+@contextmanager
+def worker(settings: Settings, *options: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A worker process, killed at the end if it still runs."""
+    command = [
+        TIDECAST,
+        "worker",
+        "--redis",
+        settings.redis_url.get_secret_value(),
+        "--store",
+        settings.store,
+        *options,
+    ]
+    environment = os.environ | {f"TIDECAST_WORKER__{name}": value for name, value in variables.items()}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        yield process
+        if process.poll() is None:
+            process.kill()
+
+
+def said(process: subprocess.Popen[str]) -> list[dict[str, object]]:
+    """Its log, a JSON object a line."""
+    _, err = process.communicate(timeout=60)
+    return [json.loads(line) for line in err.splitlines()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_a_worker_finishes_its_batch_and_leaves(
+    settings: Settings, redis: Redis, number: signal.Signals
+) -> None:
+    """Exit code 0, the lease given back, and exactly the readings up to the offset are answered."""
+    ids = push(settings, 6000)
+    with worker(settings, BATCH="20") as process:
+        with Client(settings.redis_url.get_secret_value()) as client:
+            list(islice(client.forecasts("0"), 100))
+        process.send_signal(number)
+        log = said(process)
+    made = answered(redis)
+    assert 0 == process.returncode
+    assert "worker stopped" == log[-1]["event"]
+    assert 100 <= len(made) < len(ids)
+    assert ids[: len(made)] == made
+    stream = Stream(connect(settings), keys_of(), settings.worker)
+    assert 2 == stream.acquire("next")
+    assert (made[-1], len(made)) == (stream.progress().last, stream.progress().read)
+
+
+def test_killed_at_any_moment_the_next_worker_goes_on(settings: Settings, redis: Redis) -> None:
+    """Kill -9 in the middle: each reading has one forecast in the end."""
+    ids = push(settings, 4000)
+    with worker(settings, BATCH="20", NAME="w") as process:
+        with Client(settings.redis_url.get_secret_value()) as client:
+            list(islice(client.forecasts("0"), 100))
+        process.kill()
+    assert len(answered(redis)) < len(ids)
+    with worker(settings, "--burst", NAME="w") as process:
+        assert 0 == process.wait(60)
+    assert ids == answered(redis)
+
+
+def test_a_broken_champion_does_not_keep_the_worker_from_starting(
+    settings: Settings, store: ModelStore, redis: Redis
+) -> None:
+    """It is logged, and every series is answered."""
+    for name in ("s0", "s1"):
+        store.publish(make_model(name))
+    next(store.root.rglob("*.safetensors")).write_bytes(b"broken")
+    ids = push(settings, 50)
+    with worker(settings, "--burst") as process:
+        log = said(process)
+    assert 0 == process.returncode
+    assert ids == answered(redis)
+    assert 1 == sum(line["event"] == "model not loaded" for line in log)
+    assert {"lstm", "naive"} == {fields[b"kind"].decode() for _, fields in redis.xrange("forecasts")}
+
+
+@pytest.mark.usefixtures("redis")
+def test_the_port_of_the_probes_is_logged_and_answers(settings: Settings) -> None:
+    """With 0 a free one is picked."""
+    with worker(settings, "--health-port", "0") as process:
+        assert process.stderr is not None
+        line = json.loads(process.stderr.readline())
+        assert "health served" == line["event"]
+        connection = HTTPConnection("127.0.0.1", line["port"], timeout=10)
+        connection.request("GET", "/healthz")
+        assert 200 == connection.getresponse().status
+        connection.close()
+        process.terminate()
+        assert 0 == process.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"partitions": 2}, "setting partitions is 2: this worker serves one, set it to 1"),
+        (
+            {"redis_timeout_s": 0.4, "worker": {"block_ms": 250}},
+            "setting worker.block_ms is 250: use at most half of redis_timeout_s, 0.4 s",
+        ),
+    ],
+)
+def test_what_this_worker_cannot_do_is_said_before_it_starts(given: dict[str, object], sentence: str) -> None:
+    """By the dry run too."""
+    for start in (program.run, program.check):
+        with pytest.raises(SettingsError) as caught:
+            start(load_settings(**given))
+        assert sentence == str(caught.value)
+
+
+def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(settings: Settings) -> None:
+    """No traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with worker(settings, "--health-port", str(port)) as process:
+            _, err = process.communicate(timeout=60)
+    assert 2 == process.returncode
+    assert f"tidecast: setting worker.health_port is {port}, on 127.0.0.1: " == err.splitlines()[-1].split("[")[0]
+    assert 1 == err.count("\n")
+
+
+def test_an_address_that_is_none_is_one_sentence_and_exit_code_2(settings: Settings) -> None:
+    """It names the setting, and quotes nothing of it."""
+    wrong = settings.model_copy(update={"redis_url": SecretStr("redis://:hunter2/@h")})
+    with worker(wrong) as process:
+        _, err = process.communicate(timeout=60)
+    assert (2, 1) == (process.returncode, err.count("\n"))
+    assert err.startswith("tidecast: setting redis_url")
+    assert "hunter2" not in err
+
+
+def test_check_reads_every_champion(settings: Settings, store: ModelStore) -> None:
+    """It counts the whole ones, and names a broken one."""
+    assert 0 == program.check(settings)
+    for name in ("a", "b"):
+        store.publish(make_model(name))
+    store.publish(make_model("c"), promote=False)
+    assert 2 == program.check(settings)
+    store.promote("c", 1)
+    for file in store.root.rglob("*.safetensors"):
+        file.write_bytes(b"broken")
+    with pytest.raises(ModelError, match="not a whole model file"):
+        program.check(settings)
