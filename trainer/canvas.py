@@ -1,0 +1,116 @@
+"""What every picture shares: two palettes, one width, how a figure begins and how it becomes a PNG.
+
+Figures are made without pyplot, so none is ever left open and no window system is asked for.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+WIDTH = 7.2  # inches: as wide as a page's text, and still readable on a phone
+DPI = 144
+SMALL = 8  # points
+MAX_LABEL = 40  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of a picture; the same roles in both palettes, distinct for the colour-blind too."""
+
+    paper: str
+    ink: str
+    muted: str  # axes, notes
+    line: str  # grids, frames
+    reading: str
+    forecast: str
+    interval: str
+
+    @property
+    def gate(self) -> LinearSegmentedColormap:
+        """From 0, shut, to 1, open."""
+        return LinearSegmentedColormap.from_list("gate", [self.paper, self.interval])
+
+    @property
+    def signed(self) -> LinearSegmentedColormap:
+        """From negative over 0 to positive."""
+        return LinearSegmentedColormap.from_list("signed", [self.interval, self.paper, self.forecast])
+
+
+LIGHT = Palette("#ffffff", "#1f2328", "#636c76", "#dde1e6", "#1f2328", "#c8472f", "#2f7fb5")
+DARK = Palette("#16191d", "#e8eaed", "#9aa4af", "#343a42", "#e8eaed", "#ff8a70", "#62aee0")
+
+
+def new_figure(palette: Palette, height: float) -> Figure:
+    """An empty figure of the common width, `height` inches high."""
+    return Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=palette.paper, layout="constrained")
+
+
+def dress(axis: Any, palette: Palette, title: str = "") -> None:
+    """Give an axis the palette's colours, a light grid and a title at its left."""
+    axis.set_facecolor(palette.paper)
+    axis.set_axisbelow(True)
+    axis.grid(visible=True, color=palette.line, linewidth=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(palette.line)
+    axis.tick_params(colors=palette.muted, labelsize=SMALL, length=0)
+    axis.xaxis.get_offset_text().set(color=palette.muted, size=SMALL)
+    axis.yaxis.get_offset_text().set(color=palette.muted, size=SMALL)
+    axis.set_title(title, loc="left", fontsize=9.5, color=palette.ink, pad=8)
+
+
+def label(axis: Any, palette: Palette, *, x: str = "", y: str = "") -> None:
+    """Name the axes."""
+    axis.set_xlabel(x, fontsize=SMALL, color=palette.muted, parse_math=False)
+    axis.set_ylabel(y, fontsize=SMALL, color=palette.muted, parse_math=False)
+
+
+def legend(axis: Any, palette: Palette, columns: int) -> None:
+    """Say what the lines are, in one row above the axis, where it hides nothing."""
+    axis.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=columns,
+        fontsize=SMALL,
+        frameon=False,
+        labelcolor=palette.muted,
+        handlelength=1.6,
+        columnspacing=1.2,
+        borderaxespad=0.2,
+    )
+
+
+def time_axis(axis: Any) -> None:
+    """Write times in UTC, as short as they can be told apart."""
+    locator: Any = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call] # matplotlib's
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call] # matplotlib's
+
+
+def whole_numbers(axis: Any) -> None:
+    """Tick only at whole numbers: between two epochs, lags or units there is nothing."""
+    axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def moments(ts: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    """Epoch milliseconds as the times that axes understand."""
+    return ts.astype("datetime64[ms]")
+
+
+def drawable(name: str) -> str:
+    """A column's name as a picture can show it: not every script has its letters in the font."""
+    return name if name.isascii() and name.isprintable() and len(name) <= MAX_LABEL else "value"
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file's bytes, the same for the same figure."""
+    sink = io.BytesIO()
+    # Not `savefig`, which draws a figure twice to lay it out.
+    FigureCanvasAgg(figure).print_png(sink, metadata={"Software": None})  # type: ignore[no-untyped-call] # matplotlib's
+    return sink.getvalue()

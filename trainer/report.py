@@ -1,0 +1,176 @@
+"""A version's report: how it learned, what it forecast, what it got wrong and why it was published, on one page."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from tidecast.model import Header, Spec
+from tidecast.settings import Settings
+from tidecast.store import ModelStore
+from trainer import page, pictures
+from trainer.canvas import Palette
+from trainer.evaluate import LAST_VALUE, skill
+from trainer.history import History
+from trainer.page import Picture
+from trainer.resume import RUN
+from trainer.review import Review, review
+from trainer.subject import Request, Subject, requested_history, subject_of
+
+FOLDER = Path("out/reports")
+
+
+def run(request: Request, settings: Settings, out: Path = FOLDER) -> Path:
+    """Report on a version of a series' model over the history in files; returns the page's path.
+
+    Raises:
+        StoreError: the series has no such version.
+        HistoryError: a file cannot be read, or does not fit the model.
+    """
+    store = ModelStore(settings.store)
+    return report(request.series, requested_history(request, store), settings, store, out, request.version)
+
+
+def report(
+    series: str, history: History, settings: Settings, store: ModelStore, out: Path, version: int | None = None
+) -> Path:
+    """Write a version's report to the folder `out`: one HTML file that opens offline, and its pictures beside it.
+
+    Args:
+        series: whose model; the page is named after its SHA-256 and the version.
+        history: the readings to forecast; those newer than the version's training are judged.
+        settings: what gaps to fill, and the share of a tail.
+        store: where the version is.
+        out: made if need be.
+        version: None: the champion.
+
+    Raises:
+        StoreError: the series has no such version.
+        HistoryError: the history lacks a feature that the model reads, or is too short to forecast anything.
+    """
+    subject = subject_of(series, history, store, version)
+    found = review(subject, settings)
+    drawn = _draw(subject, found)
+    return page.write(out, subject.stem, _html(subject, found, drawn), list(drawn.values()))
+
+
+def _draw(subject: Subject, found: Review) -> dict[str, Picture]:
+    header, target = subject.model.header, subject.model.spec.target
+    drawings: dict[str, tuple[str, Callable[[Palette], Figure]]] = {
+        "forecasts": (
+            f"The newest {min(len(found), pictures.SHOWN)} readings of {target}, each beside the forecast made one "
+            "step before it, and the next value. Times are UTC.",
+            lambda palette: pictures.forecasts(found, target, palette),
+        ),
+        "residuals": (
+            "What the forecasts got wrong; the interval is shaded. Bars that leave the band of the lower right "
+            "picture are structure that a better model could still use.",
+            lambda palette: pictures.residuals(found, target, palette),
+        ),
+        "coverage": (
+            "How many readings fell inside the interval. Its width is the one kept with the version, chosen from the "
+            "errors of the readings it was judged by, so that the share of those is near the one asked for; the "
+            "worker's adapts to its latest errors.",
+            lambda palette: pictures.coverage(found, palette),
+        ),
+    }
+    if any(header.curves.values()):
+        drawings["learning"] = (
+            "The loss on the part learned from and on the part that tells when to stop, by epoch.",
+            lambda palette: pictures.learning(header, palette),
+        )
+    return {name: page.picture(name, caption, draw) for name, (caption, draw) in drawings.items()}
+
+
+def _html(subject: Subject, found: Review, drawn: dict[str, Picture]) -> str:
+    header = subject.model.header
+    figures = {name: page.figure(shown) for name, shown in drawn.items()}
+    unlearned = page.paragraph("The version keeps no learning curves.", "sub")
+    return page.page(
+        header.series,
+        page.paragraph(f"Version {subject.number}: {network(header.spec)}", "sub"),
+        page.facts(_headline(found)),
+        *([page.paragraph(_TRAINED_ON)] if found.trained_on else []),
+        page.section("Forecasts", figures["forecasts"]),
+        page.section("Errors", figures["residuals"]),
+        page.section("Interval", figures["coverage"]),
+        page.section("Learning", figures.get("learning", unlearned)),
+        page.section("Evidence", page.paragraph(header.evidence.verdict), _contestants(header)),
+        page.section("The version", page.pairs(_particulars(subject))),
+    )
+
+
+_TRAINED_ON = (
+    "The history ends where the model's training does: it has learned from the readings shown here, and forecasts "
+    "newer ones less well. The evidence below is from readings that it had not seen."
+)
+
+
+def _headline(found: Review) -> list[tuple[str, str]]:
+    coming = "unknown: the newest window has a gap"
+    if found.next_answer is not None:
+        low, high = found.next_answer - found.half_width, found.next_answer + found.half_width
+        coming = f"{found.next_answer:.5g} ({low:.5g} to {high:.5g})"
+    return [
+        (f"Next value, {moment(found.next_ts)}", coming),
+        ("Skill against the last value", f"{found.skill:.3f}"),
+        (f"Mean absolute error, {len(found)} readings", f"{found.mae:.4g}"),
+        (f"Inside the {found.level * 100:g} % interval", f"{found.inside.sum()} of {len(found)}"),
+    ]
+
+
+def _contestants(header: Header) -> str:
+    naive = header.evidence.scores.get(LAST_VALUE)
+    rows = [
+        (
+            name.replace("_", " "),
+            f"{scores.mae:.4g}",
+            f"{scores.rmse:.4g}",
+            "" if scores.mase is None else f"{scores.mase:.3f}",
+            f"{skill(scores.mae, naive.mae):.3f}" if naive else "",
+        )
+        for name, scores in sorted(header.evidence.scores.items(), key=lambda item: item[1].mae)
+    ]
+    return page.table(("contestant", "MAE", "RMSE", "MASE", "skill"), rows)
+
+
+def _particulars(subject: Subject) -> list[tuple[str, str]]:
+    header, evidence = subject.model.header, subject.model.header.evidence
+    season = "none found" if evidence.season is None else f"{evidence.season} readings"
+    told = [
+        ("network", network(header.spec)),
+        ("target", header.spec.target),
+        ("features", ", ".join(header.spec.features)),
+        ("form and loss", f"{header.spec.form}, {header.spec.loss.upper()}"),
+        ("step", f"{header.step_ms / 1000:g} s"),
+        ("trained on", f"{moment(header.span[0])} to {moment(header.span[1])}"),
+        ("judged on", f"{evidence.rows} readings"),
+        ("season", season),
+        ("skill when judged", f"{evidence.skill:.3f}"),
+        ("interval", f"± {header.half_width:.4g} at {header.level * 100:g} %"),
+        ("made", moment(header.created_ms) if header.created_ms else "unknown"),
+        ("started from", f"version {header.parent}" if header.parent else "no earlier version"),
+        ("settings", _listed({name: value for name, value in header.training.items() if name != RUN})),
+        ("libraries", _listed(header.libraries)),
+    ]
+    return told + [("repaired", note) for note in subject.history.notes]
+
+
+def network(spec: Spec) -> str:
+    """A network in a few words: `bidirectional LSTM, 2 layers of 50, window 24, tanh`."""
+    layers = f"{spec.layers} layers of {spec.units}" if spec.layers > 1 else f"{spec.units} units"
+    direction = "bidirectional " if spec.bidirectional else ""
+    return f"{direction}LSTM, {layers}, window {spec.window}, {spec.activation}"
+
+
+def moment(ts: int) -> str:
+    """A time in UTC, without what is zero."""
+    at = datetime.fromtimestamp(ts / 1000, UTC)
+    if (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0):
+        return f"{at:%Y-%m-%d}"
+    return f"{at:%Y-%m-%d %H:%M} UTC" if at.second == 0 else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _listed(named: dict[str, str] | dict[str, float | int | str | bool | None]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in named.items()) or "unknown"
