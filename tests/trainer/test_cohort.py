@@ -32,19 +32,28 @@ def problem(spec: Spec, examples: int, held_out: int, seed: int = 0) -> Problem:
     return Problem(x[:examples], y[:examples], x[examples:], y[examples:])
 
 
-def keras_fits(one: Problem, spec: Spec, settings: TrainSettings) -> tuple[list[dict[str, np.ndarray]], list[float]]:
-    """Train one series with Keras in the cohort's order; answer its weights after each epoch, and its losses."""
-    model = build(spec)
-    set_weights(model, spec, initial_weights(spec, settings.seed))
-    # Eagerly: tracing each model would take longer than these few steps.
-    model.compile(keras.optimizers.Adam(settings.learning_rate), spec.loss, run_eagerly=True)
-    weights, losses = [], []
-    for epoch in range(1, settings.epochs + 1):
-        rows = batch_order(len(one.y), epoch, settings.seed)
-        history = model.fit(one.x[rows], one.y[rows], batch_size=settings.batch, shuffle=False, verbose=0)
-        weights.append(weights_of(model, spec))
-        losses.append(history.history["loss"][0])
-    return weights, losses
+class Alone:
+    """Keras training one series after another, each from the start; traced once, which takes most of the time."""
+
+    def __init__(self, spec: Spec, settings: TrainSettings) -> None:
+        self.spec, self.settings, self.model = spec, settings, build(spec)
+        optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self.model.compile(optimizer, spec.loss)
+        optimizer.build(self.model.trainable_variables)
+        self.untouched = [v.numpy() for v in optimizer.variables]
+
+    def fit(self, one: Problem) -> tuple[list[dict[str, np.ndarray]], list[float]]:
+        """Train in the cohort's order; answer the weights after each epoch, and the losses."""
+        set_weights(self.model, self.spec, initial_weights(self.spec, self.settings.seed))
+        for variable, value in zip(self.model.optimizer.variables, self.untouched, strict=True):
+            variable.assign(value)
+        weights, losses = [], []
+        for epoch in range(1, self.settings.epochs + 1):
+            rows = batch_order(len(one.y), epoch, self.settings.seed)
+            history = self.model.fit(one.x[rows], one.y[rows], batch_size=self.settings.batch, shuffle=False, verbose=0)
+            weights.append(weights_of(self.model, self.spec))
+            losses.append(history.history["loss"][0])
+        return weights, losses
 
 
 def val_loss(fit: Fit, one: Problem, spec: Spec) -> float:
@@ -65,8 +74,9 @@ def test_a_cohort_trains_each_series_as_keras_would(spec: Spec) -> None:
     """After three epochs in company of other lengths, weights and losses are those of Keras' own fit."""
     settings = TrainSettings(epochs=3, batch=16)
     problems = [problem(spec, *lengths) for lengths in LENGTHS]
+    alone = Alone(spec, settings)
     for one, fit in zip(problems, fit_cohort(problems, spec, settings), strict=True):
-        weights, losses = keras_fits(one, spec, settings)
+        weights, losses = alone.fit(one)
         np.testing.assert_allclose(losses, fit.loss, atol=1e-5)
         assert fit.best_epoch == 1 + int(np.argmin(fit.val_loss))
         for name, expected in weights[fit.best_epoch - 1].items():
