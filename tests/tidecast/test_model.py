@@ -63,6 +63,13 @@ def test_a_forecast_of_no_change_is_the_last_value() -> None:
     assert [3.0, 9.0] == silent.forecast(np.array([[[1.0]] * 5 + [[3.0]], [[2.0]] * 5 + [[9.0]]])).tolist()
 
 
+def test_many_windows_at_once_are_answered_as_each_alone() -> None:
+    """To the last bit: a backtest in one call is what the worker will answer one by one."""
+    model = make_model("a", Spec(window=24, units=50))
+    rows = np.random.default_rng(0).normal(size=(33, 24, 1))
+    assert [float(model.forecast(one)) for one in rows] == model.forecast(rows).tolist()
+
+
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(st.data())
 def test_a_cut_or_flipped_file_is_never_loaded(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
