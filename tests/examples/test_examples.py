@@ -1,4 +1,4 @@
-"""The examples run, print a skill and leave a picture."""
+"""The examples run, print a skill and leave a picture; the table of ideas names tests that exist."""
 
 import os
 import re
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
 
-pytestmark = pytest.mark.keras
 
-
+@pytest.mark.keras
 @pytest.mark.parametrize("name", ["weather", "energy"])
 def test_an_example_leaves_a_picture_and_says_its_skill(name: str, tmp_path: Path) -> None:
     """In short form: read, train, report."""
@@ -29,6 +29,13 @@ def test_an_example_leaves_a_picture_and_says_its_skill(name: str, tmp_path: Pat
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     assert width > height > 300
     assert any(tmp_path.glob("*.html"))
+
+
+def test_the_table_of_ideas_names_tests_that_exist() -> None:
+    """What the table offers as proof can be run."""
+    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", (ROOT / "docs" / "architectures.md").read_text())
+    assert 15 <= len(named)
+    assert [] == [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
 
 
 def test_made_up_load_is_hourly_and_says_that_it_is_made_up() -> None:
