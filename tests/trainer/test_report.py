@@ -90,10 +90,11 @@ def test_a_page_needs_nothing_but_itself(written: Path) -> None:
 
 
 def test_names_and_verdicts_are_text_not_markup(written: Path) -> None:
-    """A series name or verdict that looks like HTML is shown, not run."""
+    """A series name, verdict or table cell that looks like HTML is shown, not run."""
     html = written.read_text()
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; $co/" in html
     assert "published &lt;b&gt;because&lt;/b&gt;" in html
+    assert "&lt;i&gt;keras 3" in html
 
 
 def test_files_are_named_by_the_digest_of_the_series(written: Path) -> None:
