@@ -54,9 +54,8 @@ def contest(
         answers[SEASONAL_NAIVE] = seasonal_naive(grid, tail, season)
     rows = np.isfinite(answers[MODEL])
     if champion:
-        theirs = np.where(
-            history.ts[tail:] > champion.header.span[1], forecasts(champion, history, tail, max_gap), np.nan
-        )
+        unseen = history.ts[tail:] > champion.header.span[1]
+        theirs = np.where(unseen, forecasts(champion, history, tail, max_gap), np.nan)
         if np.count_nonzero(both := rows & np.isfinite(theirs)) >= MIN_ROWS:
             answers[CHAMPION], rows = theirs, both
     answers = {name: answer[rows] for name, answer in answers.items()}

@@ -137,6 +137,7 @@ def test_the_half_width_of_few_errors_is_at_most_the_largest() -> None:
     """Three errors cannot show a 99 % interval; the widest of them is what is known."""
     assert half_width(np.array([-3.0, 1.0, 2.0]), 0.99) == 3.0
     assert half_width(np.array([-3.0, 1.0, 2.0]), 0.5) == 2.0
+    assert half_width(np.arange(1.0, 11.0), 0.9) == 10.0
 
 
 def contestants(model: float, champion: float | None = None) -> Contest:

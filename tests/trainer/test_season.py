@@ -32,7 +32,7 @@ def test_a_season_is_found(season: int, noise: float) -> None:
 def test_a_trend_and_spikes_do_not_hide_a_season() -> None:
     """What real series have besides a season."""
     values = seasonal(600, DAY, 0.1) + np.arange(600) / 100
-    values[np.random.default_rng(1).integers(0, 600, 6)] += 50
+    values[np.random.default_rng(1).integers(0, 600, 5)] += 5000
     assert season_length(values, whole(values)) == DAY
 
 
@@ -87,4 +87,4 @@ def test_the_errors_are_those_of_the_seasonal_naive() -> None:
     for lag in range(1, errors.shape[1]):
         pairs = [abs(values[t] - values[t - lag]) for t in range(lag, 40) if segment[t] == segment[t - lag]]
         half = len(pairs) // 2
-        assert errors[:, lag].tolist() == pytest.approx([np.mean(pairs), np.mean(pairs[:half]), np.mean(pairs[half:])])
+        assert errors[:, lag].tolist() == pytest.approx([np.mean(pairs[:half]), np.mean(pairs[half:])])
