@@ -83,6 +83,17 @@ def test_a_models_step_stands_from_the_first_reading_on() -> None:
     assert 1250 == only(ask(forecaster_with(make_model("a", SPEC, step_ms=250)), entry(1))).ts
 
 
+def test_each_new_version_begins_with_its_own_interval() -> None:
+    """Its first forecast is bounded by its residuals, whatever the errors of those before it; the next ones adapt."""
+    forecaster = forecaster_with(make_model("a", SPEC))
+    made = ask(forecaster, *(entry(n, value=float(100 * n)) for n in range(1, 7))).forecasts
+    forecaster.adopt("a", 2, make_model("a", SPEC, seed=1))
+    made += ask(forecaster, *(entry(n, value=float(100 * n)) for n in range(7, 9))).forecasts
+    halves = [f.yhat_upper - f.yhat for f in made if f.yhat_upper is not None]
+    own = [half == pytest.approx(2.0) for half in halves]
+    assert [False, False, True, False, False, True, False] == own
+
+
 def test_filled_steps_are_counted_in_a_models_window_only() -> None:
     """The forecast says on how many values that nobody measured it rests."""
     forecaster = forecaster_with(make_model("a", SPEC))

@@ -12,6 +12,7 @@ from worker.state import VERSION, SeriesState
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 number = st.floats(allow_nan=False, allow_infinity=False)
+versions = st.integers(0, 2**31)
 names = st.lists(
     st.text(st.characters(min_codepoint=0x21, exclude_categories=["Cs"]), min_size=1),
     min_size=1,
@@ -33,8 +34,8 @@ def states(draw: st.DrawFn) -> SeriesState:
             st.lists(st.floats(-1e38, 1e38) | st.just(float("nan")), min_size=len(features), max_size=len(features))
         )
         window.push(ts, np.array([0.0 if np.isnan(row[0]) else row[0], *row[1:]]), 3)
-    tracker = Tracker(draw(st.integers(0, 2**32 - 1)), draw(number), draw(number))
-    return SeriesState(features, window, tracker, draw(st.none() | number), draw(st.none() | number))
+    tracker = Tracker(draw(st.integers(0, 2**31)), draw(number), draw(number))
+    return SeriesState(features, window, tracker, draw(st.none() | number), draw(st.none() | number), draw(versions))
 
 
 @unhurried
@@ -44,7 +45,8 @@ def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
     raw = state.encode()
     found = SeriesState.decode(raw)
     assert raw == found.encode()
-    assert (state.features, state.tracker, state.standing, state.standing_half) == (
+    assert (state.version, state.features, state.tracker, state.standing, state.standing_half) == (
+        found.version,
         found.features,
         found.tracker,
         found.standing,
