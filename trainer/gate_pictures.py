@@ -140,8 +140,8 @@ def _gate(pen: "_Pen", x: float, name: str, squash: str, value: float) -> None:
     pen.box(x, GATES, squash)
     pen.arrow((x, READ), (x, GATES - 3))
     # Two texts: the lines of one would stand at the height of its tallest letter.
-    pen.text(x, GATES - 7, name, va="baseline", backed=True)
-    pen.text(x, GATES - 10, f"{value:.3f}", va="baseline", backed=True)
+    pen.text(x, GATES - 7.2, name, va="baseline", backed=True)
+    pen.text(x, GATES - 9.7, f"{value:.3f}", va="baseline", backed=True)
 
 
 def _paths(pen: "_Pen", unit: Unit, activation: Activation) -> None:

@@ -48,6 +48,7 @@ def make_version(spec: Spec = SPEC, *, trained: int = ROWS - TAIL, **changes: ob
     known = {
         "span": (START, START + (trained - 1) * STEP_MS),
         "curves": CURVES,
+        "libraries": {"<i>keras": "3"},
         "evidence": evidence,
         "half_width": 0.9,
     }
