@@ -7,9 +7,6 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 ARGS ?=
 
-# TensorFlow's notes on the CPU would drown the program's own output.
-export TF_CPP_MIN_LOG_LEVEL ?= 3
-
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 

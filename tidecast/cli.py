@@ -1,22 +1,30 @@
 """The `tidecast` command: parse, one call. The programs are imported only when they are asked for."""
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from redis.exceptions import RedisError
-from rich.console import Console
-from rich.table import Table
 
-from tidecast import __version__
+from tidecast import __version__, models_cli
 from tidecast.errors import SettingsError, TidecastError
-from tidecast.settings import Settings, load_settings
+from tidecast.options import (
+    FeaturesOption,
+    FilesArgument,
+    JsonOption,
+    NamespaceOption,
+    OutOption,
+    RedisOption,
+    StoreOption,
+    TargetOption,
+    TimeZoneOption,
+    VersionOption,
+    names,
+)
+from tidecast.settings import load_settings
 
-if TYPE_CHECKING:
-    from tidecast.store import Version
-
+TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
 FAILED, MISUSED, SOME_REFUSED = 1, 2, 3  # exit codes; 0 is success
 
 app = typer.Typer(
@@ -24,13 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(help="Look at the models in the store, and choose which one answers.", no_args_is_help=True)
-app.add_typer(models_app, name="models")
-
-RedisOption = Annotated[str | None, typer.Option("--redis", help="Where Redis listens, as redis://host:port/db.")]
-NamespaceOption = Annotated[str | None, typer.Option(help="The prefix of every key.")]
-StoreOption = Annotated[Path | None, typer.Option(help="The directory of the models.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+app.add_typer(models_cli.app, name="models")
 
 
 @app.callback(invoke_without_command=True)
@@ -99,11 +101,9 @@ def tail(
 
 @app.command()
 def train(
-    files: Annotated[list[str], typer.Argument(help="CSV, CSV.gz or Parquet files or directories; - reads stdin.")],
-    target: Annotated[str | None, typer.Option(help="The column to forecast.")] = None,
-    features: Annotated[
-        str | None, typer.Option(help="Further columns to learn from, with commas; all: every.")
-    ] = None,
+    files: FilesArgument,
+    target: TargetOption = None,
+    features: FeaturesOption = None,
     window: Annotated[int | None, typer.Option(help="How many readings the network sees.")] = None,
     units: Annotated[int | None, typer.Option(help="The width of each layer.")] = None,
     layers: Annotated[int | None, typer.Option(help="How many layers are stacked, 1 to 4.")] = None,
@@ -113,7 +113,7 @@ def train(
     season: Annotated[
         int | None, typer.Option(help="The season length in rows; by default found from the data.")
     ] = None,
-    time_zone: Annotated[str | None, typer.Option(help="The zone of times without an offset; by default UTC.")] = None,
+    time_zone: TimeZoneOption = None,
     force: Annotated[bool, typer.Option("--force", help="Train again what was trained on this history.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check the history, train nothing.")] = False,
     as_json: JsonOption = False,
@@ -129,14 +129,14 @@ def train(
         "bidirectional": bidirectional or None,
         "activation": activation,
     }
-    settings = _settings(store)
+    settings = load_settings(store=store)
     if epochs is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": epochs})})
     all_trained = program.run(
         program.Job(
             sources=tuple(files),
             target=target,
-            features=tuple(features.split(",")) if features else (),
+            features=names(features),
             time_zone=time_zone,
             season=season,
             shape={name: value for name, value in shape.items() if value is not None},
@@ -151,6 +151,61 @@ def train(
 
 
 @app.command()
+def tune(
+    files: FilesArgument,
+    series: Annotated[str | None, typer.Option(help="Tune on this series; by default the longest.")] = None,
+    target: TargetOption = None,
+    features: FeaturesOption = None,
+    epochs: Annotated[int, typer.Option(help="How many epochs the longest trials get.", min=2)] = 30,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Search for the network's shape that learns a series best; `train` then uses it."""
+    from trainer import search
+
+    search.run(tuple(files), target, names(features), series, epochs, load_settings(store=store), as_json=as_json)
+
+
+@app.command()
+def report(
+    series: str,
+    files: FilesArgument,
+    target: TargetOption = None,
+    features: FeaturesOption = None,
+    time_zone: TimeZoneOption = None,
+    version: VersionOption = None,
+    out: OutOption = Path("out/reports"),
+    store: StoreOption = None,
+) -> None:
+    """Write one page on a version: how it learned, what it forecast, what it got wrong, why it was published."""
+    from trainer import report
+    from trainer.subject import Request
+
+    request = Request(series, tuple(files), target, names(features), time_zone, version)
+    print(report.run(request, load_settings(store=store), out))
+
+
+@app.command()
+def explain(
+    series: str,
+    files: FilesArgument,
+    target: TargetOption = None,
+    features: FeaturesOption = None,
+    time_zone: TimeZoneOption = None,
+    version: VersionOption = None,
+    out: OutOption = Path("out/reports"),
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Show the gates and the cell state of a model over the newest window, as a table and drawn."""
+    from trainer import explain
+    from trainer.subject import Request
+
+    request = Request(series, tuple(files), target, names(features), time_zone, version)
+    explain.run(request, load_settings(store=store), out, as_json=as_json)
+
+
+@app.command()
 def demo(
     as_json: JsonOption = False,
     redis: Annotated[str | None, typer.Option(help="Use this Redis instead of an embedded one.")] = None,
@@ -162,39 +217,6 @@ def demo(
     run(redis_url=redis, out=out, as_json=as_json)
 
 
-@models_app.command("list")
-def models_list(
-    series: Annotated[str | None, typer.Argument(help="Only this series.")] = None,
-    as_json: JsonOption = False,
-    store: StoreOption = None,
-) -> None:
-    """List every version, with its evidence; the champions are marked."""
-    from tidecast.store import ModelStore
-
-    found = list(ModelStore(_settings(store).store).describe(series))
-    if as_json:
-        print(json.dumps([_row(v) for v in found], indent=1))
-        return
-    table = Table("series", "version", "champion", "network", "skill", "MAE", "verdict")
-    for version in found:
-        row = _row(version)
-        table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
-
-
-@models_app.command("show")
-def models_show(
-    series: str,
-    version: Annotated[int | None, typer.Option(help="By default the champion.")] = None,
-    store: StoreOption = None,
-) -> None:
-    """Print all that is known of a version, as JSON."""
-    from tidecast.store import ModelStore
-
-    number, model = ModelStore(_settings(store).store).load(series, version)
-    print(json.dumps({"version": number, **model.header.model_dump(mode="json")}, indent=1))
-
-
 def main() -> None:
     """Run the command; an error that is the user's to mend is one sentence, not a traceback."""
     try:
@@ -203,29 +225,14 @@ def main() -> None:
         _fail(str(exc), MISUSED)
     except TidecastError as exc:
         _fail(str(exc), FAILED)
+    except ModuleNotFoundError as exc:
+        if exc.name not in TRAINER_PACKAGES:
+            raise
+        _fail(f"{exc.name} is not installed: pip install 'tidecast[train]'", FAILED)
     except RedisError as exc:
         _fail(f"Redis: {exc}: start it, or name another with --redis", FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _settings(store: Path | None) -> Settings:
-    return load_settings(store=store)
-
-
-def _row(version: "Version") -> dict[str, str | int | float | bool]:
-    header, evidence = version.header, version.header.evidence
-    spec = header.spec
-    network = f"{'bi-' if spec.bidirectional else ''}lstm {spec.layers}x{spec.units}, window {spec.window}"
-    return {
-        "series": version.series,
-        "version": version.number,
-        "champion": version.champion,
-        "network": network,
-        "skill": round(evidence.skill, 4),
-        "mae": evidence.scores["model"].mae,
-        "verdict": evidence.verdict,
-    }
 
 
 def _fail(sentence: str, code: int) -> None:

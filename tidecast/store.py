@@ -95,6 +95,29 @@ class ModelStore:
         with self._moves.open("a") as log:  # one short write in append mode: whole lines, whoever else writes
             log.write(json.dumps({"series": series, "version": number}) + "\n")
 
+    def rollback(self, series: str) -> int:
+        """Let the version answer that answered before the champion; returns its number.
+
+        Raises:
+            StoreError: no earlier version ever answered, or it was pruned.
+        """
+        champion = self.champion(series)
+        earlier = self._promoted(series) & {n for n in self.versions(series) if champion and n < champion}
+        if not earlier:
+            raise StoreError(f"series {series!r} has no earlier champion than {champion}: see `tidecast models list`")
+        self.promote(series, max(earlier))
+        return max(earlier)
+
+    def prune(self, series: str, keep: int) -> list[int]:
+        """Delete all but the `keep` (1 or more) newest, the champion and the one to roll back to; returns what went."""
+        champion, versions = self.champion(series), self.versions(series)
+        earlier = [n for n in versions if champion and n < champion and n in self._promoted(series)]
+        spared = {champion, *earlier[-1:], *versions[-keep:]}
+        gone = [number for number in versions if number not in spared]
+        for number in gone:
+            (self._folder(series) / _file(number)).unlink()
+        return gone
+
     def load(self, series: str, number: int | None = None) -> tuple[int, Model]:
         """Read a version, by default the champion, as (number, model).
 
@@ -142,6 +165,13 @@ class ModelStore:
         moved = _named(lines) if start else None
         return start + len(lines) + 1, self.served() if moved is None else moved
 
+    def _promoted(self, series: str) -> set[int]:
+        """Every version that was ever champion."""
+        if not self._moves.exists():
+            return set()
+        moves = [json.loads(line) for line in _whole_lines(self._moves.read_bytes())]
+        return {move["version"] for move in moves if move["series"] == series}
+
     def _folder(self, series: str) -> Path:
         return self.root / "series" / hashlib.sha256(series.encode()).hexdigest()
 
@@ -167,6 +197,11 @@ def _named(lines: bytes) -> list[str] | None:
         return list(dict.fromkeys(json.loads(line)["series"] for line in lines.splitlines()))
     except (ValueError, LookupError, TypeError):
         return None
+
+
+def _whole_lines(content: bytes) -> list[bytes]:
+    """The lines that were written to their end: the last may still be on its way."""
+    return content.rpartition(b"\n")[0].splitlines()
 
 
 def _file(number: int) -> str:

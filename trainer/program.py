@@ -16,6 +16,7 @@ from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from trainer.history import Histories, read_history
 from trainer.pipeline import Verdict, train
+from trainer.tune import read_tuned
 
 REFUSALS = ("too short", "constant", "irregular", "refused")
 
@@ -41,7 +42,7 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
         SettingsError: the shape asked for does not exist.
         HistoryError: a file cannot be read.
     """
-    spec = _spec(job.shape)
+    spec, settings = _shape(job, settings)
     console = Console(stderr=True)
     histories = read_history(job.sources, target=job.target, features=job.features, time_zone=job.time_zone)
     _tell_notes(histories, console)
@@ -69,9 +70,14 @@ def _train(job: Job, histories: Histories, spec: Spec, settings: Settings, conso
         )
 
 
-def _spec(shape: Mapping[str, Any]) -> Spec:
+def _shape(job: Job, settings: Settings) -> tuple[Spec, Settings]:
+    """The network to train: what was asked for, else what a search chose for this store, else the default."""
+    tuned = None if job.shape else read_tuned(settings.store)
+    if tuned:
+        training = settings.train.model_copy(update={"learning_rate": tuned.chosen.learning_rate})
+        return tuned.chosen.spec, settings.model_copy(update={"train": training})
     try:
-        return Spec(**shape)
+        return Spec(**job.shape), settings
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         name = "--" + "-".join(str(part) for part in first["loc"])

@@ -16,8 +16,7 @@ from trainer.history import History
 from trainer.lesson import Unfit, prepare
 from trainer.tune import AGAIN, DATA, JOB, TRIALS, Job, Trial, Trials
 
-TRIALS_A_PROCESS = 20
-MAX_MB = 1400  # of resident memory: a trial adds some tens
+MAX_MB = 1400  # of resident memory: beyond it the process ends, however few its trials were
 
 WINDOWS = (12, 24, 36, 48)
 UNITS = (16, 32, 50, 64)
@@ -53,7 +52,7 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
 
     def fit(self, hp: Any, model: Any, *_: Any, **options: Any) -> Any:
         """Train on the oldest part, judge on the validation part; the tail is not even loaded."""
-        problem = self._problem(self.spec(hp))
+        problem = self.problem(self.spec(hp))
         return model.fit(
             problem.x,
             problem.y,
@@ -63,7 +62,8 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
             **{name: value for name, value in options.items() if name in ("callbacks", "epochs", "initial_epoch")},
         )
 
-    def _problem(self, spec: Spec) -> Problem:
+    def problem(self, spec: Spec) -> Problem:
+        """The examples to learn from and to stop by, prepared once for each window."""
         if spec.window not in self._problems:
             lesson = prepare(self._history, spec, self._job.train, self._job.max_gap)
             if isinstance(lesson, Unfit):
@@ -75,7 +75,7 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
 class Search(keras_tuner.Hyperband):  # type: ignore[misc] # the library is untyped
     """Hyperband that writes its table of trials, and stops when the process has grown."""
 
-    finished = 0
+    finished, at_most = 0, 1
 
     def on_trial_end(self, trial: Any) -> None:
         """Save the trial; end the process if it has taken enough."""
@@ -83,7 +83,7 @@ class Search(keras_tuner.Hyperband):  # type: ignore[misc] # the library is unty
         self.finished += 1
         self.write()
         keras.backend.clear_session()
-        if self.finished >= TRIALS_A_PROCESS or psutil.Process().memory_info().rss > MAX_MB * 2**20:
+        if self.finished >= self.at_most or psutil.Process().memory_info().rss > MAX_MB * 2**20:
             sys.exit(AGAIN)
 
     def write(self) -> None:
@@ -121,6 +121,7 @@ def main(folder: Path) -> None:
         overwrite=False,
         max_consecutive_failed_trials=5,
     )
+    search.at_most = job.trials_a_child
     search.search(callbacks=[keras.callbacks.EarlyStopping(patience=job.train.patience)], verbose=0)
     search.write()
 

@@ -7,6 +7,7 @@ and is started again; Keras Tuner goes on from what it wrote. Trials are judged 
 import hashlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tidecast.errors import StoreError, TidecastError
 from tidecast.model import Spec
 from tidecast.settings import Settings, TrainSettings
-from trainer.cohort import fit_cohort
+from tidecast.store import ModelStore
 from trainer.history import History
-from trainer.lesson import Unfit, prepare
+from trainer.pipeline import train
 
 AGAIN = 75  # the child's exit code when it ended to free memory: EX_TEMPFAIL, "try again"
+TRIALS_A_CHILD = 20  # then another takes over: each trial leaves some tens of megabytes behind
 BETTER = 0.99  # of the default's validation loss: a smaller gain is noise, and the default is kept
 JOB, TRIALS, DATA, LOG = "job.json", "trials.json", "history.npz", "search.log"
 TUNED = "tuned.json"
@@ -37,6 +39,7 @@ class Job(_Frozen):
     train: TrainSettings
     max_gap: int
     epochs: int  # that the longest trials get
+    trials_a_child: int
 
 
 class Trial(_Frozen):
@@ -54,14 +57,25 @@ class Trials(_Frozen):
     trials: tuple[Trial, ...]
 
 
-class Tuned(_Frozen):
-    """What a search chose, and what it had to beat; both trained in full, on the validation part."""
+class Trained(_Frozen):
+    """A spec trained in full: its loss on the validation part, which decides, and its error on the tail.
+
+    The loss is in mean changes of the training part, the errors in the series' unit.
+    """
 
     spec: Spec
     learning_rate: float
-    series: str
     val_loss: float
-    default_val_loss: float
+    tail_mae: float
+    tail_mae_last_value: float
+
+
+class Tuned(_Frozen):
+    """What a search chose, and what it had to beat."""
+
+    series: str
+    chosen: Trained
+    default: Trained
 
 
 def tune(
@@ -81,22 +95,11 @@ def tune(
     Raises:
         TidecastError: the history does not bear a search, or the child failed.
     """
-    default = Spec(target=history.features[0], features=history.features)
-    default_loss = _full_loss(history, default, settings)
+    default = _in_full(history, Spec(), settings.train.learning_rate, settings)
     trials = _search(history, settings, epochs, on_trials)
-    best = trials[0]
-    best_settings = settings.model_copy(
-        update={"train": settings.train.model_copy(update={"learning_rate": best.learning_rate})}
-    )
-    best_loss = _full_loss(history, best.spec, best_settings)
-    won = best_loss < BETTER * default_loss
-    tuned = Tuned(
-        spec=best.spec if won else default,
-        learning_rate=best.learning_rate if won else settings.train.learning_rate,
-        series=history.series,
-        val_loss=best_loss if won else default_loss,
-        default_val_loss=default_loss,
-    )
+    best = _in_full(history, trials[0].spec, trials[0].learning_rate, settings)
+    chosen = best if best.val_loss < BETTER * default.val_loss else default
+    tuned = Tuned(series=history.series, chosen=chosen, default=default)
     settings.store.mkdir(parents=True, exist_ok=True)
     (settings.store / TUNED).write_text(tuned.model_dump_json(indent=1))
     return tuned, trials
@@ -118,7 +121,13 @@ def read_tuned(store: Path) -> Tuned | None:
 
 def _search(history: History, settings: Settings, epochs: int, on_trials: Callable[[int], None]) -> list[Trial]:
     """Run the child until the search is done; the best trial comes first."""
-    job = Job(features=history.features, train=settings.train, max_gap=settings.series.max_gap, epochs=epochs)
+    job = Job(
+        features=history.features,
+        train=settings.train,
+        max_gap=settings.series.max_gap,
+        epochs=epochs,
+        trials_a_child=TRIALS_A_CHILD,
+    )
     folder = settings.store / "tuning" / _digest(history, job)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / DATA, ts=history.ts, values=history.values)
@@ -151,9 +160,19 @@ def _digest(history: History, job: Job) -> str:
     return digest.hexdigest()[:16]
 
 
-def _full_loss(history: History, spec: Spec, settings: Settings) -> float:
-    """The best validation loss of a whole training, on the scale of the training part's changes."""
-    lesson = prepare(history, spec, settings.train, settings.series.max_gap)
-    if isinstance(lesson, Unfit):
-        raise TidecastError(f"series {history.series!r} cannot be tuned: {lesson.reason}")
-    return min(fit_cohort([lesson.problem()], spec, settings.train)[0].val_loss)
+def _in_full(history: History, spec: Spec, learning_rate: float, settings: Settings) -> Trained:
+    """Train and judge a spec as `train` would, in a store that is thrown away."""
+    training = settings.train.model_copy(update={"learning_rate": learning_rate})
+    with tempfile.TemporaryDirectory() as folder:
+        store = ModelStore(Path(folder))
+        verdict = train([history], spec, settings.model_copy(update={"train": training}), store)[0]
+        if verdict.version is None or verdict.evidence is None:
+            raise TidecastError(f"series {history.series!r} cannot be tuned: {verdict.reason}")
+        header = store.load(history.series, verdict.version)[1].header
+    return Trained(
+        spec=spec,
+        learning_rate=learning_rate,
+        val_loss=min(header.curves["val_loss"]),
+        tail_mae=verdict.evidence.scores["model"].mae,
+        tail_mae_last_value=verdict.evidence.scores["last_value"].mae,
+    )

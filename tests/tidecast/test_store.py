@@ -214,3 +214,24 @@ def test_all_versions_are_described_by_name_and_number(store: ModelStore) -> Non
     assert [("a", 1, True), ("b", 1, False), ("b", 2, True)] == [
         (version.series, version.number, version.champion) for version in store.describe()
     ]
+
+
+def test_rollback_goes_back_champion_by_champion(store: ModelStore) -> None:
+    """A version that never answered is passed over, and at the first champion there is nowhere to go."""
+    for promote in (True, False, True, True):
+        store.publish(make_model("a"), promote=promote)
+    assert [3, 1] == [store.rollback("a"), store.rollback("a")]
+    assert 1 == store.champion("a")
+    with pytest.raises(StoreError, match="no earlier champion"):
+        store.rollback("a")
+
+
+def test_prune_spares_the_newest_the_champion_and_the_way_back(store: ModelStore) -> None:
+    """What answers, what answered before it and what is new stay."""
+    for _ in range(6):
+        store.publish(make_model("a"))
+    store.promote("a", 4)
+    assert [1, 2, 5] == store.prune("a", keep=1)
+    assert [3, 4, 6] == store.versions("a")
+    assert [] == store.prune("a", keep=10)
+    assert 3 == store.rollback("a")

@@ -1,0 +1,89 @@
+"""`tidecast models`: look at the store's versions, and choose which one answers."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidecast.options import JsonOption, StoreOption, VersionOption
+from tidecast.settings import load_settings
+from tidecast.store import ModelStore, Version
+
+app = typer.Typer(help="Look at the models in the store, and choose which one answers.", no_args_is_help=True)
+
+
+@app.command("list")
+def describe(
+    series: Annotated[str | None, typer.Argument(help="Only this series.")] = None,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """List every version, with its evidence; the champions are marked."""
+    found = list(_store(store).describe(series))
+    if as_json:
+        print(json.dumps([_row(v) for v in found], indent=1))
+        return
+    table = Table("series", "version", "champion", "network", "skill", "MAE", "verdict")
+    for version in found:
+        row = _row(version)
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+@app.command("show")
+def show(
+    series: str,
+    version: VersionOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Print all that is known of a version, as JSON."""
+    number, model = _store(store).load(series, version)
+    print(json.dumps({"version": number, **model.header.model_dump(mode="json")}, indent=1))
+
+
+@app.command("promote")
+def promote(series: str, version: int, store: StoreOption = None) -> None:
+    """Let a version answer from now on."""
+    _store(store).promote(series, version)
+    print(f"{series}: version {version} answers")
+
+
+@app.command("rollback")
+def rollback(series: str, store: StoreOption = None) -> None:
+    """Let the version answer that answered before the champion."""
+    number = _store(store).rollback(series)
+    print(f"{series}: version {number} answers again")
+
+
+@app.command("prune")
+def prune(
+    keep: Annotated[int, typer.Option(help="How many of the newest versions of each series stay.", min=1)] = 5,
+    series: Annotated[str | None, typer.Argument(help="Only this series.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Delete old versions; champions and the versions to roll back to stay."""
+    models = _store(store)
+    gone = sum(len(models.prune(name, keep)) for name in ([series] if series else models.series()))
+    print(f"{gone} versions deleted")
+
+
+def _store(folder: Path | None) -> ModelStore:
+    return ModelStore(load_settings(store=folder).store)
+
+
+def _row(version: Version) -> dict[str, str | int | float | bool]:
+    header, evidence = version.header, version.header.evidence
+    spec = header.spec
+    network = f"{'bi-' if spec.bidirectional else ''}lstm {spec.layers}x{spec.units}, window {spec.window}"
+    return {
+        "series": version.series,
+        "version": version.number,
+        "champion": version.champion,
+        "network": network,
+        "skill": round(evidence.skill, 4),
+        "mae": evidence.scores["model"].mae,
+        "verdict": evidence.verdict,
+    }

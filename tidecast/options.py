@@ -1,0 +1,24 @@
+"""The options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RedisOption = Annotated[str | None, typer.Option("--redis", help="Where Redis listens, as redis://host:port/db.")]
+NamespaceOption = Annotated[str | None, typer.Option(help="The prefix of every key.")]
+StoreOption = Annotated[Path | None, typer.Option(help="The directory of the models.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+FilesArgument = Annotated[
+    list[str], typer.Argument(help="CSV, CSV.gz or Parquet files or directories; - reads standard input.")
+]
+TargetOption = Annotated[str | None, typer.Option(help="The column to forecast.")]
+FeaturesOption = Annotated[str | None, typer.Option(help="Further columns to learn from, with commas; all: every.")]
+TimeZoneOption = Annotated[str | None, typer.Option(help="The zone of times without an offset; by default UTC.")]
+VersionOption = Annotated[int | None, typer.Option(help="By default the champion.")]
+OutOption = Annotated[Path, typer.Option(help="The folder that it goes to.")]
+
+
+def names(columns: str | None) -> tuple[str, ...]:
+    """The columns that an option lists."""
+    return tuple(columns.split(",")) if columns else ()

@@ -1,0 +1,71 @@
+"""The search as a command: files in, a table of trials and the spec chosen out."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from tidecast.errors import HistoryError
+from tidecast.settings import Settings
+from trainer.history import History, read_history
+from trainer.tune import Trained, Trial, Tuned, tune
+
+SHOWN = 12  # trials in the table; --json has them all
+
+
+def run(
+    sources: tuple[str, ...],
+    target: str | None,
+    features: tuple[str, ...],
+    series: str | None,
+    epochs: int,
+    settings: Settings,
+    *,
+    as_json: bool,
+) -> None:
+    """Tune on one series of the files, by default the longest, and print what was tried and chosen.
+
+    Raises:
+        HistoryError: a file cannot be read, or the series is not in it.
+        TidecastError: the series does not bear a search.
+    """
+    history = _choose(read_history(sources, target=target, features=features).found, series)
+    console = Console(stderr=True)
+    with console.status(f"searching on {history.series}") as status:
+        tuned, trials = tune(
+            history, settings, epochs, lambda done: status.update(f"searching on {history.series}: {done} trials")
+        )
+    if as_json:
+        rows = ",".join(trial.model_dump_json() for trial in trials)
+        print(f'{{"tuned": {tuned.model_dump_json()}, "trials": [{rows}]}}')  # noqa: T201 - the answer
+    else:
+        _show(tuned, trials)
+
+
+def _choose(histories: Sequence[History], series: str | None) -> History:
+    found = [history for history in histories if series in (None, history.series)]
+    if not found:
+        names = ", ".join(history.series for history in histories[:10])
+        raise HistoryError(f"no series {series!r} among {names or 'none that can be used'}: name one of those")
+    return max(found, key=len)
+
+
+def _show(tuned: Tuned, trials: Sequence[Trial]) -> None:
+    console = Console()
+    table = Table("window", "units", "layers", "both ways", "activation", "learning rate", "epochs", "validation loss")
+    for trial in trials[:SHOWN]:
+        table.add_row(*_shape(trial), f"{trial.learning_rate:.2g}", str(trial.epochs), f"{trial.val_loss:.5f}")
+    console.print(table)
+    console.print(f"{len(trials)} trials. Trained in full, with the tail's figures, which chose nothing:")
+    final = Table("", "window", "units", "layers", "both ways", "activation", "validation loss", "tail MAE", "skill")
+    for name, trained in (("default", tuned.default), ("chosen", tuned.chosen)):
+        skill = 1 - trained.tail_mae / trained.tail_mae_last_value
+        final.add_row(name, *_shape(trained), f"{trained.val_loss:.5f}", f"{trained.tail_mae:.5g}", f"{skill:.3f}")
+    console.print(final)
+    console.print("`tidecast train` uses the chosen one from now on, unless you name another shape.")
+
+
+def _shape(found: Trial | Trained) -> tuple[str, ...]:
+    spec = found.spec
+    both = "yes" if spec.bidirectional else ""
+    return str(spec.window), str(spec.units), str(spec.layers), both, spec.activation
