@@ -25,7 +25,7 @@ from tidecast.options import (
 from tidecast.settings import load_settings
 
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
-FAILED, MISUSED, SOME_REFUSED = 1, 2, 3  # exit codes; 0 is success
+FAILED, MISUSED, SOME_REFUSED, INTERRUPTED = 1, 2, 3, 130  # exit codes; 0 is success
 
 app = typer.Typer(
     help="Forecast the next reading of thousands of series, from Redis streams and back.",
@@ -232,7 +232,10 @@ def main() -> None:
     except RedisError as exc:
         _fail(f"Redis: {exc}: start it, or name another with --redis", FAILED)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has seen enough, as in `tidecast tail | head`
+        sys.stdout = None  # or Python would flush into the broken pipe and say so
+        sys.exit(0)
 
 
 def _fail(sentence: str, code: int) -> None:

@@ -16,9 +16,9 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tidecast.errors import SettingsError
+from tidecast.errors import BadReading, SettingsError
 from tidecast.settings import Settings, load_settings
-from tidecast.wire import Forecast, keys_of, partition_of
+from tidecast.wire import RESERVED, Forecast, keys_of, partition_of
 
 Values = float | Mapping[str, float | str]  # text goes on the wire as it is
 NewReading = tuple[str, Values] | tuple[str, Values, int | datetime | None]
@@ -38,8 +38,16 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def entry_of(series: str, values: Values, ts: int | datetime | None = None) -> dict[str, str | float]:
-    """The fields of a reading as they go on the wire."""
+    """The fields of a reading as they go on the wire.
+
+    Raises:
+        BadReading: a feature bears the name of a field that is none.
+    """
     named = values if isinstance(values, Mapping) else {"value": values}
+    if taken := [name for name in RESERVED if name in named]:
+        raise BadReading(
+            "bad_value", f"a feature of {series!r} is named {taken[0]!r}, which is a field of its own: rename it"
+        )
     entry: dict[str, str | float] = {"series": series}
     if ts is not None:
         entry["ts"] = ts.isoformat() if isinstance(ts, datetime) else int(ts)  # NumPy's integers too

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from tidecast import lstm, windows
 from tidecast.errors import ModelError
+from tidecast.wire import RESERVED
 
 FORMAT = 1
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
@@ -48,6 +49,14 @@ class Spec(_Frozen):
         target = data.get("target", "value")
         others = [f for f in data.get("features") or () if f != target]
         return {**data, "features": (target, *dict.fromkeys(others))}
+
+    @field_validator("features")
+    @classmethod
+    def _are_fields(cls, features: tuple[str, ...]) -> tuple[str, ...]:
+        for name in features:
+            if not name or not name.isprintable() or name in RESERVED:
+                raise ValueError(f"{name!r} cannot be a reading's field: name the column otherwise")
+        return features
 
     @property
     def directions(self) -> tuple[str, ...]:

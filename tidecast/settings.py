@@ -65,6 +65,7 @@ class TrainSettings(_Group):
     patience: int = Field(6, ge=1, description="How many epochs without a better validation loss end a training.")
     batch: int = Field(32, ge=1, description="How many examples one step of the optimiser averages.")
     learning_rate: float = Field(2e-3, gt=0, description="The step size of Adam.")
+    warm_epochs: int = Field(5, ge=1, description="The epochs of a training that starts from the champion, at most.")
     warm_patience: int = Field(2, ge=1, description="The patience of a training that starts from the champion.")
     warm_rate: float = Field(0.5, gt=0, le=1, description="The share of the learning rate that such a training takes.")
     validation: float = Field(0.2, gt=0, lt=0.9, description="The share of the training part that stops it early.")

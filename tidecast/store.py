@@ -210,6 +210,7 @@ def _file(number: int) -> str:
 
 def _write(folder: Path, content: bytes) -> Path:
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=".new-")
+    os.fchmod(descriptor, 0o644)  # mkstemp's own mode would hide models from a worker of another user
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()

@@ -18,6 +18,7 @@ Float = NDArray[np.float64]
 Form = Literal["change", "level", "raw"]
 
 CLIP = 20.0  # in units of the scale: a spike must not drive a recurrent state out of its trained range
+NEVER = -(2**63)  # before any reading, in milliseconds
 STEPS_REMEMBERED = 15  # enough for a median that a few odd steps cannot move
 
 
@@ -171,7 +172,7 @@ class Window:
         self.end = 0  # one past the newest row
         self.length = 0
         self.filled = 0  # one bit a row, the newest lowest: 1 where interpolated
-        self.last_ts = 0
+        self.last_ts = NEVER
         self.step_ms: float | None = None  # a model's; None: the median of the steps seen
         self.steps_seen: list[int] = []
 
@@ -189,7 +190,7 @@ class Window:
 
     def accepts(self, ts: int) -> Literal["next", "duplicate", "late"]:
         """Say how a reading of time `ts` relates to the newest one."""
-        if self.length == 0 or ts > self.last_ts:
+        if ts > self.last_ts:
             return "next"
         return "duplicate" if ts == self.last_ts else "late"
 
@@ -206,7 +207,8 @@ class Window:
             row = np.where(np.isnan(row), self.buffer[self.end - 1], row)
             missing = self._missing_before(ts)
             if missing > max_gap:
-                self.length, self.filled, missing = 0, 0, 0
+                self.clear()
+                missing = 0
         if missing:
             before = self.buffer[self.end - 1].copy()
             for i in range(1, missing + 1):
@@ -237,6 +239,10 @@ class Window:
         self.buffer, self.capacity = buffer, capacity
         self.end = self.length = len(kept)
         self.filled &= (1 << capacity) - 1
+
+    def clear(self) -> None:
+        """Forget the rows, but neither the time nor the step."""
+        self.length = self.filled = 0
 
     def _missing_before(self, ts: int) -> int:
         delta = ts - self.last_ts

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tidecast.errors import BadReading
+from tidecast.errors import BadReading, StreamError
 
 Fields = Mapping[bytes, bytes]
 
+RESERVED = ("series", "ts")  # the fields of a reading that are no features
 MAX_NAME_BYTES = 256
 MAX_NUMBER_BYTES = 64
 MAX_ECHO_BYTES = 1024  # of each field that a dead letter quotes
@@ -107,7 +108,18 @@ class Forecast:
 
     @classmethod
     def decode(cls, entry_id: bytes | str, fields: Fields) -> "Forecast":
-        """Read an entry of the `forecasts` stream."""
+        """Read an entry of the `forecasts` stream.
+
+        Raises:
+            StreamError: it is none that a worker wrote.
+        """
+        try:
+            return cls._decode(entry_id, fields)
+        except (KeyError, ValueError) as exc:
+            raise StreamError(f"entry {entry_id!r} is no forecast ({exc!r}): nothing else may write there") from exc
+
+    @classmethod
+    def _decode(cls, entry_id: bytes | str, fields: Fields) -> "Forecast":
         text = {name.decode(): value.decode() for name, value in fields.items()}
 
         def number(name: str) -> float | None:

@@ -172,4 +172,6 @@ class Forecaster:
             capacity = max(self.settings.rows_kept, seat.spec.window)
             state.wear(seat.spec.features, capacity, seat.step_ms)
         elif state:
-            state.window.step_ms = None
+            target = self.settings.target
+            features = state.features if state.features[0] == target else (target,)
+            state.wear(features, state.window.capacity, None)

@@ -63,11 +63,11 @@ class Worker:
 
         None means that the partition is another worker's for now. `now` is in epoch seconds.
         """
+        self._notice_models(now)  # before any state is loaded: the champions say which features a series has
         if not self._partition.held and not self._take_over(now):
             return None
         if not self._partition.hold(now):
             raise Fenced("the lease ran out and another worker took the partition")
-        self._notice_models(now)
         if self._uncommitted is None:
             self._uncommitted = self._handle_next(now)
         return self._commit(now) if self._uncommitted else 0

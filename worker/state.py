@@ -34,10 +34,14 @@ class SeriesState:
     version: int = 0  # the model that the tracker's errors belong to; 0: none has answered yet
 
     def wear(self, features: tuple[str, ...], capacity: int, step_ms: float | None) -> None:
-        """Take the shape that a model needs, keeping all that is known."""
+        """Take the shape that a model needs, keeping what is known; another target has nothing to keep but the time."""
         known = {name: i for i, name in enumerate(self.features)}
         self.window.reshape(capacity, [known.get(name) for name in features])
         self.window.step_ms = step_ms
+        if features[0] != self.features[0]:
+            self.window.clear()
+            self.standing = self.standing_half = None
+            self.tracker, self.version = Tracker(), 0
         self.features = features
 
     def encode(self) -> bytes:

@@ -287,3 +287,17 @@ def test_a_bad_feature_is_named_and_a_missing_one_carried() -> None:
     assert ["3-0"] == [letter.id for letter in outcome.dead]
     assert "'wind'" in outcome.dead[0].detail
     np.testing.assert_array_equal([3, 3, 4, 5], forecaster.states["a"].window.rows[:, 1])
+
+
+def test_another_target_starts_anew_but_not_in_time() -> None:
+    """A window of one field's values says nothing of another's; what was answered stays answered."""
+    forecaster = Forecaster(SeriesSettings())
+    for t in range(3):
+        forecaster.handle(
+            [(f"{t + 1}-0", {b"series": b"a", b"value": b"5", b"temp": b"9", b"ts": b"%d" % (1000 * t)})], 0
+        )
+    forecaster.adopt("a", 1, make_model("a", Spec(target="temp", window=4, units=3)))
+    again = forecaster.handle([("8-0", {b"series": b"a", b"temp": b"9", b"ts": b"2000"})], 0)
+    assert {"duplicate": 1} == +again.counts
+    new = forecaster.handle([("9-0", {b"series": b"a", b"temp": b"9", b"ts": b"3000"})], 0).forecasts[0]
+    assert (9.0, None, "naive") == (new.y, new.error, new.kind)
