@@ -253,10 +253,13 @@ def test_a_training_that_diverged_is_refused(settings: Settings, store: ModelSto
     assert store.versions("s") == []
 
 
-def test_a_champion_that_knows_the_tail_by_heart_is_kept_unless_forced(settings: Settings, store: ModelStore) -> None:
-    """An older history cannot judge it; by force the candidate is judged by the last value alone."""
+@pytest.mark.parametrize("readings", [120, 131])
+def test_a_champion_that_knows_the_tail_by_heart_is_kept_unless_forced(
+    settings: Settings, store: ModelStore, readings: int
+) -> None:
+    """An older or hardly newer history cannot judge it; by force the last value alone judges the candidate."""
     train([history()], SPEC, settings, store)
-    older = cut(history(), 120)
+    older = cut(history(), readings)
     (verdict,) = train([older], SPEC, settings, store, fit=unreachable)
     assert (verdict.status, verdict.version) == ("kept the champion", 1)
     assert "bring newer ones" in verdict.reason
