@@ -78,7 +78,8 @@ def test_a_problem_is_scaled_and_in_single_precision() -> None:
     lesson = lesson_of(history(walk(100)))
     problem = lesson.problem()
     scale = float(lesson.scaler.scale[0])
-    assert (problem.x.dtype, problem.y.dtype, problem.x.shape) == (np.float32, np.float32, (59, 5, 1))
+    assert {array.dtype for array in (problem.x, problem.y)} == {np.dtype(np.float32)}
+    assert problem.x.shape == (59, 5, 1)
     assert (problem.x[:, -1] == 0).all()
     changes = lesson.learn.targets - lesson.learn.windows[:, -1, 0]
     assert problem.y.tolist() == pytest.approx((changes / scale).tolist(), rel=1e-5)
