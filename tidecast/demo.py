@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ def run(redis_url: str | None, out: Path, *, as_json: bool) -> None:
         client = stack.enter_context(Client(url, namespace=namespace))
         console.print("Replaying the rest through the worker …")
         ids = _replay(client, future, scores, console)
-        result = _summary(ids, scores, _dispositions(health))
+        result = _summary(ids, scores, _dispositions(health, len(ids)))
     result["picture"] = str(_picture(scores, out))
     _report(result, console, as_json=as_json)
 
@@ -203,7 +204,16 @@ def _table(scores: dict[str, Score]) -> Table:
     return table
 
 
-def _dispositions(health: str) -> dict[str, int]:
+def _dispositions(health: str, readings: int) -> dict[str, int]:
+    """Read the worker's counts; its metrics follow the commit that made the last forecast by a moment."""
+    counts: dict[str, int] = {}
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while sum(counts.values()) < readings and time.monotonic() < deadline:
+        counts = _counts(health)
+    return counts
+
+
+def _counts(health: str) -> dict[str, int]:
     with urlopen(f"{health}/metrics") as answer:  # noqa: S310 - our own worker on loopback
         families = text_string_to_metric_families(answer.read().decode())
     samples = [sample for family in families if family.name == "tidecast_readings" for sample in family.samples]
