@@ -203,6 +203,16 @@ def test_anything_that_changes_the_outcome_trains_again(settings: Settings, stor
     assert store.versions("s") == [1, 2]
 
 
+def test_who_returns_to_an_earlier_spec_has_it_judged_anew(settings: Settings, store: ModelStore) -> None:
+    """Against the champion of today; only the newest version can make a run superfluous."""
+    other = Spec(window=7, units=4)
+    for spec in (SPEC, other, SPEC):
+        train([history()], spec, settings, store, fit=answering(0.0))
+    assert store.versions("s") == [1, 2, 3]
+    (verdict,) = train([history()], SPEC, settings, store, fit=unreachable)
+    assert (verdict.status, verdict.version) == ("already trained", 3)
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(
     settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
