@@ -3,8 +3,9 @@
 Series take part in rounds; a round is one epoch for each of them. A series that has stopped leaves, and one that
 waits takes its place, so that the graph always has enough to do and never more than memory holds.
 
-A warm start is cheap because a champion is near its best already: it takes smaller steps, is stopped after fewer
-epochs without a gain, and its own weights, judged on the new validation part first, are the ones to beat.
+A warm start is cheap because a champion is near its best already. Few epochs are enough, once their noise is averaged
+out: what it offers after an epoch is the mean of its epochs' weights (Polyak & Juditsky 1992; Izmailov et al. 2018),
+and the champion's own weights, judged on the new validation part first, are the ones to beat.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +74,7 @@ def fit_cohort(
         _judge_champions([live[i] for i in joining], graph, settings.batch)
         _train_epoch(list(live.values()), graph, settings)
         for i, run in list(live.items()):
-            if run.finished(settings.epochs):
+            if run.finished():
                 fits[i] = live.pop(i).fit(spec)
         rounds += 1
         if on_epoch:
@@ -99,8 +100,11 @@ class _Run:
     problem: Problem
     state: State  # of this series alone: (parameters,) each
     learning_rate: float
+    epochs: int
     patience: int
+    averages: bool
     best: Float32  # (parameters,)
+    offered: Float32  # (parameters,): what the last epoch put forward
     best_loss: float = np.inf
     best_epoch: int = 0
     loss: list[float] = field(default_factory=list)
@@ -110,15 +114,20 @@ class _Run:
     def epoch(self) -> int:
         return len(self.val_loss)
 
-    def record(self, state: State, loss: float, val_loss: float) -> None:
-        self.state = state
+    def offer(self, weights: Float32) -> Float32:
+        """What this epoch puts forward: its weights, or their mean over the epochs until now."""
+        share = 1 / (self.epoch + 1) if self.averages else 1.0
+        self.offered = self.offered + np.float32(share) * (weights - self.offered) if share < 1 else weights
+        return self.offered
+
+    def record(self, loss: float, val_loss: float) -> None:
         self.loss.append(loss)
         self.val_loss.append(val_loss)
         if val_loss < self.best_loss:
-            self.best, self.best_loss, self.best_epoch = state.weights, val_loss, self.epoch
+            self.best, self.best_loss, self.best_epoch = self.offered, val_loss, self.epoch
 
-    def finished(self, epochs: int) -> bool:
-        return self.epoch >= epochs or self.epoch - self.best_epoch >= self.patience
+    def finished(self) -> bool:
+        return self.epoch >= self.epochs or self.epoch - self.best_epoch >= self.patience
 
     def fit(self, spec: Spec) -> Fit:
         return Fit(unflatten(self.best, spec), tuple(self.loss), tuple(self.val_loss), self.best_epoch)
@@ -128,12 +137,16 @@ def _begin(problem: Problem, fresh: Float32, spec: Spec, settings: TrainSettings
     warm = problem.initial is not None
     weights = fresh if problem.initial is None else flatten(problem.initial, spec)
     nothing = np.zeros_like(weights)
+    state = State(weights, nothing, nothing, np.float32(0))
     return _Run(
         problem,
-        State(weights, nothing, nothing, np.float32(0)),
+        state,
         learning_rate=settings.learning_rate * (settings.warm_rate if warm else 1),
-        patience=settings.warm_patience if warm else settings.patience,
+        epochs=min(settings.epochs, settings.warm_epochs) if warm else settings.epochs,
+        patience=min(settings.patience, settings.warm_patience) if warm else settings.patience,
+        averages=warm,
         best=weights,
+        offered=weights,
     )
 
 
@@ -156,11 +169,13 @@ def _train_epoch(runs: list[_Run], graph: Graph, settings: TrainSettings) -> Non
         rows = [order[start : start + settings.batch] for order in orders]
         state, losses = graph.train(state, _batch([(r.problem.x, r.problem.y) for r in runs], rows), rates)
         total += losses.numpy() * [len(r) for r in rows]
-    val_losses = _val_losses(runs, state.weights, graph, settings.batch)
     parts = [part.numpy() for part in state]
     for i, run in enumerate(runs):
-        own = State(*(part[i].copy() for part in parts))
-        run.record(own, float(total[i] / len(orders[i])), float(val_losses[i]))
+        run.state = State(*(part[i].copy() for part in parts))
+    offers = np.stack([run.offer(run.state.weights) for run in runs])
+    val_losses = _val_losses(runs, offers, graph, settings.batch)
+    for run, loss, examples, val_loss in zip(runs, total, map(len, orders), val_losses, strict=True):
+        run.record(float(loss / examples), float(val_loss))
 
 
 def _val_losses(runs: list[_Run], weights: Any, graph: Graph, batch: int) -> NDArray[np.float64]:

@@ -141,6 +141,18 @@ def test_a_warm_start_goes_on_from_the_champion() -> None:
     assert val_loss(warm, one, SMALL) <= val_loss(champion, one, SMALL)
 
 
+def test_a_warm_start_offers_the_mean_of_its_epochs() -> None:
+    """The second epoch's offer lies halfway between the weights that Adam reached after the first and the second."""
+    one = problem(SMALL, 60, 20)
+    settings = TrainSettings(epochs=2, batch=16, warm_epochs=2, warm_rate=1.0)
+    warm = Problem(one.x, one.y, one.x_val, one.y_val, initial=initial_weights(SMALL, settings.seed))
+    weights, _ = Alone(SMALL, settings).fit(one)
+    fit = fit_cohort([warm], SMALL, settings)[0]
+    assert fit.best_epoch == 2
+    for name, kept in fit.weights.items():
+        np.testing.assert_allclose((weights[0][name] + weights[1][name]) / 2, kept, atol=1e-5)
+
+
 def test_the_order_of_batches_is_a_permutation_that_each_epoch_draws_anew() -> None:
     """Every example once an epoch; the same length and epoch give the same order."""
     np.testing.assert_array_equal(np.arange(50), np.sort(batch_order(50, 1, 0)))
