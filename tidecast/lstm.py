@@ -57,24 +57,33 @@ def activate(x: Array, activation: Activation) -> Array:
     return np.tanh(x) if activation == "tanh" else np.maximum(x, x.dtype.type(0))
 
 
-def forget_gate(x: Array, hidden: Array, cell: Cell) -> Array:
+def gate_inputs(from_input: Array, hidden: Array, cell: Cell) -> Array:
+    """What reaches the four gates, side by side: `(..., 4 * units)`.
+
+    `from_input` is the input times the kernel; every gate sees it and the previous hidden state.
+    """
+    inputs: Array = from_input + _times(hidden, cell.recurrent) + cell.bias
+    return inputs
+
+
+def forget_gate(inputs: Array) -> Array:
     """Decide how much of the old cell state stays."""
-    return sigmoid(_gate_input(x, hidden, cell, FORGET))
+    return sigmoid(_part(inputs, FORGET))
 
 
-def input_gate(x: Array, hidden: Array, cell: Cell) -> Array:
+def input_gate(inputs: Array) -> Array:
     """Decide how much of the candidate is written."""
-    return sigmoid(_gate_input(x, hidden, cell, INPUT))
+    return sigmoid(_part(inputs, INPUT))
 
 
-def candidate(x: Array, hidden: Array, cell: Cell, activation: Activation) -> Array:
+def candidate(inputs: Array, activation: Activation) -> Array:
     """Propose what to write to the cell state."""
-    return activate(_gate_input(x, hidden, cell, CANDIDATE), activation)
+    return activate(_part(inputs, CANDIDATE), activation)
 
 
-def output_gate(x: Array, hidden: Array, cell: Cell) -> Array:
+def output_gate(inputs: Array) -> Array:
     """Decide how much of the cell state shows."""
-    return sigmoid(_gate_input(x, hidden, cell, OUTPUT))
+    return sigmoid(_part(inputs, OUTPUT))
 
 
 def update_cell_state(cell_state: Array, gates: Gates) -> Array:
@@ -83,13 +92,14 @@ def update_cell_state(cell_state: Array, gates: Gates) -> Array:
     return updated
 
 
-def step(x: Array, hidden: Array, cell_state: Array, cell: Cell, activation: Activation) -> Step:
-    """Advance one cell by one step; `x` is `(..., in)`, the states `(..., units)`."""
+def step(from_input: Array, hidden: Array, cell_state: Array, cell: Cell, activation: Activation) -> Step:
+    """Advance one cell by one step; `from_input` is `(..., 4 * units)`, the states `(..., units)`."""
+    inputs = gate_inputs(from_input, hidden, cell)
     gates = Gates(
-        forget=forget_gate(x, hidden, cell),
-        input=input_gate(x, hidden, cell),
-        candidate=candidate(x, hidden, cell, activation),
-        output=output_gate(x, hidden, cell),
+        forget=forget_gate(inputs),
+        input=input_gate(inputs),
+        candidate=candidate(inputs, activation),
+        output=output_gate(inputs),
     )
     cell_state = update_cell_state(cell_state, gates)
     shown: Array = gates.output * activate(cell_state, activation)
@@ -100,8 +110,9 @@ def steps(x: Array, cell: Cell, activation: Activation) -> Iterator[Step]:
     """Run a cell over `x` of shape `(..., steps, in)` from empty states, yielding every step."""
     units = cell.bias.shape[-1] // 4
     hidden = cell_state = np.zeros((*x.shape[:-2], units), dtype=x.dtype)
+    from_inputs = np.matmul(x, cell.kernel)  # the inputs of all steps are known: one product a row, not one a step
     for t in range(x.shape[-2]):
-        now = step(x[..., t, :], hidden, cell_state, cell, activation)
+        now = step(from_inputs[..., t, :], hidden, cell_state, cell, activation)
         hidden, cell_state = now.hidden, now.cell_state
         yield now
 
@@ -149,11 +160,9 @@ def forward(x: Array, weights: Weights, activation: Activation) -> Array:
     return _times(shown, weights["dense.kernel"]) + weights["dense.bias"]
 
 
-def _gate_input(x: Array, hidden: Array, cell: Cell, gate: int) -> Array:
-    units = cell.bias.shape[-1] // 4
-    mine = slice(gate * units, (gate + 1) * units)
-    from_input = _times(x, cell.kernel[..., mine])
-    return from_input + _times(hidden, cell.recurrent[..., mine]) + cell.bias[..., mine]
+def _part(inputs: Array, gate: int) -> Array:
+    units = inputs.shape[-1] // 4
+    return inputs[..., gate * units : (gate + 1) * units]
 
 
 def _times(x: Array, matrix: Array) -> Array:

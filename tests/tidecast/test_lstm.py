@@ -89,7 +89,7 @@ def test_the_gates_lie_in_the_order_input_forget_candidate_output() -> None:
         bias = np.full(4, -50.0)
         bias[gate] = 50.0
         cell = lstm.Cell(np.zeros((1, 4)), np.zeros((1, 4)), bias)
-        gates = lstm.step(np.zeros(1), np.zeros(1), np.zeros(1), cell, "tanh").gates
+        gates = lstm.step(np.zeros(4), np.zeros(1), np.zeros(1), cell, "tanh").gates
         opened = {g: round(float(getattr(gates, g)[0]), 6) for g in ("input", "forget", "output")}
         assert {g: float(g == name) for g in opened} == opened
 
@@ -98,7 +98,7 @@ def test_the_cell_keeps_what_the_forget_gate_lets_through() -> None:
     """The long memory: an open forget and a closed input gate leave the cell state as it was."""
     bias = np.array([-50.0, 50.0, 0.0, 0.0])
     cell = lstm.Cell(np.ones((1, 4)) * 0, np.zeros((1, 4)), bias)
-    assert 0.75 == pytest.approx(lstm.step(np.ones(1), np.zeros(1), np.array([0.75]), cell, "tanh").cell_state[0])
+    assert 0.75 == pytest.approx(lstm.step(np.zeros(4), np.zeros(1), np.array([0.75]), cell, "tanh").cell_state[0])
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 88.0, 1e4, 1e30])
