@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = {"tidecast": {"tidecast"}, "worker": {"worker", "tidecast"}, "trainer": {"trainer", "tidecast"}}
-# The command and the demo know all programs, and import them only inside the functions that start them.
-FRONT_DOORS = {"tidecast/cli.py", "tidecast/demo.py"}
+# The command, the demo and the backtest know all programs, and import them only inside the functions that start them.
+FRONT_DOORS = {"tidecast/cli.py", "tidecast/demo.py", "tidecast/backtest.py"}
 # They cost seconds and hundreds of megabytes.
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
@@ -99,8 +99,14 @@ def _imported(node: ast.AST, room: str, *, top_level_only: bool) -> Iterator[str
             yield from (alias.name.split(".")[0] for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
             yield room if child.level else (child.module or "").split(".")[0]
-        elif not (top_level_only and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)):
+        elif not (top_level_only and _is_deferred(child)):
             yield from _imported(child, room, top_level_only=top_level_only)
+
+
+def _is_deferred(node: ast.AST) -> bool:
+    """A function's body runs later if at all, and what only a type checker reads never runs."""
+    for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
 def _reads_of_the_environment(tree: ast.Module) -> Iterator[int]:

@@ -167,6 +167,22 @@ def tune(
 
 
 @app.command()
+def backtest(
+    data: Annotated[list[str], typer.Option(help="A file or directory, as for train; may be given again.")],
+    out: Annotated[Path, typer.Option(help="The CSV file of the forecasts.")],
+    test_size: Annotated[float, typer.Option(help="The share of the newest readings to answer.", min=0, max=0.9)] = 0.2,
+    target: TargetOption = None,
+    features: FeaturesOption = None,
+    time_zone: TimeZoneOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train on the first part of a history, and answer the rest with the worker's own code."""
+    from tidecast.backtest import Job, run
+
+    run(Job(tuple(data), out, test_size, target, names(features), time_zone), load_settings(), as_json=as_json)
+
+
+@app.command()
 def report(
     series: str,
     files: FilesArgument,

@@ -1,0 +1,110 @@
+"""The backtest is the worker: same code, same answers, and no look ahead."""
+
+import csv
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from tidecast.backtest import Job, _entries, backtest, run, write
+from tidecast.client import Client
+from tidecast.errors import HistoryError
+from tidecast.model import Spec
+from tidecast.settings import Settings, load_settings
+from tidecast.store import ModelStore
+from tidecast.wire import keys_of
+from trainer.history import History
+from trainer.pipeline import train
+from worker.health import Health
+from worker.loop import Worker
+from worker.stream import Stream
+
+QUICK = {"epochs": 1}
+HOUR = 3_600_000
+
+
+def history(series: str = "wave", readings: int = 200, target: str = "value") -> History:
+    """An hourly wave with noise."""
+    t = np.arange(readings)
+    values = np.sin(t / 4) + 0.1 * np.random.default_rng(len(series)).normal(size=readings)
+    return History(series, (target,), HOUR * t.astype(np.int64), values[:, None])
+
+
+def test_the_future_moves_no_forecast_before_it(tmp_path: Path) -> None:
+    """Readings after a moment change neither model, scale nor any forecast made up to that moment."""
+    settings = load_settings(store=tmp_path, train=QUICK)
+    calm = history()
+    wild = History(calm.series, calm.features, calm.ts, np.where(np.arange(200)[:, None] < 180, calm.values, 50.0))
+    one, other = (backtest([h], 0.2, settings)["wave"] for h in (calm, wild))
+    assert 40 == len(one) == len(other)
+    assert [row.forecast.yhat for row in one[:20]] == [row.forecast.yhat for row in other[:20]]
+    assert one[25].y != other[25].y
+
+
+def test_each_reading_meets_the_forecast_that_stood_before_it(tmp_path: Path) -> None:
+    """Row by row: the forecast was made one reading earlier, and knew no more than that reading."""
+    rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK))["wave"]
+    assert [HOUR * t for t in range(160, 200)] == [row.ts for row in rows]
+    assert {-HOUR} == {row.forecast.origin - row.ts for row in rows}
+    assert all(row.forecast.y == row.before for row in rows)
+
+
+def test_a_worker_on_redis_gives_the_same_forecasts(redis: Redis, settings: Settings, store: ModelStore) -> None:
+    """Offline equals online: the same readings through a stream, in batches of another size."""
+    settings = settings.model_copy(update={"train": settings.train.model_copy(update=QUICK)})
+    whole = history()
+    offline = backtest([whole], 0.2, settings)["wave"]
+    first = History(whole.series, whole.features, whole.ts[:160], whole.values[:160])
+    train([first], Spec(), settings, store)
+    for _, fields in _entries(whole, 160 - settings.series.rows_kept):
+        redis.xadd("readings", fields)  # type: ignore[arg-type] # bytes are fine
+    stream = Stream(redis, keys_of(), settings.worker)
+    Worker(settings, stream, store, Health()).run(threading.Event(), burst=True)
+    with Client(settings.redis_url.get_secret_value()) as client:
+        online = list(client.forecasts("0", block_ms=1, stop_when_idle=True))
+    assert [row.forecast.yhat for row in offline] == pytest.approx([f.yhat for f in online[-41:-1]], rel=1e-6)
+
+
+def test_the_file_has_a_row_for_each_reading_of_the_test_part(tmp_path: Path) -> None:
+    """In UTC, with the interval and what answered."""
+    rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK))
+    write(tmp_path / "new" / "out.csv", rows)
+    with (tmp_path / "new" / "out.csv").open() as file:
+        found = list(csv.DictReader(file))
+    assert ["series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind"] == list(found[0])
+    assert ("wave", "1970-01-07 16:00:00") == (found[0]["series"], found[0]["timestamp"])
+    assert 40 == len(found)
+    assert all(float(row["yhat_lower"]) <= float(row["yhat"]) <= float(row["yhat_upper"]) for row in found)
+
+
+def test_a_series_without_a_model_is_answered_by_its_last_value(tmp_path: Path) -> None:
+    """Too short to train on, another target's name: still a forecast for every reading."""
+    rows = backtest([history(readings=20, target="temp")], 0.5, load_settings(store=tmp_path, train=QUICK))["wave"]
+    assert [row.before for row in rows] == [row.forecast.yhat for row in rows]
+    assert 10 == len(rows)
+
+
+def test_the_scores_are_those_of_the_written_forecasts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """MAE and skill recomputed from the file and the data."""
+    whole = history()
+    file = tmp_path / "wave.csv"
+    lines = [f"wave,{ts},{value!r}" for ts, value in zip(whole.ts.tolist(), whole.values[:, 0].tolist(), strict=True)]
+    file.write_text("\n".join(["series,timestamp,value", *lines]))
+    run(Job((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path, train=QUICK), as_json=True)
+    (score,) = json.loads(capsys.readouterr().out)["series"]
+    with (tmp_path / "out.csv").open() as written:
+        yhat = np.array([float(row["yhat"]) for row in csv.DictReader(written)])
+    y, before = whole.values[160:, 0], whole.values[159:-1, 0]
+    assert score["mae"] == pytest.approx(np.abs(y - yhat).mean())
+    assert score["skill"] == pytest.approx(1 - np.abs(y - yhat).mean() / np.abs(y - before).mean())
+
+
+def test_a_history_that_cannot_be_split_is_one_sentence(tmp_path: Path) -> None:
+    """Nothing to answer is no result."""
+    file = tmp_path / "short.csv"
+    file.write_text("series,timestamp,value\na,2024-01-01,1\n")
+    with pytest.raises(HistoryError, match="long enough"):
+        run(Job((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path), as_json=True)

@@ -1,0 +1,195 @@
+"""What a worker would have answered: train on the first part of a history, send the rest through the worker's own code.
+
+Nothing is simulated but the clock: the readings of the test part pass, in the order of their times and as bytes,
+through the same `Forecaster` that serves a stream.
+"""
+
+import csv
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tidecast.errors import HistoryError
+from tidecast.settings import Settings
+from tidecast.store import ModelStore
+from tidecast.wire import Forecast
+
+if TYPE_CHECKING:
+    from trainer.history import History
+    from worker.forecaster import Entry
+
+BATCH = 1000  # readings handled together, as a worker under load would
+COLUMNS = ("series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A reading of the test part and the forecast that stood when it arrived."""
+
+    ts: int  # epoch milliseconds, of the reading
+    y: float
+    before: float  # the reading before it: what the last value would have forecast
+    forecast: Forecast
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One series' errors on the test part, in its unit."""
+
+    series: str
+    readings: int
+    mae: float
+    rmse: float
+    mase: float | None  # MAE over the first part's last-value MAE; None where that is 0
+    mae_last_value: float
+    skill: float  # 1 - MAE / MAE of the last value
+    coverage: float | None  # the share of readings inside their interval
+    width: float | None  # mean width over the first part's last-value MAE
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to backtest on: as for `train`, and the share of the newest readings to answer."""
+
+    sources: tuple[str, ...]
+    out: Path
+    test_size: float = 0.2
+    target: str | None = None
+    features: tuple[str, ...] = ()
+    time_zone: str | None = None
+
+
+def run(job: Job, settings: Settings, *, as_json: bool) -> None:
+    """Backtest, write every settled forecast to `job.out` and print the scores.
+
+    Raises:
+        HistoryError: a file cannot be read, or no series has a test part.
+    """
+    from trainer.history import read_history
+
+    found = read_history(job.sources, target=job.target, features=job.features, time_zone=job.time_zone).found
+    histories = [history for history in found if int(job.test_size * len(history)) > 0]
+    if not histories:
+        raise HistoryError("no series is long enough to be split: bring more readings, or a larger --test-size")
+    settled = backtest(histories, job.test_size, settings)
+    write(job.out, settled)
+    scores = [_score(h, settled[h.series], job.test_size) for h in histories if settled[h.series]]
+    _print(scores, job.out, as_json=as_json)
+
+
+def backtest(histories: Sequence["History"], test_size: float, settings: Settings) -> dict[str, list[Settled]]:
+    """Train on each history's first part and answer the rest; by series, in the order of time.
+
+    Args:
+        histories: with one target name for all.
+        test_size: the share of the newest readings; they touch neither training nor scaling nor the season.
+        settings: of series and training; the store is not used, a backtest publishes nothing.
+    """
+    from tidecast.model import Spec
+    from trainer.pipeline import train
+    from worker.forecaster import Forecaster
+
+    forecaster = Forecaster(settings.series.model_copy(update={"target": histories[0].features[0]}))
+    with tempfile.TemporaryDirectory() as folder:
+        store = ModelStore(Path(folder))
+        train([_part(h, 0, _cut(h, test_size)) for h in histories], Spec(), settings, store)
+        for series in store.series():
+            if store.champion(series) is not None:
+                forecaster.adopt(series, *store.load(series))
+    warm = settings.series.rows_kept  # readings before the test part that fill the windows
+    entries = (e for h in histories for e in _entries(h, _cut(h, test_size) - warm))
+    made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
+    iterator = iter(sorted(entries, key=lambda entry: _ms(entry[0])))
+    while batch := list(islice(iterator, BATCH)):
+        for forecast in forecaster.handle(batch, _ms(batch[-1][0])).forecasts:
+            made[forecast.series].append(forecast)
+    return {h.series: _settled(made[h.series], int(h.ts[_cut(h, test_size)])) for h in histories}
+
+
+def write(path: Path, settled: Mapping[str, Iterable[Settled]]) -> None:
+    """Write settled forecasts as CSV; `timestamp` is that of the reading forecast, in UTC."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for series, rows in settled.items():
+            for row in rows:
+                f = row.forecast
+                moment = datetime.fromtimestamp(row.ts / 1000, UTC).replace(tzinfo=None)
+                table.writerow((series, moment.isoformat(" "), f.yhat, f.yhat_lower, f.yhat_upper, f.kind))
+
+
+def _cut(history: "History", test_size: float) -> int:
+    return len(history) - int(test_size * len(history))
+
+
+def _part(history: "History", start: int, stop: int) -> "History":
+    return replace(history, ts=history.ts[start:stop], values=history.values[start:stop])
+
+
+def _entries(history: "History", start: int) -> Iterator["Entry"]:
+    """The readings from `start` on as entries of the stream, under ids of their own times."""
+    name = history.series.encode()
+    fields = [feature.encode() for feature in history.features]
+    for ts, row in zip(history.ts[max(0, start) :].tolist(), history.values[max(0, start) :].tolist(), strict=True):
+        values = {field: repr(value).encode() for field, value in zip(fields, row, strict=True)}
+        yield f"{ts}-0", {b"series": name, b"ts": b"%d" % ts, **values}
+
+
+def _ms(entry_id: str) -> int:
+    return int(entry_id.removesuffix("-0"))
+
+
+def _settled(made: Sequence[Forecast], test_from: int) -> list[Settled]:
+    return [Settled(f.origin, f.y, before.y, before) for before, f in pairwise(made) if f.origin >= test_from]
+
+
+def _score(history: "History", settled: Sequence[Settled], test_size: float) -> Score:
+    error = np.array([row.y - row.forecast.yhat for row in settled])
+    naive = float(np.mean([abs(row.y - row.before) for row in settled]))
+    scale = float(np.abs(np.diff(history.values[: _cut(history, test_size), 0])).mean())
+    bounds = [
+        (row.forecast.yhat_lower, row.y, row.forecast.yhat_upper)
+        for row in settled
+        if row.forecast.yhat_lower is not None and row.forecast.yhat_upper is not None
+    ]
+    mae = float(np.abs(error).mean())
+    return Score(
+        series=history.series,
+        readings=len(settled),
+        mae=mae,
+        rmse=float(np.sqrt(np.mean(error**2))),
+        mase=mae / scale if scale else None,
+        mae_last_value=naive,
+        skill=1 - mae / naive if naive else 0.0,
+        coverage=float(np.mean([lower <= y <= upper for lower, y, upper in bounds])) if bounds else None,
+        width=float(np.mean([u - lower for lower, _, u in bounds])) / scale if bounds and scale else None,
+    )
+
+
+def _print(scores: Sequence[Score], out: Path, *, as_json: bool) -> None:
+    overall = {
+        "series": len(scores),
+        "readings": sum(score.readings for score in scores),
+        "skill_median": float(np.median([score.skill for score in scores])),
+        "skill_min": min(score.skill for score in scores),
+        "coverage_median": float(np.median([s.coverage for s in scores if s.coverage is not None])),
+    }
+    if as_json:
+        print(json.dumps({"overall": overall, "series": [asdict(score) for score in scores], "out": str(out)}))
+        return
+    table = Table("series", "readings", "MAE", "RMSE", "MASE", "last value's MAE", "skill", "coverage", "width")
+    for score in scores:
+        numbers = (score.mae, score.rmse, score.mase, score.mae_last_value, score.skill, score.coverage, score.width)
+        table.add_row(score.series, str(score.readings), *("" if n is None else f"{n:.4g}" for n in numbers))
+    Console().print(table)
+    print(f"median skill {overall['skill_median']:.3f} over {len(scores)} series; the forecasts are in {out}")
