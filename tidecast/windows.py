@@ -146,13 +146,14 @@ def to_grid(ts: NDArray[np.int64], values: Float, step_ms: float, max_gap: int) 
 def sequences(grid: Grid, window: int) -> Sequences:
     """Every window of `window` rows and the value that followed it, within a segment.
 
-    A filled row may stand in a window but is never a target: a model is not taught what nobody measured.
+    A filled row may stand in a window but is never a target, for a model is not taught what nobody measured; nor is
+    it a window's last row, for it was drawn towards the reading after it and would give the target away.
     """
     if len(grid) <= window:
         empty = np.zeros(0)
         return Sequences(np.zeros((0, window, grid.values.shape[1])), empty, empty.astype(np.int64))
     rows = np.arange(window, len(grid))
-    usable = (grid.segment[rows] == grid.segment[rows - window]) & ~grid.filled[rows]
+    usable = (grid.segment[rows] == grid.segment[rows - window]) & ~grid.filled[rows] & ~grid.filled[rows - 1]
     windows = sliding_window_view(grid.values, window, axis=0)[:-1].swapaxes(1, 2)
     return Sequences(windows[usable], grid.values[rows, 0][usable], rows[usable])
 

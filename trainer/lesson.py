@@ -74,8 +74,6 @@ def prepare(history: History, spec: Spec, settings: TrainSettings, max_gap: int)
     step_ms = windows.typical_step(history.ts)
     grid = windows.to_grid(history.ts, history.values, step_ms, max_gap)
     examples = windows.sequences(grid, spec.window)
-    # The rows that fill a gap were drawn towards the reading after it: such a window would give its target away.
-    examples = examples.where(~grid.filled[examples.rows - 1])
     reading = (np.cumsum(~grid.filled) - 1)[examples.rows]  # (examples,) which reading each target is
     learn, stop = examples.where(reading < validation), examples.where((validation <= reading) & (reading < tail))
     counts = len(learn), len(stop), int(np.count_nonzero(reading >= tail))

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
@@ -66,7 +67,7 @@ class Health:
 
     def serve(self, host: str, port: int) -> WSGIServer:
         """Answer /metrics, /healthz and /readyz from a thread of its own; the server knows its port."""
-        server = make_server(host, port, self._answer, handler_class=_Quiet)
+        server = make_server(host, port, self._answer, server_class=_Server, handler_class=_Quiet)
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
         return server
 
@@ -79,6 +80,12 @@ class Health:
         status = found.get(str(path), "404 Not Found")
         start(status, [("Content-Type", "text/plain")])
         return [f"{status}\n".encode()]
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread for each request: a client that connects and says nothing blocks no probe."""
+
+    daemon_threads = True
 
 
 class _Quiet(WSGIRequestHandler):

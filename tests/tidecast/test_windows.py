@@ -110,7 +110,7 @@ def test_sequences_are_every_unbroken_window_with_a_measured_target(
     expected = [
         row
         for row in range(length, len(grid))
-        if len(set(grid.segment[row - length : row + 1])) == 1 and not grid.filled[row]
+        if len(set(grid.segment[row - length : row + 1])) == 1 and not grid.filled[row - 1 : row + 1].any()
     ]
     found = windows.sequences(grid, length)
     assert expected == found.rows.tolist()

@@ -1,5 +1,6 @@
 """What an operator sees, asked for over HTTP."""
 
+import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
@@ -84,3 +85,10 @@ def test_probes_leave_no_trace_on_standard_error(served: HTTPConnection, capfd: 
     """Every few seconds a line would be no news."""
     ask(served, "/healthz")
     assert ("", "") == capfd.readouterr()
+
+
+def test_a_client_that_says_nothing_blocks_no_probe(served: HTTPConnection) -> None:
+    """One connection held open in silence, and the next is answered."""
+    with socket.create_connection((served.host, served.port)):
+        served.request("GET", "/healthz")
+        assert 200 == served.getresponse().status
