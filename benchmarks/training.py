@@ -88,6 +88,7 @@ def _keras_fit(problem: Problem, spec: Spec, settings: TrainSettings) -> float:
     stop = keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True)
     history = model.fit(
         _in_order(problem, settings),
+        shuffle=False,
         steps_per_epoch=-(-len(problem.y) // settings.batch),
         epochs=settings.epochs,
         validation_data=(problem.x_val, problem.y_val),
