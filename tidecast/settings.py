@@ -137,8 +137,6 @@ def colour_wanted() -> bool:
 def quiet_tensorflow() -> None:
     """Keep TensorFlow's notes on the machine off the screen, unless the user has set how much it says."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Its own kernels for small matrices bring nothing here, and a note that no log level silences.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def _file() -> Path:

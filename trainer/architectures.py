@@ -7,11 +7,11 @@ output), so weights pass between the two unchanged, in the order of `Spec.shapes
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.model import Spec
+from trainer.backend import keras
 
 Float32 = NDArray[np.float32]
 Weights = dict[str, Float32]

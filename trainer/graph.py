@@ -17,11 +17,11 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from tidecast import lstm
 from tidecast.model import Spec
+from trainer.backend import tf
 
 Float32 = NDArray[np.float32]
 

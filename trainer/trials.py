@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import keras
 import keras_tuner
 import numpy as np
 import psutil
 
 from tidecast.model import Spec
 from trainer.architectures import build
+from trainer.backend import keras
 from trainer.cohort import Problem
 from trainer.history import History
 from trainer.lesson import Unfit, prepare
