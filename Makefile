@@ -42,5 +42,8 @@ bench: $(INSTALLED) ## run every benchmark (ARGS='training --json' for one)
 chaos: $(INSTALLED) ## kill the worker again and again and verify every forecast (ARGS='--kills 20 --json')
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+soak: $(INSTALLED) ## stream steadily for minutes and watch the memory (ARGS='--minutes 15 --rate 500 --json')
+	@$(BIN)/python -m tests.chaos.soak $(ARGS)
+
 clean: ## remove what the targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis out

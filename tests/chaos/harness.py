@@ -72,11 +72,11 @@ def kill_run(folder: Path, readings: int, kills: int, seed: int) -> Report:
     with EmbeddedRedis() as calm, EmbeddedRedis() as stormy:
         with Redis.from_url(calm.url, protocol=2) as redis:
             _push(redis, entries, start=0)
-            _finish(_start(folder, calm, "--burst"))
+            _finish(start_worker(folder, calm, "--burst"))
             expected = Published.read(redis)
         with Redis.from_url(stormy.url, protocol=2) as redis:
             bites = _storm(folder, stormy, redis, entries, kills, random.Random(seed))
-            _finish(_start(folder, stormy, "--burst"))
+            _finish(start_worker(folder, stormy, "--burst"))
             found = Published.read(redis)
     return Report(readings, kills, bites, compare(expected, found))
 
@@ -88,7 +88,7 @@ def _storm(
     bites = 0
     for start, part in _slices(entries, kills):
         _push(redis, part, start)
-        worker = _start(folder, server)
+        worker = start_worker(folder, server)
         goal = start + rng.randrange(len(part))
         while _committed(redis) < goal and worker.poll() is None:
             time.sleep(0.001)
@@ -117,7 +117,8 @@ def _committed(redis: Redis) -> int:
     return int(redis.hget("offset", "read") or 0)  # type: ignore[arg-type] # the synchronous client
 
 
-def _start(folder: Path, server: EmbeddedRedis, *options: str) -> subprocess.Popen[bytes]:
+def start_worker(folder: Path, server: EmbeddedRedis, *options: str) -> subprocess.Popen[bytes]:
+    """Start a worker on the store and settings that `make_store` left."""
     command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", server.url, "--store", "models", *options]
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
 
