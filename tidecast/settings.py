@@ -61,10 +61,10 @@ class SeriesSettings(_Group):
 class TrainSettings(_Group):
     """How the trainer fits and judges a model."""
 
-    epochs: int = Field(40, ge=1, description="How often each example is seen at most.")
-    patience: int = Field(6, ge=1, description="How many epochs without a better validation loss end a training.")
+    epochs: int = Field(24, ge=1, description="How often each example is seen at most.")
+    patience: int = Field(5, ge=1, description="How many epochs without a better validation loss end a training.")
     batch: int = Field(32, ge=1, description="How many examples one step of the optimiser averages.")
-    learning_rate: float = Field(2e-3, gt=0, description="The step size of Adam.")
+    learning_rate: float = Field(3e-3, gt=0, description="The step size of Adam.")
     warm_epochs: int = Field(6, ge=1, description="The epochs of a training that starts from the champion, at most.")
     warm_patience: int = Field(4, ge=1, description="The patience of such a training.")
     warm_rate: float = Field(0.7, gt=0, le=1, description="The share of the learning rate that such a training takes.")
