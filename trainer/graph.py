@@ -4,11 +4,12 @@ The losses of the models add, so the gradient of the sum holds each model's own 
 number by itself: every model trains exactly as if it were alone. All of a model's weights lie in one row, in the
 order of `Spec.shapes`, so that the optimiser is one short chain of operations for the whole cohort.
 
-Measured for 32 LSTM(50) over 24 steps, batches of 32, in milliseconds of one core for a series' step: this loop
-with TensorFlow's own gradient 2.0 (0.6 s to trace); its steps unrolled 3.0 (2.5 s); a gradient written by hand 2.6;
-the same compiled by XLA 3.2, and this loop under XLA 3.3, after 3 to 9 s of compiling for each size of cohort. The
-small products of matrices are the cost, and XLA does not make them faster; so there is no XLA here, the sizes
-stay open, and a shape of network is traced once. A Numba kernel over OpenBLAS took 2.3, and 20 s to compile.
+Measured on a shared machine, LSTM(50) over 24 steps, batches of 32, in milliseconds of one core for a series' step.
+16 models: this loop with TensorFlow's own gradient 2.9, its steps unrolled 3.0, this loop under XLA 3.3, a gradient
+written by hand 3.5, the same under XLA 3.2. 32 models: this loop 2.0 to 2.1, by hand 2.6 to 2.8. 64 models: this loop
+2.4 to 2.6, a Numba kernel over OpenBLAS 2.3. Tracing takes about a second, XLA 3 to 11 s for each size of cohort,
+Numba 20 s and more. The small products of matrices are the cost, and XLA does not make them faster: so there is no XLA
+here, the sizes stay open, and a shape of network is traced once.
 """
 
 from collections.abc import Mapping
