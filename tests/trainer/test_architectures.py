@@ -45,6 +45,31 @@ def test_numpy_answers_what_keras_answers(spec: Spec) -> None:
     np.testing.assert_allclose(lstm.forward(x, weights, spec.activation), np.asarray(model(x)), rtol=1e-5, atol=1e-5)
 
 
+def drawn(seed: int) -> Spec:
+    """A spec drawn at random from all that a spec allows, of a size that a test bears."""
+    rng = np.random.default_rng(seed)
+    return Spec(
+        features=tuple(f"f{i}" for i in range(rng.integers(1, 9))),
+        target="f0",
+        window=int(rng.choice([2, 5, 24, 48, 168, 336])),
+        units=int(rng.integers(1, 33)),
+        layers=int(rng.integers(1, 5)),
+        bidirectional=bool(rng.integers(2)),
+        activation=("tanh", "relu")[seed % 2],  # type: ignore[arg-type] # one of the two
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_numpy_answers_what_keras_answers_for_shapes_drawn_at_random(seed: int) -> None:
+    """To 1e-5 of the answer's size, over features, windows, widths, depths, directions and both activations."""
+    spec = drawn(seed)
+    model, weights, x = build(spec), shaken(spec, seed), windows_for(spec)
+    set_weights(model, spec, weights)
+    expected, found = np.asarray(model(x)), lstm.forward(x, weights, spec.activation)
+    assert np.isfinite(expected).all()
+    assert np.abs(found - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+
+
 @every_architecture
 def test_keras_holds_the_weights_that_the_spec_declares(spec: Spec) -> None:
     """Names, shapes and order are the spec's, and what goes in comes out."""
