@@ -5,12 +5,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BENCH := .venv/.bench
 ARGS ?=
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(INSTALLED) ## make .venv with all that demo, tests and benchmarks need
+install: $(INSTALLED) ## make .venv with all that demo and tests need
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -36,7 +37,11 @@ format: $(INSTALLED) ## apply the style
 type: $(INSTALLED) ## check types
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## run every benchmark (ARGS='training --json' for one)
+$(BENCH): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+bench: $(BENCH) ## run every benchmark (ARGS='training --json' for one)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(INSTALLED) ## kill the worker again and again and verify every forecast (ARGS='--kills 20 --json')

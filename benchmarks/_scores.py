@@ -1,0 +1,181 @@
+"""The arithmetic of the benchmark `accuracy`: one series' errors and band, and what they come to over many."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks._yardsticks import Float, Series
+
+TIDECAST, LAST_VALUE = "tidecast", "last_value"
+TITLES = {
+    TIDECAST: "Tidecast",
+    LAST_VALUE: "last value",
+    "seasonal_naive": "seasonal naive",
+    "autoets": "AutoETS",
+    "ar_ridge": "AR-ridge",
+    "boosting": "boosting",
+}
+RANDOM_WALKS = ("exchange_rate", "m4_weekly")  # sets whose last value hardly anything beats
+BAND = (0.87, 0.93)  # what a band of 90 % may cover
+BAND_ROWS = 200  # fewer say little about a coverage
+LOSS = -0.02  # a skill below is a loss that a user would notice
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One series' figures on its scored rows.
+
+    Attributes:
+        rows: how many rows are scored.
+        mae: by method, Tidecast among them, in the series' unit.
+        coverage: the share of readings inside Tidecast's band; NaN without a band.
+        width: the band's mean width over the mean absolute change in the first part; NaN where that is 0.
+    """
+
+    rows: int
+    mae: Mapping[str, float]
+    coverage: float
+    width: float
+
+    def skill(self, method: str = TIDECAST) -> float:
+        """1 - MAE / MAE of the last value; NaN where that is 0."""
+        naive = self.mae[LAST_VALUE]
+        return 1 - self.mae[method] / naive if naive else np.nan
+
+    def ratio(self, method: str) -> float:
+        """Tidecast's MAE over a method's; NaN where one of them or the last value's is 0."""
+        ours, theirs = self.mae[TIDECAST], self.mae[method]
+        return ours / theirs if ours and theirs and self.mae[LAST_VALUE] else np.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A set's scores, and the minutes that Tidecast took to train and to answer."""
+
+    name: str
+    scores: tuple[Score, ...]
+    minutes: float
+
+
+def scored_rows(series: Series) -> NDArray[np.int64]:
+    """The rows of the test part whose reading is there."""
+    return np.flatnonzero(series.present & (np.arange(len(series.y)) >= series.cut))
+
+
+def score(series: Series, forecasts: Mapping[str, Float], band: Float) -> Score:
+    """Score all methods on the same rows; a row without a forecast as the last value.
+
+    Args:
+        series: with a row to score.
+        forecasts: by method, `(rows,)`; NaN where there is none.
+        band: `(rows, 2)`, Tidecast's lower and upper bound; NaN where there is none.
+    """
+    rows = scored_rows(series)
+    y, last = series.y[rows], series.y[rows - 1]
+    found = {LAST_VALUE: last, **{method: made[rows] for method, made in forecasts.items()}}
+    mae = {method: float(np.abs(y - np.where(np.isfinite(made), made, last)).mean()) for method, made in found.items()}
+    lower, upper = band[rows].T
+    bound = np.isfinite(lower) & np.isfinite(upper)
+    inside = (lower <= y) & (y <= upper)
+    change = _change(series)
+    width = _mean((upper - lower)[bound]) / change if change else np.nan
+    return Score(len(rows), mae, _mean(inside[bound]), width)
+
+
+def figures(results: Sequence[Result]) -> dict[str, float]:
+    """The figures of all sets by name; what has no value, such as a method not run, is left out."""
+    every = [score for result in results for score in result.scores]
+    open_ended = [s for result in results if not result.name.startswith(RANDOM_WALKS) for s in result.scores]
+    skills = _finite(score.skill() for score in every)
+    found = {f"{result.name}.skill_median": _median(s.skill() for s in result.scores) for result in results}
+    found |= {
+        "wins": _share(score.skill() > 0 for score in open_ended if np.isfinite(score.skill())),
+        "worse_by_2pct": float(np.sum(skills < LOSS)),
+        "worst_skill": float(skills.min()) if len(skills) else np.nan,
+        "wins_over_ar_ridge": _share(r < 1 for r in _finite(_ratios(every, "ar_ridge"))),
+        "ratio_to_boosting": _geometric_mean(_ratios(every, "boosting")),
+        "coverage_ok_share": _covered(every),
+        "width_median": _median(score.width for score in every),
+        "minutes": sum(result.minutes for result in results),
+    }
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def header(methods: Sequence[str]) -> list[str]:
+    """The first two lines of the Markdown table."""
+    titles = [
+        *("set", "series", TITLES[TIDECAST], *(TITLES[method] for method in methods)),
+        *("worst", "better", "covered", "well covered", "width", "minutes"),
+    ]
+    return [_cells(titles), _cells(["---", *["---:"] * (len(titles) - 1)])]
+
+
+def line(result: Result, methods: Sequence[str]) -> str:
+    """A set's line of the table: median skills, and for a method in brackets Tidecast's MAE over its."""
+    scores = result.scores
+    skills = _finite(score.skill() for score in scores)
+    return _cells(
+        [
+            *(result.name, str(len(scores)), _shown(_median(skills))),
+            *(_against(scores, method) for method in methods),
+            _shown(min(skills, default=np.nan)),
+            _shown(_share(skill > 0 for skill in skills), "{:.0%}"),
+            _shown(_median(score.coverage for score in scores)),
+            _shown(_covered(scores), "{:.0%}"),
+            _shown(_median(score.width for score in scores), "{:.2f}"),
+            _shown(result.minutes, "{:.1f}"),
+        ]
+    )
+
+
+def _against(scores: Sequence[Score], method: str) -> str:
+    skill = _median(score.skill(method) for score in scores)
+    return f"{_shown(skill)} ({_shown(_geometric_mean(_ratios(scores, method)))})"
+
+
+def _ratios(scores: Iterable[Score], method: str) -> list[float]:
+    return [score.ratio(method) for score in scores if method in score.mae]
+
+
+def _covered(scores: Iterable[Score]) -> float:
+    """The share of the series with enough rows whose band covers what it should."""
+    return _share(BAND[0] <= s.coverage <= BAND[1] for s in scores if s.rows >= BAND_ROWS)
+
+
+def _change(series: Series) -> float:
+    """The mean absolute change of the first part, to the readings that are there."""
+    changes = np.abs(np.diff(series.y[: series.cut]))
+    return _mean(changes[series.present[1 : series.cut]])
+
+
+def _mean(values: Float | NDArray[np.bool_]) -> float:
+    return float(np.mean(values)) if len(values) else np.nan
+
+
+def _finite(values: Iterable[float]) -> Float:
+    found = np.array(list(values), dtype=np.float64)
+    return found[np.isfinite(found)]
+
+
+def _median(values: Iterable[float]) -> float:
+    found = _finite(values)
+    return float(np.median(found)) if len(found) else np.nan
+
+
+def _geometric_mean(values: Iterable[float]) -> float:
+    found = _finite(values)
+    return float(np.exp(np.log(found).mean())) if len(found) else np.nan
+
+
+def _share(answers: Iterable[bool]) -> float:
+    return _mean(np.array(list(answers), dtype=np.bool_))
+
+
+def _shown(value: float, form: str = "{:.3f}") -> str:
+    return form.format(value) if np.isfinite(value) else "-"
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,123 @@
+"""Compare what a worker would have answered on files of real series with the usual methods: errors, bands, minutes.
+
+A file is a set of series, with the columns `series`, `timestamp` and numbers, the last of which is forecast one step
+ahead over the newest fifth of each series. docs/accuracy.md says what is measured and where such files are found.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks._scores import LAST_VALUE, TIDECAST, Result, Score, figures, header, line, score, scored_rows
+from benchmarks._yardsticks import METHODS, NEEDS, Float, Series, season_of
+from tidecast import backtest
+from tidecast.backtest import Settled
+from tidecast.settings import Settings, load_settings
+from trainer.history import History, read_history
+
+Backtest = Callable[[Sequence[History], float, Settings], Mapping[str, Sequence[Settled]]]
+
+TEST = 0.2  # the share of the newest rows, those without a reading included
+SKIPPABLE = tuple(method for method in METHODS if method != LAST_VALUE)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Name the files, and what to leave out."""
+    parser.add_argument("--data", type=Path, help="a directory of CSV files; nothing is measured when left out")
+    parser.add_argument("--only", type=_names, default=(), help="sets, with commas: file names without _open.csv.gz")
+    parser.add_argument("--without", type=_names, default=(), help=f"methods to skip: {', '.join(SKIPPABLE)}")
+    parser.add_argument("--table", type=Path, help="a file for the table, in Markdown")
+
+
+def measure(args: argparse.Namespace, answer: Backtest = backtest.backtest) -> dict[str, float]:
+    """Run set after set, print each one's line of the table, and return the figures by name."""
+    if not args.data:
+        print("accuracy needs --data: docs/accuracy.md says where real series are found")
+        return {}
+    methods = _methods(args.without)
+    paths = data_sets(args.data, args.only)
+    lines, results = header(methods), []
+    print(*lines, sep="\n", flush=True)
+    for name, path in paths.items():
+        results.append(run(name, path, methods, answer))
+        lines.append(line(results[-1], methods))
+        print(lines[-1], flush=True)
+        if args.table:  # after each set, so that a run that is broken off leaves what it has
+            args.table.write_text("\n".join(lines) + "\n")
+    return figures(results)
+
+
+def data_sets(folder: Path, only: Sequence[str] = ()) -> dict[str, Path]:
+    """The files of a directory that hold a set of series, by name; other tables are passed over."""
+    files = sorted(path for ending in ("*.csv", "*.csv.gz") for path in folder.glob(ending))
+    found = {_name(path): path for path in files if _is_set(path)}
+    if missing := [name for name in only if name not in found]:
+        sys.exit(f"{folder} has no set {', '.join(missing)}, but {', '.join(found) or 'none'}: correct --only")
+    return {name: path for name, path in found.items() if not only or name in only}
+
+
+def run(name: str, path: Path, methods: Sequence[str], answer: Backtest) -> Result:
+    """Backtest a set as `tidecast backtest` does by default, and run the methods on the same rows."""
+    histories = read_history(path, features=("all",)).found
+    start = time.perf_counter()
+    settled = _settled(histories, answer)
+    minutes = (time.perf_counter() - start) / 60
+    target = histories[0].features[0] if histories else "value"
+    frames = pd.read_csv(path, dtype={"series": str}).groupby("series", sort=False)
+    scores = (_score(frame, target, settled.get(str(series), ()), methods) for series, frame in frames)
+    return Result(name, tuple(found for found in scores if found), minutes)
+
+
+def _settled(histories: Sequence[History], answer: Backtest) -> Mapping[str, Sequence[Settled]]:
+    split = [history for history in histories if int(TEST * len(history)) > 0]
+    return answer(split, TEST, load_settings()) if split else {}
+
+
+def _score(frame: pd.DataFrame, target: str, settled: Sequence[Settled], methods: Sequence[str]) -> Score | None:
+    """Score one series; None without a row to score."""
+    ts = pd.to_datetime(frame["timestamp"], utc=True).to_numpy("datetime64[ms]").astype(np.int64)
+    series = series_of(ts, frame[target].to_numpy(np.float64))
+    if not len(scored_rows(series)):
+        return None
+    found = {row.ts: row.forecast for row in settled}
+    made = [found.get(moment) for moment in ts.tolist()]
+    answers = np.array([(f.yhat, f.yhat_lower, f.yhat_upper) if f else (None,) * 3 for f in made], dtype=np.float64)
+    forecasts = {method: METHODS[method](series) for method in methods if method != LAST_VALUE}
+    return score(series, {TIDECAST: answers[:, 0], **forecasts}, answers[:, 1:])
+
+
+def series_of(ts: NDArray[np.int64], values: Float) -> Series:
+    """Cut a series as the scores want it: `int(0.2 * n)` of all rows are the test part, missing readings among them."""
+    filled: Float = np.asarray(pd.Series(values).ffill().bfill(), dtype=np.float64)
+    cut = len(values) - int(TEST * len(values))
+    return Series(filled, np.isfinite(values), cut, season_of(ts, filled, cut))
+
+
+def _methods(without: Sequence[str]) -> list[str]:
+    if unknown := [name for name in without if name not in SKIPPABLE]:
+        sys.exit(f"--without {', '.join(unknown)} is no method to skip: name some of {', '.join(SKIPPABLE)}")
+    methods = [method for method in METHODS if method not in without]
+    if absent := [method for method in methods if method in NEEDS and not find_spec(NEEDS[method])]:
+        packages = ", ".join(sorted({NEEDS[method] for method in absent}))
+        sys.exit(f"{packages} is not installed: install the extra bench, or pass --without {','.join(absent)}")
+    return methods
+
+
+def _is_set(path: Path) -> bool:
+    columns = pd.read_csv(path, nrows=0).columns
+    return len(columns) > 2 and columns[0] == "series" and columns[1] == "timestamp"
+
+
+def _name(path: Path) -> str:
+    return path.name.partition(".csv")[0].removesuffix("_open")
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
