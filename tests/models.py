@@ -1,29 +1,75 @@
 """Models made by hand: random weights, no training."""
 
+from typing import Any
+
 import numpy as np
 
+from tidecast.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, Panel
 from tidecast.model import Evidence, Header, Model, Scores, Spec
 
 
-def make_model(series: str, spec: Spec | None = None, *, seed: int = 0, step_ms: float = 1000.0) -> Model:
-    """A model with random weights of a trained network's size."""
+def make_model(
+    series: str,
+    spec: Spec | None = None,
+    *,
+    seed: int = 0,
+    step_ms: float = 1000.0,
+    panel: Panel | None = None,
+    **changed: Any,
+) -> Model:
+    """A model with random weights of a trained network's size, and a panel in which that network alone has a say.
+
+    Args:
+        series: its name.
+        spec: the network's shape.
+        seed: of the weights.
+        step_ms: the grid's step.
+        panel: another panel.
+        **changed: entries of the header.
+    """
     spec = spec or Spec(window=6, units=5)
     rng = np.random.default_rng(seed)
     weights = {
         name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32) for name, shape in spec.shapes().items()
     }
     width = len(spec.features)
-    header = Header(
-        series=series,
-        spec=spec,
-        step_ms=step_ms,
-        center=(0.0,) * width,
-        scale=(1.0,) * width,
-        level=0.9,
-        half_width=2.0,
-        span=(0, 1_000_000),
-        evidence=Evidence(
+    entries = {
+        "series": series,
+        "spec": spec,
+        "step_ms": step_ms,
+        "center": (0.0,) * width,
+        "scale": (1.0,) * width,
+        "level": 0.9,
+        "half_width": 2.0,
+        "span": (0, 1_000_000),
+        "evidence": Evidence(
             rows=10, season=None, scores={"model": Scores(mae=0.5, rmse=0.7)}, skill=0.5, verdict="published"
         ),
-    )
-    return Model(header, weights)
+    }
+    header = Header(**(entries | changed))
+    return Model(header, weights if header.network else {}, panel or network_alone())
+
+
+def network_alone() -> Panel:
+    """No linear expert, and a last value that was so bad on the held-out tail that it has no say beside the network."""
+    panel = Panel.naive(1e9)
+    panel.errors[:, LSTM] = 1.0
+    return panel
+
+
+def random_panel(seed: int, features: int = 1, reach: int = 20) -> Panel:
+    """A panel of linear experts that read up to `reach` rows of all features; one in four is lacking."""
+    rng = np.random.default_rng(seed)
+    terms = TERMS * int(rng.integers(1, 4))
+    needs = rng.integers(1, reach + 1, len(LINEAR)) * (rng.random(len(LINEAR)) < 0.75)
+    lags = rng.integers(0, max(1, int(needs.max())), terms)
+    coefficients = rng.normal(size=(len(LINEAR), terms)) * (lags < needs[:, None])
+    errors = rng.uniform(0.5, 2.0, (len(HALF_LIVES), len(EXPERTS)))
+    errors[:, SHARED] = np.nan  # nobody knows yet how well it does
+    return Panel(lags, rng.integers(0, features, terms), coefficients, rng.normal(size=len(LINEAR)), needs, errors)
+
+
+def make_shared(cohort: str, *, seed: int = 0, step_ms: float = 1000.0, seasonal: int = 2) -> Model:
+    """The network of a cohort, of the kind that the trainer publishes: normalised windows, seasonal inputs."""
+    spec = Spec(window=5, units=4, normalise=True, seasonal=seasonal, hidden=3)
+    return make_model(cohort, spec, seed=seed, step_ms=step_ms)

@@ -5,6 +5,7 @@ through the same `Forecaster` that serves a stream.
 """
 
 import csv
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast.errors import HistoryError
+from tidecast.model import Spec
+from tidecast.presets import preset
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast
@@ -52,6 +55,8 @@ class Score:
     mase: float | None  # MAE over the first part's last-value MAE; None where that is 0
     mae_last_value: float
     skill: float  # 1 - MAE / MAE of the last value
+    season: int | None  # in readings, found in the first part
+    skill_seasonal: float | None  # 1 - MAE / MAE of the value one season before
     coverage: float | None  # the share of readings inside their interval
     width: float | None  # mean width over the first part's last-value MAE
 
@@ -64,8 +69,10 @@ class Job:
     out: Path
     test_size: float = 0.2
     target: str | None = None
-    features: tuple[str, ...] = ()
+    features: tuple[str, ...] = ("all",)  # or ("none",)
     time_zone: str | None = None
+    preset: str | None = None
+    pictures: Path | None = None  # a folder
 
 
 def run(job: Job, settings: Settings, *, as_json: bool) -> None:
@@ -76,37 +83,44 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> None:
     """
     from trainer.history import read_history
 
-    found = read_history(job.sources, target=job.target, features=job.features, time_zone=job.time_zone).found
+    features = () if job.features == ("none",) else job.features
+    found = read_history(job.sources, target=job.target, features=features, time_zone=job.time_zone).found
     histories = [history for history in found if int(job.test_size * len(history)) > 0]
     if not histories:
         raise HistoryError("no series is long enough to be split: bring more readings, or a larger --test-size")
-    settled = backtest(histories, job.test_size, settings)
+    settled = backtest(histories, job.test_size, settings, Spec(**preset(job.preset)))
     write(job.out, settled)
+    if job.pictures:
+        _draw(job.pictures, {h.series: h for h in histories}, settled)
     scores = [_score(h, settled[h.series], job.test_size) for h in histories if settled[h.series]]
     _print(scores, job.out, as_json=as_json)
 
 
-def backtest(histories: Sequence["History"], test_size: float, settings: Settings) -> dict[str, list[Settled]]:
+def backtest(
+    histories: Sequence["History"], test_size: float, settings: Settings, spec: Spec | None = None
+) -> dict[str, list[Settled]]:
     """Train on each history's first part and answer the rest; by series, in the order of time.
 
     Args:
         histories: with one target name for all.
         test_size: the share of the newest readings; they touch neither training nor scaling nor the season.
         settings: of series and training; the store is not used, a backtest publishes nothing.
+        spec: the shape of the series' own networks; None: the default.
     """
-    from tidecast.model import Spec
     from trainer.pipeline import train
     from worker.forecaster import Forecaster
 
     forecaster = Forecaster(settings.series.model_copy(update={"target": histories[0].features[0]}))
     with tempfile.TemporaryDirectory() as folder:
         store = ModelStore(Path(folder))
-        train([_part(h, 0, _cut(h, test_size)) for h in histories], Spec(), settings, store)
-        for series in store.series():
-            if store.champion(series) is not None:
-                forecaster.adopt(series, *store.load(series))
-    warm = settings.series.rows_kept  # readings before the test part that fill the windows
-    entries = (e for h in histories for e in _entries(h, _cut(h, test_size) - warm))
+        train([_part(h, 0, _cut(h, test_size)) for h in histories], spec or Spec(), settings, store)
+        for cohort in store.shared.served():
+            forecaster.adopt_shared(cohort, store.shared.load(cohort)[1])
+        for series in store.served():
+            forecaster.adopt(series, *store.load(series))
+    # Readings before the test part fill the windows; no expert's record learns from them.
+    starts = {h.series: _cut(h, test_size) - forecaster.rows(h.series) for h in histories}
+    entries = (e for h in histories for e in _entries(h, starts[h.series]))
     made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
     iterator = iter(sorted(entries, key=lambda entry: _ms(entry[0])))
     while batch := list(islice(iterator, BATCH)):
@@ -163,6 +177,7 @@ def _score(history: "History", settled: Sequence[Settled], test_size: float) -> 
         if row.forecast.yhat_lower is not None and row.forecast.yhat_upper is not None
     ]
     mae = float(np.abs(error).mean())
+    season = _season(history, test_size)
     return Score(
         series=history.series,
         readings=len(settled),
@@ -171,9 +186,49 @@ def _score(history: "History", settled: Sequence[Settled], test_size: float) -> 
         mase=mae / scale if scale else None,
         mae_last_value=naive,
         skill=1 - mae / naive if naive else 0.0,
+        season=season,
+        skill_seasonal=_skill_seasonal(history, season, settled, mae),
         coverage=float(np.mean([lower <= y <= upper for lower, y, upper in bounds])) if bounds else None,
         width=float(np.mean([u - lower for lower, _, u in bounds])) / scale if bounds and scale else None,
     )
+
+
+def _skill_seasonal(history: "History", season: int | None, settled: Sequence[Settled], mae: float) -> float | None:
+    if season is None:
+        return None
+    before = history.values[len(history) - len(settled) - season : len(history) - season, 0]
+    naive = float(np.abs(np.array([row.y for row in settled]) - before).mean())
+    return 1 - mae / naive if naive else 0.0
+
+
+def _season(history: "History", test_size: float) -> int | None:
+    """The season that the first part shows, in readings."""
+    from tidecast.windows import typical_step
+    from trainer.season import seasons
+
+    part = _part(history, 0, _cut(history, test_size))
+    if len(part) < 2:
+        return None
+    found = seasons(part.values[:, 0], np.zeros(len(part), np.int64), typical_step(part.ts), gridded=True)
+    return found[0] if found else None
+
+
+def _draw(folder: Path, histories: Mapping[str, "History"], settled: Mapping[str, Sequence[Settled]]) -> None:
+    """Draw each series' newest readings beside their forecasts, in files named by the digest of its name."""
+    from trainer.canvas import LIGHT, png
+    from trainer.pictures import stream
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for series, rows in settled.items():
+        name = hashlib.sha256(series.encode()).hexdigest()[:12]
+        figure = stream(
+            np.array([row.ts for row in rows]),
+            np.array([row.y for row in rows]),
+            np.array([(f.yhat, f.yhat_lower, f.yhat_upper) for f in (row.forecast for row in rows)], np.float64),
+            f"{series}: {histories[series].features[0]}",
+            LIGHT,
+        )
+        (folder / f"{name}.png").write_bytes(png(figure))
 
 
 def _print(scores: Sequence[Score], out: Path, *, as_json: bool) -> None:
@@ -182,14 +237,25 @@ def _print(scores: Sequence[Score], out: Path, *, as_json: bool) -> None:
         "readings": sum(score.readings for score in scores),
         "skill_median": float(np.median([score.skill for score in scores])),
         "skill_min": min(score.skill for score in scores),
-        "coverage_median": float(np.median([s.coverage for s in scores if s.coverage is not None])),
+        "better_than_last_value": float(np.mean([score.skill > 0 for score in scores])),
+        "mae_mean": float(np.mean([score.mae for score in scores])),
+        "rmse_mean": float(np.mean([score.rmse for score in scores])),
+        "mase_median": _median([score.mase for score in scores]),
+        "skill_seasonal_median": _median([score.skill_seasonal for score in scores]),
+        "width_median": _median([score.width for score in scores]),
+        "coverage_median": _median([score.coverage for score in scores]),
     }
     if as_json:
         print(json.dumps({"overall": overall, "series": [asdict(score) for score in scores], "out": str(out)}))
         return
-    table = Table("series", "readings", "MAE", "RMSE", "MASE", "last value's MAE", "skill", "coverage", "width")
+    table = Table("series", "readings", "MAE", "RMSE", "MASE", "skill", "skill, seasonal", "coverage", "width")
     for score in scores:
-        numbers = (score.mae, score.rmse, score.mase, score.mae_last_value, score.skill, score.coverage, score.width)
+        numbers = (score.mae, score.rmse, score.mase, score.skill, score.skill_seasonal, score.coverage, score.width)
         table.add_row(score.series, str(score.readings), *("" if n is None else f"{n:.4g}" for n in numbers))
     Console().print(table)
     print(f"median skill {overall['skill_median']:.3f} over {len(scores)} series; the forecasts are in {out}")
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None

@@ -14,12 +14,15 @@ from tidecast.options import (
     FilesArgument,
     JsonOption,
     NamespaceOption,
+    NonNegativeOption,
     OutOption,
+    PresetOption,
     RedisOption,
     StoreOption,
     TargetOption,
     TimeZoneOption,
     VersionOption,
+    bounded,
     names,
 )
 from tidecast.settings import load_settings
@@ -48,6 +51,7 @@ def worker(
     burst: Annotated[bool, typer.Option("--burst", help="End when every reading is answered.")] = False,
     dry_run: Annotated[bool, typer.Option("--check", help="Check settings and store, and do nothing.")] = False,
     health_port: Annotated[int | None, typer.Option(help="Serve metrics and probes here; 0 picks a port.")] = None,
+    non_negative: NonNegativeOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
     store: StoreOption = None,
@@ -56,6 +60,7 @@ def worker(
     from worker import program
 
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
+    settings = bounded(settings, non_negative=non_negative)
     if health_port is not None:
         settings = settings.model_copy(
             update={"worker": settings.worker.model_copy(update={"health_port": health_port})}
@@ -104,6 +109,7 @@ def train(
     files: FilesArgument,
     target: TargetOption = None,
     features: FeaturesOption = None,
+    preset: PresetOption = None,
     window: Annotated[int | None, typer.Option(help="How many readings the network sees.")] = None,
     units: Annotated[int | None, typer.Option(help="The width of each layer.")] = None,
     layers: Annotated[int | None, typer.Option(help="How many layers are stacked, 1 to 4.")] = None,
@@ -120,15 +126,17 @@ def train(
     store: StoreOption = None,
 ) -> None:
     """Train a model for each series of a history, judge it and publish it."""
+    from tidecast.presets import preset as fields_of
     from trainer import program
 
-    shape = {
+    named = {
         "window": window,
         "units": units,
         "layers": layers,
         "bidirectional": bidirectional or None,
         "activation": activation,
     }
+    shape = fields_of(preset) | {name: value for name, value in named.items() if value is not None}
     settings = load_settings(store=store)
     if epochs is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": epochs})})
@@ -172,14 +180,21 @@ def backtest(
     out: Annotated[Path, typer.Option(help="The CSV file of the forecasts.")],
     test_size: Annotated[float, typer.Option(help="The share of the newest readings to answer.", min=0, max=0.9)] = 0.2,
     target: TargetOption = None,
-    features: FeaturesOption = None,
+    features: Annotated[
+        str | None,
+        typer.Option(help="Further columns to learn from, with commas; none: only the target. By default all."),
+    ] = None,
+    preset: PresetOption = None,
+    non_negative: NonNegativeOption = False,
+    pictures: Annotated[Path | None, typer.Option(help="A folder for a picture of each series.")] = None,
     time_zone: TimeZoneOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train on the first part of a history, and answer the rest with the worker's own code."""
     from tidecast.backtest import Job, run
 
-    run(Job(tuple(data), out, test_size, target, names(features), time_zone), load_settings(), as_json=as_json)
+    job = Job(tuple(data), out, test_size, target, names(features) or ("all",), time_zone, preset, pictures)
+    run(job, bounded(load_settings(), non_negative=non_negative), as_json=as_json)
 
 
 @app.command()

@@ -157,6 +157,8 @@ def forward(x: Array, weights: Weights, activation: Activation) -> Array:
     for cells in layers:
         sequence = layer(sequence, cells, activation)
     shown = last_output(sequence, layers[-1])
+    if "hidden.kernel" in weights:
+        shown = np.maximum(_times(shown, weights["hidden.kernel"]) + weights["hidden.bias"], 0)
     return _times(shown, weights["dense.kernel"]) + weights["dense.bias"]
 
 

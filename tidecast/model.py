@@ -6,22 +6,35 @@ the spec before anything is allocated.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from tidecast import lstm, windows
 from tidecast.errors import ModelError
+from tidecast.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, Panel
+from tidecast.inputs import Inputs, network_inputs, rows_read
 from tidecast.wire import RESERVED
 
-FORMAT = 1
+FORMAT = 2
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
+MAX_SEASON = 1024  # rows: more than that no window holds
 HEADER, CHECKSUM = "tidecast", "sha256"
+_PANEL = {  # the panel's arrays in a file
+    "panel.lags": np.int64,
+    "panel.columns": np.int64,
+    "panel.coefficients": np.float64,
+    "panel.bias": np.float64,
+    "panel.needs": np.int64,
+    "panel.errors": np.float64,
+}
+_TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
 
 
 class _Frozen(BaseModel):
@@ -40,6 +53,10 @@ class Spec(_Frozen):
     activation: lstm.Activation = "tanh"
     form: windows.Form = "change"
     loss: Literal["mae", "mse"] = "mae"
+    normalise: bool = False  # each window over its own spread: instance normalisation, RevIN (Kim et al. 2022)
+    seasonal: int = Field(0, ge=0, le=2)  # how many seasons back the network also sees the target
+    skip: bool = False  # it learns what the linear expert leaves over
+    hidden: int = Field(0, ge=0, le=1024)  # units of a dense layer (ReLU) before the output; 0: none
 
     @model_validator(mode="before")
     @classmethod
@@ -59,6 +76,11 @@ class Spec(_Frozen):
         return features
 
     @property
+    def channels(self) -> int:
+        """How many numbers a step of the network's input has: a seasonal one comes with a flag of its presence."""
+        return len(self.features) + 2 * self.seasonal
+
+    @property
     def directions(self) -> tuple[str, ...]:
         """The names of a layer's cells."""
         return ("forward", "backward") if self.bidirectional else ("forward",)
@@ -66,13 +88,16 @@ class Spec(_Frozen):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Every weight's name and shape, in the order of Keras."""
         found: dict[str, tuple[int, ...]] = {}
-        width = len(self.features)
+        width = self.channels
         for i in range(self.layers):
             for direction in self.directions:
                 found[f"lstm.{i}.{direction}.kernel"] = (width, 4 * self.units)
                 found[f"lstm.{i}.{direction}.recurrent"] = (self.units, 4 * self.units)
                 found[f"lstm.{i}.{direction}.bias"] = (4 * self.units,)
             width = self.units * len(self.directions)
+        if self.hidden:
+            found |= {"hidden.kernel": (width, self.hidden), "hidden.bias": (self.hidden,)}
+            width = self.hidden
         return found | {"dense.kernel": (width, 1), "dense.bias": (1,)}
 
 
@@ -101,11 +126,17 @@ class Header(_Frozen):
     series: str
     spec: Spec
     step_ms: float = Field(gt=0)
+    gridded: bool = True  # False: its readings come at no regular step, and each one is a row
+    seasons: tuple[int, ...] = Field((), max_length=4)  # season lengths in rows, the most marked first
+    network: bool = True  # False: its history bore no network, the linear experts answer alone
+    shared: str | None = None  # the cohort whose network is one of its experts
+    change_scale: float = Field(1.0, gt=0)  # the mean of |d - median d| of the changes learned from
     center: tuple[float, ...]
     scale: tuple[float, ...]
     level: float = Field(gt=0, lt=1)  # of the interval
     half_width: float = Field(ge=0)  # of the interval at that level, on the held-out tail
     span: tuple[int, int]  # epoch milliseconds of the first and last reading trained on
+    judged: tuple[int, int] = (0, 0)  # of the first and last reading of the tail that judged it
     evidence: Evidence
     training: dict[str, float | int | str | bool | None] = {}
     curves: dict[str, tuple[float, ...]] = {}  # by name, a loss for each epoch
@@ -118,40 +149,128 @@ class Header(_Frozen):
         width = len(self.spec.features)
         if (len(self.center), len(self.scale)) != (width, width) or min(self.scale) <= 0:
             raise ValueError(f"the scaler needs {width} centers and {width} positive scales")
+        if any(not 2 <= season <= MAX_SEASON for season in self.seasons):
+            raise ValueError(f"a season has 2 to {MAX_SEASON} rows")
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained series model: `header` says what it is, `weights` are float32 arrays named by `Spec.shapes`."""
+    """A trained series model: `header` says what it is, `weights` are float32 arrays named by `Spec.shapes`.
+
+    `weights` are empty where the header says that there is no network.
+    """
 
     header: Header
     weights: Mapping[str, lstm.Array]
+    panel: Panel = field(default_factory=Panel.naive)
 
     @property
     def spec(self) -> Spec:
         """The network's shape."""
         return self.header.spec
 
-    def forecast(self, rows: windows.Float) -> windows.Float:
-        """Forecast the next value of each window: `(..., window, features)` to `(...)`, in the series' unit."""
-        spec = self.spec
-        center, scale = np.asarray(self.header.center), np.asarray(self.header.scale)
-        x = windows.scale_windows(rows, center, scale, spec.form).astype(np.float32)
-        answer = lstm.forward(x, self.weights, spec.activation)[..., 0].astype(np.float64)
-        return windows.restore(answer, rows[..., -1, 0], center[0], scale[0], spec.form)
+    @property
+    def network_rows(self) -> int:
+        """How many rows the network reads, those of its seasonal inputs included; 0 where there is none."""
+        return rows_read(self.spec, network_seasons(self.header.seasons, self.spec)) if self.header.network else 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows its experts read at most, the cohort's network left out."""
+        return max(self.panel.rows, self.network_rows)
+
+    def rows_with(self, shared: "Model | None") -> int:
+        """How many rows all its experts read, those of its cohort's network included."""
+        return max(
+            self.rows, rows_read(shared.spec, network_seasons(self.header.seasons, shared.spec)) if shared else 0
+        )
+
+    def answers(self, rows: windows.Float, held: NDArray[np.int64], shared: "Model | None" = None) -> windows.Float:
+        """What every expert says to each window: `(n, experts)`, NaN where one cannot answer.
+
+        Args:
+            rows: `(n, rows, features)`, newest last.
+            held: `(n,)` how many of the rows are real; those before them may be anything.
+            shared: the network of the series' cohort.
+        """
+        found = np.full((len(rows), len(EXPERTS)), np.nan)
+        found[:, :LSTM] = self.panel.answers(rows, held)
+        if self.header.network and rows.shape[1] >= self.spec.window:
+            full = held >= self.spec.window
+            found[full, LSTM] = self.forecast(rows[full], held[full])
+        if shared and rows.shape[1] >= shared.spec.window:
+            full = held >= shared.spec.window
+            seasons = np.tile(network_seasons(self.header.seasons, shared.spec), (full.sum(), 1))
+            size = np.full(full.sum(), self.header.change_scale)
+            found[full, SHARED] = shared_forecast(shared, rows[full], held[full], seasons, size)
+        return np.where(np.isfinite(found), found, np.nan)
+
+    def forecast(self, rows: windows.Float, held: NDArray[np.int64] | None = None) -> windows.Float:
+        """Forecast by the series' own network alone the next value of each window, in the series' unit.
+
+        Args:
+            rows: `(n, rows, features)`, newest last, at least `spec.window` of them.
+            held: `(n,)` how many of the rows are real; all of them when left out.
+        """
+        prepared = self.inputs(rows, np.full(len(rows), rows.shape[1]) if held is None else held)
+        return prepared.restore(lstm.forward(prepared.x, self.weights, self.spec.activation)[..., 0])
+
+    def inputs(self, rows: windows.Float, held: NDArray[np.int64]) -> Inputs:
+        """Prepare rows for the series' own network; arguments as for `forecast`."""
+        n, spec = len(rows), self.spec
+        return network_inputs(
+            rows,
+            held,
+            spec,
+            np.tile(network_seasons(self.header.seasons, spec), (n, 1)),
+            np.tile(self.header.center, (n, 1)),
+            np.tile(self.header.scale, (n, 1)),
+            self.panel.answers(rows, held)[:, EXPERTS.index("linear_lad")] if spec.skip else None,
+        )
+
+
+def shared_forecast(
+    network: Model,
+    rows: windows.Float,
+    held: NDArray[np.int64],
+    seasons: NDArray[np.int64],
+    change_scale: windows.Float,
+) -> windows.Float:
+    """Forecast by the network of a cohort: `(n,)`, each in its series' unit.
+
+    Args:
+        network: of a spec that normalises each window by itself.
+        rows: `(n, rows, >= 1)`, newest last, at least the network's window; only the target is read.
+        held: `(n,)` how many of the rows are real.
+        seasons: `(n, spec.seasonal)`, 0 where a series has none.
+        change_scale: `(n,)` of each series; 0 where it is not known.
+    """
+    scale = change_scale[:, None]
+    prepared = network_inputs(rows[..., :1], held, network.spec, seasons, np.zeros_like(scale), scale)
+    return prepared.restore(lstm.forward(prepared.x, network.weights, network.spec.activation)[..., 0])
+
+
+def network_seasons(seasons: tuple[int, ...], spec: Spec) -> NDArray[np.int64]:
+    """The seasons that a network of this spec reads, `(spec.seasonal,)`: the shorter first; 0 where there are fewer."""
+    chosen = sorted(seasons[:2])[: spec.seasonal]
+    return np.array([*chosen, *[0] * (spec.seasonal - len(chosen))], np.int64)
 
 
 def encode(model: Model) -> bytes:
     """Write a model as bytes.
 
     Raises:
-        ModelError: the weights are not those that the spec declares.
+        ModelError: the weights are not those that the header declares.
     """
     weights = {name: np.ascontiguousarray(w, dtype=np.float32) for name, w in model.weights.items()}
-    _check_shapes(model.spec, {name: w.shape for name, w in weights.items()}, "the model")
+    arrays = weights | {
+        name: np.ascontiguousarray(getattr(model.panel, name.removeprefix("panel.")), dtype=kind)
+        for name, kind in _PANEL.items()
+    }
+    _check_shapes(model.header, {name: w.shape for name, w in arrays.items()}, "the model")
     header = model.header.model_dump_json()
-    return save(weights, metadata={HEADER: header, CHECKSUM: _checksum(header, weights)})
+    return save(arrays, metadata={HEADER: header, CHECKSUM: _checksum(header, arrays)})
 
 
 def load(path: Path) -> Model:
@@ -168,16 +287,20 @@ def load(path: Path) -> Model:
             header = _header(metadata, path)
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             shapes = {name: tuple(found.get_shape()) for name, found in slices.items()}
+            _check_shapes(header, shapes, str(path))
             for name, found in slices.items():
-                if found.get_dtype() != "F32":
-                    raise ModelError(f"{path}: weight {name} is of type {found.get_dtype()}, not F32: train it again")
-            _check_shapes(header.spec, shapes, str(path))
-            weights = {name: file.get_tensor(name) for name in shapes}
+                kind = _PANEL.get(name, np.float32)
+                if _TYPES.get(found.get_dtype()) is not kind:
+                    said = f"{path}: weight {name} is of type {found.get_dtype()}, not {np.dtype(kind).name}"
+                    raise ModelError(f"{said}: train it again")
+            arrays = {name: file.get_tensor(name) for name in shapes}
     except (OSError, SafetensorError) as exc:
         raise ModelError(f"{path}: not a whole model file ({exc}): publish the series again") from exc
-    if _checksum(metadata[HEADER], weights) != metadata.get(CHECKSUM):
+    if _checksum(metadata[HEADER], arrays) != metadata.get(CHECKSUM):
         raise ModelError(f"{path}: its checksum does not match, the file was altered: publish the series again")
-    return Model(header, weights)
+    panel = Panel(**{part.name: arrays.pop(f"panel.{part.name}") for part in fields(Panel)})
+    _check_panel(panel, header, path)
+    return Model(header, arrays, panel)
 
 
 def load_header(path: Path) -> Header:
@@ -211,13 +334,36 @@ class _Format(BaseModel):
     format: int
 
 
-def _check_shapes(spec: Spec, found: Mapping[str, tuple[int, ...]], where: str) -> None:
-    expected = spec.shapes()
+def _check_shapes(header: Header, found: Mapping[str, tuple[int, ...]], where: str) -> None:
+    terms = found.get("panel.lags", (0,))
+    size = len(LINEAR)
+    expected: dict[str, tuple[int, ...]] = header.spec.shapes() if header.network else {}
+    expected |= {"panel.lags": terms, "panel.columns": terms, "panel.coefficients": (size, *terms)}
+    expected |= {"panel.bias": (size,), "panel.needs": (size,), "panel.errors": (len(HALF_LIVES), len(EXPERTS))}
     for name in expected.keys() | found.keys():
         if expected.get(name) != found.get(name):
             raise ModelError(
                 f"{where}: weight {name} is {found.get(name)}, its spec says {expected.get(name)}: train it again"
             )
+    if len(terms) != 1 or terms[0] % TERMS or not terms[0]:
+        raise ModelError(f"{where}: its panel has {terms} terms, not a multiple of {TERMS}: train it again")
+
+
+def _check_panel(panel: Panel, header: Header, path: Path) -> None:
+    """Refuse a panel that would read rows or columns that no window has."""
+    sound = (
+        (panel.lags >= 0).all()
+        and (panel.lags <= 2 * MAX_SEASON).all()
+        and (panel.columns >= 0).all()
+        and (panel.columns < len(header.spec.features)).all()
+        and (panel.needs >= 0).all()
+        and (panel.needs <= 2 * MAX_SEASON + 1).all()
+        and np.isfinite(panel.coefficients).all()
+        and np.isfinite(panel.bias).all()
+        and not (panel.errors < 0).any()
+    )
+    if not sound:
+        raise ModelError(f"{path}: its panel reads rows or columns that no series has: train it again")
 
 
 def _checksum(header: str, weights: Mapping[str, lstm.Array]) -> str:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tidecast.settings import Settings
+
 RedisOption = Annotated[str | None, typer.Option("--redis", help="Where Redis listens, as redis://host:port/db.")]
 NamespaceOption = Annotated[str | None, typer.Option(help="The prefix of every key.")]
 StoreOption = Annotated[Path | None, typer.Option(help="The directory of the models.")]
@@ -14,9 +16,22 @@ FilesArgument = Annotated[
 ]
 TargetOption = Annotated[str | None, typer.Option(help="The column to forecast.")]
 FeaturesOption = Annotated[str | None, typer.Option(help="Further columns to learn from, with commas; all: every.")]
+PresetOption = Annotated[
+    str | None, typer.Option(help="What the networks see and learn: default, tutorial, revin, skip or seasonal.")
+]
 TimeZoneOption = Annotated[str | None, typer.Option(help="The zone of times without an offset; by default UTC.")]
+NonNegativeOption = Annotated[
+    bool, typer.Option("--non-negative", help="No forecast and no interval falls below 0: for counts.")
+]
 VersionOption = Annotated[int | None, typer.Option(help="By default the champion.")]
 OutOption = Annotated[Path, typer.Option(help="The folder that it goes to.")]
+
+
+def bounded(settings: Settings, *, non_negative: bool) -> Settings:
+    """The settings with what an option says of the bounds."""
+    if not non_negative:
+        return settings
+    return settings.model_copy(update={"series": settings.series.model_copy(update={"minimum": 0.0})})
 
 
 def names(columns: str | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ Groups are nested with two underscores: `TIDECAST_WORKER__BATCH=500`.
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -27,6 +27,9 @@ DEFAULT_FILE = Path("tidecast.toml")
 
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Level = Annotated[float, Field(gt=0, lt=1)]
 
 
 class WorkerSettings(_Group):
@@ -53,9 +56,18 @@ class SeriesSettings(_Group):
     """How readings become windows and forecasts."""
 
     target: str = Field("value", description="The field to forecast where no model names one.")
-    rows_kept: int = Field(48, ge=2, le=1024, description="How many rows a series without a model remembers.")
+    rows_kept: int = Field(
+        400,
+        ge=2,
+        le=2048,
+        description="How many rows a series remembers at least: what its first model can look back on.",
+    )
     max_gap: int = Field(3, ge=0, le=1000, description="How many missing steps in a row are interpolated.")
     level: float = Field(0.9, gt=0, lt=1, description="The probability with which an interval covers the reading.")
+    more_levels: tuple[Level, ...] = Field((), max_length=8, description="Levels of further intervals, such as [0.5].")
+    horizon: int = Field(1, ge=1, le=48, description="How many steps ahead every reading is answered.")
+    minimum: float | None = Field(None, description="No forecast and no interval goes below; 0 for counts.")
+    maximum: float | None = Field(None, description="No forecast and no interval goes above.")
 
 
 class TrainSettings(_Group):
@@ -65,11 +77,12 @@ class TrainSettings(_Group):
     patience: int = Field(5, ge=1, description="How many epochs without a better validation loss end a training.")
     batch: int = Field(64, ge=1, description="How many examples one step of the optimiser averages.")
     learning_rate: float = Field(6e-3, gt=0, description="The step size of Adam.")
-    warm_epochs: int = Field(4, ge=1, description="The epochs of a training that starts from the champion, at most.")
-    warm_patience: int = Field(3, ge=1, description="The patience of such a training.")
-    warm_rate: float = Field(0.6, gt=0, le=1, description="The share of the learning rate that such a training takes.")
-    validation: float = Field(0.2, gt=0, lt=0.9, description="The share of the training part that stops it early.")
-    test: float = Field(0.2, gt=0, lt=0.9, description="The share of the newest readings that judges a model.")
+    warm_epochs: int = Field(5, ge=1, description="The epochs of a training that starts from the champion, at most.")
+    warm_patience: int = Field(4, ge=1, description="The patience of such a training.")
+    warm_rate: float = Field(0.25, gt=0, le=1, description="The share of the learning rate that such a training takes.")
+    shared_epochs: int = Field(12, ge=0, description="The epochs of a cohort's network; 0: none is trained.")
+    validation: float = Field(0.1, gt=0, lt=0.9, description="The share of the training part that stops it early.")
+    test: float = Field(0.15, gt=0, lt=0.9, description="The share of the newest readings that judges a model.")
     seed: int = Field(0, ge=0, description="Of the initial weights and the order of the examples.")
 
 

@@ -4,6 +4,7 @@
                                        000001.safetensors  a version, never changed once written
                                        champion            the version that answers
     <root>/moves.log                                       one line for each move of a pointer
+    <root>/shared/                                         the same again: the networks that cohorts share
 
 A series name is data: it is never part of a path.
 """
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidecast import model as models
-from tidecast.errors import StoreError
+from tidecast.errors import ModelError, StoreError
 from tidecast.model import Header, Model
 
 SUFFIX = ".safetensors"
@@ -40,6 +41,20 @@ class ModelStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._moves = root / "moves.log"
+
+    @property
+    def shared(self) -> "ModelStore":
+        """The networks that cohorts of series share, by the cohort's name."""
+        return ModelStore(self.root / "shared")
+
+    def cohort_network(self, cohort: str | None) -> Model | None:
+        """The network that a cohort's series share; None where there is none, or none that can be read."""
+        if cohort is None or self.shared.champion(cohort) is None:
+            return None
+        try:
+            return self.shared.load(cohort)[1]
+        except ModelError:
+            return None
 
     def series(self) -> list[str]:
         """Every series that has at least one version, sorted by name."""

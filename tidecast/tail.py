@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from tidecast.wire import Forecast
 
@@ -12,7 +13,12 @@ from tidecast.wire import Forecast
 def follow(forecasts: Iterator[Forecast], count: int | None, *, as_json: bool) -> None:
     """Print forecasts as they come, at most `count`."""
     for forecast in islice(forecasts, count):
-        print(json.dumps(asdict(forecast)) if as_json else line(forecast), flush=True)
+        print(json.dumps(_flat(forecast)) if as_json else line(forecast), flush=True)
+
+
+def _flat(forecast: Forecast) -> dict[str, Any]:
+    fields = asdict(forecast)
+    return fields | dict(fields.pop("more"))
 
 
 def line(forecast: Forecast) -> str:

@@ -11,7 +11,6 @@ from statistics import median
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
@@ -39,7 +38,8 @@ class Grid:
 class Sequences:
     """Training examples: what a model reads and what came next."""
 
-    windows: Float  # (examples, window, features)
+    windows: Float  # (examples, reach, features)
+    held: NDArray[np.int64]  # (examples,) how many of a window's rows are real: the others lie before the history
     targets: Float  # (examples,)
     rows: NDArray[np.int64]  # (examples,) the grid row of each target
 
@@ -48,7 +48,7 @@ class Sequences:
 
     def where(self, mask: NDArray[np.bool_]) -> "Sequences":
         """Keep the examples that `mask`, of shape `(examples,)`, selects."""
-        return Sequences(self.windows[mask], self.targets[mask], self.rows[mask])
+        return Sequences(self.windows[mask], self.held[mask], self.targets[mask], self.rows[mask])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def typical_step(ts: NDArray[np.int64]) -> float:
     return float(np.median(np.diff(ts)))
 
 
-def to_grid(ts: NDArray[np.int64], values: Float, step_ms: float, max_gap: int) -> Grid:
+def to_grid(ts: NDArray[np.int64], values: Float, step_ms: float, max_gap: int, *, gridded: bool = True) -> Grid:
     """Lay readings out on the grid: up to `max_gap` missing steps are interpolated, a longer gap starts a segment.
 
     Args:
@@ -127,9 +127,10 @@ def to_grid(ts: NDArray[np.int64], values: Float, step_ms: float, max_gap: int) 
         values: `(readings, features)`, finite.
         step_ms: the grid's step.
         max_gap: how many steps in a row may be missing.
+        gridded: False: the readings come at no regular step, and each is the row after the last.
     """
-    if len(ts) == 0:
-        return Grid(ts, values, np.zeros(0, np.int64), np.zeros(0, np.bool_))
+    if len(ts) == 0 or not gridded:
+        return Grid(ts, values, np.zeros(len(ts), np.int64), np.zeros(len(ts), np.bool_))
     taken = slots(np.diff(ts), step_ms)
     broken = taken - 1 > max_gap
     place = np.concatenate([[0], np.cumsum(np.where(broken, 1, taken))])
@@ -143,19 +144,35 @@ def to_grid(ts: NDArray[np.int64], values: Float, step_ms: float, max_gap: int) 
     return Grid(times, np.stack(columns, axis=1), np.cumsum(segment), filled)
 
 
-def sequences(grid: Grid, window: int) -> Sequences:
-    """Every window of `window` rows and the value that followed it, within a segment.
+def sequences(grid: Grid, window: int, reach: int | None = None) -> Sequences:
+    """Every window and the value that followed it, within a segment.
 
     A filled row may stand in a window but is never a target, for a model is not taught what nobody measured; nor is
     it a window's last row, for it was drawn towards the reading after it and would give the target away.
+
+    Args:
+        grid: the history.
+        window: how many rows of a segment a window must have.
+        reach: how many rows it has where the segment goes back so far; None: `window`.
     """
-    if len(grid) <= window:
-        empty = np.zeros(0)
-        return Sequences(np.zeros((0, window, grid.values.shape[1])), empty, empty.astype(np.int64))
-    rows = np.arange(window, len(grid))
+    reach = window if reach is None else reach
+    rows = np.arange(min(window, len(grid)), len(grid))
     usable = (grid.segment[rows] == grid.segment[rows - window]) & ~grid.filled[rows] & ~grid.filled[rows - 1]
-    windows = sliding_window_view(grid.values, window, axis=0)[:-1].swapaxes(1, 2)
-    return Sequences(windows[usable], grid.values[rows, 0][usable], rows[usable])
+    rows = rows[usable]
+    return Sequences(*windows_before(grid, rows, reach), grid.values[rows, 0], rows)
+
+
+def windows_before(grid: Grid, rows: NDArray[np.int64], reach: int) -> tuple[Float, NDArray[np.int64]]:
+    """The `reach` rows before each of `rows`, and how many of them are real: of its segment.
+
+    Returns:
+        `(rows, reach, features)`, 0 where they are not; and `(rows,)`.
+    """
+    starts = np.searchsorted(grid.segment, grid.segment[np.maximum(rows - 1, 0)])
+    held = np.minimum(rows - starts, reach)
+    at = rows[:, None] + np.arange(-reach, 0)
+    real = np.arange(reach) >= reach - held[:, None]
+    return np.where(real[..., None], grid.values[np.where(real, at, 0)], 0.0), held
 
 
 class Window:
@@ -165,7 +182,7 @@ class Window:
     to the front. So the newest rows always lie side by side and appending costs no shift.
     """
 
-    __slots__ = ("buffer", "capacity", "end", "filled", "last_ts", "length", "step_ms", "steps_seen")
+    __slots__ = ("buffer", "capacity", "end", "filled", "gridded", "last_ts", "length", "step_ms", "steps_seen")
 
     def __init__(self, capacity: int, width: int) -> None:
         self.capacity = capacity
@@ -176,6 +193,7 @@ class Window:
         self.last_ts = NEVER
         self.step_ms: float | None = None  # a model's; None: the median of the steps seen
         self.steps_seen: list[int] = []
+        self.gridded = True  # False: readings come at no regular step, each is the row after the last
 
     @property
     def step(self) -> float | None:
@@ -249,7 +267,7 @@ class Window:
         delta = ts - self.last_ts
         self.steps_seen = [*self.steps_seen[-(STEPS_REMEMBERED - 1) :], delta]
         step = self.step
-        return max(1, round(delta / step)) - 1 if step else 0
+        return max(1, round(delta / step)) - 1 if step and self.gridded else 0
 
     def _append(self, row: Float, filled: int) -> None:
         if self.end == len(self.buffer):

@@ -79,7 +79,9 @@ class Forecast:
         kind: the expert behind it, such as `lstm` or `naive`.
         y: the reading; `error` is `y` minus the forecast that stood for it, None if there was none.
         anomaly_score: |error| over that forecast's half-width; above 1 lies outside the interval.
-        filled: how many interpolated values stood in the model's window.
+        filled: how many interpolated values stood in the rows that the experts read.
+        more: further fields by name: `yhat_lower_50` and `yhat_upper_50` of an interval of 50 %; with several horizons
+            `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on.
     """
 
     id: str
@@ -96,6 +98,7 @@ class Forecast:
     error: float | None = None
     anomaly_score: float | None = None
     filled: int = 0
+    more: tuple[tuple[str, float], ...] = ()
 
     def encode(self) -> list[str | bytes]:
         """The entry as a flat list of field, value; what is not known is left out."""
@@ -104,6 +107,8 @@ class Forecast:
             value = getattr(self, name)
             if value is not None and not (name == "filled" and value == 0):
                 flat += (name, value if isinstance(value, str) else repr(value))
+        for name, value in self.more:
+            flat += (name, repr(value))
         return flat
 
     @classmethod
@@ -140,10 +145,12 @@ class Forecast:
             error=number("error"),
             anomaly_score=number("anomaly_score"),
             filled=int(text.get("filled", "0")),
+            more=tuple((name, float(value)) for name, value in text.items() if _MORE.fullmatch(name)),
         )
 
 
-_FORECAST_FIELDS = tuple(name for name in Forecast.__slots__ if name != "id")
+_FORECAST_FIELDS = tuple(name for name in Forecast.__slots__ if name not in ("id", "more"))
+_MORE = re.compile(r"yhat_(lower_|upper_)?[0-9.]+(_lower|_upper)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,21 @@
 """Pure: windows, models and a batch of readings in; forecasts and dispositions out. No Redis, no clock, no file."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tidecast import wire
+from tidecast import experts, wire
 from tidecast.errors import BadReading
+from tidecast.experts import EXPERTS
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float, Window
 from tidecast.wire import DeadLetter, Fields, Forecast, Reading
-from worker.engine import Engine, Seat
-from worker.scoring import anomaly_score
+from worker.engine import Engine, Question, Seat
+from worker.horizons import Horizons
+from worker.scoring import Tracker, anomaly_score
 from worker.state import SeriesState
 
 Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
@@ -33,15 +34,26 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Accepted:
-    """A reading that took its place in its series' window, and what its model needs to answer it."""
+class Accepted:
+    """A reading that took its place in its series' window, and what its experts need to answer it."""
 
     reading: Reading
     state: SeriesState
     ts: int | None  # the time to forecast
-    seat: Seat | None  # None: the last value answers
-    rows: Float | None  # (window, features)
-    filled: int
+    question: Question
+    filled: int  # interpolated rows among those that the experts read
+    skipped: bool  # whether steps were missing just before the reading, be they filled or too many to fill
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a reading made of the forecast that stood for it, and of the next one."""
+
+    says: Float  # (experts,) their shares in the forecast
+    yhat: float
+    error: float | None
+    score: float | None
+    half_widths: tuple[float | None, ...]  # one for each level
 
 
 class Forecaster:
@@ -51,6 +63,8 @@ class Forecaster:
         self.settings = settings
         self.engine = Engine()
         self.states: dict[str, SeriesState] = {}
+        self._levels = (settings.level, *settings.more_levels)
+        self._horizons = Horizons(settings)
 
     def restore(self, states: Mapping[str, bytes]) -> None:
         """Replace all memory of the series by what was committed.
@@ -67,26 +81,40 @@ class Forecaster:
         self.engine.put(series, version, model)
         self._fit(series)
 
+    def adopt_shared(self, cohort: str, model: Model) -> None:
+        """Let a network answer for all series of a cohort from the next batch on."""
+        self.engine.put_shared(cohort, model)
+        for series in self.states:
+            self._fit(series)
+
     def dismiss(self, series: str) -> None:
         """Let the last value answer for the series from the next batch on."""
         self.engine.drop(series)
         self._fit(series)
 
+    def rows(self, series: str) -> int:
+        """How many rows the series' window holds, or would hold once it is met."""
+        seat = self.engine.seat(series)
+        return max(self.settings.rows_kept, self.engine.rows_of(seat, seat.shared) if seat else 1)
+
     def handle(self, entries: Sequence[Entry], now_ms: int) -> Outcome:
         """Answer a batch of entries in their order.
 
-        Windows first, then every model in one call, then the scores: only those depend on the forecasts.
+        Windows first, then every expert in one call, then the scores: only those depend on the forecasts.
         """
         outcome = Outcome(last=entries[-1][0])
         accepted = [a for entry in entries if (a := self._accept(entry, now_ms, outcome))]
-        for one, yhat in zip(accepted, self._answers(accepted), strict=True):
-            outcome.forecasts.append(self._publish(one, yhat))
+        answers = self.engine.answers([one.question for one in accepted])
+        settled = [self._settle(one, said) for one, said in zip(accepted, answers, strict=True)]
+        more = self._horizons.ahead(self.engine, accepted, settled)
+        for one, now, further in zip(accepted, settled, more, strict=True):
+            outcome.forecasts.append(self._forecast(one, now, further))
         outcome.counts["forecast"] = len(accepted)
         touched = {one.reading.series: one.state for one in accepted}
         outcome.states = {series: state.encode() for series, state in touched.items()}
         return outcome
 
-    def _accept(self, entry: Entry, now_ms: int, outcome: Outcome) -> _Accepted | None:
+    def _accept(self, entry: Entry, now_ms: int, outcome: Outcome) -> Accepted | None:
         entry_id, fields = entry
         try:
             series = wire.series_of(fields)
@@ -102,62 +130,92 @@ class Forecaster:
         if relation != "next":
             outcome.counts[relation] += 1
             return None
-        state.window.push(reading.ts, np.array(reading.values), self.settings.max_gap)
-        return self._ask(reading, state)
+        missing = state.window.push(reading.ts, np.array(reading.values), self.settings.max_gap)
+        return self._ask(reading, state, skipped=missing > 0 or state.window.length == 1)
 
-    def _ask(self, reading: Reading, state: SeriesState) -> _Accepted:
-        step = state.window.step
-        ts = None if step is None else reading.ts + round(step)
-        seat = self.engine.seat(reading.series)
-        rows = state.window.latest(seat.spec.window) if seat else None
-        if seat is None or rows is None:
-            return _Accepted(reading, state, ts, None, None, 0)
-        return _Accepted(reading, state, ts, seat, rows, state.window.filled_in(seat.spec.window))
+    def _ask(self, reading: Reading, state: SeriesState, *, skipped: bool) -> Accepted:
+        window, seat = state.window, self.engine.seat(reading.series)
+        ts = None if window.step is None else reading.ts + round(window.step)
+        cohort = seat.shared if seat else self.engine.cohort_of(window.step, state.features[0])
+        if seat is None and cohort:  # a young series learns its step, and so its cohort, while it runs
+            window.reshape(max(window.capacity, self.engine.rows_of(None, cohort)), range(len(state.features)))
+        held = min(window.length, self.engine.rows_of(seat, cohort))
+        rows = window.latest(held)
+        if rows is None:
+            raise AssertionError("a window holds the reading that was just pushed")
+        return Accepted(reading, state, ts, Question(seat, cohort, rows), window.filled_in(held), skipped)
 
-    def _answers(self, accepted: Sequence[_Accepted]) -> list[float | None]:
-        """What each reading's model answers; None where there is none, or it answers no finite number."""
-        answers: list[float | None] = [None] * len(accepted)
-        asked = [(i, one.seat, one.rows) for i, one in enumerate(accepted) if one.seat and one.rows is not None]
-        found = self.engine.forecast([seat for _, seat, _ in asked], [rows for _, _, rows in asked])
-        for (i, _, _), yhat in zip(asked, found.tolist(), strict=True):
-            answers[i] = yhat if math.isfinite(yhat) else None
-        return answers
-
-    def _publish(self, one: _Accepted, answer: float | None) -> Forecast:
-        state, reading, level = one.state, one.reading, self.settings.level
-        seat = one.seat if answer is not None else None
+    def _settle(self, one: Accepted, answers: Float) -> Settled:
+        """Score what stood, let every expert's record learn from it, and blend the next forecast."""
+        state, reading, seat = one.state, one.reading, one.question.seat
         y = reading.values[0]
-        yhat = y if answer is None else answer  # no model knows better: the last value
-        error = score = None
-        if state.standing is not None:
-            error = y - state.standing
-            score = anomaly_score(error, state.standing_half)
-            state.tracker.settle(error, level)
+        if len(state.trackers) != len(self._levels):  # a new series, or other levels are asked for than before
+            state.trackers = [*state.trackers[:1], *(Tracker() for _ in self._levels)][: len(self._levels)]
+        error = None if state.standing is None else y - state.standing
+        score = None if error is None else anomaly_score(error, state.trackers[0].standing)
         if seat and seat.version != state.version:
-            state.tracker.begin(seat.half_width)
-            state.version = seat.version
-        half = state.tracker.known
-        state.standing, state.standing_half = yhat, half
+            self._begin(state, seat)
+        elif seat is None or reading.ts > seat.trained_until:  # what a model has learned from says nothing of it
+            state.errors = experts.learn(state.errors, state.answers, y)
+            for tracker, level in zip(state.trackers, self._levels, strict=True):
+                if error is not None:
+                    tracker.settle(error, level)
+        says = experts.shares(state.errors, answers)
+        yhat = self._bounded(experts.blend(says, answers))
+        state.answers, state.standing = answers, yhat
+        for tracker in state.trackers:
+            tracker.standing = tracker.known
+        return Settled(says, yhat, error, score, tuple(tracker.standing for tracker in state.trackers))
+
+    def _begin(self, state: SeriesState, seat: Seat) -> None:
+        """Start a model's records from its held-out tail: another model's errors are no guide to it."""
+        state.errors, state.version = seat.errors.copy(), seat.version
+        state.ahead[:] = np.nan
+        state.ahead_trackers = [Tracker() for _ in state.ahead_trackers]
+        state.trackers[0].begin(seat.half_width)
+        for tracker in state.trackers[1:]:
+            tracker.begin(0.0)
+
+    def _forecast(self, one: Accepted, now: Settled, further: tuple[tuple[str, float], ...]) -> Forecast:
+        reading, seat = one.reading, one.question.seat
+        lower, upper = self._interval(now.yhat, now.half_widths[0])
+        more: list[tuple[str, float]] = []
+        for level, half in zip(self._levels[1:], now.half_widths[1:], strict=True):
+            bounds = self._interval(now.yhat, half)
+            more += [
+                (f"yhat_{side}_{level * 100:g}", bound)
+                for side, bound in zip(("lower", "upper"), bounds, strict=True)
+                if bound is not None
+            ]
         return Forecast(
             id=reading.id,
             series=reading.series,
             ts=one.ts,
-            yhat=yhat,
-            yhat_lower=None if half is None else yhat - half,
-            yhat_upper=None if half is None else yhat + half,
-            level=level,
+            yhat=now.yhat,
+            yhat_lower=lower,
+            yhat_upper=upper,
+            level=self.settings.level,
             origin=reading.ts,
             model=seat.version if seat else None,
-            kind="lstm" if seat else "naive",
-            y=y,
-            error=error,
-            anomaly_score=score,
-            filled=one.filled if seat else 0,
+            kind=EXPERTS[int(now.says.argmax())],
+            y=reading.values[0],
+            error=now.error,
+            anomaly_score=now.score,
+            filled=one.filled,
+            more=(*more, *further),
         )
+
+    def _interval(self, yhat: float, half: float | None) -> tuple[float | None, float | None]:
+        return (None, None) if half is None else (self._bounded(yhat - half), self._bounded(yhat + half))
+
+    def _bounded(self, value: float) -> float:
+        low, high = self.settings.minimum, self.settings.maximum
+        value = value if low is None else max(low, value)
+        return value if high is None else min(high, value)
 
     def _features(self, series: str) -> tuple[str, ...]:
         seat = self.engine.seat(series)
-        return seat.spec.features if seat else (self.settings.target,)
+        return seat.features if seat else (self.settings.target,)
 
     def _meet(self, series: str) -> SeriesState:
         features = self._features(series)
@@ -169,9 +227,8 @@ class Forecaster:
         """Give a series' window the shape that its champion, if it has one, needs."""
         state, seat = self.states.get(series), self.engine.seat(series)
         if state and seat:
-            capacity = max(self.settings.rows_kept, seat.spec.window)
-            state.wear(seat.spec.features, capacity, seat.step_ms)
+            state.wear(seat.features, self.rows(series), seat.step_ms, gridded=seat.gridded)
         elif state:
             target = self.settings.target
             features = state.features if state.features[0] == target else (target,)
-            state.wear(features, state.window.capacity, None)
+            state.wear(features, state.window.capacity, None, gridded=True)

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.errors import Conflict, Fenced, TidecastError
+from tidecast.model import Model
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
 from worker.forecaster import Forecaster, Outcome
@@ -46,7 +47,7 @@ class Worker:
         self._forecaster = Forecaster(settings.series)
         self._progress: Progress | None = None
         self._uncommitted: _Batch | None = None
-        self._store_position = 0
+        self._store_position = self._shared_position = 0
         self._models_at = -math.inf  # when the store was last asked
         self._failures = 0
 
@@ -119,17 +120,26 @@ class Worker:
         if 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
             return
         self._models_at = now
+        # The shared networks first: a champion reads as many rows as its cohort's network asks for.
+        self._shared_position, cohorts = self._store.shared.moves_since(self._shared_position)
+        for cohort in cohorts:
+            if found := self._load(self._store.shared, cohort):
+                self._forecaster.adopt_shared(cohort, found[1])
         self._store_position, moved = self._store.moves_since(self._store_position)
         for series in moved:
-            try:
-                version, model = self._store.load(series)
-                self._forecaster.adopt(series, version, model)
-            except TidecastError as exc:  # one bad file must not take the others' forecasts
-                log.error("model not loaded", series=series, error=str(exc))
-                self._health.failed("model")
-        if moved:
+            if found := self._load(self._store, series):
+                self._forecaster.adopt(series, *found)
+        if moved or cohorts:
             self._health.models.set(len(self._forecaster.engine))
-            log.info("champions loaded", count=len(moved))
+            log.info("champions loaded", count=len(moved), shared=len(cohorts))
+
+    def _load(self, store: ModelStore, name: str) -> tuple[int, Model] | None:
+        try:
+            return store.load(name)
+        except TidecastError as exc:  # one bad file must not take the others' forecasts
+            log.error("model not loaded", name=name, error=str(exc))
+            self._health.failed("model")
+            return None
 
     def _guarded_step(self, stop: threading.Event) -> int | None:
         try:

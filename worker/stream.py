@@ -36,9 +36,9 @@ class Stream:
         self._redis = redis
         self._settings = settings
         self.keys = keys
-        self._acquire = redis.register_script(_script("acquire"))
-        self._hold = redis.register_script(_script("hold"))
-        self._commit = redis.register_script(_script("commit"))
+        self._acquire = redis.register_script(script_of("acquire"))
+        self._hold = redis.register_script(script_of("hold"))
+        self._commit = redis.register_script(script_of("commit"))
 
     def acquire(self, owner: str) -> int | None:
         """Take the partition's lease; returns its epoch, None while another worker holds it.
@@ -153,7 +153,8 @@ class Stream:
                 raise
 
 
-def _script(name: str) -> str:
+def script_of(name: str) -> str:
+    """Read one of the scripts that run inside Redis."""
     return files("worker").joinpath(f"{name}.lua").read_text()
 
 

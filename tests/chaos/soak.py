@@ -40,7 +40,8 @@ def soak(folder: Path, seconds: float, rate: int) -> Soak:
             while (elapsed := time.monotonic() - began) < seconds:
                 _push(redis, round(rate * TICK_S), seed=pushed)
                 pushed += round(rate * TICK_S)
-                if not warm and elapsed > WARM_UP * seconds:
+                # On a busy machine the worker may begin late: before its first answer it is no memory to compare with.
+                if not warm and elapsed > WARM_UP * seconds and redis.exists("forecasts"):
                     warm = _rss_mb(worker)
                 time.sleep(max(0.0, TICK_S * pushed / (rate * TICK_S) - (time.monotonic() - began)))
             answered = _await_answers(redis, pushed)

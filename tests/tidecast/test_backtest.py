@@ -1,6 +1,7 @@
 """The backtest is the worker: same code, same answers, and no look ahead."""
 
 import csv
+import hashlib
 import json
 import threading
 from pathlib import Path
@@ -11,18 +12,21 @@ from redis import Redis
 
 from tidecast.backtest import Job, _entries, backtest, run, write
 from tidecast.client import Client
-from tidecast.errors import HistoryError
+from tidecast.errors import HistoryError, SettingsError
+from tidecast.experts import EXPERTS
 from tidecast.model import Spec
+from tidecast.presets import PRESETS, preset
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of
+from trainer import shared
 from trainer.history import History
 from trainer.pipeline import train
 from worker.health import Health
 from worker.loop import Worker
 from worker.stream import Stream
 
-QUICK = {"epochs": 1}
+QUICK = {"epochs": 1, "shared_epochs": 1}
 HOUR = 3_600_000
 
 
@@ -59,13 +63,80 @@ def test_a_worker_on_redis_gives_the_same_forecasts(redis: Redis, settings: Sett
     offline = backtest([whole], 0.2, settings)["wave"]
     first = History(whole.series, whole.features, whole.ts[:160], whole.values[:160])
     train([first], Spec(), settings, store)
-    for _, fields in _entries(whole, 160 - settings.series.rows_kept):
+    for _, fields in _entries(whole, 0):
         redis.xadd("readings", fields)  # type: ignore[arg-type] # bytes are fine
     stream = Stream(redis, keys_of(), settings.worker)
     Worker(settings, stream, store, Health()).run(threading.Event(), burst=True)
     with Client(settings.redis_url.get_secret_value()) as client:
         online = list(client.forecasts("0", block_ms=1, stop_when_idle=True))
     assert [row.forecast.yhat for row in offline] == pytest.approx([f.yhat for f in online[-41:-1]], rel=1e-6)
+
+
+def test_a_cohort_on_redis_gives_the_same_forecasts(
+    redis: Redis, settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three series with a network of their cohort, two features and gaps: online equals offline to 1e-6."""
+    monkeypatch.setattr(shared, "MIN_EXAMPLES", 100)
+    settings = settings.model_copy(update={"train": settings.train.model_copy(update=QUICK)})
+    histories = []
+    for name in ("a", "bb", "ccc"):
+        plain = history(name, 300)
+        late = 400_000 * HOUR + plain.ts + 6 * HOUR * (np.arange(300) >= 270)  # a long gap in the test part
+        other = np.random.default_rng(0).normal(size=(300, 1))
+        histories.append(History(name, ("value", "wind"), late, np.hstack([plain.values, other])))
+    offline = backtest(histories, 0.2, settings)
+    without = settings.train.model_copy(update={"shared_epochs": 0})
+    firsts = [History(h.series, h.features, h.ts[:240], h.values[:240]) for h in histories]
+    train(firsts, Spec(), settings, store)
+    assert store.shared.served()
+    for entry in sorted((e for h in histories for e in _entries(h, 0)), key=lambda e: int(e[0][:-2])):
+        redis.xadd("readings", entry[1])  # type: ignore[arg-type] # bytes are fine
+    stream = Stream(redis, keys_of(), settings.worker)
+    Worker(settings, stream, store, Health()).run(threading.Event(), burst=True)
+    with Client(settings.redis_url.get_secret_value()) as client:
+        online = [f for f in client.forecasts("0", block_ms=1, stop_when_idle=True) if f.series == "bb"]
+    alone = backtest(histories, 0.2, settings.model_copy(update={"train": without}))
+    assert [row.forecast.yhat for row in offline["bb"]] != [row.forecast.yhat for row in alone["bb"]]
+    assert [row.forecast.yhat for row in offline["bb"]] == pytest.approx([f.yhat for f in online[-61:-1]], rel=1e-6)
+    assert [row.forecast.yhat_upper for row in offline["bb"]] == pytest.approx(
+        [f.yhat_upper for f in online[-61:-1]], rel=1e-6
+    )
+
+
+def test_pictures_are_named_by_the_digest_of_the_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A series name never becomes part of a path."""
+    file = tmp_path / "wave.csv"
+    file.write_text("series,timestamp,value\n" + "\n".join(f"../x,{HOUR * t},{t % 7}" for t in range(60)))
+    run(Job((str(file),), tmp_path / "out.csv", pictures=tmp_path / "drawn"), load_settings(train=QUICK), as_json=True)
+    assert json.loads(capsys.readouterr().out)["overall"]["series"] == 1
+    (picture,) = (tmp_path / "drawn").iterdir()
+    assert picture.name == f"{hashlib.sha256(b'../x').hexdigest()[:12]}.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bounds_hold_for_forecasts_and_intervals(tmp_path: Path) -> None:
+    """Counts are never forecast to be negative."""
+    settings = load_settings(store=tmp_path, train=QUICK, series={"minimum": 0.0, "maximum": 1.0})
+    rows = backtest([history()], 0.2, settings)["wave"]
+    bounds = [(row.forecast.yhat_lower, row.forecast.yhat, row.forecast.yhat_upper) for row in rows]
+    assert all(bound is not None and 0 <= bound <= 1 for row in bounds for bound in row)
+    assert {0.0, 1.0} <= {bound for row in bounds for bound in row}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_answers_every_reading(tmp_path: Path, name: str) -> None:
+    """Finite, and each under a name that the panel has."""
+    settings = load_settings(store=tmp_path, train=QUICK)
+    rows = backtest([history()], 0.2, settings, Spec(**preset(name)))["wave"]
+    assert len(rows) == 40
+    assert np.isfinite([row.forecast.yhat for row in rows]).all()
+    assert {row.forecast.kind for row in rows} <= set(EXPERTS)
+
+
+def test_an_unknown_preset_is_one_sentence() -> None:
+    """It names those that there are."""
+    with pytest.raises(SettingsError, match="preset 'best' does not exist: use one of default, tutorial"):
+        preset("best")
 
 
 def test_the_file_has_a_row_for_each_reading_of_the_test_part(tmp_path: Path) -> None:

@@ -1,22 +1,26 @@
 """Model files: what is written is read, and nothing else is believed."""
 
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.numpy import save
 
-from tests.models import make_model
+from tests.models import make_model, make_shared, random_panel
 from tidecast import model as models
 from tidecast.errors import ModelError
-from tidecast.model import Model, Spec
+from tidecast.experts import LINEAR, LSTM, SHARED, Panel
+from tidecast.model import Model, Spec, network_seasons, shared_forecast
 
 WIDE = Spec(features=("temperature", "value"), window=5, units=3, layers=2, bidirectional=True, activation="relu")
+RICH = Spec(window=5, units=3, normalise=True, seasonal=2, skip=True, hidden=4)
 
 
 @pytest.fixture
@@ -25,9 +29,14 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "000001.safetensors"
 
 
-def forged(model: Model, header: dict[str, Any], weights: dict[str, np.ndarray] | None = None) -> bytes:
+def arrays_of(model: Model) -> dict[str, np.ndarray]:
+    """All that its file holds: the weights and the panel."""
+    return safetensors.numpy.load(models.encode(model))
+
+
+def forged(model: Model, header: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> bytes:
     """A file with a matching checksum, whatever it says."""
-    text, arrays = json.dumps(header), dict(model.weights if weights is None else weights)
+    text, arrays = json.dumps(header), arrays_of(model) if arrays is None else arrays
     return save(arrays, metadata={models.HEADER: text, models.CHECKSUM: models._checksum(text, arrays)})
 
 
@@ -37,16 +46,32 @@ def header_of(model: Model, **changed: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(form="raw", loss="mse")])
+@pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(form="raw", loss="mse"), RICH])
 def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> None:
     """Header and weights are equal, and so are the forecasts."""
-    model = make_model("Zürich/../x", spec)
+    panel = random_panel(1, len(spec.features))
+    model = make_model("Zürich/../x", spec, panel=panel, seasons=(24, 7, 168), shared="hourly", gridded=False)
     file.write_bytes(models.encode(model))
     found = models.load(file)
     assert model.header == found.header == models.load_header(file)
+    assert set(spec.shapes()) == set(found.weights)
     assert all(np.array_equal(model.weights[name], found.weights[name]) for name in spec.shapes())
-    rows = np.random.default_rng(0).normal(size=(3, spec.window, len(spec.features)))
-    np.testing.assert_array_equal(model.forecast(rows), found.forecast(rows))
+    for part in fields(Panel):
+        np.testing.assert_array_equal(getattr(model.panel, part.name), getattr(found.panel, part.name))
+    rows = np.random.default_rng(0).normal(size=(3, model.rows, len(spec.features)))
+    held = np.array([1, spec.window, model.rows])
+    np.testing.assert_array_equal(model.answers(rows, held), found.answers(rows, held))
+
+
+def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
+    """Its linear experts answer alone; it holds no weights, and reads what they read."""
+    model = make_model("a", panel=random_panel(3), network=False, seasons=(7, 24))
+    file.write_bytes(models.encode(model))
+    found = models.load(file)
+    assert (model.header, {}) == (found.header, dict(found.weights))
+    assert (0, model.panel.rows) == (found.network_rows, found.rows)
+    answers = found.answers(np.ones((1, found.rows, 1)), np.array([found.rows]))
+    assert np.isnan(answers[0, [LSTM, SHARED]]).all()
 
 
 def test_the_target_is_the_first_feature_and_none_occurs_twice() -> None:
@@ -67,7 +92,39 @@ def test_many_windows_at_once_are_answered_as_each_alone() -> None:
     """To the last bit: a backtest in one call is what the worker will answer one by one."""
     model = make_model("a", Spec(window=24, units=50))
     rows = np.random.default_rng(0).normal(size=(33, 24, 1))
-    assert [float(model.forecast(one)) for one in rows] == model.forecast(rows).tolist()
+    assert [float(model.forecast(one[None])[0]) for one in rows] == model.forecast(rows).tolist()
+
+
+def test_an_answer_of_every_expert_stands_in_its_own_place() -> None:
+    """The panel's, the network's and the cohort's; those that see too few rows say nothing."""
+    model = make_model("a", RICH, panel=random_panel(1), seasons=(9, 7), change_scale=2.5)
+    network = make_shared("hourly")
+    count = model.rows_with(network)
+    rows = np.random.default_rng(0).normal(20, 4, size=(2, count, 1))
+    held = np.array([count, 4])
+    found = model.answers(rows, held, network)
+    np.testing.assert_array_equal(model.panel.answers(rows, held), found[:, :LSTM])
+    seasons = np.array([[7, 9]])
+    shared = shared_forecast(network, rows[:1], held[:1], seasons, np.array([2.5]))
+    assert [float(model.forecast(rows[:1])[0]), float(shared[0])] == found[0, LSTM:].tolist()
+    assert np.isnan(found[1, LSTM:]).all()
+    assert (5 + 9 - 1, max(13, model.panel.rows)) == (model.network_rows, count)
+
+
+def test_rows_that_are_not_held_move_no_answer() -> None:
+    """What lies before a series' history may be anything."""
+    model, network = make_model("a", RICH, panel=random_panel(1), seasons=(9, 7)), make_shared("hourly")
+    rows = np.random.default_rng(0).normal(20, 4, size=(20, 20, 1))
+    held = np.arange(1, 21)
+    other = np.where(np.arange(20) < 20 - held[:, None], 1e9, rows[..., 0])[..., None]
+    np.testing.assert_array_equal(model.answers(rows, held, network), model.answers(other, held, network))
+
+
+def test_a_network_reads_the_more_marked_seasons_the_shorter_first() -> None:
+    """Two at most, and 0 where the series has fewer."""
+    seasonal = [network_seasons(seasons, RICH).tolist() for seasons in ((), (24,), (168, 24), (24, 168, 7))]
+    assert [[0, 0], [24, 0], [24, 168], [24, 168]] == seasonal
+    assert [[], [7]] == [network_seasons((24, 7), RICH.model_copy(update={"seasonal": n})).tolist() for n in range(2)]
 
 
 @hypothesis.settings(deadline=None, max_examples=60)
@@ -134,6 +191,10 @@ def test_another_format_is_refused_by_its_number(file: Path) -> None:
         {"spec": {"activation": "__import__"}},
         {"format": "x"},
         {"span": None},
+        {"seasons": [1]},
+        {"seasons": [2000]},
+        {"seasons": [2, 3, 4, 5, 6]},
+        {"change_scale": 0},
     ],
 )
 def test_a_header_that_makes_no_sense_is_refused(file: Path, changed: dict[str, Any]) -> None:
@@ -151,20 +212,72 @@ def test_weights_that_do_not_fit_the_spec_are_refused(file: Path) -> None:
     bias = model.weights["dense.bias"]
     without = {name: w for name, w in model.weights.items() if name != "dense.bias"}
     for weights in (without, {**model.weights, "extra": bias}, {**without, "dense.bias": np.zeros(2, np.float32)}):
-        file.write_bytes(forged(model, header_of(model), weights))
+        panel = {name: array for name, array in arrays_of(model).items() if name.startswith("panel.")}
+        file.write_bytes(forged(model, header_of(model), weights | panel))
         with pytest.raises(ModelError, match=r"weight (dense\.bias|extra) is"):
             models.load(file)
         with pytest.raises(ModelError, match=r"weight (dense\.bias|extra) is"):
-            models.encode(Model(model.header, weights))
+            models.encode(Model(model.header, weights, model.panel))
+
+
+def test_weights_beside_a_header_that_declares_no_network_are_refused(file: Path) -> None:
+    """What nobody would read has no place in the file."""
+    model = make_model("a")
+    file.write_bytes(forged(model, header_of(model, network=False)))
+    with pytest.raises(ModelError, match="its spec says None"):
+        models.load(file)
+
+
+@pytest.mark.parametrize(
+    ("part", "broken"),
+    [
+        ("lags", np.full(8, -1)),
+        ("lags", np.full(8, 2 * models.MAX_SEASON + 1)),
+        ("columns", np.full(8, 1)),
+        ("columns", np.full(8, -1)),
+        ("needs", np.full(len(LINEAR), -1)),
+        ("needs", np.full(len(LINEAR), 2 * models.MAX_SEASON + 2)),
+        ("bias", np.full(len(LINEAR), np.nan)),
+        ("coefficients", np.full((len(LINEAR), 8), np.inf)),
+    ],
+)
+def test_a_panel_that_no_series_could_feed_is_refused(file: Path, part: str, broken: np.ndarray) -> None:
+    """Rows before the window, columns that are not there, numbers that are none: none is ever read."""
+    model = make_model("a")
+    file.write_bytes(models.encode(Model(model.header, model.weights, replace(model.panel, **{part: broken}))))
+    with pytest.raises(ModelError, match="reads rows or columns that no series has"):
+        models.load(file)
+
+
+def test_a_panel_of_another_size_is_refused(file: Path) -> None:
+    """Terms come in multiples, all of its parts have as many, and no expert is missing."""
+    model = make_model("a")
+    whole = arrays_of(model)
+    terms = ("panel.lags", "panel.columns", "panel.coefficients")
+    for broken in (
+        {name: whole[name][..., :5] for name in terms},
+        {name: whole[name][..., :0] for name in terms},
+        {"panel.lags": whole["panel.lags"][:5]},
+        {"panel.errors": whole["panel.errors"][:, 1:]},
+        {"panel.lags": np.zeros((), np.int64)},
+    ):
+        file.write_bytes(forged(model, header_of(model), whole | broken))
+        with pytest.raises(ModelError, match="train it again"):
+            models.load(file)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])
 def test_weights_of_another_type_are_refused(file: Path, dtype: type) -> None:
-    """The engine holds float32: another type would answer otherwise there than here."""
+    """The engine holds float32, and float64 and whole numbers for a panel: another type would answer otherwise."""
     model = make_model("a")
-    file.write_bytes(forged(model, header_of(model), {name: w.astype(dtype) for name, w in model.weights.items()}))
-    with pytest.raises(ModelError, match="not F32"):
-        models.load(file)
+    whole = arrays_of(model)
+    for name, array in whole.items():
+        file.write_bytes(forged(model, header_of(model), whole | {name: np.zeros(array.shape, dtype)}))
+        if array.dtype == dtype:
+            models.load(file)
+        else:
+            with pytest.raises(ModelError, match=f"{name} is of type .*, not {array.dtype}"):
+                models.load(file)
 
 
 def test_a_type_that_numpy_does_not_know_is_refused(file: Path) -> None:
@@ -172,13 +285,15 @@ def test_a_type_that_numpy_does_not_know_is_refused(file: Path) -> None:
     whole = models.encode(make_model("a"))
     size = int.from_bytes(whole[:8], "little")
     table = json.loads(whole[8 : 8 + size])
-    for name, entry in table.items():
-        if name != "__metadata__":
-            entry |= {"dtype": "BF16", "data_offsets": [offset // 2 for offset in entry["data_offsets"]]}
+    body = b""
+    for entry in sorted((e for e in table.values() if "dtype" in e), key=lambda e: e["data_offsets"]):
+        content = whole[8 + size :][slice(*entry["data_offsets"])]
+        if entry["dtype"] == "F32":
+            entry["dtype"], content = "BF16", content[::2]
+        entry["data_offsets"] = [len(body), len(body := body + content)]
     text = json.dumps(table).encode()
-    body = whole[8 + size :]
-    file.write_bytes(len(text).to_bytes(8, "little") + text + body[: len(body) // 2])
-    with pytest.raises(ModelError, match="not F32"):
+    file.write_bytes(len(text).to_bytes(8, "little") + text + body)
+    with pytest.raises(ModelError, match="is of type BF16, not float32"):
         models.load(file)
 
 

@@ -10,6 +10,7 @@ from tidecast.wire import Forecast
 
 FIRST = Forecast("5-0", "boiler-7", None, 42.125, None, None, 0.9, 1_700_000_000_000, None, "naive", 42.125)
 LATER = replace(FIRST, ts=1_700_000_060_000, yhat_lower=41.0, yhat_upper=43.25, model=3, kind="lstm", yhat=1234567.891)
+AHEAD = replace(LATER, more=(("yhat_lower_50", 41.5), ("yhat_2", 42.0000001)))
 
 
 def test_a_line_says_series_time_reading_forecast_and_who_made_it() -> None:
@@ -28,5 +29,7 @@ def test_following_ends_after_the_count(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_json_lines_hold_the_whole_forecast(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is rounded."""
-    tail.follow(iter([FIRST, LATER]), None, as_json=True)
-    assert [FIRST, LATER] == [Forecast(**json.loads(line)) for line in capsys.readouterr().out.splitlines()]
+    tail.follow(iter([FIRST, AHEAD]), None, as_json=True)
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = [{name: getattr(f, name) for name in Forecast.__slots__ if name != "more"} for f in (FIRST, AHEAD)]
+    assert [one | dict(f.more) for one, f in zip(expected, (FIRST, AHEAD), strict=True)] == found

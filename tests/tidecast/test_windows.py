@@ -120,8 +120,51 @@ def test_sequences_are_every_unbroken_window_with_a_measured_target(
         assert grid.values[row, 0] == found.targets[i]
 
 
+@unhurried
+@hypothesis.given(histories, st.integers(1, 8), st.integers(0, 8), st.integers(0, 4))
+def test_sequences_may_reach_back_beyond_what_they_must_have(
+    history: list[tuple[int, float, float]], length: int, more: int, max_gap: int
+) -> None:
+    """Where the segment goes back so far; the rows before it are zeros, and `held` says how many are real."""
+    ts, rows = accepted(history, Window(1, 2), max_gap)
+    grid = windows.to_grid(np.array(ts), np.array(rows), STEP_MS, max_gap)
+    plain, found = windows.sequences(grid, length), windows.sequences(grid, length, length + more)
+    np.testing.assert_array_equal(plain.rows, found.rows)
+    np.testing.assert_array_equal(plain.targets, found.targets)
+    np.testing.assert_array_equal(plain.windows, found.windows[:, more:])
+    assert [length] * len(plain) == plain.held.tolist()
+    for i, row in enumerate(found.rows.tolist()):
+        past = [grid.values[r] for r in range(row) if grid.segment[r] == grid.segment[row]][-length - more :]
+        assert len(past) == found.held[i]
+        np.testing.assert_array_equal([[0.0, 0.0]] * (length + more - len(past)) + past, found.windows[i])
+
+
+def test_the_rows_before_any_row_end_where_its_past_begins() -> None:
+    """Also for the first row of a segment, whose past is the segment before."""
+    grid = ramp([0, 1, 2, 9, 10], max_gap=2)
+    found, held = windows.windows_before(grid, np.array([0, 1, 2, 3, 4, 5]), 3)
+    assert [0, 1, 2, 3, 1, 2] == held.tolist()
+    assert [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 2], [0, 0, 9], [0, 9, 10]] == found[..., 0].tolist()
+
+
+@unhurried
+@hypothesis.given(histories, st.integers(1, 12))
+def test_without_a_grid_each_reading_is_the_row_after_the_last(
+    history: list[tuple[int, float, float]], capacity: int
+) -> None:
+    """At once and one by one: no row is filled, and no silence is long enough to start anew."""
+    window = Window(capacity, 2)
+    window.step_ms, window.gridded = STEP_MS, False
+    ts, rows = accepted(history, window, max_gap=0)
+    grid = windows.to_grid(np.array(ts), np.array(rows), STEP_MS, 0, gridded=False)
+    np.testing.assert_array_equal(rows, grid.values)
+    assert (ts, {0}, False) == (grid.ts.tolist(), set(grid.segment.tolist()), grid.filled.any())
+    np.testing.assert_array_equal(rows[-capacity:], window.rows)
+    assert 0 == window.filled_in(capacity)
+
+
 def test_a_selection_of_sequences_keeps_window_target_and_row_together() -> None:
-    """The mask applies to all three."""
+    """The mask applies to all of them."""
     chosen = windows.sequences(ramp(list(range(8))), 3).where(np.array([True, False, False, False, True]))
     assert [3, 7] == chosen.rows.tolist()
     assert [3.0, 7.0] == chosen.targets.tolist()

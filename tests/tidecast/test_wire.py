@@ -237,6 +237,10 @@ def fields_of(flat: list[str | bytes]) -> dict[bytes, bytes]:
         error=st.none() | finite,
         anomaly_score=st.none() | finite,
         filled=st.integers(0, 1024),
+        more=st.dictionaries(
+            st.from_regex(r"yhat_(lower|upper)_[1-9][0-9]?(\.[0-9])?|yhat_[2-9](_lower|_upper)?", fullmatch=True),
+            finite,
+        ).map(lambda fields: tuple(fields.items())),
     )
 )
 def test_a_forecast_survives_the_wire_to_the_last_bit(forecast: Forecast) -> None:
@@ -244,6 +248,14 @@ def test_a_forecast_survives_the_wire_to_the_last_bit(forecast: Forecast) -> Non
     flat = forecast.encode()
     assert forecast == Forecast.decode(b"5-1", fields_of(flat))
     assert all(isinstance(value, str) for value in flat)
+
+
+def test_further_fields_are_told_from_those_that_every_forecast_has() -> None:
+    """They follow in their order, and what another version adds is no number of ours."""
+    more = (("yhat_lower_50", 0.5), ("yhat_upper_99.9", 4.0), ("yhat_2", 1.5), ("yhat_2_lower", -1.0), ("yhat_12", 2.0))
+    sent = Forecast("5-1", "a", 6, 1.0, 0.0, 2.0, 0.9, 5, 1, "lstm", 1.0, more=more).encode()
+    assert [name for name, _ in more] == sent[-10::2]
+    assert more == Forecast.decode(b"5-1", {**fields_of(sent), b"yhat_note": b"new", b"drift": b"1"}).more
 
 
 def test_what_is_not_known_of_a_forecast_is_left_out() -> None:

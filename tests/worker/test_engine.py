@@ -1,28 +1,54 @@
-"""The stacked kernel: bit for bit what each model answers alone."""
+"""The stacked experts: bit for bit what each model answers alone."""
 
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.models import make_model
-from tidecast.model import Model, Spec
+from tests.models import make_model, make_shared, random_panel
+from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
+from tidecast.model import Model, Spec, network_seasons, shared_forecast
+from tidecast.windows import Float
 from worker import engine as engines
-from worker.engine import Engine, Seat
+from worker.engine import Engine, Question, Seat
 
 SPECS = (
     Spec(window=6, units=5),
     Spec(window=24, units=50),
     Spec(window=5, units=3, layers=2, bidirectional=True),
     Spec(window=4, units=7, features=("a", "b"), activation="relu", form="level"),
+    Spec(window=5, units=4, normalise=True, seasonal=2, skip=True, hidden=3),
+    Spec(window=3, units=4, form="raw", seasonal=1),
 )
-COUNT = 20
-MODELS = {f"s{i}": make_model(f"s{i}", SPECS[i % len(SPECS)], seed=i) for i in range(COUNT)}
+SEASONS: tuple[tuple[int, ...], ...] = ((), (7,), (24, 7), (5, 9, 3))
+COHORTS = {"fast": make_shared("fast", seed=1), "slow": make_shared("slow", seed=2, step_ms=60_000, seasonal=1)}
+
+
+def mixed(series: str, seed: int) -> Model:
+    """A model of any shape, with any panel, seasons and scale; every seventh has no network."""
+    spec = SPECS[seed % len(SPECS)]
+    return make_model(
+        series,
+        spec,
+        seed=seed,
+        panel=random_panel(seed, len(spec.features), reach=30),
+        network=seed % 7 != 6,
+        seasons=SEASONS[seed % len(SEASONS)],
+        change_scale=1.0 + seed / 10,
+        shared=(None, "fast", "slow")[seed % 3],
+        center=(float(seed),) * len(spec.features),
+    )
+
+
+COUNT = 24
+MODELS = {f"s{i}": mixed(f"s{i}", i) for i in range(COUNT)}
 
 
 def filled(models: dict[str, Model]) -> Engine:
-    """An engine with these champions, all of version 1."""
+    """An engine with these champions, all of version 1, and two cohorts' networks."""
     engine = Engine()
+    for cohort, network in COHORTS.items():
+        engine.put_shared(cohort, network)
     for series, model in models.items():
         engine.put(series, 1, model)
     return engine
@@ -35,67 +61,149 @@ def seat_of(engine: Engine, series: str) -> Seat:
     return seat
 
 
-def window_of(model: Model, seed: int) -> np.ndarray:
-    """A random window of the model's shape."""
-    return np.random.default_rng(seed).normal(20, 4, size=(model.spec.window, len(model.spec.features)))
+def rows_of(model: Model, seed: int, held: int = 60) -> Float:
+    """Random rows of the model's features."""
+    return np.random.default_rng(seed).normal(20, 4, size=(held, len(model.spec.features)))
+
+
+def question(engine: Engine, model: Model, rows: Float) -> Question:
+    """Ask the champion of the model's series."""
+    seat = seat_of(engine, model.header.series)
+    return Question(seat, seat.shared, rows)
+
+
+def alone(model: Model, rows: Float) -> list[float]:
+    """What the model, and its cohort's network, answer without an engine."""
+    shared = COHORTS[model.header.shared] if model.header.shared else None
+    return list(model.answers(rows[None], np.array([len(rows)]), shared)[0])
 
 
 ENGINE = filled(MODELS)
+asked = st.lists(st.tuples(st.integers(0, COUNT - 1), st.integers(0, 5), st.integers(1, 60)), min_size=1, max_size=40)
 
 
 @hypothesis.settings(deadline=None, max_examples=60)
-@hypothesis.given(st.lists(st.tuples(st.integers(0, COUNT - 1), st.integers(0, 5)), min_size=1, max_size=40))
-def test_an_answer_does_not_depend_on_its_company(asked: list[tuple[int, int]]) -> None:
-    """Whatever else is in the batch, and in which order, each answer is bit for bit the model's own."""
-    chosen = [(MODELS[f"s{i}"], seed) for i, seed in asked]
-    rows = [window_of(model, seed) for model, seed in chosen]
-    answers = ENGINE.forecast([seat_of(ENGINE, model.header.series) for model, _ in chosen], rows)
-    assert [float(model.forecast(r)) for (model, _), r in zip(chosen, rows, strict=True)] == answers.tolist()
+@hypothesis.given(asked)
+def test_an_answer_does_not_depend_on_its_company(asked: list[tuple[int, int, int]]) -> None:
+    """Whatever else is in the batch, in which order, with how many rows: bit for bit every expert's own answer."""
+    chosen = [(MODELS[f"s{i}"], rows_of(MODELS[f"s{i}"], seed, held)) for i, seed, held in asked]
+    answers = ENGINE.answers([question(ENGINE, model, rows) for model, rows in chosen])
+    np.testing.assert_array_equal([alone(model, rows) for model, rows in chosen], answers)
 
 
 def test_a_batch_larger_than_one_gathering_is_answered_alike() -> None:
     """The pieces of a large batch meet at no seam."""
-    model = MODELS["s0"]
-    seats = [seat_of(ENGINE, f"s{4 * (i % 5)}") for i in range(2 * engines.ROWS_AT_ONCE + 3)]
-    rows = [window_of(model, i % 7) for i in range(len(seats))]
-    expected = [ENGINE.forecast([seat], [r])[0] for seat, r in zip(seats, rows, strict=True)]
-    assert expected == ENGINE.forecast(seats, rows).tolist()
+    models = [MODELS[f"s{i % COUNT}"] for i in range(6 * engines.ROWS_AT_ONCE + 3)]
+    wanted = [question(ENGINE, model, rows_of(model, i % 7)) for i, model in enumerate(models)]
+    expected = [ENGINE.answers([one])[0] for one in wanted]
+    np.testing.assert_array_equal(expected, ENGINE.answers(wanted))
 
 
 def test_an_empty_batch_is_an_empty_answer() -> None:
     """No model is asked."""
-    assert (0,) == Engine().forecast([], []).shape
+    assert (0, len(EXPERTS)) == Engine().answers([]).shape
+
+
+def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
+    """And by its cohort's network, if it has one and the rows for it; nothing else is said."""
+    rows = np.arange(7.0)[:, None]
+    wanted = [Question(None, None, rows), Question(None, "fast", rows[:4]), Question(None, "unknown", rows)]
+    said = ENGINE.answers([*wanted, Question(None, "fast", rows)])
+    assert [6.0, 3.0, 6.0, 6.0] == said[:, NAIVE].tolist()
+    assert [False, False, False, True] == np.isfinite(said[:, SHARED]).tolist()
+    assert np.isnan(said[:, 1:SHARED]).all()
+
+
+@pytest.mark.parametrize("held", [5, 9, 28, 60])
+def test_the_network_of_a_cohort_reads_each_series_seasons_and_scale(held: int) -> None:
+    """One network for all: the engine says what `shared_forecast` says, in each series' unit."""
+    network = COHORTS["fast"]
+    models = {f"m{i}": make_model(f"m{i}", seasons=s, shared="fast", change_scale=9.0) for i, s in enumerate(SEASONS)}
+    engine = filled(models)
+    rows = {series: rows_of(model, i, held) for i, (series, model) in enumerate(models.items())}
+    wanted = [question(engine, model, rows[series]) for series, model in models.items()]
+    young = 20 + 1e-3 * rows_of(MODELS["s0"], 99, held)  # hardly moves: no change scale holds it back
+    said = engine.answers([*wanted, Question(None, "fast", young)])[:, SHARED]
+    seasons = np.stack([network_seasons(s, network.spec) for s in (*SEASONS, ())])
+    stacked = np.stack([*rows.values(), young])
+    scale = np.array([9.0] * len(SEASONS) + [0.0])
+    expected = shared_forecast(network, stacked, np.full(len(stacked), held), seasons, scale)
+    np.testing.assert_array_equal(expected, said)
+    assert len(said) == len(set(said.tolist()))
+
+
+def test_a_cohort_is_found_by_step_and_target() -> None:
+    """Within a hundredth of its step; a series of an unknown step or another target belongs to none."""
+    found = [ENGINE.cohort_of(step, "value") for step in (1000.0, 1009.0, 991.0, 1011.0, 60_000.0, 5.0, None)]
+    assert ["fast", "fast", "fast", None, "slow", None, None] == found
+    assert ENGINE.cohort_of(1000.0, "temp") is None
+
+
+def test_a_series_is_said_to_need_all_the_rows_that_its_experts_read() -> None:
+    """The last value's one, its model's, and those that its cohort's network reads for its seasons."""
+    assert [1, 5, 1] == [ENGINE.rows_of(None, cohort) for cohort in (None, "fast", "unknown")]
+    for series, model in MODELS.items():
+        seat = seat_of(ENGINE, series)
+        shared = COHORTS[seat.shared] if seat.shared else None
+        assert (model.rows, model.rows_with(shared)) == (ENGINE.rows_of(seat, None), ENGINE.rows_of(seat, seat.shared))
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(asked)
+def test_more_rows_than_are_needed_move_no_answer(asked: list[tuple[int, int, int]]) -> None:
+    """A window that is longer than what the experts read answers the same, to the last bit."""
+    chosen = [(MODELS[f"s{i}"], rows_of(MODELS[f"s{i}"], seed, held)) for i, seed, held in asked]
+    needed = [ENGINE.rows_of(seat, seat.shared) for seat in (seat_of(ENGINE, m.header.series) for m, _ in chosen)]
+    short = [question(ENGINE, model, rows[-n:]) for (model, rows), n in zip(chosen, needed, strict=True)]
+    whole = [question(ENGINE, model, rows) for model, rows in chosen]
+    np.testing.assert_array_equal(ENGINE.answers(short), ENGINE.answers(whole))
 
 
 def test_a_new_version_takes_the_old_ones_place() -> None:
     """The same row, another answer, and the seat says which version."""
     engine = filled(MODELS)
     before = seat_of(engine, "s0")
-    newer = make_model("s0", SPECS[0], seed=99, step_ms=500)
+    newer = make_model("s0", SPECS[0], seed=99, step_ms=500, panel=random_panel(0, reach=30))
     engine.put("s0", 2, newer)
     seat = seat_of(engine, "s0")
     assert (before.row, 2, 500.0, COUNT) == (seat.row, seat.version, seat.step_ms, len(engine))
-    rows = window_of(newer, 1)
-    assert float(newer.forecast(rows)) == engine.forecast([seat], [rows])[0]
+    rows = rows_of(newer, 1)
+    np.testing.assert_array_equal([alone(newer, rows)], engine.answers([question(engine, newer, rows)]))
+
+
+def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
+    """From the next call on."""
+    engine, network = filled(MODELS), make_shared("fast", seed=77)
+    rows = rows_of(MODELS["s1"], 1)
+    wanted = [question(engine, MODELS["s1"], rows), Question(None, "fast", rows)]
+    before = engine.answers(wanted)
+    engine.put_shared("fast", network)
+    after = engine.answers(wanted)
+    np.testing.assert_array_equal(before[:, :SHARED], after[:, :SHARED])
+    assert (before[:, SHARED] != after[:, SHARED]).all()
+    assert after[0, SHARED] == MODELS["s1"].answers(rows[None], np.array([60]), network)[0, SHARED]
 
 
 @hypothesis.settings(deadline=None, max_examples=30)
 @hypothesis.given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.none() | st.integers(0, 30)), max_size=40))
 def test_any_history_of_swaps_leaves_everyone_their_own_model(moves: list[tuple[str, int | None]]) -> None:
-    """Put, replaced by the same or another shape, dropped: no series ever answers with another's weights."""
-    engine, expected = Engine(), {}
+    """Put, replaced by the same or another shape, dropped: no series ever answers with another's experts."""
+    engine = filled({})
+    expected: dict[str, Model] = {}
     for version, (series, seed) in enumerate(moves, 1):
         if seed is None:
             engine.drop(series)
             expected.pop(series, None)
         else:
-            expected[series] = make_model(series, SPECS[seed % 4], seed=seed)
+            expected[series] = mixed(series, seed)
             engine.put(series, version, expected[series])
     assert len(expected) == len(engine)
     assert all((engine.seat(series) is not None) == (series in expected) for series in "abcdefgh")
-    rows = [window_of(model, 3) for model in expected.values()]
-    answers = engine.forecast([seat_of(engine, series) for series in expected], rows)
-    assert [float(m.forecast(r)) for m, r in zip(expected.values(), rows, strict=True)] == answers.tolist()
+    rows = [rows_of(model, 3) for model in expected.values()]
+    answers = engine.answers([question(engine, m, r) for m, r in zip(expected.values(), rows, strict=True)])
+    assert len(expected) == len(answers)
+    for model, one, said in zip(expected.values(), rows, answers, strict=True):
+        np.testing.assert_array_equal(alone(model, one), said)
 
 
 def test_rows_that_become_free_are_used_again() -> None:
@@ -108,13 +216,12 @@ def test_rows_that_become_free_are_used_again() -> None:
 
 @pytest.mark.parametrize("form", ["change", "level", "raw"])
 def test_nan_in_a_feature_is_its_middle(form: str) -> None:
-    """A feature that was never seen does not spoil the forecast."""
-    model = make_model("a", Spec(window=4, units=3, features=("a", "b"), form=form))  # type: ignore[arg-type]
+    """A feature that was never seen does not spoil the network's forecast."""
+    model = make_model("a", Spec(window=4, units=3, features=("a", "b"), form=form))
     engine = filled({"a": model})
-    rows = window_of(model, 0)
+    rows = rows_of(model, 0)
     unknown, middle = rows.copy(), rows.copy()
     unknown[:, 1:], middle[:, 1:] = np.nan, np.array(model.header.center[1:])
-    seat = seat_of(engine, "a")
-    first, second = engine.forecast([seat, seat], [unknown, middle])
+    first, second = engine.answers([question(engine, model, unknown), question(engine, model, middle)])[:, LSTM]
     assert np.isfinite(first)
     assert second == first

@@ -1,5 +1,6 @@
 """The pure core: a batch of entries in, forecasts, dead letters, counts and states out."""
 
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -7,12 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.models import make_model
+from tests.models import make_model, make_shared, random_panel
+from tidecast import experts
 from tidecast.errors import StateError
+from tidecast.experts import EXPERTS, Panel
 from tidecast.model import Model, Spec
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast
 from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
+from worker.scoring import Tracker
 
 NOW_MS = 1_700_000_000_000
 SETTINGS = SeriesSettings()
@@ -25,9 +29,11 @@ def entry(n: int, series: str = "a", value: object = 1.0, **fields: object) -> E
     return f"{n}-0", {name.encode(): str(v).encode() for name, v in named.items() if v is not None}
 
 
-def forecaster_with(*models: Model) -> Forecaster:
-    """A forecaster with these champions."""
-    forecaster = Forecaster(SETTINGS)
+def forecaster_with(*models: Model, settings: SeriesSettings = SETTINGS, shared: Model | None = None) -> Forecaster:
+    """A forecaster with these champions, and the network of a cohort."""
+    forecaster = Forecaster(settings)
+    if shared:
+        forecaster.adopt_shared(shared.header.series, shared)
     for model in models:
         forecaster.adopt(model.header.series, 1, model)
     return forecaster
@@ -67,15 +73,15 @@ def test_the_second_reading_settles_the_first_forecast() -> None:
 
 
 def test_a_model_answers_as_soon_as_its_window_is_full() -> None:
-    """Until then the last value, then exactly what the model says of the window."""
+    """Until then the last value, then exactly what its network says of the window."""
     model = make_model("a", SPEC)
     forecaster = forecaster_with(model)
     made = ask(forecaster, *(entry(n, value=float(n * n)) for n in range(1, 7))).forecasts
     assert ["naive", "naive", "naive", "lstm", "lstm", "lstm"] == [f.kind for f in made]
-    assert [None, None, None, 1, 1, 1] == [f.model for f in made]
+    assert [1] * 6 == [f.model for f in made]
     for last in (4, 5, 6):
         window = np.array([[float(n * n)] for n in range(last - 3, last + 1)])
-        assert float(model.forecast(window)) == made[last - 1].yhat
+        assert float(model.forecast(window[None])[0]) == made[last - 1].yhat
 
 
 def test_a_models_step_stands_from_the_first_reading_on() -> None:
@@ -85,13 +91,70 @@ def test_a_models_step_stands_from_the_first_reading_on() -> None:
 
 def test_each_new_version_begins_with_its_own_interval() -> None:
     """Its first forecast is bounded by its residuals, whatever the errors of those before it; the next ones adapt."""
-    forecaster = forecaster_with(make_model("a", SPEC))
+    forecaster = forecaster_with(make_model("a", SPEC, span=(0, 0)))
     made = ask(forecaster, *(entry(n, value=float(100 * n)) for n in range(1, 7))).forecasts
-    forecaster.adopt("a", 2, make_model("a", SPEC, seed=1))
+    forecaster.adopt("a", 2, make_model("a", SPEC, seed=1, span=(0, 0)))
     made += ask(forecaster, *(entry(n, value=float(100 * n)) for n in range(7, 9))).forecasts
     halves = [f.yhat_upper - f.yhat for f in made if f.yhat_upper is not None]
     own = [half == pytest.approx(2.0) for half in halves]
-    assert [False, False, True, False, False, True, False] == own
+    assert [True, *[False] * 5, True, False] == own
+
+
+def test_each_new_version_begins_its_further_intervals_anew() -> None:
+    """Nothing is known of its errors at those levels before the first of them; then each goes its own way."""
+    forecaster = forecaster_with(make_model("a", SPEC, span=(0, 0)), settings=SeriesSettings(more_levels=(0.5,)))
+    made = ask(forecaster, *(entry(n, value=float(n * n)) for n in range(1, 7))).forecasts
+    forecaster.adopt("a", 2, make_model("a", SPEC, seed=1, span=(0, 0)))
+    made += ask(forecaster, *(entry(n, value=float(n * n)) for n in range(7, 9))).forecasts
+    assert [0, *[2] * 5, 0, 2] == [len(f.more) for f in made]
+    assert [1, 1] == [tracker.errors for tracker in forecaster.states["a"].trackers]
+
+
+@pytest.mark.parametrize("until", [0, 5000, 5999, 6000, 9000])
+def test_a_model_is_not_judged_on_readings_that_it_has_learned_from(until: int) -> None:
+    """Neither its experts' records nor its interval move until readings come that are later than all of those."""
+    model = make_model("a", SPEC, panel=random_panel(2), span=(0, until))
+    forecaster = forecaster_with(model)
+    moved = []
+    for n in range(1, 10):
+        before = forecaster.states["a"].errors if n > 1 else model.panel.errors
+        made = only(ask(forecaster, entry(n, value=float(n * n % 7))))
+        assert (n == 1) == (made.error is None)  # the score is told all the same
+        moved.append(not np.array_equal(before, forecaster.states["a"].errors, equal_nan=True))
+        assert moved[-1] == (forecaster.states["a"].trackers[0].errors > moved[:-1].count(True))
+    assert [n > 1 and 1000 * n > until for n in range(1, 10)] == moved
+
+
+@hypothesis.settings(deadline=None, max_examples=40)
+@hypothesis.given(st.lists(st.floats(-100, 100), min_size=1, max_size=30), st.integers(0, 50), st.integers(0, 30))
+def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int, until: int) -> None:
+    """Reading by reading: what each expert says, in the shares of what its record allows, which learns in between."""
+    network = make_shared("seconds", seed=seed)
+    model = make_model(
+        "a", SPEC, seed=seed, panel=random_panel(seed), seasons=(7,), span=(0, 1000 * until), shared="seconds"
+    )
+    made = ask(forecaster_with(model, shared=network), *(entry(n, value=v) for n, v in enumerate(values))).forecasts
+    errors, count, stood = model.panel.errors, model.rows_with(network), None
+    for n, value in enumerate(values):
+        rows = np.array(values[: n + 1])[-count:, None]
+        answers = model.answers(rows[None], np.array([len(rows)]), network)[0]
+        if stood is not None and n > until:
+            errors = experts.learn(errors, stood, value)
+        says, stood = experts.shares(errors, answers), answers
+        assert (experts.blend(says, answers), EXPERTS[says.argmax()]) == (made[n].yhat, made[n].kind)
+        assert made[n].error == (None if n == 0 else value - made[n - 1].yhat)
+
+
+def test_a_model_that_goes_wrong_loses_its_say_within_readings() -> None:
+    """Without an operator: the last value takes over, and the model's version is still the one that is named."""
+    model = make_model("a", SPEC, panel=replace(Panel.naive(1.0), errors=np.full((2, len(EXPERTS)), 1.0)), span=(0, 0))
+    wrong = Model(model.header, {**model.weights, "dense.bias": np.full(1, 50.0, np.float32)}, model.panel)
+    rng = np.random.default_rng(0)
+    made = ask(forecaster_with(wrong), *(entry(n, value=float(rng.normal())) for n in range(1, 12))).forecasts
+    assert {1} == {f.model for f in made}
+    assert ["naive"] * 7 == [f.kind for f in made[4:]]
+    assert abs(made[3].yhat - made[3].y) > 10
+    assert max(abs(f.yhat - f.y) for f in made[6:]) < 1e-3
 
 
 def test_filled_steps_are_counted_in_a_models_window_only() -> None:
@@ -172,12 +235,17 @@ def test_however_batched_and_restarted_the_forecasts_are_bit_equal(
     history: list[tuple[str, int, float, bool]], sizes: list[int]
 ) -> None:
     """One batch in one life, or many batches with a restart from the stored states after each: no difference."""
-    models = [make_model("a", SPEC, seed=1), make_model("b", Spec(window=3, units=4, layers=2), seed=2)]
+    models = [
+        make_model("a", SPEC, seed=1, panel=random_panel(1), seasons=(5,), shared="seconds", span=(0, 15_000)),
+        make_model("b", Spec(window=3, units=4, layers=2), seed=2, gridded=False, span=(0, 0)),
+    ]
+    network = make_shared("seconds")
+    settings = SeriesSettings(rows_kept=2, horizon=3, more_levels=(0.5, 0.99), minimum=-5000.0)
     ts, entries = 10_000, []
     for n, (series, delta, value, bad) in enumerate(history, 1):
         ts = max(1, ts + delta)
         entries.append(entry(n, series, "x" if bad else value, ts=ts))
-    undisturbed = ask(forecaster_with(*models), *entries)
+    undisturbed = ask(forecaster_with(*models, settings=settings, shared=network), *entries)
     stored: dict[str, bytes] = {}
     made: list[Forecast] = []
     counts = dict.fromkeys(DISPOSITIONS, 0)
@@ -186,8 +254,9 @@ def test_however_batched_and_restarted_the_forecasts_are_bit_equal(
         part, left = left[:size], left[size:]
         if not part:
             break
-        forecaster = Forecaster(SETTINGS)
-        forecaster.restore(stored)  # before the models, as a worker that starts
+        forecaster = Forecaster(settings)
+        forecaster.restore(stored)  # before the models or after, as a worker that takes over
+        forecaster.adopt_shared("seconds", network)
         for model in models:
             forecaster.adopt(model.header.series, 1, model)
         outcome = ask(forecaster, *part)
@@ -217,8 +286,8 @@ def test_a_new_model_answers_from_the_next_batch_on() -> None:
     wider = make_model("a", Spec(window=6, units=3, features=("wind",)), seed=5)
     forecaster.adopt("a", 2, wider)
     forecast = only(ask(forecaster, entry(9, value=9.0, wind=4.5)))
-    window = np.array([[n, np.nan] for n in range(4, 9)] + [[9.0, 4.5]])
-    assert (2, "lstm", float(wider.forecast(window))) == (forecast.model, forecast.kind, forecast.yhat)
+    window = np.array([[[n, np.nan] for n in range(4, 9)] + [[9.0, 4.5]]])
+    assert (2, "lstm", float(wider.forecast(window)[0])) == (forecast.model, forecast.kind, forecast.yhat)
     assert forecast.error is not None
 
 
@@ -249,10 +318,10 @@ def test_a_state_whose_model_is_gone_is_answered_all_the_same() -> None:
 def test_a_model_that_answers_no_number_is_answered_for_by_the_last_value() -> None:
     """NaN and infinity never reach the stream."""
     model = make_model("a", Spec(window=2, units=2))
-    broken = Model(model.header, {name: w * np.float32(np.nan) for name, w in model.weights.items()})
+    broken = Model(model.header, {name: w * np.float32(np.nan) for name, w in model.weights.items()}, model.panel)
     forecaster = forecaster_with(broken)
     made = ask(forecaster, *(entry(n, value=float(n)) for n in range(1, 5))).forecasts
-    assert [("naive", None, float(n)) for n in range(1, 5)] == [(f.kind, f.model, f.yhat) for f in made]
+    assert [("naive", 1, float(n)) for n in range(1, 5)] == [(f.kind, f.model, f.yhat) for f in made]
 
 
 @pytest.mark.parametrize("values", [[3.4e38, -3.4e38] * 4, [1e-45, 0.0, -0.0, 1e-300] * 2, [5.0] * 8])
@@ -301,3 +370,117 @@ def test_another_target_starts_anew_but_not_in_time() -> None:
     assert {"duplicate": 1} == +again.counts
     new = forecaster.handle([("9-0", {b"series": b"a", b"temp": b"9", b"ts": b"3000"})], 0).forecasts[0]
     assert (9.0, None, "naive") == (new.y, new.error, new.kind)
+
+
+@pytest.mark.parametrize("model", [None, make_model("a", SPEC, half_width=3.0, span=(0, 0))])
+def test_every_further_level_has_an_interval_of_its_own(model: Model | None) -> None:
+    """Each learns from the same errors at its own pace; only the first begins with what a model knows of itself."""
+    settings = SeriesSettings(level=0.8, more_levels=(0.5, 0.999))
+    forecaster = forecaster_with(*([model] if model else []), settings=settings)
+    trackers = [Tracker(), Tracker(), Tracker()]
+    if model:
+        trackers[0].begin(3.0)
+    for n in range(1, 40):
+        made = only(ask(forecaster, entry(n, value=float(n * n % 11))))
+        for tracker, level in zip(trackers, (0.8, 0.5, 0.999), strict=True):
+            if made.error is not None:
+                tracker.settle(made.error, level)
+        first, *others = (tracker.known for tracker in trackers)
+        assert (first is None) == (made.yhat_lower is None)
+        if first is not None:
+            assert (made.yhat - first, made.yhat + first) == (made.yhat_lower, made.yhat_upper)
+        expected: dict[str, float] = {}
+        for name, half in zip(("50", "99.9"), others, strict=True):
+            if half is not None:
+                expected |= {f"yhat_lower_{name}": made.yhat - half, f"yhat_upper_{name}": made.yhat + half}
+        assert list(expected.items()) == list(made.more)
+    assert len(expected) == 4
+
+
+@pytest.mark.parametrize(("levels", "errors"), [((), [8]), ((0.5, 0.99), [8, 1, 1]), ((0.5,), [8, 8])])
+def test_a_restart_with_other_levels_keeps_the_first_interval(levels: tuple[float, ...], errors: list[int]) -> None:
+    """The others begin anew, and a level that is no longer asked for leaves."""
+    before = Forecaster(SeriesSettings(more_levels=(0.5,)))
+    stored = ask(before, *(entry(n, value=float(n % 3)) for n in range(1, 9))).states
+    after = Forecaster(SeriesSettings(more_levels=levels))
+    after.restore(stored)
+    made = only(ask(after, entry(9, value=5.0)))
+    half = before.states["a"].trackers[0].standing
+    assert half is not None
+    assert 3.0 / half == made.anomaly_score
+    assert errors == [tracker.errors for tracker in after.states["a"].trackers]
+    assert 2 * len(levels) == len(made.more)
+
+
+def test_no_forecast_and_no_interval_leaves_its_bounds() -> None:
+    """And the error is that of the forecast that was published."""
+    settings = SeriesSettings(minimum=0.0, maximum=10.0, more_levels=(0.5,), horizon=3)
+    forecaster = forecaster_with(make_model("a", SPEC, span=(0, 0), half_width=50.0), settings=settings)
+    values = [5.0, -3.0, 4.0, 25.0, 30.0, -40.0, 0.0, 10.0, 500.0, 3.0]
+    made = ask(forecaster, *(entry(n, value=v) for n, v in enumerate(values, 1))).forecasts
+    for forecast in made:
+        numbers = (forecast.yhat, forecast.yhat_lower, forecast.yhat_upper, *(value for _, value in forecast.more))
+        assert all(0.0 <= number <= 10.0 for number in numbers if number is not None)
+    assert [v - f.yhat for v, f in zip(values[1:], made, strict=False)] == [f.error for f in made[1:]]
+    assert [5.0, 0.0, 4.0] == [f.yhat for f in made[:3]]  # the last value's, within bounds
+    assert [(0.0, 10.0)] * 3 == [(f.yhat_lower, f.yhat_upper) for f in made[:3]]
+
+
+def rising(cohort: str, step_ms: float = 1000.0) -> Model:
+    """A cohort's network that knows one thing: a window of 5 that rises by the same each step will rise by as much."""
+    network = make_shared(cohort, step_ms=step_ms)
+    silent = {name: np.zeros_like(w) for name, w in network.weights.items()}
+    return Model(network.header, silent | {"dense.bias": np.full(1, 0.5**0.5, np.float32)}, network.panel)
+
+
+def test_a_young_series_is_served_by_the_network_of_its_cohort() -> None:
+    """From the fifth row on it may answer, and once its first error was good it decides; no model is named."""
+    forecaster = forecaster_with(settings=SeriesSettings(rows_kept=2), shared=rising("seconds"))
+    made = ask(forecaster, *(entry(n, value=float(2 * n)) for n in range(1, 10))).forecasts
+    assert ["naive"] * 5 + ["shared_lstm"] * 4 == [f.kind for f in made]
+    assert [2.0, 4.0, 6.0, 8.0, 10.0] == [f.yhat for f in made[:5]]
+    assert [14.0, 16.0, 18.0, 20.0] == pytest.approx([f.yhat for f in made[5:]], abs=1e-5)
+    assert {None} == {f.model for f in made}
+
+
+@pytest.mark.parametrize(("step", "kind"), [(1000, "shared_lstm"), (1005, "shared_lstm"), (2000, "naive")])
+def test_a_young_series_belongs_to_the_cohort_of_its_own_step(step: int, kind: str) -> None:
+    """Of another step, the last value answers."""
+    forecaster = forecaster_with(shared=rising("seconds"))
+    made = ask(forecaster, *(entry(n, value=float(n), ts=n * step) for n in range(1, 10))).forecasts
+    assert kind == made[-1].kind
+
+
+def test_a_network_that_a_cohort_gets_later_serves_the_series_that_are_there() -> None:
+    """A series with a model keeps the rows that it reads, one without goes on with those that it has."""
+    model = make_model("a", SPEC, shared="seconds", seasons=(30,), span=(0, 0))
+    forecaster = forecaster_with(model, settings=SeriesSettings(rows_kept=6))
+    ask(forecaster, *(entry(n, series, value=float(n)) for n in range(1, 9) for series in "ab"))
+    forecaster.adopt_shared("seconds", rising("seconds"))
+    ask(forecaster, *(entry(n, series, value=float(n)) for n in range(9, 60) for series in "ab"))
+    assert (34, 34) == (forecaster.rows("a"), forecaster.states["a"].window.length)
+    assert 6 == forecaster.states["b"].window.length
+    last = ask(forecaster, entry(60, "a", value=60.0), entry(60, "b", value=60.0)).forecasts
+    assert [("a", "shared_lstm", 1), ("b", "shared_lstm", None)] == [(f.series, f.kind, f.model) for f in last]
+
+
+def test_without_a_grid_no_silence_fills_or_restarts_a_window() -> None:
+    """Readings at no regular step: each is the row after the last, and the next one is expected a step later."""
+    model = make_model("a", SPEC, gridded=False)
+    times = [1000, 2000, 2500, 6000, 400_000, 401_000, 9_000_000, 9_000_001]
+    entries = [entry(n, value=float(n * n), ts=ts) for n, ts in enumerate(times, 1)]
+    made = ask(forecaster_with(model), *entries).forecasts
+    assert [ts + 1000 for ts in times] == [f.ts for f in made]
+    assert ["naive"] * 3 + ["lstm"] * 5 == [f.kind for f in made]
+    assert {0} == {f.filled for f in made}
+    for n in range(4, 9):
+        window = np.array([[[float(i * i)] for i in range(n - 3, n + 1)]])
+        assert float(model.forecast(window)[0]) == made[n - 1].yhat
+
+
+def test_filled_rows_that_no_expert_reads_are_not_counted() -> None:
+    """The last value of a series without a model never rests on them, however many its window remembers."""
+    forecaster = Forecaster(SETTINGS)
+    made = ask(forecaster, *(entry(n) for n in (1, 2, 3, 5, 6, 9, 10))).forecasts
+    assert {0} == {f.filled for f in made}
+    assert 3 == forecaster.states["a"].window.filled_in(20)

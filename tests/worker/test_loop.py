@@ -8,19 +8,22 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from redis import Redis
 
-from tests.models import make_model
+from tests.models import make_model, make_shared
 from tidecast.client import Client, connect
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StateError
-from tidecast.model import Spec
+from tidecast.experts import LSTM, SHARED
+from tidecast.model import FORMAT, Model, Spec
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast, keys_of
 from worker.health import Health
 from worker.loop import Worker
+from worker.state import SeriesState
 from worker.stream import Stream
 
 NOW = 1_700_000_000.0
@@ -405,7 +408,9 @@ def test_a_broken_model_does_not_take_the_others_with_it(
         case "gone":
             file.unlink()
         case "format":
-            file.write_bytes(content.replace(b'\\"format\\":1', b'\\"format\\":9'))
+            named = b'\\"format\\":%d'
+            assert named % FORMAT in content
+            file.write_bytes(content.replace(named % FORMAT, named % 9))
         case "pointer":
             (file.parent / "champion").write_bytes(b"\xff")
         case "folder":
@@ -433,6 +438,50 @@ def test_a_broken_new_version_leaves_the_old_one_answering(worker: Worker, store
     add(redis, 7, series=("a",))
     worker.step(NOW + 1)
     assert ("lstm", 1) == (last(redis).kind, last(redis).model)
+
+
+def untrained(cohort: str, seed: int = 0) -> Model:
+    """A cohort's network that says the last value, for its output layer is still at zero."""
+    network = make_shared(cohort, seed=seed)
+    silent = {name: w * (not name.startswith("dense")) for name, w in network.weights.items()}
+    return Model(network.header, silent, network.panel)
+
+
+def answered(redis: Redis, series: str) -> list[bool]:
+    """Which experts answered the series' last reading, as its state has it."""
+    raw = redis.hget("state", series)
+    assert raw is not None
+    return np.isfinite(SeriesState.decode(raw).answers).tolist()  # type: ignore[arg-type,no-any-return] # the synchronous client
+
+
+def test_a_cohorts_network_answers_for_young_series_and_for_those_with_a_model(
+    worker: Worker, store: ModelStore, redis: Redis
+) -> None:
+    """Published, it is found without a restart; replaced by a broken one, it goes on."""
+    store.publish(make_model("a", SPEC, shared="seconds"))
+    add(redis, *range(1, 7), series=("a",))
+    worker.step(NOW)
+    assert [True, False] == [answered(redis, "a")[expert] for expert in (LSTM, SHARED)]
+    store.shared.publish(untrained("seconds"))
+    add(redis, *range(7, 14), series=("a",))
+    worker.step(NOW + 1)
+    assert [True, True] == [answered(redis, "a")[expert] for expert in (LSTM, SHARED)]
+    add(redis, *range(14, 21), series=("b",))
+    worker.step(NOW + 2)
+    assert [False, True] == [answered(redis, "b")[expert] for expert in (LSTM, SHARED)]
+    store.shared.publish(untrained("seconds", seed=1), promote=False)
+    next((store.root / "shared").rglob("000002.safetensors")).write_bytes(b"half")
+    store.shared.promote("seconds", 2)
+    add(redis, 21, series=("b",))
+    worker.step(NOW + 3)
+    assert answered(redis, "b")[SHARED]
+
+
+def test_a_cohorts_network_is_no_series(store: ModelStore) -> None:
+    """The store lists it beside the series, never among them."""
+    store.shared.publish(untrained("seconds"))
+    assert ([], ["seconds"]) == (store.series(), store.shared.served())
+    assert (0, []) == store.moves_since(0)
 
 
 @pytest.mark.usefixtures("redis")

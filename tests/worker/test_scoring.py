@@ -1,11 +1,13 @@
 """Scores and the adaptive interval."""
 
+import math
+
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from worker.scoring import FIRST_WIDENING, Tracker, anomaly_score
+from worker.scoring import FIRST_WIDENING, LEAST, RATE, Tracker, anomaly_score
 
 
 def test_nothing_is_known_before_the_first_error() -> None:
@@ -26,17 +28,34 @@ def test_one_error_gives_a_cautious_interval() -> None:
     """Several times the only error known, narrowed once for the hit."""
     tracker = Tracker()
     tracker.settle(-2.0, 0.9)
-    assert tracker.known == pytest.approx(FIRST_WIDENING * 2.0 - 0.1 * 2.0 * 0.1)
+    assert FIRST_WIDENING * 2.0 * math.exp(-RATE * 0.1) == pytest.approx(tracker.known)
 
 
 def test_a_miss_widens_and_a_hit_narrows() -> None:
-    """Nine hits undo what one miss did, at 90 %."""
+    """Nine hits undo what one miss did, at 90 %, in any unit."""
+    for unit in (1e-9, 1.0, 1e9):
+        tracker = Tracker(100, 5.0 * unit, 1.0 * unit)
+        tracker.settle(6.0 * unit, 0.9)
+        assert 5.0 * unit * math.exp(RATE * 0.9) == pytest.approx(tracker.half_width)
+        for _ in range(9):
+            assert tracker.half_width > 5.0 * unit
+            tracker.settle(0.1 * unit, 0.9)
+        assert 5.0 * unit == pytest.approx(tracker.half_width)
+
+
+def test_an_interval_never_falls_far_below_the_errors() -> None:
+    """After any number of forecasts without error the next bad ones still find it within reach."""
     tracker = Tracker(100, 5.0, 1.0)
-    tracker.settle(6.0, 0.9)
-    missed = tracker.half_width
-    assert missed > 5.0
-    tracker.settle(0.1, 0.9)
-    assert 0 < missed - tracker.half_width < missed - 5.0
+    for _ in range(200):
+        tracker.settle(0.0, 0.5)
+    assert LEAST * tracker.mean_error == tracker.half_width > 0
+
+
+def test_a_tracker_survives_its_numbers() -> None:
+    """The half-width that stands included, known or not."""
+    for tracker in (Tracker(), Tracker(3, 1.5, 0.5, 1.25), Tracker(3, 1.5, 0.5, 0.0)):
+        standing, errors, half_width, mean_error = tracker.numbers()
+        assert tracker == Tracker.of(standing, int(errors), half_width, mean_error)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])

@@ -4,14 +4,18 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from tidecast.errors import StateError
+from tidecast.experts import EXPERTS, HALF_LIVES, learn
 from tidecast.windows import STEPS_REMEMBERED, Window
 from worker.scoring import Tracker
 from worker.state import VERSION, SeriesState
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 number = st.floats(allow_nan=False, allow_infinity=False)
+answer = st.floats(-1e39, 1e39) | st.just(float("nan"))  # of an expert, or its error: NaN is none
+trackers = st.builds(Tracker, st.integers(0, 2**31 - 1), number, number, st.none() | number)
 versions = st.integers(0, 2**31)
 names = st.lists(
     st.text(st.characters(min_codepoint=0x21, exclude_categories=["Cs"]), min_size=1),
@@ -34,8 +38,18 @@ def states(draw: st.DrawFn) -> SeriesState:
             st.lists(st.floats(-1e38, 1e38) | st.just(float("nan")), min_size=len(features), max_size=len(features))
         )
         window.push(ts, np.array([0.0 if np.isnan(row[0]) else row[0], *row[1:]]), 3)
-    tracker = Tracker(draw(st.integers(0, 2**31)), draw(number), draw(number))
-    return SeriesState(features, window, tracker, draw(st.none() | number), draw(st.none() | number), draw(versions))
+    further = draw(st.integers(0, 4))
+    return SeriesState(
+        features,
+        window,
+        errors=draw(arrays(np.float64, (len(HALF_LIVES), len(EXPERTS)), elements=answer)),
+        answers=draw(arrays(np.float64, len(EXPERTS), elements=answer)),
+        standing=draw(st.none() | number),
+        trackers=draw(st.lists(trackers, max_size=9)),
+        version=draw(versions),
+        ahead=draw(arrays(np.float64, (further, further + 1), elements=answer)),
+        ahead_trackers=draw(st.lists(trackers, min_size=further, max_size=further)),
+    )
 
 
 @unhurried
@@ -45,13 +59,10 @@ def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
     raw = state.encode()
     found = SeriesState.decode(raw)
     assert raw == found.encode()
-    assert (state.version, state.features, state.tracker, state.standing, state.standing_half) == (
-        found.version,
-        found.features,
-        found.tracker,
-        found.standing,
-        found.standing_half,
-    )
+    for name in ("version", "features", "standing", "trackers", "ahead_trackers"):
+        assert getattr(state, name) == getattr(found, name)
+    for name in ("errors", "answers", "ahead"):
+        np.testing.assert_array_equal(getattr(state, name), getattr(found, name))
     np.testing.assert_array_equal(state.window.rows, found.window.rows)
     for name in ("capacity", "length", "filled", "last_ts", "step_ms", "steps_seen"):
         assert getattr(state.window, name) == getattr(found.window, name)
@@ -67,7 +78,10 @@ def test_a_restored_state_goes_on_as_the_one_that_was_never_stored(state: Series
         for delta in deltas:
             ts += delta
             each.window.push(ts, np.full(len(each.features), float(delta)), 3)
-            each.tracker.settle(delta / 7, 0.9)
+            each.errors = learn(each.errors, each.answers, float(delta))
+            for tracker in (*each.trackers, *each.ahead_trackers):
+                tracker.settle(delta / 7, 0.9)
+            each.ahead[:, -1:] = delta
     assert state.encode() == restored.encode()
 
 
@@ -100,15 +114,28 @@ def test_the_longest_life_does_not_make_the_state_grow() -> None:
 
 def test_a_model_with_other_features_keeps_what_is_known() -> None:
     """Columns follow their names, a new one is unknown, and the forecast that stands still counts."""
-    state = SeriesState(("load", "wind"), Window(3, 2), Tracker(5, 1.0, 2.0), standing=7.0)
+    state = SeriesState(("load", "wind"), Window(3, 2), trackers=[Tracker(5, 1.0, 2.0)], standing=7.0)
     for ts in (0, 1000, 2000):
         state.window.push(ts, np.array([ts, -ts], float), 3)
-    state.wear(("load", "sun", "wind"), 2, 500.0)
+    state.wear(("load", "sun", "wind"), 2, 500.0, gridded=False)
     np.testing.assert_array_equal([[1000, np.nan, -1000], [2000, np.nan, -2000]], state.window.rows)
     assert (("load", "sun", "wind"), 500.0, 7.0, 5) == (
         state.features,
         state.window.step,
         state.standing,
-        state.tracker.errors,
+        state.trackers[0].errors,
     )
+    assert not state.window.gridded
     assert state.encode() == SeriesState.decode(state.encode()).encode()
+
+
+def test_another_target_leaves_nothing_but_the_time() -> None:
+    """No error, no answer and no interval of one field says anything of another's."""
+    state = SeriesState(("load", "wind"), Window(3, 2), trackers=[Tracker(5, 1.0, 2.0)], standing=7.0, version=3)
+    state.errors[:], state.answers[:] = 1.0, 2.0
+    state.ahead, state.ahead_trackers = np.ones((1, 2)), [Tracker(5, 1.0, 2.0)]
+    state.window.push(1000, np.array([1.0, 2.0]), 3)
+    state.wear(("wind",), 3, None, gridded=True)
+    fresh = SeriesState(("wind",), Window(3, 1))
+    fresh.window.last_ts = 1000
+    assert fresh.encode() == state.encode()

@@ -1,0 +1,30 @@
+"""Named shapes of a series' own network: what it sees and what it learns, all of them behind one `Spec`."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from tidecast.errors import SettingsError
+
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "default": {},  # the next change on a robust scale, by the mean absolute error
+        "tutorial": {"form": "level", "loss": "mse"},  # the standardised level, by the mean squared error
+        "revin": {"normalise": True},  # each window over its own spread
+        "skip": {"skip": True},  # what the linear expert leaves over
+        "seasonal": {"seasonal": 2},  # the values one season before too, where the history spans enough of them
+    }
+)
+
+
+def preset(name: str | None) -> dict[str, Any]:
+    """The fields of `Spec` that a preset sets; none for None.
+
+    Raises:
+        SettingsError: there is no such preset.
+    """
+    if name is None:
+        return {}
+    if name not in PRESETS:
+        raise SettingsError(f"preset {name!r} does not exist: use one of {', '.join(PRESETS)}")
+    return dict(PRESETS[name])

@@ -1,0 +1,83 @@
+"""Forecasts of more than one step: each is fed back as if it had come, and every expert answers again."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tidecast import experts
+from tidecast.settings import SeriesSettings
+from tidecast.windows import Float
+from worker.engine import Engine, Question
+from worker.scoring import Tracker
+
+if TYPE_CHECKING:
+    from worker.forecaster import Accepted, Settled
+
+More = tuple[tuple[str, float], ...]
+
+
+class Horizons:
+    """The steps after the next one, with an interval for each from its own errors."""
+
+    def __init__(self, settings: SeriesSettings) -> None:
+        self._settings = settings
+
+    def ahead(self, engine: Engine, accepted: Sequence["Accepted"], settled: Sequence["Settled"]) -> list[More]:
+        """Forecast the steps 2 to `horizon` of each reading: `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on."""
+        if self._settings.horizon == 1 or not accepted:
+            return [()] * len(accepted)
+        paths = self._paths(engine, accepted, settled)
+        return [self._publish(one, path) for one, path in zip(accepted, paths, strict=True)]
+
+    def _paths(self, engine: Engine, accepted: Sequence["Accepted"], settled: Sequence["Settled"]) -> Float:
+        """Roll every series forward in the shares that its experts have now: `(readings, horizon - 1)`."""
+        rows = [one.question.rows for one in accepted]
+        path = np.empty((len(accepted), self._settings.horizon))
+        path[:, 0] = [now.yhat for now in settled]
+        for step in range(1, path.shape[1]):
+            rows = [_followed(old, yhat) for old, yhat in zip(rows, path[:, step - 1].tolist(), strict=True)]
+            answers = engine.answers(
+                [Question(one.question.seat, one.question.shared, new) for one, new in zip(accepted, rows, strict=True)]
+            )
+            for i, (said, now) in enumerate(zip(answers, settled, strict=True)):
+                says = np.where(np.isfinite(said), now.says, 0.0)
+                total = says.sum()
+                path[i, step] = experts.blend(says / total, said) if total > 0 else path[i, step - 1]
+            path[:, step] = self._bounded(path[:, step])
+        return path[:, 1:]
+
+    def _publish(self, one: "Accepted", path: Float) -> More:
+        state, y, steps = one.state, one.reading.values[0], len(path)
+        if len(state.ahead) != steps:
+            state.ahead = np.full((steps, steps + 1), np.nan)
+            state.ahead_trackers = [Tracker() for _ in range(steps)]
+        if one.skipped:  # the steps that were skipped settle nothing
+            state.ahead[:] = np.nan
+        seat = one.question.seat
+        new = seat is None or one.reading.ts > seat.trained_until  # what a model has learned from says nothing of it
+        more: list[tuple[str, float]] = []
+        for i, yhat in enumerate(path.tolist()):
+            # Row i holds what was said i + 2 steps ahead: its oldest entry is about this reading.
+            tracker, row = state.ahead_trackers[i], state.ahead[i, : i + 2]
+            if np.isfinite(row[0]) and new:
+                tracker.settle(y - float(row[0]), self._settings.level)
+            row[:-1], row[-1] = row[1:].copy(), yhat
+            name, half = f"yhat_{i + 2}", tracker.known
+            more.append((name, yhat))
+            if half is not None:
+                lower, upper = self._bounded(np.array([yhat - half, yhat + half])).tolist()
+                more += [(f"{name}_lower", lower), (f"{name}_upper", upper)]
+        return tuple(more)
+
+    def _bounded(self, values: Float) -> Float:
+        low, high = self._settings.minimum, self._settings.maximum
+        bounded: Float = np.clip(values, -np.inf if low is None else low, np.inf if high is None else high)
+        return bounded
+
+
+def _followed(rows: Float, yhat: float) -> Float:
+    """The rows once the forecast has come true; the other features keep their last value."""
+    newest = rows[-1:].copy()
+    newest[0, 0] = yhat
+    return np.concatenate([rows, newest])
