@@ -18,13 +18,14 @@ Weights = dict[str, Float32]
 
 
 def build(spec: Spec) -> Any:
-    """Build the untrained, uncompiled Keras model of a spec: `(batch, window, features)` to `(batch, 1)`."""
+    """Build the untrained, uncompiled Keras model of a spec: `(batch, window, channels)` to `(batch, 1)`."""
     layers = [_lstm(spec, last=i == spec.layers - 1) for i in range(spec.layers)]
     start = "zeros" if spec.form == "change" else "glorot_uniform"
     return keras.Sequential(
         [
-            keras.Input((spec.window, len(spec.features))),
+            keras.Input((spec.window, spec.channels)),
             *layers,
+            *([keras.layers.Dense(spec.hidden, activation="relu")] if spec.hidden else []),
             # From zero an untrained network answers "no change", which is the last value.
             keras.layers.Dense(1, kernel_initializer=start),
         ]

@@ -47,6 +47,12 @@ LIGHT = Palette("#ffffff", "#1f2328", "#636c76", "#dde1e6", "#1f2328", "#c8472f"
 DARK = Palette("#16191d", "#e8eaed", "#9aa4af", "#343a42", "#e8eaed", "#ff8a70", "#62aee0")
 
 
+def shades(palette: Palette, count: int) -> list[Any]:
+    """So many colours that can be told apart, from the forecast's through the interval's to the muted one."""
+    chosen = LinearSegmentedColormap.from_list("shades", [palette.forecast, palette.interval, palette.muted])
+    return [chosen(i / max(1, count - 1)) for i in range(count)]
+
+
 def new_figure(palette: Palette, height: float) -> Figure:
     """An empty figure of the common width, `height` inches high."""
     return Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=palette.paper, layout="constrained")

@@ -96,7 +96,7 @@ def batch_order(examples: int, epoch: int, seed: int) -> NDArray[np.int64]:
 
 def capacity(spec: Spec, batch: int) -> int:
     """How many series train at once on one core: as many as the memory of its step allows."""
-    kept = 25 * spec.units * spec.layers * len(spec.directions) + len(spec.features)  # numbers a row and step
+    kept = 25 * spec.units * spec.layers * len(spec.directions) + spec.channels  # numbers a row and step
     return int(np.clip(MEMORY // (4 * CORES * kept * spec.window * batch), 1, WIDEST))
 
 

@@ -1,4 +1,4 @@
-"""Rolling one-step evaluation on the tail, beside the naive contestants and the champion, and the publish gate.
+"""Rolling one-step evaluation on the tail, within the blend, beside the experts and the champion; the publish gate.
 
 Every contestant answers the same readings: what it would have published live at the reading before, knowing
 nothing newer.
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from tidecast import windows
+from tidecast import experts, windows
+from tidecast.experts import EXPERTS, HALF_LIVES, NAIVE
 from tidecast.model import Evidence, Model, Scores
 from tidecast.windows import Float, Grid
 from trainer.history import History
 
-MODEL, LAST_VALUE, SEASONAL_NAIVE, CHAMPION = "model", "last_value", "seasonal_naive", "champion"
-CHUNK = 4096  # windows answered at once: bounds the memory of a long tail
+MODEL, LAST_VALUE, CHAMPION = "model", "last_value", "champion"
+CHUNK = 1024  # windows answered at once: bounds the memory of a long tail
 MIN_ROWS = 8  # on which a champion is compared: fewer would be a toss
 
 
@@ -29,6 +29,7 @@ class Contest:
     answers: Mapping[str, Float]  # by contestant, (rows,) each, all finite
     season: int | None  # that the seasonal naive used
     scale: float  # the last value's MAE on the part before the tail, for MASE
+    champion: Scores | None = None  # of a champion that was judged on these very readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,61 +40,100 @@ class Ruling:
     evidence: Evidence
 
 
+@dataclass(frozen=True, slots=True)
+class Blended:
+    """A panel's forecasts and how they came about, reading by reading."""
+
+    answers: Float  # (readings, experts)
+    says: Float  # (readings, experts) their shares
+    yhat: Float  # (readings,)
+
+
 def contest(
-    history: History, tail: int, model: Model, champion: Model | None, season: int | None, max_gap: int
+    history: History, tail: int, mine: Float, champion: tuple[Model, Model | None] | None, model: Model, max_gap: int
 ) -> Contest:
-    """Let the model and its contestants forecast every reading from `tail` on.
+    """Let a candidate's blend and its contestants forecast every reading from `tail` on.
 
-    The champion takes part where it can answer and has not been trained on the reading itself; the rows are
-    those that all can answer.
+    Every blend begins without a record, as all its experts are new to the tail. The champion takes part where it has
+    not been trained on the reading itself; the rows are then those. One that was judged on this very tail, before its
+    linear experts learned from it, brings the scores it had then.
+
+    Args:
+        history: the readings.
+        tail: the reading from which the contestants are judged.
+        mine: `(readings - tail, experts)` what the candidate's experts answered.
+        champion: the model that answers now and its cohort's network.
+        model: the candidate.
+        max_gap: how many missing steps in a row are filled.
     """
-    grid = windows.to_grid(history.ts, history.values, model.header.step_ms, max_gap)
     y = history.values[:, 0]
-    answers = {MODEL: forecasts(model, history, tail, max_gap), LAST_VALUE: y[tail - 1 : -1]}
-    if season:
-        answers[SEASONAL_NAIVE] = seasonal_naive(grid, tail, season)
-    rows = np.isfinite(answers[MODEL])
-    if champion:
-        unseen = history.ts[tail:] > champion.header.span[1]
-        theirs = np.where(unseen, forecasts(champion, history, tail, max_gap), np.nan)
-        if np.count_nonzero(both := rows & np.isfinite(theirs)) >= MIN_ROWS:
-            answers[CHAMPION], rows = theirs, both
+    actual = y[tail:]
+    answers = {MODEL: blended(mine, actual).yhat, LAST_VALUE: y[tail - 1 : -1]}
+    answers |= {
+        name: mine[:, at]
+        for at, name in enumerate(EXPERTS)
+        if at != NAIVE and np.isfinite(mine[:, at]).all() and len(mine)
+    }
+    rows, known = np.ones(len(actual), np.bool_), None
+    if champion and champion[0].header.judged == (int(history.ts[tail]), int(history.ts[-1])):
+        known = champion[0].header.evidence.scores.get(MODEL)
+    elif champion:
+        unseen = history.ts[tail:] > champion[0].header.span[1]
+        if (
+            np.count_nonzero(unseen) >= MIN_ROWS
+            and (theirs := expert_answers(*champion, history, tail, max_gap)) is not None
+        ):
+            answers[CHAMPION], rows = blended(theirs, actual).yhat, unseen
     answers = {name: answer[rows] for name, answer in answers.items()}
-    return Contest(y[tail:][rows], answers, season, float(np.abs(np.diff(y[:tail])).mean()))
+    season = model.header.seasons[0] if model.header.seasons else None
+    return Contest(actual[rows], answers, season, float(np.abs(np.diff(y[:tail])).mean()), known)
 
 
-def forecasts(model: Model, history: History, first: int, max_gap: int) -> Float:
-    """Forecast each reading from `first` on as the worker would have at the reading before it.
+def expert_answers(model: Model, shared: Model | None, history: History, first: int, max_gap: int) -> Float | None:
+    """What each expert would have said to each reading from `first` on, at the reading before it.
 
-    Returns `(readings - first,)`, in the series' unit; NaN where the window was not full, or the history lacks a
-    feature that the model reads.
+    Returns `(readings - first, experts)`, in the series' unit, NaN where one could not answer; None if the history
+    lacks a feature that the model reads.
     """
     spec = model.spec
-    answers = np.full(len(history) - first, np.nan)
     if not set(spec.features) <= set(history.features):
-        return answers
+        return None
     values = history.values[:, [history.features.index(name) for name in spec.features]]
-    grid = windows.to_grid(history.ts, values, model.header.step_ms, max_gap)
+    header = model.header
+    grid = windows.to_grid(history.ts, values, header.step_ms, max_gap, gridded=header.gridded)
     newest = _newest_rows(grid, first)
-    oldest = newest - spec.window + 1
-    full = np.flatnonzero(_unbroken(grid, oldest, newest))
-    if not len(full):
-        return answers
-    every = sliding_window_view(grid.values, spec.window, axis=0).swapaxes(1, 2)  # (starts, window, features)
-    for start in range(0, len(full), CHUNK):
-        part = full[start : start + CHUNK]
-        rows = every[oldest[part]]
-        answer = model.forecast(rows)
-        answers[part] = np.where(np.isfinite(answer), answer, rows[:, -1, 0])  # the worker's remedy too
+    reach = max(model.rows, model.rows_with(shared))
+    answers = np.full((len(newest), len(EXPERTS)), np.nan)
+    for start in range(0, len(newest), CHUNK):
+        part = slice(start, start + CHUNK)
+        answers[part] = model.answers(*windows.windows_before(grid, newest[part] + 1, reach), shared)
     return answers
 
 
-def seasonal_naive(grid: Grid, first: int, season: int) -> Float:
-    """Answer each reading from `first` on by the value one season before; where a gap hides it, by the last value."""
-    newest = _newest_rows(grid, first)
-    before = newest + 1 - season
-    answers: Float = grid.values[np.where(_unbroken(grid, before, newest), before, newest), 0]
-    return answers
+def blended(answers: Float, actual: Float, errors: Float | None = None) -> Blended:
+    """Blend experts' answers as the worker does, each record learning from every reading that came.
+
+    Args:
+        answers: `(readings, experts)`, each made before its reading came.
+        actual: `(readings,)`.
+        errors: `(records, experts)` to begin with; None: no expert has a record.
+    """
+    record = np.full((len(HALF_LIVES), len(EXPERTS)), np.nan) if errors is None else errors
+    says, yhat = np.empty_like(answers), np.empty(len(answers))
+    for i, (said, y) in enumerate(zip(answers, actual.tolist(), strict=True)):
+        says[i] = experts.shares(record, said)
+        yhat[i] = experts.blend(says[i], said)
+        record = experts.learn(record, said, y)
+    return Blended(answers, says, yhat)
+
+
+def first_errors(answers: Float, actual: Float) -> Float:
+    """The records that a model begins with: each expert's mean absolute error on the tail, `(records, experts)`."""
+    error = np.abs(answers - actual[:, None])
+    known = np.isfinite(error)
+    total = np.where(known, error, 0.0).sum(axis=0)
+    mean = np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+    return np.tile(mean, (len(HALF_LIVES), 1))
 
 
 def scores(actual: Float, answer: Float, scale: float) -> Scores:
@@ -133,6 +173,8 @@ def judge(contest: Contest, champion: int | None) -> Ruling:
         champion: the champion's version; None: there is none.
     """
     found = {name: scores(contest.actual, answer, contest.scale) for name, answer in contest.answers.items()}
+    if contest.champion:
+        found[CHAMPION] = contest.champion
     mine, naive = found[MODEL].mae, found[LAST_VALUE].mae
     gain = skill(mine, naive)
     figures = f"MAE {mine:.4g} on {len(contest.actual)} readings, last value {naive:.4g} (skill {gain:.2f})"
@@ -156,9 +198,3 @@ def _decide(mine: float, naive: float, champion: Scores | None, version: int | N
 def _newest_rows(grid: Grid, first: int) -> NDArray[np.int64]:
     """The grid row of the reading before each reading from `first` on: `(readings - first,)`."""
     return np.flatnonzero(~grid.filled)[first - 1 : -1]
-
-
-def _unbroken(grid: Grid, oldest: NDArray[np.int64], newest: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the rows from `oldest`, which may lie before the grid, to `newest` have no long gap between them."""
-    unbroken: NDArray[np.bool_] = (oldest >= 0) & (grid.segment[np.maximum(oldest, 0)] == grid.segment[newest])
-    return unbroken

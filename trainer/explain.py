@@ -13,18 +13,21 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast import lstm
+from tidecast.experts import EXPERTS
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
-from trainer import gate_pictures, page
+from trainer import gate_pictures, page, pictures
 from trainer.canvas import Palette
 from trainer.gate_pictures import Unit
 from trainer.history import History
 from trainer.page import Picture
-from trainer.report import FOLDER, moment, network
+from trainer.report import FOLDER, SHARES_HEAD, moment, panel, shares
+from trainer.review import Review, review
 from trainer.subject import Request, Subject, requested_history, subject_of
 from trainer.trace import CellTrace, Trace, trace
 
 HEAD = ("reading, UTC", "value", "forget", "input", "candidate", "output", "|state|")
+WEIGHTS = "What each expert says in the forecast, as shares of one, reading by reading."
 NOTE = "Gates are means over the units; |state| is the Euclidean length of the cell state."
 
 
@@ -33,23 +36,33 @@ class Explanation:
     """A version followed over one window, and the page that shows it."""
 
     subject: Subject
-    trace: Trace
+    trace: Trace | None  # None: the version has no network of its own
+    review: Review
     path: Path
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything shown, as JSON takes it: the last hidden states and the output layer give the forecast."""
-        found = self.trace
-        return {
+        """Everything shown, as JSON takes it: last hidden states and output layer give the network's forecast."""
+        said = {
             "series": self.subject.model.header.series,
             "version": self.subject.number,
             "page": str(self.path),
-            "next_ts": found.next_ts,
-            "forecast": found.forecast,
-            "actual": found.actual,
-            "answer": found.answer,
-            "cells": [_cell_dict(found, cell) for cell in found.cells],
-            "dense": {"kernel": found.kernel.tolist(), "bias": found.bias},
+            "experts": list(EXPERTS),
+            "ts": self.review.ts.tolist(),
+            "shares": self.review.says.tolist(),
+            "next_shares": self.review.next_says.tolist(),
         }
+        return said | _trace_dict(self.trace) if self.trace else said
+
+
+def _trace_dict(found: Trace) -> dict[str, Any]:
+    return {
+        "next_ts": found.next_ts,
+        "forecast": found.forecast,
+        "actual": found.actual,
+        "answer": found.answer,
+        "cells": [_cell_dict(found, cell) for cell in found.cells],
+        "dense": {"kernel": found.kernel.tolist(), "bias": found.bias},
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +103,7 @@ def run(request: Request, settings: Settings, out: Path = FOLDER, *, as_json: bo
 def explain(
     series: str, history: History, settings: Settings, store: ModelStore, out: Path, version: int | None = None
 ) -> Explanation:
-    """Follow a version over the newest full window of a history, and draw it in the folder `out`.
+    """Show who answers, and follow the network over the newest full window of a history; drawn in the folder `out`.
 
     Args:
         series: whose model; the page is named after its SHA-256 and the version.
@@ -105,9 +118,12 @@ def explain(
         HistoryError: the history lacks a feature that the model reads, or has no full window.
     """
     subject = subject_of(series, history, store, version)
-    found = trace(subject, settings.series.max_gap)
-    drawn = _draw(subject, found)
-    return Explanation(subject, found, page.write(out, f"{subject.stem}-gates", _html(subject, found, drawn), drawn))
+    seen = review(subject, settings)
+    found = trace(subject, settings.series.max_gap) if subject.model.header.network else None
+    who = page.picture("weights", WEIGHTS, lambda palette: pictures.weights(seen, palette))
+    drawn = _draw(subject, found) if found else []
+    html = _html(subject, seen, who, found, drawn)
+    return Explanation(subject, found, seen, page.write(out, f"{subject.stem}-gates", html, [who, *drawn]))
 
 
 def lines(found: Trace, cell: CellTrace) -> list[Line]:
@@ -132,14 +148,23 @@ def show(found: Explanation, console: Console) -> None:
     """Print an explanation: the forecast, a table for each cell, and where the pictures are."""
     # Names are data: markup in them is text.
     console.print(found.subject.model.header.series, style="bold", markup=False, highlight=False)
-    console.print(_outcome(found.trace), markup=False, highlight=False, soft_wrap=True)
-    for cell in found.trace.cells:
+    who = Table(*SHARES_HEAD, box=box.SIMPLE_HEAD)
+    for row in shares(found.review):
+        who.add_row(*row)
+    console.print(who)
+    if found.trace:
+        _show_gates(found.trace, console)
+    console.print(f"The pictures are in {found.path}.", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_gates(found: Trace, console: Console) -> None:
+    console.print(_outcome(found), markup=False, highlight=False, soft_wrap=True)
+    for cell in found.cells:
         table = Table(*HEAD, title=cell.name.capitalize(), title_justify="left", box=box.SIMPLE_HEAD)
-        for line in lines(found.trace, cell):
+        for line in lines(found, cell):
             table.add_row(*line.cells())
         console.print(table)
     console.print(NOTE, style="dim", highlight=False)
-    console.print(f"The pictures are in {found.path}.", markup=False, highlight=False, soft_wrap=True)
 
 
 def _draw(subject: Subject, found: Trace) -> list[Picture]:
@@ -168,18 +193,17 @@ def _caption(cell: CellTrace) -> str:
     return f"{cell.name.capitalize()}{turned}. Units are sorted by their cell state at the end of the reading."
 
 
-def _html(subject: Subject, found: Trace, drawn: list[Picture]) -> str:
-    one, *cells = drawn
-    return page.page(
-        subject.model.header.series,
-        page.paragraph(f"Version {subject.number}: {network(subject.model.spec)}", "sub"),
-        page.paragraph(_outcome(found)),
-        page.section("One unit, one step", page.figure(one)),
-        *(
+def _html(subject: Subject, seen: Review, who: Picture, found: Trace | None, drawn: list[Picture]) -> str:
+    sections = [page.section("Who answers", page.figure(who), page.table(SHARES_HEAD, shares(seen)))]
+    if found:
+        one, *cells = drawn
+        sections.append(page.section("One unit, one step", page.paragraph(_outcome(found)), page.figure(one)))
+        sections += [
             page.section(cell.name.capitalize(), page.figure(shown), _table(found, cell))
             for cell, shown in zip(found.cells, cells, strict=True)
-        ),
-    )
+        ]
+    header = subject.model.header
+    return page.page(header.series, page.paragraph(f"Version {subject.number}: {panel(header)}", "sub"), *sections)
 
 
 def _table(found: Trace, cell: CellTrace) -> str:

@@ -78,7 +78,7 @@ def _graph(spec: Spec) -> Graph:
     row = tf.TensorSpec((None, parameters), tf.float32)
     state = State(row, row, row, tf.TensorSpec((None,), tf.float32))
     examples = tf.TensorSpec((None, None), tf.float32)
-    batch = Batch(tf.TensorSpec((None, None, spec.window, len(spec.features)), tf.float32), examples, examples)
+    batch = Batch(tf.TensorSpec((None, None, spec.window, spec.channels), tf.float32), examples, examples)
 
     def train(state: State, batch: Batch, rates: Any) -> tuple[State, Any]:
         with tf.GradientTape() as tape:
@@ -131,6 +131,8 @@ def _forward(x: Any, parts: Mapping[str, Any], spec: Spec) -> Any:
             outputs.append(backward if last else backward[::-1])
         # Each direction answers once it has read the whole window.
         sequence = tf.concat([o[-1] if last else o for o in outputs], axis=-1)
+    if spec.hidden:
+        sequence = tf.nn.relu(tf.matmul(sequence, parts["hidden.kernel"]) + parts["hidden.bias"][:, None])
     answer = tf.matmul(sequence, parts["dense.kernel"]) + parts["dense.bias"][:, None]
     return answer[..., 0]  # (models, batch)
 

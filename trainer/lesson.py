@@ -3,7 +3,8 @@
     readings   [0 ............ validation ............ tail ............ n)
                learn from      stop by                 judge by
 
-The scaler sees only the first part, the network the first two; the tail is for `evaluate` alone.
+The scaler sees only the first part, the network the first two; the tail is for `evaluate` alone. A history that does
+not bear a network may still bear the linear experts.
 """
 
 from collections.abc import Mapping
@@ -15,15 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast import windows
-from tidecast.model import Spec
+from tidecast.experts import EXPERTS, Panel
+from tidecast.inputs import Inputs, network_inputs, rows_read
+from tidecast.model import Spec, network_seasons
 from tidecast.settings import TrainSettings
 from tidecast.windows import Grid, Scaler, Sequences
 from trainer.cohort import Problem
 from trainer.history import History
+from trainer.linear import fit_panel
+from trainer.season import seasons as find_seasons
 
 MIN_EXAMPLES = 8  # in each part: fewer say nothing, neither of a weight nor of an error
-MAX_OFF_GRID = 0.5  # of the steps: beyond, the grid is a fiction and "the next row" means nothing
-OFF_GRID = 0.25  # of a step: how far from a whole number of steps two readings may lie and still be on the grid
+MIN_READINGS = 40  # for the linear experts: two dozen to fit and the rest to judge them by
+TAIL_AT_LEAST, TAIL_AT_MOST = 60, 0.35  # readings, unless that is more than such a share: fewer judge by luck
+OFF_GRID = 0.25  # of a step: how far from the typical one a step may be
+MAX_OFF_GRID = 0.05  # of the steps: beyond, a grid would be more filled than measured, and rows count instead
 LARGEST = 1e30  # float32, in which networks learn, ends at 3e38, and errors are squared
 
 Cause = Literal["too short", "constant", "irregular", "refused"]
@@ -44,11 +51,16 @@ class Lesson:
     history: History
     spec: Spec
     step_ms: float
+    gridded: bool
     grid: Grid
+    seasons: tuple[int, ...]
     scaler: Scaler
+    change_scale: float
+    panel: Panel  # fitted on the readings before the tail; its errors are not known yet
     learn: Sequences  # what the weights are fitted on
     stop: Sequences  # what tells when to stop
     tail: int  # the reading at which the tail begins
+    without_network: str | None  # why the history bears no network; None: it bears one
 
     @property
     def rows_before_tail(self) -> int:
@@ -59,39 +71,78 @@ class Lesson:
         """The lesson as the cohort takes it: scaled, in float32."""
         return Problem(*self._scaled(self.learn), *self._scaled(self.stop), initial)
 
+    def inputs(self, part: Sequences) -> Inputs:
+        """A part's windows as the network reads them."""
+        n, spec = len(part), self.spec
+        lad = EXPERTS.index("linear_lad")
+        return network_inputs(
+            part.windows,
+            part.held,
+            spec,
+            np.tile(network_seasons(self.seasons, spec), (n, 1)),
+            np.tile(self.scaler.center, (n, 1)),
+            np.tile(self.scaler.scale, (n, 1)),
+            self.panel.answers(part.windows, part.held)[:, lad] if spec.skip else None,
+        )
+
     def _scaled(self, part: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        center, scale, form = self.scaler.center, self.scaler.scale, self.spec.form
-        x = windows.scale_windows(part.windows, center, scale, form)
-        y = windows.scale_targets(part.targets, part.windows[:, -1, 0], center[0], scale[0], form)
-        return x.astype(np.float32), y.astype(np.float32)
+        prepared = self.inputs(part)
+        return prepared.x, prepared.targets(part.targets, self.spec)
 
 
-def prepare(history: History, spec: Spec, settings: TrainSettings, max_gap: int) -> Lesson | Unfit:
-    """Lay a history out, split it by time and scale it; or say why it cannot be trained on."""
+def prepare(
+    history: History, spec: Spec, settings: TrainSettings, max_gap: int, season: int | None = None
+) -> Lesson | Unfit:
+    """Lay a history out, split it by time and scale it; or say why it cannot be trained on.
+
+    Args:
+        history: the readings.
+        spec: the network's shape.
+        settings: how to split.
+        max_gap: how many missing steps in a row are filled.
+        season: the season length in rows; None: found from the data and the calendar; 1: none.
+    """
     validation, tail = split(len(history), settings)
-    if unfit := _unfit(history, validation, spec, settings):
+    if unfit := _unfit(history, validation):
         return unfit
     step_ms = windows.typical_step(history.ts)
-    grid = windows.to_grid(history.ts, history.values, step_ms, max_gap)
-    examples = windows.sequences(grid, spec.window)
-    reading = (np.cumsum(~grid.filled) - 1)[examples.rows]  # (examples,) which reading each target is
-    learn, stop = examples.where(reading < validation), examples.where((validation <= reading) & (reading < tail))
-    counts = len(learn), len(stop), int(np.count_nonzero(reading >= tail))
-    if min(counts) < MIN_EXAMPLES:
-        return Unfit("irregular", _gaps(spec.window, max_gap, counts))
-    scaler = Scaler.fit(grid.values[: np.flatnonzero(~grid.filled)[validation]], spec.form)
-    return Lesson(history, spec, step_ms, grid, scaler, learn, stop, tail)
+    gridded = off_grid(history.ts) <= MAX_OFF_GRID
+    grid = windows.to_grid(history.ts, history.values, step_ms, max_gap, gridded=gridded)
+    measured = np.flatnonzero(~grid.filled)  # (readings,) the row of each
+    learned, before_tail = int(measured[validation]), int(measured[tail])
+    target, segment = grid.values[:before_tail, 0], grid.segment[:before_tail]
+    seasons = find_seasons(target, segment, step_ms, gridded=gridded) if season is None else _given(season)
+    panel = fit_panel(grid, seasons, before_tail)
+    reach = max(rows_read(spec, network_seasons(seasons, spec)), panel.rows if spec.skip else 0)
+    examples = windows.sequences(grid, spec.window, reach)
+    learn, stop = (
+        examples.where(examples.rows < learned),
+        examples.where((learned <= examples.rows) & (examples.rows < before_tail)),
+    )
+    counts = len(learn), len(stop), int(np.count_nonzero(examples.rows >= before_tail))
+    scaler = Scaler.fit(grid.values[:learned], spec.form)
+    scale = windows.change_scale(grid.values[:learned, 0])
+    too_few = None if min(counts) >= MIN_EXAMPLES else _too_few(history, spec.window, max_gap, counts, settings)
+    return Lesson(
+        history, spec, step_ms, gridded, grid, seasons, scaler, scale, panel, learn, stop, tail, without_network=too_few
+    )
 
 
 def split(readings: int, settings: TrainSettings) -> tuple[int, int]:
     """The readings at which the validation part and the tail begin."""
-    tail = readings - int(settings.test * readings)
+    tail = readings - int(max(settings.test * readings, min(TAIL_AT_LEAST, TAIL_AT_MOST * readings)))
     return tail - int(settings.validation * tail), tail
 
 
 def readings_needed(window: int, settings: TrainSettings) -> int:
-    """The shortest history without a gap that has enough examples in each part."""
+    """The shortest history without a gap that bears a network: it has enough examples in each part."""
     return next(n for n in count(window) if _has_enough(n, window, settings))
+
+
+def off_grid(ts: NDArray[np.int64]) -> float:
+    """The share of steps that are not the typical one, by more than a quarter of it."""
+    steps = np.diff(ts) / windows.typical_step(ts)
+    return float(np.mean(np.abs(steps - 1) > OFF_GRID))
 
 
 def _has_enough(readings: int, window: int, settings: TrainSettings) -> bool:
@@ -99,32 +150,26 @@ def _has_enough(readings: int, window: int, settings: TrainSettings) -> bool:
     return min(validation - window, tail - validation, readings - tail) >= MIN_EXAMPLES
 
 
-def _unfit(history: History, validation: int, spec: Spec, settings: TrainSettings) -> Unfit | None:
-    if not _has_enough(len(history), spec.window, settings):
-        needed = readings_needed(spec.window, settings)
-        reason = f"{len(history)} readings; a window of {spec.window} rows needs {needed}"
-        return Unfit("too short", f"{reason}: bring a longer history or a shorter window")
+def _unfit(history: History, validation: int) -> Unfit | None:
+    if len(history) < MIN_READINGS:
+        return Unfit("too short", f"{len(history)} readings, {MIN_READINGS} are needed: bring a longer history")
     if not np.abs(history.values).max() <= LARGEST:
         return Unfit("refused", f"it holds values beyond {LARGEST:g}: bring them in a larger unit")
     learned = history.values[:validation, 0]
     if (learned == learned[0]).all():
         said = f"its first {validation} readings, the part to learn from, are all {learned[0]:g}"
         return Unfit("constant", f"{said}: the last value is the best forecast")
-    if (share := off_grid(history.ts)) > MAX_OFF_GRID:
-        said = f"{share:.0%} of its steps are no multiple of the typical {windows.typical_step(history.ts) / 1000:g} s"
-        return Unfit("irregular", f"{said}: resample it to a regular step")
     return None
 
 
-def off_grid(ts: NDArray[np.int64]) -> float:
-    """The share of steps that lie between two places of the grid."""
-    steps = np.diff(ts) / windows.typical_step(ts)
-    return float(np.mean(np.abs(steps - np.maximum(1, np.rint(steps))) > OFF_GRID))
+def _given(season: int) -> tuple[int, ...]:
+    return (season,) if season > 1 else ()
 
 
-def _gaps(window: int, max_gap: int, found: tuple[int, ...]) -> str:
+def _too_few(history: History, window: int, max_gap: int, found: tuple[int, ...], settings: TrainSettings) -> str:
+    if not _has_enough(len(history), window, settings):
+        needed = readings_needed(window, settings)
+        return f"{len(history)} readings bear no network, a window of {window} rows needs {needed}"
     parts = " + ".join(map(str, found))
-    said = (
-        f"gaps of more than {max_gap} steps leave {parts} windows of {window} rows to learn from, stop by and judge by"
-    )
-    return f"{said}, {MIN_EXAMPLES} of each are needed: fill the gaps, allow longer ones or shorten the window"
+    said = f"gaps of more than {max_gap} steps leave {parts} windows of {window} rows to learn from, stop by and judge"
+    return f"{said}, a network needs {MIN_EXAMPLES} of each"

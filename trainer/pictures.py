@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tidecast.experts import EXPERTS
 from tidecast.model import Header
 from tidecast.windows import Float
 from trainer import canvas
@@ -68,8 +69,7 @@ def forecasts(review: Review, target: str, palette: Palette) -> Figure:
     )
     axis.plot(at, actual, color=palette.reading, lw=1.3, label="reading")
     axis.plot(at, answer, color=palette.forecast, lw=1.3, label="forecast, one step before")
-    if review.next_answer is not None:
-        _mark_next(axis, review, review.next_answer, palette)
+    _mark_next(axis, review, review.next_answer, palette)
     canvas.dress(axis, palette, "Readings and forecasts")
     canvas.label(axis, palette, y=canvas.drawable(target))
     canvas.time_axis(axis)
@@ -78,10 +78,52 @@ def forecasts(review: Review, target: str, palette: Palette) -> Figure:
     return figure
 
 
+def stream(ts: NDArray[np.int64], actual: Float, forecast: Float, title: str, palette: Palette) -> Figure:
+    """Draw the newest readings and the forecasts that stood for them.
+
+    Args:
+        ts: `(rows,)` epoch milliseconds.
+        actual: `(rows,)` the readings.
+        forecast: `(rows, 3)` forecast, lower and upper bound; NaN where there was no interval.
+        title: what they are.
+        palette: the colours.
+    """
+    figure = canvas.new_figure(palette, 3.4)
+    axis = figure.subplots()
+    at, newest = canvas.moments(ts[-SHOWN:]), forecast[-SHOWN:]
+    axis.fill_between(at, newest[:, 1], newest[:, 2], color=palette.interval, alpha=0.22, lw=0, label="interval")
+    axis.plot(at, actual[-SHOWN:], color=palette.reading, lw=1.3, label="reading")
+    axis.plot(at, newest[:, 0], color=palette.forecast, lw=1.3, label="forecast, one step before")
+    canvas.dress(axis, palette, canvas.drawable(title))
+    canvas.time_axis(axis)
+    axis.margins(x=0.015)
+    canvas.legend(axis, palette, columns=3)
+    return figure
+
+
 def _mark_next(axis: Any, review: Review, answer: float, palette: Palette) -> None:
     at = canvas.moments(np.array([review.next_ts]))
     point = {"fmt": "o", "ms": 6, "mec": palette.paper, "mew": 0.8, "elinewidth": 1.6, "capsize": 4, "zorder": 5}
     axis.errorbar(at, [answer], yerr=review.half_width, color=palette.forecast, label="next", **point)
+
+
+def weights(review: Review, palette: Palette) -> Figure:
+    """Draw each expert's share in the forecasts over time, the largest at the bottom."""
+    figure = canvas.new_figure(palette, 3.0)
+    axis = figure.subplots()
+    order = [i for i in np.argsort(-review.says.mean(axis=0)).tolist() if review.says[:, i].any()]
+    stack = review.says[:, order].T
+    colours = canvas.shades(palette, len(order))
+    axis.stackplot(
+        canvas.moments(review.ts), stack, labels=[EXPERTS[i].replace("_", " ") for i in order], colors=colours
+    )
+    canvas.dress(axis, palette, "Shares of the experts")
+    canvas.label(axis, palette, y="share of the forecast")
+    canvas.time_axis(axis)
+    axis.set_ylim(0, 1)
+    axis.margins(x=0)
+    canvas.legend(axis, palette, columns=4)
+    return figure
 
 
 def residuals(review: Review, target: str, palette: Palette) -> Figure:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -13,11 +13,12 @@ from tidecast.model import Evidence, Header, Model, Spec
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from trainer.cohort import Fit, fit_cohort
-from trainer.evaluate import CHAMPION, MIN_ROWS, MODEL, contest, half_width, judge
+from trainer.evaluate import CHAMPION, MIN_ROWS, MODEL, contest, expert_answers, first_errors, half_width, judge
 from trainer.history import History
-from trainer.lesson import Lesson, Unfit, prepare
+from trainer.lesson import Lesson, Unfit, prepare, split
+from trainer.linear import fit_panel
 from trainer.resume import RUN, run_digest, trained_before
-from trainer.season import season_length
+from trainer.shared import train_shared
 
 CHUNK = 128  # series between two visits to the store: what an interruption may cost
 LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # of which a version may depend
@@ -48,14 +49,15 @@ class Candidate:
     """A series on its way through the pipeline, and the champion that its model has to beat."""
 
     lesson: Lesson
-    season: int | None
     digest: str  # of the run
     champion: tuple[int, Model] | None
 
     @property
     def parent(self) -> tuple[int, Model] | None:
         """The champion, if its weights fit: training then goes on from them instead of starting anew."""
-        return self.champion if self.champion and self.champion[1].spec == self.lesson.spec else None
+        if self.champion and self.champion[1].header.network and self.champion[1].spec == self.lesson.spec:
+            return self.champion
+        return None
 
 
 def train(
@@ -90,29 +92,45 @@ def train(
     tell = progress or (lambda _: None)
     created_ms = round(time.time() * 1000) if now_ms is None else now_ms
     verdicts: dict[str, Verdict] = {}
-    for chunk in _chunks(histories):
-        candidates = []
-        for history in chunk:
-            ready = _ready(history, spec, settings, store, season, force=force)
-            if isinstance(ready, Candidate):
-                candidates.append(ready)
-            else:
-                verdicts[history.series] = ready
-        for candidate, fitted in zip(candidates, _fit(candidates, settings, fit, tell, len(verdicts)), strict=True):
-            verdicts[candidate.lesson.history.series] = _publish(candidate, fitted, settings, store, created_ms)
+    candidates: list[Candidate] = []
+    for history in histories:
+        ready = _ready(history, spec, settings, store, season, force=force)
+        if isinstance(ready, Candidate):
+            candidates.append(ready)
+        else:
+            verdicts[history.series] = ready
+    shared = _cohort_networks(candidates, settings, store, created_ms)
+    for chunk in _chunks(candidates):
+        for candidate, fitted in _fit(chunk, settings, fit, tell, len(verdicts)):
+            network = shared.get(candidate.lesson.history.series)
+            verdict = _publish(candidate, fitted, network, settings, store, created_ms)
+            verdicts[candidate.lesson.history.series] = verdict
         tell(len(verdicts))
     return [verdicts[history.series] for history in histories]
 
 
-def _chunks(histories: Sequence[History]) -> Iterator[list[History]]:
-    """Group histories that one cohort can train: of one width, and of similar lengths, which wastes least."""
-    ordered = sorted(histories, key=lambda history: (len(history.features), len(history)))
-    chunk: list[History] = []
-    for history in ordered:
-        if chunk and (len(chunk) == CHUNK or len(history.features) != len(chunk[0].features)):
+def _cohort_networks(
+    candidates: Sequence[Candidate], settings: Settings, store: ModelStore, created_ms: int
+) -> dict[str, tuple[str, Model]]:
+    """By series: its cohort's name and network."""
+    if not settings.train.shared_epochs:
+        return {}
+    return train_shared([candidate.lesson for candidate in candidates], settings, store, created_ms)
+
+
+def _chunks(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """Group candidates that one cohort can train: of one shape, and of similar lengths, which wastes least."""
+
+    def shape(candidate: Candidate) -> tuple[bool, int]:
+        return candidate.lesson.without_network is None, candidate.lesson.spec.channels
+
+    ordered = sorted(candidates, key=lambda candidate: (shape(candidate), len(candidate.lesson.history)))
+    chunk: list[Candidate] = []
+    for candidate in ordered:
+        if chunk and (len(chunk) == CHUNK or shape(candidate) != shape(chunk[0])):
             yield chunk
             chunk = []
-        chunk.append(history)
+        chunk.append(candidate)
     if chunk:
         yield chunk
 
@@ -128,13 +146,20 @@ def _ready(
         reason = f"kept version {number}, already trained on this history; {header.evidence.verdict}"
         return Verdict(history.series, "already trained", reason, number, header.evidence)
     champion = _champion(store, history.series)
-    if not force and champion and champion[1].header.span[1] >= history.ts[-MIN_ROWS:][0]:
+    if not force and champion and _knows_the_tail(champion[1].header, history, settings):
         reason = f"version {champion[0]} was trained on readings as new as this history's last: bring newer ones"
         return Verdict(history.series, "kept the champion", reason, champion[0])
-    lesson = prepare(history, spec, settings.train, settings.series.max_gap)
+    lesson = prepare(history, spec, settings.train, settings.series.max_gap, season)
     if isinstance(lesson, Unfit):
         return Verdict(history.series, lesson.cause, lesson.reason)
-    return Candidate(lesson, _season(lesson, season), digest, champion)
+    return Candidate(lesson, digest, champion)
+
+
+def _knows_the_tail(champion: Header, history: History, settings: Settings) -> bool:
+    """Whether a champion has learned from the readings that would judge it, and was not judged by these very ones."""
+    tail = min(split(len(history), settings.train)[1], len(history) - 1)
+    same = champion.judged == (int(history.ts[tail]), int(history.ts[-1]))
+    return bool(champion.span[1] >= history.ts[-MIN_ROWS:][0]) and not same
 
 
 def _fit(
@@ -143,67 +168,93 @@ def _fit(
     fit: Callable[..., list[Fit]],
     tell: Callable[[float], None],
     done: int,
-) -> list[Fit]:
-    """Train a chunk's candidates together, from their champions' weights where they have some."""
-    if not candidates:
-        return []
+) -> Iterator[tuple[Candidate, Fit | None]]:
+    """Train a chunk's networks together, from their champions' weights where they have some."""
+    if candidates[0].lesson.without_network:
+        return zip(candidates, [None] * len(candidates), strict=True)
     problems = [c.lesson.problem(c.parent and c.parent[1].weights) for c in candidates]
 
     def on_epoch(epoch: int, in_training: int) -> None:
         share = min(1.0, epoch / settings.train.epochs)
         tell(done + len(candidates) - in_training * (1 - share))
 
-    return fit(problems, candidates[0].lesson.spec, settings.train, on_epoch=on_epoch)
+    fits = fit(problems, candidates[0].lesson.spec, settings.train, on_epoch=on_epoch)
+    return zip(candidates, fits, strict=True)
 
 
-def _publish(candidate: Candidate, fitted: Fit, settings: Settings, store: ModelStore, created_ms: int) -> Verdict:
+def _publish(
+    candidate: Candidate,
+    fitted: Fit | None,
+    shared: tuple[str, Model] | None,
+    settings: Settings,
+    store: ModelStore,
+    created_ms: int,
+) -> Verdict:
     """Judge what was trained on the tail and store it; it answers from now on if the gate lets it through."""
     lesson, series, max_gap = candidate.lesson, candidate.lesson.history.series, settings.series.max_gap
-    if not np.isfinite([*fitted.loss, *fitted.val_loss, *(w.sum() for w in fitted.weights.values())]).all():
+    if fitted and not _finite(fitted):
         return Verdict(series, "refused", "its training diverged: lower the learning rate, or choose the form `change`")
-    model = Model(_header(candidate, fitted, settings, created_ms), fitted.weights)
+    cohort, network = shared or (None, None)
+    header = _header(candidate, fitted, cohort, settings, created_ms)
+    model = Model(header, fitted.weights if fitted else {}, lesson.panel)
+    answers = expert_answers(model, network, lesson.history, lesson.tail, max_gap)
+    if answers is None:
+        raise AssertionError("a model reads features that its own history lacks")
     number, champion = candidate.champion or (None, None)
-    found = contest(lesson.history, lesson.tail, model, champion, candidate.season, max_gap)
+    theirs = (champion, store.cohort_network(champion.header.shared)) if champion else None
+    found = contest(lesson.history, lesson.tail, answers, theirs, model, max_gap)
     ruling = judge(found, number)
     errors = found.actual - found.answers[MODEL]
     judged = {"evidence": ruling.evidence, "half_width": half_width(errors, settings.series.level)}
-    model = Model(model.header.model_copy(update=judged), model.weights)
+    # The tail has judged; now the linear experts learn from it too, for they cannot learn it by heart.
+    panel = fit_panel(lesson.grid, lesson.seasons, len(lesson.grid))
+    panel = replace(panel, errors=first_errors(answers, lesson.history.values[lesson.tail :, 0]))
+    model = Model(header.model_copy(update=judged), model.weights, panel)
     number = store.publish(model, promote=ruling.promote)
-    status: Status = "trained" if ruling.promote else "kept the champion" if CHAMPION in found.answers else "refused"
-    return Verdict(series, status, ruling.evidence.verdict, number, ruling.evidence)
+    status: Status = (
+        "trained" if ruling.promote else "kept the champion" if CHAMPION in ruling.evidence.scores else "refused"
+    )
+    reason = (
+        f"{ruling.evidence.verdict}; {lesson.without_network}" if lesson.without_network else ruling.evidence.verdict
+    )
+    return Verdict(series, status, reason, number, ruling.evidence)
 
 
-def _header(candidate: Candidate, fitted: Fit, settings: Settings, created_ms: int) -> Header:
+def _finite(fitted: Fit) -> bool:
+    return bool(np.isfinite([*fitted.loss, *fitted.val_loss, *(w.sum() for w in fitted.weights.values())]).all())
+
+
+def _header(
+    candidate: Candidate, fitted: Fit | None, cohort: str | None, settings: Settings, created_ms: int
+) -> Header:
     lesson = candidate.lesson
+    learned = {
+        "examples": len(lesson.learn),
+        "validation_examples": len(lesson.stop),
+        "best_epoch": fitted.best_epoch if fitted else 0,
+    }
     return Header(
         series=lesson.history.series,
         spec=lesson.spec,
         step_ms=lesson.step_ms,
+        gridded=lesson.gridded,
+        seasons=lesson.seasons,
+        network=fitted is not None,
+        shared=cohort,
+        change_scale=lesson.change_scale,
         center=tuple(lesson.scaler.center.tolist()),
         scale=tuple(lesson.scaler.scale.tolist()),
         level=settings.series.level,
         half_width=0.0,
-        span=(int(lesson.history.ts[0]), int(lesson.history.ts[lesson.tail - 1])),
+        span=(int(lesson.history.ts[0]), int(lesson.history.ts[-1])),
+        judged=(int(lesson.history.ts[lesson.tail]), int(lesson.history.ts[-1])),
         evidence=PENDING,
-        training={
-            **settings.train.model_dump(),
-            "examples": len(lesson.learn),
-            "validation_examples": len(lesson.stop),
-            "best_epoch": fitted.best_epoch,
-            RUN: candidate.digest,
-        },
-        curves={"loss": fitted.loss, "val_loss": fitted.val_loss},
+        training={**settings.train.model_dump(), **learned, RUN: candidate.digest},
+        curves={"loss": fitted.loss, "val_loss": fitted.val_loss} if fitted else {},
         libraries=dict(_libraries()),
         created_ms=created_ms,
         parent=candidate.parent and candidate.parent[0],
     )
-
-
-def _season(lesson: Lesson, given: int | None) -> int | None:
-    if given is not None:
-        return given if given > 1 else None
-    seen = lesson.rows_before_tail
-    return season_length(lesson.grid.values[:seen, 0], lesson.grid.segment[:seen])
 
 
 def _champion(store: ModelStore, series: str) -> tuple[int, Model] | None:

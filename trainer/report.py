@@ -4,8 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from tidecast.experts import EXPERTS
 from tidecast.model import Header, Spec
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
@@ -19,6 +21,7 @@ from trainer.review import Review, review
 from trainer.subject import Request, Subject, requested_history, subject_of
 
 FOLDER = Path("out/reports")
+SHARES_HEAD = ("expert", "mean share", "share in the next forecast")
 
 
 def run(request: Request, settings: Settings, out: Path = FOLDER) -> Path:
@@ -63,6 +66,11 @@ def _draw(subject: Subject, found: Review) -> dict[str, Picture]:
             "step before it, and the next value. Times are UTC.",
             lambda palette: pictures.forecasts(found, target, palette),
         ),
+        "weights": (
+            "What each expert of the panel says in the forecast, as shares of one: the better an expert's latest "
+            "errors, the larger its share.",
+            lambda palette: pictures.weights(found, palette),
+        ),
         "residuals": (
             "What the forecasts got wrong; the interval is shaded. Bars that leave the band of the lower right "
             "picture are structure that a better model could still use.",
@@ -89,10 +97,11 @@ def _html(subject: Subject, found: Review, drawn: dict[str, Picture]) -> str:
     unlearned = page.paragraph("The version keeps no learning curves.", "sub")
     return page.page(
         header.series,
-        page.paragraph(f"Version {subject.number}: {network(header.spec)}", "sub"),
+        page.paragraph(f"Version {subject.number}: {panel(header)}", "sub"),
         page.facts(_headline(found)),
         *([page.paragraph(_TRAINED_ON)] if found.trained_on else []),
         page.section("Forecasts", figures["forecasts"]),
+        page.section("Experts", figures["weights"], page.table(SHARES_HEAD, shares(found))),
         page.section("Errors", figures["residuals"]),
         page.section("Interval", figures["coverage"]),
         page.section("Learning", figures.get("learning", unlearned)),
@@ -108,10 +117,8 @@ _TRAINED_ON = (
 
 
 def _headline(found: Review) -> list[tuple[str, str]]:
-    coming = "unknown: the newest window has a gap"
-    if found.next_answer is not None:
-        low, high = found.next_answer - found.half_width, found.next_answer + found.half_width
-        coming = f"{found.next_answer:.5g} ({low:.5g} to {high:.5g})"
+    low, high = found.next_answer - found.half_width, found.next_answer + found.half_width
+    coming = f"{found.next_answer:.5g} ({low:.5g} to {high:.5g})"
     return [
         (f"Next value, {moment(found.next_ts)}", coming),
         ("Skill against the last value", f"{found.skill:.3f}"),
@@ -139,7 +146,8 @@ def _particulars(subject: Subject) -> list[tuple[str, str]]:
     header, evidence = subject.model.header, subject.model.header.evidence
     season = "none found" if evidence.season is None else f"{evidence.season} readings"
     told = [
-        ("network", network(header.spec)),
+        ("network", network(header.spec) if header.network else "none"),
+        ("cohort", header.shared or "none"),
         ("target", header.spec.target),
         ("features", ", ".join(header.spec.features)),
         ("form and loss", f"{header.spec.form}, {header.spec.loss.upper()}"),
@@ -155,6 +163,19 @@ def _particulars(subject: Subject) -> list[tuple[str, str]]:
         ("libraries", _listed(header.libraries)),
     ]
     return told + [("repaired", note) for note in subject.history.notes]
+
+
+def shares(found: Review) -> list[tuple[str, str, str]]:
+    """Each expert's mean share in the forecasts and its share in the next one, the largest first."""
+    mean = found.says.mean(axis=0)
+    heard = [i for i in np.argsort(-mean).tolist() if mean[i] > 0 or found.next_says[i] > 0]
+    return [(EXPERTS[i].replace("_", " "), f"{mean[i]:.1%}", f"{found.next_says[i]:.1%}") for i in heard]
+
+
+def panel(header: Header) -> str:
+    """A version's experts in a few words."""
+    shared = ", its cohort's network" if header.shared else ""
+    return f"linear experts{shared}{', ' + network(header.spec) if header.network else ''}"
 
 
 def network(spec: Spec) -> str:

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings
 from tidecast.windows import Float
-from trainer.evaluate import MIN_ROWS, forecasts, skill
+from trainer.evaluate import MIN_ROWS, blended, expert_answers, skill
 from trainer.history import History
 from trainer.subject import Subject, with_next
 
 Int64 = NDArray[np.int64]
 
 MAX_ROLLING = 100  # readings in a rolling coverage: fewer jump, more hide a bad week
+SHORTEST = 2  # readings: one to forecast from, one to forecast
 MAX_LAGS = 48  # of the errors' autocorrelation: two days of hours
 
 
@@ -26,11 +27,13 @@ class Review:
     actual: Float
     answer: Float
     last: Float  # the reading before each one: the last value's forecast
+    says: Float  # (rows, experts) each expert's share in the forecast
     half_width: float
     level: float
     gap_ms: float  # readings further apart are not joined
     next_ts: int
-    next_answer: float | None  # None: the newest window is not full
+    next_answer: float
+    next_says: Float  # (experts,)
     trained_on: bool  # the model has learned from these very readings
 
     def __len__(self) -> int:
@@ -63,33 +66,36 @@ class Review:
 
 
 def review(subject: Subject, settings: Settings) -> Review:
-    """Let a model forecast the readings newer than those that it was trained on, and the next one.
+    """Let a model's blend forecast the readings newer than those that it was trained on, and the next one.
 
     Where there are too few of them, the newest share of the history is shown, and marked as trained on.
 
     Raises:
-        HistoryError: no reading could be forecast.
+        HistoryError: the history has no two readings.
     """
     header, history, max_gap = subject.model.header, subject.history, settings.series.max_gap
-    first, trained_on = _tail(history, header.span[1], settings)
-    answers = forecasts(subject.model, with_next(history, header.step_ms), first, max_gap)
-    answers, coming = answers[:-1], float(answers[-1])
-    known = np.isfinite(answers)
-    if not known.any():
+    if len(history) < SHORTEST:
         raise HistoryError(
-            f"series {history.series!r}: no {header.spec.window} readings in a row stand before any of the newest "
-            f"{len(answers)}, so there is nothing to report: bring a longer history"
+            f"series {history.series!r}: {len(history)} readings, a report needs {SHORTEST}: bring a longer history"
         )
+    first, trained_on = _tail(history, header.span[1], settings)
+    extended = with_next(history, header.step_ms)
+    answers = expert_answers(subject.model, subject.shared, extended, first, max_gap)
+    if answers is None:
+        raise AssertionError("a subject's history has the columns that its model reads")
+    found = blended(answers, extended.values[first:, 0], subject.model.panel.errors)
     return Review(
-        ts=history.ts[first:][known],
-        actual=history.values[first:, 0][known],
-        answer=answers[known],
-        last=history.values[first - 1 : -1, 0][known],
+        ts=history.ts[first:],
+        actual=history.values[first:, 0],
+        answer=found.yhat[:-1],
+        last=history.values[first - 1 : -1, 0],
+        says=found.says[:-1],
         half_width=header.half_width,
         level=header.level,
         gap_ms=(max_gap + 1.5) * header.step_ms,
         next_ts=int(history.ts[-1]) + max(1, round(header.step_ms)),
-        next_answer=coming if np.isfinite(coming) else None,
+        next_answer=float(found.yhat[-1]),
+        next_says=found.says[-1],
         trained_on=trained_on,
     )
 

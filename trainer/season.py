@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from tidecast.windows import Float
 
+DAY_MS = 86_400_000.0
+PERIODS = 2.5  # of a season that a history must hold before an expert is fitted to it
+# By the longest step, in days: the seasons of the calendar, in days, that a series of such steps may have.
+CALENDARS = ((1 / 24, (1.0, 7.0)), (1.0, (7.0, 365.25)), (7.0, (364.0,)), (31.0, (365.25,)))
+NEAR_STEP = 0.15  # of a step of the calendar: how far a series' own may be from it
 SHORTEST = 4  # rows: fewer hold no two seasons of two
 LONGEST = 1024  # lags looked at: more rows than that no window holds
 DIP = 0.88  # of the error at the lags around: what a season reaches in the older and in the newer half
@@ -31,6 +36,35 @@ def season_length(values: Float, segment: NDArray[np.int64]) -> int | None:
     seasons = [lag for lag in range(2, len(errors) * 2 // 3) if _is_lowest(errors, lag) and _is_dip(halves, lag)]
     enough = SHORTER_WINS * min(errors[seasons], default=0.0) + ROUNDING * errors.max()
     return next((lag for lag in seasons if errors[lag] <= enough), None)
+
+
+def seasons(values: Float, segment: NDArray[np.int64], step_ms: float, *, gridded: bool) -> tuple[int, ...]:
+    """The season lengths, in rows, that a panel's experts shall try: the one found, then those of the calendar.
+
+    A season of the calendar costs little where there is none, for its experts lose their say; and where the rule above
+    misses one, such as a week under a strong day, they gain much.
+
+    Args:
+        values: `(rows,)`, of the part learned from.
+        segment: `(rows,)`, as in `windows.Grid`.
+        step_ms: the grid's step.
+        gridded: False: rows are no time, so there is no calendar.
+    """
+    found = season_length(values, segment)
+    tried = [found] if found else []
+    if gridded:
+        tried += calendar(step_ms)
+    return tuple(season for season in dict.fromkeys(tried) if PERIODS * season < len(values))
+
+
+def calendar(step_ms: float) -> list[int]:
+    """The seasons of the calendar for series of this step, in rows."""
+    days = step_ms / DAY_MS
+    if days <= CALENDARS[0][0] * (1 + NEAR_STEP):
+        lengths: tuple[float, ...] = CALENDARS[0][1]
+    else:
+        lengths = next((long for step, long in CALENDARS[1:] if abs(days / step - 1) <= NEAR_STEP), ())
+    return [season for long in lengths if SHORTEST <= (season := round(long / days)) <= LONGEST]
 
 
 def lag_errors(values: Float, segment: NDArray[np.int64]) -> Float:

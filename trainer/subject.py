@@ -31,6 +31,7 @@ class Subject:
     number: int
     model: Model
     history: History
+    shared: Model | None = None  # the network of its cohort
 
     @property
     def stem(self) -> str:
@@ -60,7 +61,7 @@ def subject_of(series: str, history: History, store: ModelStore, version: int | 
         HistoryError: the history lacks a feature that the model reads.
     """
     number, model = store.load(series, version)
-    return Subject(number, model, _columns(history, model.spec))
+    return Subject(number, model, _columns(history, model.spec), store.cohort_network(model.header.shared))
 
 
 def with_next(history: History, step_ms: float) -> History:

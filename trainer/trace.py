@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tidecast import lstm, windows
 from tidecast.errors import HistoryError
+from tidecast.inputs import Inputs
 from tidecast.lstm import Array
 from tidecast.model import Model
 from trainer.subject import Subject, with_next
@@ -36,6 +37,14 @@ class CellTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """The rows behind a forecast, `(rows, features)`, of which the newest `held` are real."""
+
+    rows: windows.Float
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """A window and what the network made of it."""
 
@@ -57,7 +66,9 @@ class Trace:
     @property
     def loudest(self) -> tuple[CellTrace, int]:
         """The cell and unit that weigh most in the forecast."""
-        heard = np.concatenate([cell.last_hidden for cell in self.speakers]) * self.kernel
+        heard = np.concatenate([cell.last_hidden for cell in self.speakers])
+        if len(heard) == len(self.kernel):  # no dense layer between them
+            heard = heard * self.kernel
         cell, unit = divmod(int(np.argmax(np.abs(heard))), self.speakers[0].hidden.shape[1])
         return self.speakers[cell], unit
 
@@ -69,9 +80,11 @@ def trace(subject: Subject, max_gap: int) -> Trace:
         HistoryError: no window of the history is full.
     """
     model, history = subject.model, subject.history
-    extended = with_next(history, model.header.step_ms)
-    grid = windows.to_grid(extended.ts, extended.values, model.header.step_ms, max_gap)
-    found = windows.sequences(grid, model.spec.window)
+    header = model.header
+    extended = with_next(history, header.step_ms)
+    grid = windows.to_grid(extended.ts, extended.values, header.step_ms, max_gap, gridded=header.gridded)
+    reach = max(model.network_rows, model.panel.rows if model.spec.skip else 0)
+    found = windows.sequences(grid, model.spec.window, reach)
     if not len(found):
         raise HistoryError(
             f"series {model.header.series!r}: its model reads {model.spec.window} readings in a row, of the "
@@ -79,14 +92,14 @@ def trace(subject: Subject, max_gap: int) -> Trace:
         )
     row = int(found.rows[-1])
     actual = None if row == len(grid) - 1 else float(found.targets[-1])
-    return _followed(model, grid.ts[row - model.spec.window : row], found.windows[-1], int(grid.ts[row]), actual)
+    seen = Seen(found.windows[-1], int(found.held[-1]))
+    return _followed(model, grid.ts[row - model.spec.window : row], seen, int(grid.ts[row]), actual)
 
 
-def follow(model: Model, values: windows.Float) -> tuple[CellTrace, ...]:
-    """Run every cell over one window of `(window, features)` in the series' unit, and keep all its steps."""
-    spec, header = model.spec, model.header
-    center, scale = np.asarray(header.center), np.asarray(header.scale)
-    sequence: Array = windows.scale_windows(values, center, scale, spec.form).astype(np.float32)
+def follow(model: Model, prepared: Inputs) -> tuple[CellTrace, ...]:
+    """Run every cell over one window and keep all its steps."""
+    spec = model.spec
+    sequence: Array = prepared.x[0]
     followed: list[CellTrace] = []
     for i, cells in enumerate(lstm.cells_of(model.weights)):
         ran = [
@@ -99,16 +112,16 @@ def follow(model: Model, values: windows.Float) -> tuple[CellTrace, ...]:
     return tuple(followed)
 
 
-def _followed(model: Model, ts: NDArray[np.int64], values: windows.Float, next_ts: int, actual: float | None) -> Trace:
-    cells = follow(model, values)
+def _followed(model: Model, ts: NDArray[np.int64], seen: Seen, next_ts: int, actual: float | None) -> Trace:
+    prepared = model.inputs(seen.rows[None], np.array([seen.held]))
+    cells = follow(model, prepared)
     heard = np.concatenate([cell.last_hidden for cell in cells if cell.layer == cells[-1].layer])
+    if model.spec.hidden:
+        heard = np.maximum(heard @ model.weights["hidden.kernel"] + model.weights["hidden.bias"], 0)
     kernel, bias = model.weights["dense.kernel"][:, 0], float(model.weights["dense.bias"][0])
     answer = float(heard @ kernel) + bias
-    header = model.header
-    restored = windows.restore(
-        np.asarray(answer), values[-1, 0], np.asarray(header.center[0]), np.asarray(header.scale[0]), model.spec.form
-    )
-    return Trace(ts, values, cells, kernel, bias, answer, float(restored), next_ts, actual)
+    forecast = float(prepared.restore(np.array([answer]))[0])
+    return Trace(ts, seen.rows[-model.spec.window :], cells, kernel, bias, answer, forecast, next_ts, actual)
 
 
 def _cell_trace(layer: int, direction: str, sequence: Array, cell: lstm.Cell, activation: lstm.Activation) -> CellTrace:

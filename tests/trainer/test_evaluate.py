@@ -4,24 +4,27 @@ import numpy as np
 import pytest
 
 from tests.models import make_model
+from tidecast import experts
+from tidecast.experts import EXPERTS, LSTM, NAIVE
 from tidecast.model import Model, Spec
-from tidecast.windows import Window, to_grid
+from tidecast.windows import Float, Window, to_grid
 from trainer import evaluate
 from trainer.evaluate import (
     CHAMPION,
     LAST_VALUE,
     MODEL,
-    SEASONAL_NAIVE,
     Contest,
+    blended,
     contest,
-    forecasts,
+    expert_answers,
+    first_errors,
     half_width,
     judge,
     scores,
-    seasonal_naive,
     skill,
 )
 from trainer.history import History
+from trainer.linear import fit_panel
 
 STEP = 1000
 START = 2_000_000  # after what `make_model` says it was trained on
@@ -37,79 +40,126 @@ def history(readings: int = 80, seed: int = 0, gap_share: float = 0.15) -> Histo
     return History("s", FEATURES, ts, rng.normal(size=(readings, 3)).cumsum(axis=0))
 
 
-def live_forecasts(model: Model, given: History, first: int) -> list[float]:
-    """What a worker that met the readings one by one would have answered; NaN without a full window."""
+def model_of(given: History, spec: Spec, seasons: tuple[int, ...] = (5, 12)) -> Model:
+    """A model with random weights of its network, and linear experts fitted to the history."""
+    made = make_model("s", spec, step_ms=STEP)
+    columns = [given.features.index(name) for name in spec.features]
+    grid = to_grid(given.ts, given.values[:, columns], STEP, MAX_GAP)
+    header = made.header.model_copy(update={"seasons": seasons})
+    return Model(header, made.weights, fit_panel(grid, seasons, len(grid)))
+
+
+def live_answers(model: Model, given: History, first: int) -> Float:
+    """What every expert would have told a worker that met the readings one by one."""
     spec = model.spec
     columns = [given.features.index(name) for name in spec.features]
-    window = Window(spec.window, len(columns))
+    window = Window(model.rows, len(columns))
     window.step_ms = model.header.step_ms
     answers = []
     for ts, row in zip(given.ts.tolist(), given.values, strict=True):
-        rows = window.latest(spec.window)
-        answers.append(np.nan if rows is None else float(model.forecast(rows)))
+        rows = window.latest(window.length)
+        if window.length and rows is not None:
+            padded = np.concatenate([np.zeros((model.rows - len(rows), len(columns))), rows])
+            answers.append(model.answers(padded[None], np.array([len(rows)]))[0])
+        else:
+            answers.append(np.full(len(EXPERTS), np.nan))
         window.push(ts, row[columns], MAX_GAP)
-    return answers[first:]
+    return np.array(answers[first:])
+
+
+def answers_of(model: Model, given: History, first: int) -> Float:
+    """The experts' answers, which the history's columns allow."""
+    answers = expert_answers(model, None, given, first, MAX_GAP)
+    assert answers is not None
+    return answers
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(
     "spec",
-    [Spec(window=6, units=4), Spec(window=4, units=3, target="rain", features=("rain", "value"), form="level")],
-    ids=["change", "level of two features"],
+    [
+        Spec(window=6, units=4),
+        Spec(window=4, units=3, target="rain", features=("rain", "value"), form="level"),
+        Spec(window=6, units=4, seasonal=2, normalise=True, hidden=3),
+        Spec(window=6, units=4, skip=True),
+    ],
+    ids=["change", "level of two features", "seasonal", "skip"],
 )
-def test_every_forecast_is_the_one_that_the_worker_would_have_published(seed: int, spec: Spec) -> None:
+def test_every_answer_is_the_one_that_the_worker_would_have_got(seed: int, spec: Spec) -> None:
     """Over gaps short and long, whatever the order of the features in the history."""
-    model, given = make_model("s", spec, step_ms=STEP), history(seed=seed)
-    answers = forecasts(model, given, 20, MAX_GAP)
-    assert answers.tolist() == pytest.approx(live_forecasts(model, given, 20), nan_ok=True)
-    assert np.isfinite(answers).any()
+    given = history(160, seed=seed)
+    model = model_of(given, spec)
+    np.testing.assert_allclose(answers_of(model, given, 20), live_answers(model, given, 20), rtol=1e-6, atol=1e-9)
 
 
-def test_a_forecast_knows_nothing_newer_than_the_reading_before() -> None:
+def test_an_answer_knows_nothing_newer_than_the_reading_before() -> None:
     """Not even through the rows that fill the gap before the reading it forecasts."""
-    model, given = make_model("s", step_ms=STEP), history(gap_share=0.4)
-    answers = forecasts(model, given, 20, MAX_GAP)
+    given = history(gap_share=0.4)
+    model = model_of(given, Spec(window=6, units=4))
+    answers = answers_of(model, given, 20)
     for i in range(20, len(given), 7):
         values = given.values.copy()
         values[i:] += 100
-        altered = forecasts(model, History("s", FEATURES, given.ts, values), 20, MAX_GAP)
-        assert altered[: i - 19].tolist() == pytest.approx(answers[: i - 19].tolist(), nan_ok=True)
+        altered = answers_of(model, History("s", FEATURES, given.ts, values), 20)
+        np.testing.assert_array_equal(altered[: i - 19], answers[: i - 19])
 
 
 def test_a_long_tail_is_answered_in_parts_that_meet_at_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded, the answers are the same."""
-    model, given = make_model("s", step_ms=STEP), history()
-    whole = forecasts(model, given, 20, MAX_GAP)
+    given = history()
+    model = model_of(given, Spec(window=6, units=4))
+    whole = answers_of(model, given, 20)
     monkeypatch.setattr(evaluate, "CHUNK", 7)
-    assert forecasts(model, given, 20, MAX_GAP).tolist() == pytest.approx(whole.tolist(), nan_ok=True)
+    np.testing.assert_allclose(answers_of(model, given, 20), whole, rtol=1e-6)
 
 
-def test_an_answer_that_is_no_number_counts_as_the_last_value() -> None:
-    """So the worker has it; to leave such rows out would flatter the model."""
+def test_an_answer_that_is_no_number_leaves_the_others_to_answer() -> None:
+    """A broken network has no say; the forecast is that of the last value."""
     sound, given = make_model("s", step_ms=STEP), history(gap_share=0)
-    broken = Model(sound.header, {**sound.weights, "dense.bias": np.array([np.inf], np.float32)})
-    assert forecasts(broken, given, 20, MAX_GAP).tolist() == given.values[19:-1, 0].tolist()
+    broken = Model(sound.header, {**sound.weights, "dense.bias": np.array([np.inf], np.float32)}, sound.panel)
+    answers = answers_of(broken, given, 20)
+    assert np.isnan(answers[:, LSTM]).all()
+    assert blended(answers, given.values[20:, 0]).yhat.tolist() == given.values[19:-1, 0].tolist()
 
 
 def test_a_model_that_reads_a_feature_the_history_lacks_answers_nothing() -> None:
     """It is left out of the contest, not given made-up inputs."""
     model = make_model("s", Spec(window=6, units=4, features=("value", "sun")), step_ms=STEP)
-    assert np.isnan(forecasts(model, history(), 20, MAX_GAP)).all()
+    assert expert_answers(model, None, history(), 20, MAX_GAP) is None
 
 
-def test_the_seasonal_naive_answers_with_the_value_one_season_before_the_step_to_come() -> None:
-    """Where a gap hides that value, with the last one."""
-    given = history()
-    grid = to_grid(given.ts, given.values, STEP, MAX_GAP)
-    rows, first, season = np.flatnonzero(~grid.filled), 30, 5
-    expected = []
-    for i in range(first, len(given)):
-        newest = int(rows[i - 1])
-        before = newest + 1 - season
-        seen = before >= 0 and grid.segment[before] == grid.segment[newest]
-        expected.append(grid.values[before if seen else newest, 0])
-    assert seasonal_naive(grid, first, season).tolist() == expected
-    assert seasonal_naive(grid, 1, len(grid) + 9).tolist() == given.values[:-1, 0].tolist()
+def test_the_blend_learns_from_each_reading_only_once_it_came() -> None:
+    """The first forecast is the last value's; then the experts without an error take over."""
+    actual = np.arange(5.0)
+    answers = np.full((5, len(EXPERTS)), np.nan)
+    answers[:, NAIVE] = actual - 1
+    answers[:, LSTM] = actual
+    found = blended(answers, actual)
+    assert found.yhat.tolist() == [-1.0, 1.0, 2.0, 3.0, 4.0]
+    assert found.says[0].argmax() == NAIVE
+    assert found.says[1:, LSTM].tolist() == [1.0] * 4
+
+
+def test_a_blend_goes_on_from_the_records_it_is_given() -> None:
+    """In halves it says what it says in one go."""
+    rng = np.random.default_rng(0)
+    actual, answers = rng.normal(size=40), rng.normal(size=(40, len(EXPERTS)))
+    whole = blended(answers, actual)
+    errors = np.full((len(experts.HALF_LIVES), len(EXPERTS)), np.nan)
+    for said, y in zip(answers[:20], actual[:20].tolist(), strict=True):
+        errors = experts.learn(errors, said, y)
+    assert whole.yhat[20:].tolist() == blended(answers[20:], actual[20:], errors).yhat.tolist()
+
+
+def test_the_first_records_are_the_mean_errors_on_the_tail() -> None:
+    """Each over the readings that it answered; who answered none has no record."""
+    answers = np.full((3, len(EXPERTS)), np.nan)
+    answers[:, NAIVE] = [1.0, 2.0, 3.0]
+    answers[2, LSTM] = 5.0
+    errors = first_errors(answers, np.zeros(3))
+    assert errors[:, NAIVE].tolist() == [2.0] * len(errors)
+    assert errors[:, LSTM].tolist() == [5.0] * len(errors)
+    assert np.isnan(errors).sum() == len(errors) * (len(EXPERTS) - 2)
 
 
 def test_scores_are_the_textbook_ones() -> None:
@@ -181,34 +231,39 @@ def test_the_evidence_tells_the_figures_whatever_was_decided() -> None:
             assert said in evidence.verdict
 
 
-def test_all_contestants_are_scored_on_rows_that_all_could_answer() -> None:
-    """A champion with a longer window is not excused from the rows after a gap; those rows count for nobody."""
-    given = history()
-    model = make_model("s", Spec(window=3, units=4), step_ms=STEP)
-    champion = make_model("s", Spec(window=9, units=4), step_ms=STEP)
-    alone = contest(given, 30, model, None, 5, MAX_GAP)
-    together = contest(given, 30, model, champion, 5, MAX_GAP)
-    both = np.isfinite(forecasts(champion, given, 30, MAX_GAP)) & np.isfinite(forecasts(model, given, 30, MAX_GAP))
-    assert set(alone.answers) == {MODEL, LAST_VALUE, SEASONAL_NAIVE}
-    assert set(together.answers) == {*alone.answers, CHAMPION}
-    assert 0 < np.count_nonzero(both) < len(alone.actual)
-    assert together.actual.tolist() == given.values[30:, 0][both].tolist()
-    assert together.answers[LAST_VALUE].tolist() == given.values[29:-1, 0][both].tolist()
-    assert {len(answer) for answer in together.answers.values()} == {len(together.actual)}
+def contest_of(given: History, tail: int, model: Model, champion: Model | None = None) -> Contest:
+    """A contest without a cohort's network."""
+    theirs = (champion, None) if champion else None
+    return contest(given, tail, answers_of(model, given, tail), theirs, model, MAX_GAP)
+
+
+def test_every_expert_that_answered_all_readings_is_scored_beside_the_blend() -> None:
+    """The season is the first of the model's; an expert that a gap silenced is left out."""
+    given = history(gap_share=0)
+    model = model_of(given, Spec(window=6, units=4))
+    found = contest_of(given, 40, model)
+    assert {MODEL, LAST_VALUE, "seasonal_naive", "smoothing", "linear_recent", "lstm"} <= set(found.answers)
+    assert found.season == 5
+    assert found.answers["seasonal_naive"].tolist() == given.values[35:-5, 0].tolist()
+    assert found.answers[LAST_VALUE].tolist() == given.values[39:-1, 0].tolist()
+    assert found.answers[MODEL].tolist() == blended(answers_of(model, given, 40), given.values[40:, 0]).yhat.tolist()
+    torn = history()
+    assert "lstm" not in contest_of(torn, 30, model).answers
 
 
 def test_the_champion_is_judged_only_by_readings_newer_than_it_was_trained_on() -> None:
     """What it has learned by heart proves nothing; with too few other readings it takes no part."""
     given = history(gap_share=0)
-    champion = make_model("s", step_ms=STEP)
+    model = make_model("s", step_ms=STEP)
 
     def trained_until(reading: int) -> Model:
         span = (0, int(given.ts[reading]))
-        return Model(champion.header.model_copy(update={"span": span}), champion.weights)
+        return Model(model.header.model_copy(update={"span": span}), model.weights, model.panel)
 
-    half = contest(given, 40, champion, trained_until(59), None, MAX_GAP)
+    half = contest_of(given, 40, model, trained_until(59))
+    assert CHAMPION in half.answers
     assert half.actual.tolist() == given.values[60:, 0].tolist()
-    late = contest(given, 40, champion, trained_until(len(given) - 3), None, MAX_GAP)
+    late = contest_of(given, 40, model, trained_until(len(given) - 3))
     assert CHAMPION not in late.answers
     assert len(late.actual) == 40
 
@@ -217,5 +272,5 @@ def test_mase_is_measured_by_the_part_before_the_tail() -> None:
     """A wild tail does not make its own errors look small."""
     given = history()
     given.values[40:, 0] *= 100
-    found = contest(given, 40, make_model("s", step_ms=STEP), None, None, MAX_GAP)
+    found = contest_of(given, 40, make_model("s", step_ms=STEP))
     assert found.scale == pytest.approx(np.abs(np.diff(given.values[:40, 0])).mean())

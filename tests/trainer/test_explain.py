@@ -59,7 +59,7 @@ def test_the_last_hidden_states_give_the_models_forecast(spec: Spec) -> None:
     model, found = traced(spec)
     newest = make_history(features=spec.features).values[-6:]
     np.testing.assert_array_equal(newest, found.values)
-    assert found.forecast == pytest.approx(float(model.forecast(newest)), rel=1e-5)
+    assert found.forecast == pytest.approx(float(model.forecast(newest[None])[0]), rel=1e-5)
     shown = np.concatenate([cell.last_hidden for cell in found.speakers])
     assert found.answer == pytest.approx(float(shown @ model.weights["dense.kernel"][:, 0]) + found.bias, rel=1e-5)
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from tests.models import make_model
 from tidecast.errors import HistoryError, StoreError
+from tidecast.experts import NAIVE
 from tidecast.model import Evidence, Model, Scores, Spec
 from tidecast.settings import load_settings
 from tidecast.store import ModelStore
@@ -20,7 +21,7 @@ from trainer import canvas, pictures
 from trainer.canvas import DARK, LIGHT
 from trainer.history import History
 from trainer.page import picture_path
-from trainer.report import moment, network, report, run
+from trainer.report import moment, network, report, run, shares
 from trainer.review import Review, autocorrelation, review, rolling_mean, rolling_span
 from trainer.subject import Request, Subject, requested_history, subject_of
 
@@ -52,7 +53,7 @@ def make_version(spec: Spec = SPEC, *, trained: int = ROWS - TAIL, **changes: ob
         "evidence": evidence,
         "half_width": 0.9,
     }
-    return Model(model.header.model_copy(update={**known, **changes}), model.weights)
+    return Model(model.header.model_copy(update={**known, **changes}), model.weights, model.panel)
 
 
 def write_csv(file: Path, history: History) -> Path:
@@ -86,7 +87,7 @@ def test_a_page_needs_nothing_but_itself(written: Path) -> None:
     assert [] == re.findall(r"<script|<link|<iframe|https?:|url\(|@import| on\w+=", html)
     sources = re.findall(r'(?:src|srcset)="([^"]{22})', html)
     assert {"data:image/png;base64,"} == set(sources)
-    assert 8 == len(sources)
+    assert 10 == len(sources)
     assert "default-src 'none'" in html
 
 
@@ -101,7 +102,7 @@ def test_names_and_verdicts_are_text_not_markup(written: Path) -> None:
 def test_files_are_named_by_the_digest_of_the_series(written: Path) -> None:
     """A series name never becomes part of a path."""
     digest = sha256(SERIES.encode()).hexdigest()[:12]
-    names = ["", "-coverage", "-forecasts", "-learning", "-residuals"]
+    names = ["", "-coverage", "-forecasts", "-learning", "-residuals", "-weights"]
     assert {f"{digest}-v1{name}{'.png' if name else '.html'}" for name in names} == {
         file.name for file in written.parent.iterdir()
     }
@@ -109,7 +110,7 @@ def test_files_are_named_by_the_digest_of_the_series(written: Path) -> None:
 
 def test_pictures_lie_beside_the_page(written: Path) -> None:
     """Each is a PNG of the common width."""
-    for name in ("learning", "forecasts", "residuals", "coverage"):
+    for name in ("learning", "forecasts", "weights", "residuals", "coverage"):
         data = picture_path(written, name).read_bytes()
         assert data.startswith(SIGNATURE)
         assert int(canvas.WIDTH * canvas.DPI) == int.from_bytes(data[16:20], "big")
@@ -118,7 +119,6 @@ def test_pictures_lie_beside_the_page(written: Path) -> None:
 def test_the_page_states_the_figures_of_the_review(written: Path) -> None:
     """Next value with its interval, skill, error and coverage are those that the review computes."""
     html, found = written.read_text(), reviewed(make_version(), make_history())
-    assert found.next_answer is not None
     low, high = found.next_answer - 0.9, found.next_answer + 0.9
     assert f"{found.next_answer:.5g} ({low:.5g} to {high:.5g})" in html
     assert f"<dd>{found.skill:.3f}</dd>" in html
@@ -139,7 +139,7 @@ def test_the_tail_is_forecast_window_by_window() -> None:
     """A review equals a loop that shows the model one window at a time."""
     model, history = make_version(), make_history()
     found = reviewed(model, history)
-    naive = [float(model.forecast(history.values[i - 6 : i])) for i in range(ROWS - TAIL, ROWS + 1)]
+    naive = [float(model.forecast(history.values[None, i - 6 : i])[0]) for i in range(ROWS - TAIL, ROWS + 1)]
     np.testing.assert_allclose(found.answer, naive[:-1], rtol=1e-6)
     assert found.next_answer == pytest.approx(naive[-1], rel=1e-6)
     assert START + ROWS * STEP_MS == found.next_ts
@@ -168,33 +168,39 @@ def test_readings_that_were_trained_on_are_shown_as_such(trained: int) -> None:
     """With hardly a new reading the newest share of the history is shown, and marked."""
     found = reviewed(make_version(trained=trained), make_history())
     assert found.trained_on
-    assert int(0.2 * ROWS) == len(found)
+    assert int(load_settings().train.test * ROWS) == len(found)
 
 
 def test_a_page_says_what_is_not_there(store: ModelStore, tmp_path: Path) -> None:
-    """No unseen readings, no learning curves, no next value: the page says so."""
-    store.publish(make_version(trained=ROWS, curves={}))
-    history = make_history()
-    ts = np.append(history.ts[:-1], history.ts[-1] + 50 * STEP_MS)
-    html = report(SERIES, replace(history, ts=ts), load_settings(), store, tmp_path).read_text()
+    """No unseen readings, no learning curves, no network: the page says so."""
+    bare = make_version(trained=ROWS, curves={}, network=False)
+    store.publish(Model(bare.header, {}, bare.panel))
+    html = report(SERIES, make_history(), load_settings(), store, tmp_path).read_text()
     assert "it has learned from the readings shown here" in html
     assert "keeps no learning curves" in html
-    assert "the newest window has a gap" in html
+    assert "<td>network</td><td>none</td>" in html
 
 
-def test_a_gap_leaves_its_readings_out_and_the_next_value_unknown() -> None:
-    """The reading after a gap is the last that can be forecast until the window is full; lines are broken there."""
+def test_after_a_gap_the_last_value_answers_until_the_window_is_full() -> None:
+    """Every reading has a forecast, the next one too; the drawn lines are broken at the gap."""
     history = make_history()
     ts = history.ts.copy()
     ts[70:] += 50 * STEP_MS
     ts[-2:] += 50 * STEP_MS
     found = reviewed(make_version(), replace(history, ts=ts))
-    forecast = [*range(60, 71), *range(76, 89)]
-    np.testing.assert_array_equal(ts[forecast], found.ts)
-    assert found.next_answer is None
+    np.testing.assert_array_equal(ts[60:], found.ts)
+    naive = found.says.argmax(axis=1) == NAIVE
+    assert [*range(71, 76), 89] == (60 + np.flatnonzero(naive)).tolist()
+    assert found.next_answer == history.values[-1, 0]
     broken, answers = pictures._broken(found, found.ts, found.answer)
-    assert len(found) + 3 == len(broken)
-    assert [10, 12, 25] == np.flatnonzero(np.isnan(answers)).tolist()
+    assert len(found) + 2 == len(broken)
+    assert [10, 29] == np.flatnonzero(np.isnan(answers)).tolist()
+
+
+def test_the_shares_are_listed_from_the_largest() -> None:
+    """Those who said something, by their mean share, and what each says in the next forecast."""
+    found = reviewed(make_version(), make_history())
+    assert [("lstm", "100.0%", "100.0%")] == shares(found)
 
 
 def test_columns_are_put_in_the_models_order(store: ModelStore) -> None:
@@ -217,8 +223,8 @@ def test_what_is_missing_is_named_with_the_remedy(store: ModelStore, tmp_path: P
         report(SERIES, make_history(), settings, store, tmp_path, version=7)
     with pytest.raises(HistoryError, match=r"has no 'b'.*--features"):
         report(SERIES, make_history(features=("a",)), settings, store, tmp_path)
-    with pytest.raises(HistoryError, match=r"no 6 readings in a row.*longer history"):
-        report(SERIES, make_history(4, features=("a", "b")), settings, store, tmp_path)
+    with pytest.raises(HistoryError, match=r"1 readings, a report needs 2: bring a longer history"):
+        report(SERIES, make_history(1, features=("a", "b")), settings, store, tmp_path)
 
 
 def test_the_models_own_columns_are_read_unless_others_are_named(store: ModelStore, tmp_path: Path) -> None:

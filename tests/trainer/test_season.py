@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.season import lag_errors, season_length
+from trainer.season import calendar, lag_errors, season_length, seasons
 
 DAY = 24
 
@@ -88,3 +88,33 @@ def test_the_errors_are_those_of_the_seasonal_naive() -> None:
         pairs = [abs(values[t] - values[t - lag]) for t in range(lag, 40) if segment[t] == segment[t - lag]]
         half = len(pairs) // 2
         assert errors[:, lag].tolist() == pytest.approx([np.mean(pairs[:half]), np.mean(pairs[half:])])
+
+
+@pytest.mark.parametrize(
+    ("step_s", "expected"),
+    [
+        (300, [288]),  # a week of five minutes is longer than any window
+        (1800, [48, 336]),
+        (3600, [24, 168]),
+        (86_400, [7, 365]),
+        (7 * 86_400, [52]),
+        (30.4 * 86_400, [12]),
+        (31 * 86_400, [12]),
+        (3 * 3600, []),
+        (1, []),
+    ],
+)
+def test_the_calendar_names_the_seasons_of_a_step(step_s: float, expected: list[int]) -> None:
+    """Days and weeks of short steps, weeks and years of days, years of weeks and months."""
+    assert calendar(step_s * 1000) == expected
+
+
+def test_the_season_found_comes_before_those_of_the_calendar() -> None:
+    """And none comes twice, nor one that the history does not hold a few times."""
+    values = seasonal(300, 24, 0.1)
+    assert seasons(values, whole(values), 3_600_000, gridded=True) == (24,)
+    longer = seasonal(600, 24, 0.1)
+    assert seasons(longer, whole(longer), 3_600_000, gridded=True) == (24, 168)
+    odd = seasonal(600, 12, 0.1)
+    assert seasons(odd, whole(odd), 3_600_000, gridded=True) == (12, 24, 168)
+    assert seasons(odd, whole(odd), 3_600_000, gridded=False) == (12,)

@@ -1,0 +1,197 @@
+"""The network that a cohort shares: one LSTM trained on the windows of all its series, each normalised by itself.
+
+A cohort is the series of one step and target. What its network has learned of one series serves the others, and a
+series too young for a network of its own. It is published in the store like any model, and each series' blend decides
+how much it says there.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tidecast import lstm
+from tidecast.inputs import network_inputs, rows_read
+from tidecast.model import Evidence, Header, Model, Spec, network_seasons
+from tidecast.settings import Settings, TrainSettings
+from tidecast.store import ModelStore
+from tidecast.windows import windows_before
+from trainer.architectures import initial_weights
+from trainer.cohort import batch_order
+from trainer.graph import Batch, Float32, State, flatten, graph_of, unflatten
+from trainer.lesson import Lesson
+from trainer.resume import RUN
+
+SAME_STEP = 0.01  # of a step: how far two series' may differ within a cohort
+MIN_SERIES = 3  # fewer have little to tell one another
+MIN_EXAMPLES = 2000  # fewer teach a network of this size nothing that the linear experts do not know
+BATCH = 256
+RATE = 3e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What a cohort's network learns from: the windows of all its series."""
+
+    x: Float32  # (examples, window, channels)
+    y: Float32  # (examples,)
+    weight: Float32  # (examples,) so that every series counts in units of its own changes
+
+
+def spec_of(target: str) -> Spec:
+    """The shape of a cohort's network."""
+    return Spec(target=target, window=48, units=64, hidden=64, normalise=True, seasonal=2)
+
+
+def cohort_name(step_ms: float, target: str) -> str:
+    """What a cohort is called in the store."""
+    return f"{target} every {step_ms / 1000:g} s"
+
+
+def examples_of(lesson: Lesson, spec: Spec, start: int, stop: int) -> Examples:
+    """The windows of one series whose targets lie in the rows from `start` to `stop`."""
+    grid = lesson.grid
+    seasons = network_seasons(lesson.seasons, spec)
+    rows = np.arange(max(start, spec.window), stop)
+    rows = rows[(grid.segment[rows] == grid.segment[rows - spec.window]) & ~grid.filled[rows] & ~grid.filled[rows - 1]]
+    seen, held = windows_before(grid, rows, rows_read(spec, seasons))
+    scale = np.full((len(rows), 1), lesson.change_scale)
+    prepared = network_inputs(seen[..., :1], held, spec, np.tile(seasons, (len(rows), 1)), np.zeros_like(scale), scale)
+    weight = (prepared.size / prepared.size.mean()).astype(np.float32) if len(rows) else np.zeros(0, np.float32)
+    return Examples(prepared.x, prepared.targets(grid.values[rows, 0], spec), weight)
+
+
+def train_shared(
+    lessons: Sequence[Lesson],
+    settings: Settings,
+    store: ModelStore,
+    created_ms: int,
+) -> dict[str, tuple[str, Model]]:
+    """Train a network for each cohort that can bear one, and publish it where it is better than the one before.
+
+    Returns:
+        For each series that belongs to a cohort with a network: the cohort's name and the network.
+    """
+    found: dict[str, tuple[str, Model]] = {}
+    for name, members in _cohorts(lessons).items():
+        network = store.cohort_network(name)
+        examples = _joined([examples_of(m, spec_of(m.spec.target), 0, m.rows_before_tail) for m in members])
+        if len(members) >= MIN_SERIES and len(examples.y) >= MIN_EXAMPLES:
+            network = _improved(name, members, examples, network, settings, store, created_ms)
+        if network:
+            found |= {member.history.series: (name, network) for member in members}
+    return found
+
+
+def fit_shared(
+    examples: Examples, spec: Spec, settings: TrainSettings, initial: Mapping[str, Float32] | None = None
+) -> tuple[dict[str, Float32], tuple[float, ...]]:
+    """Train a network on a cohort's examples: Adam with a cosine decay, its absolute error in units of each series.
+
+    Args:
+        examples: of all series.
+        spec: the network's shape.
+        settings: for how many epochs, and the seed.
+        initial: the weights to begin with, for a third of the epochs; None: fresh ones.
+
+    Returns:
+        The weights, and the loss of each epoch while it learned.
+    """
+    graph = graph_of(spec)
+    epochs = max(1, settings.shared_epochs // 3) if initial else settings.shared_epochs
+    weights = flatten(initial or initial_weights(spec, settings.seed), spec)[None]
+    state = State(weights, np.zeros_like(weights), np.zeros_like(weights), np.zeros(1, np.float32))
+    n, done = len(examples.y), 0
+    steps = epochs * -(-n // BATCH)
+    losses = []
+    for epoch in range(1, epochs + 1):
+        order, total = batch_order(n, epoch, settings.seed), 0.0
+        for start in range(0, n, BATCH):
+            rows = order[start : start + BATCH]
+            share = examples.weight[rows] / examples.weight[rows].sum()
+            rate = np.array([RATE * 0.5 * (1 + np.cos(np.pi * done / steps))], np.float32)
+            state, loss = graph.train(state, Batch(examples.x[rows][None], examples.y[rows][None], share[None]), rate)
+            total += float(loss[0]) * len(rows)
+            done += 1
+        losses.append(total / n)
+    return unflatten(state.weights.numpy()[0], spec), tuple(losses)
+
+
+def _improved(
+    name: str,
+    members: Sequence[Lesson],
+    examples: Examples,
+    champion: Model | None,
+    settings: Settings,
+    store: ModelStore,
+    created_ms: int,
+) -> Model:
+    """Train the cohort's network; the better one on the newest readings of its series is its champion from now on."""
+    digest = _digest(members, settings.train)
+    if champion and champion.header.training.get(RUN) == digest:
+        return champion  # trained on these very readings
+    spec = spec_of(members[0].spec.target)
+    initial = champion.weights if champion and champion.spec == spec else None
+    weights, losses = fit_shared(examples, spec, settings.train, initial)
+    header = Header(
+        series=name,
+        spec=spec,
+        step_ms=members[0].step_ms,
+        center=(0.0,),
+        scale=(1.0,),
+        level=settings.series.level,
+        half_width=0.0,
+        span=(min(int(m.history.ts[0]) for m in members), max(int(m.history.ts[m.tail - 1]) for m in members)),
+        evidence=Evidence(rows=0, season=None, scores={}, skill=0.0, verdict="not judged yet"),
+        training={RUN: digest, "series": len(members), "examples": len(examples.y)},
+        curves={"loss": losses},
+        created_ms=created_ms,
+    )
+    network = Model(header, weights)
+    mine = _tail_error(network, members)
+    theirs = _tail_error(champion, members) if champion else np.inf
+    promote = bool(mine < theirs)
+    said = f"mean error {mine:.3f} on the tails of {len(members)} series, in units of the last value's"
+    verdict = f"published: {said}" if promote else f"not published, the champion's is {theirs:.3f}: {said}"
+    evidence = header.evidence.model_copy(update={"skill": 1 - mine, "verdict": verdict})
+    network = Model(header.model_copy(update={"evidence": evidence}), weights)
+    store.shared.publish(network, promote=promote)
+    return network if promote or champion is None else champion
+
+
+def _tail_error(network: Model, members: Sequence[Lesson]) -> float:
+    """The mean over the series of the network's MAE on their tails, over the last value's."""
+    ratios = []
+    for member in members:
+        examples = examples_of(member, network.spec, member.rows_before_tail, len(member.grid))
+        naive = np.abs(examples.y) @ examples.weight
+        if naive > 0:
+            answer = lstm.forward(examples.x, network.weights, network.spec.activation)[:, 0]
+            ratios.append(float(np.abs(answer - examples.y) @ examples.weight / naive))
+    return float(np.mean(ratios)) if ratios else 1.0
+
+
+def _cohorts(lessons: Sequence[Lesson]) -> dict[str, list[Lesson]]:
+    """Group lessons by target and step, which may differ a little; only what lies on a grid has a step to share."""
+    found: dict[str, list[Lesson]] = {}
+    for lesson in sorted((one for one in lessons if one.gridded), key=lambda one: (one.spec.target, one.step_ms)):
+        for members in found.values():
+            first = members[0]
+            if first.spec.target == lesson.spec.target and lesson.step_ms <= first.step_ms * (1 + SAME_STEP):
+                members.append(lesson)
+                break
+        else:
+            found[cohort_name(lesson.step_ms, lesson.spec.target)] = [lesson]
+    return found
+
+
+def _joined(parts: Sequence[Examples]) -> Examples:
+    return Examples(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "weight")))
+
+
+def _digest(members: Sequence[Lesson], settings: TrainSettings) -> str:
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    for member in sorted(members, key=lambda one: one.history.series):
+        digest.update(member.history.series.encode() + member.history.ts.tobytes() + member.history.values.tobytes())
+    return digest.hexdigest()
