@@ -119,7 +119,7 @@ def backtest(
         for series in store.served():
             forecaster.adopt(series, *store.load(series))
     # Readings before the test part fill the windows; no expert's record learns from them.
-    starts = {h.series: _cut(h, test_size) - forecaster.rows(h.series) for h in histories}
+    starts = {h.series: _cut(h, test_size) - forecaster.rows_read(h.series) for h in histories}
     entries = (e for h in histories for e in _entries(h, starts[h.series]))
     made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
     iterator = iter(sorted(entries, key=lambda entry: _ms(entry[0])))

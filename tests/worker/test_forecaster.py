@@ -458,7 +458,7 @@ def test_a_network_that_a_cohort_gets_later_serves_the_series_that_are_there() -
     ask(forecaster, *(entry(n, series, value=float(n)) for n in range(1, 9) for series in "ab"))
     forecaster.adopt_shared("seconds", rising("seconds"))
     ask(forecaster, *(entry(n, series, value=float(n)) for n in range(9, 60) for series in "ab"))
-    assert (34, 34) == (forecaster.rows("a"), forecaster.states["a"].window.length)
+    assert (34, 34) == (forecaster.rows_read("a"), forecaster.states["a"].window.length)
     assert 6 == forecaster.states["b"].window.length
     last = ask(forecaster, entry(60, "a", value=60.0), entry(60, "b", value=60.0)).forecasts
     assert [("a", "shared_lstm", 1), ("b", "shared_lstm", None)] == [(f.series, f.kind, f.model) for f in last]
