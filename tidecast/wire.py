@@ -55,6 +55,26 @@ def partition_of(series: str, partitions: int) -> int:
     return zlib.crc32(series.encode()) % partitions
 
 
+def check_partition(series: str, partition: int, partitions: int) -> None:
+    """Make sure that a series belongs to the partition in which a reading of it was found.
+
+    Raises:
+        BadReading: it belongs to another, where its window and state are.
+    """
+    if partitions > 1 and (its := partition_of(series, partitions)) != partition:
+        raise BadReading(
+            "wrong_partition",
+            f"series {quoted(series.encode())} belongs to partition {its}, not {partition}: push it there, "
+            f"crc32(series) % {partitions} says where",
+        )
+
+
+def common_keys(namespace: str = "") -> tuple[str, str]:
+    """The keys that all partitions share: the number of partitions, and who is at work."""
+    prefix = f"{namespace}:" if namespace else ""
+    return f"{prefix}partitions", f"{prefix}workers"
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One reading as the worker understands it; `values` are in the order of the features, NaN where missing."""

@@ -57,11 +57,21 @@ class Settled:
 
 
 class Forecaster:
-    """All series of one partition: their states and their champions."""
+    """All series of one partition: their states and their champions.
 
-    def __init__(self, settings: SeriesSettings) -> None:
+    Args:
+        settings: of the series.
+        engine: the models, which the partitions of a worker share.
+        partition: which one this is; readings of another's series are dead letters.
+        partitions: of how many.
+    """
+
+    def __init__(
+        self, settings: SeriesSettings, engine: Engine | None = None, partition: int = 0, partitions: int = 1
+    ) -> None:
         self.settings = settings
-        self.engine = Engine()
+        self.engine = Engine() if engine is None else engine  # an engine without models is false
+        self._partition, self._partitions = partition, partitions
         self.states: dict[str, SeriesState] = {}
         self._levels = (settings.level, *settings.more_levels)
         self._horizons = Horizons(settings)
@@ -84,6 +94,10 @@ class Forecaster:
     def adopt_shared(self, cohort: str, model: Model) -> None:
         """Let a network answer for all series of a cohort from the next batch on."""
         self.engine.put_shared(cohort, model)
+        self.refit()
+
+    def refit(self) -> None:
+        """Give every series' window the shape that the models now need."""
         for series in self.states:
             self._fit(series)
 
@@ -118,6 +132,7 @@ class Forecaster:
         entry_id, fields = entry
         try:
             series = wire.series_of(fields)
+            wire.check_partition(series, self._partition, self._partitions)
             state = self.states.get(series)
             features = state.features if state else self._features(series)
             reading = wire.parse_reading(entry_id, fields, series, features, now_ms)

@@ -42,28 +42,29 @@ class Health:
         """Time a stage."""
         return self._stages.labels(name).time()
 
-    def committed(self, counts: Mapping[str, int], lost: int, series: int) -> None:
+    def committed(self, counts: Mapping[str, int], lost: int) -> None:
         """Count a committed batch."""
         for disposition, number in counts.items():
             self._readings.labels(disposition).inc(number)
         self._lost.inc(lost)
         self._batch.observe(sum(counts.values()))
-        self._series.set(series)
 
     def failed(self, kind: str) -> None:
-        """Count a failure of a kind: redis, step or model."""
+        """Count a failure of a kind: redis, step, model, fenced or conflict."""
         self._failures.labels(kind).inc()
 
     def acquired(self) -> None:
-        """Note that the partition is ours and loaded."""
+        """Count a partition that was taken and loaded."""
         self._acquired.inc()
-        self._held.set(1)
-        self.ready.set()
 
-    def dropped(self) -> None:
-        """Note that the partition is no longer ours."""
-        self._held.set(0)
-        self.ready.clear()
+    def holding(self, partitions: int, series: int) -> None:
+        """Note how many partitions are ours, and how many series they have."""
+        self._held.set(partitions)
+        self._series.set(series)
+        if partitions:
+            self.ready.set()
+        else:
+            self.ready.clear()
 
     def serve(self, host: str, port: int) -> WSGIServer:
         """Answer /metrics, /healthz and /readyz from a thread of its own; the server knows its port."""

@@ -1,10 +1,10 @@
-"""The worker: read, handle, commit, again and again."""
+"""The worker: its fair share of the partitions, served one after the other, again and again."""
 
 import math
 import random
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -15,106 +15,156 @@ from tidecast.errors import Conflict, Fenced, TidecastError
 from tidecast.model import Model
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
-from worker.forecaster import Forecaster, Outcome
+from tidecast.wire import partition_of
+from worker.engine import Engine
+from worker.forecaster import Forecaster
 from worker.health import Health
+from worker.lane import Lane
 from worker.partitions import Partition
-from worker.stream import Progress, Stream
+from worker.roster import EVERY_S, Roster
+from worker.stream import Stream
 
 BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
 MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
+IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
 
 log = structlog.get_logger("tidecast.worker")
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """A batch that was handled but whose commit is not yet known to have happened."""
-
-    started_from: Progress
-    outcome: Outcome
-    lost: int
-
-
 class Worker:
-    """One partition's readings, answered for as long as the program runs."""
+    """The readings of one or many partitions, answered for as long as the program runs.
 
-    def __init__(self, settings: Settings, stream: Stream, store: ModelStore, health: Health) -> None:
+    Args:
+        settings: how to read, commit and hold leases.
+        streams: one for each partition, in their order.
+        store: where the champions are.
+        health: what is told to the operator.
+        roster: the other workers; None where there is one partition, whose lease alone says who serves it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        streams: Sequence[Stream],
+        store: ModelStore,
+        health: Health,
+        roster: Roster | None = None,
+    ) -> None:
+        name, lease_s = worker_name(settings), settings.worker.lease_s
         self._settings = settings
-        self._stream = stream
         self._store = store
         self._health = health
-        self._partition = Partition(stream, worker_name(settings), settings.worker.lease_s)
-        self._forecaster = Forecaster(settings.series)
-        self._progress: Progress | None = None
-        self._uncommitted: _Batch | None = None
+        self._roster = roster
+        self._engine = Engine()
+        self._lanes = [
+            Lane(i, stream, Partition(stream, name, lease_s), self._forecaster(i, len(streams)), health)
+            for i, stream in enumerate(streams)
+        ]
+        self._first = random.randrange(len(streams))  # noqa: S311 - so that not all workers ask for the same one first
         self._store_position = self._shared_position = 0
         self._models_at = -math.inf  # when the store was last asked
         self._failures = 0
+        self._share = len(streams)
 
     def run(self, stop: threading.Event, *, burst: bool = False) -> None:
-        """Step until told to stop; with `burst`, until every reading in the stream is answered."""
+        """Step until told to stop; with `burst`, until every reading of the partitions held is answered."""
         while not stop.is_set():
-            answered = self._guarded_step(stop)
+            answered = self._guarded_round(stop)
             if burst and answered == 0:
                 break
-        self._leave()
+        self.leave()
 
     def step(self, now: float) -> int | None:
-        """One iteration: hold the lease, read, handle, commit; returns how many readings were answered.
+        """One iteration over the partitions; returns how many readings were answered, None if none is held for now.
 
-        None means that the partition is another worker's for now. `now` is in epoch seconds.
+        `now` is in epoch seconds. What goes wrong in a partition is raised; `run` alone goes on.
         """
         self._notice_models(now)  # before any state is loaded: the champions say which features a series has
-        if not self._partition.held and not self._take_over(now):
-            return None
-        if not self._partition.hold(now):
-            raise Fenced("the lease ran out and another worker took the partition")
-        if self._uncommitted is None:
-            self._uncommitted = self._handle_next(now)
-        return self._commit(now) if self._uncommitted else 0
-
-    def _handle_next(self, now: float) -> _Batch | None:
-        progress = self._progress
-        if progress is None:
-            raise Conflict("no offset is loaded: acquire the partition anew")
-        with self._health.stage("read"):
-            entries = self._stream.read(progress.last, self._settings.worker.block_ms)
-        if not entries:
-            return None
-        lost = self._stream.lost(progress, entries)
-        if lost:
-            log.error("readings were trimmed before they were read", lost=lost, after=progress.last)
-        with self._health.stage("handle"):
-            outcome = self._forecaster.handle(entries, round(now * 1000))
-        return _Batch(progress, outcome, lost)
-
-    def _commit(self, now: float) -> int:
-        batch, epoch = self._uncommitted, self._partition.epoch
-        if batch is None or epoch is None:
-            raise Fenced("there is no lease to commit under")
-        with self._health.stage("commit"):
-            self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost)
-        self._partition.renewed(now)
-        answered = sum(batch.outcome.counts.values())
-        self._progress = Progress(batch.outcome.last, batch.started_from.read + answered + batch.lost)
-        self._uncommitted = None
-        self._health.committed(batch.outcome.counts, batch.lost, len(self._forecaster.states))
+        answered = _sum([lane.step(now, self._block_ms) for lane in self._due(now)])
+        self._health.holding(self.held, self._series())
         return answered
 
-    def _take_over(self, now: float) -> bool:
-        progress = self._partition.acquire(now)
-        if progress is None:
-            return False
-        self._forecaster.restore(self._stream.states())
-        self._progress = progress  # last: without it no batch is read, so a half-loaded memory answers nothing
-        log.info(
-            "partition acquired",
-            epoch=self._partition.epoch,
-            after=progress.last,
-            series=len(self._forecaster.states),
-        )
-        self._health.acquired()
-        return True
+    def leave(self) -> None:
+        """Give every partition back, so that other workers may take them at once."""
+        try:
+            for lane in self._lanes:
+                if lane.held:
+                    lane.leave()
+            if self._roster:
+                self._roster.leave()
+        except RedisError as exc:
+            log.warning("leases not released, they will run out", error=str(exc))
+        self._health.holding(0, 0)
+        log.info("worker stopped")
+
+    @property
+    def held(self) -> int:
+        """How many partitions this worker believes to be its own; the commits make sure."""
+        return sum(lane.held for lane in self._lanes)
+
+    @property
+    def _block_ms(self) -> int | None:
+        return self._settings.worker.block_ms if len(self._lanes) == 1 else None
+
+    def _forecaster(self, partition: int, partitions: int) -> Forecaster:
+        return Forecaster(self._settings.series, self._engine, partition, partitions)
+
+    def _due(self, now: float) -> list[Lane]:
+        """The partitions to serve or to ask for; what is beyond the fair share is given back first."""
+        if self._roster is None:
+            return self._lanes
+        self._share = share = self._roster.share(len(self._lanes), now)
+        held = [lane for lane in self._lanes if lane.held]
+        for lane in held[share:]:
+            lane.leave()
+            log.info("partition handed over", partition=lane.number)
+        due, wanted = held[:share], share - len(held)
+        around = self._lanes[self._first :] + self._lanes[: self._first]
+        free = [lane for lane in around if not lane.held and not 0 <= now - lane.tried_at < EVERY_S]
+        return due + (free if wanted > 0 else [])
+
+    def _guarded_round(self, stop: threading.Event) -> int | None:
+        """Serve every partition that is due; what fails in one does not keep the others waiting for ever."""
+        answered: list[int | None] = []
+        now, failures = time.time(), self._failures
+        try:
+            self._notice_models(now)
+            due = self._due(now)
+        except Exception as exc:  # the roster's Redis is away, or the store's disk
+            self._pause(stop, "redis" if isinstance(exc, RedisError) else "step", exc)
+            return None
+        for lane in due:
+            if stop.is_set():
+                break
+            if not lane.held and self.held >= self._share:
+                continue  # enough were won on the way
+            answered.append(self._guarded_step(lane, stop))
+        self._health.holding(self.held, self._series())
+        total = _sum(answered)
+        if total is None and self._failures == failures:  # nothing is ours; after a failure there was a pause already
+            stop.wait(self._settings.worker.block_ms / 1000)
+        elif total == 0 and len(self._lanes) > 1:
+            stop.wait(IDLE_S)
+        return total
+
+    def _guarded_step(self, lane: Lane, stop: threading.Event) -> int | None:
+        try:
+            answered = lane.step(time.time(), self._block_ms)
+        except (Fenced, Conflict) as exc:
+            lane.drop(str(exc))
+            self._health.failed("fenced" if isinstance(exc, Fenced) else "conflict")
+            return None
+        except (RedisConnectionError, RedisTimeoutError) as exc:
+            # The commit may or may not have happened: it is sent again, and the script can tell.
+            self._pause(stop, "redis", exc)
+            return None
+        except Exception as exc:
+            # Whatever it was, memory may have moved on without a commit: start again from what Redis holds.
+            lane.drop(str(exc))
+            self._pause(stop, "redis" if isinstance(exc, RedisError) else "step", exc)
+            return None
+        self._failures = 0
+        return answered
 
     def _notice_models(self, now: float) -> None:
         if 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
@@ -124,13 +174,16 @@ class Worker:
         self._shared_position, cohorts = self._store.shared.moves_since(self._shared_position)
         for cohort in cohorts:
             if found := self._load(self._store.shared, cohort):
-                self._forecaster.adopt_shared(cohort, found[1])
+                self._engine.put_shared(cohort, found[1])
         self._store_position, moved = self._store.moves_since(self._store_position)
         for series in moved:
             if found := self._load(self._store, series):
-                self._forecaster.adopt(series, *found)
+                self._lanes[partition_of(series, len(self._lanes))].forecaster.adopt(series, *found)
+        if cohorts:
+            for lane in self._lanes:
+                lane.forecaster.refit()
         if moved or cohorts:
-            self._health.models.set(len(self._forecaster.engine))
+            self._health.models.set(len(self._engine))
             log.info("champions loaded", count=len(moved), shared=len(cohorts))
 
     def _load(self, store: ModelStore, name: str) -> tuple[int, Model] | None:
@@ -141,32 +194,8 @@ class Worker:
             self._health.failed("model")
             return None
 
-    def _guarded_step(self, stop: threading.Event) -> int | None:
-        try:
-            answered = self.step(time.time())
-        except (Fenced, Conflict) as exc:
-            self._drop(str(exc))
-            answered = None
-        except (RedisConnectionError, RedisTimeoutError) as exc:
-            # The commit may or may not have happened: it is sent again, and the script can tell.
-            self._pause(stop, "redis", exc)
-            return None
-        except Exception as exc:
-            # Whatever it was, memory may have moved on without a commit: start again from what Redis holds.
-            self._drop(str(exc))
-            self._pause(stop, "redis" if isinstance(exc, RedisError) else "step", exc)
-            return None
-        self._failures = 0
-        if answered is None:
-            stop.wait(self._settings.worker.block_ms / 1000)
-        return answered
-
-    def _drop(self, reason: str) -> None:
-        """Lose the partition and all memory of it."""
-        log.warning("partition dropped", reason=reason, epoch=self._partition.epoch)
-        self._partition.lose()
-        self._progress = self._uncommitted = None
-        self._health.dropped()
+    def _series(self) -> int:
+        return sum(len(lane.forecaster.states) for lane in self._lanes)
 
     def _pause(self, stop: threading.Event, kind: str, exc: Exception) -> None:
         shortest, longest = BACKOFF_S
@@ -177,10 +206,8 @@ class Worker:
         self._health.failed(kind)
         stop.wait(delay)
 
-    def _leave(self) -> None:
-        try:
-            self._partition.release()
-        except RedisError as exc:
-            log.warning("lease not released, it will run out", error=str(exc))
-        self._health.dropped()
-        log.info("worker stopped")
+
+def _sum(answered: Sequence[int | None]) -> int | None:
+    """How many were answered, None if no partition was held."""
+    known = [number for number in answered if number is not None]
+    return sum(known) if known else None

@@ -11,11 +11,12 @@ import structlog
 
 from tidecast.client import connect
 from tidecast.errors import SettingsError
-from tidecast.settings import Settings
+from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
-from tidecast.wire import keys_of
+from tidecast.wire import common_keys, keys_of
 from worker.health import Health
 from worker.loop import Worker
+from worker.roster import Roster, claim_partitions
 from worker.stream import Stream
 
 
@@ -34,8 +35,25 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     if settings.worker.health_port is not None:
         server = _serve(health, settings.worker.health_host, settings.worker.health_port)
         structlog.get_logger("tidecast.worker").info("health served", port=server.server_port)
-    stream = Stream(connect(settings), keys_of(namespace=settings.namespace), settings.worker)
-    Worker(settings, stream, ModelStore(settings.store), health).run(stop, burst=burst)
+    make_worker(settings, health).run(stop, burst=burst)
+
+
+def make_worker(settings: Settings, health: Health) -> Worker:
+    """A worker on the partitions that the settings name.
+
+    Raises:
+        SettingsError: Redis was set up for another number of partitions.
+    """
+    redis, count = connect(settings), settings.partitions
+    streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker) for i in range(count)]
+    roster = None
+    if count > 1:
+        name = worker_name(settings)
+        settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
+        number, workers = common_keys(settings.namespace)
+        claim_partitions(redis, number, count)
+        roster = Roster(redis, workers, name, settings.worker.lease_s)
+    return Worker(settings, streams, ModelStore(settings.store), health, roster)
 
 
 def check(settings: Settings) -> int:
@@ -54,8 +72,6 @@ def check(settings: Settings) -> int:
 
 
 def _check_settings(settings: Settings) -> None:
-    if settings.partitions != 1:
-        raise SettingsError(f"setting partitions is {settings.partitions}: this worker serves one, set it to 1")
     block_ms, timeout_s = settings.worker.block_ms, settings.redis_timeout_s
     if block_ms > timeout_s * 500:  # a read without readings, which Redis ends late, must not look like a failure
         raise SettingsError(

@@ -38,9 +38,9 @@ def test_a_live_worker_is_healthy_but_ready_only_with_its_partition(health: Heal
     """Two probes for two questions."""
     assert (200, "200 OK\n") == ask(served, "/healthz")
     assert 503 == ask(served, "/readyz")[0]
-    health.acquired()
+    health.holding(1, 0)
     assert (200, "200 OK\n") == ask(served, "/readyz")
-    health.dropped()
+    health.holding(0, 0)
     assert 503 == ask(served, "/readyz")[0]
     assert 200 == ask(served, "/healthz")[0]
 
@@ -53,8 +53,9 @@ def test_nothing_else_is_served(served: HTTPConnection, path: str) -> None:
 
 def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) -> None:
     """Counts by disposition, losses, failures, stages; no label for each series."""
-    health.committed({"forecast": 3, "dead": 1}, 2, 5)
-    health.committed({"forecast": 1}, 0, 6)
+    health.committed({"forecast": 3, "dead": 1}, 2)
+    health.committed({"forecast": 1}, 0)
+    health.holding(1, 6)
     health.failed("redis")
     health.acquired()
     for stage in STAGES:

@@ -48,7 +48,7 @@ def stream_of(settings: Settings) -> Stream:
 
 def new_worker(settings: Settings, health: Health | None = None) -> Worker:
     """A worker as the program makes it."""
-    return Worker(settings, stream_of(settings), ModelStore(settings.store), health or Health())
+    return Worker(settings, [stream_of(settings)], ModelStore(settings.store), health or Health())
 
 
 @pytest.fixture

@@ -132,7 +132,6 @@ def test_the_port_of_the_probes_is_logged_and_answers(settings: Settings) -> Non
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"partitions": 2}, "setting partitions is 2: this worker serves one, set it to 1"),
         (
             {"redis_timeout_s": 0.4, "worker": {"block_ms": 250}},
             "setting worker.block_ms is 250: use at most half of redis_timeout_s, 0.4 s",

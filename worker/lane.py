@@ -1,0 +1,121 @@
+"""One partition's way through the worker: hold the lease, read, handle, commit, again and again."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from tidecast.errors import Conflict, Fenced
+from worker.forecaster import Forecaster, Outcome
+from worker.health import Health
+from worker.partitions import Partition
+from worker.stream import Progress, Stream
+
+log = structlog.get_logger("tidecast.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A batch that was handled but whose commit is not yet known to have happened."""
+
+    started_from: Progress
+    outcome: Outcome
+    lost: int
+
+
+class Lane:
+    """A partition, this worker's claim to it, and the memory of its series while the claim stands."""
+
+    def __init__(
+        self, number: int, stream: Stream, partition: Partition, forecaster: Forecaster, health: Health
+    ) -> None:
+        self.number = number
+        self.forecaster = forecaster
+        self.tried_at = -float("inf")  # when the lease was last asked for
+        self._stream = stream
+        self._partition = partition
+        self._health = health
+        self._progress: Progress | None = None
+        self._uncommitted: _Batch | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this worker believes that the partition is its own; the commit makes sure."""
+        return self._partition.held
+
+    def step(self, now: float, block_ms: int | None) -> int | None:
+        """One iteration; returns how many readings were answered, None if the partition is another worker's for now.
+
+        Args:
+            now: epoch seconds.
+            block_ms: how long to wait for readings; None: not at all.
+        """
+        if not self.held and not self._take_over(now):
+            return None
+        if not self._partition.hold(now):
+            raise Fenced("the lease ran out and another worker took the partition")
+        if self._uncommitted is None:
+            self._uncommitted = self._handle_next(now, block_ms)
+        return self._commit(now) if self._uncommitted else 0
+
+    def drop(self, reason: str) -> None:
+        """Lose the partition and all memory of it."""
+        log.warning("partition dropped", partition=self.number, reason=reason, epoch=self._partition.epoch)
+        self._partition.lose()
+        self._forget()
+
+    def leave(self) -> None:
+        """Give the partition back, so that another worker may take it at once.
+
+        A batch that was handled but not committed is nobody's loss: the next worker handles it again.
+        """
+        self._partition.release()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._progress = self._uncommitted = None
+        self.forecaster.restore({})
+
+    def _handle_next(self, now: float, block_ms: int | None) -> _Batch | None:
+        progress = self._progress
+        if progress is None:
+            raise Conflict("no offset is loaded: acquire the partition anew")
+        with self._health.stage("read"):
+            entries = self._stream.read(progress.last, block_ms)
+        if not entries:
+            return None
+        lost = self._stream.lost(progress, entries)
+        if lost:
+            log.error("readings were trimmed before they were read", lost=lost, after=progress.last)
+        with self._health.stage("handle"):
+            outcome = self.forecaster.handle(entries, round(now * 1000))
+        return _Batch(progress, outcome, lost)
+
+    def _commit(self, now: float) -> int:
+        batch, epoch = self._uncommitted, self._partition.epoch
+        if batch is None or epoch is None:
+            raise Fenced("there is no lease to commit under")
+        with self._health.stage("commit"):
+            self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost)
+        self._partition.renewed(now)
+        answered = sum(batch.outcome.counts.values())
+        self._progress = Progress(batch.outcome.last, batch.started_from.read + answered + batch.lost)
+        self._uncommitted = None
+        self._health.committed(batch.outcome.counts, batch.lost)
+        return answered
+
+    def _take_over(self, now: float) -> bool:
+        self.tried_at = now
+        progress = self._partition.acquire(now)
+        if progress is None:
+            return False
+        self.forecaster.restore(self._stream.states())
+        self._progress = progress  # last: without it no batch is read, so a half-loaded memory answers nothing
+        log.info(
+            "partition acquired",
+            partition=self.number,
+            epoch=self._partition.epoch,
+            after=progress.last,
+            series=len(self.forecaster.states),
+        )
+        self._health.acquired()
+        return True

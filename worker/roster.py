@@ -1,0 +1,55 @@
+"""Who else is at work: every worker says so now and then, and each takes its fair share of the partitions."""
+
+import math
+from typing import cast
+
+from redis import Redis
+
+from tidecast.errors import SettingsError
+from worker.stream import script_of
+
+EVERY_S = 0.5  # how often a worker says that it is alive: a partition that is given up is taken up as soon
+
+
+def claim_partitions(redis: Redis, key: str, partitions: int) -> None:
+    """Write down how many partitions there are, once and for all; or check it.
+
+    Raises:
+        SettingsError: other programs of this namespace were started with another number.
+    """
+    redis.set(key, partitions, nx=True)
+    found = cast("bytes", redis.get(key)).decode()
+    if found != str(partitions):
+        raise SettingsError(
+            f"setting partitions is {partitions}, but {key} in Redis says {found}: use that, or another namespace"
+        )
+
+
+class Roster:
+    """The workers of one namespace, by the server's clock."""
+
+    def __init__(self, redis: Redis, key: str, name: str, lease_s: float) -> None:
+        self._join = redis.register_script(script_of("join"))
+        self._key = key
+        self._name = name
+        self._lease_s = lease_s
+        self._joined_at = -math.inf
+        self._alive = 1
+
+    def share(self, partitions: int, now: float) -> int:
+        """How many partitions are this worker's fair share: as many as the others', one more where they don't divide.
+
+        Raises:
+            RedisError: the roster cannot be kept.
+        """
+        if not 0 <= now - self._joined_at < min(EVERY_S, self._lease_s / 3):  # below 0 the clock was set back
+            self._alive = max(1, len(self._say(self._lease_s)))
+            self._joined_at = now
+        return -(-partitions // self._alive)
+
+    def leave(self) -> None:
+        """Let the others share what was this worker's."""
+        self._say(0)
+
+    def _say(self, alive_s: float) -> list[bytes]:
+        return cast("list[bytes]", self._join(keys=[self._key], args=[self._name, round(alive_s * 1000)]))
