@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from benchmarks._scores import LAST_VALUE, TIDECAST, Result, Score, figures, hea
 from benchmarks._yardsticks import METHODS, NEEDS, Float, Series, season_of
 from tidecast import backtest
 from tidecast.backtest import Settled
+from tidecast.model import Spec
+from tidecast.presets import PRESETS, preset
 from tidecast.settings import Settings, load_settings
 from trainer.history import History, read_history
 
@@ -33,6 +36,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="a directory of CSV files; nothing is measured when left out")
     parser.add_argument("--only", type=_names, default=(), help="sets, with commas: file names without _open.csv.gz")
     parser.add_argument("--without", type=_names, default=(), help=f"methods to skip: {', '.join(SKIPPABLE)}")
+    parser.add_argument(
+        "--preset", choices=PRESETS, help="what the series' own networks learn; the default when left out"
+    )
+    parser.add_argument("--univariate", action="store_true", help="read the target alone, not the other columns")
     parser.add_argument("--table", type=Path, help="a file for the table, in Markdown")
 
 
@@ -42,11 +49,14 @@ def measure(args: argparse.Namespace, answer: Backtest = backtest.backtest) -> d
         print("accuracy needs --data: docs/accuracy.md says where real series are found")
         return {}
     methods = _methods(args.without)
+    if args.preset:
+        answer = partial(backtest.backtest, spec=Spec(**preset(args.preset)))
+    features = () if args.univariate else ("all",)
     paths = data_sets(args.data, args.only)
     lines, results = header(methods), []
     print(*lines, sep="\n", flush=True)
     for name, path in paths.items():
-        results.append(run(name, path, methods, answer))
+        results.append(run(name, path, methods, answer, features))
         lines.append(line(results[-1], methods))
         print(lines[-1], flush=True)
         if args.table:  # after each set, so that a run that is broken off leaves what it has
@@ -63,9 +73,9 @@ def data_sets(folder: Path, only: Sequence[str] = ()) -> dict[str, Path]:
     return {name: path for name, path in found.items() if not only or name in only}
 
 
-def run(name: str, path: Path, methods: Sequence[str], answer: Backtest) -> Result:
+def run(name: str, path: Path, methods: Sequence[str], answer: Backtest, features: Sequence[str] = ("all",)) -> Result:
     """Backtest a set as `tidecast backtest` does by default, and run the methods on the same rows."""
-    histories = read_history(path, features=("all",)).found
+    histories = read_history(path, features=features).found
     start = time.perf_counter()
     settled = _settled(histories, answer)
     minutes = (time.perf_counter() - start) / 60

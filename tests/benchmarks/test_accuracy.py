@@ -168,7 +168,6 @@ def test_the_naive_yardsticks_look_back_one_row_and_one_season() -> None:
 @pytest.mark.parametrize("method", ["ar_ridge", "boosting"])
 def test_a_fitted_yardstick_sees_nothing_from_its_row_on(method: str) -> None:
     """A change of row 180 moves no forecast up to that row, and those after it."""
-    pytest.importorskip("sklearn", reason="of the extra bench")
     y = np.sin(np.arange(200) / 4) + 0.1 * np.random.default_rng(0).normal(size=200)
     wild = np.where(np.arange(200) == 180, 3.0, y)
     one, other = (yardsticks.METHODS[method](plain(values.tolist(), cut=160, season=24)) for values in (y, wild))
