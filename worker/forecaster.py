@@ -31,6 +31,7 @@ class Outcome:
     dead: list[DeadLetter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # by disposition; sums to the entries of the batch
     states: dict[str, bytes] = field(default_factory=dict)  # by series, of the series touched
+    intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class Forecaster:
         for one, now, further in zip(accepted, settled, more, strict=True):
             outcome.forecasts.append(self._forecast(one, now, further))
         outcome.counts["forecast"] = len(accepted)
+        outcome.intervals.update("inside" if now.score <= 1 else "outside" for now in settled if now.score is not None)
         touched = {one.reading.series: one.state for one in accepted}
         outcome.states = {series: state.encode() for series, state in touched.items()}
         return outcome

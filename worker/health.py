@@ -19,6 +19,9 @@ class Health:
         self._readings = Counter(
             "tidecast_readings", "Readings by disposition.", ["disposition"], registry=self.registry
         )
+        self._intervals = Counter(
+            "tidecast_intervals", "Readings inside or outside their interval.", ["reading"], registry=self.registry
+        )
         self._lost = Counter(
             "tidecast_readings_lost", "Readings trimmed before they were read.", registry=self.registry
         )
@@ -42,10 +45,12 @@ class Health:
         """Time a stage."""
         return self._stages.labels(name).time()
 
-    def committed(self, counts: Mapping[str, int], lost: int) -> None:
+    def committed(self, counts: Mapping[str, int], lost: int, intervals: Mapping[str, int]) -> None:
         """Count a committed batch."""
         for disposition, number in counts.items():
             self._readings.labels(disposition).inc(number)
+        for place, number in intervals.items():
+            self._intervals.labels(place).inc(number)
         self._lost.inc(lost)
         self._batch.observe(sum(counts.values()))
 

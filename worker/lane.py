@@ -100,7 +100,7 @@ class Lane:
         answered = sum(batch.outcome.counts.values())
         self._progress = Progress(batch.outcome.last, batch.started_from.read + answered + batch.lost)
         self._uncommitted = None
-        self._health.committed(batch.outcome.counts, batch.lost)
+        self._health.committed(batch.outcome.counts, batch.lost, batch.outcome.intervals)
         return answered
 
     def _take_over(self, now: float) -> bool:

@@ -53,8 +53,8 @@ def test_nothing_else_is_served(served: HTTPConnection, path: str) -> None:
 
 def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) -> None:
     """Counts by disposition, losses, failures, stages; no label for each series."""
-    health.committed({"forecast": 3, "dead": 1}, 2)
-    health.committed({"forecast": 1}, 0)
+    health.committed({"forecast": 3, "dead": 1}, 2, {"inside": 2})
+    health.committed({"forecast": 1}, 0, {"inside": 4, "outside": 1})
     health.holding(1, 6)
     health.failed("redis")
     health.acquired()
@@ -72,6 +72,8 @@ def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) 
         ("tidecast_readings_total", "forecast"): 4.0,
         ("tidecast_readings_total", "dead"): 1.0,
         ("tidecast_readings_lost_total",): 2.0,
+        ("tidecast_intervals_total", "inside"): 6.0,
+        ("tidecast_intervals_total", "outside"): 1.0,
         ("tidecast_failures_total", "redis"): 1.0,
         ("tidecast_series",): 6.0,
         ("tidecast_partitions_held",): 1.0,
