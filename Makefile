@@ -44,7 +44,7 @@ $(BENCH): $(INSTALLED)
 bench: $(BENCH) ## run every benchmark (ARGS='training --json' for one)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(INSTALLED) ## kill the worker again and again and verify every forecast (ARGS='--kills 20 --json')
+chaos: $(INSTALLED) ## break workers, Redis and the wire, verify every forecast (ARGS='--minutes 10 --json', '--kills 20 --json')
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 soak: $(INSTALLED) ## stream steadily for minutes and watch the memory (ARGS='--minutes 15 --rate 500 --json')

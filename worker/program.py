@@ -8,6 +8,8 @@ from types import FrameType
 from wsgiref.simple_server import WSGIServer
 
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.client import connect
 from tidecast.errors import SettingsError
@@ -15,7 +17,7 @@ from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
 from tidecast.wire import common_keys, keys_of
 from worker.health import Health
-from worker.loop import Worker
+from worker.loop import BACKOFF_S, Worker
 from worker.roster import Roster, claim_partitions
 from worker.stream import Stream
 
@@ -35,7 +37,24 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     if settings.worker.health_port is not None:
         server = _serve(health, settings.worker.health_host, settings.worker.health_port)
         structlog.get_logger("tidecast.worker").info("health served", port=server.server_port)
-    make_worker(settings, health).run(stop, burst=burst)
+    worker = _begin(settings, health, stop)
+    if worker:
+        worker.run(stop, burst=burst)
+
+
+def _begin(settings: Settings, health: Health, stop: threading.Event) -> Worker | None:
+    """A worker as soon as Redis answers, however long that takes; None if told to stop before."""
+    pause_s, longest_s = BACKOFF_S
+    while not stop.is_set():
+        try:
+            return make_worker(settings, health)
+        except (RedisConnectionError, RedisTimeoutError) as exc:
+            error = f"{type(exc).__name__}: {exc}"
+            structlog.get_logger("tidecast.worker").error("start failed", kind="redis", error=error, pause_s=pause_s)
+            health.failed("redis")
+            stop.wait(pause_s)
+            pause_s = min(longest_s, 2 * pause_s)
+    return None
 
 
 def make_worker(settings: Settings, health: Health) -> Worker:

@@ -1,5 +1,6 @@
 """A worker process that is killed again and again while readings arrive."""
 
+import os
 import random
 import signal
 import subprocess
@@ -17,7 +18,9 @@ from tests.models import make_model
 from tidecast.embedded import EmbeddedRedis
 from tidecast.model import Spec
 from tidecast.store import ModelStore
+from tidecast.wire import keys_of, partition_of
 
+ROOT = Path(__file__).parents[2]
 SERIES = 40  # half of them have a model
 EPOCH = 1_700_000_000_000
 SETTINGS = """
@@ -56,12 +59,12 @@ def make_readings(count: int, seed: int) -> list[dict[bytes, bytes]]:
     return found
 
 
-def make_store(folder: Path) -> Path:
-    """A store with a model for every second series."""
+def make_store(folder: Path, settings: str = SETTINGS) -> Path:
+    """A store with a model for every second series, and the settings beside it."""
     store = ModelStore(folder / "models")
     for s in range(0, SERIES, 2):
         store.publish(make_model(f"series-{s}", Spec(window=8, units=8), seed=s))
-    (folder / "tidecast.toml").write_text(SETTINGS)
+    (folder / "tidecast.toml").write_text(settings)
     return folder / "models"
 
 
@@ -71,12 +74,12 @@ def kill_run(folder: Path, readings: int, kills: int, seed: int) -> Report:
     make_store(folder)
     with EmbeddedRedis() as calm, EmbeddedRedis() as stormy:
         with Redis.from_url(calm.url, protocol=2) as redis:
-            _push(redis, entries, start=0)
-            _finish(start_worker(folder, calm, "--burst"))
+            push(redis, entries, start=0)
+            finish(start_worker(folder, calm.url, "--burst"))
             expected = Published.read(redis)
         with Redis.from_url(stormy.url, protocol=2) as redis:
             bites = _storm(folder, stormy, redis, entries, kills, random.Random(seed))
-            _finish(start_worker(folder, stormy, "--burst"))
+            finish(start_worker(folder, stormy.url, "--burst"))
             found = Published.read(redis)
     return Report(readings, kills, bites, compare(expected, found))
 
@@ -87,8 +90,8 @@ def _storm(
     """Kill once for each slice of the readings, at a random moment while the worker is at it."""
     bites = 0
     for start, part in _slices(entries, kills):
-        _push(redis, part, start)
-        worker = start_worker(folder, server)
+        push(redis, part, start)
+        worker = start_worker(folder, server.url)
         goal = start + rng.randrange(len(part))
         while _committed(redis) < goal and worker.poll() is None:
             time.sleep(0.001)
@@ -105,25 +108,47 @@ def _slices(entries: list[dict[bytes, bytes]], count: int) -> Iterator[tuple[int
         yield start, entries[start : start + size]
 
 
-def _push(redis: Redis, entries: list[dict[bytes, bytes]], start: int) -> None:
-    """Push under ids that both runs share."""
+def push(redis: Redis, entries: list[dict[bytes, bytes]], start: int, partitions: int = 1) -> None:
+    """Push under ids that all runs share; what is there already, for a reply was lost, stays as it is.
+
+    Raises:
+        RedisError: it is not known what arrived; push the same entries again.
+    """
     with redis.pipeline(transaction=False) as pipeline:
         for i, fields in enumerate(entries, start):
-            pipeline.xadd("readings", fields, id=f"{EPOCH + i // 7}-{i % 7 + 1}")  # type: ignore[arg-type] # bytes are fine
-        pipeline.execute()
+            key = keys_of(partition_of(fields[b"series"].decode(), partitions), partitions).readings
+            pipeline.xadd(key, fields, id=entry_id(i))  # type: ignore[arg-type] # bytes are fine
+        for answer in pipeline.execute(raise_on_error=False):
+            if isinstance(answer, Exception) and "equal or smaller" not in str(answer):
+                raise answer
+
+
+def entry_id(number: int) -> str:
+    """The id of the reading of that number, from 0."""
+    return f"{EPOCH + number // 7}-{number % 7 + 1}"
 
 
 def _committed(redis: Redis) -> int:
     return int(redis.hget("offset", "read") or 0)  # type: ignore[arg-type] # the synchronous client
 
 
-def start_worker(folder: Path, server: EmbeddedRedis, *options: str) -> subprocess.Popen[bytes]:
-    """Start a worker on the store and settings that `make_store` left."""
-    command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", server.url, "--store", "models", *options]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+def start_worker(
+    folder: Path, url: str, *options: str, program: str = "tidecast.cli", log: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a worker on the store and settings that `make_store` left; another program may stand for it."""
+    command = [sys.executable, "-m", program, "worker", "--redis", url, "--store", "models", *options]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # the tests' own programs are not installed
+    with (log or Path(os.devnull)).open("ab") as stderr:
+        return subprocess.Popen(command, cwd=folder, env=environment, stderr=stderr)
 
 
-def _finish(worker: subprocess.Popen[bytes]) -> None:
-    code = worker.wait(timeout=60)
+def finish(worker: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
+    """Wait for a worker to end by itself, in good order."""
+    try:
+        code = worker.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+        raise
     if code != 0:
         raise RuntimeError(f"the worker ended with exit code {code}")

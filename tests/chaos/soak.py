@@ -34,7 +34,7 @@ def soak(folder: Path, seconds: float, rate: int) -> Soak:
     """Push `rate` readings a second for so many seconds, good and broken ones, and watch the worker's memory."""
     make_store(folder)
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
-        worker = start_worker(folder, server)
+        worker = start_worker(folder, server.url)
         began, pushed, warm = time.monotonic(), 0, 0.0
         try:
             while (elapsed := time.monotonic() - began) < seconds:

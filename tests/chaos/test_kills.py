@@ -28,4 +28,4 @@ def test_the_verifier_sees_every_kind_of_violation(redis: Redis) -> None:
     assert 1 == compare(whole, replace(whole, forecasts=[b, a, c, *whole.forecasts[3:]])).disordered
     altered = [(a[0], {**a[1], b"value": b"0"}), *whole.forecasts[1:]]
     assert 1 == compare(whole, replace(whole, forecasts=altered)).wrong_value
-    assert 1 == compare(whole, replace(whole, states={b"x": b"y"})).wrong_value
+    assert 1 == compare(whole, replace(whole, states={b"x": b"y"})).wrong_window

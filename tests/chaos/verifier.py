@@ -1,17 +1,21 @@
 """What must have been published, recomputed by an undisturbed worker, and how a disturbed one's streams differ."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from redis import Redis
 
+from tidecast.wire import keys_of
+
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
+KINDS = ("missing", "duplicated", "disordered", "wrong_window", "wrong_value")
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """All that a worker has published."""
+    """All that a partition's workers have published."""
 
     forecasts: Entries
     dead: Entries
@@ -19,25 +23,40 @@ class Published:
     states: dict[bytes, bytes]
 
     @classmethod
-    def read(cls, redis: Redis) -> "Published":
+    def read(cls, redis: Redis, partition: int = 0, partitions: int = 1) -> "Published":
         """Read everything from Redis."""
-        counts = redis.hgetall("offset")
-        return cls(redis.xrange("forecasts"), redis.xrange("dead"), counts, redis.hgetall("state"))
+        keys = keys_of(partition, partitions)
+        counts = redis.hgetall(keys.offset)
+        return cls(redis.xrange(keys.forecasts), redis.xrange(keys.dead), counts, redis.hgetall(keys.state))
 
 
 @dataclass(slots=True)
 class Violations:
-    """What was promised and not kept, counted by kind."""
+    """What was promised and not kept, counted by kind.
+
+    Attributes:
+        missing: forecasts and dead letters that are not there.
+        duplicated: those that are there more than once.
+        disordered: those that do not come after the one before them.
+        wrong_window: series whose state, window and all, is not byte for byte that of the undisturbed run.
+        wrong_value: entries with another content, or that should not be there; partitions with other counts.
+        notes: one sentence for each.
+    """
 
     missing: int = 0
     duplicated: int = 0
     disordered: int = 0
+    wrong_window: int = 0
     wrong_value: int = 0
     notes: list[str] = field(default_factory=list)
 
     def total(self) -> int:
         """All violations together."""
-        return self.missing + self.duplicated + self.disordered + self.wrong_value
+        return sum(self.by_kind().values())
+
+    def by_kind(self) -> dict[str, int]:
+        """The numbers without the notes."""
+        return {kind: getattr(self, kind) for kind in KINDS}
 
 
 def compare(expected: Published, found: Published) -> Violations:
@@ -51,10 +70,22 @@ def compare(expected: Published, found: Published) -> Violations:
     if expected.counts != found.counts:
         violations.wrong_value += 1
         violations.notes.append(f"counts {found.counts} instead of {expected.counts}")
-    if expected.states != found.states:
-        violations.wrong_value += 1
-        violations.notes.append("the states differ")
+    for series in sorted(expected.states.keys() | found.states.keys()):
+        if expected.states.get(series) != found.states.get(series):
+            violations.wrong_window += 1
+            violations.notes.append(f"the state of {series!r} differs")
     return violations
+
+
+def compare_all(pairs: Iterable[tuple[Published, Published]]) -> Violations:
+    """Compare partition by partition, (expected, found), and add up."""
+    total = Violations()
+    for number, (expected, found) in enumerate(pairs):
+        part = compare(expected, found)
+        for kind, count in part.by_kind().items():
+            setattr(total, kind, getattr(total, kind) + count)
+        total.notes += [f"partition {number}: {note}" for note in part.notes]
+    return total
 
 
 def _compare_stream(name: str, wanted: Entries, got: Entries, violations: Violations) -> None:
@@ -64,7 +95,9 @@ def _compare_stream(name: str, wanted: Entries, got: Entries, violations: Violat
     violations.duplicated += sum(n - 1 for n in ids.values())
     violations.disordered += sum(a >= b for a, b in pairwise(order))
     expected = dict(wanted)
-    violations.missing += len(expected.keys() - by_id.keys())
+    absent = expected.keys() - by_id.keys()
+    violations.missing += len(absent)
+    violations.notes += [f"{name} {entry_id!r} is missing" for entry_id in sorted(absent, key=_pair)]
     for entry_id in by_id.keys() - expected.keys():
         violations.wrong_value += 1
         violations.notes.append(f"{name} {entry_id!r} should not be there")

@@ -18,6 +18,7 @@ from redis import Redis
 
 from tests.models import make_model
 from tidecast.client import Client, connect
+from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.errors import ModelError, SettingsError
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
@@ -51,7 +52,9 @@ def worker(settings: Settings, *options: str, **variables: str) -> Iterator[subp
         settings.store,
         *options,
     ]
-    environment = os.environ | {f"TIDECAST_WORKER__{name}": value for name, value in variables.items()}
+    environment = os.environ | {
+        name if name.startswith("TIDECAST_") else f"TIDECAST_WORKER__{name}": value for name, value in variables.items()
+    }
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         yield process
         if process.poll() is None:
@@ -179,3 +182,27 @@ def test_check_reads_every_champion(settings: Settings, store: ModelStore) -> No
         file.write_bytes(b"broken")
     with pytest.raises(ModelError, match="not a whole model file"):
         program.check(settings)
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_a_worker_that_starts_before_redis_waits_for_it(partitions: int, tmp_path: Path) -> None:
+    """It backs off, as it does when Redis goes away later, and answers as soon as Redis is there."""
+    server = EmbeddedRedis()
+    settings = load_settings(redis_url=server.url, store=tmp_path / "models", partitions=partitions)
+    with worker(settings, "--burst", TIDECAST_PARTITIONS=str(partitions)) as process:
+        assert process.stderr
+        assert '"kind": "redis"' in process.stderr.readline()
+        with server:
+            assert 0 == process.wait(timeout=60)
+            with connect(settings) as redis:
+                assert all(redis.exists(keys_of(i, partitions).lease) for i in range(partitions))
+
+
+def test_a_worker_that_waits_for_redis_can_be_stopped(tmp_path: Path) -> None:
+    """SIGTERM ends it in good order."""
+    settings = load_settings(redis_url=f"redis://127.0.0.1:{free_port()}/0", store=tmp_path / "models")
+    with worker(settings, TIDECAST_PARTITIONS="4") as process:
+        assert process.stderr
+        assert '"kind": "redis"' in process.stderr.readline()
+        process.terminate()
+        assert 0 == process.wait(timeout=30)

@@ -1,0 +1,209 @@
+"""Workers that are broken on purpose: a verifier that cannot tell them from a sound one proves nothing.
+
+`python -m tests.chaos.controls worker NAME ...` runs the real worker with one guard taken out. Each of them stops or
+dies at its named point, where the guard would have mattered, as soon as the file `at-the-point` is there.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+from redis import Redis
+
+from tests.chaos.harness import EPOCH, entry_id, finish, make_readings, make_store, push, start_worker
+from tests.chaos.verifier import Published, Violations, compare
+from tidecast.embedded import EmbeddedRedis
+from tidecast.settings import WorkerSettings
+from tidecast.wire import Keys
+from worker.forecaster import Outcome
+from worker.stream import Stream, script_of
+
+BATCH = 50
+SETTINGS = f"""
+redis_timeout_s = 5.0
+[worker]
+lease_s = 1.0
+batch = {BATCH}
+block_ms = 20
+"""
+POINT = Path("at-the-point")
+PATIENCE_S = 5.0  # what a control has corrupted may never be finished
+READINGS = 200  # before and after the point
+
+
+def _at_the_point(number: signal.Signals) -> None:
+    if POINT.exists():
+        POINT.unlink()
+        os.kill(os.getpid(), number)
+
+
+class Sound(Stream):
+    """The real worker, stopped just before a commit; the verifier must find nothing."""
+
+    def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+        """Sleep beyond the lease, then commit."""
+        _at_the_point(signal.SIGSTOP)
+        super().commit(epoch, started_from, outcome, lost)
+
+
+class Unfenced(Sound):
+    """Its commit.lua asks neither for the epoch nor for the offset."""
+
+    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
+        super().__init__(redis, keys, settings)
+        self._commit = redis.register_script(without_fence(script_of("commit")))
+
+
+class OffsetFirst(Stream):
+    """It moves the offset in one call and publishes in another."""
+
+    def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+        """Move, die, publish."""
+        super().commit(epoch, started_from, Outcome(outcome.last, counts=outcome.counts), lost)
+        if outcome.forecasts:
+            _at_the_point(signal.SIGKILL)
+        with self._redis.pipeline() as pipeline:
+            for key, letters in ((self.keys.forecasts, outcome.forecasts), (self.keys.dead, outcome.dead)):
+                for letter in letters:
+                    flat = letter.encode()
+                    pipeline.xadd(key, dict(zip(flat[::2], flat[1::2], strict=True)), id=letter.id)
+            _write_states(pipeline, self.keys, outcome)
+            pipeline.execute()
+
+
+class StateApart(Stream):
+    """It writes the series' state before the commit."""
+
+    def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+        """Write the states, die, commit the rest."""
+        _write_states(self._redis, self.keys, outcome)
+        if outcome.forecasts:
+            _at_the_point(signal.SIGKILL)
+        super().commit(epoch, started_from, replace(outcome, states={}), lost)
+
+
+def _write_states(redis: Redis, keys: Keys, outcome: Outcome) -> None:
+    if outcome.states:
+        redis.hset(keys.state, mapping=outcome.states)  # type: ignore[arg-type] # bytes are fine
+
+
+def without_fence(script: str) -> str:
+    """Take steps 1 and 2 out of commit.lua."""
+    found, count = re.subn(r"^-- 1\. .*?(?=^-- 3\. )", "", script, flags=re.DOTALL | re.MULTILINE)
+    if count != 1 or "FENCED" in found or "CONFLICT" in found:
+        raise RuntimeError("commit.lua has other steps than this control knows: adapt it")
+    return found
+
+
+PROGRAMS: dict[str, type[Stream]] = {
+    "sound": Sound,
+    "no-fence": Unfenced,
+    "offset-first": OffsetFirst,
+    "state-apart": StateApart,
+}
+CONTROLS = tuple(name for name in PROGRAMS if name != "sound")  # those that must be caught
+
+
+def run_control(folder: Path, name: str) -> Violations:
+    """Run a broken worker into its hole, let a real one finish, and compare with an undisturbed one."""
+    make_store(folder, SETTINGS)
+    readings, late, rest = make_readings(READINGS, seed=1), _late_readings(), make_readings(2 * READINGS, seed=1)
+    parts = [readings, late, rest[READINGS:]]
+    with EmbeddedRedis() as calm, Redis.from_url(calm.url, protocol=2) as redis:
+        push(redis, [entry for part in parts for entry in part], 0)
+        finish(start_worker(folder, calm.url, "--burst"))
+        expected = Published.read(redis)
+    with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
+        (_overtake if issubclass(PROGRAMS[name], Sound) else _die)(folder, name, server.url, redis, parts)
+        return compare(expected, Published.read(redis))
+
+
+def _overtake(folder: Path, name: str, url: str, redis: Redis, parts: list[list[dict[bytes, bytes]]]) -> None:
+    """Stop a worker before a commit until another one is past it, then let it go on.
+
+    The batch holds only late readings: the streams' own ids would refuse forecasts that are there already.
+    """
+    readings, late, rest = parts
+    ends = (len(readings), len(readings) + len(late), len(readings) + len(late) + len(rest) // 2)
+    with _running(folder, name, url) as first:
+        push(redis, readings, 0)
+        _wait(lambda: _reached(redis, ends[0]))
+        (folder / POINT).touch()
+        push(redis, late, ends[0])
+        _wait(lambda: psutil.Process(first.pid).status() == psutil.STATUS_STOPPED)
+        push(redis, rest[: ends[2] - ends[1]], ends[1])
+        with _running(folder, name, url) as second:
+            _wait(lambda: _reached(redis, ends[2]))
+            second.terminate()
+            finish(second)
+        first.send_signal(signal.SIGCONT)
+        push(redis, rest[ends[2] - ends[1] :], ends[2])
+        total = sum(map(len, parts))
+        _wait(lambda: _reached(redis, total), PATIENCE_S, give_up=True)
+
+
+def _die(folder: Path, name: str, url: str, redis: Redis, parts: list[list[dict[bytes, bytes]]]) -> None:
+    """Let a worker kill itself between its two calls, and a real one finish."""
+    readings, late, rest = parts
+    with _running(folder, name, url) as worker:
+        push(redis, readings + late, 0)
+        _wait(lambda: _reached(redis, len(readings + late)))
+        (folder / POINT).touch()
+        push(redis, rest, len(readings + late))
+        worker.wait(30)
+    time.sleep(1.2)  # its lease runs out
+    finish(start_worker(folder, url, "--burst"))
+
+
+def _late_readings() -> list[dict[bytes, bytes]]:
+    """A batch of readings from before all others."""
+    return [{b"series": b"series-0", b"ts": b"%d" % (EPOCH - 3_600_000), b"value": b"1.0"}] * BATCH
+
+
+@contextmanager
+def _running(folder: Path, name: str, url: str) -> Iterator[subprocess.Popen[bytes]]:
+    worker = start_worker(folder, url, name, program="tests.chaos.controls")
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def _reached(redis: Redis, pushed: int) -> bool:
+    last: Any = redis.hget("offset", "last")
+    return bool(last == entry_id(pushed - 1).encode())
+
+
+def _wait(done: Callable[[], bool], timeout_s: float = 30.0, *, give_up: bool = False) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline:
+            if give_up:
+                return
+            raise TimeoutError("the control did not get to its point")
+        time.sleep(0.01)
+
+
+def main() -> None:
+    """Run the real worker's command with the named control's stream."""
+    from tidecast import cli
+    from worker import program
+
+    name = next(argument for argument in sys.argv if argument in PROGRAMS)
+    sys.argv.remove(name)
+    program.Stream = PROGRAMS[name]  # type: ignore[attr-defined] # a control takes its place
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

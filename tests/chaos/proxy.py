@@ -1,0 +1,147 @@
+"""A TCP proxy on loopback that loses, delays and cuts what passes through it, when it is told to."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+CHUNK = 65536
+REPLAYED = b"$7\r\nALREADY\r\n"  # the commit's answer to a batch that was committed before, its reply lost
+REFUSED = {b"-FENCED": "fenced", b"-CONFLICT": "conflicts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What shall happen to the next request that holds `needle`.
+
+    Attributes:
+        kind: `drop_reply`, `delay_request`, `delay_reply`, `half_close_server` or `half_close_client`.
+        needle: bytes of the requests concerned; empty: any request.
+        delay_s: for the delays.
+    """
+
+    kind: str
+    needle: bytes = b""
+    delay_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Link:
+    """One client's connection and the one to the server that was made for it."""
+
+    from_client: asyncio.StreamReader
+    to_client: asyncio.StreamWriter
+    from_server: asyncio.StreamReader
+    to_server: asyncio.StreamWriter
+    on_reply: Fault | None = None  # what shall happen to the next reply
+    client_closed: bool = False  # our side towards the client is
+
+
+class Proxy:
+    """A port in front of another one for the length of a `with` block."""
+
+    def __init__(self, upstream: int) -> None:
+        self.port = 0
+        self.seen: list[tuple[float, str]] = []  # epoch seconds, and what the workers' logs cannot tell
+        self._upstream = upstream
+        self._armed: deque[Fault] = deque()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="proxy", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where a worker finds Redis through this proxy."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def arm(self, fault: Fault) -> None:
+        """Let the next request that it concerns meet this fault."""
+        self._armed.append(fault)
+
+    def disarm(self) -> None:
+        """Forget the faults that met no request yet."""
+        self._armed.clear()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._ready.wait(10):
+            raise RuntimeError("the proxy does not listen")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+
+    async def _serve(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        try:
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._upstream)
+        except OSError:  # the server is down: so are we
+            to_client.transport.abort()
+            return
+        link = _Link(from_client, to_client, from_server, to_server)
+        try:
+            await asyncio.gather(self._requests(link), self._replies(link))
+        except (OSError, asyncio.CancelledError):  # either end broke off, or the proxy ends
+            pass
+        finally:
+            to_client.transport.abort()
+            to_server.transport.abort()
+
+    async def _requests(self, link: _Link) -> None:
+        """Pass on what the client sends; what it sent before it left is delivered all the same."""
+        while chunk := await link.from_client.read(CHUNK):
+            fault = self._take(chunk)
+            if fault and fault.kind == "half_close_server":
+                break  # the request is lost
+            if fault and fault.kind == "delay_request":
+                await asyncio.sleep(fault.delay_s)
+            if fault and fault.kind in ("drop_reply", "delay_reply"):
+                link.on_reply = fault
+            link.to_server.write(chunk)
+            await link.to_server.drain()
+            if fault and fault.kind == "half_close_client":
+                link.to_client.write_eof()
+                link.client_closed = True
+        link.to_server.write_eof()
+
+    async def _replies(self, link: _Link) -> None:
+        while chunk := await link.from_server.read(CHUNK):
+            self._note(chunk, link)
+            fault, link.on_reply = link.on_reply, None
+            if fault and fault.kind == "drop_reply":  # a reply is here: the request went through
+                link.to_client.transport.abort()
+                return
+            if fault:
+                await asyncio.sleep(fault.delay_s)
+            if not link.client_closed:
+                link.to_client.write(chunk)
+                await link.to_client.drain()
+        if not link.client_closed:
+            link.to_client.write_eof()
+            link.client_closed = True
+
+    def _note(self, chunk: bytes, link: _Link) -> None:
+        """Note replays, and refusals of a request whose sender has given up meanwhile: nobody else hears of them."""
+        if chunk.startswith(REPLAYED):
+            self.seen.append((time.time(), "replayed"))
+        elif link.from_client.at_eof():
+            self.seen += [(time.time(), kind) for code, kind in REFUSED.items() if chunk.startswith(code)]
+
+    def _take(self, chunk: bytes) -> Fault | None:
+        for fault in list(self._armed):
+            if fault.needle in chunk:
+                self._armed.remove(fault)
+                return fault
+        return None
