@@ -6,8 +6,8 @@ graph on a share of the series of its own: they meet once an epoch, not at every
 on two busy cores: 1.3 and 1.7 times as fast).
 
 A warm start is cheap because a champion is near its best already. Few epochs are enough, once their noise is averaged
-out: what it offers after an epoch is the mean of its epochs' weights (Polyak & Juditsky 1992; Izmailov et al. 2018),
-and the champion's own weights, judged on the new validation part first, are the ones to beat.
+out: what it offers after an epoch is the mean of the champion's weights and its epochs' (Polyak & Juditsky 1992; Izmailov
+et al. 2018), and the champion's own, judged on the new validation part first, are the ones to beat.
 """
 
 import os
@@ -122,8 +122,8 @@ class _Run:
         return len(self.val_loss)
 
     def offer(self, weights: Float32) -> Float32:
-        """What this epoch puts forward: its weights, or their mean over the epochs until now."""
-        share = 1 / (self.epoch + 1) if self.averages else 1.0
+        """What this epoch puts forward: its weights; or their mean over the champion and the epochs until now."""
+        share = 1 / (self.epoch + 2) if self.averages else 1.0
         self.offered = self.offered + np.float32(share) * (weights - self.offered) if share < 1 else weights
         return self.offered
 
