@@ -6,8 +6,8 @@ graph on a share of the series of its own: they meet once an epoch, not at every
 on two busy cores: 1.3 and 1.7 times as fast).
 
 A warm start is cheap because a champion is near its best already. Few epochs are enough, once their noise is averaged
-out: what it offers after an epoch is the mean of the champion's weights and its epochs' (Polyak & Juditsky 1992; Izmailov
-et al. 2018), and the champion's own, judged on the new validation part first, are the ones to beat.
+out: an epoch offers the mean of the champion's weights and those of the epochs until then (Polyak & Juditsky 1992;
+Izmailov et al. 2018). The champion's own weights, judged on the new validation part first, are the ones to beat.
 """
 
 import os
