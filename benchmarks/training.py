@@ -22,11 +22,13 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tidecast import lstm, windows
+from tidecast import lstm
 from tidecast.model import Spec
 from tidecast.settings import TrainSettings
 from trainer.architectures import build, initial_weights, set_weights
 from trainer.cohort import Fit, Problem, batch_order, fit_cohort
+from trainer.history import History
+from trainer.lesson import Unfit, prepare
 
 Value = TypeVar("Value")
 Series = NDArray[np.float64]  # (rows,)
@@ -119,19 +121,12 @@ def _loss(fit: Fit, problem: Problem, spec: Spec) -> float:
 
 
 def _problem(values: Series, spec: Spec, settings: TrainSettings) -> Problem:
-    """Cut a series in time: training, validation, and the newest part, which nothing here may see."""
+    """What the trainer makes of a series: the training and the validation part, scaled."""
     ts = (np.arange(len(values)) * STEP_MS).astype(np.int64)
-    grid = windows.to_grid(ts, values[:, None], STEP_MS, max_gap=3)
-    seen = round(len(values) * (1 - settings.test))
-    learned = round(seen * (1 - settings.validation))
-    scaler = windows.Scaler.fit(grid.values[:learned], spec.form)
-    sequences = windows.sequences(grid, spec.window)
-    last = sequences.windows[:, -1, 0]
-    x = windows.scale_windows(sequences.windows, scaler.center, scaler.scale, spec.form).astype(np.float32)
-    y = windows.scale_targets(sequences.targets, last, scaler.center[0], scaler.scale[0], spec.form).astype(np.float32)
-    train = sequences.rows < learned
-    held_out = ~train & (sequences.rows < seen)
-    return Problem(x[train], y[train], x[held_out], y[held_out])
+    lesson = prepare(History("made", ("value",), ts, values[:, None]), spec, settings, max_gap=3)
+    if isinstance(lesson, Unfit):
+        sys.exit(f"a series cannot be trained on: {lesson.reason}")
+    return lesson.problem()
 
 
 def _read(path: Path, count: int) -> list[Series]:

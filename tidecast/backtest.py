@@ -196,20 +196,22 @@ def _score(history: "History", settled: Sequence[Settled], test_size: float) -> 
 def _skill_seasonal(history: "History", season: int | None, settled: Sequence[Settled], mae: float) -> float | None:
     if season is None:
         return None
-    before = history.values[len(history) - len(settled) - season : len(history) - season, 0]
-    naive = float(np.abs(np.array([row.y for row in settled]) - before).mean())
+    at = np.searchsorted(history.ts, [row.ts for row in settled])
+    naive = float(np.abs(history.values[at, 0] - history.values[at - season, 0]).mean())
     return 1 - mae / naive if naive else 0.0
 
 
 def _season(history: "History", test_size: float) -> int | None:
     """The season that the first part shows, in readings."""
     from tidecast.windows import typical_step
+    from trainer.lesson import on_grid
     from trainer.season import seasons
 
     part = _part(history, 0, _cut(history, test_size))
     if len(part) < 2:
         return None
-    found = seasons(part.values[:, 0], np.zeros(len(part), np.int64), typical_step(part.ts), gridded=True)
+    whole = np.zeros(len(part), np.int64)
+    found = seasons(part.values[:, 0], whole, typical_step(part.ts), gridded=on_grid(part.ts))
     return found[0] if found else None
 
 

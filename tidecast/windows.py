@@ -92,17 +92,6 @@ def scale_windows(windows: Float, center: Float, scale: Float, form: Form) -> Fl
     return scaled if form == "raw" else np.clip(scaled, -CLIP, CLIP)
 
 
-def scale_targets(targets: Float, last: Float, center: Float, scale: Float, form: Form) -> Float:
-    """Express the next values as the network answers them; all `(...)`, the scaler's entries the target's own."""
-    scaled: Float = (targets - (last if form == "change" else center)) / scale
-    return np.clip(scaled, -CLIP, CLIP) if form == "change" else scaled
-
-
-def restore(answer: Float, last: Float, center: Float, scale: Float, form: Form) -> Float:
-    """Bring a network's answer back to the series' unit: the inverse of `scale_targets`."""
-    return answer * scale + (last if form == "change" else center)
-
-
 def slots(delta_ms: Any, step_ms: float) -> Any:
     """How many grid steps lie between two readings; an early one still takes the next place."""
     return np.maximum(1, np.rint(delta_ms / step_ms)).astype(np.int64)

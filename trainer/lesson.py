@@ -8,7 +8,7 @@ not bear a network may still bear the linear experts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Literal
 
@@ -57,15 +57,27 @@ class Lesson:
     scaler: Scaler
     change_scale: float
     panel: Panel  # fitted on the readings before the tail; its errors are not known yet
-    learn: Sequences  # what the weights are fitted on
-    stop: Sequences  # what tells when to stop
+    rows_learned: int  # how many rows of the grid end with the last reading learned from
+    rows_before_tail: int  # and with the last one before the tail
     tail: int  # the reading at which the tail begins
-    without_network: str | None  # why the history bears no network; None: it bears one
+    without_network: str | None = None  # why the history bears no network; None: it bears one
+
+    # Cut anew where they are needed: the windows of a thousand series at once would fill the memory.
+    @property
+    def learn(self) -> Sequences:
+        """What the weights are fitted on."""
+        return self._examples(0, self.rows_learned)
 
     @property
-    def rows_before_tail(self) -> int:
-        """How many rows of the grid end with the last reading before the tail."""
-        return int(np.flatnonzero(~self.grid.filled)[self.tail - 1]) + 1
+    def stop(self) -> Sequences:
+        """What tells when to stop."""
+        return self._examples(self.rows_learned, self.rows_before_tail)
+
+    def _examples(self, start: int, stop: int) -> Sequences:
+        """The windows whose targets lie in the rows from `start` to `stop`, as far back as the network reads."""
+        seasonal = rows_read(self.spec, network_seasons(self.seasons, self.spec))
+        found = windows.sequences(self.grid, self.spec.window, max(seasonal, self.panel.rows if self.spec.skip else 0))
+        return found.where((start <= found.rows) & (found.rows < stop))
 
     def problem(self, initial: Mapping[str, NDArray[Any]] | None = None) -> Problem:
         """The lesson as the cohort takes it: scaled, in float32."""
@@ -106,26 +118,22 @@ def prepare(
     if unfit := _unfit(history, validation):
         return unfit
     step_ms = windows.typical_step(history.ts)
-    gridded = off_grid(history.ts) <= MAX_OFF_GRID
+    gridded = on_grid(history.ts)
     grid = windows.to_grid(history.ts, history.values, step_ms, max_gap, gridded=gridded)
     measured = np.flatnonzero(~grid.filled)  # (readings,) the row of each
-    learned, before_tail = int(measured[validation]), int(measured[tail])
+    # Up to the last reading of a part: rows filled after it were drawn towards the next part.
+    learned, before_tail = int(measured[validation - 1]) + 1, int(measured[tail - 1]) + 1
     target, segment = grid.values[:before_tail, 0], grid.segment[:before_tail]
     seasons = find_seasons(target, segment, step_ms, gridded=gridded) if season is None else _given(season)
     panel = fit_panel(grid, seasons, before_tail)
-    reach = max(rows_read(spec, network_seasons(seasons, spec)), panel.rows if spec.skip else 0)
-    examples = windows.sequences(grid, spec.window, reach)
-    learn, stop = (
-        examples.where(examples.rows < learned),
-        examples.where((learned <= examples.rows) & (examples.rows < before_tail)),
-    )
-    counts = len(learn), len(stop), int(np.count_nonzero(examples.rows >= before_tail))
     scaler = Scaler.fit(grid.values[:learned], spec.form)
     scale = windows.change_scale(grid.values[:learned, 0])
-    too_few = None if min(counts) >= MIN_EXAMPLES else _too_few(history, spec.window, max_gap, counts, settings)
-    return Lesson(
-        history, spec, step_ms, gridded, grid, seasons, scaler, scale, panel, learn, stop, tail, without_network=too_few
-    )
+    lesson = Lesson(history, spec, step_ms, gridded, grid, seasons, scaler, scale, panel, learned, before_tail, tail)
+    judged = lesson._examples(before_tail, len(grid))
+    counts = len(lesson.learn), len(lesson.stop), len(judged)
+    if min(counts) >= MIN_EXAMPLES:
+        return lesson
+    return replace(lesson, without_network=_too_few(history, spec.window, max_gap, counts, settings))
 
 
 def split(readings: int, settings: TrainSettings) -> tuple[int, int]:
@@ -139,10 +147,10 @@ def readings_needed(window: int, settings: TrainSettings) -> int:
     return next(n for n in count(window) if _has_enough(n, window, settings))
 
 
-def off_grid(ts: NDArray[np.int64]) -> float:
-    """The share of steps that are not the typical one, by more than a quarter of it."""
+def on_grid(ts: NDArray[np.int64]) -> bool:
+    """Whether nearly all steps are the typical one, give or take a quarter of it; at least two readings."""
     steps = np.diff(ts) / windows.typical_step(ts)
-    return float(np.mean(np.abs(steps - 1) > OFF_GRID))
+    return bool(np.mean(np.abs(steps - 1) > OFF_GRID) <= MAX_OFF_GRID)
 
 
 def _has_enough(readings: int, window: int, settings: TrainSettings) -> bool:

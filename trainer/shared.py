@@ -28,6 +28,7 @@ from trainer.resume import RUN
 SAME_STEP = 0.01  # of a step: how far two series' may differ within a cohort
 MIN_SERIES = 3  # fewer have little to tell one another
 MIN_EXAMPLES = 2000  # fewer teach a network of this size nothing that the linear experts do not know
+MAX_EXAMPLES = 150_000  # of more, only one in two, in three, … is taken: 150 megabytes and six minutes must do
 BATCH = 256
 RATE = 3e-3
 
@@ -51,12 +52,14 @@ def cohort_name(step_ms: float, target: str) -> str:
     return f"{target} every {step_ms / 1000:g} s"
 
 
-def examples_of(lesson: Lesson, spec: Spec, start: int, stop: int) -> Examples:
-    """The windows of one series whose targets lie in the rows from `start` to `stop`."""
+def examples_of(lesson: Lesson, spec: Spec, start: int, stop: int, every: int = 1) -> Examples:
+    """The windows of one series whose targets lie in the rows from `start` to `stop`; one in `every`."""
     grid = lesson.grid
     seasons = network_seasons(lesson.seasons, spec)
     rows = np.arange(max(start, spec.window), stop)
-    rows = rows[(grid.segment[rows] == grid.segment[rows - spec.window]) & ~grid.filled[rows] & ~grid.filled[rows - 1]]
+    rows = rows[(grid.segment[rows] == grid.segment[rows - spec.window]) & ~grid.filled[rows] & ~grid.filled[rows - 1]][
+        ::every
+    ]
     seen, held = windows_before(grid, rows, rows_read(spec, seasons))
     scale = np.full((len(rows), 1), lesson.change_scale)
     prepared = network_inputs(seen[..., :1], held, spec, np.tile(seasons, (len(rows), 1)), np.zeros_like(scale), scale)
@@ -78,9 +81,8 @@ def train_shared(
     found: dict[str, tuple[str, Model]] = {}
     for name, members in _cohorts(lessons).items():
         network = store.cohort_network(name)
-        examples = _joined([examples_of(m, spec_of(m.spec.target), 0, m.rows_before_tail) for m in members])
-        if len(members) >= MIN_SERIES and len(examples.y) >= MIN_EXAMPLES:
-            network = _improved(name, members, examples, network, settings, store, created_ms)
+        if len(members) >= MIN_SERIES and sum(m.rows_before_tail for m in members) >= MIN_EXAMPLES:
+            network = _improved(name, members, network, settings, store, created_ms)
         if network:
             found |= {member.history.series: (name, network) for member in members}
     return found
@@ -144,19 +146,25 @@ def _slope(
 def _improved(
     name: str,
     members: Sequence[Lesson],
-    examples: Examples,
     champion: Model | None,
     settings: Settings,
     store: ModelStore,
     created_ms: int,
-) -> Model:
-    """Train the cohort's network; the better one on the newest readings of its series is its champion from now on."""
+) -> Model | None:
+    """Train the cohort's network; the better one on the newest readings of its series is its champion from now on.
+
+    A training that diverged leaves the champion, or none, and no version.
+    """
     digest = _digest(members, settings.train)
     if champion and champion.header.training.get(RUN) == digest:
         return champion  # trained on these very readings
     spec = spec_of(members[0].spec.target)
+    every = -(-sum(m.rows_before_tail for m in members) // MAX_EXAMPLES)
+    examples = _joined([examples_of(m, spec, 0, m.rows_before_tail, every) for m in members])
     initial = champion.weights if champion and champion.spec == spec else None
     weights, losses = fit_shared(examples, spec, settings.train, initial)
+    if not np.isfinite([*losses, *(part.sum() for part in weights.values())]).all():
+        return champion
     header = Header(
         series=name,
         spec=spec,
@@ -180,7 +188,7 @@ def _improved(
     evidence = header.evidence.model_copy(update={"skill": 1 - mine, "verdict": verdict})
     network = Model(header.model_copy(update={"evidence": evidence}), weights)
     store.shared.publish(network, promote=promote)
-    return network if promote or champion is None else champion
+    return network if promote else champion
 
 
 def _tail_error(network: Model, members: Sequence[Lesson]) -> float:

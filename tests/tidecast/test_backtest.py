@@ -171,6 +171,9 @@ def test_the_scores_are_those_of_the_written_forecasts(tmp_path: Path, capsys: p
     y, before = whole.values[160:, 0], whole.values[159:-1, 0]
     assert score["mae"] == pytest.approx(np.abs(y - yhat).mean())
     assert score["skill"] == pytest.approx(1 - np.abs(y - yhat).mean() / np.abs(y - before).mean())
+    assert score["season"] == 25  # the wave's length, 8 pi
+    seasonal = np.abs(y - whole.values[135:175, 0]).mean()
+    assert score["skill_seasonal"] == pytest.approx(1 - np.abs(y - yhat).mean() / seasonal)
 
 
 def test_a_history_that_cannot_be_split_is_one_sentence(tmp_path: Path) -> None:

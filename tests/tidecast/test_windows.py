@@ -262,8 +262,8 @@ def test_another_shape_keeps_the_newest_rows_of_the_columns_that_go_on(
 
 
 @pytest.mark.parametrize("form", ["change", "level", "raw"])
-def test_scaled_windows_and_targets_are_what_plain_loops_say(form: Form) -> None:
-    """Every element equals its formula, NaN means the middle, and an answer comes back in the series' unit."""
+def test_scaled_windows_are_what_plain_loops_say(form: Form) -> None:
+    """Every element equals its formula, and NaN means the middle."""
     rng = np.random.default_rng(0)
     data = rng.normal(50, 8, size=(4, 6, 3))
     data[1, 2, 2] = np.nan
@@ -273,18 +273,13 @@ def test_scaled_windows_and_targets_are_what_plain_loops_say(form: Form) -> None
         base = data[i, -1, 0] if form == "change" and f == 0 else scaler.center[f]
         value = 0.0 if np.isnan(data[i, t, f]) else (data[i, t, f] - base) / scaler.scale[f]
         assert scaled[i, t, f] == pytest.approx(value if form == "raw" else min(max(value, -20), 20))
-    targets, last = data[:, 0, 0], data[:, -1, 0]
-    answers = windows.scale_targets(targets, last, scaler.center[0], scaler.scale[0], form)
-    np.testing.assert_allclose(targets, windows.restore(answers, last, scaler.center[0], scaler.scale[0], form))
 
 
 def test_in_the_form_change_no_change_is_zero_and_a_spike_is_clipped() -> None:
-    """An untrained network answers the last value, and no reading leaves the trained range."""
+    """The level does not matter, and no reading leaves the trained range."""
     flat: Float = np.array([[[7.0], [7.0], [7.0]], [[1e30], [0.0], [7.0]]])
     scaled = windows.scale_windows(flat, np.zeros(1), np.ones(1), "change")
     assert [[0.0, 0.0, 0.0], [20.0, -7.0, 0.0]] == scaled[..., 0].tolist()
-    assert 7.0 == windows.restore(np.float64(0), np.float64(7), np.float64(0), np.float64(3), "change")
-    assert 20.0 == windows.scale_targets(np.float64(1e30), np.float64(7), np.float64(0), np.float64(3), "change")
 
 
 @pytest.mark.parametrize("form", ["change", "level", "raw"])

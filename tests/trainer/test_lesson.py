@@ -67,6 +67,16 @@ def test_newer_parts_do_not_touch_the_scaler_nor_what_is_learned_from(form: str,
     assert np.array_equal(before.stop.targets, after.stop.targets) is (start == 140)
 
 
+def test_a_row_filled_towards_the_next_part_belongs_to_none() -> None:
+    """A gap that ends with the first reading of the tail shows nothing of it to the seasons, experts and scales."""
+    steps = np.ones(200)
+    steps[[126, 140]] = 3
+    lesson = lesson_of(history(walk(200), steps))
+    assert not lesson.grid.filled[[lesson.rows_learned - 1, lesson.rows_before_tail - 1]].any()
+    assert lesson.grid.filled[[lesson.rows_learned, lesson.rows_before_tail]].all()
+    assert lesson.grid.values[lesson.rows_before_tail - 1, 0] == lesson.history.values[139, 0]
+
+
 @pytest.mark.parametrize("name", ["lags", "coefficients", "bias", "needs"])
 def test_the_tail_touches_neither_the_linear_experts_nor_the_seasons(name: str) -> None:
     """They are fitted on everything before it."""

@@ -124,6 +124,40 @@ def test_a_network_learns_what_all_series_have_in_common() -> None:
     assert len(fit_shared(shared._joined(parts), TINY, settings, weights)[1]) == 20
 
 
+def test_of_too_many_windows_some_are_left_out(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in so many of every series, so that all of them and all of their time are there."""
+    given = lesson("s")
+    all_of_them = examples_of(given, TINY, 0, given.rows_before_tail)
+    some = examples_of(given, TINY, 0, given.rows_before_tail, every=3)
+    np.testing.assert_array_equal(all_of_them.x[::3], some.x)
+    np.testing.assert_array_equal(all_of_them.y[::3], some.y)
+    monkeypatch.setattr(shared, "spec_of", lambda target: TINY.model_copy(update={"target": target}))
+    monkeypatch.setattr(shared, "MIN_EXAMPLES", 200)
+    monkeypatch.setattr(shared, "MAX_EXAMPLES", 300)
+    train_shared([lesson(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
+    assert store.shared.load(cohort_name(HOUR, "value"))[1].header.training["examples"] <= 300  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_training_that_diverged_leaves_no_network(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a version nor an expert; a champion that is there goes on."""
+    rate = shared.RATE
+    members = [lesson(f"h{i}", seed=i) for i in range(3)]
+    monkeypatch.setattr(shared, "RATE", np.nan)
+    assert train_shared(members, settings, store, 0) == {}
+    assert store.shared.series() == []
+    monkeypatch.setattr(shared, "RATE", rate)
+    train_shared(members, settings, store, 0)
+    monkeypatch.setattr(shared, "RATE", np.nan)
+    found = train_shared([*members[:2], lesson("h2", seed=2, newest=0.5)], settings, store, 0)
+    assert set(found) == {"h0", "h1", "h2"}
+    assert store.shared.versions(cohort_name(HOUR, "value")) == [1]
+
+
 def test_the_shape_is_the_one_that_normalises_each_window() -> None:
     """Otherwise series of different size could not share it."""
     assert spec_of("load").normalise
