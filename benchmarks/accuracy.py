@@ -20,9 +20,9 @@ from benchmarks._scores import LAST_VALUE, TIDECAST, Result, Score, figures, hea
 from benchmarks._yardsticks import METHODS, NEEDS, Float, Series, season_of
 from tidecast import backtest
 from tidecast.backtest import Settled
-from tidecast.model import Spec
 from tidecast.presets import PRESETS, preset
 from tidecast.settings import Settings, load_settings
+from tidecast.spec import Spec
 from trainer.history import History, read_history
 
 Backtest = Callable[[Sequence[History], float, Settings], Mapping[str, Sequence[Settled]]]

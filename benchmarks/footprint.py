@@ -21,7 +21,7 @@ from redis import Redis
 
 from tests.models import make_model
 from tidecast.embedded import EmbeddedRedis, free_port
-from tidecast.model import Spec
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 
 MB = 2**20

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import copyfile
 
-from tidecast.model import Spec
 from tidecast.settings import load_settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.history import read_history
 from trainer.page import picture_path

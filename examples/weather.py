@@ -10,8 +10,8 @@ from shutil import copyfile
 
 from vega_datasets import local_data
 
-from tidecast.model import Spec
 from tidecast.settings import load_settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.explain import explain
 from trainer.history import read_history

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from tidecast.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, Panel
-from tidecast.model import Evidence, Header, Model, Scores, Spec
+from tidecast.model import Evidence, Header, Model, Scores
+from tidecast.spec import Spec
 
 
 def make_model(

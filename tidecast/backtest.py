@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast.errors import HistoryError
-from tidecast.model import Spec
 from tidecast.presets import preset
 from tidecast.settings import Settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast
 

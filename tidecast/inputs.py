@@ -4,15 +4,12 @@ The trainer, the worker and `explain` all prepare rows here, so that a network s
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.spec import Spec
 from tidecast.windows import CLIP, Float, scale_windows
-
-if TYPE_CHECKING:
-    from tidecast.model import Spec
 
 LEAST_SPREAD = 0.1  # of the training part's change scale: a window that hardly moves is not blown up to noise
 Int64 = NDArray[np.int64]
@@ -31,14 +28,14 @@ class Inputs:
         restored: Float = self.base + answer.astype(np.float64) * self.size
         return restored
 
-    def targets(self, actual: Float, spec: "Spec") -> NDArray[np.float32]:
+    def targets(self, actual: Float, spec: Spec) -> NDArray[np.float32]:
         """Express what came next, `(n,)`, as the network shall answer it."""
         scaled = (actual - self.base) / self.size
         return (np.clip(scaled, -CLIP, CLIP) if spec.form == "change" else scaled).astype(np.float32)
 
 
 def network_inputs(
-    rows: Float, held: Int64, spec: "Spec", seasons: Int64, center: Float, scale: Float, linear: Float | None = None
+    rows: Float, held: Int64, spec: Spec, seasons: Int64, center: Float, scale: Float, linear: Float | None = None
 ) -> Inputs:
     """Prepare rows for a network.
 
@@ -66,7 +63,7 @@ def network_inputs(
     return Inputs(np.concatenate(channels, axis=2).astype(np.float32), base, size)
 
 
-def rows_read(spec: "Spec", seasons: Int64) -> int:
+def rows_read(spec: Spec, seasons: Int64) -> int:
     """How many rows a network reads, those of its seasonal inputs, `(spec.seasonal,)`, included."""
     return spec.window + max(0, int(seasons.max(initial=0)) - 1)
 

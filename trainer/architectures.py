@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.model import Spec
+from tidecast.spec import Spec
 from trainer.backend import keras
 
 Float32 = NDArray[np.float32]

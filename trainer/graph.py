@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast import lstm
-from tidecast.model import Spec
+from tidecast.spec import Spec
 from trainer.backend import tf
 
 Float32 = NDArray[np.float32]

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from tidecast import windows
 from tidecast.experts import EXPERTS, Panel
 from tidecast.inputs import Inputs, network_inputs, rows_read
-from tidecast.model import Spec, network_seasons
+from tidecast.model import network_seasons
 from tidecast.settings import TrainSettings
+from tidecast.spec import Spec
 from tidecast.windows import Grid, Scaler, Sequences
 from trainer.cohort import Problem
 from trainer.history import History

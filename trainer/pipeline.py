@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tidecast.errors import ModelError
-from tidecast.model import Evidence, Header, Model, Spec
+from tidecast.model import Evidence, Header, Model
 from tidecast.settings import Settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.cohort import Fit, fit_cohort
 from trainer.evaluate import CHAMPION, MIN_ROWS, MODEL, contest, expert_answers, first_errors, half_width, judge

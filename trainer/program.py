@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tidecast.errors import SettingsError
-from tidecast.model import Spec
 from tidecast.settings import Settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.history import Histories, read_history
 from trainer.pipeline import Verdict, train

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tidecast.experts import EXPERTS
-from tidecast.model import Header, Spec
+from tidecast.model import Header
 from tidecast.settings import Settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer import page, pictures
 from trainer.canvas import Palette

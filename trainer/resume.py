@@ -3,8 +3,9 @@
 import hashlib
 
 from tidecast.errors import ModelError
-from tidecast.model import Header, Spec
+from tidecast.model import Header
 from tidecast.settings import Settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.history import History
 

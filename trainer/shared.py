@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from tidecast import lstm
 from tidecast.inputs import network_inputs, rows_read
-from tidecast.model import Evidence, Header, Model, Spec, network_seasons
+from tidecast.model import Evidence, Header, Model, network_seasons
 from tidecast.settings import Settings, TrainSettings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.windows import windows_before
 from trainer.architectures import initial_weights

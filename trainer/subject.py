@@ -6,7 +6,8 @@ from hashlib import sha256
 import numpy as np
 
 from tidecast.errors import HistoryError
-from tidecast.model import Model, Spec
+from tidecast.model import Model
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.history import Histories, History, read_history
 from trainer.layout import DEFAULT_TARGET

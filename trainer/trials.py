@@ -8,7 +8,7 @@ import keras_tuner
 import numpy as np
 import psutil
 
-from tidecast.model import Spec
+from tidecast.spec import Spec
 from trainer.architectures import build
 from trainer.backend import keras
 from trainer.cohort import Problem

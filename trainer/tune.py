@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tidecast.errors import StoreError, TidecastError
-from tidecast.model import Spec
 from tidecast.settings import Settings, TrainSettings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.history import History
 from trainer.pipeline import train

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tidecast import lstm
 from tidecast.experts import EXPERTS, LINEAR, LSTM, SHARED, linear_answers
 from tidecast.inputs import network_inputs, rows_read
-from tidecast.model import Model, Spec, network_seasons, shared_forecast
+from tidecast.model import Model, network_seasons, shared_forecast
+from tidecast.spec import Spec
 from tidecast.windows import Float
 
 ROWS_AT_ONCE = 256  # bounds the gathered weights to some tens of megabytes

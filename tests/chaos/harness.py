@@ -16,7 +16,7 @@ from redis import Redis
 from tests.chaos.verifier import Published, Violations, compare
 from tests.models import make_model
 from tidecast.embedded import EmbeddedRedis
-from tidecast.model import Spec
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of, partition_of
 

@@ -14,9 +14,9 @@ from tidecast.backtest import Job, _entries, backtest, run, write
 from tidecast.client import Client
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.experts import EXPERTS
-from tidecast.model import Spec
 from tidecast.presets import PRESETS, preset
 from tidecast.settings import Settings, load_settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of
 from trainer import shared

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tidecast.inputs import LEAST_SPREAD, Inputs, network_inputs, rows_read
-from tidecast.model import Spec
+from tidecast.spec import Spec
 from tidecast.windows import CLIP, Float
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)

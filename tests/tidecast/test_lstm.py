@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.models import make_model
 from tidecast import lstm
-from tidecast.model import Spec
+from tidecast.spec import Spec
 
 Row = list[float]
 

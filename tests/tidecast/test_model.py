@@ -17,7 +17,8 @@ from tests.models import make_model, make_shared, random_panel
 from tidecast import model as models
 from tidecast.errors import ModelError
 from tidecast.experts import LINEAR, LSTM, SHARED, Panel
-from tidecast.model import Model, Spec, network_seasons, shared_forecast
+from tidecast.model import Model, network_seasons, shared_forecast
+from tidecast.spec import Spec
 
 WIDE = Spec(features=("temperature", "value"), window=5, units=3, layers=2, bidirectional=True, activation="relu")
 RICH = Spec(window=5, units=3, normalise=True, seasonal=2, skip=True, hidden=4)

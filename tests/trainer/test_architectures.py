@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tidecast import lstm
-from tidecast.model import Spec
+from tidecast.spec import Spec
 from trainer.architectures import build, initial_weights, set_weights, weights_of
 
 pytestmark = pytest.mark.keras

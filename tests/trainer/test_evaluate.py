@@ -6,7 +6,8 @@ import pytest
 from tests.models import make_model
 from tidecast import experts
 from tidecast.experts import EXPERTS, LSTM, NAIVE
-from tidecast.model import Model, Spec
+from tidecast.model import Model
+from tidecast.spec import Spec
 from tidecast.windows import Float, Window, to_grid
 from trainer import evaluate
 from trainer.evaluate import (

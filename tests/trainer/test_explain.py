@@ -24,8 +24,9 @@ from tests.trainer.test_report import (
 )
 from tidecast import lstm, windows
 from tidecast.errors import HistoryError, StoreError
-from tidecast.model import Model, Spec
+from tidecast.model import Model
 from tidecast.settings import load_settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer import canvas, gate_pictures
 from trainer.canvas import LIGHT

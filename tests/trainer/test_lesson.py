@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tidecast.model import Spec
 from tidecast.settings import TrainSettings
+from tidecast.spec import Spec
 from trainer.history import History
 from trainer.lesson import MIN_EXAMPLES, MIN_READINGS, Lesson, Unfit, prepare, readings_needed, split
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tidecast.experts import EXPERTS
-from tidecast.model import Model, Spec
+from tidecast.model import Model
 from tidecast.settings import Settings, TrainSettings, load_settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer import pipeline
 from trainer.architectures import initial_weights

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from tests.models import make_model
 from tidecast.errors import HistoryError, StoreError
 from tidecast.experts import NAIVE
-from tidecast.model import Evidence, Model, Scores, Spec
+from tidecast.model import Evidence, Model, Scores
 from tidecast.settings import load_settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer import canvas, pictures
 from trainer.canvas import DARK, LIGHT

@@ -8,8 +8,9 @@ import pytest
 
 from tests.models import make_model
 from tidecast import lstm
-from tidecast.model import Model, Spec, network_seasons, shared_forecast
+from tidecast.model import Model, network_seasons, shared_forecast
 from tidecast.settings import Settings, TrainSettings, load_settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.windows import windows_before
 from trainer import shared

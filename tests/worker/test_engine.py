@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.models import make_model, make_shared, random_panel
 from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
-from tidecast.model import Model, Spec, network_seasons, shared_forecast
+from tidecast.model import Model, network_seasons, shared_forecast
+from tidecast.spec import Spec
 from tidecast.windows import Float
 from worker import engine as engines
 from worker.engine import Engine, Question, Seat

@@ -12,8 +12,9 @@ from tests.models import make_model, make_shared, random_panel
 from tidecast import experts
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, Panel
-from tidecast.model import Model, Spec
+from tidecast.model import Model
 from tidecast.settings import SeriesSettings
+from tidecast.spec import Spec
 from tidecast.wire import Forecast
 from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
 from worker.scoring import Tracker

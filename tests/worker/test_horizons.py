@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from tests.models import make_model, make_shared, random_panel
 from tidecast import experts
-from tidecast.model import Model, Spec
+from tidecast.model import Model
 from tidecast.settings import SeriesSettings
+from tidecast.spec import Spec
 from tidecast.wire import Forecast
 from worker.forecaster import Entry, Forecaster, Outcome
 from worker.scoring import Tracker

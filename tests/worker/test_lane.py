@@ -13,8 +13,8 @@ from redis import Redis
 from tests.models import make_model
 from tidecast.client import Client
 from tidecast.embedded import EmbeddedRedis
-from tidecast.model import Spec
 from tidecast.settings import Settings, load_settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast, keys_of, partition_of
 from worker.health import Health

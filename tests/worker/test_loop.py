@@ -17,8 +17,9 @@ from tidecast.client import Client, connect
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StateError
 from tidecast.experts import LSTM, SHARED
-from tidecast.model import FORMAT, Model, Spec
+from tidecast.model import FORMAT, Model
 from tidecast.settings import Settings, load_settings
+from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast, keys_of
 from worker.health import Health
