@@ -19,8 +19,8 @@ from safetensors.numpy import save
 from tidecast import lstm, windows
 from tidecast.errors import ModelError
 from tidecast.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, Panel
-from tidecast.inputs import Inputs, network_inputs, rows_read
-from tidecast.spec import Spec
+from tidecast.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
+from tidecast.spec import Cycle, Spec
 
 FORMAT = 2
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
@@ -68,6 +68,7 @@ class Header(_Frozen):
     step_ms: float = Field(gt=0)
     gridded: bool = True  # False: its readings come at no regular step, and each one is a row
     seasons: tuple[int, ...] = Field((), max_length=4)  # season lengths in rows, the most marked first
+    calendar: tuple[Cycle, ...] = ()  # the cycles of the calendar that its history bears
     network: bool = True  # False: its history bore no network, the linear experts answer alone
     shared: str | None = None  # the cohort whose network is one of its experts
     change_scale: float = Field(1.0, gt=0)  # the mean of |d - median d| of the changes learned from
@@ -126,19 +127,26 @@ class Model:
             self.rows, rows_read(shared.spec, network_seasons(self.header.seasons, shared.spec)) if shared else 0
         )
 
-    def answers(self, rows: windows.Float, held: NDArray[np.int64], shared: "Model | None" = None) -> windows.Float:
+    def answers(
+        self,
+        rows: windows.Float,
+        held: NDArray[np.int64],
+        shared: "Model | None" = None,
+        newest: NDArray[np.int64] | None = None,
+    ) -> windows.Float:
         """What every expert says to each window: `(n, experts)`, NaN where one cannot answer.
 
         Args:
             rows: `(n, rows, features)`, newest last.
             held: `(n,)` how many of the rows are real; those before them may be anything.
             shared: the network of the series' cohort.
+            newest: `(n,)` epoch milliseconds of the newest rows; None: no network knows the calendar.
         """
         found = np.full((len(rows), len(EXPERTS)), np.nan)
         found[:, :LSTM] = self.panel.answers(rows, held)
         if self.header.network and rows.shape[1] >= self.spec.window:
             full = held >= self.spec.window
-            found[full, LSTM] = self.forecast(rows[full], held[full])
+            found[full, LSTM] = self.forecast(rows[full], held[full], None if newest is None else newest[full])
         if shared and rows.shape[1] >= shared.spec.window:
             full = held >= shared.spec.window
             seasons = np.tile(network_seasons(self.header.seasons, shared.spec), (full.sum(), 1))
@@ -146,17 +154,23 @@ class Model:
             found[full, SHARED] = shared_forecast(shared, rows[full], held[full], seasons, size)
         return np.where(np.isfinite(found), found, np.nan)
 
-    def forecast(self, rows: windows.Float, held: NDArray[np.int64] | None = None) -> windows.Float:
+    def forecast(
+        self,
+        rows: windows.Float,
+        held: NDArray[np.int64] | None = None,
+        newest: NDArray[np.int64] | None = None,
+    ) -> windows.Float:
         """Forecast by the series' own network alone the next value of each window, in the series' unit.
 
         Args:
             rows: `(n, rows, features)`, newest last, at least `spec.window` of them.
             held: `(n,)` how many of the rows are real; all of them when left out.
+            newest: `(n,)` epoch milliseconds of the newest rows; None: the network does not know the calendar.
         """
-        prepared = self.inputs(rows, np.full(len(rows), rows.shape[1]) if held is None else held)
+        prepared = self.inputs(rows, np.full(len(rows), rows.shape[1]) if held is None else held, newest)
         return prepared.restore(lstm.forward(prepared.x, self.weights, self.spec.activation)[..., 0])
 
-    def inputs(self, rows: windows.Float, held: NDArray[np.int64]) -> Inputs:
+    def inputs(self, rows: windows.Float, held: NDArray[np.int64], newest: NDArray[np.int64] | None = None) -> Inputs:
         """Prepare rows for the series' own network; arguments as for `forecast`."""
         n, spec = len(rows), self.spec
         return network_inputs(
@@ -167,7 +181,13 @@ class Model:
             np.tile(self.header.center, (n, 1)),
             np.tile(self.header.scale, (n, 1)),
             self.panel.answers(rows, held)[:, EXPERTS.index("linear_lad")] if spec.skip else None,
+            self._calendar(newest) if spec.calendar and newest is not None else None,
         )
+
+    def _calendar(self, newest: NDArray[np.int64]) -> windows.Float:
+        spec, step = self.spec, self.header.step_ms
+        borne = np.tile(cycles_borne(spec, self.header.calendar), (len(newest), 1))
+        return calendar_inputs(spec, borne, newest + round(step), np.full(len(newest), step))
 
 
 def shared_forecast(

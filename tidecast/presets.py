@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tidecast.errors import SettingsError
+from tidecast.spec import CYCLES
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -12,7 +13,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "tutorial": {"form": "level", "loss": "mse"},  # the standardised level, by the mean squared error
         "revin": {"normalise": True},  # each window over its own spread
         "skip": {"skip": True},  # what the linear expert leaves over
-        "seasonal": {"seasonal": 2},  # the values one season before too, where the history spans enough of them
+        # The values one season before and the phases of the calendar too, where the history spans enough of them.
+        "seasonal": {"seasonal": 2, "calendar": tuple(CYCLES)},
     }
 )
 

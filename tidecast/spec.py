@@ -1,11 +1,16 @@
 """The shape of a series' network: all that must be known to build it, train it or run it."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tidecast import lstm, windows
 from tidecast.wire import RESERVED
+
+Cycle = Literal["day", "week", "year"]
+CYCLES: Mapping[Cycle, float] = MappingProxyType({"day": 1.0, "week": 7.0, "year": 365.25})  # in days
 
 
 class Spec(BaseModel):
@@ -24,6 +29,7 @@ class Spec(BaseModel):
     loss: Literal["mae", "mse"] = "mae"
     normalise: bool = False  # each window over its own spread: instance normalisation, RevIN (Kim et al. 2022)
     seasonal: int = Field(0, ge=0, le=2)  # how many seasons back the network also sees the target
+    calendar: tuple[Cycle, ...] = ()  # the cycles whose phase it sees, where the history spans enough of them
     skip: bool = False  # it learns what the linear expert leaves over
     hidden: int = Field(0, ge=0, le=1024)  # units of a dense layer (ReLU) before the output; 0: none
 
@@ -46,8 +52,8 @@ class Spec(BaseModel):
 
     @property
     def channels(self) -> int:
-        """How many numbers a step of the network's input has: a seasonal one comes with a flag of its presence."""
-        return len(self.features) + 2 * self.seasonal
+        """How many numbers a step of the input has: a seasonal value and its presence, a cycle's sine and cosine."""
+        return len(self.features) + 2 * self.seasonal + 2 * len(self.calendar)
 
     @property
     def directions(self) -> tuple[str, ...]:

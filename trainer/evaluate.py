@@ -106,7 +106,8 @@ def expert_answers(model: Model, shared: Model | None, history: History, first: 
     answers = np.full((len(newest), len(EXPERTS)), np.nan)
     for start in range(0, len(newest), CHUNK):
         part = slice(start, start + CHUNK)
-        answers[part] = model.answers(*windows.windows_before(grid, newest[part] + 1, reach), shared)
+        rows, held = windows.windows_before(grid, newest[part] + 1, reach)
+        answers[part] = model.answers(rows, held, shared, grid.ts[newest[part]])
     return answers
 
 

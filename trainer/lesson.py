@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from tidecast import windows
 from tidecast.experts import EXPERTS, Panel
-from tidecast.inputs import Inputs, network_inputs, rows_read
+from tidecast.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
 from tidecast.model import network_seasons
 from tidecast.settings import TrainSettings
-from tidecast.spec import Spec
+from tidecast.spec import Cycle, Spec
 from tidecast.windows import Grid, Scaler, Sequences
 from trainer.cohort import Problem
 from trainer.history import History
 from trainer.linear import fit_panel
+from trainer.season import cycles
 from trainer.season import seasons as find_seasons
 
 MIN_EXAMPLES = 8  # in each part: fewer say nothing, neither of a weight nor of an error
@@ -55,6 +56,7 @@ class Lesson:
     gridded: bool
     grid: Grid
     seasons: tuple[int, ...]
+    calendar: tuple[Cycle, ...]
     scaler: Scaler
     change_scale: float
     panel: Panel  # fitted on the readings before the tail; its errors are not known yet
@@ -96,7 +98,13 @@ class Lesson:
             np.tile(self.scaler.center, (n, 1)),
             np.tile(self.scaler.scale, (n, 1)),
             self.panel.answers(part.windows, part.held)[:, lad] if spec.skip else None,
+            self._phases(part) if spec.calendar else None,
         )
+
+    def _phases(self, part: Sequences) -> windows.Float:
+        borne = np.tile(cycles_borne(self.spec, self.calendar), (len(part), 1))
+        next_ts = self.grid.ts[part.rows - 1] + round(self.step_ms)
+        return calendar_inputs(self.spec, borne, next_ts, np.full(len(part), self.step_ms))
 
     def _scaled(self, part: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         prepared = self.inputs(part)
@@ -129,7 +137,10 @@ def prepare(
     panel = fit_panel(grid, seasons, before_tail)
     scaler = Scaler.fit(grid.values[:learned], spec.form)
     scale = windows.change_scale(grid.values[:learned, 0])
-    lesson = Lesson(history, spec, step_ms, gridded, grid, seasons, scaler, scale, panel, learned, before_tail, tail)
+    known = cycles(int(history.ts[validation - 1] - history.ts[0]), step_ms) if gridded else ()
+    lesson = Lesson(
+        history, spec, step_ms, gridded, grid, seasons, known, scaler, scale, panel, learned, before_tail, tail
+    )
     judged = lesson._examples(before_tail, len(grid))
     counts = len(lesson.learn), len(lesson.stop), len(judged)
     if min(counts) >= MIN_EXAMPLES:

@@ -240,6 +240,7 @@ def _header(
         step_ms=lesson.step_ms,
         gridded=lesson.gridded,
         seasons=lesson.seasons,
+        calendar=lesson.calendar,
         network=fitted is not None,
         shared=cohort,
         change_scale=lesson.change_scale,

@@ -5,15 +5,21 @@ magnitude difference function (Ross et al. 1974), the mean of |y[t] - y[t - lag]
 error on the part learned from, unlike autocorrelation it is not ruled by spikes, and a trend only tilts it.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.spec import CYCLES, Cycle
 from tidecast.windows import Float
 
 DAY_MS = 86_400_000.0
 PERIODS = 2.5  # of a season that a history must hold before an expert is fitted to it
 # By the longest step, in days: the seasons of the calendar, in days, that a series of such steps may have.
 CALENDARS = ((1 / 24, (1.0, 7.0)), (1.0, (7.0, 365.25)), (7.0, (364.0,)), (31.0, (365.25,)))
+# How many days a history must span before a network may learn what a cycle of the calendar brings.
+LEARNABLE: Mapping[Cycle, float] = MappingProxyType({"day": 5.0, "week": 28.0, "year": 2 * 365.25})
 NEAR_STEP = 0.15  # of a step of the calendar: how far a series' own may be from it
 SHORTEST = 4  # rows: fewer hold no two seasons of two
 LONGEST = 1024  # lags looked at: more rows than that no window holds
@@ -65,6 +71,12 @@ def calendar(step_ms: float) -> list[int]:
     else:
         lengths = next((long for step, long in CALENDARS[1:] if abs(days / step - 1) <= NEAR_STEP), ())
     return [season for long in lengths if SHORTEST <= (season := round(long / days)) <= LONGEST]
+
+
+def cycles(span_ms: int, step_ms: float) -> tuple[Cycle, ...]:
+    """The cycles of the calendar that a history of this span and step bears: often enough seen, finely enough."""
+    days, step = span_ms / DAY_MS, step_ms / DAY_MS
+    return tuple(name for name, least in LEARNABLE.items() if days >= least and SHORTEST * step <= CYCLES[name])
 
 
 def lag_errors(values: Float, segment: NDArray[np.int64]) -> Float:

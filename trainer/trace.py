@@ -113,7 +113,7 @@ def follow(model: Model, prepared: Inputs) -> tuple[CellTrace, ...]:
 
 
 def _followed(model: Model, ts: NDArray[np.int64], seen: Seen, next_ts: int, actual: float | None) -> Trace:
-    prepared = model.inputs(seen.rows[None], np.array([seen.held]))
+    prepared = model.inputs(seen.rows[None], np.array([seen.held]), ts[-1:])
     cells = follow(model, prepared)
     heard = np.concatenate([cell.last_hidden for cell in cells if cell.layer == cells[-1].layer])
     if model.spec.hidden:

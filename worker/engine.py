@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tidecast import lstm
 from tidecast.experts import EXPERTS, LINEAR, LSTM, SHARED, linear_answers
-from tidecast.inputs import network_inputs, rows_read
+from tidecast.inputs import calendar_inputs, cycles_borne, network_inputs, rows_read
 from tidecast.model import Model, network_seasons, shared_forecast
 from tidecast.spec import Spec
 from tidecast.windows import Float
@@ -28,6 +28,8 @@ _STACKED = (  # the parts of a slab that hold a row for each model, beside the w
     "_center",
     "_scale",
     "_seasons",
+    "_calendar",
+    "_step",
     "_lags",
     "_columns",
     "_coefficients",
@@ -62,6 +64,7 @@ class Question:
     seat: Seat | None  # None: no model yet
     shared: str | None  # the cohort whose network shall answer too
     rows: Float  # (held, features)
+    next_ts: int  # epoch milliseconds of what is asked for
 
 
 class Engine:
@@ -174,6 +177,8 @@ class Slab:
         self._center = np.zeros((0, features))
         self._scale = np.ones((0, features))
         self._seasons = np.zeros((0, spec.seasonal if spec else 0), np.int64)
+        self._calendar = np.zeros((0, len(spec.calendar) if spec else 0))
+        self._step = np.ones((0,))
         self.change_scale = np.ones((0,))
         self._weights: dict[str, lstm.Array] = {
             name: np.zeros((0, *shape), np.float32) for name, shape in (spec.shapes() if spec else {}).items()
@@ -197,6 +202,8 @@ class Slab:
         header, panel = model.header, model.panel
         self._center[row], self._scale[row], self.change_scale[row] = header.center, header.scale, header.change_scale
         self._seasons[row] = network_seasons(header.seasons, self.spec) if self.spec else ()
+        self._calendar[row] = cycles_borne(self.spec, header.calendar) if self.spec else ()
+        self._step[row] = header.step_ms
         self._lags[row], self._columns[row] = panel.lags, panel.columns
         self._coefficients[row], self._bias[row], self._needs[row] = panel.coefficients, panel.bias, panel.needs
         return row
@@ -216,12 +223,17 @@ class Slab:
         if self.spec:
             full = np.flatnonzero(held >= self.spec.window)
             if len(full):
-                found[full, LSTM] = self._networks(self.spec, chosen[full], rows[full], held[full], found[full, LAD])
+                next_ts = np.array([question.next_ts for question in asked])[full]
+                linear = found[full, LAD]
+                found[full, LSTM] = self._networks(self.spec, chosen[full], rows[full], held[full], linear, next_ts)
         return found
 
-    def _networks(self, spec: Spec, chosen: Int64, rows: Float, held: Int64, linear: Float) -> Float:
+    def _networks(self, spec: Spec, chosen: Int64, rows: Float, held: Int64, linear: Float, next_ts: Int64) -> Float:
+        calendar = None
+        if spec.calendar:
+            calendar = calendar_inputs(spec, self._calendar[chosen], next_ts, self._step[chosen])
         prepared = network_inputs(
-            rows, held, spec, self._seasons[chosen], self._center[chosen], self._scale[chosen], linear
+            rows, held, spec, self._seasons[chosen], self._center[chosen], self._scale[chosen], linear, calendar
         )
         weights = {name: stacked[chosen] for name, stacked in self._weights.items()}
         return prepared.restore(lstm.forward(prepared.x, weights, spec.activation)[:, 0])

@@ -160,7 +160,8 @@ class Forecaster:
         rows = window.latest(held)
         if rows is None:
             raise AssertionError("a window holds the reading that was just pushed")
-        return Accepted(reading, state, ts, Question(seat, cohort, rows), window.filled_in(held), skipped)
+        question = Question(seat, cohort, rows, ts or reading.ts)
+        return Accepted(reading, state, ts, question, window.filled_in(held), skipped)
 
     def _settle(self, one: Accepted, answers: Float) -> Settled:
         """Score what stood, let every expert's record learn from it, and blend the next forecast."""

@@ -1,6 +1,7 @@
 """Forecasts of more than one step: each is fed back as if it had come, and every expert answers again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,9 +38,7 @@ class Horizons:
         path[:, 0] = [now.yhat for now in settled]
         for step in range(1, path.shape[1]):
             rows = [_followed(old, yhat) for old, yhat in zip(rows, path[:, step - 1].tolist(), strict=True)]
-            answers = engine.answers(
-                [Question(one.question.seat, one.question.shared, new) for one, new in zip(accepted, rows, strict=True)]
-            )
+            answers = engine.answers([_asked(one, new, step) for one, new in zip(accepted, rows, strict=True)])
             for i, (said, now) in enumerate(zip(answers, settled, strict=True)):
                 says = np.where(np.isfinite(said), now.says, 0.0)
                 total = says.sum()
@@ -74,6 +73,13 @@ class Horizons:
         low, high = self._settings.minimum, self._settings.maximum
         bounded: Float = np.clip(values, -np.inf if low is None else low, np.inf if high is None else high)
         return bounded
+
+
+def _asked(one: "Accepted", rows: Float, further: int) -> Question:
+    """What a reading's experts are asked once the forecasts of so many further steps have come true."""
+    before = one.question
+    ahead = round(further * (before.next_ts - one.reading.ts))
+    return replace(before, rows=rows, next_ts=before.next_ts + ahead)
 
 
 def _followed(rows: Float, yhat: float) -> Float:

@@ -1,5 +1,6 @@
 """What a network reads, against plain loops, and the way back to the series' unit."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import hypothesis
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tidecast.inputs import LEAST_SPREAD, Inputs, network_inputs, rows_read
+from tidecast.inputs import LEAST_SPREAD, Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
 from tidecast.spec import Spec
 from tidecast.windows import CLIP, Float
 
@@ -28,6 +29,7 @@ def prepared(
     center: float = 0.0,
     scale: float = 1.0,
     linear: Float | None = None,
+    calendar: Float | None = None,
 ) -> Inputs:
     """The inputs of windows that share their seasons and scaler."""
     n, width = len(rows), rows.shape[2]
@@ -39,6 +41,7 @@ def prepared(
         np.full((n, width), center),
         np.full((n, width), scale),
         linear,
+        calendar,
     )
 
 
@@ -64,6 +67,31 @@ def test_a_seasonal_input_is_the_value_one_season_before_what_follows(
         base = rows[i, -1, 0] if form == "change" else 18.0
         value = np.clip((rows[i, at, 0] - base) / 2.5, -CLIP, CLIP) if known else 0.0
         assert [pytest.approx(value, rel=1e-6, abs=1e-6), float(known)] == x[i, step, 1 + 2 * s : 3 + 2 * s].tolist()
+
+
+def test_a_calendar_input_is_the_phase_of_what_follows() -> None:
+    """Midnight is the day's 0 and noon its half turn, whatever the step; a cycle that is not borne says nothing."""
+    spec = Spec(window=3, calendar=("day", "week"))
+    noon = int(datetime(2024, 3, 4, 12, tzinfo=UTC).timestamp() * 1000)
+    quarter = 6 * 3_600_000
+    borne = np.stack([cycles_borne(spec, ["day"]), cycles_borne(spec, ["week", "year"])])
+    day, week = calendar_inputs(spec, borne, np.array([noon, noon]), np.full(2, float(quarter)))
+    np.testing.assert_allclose([[0, 1, 0, 0], [1, 0, 0, 0], [0, -1, 0, 0]], day, atol=1e-9)
+    assert not week[:, :2].any()
+    turned = np.diff(np.unwrap(np.arctan2(week[:, 2], week[:, 3])))
+    np.testing.assert_allclose([2 * np.pi / 28] * 2, turned)
+
+
+def test_the_calendar_comes_last_and_is_silent_where_no_time_is_known() -> None:
+    """Beside the seasonal channels, which it leaves where they are."""
+    spec = Spec(window=5, seasonal=1, calendar=("year",))
+    rows, plain = some_rows(4), Spec(window=5, seasonal=1)
+    waves = calendar_inputs(spec, np.ones((4, 1)), np.full(4, 1_700_000_000_000), np.full(4, 3_600_000.0))
+    silent, told = (prepared(rows, spec, seasons=(7,), calendar=given).x for given in (None, waves))
+    np.testing.assert_array_equal(prepared(rows, plain, seasons=(7,)).x, silent[..., :3])
+    np.testing.assert_array_equal(silent[..., :3], told[..., :3])
+    np.testing.assert_allclose(waves, told[..., 3:], rtol=1e-6)
+    assert not silent[..., 3:].any()
 
 
 def test_the_first_channels_are_the_scaled_window() -> None:

@@ -46,7 +46,7 @@ def model_of(given: History, spec: Spec, seasons: tuple[int, ...] = (5, 12)) -> 
     made = make_model("s", spec, step_ms=STEP)
     columns = [given.features.index(name) for name in spec.features]
     grid = to_grid(given.ts, given.values[:, columns], STEP, MAX_GAP)
-    header = made.header.model_copy(update={"seasons": seasons})
+    header = made.header.model_copy(update={"seasons": seasons, "calendar": ("day",)})
     return Model(header, made.weights, fit_panel(grid, seasons, len(grid)))
 
 
@@ -61,7 +61,7 @@ def live_answers(model: Model, given: History, first: int) -> Float:
         rows = window.latest(window.length)
         if window.length and rows is not None:
             padded = np.concatenate([np.zeros((model.rows - len(rows), len(columns))), rows])
-            answers.append(model.answers(padded[None], np.array([len(rows)]))[0])
+            answers.append(model.answers(padded[None], np.array([len(rows)]), None, np.array([window.last_ts]))[0])
         else:
             answers.append(np.full(len(EXPERTS), np.nan))
         window.push(ts, row[columns], MAX_GAP)
@@ -83,8 +83,9 @@ def answers_of(model: Model, given: History, first: int) -> Float:
         Spec(window=4, units=3, target="rain", features=("rain", "value"), form="level"),
         Spec(window=6, units=4, seasonal=2, normalise=True, hidden=3),
         Spec(window=6, units=4, skip=True),
+        Spec(window=6, units=4, seasonal=1, calendar=("day", "week")),
     ],
-    ids=["change", "level of two features", "seasonal", "skip"],
+    ids=["change", "level of two features", "seasonal", "skip", "calendar"],
 )
 def test_every_answer_is_the_one_that_the_worker_would_have_got(seed: int, spec: Spec) -> None:
     """Over gaps short and long, whatever the order of the features in the history."""

@@ -166,7 +166,7 @@ def test_a_history_in_pieces_shorter_than_a_window_bears_no_network() -> None:
     assert "0 + 0 + 0 windows" in lesson.without_network
 
 
-@pytest.mark.parametrize("preset", [{"seasonal": 2}, {"normalise": True}, {"skip": True}])
+@pytest.mark.parametrize("preset", [{"seasonal": 2}, {"normalise": True}, {"skip": True}, {"calendar": ["day"]}])
 def test_every_form_of_input_expresses_targets_that_come_back(preset: dict[str, object]) -> None:
     """What the network is asked to answer is, in the series' unit, what came."""
     values = np.sin(np.arange(300) / 3.8) * 5 + walk(300) * 0.1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.season import calendar, lag_errors, season_length, seasons
+from trainer.season import calendar, cycles, lag_errors, season_length, seasons
 
 DAY = 24
 
@@ -118,3 +118,22 @@ def test_the_season_found_comes_before_those_of_the_calendar() -> None:
     odd = seasonal(600, 12, 0.1)
     assert seasons(odd, whole(odd), 3_600_000, gridded=True) == (12, 24, 168)
     assert seasons(odd, whole(odd), 3_600_000, gridded=False) == (12,)
+
+
+@pytest.mark.parametrize(
+    ("days", "step_h", "expected"),
+    [
+        (4.9, 1, ()),
+        (5, 1, ("day",)),
+        (28, 6, ("day", "week")),
+        (28, 7, ("week",)),  # four readings do not fit into a day
+        (800, 24, ("week", "year")),
+        (800, 24 * 30.4, ("year",)),
+        (800, 24 * 100, ()),
+    ],
+)
+def test_a_cycle_is_learned_where_the_history_saw_it_often_enough(
+    days: float, step_h: float, expected: tuple[str, ...]
+) -> None:
+    """The day in 5 days, the week in 4 weeks, the year in 2 years; with at least four readings in each."""
+    assert expected == cycles(round(days * 86_400_000), step_h * 3_600_000)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.models import make_model, make_shared, random_panel
 from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.model import Model, network_seasons, shared_forecast
-from tidecast.spec import Spec
+from tidecast.spec import Cycle, Spec
 from tidecast.windows import Float
 from worker import engine as engines
 from worker.engine import Engine, Question, Seat
@@ -20,21 +20,26 @@ SPECS = (
     Spec(window=4, units=7, features=("a", "b"), activation="relu", form="level"),
     Spec(window=5, units=4, normalise=True, seasonal=2, skip=True, hidden=3),
     Spec(window=3, units=4, form="raw", seasonal=1),
+    Spec(window=4, units=4, seasonal=1, calendar=("day", "week")),
 )
+NEWEST = 1_700_000_000_000
+NEXT = NEWEST + 1000
+CALENDARS: tuple[tuple[Cycle, ...], ...] = ((), ("week",), ("day", "year"))
 SEASONS: tuple[tuple[int, ...], ...] = ((), (7,), (24, 7), (5, 9, 3))
 COHORTS = {"fast": make_shared("fast", seed=1), "slow": make_shared("slow", seed=2, step_ms=60_000, seasonal=1)}
 
 
 def mixed(series: str, seed: int) -> Model:
-    """A model of any shape, with any panel, seasons and scale; every seventh has no network."""
+    """A model of any shape, with any panel, seasons and scale; every eighth has no network."""
     spec = SPECS[seed % len(SPECS)]
     return make_model(
         series,
         spec,
         seed=seed,
         panel=random_panel(seed, len(spec.features), reach=30),
-        network=seed % 7 != 6,
+        network=seed % 8 != 6,
         seasons=SEASONS[seed % len(SEASONS)],
+        calendar=CALENDARS[seed % len(CALENDARS)],
         change_scale=1.0 + seed / 10,
         shared=(None, "fast", "slow")[seed % 3],
         center=(float(seed),) * len(spec.features),
@@ -70,13 +75,13 @@ def rows_of(model: Model, seed: int, held: int = 60) -> Float:
 def question(engine: Engine, model: Model, rows: Float) -> Question:
     """Ask the champion of the model's series."""
     seat = seat_of(engine, model.header.series)
-    return Question(seat, seat.shared, rows)
+    return Question(seat, seat.shared, rows, NEWEST + round(seat.step_ms))
 
 
 def alone(model: Model, rows: Float) -> list[float]:
     """What the model, and its cohort's network, answer without an engine."""
     shared = COHORTS[model.header.shared] if model.header.shared else None
-    return list(model.answers(rows[None], np.array([len(rows)]), shared)[0])
+    return list(model.answers(rows[None], np.array([len(rows)]), shared, np.array([NEWEST]))[0])
 
 
 ENGINE = filled(MODELS)
@@ -108,8 +113,12 @@ def test_an_empty_batch_is_an_empty_answer() -> None:
 def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
     """And by its cohort's network, if it has one and the rows for it; nothing else is said."""
     rows = np.arange(7.0)[:, None]
-    wanted = [Question(None, None, rows), Question(None, "fast", rows[:4]), Question(None, "unknown", rows)]
-    said = ENGINE.answers([*wanted, Question(None, "fast", rows)])
+    wanted = [
+        Question(None, None, rows, NEXT),
+        Question(None, "fast", rows[:4], NEXT),
+        Question(None, "unknown", rows, NEXT),
+    ]
+    said = ENGINE.answers([*wanted, Question(None, "fast", rows, NEXT)])
     assert [6.0, 3.0, 6.0, 6.0] == said[:, NAIVE].tolist()
     assert [False, False, False, True] == np.isfinite(said[:, SHARED]).tolist()
     assert np.isnan(said[:, 1:SHARED]).all()
@@ -124,7 +133,7 @@ def test_the_network_of_a_cohort_reads_each_series_seasons_and_scale(held: int) 
     rows = {series: rows_of(model, i, held) for i, (series, model) in enumerate(models.items())}
     wanted = [question(engine, model, rows[series]) for series, model in models.items()]
     young = 20 + 1e-3 * rows_of(MODELS["s0"], 99, held)  # hardly moves: no change scale holds it back
-    said = engine.answers([*wanted, Question(None, "fast", young)])[:, SHARED]
+    said = engine.answers([*wanted, Question(None, "fast", young, NEXT)])[:, SHARED]
     seasons = np.stack([network_seasons(s, network.spec) for s in (*SEASONS, ())])
     stacked = np.stack([*rows.values(), young])
     scale = np.array([9.0] * len(SEASONS) + [0.0])
@@ -176,7 +185,7 @@ def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
     """From the next call on."""
     engine, network = filled(MODELS), make_shared("fast", seed=77)
     rows = rows_of(MODELS["s1"], 1)
-    wanted = [question(engine, MODELS["s1"], rows), Question(None, "fast", rows)]
+    wanted = [question(engine, MODELS["s1"], rows), Question(None, "fast", rows, NEXT)]
     before = engine.answers(wanted)
     engine.put_shared("fast", network)
     after = engine.answers(wanted)
