@@ -63,6 +63,16 @@ class EmbeddedRedis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
+    def program(self) -> str:
+        """The path of the redis-server."""
+        return self._server
+
+    @property
+    def folder(self) -> Path:
+        """Where its data are."""
+        return Path(self._folder.name)
+
+    @property
     def pid(self) -> int | None:
         """The server's process id while it runs."""
         return self._process.pid if self._process else None
@@ -73,7 +83,7 @@ class EmbeddedRedis:
         Raises:
             TidecastError: it does not start.
         """
-        folder = Path(self._folder.name)
+        folder = self.folder
         command = [self._server, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
         with (folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen([*command, *self._options], stdout=log, stderr=log)  # noqa: S603 - ours

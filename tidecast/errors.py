@@ -41,5 +41,13 @@ class Conflict(StreamError):  # noqa: N818 - the script's own word
     """The committed offset is not the one this batch started from: reload the state."""
 
 
+class Unavailable(StreamError):  # noqa: N818 - it names the moment
+    """Redis refuses for now and has done nothing, so the same may be sent again; `code` is its word, such as OOM."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
 class StateError(StreamError):
     """Stored state of another format: written by another version of the worker."""

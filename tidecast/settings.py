@@ -42,10 +42,18 @@ class WorkerSettings(_Group):
     )
     lease_s: float = Field(5.0, gt=0, description="How long a silent worker keeps its partition, in seconds.")
     batch: int = Field(1000, ge=1, le=10_000, description="How many readings one commit answers at most.")
+    batch_bytes: int = Field(16 * 2**20, ge=1, description="About how many bytes of readings one commit answers.")
     block_ms: int = Field(250, ge=1, description="How long one read waits for readings, in milliseconds.")
     group: str = Field("tidecast", description="The passive consumer group that shows the lag.")
     forecasts_kept: int = Field(1_000_000, ge=1, description="About how many forecasts stay in their stream.")
+    wait_for_group: str = Field(
+        "",
+        description="A consumer group of `forecasts` that is waited for: what it has not acknowledged is not trimmed.",
+    )
     dead_kept: int = Field(10_000, ge=1, description="About how many dead letters stay in their stream.")
+    retention_s: float | None = Field(
+        None, gt=0, description="How long answered readings stay in their stream, in seconds. Empty: for ever."
+    )
     health_port: int | None = Field(
         None, ge=0, le=65535, description="Serve /metrics, /healthz and /readyz on this port; 0 picks a free one."
     )

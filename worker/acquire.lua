@@ -14,7 +14,8 @@ now = now[1] * 1000 + math.floor(now[2] / 1000)
 local owner, expires = unpack(redis.call('HMGET', lease, 'owner', 'expires_ms'))
 if owner and owner ~= ARGV[1] and tonumber(expires) > now then return nil end
 local epoch = redis.call('HINCRBY', lease, 'epoch', 1)
-redis.call('HSET', lease, 'owner', ARGV[1], 'expires_ms', now + ARGV[2])
+-- An owner that is still named did not give the lease back: perhaps the readings killed it.
+redis.call('HSET', lease, 'owner', ARGV[1], 'expires_ms', now + ARGV[2], 'abandoned', owner and 1 or 0)
 -- Before the first worker ever, nothing was lost: what had been trimmed by then counts as read.
 if redis.call('HSETNX', offset, 'last', '0-0') == 1 then
   local trimmed = 0

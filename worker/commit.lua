@@ -1,11 +1,11 @@
 -- Publish a batch's forecasts and move the offset, atomically: every check before any write, then all of it.
 --
 -- KEYS: lease, offset, readings, forecasts, dead, state
--- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, group, then three lists, each led by its length:
+-- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, group, wait_for, then three lists, each led by its length:
 --       counts (name, number)..., forecasts (id, n, field, value, ...)..., dead letters (as forecasts)...,
 --       and the states (series, state)... to the end.
 local lease, offset, readings, forecasts, dead, state = unpack(KEYS)
-local epoch, from, to, lease_ms, forecasts_kept, dead_kept, group = unpack(ARGV, 1, 7)
+local epoch, from, to, lease_ms, forecasts_kept, dead_kept, group, wait_for = unpack(ARGV, 1, 8)
 
 -- Entry ids are pairs of 64-bit numbers, more than a Lua number holds: compare them as text.
 local function after(a, b)
@@ -30,6 +30,24 @@ local function newest(stream)
   end
 end
 
+local function crowded(n)
+  local length = redis.call('XLEN', forecasts)
+  return length > 1 and length + n > tonumber(forecasts_kept)
+end
+
+-- The oldest forecast that a consumer group still needs: its oldest pending one, else the last it was given.
+local function unacknowledged(name)
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', forecasts)) do
+    local found = {}
+    for i = 1, #info, 2 do found[info[i]] = info[i + 1] end
+    if found.name == name then
+      if found.pending > 0 then return redis.call('XPENDING', forecasts, name)[2] end
+      return found['last-delivered-id']
+    end
+  end
+  return '0'
+end
+
 -- 1. The epoch is mine: nobody has taken the partition since.
 if redis.call('HGET', lease, 'epoch') ~= epoch then
   return redis.error_reply('FENCED another worker holds the partition')
@@ -46,7 +64,7 @@ for _, pair in ipairs({{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}}
     return redis.error_reply('WRONGKEY ' .. pair[1] .. ' is not a ' .. pair[2])
   end
 end
-local at, counts = 9, tonumber(ARGV[8])
+local at, counts = 10, tonumber(ARGV[9])
 local lists = at + 2 * counts
 local letters = lists
 for _, stream in ipairs({forecasts, dead}) do
@@ -60,20 +78,33 @@ for _, stream in ipairs({forecasts, dead}) do
   end
 end
 
+-- A consumer group may be waited for: forecasts that it has not acknowledged are not trimmed, and where there is no
+-- room beside them nothing is published. What it has acknowledged goes first, which is no part of this commit.
+if wait_for ~= '' then
+  local n = tonumber(ARGV[lists])
+  if crowded(n) then redis.call('XTRIM', forecasts, 'MINID', unacknowledged(wait_for)) end
+  if crowded(n) then
+    return redis.error_reply('FULL ' .. forecasts .. ' holds ' .. redis.call('XLEN', forecasts) ..
+      ' entries that group ' .. wait_for .. ' has not acknowledged: let it read on, or raise worker.forecasts_kept')
+  end
+end
+
 -- 4. The forecasts, each under its reading's id.
-local function publish(stream, kept, i)
+local function publish(stream, limit, i)
   local n = tonumber(ARGV[i])
   i = i + 1
   for _ = 1, n do
     local id, width = ARGV[i], tonumber(ARGV[i + 1])
-    redis.call('XADD', stream, 'MAXLEN', '~', kept, id, unpack(ARGV, i + 2, i + 1 + width))
+    redis.call('XADD', stream, limit[1], limit[2], limit[3], id, unpack(ARGV, i + 2, i + 1 + width))
     i = i + 2 + width
   end
   return i
 end
-local i = publish(forecasts, forecasts_kept, lists)
+-- '0' as the least id trims nothing.
+local limit = wait_for == '' and {'MAXLEN', '~', forecasts_kept} or {'MINID', '~', '0'}
+local i = publish(forecasts, limit, lists)
 -- 5. The dead letters.
-i = publish(dead, dead_kept, i)
+i = publish(dead, {'MAXLEN', '~', dead_kept}, i)
 -- 6. The touched series' states, in pieces that the Lua stack holds.
 while i <= #ARGV do
   local stop = math.min(i + 3999, #ARGV)

@@ -55,6 +55,7 @@ class Seat:
     errors: Float  # (records, experts) to begin with
     shared: str | None
     trained_until: int  # epoch milliseconds: errors on readings up to then are no record of it
+    created_ms: int  # epoch milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class Engine:
 
     def __len__(self) -> int:
         return len(self._seats)
+
+    @property
+    def made_ms(self) -> list[int]:
+        """When each champion was made, epoch milliseconds."""
+        return [seat.created_ms for seat in self._seats.values()]
 
     def seat(self, series: str) -> Seat | None:
         """Where the series' champion sits, None if it has none."""
@@ -103,6 +109,7 @@ class Engine:
             model.panel.errors,
             header.shared,
             header.span[1],
+            header.created_ms,
         )
 
     def put_shared(self, cohort: str, model: Model) -> None:

@@ -1,12 +1,18 @@
 """What an operator sees: Prometheus metrics and two probes, on a port of their own."""
 
+import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from socketserver import ThreadingMixIn
+from statistics import median
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+
+from worker.stream import Backlog
 
 STAGES = ("read", "handle", "commit")
 
@@ -38,7 +44,16 @@ class Health:
         self.models = Gauge("tidecast_models", "Models loaded.", registry=self.registry)
         self._series = Gauge("tidecast_series", "Series known.", registry=self.registry)
         self._held = Gauge("tidecast_partitions_held", "Partitions that this worker holds.", registry=self.registry)
-        self._acquired = Counter("tidecast_leases_acquired", "Leases acquired.", registry=self.registry)
+        self._leases = Counter(
+            "tidecast_lease_changes", "Partitions acquired, released or lost.", ["change"], registry=self.registry
+        )
+        self._retries = Counter("tidecast_commits_retried", "Commits sent again.", registry=self.registry)
+        self._lag = Gauge("tidecast_lag_readings", "Readings pushed and not yet answered.", registry=self.registry)
+        self._behind = Gauge(
+            "tidecast_behind_seconds", "Age of the last reading read, before the newest one.", registry=self.registry
+        )
+        self._age = Gauge("tidecast_model_age_seconds", "Age of the models.", ["which"], registry=self.registry)
+        self._backlogs: dict[int, Backlog] = {}
         self.ready = threading.Event()  # a partition is held, its state loaded
 
     def stage(self, name: str) -> AbstractContextManager[object]:
@@ -55,12 +70,33 @@ class Health:
         self._batch.observe(sum(counts.values()))
 
     def failed(self, kind: str) -> None:
-        """Count a failure of a kind: redis, step, model, fenced or conflict."""
+        """Count a failure of a kind: redis, refused, step, model, fenced or conflict."""
         self._failures.labels(kind).inc()
 
-    def acquired(self) -> None:
-        """Count a partition that was taken and loaded."""
-        self._acquired.inc()
+    def lease_changed(self, change: str) -> None:
+        """Count a partition that was acquired, released or lost."""
+        self._leases.labels(change).inc()
+
+    def retried(self) -> None:
+        """Count a commit that was sent again."""
+        self._retries.inc()
+
+    def behind(self, partition: int, backlog: Backlog | None) -> None:
+        """Note what a partition has before it; None: it is no longer this worker's."""
+        if backlog is None:
+            self._backlogs.pop(partition, None)
+        else:
+            self._backlogs[partition] = backlog
+        known = self._backlogs.values()
+        self._lag.set(math.nan if any(one.waiting is None for one in known) else sum(one.waiting or 0 for one in known))
+        self._behind.set(max((one.behind_s for one in known), default=0.0))
+
+    def serving(self, made_ms: Sequence[int]) -> None:
+        """Note the models that answer by when they were made, epoch milliseconds; their age is told when asked for."""
+        self.models.set(len(made_ms))
+        if made_ms:
+            for which, ms in (("oldest", min(made_ms)), ("median", median(made_ms)), ("newest", max(made_ms))):
+                self._age.labels(which).set_function(partial(_age_s, ms))
 
     def holding(self, partitions: int, series: int) -> None:
         """Note how many partitions are ours, and how many series they have."""
@@ -86,6 +122,10 @@ class Health:
         status = found.get(str(path), "404 Not Found")
         start(status, [("Content-Type", "text/plain")])
         return [f"{status}\n".encode()]
+
+
+def _age_s(made_ms: float) -> float:
+    return time.time() - made_ms / 1000
 
 
 class _Server(ThreadingMixIn, WSGIServer):

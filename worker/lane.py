@@ -5,10 +5,14 @@ from dataclasses import dataclass
 import structlog
 
 from tidecast.errors import Conflict, Fenced
+from tidecast.settings import WorkerSettings
+from worker.caution import Caution
 from worker.forecaster import Forecaster, Outcome
 from worker.health import Health
 from worker.partitions import Partition
-from worker.stream import Progress, Stream
+from worker.stream import Backlog, Progress, Stream
+
+RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -26,16 +30,28 @@ class Lane:
     """A partition, this worker's claim to it, and the memory of its series while the claim stands."""
 
     def __init__(
-        self, number: int, stream: Stream, partition: Partition, forecaster: Forecaster, health: Health
+        self,
+        number: int,
+        stream: Stream,
+        partition: Partition,
+        forecaster: Forecaster,
+        health: Health,
+        settings: WorkerSettings,
     ) -> None:
         self.number = number
         self.forecaster = forecaster
         self.tried_at = -float("inf")  # when the lease was last asked for
+        self.retry_at = -float("inf")  # until when it is left alone after a failure, by the monotonic clock
+        self.failures = 0  # in a row
         self._stream = stream
         self._partition = partition
         self._health = health
+        self._settings = settings
+        self._caution = Caution(stream, settings.batch)
+        self._retained_at = -float("inf")
         self._progress: Progress | None = None
         self._uncommitted: _Batch | None = None
+        self._sent = False  # whether the uncommitted batch was sent before
 
     @property
     def held(self) -> bool:
@@ -54,12 +70,15 @@ class Lane:
         if not self._partition.hold(now):
             raise Fenced("the lease ran out and another worker took the partition")
         if self._uncommitted is None:
-            self._uncommitted = self._handle_next(now, block_ms)
-        return self._commit(now) if self._uncommitted else 0
+            self._uncommitted, self._sent = self._handle_next(now, block_ms), False
+        answered = self._commit(now) if self._uncommitted else 0
+        self._retain(now)
+        return answered
 
     def drop(self, reason: str) -> None:
         """Lose the partition and all memory of it."""
         log.warning("partition dropped", partition=self.number, reason=reason, epoch=self._partition.epoch)
+        self._health.lease_changed("lost")
         self._partition.lose()
         self._forget()
 
@@ -69,31 +88,47 @@ class Lane:
         A batch that was handled but not committed is nobody's loss: the next worker handles it again.
         """
         self._partition.release()
+        self._health.lease_changed("released")
         self._forget()
+
+    def reconnect(self) -> None:
+        """Talk to Redis over new connections from now on."""
+        self._stream.reconnect()
 
     def _forget(self) -> None:
         self._progress = self._uncommitted = None
         self.forecaster.restore({})
+        self._caution.end()
+        self._health.behind(self.number, None)
 
     def _handle_next(self, now: float, block_ms: int | None) -> _Batch | None:
-        progress = self._progress
-        if progress is None:
+        progress, epoch = self._progress, self._partition.epoch
+        if progress is None or epoch is None:
             raise Conflict("no offset is loaded: acquire the partition anew")
         with self._health.stage("read"):
             entries = self._stream.read(progress.last, block_ms)
         if not entries:
+            self._health.behind(self.number, Backlog())
             return None
-        lost = self._stream.lost(progress, entries)
-        if lost:
-            log.error("readings were trimmed before they were read", lost=lost, after=progress.last)
-        with self._health.stage("handle"):
-            outcome = self.forecaster.handle(entries, round(now * 1000))
-        return _Batch(progress, outcome, lost)
+        chosen, outcome = self._caution.choose(epoch, progress.last, entries)
+        backlog = self._stream.backlog(progress, chosen)
+        self._health.behind(self.number, backlog)
+        if backlog.lost:
+            log.error("readings were trimmed before they were read", lost=backlog.lost, after=progress.last)
+        if outcome:
+            log.error("a reading was set aside", partition=self.number, id=outcome.last, detail=outcome.dead[0].detail)
+        else:
+            with self._health.stage("handle"):
+                outcome = self.forecaster.handle(chosen, round(now * 1000))
+        return _Batch(progress, outcome, backlog.lost)
 
     def _commit(self, now: float) -> int:
         batch, epoch = self._uncommitted, self._partition.epoch
         if batch is None or epoch is None:
             raise Fenced("there is no lease to commit under")
+        if self._sent:
+            self._health.retried()
+        self._sent = True
         with self._health.stage("commit"):
             self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost)
         self._partition.renewed(now)
@@ -109,6 +144,8 @@ class Lane:
         if progress is None:
             return False
         self.forecaster.restore(self._stream.states())
+        if self._stream.abandoned():
+            self._caution.begin()
         self._progress = progress  # last: without it no batch is read, so a half-loaded memory answers nothing
         log.info(
             "partition acquired",
@@ -117,5 +154,13 @@ class Lane:
             after=progress.last,
             series=len(self.forecaster.states),
         )
-        self._health.acquired()
+        self._health.lease_changed("acquired")
         return True
+
+    def _retain(self, now: float) -> None:
+        """Trim what was answered long enough ago, now and then."""
+        kept_s, epoch = self._settings.retention_s, self._partition.epoch
+        if kept_s is None or epoch is None or 0 <= now - self._retained_at < RETAIN_EVERY_S:
+            return
+        self._retained_at = now
+        self._stream.retain(epoch, max(0, round((now - kept_s) * 1000)))

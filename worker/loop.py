@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tidecast.errors import Conflict, Fenced, TidecastError
+from tidecast.errors import Conflict, Fenced, TidecastError, Unavailable
 from tidecast.model import Model
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
@@ -24,6 +24,7 @@ from worker.partitions import Partition
 from worker.roster import EVERY_S, Roster
 from worker.stream import Stream
 
+STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to what is now a replica
 BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
 MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
 IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
@@ -57,13 +58,21 @@ class Worker:
         self._roster = roster
         self._engine = Engine()
         self._lanes = [
-            Lane(i, stream, Partition(stream, name, lease_s), self._forecaster(i, len(streams)), health)
+            Lane(
+                i,
+                stream,
+                Partition(stream, name, lease_s),
+                self._forecaster(i, len(streams)),
+                health,
+                settings.worker,
+            )
             for i, stream in enumerate(streams)
         ]
         self._first = random.randrange(len(streams))  # noqa: S311 - so that not all workers ask for the same one first
         self._store_position = self._shared_position = 0
         self._models_at = -math.inf  # when the store was last asked
-        self._failures = 0
+        self._failures = 0  # in a row, of what all partitions share
+        self._pauses = 0
         self._share = len(streams)
 
     def run(self, stop: threading.Event, *, burst: bool = False) -> None:
@@ -92,7 +101,7 @@ class Worker:
                     lane.leave()
             if self._roster:
                 self._roster.leave()
-        except RedisError as exc:
+        except (RedisError, Unavailable) as exc:
             log.warning("leases not released, they will run out", error=str(exc))
         self._health.holding(0, 0)
         log.info("worker stopped")
@@ -124,28 +133,30 @@ class Worker:
         return due + (free if wanted > 0 else [])
 
     def _guarded_round(self, stop: threading.Event) -> int | None:
-        """Serve every partition that is due; what fails in one does not keep the others waiting for ever."""
-        answered: list[int | None] = []
-        now, failures = time.time(), self._failures
+        """Serve every partition that is due; what fails in one does not keep the others waiting."""
+        now, pauses = time.time(), self._pauses
         try:
             self._notice_models(now)
             due = self._due(now)
         except Exception as exc:  # the roster's Redis is away, or the store's disk
-            self._pause(stop, "redis" if isinstance(exc, RedisError) else "step", exc)
+            self._failures += 1
+            stop.wait(self._pause_s(_kind(exc), exc, self._failures))
             return None
+        self._failures = 0
+        answered: list[int | None] = []
         for lane in due:
             if stop.is_set():
                 break
             if not lane.held and self.held >= self._share:
                 continue  # enough were won on the way
-            answered.append(self._guarded_step(lane, stop))
+            answered.append(None if time.monotonic() < lane.retry_at else self._guarded_step(lane, stop))
         self._health.holding(self.held, self._series())
         total = _sum(answered)
-        if total is None and self._failures == failures:  # nothing is ours; after a failure there was a pause already
+        if total is None and self._pauses == pauses:  # nothing is ours; after a failure there was a pause already
             stop.wait(self._settings.worker.block_ms / 1000)
         elif total == 0 and len(self._lanes) > 1:
             stop.wait(IDLE_S)
-        return total
+        return None if total == 0 and None in answered else total  # what was put off may have readings yet
 
     def _guarded_step(self, lane: Lane, stop: threading.Event) -> int | None:
         try:
@@ -156,14 +167,20 @@ class Worker:
             return None
         except (RedisConnectionError, RedisTimeoutError) as exc:
             # The commit may or may not have happened: it is sent again, and the script can tell.
-            self._pause(stop, "redis", exc)
+            self._put_off(lane, stop, "redis", exc)
+            return None
+        except Unavailable as exc:
+            # Nothing has happened: what was handled is kept, and sent again once Redis is able to take it.
+            if exc.code in STALE:
+                lane.reconnect()
+            self._put_off(lane, stop, "refused", exc)
             return None
         except Exception as exc:
             # Whatever it was, memory may have moved on without a commit: start again from what Redis holds.
             lane.drop(str(exc))
-            self._pause(stop, "redis" if isinstance(exc, RedisError) else "step", exc)
+            self._put_off(lane, stop, _kind(exc), exc)
             return None
-        self._failures = 0
+        lane.failures = 0
         return answered
 
     def _notice_models(self, now: float) -> None:
@@ -183,7 +200,7 @@ class Worker:
             for lane in self._lanes:
                 lane.forecaster.refit()
         if moved or cohorts:
-            self._health.models.set(len(self._engine))
+            self._health.serving(self._engine.made_ms)
             log.info("champions loaded", count=len(moved), shared=len(cohorts))
 
     def _load(self, store: ModelStore, name: str) -> tuple[int, Model] | None:
@@ -197,14 +214,32 @@ class Worker:
     def _series(self) -> int:
         return sum(len(lane.forecaster.states) for lane in self._lanes)
 
-    def _pause(self, stop: threading.Event, kind: str, exc: Exception) -> None:
+    def _put_off(self, lane: Lane, stop: threading.Event, kind: str, exc: Exception) -> None:
+        """Try a partition again later; meanwhile the others are served, if there are any."""
+        lane.failures += 1
+        delay = self._pause_s(kind, exc, lane.failures)
+        if len(self._lanes) == 1:
+            stop.wait(delay)
+        else:
+            lane.retry_at = time.monotonic() + delay
+
+    def _pause_s(self, kind: str, exc: Exception, failures: int) -> float:
+        """How long to wait after a failure, told and counted: longer each time, but no lease runs out of it."""
+        self._pauses += 1
         shortest, longest = BACKOFF_S
-        delay = min(longest, shortest * 2 ** min(self._failures, 30)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        self._failures += 1
+        longest = min(longest, self._settings.worker.lease_s / 2)
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - so that workers do not knock in step
+        delay: float = jitter * min(longest, shortest * 2.0 ** min(failures - 1, 30))
         error = f"{type(exc).__name__}: {exc}"
         log.error("step failed", kind=kind, error=error, pause_s=round(delay, 3), exc_info=kind == "step")
         self._health.failed(kind)
-        stop.wait(delay)
+        return delay
+
+
+def _kind(exc: Exception) -> str:
+    if isinstance(exc, Unavailable):
+        return "refused"
+    return "redis" if isinstance(exc, RedisError) else "step"
 
 
 def _sum(answered: Sequence[int | None]) -> int | None:

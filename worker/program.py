@@ -12,12 +12,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.client import connect
-from tidecast.errors import SettingsError
+from tidecast.errors import SettingsError, Unavailable
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
 from tidecast.wire import common_keys, keys_of
 from worker.health import Health
 from worker.loop import BACKOFF_S, Worker
+from worker.refusals import refusals_explained
 from worker.roster import Roster, claim_partitions
 from worker.stream import Stream
 
@@ -48,10 +49,11 @@ def _begin(settings: Settings, health: Health, stop: threading.Event) -> Worker 
     while not stop.is_set():
         try:
             return make_worker(settings, health)
-        except (RedisConnectionError, RedisTimeoutError) as exc:
+        except (RedisConnectionError, RedisTimeoutError, Unavailable) as exc:
             error = f"{type(exc).__name__}: {exc}"
-            structlog.get_logger("tidecast.worker").error("start failed", kind="redis", error=error, pause_s=pause_s)
-            health.failed("redis")
+            kind = "refused" if isinstance(exc, Unavailable) else "redis"
+            structlog.get_logger("tidecast.worker").error("start failed", kind=kind, error=error, pause_s=pause_s)
+            health.failed(kind)
             stop.wait(pause_s)
             pause_s = min(longest_s, 2 * pause_s)
     return None
@@ -70,7 +72,8 @@ def make_worker(settings: Settings, health: Health) -> Worker:
         name = worker_name(settings)
         settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
         number, workers = common_keys(settings.namespace)
-        claim_partitions(redis, number, count)
+        with refusals_explained():
+            claim_partitions(redis, number, count)
         roster = Roster(redis, workers, name, settings.worker.lease_s)
     return Worker(settings, streams, ModelStore(settings.store), health, roster)
 

@@ -1,24 +1,19 @@
 """Every Redis command of the worker. What must happen together happens in one Lua script."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import accumulate
 from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from tidecast.errors import Conflict, Fenced, StreamError
+from tidecast.errors import Conflict
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.forecaster import Entry, Outcome
-
-REFUSALS: Mapping[str, type[StreamError]] = {
-    "FENCED": Fenced,
-    "CONFLICT": Conflict,
-    "WRONGKEY": StreamError,
-    "AHEAD": StreamError,
-}
+from worker.refusals import refusals_explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +24,34 @@ class Progress:
     read: int
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What lies before the worker once it has read a batch.
+
+    Attributes:
+        lost: readings trimmed away before they were read (known from Redis 7 on; before it, 0).
+        waiting: readings not yet read (from Redis 7 on; before it None).
+        behind_s: how much older the last reading read is than the newest, by their ids.
+    """
+
+    lost: int = 0
+    waiting: int | None = 0
+    behind_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How many readings may be handled at once at a place where a worker died, and the how manieth try that is."""
+
+    size: int
+    tries: int
+
+
 class Stream:
-    """One partition's keys in Redis."""
+    """One partition's keys in Redis.
+
+    Every method raises `Unavailable` where Redis refuses for now, having done nothing.
+    """
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
         self._redis = redis
@@ -38,7 +59,10 @@ class Stream:
         self.keys = keys
         self._acquire = redis.register_script(script_of("acquire"))
         self._hold = redis.register_script(script_of("hold"))
+        self._attempt = redis.register_script(script_of("attempt"))
         self._commit = redis.register_script(script_of("commit"))
+        self._retain = redis.register_script(script_of("retain"))
+        self._count = settings.batch  # fewer while readings are large
 
     def acquire(self, owner: str) -> int | None:
         """Take the partition's lease; returns its epoch, None while another worker holds it.
@@ -47,21 +71,26 @@ class Stream:
             StreamError: a key is of the wrong type.
         """
         keys = [self.keys.lease, self.keys.offset, self.keys.readings]
-        try:
+        with refusals_explained():
             epoch = cast("int | None", self._acquire(keys=keys, args=[owner, self._lease_ms]))
-        except ResponseError as exc:
-            raise _refusal(exc) from exc
-        if epoch is not None:
-            self._create_group()
+            if epoch is not None:
+                self._create_group()
         return epoch
+
+    def abandoned(self) -> bool:
+        """Whether the lease was taken over from a holder that had not given it back: it died, or stood still."""
+        with refusals_explained():
+            return self._redis.hget(self.keys.lease, "abandoned") == b"1"
 
     def hold(self, epoch: int) -> bool:
         """Keep the lease for another while; False if it is no longer ours."""
-        return bool(self._hold(keys=[self.keys.lease], args=[epoch, self._lease_ms]))
+        with refusals_explained():
+            return bool(self._hold(keys=[self.keys.lease], args=[epoch, self._lease_ms]))
 
     def release(self, epoch: int) -> None:
         """Give the lease back, so that another worker may take it at once."""
-        self._hold(keys=[self.keys.lease], args=[epoch, 0])
+        with refusals_explained():
+            self._hold(keys=[self.keys.lease], args=[epoch, 0])
 
     def progress(self) -> Progress:
         """Read how far the partition was committed; the lease must be held.
@@ -69,14 +98,16 @@ class Stream:
         Raises:
             Conflict: someone deleted the offset.
         """
-        last, read = cast("list[bytes | None]", self._redis.hmget(self.keys.offset, ["last", "read"]))
+        with refusals_explained():
+            last, read = cast("list[bytes | None]", self._redis.hmget(self.keys.offset, ["last", "read"]))
         if last is None:
             raise Conflict(f"{self.keys.offset} is gone: acquire the partition anew")
         return Progress(last.decode(), int(read or 0))
 
     def states(self) -> dict[str, bytes]:
         """Read every series' state as it was last committed."""
-        found = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.state))
+        with refusals_explained():
+            found = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.state))
         return {series.decode(): state for series, state in found.items()}
 
     def counts(self) -> dict[str, int]:
@@ -85,28 +116,68 @@ class Stream:
         return {name.decode(): int(value) for name, value in found.items() if name != b"last"}
 
     def read(self, last: str, block_ms: int | None) -> list[Entry]:
-        """Read the entries after `last`, waiting up to `block_ms` for the first; None does not wait."""
-        reply = self._redis.xread({self.keys.readings: last}, count=self._settings.batch, block=block_ms)
+        """Read the entries after `last`, waiting up to `block_ms` for the first; None does not wait.
+
+        At most `batch` of them and about `batch_bytes`: what is beyond is read the next time, and then fewer at once.
+        """
+        with refusals_explained():
+            reply = self._redis.xread({self.keys.readings: last}, count=self._count, block=block_ms)
         streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes] | None]]]]", reply)
         if not streams:
             return []
-        return [(entry_id.decode(), fields or {}) for entry_id, fields in streams[0][1]]
+        entries: list[Entry] = [(entry_id.decode(), fields or {}) for entry_id, fields in streams[0][1]]
+        sizes = accumulate(sum(map(len, (*fields, *fields.values()))) for _, fields in entries)
+        fitting = sum(size <= self._settings.batch_bytes for size in sizes)
+        self._count = max(1, self._count // 2) if fitting < len(entries) else min(2 * self._count, self._settings.batch)
+        return entries[: max(1, fitting)]
 
-    def lost(self, progress: Progress, batch: Sequence[Entry]) -> int:
-        """How many readings were trimmed away before they were read (known from Redis 7 on; before it, 0).
+    def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
+        """What lies beyond a batch that was read after `progress`, and what was trimmed before it could be read.
 
         Only once nothing up to `progress.last` is left can something after it be gone; what `batch` holds was
         read in time, even if it is trimmed by now.
         """
         try:
-            info = self._redis.xinfo_stream(self.keys.readings)
+            with refusals_explained():
+                info = self._redis.xinfo_stream(self.keys.readings)
         except ResponseError:  # no such stream
-            return 0
+            return Backlog()
+        newest, at = _pair(info["last-generated-id"].decode()), _pair(batch[-1][0])
+        behind_s = max(0, newest[0] - at[0]) / 1000
+        if "entries-added" not in info:
+            return Backlog(0, None, behind_s)
+        added, length = int(info["entries-added"]), int(info["length"])
         first = _pair(info["first-entry"][0].decode()) if info["first-entry"] else None
-        if "entries-added" not in info or (first and first <= _pair(progress.last)):
-            return 0
-        in_time = sum(first is None or _pair(entry_id) < first for entry_id, _ in batch)
-        return max(0, int(info["entries-added"]) - progress.read - int(info["length"]) - in_time)
+        lost = 0
+        if first is None or first > _pair(progress.last):
+            in_time = sum(first is None or _pair(entry_id) < first for entry_id, _ in batch)
+            lost = max(0, added - progress.read - length - in_time)
+        return Backlog(lost, max(0, added - progress.read - lost - len(batch)), behind_s)
+
+    def attempt(self, epoch: int, started_from: str, size: int) -> Attempt:
+        """Write down that so many readings are about to be handled; what was never committed is tried in halves.
+
+        Raises:
+            Fenced: another worker has the partition.
+        """
+        with refusals_explained():
+            found = cast("list[int]", self._attempt(keys=[self.keys.lease], args=[epoch, started_from, size]))
+        return Attempt(*found)
+
+    def retain(self, epoch: int, since_ms: int) -> None:
+        """Trim the readings that are older than `since_ms`, by their ids, and committed; about, and never one more.
+
+        Raises:
+            Fenced: another worker has the partition.
+        """
+        with refusals_explained():
+            keys = [self.keys.lease, self.keys.offset, self.keys.readings]
+            self._retain(keys=keys, args=[epoch, since_ms])
+
+    def reconnect(self) -> None:
+        """Let go of the connections: the next ones may find another server behind the same name."""
+        if isinstance(self._redis, Redis):
+            self._redis.connection_pool.disconnect()
 
     def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
         """Publish a batch's forecasts and move the offset, atomically; the steps are numbered in commit.lua.
@@ -119,12 +190,13 @@ class Stream:
             Fenced: another worker has the partition.
             Conflict: the offset is another.
             StreamError: a key is of the wrong type, or `forecasts` holds foreign entries.
+            Unavailable: Redis refuses for now, or a consumer that is waited for has not read enough.
         """
         keys, settings = self.keys, self._settings
         read = sum(outcome.counts.values())
         counts: dict[str, int] = {"read": read + lost, "lost": lost, **outcome.counts}
         args: list[Any] = [epoch, started_from, outcome.last, self._lease_ms]
-        args += [settings.forecasts_kept, settings.dead_kept, settings.group, len(counts)]
+        args += [settings.forecasts_kept, settings.dead_kept, settings.group, settings.wait_for_group, len(counts)]
         for name, number in counts.items():
             args += (name, number)
         for letters in (outcome.forecasts, outcome.dead):
@@ -134,12 +206,10 @@ class Stream:
                 args += (letter.id, len(flat), *flat)
         for series, state in outcome.states.items():
             args += (series, state)
-        try:
+        with refusals_explained():
             self._commit(
                 keys=[keys.lease, keys.offset, keys.readings, keys.forecasts, keys.dead, keys.state], args=args
             )
-        except ResponseError as exc:
-            raise _refusal(exc) from exc
 
     @property
     def _lease_ms(self) -> int:
@@ -156,14 +226,6 @@ class Stream:
 def script_of(name: str) -> str:
     """Read one of the scripts that run inside Redis."""
     return files("worker").joinpath(f"{name}.lua").read_text()
-
-
-def _refusal(exc: ResponseError) -> Exception:
-    code, _, sentence = str(exc).partition(" ")
-    kind = REFUSALS.get(code)
-    if kind is StreamError:
-        return kind(f"{sentence}: rename or delete that key, or use another namespace")
-    return kind(sentence) if kind else exc
 
 
 def _pair(entry_id: str) -> tuple[int, int]:

@@ -1,6 +1,8 @@
 """What an operator sees, asked for over HTTP."""
 
+import math
 import socket
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
@@ -8,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from worker.health import STAGES, Health
+from worker.stream import Backlog
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) 
     health.committed({"forecast": 1}, 0, {"inside": 4, "outside": 1})
     health.holding(1, 6)
     health.failed("redis")
-    health.acquired()
+    health.lease_changed("acquired")
     for stage in STAGES:
         with health.stage(stage):
             pass
@@ -77,7 +80,7 @@ def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) 
         ("tidecast_failures_total", "redis"): 1.0,
         ("tidecast_series",): 6.0,
         ("tidecast_partitions_held",): 1.0,
-        ("tidecast_leases_acquired_total",): 1.0,
+        ("tidecast_lease_changes_total", "acquired"): 1.0,
         ("tidecast_batch_readings_sum",): 5.0,
         ("tidecast_batch_readings_count",): 2.0,
         **{("tidecast_stage_seconds_count", stage): 1.0 for stage in STAGES},
@@ -95,3 +98,38 @@ def test_a_client_that_says_nothing_blocks_no_probe(served: HTTPConnection) -> N
     with socket.create_connection((served.host, served.port)):
         served.request("GET", "/healthz")
         assert 200 == served.getresponse().status
+
+
+def test_the_lag_is_that_of_all_partitions_held() -> None:
+    """What is given up is forgotten; where a server does not count, it is no number, which no alert takes for 0."""
+    health = Health()
+
+    def lag() -> tuple[float | None, float | None]:
+        read = health.registry.get_sample_value
+        return read("tidecast_lag_readings"), read("tidecast_behind_seconds")
+
+    assert (0.0, 0.0) == lag()
+    health.behind(0, Backlog(waiting=7, behind_s=2.5))
+    health.behind(1, Backlog(waiting=5, behind_s=9.0))
+    assert (12.0, 9.0) == lag()
+    health.behind(1, None)
+    assert (7.0, 2.5) == lag()
+    health.behind(0, Backlog(waiting=None, behind_s=1.0))
+    waiting, behind_s = lag()
+    assert (True, 1.0) == (waiting is not None and math.isnan(waiting), behind_s)
+
+
+def test_models_grow_older_between_two_looks() -> None:
+    """Their age is reckoned when it is asked for."""
+    health = Health()
+    now_ms = round(time.time() * 1000)
+    health.serving([now_ms - 60_000, now_ms - 5_000, now_ms - 1000])
+
+    def age(which: str) -> float:
+        return health.registry.get_sample_value("tidecast_model_age_seconds", {"which": which}) or 0.0
+
+    assert [60, 5, 1] == [pytest.approx(age(which), abs=0.9) for which in ("oldest", "median", "newest")]
+    before = age("newest")
+    time.sleep(0.02)
+    assert age("newest") > before
+    assert 3.0 == health.registry.get_sample_value("tidecast_models")

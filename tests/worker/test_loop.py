@@ -334,7 +334,7 @@ def test_a_server_may_be_away_for_as_long_as_it_likes(tmp_path: Path) -> None:
     stop = Impatient(1100)
     new_worker(quick("redis://127.0.0.1:1/0", tmp_path), health).run(stop)
     assert 1100.0 == sample(health, "tidecast_failures_total", kind="redis")
-    assert 2.5 <= stop.longest_s <= 5.0
+    assert 1.25 <= stop.longest_s <= 2.5  # half a lease: it does not run out meanwhile
 
 
 def test_lost_readings_are_counted_and_the_rest_is_answered(settings: Settings, redis: Redis) -> None:

@@ -345,16 +345,16 @@ def test_readings_trimmed_before_they_were_read_are_counted(stream: Stream, redi
     redis.xtrim("readings", minid="8-0", approximate=False)
     batch = stream.read("4-0", None)
     assert ["8-0", "9-0", "10-0"] == [entry_id for entry_id, _ in batch]
-    assert counted(redis, 3) == stream.lost(stream.progress(), batch)
+    assert counted(redis, 3) == stream.backlog(stream.progress(), batch).lost
 
 
 def test_nothing_is_lost_while_the_last_answered_reading_is_there(stream: Stream, redis: Redis, held: int) -> None:
     """A stream trimmed only where it was answered."""
     stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "3-0", "4-0"))
     redis.xtrim("readings", minid="4-0", approximate=False)
-    assert 0 == stream.lost(stream.progress(), stream.read("4-0", None))
+    assert 0 == stream.backlog(stream.progress(), stream.read("4-0", None)).lost
     redis.xtrim("readings", minid="5-0", approximate=False)
-    assert 0 == stream.lost(stream.progress(), stream.read("4-0", None))
+    assert 0 == stream.backlog(stream.progress(), stream.read("4-0", None)).lost
 
 
 def test_readings_trimmed_after_they_were_read_are_not_lost(stream: Stream, redis: Redis, held: int) -> None:
@@ -362,14 +362,14 @@ def test_readings_trimmed_after_they_were_read_are_not_lost(stream: Stream, redi
     small = Stream(redis, keys_of(), WorkerSettings(batch=2))
     batch = small.read("0-0", None)
     redis.xtrim("readings", minid="2-0", approximate=False)
-    assert 0 == stream.lost(stream.progress(), batch)
+    assert 0 == stream.backlog(stream.progress(), batch).lost
     redis.xtrim("readings", minid="6-0", approximate=False)
-    assert counted(redis, 3) == stream.lost(stream.progress(), batch)
+    assert counted(redis, 3) == stream.backlog(stream.progress(), batch).lost
     redis.xtrim("readings", maxlen=0, approximate=False)
-    assert counted(redis, 8) == stream.lost(stream.progress(), batch)
+    assert counted(redis, 8) == stream.backlog(stream.progress(), batch).lost
     stream.commit(held, "0-0", outcome("2-0", "1-0", "2-0"), lost=counted(redis, 8))
     redis.xadd("readings", {"series": "a"}, id="11-0")
-    assert 0 == stream.lost(stream.progress(), stream.read("2-0", None))
+    assert 0 == stream.backlog(stream.progress(), stream.read("2-0", None)).lost
 
 
 def test_what_was_trimmed_before_the_first_worker_is_not_lost(stream: Stream, redis: Redis) -> None:
@@ -378,15 +378,15 @@ def test_what_was_trimmed_before_the_first_worker_is_not_lost(stream: Stream, re
         redis.xadd("readings", {"series": "a"}, id=f"{n}-0")
     redis.xtrim("readings", maxlen=6, approximate=False)
     stream.acquire("me")
-    assert 0 == stream.lost(stream.progress(), stream.read("0-0", None))
+    assert 0 == stream.backlog(stream.progress(), stream.read("0-0", None)).lost
     redis.xtrim("readings", maxlen=4, approximate=False)
-    assert counted(redis, 2) == stream.lost(stream.progress(), stream.read("0-0", None))
+    assert counted(redis, 2) == stream.backlog(stream.progress(), stream.read("0-0", None)).lost
 
 
 def test_a_deleted_stream_has_lost_nothing_that_can_be_counted(stream: Stream, redis: Redis, held: int) -> None:
     """The batch in hand is answered all the same."""
     batch = stream.read("0-0", None)
     redis.delete("readings")
-    assert 0 == stream.lost(stream.progress(), batch)
+    assert 0 == stream.backlog(stream.progress(), batch).lost
     stream.commit(held, "0-0", outcome("10-0", "10-0"))
     assert "10-0" == stream.progress().last

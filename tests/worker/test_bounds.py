@@ -1,0 +1,136 @@
+"""What is bounded by settings: a batch's bytes, the readings kept, and the forecasts that nobody has read yet."""
+
+import threading
+
+import pytest
+from redis import Redis
+
+from tests.worker.test_stream import forecast, outcome
+from tidecast.errors import Fenced, Unavailable
+from tidecast.settings import WorkerSettings, load_settings
+from tidecast.store import ModelStore
+from tidecast.wire import keys_of
+from worker.health import Health
+from worker.lane import RETAIN_EVERY_S
+from worker.loop import Worker
+from worker.stream import Progress, Stream
+
+NOW = 1_700_000_000.0
+KEPT_S = 3600.0
+
+
+def stream_with(redis: Redis, **settings: object) -> Stream:
+    """A partition under these settings."""
+    return Stream(redis, keys_of(), WorkerSettings.model_validate(settings))
+
+
+def test_a_batch_holds_about_so_many_bytes(redis: Redis) -> None:
+    """What is beyond is read the next time, and one reading is read however large it is."""
+    for n in range(1, 11):
+        redis.xadd("readings", {"v": "x" * (999 if n < 9 else 9)}, id=f"{n}-0")
+    redis.xadd("readings", {"v": "x" * 9000}, id="11-0")
+    stream = stream_with(redis, batch=8, batch_bytes=3000)
+    last, sizes = "0-0", []
+    while entries := stream.read(last, None):
+        last = entries[-1][0]
+        sizes.append(len(entries))
+    assert [3, 3, 2, 2, 1] == sizes
+    assert "11-0" == last
+
+
+def test_readings_answered_long_ago_are_trimmed(redis: Redis) -> None:
+    """By the worker itself, about; those that are younger, or not yet answered, stay."""
+    settings = load_settings(worker={"retention_s": KEPT_S, "batch": 500})
+    old, young = round((NOW - 2 * KEPT_S) * 1000), round((NOW - KEPT_S / 2) * 1000)
+    for n in range(1000):
+        redis.xadd("readings", {"series": "a", "value": n}, id=f"{(old if n < 700 else young) + n}-0")
+    stream = Stream(redis, keys_of(), settings.worker)
+    worker = Worker(settings, [stream], ModelStore(settings.store), Health())
+    worker.step(NOW)
+    ids = [int(entry_id.partition(b"-")[0]) for entry_id, _ in redis.xrange("readings")]
+    assert ids[0] <= old + 499, "what is not answered, and the offset itself, is there"
+    assert 1000 == redis.xlen("forecasts") + sum(n > old + 499 for n in ids)
+    worker.step(NOW + 1)
+    before = redis.xlen("readings")
+    worker.step(NOW + RETAIN_EVERY_S)
+    assert 300 <= redis.xlen("readings") < min(before, 450)
+    assert 1000 == redis.xlen("forecasts")
+    assert "0" == str(stream.counts()["lost"])
+
+
+def test_nothing_is_trimmed_unless_it_is_wished(redis: Redis) -> None:
+    """Readings are kept for ever by default."""
+    settings = load_settings()
+    for n in range(1, 400):
+        redis.xadd("readings", {"series": "a", "value": n}, id=f"{n}-0")
+    worker = Worker(settings, [Stream(redis, keys_of(), settings.worker)], ModelStore(settings.store), Health())
+    worker.run(threading.Event(), burst=True)
+    assert 399 == redis.xlen("readings")
+
+
+def test_a_fenced_worker_trims_nothing(redis: Redis) -> None:
+    """The readings are another's."""
+    stream = stream_with(redis)
+    stream.acquire("me")
+    stream.acquire("me")
+    with pytest.raises(Fenced):
+        stream.retain(1, 10**15)
+
+
+@pytest.fixture
+def awaited(redis: Redis) -> Stream:
+    """A partition that keeps five forecasts, and waits for a group that has read nothing yet."""
+    stream = stream_with(redis, forecasts_kept=5, wait_for_group="plant")
+    for n in range(1, 31):
+        redis.xadd("readings", {"series": "a", "value": n}, id=f"{n}-0")
+    redis.xgroup_create("forecasts", "plant", id="0", mkstream=True)
+    stream.acquire("me")
+    stream.commit(1, "0-0", outcome("4-0", *(f"{n}-0" for n in range(1, 5))))
+    return stream
+
+
+def ids(redis: Redis) -> list[bytes]:
+    """Of the forecasts that are there."""
+    return [entry_id for entry_id, _ in redis.xrange("forecasts")]
+
+
+def test_what_a_slow_consumer_has_not_acknowledged_is_kept(awaited: Stream, redis: Redis) -> None:
+    """The worker waits for it: read is not acknowledged, and only what was is trimmed."""
+    more = outcome("7-0", "5-0", "6-0", "7-0")
+    with pytest.raises(Unavailable, match="group plant has not acknowledged") as caught:
+        awaited.commit(1, "4-0", more)
+    assert "FULL" == caught.value.code
+    redis.xreadgroup("plant", "me", {"forecasts": ">"}, count=3)
+    with pytest.raises(Unavailable):
+        awaited.commit(1, "4-0", more)
+    assert [b"1-0", b"2-0", b"3-0", b"4-0"] == ids(redis)
+    assert Progress("4-0", 4) == awaited.progress()
+    redis.xack("forecasts", "plant", "1-0", "2-0")
+    awaited.commit(1, "4-0", more)
+    assert [b"3-0", b"4-0", b"5-0", b"6-0", b"7-0"] == ids(redis)
+
+
+def test_a_group_that_is_awaited_but_not_there_loses_nothing(awaited: Stream, redis: Redis) -> None:
+    """As if it had not read anything yet."""
+    redis.xgroup_destroy("forecasts", "plant")
+    with pytest.raises(Unavailable):
+        awaited.commit(1, "4-0", outcome("7-0", "5-0", "6-0", "7-0"))
+    assert 4 == len(ids(redis))
+
+
+def test_a_batch_larger_than_the_room_is_published_once_all_is_read(awaited: Stream, redis: Redis) -> None:
+    """A small limit slows the worker, but does not stop it."""
+    redis.xreadgroup("plant", "me", {"forecasts": ">"})
+    redis.xack("forecasts", "plant", *ids(redis))
+    awaited.commit(1, "4-0", outcome("30-0", *(f"{n}-0" for n in range(5, 31))))
+    assert 27 == len(ids(redis))
+
+
+def test_without_a_group_the_oldest_forecasts_go(redis: Redis) -> None:
+    """About as many stay as are wished."""
+    stream = stream_with(redis, forecasts_kept=100)
+    stream.acquire("me")
+    for n in range(1, 1001):
+        stream.commit(1, f"{n - 1}-0", outcome(f"{n}-0", f"{n}-0"))
+    assert 100 <= len(ids(redis)) <= 300
+    assert forecast("1000-0").id.encode() == ids(redis)[-1]

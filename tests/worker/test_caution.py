@@ -1,0 +1,149 @@
+"""A reading that ends or fails its worker is found by halving and set aside; the others are answered."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.worker.test_loop import Impatient, add, forecasts, new_worker, quick, stream_of
+from tidecast.embedded import EmbeddedRedis
+from tidecast.settings import Settings
+from tidecast.wire import keys_of
+from worker.caution import MAX_TRIES, Caution
+from worker.forecaster import Entry, Forecaster
+from worker.stream import Stream
+
+POISON = b"13"
+BATCH = 16
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """Small batches."""
+    return quick(redis_server.url, tmp_path / "models", batch=BATCH)
+
+
+def poison(redis: Redis, *numbers: int) -> None:
+    """Push readings of which the poisonous one has a value of its own."""
+    for n in numbers:
+        redis.xadd("readings", {"series": "a", "value": POISON if n == 13 else n / 7, "ts": n * 1000}, id=f"{n}-0")
+
+
+def test_a_reading_that_always_fails_is_set_aside(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the fault: its partition goes on, and the dead letter names it."""
+    handle = Forecaster.handle
+
+    def failing(self: Forecaster, entries: list[Entry], now_ms: int) -> object:
+        if any(fields.get(b"value") == POISON for _, fields in entries):
+            raise RuntimeError("a bug")
+        return handle(self, entries, now_ms)
+
+    monkeypatch.setattr(Forecaster, "handle", failing)
+    poison(redis, *range(1, 41))
+    new_worker(settings).run(Impatient(1000), burst=True)
+    ((letter_id, letter),) = redis.xrange("dead")
+    assert (b"13-0", b"poison", POISON) == (letter_id, letter[b"reason"], letter[b"original.value"])
+    assert [n for n in range(1, 41) if n != 13] == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
+    assert {"read": 40, "lost": 0, "forecast": 39, "dead": 1} == stream_of(settings).counts()
+
+
+DEADLY = f"""
+import os, signal, sys
+from worker.forecaster import Forecaster
+from tidecast import cli
+
+handle = Forecaster.handle
+
+def deadly(self, entries, now_ms):
+    if any(fields.get(b"value") == {POISON!r} for _, fields in entries):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return handle(self, entries, now_ms)
+
+Forecaster.handle = deadly
+cli.main()
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_reading_that_kills_the_process_is_set_aside(
+    redis_server: EmbeddedRedis, redis: Redis, tmp_path: Path
+) -> None:
+    """A supervisor that starts the worker again and again is all it takes."""
+    program = tmp_path / "deadly.py"
+    program.write_text(DEADLY)
+    poison(redis, *range(1, 16))
+    environment = {
+        **os.environ,
+        "TIDECAST_REDIS_URL": redis_server.url,
+        "TIDECAST_STORE": str(tmp_path / "models"),
+        "TIDECAST_WORKER__NAME": "one",  # it takes its own lease back at once
+        "TIDECAST_WORKER__BATCH": "2",
+    }
+    deaths = 0
+    while subprocess.run(
+        [sys.executable, str(program), "worker", "--burst"], env=environment, capture_output=True, check=False
+    ).returncode:
+        deaths += 1
+        assert deaths < 12
+    assert deaths > MAX_TRIES
+    assert [b"13-0"] == [letter_id for letter_id, _ in redis.xrange("dead")]
+    assert [n for n in range(1, 16) if n != 13] == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
+
+
+def test_workers_that_die_of_something_else_lose_no_reading(settings: Settings, redis: Redis) -> None:
+    """Killed in the middle of a batch again and again: the readings after it and before it are answered."""
+    add(redis, *range(1, 21))
+    for _ in range(3):
+        stream = stream_of(settings)
+        epoch = stream.acquire("me")
+        assert epoch
+        caution = Caution(stream, BATCH)
+        caution.begin()
+        caution.choose(epoch, "0-0", stream.read("0-0", None))  # and gone
+    redis.hset("lease", "expires_ms", 0)
+    new_worker(settings).run(threading.Event(), burst=True)
+    assert list(range(1, 21)) == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
+    assert 0 == redis.xlen("dead")
+
+
+def test_a_lease_that_was_given_back_needs_no_caution(settings: Settings, redis: Redis) -> None:
+    """Only of a holder that did not say goodbye is it known that it may have died of a reading."""
+    stream = stream_of(settings)
+    epoch = stream.acquire("one")
+    assert (1, False) == (epoch, stream.abandoned())
+    stream.release(1)
+    assert (2, False) == (stream.acquire("two"), stream.abandoned())
+    assert (3, True) == (stream.acquire("two"), stream.abandoned())
+    redis.hset("lease", "expires_ms", 0)
+    assert (4, True) == (stream.acquire("three"), stream.abandoned())
+
+
+def test_caution_costs_nothing_and_ends(settings: Settings, redis: Redis) -> None:
+    """Without a reason nothing is written down; after a batch's worth of readings that went well neither."""
+    stream = Stream(redis, keys_of(), settings.worker)
+    epoch = stream.acquire("me") or 0
+    entries: list[Entry] = [(f"{n}-0", {}) for n in range(1, BATCH + 1)]
+    caution = Caution(stream, BATCH)
+    assert (entries, None) == caution.choose(epoch, "0-0", entries)
+    assert redis.hget("lease", "tried_from") is None
+    caution.begin()
+    assert (entries[:10], None) == caution.choose(epoch, "0-0", entries[:10])
+    assert (b"0-0", b"10") == tuple(redis.hmget("lease", "tried_from", "tried_size"))
+    assert (entries[:10], None) == caution.choose(epoch, "10-0", entries[:10])
+    assert (entries, None) == caution.choose(epoch, "20-0", entries)
+    assert b"10-0" == redis.hget("lease", "tried_from")
+
+
+def test_halves_come_down_to_one_which_is_tried_twice(settings: Settings, redis: Redis) -> None:
+    """Eight, four, two, one, one: then it is the reading."""
+    stream = Stream(redis, keys_of(), settings.worker)
+    epoch = stream.acquire("me") or 0
+    tried = [stream.attempt(epoch, "0-0", 8) for _ in range(6)]
+    assert [(8, 1), (4, 1), (2, 1), (1, 1), (1, 2), (1, 3)] == [(one.size, one.tries) for one in tried]
+    assert (3, 1) == ((other := stream.attempt(epoch, "1-0", 3)).size, other.tries)

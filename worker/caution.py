@@ -1,0 +1,56 @@
+"""A reading that kills the process is found by halving, and set aside: it must not stop its partition for ever."""
+
+from collections.abc import Sequence
+
+from tidecast.wire import DeadLetter
+from worker.forecaster import Entry, Outcome
+from worker.stream import Stream
+
+MAX_TRIES = 2  # of a single reading: the process that died over it twice is not the one to blame
+
+
+class Caution:
+    """How many readings are handled at once where the worker before did not come to its commit.
+
+    While it lasts, every batch is written down in Redis before it is handled; a worker that finds its own place there
+    knows that the one before died over that batch, and takes half of it. After as many readings as a batch holds have
+    gone well it ends, and costs nothing.
+    """
+
+    def __init__(self, stream: Stream, batch: int) -> None:
+        self._stream = stream
+        self._batch = batch
+        self._left = 0  # readings to go
+        self._size = batch
+
+    def begin(self) -> None:
+        """Be careful with what comes next."""
+        self._left, self._size = self._batch, self._batch
+
+    def end(self) -> None:
+        """Trust again: the partition is another's, or was given up in peace."""
+        self._left = 0
+
+    def choose(self, epoch: int, started_from: str, entries: Sequence[Entry]) -> tuple[Sequence[Entry], Outcome | None]:
+        """The readings to handle now; and what becomes of them where that must not be tried once more.
+
+        Raises:
+            Fenced: another worker has the partition.
+        """
+        if self._left <= 0:
+            return entries, None
+        attempt = self._stream.attempt(epoch, started_from, min(self._size, len(entries)))
+        chosen, self._size = entries[: attempt.size], attempt.size
+        self._left -= attempt.size
+        return chosen, _set_aside(chosen[0]) if attempt.tries > MAX_TRIES else None
+
+
+def _set_aside(entry: Entry) -> Outcome:
+    entry_id, fields = entry
+    detail = (
+        f"the worker ended or failed {MAX_TRIES} times while it handled this reading alone: "
+        "look into its log, and report the reading"
+    )
+    outcome = Outcome(entry_id, dead=[DeadLetter(entry_id, "poison", detail, fields)])
+    outcome.counts["dead"] = 1
+    return outcome
