@@ -29,6 +29,7 @@ from worker.stream import Stream
 PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
 HEAD = "| what is sent | disposition | reason | what becomes of it, or what the dead letter says |\n|---|---|---|---|\n"
 T = 1_700_000_000_000  # epoch milliseconds of the series' first reading; its second is a second later
+GONE = "rename or delete that key"
 FEATURES = ("value", "wind", "sun")
 SPEC = Spec(window=4, units=3)
 WIDE: dict[str, Any] = {"center": (0.0,) * 3, "scale": (1.0,) * 3}
@@ -51,6 +52,7 @@ class Case:
         first: whether the series is new.
         features: of the series' model; empty: it has none.
         entry_id: chosen by the producer.
+        next_id: of the good reading after it, which then has no `ts`.
     """
 
     sent: str
@@ -62,6 +64,7 @@ class Case:
     first: bool = False
     features: tuple[str, ...] = ()
     entry_id: str = "*"
+    next_id: str = ""
 
 
 def _dead(reason: str, sent: str, gist: str, fields: Mapping[bytes, bytes | None], **more: Any) -> Case:
@@ -191,6 +194,15 @@ READINGS = [
         entry_id="18446744073709551615-1",
     ),
     Case(
+        "no `ts`, and an entry id in the far future",
+        {b"ts": None},
+        "forecast",
+        gist="Redis' clock is believed, whatever the worker's says",
+        makes={"origin": 4_102_444_800_000},
+        entry_id="4102444800000-0",
+        next_id="4102444801000-0",
+    ),
+    Case(
         "`ts`, and an entry id beyond any time",
         {},
         "forecast",
@@ -273,7 +285,7 @@ def _known_at_the_cap(settings: Settings, redis: Redis, _store: ModelStore) -> E
     known = [add(redis, good(name, 1)) for name in (b"a", b"b", b"c")]
     answer(_with_cap(settings))  # one more than it may have, all of them met before
     assert Counter(forecast=6) == counts(redis)
-    return _ended(redis, known[-1])
+    return _ended(redis, known[-1])[0], "", "known series go on"
 
 
 def _in_the_wrong_partition(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
@@ -284,6 +296,13 @@ def _in_the_wrong_partition(settings: Settings, redis: Redis, _store: ModelStore
     answer(two)
     assert Counter(dead=1) == counts(redis, keys_of(ours, 2).offset)
     return _ended(redis, entry_id, f"{{{ours}}}:")
+
+
+def _with_a_field_twice(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    pushed = redis.execute_command("XADD", "readings", "*", "series", "s", "value", "1", "value", "2")  # type: ignore[no-untyped-call] # the library's
+    answer(settings)
+    assert 2.0 == forecasts(redis)[pushed.decode()].y
+    return "forecast", "", "the last one counts"
 
 
 def _with_a_key_of_another_type(settings: Settings, redis: Redis, key: str) -> Ended:
@@ -305,8 +324,12 @@ def _without_readings(settings: Settings, redis: Redis, _store: ModelStore) -> E
     return _with_a_key_of_another_type(settings, redis, "readings")
 
 
-def _without_forecasts(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
-    return _with_a_key_of_another_type(settings, redis, "forecasts")
+def _without_outputs(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    said = []
+    for key in ("forecasts", "dead"):
+        redis.flushall()
+        said.append(_with_a_key_of_another_type(settings, redis, key)[2])
+    return "none yet", "", GONE if all(GONE in each for each in said) else str(said)
 
 
 def _cut(content: bytes) -> bytes:
@@ -358,7 +381,6 @@ class Trouble:
     stage: Stage
 
 
-GONE = "rename or delete that key"
 GOES_ON = "logged; the champion before it goes on"
 TROUBLES = [
     Trouble(
@@ -368,7 +390,10 @@ TROUBLES = [
         "raise series.max_series, or use more partitions",
         _beyond_the_cap,
     ),
-    Trouble("a known series, once `series.max_series` is reached", "forecast", "", "", _known_at_the_cap),
+    Trouble("a field twice in one entry", "forecast", "", "the last one counts", _with_a_field_twice),
+    Trouble(
+        "a known series, once `series.max_series` is reached", "forecast", "", "known series go on", _known_at_the_cap
+    ),
     Trouble(
         "a reading in the partition of another series",
         "dead",
@@ -377,7 +402,7 @@ TROUBLES = [
         _in_the_wrong_partition,
     ),
     Trouble("a key `readings` that is no stream", "none yet", "", GONE, _without_readings),
-    Trouble("a key `forecasts` that is no stream", "none yet", "", GONE, _without_forecasts),
+    Trouble("a key `forecasts` or `dead` that is no stream", "none yet", "", GONE, _without_outputs),
     Trouble("a champion whose file is cut short", "forecast", "", GOES_ON, _with_a_broken_champion(_cut)),
     Trouble("a champion with a bit flipped", "forecast", "", GOES_ON, _with_a_broken_champion(_flipped)),
     Trouble("a champion of another shape than it says", "forecast", "", GOES_ON, _with_a_broken_champion(_misshapen)),
@@ -440,7 +465,10 @@ def test_an_odd_reading_has_its_stated_outcome_and_the_next_good_one_is_forecast
         add(redis, good(series, n), f"{T + n}-0")
     odd = add(redis, entry, case.entry_id)
     after = max(T + 3000, case.makes.get("origin", 0)) + 1000
-    last = add(redis, good(series, 4) | {b"ts": b"%d" % after})
+    follower = good(series, 4) | {b"ts": b"%d" % after}
+    if case.next_id:
+        del follower[b"ts"]
+    last = add(redis, follower, case.next_id or "*")
     answer(settings)
     made, dead = forecasts(redis), letters(redis)
     assert Counter(forecast=1 if case.first else 3) + Counter([case.disposition]) == counts(redis)
