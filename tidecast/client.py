@@ -4,6 +4,7 @@
 themselves.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +24,7 @@ from tidecast.wire import RESERVED, Forecast, keys_of, partition_of
 Values = float | Mapping[str, float | str]  # text goes on the wire as it is
 NewReading = tuple[str, Values] | tuple[str, Values, int | datetime | None]
 PIPELINE = 1000  # readings in one round trip
+_BEHIND_ADDRESS = re.compile("[/?#]")
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -31,10 +33,10 @@ def connect(settings: Settings) -> redis.Redis:
     Raises:
         SettingsError: the URL is none of Redis.
     """
-    with _url_checked():
-        return redis.Redis.from_url(
-            settings.redis_url.get_secret_value(), **_options(settings), retry=Retry(NoBackoff(), 0)
-        )
+    with _url_checked(settings) as url:
+        connection = redis.Redis.from_url(url, **_options(settings), retry=Retry(NoBackoff(), 0))
+        _try_options(connection)
+    return connection
 
 
 def entry_of(series: str, values: Values, ts: int | datetime | None = None) -> dict[str, str | float]:
@@ -147,12 +149,11 @@ class AsyncClient:
 
     def __init__(self, url: str | None = None, **given: Any) -> None:
         settings = load_settings(redis_url=url, **given)
-        with _url_checked():
+        with _url_checked(settings) as url:
             self._redis = redis.asyncio.Redis.from_url(
-                settings.redis_url.get_secret_value(),
-                **_options(settings),
-                retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+                url, **_options(settings), retry=redis.asyncio.retry.Retry(NoBackoff(), 0)
             )
+            _try_options(self._redis)
         self._at = _Addresses(settings)
         self._longest_block_ms = _longest_block_ms(settings)
 
@@ -216,11 +217,27 @@ def _longest_block_ms(settings: Settings) -> int:
 
 
 @contextmanager
-def _url_checked() -> Iterator[None]:
+def _url_checked(settings: Settings) -> Iterator[str]:
+    """Lend the URL; whatever is wrong with it is said without a word of it, for that may be the password's."""
+    url = settings.redis_url.get_secret_value()
+    _, *behind = _BEHIND_ADDRESS.split(url.partition("://")[2], maxsplit=1)
+    # What stands before such a sign would pass for the host or the port, and show in every message.
+    if not url.startswith("unix:") and "@" in "".join(behind):
+        raise SettingsError("setting redis_url has a / ? or # before an @: write them in a password as %2F, %3F, %23")
     try:
-        yield
-    except ValueError:  # its message may quote a part of the URL, and so of the password
+        yield url
+    except (ValueError, TypeError):
         raise SettingsError("setting redis_url is no address: write it as redis://:password@host:port/db") from None
+
+
+def _try_options(connection: redis.Redis | redis.asyncio.Redis) -> None:
+    """Make a connection without connecting: an unknown option in the URL is found now, not at the first command.
+
+    Raises:
+        TypeError: there is one.
+    """
+    pool = connection.connection_pool
+    pool.connection_class(**pool.connection_kwargs)
 
 
 def _chunks(readings: Iterable[NewReading]) -> Iterator[tuple[NewReading, ...]]:

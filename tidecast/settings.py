@@ -76,6 +76,12 @@ class SeriesSettings(_Group):
     horizon: int = Field(1, ge=1, le=48, description="How many steps ahead every reading is answered.")
     minimum: float | None = Field(None, description="No forecast and no interval goes below; 0 for counts.")
     maximum: float | None = Field(None, description="No forecast and no interval goes above.")
+    max_series: int = Field(
+        100_000, ge=1, description="How many series a partition remembers at most; a reading of another is dead."
+    )
+    max_entry_bytes: int = Field(
+        65_536, ge=1024, description="How many bytes a reading's fields may have together; a larger reading is dead."
+    )
 
 
 class TrainSettings(_Group):

@@ -190,6 +190,19 @@ class DeadLetter:
         return flat
 
 
+def check_size(fields: Fields, most: int) -> None:
+    """Make sure that an entry is no larger than a reading may be.
+
+    Raises:
+        BadReading: its names and values have more than `most` bytes together.
+    """
+    size = sum(map(len, fields)) + sum(map(len, fields.values()))
+    if size > most:
+        raise BadReading(
+            "too_large", f"the reading has {size} bytes: send at most {most}, or raise series.max_entry_bytes"
+        )
+
+
 def series_of(fields: Fields) -> str:
     """Read which series an entry belongs to.
 
@@ -231,7 +244,12 @@ def parse_number(name: bytes, raw: bytes) -> float:
     Raises:
         BadReading: it is not one, or beyond what float32 holds.
     """
-    if len(raw) > MAX_NUMBER_BYTES or not _NUMBER.fullmatch(raw):
+    if len(raw) > MAX_NUMBER_BYTES:
+        raise BadReading(
+            "bad_value",
+            f"field {quoted(name)} is {quoted(raw)}, {len(raw)} bytes: send a number of at most {MAX_NUMBER_BYTES}",
+        )
+    if not _NUMBER.fullmatch(raw):
         raise BadReading(
             "bad_value", f"field {quoted(name)} is {quoted(raw)}: send a finite decimal number such as 42.1"
         )

@@ -133,16 +133,17 @@ class Forecaster:
     def _accept(self, entry: Entry, now_ms: int, outcome: Outcome) -> Accepted | None:
         entry_id, fields = entry
         try:
+            wire.check_size(fields, self.settings.max_entry_bytes)
             series = wire.series_of(fields)
             wire.check_partition(series, self._partition, self._partitions)
             state = self.states.get(series)
             features = state.features if state else self._features(series)
             reading = wire.parse_reading(entry_id, fields, series, features, now_ms)
+            state = state or self._meet(series)
         except BadReading as exc:
             outcome.dead.append(DeadLetter(entry_id, exc.reason, str(exc), fields))
             outcome.counts["dead"] += 1
             return None
-        state = state or self._meet(series)
         relation = state.window.accepts(reading.ts)
         if relation != "next":
             outcome.counts[relation] += 1
@@ -236,6 +237,12 @@ class Forecaster:
         return seat.features if seat else (self.settings.target,)
 
     def _meet(self, series: str) -> SeriesState:
+        if len(self.states) >= self.settings.max_series:
+            raise BadReading(
+                "series_cap",
+                f"series {wire.quoted(series.encode())} would be one more than the {self.settings.max_series} that a "
+                "partition remembers: raise series.max_series, or use more partitions",
+            )
         features = self._features(series)
         self.states[series] = SeriesState(features, Window(self.settings.rows_kept, len(features)))
         self._fit(series)

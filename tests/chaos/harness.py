@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -43,20 +44,22 @@ class Report:
 
 
 def make_readings(count: int, seed: int) -> list[dict[bytes, bytes]]:
+    """The first readings of `endless_readings`."""
+    return list(islice(endless_readings(seed), count))
+
+
+def endless_readings(seed: int) -> Iterator[dict[bytes, bytes]]:
     """Readings of many series in turn: mostly good, some repeated, late, with a gap, or broken."""
     rng = np.random.default_rng(seed)
     level = rng.normal(50, 10, SERIES)
     clock = [0] * SERIES
-    found: list[dict[bytes, bytes]] = []
-    for i in range(count):
-        s = i % SERIES
+    for s in cycle(range(SERIES)):
         level[s] += rng.normal()
         kind = rng.random()
         clock[s] += 0 if kind < 0.02 else 3 if kind < 0.05 else 1
         ts = EPOCH + 1000 * (clock[s] - (5 if kind > 0.98 else 0))
         value = b"nan" if 0.5 < kind < 0.51 else repr(float(level[s])).encode()
-        found.append({b"series": b"series-%d" % s, b"ts": b"%d" % ts, b"value": value})
-    return found
+        yield {b"series": b"series-%d" % s, b"ts": b"%d" % ts, b"value": value}
 
 
 def make_store(folder: Path, settings: str = SETTINGS) -> Path:

@@ -6,72 +6,91 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import psutil
 from redis import Redis
 
-from tests.chaos.harness import make_readings, make_store, start_worker
+from tests.chaos.harness import endless_readings, make_store, start_worker
 from tidecast.embedded import EmbeddedRedis
+from worker.forecaster import DISPOSITIONS
 
 TICK_S = 0.1
+SAMPLE_S = 0.5  # between two looks at the worker
 WARM_UP = 0.2  # of the run: the time in which windows fill and caches grow
-KEPT = 10_000  # entries that stay in `readings`, as a retention would keep them
+COMPARED = 0.1  # of the samples: as many after the warm-up as at the end, their medians compared
+KEPT_S = 60  # how long a reading stays in `readings`, as a retention would keep it
+PATIENCE_S = 30.0  # for what is unanswered when the last reading has been pushed
+SETTINGS = """
+[worker]
+forecasts_kept = 100000
+"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Soak:
     """How a steady run went."""
 
-    readings: int
-    answered: int  # the sum of all dispositions
-    seconds: float
-    growth_mb: float  # of the worker's resident memory, from the end of the warm-up on
+    readings: int = 0
+    answered: int = 0  # the sum of all dispositions
+    forecast: int = 0
+    seconds: float = 0.0  # from the first reading pushed to the last one answered
+    most_behind: int = 0  # readings that were unanswered at once
+    rss_mb: list[float] = field(default_factory=list)  # of the worker, from its first answer on
+
+    @property
+    def growth_mb(self) -> float:
+        """Of the worker's resident memory, from the end of the warm-up to the end: medians, for one sample is noise."""
+        warm = self.rss_mb[round(WARM_UP * len(self.rss_mb)) :]
+        count = max(1, round(COMPARED * len(warm)))
+        return median(warm[-count:]) - median(warm[:count]) if warm else 0.0
 
 
 def soak(folder: Path, seconds: float, rate: int) -> Soak:
     """Push `rate` readings a second for so many seconds, good and broken ones, and watch the worker's memory."""
-    make_store(folder)
+    make_store(folder, SETTINGS)
+    found, readings = Soak(), endless_readings(seed=0)
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
         worker = start_worker(folder, server.url)
-        began, pushed, warm = time.monotonic(), 0, 0.0
+        began = sampled = time.monotonic()
         try:
             while (elapsed := time.monotonic() - began) < seconds:
-                _push(redis, round(rate * TICK_S), seed=pushed)
-                pushed += round(rate * TICK_S)
-                # On a busy machine the worker may begin late: before its first answer it is no memory to compare with.
-                if not warm and elapsed > WARM_UP * seconds and redis.exists("forecasts"):
-                    warm = _rss_mb(worker)
-                time.sleep(max(0.0, TICK_S * pushed / (rate * TICK_S) - (time.monotonic() - began)))
-            answered = _await_answers(redis, pushed)
-            growth = _rss_mb(worker) - warm
+                due = round(rate * (elapsed + TICK_S)) - found.readings
+                found.readings += _push(redis, islice(readings, due), kept=KEPT_S * rate)
+                if time.monotonic() - sampled > SAMPLE_S:
+                    sampled = time.monotonic()
+                    _look(found, redis, worker)
+                time.sleep(max(0.0, began + elapsed + TICK_S - time.monotonic()))
+            deadline = time.monotonic() + PATIENCE_S
+            while found.answered < found.readings and time.monotonic() < deadline:
+                time.sleep(0.05)
+                _look(found, redis, worker)
+            found.seconds = time.monotonic() - began
         finally:
             worker.terminate()
             worker.wait(timeout=30)
-    return Soak(pushed, answered, time.monotonic() - began, growth)
+    return found
 
 
-def _push(redis: Redis, count: int, seed: int) -> None:
+def _push(redis: Redis, readings: Iterator[dict[bytes, bytes]], kept: int) -> int:
     with redis.pipeline(transaction=False) as pipeline:
-        for fields in make_readings(count, seed):
-            del fields[b"ts"]  # by Redis' clock: the run is as long as it is
-            pipeline.xadd("readings", fields, maxlen=KEPT)  # type: ignore[arg-type] # bytes are fine
-        pipeline.execute()
+        for fields in readings:
+            pipeline.xadd("readings", fields, maxlen=kept)  # type: ignore[arg-type] # bytes are fine
+        return len(pipeline.execute())
 
 
-def _await_answers(redis: Redis, pushed: int) -> int:
-    """Wait until all is answered, at most half a minute; returns how many readings have a disposition."""
-    deadline = time.monotonic() + 30
-    while True:
-        counts = [int(redis.hget("offset", name) or 0) for name in ("forecast", "duplicate", "late", "dead")]  # type: ignore[arg-type] # the synchronous client
-        if sum(counts) >= pushed or time.monotonic() > deadline:
-            return sum(counts)
-        time.sleep(0.05)
-
-
-def _rss_mb(process: subprocess.Popen[bytes]) -> float:
-    return float(psutil.Process(process.pid).memory_info().rss) / 2**20
+def _look(found: Soak, redis: Redis, worker: subprocess.Popen[bytes]) -> None:
+    """Note how far the worker is and how large; before its first answer it is no memory to compare with."""
+    counts: Any = redis.hmget("offset", DISPOSITIONS)
+    found.answered, found.forecast = sum(int(n or 0) for n in counts), int(counts[0] or 0)
+    found.most_behind = max(found.most_behind, found.readings - found.answered)
+    if found.answered:
+        found.rss_mb.append(psutil.Process(worker.pid).memory_info().rss / 2**20)
 
 
 def main() -> int:
@@ -86,8 +105,10 @@ def main() -> int:
     figures = {
         "readings": found.readings,
         "unanswered": found.readings - found.answered,
-        "readings_per_s": found.readings / found.seconds,
-        "growth_mb": found.growth_mb,
+        "forecast": found.forecast,
+        "most_behind": found.most_behind,
+        "readings_per_s": round(found.readings / found.seconds, 1),
+        "growth_mb": round(found.growth_mb, 2),
     }
     print(
         json.dumps({"figures": figures}) if options.json else "\n".join(f"{n:15} {v:.1f}" for n, v in figures.items())

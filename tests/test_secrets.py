@@ -1,0 +1,238 @@
+"""A password is shown to nobody: not in a log, an error, a traceback, a metric or the form of an object."""
+
+import json
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tidecast import cli
+from tidecast.client import AsyncClient, Client, connect
+from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.errors import SettingsError
+from tidecast.settings import load_settings
+
+PASSWORD = "hunter2"  # noqa: S105 - made up
+SPECIAL = "hunter2/p@ss:w#rd?é%"
+SHOWN = (PASSWORD, "p@ss", "w#rd", "p%40ss", "w%23rd", "secret-user")  # parts of what must never be seen
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings but the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TIDECAST_REDIS_URL", raising=False)
+    monkeypatch.setenv("TIDECAST_REDIS_TIMEOUT_S", "1")  # a server that does not speak TLS lets a handshake wait
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[EmbeddedRedis]:
+    """A server that wants another password than the one that is given."""
+    with EmbeddedRedis() as server:
+        with connect(load_settings(redis_url=server.url)) as redis:
+            redis.config_set("requirepass", "another-password")
+        yield server
+
+
+def leaks(text: str) -> list[str]:
+    """What of the password a text shows."""
+    return [part for part in SHOWN if part in text]
+
+
+def written_out(exc: BaseException) -> str:
+    """An exception as it can be seen anywhere: its text, its form, its traceback and what caused it."""
+    return f"{exc} {exc!r} {''.join(traceback.format_exception(exc))} {exc.__cause__!r}"
+
+
+# A worker that cannot reach its server
+
+
+def urls(port: int) -> dict[str, str]:
+    """The forms in which a password stands in an address."""
+    return {
+        "password": f"redis://:{PASSWORD}@127.0.0.1:{port}/0",
+        "user and password": f"redis://secret-user:{PASSWORD}@127.0.0.1:{port}/0",
+        "encoded": f"redis://secret-user:{quote(SPECIAL, safe='')}@127.0.0.1:{port}/0",
+        "encrypted": f"rediss://:{PASSWORD}@127.0.0.1:{port}/0",
+        "option": f"redis://127.0.0.1:{port}/0?password={PASSWORD}",
+    }
+
+
+def _run_worker(url: str, folder: Path) -> str:
+    """Start a worker that has an address from its environment, let it fail twice, and gather all it shows."""
+    environment = os.environ | {"TIDECAST_REDIS_URL": url}
+    command = [sys.executable, "-m", "tidecast.cli", "worker", "--health-port", "0"]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        lines = [process.stderr.readline()]
+        port = json.loads(lines[0])["port"]
+        lines += [process.stderr.readline() for _ in range(2)]
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/metrics")
+        metrics = connection.getresponse().read().decode()
+        connection.close()
+        process.terminate()
+        out, err = process.communicate(timeout=60)
+    assert 0 == process.returncode
+    assert all(json.loads(line)["kind"] == "redis" for line in lines[1:])
+    assert 'tidecast_failures_total{kind="redis"}' in metrics
+    return "".join([*lines, metrics, out, err])
+
+
+@pytest.mark.parametrize("form", ["user and password", "encrypted"])
+def test_a_worker_whose_server_is_down_says_so_without_the_password(form: str, tmp_path: Path) -> None:
+    """On standard output, standard error and in the metrics, failure after failure."""
+    said = _run_worker(urls(free_port())[form], tmp_path)
+    assert [] == leaks(said)
+    assert "Connection refused" in said
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [("password", "invalid username-password"), ("encoded", "invalid username-password")],
+)
+def test_a_worker_whose_password_is_refused_says_so_without_it(
+    form: str, reason: str, guarded: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """It goes on trying, for the server's password may be mended."""
+    said = _run_worker(urls(guarded.port)[form], tmp_path)
+    assert [] == leaks(said)
+    assert reason in said
+
+
+def test_a_worker_without_the_password_that_a_server_wants_says_so(guarded: EmbeddedRedis, tmp_path: Path) -> None:
+    """Nor is the server's own shown."""
+    said = _run_worker(guarded.url, tmp_path)
+    assert "Authentication required" in said
+    assert "another-password" not in said
+
+
+# Wrong settings
+
+BROKEN = {
+    "a slash in the password": "redis://:hunter2/x@127.0.0.1:1/0",
+    "a number sign in the password": "redis://secret-user:hunter2#x@127.0.0.1:1/0",
+    "a question mark in the password": "redis://:hunter2?x=1@127.0.0.1:1/0",
+    "a password that looks like a host": "redis://hunter2/@127.0.0.1:1",
+    "a port that is none": "redis://:hunter2@127.0.0.1:hunter2/0",
+    "a port beyond all": "redis://:hunter2@127.0.0.1:99999/0",
+    "half an address": "redis://:hunter2@[::1",
+    "another scheme": "http://:hunter2@127.0.0.1:1/0",
+    "no scheme": ":hunter2@127.0.0.1",
+    "an unknown option": "redis://:hunter2@127.0.0.1:1/0?hunter2=1",
+    "an option that is no number": "redis://:hunter2@127.0.0.1:1/0?socket_timeout=hunter2",
+}
+
+
+@pytest.mark.parametrize("url", BROKEN.values(), ids=BROKEN)
+def test_an_address_that_is_none_is_refused_without_a_word_of_it(url: str) -> None:
+    """By the blocking client, the one for asyncio and the worker's own connection, before anything is sent."""
+    for connecting in (Client, AsyncClient, lambda given: connect(load_settings(redis_url=given))):
+        with pytest.raises(SettingsError, match=r"^setting redis_url ") as caught:
+            connecting(url)
+        assert [] == leaks(written_out(caught.value))
+
+
+def test_a_number_in_a_password_never_passes_for_a_port() -> None:
+    """`redis://:4711/x@host` would connect to port 4711 and say so."""
+    with pytest.raises(SettingsError, match="%2F") as caught:
+        Client("redis://:4711/x@127.0.0.1")
+    assert "4711" not in str(caught.value) + repr(caught.value)
+
+
+FILES = {
+    "unquoted": f"redis_url = redis://:{PASSWORD}@h\n",
+    "not closed": f'redis_url = "redis://:{PASSWORD}@h\n',
+    "a list": f'redis_url = ["redis://:{PASSWORD}@h"]\n',
+    "a table": f'[redis_url]\npassword = "{PASSWORD}"\n',
+    "wrong elsewhere": f'redis_url = "redis://:{PASSWORD}@h"\npartitions = 0\n[worker]\nbtach = 1\n',
+    "in another setting": f'namespace = "redis://:{PASSWORD}@h"\n',
+    "in a number's place": f'partitions = "{PASSWORD}"\n',
+    "a misspelt setting": f'redis_ulr = "redis://:{PASSWORD}@h"\n',
+}
+
+
+@pytest.mark.parametrize("content", FILES.values(), ids=FILES)
+def test_a_wrong_file_is_told_without_what_stands_in_it(content: str) -> None:
+    """Wherever the password ended up."""
+    Path("tidecast.toml").write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert [] == leaks(written_out(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TIDECAST_WORKER", f"{{{PASSWORD}"),
+        ("TIDECAST_WORKER__BATCH", PASSWORD),
+        ("TIDECAST_REDIS_ULR", f"redis://:{PASSWORD}@h"),
+    ],
+)
+def test_a_wrong_variable_is_told_without_its_value(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is enough to find it."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert [] == leaks(written_out(caught.value))
+
+
+# Objects and commands
+
+
+@pytest.mark.parametrize("form", urls(1))
+def test_no_object_shows_the_password_in_its_form(form: str) -> None:
+    """Settings, clients, connections and their pools, as a debugger or a log would print them."""
+    settings = load_settings(redis_url=urls(1)[form])
+    found: list[object] = [settings, settings.redis_url, settings.model_dump(), settings.model_dump_json()]
+    for client in (Client(urls(1)[form]), AsyncClient(urls(1)[form])):
+        found += [client, vars(client), client._redis, client._redis.connection_pool]
+    assert [] == leaks(" ".join(f"{one} {one!r}" for one in found))
+
+
+@pytest.mark.parametrize("form", urls(1))
+async def test_no_error_of_a_client_shows_the_password(form: str, guarded: EmbeddedRedis) -> None:
+    """Server down, password refused, no encryption: whatever is raised, however it is printed."""
+    said = []
+    for port in (free_port(), guarded.port):
+        url = urls(port)[form]
+        with Client(url, redis_timeout_s=1) as client, pytest.raises(Exception) as caught:  # noqa: PT011 - any
+            client.push("s", 1.0)
+        said.append(written_out(caught.value))
+        async with AsyncClient(url, redis_timeout_s=1) as asynchronous:
+            with pytest.raises(Exception) as caught:  # noqa: PT011 - any
+                await asynchronous.push("s", 1.0)
+        said.append(written_out(caught.value))
+    assert [] == leaks(" ".join(said))
+
+
+COMMANDS = (("worker", "--check"), ("tail", "-n", "1"), ("push", "readings.csv"))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("form", ["encoded", "encrypted"])
+def test_no_command_shows_the_password(
+    command: tuple[str, ...],
+    form: str,
+    guarded: EmbeddedRedis,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether it fails or not; the address comes by an option, as users give it."""
+    Path("readings.csv").write_text("ts,a\n2024-01-01T00:00:00Z,1\n2024-01-01T00:01:00Z,2\n")
+    for url in (urls(free_port())[form], urls(guarded.port)[form], BROKEN["a slash in the password"]):
+        monkeypatch.setattr(sys, "argv", ["tidecast", *command, "--redis", url])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        assert [] == leaks(captured.out + captured.err + written_out(caught.value))
+        assert command[-1] == "--check" or captured.err.startswith("tidecast: ")

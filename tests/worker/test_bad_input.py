@@ -1,0 +1,527 @@
+"""Every bad input has one stated outcome: the cases below are the table in `docs/inputs.md`, row by row."""
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+
+from tests.models import make_model
+from tidecast import model as models
+from tidecast.client import connect
+from tidecast.errors import StreamError
+from tidecast.settings import Settings
+from tidecast.spec import Spec
+from tidecast.store import ModelStore
+from tidecast.wire import MAX_ECHO_BYTES, MAX_ECHO_FIELDS, Forecast, keys_of, partition_of
+from worker.forecaster import DISPOSITIONS
+from worker.health import Health
+from worker.loop import Worker
+from worker.state import SeriesState
+from worker.stream import Stream
+
+PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
+HEAD = "| what is sent | disposition | reason | what becomes of it, or what the dead letter says |\n|---|---|---|---|\n"
+T = 1_700_000_000_000  # epoch milliseconds of the series' first reading; its second is a second later
+GONE = "rename or delete that key"
+FEATURES = ("value", "wind", "sun")
+SPEC = Spec(window=4, units=3)
+WIDE: dict[str, Any] = {"center": (0.0,) * 3, "scale": (1.0,) * 3}
+Fields = dict[bytes, bytes]
+Ended = tuple[str, str, str]  # the disposition, the dead letter's code, and what is said
+Stage = Callable[[Settings, Redis, ModelStore], Ended]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One reading that is odd, and what becomes of it.
+
+    Attributes:
+        sent: what is odd about it, as the table says it.
+        fields: what it has other than a good reading; None: the field is lacking.
+        disposition: how it ends.
+        reason: the dead letter's code.
+        gist: of a dead letter, what its sentence holds; else what becomes of the reading.
+        makes: fields of its forecast, by name.
+        first: whether the series is new.
+        features: of the series' model; empty: it has none.
+        entry_id: chosen by the producer.
+        next_id: of the good reading after it, which then has no `ts`.
+    """
+
+    sent: str
+    fields: Mapping[bytes, bytes | None]
+    disposition: str
+    reason: str = ""
+    gist: str = ""
+    makes: Mapping[str, Any] = field(default_factory=dict)
+    first: bool = False
+    features: tuple[str, ...] = ()
+    entry_id: str = "*"
+    next_id: str = ""
+
+
+def _dead(reason: str, sent: str, gist: str, fields: Mapping[bytes, bytes | None], **more: Any) -> Case:
+    return Case(sent, fields, "dead", reason, gist, **more)
+
+
+def _number(sent: str, raw: bytes, gist: str = "send a finite decimal number such as 42.1") -> Case:
+    return _dead("bad_value", sent, gist, {b"value": raw})
+
+
+def _named(sent: str, name: bytes, gist: str = "a name is data") -> Case:
+    return Case(sent, {b"series": name}, "forecast", gist=gist)
+
+
+def _misnamed(sent: str, name: bytes, gist: str) -> Case:
+    return _dead("bad_series", sent, gist, {b"series": name})
+
+
+def _time(sent: str, raw: str, origin: int, gist: str, **more: Any) -> Case:
+    return Case(sent, {b"ts": raw.encode()}, "forecast", gist=gist, makes={"origin": origin}, **more)
+
+
+def _no_time(sent: str, raw: bytes, gist: str, reason: str = "bad_ts") -> Case:
+    return _dead(reason, sent, gist, {b"ts": raw})
+
+
+NO_TIME = "send epoch milliseconds or ISO-8601 with an offset"
+SPRING, AUTUMN = 1_711_848_600_000, 1_729_989_000_000  # 2024-03-31 01:30 UTC, 2024-10-27 00:30 UTC
+READINGS = [
+    _dead("no_series", "no `series`", "send the name of the series", {b"series": None}),
+    _dead("no_series", "an empty `series`", "send the name of the series", {b"series": b""}),
+    _dead("no_value", "no `value`", "field 'value' is missing: send it with a number", {b"value": None}),
+    _dead("no_series", "no field that is known", "send the name of the series", {b"series": None, b"value": None}),
+    _number("an empty value", b""),
+    _number("`nan`", b"nan"),
+    _number("`inf`", b"inf"),
+    _number("`-Infinity`", b"-Infinity"),
+    _number("`1e400`, beyond a double", b"1e400", "beyond 3.4e38: rescale it"),
+    _number("`3.5e38`, beyond a float32", b"3.5e38", "beyond 3.4e38: rescale it"),
+    Case("`3.4e38`, the largest there is", {b"value": b"3.4e38"}, "forecast", gist="as sent", makes={"y": 3.4e38}),
+    Case("`1e-400`, too small for a double", {b"value": b"1e-400"}, "forecast", gist="read as 0", makes={"y": 0.0}),
+    Case("`+.5e1`", {b"value": b"+.5e1"}, "forecast", gist="read as 5", makes={"y": 5.0}),
+    _number("5,000 digits", b"9" * 5000, "5000 bytes: send a number of at most 64"),
+    _number("`1_000`", b"1_000"),
+    _number("`1,5`", b"1,5"),
+    _number("`0x10`", b"0x10"),
+    _number("`True`", b"True"),
+    _number("full-width digits, `\uff14\uff12`", "\uff14\uff12".encode()),
+    _number("a blank beside the number", b" 42"),
+    _number("NUL inside the number", b"4\x002"),
+    _number("a value that is not UTF-8", b"\xff\xfe"),
+    _dead("too_large", "a value of 10 MB", "raise series.max_entry_bytes", {b"value": b"9" * 10_000_000}),
+    _dead("too_large", "an unknown field of 10 MB", "send at most 65536", {b"note": b"x" * 10_000_000}),
+    _dead("too_large", "a field name of 10 MB", "send at most 65536", {b"n" * 10_000_000: b"1"}),
+    _dead("too_large", "500 fields, over 64 KiB", "send at most 65536", {b"f%d" % i: b"x" * 200 for i in range(500)}),
+    Case(
+        "500 fields, small ones", {b"f%d" % i: b"x" for i in range(500)}, "forecast", gist="unknown fields are ignored"
+    ),
+    Case("an unknown field", {b"colour": b"blue"}, "forecast", gist="ignored", makes={"y": 42.0}),
+    Case("a field name that is not UTF-8", {b"\xff": b"1"}, "forecast", gist="ignored, for it is unknown"),
+    Case("a field name with NUL or a newline", {b"a\x00\n": b"1"}, "forecast", gist="ignored, for it is unknown"),
+    Case(
+        "fewer features than the model has",
+        {b"wind": b"3"},
+        "forecast",
+        gist="the lacking ones keep their last value",
+        features=FEATURES,
+    ),
+    Case(
+        "more features than the model has",
+        {b"wind": b"3", b"sun": b"4", b"rain": b"x"},
+        "forecast",
+        gist="the others are ignored",
+        features=FEATURES,
+    ),
+    _dead("bad_value", "a feature that is no number", "field 'wind' is 'calm'", {b"wind": b"calm"}, features=FEATURES),
+    _dead("no_value", "features without the target", "'value' is missing", {b"value": None}, features=FEATURES),
+    _named("a series name of 256 bytes", b"n" * 256),
+    _misnamed("a series name of 257 bytes", b"n" * 257, "has 257 bytes: use at most 256"),
+    _misnamed("a series name that is not UTF-8", b"\xff\xfe", "is not UTF-8: encode it as UTF-8"),
+    _misnamed("a series name with NUL", b"a\x00b", "holds control characters: remove them"),
+    _misnamed("a series name with a newline", b"a\nb", "holds control characters: remove them"),
+    _named("a series name with braces, `{3}:readings`", b"{3}:readings", "a name is data, never part of a key"),
+    _named("a series name with `../`", b"../../passwd", "a name is data, never part of a path"),
+    _named("a series name of blanks", b"  "),
+    _named("a series name from right to left", "\u05e9\u05dc\u05d5\u05dd \u202e42".encode()),
+    _named("a series name in any script", "Zürich 北京 🌊".encode()),
+    Case(
+        "no `ts`",
+        {b"ts": None},
+        "forecast",
+        gist="the time in the entry's id",
+        makes={"origin": T + 3000},
+        entry_id=f"{T + 3000}-0",
+    ),
+    _time("`ts` in epoch milliseconds", str(T + 3000), T + 3000, "as sent"),
+    _time("`ts` in ISO-8601 with an offset", "2023-11-14T23:13:23+01:00", T + 3000, "the moment that it names"),
+    _no_time("`ts` that is no time", b"yesterday", NO_TIME),
+    _no_time("an empty `ts`", b"", NO_TIME),
+    _no_time("`ts` with a fraction of a millisecond", b"1700000003000.5", NO_TIME),
+    _no_time("`ts` that is not UTF-8", b"\xff", NO_TIME),
+    _no_time("`ts` of 5,000 digits", b"9" * 5000, NO_TIME),
+    _no_time("`ts` in microseconds", b"1700000003000000", NO_TIME),
+    _no_time("`ts` of a day that is none", b"2023-02-30T00:00:00Z", NO_TIME),
+    _no_time("`ts` without an offset", b"2023-11-14T23:13:23", "has no offset: append Z or +01:00"),
+    _no_time("`ts` in seconds", b"1700000003", "looks like seconds: send milliseconds"),
+    _no_time("`ts` in the far future", b"4102444800000", "over a day ahead of the worker's clock", "future_ts"),
+    _time("`ts` before 1970, of a new series", "-1000", -1000, "as sent", first=True),
+    Case("`ts` before 1970, of a series that is further", {b"ts": b"-1000"}, "late", gist="counted"),
+    Case("the newest `ts` again", {b"ts": b"%d" % (T + 1000)}, "duplicate", gist="counted"),
+    Case(
+        "the newest `ts` again, with another value",
+        {b"ts": b"%d" % (T + 1000), b"value": b"7"},
+        "duplicate",
+        gist="counted: the first value stands",
+    ),
+    Case("an earlier `ts`", {b"ts": b"%d" % (T + 1)}, "late", gist="counted"),
+    _time("a `ts` after a long gap", str(T + 90_000_000), T + 90_000_000, "the window starts anew"),
+    _time("a wall clock's hour that spring skips", "2024-03-31T02:30:00+01:00", SPRING, "the offset says which moment"),
+    _time("autumn's hour, the first time", "2024-10-27T02:30:00+02:00", AUTUMN, "the offset says which moment"),
+    _time("autumn's hour, the second time", "2024-10-27T02:30:00+01:00", AUTUMN + 3_600_000, "a moment of its own"),
+    _dead(
+        "bad_ts",
+        "no `ts`, and an entry id beyond any time",
+        "is no time: send a ts, or let Redis choose the id",
+        {b"ts": None},
+        entry_id="18446744073709551615-1",
+    ),
+    Case(
+        "no `ts`, and an entry id in the far future",
+        {b"ts": None},
+        "forecast",
+        gist="Redis' clock is believed, whatever the worker's says",
+        makes={"origin": 4_102_444_800_000},
+        entry_id="4102444800000-0",
+        next_id="4102444801000-0",
+    ),
+    Case(
+        "`ts`, and an entry id beyond any time",
+        {},
+        "forecast",
+        gist="`ts` says when, the forecast bears the id",
+        makes={"id": "18446744073709551615-1", "origin": T + 3000},
+        entry_id="18446744073709551615-1",
+    ),
+]
+
+
+def good(series: bytes, n: int, value: int = 42) -> Fields:
+    """A reading without fault, the n-th second of its series."""
+    return {b"series": series, b"ts": b"%d" % (T + 1000 * n), b"value": b"%d" % value}
+
+
+def add(redis: Redis, fields: Fields, entry_id: str = "*", key: str = "readings") -> str:
+    """Push a reading; returns its id."""
+    return redis.xadd(key, fields, id=entry_id).decode()  # type: ignore[arg-type, union-attr] # bytes are fine
+
+
+def worker_of(settings: Settings, health: Health | None = None) -> Worker:
+    """A worker of all partitions, as the program makes it."""
+    count = settings.partitions
+    streams = [Stream(connect(settings), keys_of(i, count), settings.worker) for i in range(count)]
+    return Worker(settings, streams, ModelStore(settings.store), health or Health())
+
+
+def answer(settings: Settings) -> None:
+    """Let the real loop answer every reading; no step of it may fail."""
+    health = Health()
+    worker_of(settings, health).run(threading.Event(), burst=True)
+    failed = [one.value for family in health.registry.collect() for one in family.samples if "failures_t" in one.name]
+    assert 0 == sum(failed)
+
+
+def counts(redis: Redis, key: str = "offset") -> Counter[str]:
+    """How many readings ended with each disposition; they sum to the readings consumed."""
+    found = {name.decode(): value for name, value in redis.hgetall(key).items()}  # type: ignore[union-attr] # the synchronous client
+    ended = Counter({name: int(found[name]) for name in DISPOSITIONS if int(found.get(name, 0))})
+    assert int(found["read"]) == ended.total()
+    return ended
+
+
+def forecasts(redis: Redis) -> dict[str, Forecast]:
+    """All that were made, by id."""
+    made = [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]  # type: ignore[union-attr] # the synchronous client
+    return {forecast.id: forecast for forecast in made}
+
+
+def letters(redis: Redis, key: str = "dead") -> dict[str, Fields]:
+    """The dead letters, by id."""
+    return {entry_id.decode(): fields for entry_id, fields in redis.xrange(key)}  # type: ignore[union-attr, misc] # the synchronous client
+
+
+def _ended(redis: Redis, entry_id: str, keys: str = "") -> Ended:
+    letter = letters(redis, f"{keys}dead").get(entry_id)
+    if letter:
+        return "dead", letter[b"reason"].decode(), letter[b"detail"].decode()
+    return ("forecast" if entry_id in forecasts(redis) else "none yet"), "", ""
+
+
+def _with_cap(settings: Settings) -> Settings:
+    return settings.model_copy(update={"series": settings.series.model_copy(update={"max_series": 2})})
+
+
+def _beyond_the_cap(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    for name in (b"a", b"b"):
+        add(redis, good(name, 0))
+    new = add(redis, good(b"c", 0))
+    answer(_with_cap(settings))
+    assert Counter(forecast=2, dead=1) == counts(redis)
+    assert 2 == redis.hlen("state")
+    return _ended(redis, new)
+
+
+def _known_at_the_cap(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    for name in (b"a", b"b", b"c"):
+        add(redis, good(name, 0))
+    answer(settings)
+    known = [add(redis, good(name, 1)) for name in (b"a", b"b", b"c")]
+    answer(_with_cap(settings))  # one more than it may have, all of them met before
+    assert Counter(forecast=6) == counts(redis)
+    return _ended(redis, known[-1])[0], "", "known series go on"
+
+
+def _in_the_wrong_partition(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    two = settings.model_copy(update={"partitions": 2})
+    theirs = partition_of("s", 2)
+    ours = 1 - theirs
+    entry_id = add(redis, good(b"s", 0), key=keys_of(ours, 2).readings)
+    answer(two)
+    assert Counter(dead=1) == counts(redis, keys_of(ours, 2).offset)
+    return _ended(redis, entry_id, f"{{{ours}}}:")
+
+
+def _with_a_field_twice(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    pushed = redis.execute_command("XADD", "readings", "*", "series", "s", "value", "1", "value", "2")  # type: ignore[no-untyped-call] # the library's
+    answer(settings)
+    assert 2.0 == forecasts(redis)[pushed.decode()].y
+    return "forecast", "", "the last one counts"
+
+
+def _with_a_key_of_another_type(settings: Settings, redis: Redis, key: str) -> Ended:
+    redis.set(key, "foreign")
+    waiting = None if key == "readings" else add(redis, good(b"s", 0))
+    worker = worker_of(settings)
+    with pytest.raises(StreamError) as caught:
+        worker.step(T / 1000)
+    assert not redis.exists("offset") or Counter() == counts(redis)
+    assert b"foreign" == redis.get(key)
+    redis.delete(key)
+    entry_id = waiting or add(redis, good(b"s", 0))
+    worker.run(threading.Event(), burst=True)
+    assert entry_id in forecasts(redis)
+    return "none yet", "", str(caught.value)
+
+
+def _without_readings(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    return _with_a_key_of_another_type(settings, redis, "readings")
+
+
+def _without_outputs(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    said = []
+    for key in ("forecasts", "dead"):
+        redis.flushall()
+        said.append(_with_a_key_of_another_type(settings, redis, key)[2])
+    return "none yet", "", GONE if all(GONE in each for each in said) else str(said)
+
+
+def _cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def _flipped(content: bytes) -> bytes:
+    return content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+
+
+def _misshapen(content: bytes) -> bytes:
+    """The file of a wider network under this one's declaration: every byte is where its own header says."""
+    wider = models.encode(make_model("s", Spec(window=4, units=9)))
+    assert wider.count(b'\\"units\\":9') == 1
+    assert content != wider
+    return wider.replace(b'\\"units\\":9', b'\\"units\\":3')
+
+
+def _with_a_broken_champion(spoil: Callable[[bytes], bytes], *, before: bool = True) -> Stage:
+    def stage(settings: Settings, redis: Redis, store: ModelStore) -> Ended:
+        if before:
+            store.publish(make_model("s", SPEC))
+        worker = worker_of(settings)
+        ids = [add(redis, good(b"s", n)) for n in range(6)]
+        worker.step(T / 1000)
+        store.publish(make_model("s", SPEC, seed=1))
+        file = sorted(store.root.rglob("*.safetensors"))[-1]
+        file.write_bytes(spoil(file.read_bytes()))
+        ids.append(add(redis, good(b"s", 6)))
+        with capture_logs() as log:
+            worker.step(T / 1000 + 1)
+        made = forecasts(redis)[ids[-1]]
+        assert (("lstm", 1) if before else ("naive", None)) == (made.kind, made.model)
+        said = [str(line["error"]) for line in log if line["event"] == "model not loaded"]
+        assert 1 == len(said)
+        return "forecast", "", "logged; " + ("the champion before it goes on" if before else "the last value answers")
+
+    return stage
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is wrong beside the reading itself; `stage` makes it so and says how the reading ended."""
+
+    sent: str
+    disposition: str
+    reason: str
+    gist: str
+    stage: Stage
+
+
+GOES_ON = "logged; the champion before it goes on"
+TROUBLES = [
+    Trouble(
+        "a new series beyond `series.max_series`",
+        "dead",
+        "series_cap",
+        "raise series.max_series, or use more partitions",
+        _beyond_the_cap,
+    ),
+    Trouble("a field twice in one entry", "forecast", "", "the last one counts", _with_a_field_twice),
+    Trouble(
+        "a known series, once `series.max_series` is reached", "forecast", "", "known series go on", _known_at_the_cap
+    ),
+    Trouble(
+        "a reading in the partition of another series",
+        "dead",
+        "wrong_partition",
+        "push it there",
+        _in_the_wrong_partition,
+    ),
+    Trouble("a key `readings` that is no stream", "none yet", "", GONE, _without_readings),
+    Trouble("a key `forecasts` or `dead` that is no stream", "none yet", "", GONE, _without_outputs),
+    Trouble("a champion whose file is cut short", "forecast", "", GOES_ON, _with_a_broken_champion(_cut)),
+    Trouble("a champion with a bit flipped", "forecast", "", GOES_ON, _with_a_broken_champion(_flipped)),
+    Trouble("a champion of another shape than it says", "forecast", "", GOES_ON, _with_a_broken_champion(_misshapen)),
+    Trouble(
+        "a first champion whose file is cut short",
+        "forecast",
+        "",
+        "logged; the last value answers",
+        _with_a_broken_champion(_cut, before=False),
+    ),
+]
+
+
+# The table
+
+
+ROWS: list[Case | Trouble] = [*READINGS, *TROUBLES]
+
+
+def table() -> str:
+    """The table of the docs, as the cases have it."""
+    rows = [
+        f"| {one.sent} | {one.disposition} | {f'`{one.reason}`' if one.reason else ''} | {one.gist} |" for one in ROWS
+    ]
+    return HEAD + "\n".join(rows).replace("|  |", "| |") + "\n"
+
+
+def test_the_docs_have_exactly_these_rows() -> None:
+    """What is documented is what is tested; the message of a failure is the table to paste."""
+    page = PAGE.read_text()
+    found = page[page.index(HEAD) :].partition("\n\n")[0].rstrip("\n") + "\n"
+    assert table() == found
+
+
+def test_every_reason_has_a_case_and_a_line_in_the_docs_of_the_wire() -> None:
+    """No dead letter bears a code that nobody documented."""
+    described = (PAGE.parent / "wire.md").read_text().partition("| reason | when |")[2].partition("\n\n")[0]
+    reasons = {one.reason for one in ROWS if one.reason}
+    assert reasons == set(re.findall(r"^\| `(\w+)` \|", described, re.MULTILINE))
+
+
+# The readings
+
+
+def _entry(case: Case) -> Fields:
+    whole: dict[bytes, bytes | None] = {**good(b"s", 3), **case.fields}
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+@pytest.mark.parametrize("case", READINGS, ids=lambda case: case.sent.replace("`", ""))
+def test_an_odd_reading_has_its_stated_outcome_and_the_next_good_one_is_forecast(
+    case: Case, settings: Settings, redis: Redis, store: ModelStore
+) -> None:
+    """Two good readings, the odd one, and a good one of the same series: all have the disposition that is stated."""
+    entry = _entry(case)
+    series = b"s" if case.disposition == "dead" else entry[b"series"]
+    if case.features:
+        store.publish(make_model("s", Spec(window=4, units=3, features=case.features), **WIDE))
+    for n in () if case.first else (0, 1):
+        add(redis, good(series, n), f"{T + n}-0")
+    odd = add(redis, entry, case.entry_id)
+    after = max(T + 3000, case.makes.get("origin", 0)) + 1000
+    follower = good(series, 4) | {b"ts": b"%d" % after}
+    if case.next_id:
+        del follower[b"ts"]
+    last = add(redis, follower, case.next_id or "*")
+    answer(settings)
+    made, dead = forecasts(redis), letters(redis)
+    assert Counter(forecast=1 if case.first else 3) + Counter([case.disposition]) == counts(redis)
+    assert (case.disposition == "forecast", case.disposition == "dead") == (odd in made, odd in dead)
+    assert last in made
+    if odd in made:
+        assert case.makes == {name: getattr(made[odd], name) for name in case.makes}
+        assert series.decode() == made[odd].series
+    if odd in dead:
+        _check_letter(case, dead[odd], entry)
+
+
+def _check_letter(case: Case, letter: Fields, entry: Fields) -> None:
+    """It bears the code and the sentence, and quotes what was sent within its limits."""
+    assert (case.reason, True) == (letter[b"reason"].decode(), case.gist in letter[b"detail"].decode())
+    assert len(letter[b"detail"]) < 300
+    quoted = {name: value for name, value in letter.items() if name.startswith(b"original.")}
+    kept = list(entry.items())[:MAX_ECHO_FIELDS]
+    assert {b"original." + name[:MAX_ECHO_BYTES]: value[:MAX_ECHO_BYTES] for name, value in kept} == quoted
+
+
+def test_all_odd_readings_in_one_batch_do_not_disturb_each_other(settings: Settings, redis: Redis) -> None:
+    """Each of a series of its own: the dispositions are those of the table, and every dead letter is there."""
+    whole = [case for case in READINGS if case.entry_id == "*" and not case.features]
+    for n, case in enumerate(whole):
+        series = case.fields.get(b"series", b"s-%d" % n)
+        if case.disposition in ("duplicate", "late"):
+            add(redis, good(b"s-%d" % n, 1))
+        add(redis, _entry(case) | ({b"series": series} if series is not None else {}))
+    answer(settings)
+    known = Counter(case.disposition for case in whole)
+    assert known + Counter(forecast=known["duplicate"] + known["late"]) == counts(redis)
+    assert [case.reason for case in whole if case.reason] == [d[b"reason"].decode() for d in letters(redis).values()]
+
+
+def test_a_lacking_feature_keeps_its_last_value(settings: Settings, redis: Redis, store: ModelStore) -> None:
+    """In the window that the next forecasts read."""
+    store.publish(make_model("s", Spec(window=4, units=3, features=FEATURES), **WIDE))
+    add(redis, good(b"s", 0) | {b"wind": b"1", b"sun": b"2"})
+    add(redis, good(b"s", 1) | {b"wind": b"3", b"rain": b"x"})
+    answer(settings)
+    state = redis.hget("state", "s")
+    assert [[42.0, 1.0, 2.0], [42.0, 3.0, 2.0]] == SeriesState.decode(state).window.rows.tolist()  # type: ignore[arg-type] # the synchronous client
+
+
+# What is wrong beside the readings
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.sent.replace("`", ""))
+def test_trouble_beside_a_reading_has_its_stated_outcome(
+    trouble: Trouble, settings: Settings, redis: Redis, store: ModelStore
+) -> None:
+    """Nothing crashes, nothing is lost, and what is said names the remedy."""
+    disposition, reason, said = trouble.stage(settings, redis, store)
+    assert (trouble.disposition, trouble.reason) == (disposition, reason)
+    assert trouble.gist in said
