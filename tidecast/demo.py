@@ -24,6 +24,7 @@ from rich.table import Table
 from tidecast.client import Client
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.errors import TidecastError
+from tidecast.settings import environment_with
 from tidecast.wire import Forecast
 
 TEST_SHARE = 0.2  # replayed through the worker; the trainer never sees it
@@ -164,10 +165,10 @@ def _train(past: dict[Source, list[Reading]], folder: Path, *, quiet: bool) -> N
 def _worker(url: str, namespace: str, folder: Path) -> Iterator[str]:
     """A worker process; gives the address of its health port."""
     port = free_port()
-    command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--namespace", namespace]
+    command = [sys.executable, "-m", "tidecast.cli", "worker", "--namespace", namespace]
     command += ["--store", str(folder / "models"), "--health-port", str(port)]
     with (folder / "worker.log").open("wb") as log:
-        process = subprocess.Popen(command, stderr=log)  # noqa: S603 - ourselves
+        process = subprocess.Popen(command, stderr=log, env=environment_with(url))  # noqa: S603 - ourselves
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -156,6 +156,11 @@ def worker_name(settings: Settings) -> str:
     return settings.worker.name or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
 
 
+def environment_with(redis_url: str) -> dict[str, str]:
+    """The environment for a child process: there, no list of processes shows the address and the password in it."""
+    return {**os.environ, f"{PREFIX}REDIS_URL": redis_url}
+
+
 def colour_wanted() -> bool:
     """Whether the user lets programs use colour (the NO_COLOR convention)."""
     return not os.environ.get("NO_COLOR")
@@ -172,9 +177,12 @@ def _file() -> Path:
 
 def _refuse_unknown_variables() -> None:
     """Refuse a variable that names no setting; pydantic-settings sees only those that name one."""
-    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    fields = Settings.model_fields.items()
+    known = {f"{PREFIX}{name}".upper() for name, _ in fields} | {CONFIG_VARIABLE}
+    groups = {f"{PREFIX}{name}__".upper() for name, found in fields if hasattr(found.annotation, "model_fields")}
     for variable in sorted(os.environ):
-        if variable.upper().startswith(PREFIX) and variable.upper().partition("__")[0] not in known:
+        name = variable.upper()
+        if name.startswith(PREFIX) and name not in known and not name.startswith(tuple(groups)):
             raise SettingsError(f"{variable} names no setting: correct or unset it")
 
 

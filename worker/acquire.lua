@@ -1,9 +1,9 @@
 -- Take a partition that is free, expired or already mine, under a new epoch; by the server's clock.
 --
--- KEYS: lease, offset, readings   ARGV: owner, lease_ms
+-- KEYS: lease, offset, readings, state   ARGV: owner, lease_ms
 -- Every check before any write. Returns the new epoch, or nil while another owner's lease runs.
-local lease, offset, readings = unpack(KEYS)
-for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [readings] = 'stream'}) do
+local lease, offset, readings, state = unpack(KEYS)
+for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [readings] = 'stream'}) do
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= kind then
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)

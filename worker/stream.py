@@ -70,7 +70,7 @@ class Stream:
         Raises:
             StreamError: a key is of the wrong type.
         """
-        keys = [self.keys.lease, self.keys.offset, self.keys.readings]
+        keys = [self.keys.lease, self.keys.offset, self.keys.readings, self.keys.state]
         with refusals_explained():
             epoch = cast("int | None", self._acquire(keys=keys, args=[owner, self._lease_ms]))
             if epoch is not None:

@@ -84,7 +84,14 @@ def test_a_file_that_is_no_toml_is_one_sentence(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "variable", ["TIDECAST_REDIS_ULR", "TIDECAST_WROKER__BATCH", "TIDECAST_WORKER__BTACH", "tidecast_x"]
+    "variable",
+    [
+        "TIDECAST_REDIS_ULR",
+        "TIDECAST_WROKER__BATCH",
+        "TIDECAST_WORKER__BTACH",
+        "tidecast_x",
+        "TIDECAST_REDIS_URL__PASSWORD",
+    ],
 )
 def test_a_variable_that_names_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """A typing error is never ignored."""

@@ -3,10 +3,11 @@
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from redis import Redis
@@ -20,7 +21,7 @@ from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import MAX_ECHO_BYTES, MAX_ECHO_FIELDS, Forecast, keys_of, partition_of
-from worker.forecaster import DISPOSITIONS
+from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
 from worker.health import Health
 from worker.loop import Worker
 from worker.state import SeriesState
@@ -324,6 +325,26 @@ def _without_readings(settings: Settings, redis: Redis, _store: ModelStore) -> E
     return _with_a_key_of_another_type(settings, redis, "readings")
 
 
+def _without_state(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    return _with_a_key_of_another_type(settings, redis, "state")
+
+
+def _deadly(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
+    handle = Forecaster.handle
+
+    def failing(self: Forecaster, entries: Sequence[Entry], now_ms: int) -> Outcome:
+        if any(fields[b"value"] == b"13" for _, fields in entries):
+            raise RuntimeError("a bug")
+        return handle(self, entries, now_ms)
+
+    entry_id = add(redis, good(b"s", 0) | {b"value": b"13"})
+    add(redis, good(b"s", 1))
+    with mock.patch.object(Forecaster, "handle", failing):
+        worker_of(settings).run(threading.Event(), burst=True)
+    assert Counter(forecast=1, dead=1) == counts(redis)
+    return _ended(redis, entry_id)
+
+
 def _without_outputs(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
     said = []
     for key in ("forecasts", "dead"):
@@ -401,7 +422,11 @@ TROUBLES = [
         "push it there",
         _in_the_wrong_partition,
     ),
+    Trouble(
+        "a reading that ends or fails the worker each time", "dead", "poison", "look into its log, and report", _deadly
+    ),
     Trouble("a key `readings` that is no stream", "none yet", "", GONE, _without_readings),
+    Trouble("a key `state` that is no hash", "none yet", "", GONE, _without_state),
     Trouble("a key `forecasts` or `dead` that is no stream", "none yet", "", GONE, _without_outputs),
     Trouble("a champion whose file is cut short", "forecast", "", GOES_ON, _with_a_broken_champion(_cut)),
     Trouble("a champion with a bit flipped", "forecast", "", GOES_ON, _with_a_broken_champion(_flipped)),
