@@ -8,8 +8,7 @@ from types import FrameType
 from wsgiref.simple_server import WSGIServer
 
 import structlog
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from tidecast.client import connect
 from tidecast.errors import SettingsError
@@ -43,12 +42,12 @@ def run(settings: Settings, *, burst: bool = False) -> None:
 
 
 def _begin(settings: Settings, health: Health, stop: threading.Event) -> Worker | None:
-    """A worker as soon as Redis answers, however long that takes; None if told to stop before."""
+    """A worker as soon as Redis answers and takes writes, however long that takes; None if told to stop before."""
     pause_s, longest_s = BACKOFF_S
     while not stop.is_set():
         try:
             return make_worker(settings, health)
-        except (RedisConnectionError, RedisTimeoutError) as exc:
+        except RedisError as exc:  # away, loading, full, read-only, busy: it will pass, or an operator reads the log
             error = f"{type(exc).__name__}: {exc}"
             structlog.get_logger("tidecast.worker").error("start failed", kind="redis", error=error, pause_s=pause_s)
             health.failed("redis")
