@@ -46,9 +46,10 @@ class Stream:
         Raises:
             StreamError: a key is of the wrong type.
         """
-        keys = [self.keys.lease, self.keys.offset, self.keys.readings]
+        keys = [self.keys.lease, self.keys.offset, self.keys.readings, self.keys.state]
+        args: list[str | int] = [owner, self._lease_ms, self._settings.group]
         try:
-            epoch = cast("int | None", self._acquire(keys=keys, args=[owner, self._lease_ms]))
+            epoch = cast("int | None", self._acquire(keys=keys, args=args))
         except ResponseError as exc:
             raise _refusal(exc) from exc
         if epoch is not None:

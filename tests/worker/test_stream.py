@@ -383,6 +383,24 @@ def test_what_was_trimmed_before_the_first_worker_is_not_lost(stream: Stream, re
     assert counted(redis, 2) == stream.lost(stream.progress(), stream.read("0-0", None))
 
 
+def test_an_offset_that_was_deleted_alone_is_known_from_the_group(stream: Stream, redis: Redis, held: int) -> None:
+    """To begin anew would answer readings that the windows hold already, and be refused for ever."""
+    stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "4-0", dead=("3-0",)))
+    redis.delete("offset")
+    assert stream.acquire("me") == held + 1
+    assert Progress("4-0", counted(redis, 4)) == stream.progress()
+    redis.xtrim("readings", minid="8-0", approximate=False)
+    assert counted(redis, 3) == stream.lost(stream.progress(), stream.read("4-0", None))
+
+
+def test_whoever_deletes_the_states_too_begins_anew(stream: Stream, redis: Redis, held: int) -> None:
+    """An operator who wants all answered again deletes everything but the readings."""
+    stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "3-0", "4-0"))
+    redis.delete("offset", "state", "forecasts", "dead")
+    stream.acquire("me")
+    assert Progress("0-0", 0) == stream.progress()
+
+
 def test_a_deleted_stream_has_lost_nothing_that_can_be_counted(stream: Stream, redis: Redis, held: int) -> None:
     """The batch in hand is answered all the same."""
     batch = stream.read("0-0", None)
