@@ -312,6 +312,15 @@ def test_a_destroyed_group_stops_nothing(stream: Stream, redis: Redis, held: int
     assert "1-0" == stream.progress().last
 
 
+def test_a_group_that_went_with_its_stream_comes_back(stream: Stream, redis: Redis, held: int) -> None:
+    """Somebody deleted the readings: what is pushed afterwards shows its lag as before."""
+    redis.delete("readings")
+    redis.xadd("readings", {"series": "a"}, id="11-0")
+    stream.commit(held, "0-0", outcome("11-0", "11-0"))
+    (group,) = redis.xinfo_groups("readings")
+    assert (b"tidecast", b"11-0") == (group["name"], group["last-delivered-id"])
+
+
 def test_scripts_that_the_server_forgot_are_sent_again(stream: Stream, redis: Redis, held: int) -> None:
     """A restart or SCRIPT FLUSH loses them."""
     redis.script_flush()
