@@ -172,10 +172,10 @@ class _Storm:
                 self._supervise()
                 if time.monotonic() >= kill_due:
                     self._kill()
-                    kill_due = time.monotonic() + self._rng.uniform(*KILL_GAP_S)
+                    kill_due += self._rng.uniform(*KILL_GAP_S)  # from when it was due: the pace is by the clock
                 if time.monotonic() >= fault_due:
                     self._inject(self._faults.draw())
-                    fault_due = time.monotonic() + self._rng.uniform(*FAULT_GAP_S)
+                    fault_due += self._rng.uniform(*FAULT_GAP_S)
                 time.sleep(0.01)
             self._calm_down()
         finally:
