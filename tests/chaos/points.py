@@ -1,11 +1,14 @@
 """The real worker, which kills itself at a named point as soon as somebody asks for it.
 
-`python -m tests.chaos.points worker ...` is `tidecast worker` and nothing else until a file with a point's name lies
-in its directory. The first worker to come by takes the file away and dies there of SIGKILL, as any worker might.
+A worker of `start_mortal` is `tidecast worker` and nothing else until a file with a point's name lies in its directory.
+The first worker to come by takes the file away and dies there of SIGKILL, as any worker might.
 """
 
+import multiprocessing
 import os
 import signal
+import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,9 @@ POINTS = (
     "after a commit",
     "before release",
 )
+# Forked from a process that has imported all: a start costs tens of milliseconds, and a storm can afford many.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__, "tidecast.cli", "worker.program"])
 
 
 def ask(folder: Path, point: str) -> None:
@@ -103,14 +109,20 @@ class MortalStream(Stream):
         super().release(epoch)
 
 
-def main() -> None:
+def start_mortal(folder: Path, url: str, log: Path) -> BaseProcess:
+    """Start a worker on the store and settings that `make_store` left."""
+    worker = _CONTEXT.Process(target=_work, args=(folder, url, log), name="worker")
+    worker.start()
+    return worker
+
+
+def _work(folder: Path, url: str, log: Path) -> None:
     """Run the real worker's command with a mortal stream."""
     from tidecast import cli
     from worker import program
 
+    os.chdir(folder)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
     program.Stream = MortalStream  # type: ignore[attr-defined] # it takes the place of the real one
+    sys.argv = ["tidecast", "worker", "--redis", url, "--store", "models"]
     cli.main()
-
-
-if __name__ == "__main__":
-    main()

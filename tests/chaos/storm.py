@@ -1,21 +1,22 @@
 """Several workers over several partitions while everything around them breaks at random."""
 
 import json
+import os
 import random
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.chaos.harness import COMMIT, finish, make_readings, make_store, push, start_worker
-from tests.chaos.points import POINTS, ask, asked, spare
+from tests.chaos.points import POINTS, ask, asked, spare, start_mortal
 from tests.chaos.producer import Producer
 from tests.chaos.proxy import Fault, Proxy
 from tests.chaos.refusals import REFUSALS, Refusing
@@ -134,10 +135,6 @@ class _Deck:
             self._rng.shuffle(self._cards)
         return self._cards.pop()
 
-    def put_back(self, card: str) -> None:
-        """It could not be done now: let it come again soon."""
-        self._cards.insert(self._rng.randint(0, len(self._cards)), card)
-
 
 class _Storm:
     """The workers, what happens to them, and when."""
@@ -146,11 +143,12 @@ class _Storm:
         self.crashes = 0
         self._done: list[tuple[float, str]] = []  # epoch seconds, fault; those on the wire the proxy knows
         self._folder, self._server, self._proxy, self._rng = folder, server, proxy, rng
-        self._workers: list[subprocess.Popen[bytes]] = []
-        self._stopped: list[tuple[float, subprocess.Popen[bytes]]] = []  # until when
+        self._workers: list[BaseProcess] = []
+        self._stops_due = 0  # they wait until somebody is there to take over
+        self._stopped: list[tuple[float, BaseProcess]] = []  # until when
         self._refusing: tuple[float, Refusing] | None = None  # until when
         self._asked: list[tuple[float, str]] = []  # until when a worker may come to a point
-        self._logs: dict[subprocess.Popen[bytes], Path] = {}  # every worker's, dead or alive
+        self._logs: dict[BaseProcess, Path] = {}  # every worker's, dead or alive
         self._kills, self._faults = _Deck(rng, KILLS), _Deck(rng, FAULTS)
         self._points = _Deck(rng, dict.fromkeys(POINTS, 1))
 
@@ -181,7 +179,7 @@ class _Storm:
         finally:
             for worker in self._workers:
                 worker.kill()
-                worker.wait()
+                worker.join()
 
     def bites(self) -> dict[str, Counter[str]]:
         """What each fault brought about, from the workers' logs and the proxy's replies."""
@@ -196,7 +194,7 @@ class _Storm:
 
     def _events(self) -> list[tuple[float, str]]:
         found = []
-        for line in (line for log in self._logs.values() for line in log.read_bytes().splitlines()):
+        for line in (line for log in self._logs.values() if log.exists() for line in log.read_bytes().splitlines()):
             try:
                 entry = json.loads(line)
                 kind = kind_of(entry)
@@ -206,9 +204,9 @@ class _Storm:
                 continue
         return found
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> BaseProcess:
         log = self._folder / f"worker-{len(self._logs)}.log"
-        worker = start_worker(self._folder, self._proxy.url, program="tests.chaos.points", log=log)
+        worker = start_mortal(self._folder, self._proxy.url, log)
         self._logs[worker] = log
         return worker
 
@@ -226,29 +224,31 @@ class _Storm:
         now = time.monotonic()
         for until, worker in list(self._stopped):
             if now >= until:
-                worker.send_signal(signal.SIGCONT)
+                _send(worker, signal.SIGCONT)
                 self._stopped.remove((until, worker))
         if self._refusing and now >= self._refusing[0]:
             self._end_refusal()
+        if self._stops_due and len(at_work := self._at_work()) > 1:
+            self._stop(at_work)
         for until, point in list(self._asked):
             if not asked(self._folder, point) or (now >= until and not spare(self._folder, point)):
                 self._note("kill a worker at a named point")
                 self._asked.remove((until, point))
             elif now >= until:
                 self._asked.remove((until, point))
-        for worker in [worker for worker in self._workers if worker.poll() is not None]:
-            self.crashes += worker.returncode != -signal.SIGKILL
+        for worker in [worker for worker in self._workers if not worker.is_alive()]:
+            self.crashes += worker.exitcode != -signal.SIGKILL
             self._workers.remove(worker)
             self._workers.append(self._start())
 
     def _note(self, fault: str) -> None:
         self._done.append((time.time(), fault))
 
-    def _at_work(self) -> list[subprocess.Popen[bytes]]:
+    def _at_work(self) -> list[BaseProcess]:
         """Workers that have said something and are not stopped: killing one that has not begun would break nothing."""
         stopped = [worker for _, worker in self._stopped]
-        begun = [worker for worker in self._workers if self._logs[worker].stat().st_size]
-        return [worker for worker in begun if worker not in stopped and worker.poll() is None]
+        begun = [worker for worker in self._workers if (log := self._logs[worker]).exists() and log.stat().st_size]
+        return [worker for worker in begun if worker not in stopped and worker.is_alive()]
 
     def _owners(self) -> set[int]:
         """The process ids of the workers that hold a partition; none are known while Redis answers nothing."""
@@ -274,7 +274,7 @@ class _Storm:
         if fault in ON_THE_WIRE:
             self._proxy.arm(self._fault_on_the_wire(fault))
         elif fault == "stop a worker beyond its lease":
-            self._stop()
+            self._stops_due += 1
         elif fault == "kill Redis":
             self._note(fault)
             self._server.kill()
@@ -285,15 +285,12 @@ class _Storm:
             self._note(fault)
             self._disturb(fault)
 
-    def _stop(self) -> None:
-        at_work = self._at_work()
-        if len(at_work) < 2:
-            self._faults.put_back("stop a worker beyond its lease")  # somebody has to be there to take over
-            return
+    def _stop(self, at_work: list[BaseProcess]) -> None:
         owners = self._owners()
         worker = self._rng.choice([worker for worker in at_work if worker.pid in owners] or at_work)
+        self._stops_due -= 1
         self._note("stop a worker beyond its lease")
-        worker.send_signal(signal.SIGSTOP)
+        _send(worker, signal.SIGSTOP)
         self._stopped.append((time.monotonic() + LEASE_S * self._rng.uniform(*STOP_LEASES), worker))
 
     def _disturb(self, fault: str) -> None:
@@ -321,12 +318,18 @@ class _Storm:
         for _, point in self._asked:
             spare(self._folder, point)
         for _, worker in self._stopped:
-            worker.send_signal(signal.SIGCONT)
+            _send(worker, signal.SIGCONT)
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:  # it had not yet begun, or had come to its point just before
-            if worker.wait(30) not in (0, -signal.SIGTERM, -signal.SIGKILL):
-                raise RuntimeError(f"a worker that was stopped politely ended with exit code {worker.returncode}")
+            worker.join(30)
+            if worker.exitcode not in (0, -signal.SIGTERM, -signal.SIGKILL):
+                raise RuntimeError(f"a worker that was stopped politely ended with exit code {worker.exitcode}")
+
+
+def _send(worker: BaseProcess, number: signal.Signals) -> None:
+    if worker.pid is not None and worker.is_alive():
+        os.kill(worker.pid, number)
 
 
 def kind_of(entry: dict[str, object]) -> str | None:
