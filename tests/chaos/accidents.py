@@ -4,7 +4,6 @@ Each is checked from the input alone: every reading has its series, time and val
 """
 
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -12,13 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.chaos.harness import EPOCH, entry_id, make_store, start_worker
+from tests.chaos.harness import EPOCH, entry_id, make_store
+from tests.chaos.points import send, start_mortal
 from tests.chaos.producer import Producer
 from tests.chaos.proxy import Proxy
 from tidecast.embedded import EmbeddedRedis, free_port
@@ -53,7 +54,7 @@ class Scene:
     replica: EmbeddedRedis | None
     proxy: Proxy
     producer: Producer
-    workers: list[subprocess.Popen[bytes]]
+    workers: list[BaseProcess]
 
     @property
     def redis(self) -> Redis:
@@ -151,11 +152,11 @@ def trim_unread(scene: Scene) -> None:
 @contextmanager
 def _asleep(scene: Scene) -> Iterator[None]:
     for worker in scene.workers:
-        worker.send_signal(signal.SIGSTOP)
+        send(worker, signal.SIGSTOP)
     scene.load()
     yield
     for worker in scene.workers:
-        worker.send_signal(signal.SIGCONT)
+        send(worker, signal.SIGCONT)
 
 
 def fail_power(scene: Scene) -> None:
@@ -218,7 +219,7 @@ def run_accident(folder: Path, name: str, server: str | None = None) -> Verdict:
         scene.producer.stop()
         _await_answers(scene)
         follower.catch_up(scene.redis)
-        verdict = Verdict(scene.producer.pushed, restarted=sum(worker.poll() is not None for worker in scene.workers))
+        verdict = Verdict(scene.producer.pushed, restarted=sum(not worker.is_alive() for worker in scene.workers))
         judge(verdict, accident, entries, after, follower.met, _published(scene.redis))
         if accident.counted:
             _check_counts(verdict, scene.redis)
@@ -256,7 +257,7 @@ def _scene(
             _wait(lambda: _in_step(master), "the replica to be in step")
         proxy = stack.enter_context(Proxy(master.port))
         logs = [folder / f"worker-{i}.log" for i in range(1 + accident.standby)]
-        workers = [start_worker(folder, proxy.url, log=log) for log in logs]
+        workers = [start_mortal(folder, proxy.url, log) for log in logs]
         for worker in workers:
             stack.callback(_end, worker)
         producer = Producer(proxy.url, entries, RATE, replicas=int(accident.confirmed))
@@ -271,9 +272,9 @@ def _in_step(master: EmbeddedRedis) -> bool:
     return bool(found["connected_slaves"] == 1 and found["slave0"]["state"] == "online")
 
 
-def _end(worker: subprocess.Popen[bytes]) -> None:
+def _end(worker: BaseProcess) -> None:
     worker.kill()
-    worker.wait()
+    worker.join()
 
 
 def _wait(done: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:

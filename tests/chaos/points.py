@@ -116,6 +116,12 @@ def start_mortal(folder: Path, url: str, log: Path) -> BaseProcess:
     return worker
 
 
+def send(worker: BaseProcess, number: signal.Signals) -> None:
+    """Send a worker a signal, if it is alive."""
+    if worker.pid is not None and worker.is_alive():
+        os.kill(worker.pid, number)
+
+
 def _work(folder: Path, url: str, log: Path) -> None:
     """Run the real worker's command with a mortal stream."""
     from tidecast import cli

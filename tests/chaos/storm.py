@@ -1,7 +1,6 @@
 """Several workers over several partitions while everything around them breaks at random."""
 
 import json
-import os
 import random
 import signal
 import time
@@ -16,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.chaos.harness import COMMIT, finish, make_readings, make_store, push, start_worker
-from tests.chaos.points import POINTS, ask, asked, spare, start_mortal
+from tests.chaos.points import POINTS, ask, asked, send, spare, start_mortal
 from tests.chaos.producer import Producer
 from tests.chaos.proxy import Fault, Proxy
 from tests.chaos.refusals import REFUSALS, Refusing
@@ -224,7 +223,7 @@ class _Storm:
         now = time.monotonic()
         for until, worker in list(self._stopped):
             if now >= until:
-                _send(worker, signal.SIGCONT)
+                send(worker, signal.SIGCONT)
                 self._stopped.remove((until, worker))
         if self._refusing and now >= self._refusing[0]:
             self._end_refusal()
@@ -290,7 +289,7 @@ class _Storm:
         worker = self._rng.choice([worker for worker in at_work if worker.pid in owners] or at_work)
         self._stops_due -= 1
         self._note("stop a worker beyond its lease")
-        _send(worker, signal.SIGSTOP)
+        send(worker, signal.SIGSTOP)
         self._stopped.append((time.monotonic() + LEASE_S * self._rng.uniform(*STOP_LEASES), worker))
 
     def _disturb(self, fault: str) -> None:
@@ -318,18 +317,13 @@ class _Storm:
         for _, point in self._asked:
             spare(self._folder, point)
         for _, worker in self._stopped:
-            _send(worker, signal.SIGCONT)
+            send(worker, signal.SIGCONT)
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:  # it had not yet begun, or had come to its point just before
             worker.join(30)
             if worker.exitcode not in (0, -signal.SIGTERM, -signal.SIGKILL):
                 raise RuntimeError(f"a worker that was stopped politely ended with exit code {worker.exitcode}")
-
-
-def _send(worker: BaseProcess, number: signal.Signals) -> None:
-    if worker.pid is not None and worker.is_alive():
-        os.kill(worker.pid, number)
 
 
 def kind_of(entry: dict[str, object]) -> str | None:
