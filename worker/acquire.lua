@@ -1,6 +1,6 @@
 -- Take a partition that is free, expired or already mine, under a new epoch; by the server's clock.
 --
--- KEYS: lease, offset, readings, state   ARGV: owner, lease_ms
+-- KEYS: lease, offset, readings, state   ARGV: owner, lease_ms, group
 -- Every check before any write. Returns the new epoch, or nil while another owner's lease runs.
 local lease, offset, readings, state = unpack(KEYS)
 for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [readings] = 'stream'}) do
@@ -16,17 +16,30 @@ if owner and owner ~= ARGV[1] and tonumber(expires) > now then return nil end
 local epoch = redis.call('HINCRBY', lease, 'epoch', 1)
 -- An owner that is still named did not give the lease back: perhaps the readings killed it.
 redis.call('HSET', lease, 'owner', ARGV[1], 'expires_ms', now + ARGV[2], 'abandoned', owner and 1 or 0)
--- Before the first worker ever, nothing was lost: what had been trimmed by then counts as read.
-if redis.call('HSETNX', offset, 'last', '0-0') == 1 then
-  local trimmed = 0
+-- A list of names and values, as XINFO answers, as a table.
+local function named(list)
+  local found = {}
+  for i = 1, #list, 2 do found[list[i]] = list[i + 1] end
+  return found
+end
+
+if redis.call('HEXISTS', offset, 'last') == 0 then
+  local last, read = '0-0', 0
   if redis.call('EXISTS', readings) == 1 then
-    local info, added, length = redis.call('XINFO', 'STREAM', readings), nil, nil
-    for i = 1, #info, 2 do
-      if info[i] == 'entries-added' then added = info[i + 1] end
-      if info[i] == 'length' then length = info[i + 1] end
+    -- Before the first worker ever, nothing was lost: what had been trimmed by then counts as read.
+    local info = named(redis.call('XINFO', 'STREAM', readings))
+    if info['entries-added'] then read = info['entries-added'] - info['length'] end
+    -- Where there are states, only the offset was deleted: to begin anew would meet windows that hold the readings
+    -- already. The passive group stands where the last commit has left it.
+    if redis.call('EXISTS', state) == 1 then
+      for _, each in ipairs(redis.call('XINFO', 'GROUPS', readings)) do
+        local group = named(each)
+        if group['name'] == ARGV[3] and group['last-delivered-id'] ~= '0-0' then
+          last, read = group['last-delivered-id'], group['entries-read'] or read
+        end
+      end
     end
-    if added then trimmed = added - length end
   end
-  redis.call('HSET', offset, 'read', trimmed)
+  redis.call('HSET', offset, 'last', last, 'read', read)
 end
 return epoch

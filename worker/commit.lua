@@ -120,5 +120,6 @@ end
 local now = redis.call('TIME')
 redis.call('HSET', lease, 'expires_ms', now[1] * 1000 + math.floor(now[2] / 1000) + lease_ms)
 local moved = redis.pcall('XGROUP', 'SETID', readings, group, to, 'ENTRIESREAD', redis.call('HGET', offset, 'read'))
-if moved.err then redis.pcall('XGROUP', 'SETID', readings, group, to) end
+if moved.err then moved = redis.pcall('XGROUP', 'SETID', readings, group, to) end
+if moved.err then redis.pcall('XGROUP', 'CREATE', readings, group, to) end -- it went with a stream that was deleted
 return 'COMMITTED'

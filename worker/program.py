@@ -8,8 +8,7 @@ from types import FrameType
 from wsgiref.simple_server import WSGIServer
 
 import structlog
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from tidecast.client import connect
 from tidecast.errors import SettingsError, Unavailable
@@ -44,12 +43,12 @@ def run(settings: Settings, *, burst: bool = False) -> None:
 
 
 def _begin(settings: Settings, health: Health, stop: threading.Event) -> Worker | None:
-    """A worker as soon as Redis answers, however long that takes; None if told to stop before."""
+    """A worker as soon as Redis answers and takes writes, however long that takes; None if told to stop before."""
     pause_s, longest_s = BACKOFF_S
     while not stop.is_set():
         try:
             return make_worker(settings, health)
-        except (RedisConnectionError, RedisTimeoutError, Unavailable) as exc:
+        except (RedisError, Unavailable) as exc:  # it will pass, or an operator reads the log
             error = f"{type(exc).__name__}: {exc}"
             kind = "refused" if isinstance(exc, Unavailable) else "redis"
             structlog.get_logger("tidecast.worker").error("start failed", kind=kind, error=error, pause_s=pause_s)

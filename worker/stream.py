@@ -71,8 +71,9 @@ class Stream:
             StreamError: a key is of the wrong type.
         """
         keys = [self.keys.lease, self.keys.offset, self.keys.readings, self.keys.state]
+        args: list[str | int] = [owner, self._lease_ms, self._settings.group]
         with refusals_explained():
-            epoch = cast("int | None", self._acquire(keys=keys, args=[owner, self._lease_ms]))
+            epoch = cast("int | None", self._acquire(keys=keys, args=args))
             if epoch is not None:
                 self._create_group()
         return epoch

@@ -4,20 +4,24 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from tests.chaos.accidents import ACCIDENTS, Verdict, run_accident
 from tests.chaos.controls import CONTROLS, run_control
 from tests.chaos.harness import kill_run
-from tests.chaos.storm import BITES, FAULTS, StormReport, storm_run
+from tests.chaos.storm import BITES, FAULTS, KILLS, StormReport, storm_run
 from tests.chaos.verifier import Violations
 
-RATE = 300  # readings a second
+RATE = 520  # readings a second
+Found = TypeVar("Found")
 
 
 def main() -> int:
     """Run, print what happened, and exit 1 if anything that was promised was not kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--minutes", type=float, help="storm for so long, then run the controls")
+    parser.add_argument("--minutes", type=float, help="storm for so long, then run the controls and the accidents")
     parser.add_argument("--rate", type=int, default=RATE, help="readings a second, of a storm")
     parser.add_argument("--readings", type=int, default=20_000, help="of a run of kills")
     parser.add_argument("--kills", type=int, default=20)
@@ -45,42 +49,63 @@ def _kills(readings: int, kills: int, seed: int, *, as_json: bool) -> int:
 def _storm(seconds: float, rate: int, seed: int, *, as_json: bool) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = storm_run(Path(folder), seconds, rate, seed)
-    controls = {}
-    for name in CONTROLS:
-        with tempfile.TemporaryDirectory() as folder:
-            controls[name] = run_control(Path(folder), name)
+    controls = {name: _in_new_folder(run_control, name) for name in CONTROLS}
+    verdicts = {name: _in_new_folder(run_accident, name) for name in ACCIDENTS}
     caught = sum(found.total() > 0 for found in controls.values())
+    passed = sum(verdict.violations() == 0 for verdict in verdicts.values())
     _print_table(report, controls)
+    _print_accidents(verdicts)
     if as_json:
-        print(json.dumps({"figures": _figures(report) | {"controls": len(controls), "controls_caught": caught}}))
-    print("\n".join(report.violations.notes[:10]), file=sys.stderr)
-    return 0 if report.violations.total() == 0 and caught == len(controls) else 1
+        counts = {"controls": len(controls), "controls_caught": caught}
+        counts |= {"accidents": len(verdicts), "accidents_passed": passed}
+        print(json.dumps({"figures": _figures(report) | counts}))
+    notes = [f"{name}: {note}" for name, verdict in verdicts.items() for note in verdict.notes]
+    print("\n".join([*report.violations.notes[:10], *notes[:10]]), file=sys.stderr)
+    kept = report.violations.total() == 0 and report.crashes == 0
+    return 0 if kept and caught == len(controls) and passed == len(verdicts) else 1
+
+
+def _in_new_folder(run: Callable[[Path, str], Found], name: str) -> Found:
+    with tempfile.TemporaryDirectory() as folder:
+        return run(Path(folder), name)
 
 
 def _figures(report: StormReport) -> dict[str, int]:
     counted = {
-        "kills": "kill a worker",
+        "named_point_kills": "kill a worker at a named point",
         "stops": "stop a worker beyond its lease",
         "redis_kills": "kill Redis",
         "dropped_replies": "drop a reply",
         "delays": "delay",
         "half_closes": "half-close",
+        "splits": "split",
         "script_flushes": "SCRIPT FLUSH",
+        "ooms": "OOM",
+        "noreplicas": "NOREPLICAS",
+        "misconfs": "MISCONF",
+        "busies": "BUSY",
     }
-    figures = {"readings": report.readings} | {name: report.injections[fault] for name, fault in counted.items()}
+    figures = {"readings": report.readings, "kills": sum(report.injections[fault] for fault in KILLS)}
+    figures |= {name: report.injections[fault] for name, fault in counted.items()} | {"crashes": report.crashes}
     return figures | {kind: report.bitten(kind) for kind in BITES} | report.violations.by_kind()
 
 
 def _print_table(report: StormReport, controls: dict[str, Violations]) -> None:
     head = f"{'fault':32} {'injections':>10} " + " ".join(f"{kind:>9}" for kind in BITES) + f" {'violations':>10}"
     print(head)
-    for fault in FAULTS:
+    for fault in (*KILLS, *FAULTS):
         bites = " ".join(f"{report.bites[fault][kind]:9}" for kind in BITES)
         print(f"{fault:32} {report.injections[fault]:10} {bites} {'':>10}")
     bites = " ".join(f"{report.bitten(kind):9}" for kind in BITES)
     print(f"{'the whole storm':32} {report.injections.total():10} {bites} {report.violations.total():10}")
     for name, found in controls.items():
         print(f"{'control: ' + name:32} {1:10} {' '.join(['         '] * len(BITES))} {found.total():10}")
+
+
+def _print_accidents(verdicts: dict[str, Verdict]) -> None:
+    print(f"\n{'accident':32} {'readings':>10} {'lost':>9} {'gone':>9} {'violations':>10}")
+    for name, verdict in verdicts.items():
+        print(f"{name:32} {verdict.readings:10} {verdict.lost:9} {verdict.gone:9} {verdict.violations():10}")
 
 
 if __name__ == "__main__":

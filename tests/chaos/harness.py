@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha1
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from tidecast.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of, partition_of
+from worker.stream import script_of
 
 ROOT = Path(__file__).parents[2]
 SERIES = 40  # half of them have a model
 EPOCH = 1_700_000_000_000
+COMMIT = sha1(script_of("commit").encode()).hexdigest().encode()  # noqa: S324 - as Redis names scripts
 SETTINGS = """
 [worker]
 name = "chaos"
@@ -114,10 +117,12 @@ def _slices(entries: list[dict[bytes, bytes]], count: int) -> Iterator[tuple[int
 def push(redis: Redis, entries: list[dict[bytes, bytes]], start: int, partitions: int = 1) -> None:
     """Push under ids that all runs share; what is there already, for a reply was lost, stays as it is.
 
+    All or nothing: were one reading refused and the next one taken, the first could not be pushed again under its id.
+
     Raises:
         RedisError: it is not known what arrived; push the same entries again.
     """
-    with redis.pipeline(transaction=False) as pipeline:
+    with redis.pipeline(transaction=True) as pipeline:
         for i, fields in enumerate(entries, start):
             key = keys_of(partition_of(fields[b"series"].decode(), partitions), partitions).readings
             pipeline.xadd(key, fields, id=entry_id(i))  # type: ignore[arg-type] # bytes are fine

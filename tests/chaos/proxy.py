@@ -1,6 +1,7 @@
-"""A TCP proxy on loopback that loses, delays and cuts what passes through it, when it is told to."""
+"""A TCP proxy on loopback that loses, delays, cuts and crumbles what passes through it, when it is told to."""
 
 import asyncio
+import random
 import threading
 import time
 from collections import deque
@@ -9,6 +10,9 @@ from types import TracebackType
 from typing import Self
 
 CHUNK = 65536
+PIECES = (1, 7)  # bytes, from and to, in a chunk that is split
+SPLIT = 1024  # so many bytes of it are: the rest follows as one
+PIECES_PAUSE_S = 0.0005
 REPLAYED = b"$7\r\nALREADY\r\n"  # the commit's answer to a batch that was committed before, its reply lost
 REFUSED = {b"-FENCED": "fenced", b"-CONFLICT": "conflicts"}
 
@@ -18,7 +22,8 @@ class Fault:
     """What shall happen to the next request that holds `needle`.
 
     Attributes:
-        kind: `drop_reply`, `delay_request`, `delay_reply`, `half_close_server` or `half_close_client`.
+        kind: `drop_reply`, `delay_request`, `delay_reply`, `split_request`, `split_reply`, `half_close_server` or
+            `half_close_client`.
         needle: bytes of the requests concerned; empty: any request.
         delay_s: for the delays.
     """
@@ -28,7 +33,7 @@ class Fault:
     delay_s: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Link:
     """One client's connection and the one to the server that was made for it."""
 
@@ -46,6 +51,8 @@ class Proxy:
     def __init__(self, upstream: int) -> None:
         self.port = 0
         self.seen: list[tuple[float, str]] = []  # epoch seconds, and what the workers' logs cannot tell
+        self.met: list[tuple[float, Fault]] = []  # epoch seconds, and a fault that met its request
+        self._links: set[_Link] = set()
         self._upstream = upstream
         self._armed: deque[Fault] = deque()
         self._ready = threading.Event()
@@ -63,6 +70,16 @@ class Proxy:
     def disarm(self) -> None:
         """Forget the faults that met no request yet."""
         self._armed.clear()
+
+    def switch(self, upstream: int) -> None:
+        """Lead to another server from now on, and break all connections to the one before."""
+        self._loop.call_soon_threadsafe(self._switch, upstream)
+
+    def _switch(self, upstream: int) -> None:
+        self._upstream = upstream
+        for link in self._links:
+            link.to_client.transport.abort()
+            link.to_server.transport.abort()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -91,11 +108,13 @@ class Proxy:
             to_client.transport.abort()
             return
         link = _Link(from_client, to_client, from_server, to_server)
+        self._links.add(link)
         try:
             await asyncio.gather(self._requests(link), self._replies(link))
         except (OSError, asyncio.CancelledError):  # either end broke off, or the proxy ends
             pass
         finally:
+            self._links.discard(link)
             to_client.transport.abort()
             to_server.transport.abort()
 
@@ -107,10 +126,9 @@ class Proxy:
                 break  # the request is lost
             if fault and fault.kind == "delay_request":
                 await asyncio.sleep(fault.delay_s)
-            if fault and fault.kind in ("drop_reply", "delay_reply"):
+            if fault and fault.kind in ("drop_reply", "delay_reply", "split_reply"):
                 link.on_reply = fault
-            link.to_server.write(chunk)
-            await link.to_server.drain()
+            await _pass_on(chunk, link.to_server, split=bool(fault and fault.kind == "split_request"))
             if fault and fault.kind == "half_close_client":
                 link.to_client.write_eof()
                 link.client_closed = True
@@ -126,8 +144,7 @@ class Proxy:
             if fault:
                 await asyncio.sleep(fault.delay_s)
             if not link.client_closed:
-                link.to_client.write(chunk)
-                await link.to_client.drain()
+                await _pass_on(chunk, link.to_client, split=bool(fault and fault.kind == "split_reply"))
         if not link.client_closed:
             link.to_client.write_eof()
             link.client_closed = True
@@ -143,5 +160,19 @@ class Proxy:
         for fault in list(self._armed):
             if fault.needle in chunk:
                 self._armed.remove(fault)
+                self.met.append((time.time(), fault))
                 return fault
         return None
+
+
+async def _pass_on(chunk: bytes, to: asyncio.StreamWriter, *, split: bool) -> None:
+    """Write what came; split, so that whoever reads it gets a few bytes at a time."""
+    at = 0
+    while split and at < min(SPLIT, len(chunk)):
+        size = random.randint(*PIECES)
+        to.write(chunk[at : at + size])
+        await to.drain()
+        await asyncio.sleep(PIECES_PAUSE_S)
+        at += size
+    to.write(chunk[at:])
+    await to.drain()

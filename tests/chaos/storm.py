@@ -3,26 +3,25 @@
 import json
 import random
 import signal
-import subprocess
-import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha1
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
-from tests.chaos.harness import finish, make_readings, make_store, push, start_worker
+from tests.chaos.harness import COMMIT, finish, make_readings, make_store, push, start_worker
+from tests.chaos.points import POINTS, ask, asked, send, spare, start_mortal
+from tests.chaos.producer import Producer
 from tests.chaos.proxy import Fault, Proxy
+from tests.chaos.refusals import REFUSALS, Refusing
 from tests.chaos.verifier import Published, Violations, compare_all
 from tidecast.embedded import EmbeddedRedis
 from tidecast.wire import keys_of
-from worker.stream import script_of
 
 PARTITIONS = 4
 WORKERS = 3
@@ -33,28 +32,41 @@ partitions = {PARTITIONS}
 redis_timeout_s = {TIMEOUT_S}
 [worker]
 lease_s = {LEASE_S}
-batch = 50
+batch = 100
 block_ms = 20
 """
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-TICK_S = 0.05
-GAP_S = (0.1, 0.8)  # between two faults
-COMMIT = sha1(script_of("commit").encode()).hexdigest().encode()  # noqa: S324 - as Redis names scripts
-FAULTS = {  # how often each comes in a round
-    "kill a worker": 2,
-    "stop a worker beyond its lease": 2,
+# Kills come in a stream of their own beside the other faults; seconds from one to the next.
+KILL_GAP_S = (0.8, 1.8)
+FAULT_GAP_S = (0.3, 1.3)
+STOP_LEASES = (1.2, 2.7)  # how many leases long a worker sleeps
+REFUSAL_S = (0.5, 2.0)  # how long Redis refuses to write
+BUSY_S = (0.3, 0.6)  # how long it does nothing at all
+POINT_S = 3.0  # how long a worker may take to come to a point that it shall die at
+KILLS = {"kill a worker": 1, "kill a worker at a named point": 1}  # how often each comes in a round
+FAULTS = {
+    "stop a worker beyond its lease": 4,
     "kill Redis": 1,
-    "drop a reply": 3,
+    "drop a reply": 12,
     "delay": 2,
     "half-close": 1,
+    "split": 2,
     "SCRIPT FLUSH": 1,
+    **dict.fromkeys(REFUSALS, 1),
+}
+ON_THE_WIRE = {  # what the proxy can do for each
+    "drop a reply": ("drop_reply",),
+    "delay": ("delay_request", "delay_reply"),
+    "half-close": ("half_close_server", "half_close_client"),
+    "split": ("split_request", "split_reply"),
 }
 # What a fault can bring about: an event counts for the newest fault that can have been its cause.
+_REFUSED = ("kill Redis", *REFUSALS)
 BITES = {
-    "fenced": ("stop a worker beyond its lease", "kill Redis", "delay"),
-    "conflicts": ("kill Redis", "drop a reply", "delay", "half-close"),
-    "takeovers": ("kill a worker", "stop a worker beyond its lease", "kill Redis", "delay"),
-    "replayed": ("kill Redis", "drop a reply", "delay", "half-close"),
+    "fenced": ("stop a worker beyond its lease", "delay", *_REFUSED),
+    "conflicts": ("drop a reply", "delay", "half-close", *_REFUSED),
+    "takeovers": (*KILLS, "stop a worker beyond its lease", "delay", *_REFUSED),
+    "replayed": ("kill Redis", "drop a reply", "delay", "half-close", "BUSY"),
 }
 
 
@@ -64,12 +76,14 @@ class StormReport:
 
     Attributes:
         readings: how many were pushed.
+        crashes: workers that ended by themselves.
         injections: by fault.
         bites: by fault, how often a worker was fenced or in conflict, a partition taken over, a commit replayed.
         violations: of all partitions together.
     """
 
     readings: int
+    crashes: int
     injections: Counter[str]
     bites: dict[str, Counter[str]]
     violations: Violations
@@ -97,7 +111,8 @@ def storm_run(folder: Path, seconds: float, rate: int, seed: int) -> StormReport
         finish(start_worker(folder, calm.url, "--burst"), patience_s)
         expected = _read(calm)
     violations = compare_all(zip(expected, found, strict=True))
-    return StormReport(len(entries), Counter(fault for _, fault in storm.injected), storm.bites(), violations)
+    injections = Counter(fault for _, fault in storm.injected)
+    return StormReport(len(entries), storm.crashes, injections, storm.bites(), violations)
 
 
 def _read(server: EmbeddedRedis) -> list[Published]:
@@ -105,42 +120,72 @@ def _read(server: EmbeddedRedis) -> list[Published]:
         return [Published.read(redis, i, PARTITIONS) for i in range(PARTITIONS)]
 
 
+class _Deck:
+    """Faults in random order: first each of them once, then round after round as often as each is worth."""
+
+    def __init__(self, rng: random.Random, times: Mapping[str, int]) -> None:
+        self._rng, self._times = rng, times
+        self._cards = rng.sample(list(times), len(times))
+
+    def draw(self) -> str:
+        """The next one."""
+        if not self._cards:
+            self._cards = [name for name, times in self._times.items() for _ in range(times)]
+            self._rng.shuffle(self._cards)
+        return self._cards.pop()
+
+
 class _Storm:
     """The workers, what happens to them, and when."""
 
     def __init__(self, folder: Path, server: EmbeddedRedis, proxy: Proxy, rng: random.Random) -> None:
-        self.injected: list[tuple[float, str]] = []  # epoch seconds, fault
+        self.crashes = 0
+        self._done: list[tuple[float, str]] = []  # epoch seconds, fault; those on the wire the proxy knows
         self._folder, self._server, self._proxy, self._rng = folder, server, proxy, rng
-        self._workers: list[subprocess.Popen[bytes]] = []
-        self._stopped: list[tuple[float, subprocess.Popen[bytes]]] = []  # until when
-        self._logs: list[Path] = []
-        self._deck: list[str] = []
+        self._workers: list[BaseProcess] = []
+        self._stops_due = 0  # they wait until somebody is there to take over
+        self._stopped: list[tuple[float, BaseProcess]] = []  # until when
+        self._refusing: tuple[float, Refusing] | None = None  # until when
+        self._asked: list[tuple[float, str]] = []  # until when a worker may come to a point
+        self._logs: dict[BaseProcess, Path] = {}  # every worker's, dead or alive
+        self._kills, self._faults = _Deck(rng, KILLS), _Deck(rng, FAULTS)
+        self._points = _Deck(rng, dict.fromkeys(POINTS, 1))
+
+    @property
+    def injected(self) -> list[tuple[float, str]]:
+        """What has happened: epoch seconds and fault, in order of time."""
+        names = {kind: name for name, kinds in ON_THE_WIRE.items() for kind in kinds}
+        return sorted([*self._done, *((at, names[fault.kind]) for at, fault in self._proxy.met)])
 
     def run(self, entries: Sequence[dict[bytes, bytes]], rate: int) -> None:
         """Break something again and again until everything is pushed, then stop everything politely."""
         try:
             self._workers = [self._start() for _ in range(WORKERS)]
             self._await_service()
-            producer = _Producer(self._server.url, entries, rate)
+            producer = Producer(self._server.url, entries, rate, PARTITIONS)
             producer.start()
-            due = time.monotonic()
+            kill_due = fault_due = time.monotonic()
             while producer.is_alive():
                 self._supervise()
-                if time.monotonic() >= due:
-                    self._inject()
-                    due = time.monotonic() + self._rng.uniform(*GAP_S)
+                if time.monotonic() >= kill_due:
+                    self._kill()
+                    kill_due += self._rng.uniform(*KILL_GAP_S)  # from when it was due: the pace is by the clock
+                if time.monotonic() >= fault_due:
+                    self._inject(self._faults.draw())
+                    fault_due += self._rng.uniform(*FAULT_GAP_S)
                 time.sleep(0.01)
             self._calm_down()
         finally:
             for worker in self._workers:
                 worker.kill()
-                worker.wait()
+                worker.join()
 
     def bites(self) -> dict[str, Counter[str]]:
         """What each fault brought about, from the workers' logs and the proxy's replies."""
-        found = {fault: Counter[str]() for fault in FAULTS}
+        found = {fault: Counter[str]() for fault in (*KILLS, *FAULTS)}
+        injected = self.injected
         for at, kind in sorted([*self._events(), *self._proxy.seen]):
-            before = [fault for moment, fault in self.injected if moment <= at]
+            before = [fault for moment, fault in injected if moment <= at]
             causes = [fault for fault in before if fault in BITES[kind]] or before
             if causes:
                 found[causes[-1]][kind] += 1
@@ -148,7 +193,7 @@ class _Storm:
 
     def _events(self) -> list[tuple[float, str]]:
         found = []
-        for line in (line for log in self._logs for line in log.read_bytes().splitlines()):
+        for line in (line for log in self._logs.values() if log.exists() for line in log.read_bytes().splitlines()):
             try:
                 entry = json.loads(line)
                 kind = kind_of(entry)
@@ -158,9 +203,11 @@ class _Storm:
                 continue
         return found
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._logs.append(self._folder / f"worker-{len(self._logs)}.log")
-        return start_worker(self._folder, self._proxy.url, log=self._logs[-1])
+    def _start(self) -> BaseProcess:
+        log = self._folder / f"worker-{len(self._logs)}.log"
+        worker = start_mortal(self._folder, self._proxy.url, log)
+        self._logs[worker] = log
+        return worker
 
     def _await_service(self) -> None:
         """Wait until every partition has been acquired: before that nothing could be broken."""
@@ -172,80 +219,111 @@ class _Storm:
                 time.sleep(0.05)
 
     def _supervise(self) -> None:
-        """Start anew what ended, as an operator's supervisor would, and wake whoever has slept enough."""
+        """Start anew what ended, as an operator's supervisor would, and end what has lasted long enough."""
+        now = time.monotonic()
         for until, worker in list(self._stopped):
-            if time.monotonic() >= until:
-                worker.send_signal(signal.SIGCONT)
+            if now >= until:
+                send(worker, signal.SIGCONT)
                 self._stopped.remove((until, worker))
-        for worker in [worker for worker in self._workers if worker.poll() is not None]:
+        if self._refusing and now >= self._refusing[0]:
+            self._end_refusal()
+        if self._stops_due and len(at_work := self._at_work()) > 1:
+            self._stop(at_work)
+        for until, point in list(self._asked):
+            if not asked(self._folder, point) or (now >= until and not spare(self._folder, point)):
+                self._note("kill a worker at a named point")
+                self._asked.remove((until, point))
+            elif now >= until:
+                self._asked.remove((until, point))
+        for worker in [worker for worker in self._workers if not worker.is_alive()]:
+            self.crashes += worker.exitcode != -signal.SIGKILL
             self._workers.remove(worker)
             self._workers.append(self._start())
 
-    def _inject(self) -> None:
-        if not self._deck:
-            self._deck = [fault for fault, times in FAULTS.items() for _ in range(times)]
-            self._rng.shuffle(self._deck)
-        fault = self._deck.pop()
-        awake = [worker for worker in self._workers if all(worker is not stopped for _, stopped in self._stopped)]
-        if fault == "stop a worker beyond its lease" and len(awake) < 2:
-            return  # somebody has to be there to take over
-        self.injected.append((time.time(), fault))
-        if fault == "kill a worker":
-            self._rng.choice(awake).kill()
+    def _note(self, fault: str) -> None:
+        self._done.append((time.time(), fault))
+
+    def _at_work(self) -> list[BaseProcess]:
+        """Workers that have said something and are not stopped: killing one that has not begun would break nothing."""
+        stopped = [worker for _, worker in self._stopped]
+        begun = [worker for worker in self._workers if (log := self._logs[worker]).exists() and log.stat().st_size]
+        return [worker for worker in begun if worker not in stopped and worker.is_alive()]
+
+    def _owners(self) -> set[int]:
+        """The process ids of the workers that hold a partition; none are known while Redis answers nothing."""
+        try:
+            with Redis.from_url(self._server.url, protocol=2, decode_responses=True) as redis:
+                names = [redis.hget(keys_of(i, PARTITIONS).lease, "owner") for i in range(PARTITIONS)]
+        except RedisError:
+            return set()
+        return {int(str(name).split("-")[-2]) for name in names}
+
+    def _kill(self) -> None:
+        fault, at_work = self._kills.draw(), self._at_work()
+        if fault == "kill a worker" and at_work:
+            self._note(fault)
+            self._rng.choice(at_work).kill()
+        else:
+            waited_for = [point for _, point in self._asked]
+            point = next(point for point in iter(self._points.draw, None) if point not in waited_for)
+            self._asked.append((time.monotonic() + POINT_S, point))
+            ask(self._folder, point)
+
+    def _inject(self, fault: str) -> None:
+        if fault in ON_THE_WIRE:
+            self._proxy.arm(self._fault_on_the_wire(fault))
         elif fault == "stop a worker beyond its lease":
-            worker = self._rng.choice(awake)
-            worker.send_signal(signal.SIGSTOP)
-            self._stopped.append((time.monotonic() + LEASE_S * self._rng.uniform(1.2, 2.5), worker))
+            self._stops_due += 1
         elif fault == "kill Redis":
+            self._note(fault)
             self._server.kill()
             time.sleep(self._rng.uniform(0, 0.5))
             self._server.start()
-        elif fault == "SCRIPT FLUSH":
+        else:
+            self._end_refusal()  # one at a time: while Redis is busy, it can do nothing else
+            self._note(fault)
+            self._disturb(fault)
+
+    def _stop(self, at_work: list[BaseProcess]) -> None:
+        owners = self._owners()
+        worker = self._rng.choice([worker for worker in at_work if worker.pid in owners] or at_work)
+        self._stops_due -= 1
+        self._note("stop a worker beyond its lease")
+        send(worker, signal.SIGSTOP)
+        self._stopped.append((time.monotonic() + LEASE_S * self._rng.uniform(*STOP_LEASES), worker))
+
+    def _disturb(self, fault: str) -> None:
+        if fault == "SCRIPT FLUSH":
             with Redis.from_url(self._server.url, protocol=2) as redis:
                 redis.script_flush()
         else:
-            self._proxy.arm(self._fault_on_the_wire(fault))
+            lasts_s = self._rng.uniform(*(BUSY_S if fault == "BUSY" else REFUSAL_S))
+            self._refusing = (time.monotonic() + lasts_s, Refusing(self._server.url, fault))
+
+    def _end_refusal(self) -> None:
+        if self._refusing:
+            self._refusing[1].end()
+            self._refusing = None
 
     def _fault_on_the_wire(self, fault: str) -> Fault:
         needle = COMMIT if self._rng.random() < 0.7 else b""  # most of them where it matters most
-        if fault == "drop a reply":
-            return Fault("drop_reply", needle)
-        if fault == "delay":  # some for longer than the worker waits: the request arrives after it has given up
-            kind = self._rng.choice(("delay_request", "delay_reply"))
-            return Fault(kind, needle, self._rng.uniform(0.05, 4 * TIMEOUT_S))
-        return Fault(self._rng.choice(("half_close_server", "half_close_client")), needle)
+        # Some delays are longer than the worker waits: the request arrives after it has given up.
+        delay_s = self._rng.uniform(0.05, 4 * TIMEOUT_S) if fault == "delay" else 0.0
+        return Fault(self._rng.choice(ON_THE_WIRE[fault]), needle, delay_s)
 
     def _calm_down(self) -> None:
         self._proxy.disarm()
+        self._end_refusal()
+        for _, point in self._asked:
+            spare(self._folder, point)
         for _, worker in self._stopped:
-            worker.send_signal(signal.SIGCONT)
+            send(worker, signal.SIGCONT)
         for worker in self._workers:
             worker.terminate()
-        for worker in self._workers:
-            if worker.wait(30) not in (0, -signal.SIGTERM):  # the latter: it had not yet begun
-                raise RuntimeError(f"a worker that was stopped politely ended with exit code {worker.returncode}")
-
-
-class _Producer(threading.Thread):
-    """Push steadily, past the proxy; what fails is pushed again under the same ids until it is there."""
-
-    def __init__(self, url: str, entries: Sequence[dict[bytes, bytes]], rate: int) -> None:
-        super().__init__(name="producer", daemon=True)
-        self._url, self._entries, self._rate = url, entries, rate
-
-    def run(self) -> None:
-        """Push all."""
-        began, start, size = time.monotonic(), 0, max(1, round(self._rate * TICK_S))
-        with Redis.from_url(self._url, protocol=2, socket_timeout=5) as redis:
-            while start < len(self._entries):
-                part = list(self._entries[start : start + size])
-                try:
-                    push(redis, part, start, PARTITIONS)
-                except (RedisConnectionError, RedisTimeoutError):
-                    time.sleep(0.02)
-                    continue
-                start += len(part)
-                time.sleep(max(0.0, start / self._rate - (time.monotonic() - began)))
+        for worker in self._workers:  # it had not yet begun, or had come to its point just before
+            worker.join(30)
+            if worker.exitcode not in (0, -signal.SIGTERM, -signal.SIGKILL):
+                raise RuntimeError(f"a worker that was stopped politely ended with exit code {worker.exitcode}")
 
 
 def kind_of(entry: dict[str, object]) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.controls import CONTROLS, run_control
-from tests.chaos.storm import FAULTS, kind_of, storm_run
+from tests.chaos.storm import FAULTS, KILLS, kind_of, storm_run
 
 
 @pytest.mark.timeout(180)
@@ -14,7 +14,8 @@ def test_a_storm_leaves_no_trace(tmp_path: Path) -> None:
     report = storm_run(tmp_path, seconds=22, rate=150, seed=1)
     assert [] == report.violations.notes
     assert 0 == report.violations.total()
-    assert set(FAULTS) == set(report.injections)
+    assert {*KILLS, *FAULTS} == set(report.injections)
+    assert 0 == report.crashes
     assert report.bitten("takeovers") > 0
 
 

@@ -198,6 +198,18 @@ def test_a_worker_that_starts_before_redis_waits_for_it(partitions: int, tmp_pat
                 assert all(redis.exists(keys_of(i, partitions).lease) for i in range(partitions))
 
 
+def test_a_worker_that_starts_while_redis_refuses_to_write_waits_for_it(tmp_path: Path) -> None:
+    """A full memory is no reason to end: the supervisor could do nothing about it."""
+    with EmbeddedRedis(options=("--maxmemory", "1")) as server:
+        settings = load_settings(redis_url=server.url, store=tmp_path / "models", partitions=4)
+        with worker(settings, "--burst", TIDECAST_PARTITIONS="4") as process, connect(settings) as redis:
+            assert process.stderr
+            assert '"kind": "redis"' in process.stderr.readline()
+            redis.config_set("maxmemory", 0)
+            assert 0 == process.wait(timeout=60)
+            assert b"4" == redis.get("partitions")
+
+
 def test_a_worker_that_waits_for_redis_can_be_stopped(tmp_path: Path) -> None:
     """SIGTERM ends it in good order."""
     settings = load_settings(redis_url=f"redis://127.0.0.1:{free_port()}/0", store=tmp_path / "models")

@@ -312,6 +312,15 @@ def test_a_destroyed_group_stops_nothing(stream: Stream, redis: Redis, held: int
     assert "1-0" == stream.progress().last
 
 
+def test_a_group_that_went_with_its_stream_comes_back(stream: Stream, redis: Redis, held: int) -> None:
+    """Somebody deleted the readings: what is pushed afterwards shows its lag as before."""
+    redis.delete("readings")
+    redis.xadd("readings", {"series": "a"}, id="11-0")
+    stream.commit(held, "0-0", outcome("11-0", "11-0"))
+    (group,) = redis.xinfo_groups("readings")
+    assert (b"tidecast", b"11-0") == (group["name"], group["last-delivered-id"])
+
+
 def test_scripts_that_the_server_forgot_are_sent_again(stream: Stream, redis: Redis, held: int) -> None:
     """A restart or SCRIPT FLUSH loses them."""
     redis.script_flush()
@@ -381,6 +390,24 @@ def test_what_was_trimmed_before_the_first_worker_is_not_lost(stream: Stream, re
     assert 0 == stream.backlog(stream.progress(), stream.read("0-0", None)).lost
     redis.xtrim("readings", maxlen=4, approximate=False)
     assert counted(redis, 2) == stream.backlog(stream.progress(), stream.read("0-0", None)).lost
+
+
+def test_an_offset_that_was_deleted_alone_is_known_from_the_group(stream: Stream, redis: Redis, held: int) -> None:
+    """To begin anew would answer readings that the windows hold already, and be refused for ever."""
+    stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "4-0", dead=("3-0",)))
+    redis.delete("offset")
+    assert stream.acquire("me") == held + 1
+    assert Progress("4-0", counted(redis, 4)) == stream.progress()
+    redis.xtrim("readings", minid="8-0", approximate=False)
+    assert counted(redis, 3) == stream.lost(stream.progress(), stream.read("4-0", None))
+
+
+def test_whoever_deletes_the_states_too_begins_anew(stream: Stream, redis: Redis, held: int) -> None:
+    """An operator who wants all answered again deletes everything but the readings."""
+    stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "3-0", "4-0"))
+    redis.delete("offset", "state", "forecasts", "dead")
+    stream.acquire("me")
+    assert Progress("0-0", 0) == stream.progress()
 
 
 def test_a_deleted_stream_has_lost_nothing_that_can_be_counted(stream: Stream, redis: Redis, held: int) -> None:

@@ -1,0 +1,424 @@
+"""Accidents after which data is really gone: what is lost is bounded, and the workers go on by themselves.
+
+Each is checked from the input alone: every reading has its series, time and value, and its forecast repeats them.
+"""
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tests.chaos.harness import EPOCH, entry_id, make_store
+from tests.chaos.points import send, start_mortal
+from tests.chaos.producer import Producer
+from tests.chaos.proxy import Proxy
+from tidecast.embedded import EmbeddedRedis, free_port
+
+SERIES = 20
+BROKEN_EVERY = 9  # readings of which one is no number; no divisor of the series, so that each has its turn
+RATE = 300  # readings a second
+LOAD_S = 0.4  # of readings before the accident, and after it
+LONGEST_S = 30  # of readings there are
+PATIENCE_S = 20.0  # until all is answered that was pushed after the accident
+SETTINGS = """
+redis_timeout_s = 1.0
+[worker]
+lease_s = 0.6
+batch = 50
+block_ms = 20
+"""
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+EVERYSEC = ("--appendonly", "yes", "--appendfsync", "everysec")
+REPLICATED = ("--repl-diskless-sync-delay", "0")
+UNSYNCED_S = 0.5  # what `everysec` may not have brought to the disk when the power fails
+STRETCH_S = 0.4  # how long a replica is cut off before its master dies, and how long it is not yet promoted
+TRIMMED_TO = 20
+Answers = list[tuple[str, bytes, dict[bytes, bytes]]]  # stream, id, fields
+
+
+@dataclass(slots=True)
+class Scene:
+    """A running Tidecast: what an accident can reach."""
+
+    server: EmbeddedRedis
+    replica: EmbeddedRedis | None
+    proxy: Proxy
+    producer: Producer
+    workers: list[BaseProcess]
+
+    @property
+    def redis(self) -> Redis:
+        """A connection to where the workers' address leads."""
+        return Redis.from_url(self.proxy.url, protocol=2)
+
+    def load(self, seconds: float = LOAD_S) -> None:
+        """Let readings come for a while."""
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Accident:
+    """What happens, and what may be lost by it.
+
+    Attributes:
+        happens: the accident itself.
+        loses: whether readings that had been acknowledged may stay without a forecast that anybody could read.
+        counted: whether the dispositions and `lost` still sum to the entries ever added to the stream that is there.
+        options: of the server.
+        replica: whether the server has one; `confirmed`: whether the producer waits for it.
+        standby: whether a second worker stands by, to take the partition where the lease is concerned.
+    """
+
+    happens: Callable[[Scene], None]
+    loses: bool = False
+    counted: bool = True
+    options: tuple[str, ...] = DURABLE
+    replica: bool = False
+    confirmed: bool = False
+    standby: bool = False
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How a Tidecast came through an accident.
+
+    Attributes:
+        readings: how many were pushed.
+        lost: those of them from before the end of the accident that were never answered, as far as anybody could read.
+        gone: answers that a follower has met and that are no longer in Redis; like `lost`, no violation where the
+            accident destroys data.
+        missing: those pushed after the accident that have no answer; where nothing may be lost, those lost or gone.
+        duplicated: answers that a follower met twice, or beyond one for each reading.
+        disordered: answers that a follower or a later reader meets not after the one before.
+        wrong_value: answers with another series, time or value than the reading's, or made anew with another content.
+        miscounted: by how much dispositions and `lost` differ from the entries added.
+        restarted: workers that have ended.
+        notes: what was found, in sentences.
+    """
+
+    readings: int = 0
+    lost: int = 0
+    gone: int = 0
+    missing: int = 0
+    duplicated: int = 0
+    disordered: int = 0
+    wrong_value: int = 0
+    miscounted: int = 0
+    restarted: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def violations(self) -> int:
+        """All that should not be."""
+        found = self.missing + self.duplicated + self.disordered + self.wrong_value
+        return found + self.miscounted + self.restarted
+
+
+def flush_all(scene: Scene) -> None:
+    """Everything in Redis is deleted."""
+    scene.redis.flushall()
+
+
+def delete(key: str) -> Callable[[Scene], None]:
+    """One key is deleted."""
+
+    def happens(scene: Scene) -> None:
+        scene.redis.delete(key)
+
+    return happens
+
+
+def delete_unread(scene: Scene) -> None:
+    """The workers sleep, and the stream is deleted before they have read it."""
+    with _asleep(scene):
+        scene.redis.delete("readings")
+
+
+def trim_unread(scene: Scene) -> None:
+    """The workers sleep, and the stream is cut before they have read it."""
+    with _asleep(scene):
+        scene.redis.xtrim("readings", maxlen=TRIMMED_TO, approximate=False)
+
+
+@contextmanager
+def _asleep(scene: Scene) -> Iterator[None]:
+    for worker in scene.workers:
+        send(worker, signal.SIGSTOP)
+    scene.load()
+    yield
+    for worker in scene.workers:
+        send(worker, signal.SIGCONT)
+
+
+def fail_power(scene: Scene) -> None:
+    """Redis dies, and what was not yet synced is not on the disk: the file ends earlier, in the midst of a command."""
+    file = _append_only_file(scene.redis)
+    synced = file.stat().st_size
+    scene.load(UNSYNCED_S)
+    scene.server.kill()
+    with file.open("r+b") as opened:
+        opened.truncate(min(synced + 11, file.stat().st_size))
+    scene.server.start()
+
+
+def promote_replica(scene: Scene) -> None:
+    """The replica is cut off, its master dies, the address leads to it, and at last it may be written to."""
+    if scene.replica is None:
+        raise RuntimeError("there is no replica to promote")
+    with Redis.from_url(scene.replica.url, protocol=2) as replica:
+        replica.replicaof("127.0.0.1", free_port())  # nobody is there: it keeps what it has, and gets no more
+        scene.load(STRETCH_S)
+        scene.server.kill()
+        scene.proxy.switch(scene.replica.port)
+        scene.load(STRETCH_S)  # READONLY
+        replica.replicaof("NO", "ONE")
+    scene.producer.replicas = 0  # the new master has none
+
+
+ACCIDENTS = {
+    "FLUSHALL": Accident(flush_all, loses=True, standby=True),
+    "DEL readings": Accident(delete_unread, loses=True, counted=False),
+    "DEL forecasts": Accident(delete("forecasts"), loses=True),
+    "DEL dead": Accident(delete("dead"), loses=True),
+    "DEL state": Accident(delete("state")),
+    "DEL offset": Accident(delete("offset"), counted=False, standby=True),
+    "DEL lease": Accident(delete("lease"), standby=True),
+    "XTRIM of unread readings": Accident(trim_unread, loses=True),
+    "power cut, appendfsync everysec": Accident(fail_power, loses=True, options=EVERYSEC),
+    "promotion of a replica": Accident(promote_replica, loses=True, options=REPLICATED, replica=True),
+    "promotion, readings confirmed": Accident(
+        promote_replica, options=REPLICATED, replica=True, confirmed=True, standby=True
+    ),
+}
+
+
+def run_accident(folder: Path, name: str, server: str | None = None) -> Verdict:
+    """Let an accident happen to a running Tidecast, and judge what its consumers see.
+
+    Args:
+        folder: an empty one.
+        name: of `ACCIDENTS`.
+        server: the redis-server program; by default what is found.
+    """
+    accident, entries = ACCIDENTS[name], make_steady(LONGEST_S * RATE)
+    with _scene(folder, accident, entries, server) as scene, _Follower(scene.proxy.url) as follower:
+        scene.producer.start()
+        scene.load()
+        accident.happens(scene)
+        after = scene.producer.begun  # all from here on is pushed after the accident
+        scene.load()
+        scene.producer.stop()
+        _await_answers(scene)
+        follower.catch_up(scene.redis)
+        verdict = Verdict(scene.producer.pushed, restarted=sum(not worker.is_alive() for worker in scene.workers))
+        judge(verdict, accident, entries, after, follower.met, _published(scene.redis))
+        if accident.counted:
+            _check_counts(verdict, scene.redis)
+    return verdict
+
+
+def make_steady(count: int) -> list[dict[bytes, bytes]]:
+    """Readings of several series in turn, each in step: all are answered, some by a dead letter."""
+    return [
+        {
+            b"series": b"series-%d" % (i % SERIES),
+            b"ts": b"%d" % (EPOCH + 1000 * (i // SERIES)),
+            b"value": b"none" if _broken(i) else b"%d.5" % i,
+        }
+        for i in range(count)
+    ]
+
+
+def _broken(number: int) -> bool:
+    return number % BROKEN_EVERY == BROKEN_EVERY - 1
+
+
+@contextmanager
+def _scene(
+    folder: Path, accident: Accident, entries: Sequence[dict[bytes, bytes]], server: str | None
+) -> Iterator[Scene]:
+    make_store(folder, SETTINGS)
+    with ExitStack() as stack:
+        master = stack.enter_context(EmbeddedRedis(server, accident.options))
+        replica = None
+        if accident.replica:
+            replica = stack.enter_context(EmbeddedRedis(server, REPLICATED))
+            with Redis.from_url(replica.url, protocol=2) as redis:
+                redis.replicaof("127.0.0.1", master.port)
+            _wait(lambda: _in_step(master), "the replica to be in step")
+        proxy = stack.enter_context(Proxy(master.port))
+        logs = [folder / f"worker-{i}.log" for i in range(1 + accident.standby)]
+        workers = [start_mortal(folder, proxy.url, log) for log in logs]
+        for worker in workers:
+            stack.callback(_end, worker)
+        producer = Producer(proxy.url, entries, RATE, replicas=int(accident.confirmed))
+        scene = Scene(master, replica, proxy, producer, workers)
+        _wait(lambda: bool(scene.redis.exists("lease")), "a worker to begin")
+        yield scene
+
+
+def _in_step(master: EmbeddedRedis) -> bool:
+    with Redis.from_url(master.url, protocol=2) as redis:
+        found: Any = redis.info("replication")
+    return bool(found["connected_slaves"] == 1 and found["slave0"]["state"] == "online")
+
+
+def _end(worker: BaseProcess) -> None:
+    worker.kill()
+    worker.join()
+
+
+def _wait(done: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{timeout_s:g} s were not enough for {what}")
+        time.sleep(0.02)
+
+
+def _append_only_file(redis: Redis) -> Path:
+    """The file that Redis appends to: one of several in a directory from Redis 7 on."""
+    folder = Path(str(redis.config_get("dir")["dir"]))
+    files = [*folder.glob("appendonlydir/*.incr.aof"), *folder.glob("appendonly.aof")]
+    return max(files, key=lambda file: file.stat().st_mtime)
+
+
+def _await_answers(scene: Scene) -> None:
+    """Wait until the offset is at the last reading; if it never gets there, the verdict says what is missing."""
+    deadline = time.monotonic() + PATIENCE_S
+    wanted = entry_id(scene.producer.pushed - 1).encode()
+    while time.monotonic() < deadline:
+        try:
+            if scene.redis.hget("offset", "last") == wanted:
+                return
+        except RedisError:  # not up again
+            pass
+        time.sleep(0.02)
+
+
+class _Follower(threading.Thread):
+    """A consumer that reads forecasts and dead letters as they come, and keeps its place whatever happens."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(name="follower", daemon=True)
+        self.met: Answers = []
+        self._url = url
+        self._at: dict[Any, Any] = {"forecasts": "0", "dead": "0"}
+        self._left = threading.Event()
+
+    def __enter__(self) -> "_Follower":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        self.join()
+
+    def run(self) -> None:
+        """Read until told to leave."""
+        with Redis.from_url(self._url, protocol=2, socket_timeout=2) as redis:
+            while not self._left.is_set():
+                try:
+                    self._read(redis, block_ms=20)
+                except RedisError:
+                    time.sleep(0.02)
+
+    def catch_up(self, redis: Redis) -> None:
+        """Read what is left, and leave."""
+        self._left.set()
+        self.join()
+        while self._read(redis, block_ms=None):
+            pass
+
+    def _read(self, redis: Redis, block_ms: int | None) -> bool:
+        found: Any = redis.xread(self._at, count=1000, block=block_ms)
+        for stream, answers in found or ():
+            self._at[stream.decode()] = answers[-1][0]
+            self.met += [(stream.decode(), answer_id, fields) for answer_id, fields in answers]
+        return bool(found)
+
+
+def _published(redis: Redis) -> Answers:
+    found: Any = {stream: redis.xrange(stream) for stream in ("forecasts", "dead")}
+    return [(stream, answer_id, fields) for stream, answers in found.items() for answer_id, fields in answers]
+
+
+def judge(
+    verdict: Verdict,
+    accident: Accident,
+    entries: Sequence[dict[bytes, bytes]],
+    after: int,
+    met: Answers,
+    published: Answers,
+) -> None:
+    """Add to a verdict what is wrong with the answers.
+
+    Args:
+        verdict: with the number of readings pushed.
+        accident: says whether anything may be lost.
+        entries: the readings.
+        after: the first one pushed after the accident.
+        met: what a follower has read, in its order.
+        published: what is in Redis in the end.
+    """
+    for answers in (met, published):
+        for stream in ("forecasts", "dead"):
+            order = [_number(answer_id) for name, answer_id, _ in answers if name == stream]
+            verdict.disordered += sum(a > b for a, b in pairwise(order))
+            verdict.duplicated += len(order) - len(set(order))
+    content: dict[bytes, tuple[str, dict[bytes, bytes]]] = {}
+    for stream, answer_id, fields in [*met, *published]:
+        if content.setdefault(answer_id, (stream, fields)) != (stream, fields) or not _fits(
+            entries, stream, answer_id, fields
+        ):
+            verdict.wrong_value += 1
+            verdict.notes.append(f"{stream} {answer_id!r} is {fields}")
+    there = {_number(answer_id) for _, answer_id, _ in published}
+    known = {_number(answer_id) for _, answer_id, _ in met}
+    verdict.lost = sum(n not in there | known for n in range(after))
+    verdict.gone = len(known - there)
+    missing = [n for n in range(after if accident.loses else 0, verdict.readings) if n not in there]
+    verdict.missing = len(missing)
+    verdict.notes += [
+        f"reading {n} of {verdict.readings} has no answer, the accident ended at {after}" for n in missing
+    ]
+
+
+def _fits(entries: Sequence[dict[bytes, bytes]], stream: str, answer_id: bytes, fields: dict[bytes, bytes]) -> bool:
+    """Whether an answer repeats its reading."""
+    number = _number(answer_id)
+    reading = entries[number]
+    if stream == "dead":
+        return _broken(number) and fields[b"original.value"] == reading[b"value"]
+    return (fields[b"series"], fields[b"origin"], float(fields[b"y"])) == (
+        reading[b"series"],
+        reading[b"ts"],
+        float(reading[b"value"]),
+    )
+
+
+def _number(answer_id: bytes) -> int:
+    """The number of the reading with this id: the inverse of `entry_id`."""
+    ms, _, seq = answer_id.partition(b"-")
+    return 7 * (int(ms) - EPOCH) + int(seq) - 1
+
+
+def _check_counts(verdict: Verdict, redis: Redis) -> None:
+    """Every entry ever added to the stream has a disposition or is counted as lost."""
+    info: Any = redis.xinfo_stream("readings")
+    offset: Any = redis.hgetall("offset")
+    counts = Counter({name.decode(): int(number) for name, number in offset.items() if name != b"last"})
+    answered = sum(counts[name] for name in ("forecast", "duplicate", "late", "dead", "lost"))
+    added = int(info.get("entries-added", answered))  # unknown before Redis 7
+    verdict.miscounted = abs(added - answered)
+    if verdict.miscounted:
+        verdict.notes.append(f"{added} entries were added, but the counts are {dict(counts)}")

@@ -1,0 +1,134 @@
+"""The real worker, which kills itself at a named point as soon as somebody asks for it.
+
+A worker of `start_mortal` is `tidecast worker` and nothing else until a file with a point's name lies in its directory.
+The first worker to come by takes the file away and dies there of SIGKILL, as any worker might.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.connection import Connection
+
+from tests.chaos.harness import COMMIT
+from tidecast.settings import WorkerSettings
+from tidecast.wire import Keys
+from worker.forecaster import Outcome
+from worker.stream import Stream
+
+POINTS = (
+    "after acquire",
+    "states loaded",
+    "before a commit",
+    "commit sent",
+    "after a commit",
+    "before release",
+)
+# Forked from a process that has imported all: a start costs tens of milliseconds, and a storm can afford many.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__, "tidecast.cli", "worker.program"])
+
+
+def ask(folder: Path, point: str) -> None:
+    """Let the next worker in this folder that comes to a point die there."""
+    _file(folder, point).touch()
+
+
+def asked(folder: Path, point: str) -> bool:
+    """Whether no worker has come to the point yet."""
+    return _file(folder, point).exists()
+
+
+def spare(folder: Path, point: str) -> bool:
+    """Ask no longer; False if a worker came to the point just before."""
+    return _took(_file(folder, point))
+
+
+def _file(folder: Path, point: str) -> Path:
+    return folder / f"die {point}"
+
+
+def _took(file: Path) -> bool:
+    """Whether it was there and this caller is the one who has taken it away."""
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _at(point: str) -> None:
+    if _took(_file(Path(), point)):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class MortalConnection(Connection):
+    """It may be the last that this process says."""
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send; a commit is then on its way, and nobody waits for its reply."""
+        super().send_packed_command(command, check_health)
+        if any(COMMIT in part for part in command):
+            _at("commit sent")
+
+
+class MortalStream(Stream):
+    """The worker's own commands, with the points between them."""
+
+    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
+        redis.connection_pool.connection_class = MortalConnection
+        super().__init__(redis, keys, settings)
+
+    def acquire(self, owner: str) -> int | None:
+        """The lease is taken, nothing loaded: it has to run out."""
+        epoch = super().acquire(owner)
+        if epoch is not None:
+            _at("after acquire")
+        return epoch
+
+    def states(self) -> dict[str, bytes]:
+        """The states are on their way into memory."""
+        states = super().states()
+        _at("states loaded")
+        return states
+
+    def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+        """A batch is answered, and nobody knows yet; or everybody but this worker."""
+        _at("before a commit")
+        super().commit(epoch, started_from, outcome, lost)
+        _at("after a commit")
+
+    def release(self, epoch: int) -> None:
+        """The partition is about to be handed over."""
+        _at("before release")
+        super().release(epoch)
+
+
+def start_mortal(folder: Path, url: str, log: Path) -> BaseProcess:
+    """Start a worker on the store and settings that `make_store` left."""
+    worker = _CONTEXT.Process(target=_work, args=(folder, url, log), name="worker")
+    worker.start()
+    return worker
+
+
+def send(worker: BaseProcess, number: signal.Signals) -> None:
+    """Send a worker a signal, if it is alive."""
+    if worker.pid is not None and worker.is_alive():
+        os.kill(worker.pid, number)
+
+
+def _work(folder: Path, url: str, log: Path) -> None:
+    """Run the real worker's command with a mortal stream."""
+    from tidecast import cli
+    from worker import program
+
+    os.chdir(folder)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
+    program.Stream = MortalStream  # type: ignore[attr-defined] # it takes the place of the real one
+    sys.argv = ["tidecast", "worker", "--redis", url, "--store", "models"]
+    cli.main()
