@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from tidecast.connection import explain
 from tidecast.errors import Conflict, Fenced, TidecastError
 from tidecast.model import Model
 from tidecast.settings import Settings, worker_name
@@ -201,7 +202,7 @@ class Worker:
         shortest, longest = BACKOFF_S
         delay = min(longest, shortest * 2 ** min(self._failures, 30)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         self._failures += 1
-        error = f"{type(exc).__name__}: {exc}"
+        error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
         log.error("step failed", kind=kind, error=error, pause_s=round(delay, 3), exc_info=kind == "step")
         self._health.failed(kind)
         stop.wait(delay)

@@ -11,7 +11,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tidecast.client import AsyncClient, Client, connect
+from tidecast.client import AsyncClient, Client
+from tidecast.connection import connect
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of, partition_of

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from redis import Redis
 
 from tests.models import make_model
-from tidecast.client import Client, connect
+from tidecast.client import Client
+from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.errors import ModelError, SettingsError
 from tidecast.settings import Settings, load_settings
