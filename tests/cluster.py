@@ -57,8 +57,12 @@ class EmbeddedCluster:
 
     def flushall(self) -> None:
         """Empty every server."""
+        self.execute("FLUSHALL")
+
+    def execute(self, *command: str) -> None:
+        """Run a command on every server."""
         for server in self.servers:
-            _ask(server, "FLUSHALL")
+            _ask(server, *command)
 
     def owner_of(self, key: str) -> int:
         """The number of the server that serves a key's slot."""

@@ -14,6 +14,7 @@ import redis.asyncio.cluster
 import redis.cluster
 from redis.exceptions import (
     AskError,
+    AuthenticationError,
     ClusterError,
     MovedError,
     NoPermissionError,
@@ -181,9 +182,9 @@ def _as_connection_errors() -> Iterator[None]:
 def _reason(exc: RedisClusterException) -> Exception:
     """What kept redis-py from finding the servers; it calls every refusal of CLUSTER SLOTS by one name."""
     cause: BaseException | None = exc
-    while cause and not isinstance(cause, ResponseError):
+    while cause and not isinstance(cause, ResponseError | AuthenticationError):
         cause = cause.__cause__ or cause.__context__
-    if isinstance(cause, NoPermissionError):
+    if isinstance(cause, NoPermissionError | AuthenticationError):
         return cause
     if cause:
         return SettingsError("setting redis_cluster is true, but redis_url names no Redis Cluster: leave it false")
