@@ -18,6 +18,7 @@ from tidecast.errors import SettingsError
 from tidecast.settings import Settings
 
 RIGHTS = "docs/operations.md, Users and rights"
+_REFUSED_IN_A_SCRIPT = ("user executing the script can't", "ACL failure in script")  # up to 7.0, and after
 _CHECKS = ("ssl_cert_reqs", "ssl_check_hostname")  # what a URL might switch off
 
 
@@ -78,18 +79,23 @@ def check_address(settings: Settings) -> None:
 def explain(exc: RedisError, remedy: str = "") -> str:
     """An error of Redis as a sentence with its remedy; the one given here stands where none is known."""
     text = str(exc)
-    if isinstance(exc, NoPermissionError) or "NOPERM" in text or "ACL failure" in text:
+    if lacks_right(exc):
         return f"the user that redis_url names lacks a right: {text}: grant it, see {RIGHTS}"
     if isinstance(exc, AuthenticationError):
         return f"Redis refuses the user or password that redis_url names: {text}: correct them"
     if isinstance(exc, MovedError):
         return f"redis_url names a server of a Redis Cluster ({text}): set redis_cluster = true"
-    if "CERTIFICATE_VERIFY_FAILED" in text:
+    if "CERTIFICATE_VERIFY_FAILED" in text or "[X509" in text:  # the latter: redis_ca holds none
         return (
             f"Redis' certificate is not accepted: {text}: name the authority that signed it in redis_ca, "
             "and the host in redis_url as the certificate does"
         )
     return f"{type(exc).__name__}: {text}" + (f": {remedy}" if remedy else "")
+
+
+def lacks_right(exc: RedisError) -> bool:
+    """Whether Redis refused because the user may not do that, by itself or within a script."""
+    return isinstance(exc, NoPermissionError) or any(words in str(exc) for words in _REFUSED_IN_A_SCRIPT)
 
 
 def _check_cluster(settings: Settings, named: dict[str, Any]) -> None:
