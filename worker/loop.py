@@ -11,7 +11,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tidecast.connection import explain
 from tidecast.errors import Conflict, Fenced, TidecastError
 from tidecast.model import Model
 from tidecast.settings import Settings, worker_name
@@ -22,6 +21,7 @@ from worker.forecaster import Forecaster
 from worker.health import Health
 from worker.lane import Lane
 from worker.partitions import Partition
+from worker.rights import explain
 from worker.roster import EVERY_S, Roster
 from worker.stream import Stream
 

@@ -10,13 +10,14 @@ from wsgiref.simple_server import WSGIServer
 import structlog
 from redis.exceptions import MovedError, RedisError
 
-from tidecast.connection import check_address, connect, explain
+from tidecast.connection import check_address, connect
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
 from tidecast.wire import common_keys, keys_of
 from worker.health import Health
 from worker.loop import BACKOFF_S, Worker
+from worker.rights import explain
 from worker.roster import Roster, claim_partitions
 from worker.stream import Stream
 

@@ -100,7 +100,9 @@ class Stream:
         """
         try:
             info = self._redis.xinfo_stream(self.keys.readings)
-        except ResponseError:  # no such stream
+        except ResponseError as exc:
+            if "no such key" not in str(exc):
+                raise
             return 0
         first = _pair(info["first-entry"][0].decode()) if info["first-entry"] else None
         if "entries-added" not in info or (first and first <= _pair(progress.last)):
