@@ -32,6 +32,8 @@ class EmbeddedCluster:
 
     def __init__(self, server: str | None = None, masters: int = 3, empty: int = 0) -> None:
         self.servers = [EmbeddedRedis(server, OPTIONS) for _ in range(masters + empty)]
+        for one in self.servers:
+            one.port = free_port()
         self._masters = masters
         self._stack = ExitStack()
         self._ids: list[str] = []
@@ -44,7 +46,6 @@ class EmbeddedCluster:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             for server in self.servers:
-                server.port = free_port()
                 stack.enter_context(server)
             self._join()
             self._stack = stack.pop_all()
