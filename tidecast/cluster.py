@@ -6,7 +6,7 @@ not executed. It is told to repeat nothing else, for a command whose reply was l
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -88,7 +88,7 @@ class Cluster(redis.cluster.RedisCluster):
         """
         answers: list[Any] = [None] * len(commands)
         with _as_connection_errors():
-            for node, numbers in self._by_node(commands).items():
+            for node, numbers in self._by_node(commands):
                 for i, answer in zip(numbers, self._send(node, [commands[i] for i in numbers]), strict=True):
                     answers[i] = answer
         for i, (_, run) in enumerate(commands):
@@ -96,11 +96,12 @@ class Cluster(redis.cluster.RedisCluster):
                 answers[i] = run(self)
         return _checked(answers)
 
-    def _by_node(self, commands: Sequence[_Command]) -> dict[redis.cluster.ClusterNode, list[int]]:
-        found: dict[redis.cluster.ClusterNode, list[int]] = {}
+    def _by_node(self, commands: Sequence[_Command]) -> Iterable[tuple[redis.cluster.ClusterNode, list[int]]]:
+        found: dict[str, tuple[redis.cluster.ClusterNode, list[int]]] = {}
         for i, (key, _) in enumerate(commands):
-            found.setdefault(self.get_node_from_key(key), []).append(i)
-        return found
+            node = self.get_node_from_key(key)
+            found.setdefault(node.name, (node, []))[1].append(i)
+        return found.values()
 
     def _send(self, node: redis.cluster.ClusterNode, commands: Sequence[_Command]) -> list[Any]:
         try:
