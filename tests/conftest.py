@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tidecast.client import connect
+from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
@@ -18,11 +18,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def redis_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
-    """One real server for the whole run."""
+def redis_program(request: pytest.FixtureRequest) -> str:
+    """The path of the redis-server that the suite runs against."""
     wanted = request.config.getoption("--redis-server")
-    server = {"found": find_server, "bundled": bundled_server}.get(wanted, lambda: wanted)()
-    with EmbeddedRedis(server) as running:
+    return {"found": find_server, "bundled": bundled_server}.get(wanted, lambda: wanted)()
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_program: str) -> Iterator[EmbeddedRedis]:
+    """One real server for the whole run."""
+    with EmbeddedRedis(redis_program) as running:
         yield running
 
 

@@ -13,7 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from tidecast import cli
-from tidecast.client import AsyncClient, Client, connect
+from tidecast.client import AsyncClient, Client
+from tidecast.connection import connect, connect_async
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.errors import SettingsError
 from tidecast.settings import load_settings
@@ -194,8 +195,10 @@ def test_no_object_shows_the_password_in_its_form(form: str) -> None:
     """Settings, clients, connections and their pools, as a debugger or a log would print them."""
     settings = load_settings(redis_url=urls(1)[form])
     found: list[object] = [settings, settings.redis_url, settings.model_dump(), settings.model_dump_json()]
-    for client in (Client(urls(1)[form]), AsyncClient(urls(1)[form])):
-        found += [client, vars(client), client._redis, client._redis.connection_pool]
+    asynchronous = AsyncClient(urls(1)[form])
+    found += [Client(urls(1)[form]), vars(Client(urls(1)[form])), asynchronous, vars(asynchronous)]
+    for redis in (connect(settings), connect_async(settings)):
+        found += [redis, vars(redis), redis.connection_pool]
     assert [] == leaks(" ".join(f"{one} {one!r}" for one in found))
 
 

@@ -261,7 +261,9 @@ def main() -> None:
             raise
         _fail(f"{exc.name} is not installed: pip install 'tidecast[train]'", FAILED)
     except RedisError as exc:
-        _fail(f"Redis: {exc}: start it, or name another with --redis", FAILED)
+        from tidecast.connection import explain
+
+        _fail(f"Redis: {explain(exc, 'start it, or name another with --redis')}", FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has seen enough, as in `tidecast tail | head`

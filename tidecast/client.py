@@ -4,39 +4,28 @@
 themselves.
 """
 
-import re
+import math
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self, cast
 
 import redis
 import redis.asyncio
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from tidecast.cluster import AsyncCluster, Cluster, Entry, StreamReply
+from tidecast.connection import check_address, connect, connect_async
 from tidecast.errors import BadReading, SettingsError
 from tidecast.settings import Settings, load_settings
-from tidecast.wire import RESERVED, Forecast, keys_of, partition_of
+from tidecast.wire import RESERVED, Forecast, common_keys, keys_of, partition_of
 
 Values = float | Mapping[str, float | str]  # text goes on the wire as it is
 NewReading = tuple[str, Values] | tuple[str, Values, int | datetime | None]
 PIPELINE = 1000  # readings in one round trip
-_BEHIND_ADDRESS = re.compile("[/?#]")
-
-
-def connect(settings: Settings) -> redis.Redis:
-    """Open a connection pool; commands are never repeated behind the caller's back.
-
-    Raises:
-        SettingsError: the URL is none of Redis.
-    """
-    with _url_checked(settings) as url:
-        connection = redis.Redis.from_url(url, **_options(settings), retry=Retry(NoBackoff(), 0))
-        _try_options(connection)
-    return connection
+RECHECK_S = 5.0  # how soon it is asked again how many partitions there are, while Redis does not say
 
 
 def entry_of(series: str, values: Values, ts: int | datetime | None = None) -> dict[str, str | float]:
@@ -56,6 +45,19 @@ def entry_of(series: str, values: Values, ts: int | datetime | None = None) -> d
     return entry | {name: value if isinstance(value, str) else float(value) for name, value in named.items()}
 
 
+def check_partitions(key: str, found: bytes | None, wanted: int) -> None:
+    """Make sure that a number of partitions is the one in Redis, if there is one.
+
+    Raises:
+        SettingsError: other programs of this namespace were started with another number.
+    """
+    if found is not None and found != b"%d" % wanted:
+        number = found.decode(errors="backslashreplace")
+        raise SettingsError(
+            f"setting partitions is {wanted}, but {key} in Redis says {number}: use that, or another namespace"
+        )
+
+
 class _Addresses:
     """Where readings go and forecasts come from."""
 
@@ -66,8 +68,27 @@ class _Addresses:
     def readings_of(self, series: str) -> str:
         return self._keys[partition_of(series, self._partitions)].readings
 
+    def entries(self, readings: Iterable[NewReading]) -> list[Entry]:
+        return [(self.readings_of(series), entry_of(series, *cast("Any", rest))) for series, *rest in readings]
+
     def forecasts_since(self, since: str) -> dict[str, str]:
         return {keys.forecasts: since for keys in self._keys}
+
+
+class _PartitionsCheck:
+    """Whether Redis knows as many partitions as the settings: asked until it says, then never again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.key, _ = common_keys(settings.namespace)
+        self._wanted = settings.partitions
+        self._due_at = 0.0
+
+    def due(self, now: float) -> bool:
+        return now >= self._due_at
+
+    def settle(self, found: bytes | None, now: float) -> None:
+        check_partitions(self.key, found, self._wanted)
+        self._due_at = now + RECHECK_S if found is None else math.inf
 
 
 class Client:
@@ -80,15 +101,17 @@ class Client:
     Raises:
         SettingsError: a setting is invalid.
 
-    A push that fails with a connection error may or may not have arrived. With `ts` it is safe to repeat: the
-    worker answers a series' time once, and counts the repetition as a duplicate. Without `ts` a repetition is
-    another reading.
+    The first push and the first reading of forecasts make sure that Redis was set up for as many partitions as the
+    settings say, and raise a SettingsError if not: else readings would go where no worker looks for them.
     """
 
     def __init__(self, url: str | None = None, **given: Any) -> None:
-        settings = load_settings(redis_url=url, **given)
-        self._redis = connect(settings)
+        self._settings = settings = load_settings(redis_url=url, **given)
+        check_address(settings)
+        self._opened: redis.Redis | Cluster | None = None
+        self._opening = Lock()
         self._at = _Addresses(settings)
+        self._check = _PartitionsCheck(settings)
         self._longest_block_ms = _longest_block_ms(settings)
 
     def push(self, series: str, values: Values, ts: int | datetime | None = None) -> str:
@@ -98,17 +121,34 @@ class Client:
             series: the series' name, at most 256 bytes.
             values: the value, or a number for each feature.
             ts: the reading's time in epoch milliseconds or as an aware datetime; by default Redis' clock.
+
+        Raises:
+            SettingsError: Redis was set up for another number of partitions.
+            RedisError: Redis is away, or refuses.
+
+        Nothing is repeated behind your back. A push that fails with a ConnectionError or TimeoutError of Redis may or
+        may not have arrived. With `ts` it is safe to repeat: the worker answers a series' time once, and counts the
+        repetition as a duplicate. So repeat a series' readings from the failed one on, in their order; one that is
+        earlier than what has arrived since is counted as late. Without `ts` a repetition is another reading.
         """
-        entry_id = self._redis.xadd(self._at.readings_of(series), cast("Any", entry_of(series, values, ts)))
+        connection = self._checked()
+        entry_id = connection.xadd(self._at.readings_of(series), cast("Any", entry_of(series, values, ts)))
         return cast("bytes", entry_id).decode()
 
     def push_many(self, readings: Iterable[NewReading]) -> list[str]:
-        """Push many readings, (series, values[, ts]) each, in as few round trips as possible; returns their ids."""
+        """Push many readings, (series, values[, ts]) each, in as few round trips as possible; returns their ids.
+
+        After an error any of them may or may not have arrived; with `ts` all are safe to repeat, see `push`.
+        """
         ids: list[str] = []
         for chunk in _chunks(readings):
-            with self._redis.pipeline(transaction=False) as pipeline:
-                for series, *rest in chunk:
-                    pipeline.xadd(self._at.readings_of(series), cast("Any", entry_of(series, *cast("Any", rest))))
+            connection, entries = self._checked(), self._at.entries(chunk)
+            if isinstance(connection, Cluster):
+                ids += [entry_id.decode() for entry_id in connection.add_many(entries)]
+                continue
+            with connection.pipeline(transaction=False) as pipeline:
+                for key, fields in entries:
+                    pipeline.xadd(key, cast("Any", fields))
                 ids += [entry_id.decode() for entry_id in pipeline.execute()]
         return ids
 
@@ -117,23 +157,39 @@ class Client:
 
         Waits for more for ever, or until nothing comes within `block_ms` if `stop_when_idle`.
         """
-        position = self._at.forecasts_since(since)
+        connection, position = self._checked(), self._at.forecasts_since(since)
         if since == "$":  # resolved once and now: between two reads "$" would skip what comes meanwhile
-            position = {key: _newest(self._redis.xrevrange(key, count=1)) for key in position}
+            position = {key: _newest(connection.xrevrange(key, count=1)) for key in position}
         return self._follow(position, block_ms, stop_when_idle)
 
     def _follow(self, position: dict[str, str], block_ms: int, stop_when_idle: bool) -> Iterator[Forecast]:
         idle_ms, slice_ms = 0, min(block_ms, self._longest_block_ms)
         while True:
-            reply = cast("_Reply", self._redis.xread(cast("Any", position), count=PIPELINE, block=slice_ms))
+            reply = self._read(position, slice_ms)
             idle_ms = 0 if reply else idle_ms + slice_ms
             if stop_when_idle and idle_ms >= block_ms:
                 return
             yield from _decode(reply, position)
 
+    def _read(self, position: dict[str, str], block_ms: int) -> StreamReply:
+        connection = self._checked()
+        if isinstance(connection, Cluster):
+            return connection.read_each(position, PIPELINE, block_ms)
+        return cast("StreamReply", connection.xread(cast("Any", position), count=PIPELINE, block=block_ms))
+
+    def _checked(self) -> redis.Redis | Cluster:
+        """The connection, once the number of partitions is not known to be another; a cluster is looked up here."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = connect(self._settings)
+        if self._check.due(now := time.monotonic()):
+            self._check.settle(cast("bytes | None", self._opened.get(self._check.key)), now)
+        return self._opened
+
     def close(self) -> None:
         """Close the connections."""
-        self._redis.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -149,16 +205,14 @@ class AsyncClient:
 
     def __init__(self, url: str | None = None, **given: Any) -> None:
         settings = load_settings(redis_url=url, **given)
-        with _url_checked(settings) as url:
-            self._redis = redis.asyncio.Redis.from_url(
-                url, **_options(settings), retry=redis.asyncio.retry.Retry(NoBackoff(), 0)
-            )
-            _try_options(self._redis)
+        self._redis: redis.asyncio.Redis | AsyncCluster = connect_async(settings)
         self._at = _Addresses(settings)
+        self._check = _PartitionsCheck(settings)
         self._longest_block_ms = _longest_block_ms(settings)
 
     async def push(self, series: str, values: Values, ts: int | datetime | None = None) -> str:
         """Push one reading; see `Client.push`."""
+        await self._make_sure()
         entry_id = await self._redis.xadd(self._at.readings_of(series), cast("Any", entry_of(series, values, ts)))
         return cast("bytes", entry_id).decode()
 
@@ -166,9 +220,14 @@ class AsyncClient:
         """Push many readings; see `Client.push_many`."""
         ids: list[str] = []
         for chunk in _chunks(readings):
+            await self._make_sure()
+            entries = self._at.entries(chunk)
+            if isinstance(self._redis, AsyncCluster):
+                ids += [entry_id.decode() for entry_id in await self._redis.add_many(entries)]
+                continue
             async with self._redis.pipeline(transaction=False) as pipeline:
-                for series, *rest in chunk:
-                    pipeline.xadd(self._at.readings_of(series), cast("Any", entry_of(series, *cast("Any", rest))))
+                for key, fields in entries:
+                    pipeline.xadd(key, cast("Any", fields))
                 ids += [entry_id.decode() for entry_id in await pipeline.execute()]
         return ids
 
@@ -176,17 +235,29 @@ class AsyncClient:
         self, since: str = "$", *, block_ms: int = 1000, stop_when_idle: bool = False
     ) -> AsyncIterator[Forecast]:
         """Follow forecasts; see `Client.forecasts` ("$" means those after the first step of the iteration)."""
+        await self._make_sure()
         position = self._at.forecasts_since(since)
         if since == "$":
             position = {key: _newest(await self._redis.xrevrange(key, count=1)) for key in position}
         idle_ms, slice_ms = 0, min(block_ms, self._longest_block_ms)
         while True:
-            reply = cast("_Reply", await self._redis.xread(cast("Any", position), count=PIPELINE, block=slice_ms))
+            reply = await self._read(position, slice_ms)
             idle_ms = 0 if reply else idle_ms + slice_ms
             if stop_when_idle and idle_ms >= block_ms:
                 return
             for forecast in _decode(reply, position):
                 yield forecast
+
+    async def _read(self, position: dict[str, str], block_ms: int) -> StreamReply:
+        await self._make_sure()
+        if isinstance(self._redis, AsyncCluster):
+            return await self._redis.read_each(position, PIPELINE, block_ms)
+        return cast("StreamReply", await self._redis.xread(cast("Any", position), count=PIPELINE, block=block_ms))
+
+    async def _make_sure(self) -> None:
+        """Make sure that the number of partitions is not known to be another."""
+        if self._check.due(now := time.monotonic()):
+            self._check.settle(cast("bytes | None", await self._redis.get(self._check.key)), now)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -201,43 +272,9 @@ class AsyncClient:
         await self.close()
 
 
-_Entries = list[tuple[bytes, dict[bytes, bytes]]]
-_Reply = list[tuple[bytes, _Entries]]
-
-
-def _options(settings: Settings) -> dict[str, Any]:
-    timeout = settings.redis_timeout_s
-    # RESP2 gives stream replies the same shape on every server version.
-    return {"protocol": 2, "socket_timeout": timeout, "socket_connect_timeout": timeout}
-
-
 def _longest_block_ms(settings: Settings) -> int:
     """How long a read may wait for entries without running into the time limit of a command."""
     return max(1, round(settings.redis_timeout_s * 500))
-
-
-@contextmanager
-def _url_checked(settings: Settings) -> Iterator[str]:
-    """Lend the URL; whatever is wrong with it is said without a word of it, for that may be the password's."""
-    url = settings.redis_url.get_secret_value()
-    _, *behind = _BEHIND_ADDRESS.split(url.partition("://")[2], maxsplit=1)
-    # What stands before such a sign would pass for the host or the port, and show in every message.
-    if not url.startswith("unix:") and "@" in "".join(behind):
-        raise SettingsError("setting redis_url has a / ? or # before an @: write them in a password as %2F, %3F, %23")
-    try:
-        yield url
-    except (ValueError, TypeError):
-        raise SettingsError("setting redis_url is no address: write it as redis://:password@host:port/db") from None
-
-
-def _try_options(connection: redis.Redis | redis.asyncio.Redis) -> None:
-    """Make a connection without connecting: an unknown option in the URL is found now, not at the first command.
-
-    Raises:
-        TypeError: there is one.
-    """
-    pool = connection.connection_pool
-    pool.connection_class(**pool.connection_kwargs)
 
 
 def _chunks(readings: Iterable[NewReading]) -> Iterator[tuple[NewReading, ...]]:
@@ -250,7 +287,7 @@ def _newest(entries: Any) -> str:
     return str(entries[0][0].decode()) if entries else "0-0"
 
 
-def _decode(reply: _Reply, position: dict[str, str]) -> Iterator[Forecast]:
+def _decode(reply: StreamReply, position: dict[str, str]) -> Iterator[Forecast]:
     """Decode what was read, moving `position` past each entry."""
     for key, entries in reply:
         for entry_id, fields in entries:

@@ -112,6 +112,10 @@ class Settings(BaseSettings):
     )
 
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Where Redis listens.")
+    redis_cluster: bool = Field(False, description="Whether `redis_url` names a server of a Redis Cluster.")
+    redis_ca: Path | None = Field(
+        None, description="The certificate of the authority that signed Redis' own, for `rediss://`; else the system's."
+    )
     redis_timeout_s: float = Field(5.0, gt=0, description="How long one command may take, in seconds.")
     namespace: str = Field("", pattern=r"^[A-Za-z0-9_.-]*$", description="A prefix for every key.")
     partitions: int = Field(1, ge=1, le=256, description="How many partitions the series are spread over.")

@@ -21,6 +21,7 @@ from worker.forecaster import Forecaster
 from worker.health import Health
 from worker.lane import Lane
 from worker.partitions import Partition
+from worker.rights import explain
 from worker.roster import EVERY_S, Roster
 from worker.stream import Stream
 
@@ -230,7 +231,7 @@ class Worker:
         longest = min(longest, self._settings.worker.lease_s / 2)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - so that workers do not knock in step
         delay: float = jitter * min(longest, shortest * 2.0 ** min(failures - 1, 30))
-        error = f"{type(exc).__name__}: {exc}"
+        error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
         log.error("step failed", kind=kind, error=error, pause_s=round(delay, 3), exc_info=kind == "step")
         self._health.failed(kind)
         return delay

@@ -8,16 +8,17 @@ from types import FrameType
 from wsgiref.simple_server import WSGIServer
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import MovedError, RedisError
 
-from tidecast.client import connect
+from tidecast.connection import check_address, connect
 from tidecast.errors import SettingsError, Unavailable
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
 from tidecast.wire import common_keys, keys_of
 from worker.health import Health
 from worker.loop import BACKOFF_S, Worker
-from worker.refusals import refusals_explained
+from worker.refusals import meaning_of
+from worker.rights import explain
 from worker.roster import Roster, claim_partitions
 from worker.stream import Stream
 
@@ -43,14 +44,20 @@ def run(settings: Settings, *, burst: bool = False) -> None:
 
 
 def _begin(settings: Settings, health: Health, stop: threading.Event) -> Worker | None:
-    """A worker as soon as Redis answers and takes writes, however long that takes; None if told to stop before."""
+    """A worker as soon as Redis answers, takes writes and grants what is asked; None if told to stop before.
+
+    Raises:
+        SettingsError: the settings do not fit what Redis says.
+    """
     pause_s, longest_s = BACKOFF_S
     while not stop.is_set():
         try:
             return make_worker(settings, health)
-        except (RedisError, Unavailable) as exc:  # it will pass, or an operator reads the log
-            error = f"{type(exc).__name__}: {exc}"
-            kind = "refused" if isinstance(exc, Unavailable) else "redis"
+        except MovedError as exc:  # it will not mend itself
+            raise SettingsError(explain(exc)) from exc
+        except RedisError as exc:
+            meaning = meaning_of(exc)
+            kind, error = ("refused", str(meaning)) if isinstance(meaning, Unavailable) else ("redis", explain(exc))
             structlog.get_logger("tidecast.worker").error("start failed", kind=kind, error=error, pause_s=pause_s)
             health.failed(kind)
             stop.wait(pause_s)
@@ -66,13 +73,12 @@ def make_worker(settings: Settings, health: Health) -> Worker:
     """
     redis, count = connect(settings), settings.partitions
     streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker) for i in range(count)]
+    number, workers = common_keys(settings.namespace)
+    claim_partitions(redis, number, count)
     roster = None
     if count > 1:
         name = worker_name(settings)
         settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
-        number, workers = common_keys(settings.namespace)
-        with refusals_explained():
-            claim_partitions(redis, number, count)
         roster = Roster(redis, workers, name, settings.worker.lease_s)
     return Worker(settings, streams, ModelStore(settings.store), health, roster)
 
@@ -93,6 +99,7 @@ def check(settings: Settings) -> int:
 
 
 def _check_settings(settings: Settings) -> None:
+    check_address(settings)
     block_ms, timeout_s = settings.worker.block_ms, settings.redis_timeout_s
     if block_ms > timeout_s * 500:  # a read without readings, which Redis ends late, must not look like a failure
         raise SettingsError(

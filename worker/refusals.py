@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from types import MappingProxyType
 
 from redis import exceptions
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
+from tidecast.connection import lacks_right
 from tidecast.errors import Conflict, Fenced, StreamError, Unavailable
+from worker.rights import explain
 
 # The words of the worker's own scripts.
 _OURS: Mapping[str, type[StreamError]] = MappingProxyType(
@@ -25,11 +27,9 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "BUSY": "a script of another client blocks Redis: wait, or end it with SCRIPT KILL",
         "TRYAGAIN": "the partition's keys are being moved to another node of the cluster: wait",
         "CLUSTERDOWN": "the cluster does not serve all slots: look at CLUSTER INFO",
-        "MOVED": "this Redis is one node of a cluster: docs/operations.md says how to use one",
-        "ASK": "the partition is being moved to another node of a cluster: wait",
-        "NOPERM": "the Redis user lacks a right: docs/operations.md has the line that gives it",
     }
 )
+EXPLAINED = ("MOVED", "ASK", "NOPERM")  # those that need more than a sentence of their own
 _CLASSES: Mapping[type[ResponseError], str] = MappingProxyType(
     {  # redis-py takes the word from the text of those that it knows
         exceptions.OutOfMemoryError: "OOM",
@@ -43,8 +43,7 @@ _CLASSES: Mapping[type[ResponseError], str] = MappingProxyType(
     }
 )
 # Of a refusal within a script Redis 6.2 quotes the word, and says of a missing right only this.
-_WITHIN = re.compile(rf"(?:^|: )-?({'|'.join(REMEDIES)})\b")
-_LACKS_RIGHT = re.compile("ACL failure in script|user executing the script can't run")
+_WITHIN = re.compile(rf"(?:^|: )-?({'|'.join((*REMEDIES, *EXPLAINED))})\b")
 
 
 @contextmanager
@@ -60,10 +59,13 @@ def refusals_explained() -> Iterator[None]:
     try:
         yield
     except ResponseError as exc:
-        raise _meaning(exc) from exc
+        raise meaning_of(exc) from exc
 
 
-def _meaning(exc: ResponseError) -> Exception:
+def meaning_of(exc: RedisError) -> Exception:
+    """What an error of Redis means to a worker; the error itself where it means nothing more."""
+    if not isinstance(exc, ResponseError):
+        return exc
     word, _, sentence = str(exc).partition(" ")
     ours = _OURS.get(word)
     if ours is StreamError:
@@ -75,13 +77,15 @@ def _meaning(exc: ResponseError) -> Exception:
     if word == "WRONGTYPE":
         return StreamError("a key is not of the type that this worker uses: rename or delete it, or use a namespace")
     code = _code(exc)
+    if code in EXPLAINED:
+        return Unavailable(code, explain(exc))
     return Unavailable(code, f"{REMEDIES[code]} ({exc})") if code else exc
 
 
-def _code(exc: ResponseError) -> str | None:
+def _code(exc: RedisError) -> str | None:
     for kind, code in _CLASSES.items():
         if isinstance(exc, kind):
             return code
     if found := _WITHIN.search(str(exc)):
         return found[1]
-    return "NOPERM" if _LACKS_RIGHT.search(str(exc)) else None
+    return "NOPERM" if lacks_right(exc) else None

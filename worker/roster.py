@@ -5,8 +5,8 @@ from typing import cast
 
 from redis import Redis
 
-from tidecast.errors import SettingsError
-from worker.stream import script_of
+from tidecast.client import check_partitions
+from worker.scripts import script_of
 
 EVERY_S = 0.5  # how often a worker says that it is alive: a partition that is given up is taken up as soon
 
@@ -18,11 +18,7 @@ def claim_partitions(redis: Redis, key: str, partitions: int) -> None:
         SettingsError: other programs of this namespace were started with another number.
     """
     redis.set(key, partitions, nx=True)
-    found = cast("bytes", redis.get(key)).decode()
-    if found != str(partitions):
-        raise SettingsError(
-            f"setting partitions is {partitions}, but {key} in Redis says {found}: use that, or another namespace"
-        )
+    check_partitions(key, cast("bytes", redis.get(key)), partitions)
 
 
 class Roster:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import accumulate
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.forecaster import Entry, Outcome
 from worker.refusals import refusals_explained
+from worker.scripts import script_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,9 @@ class Stream:
         try:
             with refusals_explained():
                 info = self._redis.xinfo_stream(self.keys.readings)
-        except ResponseError:  # no such stream
+        except ResponseError as exc:
+            if "no such key" not in str(exc):
+                raise
             return Backlog()
         newest, at = _pair(info["last-generated-id"].decode()), _pair(batch[-1][0])
         behind_s = max(0, newest[0] - at[0]) / 1000
@@ -222,11 +224,6 @@ class Stream:
         except ResponseError as exc:
             if not str(exc).startswith("BUSYGROUP"):
                 raise
-
-
-def script_of(name: str) -> str:
-    """Read one of the scripts that run inside Redis."""
-    return files("worker").joinpath(f"{name}.lua").read_text()
 
 
 def _pair(entry_id: str) -> tuple[int, int]:

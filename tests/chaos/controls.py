@@ -25,7 +25,8 @@ from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.forecaster import Outcome
-from worker.stream import Stream, script_of
+from worker.scripts import script_of
+from worker.stream import Stream
 
 BATCH = 50
 SETTINGS = f"""

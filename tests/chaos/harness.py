@@ -21,7 +21,7 @@ from tidecast.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of, partition_of
-from worker.stream import script_of
+from worker.scripts import script_of
 
 ROOT = Path(__file__).parents[2]
 SERIES = 40  # half of them have a model

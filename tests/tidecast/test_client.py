@@ -11,7 +11,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tidecast.client import AsyncClient, Client, connect
+from tidecast.client import AsyncClient, Client
+from tidecast.connection import connect
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of, partition_of
@@ -110,6 +111,57 @@ def test_waiting_longer_than_a_command_may_take_is_no_failure(settings: Settings
     """A long wait is split into reads that end within the time limit."""
     with Client(settings.redis_url.get_secret_value(), redis_timeout_s=0.4) as client:
         assert [] == list(client.forecasts("0", block_ms=450, stop_when_idle=True))
+
+
+def test_another_number_of_partitions_is_said_at_the_first_push_and_the_first_look(
+    settings: Settings, redis: Redis
+) -> None:
+    """Nothing is pushed to where no worker looks for it."""
+    redis.set("plant:partitions", 8)
+    url, said = settings.redis_url.get_secret_value(), "setting partitions is 4, but plant:partitions in Redis says 8"
+    with Client(url, partitions=4, namespace="plant") as client:
+        for attempt in (
+            lambda: client.push("a", 1.0),
+            lambda: client.push_many([("a", 1.0)]),
+            lambda: client.forecasts("0"),
+        ):
+            with pytest.raises(SettingsError, match=said):
+                attempt()
+    assert [b"plant:partitions"] == redis.keys()
+    with Client(url, partitions=8, namespace="plant") as client:
+        assert client.push("a", 1.0)
+
+
+async def test_the_asyncio_client_notices_another_number_of_partitions(settings: Settings, redis: Redis) -> None:
+    """With one partition too."""
+    redis.set("partitions", 8)
+    async with AsyncClient(settings.redis_url.get_secret_value()) as client:
+        for attempt in (client.push("a", 1.0), client.push_many([("a", 1.0)]), anext(client.forecasts("0"))):
+            with pytest.raises(SettingsError, match="setting partitions is 1, but partitions in Redis says 8"):
+                await attempt
+    assert [b"partitions"] == redis.keys()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_number_of_partitions_is_not_asked_for_at_every_push(client: Client, redis: Redis, known: bool) -> None:
+    """Once if Redis says it; now and then if it does not yet."""
+    if known:
+        redis.set("partitions", 1)
+    redis.config_resetstat()
+    for _ in range(5):
+        client.push("a", 1.0)
+    assert 1 == redis.info("commandstats")["cmdstat_get"]["calls"]
+
+
+def test_a_number_of_partitions_that_is_written_later_is_noticed(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Producers may begin before the first worker."""
+    monkeypatch.setattr("tidecast.client.RECHECK_S", 0.0)
+    client.push("a", 1.0)
+    redis.set("partitions", 8)
+    with pytest.raises(SettingsError, match="says 8"):
+        client.push("a", 2.0)
 
 
 async def test_the_asyncio_client_does_the_same(settings: Settings, redis: Redis) -> None:

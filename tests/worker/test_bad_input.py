@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from tests.models import make_model
 from tidecast import model as models
-from tidecast.client import connect
+from tidecast.connection import connect
 from tidecast.errors import StreamError
 from tidecast.settings import Settings
 from tidecast.spec import Spec

@@ -20,7 +20,7 @@ from tests.chaos.fuzz import (
     make_fuzz_store,
     push_drawn,
 )
-from tidecast.client import connect
+from tidecast.connection import connect
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast

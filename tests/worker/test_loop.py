@@ -13,7 +13,8 @@ import pytest
 from redis import Redis
 
 from tests.models import make_model, make_shared
-from tidecast.client import Client, connect
+from tidecast.client import Client
+from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StateError
 from tidecast.experts import LSTM, SHARED

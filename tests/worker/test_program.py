@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from redis import Redis
 
 from tests.models import make_model
-from tidecast.client import Client, connect
+from tidecast.client import Client
+from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.errors import ModelError, SettingsError
 from tidecast.settings import Settings, load_settings
@@ -204,7 +205,7 @@ def test_a_worker_that_starts_while_redis_refuses_to_write_waits_for_it(tmp_path
         settings = load_settings(redis_url=server.url, store=tmp_path / "models", partitions=4)
         with worker(settings, "--burst", TIDECAST_PARTITIONS="4") as process, connect(settings) as redis:
             assert process.stderr
-            assert '"kind": "redis"' in process.stderr.readline()
+            assert '"kind": "refused"' in process.stderr.readline()
             redis.config_set("maxmemory", 0)
             assert 0 == process.wait(timeout=60)
             assert b"4" == redis.get("partitions")

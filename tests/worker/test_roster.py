@@ -5,6 +5,9 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from tidecast.errors import SettingsError
+from tidecast.settings import Settings
+from worker.health import Health
+from worker.program import make_worker
 from worker.roster import EVERY_S, Roster, claim_partitions
 
 KEY = "workers"
@@ -70,3 +73,11 @@ def test_another_number_of_partitions_is_an_error_with_the_remedy(redis: Redis) 
     claim_partitions(redis, "partitions", 8)
     with pytest.raises(SettingsError, match=r"partitions is 4, but partitions in Redis says 8: use that"):
         claim_partitions(redis, "partitions", 4)
+
+
+def test_one_partition_is_written_down_too(settings: Settings, redis: Redis) -> None:
+    """Else a worker with several would not know that there are readings in the only one."""
+    make_worker(settings, Health())
+    assert b"1" == redis.get("partitions")
+    with pytest.raises(SettingsError, match="setting partitions is 4, but partitions in Redis says 1"):
+        make_worker(settings.model_copy(update={"partitions": 4}), Health())

@@ -399,7 +399,7 @@ def test_an_offset_that_was_deleted_alone_is_known_from_the_group(stream: Stream
     assert stream.acquire("me") == held + 1
     assert Progress("4-0", counted(redis, 4)) == stream.progress()
     redis.xtrim("readings", minid="8-0", approximate=False)
-    assert counted(redis, 3) == stream.lost(stream.progress(), stream.read("4-0", None))
+    assert counted(redis, 3) == stream.backlog(stream.progress(), stream.read("4-0", None)).lost
 
 
 def test_whoever_deletes_the_states_too_begins_anew(stream: Stream, redis: Redis, held: int) -> None:

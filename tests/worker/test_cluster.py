@@ -1,0 +1,103 @@
+"""Workers on a real Redis Cluster: partitions shared, every reading answered once, a cluster that comes later."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.cluster import EmbeddedCluster
+from tidecast.client import AsyncClient, Client
+from tidecast.connection import connect
+from tidecast.embedded import EmbeddedRedis
+from tidecast.settings import load_settings
+from tidecast.wire import keys_of
+
+PARTITIONS = 8
+CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": PARTITIONS}
+TS = 1_700_000_000_000
+TIDECAST = Path(sys.executable).with_name("tidecast")
+
+
+@contextmanager
+def worker(folder: Path, url: str, *options: str, partitions: int = PARTITIONS) -> Iterator[subprocess.Popen[str]]:
+    """A worker process on a cluster."""
+    told = {"TIDECAST_REDIS_URL": url, "TIDECAST_REDIS_CLUSTER": "true", "TIDECAST_PARTITIONS": str(partitions)}
+    command = [TIDECAST, "worker", "--store", folder / "models", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | told) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def test_two_workers_share_the_partitions_and_answer_every_reading_once(
+    redis_program: str, tmp_path: Path
+) -> None:
+    """Under way and at the end; both clients see every forecast."""
+    with EmbeddedCluster(redis_program) as cluster:
+        told = load_settings(redis_url=cluster.url, **CLUSTER)
+        with (
+            connect(told) as redis,
+            Client(cluster.url, **CLUSTER) as client,
+            worker(tmp_path, cluster.url) as one,
+            worker(tmp_path, cluster.url) as other,
+        ):
+            await_fair_shares(redis)
+            pushed = []
+            for n in range(20):
+                readings = [(f"s{i}", float(n + i), TS + 1000 * n) for i in range(40)]
+                ids = client.push_many(readings)
+                pushed += [(series, entry_id) for (series, *_), entry_id in zip(readings, ids, strict=True)]
+            live = client.forecasts("0", block_ms=100)
+            found = [(forecast.series, forecast.id) for forecast in islice(live, len(pushed))]
+            for process in (one, other):
+                process.terminate()
+                assert 0 == process.wait(60)
+            assert sorted(pushed) == sorted(found)
+        async with AsyncClient(cluster.url, **CLUSTER) as again:
+            all_of_them = [(f.series, f.id) async for f in again.forecasts("0", block_ms=1, stop_when_idle=True)]
+        assert sorted(pushed) == sorted(all_of_them)
+
+
+def test_a_worker_waits_for_a_cluster_and_finds_it_through_any_server(redis_program: str, tmp_path: Path) -> None:
+    """It backs off, as with one server."""
+    cluster = EmbeddedCluster(redis_program)
+    with worker(tmp_path, cluster.servers[1].url, "--burst") as process:
+        assert process.stderr
+        assert "Redis Cluster cannot be connected" in process.stderr.readline()
+        with cluster, Client(cluster.url, **CLUSTER) as client:
+            assert 0 == process.wait(60)
+            assert client.push("a", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "said"), [(1, "setting partitions is 1"), (2, "setting redis_cluster is true, but")]
+)
+def test_a_setting_that_does_not_fit_is_one_sentence_and_exit_code_2(
+    redis_server: EmbeddedRedis, tmp_path: Path, partitions: int, said: str
+) -> None:
+    """One partition, or a server that is no cluster."""
+    with worker(tmp_path, redis_server.url, partitions=partitions) as process:
+        _, err = process.communicate(timeout=60)
+    assert (2, 1) == (process.returncode, err.count("\n"))
+    assert err.startswith(f"tidecast: {said}")
+
+
+def await_fair_shares(redis: Redis) -> None:
+    """Wait until two workers hold half of the partitions each."""
+    deadline = time.monotonic() + 60
+    while True:
+        owners = Counter(redis.hget(keys_of(i, PARTITIONS).lease, "owner") for i in range(PARTITIONS))
+        if [PARTITIONS // 2] * 2 == list(owners.values()):
+            return
+        assert time.monotonic() < deadline, owners
+        time.sleep(0.05)

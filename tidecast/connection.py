@@ -1,0 +1,140 @@
+"""How Tidecast reaches Redis: one server or a cluster, plain or over TLS; no command is repeated silently."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.exceptions import AuthenticationError, MovedError, NoPermissionError, RedisError
+from redis.retry import Retry
+
+from tidecast.cluster import AsyncCluster, Cluster
+from tidecast.errors import SettingsError
+from tidecast.settings import Settings
+
+RIGHTS = "docs/operations.md, Users and rights"
+_REFUSED_IN_A_SCRIPT = ("user executing the script can't", "ACL failure in script")  # up to 7.0, and after
+_BEHIND_ADDRESS = re.compile("[/?#]")
+_CHECKS = ("ssl_cert_reqs", "ssl_check_hostname")  # what a URL might switch off
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """Open a connection pool; commands are never repeated behind the caller's back.
+
+    One server is not asked before the first command; of a cluster, the servers are looked up at once. A `Cluster`
+    takes the same commands as a `redis.Redis`.
+
+    Raises:
+        SettingsError: the URL is none of Redis, or a setting does not go with a cluster.
+        ConnectionError: no server of the cluster answers.
+    """
+    check_address(settings)
+    url = settings.redis_url.get_secret_value()
+    if settings.redis_cluster:
+        return cast("redis.Redis", Cluster(url=url, **_options(settings), retry=Retry(NoBackoff(), 0)))
+    return redis.Redis.from_url(url, **_options(settings), retry=Retry(NoBackoff(), 0))
+
+
+def connect_async(settings: Settings) -> redis.asyncio.Redis:
+    """Open a connection pool for asyncio; nothing is asked before the first command.
+
+    Raises:
+        SettingsError: the URL is none of Redis, or a setting does not go with a cluster.
+    """
+    check_address(settings)
+    url = settings.redis_url.get_secret_value()
+    kind: Any = AsyncCluster if settings.redis_cluster else redis.asyncio.Redis
+    opened = kind.from_url(url, **_options(settings), retry=AsyncRetry(NoBackoff(), 0))
+    return cast("redis.asyncio.Redis", opened)
+
+
+def check_address(settings: Settings) -> None:
+    """Make sure that the settings on Redis go together, without asking it.
+
+    Raises:
+        SettingsError: they do not.
+    """
+    url = settings.redis_url.get_secret_value()
+    with _url_checked(url):
+        named = parse_url(url)
+        # A connection without connecting: an unknown option in the URL is found now, not at the first command.
+        kind = named.pop("connection_class", redis.Connection)
+        kind(**named)
+    if any(name in named for name in _CHECKS):
+        raise SettingsError(
+            f"setting redis_url holds {' or '.join(_CHECKS)}: leave it out, certificates are always checked; "
+            "name your own authority's in redis_ca"
+        )
+    if settings.redis_ca and not settings.redis_ca.is_file():
+        raise SettingsError(f"setting redis_ca is {settings.redis_ca}, which is not a file: name the authority's")
+    if settings.redis_ca and not url.startswith("rediss://"):
+        raise SettingsError(
+            f"setting redis_ca is {settings.redis_ca}, but redis_url does not ask for TLS: begin it with rediss://"
+        )
+    if settings.redis_cluster:
+        _check_cluster(settings, named)
+
+
+def explain(exc: RedisError, remedy: str = "") -> str:
+    """An error of Redis as a sentence with its remedy; the one given here stands where none is known."""
+    text = str(exc)
+    if lacks_right(exc):
+        return f"the user that redis_url names lacks a right: {text}: grant it, see {RIGHTS}"
+    if isinstance(exc, AuthenticationError):
+        return f"Redis refuses the user or password that redis_url names: {text}: correct them"
+    if isinstance(exc, MovedError):
+        return f"redis_url names a server of a Redis Cluster ({text}): set redis_cluster = true"
+    if "CERTIFICATE_VERIFY_FAILED" in text or "[X509" in text:  # the latter: redis_ca holds none
+        return (
+            f"Redis' certificate is not accepted: {text}: name the authority that signed it in redis_ca, "
+            "and the host in redis_url as the certificate does"
+        )
+    return f"{type(exc).__name__}: {text}" + (f": {remedy}" if remedy else "")
+
+
+def lacks_right(exc: RedisError) -> bool:
+    """Whether Redis refused because the user may not do that, by itself or within a script."""
+    return isinstance(exc, NoPermissionError) or any(words in str(exc) for words in _REFUSED_IN_A_SCRIPT)
+
+
+def _check_cluster(settings: Settings, named: dict[str, Any]) -> None:
+    if settings.partitions == 1:
+        raise SettingsError(
+            "setting partitions is 1, but in a Redis Cluster only the keys of one of several partitions are sure to "
+            "be on one server: set partitions to 2 or more, above the number of workers you will ever run"
+        )
+    if named.get("db") or "path" in named:
+        raise SettingsError(
+            "setting redis_url names a database or a socket, and a Redis Cluster has only database 0 over TCP: "
+            "write it as redis://:password@host:port"
+        )
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    timeout = settings.redis_timeout_s
+    # RESP2 gives stream replies the same shape on every server version.
+    options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout, "socket_connect_timeout": timeout}
+    if urlsplit(settings.redis_url.get_secret_value()).scheme == "rediss":
+        options |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+        if settings.redis_ca:
+            options["ssl_ca_certs"] = str(settings.redis_ca)
+    return options
+
+
+@contextmanager
+def _url_checked(url: str) -> Iterator[None]:
+    """Whatever is wrong with the URL is said without a word of it, for that may be the password's."""
+    _, *behind = _BEHIND_ADDRESS.split(url.partition("://")[2], maxsplit=1)
+    # What stands before such a sign would pass for the host or the port, and show in every message.
+    if not url.startswith("unix:") and "@" in "".join(behind):
+        raise SettingsError("setting redis_url has a / ? or # before an @: write them in a password as %2F, %3F, %23")
+    try:
+        yield
+    except (ValueError, TypeError):
+        raise SettingsError("setting redis_url is no address: write it as redis://:password@host:port/db") from None
