@@ -1,0 +1,121 @@
+"""A steady flow of readings through a contestant: how long each forecast takes, and whether the queue grows."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import _pusher, _reader
+from benchmarks._contestants import Contestant, helper
+from benchmarks._readings import number_of
+from tidecast.embedded import EmbeddedRedis
+
+HEAD_START_NS = 200_000_000  # from the word to the pusher until its first reading is due
+SAMPLE_S = 0.05  # between two looks at the queue
+SETTLING = 0.2  # of a flow: what its queue does until then is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How a flow went.
+
+    Attributes:
+        ms: from the moment when each reading was due to that when its forecast was seen; the lost ones left out.
+        lost: readings without a forecast.
+        late_ms: how late the pusher was, the 99th percentile; it is part of `ms`.
+    """
+
+    ms: NDArray[np.float64]
+    lost: int
+    late_ms: float
+
+    def percentile(self, share: float) -> float:
+        """So many percent of the forecasts took at most so long."""
+        return float(np.percentile(self.ms, share)) if len(self.ms) else float("inf")
+
+
+def flow(
+    contestant: Contestant,
+    server: EmbeddedRedis,
+    rate: float,
+    seconds: float,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Flow:
+    """Push `rate` readings a second from one process, and see their forecasts in another.
+
+    Args:
+        contestant: what answers.
+        server: where.
+        rate: readings a second.
+        seconds: for how long.
+        meanwhile: what is done once the first reading is due.
+    """
+    start, count = contestant.pushed, round(rate * seconds)
+    with (
+        helper(server, _reader.__name__, contestant.keys.forecasts, start, count) as reader,
+        _pushing(contestant, server, count, rate) as pusher,
+    ):
+        begin = _begin(pusher)
+        _sleep_until(begin)
+        meanwhile()
+        late_ms = float(pusher.communicate()[0])
+        seen = np.array([np.nan if ns is None else ns for ns in json.loads(reader.communicate()[0])])
+    took = (seen - begin) / 1e6 - 1000 * np.arange(count) / rate
+    contestant.empty()
+    return Flow(took[np.isfinite(took)], int(np.isnan(took).sum()), late_ms)
+
+
+def queue_growth(contestant: Contestant, server: EmbeddedRedis, rate: float, seconds: float) -> float:
+    """Which share of `rate` readings a second piles up unanswered: 0 where the queue does not grow."""
+    start, count = contestant.pushed, round(rate * seconds)
+    samples: list[tuple[float, int]] = []
+    with _pushing(contestant, server, count, rate) as pusher:
+        begin = _begin(pusher)
+        _sleep_until(begin + round(SETTLING * seconds * 1e9))
+        while pusher.poll() is None:
+            pushed = _newest(contestant, contestant.keys.readings, start)
+            if pushed >= start + count:
+                break
+            behind = pushed - _newest(contestant, contestant.keys.forecasts, start)
+            samples.append((time.monotonic(), behind))
+            time.sleep(SAMPLE_S)
+        pusher.communicate()
+    contestant.await_answers()
+    contestant.empty()
+    if len(samples) < 2:
+        return 0.0
+    at, behind_at = np.array(samples).T
+    return float(np.polyfit(at - at[0], behind_at, 1)[0]) / rate
+
+
+@contextmanager
+def _pushing(contestant: Contestant, server: EmbeddedRedis, count: int, rate: float) -> Iterator[subprocess.Popen[str]]:
+    start, contestant.pushed = contestant.pushed, contestant.pushed + count
+    key, series = contestant.keys.readings, contestant.readings.series
+    with helper(server, _pusher.__name__, key, series, start, count, rate) as process:
+        yield process
+
+
+def _begin(pusher: subprocess.Popen[str]) -> int:
+    """Say when the first reading is due, in nanoseconds of the monotonic clock."""
+    begin = time.monotonic_ns() + HEAD_START_NS
+    if pusher.stdin is None:
+        raise RuntimeError("the pusher hears nothing")
+    pusher.stdin.write(f"{begin}\n")
+    pusher.stdin.flush()
+    return begin
+
+
+def _sleep_until(ns: int) -> None:
+    time.sleep(max(0.0, (ns - time.monotonic_ns()) * 1e-9))
+
+
+def _newest(contestant: Contestant, key: str, otherwise: int) -> int:
+    """How many readings are in a stream, or were answered there, counted from the first reading ever."""
+    newest = contestant.newest(key)
+    return otherwise if newest is None else number_of(newest) + 1

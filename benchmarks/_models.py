@@ -1,0 +1,111 @@
+"""Models made by hand for the worker's benchmarks: trained linear experts, networks of random weights, no training.
+
+What a network answers is of no interest here, only what the answer costs; the linear experts are fitted to the made-up
+readings of `_readings`, so that forecasts, shares and intervals have the sizes that they have in service.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from benchmarks._readings import EPOCH_MS, STEP_MS, name_of, past_values
+from tidecast.experts import EXPERTS, HALF_LIVES, LSTM, SHARED, Panel
+from tidecast.lstm import Array
+from tidecast.model import Evidence, Header, Model, Scores
+from tidecast.settings import SeriesSettings
+from tidecast.spec import Spec
+from tidecast.store import ModelStore
+from tidecast.windows import Grid
+from trainer.linear import fit_panel
+
+OWN = Spec(window=24, units=50)
+SHARED_NETWORK = Spec(window=48, units=64, hidden=64, normalise=True, seasonal=2)  # as the trainer makes a cohort's
+COHORT = "cohort"
+SEASONS = {False: (24,), True: (24, 168)}  # in rows; with the default panel, a day and a week of hours
+PANELS = 8  # fitted once and dealt out in turn
+HISTORY = 1000  # rows that they are fitted to
+PUBLISHERS = 16  # at once: most of the time is spent waiting for the disk
+
+
+def publish_models(store: ModelStore, count: int, *, default_panel: bool = False, versions: int = 1) -> None:
+    """Give the first `count` series a champion: the cheap experts and an own LSTM(50) over 24 steps.
+
+    Args:
+        store: where to.
+        count: how many series.
+        default_panel: with a second season and the network of a cohort, which is published too.
+        versions: of each; the newest is the champion.
+    """
+    if default_panel:
+        store.shared.publish(shared_network())
+    numbers = [number for _ in range(versions) for number in range(count)]
+    with ThreadPoolExecutor(PUBLISHERS) as pool:
+        for _ in pool.map(lambda number: store.publish(own_model(number, default_panel=default_panel)), numbers):
+            pass
+
+
+def own_model(number: int, *, default_panel: bool = False) -> Model:
+    """The model of the series of this number."""
+    panel = replace(_panel(number % PANELS, SEASONS[default_panel]), errors=_errors(number, default_panel))
+    cohort = COHORT if default_panel else None
+    return Model(_header(name_of(number), OWN, SEASONS[default_panel], cohort), _weights(OWN, number), panel)
+
+
+def shared_network() -> Model:
+    """The network of a cohort."""
+    return Model(_header(COHORT, SHARED_NETWORK, (), None), _weights(SHARED_NETWORK, 0))
+
+
+def bytes_of_weights(count: int) -> int:
+    """What the own networks of so many series need as float32."""
+    return count * sum(4 * int(np.prod(shape)) for shape in OWN.shapes().values())
+
+
+def bytes_of_windows(count: int) -> int:
+    """What the rows that the worker keeps of so many series need as float64."""
+    return count * 8 * SeriesSettings().rows_kept
+
+
+def _weights(spec: Spec, seed: int) -> dict[str, Array]:
+    rng = np.random.default_rng(seed)
+    return {
+        name: (rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(shape[0]))).astype(np.float32)
+        for name, shape in spec.shapes().items()
+    }
+
+
+@cache
+def _panel(number: int, seasons: tuple[int, ...]) -> Panel:
+    values = past_values(number + 1, HISTORY)[:, -1:]
+    ts = EPOCH_MS + STEP_MS * np.arange(-HISTORY, 0)
+    grid = Grid(ts, values, np.zeros(HISTORY, np.int64), np.zeros(HISTORY, np.bool_))
+    return fit_panel(grid, seasons, HISTORY)
+
+
+def _errors(seed: int, default_panel: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Errors that leave several experts a say; NaN where a series lacks one."""
+    errors = np.random.default_rng(seed).uniform(1.0, 1.1, (len(HALF_LIVES), len(EXPERTS)))
+    lacks = set() if default_panel else {EXPERTS.index("long_seasonal_naive"), EXPERTS.index("linear_season"), SHARED}
+    errors[:, sorted(lacks)] = np.nan
+    errors[:, LSTM] = 1.0
+    return errors
+
+
+def _header(series: str, spec: Spec, seasons: tuple[int, ...], shared: str | None) -> Header:
+    return Header(
+        series=series,
+        spec=spec,
+        step_ms=STEP_MS,
+        seasons=seasons,
+        shared=shared,
+        change_scale=2.0,
+        center=(0.0,),
+        scale=(2.0,),
+        level=0.9,
+        half_width=2.0,
+        span=(EPOCH_MS - HISTORY * STEP_MS, EPOCH_MS - STEP_MS),
+        evidence=Evidence(rows=100, season=24, scores={"model": Scores(mae=1.0, rmse=1.2)}, skill=0.5, verdict="made"),
+        created_ms=EPOCH_MS,
+    )

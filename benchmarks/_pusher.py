@@ -1,0 +1,37 @@
+"""`python -m benchmarks._pusher URL KEY SERIES START COUNT RATE`: readings, each when it is due.
+
+Says `ready`, reads from standard input when to begin in nanoseconds of the monotonic clock, and at the end writes how
+late its pushes were, in milliseconds: the 99th percentile.
+"""
+
+import sys
+import time
+
+import numpy as np
+from redis import Redis
+
+from benchmarks._readings import PacedPush, Readings
+
+
+def main(url: str, key: str, series: int, start: int, count: int, rate: float) -> None:
+    """Push readings `start` to `start + count`, so many a second; what is overdue goes together."""
+    with Redis.from_url(url, protocol=2) as redis:
+        push = PacedPush(redis, key, Readings(series), start, start + count)
+        redis.ping()
+        print("ready", flush=True)
+        begin = int(sys.stdin.readline())
+        late, pushed = [0.0], 0
+        while pushed < count:
+            now = time.monotonic_ns()
+            due = min(count, int((now - begin) * 1e-9 * rate) + 1 if now >= begin else 0)
+            if due == pushed:
+                time.sleep(max(0.0, (begin - now) * 1e-9 + pushed / rate))
+                continue
+            push(pushed, due)
+            late.append((time.monotonic_ns() - begin) / 1e6 - 1000 * pushed / rate)
+            pushed = due
+    print(float(np.percentile(late, 99)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]), float(sys.argv[6]))

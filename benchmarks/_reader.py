@@ -1,0 +1,41 @@
+"""`python -m benchmarks._reader URL KEY START COUNT`: a consumer of forecasts that is blocked until one is there.
+
+Says `ready`, and at the end writes when it saw the forecast of each reading, in nanoseconds of the monotonic clock as a
+JSON list; null where there was none within a while.
+"""
+
+import json
+import sys
+import time
+from typing import Any, cast
+
+from redis import Redis
+
+from benchmarks._readings import id_of, number_of
+
+BLOCK_MS = 500
+PATIENCE_S = 20.0  # without a new forecast
+
+
+def main(url: str, key: str, start: int, count: int) -> None:
+    """Wait for the forecasts of the readings `start` to `start + count`."""
+    seen: list[int | None] = [None] * count
+    last = id_of(start - 1)
+    with Redis.from_url(url, protocol=2) as redis:
+        redis.ping()
+        print("ready", flush=True)
+        news = time.monotonic()
+        while seen[-1] is None and time.monotonic() - news < PATIENCE_S:
+            reply = cast("list[Any]", redis.xread({key: last}, block=BLOCK_MS))
+            now = time.monotonic_ns()
+            if not reply:
+                continue
+            news = time.monotonic()
+            for entry_id, _ in reply[0][1]:
+                seen[number_of(entry_id) - start] = now
+            last = reply[0][1][-1][0]
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

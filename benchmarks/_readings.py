@@ -1,0 +1,112 @@
+"""Made-up readings of many series in turn, numbered from 0, and the states of series that have run for long.
+
+Reading `i` is of series `i % series` and has `i` in its entry id, so that whoever sees the forecast, which has the same
+id, knows when its reading was due.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+from redis import Redis
+
+from tidecast.windows import Window
+from worker.state import SeriesState
+
+EPOCH_MS = 1_600_000_000_000
+STEP_MS = 60_000
+AT_ONCE = 1000  # readings that one script pushes, states that one command sets
+_EARLIEST = 1_000_000  # steps before the first reading: the seeds of the noise are counted from there
+_PUSH = """
+for i = 1, #ARGV, 4 do
+  redis.call('XADD', KEYS[1], ARGV[i], 'series', ARGV[i + 1], 'ts', ARGV[i + 2], 'value', ARGV[i + 3])
+end
+"""
+
+Float = NDArray[np.float64]
+
+
+class Readings:
+    """The readings of so many series, each in its turn.
+
+    Args:
+        series: how many.
+    """
+
+    def __init__(self, series: int) -> None:
+        self.series = series
+
+    def arguments(self, start: int, stop: int) -> list[bytes]:
+        """The readings `start` to `stop`, four arguments each: id, series, time and value."""
+        flat: list[bytes] = []
+        for step in range(start // self.series, -(-stop // self.series)):
+            ts = b"%d" % (EPOCH_MS + STEP_MS * step)
+            first = step * self.series
+            for i, value in enumerate(_values(step, self.series).tolist(), first):
+                if start <= i < stop:
+                    flat += (id_of(i), name_of(i - first).encode(), ts, b"%.3f" % value)
+        return flat
+
+    def push(self, redis: Redis, key: str, start: int, stop: int) -> None:
+        """Push the readings `start` to `stop`."""
+        push = redis.register_script(_PUSH)
+        for part in range(start, stop, AT_ONCE):
+            push(keys=[key], args=self.arguments(part, min(part + AT_ONCE, stop)))
+
+    def fill(self, redis: Redis, key: str, rows: int) -> None:
+        """Write the states of series whose windows hold `rows` rows up to the first reading."""
+        states = self._states(rows)
+        while part := dict(islice(states, AT_ONCE)):
+            redis.hset(key, mapping=part)  # type: ignore[arg-type] # bytes are fine
+
+    def _states(self, rows: int) -> Iterator[tuple[str, bytes]]:
+        values = past_values(self.series, rows)
+        for number in range(self.series):
+            window = Window(rows, 1)
+            window.buffer[:rows, 0] = values[:, number]
+            window.end = window.length = rows
+            window.last_ts, window.step_ms = EPOCH_MS - STEP_MS, STEP_MS
+            yield name_of(number), SeriesState(("value",), window).encode()
+
+
+class PacedPush:
+    """Readings that are ready to be pushed when they are due, without any work on the way."""
+
+    def __init__(self, redis: Redis, key: str, readings: Readings, start: int, stop: int) -> None:
+        self._push = redis.register_script(_PUSH)
+        self._key = key
+        self._flat = readings.arguments(start, stop)
+
+    def __call__(self, start: int, stop: int) -> None:
+        """Push some of them; the first is 0."""
+        self._push(keys=[self._key], args=self._flat[4 * start : 4 * stop])
+
+
+def name_of(number: int) -> str:
+    """The name of a series."""
+    return f"series-{number}"
+
+
+def id_of(i: int) -> bytes:
+    """The entry id of reading `i`, and of its forecast."""
+    return b"%d-1" % (EPOCH_MS + i)
+
+
+def number_of(entry_id: bytes) -> int:
+    """Which reading has this entry id."""
+    return int(entry_id.partition(b"-")[0]) - EPOCH_MS
+
+
+def past_values(series: int, rows: int) -> Float:
+    """What came before the first reading: `(rows, series)`."""
+    return np.stack([_values(step, series) for step in range(-rows, 0)])
+
+
+def _values(step: int, series: int) -> Float:
+    """What all series say at a step: a day of 24 rows, a week of 168 and noise."""
+    phase = 0.37 * np.arange(series)
+    turn = 2 * np.pi * step
+    noise = np.random.default_rng(_EARLIEST + step).normal(size=series)
+    values: Float = 100 + 10 * np.sin(turn / 24 + phase) + 3 * np.sin(turn / 168 + phase) + noise
+    return values

@@ -1,0 +1,99 @@
+"""How long a worker with many models takes from its start until it is ready and has answered its first reading.
+
+The yardstick is to read the bytes of the model files, which every start must. The files and the series' states are
+there before, as after a restart. docs/benchmarks.md says what is measured.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from urllib.request import urlopen
+
+from redis import Redis
+
+from benchmarks._contestants import Contestant, worker_process
+from benchmarks._models import publish_models
+from benchmarks._readings import Readings, id_of
+from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.settings import SeriesSettings
+from tidecast.store import ModelStore
+from tidecast.wire import keys_of
+
+POLL_S = 0.02
+PATIENCE_S = 300.0
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Say how many models."""
+    parser.add_argument("--series", type=int, default=10_000, help="with a model each")
+    parser.add_argument("--rounds", type=int, default=5)
+
+
+def measure(args: argparse.Namespace) -> dict[str, float]:
+    """Start round after round, print each one's line, and return the medians."""
+    keys, readings = keys_of(), Readings(args.series)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        EmbeddedRedis() as server,
+        Redis.from_url(server.url, protocol=2) as redis,
+    ):
+        folder = Path(name)
+        publish_models(ModelStore(folder / "models"), args.series)
+        readings.fill(redis, keys.state, SeriesSettings().rows_kept)
+        rounds = []
+        for number in range(args.rounds):
+            reading = number * args.series  # each time the next one of the first series
+            readings.push(redis, keys.readings, reading, reading + 1)
+            read_s = _timed(lambda: _read(folder / "models"))
+            rounds.append((*_start(server, folder, redis, readings, reading), read_s))
+            print(
+                "ready after {:.2f} s, the first forecast after {:.2f} s; the files' bytes take {:.2f} s".format(
+                    *rounds[-1]
+                ),
+                flush=True,
+            )
+    return {
+        "seconds": median(max(ready, first) for ready, first, _ in rounds),
+        "ready_s": median(ready for ready, _, _ in rounds),
+        "first_forecast_s": median(first for _, first, _ in rounds),
+        "read_s": median(read for _, _, read in rounds),
+        "ratio_to_read": median(max(ready, first) / read for ready, first, read in rounds),
+    }
+
+
+def _start(server: EmbeddedRedis, folder: Path, redis: Redis, readings: Readings, reading: int) -> tuple[float, float]:
+    """Start a worker: seconds until it says that it is ready, and until a reading that waited for it is answered."""
+    port, began = free_port(), time.perf_counter()
+    with worker_process(server.url, folder, ("--health-port", str(port))) as process:
+        worker = Contestant("worker", process, folder / "worker.log", redis, keys_of(), readings, reading + 1)
+        ready_s = first_s = 0.0
+        while not (ready_s and first_s):
+            took = time.perf_counter() - began
+            ready_s = ready_s or (took if _ready(port) else 0.0)
+            first_s = first_s or (took if worker.newest(worker.keys.forecasts) == id_of(reading) else 0.0)
+            if process.poll() is not None or took > PATIENCE_S:
+                raise RuntimeError(f"the worker does not start: {worker.said()}")
+            time.sleep(POLL_S)
+        return ready_s, first_s
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/readyz"):
+            return True
+    except OSError:  # not listening yet, or 503
+        return False
+
+
+def _read(folder: Path) -> None:
+    for path in folder.glob("series/*/*.safetensors"):
+        path.read_bytes()
+
+
+def _timed(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

@@ -1,0 +1,152 @@
+"""Readings answered a second, over what an echo on Redis does and over the way of the tutorials.
+
+Each configuration has a Redis, a store and a worker of its own, the yardsticks beside it; a round measures one after
+the other, and a ratio is the median of the rounds' ratios. docs/benchmarks.md says what is measured.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+from benchmarks._contestants import Contestant, echoing, serving, tutoring
+from benchmarks._models import publish_models
+from benchmarks._readings import Readings, name_of
+from tidecast.embedded import EmbeddedRedis
+from tidecast.store import ModelStore
+
+AOF = ("--appendonly", "yes", "--appendfsync", "everysec")
+SWEEPS = 3  # readings of each series before the first round: by then a forecast has all its fields
+TUTORIAL_READINGS = 20  # in a round: about a second
+LEAST = 1000  # readings in a round: one batch
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One line of the table: how many series, whose panel, which Redis."""
+
+    name: str
+    many: bool = False  # as many series as --many says, else as --series says
+    default_panel: bool = False
+    redis: tuple[str, ...] = ()
+    tutorial: bool = False  # whether that yardstick is measured too
+
+
+CONFIGURATIONS = {
+    found.name: found
+    for found in (
+        Configuration("own", tutorial=True),
+        Configuration("aof", redis=AOF),
+        Configuration("10k", many=True),
+        Configuration("default", default_panel=True),
+    )
+}
+FIGURES = {
+    "own": "ratio_to_echo",
+    "aof": "ratio_to_echo_aof",
+    "10k": "ratio_to_echo_10k",
+    "default": "ratio_to_echo_default",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """What the rounds of a configuration have measured, readings a second."""
+
+    worker: list[float]
+    echo: list[float]
+    tutorial: list[float]  # empty where it was not measured
+    state_bytes: int  # of one series, in each commit that touches it
+
+    @property
+    def ratios(self) -> list[float]:
+        """The worker over the echo, round by round."""
+        return [ours / theirs for ours, theirs in zip(self.worker, self.echo, strict=True)]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Say how many series, and for how long."""
+    parser.add_argument("--series", type=int, default=1000)
+    parser.add_argument("--many", type=int, default=10_000, help="series of the configuration 10k")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="about how long one contestant works in a round")
+    parser.add_argument("--only", type=_chosen, default=tuple(CONFIGURATIONS), help="configurations, with commas")
+    parser.add_argument("--without-keras", action="store_true", help="leave the way of the tutorials out")
+
+
+def measure(args: argparse.Namespace) -> dict[str, float]:
+    """Measure configuration after configuration, print each one's line, and return the figures."""
+    with_keras = not args.without_keras and find_spec("tensorflow") is not None
+    if not with_keras:
+        print("without the way of the tutorials" + ("" if args.without_keras else ": install the extra train"))
+    print(f"{'configuration':15}{'series':>8}{'worker/s':>12}{'echo/s':>12}{'ratio':>8}  {'from - to':16}state bytes")
+    figures: dict[str, float] = {}
+    for name in args.only:
+        found = _measure(CONFIGURATIONS[name], args, with_keras=with_keras)
+        series, ratios = _series(CONFIGURATIONS[name], args), found.ratios
+        print(
+            f"{name:15}{series:8}{median(found.worker):12,.0f}{median(found.echo):12,.0f}{median(ratios):8.3f}  "
+            f"{f'{min(ratios):.3f} - {max(ratios):.3f}':16}{found.state_bytes}",
+            flush=True,
+        )
+        figures |= _figures(name, found)
+    return figures
+
+
+def _measure(configuration: Configuration, args: argparse.Namespace, *, with_keras: bool) -> Rounds:
+    series = _series(configuration, args)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        publish_models(ModelStore(folder / "models"), series, default_panel=configuration.default_panel)
+        server = stack.enter_context(EmbeddedRedis(options=configuration.redis))
+        worker = stack.enter_context(serving(server, folder, Readings(series)))
+        worker.warm_up(SWEEPS * series)
+        echo = stack.enter_context(echoing(worker, server))
+        tutorial = None
+        if configuration.tutorial and with_keras:
+            tutorial = stack.enter_context(tutoring(worker, server))
+        sizes = [_size(contestant, args.seconds) for contestant in (worker, echo)]
+        rounds = Rounds([], [], [], worker.redis.hstrlen(worker.keys.state, name_of(0)))
+        for _ in range(args.rounds):
+            rounds.worker.append(worker.rate(sizes[0]))
+            rounds.echo.append(echo.rate(sizes[1]))
+            if tutorial:
+                rounds.tutorial.append(tutorial.rate(TUTORIAL_READINGS))
+    return rounds
+
+
+def _size(contestant: Contestant, seconds: float) -> int:
+    """How many readings keep it busy for so long, by a first round that does not count."""
+    first = contestant.rate(LEAST)
+    return max(LEAST, round(seconds * contestant.rate(max(LEAST, round(seconds * first / 2)))))
+
+
+def _figures(name: str, found: Rounds) -> dict[str, float]:
+    figures = {FIGURES[name]: median(found.ratios)}
+    if name == "own":
+        figures |= {"readings_per_s": median(found.worker), "echo_per_s": median(found.echo)}
+    if found.tutorial:
+        figures["ratio_to_keras"] = median(
+            ours / theirs for ours, theirs in zip(found.worker, found.tutorial, strict=True)
+        )
+    return figures
+
+
+def _series(configuration: Configuration, args: argparse.Namespace) -> int:
+    found: int = args.many if configuration.many else args.series
+    return found
+
+
+def _chosen(listed: str) -> tuple[str, ...]:
+    return tuple(_known(listed.split(",")))
+
+
+def _known(names: list[str]) -> Iterator[str]:
+    for name in names:
+        if name not in CONFIGURATIONS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(CONFIGURATIONS)}: name one of those")
+        yield name

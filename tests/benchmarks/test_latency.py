@@ -1,0 +1,40 @@
+"""The latency's figures are there and no reading is lost; the time counts from when a reading was due."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks._contestants import serving
+from benchmarks._flow import flow
+from benchmarks._models import publish_models
+from benchmarks._readings import Readings
+from tests.benchmarks.measuring import figures_of
+from tidecast.embedded import EmbeddedRedis
+from tidecast.store import ModelStore
+
+
+def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """The worker's and the echo's."""
+    found = figures_of(capsys, "latency", "--series", "5", "--rate", "50", "--rounds", "1", "--seconds", "0.4")
+    percentiles = {f"{of}p{share}_ms" for of in ("", "echo_") for share in (50, 95, 99)}
+    assert percentiles | {"lost", "most_per_s", "queue_growth"} == set(found)
+    assert 0 == found["lost"]
+    assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
+
+
+def test_a_worker_that_stands_still_shows_in_the_readings_that_were_due_meanwhile(tmp_path: Path) -> None:
+    """Stopped for 0.4 s of 0.6: the first reading waits longest, each later one less; none is left out."""
+    publish_models(ModelStore(tmp_path / "models"), 2)
+    with EmbeddedRedis() as server, serving(server, tmp_path, Readings(2)) as worker:
+        worker.warm_up(6)
+        worker.stop()
+
+        def wake() -> None:
+            time.sleep(0.4)
+            worker.go_on()
+
+        found = flow(worker, server, rate=50, seconds=0.6, meanwhile=wake)
+    assert (30, 0) == (len(found.ms), found.lost)
+    assert found.ms[0] >= 400
+    assert found.ms[10] >= 200

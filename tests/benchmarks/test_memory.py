@@ -1,0 +1,28 @@
+"""The memory's figures are there, and its yardstick is what the models and windows hold."""
+
+import pytest
+from redis import Redis
+
+from benchmarks._models import bytes_of_weights, bytes_of_windows, own_model
+from benchmarks._readings import EPOCH_MS, Readings
+from tests.benchmarks.measuring import figures_of
+from tidecast.embedded import EmbeddedRedis
+from worker.state import SeriesState
+
+
+def test_every_figure_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """A worker with five models weighs more than they do."""
+    found = figures_of(capsys, "memory", "--series", "5", "--rounds", "1")
+    assert {"ratio", "rss_mb", "bytes_mb"} == set(found)
+    assert found["rss_mb"] > 20 > found["bytes_mb"]
+
+
+def test_the_yardstick_counts_weights_and_rows() -> None:
+    """As a model and a state hold them; the window ends where the readings begin."""
+    assert bytes_of_weights(3) == 3 * sum(weight.nbytes for weight in own_model(0).weights.values())
+    with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
+        Readings(3).fill(redis, "state", rows=400)
+        states = [SeriesState.decode(raw) for raw in redis.hvals("state")]
+    assert bytes_of_windows(3) == sum(state.window.rows.nbytes for state in states)
+    assert [400] * 3 == [state.window.length for state in states]
+    assert ["next"] * 3 == [state.window.accepts(EPOCH_MS) for state in states]

@@ -1,0 +1,74 @@
+"""The throughput's figures are there, every reading was answered, and the yardsticks do what they are said to do."""
+
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from benchmarks._contestants import echoing, serving
+from benchmarks._models import publish_models
+from benchmarks._readings import Readings, id_of
+from benchmarks.throughput import CONFIGURATIONS, FIGURES
+from tests.benchmarks.measuring import figures_of
+from tidecast.embedded import EmbeddedRedis
+from tidecast.experts import EXPERTS
+from tidecast.store import ModelStore
+from tidecast.wire import Forecast
+from worker.state import SeriesState
+
+TINY = ("throughput", "--series", "5", "--many", "8", "--rounds", "1", "--seconds", "0.05")
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_configuration_has_its_ratio(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """A round fails where a reading is not answered, so that a ratio stands for all of them."""
+    figures = figures_of(capsys, *TINY, "--only", name, "--without-keras")
+    assert {FIGURES[name]} | ({"readings_per_s", "echo_per_s"} if name == "own" else set()) == set(figures)
+    assert min(figures.values()) > 0
+
+
+@pytest.mark.keras
+def test_the_way_of_the_tutorials_is_much_slower(capsys: pytest.CaptureFixture[str]) -> None:
+    """It asks Keras for each reading alone."""
+    assert figures_of(capsys, *TINY, "--only", "own")["ratio_to_keras"] > 10
+
+
+def test_an_unknown_configuration_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the names of those that there are."""
+    with pytest.raises(SystemExit):
+        figures_of(capsys, *TINY, "--only", "own,nothing")
+    assert "'nothing' is none of own, aof, 10k, default" in capsys.readouterr().err
+
+
+def test_the_echo_publishes_what_the_worker_published(tmp_path: Path) -> None:
+    """One entry for each reading under the reading's id, with all the fields of a forecast in service."""
+    publish_models(ModelStore(tmp_path / "models"), 3)
+    with EmbeddedRedis() as server, serving(server, tmp_path, Readings(3)) as worker:
+        worker.warm_up(9)
+        with echoing(worker, server) as echo:
+            echo.warm_up(30)
+        found, real = echo.redis.xrange(echo.keys.forecasts), worker.redis.xrange(worker.keys.forecasts)
+    assert [id_of(i) for i in range(30)] == [entry_id for entry_id, _ in found]
+    in_service = ["series", "ts", "yhat", "yhat_lower", "yhat_upper", "level", "origin", "model", "kind", "y"]
+    assert {name.encode() for name in [*in_service, "error", "anomaly_score"]} == set(real[-1][1])
+    assert {frozenset(fields.items()) for _, fields in real} == {frozenset(fields.items()) for _, fields in found}
+
+
+@pytest.mark.parametrize("default_panel", [False, True])
+def test_the_experts_of_the_configuration_all_have_a_say(tmp_path: Path, *, default_panel: bool) -> None:
+    """The windows are full from the start: every expert answers the first reading."""
+    publish_models(ModelStore(tmp_path / "models"), 2, default_panel=default_panel)
+    with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
+        with serving(server, tmp_path, Readings(2)) as worker:
+            worker.warm_up(4)
+        states = {name: SeriesState.decode(raw) for name, raw in redis.hgetall("state").items()}
+        forecasts = [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]
+    lacking = set() if default_panel else {"long_seasonal_naive", "linear_season", "shared_lstm"}
+    assert [set(EXPERTS) - lacking] * 2 == [answering(state) for state in states.values()]
+    assert [1] * 4 == [forecast.model for forecast in forecasts]
+    assert max(abs(forecast.yhat - forecast.y) for forecast in forecasts) < 50
+
+
+def answering(state: SeriesState) -> set[str]:
+    """The experts whose answer stands for the next reading."""
+    return {name for name, answer in zip(EXPERTS, state.answers.tolist(), strict=True) if answer == answer}
