@@ -41,11 +41,10 @@ class Readings:
         """The readings `start` to `stop`, four arguments each: id, series, time and value."""
         flat: list[bytes] = []
         for step in range(start // self.series, -(-stop // self.series)):
-            ts = b"%d" % (EPOCH_MS + STEP_MS * step)
-            first = step * self.series
-            for i, value in enumerate(_values(step, self.series).tolist(), first):
-                if start <= i < stop:
-                    flat += (id_of(i), name_of(i - first).encode(), ts, b"%.3f" % value)
+            ts, first = b"%d" % (EPOCH_MS + STEP_MS * step), step * self.series
+            values = _values(step, self.series).tolist()
+            for i in range(max(start, first), min(stop, first + self.series)):
+                flat += (id_of(i), name_of(i - first).encode(), ts, b"%.3f" % values[i - first])
         return flat
 
     def push(self, redis: Redis, key: str, start: int, stop: int) -> None:

@@ -46,7 +46,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         for _ in range(args.rounds):
             ours.append(_shown(worker, flow(worker, server, args.rate, args.seconds)))
             theirs.append(_shown(echo, flow(echo, server, args.rate, args.seconds)))
-            most.append(worker.rate(max(LEAST, round(AT_MOST_S * worker.rate(LEAST)))))
+            most.append(worker.pace(max(LEAST, round(AT_MOST_S * worker.pace(LEAST).per_s))).per_s)
             growths.append(queue_growth(worker, server, LOAD * most[-1], args.seconds))
             print(f"at most {most[-1]:,.0f} a second; {growths[-1]:.1%} pile up at {LOAD:.0%} of it", flush=True)
     return {

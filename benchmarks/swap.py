@@ -65,7 +65,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _bearable(worker: Contestant, wanted: float) -> float:
-    most = median(worker.rate(LEAST) for _ in range(3))
+    most = median(worker.pace(LEAST).per_s for _ in range(3))
     if wanted <= BEARABLE * most:
         return wanted
     print(f"the worker does {most:,.0f} readings a second at most: {BEARABLE * most:,.0f} flow, not {wanted:,.0f}")

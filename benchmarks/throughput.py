@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-from benchmarks._contestants import Contestant, echoing, serving, tutoring
+from benchmarks._contestants import Contestant, Pace, echoing, serving, tutoring
 from benchmarks._models import publish_models
 from benchmarks._readings import Readings, name_of
 from tidecast.embedded import EmbeddedRedis
@@ -55,17 +55,17 @@ FIGURES = {
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """What the rounds of a configuration have measured, readings a second."""
+    """What the rounds of a configuration have measured."""
 
-    worker: list[float]
-    echo: list[float]
-    tutorial: list[float]  # empty where it was not measured
+    worker: list[Pace]
+    echo: list[Pace]
+    tutorial: list[Pace]  # empty where it was not measured
     state_bytes: int  # of one series, in each commit that touches it
 
     @property
     def ratios(self) -> list[float]:
         """The worker over the echo, round by round."""
-        return [ours / theirs for ours, theirs in zip(self.worker, self.echo, strict=True)]
+        return _ratios(self.worker, self.echo)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -83,16 +83,13 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     with_keras = not args.without_keras and find_spec("tensorflow") is not None
     if not with_keras:
         print("without the way of the tutorials" + ("" if args.without_keras else ": install the extra train"))
-    print(f"{'configuration':15}{'series':>8}{'worker/s':>12}{'echo/s':>12}{'ratio':>8}  {'from - to':16}state bytes")
+    print(f"{'':10}{'series':>7}{'worker/s':>10}{'echo/s':>10}{'ratio':>8}  {'from - to':15}", end="")
+    print(f"{'worker us':>10}{'echo us':>9}{'state bytes':>13}")
     figures: dict[str, float] = {}
     for name in args.only:
+        series = _series(CONFIGURATIONS[name], args)
         found = _measure(CONFIGURATIONS[name], args, with_keras=with_keras)
-        series, ratios = _series(CONFIGURATIONS[name], args), found.ratios
-        print(
-            f"{name:15}{series:8}{median(found.worker):12,.0f}{median(found.echo):12,.0f}{median(ratios):8.3f}  "
-            f"{f'{min(ratios):.3f} - {max(ratios):.3f}':16}{found.state_bytes}",
-            flush=True,
-        )
+        print(f"{name:10}{series:7}{_line(found)}", flush=True)
         figures |= _figures(name, found)
     return figures
 
@@ -112,28 +109,42 @@ def _measure(configuration: Configuration, args: argparse.Namespace, *, with_ker
         sizes = [_size(contestant, args.seconds) for contestant in (worker, echo)]
         rounds = Rounds([], [], [], worker.redis.hstrlen(worker.keys.state, name_of(0)))
         for _ in range(args.rounds):
-            rounds.worker.append(worker.rate(sizes[0]))
-            rounds.echo.append(echo.rate(sizes[1]))
+            rounds.worker.append(worker.pace(sizes[0]))
+            rounds.echo.append(echo.pace(sizes[1]))
             if tutorial:
-                rounds.tutorial.append(tutorial.rate(TUTORIAL_READINGS))
+                rounds.tutorial.append(tutorial.pace(TUTORIAL_READINGS))
     return rounds
 
 
 def _size(contestant: Contestant, seconds: float) -> int:
     """How many readings keep it busy for so long, by a first round that does not count."""
-    first = contestant.rate(LEAST)
-    return max(LEAST, round(seconds * contestant.rate(max(LEAST, round(seconds * first / 2)))))
+    first = contestant.pace(LEAST).per_s
+    return max(LEAST, round(seconds * contestant.pace(max(LEAST, round(seconds * first / 2))).per_s))
+
+
+def _line(found: Rounds) -> str:
+    (ours, our_us), (theirs, their_us) = _medians(found.worker), _medians(found.echo)
+    ratios = found.ratios
+    spread = f"{min(ratios):.3f} - {max(ratios):.3f}"
+    measured = f"{ours:10,.0f}{theirs:10,.0f}{median(ratios):8.3f}  {spread:15}"
+    return f"{measured}{our_us:10.1f}{their_us:9.1f}{found.state_bytes:13,}"
 
 
 def _figures(name: str, found: Rounds) -> dict[str, float]:
     figures = {FIGURES[name]: median(found.ratios)}
     if name == "own":
-        figures |= {"readings_per_s": median(found.worker), "echo_per_s": median(found.echo)}
+        figures |= {"readings_per_s": _medians(found.worker).per_s, "echo_per_s": _medians(found.echo).per_s}
     if found.tutorial:
-        figures["ratio_to_keras"] = median(
-            ours / theirs for ours, theirs in zip(found.worker, found.tutorial, strict=True)
-        )
+        figures["ratio_to_keras"] = median(_ratios(found.worker, found.tutorial))
     return figures
+
+
+def _ratios(ours: list[Pace], theirs: list[Pace]) -> list[float]:
+    return [one.per_s / other.per_s for one, other in zip(ours, theirs, strict=True)]
+
+
+def _medians(rounds: list[Pace]) -> Pace:
+    return Pace(*map(median, zip(*rounds, strict=True)))
 
 
 def _series(configuration: Configuration, args: argparse.Namespace) -> int:
