@@ -49,6 +49,8 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
             most.append(worker.pace(max(LEAST, round(AT_MOST_S * worker.pace(LEAST).per_s))).per_s)
             growths.append(queue_growth(worker, server, LOAD * most[-1], args.seconds))
             print(f"at most {most[-1]:,.0f} a second; {growths[-1]:.1%} pile up at {LOAD:.0%} of it", flush=True)
+    if args.rate > median(most):
+        print("more come than the worker can do: its times are those of a queue that grows as long as they come")
     return {
         "p50_ms": _median(ours, 50),
         "p95_ms": _median(ours, 95),
