@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tidecast import experts, wire
+from tidecast import wire
 from tidecast.errors import BadReading
 from tidecast.experts import EXPERTS
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float, Window
 from tidecast.wire import DeadLetter, Fields, Forecast, Reading
+from worker.blend import blend, learn
 from worker.engine import Engine, Question, Seat
 from worker.horizons import Horizons
 from worker.scoring import Tracker, anomaly_score
@@ -176,12 +177,12 @@ class Forecaster:
         if seat and seat.version != state.version:
             self._begin(state, seat)
         elif seat is None or reading.ts > seat.trained_until:  # what a model has learned from says nothing of it
-            state.errors = experts.learn(state.errors, state.answers, y)
+            learn(state.errors, state.answers, y)
             for tracker, level in zip(state.trackers, self._levels, strict=True):
                 if error is not None:
                     tracker.settle(error, level)
-        says = experts.shares(state.errors, answers)
-        yhat = self._bounded(experts.blend(says, answers))
+        says = np.empty(len(EXPERTS))
+        yhat = self._bounded(blend(state.errors, answers, says))
         state.answers, state.standing = answers, yhat
         for tracker in state.trackers:
             tracker.standing = tracker.known
