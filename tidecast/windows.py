@@ -17,6 +17,7 @@ Float = NDArray[np.float64]
 Form = Literal["change", "level", "raw"]
 
 CLIP = 20.0  # in units of the scale: a spike must not drive a recurrent state out of its trained range
+BLOCK = 32  # rows that are stored together
 NEVER = -(2**63)  # before any reading, in milliseconds
 STEPS_REMEMBERED = 15  # enough for a median that a few odd steps cannot move
 
@@ -169,15 +170,32 @@ class Window:
 
     The buffer is twice as long as the window: rows are appended until it is full, then the newest half moves
     to the front. So the newest rows always lie side by side and appending costs no shift.
+
+    Rows are numbered, and belong to blocks of `BLOCK` numbers, so that only what is new need be stored. A window that
+    starts anew begins with a new block.
     """
 
-    __slots__ = ("buffer", "capacity", "end", "filled", "gridded", "last_ts", "length", "step_ms", "steps_seen")
+    __slots__ = (
+        "appended",
+        "buffer",
+        "capacity",
+        "end",
+        "filled",
+        "gridded",
+        "last_ts",
+        "length",
+        "step_ms",
+        "steps_seen",
+        "unsaved",
+    )
 
     def __init__(self, capacity: int, width: int) -> None:
         self.capacity = capacity
         self.buffer = np.zeros((2 * capacity, width))
         self.end = 0  # one past the newest row
         self.length = 0
+        self.appended = 0  # the number of the row after the newest
+        self.unsaved = 0  # how many of the newest rows are not yet stored
         self.filled = 0  # one bit a row, the newest lowest: 1 where interpolated
         self.last_ts = NEVER
         self.step_ms: float | None = None  # a model's; None: the median of the steps seen
@@ -245,12 +263,13 @@ class Window:
             if old is not None:
                 buffer[: len(kept), new] = kept[:, old]
         self.buffer, self.capacity = buffer, capacity
-        self.end = self.length = len(kept)
+        self.end = self.length = self.unsaved = len(kept)
         self.filled &= (1 << capacity) - 1
 
     def clear(self) -> None:
         """Forget the rows, but neither the time nor the step."""
-        self.length = self.filled = 0
+        self.length = self.filled = self.unsaved = 0
+        self.appended += -self.appended % BLOCK
 
     def _missing_before(self, ts: int) -> int:
         delta = ts - self.last_ts
@@ -266,4 +285,6 @@ class Window:
         self.buffer[self.end] = row
         self.end += 1
         self.length = min(self.length + 1, self.capacity)
+        self.appended += 1
+        self.unsaved += 1
         self.filled = ((self.filled << 1) | filled) & ((1 << self.capacity) - 1)

@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tidecast import experts, wire
+from tidecast import wire
 from tidecast.errors import BadReading
 from tidecast.experts import EXPERTS
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float, Window
 from tidecast.wire import DeadLetter, Fields, Forecast, Reading
+from worker.blend import blend, learn
 from worker.engine import Engine, Question, Seat
 from worker.horizons import Horizons
 from worker.scoring import Tracker, anomaly_score
-from worker.state import SeriesState
+from worker.state import SeriesState, decode_all
 
 Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
 DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading ends with exactly one
@@ -30,7 +31,7 @@ class Outcome:
     forecasts: list[Forecast] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # by disposition; sums to the entries of the batch
-    states: dict[str, bytes] = field(default_factory=dict)  # by series, of the series touched
+    states: dict[str, bytes] = field(default_factory=dict)  # by field, of the series touched: what is new of them
     intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
 
 
@@ -83,7 +84,7 @@ class Forecaster:
         Raises:
             StateError: a state was written by another version of the worker.
         """
-        self.states = {series: SeriesState.decode(raw) for series, raw in states.items()}
+        self.states = decode_all(states)
         for series in self.states:
             self._fit(series)
 
@@ -127,7 +128,8 @@ class Forecaster:
         outcome.counts["forecast"] = len(accepted)
         outcome.intervals.update("inside" if now.score <= 1 else "outside" for now in settled if now.score is not None)
         touched = {one.reading.series: one.state for one in accepted}
-        outcome.states = {series: state.encode() for series, state in touched.items()}
+        for series, state in touched.items():
+            outcome.states |= state.changes(series)
         return outcome
 
     def _accept(self, entry: Entry, now_ms: int, outcome: Outcome) -> Accepted | None:
@@ -175,12 +177,12 @@ class Forecaster:
         if seat and seat.version != state.version:
             self._begin(state, seat)
         elif seat is None or reading.ts > seat.trained_until:  # what a model has learned from says nothing of it
-            state.errors = experts.learn(state.errors, state.answers, y)
+            learn(state.errors, state.answers, y)
             for tracker, level in zip(state.trackers, self._levels, strict=True):
                 if error is not None:
                     tracker.settle(error, level)
-        says = experts.shares(state.errors, answers)
-        yhat = self._bounded(experts.blend(says, answers))
+        says = np.empty(len(EXPERTS))
+        yhat = self._bounded(blend(state.errors, answers, says))
         state.answers, state.standing = answers, yhat
         for tracker in state.trackers:
             tracker.standing = tracker.known

@@ -232,7 +232,8 @@ class Worker:
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - so that workers do not knock in step
         delay: float = jitter * min(longest, shortest * 2.0 ** min(failures - 1, 30))
         error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
-        log.error("step failed", kind=kind, error=error, pause_s=round(delay, 3), exc_info=kind == "step")
+        unforeseen = kind == "step" and not isinstance(exc, TidecastError)
+        log.error("step failed", kind=kind, error=error, pause_s=round(delay, 3), exc_info=unforeseen)
         self._health.failed(kind)
         return delay
 

@@ -73,13 +73,12 @@ def make_worker(settings: Settings, health: Health) -> Worker:
     """
     redis, count = connect(settings), settings.partitions
     streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker) for i in range(count)]
-    number, workers = common_keys(settings.namespace)
-    claim_partitions(redis, number, count)
+    claim_partitions(redis, common_keys(settings.namespace)[0], count)
     roster = None
     if count > 1:
         name = worker_name(settings)
         settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
-        roster = Roster(redis, workers, name, settings.worker.lease_s)
+        roster = Roster(redis, common_keys(settings.namespace), name, settings.worker.lease_s)
     return Worker(settings, streams, ModelStore(settings.store), health, roster)
 
 

@@ -22,11 +22,19 @@ def claim_partitions(redis: Redis, key: str, partitions: int) -> None:
 
 
 class Roster:
-    """The workers of one namespace, by the server's clock."""
+    """The workers of one namespace, by the server's clock.
 
-    def __init__(self, redis: Redis, key: str, name: str, lease_s: float) -> None:
+    Args:
+        redis: where they meet.
+        keys: of the number of partitions, and of the workers.
+        name: this worker's.
+        lease_s: how long a silent worker counts as alive.
+    """
+
+    def __init__(self, redis: Redis, keys: tuple[str, str], name: str, lease_s: float) -> None:
+        self._redis = redis
         self._join = redis.register_script(script_of("join"))
-        self._key = key
+        self._number, self._key = keys
         self._name = name
         self._lease_s = lease_s
         self._joined_at = -math.inf
@@ -37,8 +45,10 @@ class Roster:
 
         Raises:
             RedisError: the roster cannot be kept.
+            SettingsError: somebody has deleted the number of partitions and written another one.
         """
         if not 0 <= now - self._joined_at < min(EVERY_S, self._lease_s / 3):  # below 0 the clock was set back
+            claim_partitions(self._redis, self._number, partitions)
             self._alive = max(1, len(self._say(self._lease_s)))
             self._joined_at = now
         return -(-partitions // self._alive)

@@ -1,10 +1,16 @@
 """What the worker remembers of a series, and the bytes in which every commit stores it.
 
-The layout, little-endian: one header, the names of the features after the first, the steps seen, the bits of the
-filled rows, the experts' errors and standing answers, the interval trackers, what stands for further steps, the rows.
+A state is one head and as many blocks of rows as its window spans. A commit writes the head and the blocks that have
+new rows: what a reading costs does not grow with the window. Blocks take turns in a ring of fields, and a row of an
+older turn is told by its block's number.
+
+The head, little-endian: numbers, the names of the features after the first, the steps seen, the experts' errors and
+standing answers, the interval trackers, what stands for further steps. A block: its number, the bits of its filled
+rows, its rows.
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -12,15 +18,15 @@ import numpy as np
 
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, HALF_LIVES
-from tidecast.windows import Float, Window
+from tidecast.windows import BLOCK, Float, Window
 from worker.scoring import Tracker
 
-VERSION = 2
-# version, length, capacity, width, steps seen, bytes of names, trackers, further steps; last ts, step (0: not a
-# model's);
-# forecast standing (NaN: none), the version last heard (0: none).
-_HEADER = struct.Struct("<BHHHBHBBqddI")
-_SEPARATOR = "\x1f"  # a control character, which no field name holds
+VERSION = 3
+# version, length, capacity, width, steps seen, bytes of names, trackers, further steps; the number of the next row;
+# last ts, step (0: not a model's); forecast standing (NaN: none), the version last heard (0: none).
+_HEADER = struct.Struct("<BHHHBHBBQqddI")
+_BLOCK = struct.Struct("<QI")
+_SEPARATOR = "\x1f"  # a control character, which no name of a field or a series holds
 _RECORDS = (len(HALF_LIVES), len(EXPERTS))
 _BLEND = (len(HALF_LIVES) + 1) * len(EXPERTS)  # numbers
 _TRACKER = struct.Struct("<dIdd")  # the half-width standing (NaN: unknown), and the tracker's own numbers
@@ -60,8 +66,18 @@ class SeriesState:
             self.ahead, self.ahead_trackers = np.zeros((0, 1)), []
         self.features = features
 
-    def encode(self) -> bytes:
-        """The state as bytes, equal for equal states."""
+    def changes(self, series: str) -> dict[str, bytes]:
+        """The fields that must be written now, by name: the head, and each block with rows that are not yet stored."""
+        window = self.window
+        found = {series: self.head()}
+        first = window.appended - min(window.unsaved, window.length)
+        for number in range(first // BLOCK, -(-window.appended // BLOCK)):
+            found[f"{series}{_SEPARATOR}{number % _ring(window.capacity)}"] = self._block(number)
+        window.unsaved = 0
+        return found
+
+    def head(self) -> bytes:
+        """All but the rows."""
         window = self.window
         names = _SEPARATOR.join(self.features).encode()
         header = _HEADER.pack(
@@ -73,52 +89,61 @@ class SeriesState:
             len(names),
             len(self.trackers),
             len(self.ahead),
+            window.appended,
             window.last_ts,
             window.step_ms or 0.0,
             np.nan if self.standing is None else self.standing,
             self.version,
         )
         steps = struct.pack(f"<{len(window.steps_seen)}q", *window.steps_seen)
-        filled = window.filled.to_bytes((window.length + 7) // 8, "little")
         trackers = b"".join(_TRACKER.pack(*tracker.numbers()) for tracker in (*self.trackers, *self.ahead_trackers))
         blend = (self.errors.tobytes(), self.answers.tobytes())
-        return b"".join((header, names, steps, filled, *blend, trackers, self.ahead.tobytes(), window.rows.tobytes()))
+        return b"".join((header, names, steps, *blend, trackers, self.ahead.tobytes()))
+
+    def _block(self, number: int) -> bytes:
+        window = self.window
+        oldest = window.appended - window.length
+        start, stop = (max(BLOCK * number, oldest) - oldest, min(BLOCK * (number + 1), window.appended) - oldest)
+        filled = (window.filled >> (window.length - stop)) & ((1 << (stop - start)) - 1)
+        return _BLOCK.pack(number, filled) + window.rows[start:stop].tobytes()
 
     @classmethod
-    def decode(cls, raw: bytes) -> Self:
+    def decode(cls, head: bytes, blocks: Mapping[int, bytes] | None = None) -> Self:
         """Read a state.
+
+        Args:
+            head: all but the rows.
+            blocks: its blocks by their field's number. Where one is missing, the window begins after it.
 
         Raises:
             StateError: the bytes are of another version or cut short.
         """
-        if not raw or raw[0] != VERSION:
-            found = raw[0] if raw else "none"
+        if not head or head[0] != VERSION:
+            found = head[0] if head else "none"
             raise StateError(f"state format {found}, this worker reads {VERSION}: run the worker that wrote it")
         try:
-            return cls._decode(raw)
+            state = cls._decode(head)
+            state._take_rows(blocks or {})
         except (struct.error, ValueError) as exc:
-            raise StateError(f"a state of {len(raw)} bytes is cut short ({exc}): restore Redis, or delete it") from exc
+            raise StateError(f"a state of {len(head)} bytes is cut short ({exc}): restore Redis, or delete it") from exc
+        return state
 
     @classmethod
     def _decode(cls, raw: bytes) -> Self:
         head = _HEADER.unpack_from(raw)
-        length, capacity, width, steps, names, levels, further, last_ts, step_ms, standing, version = head[1:]
+        length, capacity, width, steps, names, levels, further, appended, last_ts, step_ms, standing, version = head[1:]
         window = Window(capacity, width)
         at = _HEADER.size
         features = tuple(raw[at : at + names].decode().split(_SEPARATOR))
         at += names
         window.steps_seen = list(struct.unpack_from(f"<{steps}q", raw, at))
         at += 8 * steps
-        window.filled = int.from_bytes(raw[at : at + (length + 7) // 8], "little")
-        at += (length + 7) // 8
         blend = np.frombuffer(raw, np.float64, _BLEND, at).copy()
         at += blend.nbytes
         trackers = [Tracker.of(*_TRACKER.unpack_from(raw, at + i * _TRACKER.size)) for i in range(levels + further)]
         at += len(trackers) * _TRACKER.size
         ahead = np.frombuffer(raw, np.float64, further * (further + 1), at).reshape(further, further + 1).copy()
-        at += ahead.nbytes
-        window.buffer[:length] = np.frombuffer(raw, np.float64, length * width, at).reshape(length, width)
-        window.end = window.length = length
+        window.length, window.appended = length, appended
         window.last_ts, window.step_ms = last_ts, step_ms or None
         return cls(
             features,
@@ -131,3 +156,46 @@ class SeriesState:
             ahead if further else np.zeros((0, 1)),
             trackers[levels:],
         )
+
+    def _take_rows(self, blocks: Mapping[int, bytes]) -> None:
+        """Fill the window from its blocks, the newest first, as far back as they follow one another."""
+        window, wanted = self.window, self.window.length
+        stop = window.length = 0
+        window.end = window.capacity
+        for number in range((window.appended - 1) // BLOCK, -1, -1):
+            raw = blocks.get(number % _ring(window.capacity), b"")
+            if stop >= wanted or not raw:
+                break
+            its_number, filled = _BLOCK.unpack_from(raw)
+            rows = np.frombuffer(raw, np.float64, offset=_BLOCK.size).reshape(-1, window.buffer.shape[1])
+            whole = BLOCK * (number + 1) <= window.appended
+            due = min(BLOCK if whole else window.appended - BLOCK * number, wanted - stop)
+            if its_number != number:
+                break
+            if len(rows) < due:
+                raise ValueError(f"block {number} has {len(rows)} rows of {due}")
+            window.buffer[window.end - stop - due : window.end - stop] = rows[-due:]
+            window.filled |= (filled & ((1 << due) - 1)) << stop
+            stop = window.length = stop + due
+
+
+def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
+    """Read the states of a partition's series from the fields of its hash.
+
+    Raises:
+        StateError: one was written by another version of the worker, or is cut short.
+    """
+    heads: dict[str, bytes] = {}
+    blocks: dict[str, dict[int, bytes]] = {}
+    for name, raw in fields.items():
+        series, _, place = name.partition(_SEPARATOR)
+        if place:
+            blocks.setdefault(series, {})[int(place)] = raw
+        else:
+            heads[series] = raw
+    return {series: SeriesState.decode(head, blocks.get(series)) for series, head in heads.items()}
+
+
+def _ring(capacity: int) -> int:
+    """How many fields a window's blocks take turns in: one more than it spans, for it seldom begins with a block."""
+    return -(-capacity // BLOCK) + 1

@@ -53,6 +53,7 @@ class Proxy:
         self.seen: list[tuple[float, str]] = []  # epoch seconds, and what the workers' logs cannot tell
         self.met: list[tuple[float, Fault]] = []  # epoch seconds, and a fault that met its request
         self._links: set[_Link] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._upstream = upstream
         self._armed: deque[Fault] = deque()
         self._ready = threading.Event()
@@ -100,8 +101,15 @@ class Proxy:
         self._ready.set()
         await self._stop.wait()
         server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close in the next round of the loop
 
     async def _serve(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        if task := asyncio.current_task():
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._upstream)
         except OSError:  # the server is down: so are we

@@ -256,7 +256,7 @@ class _Storm:
                 names = [redis.hget(keys_of(i, PARTITIONS).lease, "owner") for i in range(PARTITIONS)]
         except RedisError:
             return set()
-        return {int(str(name).split("-")[-2]) for name in names}
+        return {int(str(name).split("-")[-2]) for name in names if name}
 
     def _kill(self) -> None:
         fault, at_work = self._kills.draw(), self._at_work()

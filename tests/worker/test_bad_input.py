@@ -24,7 +24,7 @@ from tidecast.wire import MAX_ECHO_BYTES, MAX_ECHO_FIELDS, Forecast, keys_of, pa
 from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
 from worker.health import Health
 from worker.loop import Worker
-from worker.state import SeriesState
+from worker.state import decode_all
 from worker.stream import Stream
 
 PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
@@ -253,6 +253,11 @@ def forecasts(redis: Redis) -> dict[str, Forecast]:
     return {forecast.id: forecast for forecast in made}
 
 
+def stored(redis: Redis) -> dict[str, bytes]:
+    """The fields of the states."""
+    return {name.decode(): raw for name, raw in redis.hgetall("state").items()}  # type: ignore[union-attr] # the synchronous client
+
+
 def letters(redis: Redis, key: str = "dead") -> dict[str, Fields]:
     """The dead letters, by id."""
     return {entry_id.decode(): fields for entry_id, fields in redis.xrange(key)}  # type: ignore[union-attr, misc] # the synchronous client
@@ -275,7 +280,7 @@ def _beyond_the_cap(settings: Settings, redis: Redis, _store: ModelStore) -> End
     new = add(redis, good(b"c", 0))
     answer(_with_cap(settings))
     assert Counter(forecast=2, dead=1) == counts(redis)
-    assert 2 == redis.hlen("state")
+    assert {"a", "b"} == decode_all(stored(redis)).keys()
     return _ended(redis, new)
 
 
@@ -535,8 +540,7 @@ def test_a_lacking_feature_keeps_its_last_value(settings: Settings, redis: Redis
     add(redis, good(b"s", 0) | {b"wind": b"1", b"sun": b"2"})
     add(redis, good(b"s", 1) | {b"wind": b"3", b"rain": b"x"})
     answer(settings)
-    state = redis.hget("state", "s")
-    assert [[42.0, 1.0, 2.0], [42.0, 3.0, 2.0]] == SeriesState.decode(state).window.rows.tolist()  # type: ignore[arg-type] # the synchronous client
+    assert [[42.0, 1.0, 2.0], [42.0, 3.0, 2.0]] == decode_all(stored(redis))["s"].window.rows.tolist()
 
 
 # What is wrong beside the readings

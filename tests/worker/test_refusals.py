@@ -1,16 +1,15 @@
 """What Redis refuses for a while, provoked on real servers: told, waited out, and answered as if nothing had been."""
 
-import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from tests.chaos.refusals import busy, no_replicas, no_snapshot, out_of_memory
 from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, quick, sample, stream_of
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import StreamError, Unavailable
@@ -18,7 +17,7 @@ from tidecast.settings import Settings
 from worker.health import Health
 from worker.refusals import REMEDIES, refusals_explained
 
-Moment = Callable[[EmbeddedRedis, Redis], "contextmanager[None]"]
+Moment = Callable[[Redis], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="module")
@@ -43,30 +42,7 @@ def settings(server: EmbeddedRedis, tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def _configured(redis: Redis, name: str, during: str, after: str) -> Iterator[None]:
-    redis.config_set(name, during)
-    try:
-        yield
-    finally:
-        redis.config_set(name, after)
-
-
-@contextmanager
-def out_of_memory(_: EmbeddedRedis, redis: Redis) -> Iterator[None]:
-    """Nothing may be added."""
-    with _configured(redis, "maxmemory", "1", "0"):
-        yield
-
-
-@contextmanager
-def without_replicas(_: EmbeddedRedis, redis: Redis) -> Iterator[None]:
-    """Nothing may be written before a replica is there."""
-    with _configured(redis, "min-replicas-to-write", "1", "0"):
-        yield
-
-
-@contextmanager
-def demoted(_: EmbeddedRedis, redis: Redis) -> Iterator[None]:
+def demoted(redis: Redis) -> Iterator[None]:
     """A replica of a server that is not there."""
     redis.replicaof("127.0.0.1", 1)  # type: ignore[no-untyped-call]
     try:
@@ -76,50 +52,7 @@ def demoted(_: EmbeddedRedis, redis: Redis) -> Iterator[None]:
 
 
 @contextmanager
-def without_a_disk(server: EmbeddedRedis, redis: Redis) -> Iterator[None]:
-    """It was told to save, and could not."""
-    redis.config_set("save", "3600 1")
-    shutil.rmtree(server.folder)
-    redis.bgsave()
-    while redis.info("persistence")["rdb_last_bgsave_status"] == "ok":
-        time.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.folder.mkdir()
-        redis.config_set("save", "")
-
-
-@contextmanager
-def busy(server: EmbeddedRedis, redis: Redis) -> Iterator[None]:
-    """Somebody's script does not end."""
-    redis.config_set("lua-time-limit", "1")
-
-    def spin() -> None:
-        with Redis.from_url(server.url, protocol=2) as other, pytest.raises(ResponseError):
-            other.eval("while true do end", 0)
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    while not _is_busy(redis):
-        time.sleep(0.01)
-    try:
-        yield
-    finally:
-        redis.script_kill()
-        thread.join()
-
-
-def _is_busy(redis: Redis) -> bool:
-    try:
-        redis.ping()
-    except ResponseError:
-        return True
-    return False
-
-
-@contextmanager
-def without_a_right(_: EmbeddedRedis, redis: Redis) -> Iterator[None]:
+def without_a_right(redis: Redis) -> Iterator[None]:
     """The user may not publish."""
     redis.execute_command("ACL", "SETUSER", "default", "-xadd")
     try:
@@ -128,26 +61,32 @@ def without_a_right(_: EmbeddedRedis, redis: Redis) -> Iterator[None]:
         redis.execute_command("ACL", "SETUSER", "default", "+xadd")
 
 
+def await_refusal(redis: Redis) -> None:
+    """Wait until the moment has come: a script or a snapshot takes a while."""
+    with suppress(ResponseError):
+        while redis.xadd("probe", {"a": 1}):
+            time.sleep(0.01)
+
+
 MOMENTS = {
     "OOM": out_of_memory,
-    "NOREPLICAS": without_replicas,
+    "NOREPLICAS": no_replicas,
     "READONLY": demoted,
     "BUSY": busy,
     "NOPERM": without_a_right,
-    "MISCONF": without_a_disk,  # the last: it takes the server's folder away
+    "MISCONF": no_snapshot,
 }
 
 
 @pytest.mark.parametrize(("code", "moment"), MOMENTS.items(), ids=MOMENTS)
-def test_a_batch_outlives_a_refusal(
-    code: str, moment: Moment, server: EmbeddedRedis, redis: Redis, settings: Settings
-) -> None:
+def test_a_batch_outlives_a_refusal(code: str, moment: Moment, redis: Redis, settings: Settings) -> None:
     """It says what and the remedy, changes nothing, and goes on with the same lease and the same memory."""
     worker = new_worker(settings)
     add(redis, 1, 2, 3)
     assert 3 == worker.step(NOW)
     add(redis, 4, 5, 6)
-    with moment(server, redis):
+    with moment(redis):
+        await_refusal(redis)
         for _ in range(2):
             with pytest.raises(Unavailable) as caught:
                 worker.step(NOW)
@@ -158,25 +97,25 @@ def test_a_batch_outlives_a_refusal(
     assert b"1" == redis.hget("lease", "epoch")
 
 
-def test_a_worker_waits_out_a_refusal_by_itself(server: EmbeddedRedis, redis: Redis, settings: Settings) -> None:
+def test_a_worker_waits_out_a_refusal_by_itself(redis: Redis, settings: Settings) -> None:
     """Longer each time, counted as refused and each further try as a retry; not in a hot loop."""
     health, stop = Health(), Impatient(6)
     worker = new_worker(settings, health)
     add(redis, 1)
     assert 1 == worker.step(time.time())
     add(redis, 2)
-    with out_of_memory(server, redis):
+    with out_of_memory(redis):
         worker.run(stop)
     assert 6.0 == sample(health, "tidecast_failures_total", kind="refused")
     assert 5.0 <= sample(health, "tidecast_commits_retried_total")
     assert stop.longest_s > 0.5
 
 
-def test_a_worker_may_start_while_redis_refuses(server: EmbeddedRedis, redis: Redis, settings: Settings) -> None:
+def test_a_worker_may_start_while_redis_refuses(redis: Redis, settings: Settings) -> None:
     """It takes its partition as soon as it is let."""
     worker = new_worker(settings)
     add(redis, 1)
-    with out_of_memory(server, redis), pytest.raises(Unavailable):
+    with out_of_memory(redis), pytest.raises(Unavailable):
         worker.step(NOW)
     assert 1 == worker.step(NOW + 1)
 

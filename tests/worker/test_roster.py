@@ -16,7 +16,7 @@ NOW = 1_700_000_000.0
 
 def roster(redis: Redis, name: str, lease_s: float = 5.0) -> Roster:
     """A worker's view of the others."""
-    return Roster(redis, KEY, name, lease_s)
+    return Roster(redis, ("partitions", KEY), name, lease_s)
 
 
 def test_a_worker_alone_serves_all(redis: Redis) -> None:
@@ -81,3 +81,15 @@ def test_one_partition_is_written_down_too(settings: Settings, redis: Redis) -> 
     assert b"1" == redis.get("partitions")
     with pytest.raises(SettingsError, match="setting partitions is 4, but partitions in Redis says 1"):
         make_worker(settings.model_copy(update={"partitions": 4}), Health())
+
+
+def test_a_number_that_was_deleted_is_written_again(redis: Redis) -> None:
+    """By those who are at work, before anyone with another one comes; whoever came in between is told of."""
+    one = roster(redis, "a")
+    one.share(8, NOW)
+    redis.flushall()
+    one.share(8, NOW + EVERY_S)
+    assert b"8" == redis.get("partitions")
+    redis.set("partitions", 4)
+    with pytest.raises(SettingsError, match="setting partitions is 8, but partitions in Redis says 4"):
+        one.share(8, NOW + 2 * EVERY_S)

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.worker.states import all_fields, all_whole, whole
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, HALF_LIVES, learn
-from tidecast.windows import STEPS_REMEMBERED, Window
+from tidecast.windows import Window
 from worker.scoring import Tracker
-from worker.state import VERSION, SeriesState
+from worker.state import VERSION, SeriesState, decode_all
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 number = st.floats(allow_nan=False, allow_infinity=False)
@@ -56,15 +57,15 @@ def states(draw: st.DrawFn) -> SeriesState:
 @hypothesis.given(states())
 def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
     """Everything is restored, and stored again gives the same bytes."""
-    raw = state.encode()
-    found = SeriesState.decode(raw)
-    assert raw == found.encode()
+    (found,) = decode_all(all_fields(state)).values()
+    assert whole(state) == whole(found)
+    assert all_fields(state) == all_fields(found)
     for name in ("version", "features", "standing", "trackers", "ahead_trackers"):
         assert getattr(state, name) == getattr(found, name)
     for name in ("errors", "answers", "ahead"):
         np.testing.assert_array_equal(getattr(state, name), getattr(found, name))
     np.testing.assert_array_equal(state.window.rows, found.window.rows)
-    for name in ("capacity", "length", "filled", "last_ts", "step_ms", "steps_seen"):
+    for name in ("capacity", "length", "appended", "filled", "last_ts", "step_ms", "steps_seen"):
         assert getattr(state.window, name) == getattr(found.window, name)
 
 
@@ -72,7 +73,7 @@ def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
 @hypothesis.given(states(), st.lists(st.integers(1, 3000), min_size=1, max_size=30))
 def test_a_restored_state_goes_on_as_the_one_that_was_never_stored(state: SeriesState, deltas: list[int]) -> None:
     """After any number of further readings both are equal in every byte."""
-    restored = SeriesState.decode(state.encode())
+    (restored,) = decode_all(all_fields(state)).values()
     for each in (state, restored):
         ts = max(each.window.last_ts, 0)
         for delta in deltas:
@@ -82,34 +83,67 @@ def test_a_restored_state_goes_on_as_the_one_that_was_never_stored(state: Series
             for tracker in (*each.trackers, *each.ahead_trackers):
                 tracker.settle(delta / 7, 0.9)
             each.ahead[:, -1:] = delta
-    assert state.encode() == restored.encode()
+    assert whole(state) == whole(restored)
+    assert state.changes("a") == restored.changes("a")
 
 
 @unhurried
 @hypothesis.given(states(), st.data())
 def test_a_state_cut_short_is_refused(state: SeriesState, data: st.DataObject) -> None:
-    """Wherever it was cut."""
-    raw = state.encode()
+    """Wherever it was cut, the head or a block."""
+    fields = all_fields(state)
+    name = data.draw(st.sampled_from(sorted(fields)))
+    cut = fields | {name: fields[name][: data.draw(st.integers(1, len(fields[name]) - 1))]}
     with pytest.raises(StateError):
-        SeriesState.decode(raw[: data.draw(st.integers(0, len(raw) - 1))])
+        decode_all(cut)
 
 
 def test_a_state_of_another_version_is_refused_by_its_number() -> None:
     """The sentence names both versions."""
-    raw = SeriesState(("value",), Window(4, 1)).encode()
+    raw = SeriesState(("value",), Window(4, 1)).head()
     with pytest.raises(StateError, match=f"state format {VERSION + 1}, this worker reads {VERSION}"):
         SeriesState.decode(bytes([VERSION + 1]) + raw[1:])
 
 
-def test_the_longest_life_does_not_make_the_state_grow() -> None:
-    """Rows and steps are bounded: a year of readings takes no more than a day."""
-    state = SeriesState(("value",), Window(48, 1))
-    sizes = set()
-    for ts in range(500):
-        state.window.push(ts * 1000, np.array([1.0]), 3)
-        if ts > 48 + STEPS_REMEMBERED:
-            sizes.add(len(state.encode()))
-    assert 1 == len(sizes)
+def test_a_reading_costs_the_same_however_long_the_window() -> None:
+    """The head and the block that it fell into: a year of rows takes no more than a day."""
+    most = {}
+    for capacity in (48, 400, 2048):
+        state, sizes = SeriesState(("value",), Window(capacity, 1)), []
+        for ts in range(3 * capacity):
+            state.window.push(ts * 1000, np.array([1.0]), 3)
+            changes = state.changes("a")
+            assert 2 == len(changes)
+            sizes.append(sum(map(len, changes.values())))
+        most[capacity] = max(sizes)
+    assert 1 == len(set(most.values()))
+    assert most[400] < 800
+
+
+def test_the_fields_of_a_state_do_not_grow_in_number() -> None:
+    """Blocks take turns in a ring, and what is read back is the window, whatever older turns have left there."""
+    state, stored = SeriesState(("value",), Window(100, 1)), dict[str, bytes]()
+    for ts in range(1000):
+        state.window.push((ts + (ts > 500) * 10) * 1000, np.array([float(ts)]), 3)  # one long gap
+        stored |= state.changes("a")
+        if ts % 7 == 0:
+            assert {"a": whole(state)} == {name: whole(one) for name, one in decode_all(stored).items()}
+    assert 1 + 5 == len(stored)
+
+
+def test_a_window_whose_older_blocks_are_gone_begins_after_them() -> None:
+    """Somebody deleted them: what is left follows one another."""
+    state = SeriesState(("value",), Window(100, 1))
+    for ts in range(100):
+        state.window.push(ts * 1000, np.array([float(ts)]), 3)
+    fields = all_fields(state)
+    del fields[f"a\x1f{0}"]
+    assert [*map(float, range(32, 100))] == decode_all(fields)["a"].window.rows[:, 0].tolist()
+    del fields[f"a\x1f{2}"]
+    assert [96.0, 97.0, 98.0, 99.0] == decode_all(fields)["a"].window.rows[:, 0].tolist()
+    assert 4 == decode_all(fields)["a"].window.length
+    assert 0 == decode_all({"a": fields["a"]})["a"].window.length
+    assert {} == decode_all({name: raw for name, raw in fields.items() if name != "a"})
 
 
 def test_a_model_with_other_features_keeps_what_is_known() -> None:
@@ -126,7 +160,7 @@ def test_a_model_with_other_features_keeps_what_is_known() -> None:
         state.trackers[0].errors,
     )
     assert not state.window.gridded
-    assert state.encode() == SeriesState.decode(state.encode()).encode()
+    assert {"a": whole(state)} == all_whole(all_fields(state))
 
 
 def test_another_target_leaves_nothing_but_the_time() -> None:
@@ -138,4 +172,5 @@ def test_another_target_leaves_nothing_but_the_time() -> None:
     state.wear(("wind",), 3, None, gridded=True)
     fresh = SeriesState(("wind",), Window(3, 1))
     fresh.window.last_ts = 1000
-    assert fresh.encode() == state.encode()
+    fresh.window.appended = state.window.appended
+    assert whole(fresh) == whole(state)

@@ -1,0 +1,23 @@
+"""States as tests compare them: all that is remembered of a series, however it is spread over fields."""
+
+from collections.abc import Mapping
+
+from worker.state import SeriesState, decode_all
+
+
+def whole(state: SeriesState) -> bytes:
+    """A state with its rows as bytes, equal for equal states."""
+    window = state.window
+    filled = window.filled.to_bytes((window.length + 7) // 8, "little")
+    return b"".join((state.head(), filled, window.rows.tobytes()))
+
+
+def all_whole(fields: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The states in the fields of a partition's hash, by series."""
+    return {series: whole(state) for series, state in decode_all(fields).items()}
+
+
+def all_fields(state: SeriesState, series: str = "a") -> dict[str, bytes]:
+    """All fields of a state, as if none had been stored yet."""
+    state.window.unsaved = state.window.length
+    return state.changes(series)
