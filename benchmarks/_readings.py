@@ -55,18 +55,18 @@ class Readings:
 
     def fill(self, redis: Redis, key: str, rows: int) -> None:
         """Write the states of series whose windows hold `rows` rows up to the first reading."""
-        states = self._states(rows)
-        while part := dict(islice(states, AT_ONCE)):
+        fields = self._state_fields(rows)
+        while part := dict(islice(fields, AT_ONCE)):
             redis.hset(key, mapping=part)  # type: ignore[arg-type] # bytes are fine
 
-    def _states(self, rows: int) -> Iterator[tuple[str, bytes]]:
+    def _state_fields(self, rows: int) -> Iterator[tuple[str, bytes]]:
         values = past_values(self.series, rows)
         for number in range(self.series):
             window = Window(rows, 1)
             window.buffer[:rows, 0] = values[:, number]
-            window.end = window.length = rows
+            window.end = window.length = window.appended = window.unsaved = rows
             window.last_ts, window.step_ms = EPOCH_MS - STEP_MS, STEP_MS
-            yield name_of(number), SeriesState(("value",), window).encode()
+            yield from SeriesState(("value",), window).changes(name_of(number)).items()
 
 
 class PacedPush:

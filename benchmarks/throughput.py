@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 from benchmarks._contestants import Contestant, Pace, echoing, serving, tutoring
 from benchmarks._models import publish_models
 from benchmarks._readings import Readings, name_of
 from tidecast.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
+from worker.state import decode_all
 
 AOF = ("--appendonly", "yes", "--appendfsync", "everysec")
 SWEEPS = 3  # readings of each series before the first round: by then a forecast has all its fields
@@ -107,13 +109,21 @@ def _measure(configuration: Configuration, args: argparse.Namespace, *, with_ker
         if configuration.tutorial and with_keras:
             tutorial = stack.enter_context(tutoring(worker, server))
         sizes = [_size(contestant, args.seconds) for contestant in (worker, echo)]
-        rounds = Rounds([], [], [], worker.redis.hstrlen(worker.keys.state, name_of(0)))
+        rounds = Rounds([], [], [], _state_bytes(worker))
         for _ in range(args.rounds):
             rounds.worker.append(worker.pace(sizes[0]))
             rounds.echo.append(echo.pace(sizes[1]))
             if tutorial:
                 rounds.tutorial.append(tutorial.pace(TUTORIAL_READINGS))
     return rounds
+
+
+def _state_bytes(worker: Contestant) -> int:
+    """What a commit writes of the first series for one new row."""
+    fields = cast("dict[bytes, bytes]", worker.redis.hgetall(worker.keys.state))
+    state = decode_all({name.decode(): raw for name, raw in fields.items()})[name_of(0)]
+    state.window.unsaved = 1
+    return sum(map(len, state.changes(name_of(0)).values()))
 
 
 def _size(contestant: Contestant, seconds: float) -> int:

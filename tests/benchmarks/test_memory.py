@@ -7,7 +7,7 @@ from benchmarks._models import bytes_of_weights, bytes_of_windows, own_model
 from benchmarks._readings import EPOCH_MS, Readings
 from tests.benchmarks.measuring import figures_of
 from tidecast.embedded import EmbeddedRedis
-from worker.state import SeriesState
+from worker.state import decode_all
 
 
 def test_every_figure_is_there(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,7 +22,7 @@ def test_the_yardstick_counts_weights_and_rows() -> None:
     assert bytes_of_weights(3) == 3 * sum(weight.nbytes for weight in own_model(0).weights.values())
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
         Readings(3).fill(redis, "state", rows=400)
-        states = [SeriesState.decode(raw) for raw in redis.hvals("state")]
+        states = decode_all({name.decode(): raw for name, raw in redis.hgetall("state").items()}).values()
     assert bytes_of_windows(3) == sum(state.window.rows.nbytes for state in states)
     assert [400] * 3 == [state.window.length for state in states]
     assert ["next"] * 3 == [state.window.accepts(EPOCH_MS) for state in states]

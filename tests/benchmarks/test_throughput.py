@@ -14,7 +14,7 @@ from tidecast.embedded import EmbeddedRedis
 from tidecast.experts import EXPERTS
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast
-from worker.state import SeriesState
+from worker.state import SeriesState, decode_all
 
 TINY = ("throughput", "--series", "5", "--many", "8", "--rounds", "1", "--seconds", "0.05")
 
@@ -61,7 +61,7 @@ def test_the_experts_of_the_configuration_all_have_a_say(tmp_path: Path, *, defa
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
         with serving(server, tmp_path, Readings(2)) as worker:
             worker.warm_up(4)
-        states = {name: SeriesState.decode(raw) for name, raw in redis.hgetall("state").items()}
+        states = decode_all({name.decode(): raw for name, raw in redis.hgetall("state").items()})
         forecasts = [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]
     lacking = set() if default_panel else {"long_seasonal_naive", "linear_season", "shared_lstm"}
     assert [set(EXPERTS) - lacking] * 2 == [answering(state) for state in states.values()]
