@@ -197,7 +197,9 @@ class Engine:
     def _shared_answers(self, network: Shared, asked: Sequence[Question]) -> Float:
         """What a cohort's network says; a series without a model has neither seasons nor a change scale for it."""
         seats, spec = [question.seat for question in asked], network.model.spec
-        seasons = np.stack([network_seasons(seat.seasons if seat else (), spec) for seat in seats])
+        told = [seat.seasons if seat else () for seat in seats]
+        chosen = {seasons: network_seasons(seasons, spec) for seasons in set(told)}
+        seasons = np.stack([chosen[one] for one in told])
         scale = np.array([seat.slab.change_scale[seat.row] if seat else 0.0 for seat in seats])
         rows = Rows.of([question.rows[:, :1] for question in asked])
         prepared = shared_inputs(network.model, rows.newest(rows_read(spec, seasons)), rows.held, seasons, scale)
