@@ -24,12 +24,12 @@ class Threads:
 
     def __init__(self, count: int = 1) -> None:
         self._count = count
-        self._others = (
-            ThreadPoolExecutor(count - 1, "kernel") if count > 1 else None
-        )  # starts them when they are needed
+        # It starts them when they are first needed.
+        self._others = ThreadPoolExecutor(count - 1, "kernel") if count > 1 else None
 
     def answers(self, x: Float32, slab: Float32, rows: Int64, layout: Layout) -> Float32:
         """What networks say to windows, x of `(n, window, channels)`: `(n,)`, each by that in its row of the slab."""
+        x = np.ascontiguousarray(x)  # another layout would be compiled for while the batch waits
         found = np.empty(len(rows), np.float32)
         order = np.argsort(rows, kind="stable")
         products = x.shape[1] * layout.size
@@ -52,7 +52,7 @@ class Threads:
 def linear_answers(values: Float, ends: Int64, held: Int64, rows: Int64, panels: Panels) -> Float:
     """What the last value and the linear experts answer, `(n, 1 + experts)`; see `kernel.weigh`."""
     found = np.empty((len(rows), 1 + panels[-1].shape[1]))
-    kernel.weigh(values, ends, held, rows, *panels, found)
+    kernel.weigh(np.ascontiguousarray(values), ends, held, rows, *panels, found)
     return found
 
 

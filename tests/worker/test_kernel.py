@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -209,6 +210,25 @@ def test_the_linear_experts_answer_as_their_definition_says(seed: int, features:
     said = threads.linear_answers(np.concatenate(rows), ends, np.array(held), at, stacked)
     np.testing.assert_allclose(said, wanted, rtol=1e-12, atol=1e-9)
     assert len(experts.LINEAR) + 1 == said.shape[1]
+
+
+def test_nothing_is_compiled_once_the_worker_is_warm() -> None:
+    """No shape, layout in memory or number of windows makes a batch wait for the compiler."""
+    threads.warm()
+    compiled: list[Any] = [kernel.answer, kernel.weigh]
+    before = [len(function.signatures) for function in compiled]
+    spec = Spec(window=5, units=4, features=("a", "b"), target="a", layers=2, bidirectional=True)
+    layout, slab = packed(spec, networks(spec, 2))
+    x = np.asfortranarray(windows(spec, 6))
+    Threads(2).answers(x, slab, np.arange(6) % 2, layout)
+    panel = random_panel(0, 2)
+    parts = (panel.lags, panel.columns, panel.coefficients, panel.bias, panel.needs)
+    lags, columns, coefficients, bias, needs = (part[None] for part in parts)
+    ends, rows = np.array([9]), np.zeros(1, np.int64)
+    threads.linear_answers(
+        np.asfortranarray(np.ones((9, 2))), ends, ends, rows, (lags, columns, coefficients, bias, needs)
+    )
+    assert before == [len(function.signatures) for function in compiled] == [1, 1]
 
 
 def test_a_slab_lies_on_whole_cache_lines() -> None:
