@@ -197,7 +197,19 @@ def shared_forecast(
     seasons: NDArray[np.int64],
     change_scale: windows.Float,
 ) -> windows.Float:
-    """Forecast by the network of a cohort: `(n,)`, each in its series' unit.
+    """Forecast by the network of a cohort: `(n,)`, each in its series' unit; arguments as for `shared_inputs`."""
+    prepared = shared_inputs(network, rows, held, seasons, change_scale)
+    return prepared.restore(lstm.forward(prepared.x, network.weights, network.spec.activation)[..., 0])
+
+
+def shared_inputs(
+    network: Model,
+    rows: windows.Float,
+    held: NDArray[np.int64],
+    seasons: NDArray[np.int64],
+    change_scale: windows.Float,
+) -> Inputs:
+    """Prepare rows for the network of a cohort.
 
     Args:
         network: of a spec that normalises each window by itself.
@@ -207,8 +219,7 @@ def shared_forecast(
         change_scale: `(n,)` of each series; 0 where it is not known.
     """
     scale = change_scale[:, None]
-    prepared = network_inputs(rows[..., :1], held, network.spec, seasons, np.zeros_like(scale), scale)
-    return prepared.restore(lstm.forward(prepared.x, network.weights, network.spec.activation)[..., 0])
+    return network_inputs(rows[..., :1], held, network.spec, seasons, np.zeros_like(scale), scale)
 
 
 def network_seasons(seasons: tuple[int, ...], spec: Spec) -> NDArray[np.int64]:

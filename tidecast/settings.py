@@ -58,6 +58,9 @@ class WorkerSettings(_Group):
         None, ge=0, le=65535, description="Serve /metrics, /healthz and /readyz on this port; 0 picks a free one."
     )
     health_host: str = Field("127.0.0.1", description="The address that the health port listens on.")
+    threads: int | None = Field(
+        None, ge=1, le=256, description="How many threads share a batch's networks. Empty: one for each core."
+    )
 
 
 class SeriesSettings(_Group):
@@ -158,6 +161,15 @@ def load_settings(**given: Any) -> Settings:
 def worker_name(settings: Settings) -> str:
     """Who this worker is to the others: the name set, else one that no other process has."""
     return settings.worker.name or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+def worker_threads(settings: Settings) -> int:
+    """How many threads the worker computes with: the number set, else one for each core that it may run on."""
+    if settings.worker.threads:
+        return settings.worker.threads
+    if hasattr(os, "sched_getaffinity"):  # Linux: a container or `taskset` may grant fewer than there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def environment_with(redis_url: str) -> dict[str, str]:

@@ -1,35 +1,50 @@
 """`tidecast/experts.py` for one reading, compiled: the record that learns, the shares, and the forecast.
 
-A batch brings a thousand readings, each with ten experts. For arrays of ten NumPy takes more than fifty times as long,
+A batch brings a thousand readings, each with ten experts. For arrays of ten NumPy takes some forty times as long,
 nearly all of it in calling itself: it was half of the worker's time.
 """
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import njit
 
 from tidecast.experts import FORGETTING, NAIVE, SHARPNESS
 from tidecast.windows import Float
+from worker.kernel import compiled_exactly
 
 _RATES = FORGETTING[:, 0].copy()
 _LARGEST = float(np.finfo(np.float64).max)
 
 
-@njit("void(float64[:, ::1], float64[::1], float64)", cache=True, nogil=True, error_model="numpy")
-def learn(errors: Float, answers: Float, actual: float) -> None:  # pragma: no cover - compiled
+def learn(errors: Float, answers: Float, actual: float) -> None:
     """`experts.learn` in place."""
+    _learn(errors, answers, actual, _RATES)
+
+
+def blend(errors: Float, answers: Float, says: Float) -> float:
+    """Write `experts.shares` into `says`, `(experts,)`, and return `experts.blend`."""
+    return _blend(errors, answers, says, SHARPNESS, NAIVE)
+
+
+def warm() -> None:
+    """Compile, or fetch from the cache."""
+    one = np.ones((len(_RATES), 1))
+    learn(one, one[0], 0.0)
+    blend(one, one[0], np.empty(1))
+
+
+@compiled_exactly
+def _learn(errors: Float, answers: Float, actual: float, rates: Float) -> None:  # pragma: no cover - compiled
     for expert in range(len(answers)):
         newest = abs(answers[expert] - actual)
         if not math.isfinite(newest):
             continue
-        for record in range(len(_RATES)):
+        for record in range(len(rates)):
             old = errors[record, expert]
-            errors[record, expert] = old + _RATES[record] * (newest - old) if math.isfinite(old) else newest
+            errors[record, expert] = old + rates[record] * (newest - old) if math.isfinite(old) else newest
 
 
-@njit("void(float64[:, ::1], float64[::1], float64[::1])", cache=True, nogil=True, error_model="numpy")
+@compiled_exactly
 def _excesses(errors: Float, answers: Float, found: Float) -> None:  # pragma: no cover - compiled
     """How much worse than the best each expert is, by the worse of its records; NaN: it has no say."""
     records, count = errors.shape
@@ -48,21 +63,22 @@ def _excesses(errors: Float, answers: Float, found: Float) -> None:  # pragma: n
                 found[expert] = max(before, min(excess, _LARGEST))
 
 
-@njit("float64(float64[:, ::1], float64[::1], float64[::1])", cache=True, nogil=True, error_model="numpy")
-def blend(errors: Float, answers: Float, says: Float) -> Any:  # pragma: no cover - compiled
-    """Write `experts.shares` into `says`, `(experts,)`, and return `experts.blend`."""
+@compiled_exactly
+def _blend(
+    errors: Float, answers: Float, says: Float, sharpness: float, naive: int
+) -> float:  # pragma: no cover - compiled
     _excesses(errors, answers, says)
     smallest = np.inf
     for excess in says:
         smallest = smallest if math.isnan(excess) else min(smallest, excess)
     if smallest == np.inf:
         says[:] = 0.0
-        says[NAIVE] = 1.0
-        return answers[NAIVE]
+        says[naive] = 1.0
+        return float(answers[naive])
     total = 0.0
     for expert in range(len(says)):
         excess = says[expert]
-        says[expert] = math.exp(-SHARPNESS * (excess - smallest)) if excess >= 0 else 0.0
+        says[expert] = math.exp(-sharpness * (excess - smallest)) if excess >= 0 else 0.0
         total += says[expert]
     found = 0.0
     for expert in range(len(says)):

@@ -1,25 +1,27 @@
 """The stacked experts: what every model of many series answers, in one call for each shape.
 
-All models of one shape lie in one slab of stacked arrays; a batch gathers the rows it needs, runs the linear experts
-of `tidecast/experts.py` as one weighted sum and the networks as the LSTM of `tidecast/lstm.py`. The network that a
-cohort shares runs once over the windows of all its series. A forecast does not depend on what else is in the batch.
+All models of one shape lie in one slab of stacked arrays, where the compiled loops of `worker/kernel.py` read them:
+the linear experts of `tidecast/experts.py` and the LSTM of `tidecast/lstm.py`. The network that a cohort shares runs
+over the windows of all its series. A forecast does not depend on what else is in the batch, to the last bit.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import lstm
-from tidecast.experts import EXPERTS, LINEAR, LSTM, SHARED, linear_answers
-from tidecast.inputs import calendar_inputs, cycles_borne, network_inputs, rows_read
-from tidecast.model import Model, network_seasons, shared_forecast
+from tidecast.experts import EXPERTS, LINEAR, LSTM, SHARED
+from tidecast.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
+from tidecast.model import Model, network_seasons, shared_inputs
 from tidecast.spec import Spec
 from tidecast.windows import Float
+from worker.kernel import Float32
+from worker.layout import Layout
+from worker.threads import Threads, linear_answers
 
-ROWS_AT_ONCE = 256  # bounds the gathered weights to some tens of megabytes
+ROWS_AT_ONCE = 1024  # bounds what is prepared at once to some tens of megabytes
 SAME_STEP = 0.01  # of a step: how far two may differ and still be one
 LAD = EXPERTS.index("linear_lad")
 Int64 = NDArray[np.int64]
@@ -43,7 +45,7 @@ Key = tuple[Spec | None, int, int]  # the network's shape, the features, the pan
 class Seat:
     """Where a series' champion sits in the engine, and what the forecaster must know of it."""
 
-    key: Key
+    slab: "Slab"
     row: int
     version: int
     features: tuple[str, ...]
@@ -68,13 +70,35 @@ class Question:
     next_ts: int  # epoch milliseconds of what is asked for
 
 
-class Engine:
-    """Champions by series, stacked by shape, and the networks that cohorts share."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A cohort's network, and its weights as the kernel reads them: a slab of one."""
 
-    def __init__(self) -> None:
+    model: Model
+    layout: Layout
+    slab: Float32
+
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """Pack a network's weights."""
+        layout = Layout(model.spec)
+        slab = layout.slab(1)
+        layout.write(slab[0], model.weights)
+        return cls(model, layout, slab)
+
+
+class Engine:
+    """Champions by series, stacked by shape, and the networks that cohorts share.
+
+    Args:
+        threads: how many share a batch's networks; no answer depends on it.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = Threads(threads)
         self._slabs: dict[Key, Slab] = {}
         self._seats: dict[str, Seat] = {}
-        self._shared: dict[str, Model] = {}
+        self._shared: dict[str, Shared] = {}
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -92,12 +116,14 @@ class Engine:
         """Let this model answer for the series from the next call on."""
         header, old = model.header, self._seats.get(series)
         key = (model.spec if header.network else None, len(model.spec.features), len(model.panel.lags))
-        slab = self._slabs.setdefault(key, Slab(*key))
-        row = old.row if old and old.key == key else None
+        if key not in self._slabs:
+            self._slabs[key] = Slab(*key, self._threads)
+        slab = self._slabs[key]
+        row = old.row if old and old.slab is slab else None
         if old and row is None:
-            self._slabs[old.key].release(old.row)
+            old.slab.release(old.row)
         self._seats[series] = Seat(
-            key,
+            slab,
             slab.put(model, row),
             version,
             model.spec.features,
@@ -114,18 +140,18 @@ class Engine:
 
     def put_shared(self, cohort: str, model: Model) -> None:
         """Let this network answer for the series of a cohort from the next call on."""
-        self._shared[cohort] = model
+        self._shared[cohort] = Shared.of(model)
 
     def drop(self, series: str) -> None:
         """Forget the series' champion."""
         seat = self._seats.pop(series, None)
         if seat:
-            self._slabs[seat.key].release(seat.row)
+            seat.slab.release(seat.row)
 
     def cohort_of(self, step_ms: float | None, target: str) -> str | None:
         """The cohort that a series of this step without a model belongs to, if there is one."""
-        for cohort, model in self._shared.items():
-            of = model.header
+        for cohort, network in self._shared.items():
+            of = network.model.header
             if step_ms and of.spec.target == target and abs(step_ms - of.step_ms) <= SAME_STEP * of.step_ms:
                 return cohort
         return None
@@ -136,7 +162,8 @@ class Engine:
         own = seat.rows if seat else 1
         if network is None:
             return own
-        return max(own, rows_read(network.spec, network_seasons(seat.seasons if seat else (), network.spec)))
+        spec = network.model.spec
+        return max(own, rows_read(spec, network_seasons(seat.seasons if seat else (), spec)))
 
     def answers(self, questions: Sequence[Question]) -> Float:
         """Let every expert forecast the next value: `(questions, experts)`, NaN where one cannot.
@@ -144,16 +171,16 @@ class Engine:
         The same series may ask many times.
         """
         found = np.full((len(questions), len(EXPERTS)), np.nan)
-        groups: dict[Key | None, list[int]] = {}
+        groups: dict[Slab | None, list[int]] = {}
         for i, question in enumerate(questions):
-            groups.setdefault(question.seat.key if question.seat else None, []).append(i)
-        for key, wanted in groups.items():
+            groups.setdefault(question.seat.slab if question.seat else None, []).append(i)
+        for slab, wanted in groups.items():
             for part in _pieces(wanted):
                 asked = [questions[i] for i in part]
-                if key is None:
+                if slab is None:
                     found[part, 0] = [question.rows[-1, 0] for question in asked]
                 else:
-                    found[part] = self._slabs[key].answers(asked)
+                    found[part] = slab.answers(asked)
         self._answer_shared(questions, found)
         return np.where(np.isfinite(found), found, np.nan)
 
@@ -161,35 +188,63 @@ class Engine:
         cohorts: dict[str, list[int]] = {}
         for i, question in enumerate(questions):
             network = self._shared.get(question.shared) if question.shared else None
-            if question.shared and network and len(question.rows) >= network.spec.window:
+            if question.shared and network and len(question.rows) >= network.model.spec.window:
                 cohorts.setdefault(question.shared, []).append(i)
         for cohort, wanted in cohorts.items():
             for part in _pieces(wanted):
                 found[part, SHARED] = self._shared_answers(self._shared[cohort], [questions[i] for i in part])
 
-    def _shared_answers(self, network: Model, asked: Sequence[Question]) -> Float:
+    def _shared_answers(self, network: Shared, asked: Sequence[Question]) -> Float:
         """What a cohort's network says; a series without a model has neither seasons nor a change scale for it."""
-        seats = [question.seat for question in asked]
-        seasons = np.stack([network_seasons(seat.seasons if seat else (), network.spec) for seat in seats])
-        scale = np.array([self._slabs[seat.key].change_scale[seat.row] if seat else 0.0 for seat in seats])
-        rows, held = _packed([question.rows[:, :1] for question in asked], rows_read(network.spec, seasons))
-        return shared_forecast(network, rows, held, seasons, scale)
+        seats, spec = [question.seat for question in asked], network.model.spec
+        told = [seat.seasons if seat else () for seat in seats]
+        chosen = {seasons: network_seasons(seasons, spec) for seasons in set(told)}
+        seasons = np.stack([chosen[one] for one in told])
+        scale = np.array([seat.slab.change_scale[seat.row] if seat else 0.0 for seat in seats])
+        rows = Rows.of([question.rows[:, :1] for question in asked])
+        prepared = shared_inputs(network.model, rows.newest(rows_read(spec, seasons)), rows.held, seasons, scale)
+        return _answered(self._threads, prepared, network.slab, np.zeros(len(asked), np.int64), network.layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of many questions, one after the other."""
+
+    values: Float  # (all rows, features)
+    ends: Int64  # (n,) the row after each question's newest
+    held: Int64  # (n,) how many rows each has
+
+    @classmethod
+    def of(cls, rows: Sequence[Float]) -> Self:
+        """Lay rows, each `(held, features)`, one after the other."""
+        held = np.array([len(one) for one in rows])
+        return cls(np.concatenate(rows), held.cumsum(), held)
+
+    def newest(self, count: int) -> Float:
+        """Stack the newest `count` rows of each question, `(n, count, features)`; those before the held repeat."""
+        at = (self.ends - count)[:, None] + np.arange(count)
+        stacked: Float = self.values[np.maximum(at, (self.ends - self.held)[:, None])]
+        return stacked
+
+    def of_those(self, chosen: Int64) -> "Rows":
+        """The same of some of the questions."""
+        return Rows(self.values, self.ends[chosen], self.held[chosen])
 
 
 class Slab:
     """The stacked models of one shape; rows are reused."""
 
-    def __init__(self, spec: Spec | None, features: int, terms: int) -> None:
+    def __init__(self, spec: Spec | None, features: int, terms: int, threads: Threads) -> None:
         self.spec = spec
+        self._threads = threads
         self._center = np.zeros((0, features))
         self._scale = np.ones((0, features))
         self._seasons = np.zeros((0, spec.seasonal if spec else 0), np.int64)
         self._calendar = np.zeros((0, len(spec.calendar) if spec else 0))
         self._step = np.ones((0,))
         self.change_scale = np.ones((0,))
-        self._weights: dict[str, lstm.Array] = {
-            name: np.zeros((0, *shape), np.float32) for name, shape in (spec.shapes() if spec else {}).items()
-        }
+        self._layout = Layout(spec) if spec else None
+        self._weights = self._layout.slab(0) if self._layout else np.zeros((0, 0), np.float32)
         linear = len(LINEAR)
         self._lags = np.zeros((0, terms), np.int64)
         self._columns = np.zeros((0, terms), np.int64)
@@ -204,8 +259,8 @@ class Slab:
             if not self._free:
                 self._grow()
             row = self._free.pop()
-        for name, stacked in self._weights.items():
-            stacked[row] = model.weights[name]
+        if self._layout:
+            self._layout.write(self._weights[row], model.weights)
         header, panel = model.header, model.panel
         self._center[row], self._scale[row], self.change_scale[row] = header.center, header.scale, header.change_scale
         self._seasons[row] = network_seasons(header.seasons, self.spec) if self.spec else ()
@@ -221,29 +276,33 @@ class Slab:
 
     def answers(self, asked: Sequence[Question]) -> Float:
         """What the last value, the linear experts and the series' own networks say: `(questions, experts)`."""
-        seats = [question.seat for question in asked if question.seat]
-        rows, held = _packed([question.rows for question in asked], max(seat.rows for seat in seats))
-        chosen = np.array([seat.row for seat in seats])
-        panel = (part[chosen] for part in (self._lags, self._columns, self._coefficients, self._bias, self._needs))
+        chosen = np.array([question.seat.row for question in asked if question.seat])
+        rows = Rows.of([question.rows for question in asked])
+        panels = (self._lags, self._columns, self._coefficients, self._bias, self._needs)
         found = np.full((len(asked), len(EXPERTS)), np.nan)
-        found[:, :LSTM] = linear_answers(rows, held, *panel)
-        if self.spec:
-            full = np.flatnonzero(held >= self.spec.window)
+        found[:, :LSTM] = linear_answers(rows.values, rows.ends, rows.held, chosen, panels)
+        if self.spec and self._layout:
+            full = np.flatnonzero(rows.held >= self.spec.window)
             if len(full):
                 next_ts = np.array([question.next_ts for question in asked])[full]
-                linear = found[full, LAD]
-                found[full, LSTM] = self._networks(self.spec, chosen[full], rows[full], held[full], linear, next_ts)
+                prepared = self._prepared(self.spec, chosen[full], rows.of_those(full), found[full, LAD], next_ts)
+                found[full, LSTM] = _answered(self._threads, prepared, self._weights, chosen[full], self._layout)
         return found
 
-    def _networks(self, spec: Spec, chosen: Int64, rows: Float, held: Int64, linear: Float, next_ts: Int64) -> Float:
-        calendar = None
+    def _prepared(self, spec: Spec, chosen: Int64, rows: Rows, linear: Float, next_ts: Int64) -> Inputs:
+        seasons, calendar = self._seasons[chosen], None
         if spec.calendar:
             calendar = calendar_inputs(spec, self._calendar[chosen], next_ts, self._step[chosen])
-        prepared = network_inputs(
-            rows, held, spec, self._seasons[chosen], self._center[chosen], self._scale[chosen], linear, calendar
+        return network_inputs(
+            rows.newest(rows_read(spec, seasons)),
+            rows.held,
+            spec,
+            seasons,
+            self._center[chosen],
+            self._scale[chosen],
+            linear,
+            calendar,
         )
-        weights = {name: stacked[chosen] for name, stacked in self._weights.items()}
-        return prepared.restore(lstm.forward(prepared.x, weights, spec.activation)[:, 0])
 
     def _grow(self) -> None:
         old = len(self._center)
@@ -251,7 +310,10 @@ class Slab:
         self._free += range(old + more - 1, old - 1, -1)
         for name in _STACKED:
             setattr(self, name, _longer(getattr(self, name), more))
-        self._weights = {name: _longer(stacked, more) for name, stacked in self._weights.items()}
+        if self._layout:
+            weights = self._layout.slab(old + more)
+            weights[:old] = self._weights
+            self._weights = weights
 
 
 def _longer(stacked: NDArray[Any], more: int) -> NDArray[Any]:
@@ -262,10 +324,6 @@ def _pieces(wanted: list[int]) -> list[list[int]]:
     return [wanted[start : start + ROWS_AT_ONCE] for start in range(0, len(wanted), ROWS_AT_ONCE)]
 
 
-def _packed(rows: Sequence[Float], count: int) -> tuple[Float, Int64]:
-    """Stack the newest `count` rows of each series, `(n, count, features)`, and say how many are real, `(n,)`."""
-    packed = np.zeros((len(rows), count, rows[0].shape[1]))
-    held = np.array([min(len(one), count) for one in rows])
-    for i, (one, n) in enumerate(zip(rows, held.tolist(), strict=True)):
-        packed[i, count - n :] = one[-n:]
-    return packed, held
+def _answered(threads: Threads, prepared: Inputs, slab: Float32, rows: Int64, layout: Layout) -> Float:
+    """What networks say to prepared windows, `(n,)`, in each series' unit."""
+    return prepared.restore(threads.answers(prepared.x, slab, rows, layout))

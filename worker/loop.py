@@ -13,7 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.errors import Conflict, Fenced, TidecastError, Unavailable
 from tidecast.model import Model
-from tidecast.settings import Settings, worker_name
+from tidecast.settings import Settings, worker_name, worker_threads
 from tidecast.store import ModelStore
 from tidecast.wire import partition_of
 from worker.engine import Engine
@@ -57,7 +57,7 @@ class Worker:
         self._store = store
         self._health = health
         self._roster = roster
-        self._engine = Engine()
+        self._engine = Engine(worker_threads(settings))
         self._lanes = [
             Lane(
                 i,

@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from wsgiref.simple_server import WSGIServer
 
@@ -21,6 +22,7 @@ from worker.refusals import meaning_of
 from worker.rights import explain
 from worker.roster import Roster, claim_partitions
 from worker.stream import Stream
+from worker.threads import warm
 
 
 def run(settings: Settings, *, burst: bool = False) -> None:
@@ -38,9 +40,17 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     if settings.worker.health_port is not None:
         server = _serve(health, settings.worker.health_host, settings.worker.health_port)
         structlog.get_logger("tidecast.worker").info("health served", port=server.server_port)
+    _warm()
     worker = _begin(settings, health, stop)
     if worker:
         worker.run(stop, burst=burst)
+
+
+def _warm() -> None:
+    """Compile what answers, before a lease is taken: a reading must not wait for it."""
+    began = time.monotonic()
+    warm()
+    structlog.get_logger("tidecast.worker").info("kernel ready", seconds=round(time.monotonic() - began, 1))
 
 
 def _begin(settings: Settings, health: Health, stop: threading.Event) -> Worker | None:

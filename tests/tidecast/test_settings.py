@@ -1,12 +1,13 @@
 """Settings: where they come from, who wins, and how a wrong one is said."""
 
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from tidecast.errors import SettingsError
-from tidecast.settings import Settings, colour_wanted, load_settings, worker_name
+from tidecast.settings import Settings, colour_wanted, load_settings, worker_name, worker_threads
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,18 @@ def test_code_wins_over_environment_over_file_over_default(monkeypatch: pytest.M
     assert "environment" == load_settings().namespace
     assert "code" == load_settings(namespace="code").namespace
     assert "environment" == load_settings(namespace=None).namespace
+
+
+def test_a_worker_computes_with_the_threads_set_else_with_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the cores that it may run on, no others; where the system does not say, of all there are."""
+    assert len(os.sched_getaffinity(0)) == worker_threads(load_settings())
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 5})
+    assert 3 == worker_threads(load_settings())
+    monkeypatch.setenv("TIDECAST_WORKER__THREADS", "7")
+    assert 7 == worker_threads(load_settings())
+    monkeypatch.delenv("TIDECAST_WORKER__THREADS")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert os.cpu_count() == worker_threads(load_settings())
 
 
 def test_a_group_takes_each_of_its_settings_from_where_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

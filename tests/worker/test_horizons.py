@@ -12,6 +12,7 @@ from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.spec import Spec
 from tidecast.wire import Forecast
+from worker.engine import Question
 from worker.forecaster import Entry, Forecaster, Outcome
 from worker.scoring import Tracker
 
@@ -68,12 +69,13 @@ def test_one_step_has_no_further_fields() -> None:
 @hypothesis.given(st.lists(st.floats(-50, 50), min_size=1, max_size=25))
 def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) -> None:
     """Every expert answers again as if its forecast had come, in the shares that the errors allow now."""
-    made = ask(forecaster_with(MODEL), *(entry(n, v) for n, v in enumerate(values, 1)))
-    errors, stood = MODEL.panel.errors, None
+    forecaster = forecaster_with(MODEL)
+    made = ask(forecaster, *(entry(n, v) for n, v in enumerate(values, 1)))
+    seat, errors, stood = forecaster.engine.seat("a"), MODEL.panel.errors, None
     for n, value in enumerate(values):
         rows, path = values[: n + 1], []
         for step in range(HORIZON):
-            answers = MODEL.answers(np.array(rows)[None, :, None], np.array([len(rows)]), NETWORK)[0]
+            (answers,) = forecaster.engine.answers([Question(seat, "seconds", np.array(rows)[:, None], 0)])
             if step == 0:
                 errors = errors if stood is None else experts.learn(errors, stood, value)
                 stood, says = answers, experts.shares(errors, answers)
@@ -95,7 +97,7 @@ def test_other_features_keep_their_last_value() -> None:
     fields = [{b"series": b"a", b"value": b"%d" % n, b"wind": b"%d" % (n % 3), b"ts": b"%d" % n} for n in (1, 2)]
     (_, made) = ask(forecaster_with(model), *((f"{n}-0", f) for n, f in enumerate(fields, 1))).forecasts
     rows = [[2.0, 2.0], [made.yhat, 2.0]]
-    assert float(model.forecast(np.array([rows]))[0]) == made.more[0][1]
+    assert pytest.approx(float(model.forecast(np.array([rows]))[0]), abs=1e-5) == made.more[0][1]
 
 
 def test_each_step_learns_its_interval_from_its_own_errors() -> None:
