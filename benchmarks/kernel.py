@@ -9,6 +9,7 @@ import importlib.util
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -102,8 +103,9 @@ def _xla(x: Float32, weights: dict[str, Float32], threads: int) -> dict[str, Rou
     quiet_tensorflow()
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    with suppress(RuntimeError):  # it was used before in this process, and keeps its threads
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
     kernel, recurrent, bias = (
         tf.constant(weights[f"lstm.0.forward.{part}"]) for part in ("kernel", "recurrent", "bias")
     )

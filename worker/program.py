@@ -24,6 +24,8 @@ from worker.roster import Roster, claim_partitions
 from worker.stream import Stream
 from worker.threads import warm
 
+COMPILED_S = 5.0  # longer than this takes only what was not yet compiled on this machine: an operator may wonder
+
 
 def run(settings: Settings, *, burst: bool = False) -> None:
     """Run the worker until SIGTERM or SIGINT, or with `burst` until every reading is answered.
@@ -50,7 +52,9 @@ def _warm() -> None:
     """Compile what answers, before a lease is taken: a reading must not wait for it."""
     began = time.monotonic()
     warm()
-    structlog.get_logger("tidecast.worker").info("kernel ready", seconds=round(time.monotonic() - began, 1))
+    took_s = time.monotonic() - began
+    if took_s > COMPILED_S:
+        structlog.get_logger("tidecast.worker").info("kernel compiled", seconds=round(took_s, 1))
 
 
 def _begin(settings: Settings, health: Health, stop: threading.Event) -> Worker | None:
