@@ -24,7 +24,7 @@ demo: $(INSTALLED) ## train on real series, replay the rest through a real worke
 	@$(BIN)/tidecast demo $(ARGS)
 
 test: $(INSTALLED) ## run the test suite (ARGS='-k name')
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## check style
 	$(BIN)/ruff format --check .

@@ -11,7 +11,7 @@ from tests.chaos.verifier import Published, compare
 
 def test_a_killed_worker_leaves_no_trace(tmp_path: Path) -> None:
     """Every entry, count and state equals that of a worker that was never killed."""
-    report = kill_run(tmp_path, readings=3000, kills=4, seed=1)
+    report = kill_run(tmp_path, readings=2000, kills=3, seed=1)
     assert [] == report.violations.notes
     assert 0 == report.violations.total()
     assert report.bites > 0
