@@ -2,20 +2,27 @@
 -- is tried again in halves, down to a single reading.
 --
 -- KEYS: lease   ARGV: epoch, from, size
--- Returns how many readings may be handled at once, and the how manieth try of that size this is.
+-- Returns how many readings may be handled at once, and which try of that size this is. A size of 0 takes back what
+-- was written down: the handling came to its end.
 local lease, epoch, from, size = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 if redis.call('HGET', lease, 'epoch') ~= epoch then
   return redis.error_reply('FENCED another worker holds the partition')
 end
-local at, tried, tries = unpack(redis.call('HMGET', lease, 'tried_from', 'tried_size', 'tries'))
+if size == 0 then
+  redis.call('HDEL', lease, 'tried_by', 'tried_from', 'tried_size', 'tries')
+  return {0, 0}
+end
+local by, at, tried, tries = unpack(redis.call('HMGET', lease, 'tried_by', 'tried_from', 'tried_size', 'tries'))
 local try = 1
 if at == from then
-  tried = tonumber(tried)
-  if tried > 1 then
+  tried, tries = tonumber(tried), tonumber(tries)
+  if by == epoch then -- nobody died: the reply was lost, or Redis refused what came next
+    size, try = math.min(size, tried), tries
+  elseif tried > 1 then
     size = math.min(size, math.floor(tried / 2))
   else
-    size, try = 1, tonumber(tries) + 1
+    size, try = 1, tries + 1
   end
 end
-redis.call('HSET', lease, 'tried_from', from, 'tried_size', size, 'tries', try)
+redis.call('HSET', lease, 'tried_by', epoch, 'tried_from', from, 'tried_size', size, 'tries', try)
 return {size, try}

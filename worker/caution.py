@@ -1,7 +1,11 @@
 """A reading that kills the process is found by halving, and set aside: it must not stop its partition for ever."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from redis.exceptions import RedisError
+
+from tidecast.errors import StreamError
 from tidecast.wire import DeadLetter
 from worker.forecaster import Entry, Outcome
 from worker.stream import Stream
@@ -22,6 +26,7 @@ class Caution:
         self._batch = batch
         self._left = 0  # readings to go
         self._size = batch
+        self._noted = False  # whether a batch is written down
 
     def begin(self) -> None:
         """Be careful with what comes next."""
@@ -39,10 +44,18 @@ class Caution:
         """
         if self._left <= 0:
             return entries, None
+        self._noted = True
         attempt = self._stream.attempt(epoch, started_from, min(self._size, len(entries)))
         chosen, self._size = entries[: attempt.size], attempt.size
         self._left -= attempt.size
         return chosen, _set_aside(chosen[0]) if attempt.tries > MAX_TRIES else None
+
+    def acquit(self, epoch: int) -> None:
+        """Blame no reading for a commit that was refused: handling them came to its end."""
+        if self._noted:
+            self._noted = False
+            with suppress(StreamError, RedisError):  # the lease is another's, or Redis away: the next worker tries half
+                self._stream.acquit(epoch)
 
 
 def _set_aside(entry: Entry) -> Outcome:

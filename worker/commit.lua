@@ -32,7 +32,7 @@ end
 
 local function crowded(n)
   local length = redis.call('XLEN', forecasts)
-  return length > 1 and length + n > tonumber(forecasts_kept)
+  return n > 0 and length > 1 and length + n > tonumber(forecasts_kept)
 end
 
 -- The oldest forecast that a consumer group still needs: its oldest pending one, else the last it was given.

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import structlog
+from redis.exceptions import ResponseError
 
-from tidecast.errors import Conflict, Fenced
+from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import WorkerSettings
 from worker.caution import Caution
 from worker.forecaster import Forecaster, Outcome
@@ -129,8 +130,12 @@ class Lane:
         if self._sent:
             self._health.retried()
         self._sent = True
-        with self._health.stage("commit"):
-            self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost)
+        try:
+            with self._health.stage("commit"):
+                self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost)
+        except (StreamError, ResponseError):
+            self._caution.acquit(epoch)
+            raise
         self._partition.renewed(now)
         answered = sum(batch.outcome.counts.values())
         self._progress = Progress(batch.outcome.last, batch.started_from.read + answered + batch.lost)

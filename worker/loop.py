@@ -157,7 +157,8 @@ class Worker:
             stop.wait(self._settings.worker.block_ms / 1000)
         elif total == 0 and len(self._lanes) > 1:
             stop.wait(IDLE_S)
-        return None if total == 0 and None in answered else total  # what was put off may have readings yet
+        # What was put off, dropped or is still a dead worker's may have readings yet.
+        return None if total == 0 and (None in answered or self.held < self._share) else total
 
     def _guarded_step(self, lane: Lane, stop: threading.Event) -> int | None:
         try:

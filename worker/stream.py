@@ -41,7 +41,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How many readings may be handled at once at a place where a worker died, and the how manieth try that is."""
+    """How many readings may be handled at once at a place where a worker died, and which try of that size it is."""
 
     size: int
     tries: int
@@ -166,6 +166,15 @@ class Stream:
         with refusals_explained():
             found = cast("list[int]", self._attempt(keys=[self.keys.lease], args=[epoch, started_from, size]))
         return Attempt(*found)
+
+    def acquit(self, epoch: int) -> None:
+        """Take back what `attempt` has written down: the readings were handled, whatever became of their commit.
+
+        Raises:
+            Fenced: another worker has the partition.
+        """
+        with refusals_explained():
+            self._attempt(keys=[self.keys.lease], args=[epoch, "", 0])
 
     def retain(self, epoch: int, since_ms: int) -> None:
         """Trim the readings that are older than `since_ms`, by their ids, and committed; about, and never one more.

@@ -5,17 +5,20 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.worker.test_loop import Impatient, add, forecasts, new_worker, quick, stream_of
 from tidecast.embedded import EmbeddedRedis
+from tidecast.errors import Fenced
 from tidecast.settings import Settings
 from tidecast.wire import keys_of
 from worker.caution import MAX_TRIES, Caution
 from worker.forecaster import Entry, Forecaster
-from worker.stream import Stream
+from worker.stream import Attempt, Stream
 
 POISON = b"13"
 BATCH = 16
@@ -97,9 +100,9 @@ def test_a_reading_that_kills_the_process_is_set_aside(
 
 
 def test_workers_that_die_of_something_else_lose_no_reading(settings: Settings, redis: Redis) -> None:
-    """Killed in the middle of a batch again and again: the readings after it and before it are answered."""
+    """Killed in the middle of a batch again and again, short of blaming one: all are answered."""
     add(redis, *range(1, 21))
-    for _ in range(3):
+    for _ in range(4):
         stream = stream_of(settings)
         epoch = stream.acquire("me")
         assert epoch
@@ -141,9 +144,48 @@ def test_caution_costs_nothing_and_ends(settings: Settings, redis: Redis) -> Non
 
 
 def test_halves_come_down_to_one_which_is_tried_twice(settings: Settings, redis: Redis) -> None:
-    """Eight, four, two, one, one: then it is the reading."""
+    """Eight, four, two, one, one: then it is the reading. Only a new holder counts: the same one may ask again."""
+    stream = Stream(redis, keys_of(), settings.worker)
+    tried = []
+    for _ in range(6):
+        epoch = stream.acquire("me") or 0
+        tried.append(stream.attempt(epoch, "0-0", 8))
+        assert tried[-1] == stream.attempt(epoch, "0-0", 8)
+    assert [(8, 1), (4, 1), (2, 1), (1, 1), (1, 2), (1, 3)] == [(one.size, one.tries) for one in tried]
+    assert Attempt(3, 1) == stream.attempt(epoch, "1-0", 3)
+
+
+def test_what_was_handled_to_its_end_is_not_tried_in_halves(settings: Settings, redis: Redis) -> None:
+    """What is taken back leaves no trace; who was fenced takes nothing back."""
     stream = Stream(redis, keys_of(), settings.worker)
     epoch = stream.acquire("me") or 0
-    tried = [stream.attempt(epoch, "0-0", 8) for _ in range(6)]
-    assert [(8, 1), (4, 1), (2, 1), (1, 1), (1, 2), (1, 3)] == [(one.size, one.tries) for one in tried]
-    assert (3, 1) == ((other := stream.attempt(epoch, "1-0", 3)).size, other.tries)
+    stream.attempt(epoch, "0-0", 8)
+    stream.acquit(epoch)
+    assert Attempt(8, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
+    with pytest.raises(Fenced):
+        stream.acquit(epoch)
+    assert Attempt(4, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
+
+
+def test_trouble_after_the_note_is_no_readings_fault(settings: Settings, redis: Redis) -> None:
+    """Redis answers nothing between two commands, again and again: the batch is read again, whole."""
+    add(redis, *range(1, 11))
+    stream_of(settings).acquire("gone")
+    redis.hset("lease", "expires_ms", 0)
+    worker = new_worker(settings)
+    with mock.patch.object(Stream, "backlog", side_effect=RedisConnectionError("away")):
+        worker.run(Impatient(20))
+    assert 0 == redis.xlen("dead")
+    new_worker(settings).run(threading.Event(), burst=True)
+    assert (10, 0) == (redis.xlen("forecasts"), redis.xlen("dead"))
+
+
+def test_a_commit_that_is_refused_is_no_readings_fault(settings: Settings, redis: Redis) -> None:
+    """A foreign entry is in the way of the forecasts: the partition waits for its removal, and sets nothing aside."""
+    add(redis, *range(1, 21))
+    redis.xadd("forecasts", {"who": "knows"}, id="99-0")
+    new_worker(settings).run(Impatient(40))
+    assert 0 == redis.xlen("dead")
+    redis.delete("forecasts")
+    new_worker(settings).run(threading.Event(), burst=True)
+    assert list(range(1, 21)) == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
