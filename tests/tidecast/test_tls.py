@@ -1,16 +1,16 @@
 """TLS: certificates are checked, authority and host name, by clients and workers; what is wrong is said."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.processes import worker_process
 from tests.tls import HOST, make_authority, sign, tls_redis
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, explain
@@ -18,7 +18,6 @@ from tidecast.errors import SettingsError
 from tidecast.settings import load_settings
 
 PASSWORD = "hunter2"  # noqa: S105 - a test's
-TIDECAST = Path(sys.executable).with_name("tidecast")
 
 
 @dataclass(frozen=True)
@@ -43,17 +42,16 @@ def tls(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield Tls(port, authority, stranger)
 
 
-def run_worker(tls: Tls, authority: Path, host: str = HOST) -> subprocess.Popen[str]:
+def run_worker(tls: Tls, store: Path, authority: Path, host: str = HOST) -> AbstractContextManager[Popen[str]]:
     """A worker process that answers what is there."""
-    environment = os.environ | {"TIDECAST_REDIS_URL": tls.url(host), "TIDECAST_REDIS_CA": str(authority)}
-    return subprocess.Popen([TIDECAST, "worker", "--burst"], stderr=subprocess.PIPE, text=True, env=environment)
+    return worker_process(tls.url(host), store, "--burst", REDIS_CA=str(authority))
 
 
-def test_a_worker_and_a_client_speak_tls(tls: Tls) -> None:
+def test_a_worker_and_a_client_speak_tls(tls: Tls, tmp_path: Path) -> None:
     """With the right authority; the reading is answered."""
     with Client(tls.url(), redis_ca=tls.authority) as client:
         entry_id = client.push("a", 1.0)
-        with run_worker(tls, tls.authority) as process:
+        with run_worker(tls, tmp_path, tls.authority) as process:
             assert 0 == process.wait(60)
         assert entry_id in {forecast.id for forecast in client.forecasts("0", block_ms=1, stop_when_idle=True)}
 
@@ -88,9 +86,9 @@ def test_without_redis_ca_the_systems_authorities_count(tls: Tls) -> None:
 
 
 @pytest.mark.parametrize(("authority", "host"), [("stranger", HOST), ("authority", "127.0.0.1")])
-def test_a_worker_says_that_a_certificate_does_not_fit(tls: Tls, authority: str, host: str) -> None:
+def test_a_worker_says_that_a_certificate_does_not_fit(tls: Tls, tmp_path: Path, authority: str, host: str) -> None:
     """It waits for the mistake to be mended, and never shows the password."""
-    with run_worker(tls, getattr(tls, authority), host) as process:
+    with run_worker(tls, tmp_path, getattr(tls, authority), host) as process:
         assert process.stderr
         line = process.stderr.readline()
         process.terminate()

@@ -1,12 +1,9 @@
 """Workers on a real Redis Cluster: partitions shared, every reading answered once, a cluster that comes later."""
 
-import os
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import pytest
 from redis import Redis
 
 from tests.cluster import EmbeddedCluster
+from tests.processes import worker_process
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis
@@ -24,19 +22,12 @@ from tidecast.wire import keys_of
 PARTITIONS = 8
 CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": PARTITIONS}
 TS = 1_700_000_000_000
-TIDECAST = Path(sys.executable).with_name("tidecast")
+Process = AbstractContextManager[subprocess.Popen[str]]
 
 
-@contextmanager
-def worker(folder: Path, url: str, *options: str, partitions: int = PARTITIONS) -> Iterator[subprocess.Popen[str]]:
+def worker(folder: Path, url: str, *options: str, partitions: int = PARTITIONS) -> Process:
     """A worker process on a cluster."""
-    told = {"TIDECAST_REDIS_URL": url, "TIDECAST_REDIS_CLUSTER": "true", "TIDECAST_PARTITIONS": str(partitions)}
-    command = [TIDECAST, "worker", "--store", folder / "models", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | told) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    return worker_process(url, folder, *options, REDIS_CLUSTER="true", PARTITIONS=str(partitions))
 
 
 async def test_two_workers_share_the_partitions_and_answer_every_reading_once(

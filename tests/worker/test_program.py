@@ -1,13 +1,10 @@
 """The worker as a process: signals, exit codes, and what it says."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.client import HTTPConnection
 from itertools import islice
 from pathlib import Path
@@ -17,6 +14,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from tests.models import make_model
+from tests.processes import worker_process
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, free_port
@@ -27,7 +25,7 @@ from tidecast.wire import keys_of
 from worker import program
 from worker.stream import Stream
 
-TIDECAST = Path(sys.executable).with_name("tidecast")
+Process = AbstractContextManager[subprocess.Popen[str]]
 
 
 def push(settings: Settings, count: int) -> list[str]:
@@ -41,25 +39,9 @@ def answered(redis: Redis) -> list[str]:
     return [entry_id.decode() for entry_id, _ in redis.xrange("forecasts")]
 
 
-@contextmanager
-def worker(settings: Settings, *options: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """A worker process, killed at the end if it still runs."""
-    command = [
-        TIDECAST,
-        "worker",
-        "--redis",
-        settings.redis_url.get_secret_value(),
-        "--store",
-        settings.store,
-        *options,
-    ]
-    environment = os.environ | {
-        name if name.startswith("TIDECAST_") else f"TIDECAST_WORKER__{name}": value for name, value in variables.items()
-    }
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        yield process
-        if process.poll() is None:
-            process.kill()
+def worker(settings: Settings, *options: str, **variables: str) -> Process:
+    """A worker process on the settings' Redis and store."""
+    return worker_process(settings.redis_url.get_secret_value(), settings.store, *options, **variables)
 
 
 def said(process: subprocess.Popen[str]) -> list[dict[str, object]]:
@@ -74,7 +56,7 @@ def test_told_to_stop_a_worker_finishes_its_batch_and_leaves(
 ) -> None:
     """Exit code 0, the lease given back, and exactly the readings up to the offset are answered."""
     ids = push(settings, 6000)
-    with worker(settings, BATCH="20") as process:
+    with worker(settings, WORKER__BATCH="20") as process:
         with Client(settings.redis_url.get_secret_value()) as client:
             list(islice(client.forecasts("0"), 100))
         process.send_signal(number)
@@ -92,12 +74,12 @@ def test_told_to_stop_a_worker_finishes_its_batch_and_leaves(
 def test_killed_at_any_moment_the_next_worker_goes_on(settings: Settings, redis: Redis) -> None:
     """Kill -9 in the middle: each reading has one forecast in the end."""
     ids = push(settings, 4000)
-    with worker(settings, BATCH="20", NAME="w") as process:
+    with worker(settings, WORKER__BATCH="20", WORKER__NAME="w") as process:
         with Client(settings.redis_url.get_secret_value()) as client:
             list(islice(client.forecasts("0"), 100))
         process.kill()
     assert len(answered(redis)) < len(ids)
-    with worker(settings, "--burst", NAME="w") as process:
+    with worker(settings, "--burst", WORKER__NAME="w") as process:
         assert 0 == process.wait(60)
     assert ids == answered(redis)
 
@@ -190,7 +172,7 @@ def test_a_worker_that_starts_before_redis_waits_for_it(partitions: int, tmp_pat
     """It backs off, as it does when Redis goes away later, and answers as soon as Redis is there."""
     server = EmbeddedRedis()
     settings = load_settings(redis_url=server.url, store=tmp_path / "models", partitions=partitions)
-    with worker(settings, "--burst", TIDECAST_PARTITIONS=str(partitions)) as process:
+    with worker(settings, "--burst", PARTITIONS=str(partitions)) as process:
         assert process.stderr
         assert '"kind": "redis"' in process.stderr.readline()
         with server:
@@ -203,7 +185,7 @@ def test_a_worker_that_starts_while_redis_refuses_to_write_waits_for_it(tmp_path
     """A full memory is no reason to end: the supervisor could do nothing about it."""
     with EmbeddedRedis(options=("--maxmemory", "1")) as server:
         settings = load_settings(redis_url=server.url, store=tmp_path / "models", partitions=4)
-        with worker(settings, "--burst", TIDECAST_PARTITIONS="4") as process, connect(settings) as redis:
+        with worker(settings, "--burst", PARTITIONS="4") as process, connect(settings) as redis:
             assert process.stderr
             assert '"kind": "refused"' in process.stderr.readline()
             redis.config_set("maxmemory", 0)
@@ -214,7 +196,7 @@ def test_a_worker_that_starts_while_redis_refuses_to_write_waits_for_it(tmp_path
 def test_a_worker_that_waits_for_redis_can_be_stopped(tmp_path: Path) -> None:
     """SIGTERM ends it in good order."""
     settings = load_settings(redis_url=f"redis://127.0.0.1:{free_port()}/0", store=tmp_path / "models")
-    with worker(settings, TIDECAST_PARTITIONS="4") as process:
+    with worker(settings, PARTITIONS="4") as process:
         assert process.stderr
         assert '"kind": "redis"' in process.stderr.readline()
         process.terminate()

@@ -1,13 +1,11 @@
 """The users of docs/operations.md: they can do all that they need, each right is needed, and a missing one is named."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from tests.cluster import EmbeddedCluster
+from tests.processes import worker_process
 from tidecast.client import AsyncClient, Client
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Unavailable
@@ -31,7 +30,7 @@ LINES = re.findall(r"^ACL SETUSER .+$", OPERATIONS.read_text(), re.MULTILINE)
 ALONE = {line.split()[2]: line.split() for line in LINES if " reset " in line}
 IN_A_CLUSTER = [line.split() for line in LINES if " reset " not in line]
 NAMESPACE = "plant"
-TIDECAST = Path(sys.executable).with_name("tidecast")
+Process = AbstractContextManager[subprocess.Popen[str]]
 TS = 1_700_000_000_000
 QUIET = "xgroup|setid"  # nothing but the lag depends on it
 
@@ -70,16 +69,9 @@ def admin(server: EmbeddedRedis) -> Iterator[Redis]:
         yield redis
 
 
-@contextmanager
-def worker(folder: Path, url: str, *options: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def worker(folder: Path, url: str, *options: str, **variables: str) -> Process:
     """A worker process under its user."""
-    told = {"TIDECAST_REDIS_URL": login(url, "tidecast-worker"), "TIDECAST_NAMESPACE": NAMESPACE} | variables
-    command = [TIDECAST, "worker", "--store", folder / "models", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | told) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    return worker_process(login(url, "tidecast-worker"), folder, *options, NAMESPACE=NAMESPACE, **variables)
 
 
 def answer(server: EmbeddedRedis, folder: Path) -> None:
@@ -113,7 +105,7 @@ def test_worker_producer_and_consumer_need_no_more(
     ):
         live = consumer.forecasts(block_ms=100)
         ids = [producer.push("a", 1.0, TS), *producer.push_many([("a", 2.0, TS + 1), ("a", 3.0, TS + 2)])]
-        with worker(tmp_path, server.url, "--burst", TIDECAST_PARTITIONS=str(partitions)) as process:
+        with worker(tmp_path, server.url, "--burst", PARTITIONS=str(partitions)) as process:
             assert 0 == process.wait(60)
         assert ids == [forecast.id for forecast in islice(live, 3)]
     readings = keys_of(partition_of("a", partitions), partitions, NAMESPACE).readings
@@ -228,7 +220,7 @@ def test_a_wrong_password_is_said_without_it(server: EmbeddedRedis) -> None:
 async def test_in_a_cluster_three_more_rights_do(redis_program: str, tmp_path: Path) -> None:
     """With slots that move; without them, the missing right is named."""
     told: dict[str, Any] = {"namespace": NAMESPACE, "partitions": 4, "redis_cluster": True}
-    variables = {"TIDECAST_PARTITIONS": "4", "TIDECAST_REDIS_CLUSTER": "true"}
+    variables = {"PARTITIONS": "4", "REDIS_CLUSTER": "true"}
     with EmbeddedCluster(redis_program) as cluster:
         for line in ALONE.values():
             cluster.execute(*line)
