@@ -2,7 +2,6 @@
 
 import math
 import random
-import threading
 import time
 from collections.abc import Sequence
 
@@ -23,6 +22,7 @@ from worker.lane import Lane
 from worker.partitions import Partition
 from worker.rights import explain
 from worker.roster import EVERY_S, Roster
+from worker.stopping import Stop
 from worker.stream import Stream
 
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to what is now a replica
@@ -76,7 +76,7 @@ class Worker:
         self._pauses = 0
         self._share = len(streams)
 
-    def run(self, stop: threading.Event, *, burst: bool = False) -> None:
+    def run(self, stop: Stop, *, burst: bool = False) -> None:
         """Step until told to stop; with `burst`, until every reading of the partitions held is answered."""
         while not stop.is_set():
             answered = self._guarded_round(stop)
@@ -133,7 +133,7 @@ class Worker:
         free = [lane for lane in around if not lane.held and not 0 <= now - lane.tried_at < EVERY_S]
         return due + (free if wanted > 0 else [])
 
-    def _guarded_round(self, stop: threading.Event) -> int | None:
+    def _guarded_round(self, stop: Stop) -> int | None:
         """Serve every partition that is due; what fails in one does not keep the others waiting."""
         now, pauses = time.time(), self._pauses
         try:
@@ -160,7 +160,7 @@ class Worker:
         # What was put off, dropped or is still a dead worker's may have readings yet.
         return None if total == 0 and (None in answered or self.held < self._share) else total
 
-    def _guarded_step(self, lane: Lane, stop: threading.Event) -> int | None:
+    def _guarded_step(self, lane: Lane, stop: Stop) -> int | None:
         try:
             answered = lane.step(time.time(), self._block_ms)
         except (Fenced, Conflict) as exc:
@@ -216,7 +216,7 @@ class Worker:
     def _series(self) -> int:
         return sum(len(lane.forecaster.states) for lane in self._lanes)
 
-    def _put_off(self, lane: Lane, stop: threading.Event, kind: str, exc: Exception) -> None:
+    def _put_off(self, lane: Lane, stop: Stop, kind: str, exc: Exception) -> None:
         """Try a partition again later; meanwhile the others are served, if there are any."""
         lane.failures += 1
         delay = self._pause_s(kind, exc, lane.failures)

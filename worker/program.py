@@ -3,7 +3,6 @@
 import logging
 import signal
 import sys
-import threading
 import time
 from types import FrameType
 from wsgiref.simple_server import WSGIServer
@@ -21,6 +20,7 @@ from worker.loop import BACKOFF_S, Worker
 from worker.refusals import meaning_of
 from worker.rights import explain
 from worker.roster import Roster, claim_partitions
+from worker.stopping import Stop
 from worker.stream import Stream
 from worker.threads import warm
 
@@ -35,7 +35,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     """
     _check_settings(settings)
     log_as_json()
-    stop = threading.Event()
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _flag(stop))
     health = Health()
@@ -57,7 +57,7 @@ def _warm() -> None:
         structlog.get_logger("tidecast.worker").info("kernel compiled", seconds=round(took_s, 1))
 
 
-def _begin(settings: Settings, health: Health, stop: threading.Event) -> Worker | None:
+def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
     """A worker as soon as Redis answers, takes writes and grants what is asked; None if told to stop before.
 
     Raises:
@@ -142,7 +142,7 @@ def log_as_json() -> None:
     )
 
 
-def _flag(stop: threading.Event) -> "signal._HANDLER":
+def _flag(stop: Stop) -> "signal._HANDLER":
     def handle(_number: int, _frame: FrameType | None) -> None:
         stop.set()  # a flag only: logging is unsafe in a signal handler
 

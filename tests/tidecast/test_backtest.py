@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from trainer.history import History
 from trainer.pipeline import train
 from worker.health import Health
 from worker.loop import Worker
+from worker.stopping import Stop
 from worker.stream import Stream
 
 QUICK = {"epochs": 1, "shared_epochs": 1}
@@ -66,7 +66,7 @@ def test_a_worker_on_redis_gives_the_same_forecasts(redis: Redis, settings: Sett
     for _, fields in _entries(whole, 0):
         redis.xadd("readings", fields)  # type: ignore[arg-type] # bytes are fine
     stream = Stream(redis, keys_of(), settings.worker)
-    Worker(settings, [stream], store, Health()).run(threading.Event(), burst=True)
+    Worker(settings, [stream], store, Health()).run(Stop(), burst=True)
     with Client(settings.redis_url.get_secret_value()) as client:
         online = list(client.forecasts("0", block_ms=1, stop_when_idle=True))
     assert [row.forecast.yhat for row in offline] == pytest.approx([f.yhat for f in online[-41:-1]], rel=1e-6)
@@ -92,7 +92,7 @@ def test_a_cohort_on_redis_gives_the_same_forecasts(
     for entry in sorted((e for h in histories for e in _entries(h, 0)), key=lambda e: int(e[0][:-2])):
         redis.xadd("readings", entry[1])  # type: ignore[arg-type] # bytes are fine
     stream = Stream(redis, keys_of(), settings.worker)
-    Worker(settings, [stream], store, Health()).run(threading.Event(), burst=True)
+    Worker(settings, [stream], store, Health()).run(Stop(), burst=True)
     with Client(settings.redis_url.get_secret_value()) as client:
         online = [f for f in client.forecasts("0", block_ms=1, stop_when_idle=True) if f.series == "bb"]
     alone = backtest(histories, 0.2, settings.model_copy(update={"train": without}))

@@ -1,7 +1,6 @@
 """Every bad input has one stated outcome: the cases below are the table in `docs/inputs.md`, row by row."""
 
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
 from worker.health import Health
 from worker.loop import Worker
 from worker.state import decode_all
+from worker.stopping import Stop
 from worker.stream import Stream
 
 PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
@@ -234,7 +234,7 @@ def worker_of(settings: Settings, health: Health | None = None) -> Worker:
 def answer(settings: Settings) -> None:
     """Let the real loop answer every reading; no step of it may fail."""
     health = Health()
-    worker_of(settings, health).run(threading.Event(), burst=True)
+    worker_of(settings, health).run(Stop(), burst=True)
     failed = [one.value for family in health.registry.collect() for one in family.samples if "failures_t" in one.name]
     assert 0 == sum(failed)
 
@@ -321,7 +321,7 @@ def _with_a_key_of_another_type(settings: Settings, redis: Redis, key: str) -> E
     assert b"foreign" == redis.get(key)
     redis.delete(key)
     entry_id = waiting or add(redis, good(b"s", 0))
-    worker.run(threading.Event(), burst=True)
+    worker.run(Stop(), burst=True)
     assert entry_id in forecasts(redis)
     return "none yet", "", str(caught.value)
 
@@ -345,7 +345,7 @@ def _deadly(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
     entry_id = add(redis, good(b"s", 0) | {b"value": b"13"})
     add(redis, good(b"s", 1))
     with mock.patch.object(Forecaster, "handle", failing):
-        worker_of(settings).run(threading.Event(), burst=True)
+        worker_of(settings).run(Stop(), burst=True)
     assert Counter(forecast=1, dead=1) == counts(redis)
     return _ended(redis, entry_id)
 

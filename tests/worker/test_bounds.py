@@ -1,7 +1,5 @@
 """What is bounded by settings: a batch's bytes, the readings kept, and the forecasts that nobody has read yet."""
 
-import threading
-
 import pytest
 from redis import Redis
 
@@ -13,6 +11,7 @@ from tidecast.wire import keys_of
 from worker.health import Health
 from worker.lane import RETAIN_EVERY_S
 from worker.loop import Worker
+from worker.stopping import Stop
 from worker.stream import Progress, Stream
 
 NOW = 1_700_000_000.0
@@ -64,7 +63,7 @@ def test_nothing_is_trimmed_unless_it_is_wished(redis: Redis) -> None:
     for n in range(1, 400):
         redis.xadd("readings", {"series": "a", "value": n}, id=f"{n}-0")
     worker = Worker(settings, [Stream(redis, keys_of(), settings.worker)], ModelStore(settings.store), Health())
-    worker.run(threading.Event(), burst=True)
+    worker.run(Stop(), burst=True)
     assert 399 == redis.xlen("readings")
 
 

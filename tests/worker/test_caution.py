@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from unittest import mock
 
@@ -18,6 +17,7 @@ from tidecast.settings import Settings
 from tidecast.wire import keys_of
 from worker.caution import MAX_TRIES, Caution
 from worker.forecaster import Entry, Forecaster
+from worker.stopping import Stop
 from worker.stream import Attempt, Stream
 
 POISON = b"13"
@@ -110,7 +110,7 @@ def test_workers_that_die_of_something_else_lose_no_reading(settings: Settings, 
         caution.begin()
         caution.choose(epoch, "0-0", stream.read("0-0", None))  # and gone
     redis.hset("lease", "expires_ms", 0)
-    new_worker(settings).run(threading.Event(), burst=True)
+    new_worker(settings).run(Stop(), burst=True)
     assert list(range(1, 21)) == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
     assert 0 == redis.xlen("dead")
 
@@ -176,7 +176,7 @@ def test_trouble_after_the_note_is_no_readings_fault(settings: Settings, redis: 
     with mock.patch.object(Stream, "backlog", side_effect=RedisConnectionError("away")):
         worker.run(Impatient(20))
     assert 0 == redis.xlen("dead")
-    new_worker(settings).run(threading.Event(), burst=True)
+    new_worker(settings).run(Stop(), burst=True)
     assert (10, 0) == (redis.xlen("forecasts"), redis.xlen("dead"))
 
 
@@ -187,5 +187,5 @@ def test_a_commit_that_is_refused_is_no_readings_fault(settings: Settings, redis
     new_worker(settings).run(Impatient(40))
     assert 0 == redis.xlen("dead")
     redis.delete("forecasts")
-    new_worker(settings).run(threading.Event(), burst=True)
+    new_worker(settings).run(Stop(), burst=True)
     assert list(range(1, 21)) == [int(made.id.partition("-")[0]) for made in forecasts(redis)]

@@ -1,7 +1,6 @@
 """Readings of every kind, drawn at random: each ends as an oracle says, through a real server and the real loop."""
 
 import math
-import threading
 from pathlib import Path
 
 import hypothesis
@@ -26,6 +25,7 @@ from tidecast.store import ModelStore
 from tidecast.wire import Forecast
 from worker.health import Health
 from worker.loop import Worker
+from worker.stopping import Stop
 from worker.stream import Stream
 
 
@@ -51,7 +51,7 @@ def test_any_readings_end_as_the_docs_say(settings: Settings, redis: Redis, tmp_
         redis.flushall()
         oracle, health = Oracle(), Health()
         push_drawn(redis, oracle, drawn)
-        _worker(settings, store, health).run(threading.Event(), burst=True)
+        _worker(settings, store, health).run(Stop(), burst=True)
         assert oracle.ended == ended(redis)
         assert health.registry.get_sample_value("tidecast_failures_total", {"kind": "step"}) is None
         for keys, expected in zip(fuzz_keys(), oracle.ended, strict=True):

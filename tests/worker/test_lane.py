@@ -21,6 +21,7 @@ from worker.health import Health
 from worker.loop import Worker
 from worker.program import make_worker
 from worker.roster import EVERY_S
+from worker.stopping import Stop
 
 PARTITIONS = 8
 NOW = 1_700_000_000.0
@@ -62,9 +63,9 @@ def held(worker: Worker) -> int:
 
 
 @contextmanager
-def running(worker: Worker) -> Iterator[threading.Event]:
+def running(worker: Worker) -> Iterator[Stop]:
     """A worker in a thread of its own, stopped in the end."""
-    stop = threading.Event()
+    stop = Stop()
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
     try:
@@ -88,7 +89,7 @@ def test_one_worker_serves_all_partitions(settings: Settings, redis: Redis) -> N
     """Every series is answered from its own partition, and by its model."""
     ModelStore(settings.store).publish(make_model(SERIES[0], Spec(window=2, units=3), span=(0, 0)))
     push(settings, range(1, 6))
-    make_worker(settings, Health()).run(threading.Event(), burst=True)
+    make_worker(settings, Health()).run(Stop(), burst=True)
     assert dict.fromkeys(SERIES, 5) == answered(redis)
     its = redis.xrange(keys_of(partition_of(SERIES[0], PARTITIONS), PARTITIONS).forecasts)
     kinds = [f.kind for entry in its if (f := Forecast.decode(*entry)).series == SERIES[0]]
@@ -123,7 +124,7 @@ def test_readings_of_a_partition_that_is_handed_over_are_answered_once(settings:
             workers[(i // 6) % 3].leave()
     for worker in workers:
         worker.leave()
-    make_worker(settings, Health()).run(threading.Event(), burst=True)
+    make_worker(settings, Health()).run(Stop(), burst=True)
     assert dict.fromkeys(SERIES, 39) == answered(redis)
 
 
@@ -157,7 +158,7 @@ def test_a_reading_in_the_wrong_partition_is_a_dead_letter_that_says_where(setti
     its = partition_of(series, PARTITIONS)
     wrong = keys_of((its + 1) % PARTITIONS, PARTITIONS)
     redis.xadd(wrong.readings, {"series": series, "value": 1})
-    make_worker(settings, Health()).run(threading.Event(), burst=True)
+    make_worker(settings, Health()).run(Stop(), burst=True)
     ((_, letter),) = redis.xrange(wrong.dead)
     assert b"wrong_partition" == letter[b"reason"]
     assert f"belongs to partition {its}".encode() in letter[b"detail"]

@@ -26,6 +26,7 @@ from tidecast.wire import Forecast, keys_of
 from worker.health import Health
 from worker.loop import Worker
 from worker.state import SeriesState
+from worker.stopping import Stop
 from worker.stream import Stream
 
 NOW = 1_700_000_000.0
@@ -74,7 +75,7 @@ def forecasts(redis: Redis) -> list[Forecast]:
 def undisturbed(redis: Redis, settings: Settings) -> list[Forecast]:
     """What a worker without any trouble makes of the same readings; it empties the rest of the server."""
     redis.delete("forecasts", "dead", "state", "offset", "lease")
-    new_worker(settings).run(threading.Event(), burst=True)
+    new_worker(settings).run(Stop(), burst=True)
     return forecasts(redis)
 
 
@@ -83,17 +84,17 @@ def sample(registry: Health, name: str, **labels: str) -> float:
     return registry.registry.get_sample_value(name, labels) or 0.0
 
 
-class Impatient(threading.Event):
-    """An event that waits for nothing, and is set after so many waits."""
+class Impatient(Stop):
+    """A stop that waits for nothing, and is set after so many waits."""
 
     def __init__(self, waits: int) -> None:
         super().__init__()
         self.left = waits
         self.longest_s = 0.0
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Count instead of waiting."""
-        self.longest_s = max(self.longest_s, timeout or 0.0)
+        self.longest_s = max(self.longest_s, seconds)
         self.left -= 1
         if self.left == 0:
             self.set()
@@ -129,7 +130,7 @@ def test_a_partition_that_another_holds_is_left_alone(worker: Worker, settings: 
 def test_burst_ends_once_every_reading_is_answered(worker: Worker, settings: Settings, redis: Redis) -> None:
     """Over many batches; the lease is given back, so that the next worker need not wait."""
     add(redis, *range(1, 31))
-    worker.run(threading.Event(), burst=True)
+    worker.run(Stop(), burst=True)
     assert 30 == len(forecasts(redis))
     assert stream_of(settings).acquire("next") is not None
 
@@ -137,7 +138,7 @@ def test_burst_ends_once_every_reading_is_answered(worker: Worker, settings: Set
 def test_told_to_stop_before_it_starts_a_worker_does_nothing(worker: Worker, redis: Redis) -> None:
     """Not even take the lease."""
     add(redis, 1)
-    stop = threading.Event()
+    stop = Stop()
     stop.set()
     worker.run(stop)
     assert 0 == redis.exists("lease", "forecasts")
@@ -152,7 +153,7 @@ def test_bad_readings_are_dead_and_the_stream_goes_on(settings: Settings, redis:
     redis.xadd("readings", {"series": "a", "value": 1, "ts": 5000}, id="6-0")
     redis.xadd("readings", {"series": "a", "value": 1, "ts": 1}, id="7-0")
     redis.xadd("readings", {"series": "a", "value": 1}, id="18446744073709551615-1")
-    new_worker(settings, health).run(threading.Event(), burst=True)
+    new_worker(settings, health).run(Stop(), burst=True)
     assert [b"4-0", b"18446744073709551615-1"] == [entry_id for entry_id, _ in redis.xrange("dead")]
     counts = {
         name: sample(health, "tidecast_readings_total", disposition=name)
@@ -173,9 +174,9 @@ def test_a_fenced_worker_drops_its_memory_and_the_next_goes_on(settings: Setting
     with pytest.raises(Fenced):
         first.step(NOW + 0.1)
     assert 14 == len(forecasts(redis))
-    second.run(threading.Event(), burst=True)
+    second.run(Stop(), burst=True)
     add(redis, *range(26, 40))
-    first.run(threading.Event(), burst=True)
+    first.run(Stop(), burst=True)
     made = forecasts(redis)
     assert [f"{n}-0" for n in range(1, 40)] == [f.id for f in made]
     assert undisturbed(redis, settings) == made
@@ -199,7 +200,7 @@ def test_a_server_that_forgot_everything_is_begun_anew(worker: Worker, settings:
     add(redis, 1, 2)
     with pytest.raises(Fenced):  # as soon as it renews its lease
         worker.step(NOW + settings.worker.lease_s)
-    worker.run(threading.Event(), burst=True)
+    worker.run(Stop(), burst=True)
     assert undisturbed(redis, settings) == forecasts(redis)
 
 
@@ -283,7 +284,7 @@ def test_commits_whose_replies_are_lost_happen_once(settings: Settings, redis: R
     add(redis, *range(1, 40))
     proxy.replies_to_lose = 3
     through = quick(f"redis://127.0.0.1:{proxy.port}/0", settings.store)
-    new_worker(through, health).run(threading.Event(), burst=True)
+    new_worker(through, health).run(Stop(), burst=True)
     assert 0 == proxy.replies_to_lose
     made = forecasts(redis)
     assert [f"{n}-0" for n in range(1, 40)] == [f.id for f in made]
@@ -296,7 +297,7 @@ def test_commits_whose_replies_are_lost_happen_once(settings: Settings, redis: R
 @contextmanager
 def running(worker: Worker) -> Iterator[None]:
     """Run the worker in a thread."""
-    stop = threading.Event()
+    stop = Stop()
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
     try:
@@ -342,10 +343,10 @@ def test_lost_readings_are_counted_and_the_rest_is_answered(settings: Settings, 
     """Trimmed past the offset while no worker ran: known from Redis 7 on, documented as 0 before."""
     health = Health()
     add(redis, *range(1, 8))
-    new_worker(settings).run(threading.Event(), burst=True)
+    new_worker(settings).run(Stop(), burst=True)
     add(redis, *range(8, 31))
     redis.xtrim("readings", minid="21-0", approximate=False)
-    new_worker(settings, health).run(threading.Event(), burst=True)
+    new_worker(settings, health).run(Stop(), burst=True)
     lost = 13 if int(redis.info("server")["redis_version"].split(".")[0]) >= 7 else 0
     assert {"read": 17 + lost, "lost": lost, "forecast": 17} == stream_of(settings).counts()
     assert float(lost) == sample(health, "tidecast_readings_lost_total")
@@ -495,6 +496,6 @@ def test_a_worker_is_ready_while_it_holds_the_partition(settings: Settings) -> N
     worker.step(NOW)
     assert health.ready.is_set()
     assert 1.0 == sample(health, "tidecast_partitions_held")
-    worker.run(threading.Event(), burst=True)
+    worker.run(Stop(), burst=True)
     assert not health.ready.is_set()
     assert 0.0 == sample(health, "tidecast_partitions_held")
