@@ -220,7 +220,7 @@ class Window:
             return "next"
         return "duplicate" if ts == self.last_ts else "late"
 
-    def push(self, ts: int, row: Float, max_gap: int) -> int:
+    def push(self, ts: int, row: Sequence[float] | Float, max_gap: int) -> int:
         """Append a reading that `accepts` calls next; returns how many missing steps were filled before it.
 
         Args:
@@ -230,28 +230,27 @@ class Window:
         """
         missing = 0
         if self.length:
-            row = np.where(np.isnan(row), self.buffer[self.end - 1], row)
             missing = self._missing_before(ts)
-            if missing > max_gap:
-                self.clear()
-                missing = 0
-        if missing:
-            before = self.buffer[self.end - 1].copy()
-            for i in range(1, missing + 1):
-                self._append(before + (row - before) * (i / (missing + 1)), filled=1)
+            carries = any(value != value for value in row)
+            if carries or missing:
+                last = self.buffer[self.end - 1].copy()
+                row = np.where(np.isnan(row), last, row)
+                if missing > max_gap:
+                    self.clear()
+                    missing = 0
+                for i in range(1, missing + 1):
+                    self._append(last + (row - last) * (i / (missing + 1)), filled=1)
         self._append(row, filled=0)
         self.last_ts = ts
         return missing
 
-    def latest(self, count: int) -> Float | None:
-        """Copy the newest `count` rows, `(count, width)`; None while there are fewer."""
-        if self.length < count:
-            return None
+    def newest(self, count: int) -> Float:
+        """Copy the newest `count` rows, of which there must be as many: `(count, width)`."""
         return self.buffer[self.end - count : self.end].copy()
 
     def filled_in(self, count: int) -> int:
         """How many of the newest `count` rows were interpolated."""
-        return (self.filled & ((1 << count) - 1)).bit_count()
+        return (self.filled & ((1 << count) - 1)).bit_count() if self.filled else 0
 
     def reshape(self, capacity: int, columns: Sequence[int | None]) -> None:
         """Keep what fits into another shape: column i comes from the old `columns[i]`; None starts at NaN."""
@@ -273,18 +272,23 @@ class Window:
 
     def _missing_before(self, ts: int) -> int:
         delta = ts - self.last_ts
-        self.steps_seen = [*self.steps_seen[-(STEPS_REMEMBERED - 1) :], delta]
+        seen = self.steps_seen
+        seen.append(delta)
+        if len(seen) > STEPS_REMEMBERED:
+            del seen[0]
         step = self.step
         return max(1, round(delta / step)) - 1 if step and self.gridded else 0
 
-    def _append(self, row: Float, filled: int) -> None:
+    def _append(self, row: Sequence[float] | Float, filled: int) -> None:
         if self.end == len(self.buffer):
             keep = self.capacity - 1
             self.buffer[:keep] = self.buffer[self.end - keep :]
             self.end = keep
         self.buffer[self.end] = row
         self.end += 1
-        self.length = min(self.length + 1, self.capacity)
+        if self.length < self.capacity:
+            self.length += 1
         self.appended += 1
         self.unsaved += 1
-        self.filled = ((self.filled << 1) | filled) & ((1 << self.capacity) - 1)
+        if self.filled or filled:
+            self.filled = ((self.filled << 1) | filled) & ((1 << self.capacity) - 1)

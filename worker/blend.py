@@ -16,21 +16,47 @@ _RATES = FORGETTING[:, 0].copy()
 _LARGEST = float(np.finfo(np.float64).max)
 
 
-def learn(errors: Float, answers: Float, actual: float) -> None:
-    """`experts.learn` in place."""
-    _learn(errors, answers, actual, _RATES)
+def settle(errors: Float, standing: Float, actual: float | None, answers: Float, says: Float) -> tuple[float, int]:
+    """Learn from a reading by `experts.learn`, in place; then `experts.shares` and `experts.blend` for the next.
 
+    Args:
+        errors: `(records, experts)`.
+        standing: `(experts,)`, what was answered before the reading.
+        actual: the reading; None: nothing is learned.
+        answers: `(experts,)`, for the next.
+        says: `(experts,)`, their shares in it, written.
 
-def blend(errors: Float, answers: Float, says: Float) -> float:
-    """Write `experts.shares` into `says`, `(experts,)`, and return `experts.blend`."""
-    return _blend(errors, answers, says, SHARPNESS, NAIVE)
+    Returns:
+        The forecast, and which expert says most.
+    """
+    return _settle(errors, standing, math.nan if actual is None else actual, answers, says, _RATES, SHARPNESS, NAIVE)
 
 
 def warm() -> None:
     """Compile, or fetch from the cache."""
     one = np.ones((len(_RATES), 1))
-    learn(one, one[0], 0.0)
-    blend(one, one[0], np.empty(1))
+    settle(one, one[0], 0.0, one[0], np.empty(1))
+
+
+@compiled_exactly
+def _settle(
+    errors: Float,
+    standing: Float,
+    actual: float,
+    answers: Float,
+    says: Float,
+    rates: Float,
+    sharpness: float,
+    naive: int,
+) -> tuple[float, int]:  # pragma: no cover - compiled
+    if not math.isnan(actual):
+        _learn(errors, standing, actual, rates)
+    yhat = _blend(errors, answers, says, sharpness, naive)
+    leader = 0
+    for expert in range(1, len(says)):
+        if says[expert] > says[leader]:
+            leader = expert
+    return yhat, leader
 
 
 @compiled_exactly

@@ -2,8 +2,8 @@
 --
 -- KEYS: lease, offset, readings, forecasts, dead, state
 -- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, group, wait_for, then three lists, each led by its length:
---       counts (name, number)..., forecasts (id, n, field, value, ...)..., dead letters (as forecasts)...,
---       and the states (series, state)... to the end.
+--       counts (name, number)..., the forecasts' fields (name, JSON list of texts)..., the ids first,
+--       dead letters (id, n, field, value, ...)..., and the states (series, state)... to the end.
 local lease, offset, readings, forecasts, dead, state = unpack(KEYS)
 local epoch, from, to, lease_ms, forecasts_kept, dead_kept, group, wait_for = unpack(ARGV, 1, 8)
 
@@ -65,23 +65,23 @@ for _, pair in ipairs({{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}}
   end
 end
 local at, counts = 10, tonumber(ARGV[9])
-local lists = at + 2 * counts
-local letters = lists
-for _, stream in ipairs({forecasts, dead}) do
-  local n = tonumber(ARGV[letters])
-  letters = letters + 1
-  if n > 0 and not after(ARGV[letters], newest(stream)) then
-    return redis.error_reply('AHEAD ' .. stream .. ' already holds entries up to ' .. newest(stream))
-  end
-  for _ = 1, n do
-    letters = letters + 2 + tonumber(ARGV[letters + 1])
+local fields = at + 2 * counts
+local letters = fields + 1 + 2 * tonumber(ARGV[fields])
+local names, columns = {}, {}
+for i = fields + 1, letters - 1, 2 do
+  names[#names + 1], columns[#columns + 1] = ARGV[i], cjson.decode(ARGV[i + 1])
+end
+local ids = columns[1] or {}
+for _, pair in ipairs({{forecasts, ids[1]}, {dead, ARGV[letters] ~= '0' and ARGV[letters + 1]}}) do
+  if pair[2] and not after(pair[2], newest(pair[1])) then
+    return redis.error_reply('AHEAD ' .. pair[1] .. ' already holds entries up to ' .. newest(pair[1]))
   end
 end
 
 -- A consumer group may be waited for: forecasts that it has not acknowledged are not trimmed, and where there is no
 -- room beside them nothing is published. What it has acknowledged goes first, which is no part of this commit.
 if wait_for ~= '' then
-  local n = tonumber(ARGV[lists])
+  local n = #ids
   if crowded(n) then redis.call('XTRIM', forecasts, 'MINID', unacknowledged(wait_for)) end
   if crowded(n) then
     return redis.error_reply('FULL ' .. forecasts .. ' holds ' .. redis.call('XLEN', forecasts) ..
@@ -89,22 +89,28 @@ if wait_for ~= '' then
   end
 end
 
--- 4. The forecasts, each under its reading's id.
-local function publish(stream, limit, i)
-  local n = tonumber(ARGV[i])
-  i = i + 1
-  for _ = 1, n do
-    local id, width = ARGV[i], tonumber(ARGV[i + 1])
-    redis.call('XADD', stream, limit[1], limit[2], limit[3], id, unpack(ARGV, i + 2, i + 1 + width))
-    i = i + 2 + width
-  end
-  return i
-end
+-- 4. The forecasts, each under its reading's id; what is not known of one is left out.
 -- '0' as the least id trims nothing.
 local limit = wait_for == '' and {'MAXLEN', '~', forecasts_kept} or {'MINID', '~', '0'}
-local i = publish(forecasts, limit, lists)
+local entry = {}
+for k = 1, #ids do
+  local n = 0
+  for j = 2, #names do
+    local value = columns[j][k]
+    if value ~= cjson.null then
+      entry[n + 1], entry[n + 2] = names[j], value
+      n = n + 2
+    end
+  end
+  redis.call('XADD', forecasts, limit[1], limit[2], limit[3], ids[k], unpack(entry, 1, n))
+end
 -- 5. The dead letters.
-i = publish(dead, {'MAXLEN', '~', dead_kept}, i)
+local i = letters + 1
+for _ = 1, tonumber(ARGV[letters]) do
+  local id, width = ARGV[i], tonumber(ARGV[i + 1])
+  redis.call('XADD', dead, 'MAXLEN', '~', dead_kept, id, unpack(ARGV, i + 2, i + 1 + width))
+  i = i + 2 + width
+end
 -- 6. The touched series' states, in pieces that the Lua stack holds.
 while i <= #ARGV do
   local stop = math.min(i + 3999, #ARGV)
@@ -113,7 +119,7 @@ while i <= #ARGV do
 end
 -- 7. The new offset and the counts.
 redis.call('HSET', offset, 'last', to)
-for j = at, lists - 1, 2 do
+for j = at, fields - 1, 2 do
   redis.call('HINCRBY', offset, ARGV[j], ARGV[j + 1])
 end
 -- 8. The lease lives on, and the passive group shows the lag; nothing depends on the group, so it may fail.

@@ -15,7 +15,7 @@ from worker.scoring import Tracker
 if TYPE_CHECKING:
     from worker.forecaster import Accepted, Settled
 
-More = tuple[tuple[str, float], ...]
+More = dict[str, list[float | None]]
 
 
 class Horizons:
@@ -24,12 +24,14 @@ class Horizons:
     def __init__(self, settings: SeriesSettings) -> None:
         self._settings = settings
 
-    def ahead(self, engine: Engine, accepted: Sequence["Accepted"], settled: Sequence["Settled"]) -> list[More]:
+    def ahead(self, engine: Engine, accepted: Sequence["Accepted"], settled: Sequence["Settled"]) -> More:
         """Forecast the steps 2 to `horizon` of each reading: `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on."""
-        if self._settings.horizon == 1 or not accepted:
-            return [()] * len(accepted)
-        paths = self._paths(engine, accepted, settled)
-        return [self._publish(one, path) for one, path in zip(accepted, paths, strict=True)]
+        further = range(2, self._settings.horizon + 1)
+        more: More = {f"yhat_{step}{end}": [] for step in further for end in ("", "_lower", "_upper")}
+        if more and accepted:
+            for one, path in zip(accepted, self._paths(engine, accepted, settled), strict=True):
+                self._publish(one, path, more)
+        return more
 
     def _paths(self, engine: Engine, accepted: Sequence["Accepted"], settled: Sequence["Settled"]) -> Float:
         """Roll every series forward in the shares that its experts have now: `(readings, horizon - 1)`."""
@@ -46,28 +48,25 @@ class Horizons:
             path[:, step] = self._bounded(path[:, step])
         return path[:, 1:]
 
-    def _publish(self, one: "Accepted", path: Float) -> More:
-        state, y, steps = one.state, one.reading.values[0], len(path)
+    def _publish(self, one: "Accepted", path: Float, more: More) -> None:
+        state, steps = one.state, len(path)
         if len(state.ahead) != steps:
             state.ahead = np.full((steps, steps + 1), np.nan)
             state.ahead_trackers = [Tracker() for _ in range(steps)]
         if one.skipped:  # the steps that were skipped settle nothing
             state.ahead[:] = np.nan
         seat = one.question.seat
-        new = seat is None or one.reading.ts > seat.trained_until  # what a model has learned from says nothing of it
-        more: list[tuple[str, float]] = []
+        new = seat is None or one.ts > seat.trained_until  # what a model has learned from says nothing of it
         for i, yhat in enumerate(path.tolist()):
             # Row i holds what was said i + 2 steps ahead: its oldest entry is about this reading.
             tracker, row = state.ahead_trackers[i], state.ahead[i, : i + 2]
             if np.isfinite(row[0]) and new:
-                tracker.settle(y - float(row[0]), self._settings.level)
+                tracker.settle(one.y - float(row[0]), self._settings.level)
             row[:-1], row[-1] = row[1:].copy(), yhat
             name, half = f"yhat_{i + 2}", tracker.known
-            more.append((name, yhat))
-            if half is not None:
-                lower, upper = self._bounded(np.array([yhat - half, yhat + half])).tolist()
-                more += [(f"{name}_lower", lower), (f"{name}_upper", upper)]
-        return tuple(more)
+            ends = (None, None) if half is None else self._bounded(np.array([yhat - half, yhat + half])).tolist()
+            for end, value in zip(("", "_lower", "_upper"), (yhat, *ends), strict=True):
+                more[name + end].append(value)
 
     def _bounded(self, values: Float) -> Float:
         low, high = self._settings.minimum, self._settings.maximum
@@ -78,7 +77,7 @@ class Horizons:
 def _asked(one: "Accepted", rows: Float, further: int) -> Question:
     """What a reading's experts are asked once the forecasts of so many further steps have come true."""
     before = one.question
-    ahead = round(further * (before.next_ts - one.reading.ts))
+    ahead = round(further * (before.next_ts - one.ts))
     return replace(before, rows=rows, next_ts=before.next_ts + ahead)
 
 

@@ -1,7 +1,6 @@
 """How a forecast is scored when its reading arrives, and how wide the next interval must be."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -49,12 +48,10 @@ class Tracker:
         """The half-width, None before anything is known of the errors."""
         return self.half_width if self.errors or self.half_width else None
 
-    def numbers(self) -> Iterator[float]:
+    def numbers(self) -> tuple[float, int, float, float]:
         """What must be stored of it."""
-        yield math.nan if self.standing is None else self.standing
-        yield self.errors
-        yield self.half_width
-        yield self.mean_error
+        standing = math.nan if self.standing is None else self.standing
+        return standing, self.errors, self.half_width, self.mean_error
 
     @classmethod
     def of(cls, standing: float, errors: int, half_width: float, mean_error: float) -> Self:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, HALF_LIVES
-from tidecast.windows import BLOCK, Float, Window
+from tidecast.windows import BLOCK, STEPS_REMEMBERED, Float, Window
 from worker.scoring import Tracker
 
 VERSION = 3
@@ -26,6 +26,9 @@ VERSION = 3
 # last ts, step (0: not a model's); forecast standing (NaN: none), the version last heard (0: none).
 _HEADER = struct.Struct("<BHHHBHBBQqddI")
 _BLOCK = struct.Struct("<QI")
+_STEPS = [
+    struct.Struct(f"<{count}q") for count in range(STEPS_REMEMBERED + 1)
+]  # to make one takes as long as to use it
 _SEPARATOR = "\x1f"  # a control character, which no name of a field or a series holds
 _RECORDS = (len(HALF_LIVES), len(EXPERTS))
 _BLEND = (len(HALF_LIVES) + 1) * len(EXPERTS)  # numbers
@@ -70,9 +73,9 @@ class SeriesState:
         """The fields that must be written now, by name: the head, and each block with rows that are not yet stored."""
         window = self.window
         found = {series: self.head()}
-        first = window.appended - min(window.unsaved, window.length)
+        first, ring = window.appended - min(window.unsaved, window.length), _ring(window.capacity)
         for number in range(first // BLOCK, -(-window.appended // BLOCK)):
-            found[f"{series}{_SEPARATOR}{number % _ring(window.capacity)}"] = self._block(number)
+            found[f"{series}{_SEPARATOR}{number % ring}"] = self._block(number)
         window.unsaved = 0
         return found
 
@@ -95,17 +98,17 @@ class SeriesState:
             np.nan if self.standing is None else self.standing,
             self.version,
         )
-        steps = struct.pack(f"<{len(window.steps_seen)}q", *window.steps_seen)
-        trackers = b"".join(_TRACKER.pack(*tracker.numbers()) for tracker in (*self.trackers, *self.ahead_trackers))
+        steps = _STEPS[len(window.steps_seen)].pack(*window.steps_seen)
+        trackers = [_TRACKER.pack(*tracker.numbers()) for tracker in (*self.trackers, *self.ahead_trackers)]
         blend = (self.errors.tobytes(), self.answers.tobytes())
-        return b"".join((header, names, steps, *blend, trackers, self.ahead.tobytes()))
+        return b"".join((header, names, steps, *blend, *trackers, self.ahead.tobytes()))
 
     def _block(self, number: int) -> bytes:
         window = self.window
-        oldest = window.appended - window.length
-        start, stop = (max(BLOCK * number, oldest) - oldest, min(BLOCK * (number + 1), window.appended) - oldest)
-        filled = (window.filled >> (window.length - stop)) & ((1 << (stop - start)) - 1)
-        return _BLOCK.pack(number, filled) + window.rows[start:stop].tobytes()
+        oldest, begin = window.appended - window.length, window.end - window.appended  # in the buffer: of row 0
+        first, stop = max(BLOCK * number, oldest), min(BLOCK * (number + 1), window.appended)
+        filled = (window.filled >> (window.appended - stop)) & ((1 << (stop - first)) - 1) if window.filled else 0
+        return _BLOCK.pack(number, filled) + window.buffer[begin + first : begin + stop].tobytes()
 
     @classmethod
     def decode(cls, head: bytes, blocks: Mapping[int, bytes] | None = None) -> Self:
@@ -124,7 +127,7 @@ class SeriesState:
         try:
             state = cls._decode(head)
             state._take_rows(blocks or {})
-        except (struct.error, ValueError) as exc:
+        except (struct.error, ValueError, IndexError) as exc:
             raise StateError(f"a state of {len(head)} bytes is cut short ({exc}): restore Redis, or delete it") from exc
         return state
 
@@ -136,7 +139,7 @@ class SeriesState:
         at = _HEADER.size
         features = tuple(raw[at : at + names].decode().split(_SEPARATOR))
         at += names
-        window.steps_seen = list(struct.unpack_from(f"<{steps}q", raw, at))
+        window.steps_seen = list(_STEPS[steps].unpack_from(raw, at))
         at += 8 * steps
         blend = np.frombuffer(raw, np.float64, _BLEND, at).copy()
         at += blend.nbytes

@@ -211,11 +211,14 @@ class Stream:
         args += [settings.forecasts_kept, settings.dead_kept, settings.group, settings.wait_for_group, len(counts)]
         for name, number in counts.items():
             args += (name, number)
-        for letters in (outcome.forecasts, outcome.dead):
-            args.append(len(letters))
-            for letter in letters:
-                flat = letter.encode()
-                args += (letter.id, len(flat), *flat)
+        fields = outcome.forecasts.encode() if outcome.forecasts else []
+        args.append(len(fields))
+        for column in fields:
+            args += column
+        args.append(len(outcome.dead))
+        for letter in outcome.dead:
+            flat = letter.encode()
+            args += (letter.id, len(flat), *flat)
         for series, state in outcome.states.items():
             args += (series, state)
         with refusals_explained():

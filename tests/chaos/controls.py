@@ -21,6 +21,7 @@ from redis import Redis
 
 from tests.chaos.harness import EPOCH, entry_id, finish, make_readings, make_store, push, start_worker
 from tests.chaos.verifier import Published, Violations, compare
+from tests.forecasts import entries
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
@@ -73,10 +74,11 @@ class OffsetFirst(Stream):
         if outcome.forecasts:
             _at_the_point(signal.SIGKILL)
         with self._redis.pipeline() as pipeline:
-            for key, letters in ((self.keys.forecasts, outcome.forecasts), (self.keys.dead, outcome.dead)):
-                for letter in letters:
-                    flat = letter.encode()
-                    pipeline.xadd(key, dict(zip(flat[::2], flat[1::2], strict=True)), id=letter.id)
+            for entry_id, fields in entries(outcome.forecasts):
+                pipeline.xadd(self.keys.forecasts, fields, id=entry_id)  # type: ignore[arg-type] # texts are fine
+            for letter in outcome.dead:
+                flat = letter.encode()
+                pipeline.xadd(self.keys.dead, dict(zip(flat[::2], flat[1::2], strict=True)), id=letter.id)
             _write_states(pipeline, self.keys, outcome)
             pipeline.execute()
 

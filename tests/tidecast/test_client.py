@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.forecasts import sent
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.errors import SettingsError
@@ -28,8 +29,7 @@ def client(settings: Settings, redis: Redis) -> Iterator[Client]:  # noqa: ARG00
 def publish(redis: Redis, entry_id: str, series: str = "a", key: str = "forecasts") -> Forecast:
     """Put a forecast on the stream, as a worker would."""
     forecast = Forecast(entry_id, series, 2000, 1.5, 1.0, 2.0, 0.9, 1000, None, "naive", 1.25)
-    flat = forecast.encode()
-    redis.xadd(key, dict(zip(flat[::2], flat[1::2], strict=True)), id=entry_id)
+    redis.xadd(key, sent(forecast), id=entry_id)
     return forecast
 
 

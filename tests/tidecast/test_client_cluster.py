@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.cluster import EmbeddedCluster
+from tests.forecasts import sent
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis
@@ -58,8 +59,7 @@ def client(settings: Settings, servers: EmbeddedCluster) -> Iterator[Client]:  #
 def publish(redis: Any, entry_id: str, series: str) -> Forecast:
     """Put a forecast on its partition's stream, as a worker would."""
     forecast = Forecast(entry_id, series, 2000, 1.5, 1.0, 2.0, 0.9, 1000, None, "naive", 1.25)
-    flat = forecast.encode()
-    redis.xadd(forecasts_of(series), dict(zip(flat[::2], flat[1::2], strict=True)), id=entry_id)
+    redis.xadd(forecasts_of(series), sent(forecast), id=entry_id)
     return forecast
 
 

@@ -193,7 +193,7 @@ def test_after_a_long_gap_the_window_starts_anew() -> None:
     for ts in (0, 1000, 2000, 100_000):
         window.push(ts, np.array([float(ts)]), 3)
     assert [[100_000.0]] == window.rows.tolist()
-    assert window.latest(2) is None
+    assert 1 == window.length
     assert window.accepts(2000) == "late"
 
 
@@ -228,14 +228,14 @@ def test_a_missing_feature_carries_its_last_value() -> None:
     assert [[1.0, 5.0]] == window.rows.tolist()
 
 
-def test_what_latest_returns_does_not_change_with_the_next_reading() -> None:
+def test_what_newest_returns_does_not_change_with_the_next_reading() -> None:
     """A batch keeps the windows of many readings of one series."""
     window = Window(2, 1)
     kept = []
     for ts in range(6):
         window.push(ts * 1000, np.array([float(ts)]), 3)
-        kept.append(window.latest(1))
-    assert [0.0, 1.0, 2.0, 3.0, 4.0, 5.0] == [float(rows[0, 0]) for rows in kept if rows is not None]
+        kept.append(window.newest(1))
+    assert [0.0, 1.0, 2.0, 3.0, 4.0, 5.0] == [float(rows[0, 0]) for rows in kept]
 
 
 @unhurried

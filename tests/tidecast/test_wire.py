@@ -3,20 +3,56 @@
 import math
 import re
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from tests.forecasts import entries, sent, together
 from tidecast import wire
 from tidecast.errors import BadReading
-from tidecast.wire import DeadLetter, Forecast, Reading, keys_of, parse_number, parse_reading, parse_time, series_of
+from tidecast.wire import (
+    NEEDS_A_LOOK,
+    DeadLetter,
+    Forecast,
+    Reading,
+    keys_of,
+    parse_number,
+    parse_plain,
+    parse_reading,
+    parse_time,
+    series_of,
+)
 
 NOW_MS = 1_700_000_000_000
 DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 unhurried = hypothesis.settings(deadline=None)
 finite = st.floats(allow_nan=False, allow_infinity=False)
+whole = st.integers(-(2**63), 2**63 - 1)
+# Bytes that are numbers or times, and such as are nearly.
+figures = st.sampled_from([b"1", b"-2.5e3", b"1700000000000", b"1600000000", b"9" * 70, b"1e400", b"4e38", b"nan", b""])
+figures |= st.integers(-(10**16), 10**16).map(lambda n: b"%d" % n) | st.floats().map(lambda x: repr(x).encode())
+figures |= st.text("0123456789.eE+-_ ,\u0661", max_size=12).map(str.encode)
+
+
+def or_none(parse: Callable[..., float], *args: object) -> float | None:
+    """What is read, None where it is refused."""
+    try:
+        return parse(*args)
+    except BadReading:
+        return None
+
+
+@unhurried
+@hypothesis.given(st.lists(st.tuples(figures, figures), min_size=1, max_size=8))
+def test_many_readings_are_read_together_as_each_is_alone(readings: list[tuple[bytes, bytes]]) -> None:
+    """Whatever company they are in; one that is refused, or written in another way, needs a closer look."""
+    values, times = zip(*readings, strict=True)
+    numbers, found = parse_plain(values, times, NOW_MS)
+    assert [or_none(parse_number, b"value", one) for one in values] == [None if n != n else n for n in numbers]
+    assert [or_none(parse_time, one, NOW_MS) for one in times] == [None if t == NEEDS_A_LOOK else t for t in found]
 
 
 def refusal(raw: bytes) -> str | None:
@@ -219,19 +255,24 @@ def fields_of(flat: list[str | bytes]) -> dict[bytes, bytes]:
     return dict(zip(raw[::2], raw[1::2], strict=True))
 
 
+def raw(fields: dict[str, str]) -> dict[bytes, bytes]:
+    """The fields as Redis gives them back."""
+    return {name.encode(): text.encode() for name, text in fields.items()}
+
+
 @unhurried
 @hypothesis.given(
     st.builds(
         Forecast,
         id=st.just("5-1"),
         series=st.text(min_size=1, max_size=20),
-        ts=st.none() | st.integers(),
+        ts=st.none() | whole,
         yhat=finite,
         yhat_lower=st.none() | finite,
         yhat_upper=st.none() | finite,
         level=finite,
-        origin=st.integers(),
-        model=st.none() | st.integers(1),
+        origin=whole,
+        model=st.none() | st.integers(1, 2**31),
         kind=st.sampled_from(["lstm", "naive"]),
         y=finite,
         error=st.none() | finite,
@@ -245,31 +286,39 @@ def fields_of(flat: list[str | bytes]) -> dict[bytes, bytes]:
 )
 def test_a_forecast_survives_the_wire_to_the_last_bit(forecast: Forecast) -> None:
     """Encoded and decoded it is equal, what is unknown included."""
-    flat = forecast.encode()
-    assert forecast == Forecast.decode(b"5-1", fields_of(flat))
-    assert all(isinstance(value, str) for value in flat)
+    assert forecast == Forecast.decode(b"5-1", raw(sent(forecast)))
 
 
 def test_further_fields_are_told_from_those_that_every_forecast_has() -> None:
     """They follow in their order, and what another version adds is no number of ours."""
     more = (("yhat_lower_50", 0.5), ("yhat_upper_99.9", 4.0), ("yhat_2", 1.5), ("yhat_2_lower", -1.0), ("yhat_12", 2.0))
-    sent = Forecast("5-1", "a", 6, 1.0, 0.0, 2.0, 0.9, 5, 1, "lstm", 1.0, more=more).encode()
-    assert [name for name, _ in more] == sent[-10::2]
-    assert more == Forecast.decode(b"5-1", {**fields_of(sent), b"yhat_note": b"new", b"drift": b"1"}).more
+    made = Forecast("5-1", "a", 6, 1.0, 0.0, 2.0, 0.9, 5, 1, "lstm", 1.0, more=more)
+    assert [name for name, _ in more] == [*sent(made)][-5:]
+    assert more == Forecast.decode(b"5-1", {**raw(sent(made)), b"yhat_note": b"new", b"drift": b"1"}).more
 
 
 def test_what_is_not_known_of_a_forecast_is_left_out() -> None:
     """The first forecast of a series has neither a time, nor bounds, nor a score, nor a model."""
     first = Forecast("5-1", "a", None, 1.0, None, None, 0.9, 5, None, "naive", 1.0)
-    assert ["series", "yhat", "level", "origin", "kind", "y"] == first.encode()[::2]
+    assert ["series", "yhat", "level", "origin", "kind", "y"] == [*sent(first)]
+
+
+def test_a_batch_leaves_out_what_is_not_known_of_one_and_keeps_it_of_another() -> None:
+    """Each entry has its own fields, whatever its neighbours have; a series may have any name."""
+    first = Forecast("5-1", "null", None, 1.0, None, None, 0.9, 5, None, "naive", 1.0)
+    second = Forecast("6-0", '"a",', 9, 2.0, 1.5, 2.5, 0.9, 6, 3, "lstm", -0.0, 0.5, 1.5, 2, (("yhat_2", 4.0),))
+    batch = together(first, second)
+    assert [first, second] == [*batch]
+    assert [first, second] == [Forecast.decode(entry_id, raw(fields)) for entry_id, fields in entries(batch)]
+    assert [("5-1", sent(first)), ("6-0", sent(second))] == entries(batch)
 
 
 def test_a_dead_letter_quotes_its_reading_within_limits() -> None:
     """A reading of many or long fields is cut, each field to 1 KiB."""
     fields = {b"%d" % i + b"n" * 2000: b"v" * 5000 for i in range(100)}
-    sent = fields_of(DeadLetter("5-1", "bad_value", "why", fields).encode())
-    assert {b"id": b"5-1", b"reason": b"bad_value", b"detail": b"why"} == dict(list(sent.items())[:3])
-    quoted = list(sent.items())[3:]
+    letter = fields_of(DeadLetter("5-1", "bad_value", "why", fields).encode())
+    assert {b"id": b"5-1", b"reason": b"bad_value", b"detail": b"why"} == dict(list(letter.items())[:3])
+    quoted = list(letter.items())[3:]
     assert len(quoted) == wire.MAX_ECHO_FIELDS
     assert all(name.startswith(b"original.") and len(name) == 9 + 1024 and len(value) == 1024 for name, value in quoted)
 

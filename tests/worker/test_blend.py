@@ -32,9 +32,10 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
     hypothesis.assume(np.isfinite(answers[NAIVE]))
     answers = np.where(np.isfinite(answers), answers, np.nan)
     says = np.empty(COUNT)
-    yhat = blend.blend(errors, answers, says)
+    yhat, leader = blend.settle(errors, answers, None, answers, says)
     expected = experts.shares(errors, answers)
     np.testing.assert_allclose(says, expected, rtol=1e-9, atol=1e-300)
+    assert leader == says.argmax()
     scale = np.abs(answers[expected > 0]).max()
     assert abs(experts.blend(expected, answers) - yhat) <= 1e-12 * scale
 
@@ -44,5 +45,5 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
 def test_a_record_learns_as_the_definition_says(errors: Float, answers: Float, actual: float) -> None:
     """In place, bit for bit."""
     expected = experts.learn(errors, answers, actual)
-    blend.learn(errors, answers, actual)
+    blend.settle(errors, answers, actual, answers, np.empty(COUNT))
     np.testing.assert_array_equal(expected, errors)

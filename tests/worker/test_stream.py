@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
+from tests.forecasts import together
 from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import DeadLetter, Forecast, keys_of
@@ -40,7 +41,7 @@ def outcome(last: str, *made: str, dead: tuple[str, ...] = (), states: dict[str,
     """A batch that ended at `last`, with forecasts under these ids."""
     return Outcome(
         last,
-        [forecast(entry_id) for entry_id in made],
+        together(*map(forecast, made)),
         [DeadLetter(entry_id, "bad_value", "why", {b"value": b"x"}) for entry_id in dead],
         Counter(forecast=len(made), dead=len(dead)),
         {"a": b"state after " + last.encode()} if states is None else states,
