@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from tidecast.errors import Conflict
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
+from worker.ahead import ReadAhead
 from worker.forecaster import Entry, Outcome
 from worker.refusals import refusals_explained
 from worker.scripts import script_of
@@ -63,6 +64,7 @@ class Stream:
         self._commit = redis.register_script(script_of("commit"))
         self._retain = redis.register_script(script_of("retain"))
         self._count = settings.batch  # fewer while readings are large
+        self._ahead = ReadAhead(self._read)
 
     def acquire(self, owner: str) -> int | None:
         """Take the partition's lease; returns its epoch, None while another worker holds it.
@@ -116,21 +118,25 @@ class Stream:
         found = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.offset))
         return {name.decode(): int(value) for name, value in found.items() if name != b"last"}
 
-    def read(self, last: str, block_ms: int | None) -> list[Entry]:
+    def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
         """Read the entries after `last`, waiting up to `block_ms` for the first; None does not wait.
 
         At most `batch` of them and about `batch_bytes`: what is beyond is read the next time, and then fewer at once.
         """
+        return self._ahead.read(last, block_ms)
+
+    def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
         with refusals_explained():
             reply = self._redis.xread({self.keys.readings: last}, count=self._count, block=block_ms)
         streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes] | None]]]]", reply)
         if not streams:
-            return []
+            return [], False
         entries: list[Entry] = [(entry_id.decode(), fields or {}) for entry_id, fields in streams[0][1]]
+        full = len(entries) == self._count
         sizes = accumulate(sum(map(len, (*fields, *fields.values()))) for _, fields in entries)
         fitting = sum(size <= self._settings.batch_bytes for size in sizes)
         self._count = max(1, self._count // 2) if fitting < len(entries) else min(2 * self._count, self._settings.batch)
-        return entries[: max(1, fitting)]
+        return entries[: max(1, fitting)], full
 
     def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
         """What lies beyond a batch that was read after `progress`, and what was trimmed before it could be read.
