@@ -291,18 +291,36 @@ def _header(metadata: Mapping[str, str], path: Path) -> Header:
     if HEADER not in metadata:
         raise ModelError(f"{path}: no {HEADER!r} header, not a Tidecast model: remove it")
     try:
-        found = _Format.model_validate_json(metadata[HEADER]).format
-        if found != FORMAT:
-            raise ModelError(f"{path}: model format {found}, this program reads {FORMAT}: upgrade the older one")
-        return Header.model_validate_json(metadata[HEADER])
+        header = Header.model_validate_json(metadata[HEADER])
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{path}: bad header, {where}: {first['msg']}: publish the series again") from exc
+        _check_format(metadata[HEADER], path)  # of another format it need not make sense to this one
+        raise _bad_header(path, exc) from exc
+    if header.format != FORMAT:
+        raise _other_format(path, header.format)
+    return header
 
 
 class _Format(BaseModel):
     format: int
+
+
+def _check_format(header: str, path: Path) -> None:
+    try:
+        found = _Format.model_validate_json(header).format
+    except ValidationError as exc:
+        raise _bad_header(path, exc) from exc
+    if found != FORMAT:
+        raise _other_format(path, found)
+
+
+def _bad_header(path: Path, exc: ValidationError) -> ModelError:
+    first = exc.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return ModelError(f"{path}: bad header, {where}: {first['msg']}: publish the series again")
+
+
+def _other_format(path: Path, found: int) -> ModelError:
+    return ModelError(f"{path}: model format {found}, this program reads {FORMAT}: upgrade the older one")
 
 
 def _check_shapes(header: Header, found: Mapping[str, tuple[int, ...]], where: str) -> None:
@@ -323,12 +341,9 @@ def _check_shapes(header: Header, found: Mapping[str, tuple[int, ...]], where: s
 def _check_panel(panel: Panel, header: Header, path: Path) -> None:
     """Refuse a panel that would read rows or columns that no window has."""
     sound = (
-        (panel.lags >= 0).all()
-        and (panel.lags <= 2 * MAX_SEASON).all()
-        and (panel.columns >= 0).all()
-        and (panel.columns < len(header.spec.features)).all()
-        and (panel.needs >= 0).all()
-        and (panel.needs <= 2 * MAX_SEASON + 1).all()
+        _within(panel.lags, 2 * MAX_SEASON)
+        and _within(panel.columns, len(header.spec.features) - 1)
+        and _within(panel.needs, 2 * MAX_SEASON + 1)
         and np.isfinite(panel.coefficients).all()
         and np.isfinite(panel.bias).all()
         and not (panel.errors < 0).any()
@@ -337,8 +352,12 @@ def _check_panel(panel: Panel, header: Header, path: Path) -> None:
         raise ModelError(f"{path}: its panel reads rows or columns that no series has: train it again")
 
 
+def _within(numbers: NDArray[np.int64], most: int) -> bool:
+    return bool(numbers.min() >= 0 and numbers.max() <= most)
+
+
 def _checksum(header: str, weights: Mapping[str, lstm.Array]) -> str:
     digest = hashlib.sha256(header.encode())
     for name in sorted(weights):
-        digest.update(np.ascontiguousarray(weights[name]).tobytes())
+        digest.update(np.ascontiguousarray(weights[name]).data)
     return digest.hexdigest()

@@ -10,6 +10,7 @@ A series name is data: it is never part of a path.
 """
 
 import contextlib
+import fnmatch
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from tidecast.errors import ModelError, StoreError
 from tidecast.model import Header, Model
 
 SUFFIX = ".safetensors"
+VERSIONS = f"[0-9]*{SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class ModelStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._moves = root / "moves.log"
+        self._series = root / "series"
 
     @property
     def shared(self) -> "ModelStore":
@@ -58,12 +61,11 @@ class ModelStore:
 
     def series(self) -> list[str]:
         """Every series that has at least one version, sorted by name."""
-        named = (json.loads(file.read_text())["series"] for file in self.root.glob("series/*/series.json"))
-        return sorted(name for name in named if self.versions(name))
+        return sorted(_name_in(folder) for folder, _ in self._folders())
 
     def served(self) -> list[str]:
         """Every series that has a champion, sorted by name."""
-        return [name for name in self.series() if (self._folder(name) / "champion").exists()]
+        return sorted(_name_in(folder) for folder, files in self._folders() if "champion" in files)
 
     def publish(self, model: Model, *, promote: bool = True) -> int:
         """Add a version, durably, and make it champion unless told otherwise; returns its number."""
@@ -79,7 +81,7 @@ class ModelStore:
 
     def versions(self, series: str) -> list[int]:
         """The numbers of a series' versions, oldest first; empty for an unknown series."""
-        files = self._folder(series).glob(f"[0-9]*{SUFFIX}")
+        files = self._folder(series).glob(VERSIONS)
         return sorted(int(file.name.removesuffix(SUFFIX)) for file in files)
 
     def champion(self, series: str) -> int | None:
@@ -88,13 +90,7 @@ class ModelStore:
         Raises:
             StoreError: the pointer is damaged.
         """
-        pointer = self._folder(series) / "champion"
-        try:
-            return int(pointer.read_text())
-        except FileNotFoundError:
-            return None
-        except ValueError as exc:
-            raise StoreError(f"{pointer} holds no version's number: promote one of the series' versions") from exc
+        return _pointed(self._folder(series))
 
     def promote(self, series: str, number: int) -> None:
         """Let a version answer from now on.
@@ -140,13 +136,17 @@ class ModelStore:
             StoreError: the series has no such version, or no champion.
             ModelError: the file is not whole.
         """
-        number = number if number is not None else self.champion(series)
+        folder = self._folder(series)
+        number = number if number is not None else _pointed(folder)
         if number is None:
             raise StoreError(f"series {series!r} has no champion in {self.root}: train it first")
-        path = self._folder(series) / _file(number)
-        if not path.exists():
-            raise StoreError(f"series {series!r} has no version {number}: see `tidecast models list`")
-        model = models.load(path)
+        path = folder / _file(number)
+        try:
+            model = models.load(path)
+        except ModelError as exc:
+            if path.exists():
+                raise
+            raise StoreError(f"series {series!r} has no version {number}: see `tidecast models list`") from exc
         if model.header.series != series:
             raise StoreError(f"{path} belongs to {model.header.series!r}, not to {series!r}: restore the right file")
         return number, model
@@ -188,10 +188,17 @@ class ModelStore:
         return {move["version"] for move in moves if move["series"] == series}
 
     def _folder(self, series: str) -> Path:
-        return self.root / "series" / hashlib.sha256(series.encode()).hexdigest()
+        return self._series / hashlib.sha256(series.encode()).hexdigest()
+
+    def _folders(self) -> Iterator[tuple[Path, list[str]]]:
+        """The folder of every series that has a version, and the names of its files."""
+        for folder in self._series.glob("*/"):
+            files = [entry.name for entry in os.scandir(folder)]
+            if "series.json" in files and fnmatch.filter(files, VERSIONS):
+                yield folder, files
 
     def _add(self, folder: Path, content: bytes) -> int:
-        number = max((int(f.name.removesuffix(SUFFIX)) for f in folder.glob(f"[0-9]*{SUFFIX}")), default=0) + 1
+        number = max((int(f.name.removesuffix(SUFFIX)) for f in folder.glob(VERSIONS)), default=0) + 1
         temporary = _write(folder, content)
         try:
             while True:  # a link, unlike a rename, fails when another writer took the number first
@@ -204,6 +211,21 @@ class ModelStore:
             temporary.unlink()
         _sync(folder)
         return number
+
+
+def _name_in(folder: Path) -> str:
+    name: str = json.loads((folder / "series.json").read_bytes())["series"]
+    return name
+
+
+def _pointed(folder: Path) -> int | None:
+    pointer = folder / "champion"
+    try:
+        return int(pointer.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as exc:
+        raise StoreError(f"{pointer} holds no version's number: promote one of the series' versions") from exc
 
 
 def _named(lines: bytes) -> list[str] | None:

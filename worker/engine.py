@@ -5,6 +5,7 @@ the linear experts of `tidecast/experts.py` and the LSTM of `tidecast/lstm.py`. 
 over the windows of all its series. A forecast does not depend on what else is in the batch, to the last bit.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -99,6 +100,7 @@ class Engine:
         self._slabs: dict[Key, Slab] = {}
         self._seats: dict[str, Seat] = {}
         self._shared: dict[str, Shared] = {}
+        self._expected = 0
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -112,6 +114,10 @@ class Engine:
         """Where the series' champion sits, None if it has none."""
         return self._seats.get(series)
 
+    def expect(self, models: int) -> None:
+        """Make room at once for so many models in all: what grows by its share need not be copied again and again."""
+        self._expected = models
+
     def put(self, series: str, version: int, model: Model) -> None:
         """Let this model answer for the series from the next call on."""
         header, old = model.header, self._seats.get(series)
@@ -124,7 +130,7 @@ class Engine:
             old.slab.release(old.row)
         self._seats[series] = Seat(
             slab,
-            slab.put(model, row),
+            slab.put(model, row, self._expected / max(1, len(self._seats))),
             version,
             model.spec.features,
             header.step_ms,
@@ -253,11 +259,17 @@ class Slab:
         self._needs = np.zeros((0, linear), np.int64)
         self._free: list[int] = []
 
-    def put(self, model: Model, row: int | None = None) -> int:
-        """Write a model into `row`, or into a free one; returns the row."""
+    def put(self, model: Model, row: int | None = None, growth: float = 1.0) -> int:
+        """Write a model into `row`, or into a free one; returns the row.
+
+        Args:
+            model: of the slab's shape.
+            row: one that it may overwrite.
+            growth: by how much the models in all are expected to become more.
+        """
         if row is None:
             if not self._free:
-                self._grow()
+                self._grow(growth)
             row = self._free.pop()
         if self._layout:
             self._layout.write(self._weights[row], model.weights)
@@ -304,9 +316,9 @@ class Slab:
             calendar,
         )
 
-    def _grow(self) -> None:
+    def _grow(self, growth: float) -> None:
         old = len(self._center)
-        more = max(8, old // 2)
+        more = max(8, old // 2, math.ceil(old * (growth - 1)))  # rows that are not written yet take no memory
         self._free += range(old + more - 1, old - 1, -1)
         for name in _STACKED:
             setattr(self, name, _longer(getattr(self, name), more))
@@ -317,7 +329,9 @@ class Slab:
 
 
 def _longer(stacked: NDArray[Any], more: int) -> NDArray[Any]:
-    return np.concatenate([stacked, np.zeros((more, *stacked.shape[1:]), stacked.dtype)])
+    longer = np.zeros((len(stacked) + more, *stacked.shape[1:]), stacked.dtype)
+    longer[: len(stacked)] = stacked
+    return longer
 
 
 def _pieces(wanted: list[int]) -> list[list[int]]:

@@ -14,8 +14,10 @@ class Layout:
     """
 
     def __init__(self, spec: Spec) -> None:
-        self._spec = spec
         self._places: dict[str, tuple[int, int, int, int]] = {}  # offset, rows, columns, padded columns
+        self._shares = np.ones(4 * spec.units, np.float32)  # of a gate's weights that are kept
+        for gate in (lstm.INPUT, lstm.FORGET, lstm.OUTPUT):
+            self._shares[gate * spec.units : (gate + 1) * spec.units] = 0.5
         size = 0
         for name, shape in spec.shapes().items():
             rows, columns = (1, *shape)[-2:]
@@ -50,10 +52,8 @@ class Layout:
         """Put a network's weights into a row of a slab, `(size,)`."""
         for name, (offset, rows, columns, padded) in self._places.items():
             place = row[offset : offset + rows * padded].reshape(rows, padded)
-            place[:, :columns] = weights[name].reshape(rows, columns)
-            if name.startswith("lstm."):
-                for gate in (lstm.INPUT, lstm.FORGET, lstm.OUTPUT):
-                    place[:, gate * self._spec.units : (gate + 1) * self._spec.units] *= np.float32(0.5)
+            share = self._shares if name.startswith("lstm.") else 1.0
+            np.multiply(weights[name].reshape(rows, columns), share, out=place[:, :columns], dtype=np.float32)
 
 
 def whole(count: int, unit: int) -> int:

@@ -3,7 +3,10 @@
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -28,6 +31,8 @@ from worker.stream import Stream
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to what is now a replica
 BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
 MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
+LOADING_S = 0.02  # of a round: how long readings may wait for champions that moved while they flow
+LOADED_AHEAD = 32  # champions: more are not held in memory beside those that answer
 IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
 
 log = structlog.get_logger("tidecast.worker")
@@ -72,6 +77,7 @@ class Worker:
         self._first = random.randrange(len(streams))  # noqa: S311 - so that not all workers ask for the same one first
         self._store_position = self._shared_position = 0
         self._models_at = -math.inf  # when the store was last asked
+        self._moved: dict[str, None] = {}  # series whose champions are to be loaded yet, the first to move first
         self._failures = 0  # in a row, of what all partitions share
         self._pauses = 0
         self._share = len(streams)
@@ -114,7 +120,8 @@ class Worker:
 
     @property
     def _block_ms(self) -> int | None:
-        return self._settings.worker.block_ms if len(self._lanes) == 1 else None
+        """How long a read waits for readings; None, not at all, if there is something else to do."""
+        return self._settings.worker.block_ms if len(self._lanes) == 1 and not self._moved else None
 
     def _forecaster(self, partition: int, partitions: int) -> Forecaster:
         return Forecaster(self._settings.series, self._engine, partition, partitions)
@@ -186,29 +193,55 @@ class Worker:
         return answered
 
     def _notice_models(self, now: float) -> None:
-        if 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
-            return
-        self._models_at = now
-        # The shared networks first: a champion reads as many rows as its cohort's network asks for.
+        """Ask the store now and then whose champion moved, and let those answer, in the order of their moves."""
+        cohorts = 0
+        if not 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
+            self._models_at = now
+            # The shared networks first: a champion reads as many rows as its cohort's network asks for.
+            cohorts = self._adopt_networks()
+            self._store_position, moved = self._store.moves_since(self._store_position)
+            self._moved |= dict.fromkeys(moved)
+        if self._moved or cohorts:
+            count = self._adopt_champions()
+            self._health.serving(self._engine.made_ms)
+            log.info("champions loaded", count=count, shared=cohorts, waiting=len(self._moved))
+
+    def _adopt_networks(self) -> int:
+        """Let the cohorts' networks that moved answer; returns how many did."""
         self._shared_position, cohorts = self._store.shared.moves_since(self._shared_position)
         for cohort in cohorts:
             if found := self._load(self._store.shared, cohort):
                 self._engine.put_shared(cohort, found[1])
-        self._store_position, moved = self._store.moves_since(self._store_position)
-        for series in moved:
-            if found := self._load(self._store, series):
-                self._lanes[partition_of(series, len(self._lanes))].forecaster.adopt(series, *found)
         if cohorts:
             for lane in self._lanes:
                 lane.forecaster.refit()
-        if moved or cohorts:
-            self._health.serving(self._engine.made_ms)
-            log.info("champions loaded", count=len(moved), shared=len(cohorts))
+        return len(cohorts)
+
+    def _adopt_champions(self) -> int:
+        """Let champions that moved answer, no more in a round than readings may wait for; returns how many did."""
+        until = time.monotonic() + LOADING_S if self.held else math.inf  # without a partition no reading waits
+        waiting = len(self._moved)
+        self._engine.expect(max(waiting, len(self._engine)))
+        for series, found in self._loaded():
+            if found:
+                self._lanes[partition_of(series, len(self._lanes))].forecaster.adopt(series, *found)
+            if time.monotonic() >= until:
+                break
+        return waiting - len(self._moved)
+
+    def _loaded(self) -> Iterator[tuple[str, tuple[int, Model] | None]]:
+        """Load the champions that moved in their order: one by one, or many at once while no reading waits."""
+        load, alone = partial(self._load, self._store), self.held > 0
+        with ThreadPoolExecutor(worker_threads(self._settings), "loader") as pool:  # a file is hashed without the GIL
+            while some := list(islice(self._moved, 1 if alone else LOADED_AHEAD)):
+                for name in some:  # before they are loaded: what cannot be foreseen must not happen for ever
+                    del self._moved[name]
+                yield from zip(some, map(load, some) if alone else pool.map(load, some), strict=True)
 
     def _load(self, store: ModelStore, name: str) -> tuple[int, Model] | None:
         try:
             return store.load(name)
-        except TidecastError as exc:  # one bad file must not take the others' forecasts
+        except (TidecastError, OSError) as exc:  # one bad file must not take the others' forecasts
             log.error("model not loaded", name=name, error=str(exc))
             self._health.failed("model")
             return None

@@ -244,6 +244,22 @@ def test_rows_that_become_free_are_used_again() -> None:
     assert max(len(slab._center) for slab in engine._slabs.values()) <= 8
 
 
+@pytest.mark.parametrize("expected", [0, 100, 1000])
+def test_room_for_the_models_that_are_expected_is_made_at_once(expected: int) -> None:
+    """For each shape its share, however many there come to be in the end; everyone keeps their own model."""
+    engine = Engine()
+    engine.expect(expected)
+    models = {f"s{i}": make_model(f"s{i}", SPECS[i % 2], seed=i) for i in range(200)}
+    for series, model in models.items():
+        engine.put(series, 1, model)
+    rows = [rows_of(model, 3) for model in models.values()]
+    answers = engine.answers([question(engine, m, r) for m, r in zip(models.values(), rows, strict=True)])
+    for model, one, said in zip(models.values(), rows, answers, strict=True):
+        assert_close(alone(model, one), said)
+    room = sum(len(slab._center) for slab in engine._slabs.values())
+    assert 0.9 * max(expected, 200) <= room <= 1.5 * max(expected, 200)
+
+
 @pytest.mark.parametrize("form", ["change", "level", "raw"])
 def test_nan_in_a_feature_is_its_middle(form: str) -> None:
     """A feature that was never seen does not spoil the network's forecast."""

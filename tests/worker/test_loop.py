@@ -23,6 +23,7 @@ from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast, keys_of
+from worker import loop
 from worker.health import Health
 from worker.loop import Worker
 from worker.state import SeriesState
@@ -390,6 +391,79 @@ def test_a_clock_that_is_set_back_does_not_hide_a_model(worker: Worker, store: M
     add(redis, 7, series=("a",))
     worker.step(NOW - 3600)
     assert "lstm" == last(redis).kind
+
+
+def test_all_champions_known_at_the_start_answer_before_the_worker_is_ready(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long they take to load, and in whatever order they come: the first reading finds its model."""
+    monkeypatch.setattr(loop, "LOADING_S", 0.0)
+    monkeypatch.setattr(loop, "LOADED_AHEAD", 3)
+    names = [f"s{i}" for i in range(8)]
+    for i, name in enumerate(names):
+        store.publish(make_model(name, SPEC, seed=i))
+    health = Health()
+    add(redis, *range(1, 5), series=("s7",))
+    new_worker(settings, health).step(NOW)
+    assert health.ready.is_set()
+    assert (8.0, "lstm") == (sample(health, "tidecast_models"), last(redis).kind)
+
+
+def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of their moves, readings answered in between; one that moves again meanwhile is not loaded twice."""
+    monkeypatch.setattr(loop, "LOADING_S", 0.0)
+    health, moving = Health(), ("c", "a", "b")
+    worker = new_worker(settings, health)
+    store.publish(make_model("z", SPEC))
+    worker.step(NOW)
+    for name in moving:
+        store.publish(make_model(name, SPEC))
+    versions = []
+    for n in range(4):
+        if n == 1:
+            store.publish(make_model("b", SPEC, seed=1))
+        add(redis, *range(3 * n + 1, 3 * n + 4), series=moving)
+        assert 3 == worker.step(NOW + 1 + n)
+        versions.append({f.series: f.model for f in forecasts(redis)[-3:]})
+    assert [
+        {"c": 1, "a": None, "b": None},
+        {"c": 1, "a": 1, "b": None},
+        {"c": 1, "a": 1, "b": 2},
+        {"c": 1, "a": 1, "b": 2},
+    ] == versions
+    assert 4.0 == sample(health, "tidecast_models")
+
+
+def test_a_pointer_that_cannot_be_read_does_not_keep_the_others_from_loading(
+    worker: Worker, store: ModelStore, redis: Redis
+) -> None:
+    """Nor the worker from going on: its series is answered by the last value."""
+    for name in ("a", "b"):
+        store.publish(make_model(name, SPEC))
+    pointer = store.root / "series" / hashlib.sha256(b"a").hexdigest() / "champion"
+    pointer.unlink()
+    pointer.mkdir()
+    add(redis, 1, 2)
+    worker.step(NOW)
+    assert {"a": None, "b": 1} == {f.series: f.model for f in forecasts(redis)}
+
+
+def test_a_worker_that_lost_its_partition_takes_it_again_with_all_champions(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No reading waits then, and the champions say which features the states that it loads have."""
+    monkeypatch.setattr(loop, "LOADING_S", 0.0)
+    worker = new_worker(settings)
+    worker.step(NOW)
+    for name in ("a", "b", "c"):
+        store.publish(make_model(name, SPEC))
+    worker.step(NOW + 1)
+    worker.leave()
+    add(redis, *range(1, 4), series=("a", "b", "c"))
+    worker.step(NOW + 1.1)
+    assert [1, 1, 1] == [f.model for f in forecasts(redis)]
 
 
 @pytest.mark.parametrize("broken", ["cut", "flipped", "empty", "gone", "format", "pointer", "folder"])
