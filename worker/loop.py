@@ -32,6 +32,7 @@ STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads t
 BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
 MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
 LOADING_S = 0.02  # of a round: how long readings may wait for champions that moved while they flow
+FIRST_LOADING_S = 0.5  # the same while no partition is held and no reading waits, but a signal may
 LOADED_AHEAD = 32  # champions: more are not held in memory beside those that answer
 IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
 
@@ -95,7 +96,9 @@ class Worker:
 
         `now` is in epoch seconds. What goes wrong in a partition is raised; `run` alone goes on.
         """
-        self._notice_models(now)  # before any state is loaded: the champions say which features a series has
+        self._notice_models(now)
+        if self._loading:
+            return None
         answered = _sum([lane.step(now, self._block_ms) for lane in self._due(now)])
         self._health.holding(self.held, self._series())
         return answered
@@ -117,6 +120,11 @@ class Worker:
     def held(self) -> int:
         """How many partitions this worker believes to be its own; the commits make sure."""
         return sum(lane.held for lane in self._lanes)
+
+    @property
+    def _loading(self) -> bool:
+        """Whether champions must be loaded before any state is: they say which features a series has."""
+        return bool(self._moved) and not self.held
 
     @property
     def _block_ms(self) -> int | None:
@@ -145,6 +153,8 @@ class Worker:
         now, pauses = time.time(), self._pauses
         try:
             self._notice_models(now)
+            if self._loading:
+                return None
             due = self._due(now)
         except Exception as exc:  # the roster's Redis is away, or the store's disk
             self._failures += 1
@@ -218,25 +228,26 @@ class Worker:
         return len(cohorts)
 
     def _adopt_champions(self) -> int:
-        """Let champions that moved answer, no more in a round than readings may wait for; returns how many did."""
-        until = time.monotonic() + LOADING_S if self.held else math.inf  # without a partition no reading waits
+        """Let champions that moved answer, no more in a round than there is time for; returns how many did."""
+        until = time.monotonic() + (LOADING_S if self.held else FIRST_LOADING_S)
         waiting = len(self._moved)
         self._engine.expect(max(waiting, len(self._engine)))
-        for series, found in self._loaded():
-            if found:
-                self._lanes[partition_of(series, len(self._lanes))].forecaster.adopt(series, *found)
+        for some in self._loaded():
+            for series, found in some:
+                if found:
+                    self._lanes[partition_of(series, len(self._lanes))].forecaster.adopt(series, *found)
             if time.monotonic() >= until:
                 break
         return waiting - len(self._moved)
 
-    def _loaded(self) -> Iterator[tuple[str, tuple[int, Model] | None]]:
+    def _loaded(self) -> Iterator[list[tuple[str, tuple[int, Model] | None]]]:
         """Load the champions that moved in their order: one by one, or many at once while no reading waits."""
         load, alone = partial(self._load, self._store), self.held > 0
         with ThreadPoolExecutor(worker_threads(self._settings), "loader") as pool:  # a file is hashed without the GIL
             while some := list(islice(self._moved, 1 if alone else LOADED_AHEAD)):
                 for name in some:  # before they are loaded: what cannot be foreseen must not happen for ever
                     del self._moved[name]
-                yield from zip(some, map(load, some) if alone else pool.map(load, some), strict=True)
+                yield list(zip(some, map(load, some) if alone else pool.map(load, some), strict=True))
 
     def _load(self, store: ModelStore, name: str) -> tuple[int, Model] | None:
         try:

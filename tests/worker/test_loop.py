@@ -466,6 +466,20 @@ def test_a_worker_that_lost_its_partition_takes_it_again_with_all_champions(
     assert [1, 1, 1] == [f.model for f in forecasts(redis)]
 
 
+def test_a_worker_that_still_loads_takes_no_lease_yet(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand champions take seconds: it loads for a while, hears whether it shall stop, and goes on loading."""
+    monkeypatch.setattr(loop, "FIRST_LOADING_S", 0.0)
+    monkeypatch.setattr(loop, "LOADED_AHEAD", 1)
+    for name in ("a", "b", "c"):
+        store.publish(make_model(name, SPEC))
+    add(redis, *range(1, 4), series=("a", "b", "c"))
+    worker = new_worker(settings)
+    assert [None, None, 3] == [worker.step(NOW), worker.step(NOW), worker.step(NOW)]
+    assert [1, 1, 1] == [f.model for f in forecasts(redis)]
+
+
 @pytest.mark.parametrize("broken", ["cut", "flipped", "empty", "gone", "format", "pointer", "folder"])
 def test_a_broken_model_does_not_take_the_others_with_it(
     worker: Worker, store: ModelStore, redis: Redis, broken: str
