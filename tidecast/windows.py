@@ -1,13 +1,11 @@
 """How a series becomes model input: the time grid, gaps, scaling and sequences.
 
-The trainer walks a whole history at once (`to_grid`, `sequences`), the worker one reading at a time (`Window`);
-both place readings by the same rule, so that a model sees in service what it saw in training. In every array
-of rows column 0 is the target; the other features follow.
+The trainer walks a whole history at once (`to_grid`, `sequences`), the worker one reading at a time
+(`worker/window.py`); both place readings by the same rule, so that a model sees in service what it saw in training. In
+every array of rows column 0 is the target; the other features follow.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,9 +15,6 @@ Float = NDArray[np.float64]
 Form = Literal["change", "level", "raw"]
 
 CLIP = 20.0  # in units of the scale: a spike must not drive a recurrent state out of its trained range
-BLOCK = 32  # rows that are stored together
-NEVER = -(2**63)  # before any reading, in milliseconds
-STEPS_REMEMBERED = 15  # enough for a median that a few odd steps cannot move
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,132 +158,3 @@ def windows_before(grid: Grid, rows: NDArray[np.int64], reach: int) -> tuple[Flo
     at = rows[:, None] + np.arange(-reach, 0)
     real = np.arange(reach) >= reach - held[:, None]
     return np.where(real[..., None], grid.values[np.where(real, at, 0)], 0.0), held
-
-
-class Window:
-    """The last rows of one live series on its grid.
-
-    The buffer is twice as long as the window: rows are appended until it is full, then the newest half moves
-    to the front. So the newest rows always lie side by side and appending costs no shift.
-
-    Rows are numbered, and belong to blocks of `BLOCK` numbers, so that only what is new need be stored. A window that
-    starts anew begins with a new block.
-    """
-
-    __slots__ = (
-        "appended",
-        "buffer",
-        "capacity",
-        "end",
-        "filled",
-        "gridded",
-        "last_ts",
-        "length",
-        "step_ms",
-        "steps_seen",
-        "unsaved",
-    )
-
-    def __init__(self, capacity: int, width: int) -> None:
-        self.capacity = capacity
-        self.buffer = np.zeros((2 * capacity, width))
-        self.end = 0  # one past the newest row
-        self.length = 0
-        self.appended = 0  # the number of the row after the newest
-        self.unsaved = 0  # how many of the newest rows are not yet stored
-        self.filled = 0  # one bit a row, the newest lowest: 1 where interpolated
-        self.last_ts = NEVER
-        self.step_ms: float | None = None  # a model's; None: the median of the steps seen
-        self.steps_seen: list[int] = []
-        self.gridded = True  # False: readings come at no regular step, each is the row after the last
-
-    @property
-    def step(self) -> float | None:
-        """The grid's step in milliseconds, None while only one reading is known."""
-        if self.step_ms is not None:
-            return self.step_ms
-        return float(median(self.steps_seen)) if self.steps_seen else None
-
-    @property
-    def rows(self) -> Float:
-        """The rows held, oldest first: `(length, width)`, a view that the next `push` may change."""
-        return self.buffer[self.end - self.length : self.end]
-
-    def accepts(self, ts: int) -> Literal["next", "duplicate", "late"]:
-        """Say how a reading of time `ts` relates to the newest one."""
-        if ts > self.last_ts:
-            return "next"
-        return "duplicate" if ts == self.last_ts else "late"
-
-    def push(self, ts: int, row: Sequence[float] | Float, max_gap: int) -> int:
-        """Append a reading that `accepts` calls next; returns how many missing steps were filled before it.
-
-        Args:
-            ts: epoch milliseconds.
-            row: `(width,)`; NaN carries the feature's last value.
-            max_gap: how many steps in a row may be filled; after a longer gap the window starts anew.
-        """
-        missing = 0
-        if self.length:
-            missing = self._missing_before(ts)
-            carries = any(value != value for value in row)
-            if carries or missing:
-                last = self.buffer[self.end - 1].copy()
-                row = np.where(np.isnan(row), last, row)
-                if missing > max_gap:
-                    self.clear()
-                    missing = 0
-                for i in range(1, missing + 1):
-                    self._append(last + (row - last) * (i / (missing + 1)), filled=1)
-        self._append(row, filled=0)
-        self.last_ts = ts
-        return missing
-
-    def newest(self, count: int) -> Float:
-        """Copy the newest `count` rows, of which there must be as many: `(count, width)`."""
-        return self.buffer[self.end - count : self.end].copy()
-
-    def filled_in(self, count: int) -> int:
-        """How many of the newest `count` rows were interpolated."""
-        return (self.filled & ((1 << count) - 1)).bit_count() if self.filled else 0
-
-    def reshape(self, capacity: int, columns: Sequence[int | None]) -> None:
-        """Keep what fits into another shape: column i comes from the old `columns[i]`; None starts at NaN."""
-        if capacity == self.capacity and list(columns) == list(range(self.buffer.shape[1])):
-            return
-        kept = self.rows[-capacity:]
-        buffer = np.full((2 * capacity, len(columns)), np.nan)
-        for new, old in enumerate(columns):
-            if old is not None:
-                buffer[: len(kept), new] = kept[:, old]
-        self.buffer, self.capacity = buffer, capacity
-        self.end = self.length = self.unsaved = len(kept)
-        self.filled &= (1 << capacity) - 1
-
-    def clear(self) -> None:
-        """Forget the rows, but neither the time nor the step."""
-        self.length = self.filled = self.unsaved = 0
-        self.appended += -self.appended % BLOCK
-
-    def _missing_before(self, ts: int) -> int:
-        delta = ts - self.last_ts
-        seen = self.steps_seen
-        seen.append(delta)
-        if len(seen) > STEPS_REMEMBERED:
-            del seen[0]
-        step = self.step
-        return max(1, round(delta / step)) - 1 if step and self.gridded else 0
-
-    def _append(self, row: Sequence[float] | Float, filled: int) -> None:
-        if self.end == len(self.buffer):
-            keep = self.capacity - 1
-            self.buffer[:keep] = self.buffer[self.end - keep :]
-            self.end = keep
-        self.buffer[self.end] = row
-        self.end += 1
-        if self.length < self.capacity:
-            self.length += 1
-        self.appended += 1
-        self.unsaved += 1
-        if self.filled or filled:
-            self.filled = ((self.filled << 1) | filled) & ((1 << self.capacity) - 1)

@@ -138,7 +138,7 @@ class Engine:
             model.rows,
             header.seasons,
             header.half_width,
-            model.panel.errors,
+            np.ascontiguousarray(model.panel.errors, np.float64),
             header.shared,
             header.span[1],
             header.created_ms,

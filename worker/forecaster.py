@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,13 +12,14 @@ from tidecast.errors import BadReading
 from tidecast.experts import EXPERTS
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
-from tidecast.windows import Float, Window
+from tidecast.windows import Float
 from tidecast.wire import DeadLetter, Fields, Forecasts
-from worker.blend import settle
 from worker.engine import Engine, Question, Seat
 from worker.horizons import Horizons
-from worker.scoring import Tracker, anomaly_score
+from worker.memory import address_of
+from worker.scoring import Champions, Scores, Tracker, settle
 from worker.state import SeriesState, decode_all
+from worker.window import DUPLICATE, Window, take
 
 Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
 DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading ends with exactly one
@@ -37,49 +38,34 @@ class Outcome:
     intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
 
 
-# The classes below live for one batch, and there is one of each for every reading: frozen, they would take four times
-# as long to make.
-
-
-@dataclass(slots=True)
-class Accepted:
-    """A reading that took its place in its series' window, and what its experts need to answer it."""
-
-    id: str
-    series: str
-    ts: int  # epoch milliseconds
-    y: float
-    state: SeriesState
-    next_ts: int | None  # the time to forecast
-    question: Question
-    filled: int  # interpolated rows among those that the experts read
-    skipped: bool  # whether steps were missing just before the reading, be they filled or too many to fill
-
-
-@dataclass(slots=True)
-class Settled:
-    """What a reading made of the forecast that stood for it, and of the next one."""
-
-    says: Float  # (experts,) their shares in the forecast
-    leader: int  # the expert with the largest
-    yhat: float
-    error: float | None
-    score: float | None
-    half_widths: list[float | None]  # one for each level
-
-
 @dataclass(slots=True)
 class Member:
-    """A series of the partition, and what the engine has for it."""
+    """A series of the partition and what the engine has for it, as the loops need it."""
 
     series: str
     field: bytes | None  # its only feature's; None where it has several
     state: SeriesState
     seat: Seat | None
     reads: int  # how many rows its experts read
+    errors: int  # where its model's first errors lie, which `seat` keeps
 
 
-Plain = tuple[Member, int, tuple[float, ...]]  # a reading's series, its time in epoch milliseconds and its values
+# Not frozen: a batch has one for every reading, and frozen they take four times as long to make.
+@dataclass(slots=True)
+class Accepted:
+    """A reading that took its place in its series' window, and what its experts need to answer it."""
+
+    id: str
+    member: Member
+    ts: int  # epoch milliseconds
+    y: float
+    next_ts: int | None  # the time to forecast
+    question: Question
+    filled: int  # interpolated rows among those that the experts read
+    skipped: bool  # whether steps were missing just before the reading, be they filled or too many to fill
+
+
+Parsed = tuple[Member, int, tuple[float, ...]]  # a reading's series, its time in epoch milliseconds and its values
 
 
 class Forecaster:
@@ -100,7 +86,9 @@ class Forecaster:
         self._partition, self._partitions = partition, partitions
         self.states: dict[str, SeriesState] = {}
         self._members: dict[bytes, Member] = {}  # by the name as it stands in an entry
-        self._levels = (settings.level, *settings.more_levels)
+        self._levels = np.array([settings.level, *settings.more_levels])
+        low, high = settings.minimum, settings.maximum
+        self._bounds = (-math.inf if low is None else low, math.inf if high is None else high)
         self._horizons = Horizons(settings)
 
     def restore(self, states: Mapping[str, bytes]) -> None:
@@ -144,22 +132,34 @@ class Forecaster:
         Windows first, then every expert in one call, then the scores: only those depend on the forecasts.
         """
         outcome = Outcome(entries[-1][0], Forecasts(self.settings.level))
-        read = self._read_plain(entries, now_ms)
-        accepted = [a for each in zip(entries, read, strict=True) if (a := self._accept(*each, now_ms, outcome))]
+        parsed = self._parsed(entries, now_ms, outcome)
+        accepted = self._accepted(entries, parsed, outcome)
         answers = self.engine.answers([one.question for one in accepted])
-        settled = [self._settle(*each) for each in zip(accepted, answers, np.empty_like(answers), strict=True)]
-        self._publish(accepted, settled, outcome.forecasts)
-        outcome.forecasts.more |= self._horizons.ahead(self.engine, accepted, settled)
+        scores = self._settle(accepted, answers)
+        self._publish(accepted, scores, outcome.forecasts)
+        outcome.forecasts.more |= self._horizons.ahead(self.engine, accepted, scores)
         outcome.counts["forecast"] = len(accepted)
-        outcome.intervals.update("inside" if now.score <= 1 else "outside" for now in settled if now.score is not None)
-        touched = {one.series: one.state for one in accepted}
-        for series, state in touched.items():
+        outcome.intervals["inside"] = int((scores.score <= 1).sum())
+        outcome.intervals["outside"] = int((scores.score > 1).sum())
+        for series, state in {one.member.series: one.member.state for one in accepted}.items():
             outcome.states |= state.changes(series)
         return outcome
 
-    def _read_plain(self, entries: Sequence[Entry], now_ms: int) -> list[Plain | None]:
+    def _parsed(self, entries: Sequence[Entry], now_ms: int, outcome: Outcome) -> list[Parsed | None]:
+        """Read the entries; None: one became a dead letter."""
+        found = self._read_plain(entries, now_ms)
+        for i, entry in enumerate(entries):
+            if found[i] is None:
+                try:
+                    found[i] = self._read(entry, now_ms)
+                except BadReading as exc:
+                    outcome.dead.append(DeadLetter(entry[0], exc.reason, str(exc), entry[1]))
+                    outcome.counts["dead"] += 1
+        return found
+
+    def _read_plain(self, entries: Sequence[Entry], now_ms: int) -> list[Parsed | None]:
         """Read by columns the entries of known series with one feature; None: one needs a closer look."""
-        found: list[Plain | None] = [None] * len(entries)
+        found: list[Parsed | None] = [None] * len(entries)
         chosen: list[tuple[int, Member]] = []
         values: list[bytes] = []
         times: list[bytes] = []
@@ -175,22 +175,7 @@ class Forecaster:
                     found[i] = member, ts, (y,)
         return found
 
-    def _accept(self, entry: Entry, plain: Plain | None, now_ms: int, outcome: Outcome) -> Accepted | None:
-        try:
-            member, ts, values = plain or self._read(entry, now_ms)
-        except BadReading as exc:
-            outcome.dead.append(DeadLetter(entry[0], exc.reason, str(exc), entry[1]))
-            outcome.counts["dead"] += 1
-            return None
-        window = member.state.window
-        relation = window.accepts(ts)
-        if relation != "next":
-            outcome.counts[relation] += 1
-            return None
-        missing = window.push(ts, values, self.settings.max_gap)
-        return self._ask(entry[0], member, ts, values[0], skipped=missing > 0 or window.length == 1)
-
-    def _read(self, entry: Entry, now_ms: int) -> Plain:
+    def _read(self, entry: Entry, now_ms: int) -> Parsed:
         """Read an entry of any kind.
 
         Raises:
@@ -207,82 +192,120 @@ class Forecaster:
             self._meet(series)
         return self._members[series.encode()], reading.ts, reading.values
 
-    def _ask(self, entry_id: str, member: Member, ts: int, y: float, *, skipped: bool) -> Accepted:
-        state, seat, reads = member.state, member.seat, member.reads
-        window = state.window
+    def _accepted(self, entries: Sequence[Entry], parsed: Sequence[Parsed | None], outcome: Outcome) -> list[Accepted]:
+        """Give each reading its place in its series' window, and ask the experts for the next."""
+        found: list[Accepted | str | None] = [None] * len(entries)
+        with_model: list[int] = []
+        for i, one in enumerate(parsed):
+            if one is None:
+                continue
+            if one[0].seat:
+                with_model.append(i)
+            else:
+                found[i] = self._accept_young(entries[i][0], *one)
+        if with_model:
+            chosen = [(entries[i][0], *one) for i in with_model if (one := parsed[i])]
+            for i, accepted in zip(with_model, self._accept_together(chosen), strict=True):
+                found[i] = accepted
+        outcome.counts.update(one for one in found if isinstance(one, str))
+        return [one for one in found if isinstance(one, Accepted)]
+
+    def _accept_together(
+        self, readings: Sequence[tuple[str, Member, int, tuple[float, ...]]]
+    ) -> Iterator[Accepted | str]:
+        """Readings of series with a model, in one call."""
+        ids, members, times, values = zip(*readings, strict=True)
+        reads = np.array([member.reads for member in members])
+        widths = [len(row) for row in values]
+        widest = max(widths)
+        if min(widths) < widest:
+            values = tuple((*row, *[math.nan] * (widest - len(row))) for row in values)
+        taken, rows, lengths, filled, steps = take(
+            np.array([member.state.window.address for member in members]),
+            np.array(times),
+            np.array(values),
+            reads,
+            self.settings.max_gap,
+        )
+        held = np.minimum(lengths, reads)
+        ends = (held * widths).cumsum()
+        columns = (taken.tolist(), lengths.tolist(), held.tolist(), ends.tolist(), filled.tolist(), steps.tolist())
+        for i, (missing, length, count, end, marked, step) in enumerate(zip(*columns, strict=True)):
+            if missing < 0:
+                yield "duplicate" if missing == DUPLICATE else "late"
+                continue
+            member, ts, width = members[i], times[i], widths[i]
+            next_ts = ts + round(step) if step else None
+            newest = rows[end - count * width : end].reshape(count, width)
+            seat = member.seat
+            question = Question(seat, seat.shared if seat else None, newest, next_ts or ts)
+            skipped = missing > 0 or length == 1
+            yield Accepted(ids[i], member, ts, values[i][0], next_ts, question, marked, skipped)
+
+    def _accept_young(self, entry_id: str, member: Member, ts: int, values: tuple[float, ...]) -> Accepted | str:
+        """A reading of a series without a model, which learns its step, and so its cohort, while it runs."""
+        state, window, reads = member.state, member.state.window, member.reads
+        relation = window.accepts(ts)
+        if relation != "next":
+            return relation
+        missing = window.push(ts, values, self.settings.max_gap)
         step = window.step
         next_ts = None if step is None else ts + round(step)
-        cohort = seat.shared if seat else None
-        if seat is None and (cohort := self.engine.cohort_of(step, state.features[0])):
-            # A young series learns its step, and so its cohort, while it runs.
+        cohort = self.engine.cohort_of(step, state.features[0])
+        if cohort:
             reads = self.engine.rows_of(None, cohort)
             window.reshape(max(window.capacity, reads), range(len(state.features)))
         held = min(window.length, reads)
-        question = Question(seat, cohort, window.newest(held), next_ts or ts)
-        return Accepted(entry_id, member.series, ts, y, state, next_ts, question, window.filled_in(held), skipped)
+        question = Question(None, cohort, window.newest(held), next_ts or ts)
+        skipped = missing > 0 or window.length == 1
+        return Accepted(entry_id, member, ts, values[0], next_ts, question, window.filled_in(held), skipped)
 
-    def _settle(self, one: Accepted, answers: Float, says: Float) -> Settled:
-        """Score what stood, let every expert's record learn from it, and blend the next forecast into `says`."""
-        state, seat, y = one.state, one.question.seat, one.y
-        trackers = state.trackers
-        if len(trackers) != len(self._levels):  # a new series, or other levels are asked for than before
-            trackers = [*trackers[:1], *(Tracker() for _ in self._levels)][: len(self._levels)]
-            state.trackers = trackers
-        error = None if state.standing is None else y - state.standing
-        score = None if error is None else anomaly_score(error, trackers[0].standing)
-        learned = None
-        if seat and seat.version != state.version:
-            self._begin(state, seat)
-        elif seat is None or one.ts > seat.trained_until:  # what a model has learned from says nothing of it
-            learned = y
-            if error is not None:
-                for tracker, level in zip(trackers, self._levels, strict=True):
-                    tracker.settle(error, level)
-        yhat, leader = settle(state.errors, state.answers, learned, answers, says)
-        yhat = self._bounded(yhat)
-        state.answers[:], state.standing = answers, yhat
-        for tracker in trackers:
-            tracker.standing = tracker.known
-        return Settled(says, leader, yhat, error, score, [tracker.standing for tracker in trackers])
+    def _settle(self, accepted: Sequence[Accepted], answers: Float) -> Scores:
+        """Score what stood, let every expert's record learn from it, and blend the next forecasts."""
+        members = [one.member for one in accepted]
+        seats = [member.seat for member in members]
+        scores = settle(
+            np.array([member.state.address for member in members], np.int64),
+            np.array([one.ts for one in accepted], np.int64),
+            np.array([one.y for one in accepted], np.float64),
+            answers,
+            Champions(
+                np.array([seat.version if seat else 0 for seat in seats], np.int64),
+                np.array([member.errors for member in members], np.int64),
+                np.array([seat.half_width if seat else 0.0 for seat in seats], np.float64),
+                np.array([seat.trained_until if seat else 0 for seat in seats], np.int64),
+            ),
+            self._levels,
+            self._bounds,
+        )
+        for i in np.flatnonzero(scores.begun):  # another model's errors are no guide to it, nor further ahead
+            state = members[i].state
+            state.ahead[:] = np.nan
+            state.ahead_trackers = [Tracker() for _ in state.ahead_trackers]
+        return scores
 
-    def _begin(self, state: SeriesState, seat: Seat) -> None:
-        """Start a model's records from its held-out tail: another model's errors are no guide to it."""
-        state.errors, state.version = seat.errors.copy(), seat.version
-        state.ahead[:] = np.nan
-        state.ahead_trackers = [Tracker() for _ in state.ahead_trackers]
-        state.trackers[0].begin(seat.half_width)
-        for tracker in state.trackers[1:]:
-            tracker.begin(0.0)
-
-    def _publish(self, accepted: Sequence[Accepted], settled: Sequence[Settled], into: Forecasts) -> None:
+    def _publish(self, accepted: Sequence[Accepted], scores: Scores, into: Forecasts) -> None:
         """Write the forecasts field by field."""
         into.id = [one.id for one in accepted]
-        into.series = [one.series for one in accepted]
+        into.series = [one.member.series for one in accepted]
         into.ts = [one.next_ts for one in accepted]
-        into.yhat = [now.yhat for now in settled]
-        into.yhat_lower, into.yhat_upper = self._bounds(settled, 0)
+        into.yhat = scores.yhat.tolist()
+        into.yhat_lower, into.yhat_upper = self._interval(scores, 0)
         into.origin = [one.ts for one in accepted]
-        into.model = [one.question.seat.version if one.question.seat else None for one in accepted]
-        into.kind = [EXPERTS[now.leader] for now in settled]
+        into.model = [one.member.seat.version if one.member.seat else None for one in accepted]
+        into.kind = [EXPERTS[leader] for leader in scores.leader.tolist()]
         into.y = [one.y for one in accepted]
-        into.error = [now.error for now in settled]
-        into.anomaly_score = [now.score for now in settled]
+        into.error, into.anomaly_score = _known(scores.error), _known(scores.score)
         into.filled = [one.filled for one in accepted]
-        for i, level in enumerate(self._levels[1:], 1):
-            lower, upper = self._bounds(settled, i)
+        for i, level in enumerate(self.settings.more_levels, 1):
+            lower, upper = self._interval(scores, i)
             into.more |= {f"yhat_lower_{level * 100:g}": lower, f"yhat_upper_{level * 100:g}": upper}
 
-    def _bounds(self, settled: Sequence[Settled], level: int) -> tuple[list[float | None], list[float | None]]:
+    def _interval(self, scores: Scores, level: int) -> tuple[list[float | None], list[float | None]]:
         """The ends of the intervals of one level; None where no error is known."""
-        known = [(now.yhat, now.half_widths[level]) for now in settled]
-        lower = [None if half is None else self._bounded(yhat - half) for yhat, half in known]
-        upper = [None if half is None else self._bounded(yhat + half) for yhat, half in known]
-        return lower, upper
-
-    def _bounded(self, value: float) -> float:
-        low, high = self.settings.minimum, self.settings.maximum
-        value = value if low is None else max(low, value)
-        return value if high is None else min(high, value)
+        half = scores.half_widths[:, level]
+        low, high = (np.clip(scores.yhat + side * half, *self._bounds) for side in (-1, 1))
+        return _known(low), _known(high)
 
     def _features(self, series: str) -> tuple[str, ...]:
         seat = self.engine.seat(series)
@@ -312,6 +335,13 @@ class Forecaster:
             target = self.settings.target
             features = state.features if state.features[0] == target else (target,)
             state.wear(features, state.window.capacity, None, gridded=True)
-        reads = self.engine.rows_of(seat, seat.shared if seat else None)
+        state.expect_levels(len(self._levels))
         field = state.features[0].encode() if len(state.features) == 1 else None
-        self._members[series.encode()] = Member(series, field, state, seat, reads)
+        reads = self.engine.rows_of(seat, seat.shared if seat else None)
+        errors = address_of(seat.errors) if seat else 0
+        self._members[series.encode()] = Member(series, field, state, seat, reads, errors)
+
+
+def _known(numbers: Float) -> list[float | None]:
+    """The numbers, None for NaN."""
+    return [None if number != number else number for number in numbers.tolist()]

@@ -10,10 +10,10 @@ from tidecast import experts
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float
 from worker.engine import Engine, Question
-from worker.scoring import Tracker
+from worker.scoring import Scores, Tracker
 
 if TYPE_CHECKING:
-    from worker.forecaster import Accepted, Settled
+    from worker.forecaster import Accepted
 
 More = dict[str, list[float | None]]
 
@@ -24,32 +24,32 @@ class Horizons:
     def __init__(self, settings: SeriesSettings) -> None:
         self._settings = settings
 
-    def ahead(self, engine: Engine, accepted: Sequence["Accepted"], settled: Sequence["Settled"]) -> More:
+    def ahead(self, engine: Engine, accepted: Sequence["Accepted"], scores: Scores) -> More:
         """Forecast the steps 2 to `horizon` of each reading: `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on."""
         further = range(2, self._settings.horizon + 1)
         more: More = {f"yhat_{step}{end}": [] for step in further for end in ("", "_lower", "_upper")}
         if more and accepted:
-            for one, path in zip(accepted, self._paths(engine, accepted, settled), strict=True):
+            for one, path in zip(accepted, self._paths(engine, accepted, scores), strict=True):
                 self._publish(one, path, more)
         return more
 
-    def _paths(self, engine: Engine, accepted: Sequence["Accepted"], settled: Sequence["Settled"]) -> Float:
+    def _paths(self, engine: Engine, accepted: Sequence["Accepted"], scores: Scores) -> Float:
         """Roll every series forward in the shares that its experts have now: `(readings, horizon - 1)`."""
         rows = [one.question.rows for one in accepted]
         path = np.empty((len(accepted), self._settings.horizon))
-        path[:, 0] = [now.yhat for now in settled]
+        path[:, 0] = scores.yhat
         for step in range(1, path.shape[1]):
             rows = [_followed(old, yhat) for old, yhat in zip(rows, path[:, step - 1].tolist(), strict=True)]
             answers = engine.answers([_asked(one, new, step) for one, new in zip(accepted, rows, strict=True)])
-            for i, (said, now) in enumerate(zip(answers, settled, strict=True)):
-                says = np.where(np.isfinite(said), now.says, 0.0)
+            for i, (said, shares) in enumerate(zip(answers, scores.says, strict=True)):
+                says = np.where(np.isfinite(said), shares, 0.0)
                 total = says.sum()
                 path[i, step] = experts.blend(says / total, said) if total > 0 else path[i, step - 1]
             path[:, step] = self._bounded(path[:, step])
         return path[:, 1:]
 
     def _publish(self, one: "Accepted", path: Float, more: More) -> None:
-        state, steps = one.state, len(path)
+        state, steps = one.member.state, len(path)
         if len(state.ahead) != steps:
             state.ahead = np.full((steps, steps + 1), np.nan)
             state.ahead_trackers = [Tracker() for _ in range(steps)]

@@ -4,58 +4,106 @@ A state is one head and as many blocks of rows as its window spans. A commit wri
 new rows: what a reading costs does not grow with the window. Blocks take turns in a ring of fields, and a row of an
 older turn is told by its block's number.
 
-The head, little-endian: numbers, the names of the features after the first, the steps seen, the experts' errors and
-standing answers, the interval trackers, what stands for further steps. A block: its number, the bits of its filled
-rows, its rows.
+The head, little-endian: sizes; the window's numbers, as they lie in memory; the record's; what stands for further steps
+and their trackers; the names of the features. A block: its number, the bits of its filled rows, its rows.
 """
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, HALF_LIVES
-from tidecast.windows import BLOCK, STEPS_REMEMBERED, Float, Window
-from worker.scoring import Tracker
+from tidecast.windows import Float
+from worker.memory import address_of
+from worker.scoring import ANSWERS, ERRORS, HEARD, STANDING, TRACKER, TRACKERS, Tracker, new_record
+from worker.window import (
+    APPENDED,
+    BLOCK,
+    CAPACITY,
+    END,
+    LENGTH,
+    SEEN,
+    STEPS_REMEMBERED,
+    STORED,
+    UNSAVED,
+    WIDTH,
+    Window,
+    bits_of,
+    mark,
+)
 
-VERSION = 3
-# version, length, capacity, width, steps seen, bytes of names, trackers, further steps; the number of the next row;
-# last ts, step (0: not a model's); forecast standing (NaN: none), the version last heard (0: none).
-_HEADER = struct.Struct("<BHHHBHBBQqddI")
+VERSION = 4
+MOST_ROWS = 2**20  # of a window: more than any setting or model asks for
+_HEADER = struct.Struct("<BBBxI")  # version, levels, further steps, bytes of names; the numbers begin on 8 bytes
 _BLOCK = struct.Struct("<QI")
-_STEPS = [
-    struct.Struct(f"<{count}q") for count in range(STEPS_REMEMBERED + 1)
-]  # to make one takes as long as to use it
 _SEPARATOR = "\x1f"  # a control character, which no name of a field or a series holds
-_RECORDS = (len(HALF_LIVES), len(EXPERTS))
-_BLEND = (len(HALF_LIVES) + 1) * len(EXPERTS)  # numbers
-_TRACKER = struct.Struct("<dIdd")  # the half-width standing (NaN: unknown), and the tracker's own numbers
 
 
-def _no_errors() -> Float:
-    return np.full(_RECORDS, np.nan)
-
-
-def _no_answers() -> Float:
-    return np.full(len(EXPERTS), np.nan)
-
-
-@dataclass(slots=True)
 class SeriesState:
-    """One series: its features, its window, the forecast that stands and how well every expert did."""
+    """One series: its features, its window, the forecast that stands and how well every expert did.
 
-    features: tuple[str, ...]
-    window: Window
-    errors: Float = field(default_factory=_no_errors)  # (records, experts) discounted, NaN: none known
-    answers: Float = field(default_factory=_no_answers)  # (experts,) standing, NaN: none
-    standing: float | None = None  # the forecast that the next reading will settle, in the series' unit
-    trackers: list[Tracker] = field(default_factory=list)  # one for each level
-    version: int = 0  # the model that the errors belong to; 0: none has answered yet
-    ahead: Float = field(default_factory=lambda: np.zeros((0, 1)))  # (further steps, further steps + 1) standing
-    ahead_trackers: list[Tracker] = field(default_factory=list)  # one for each further step
+    All numbers but those of further steps lie in two arrays, the window's and the record, as they are stored.
+
+    Attributes:
+        features: the target first.
+        window: its rows.
+        record: `(numbers,)`, see `worker/scoring.py`.
+        address: the record's.
+        levels: how many intervals it has.
+        ahead: `(further steps, further steps + 1)`, what stands for them.
+        ahead_trackers: one for each further step.
+    """
+
+    __slots__ = ("_names", "address", "ahead", "ahead_trackers", "features", "levels", "record", "window")
+
+    def __init__(self, features: tuple[str, ...], window: Window, levels: int = 1, record: Float | None = None) -> None:
+        self.window = window
+        self.ahead: Float = np.zeros((0, 1))
+        self.ahead_trackers: list[Tracker] = []
+        self._call(features)
+        self._hold(new_record(levels) if record is None else record)
+
+    def _call(self, features: tuple[str, ...]) -> None:
+        self.features, self._names = features, _SEPARATOR.join(features).encode()
+
+    def _hold(self, record: Float) -> None:
+        self.record, self.address = record, address_of(record)
+        self.levels = (len(record) - TRACKERS) // TRACKER
+
+    @property
+    def standing(self) -> float | None:
+        """The forecast that the next reading will settle, in the series' unit."""
+        return None if np.isnan(self.record[STANDING]) else float(self.record[STANDING])
+
+    @property
+    def version(self) -> int:
+        """The model that the errors belong to; 0: none has answered yet."""
+        return int(self.record[HEARD])
+
+    @property
+    def answers(self) -> Float:
+        """What stands of each expert, `(experts,)`, NaN: nothing; a view."""
+        return self.record[ANSWERS:ERRORS]
+
+    @property
+    def errors(self) -> Float:
+        """The experts' discounted errors, `(records, experts)`, NaN: none known; a view."""
+        return self.record[ERRORS:TRACKERS].reshape(len(HALF_LIVES), len(EXPERTS))
+
+    @property
+    def trackers(self) -> list[Tracker]:
+        """One for each level, on the record's numbers."""
+        return [Tracker.on(numbers) for numbers in self.record[TRACKERS:].reshape(-1, TRACKER)]
+
+    def expect_levels(self, levels: int) -> None:
+        """Have so many intervals: the first is kept, others begin anew."""
+        if levels != self.levels:
+            record, kept = new_record(levels), TRACKERS + TRACKER * min(1, levels, self.levels)
+            record[:kept] = self.record[:kept]
+            self._hold(record)
 
     def wear(self, features: tuple[str, ...], capacity: int, step_ms: float | None, *, gridded: bool) -> None:
         """Take the shape that a model needs, keeping what is known; another target has nothing to keep but the time."""
@@ -64,51 +112,34 @@ class SeriesState:
         self.window.step_ms, self.window.gridded = step_ms, gridded
         if features[0] != self.features[0]:
             self.window.clear()
-            self.standing, self.trackers, self.version = None, [], 0
-            self.errors, self.answers = _no_errors(), _no_answers()
+            self._hold(new_record(self.levels))
             self.ahead, self.ahead_trackers = np.zeros((0, 1)), []
-        self.features = features
+        self._call(features)
 
     def changes(self, series: str) -> dict[str, bytes]:
         """The fields that must be written now, by name: the head, and each block with rows that are not yet stored."""
-        window = self.window
-        found = {series: self.head()}
-        first, ring = window.appended - min(window.unsaved, window.length), _ring(window.capacity)
-        for number in range(first // BLOCK, -(-window.appended // BLOCK)):
-            found[f"{series}{_SEPARATOR}{number % ring}"] = self._block(number)
-        window.unsaved = 0
+        numbers = self.window.numbers.tolist()
+        found, ring = {series: self.head()}, _ring(numbers[CAPACITY])
+        first = numbers[APPENDED] - min(numbers[UNSAVED], numbers[LENGTH])
+        for number in range(first // BLOCK, -(-numbers[APPENDED] // BLOCK)):
+            found[f"{series}{_SEPARATOR}{number % ring}"] = self._block(number, numbers)
+        self.window.unsaved = 0
         return found
 
     def head(self) -> bytes:
         """All but the rows."""
-        window = self.window
-        names = _SEPARATOR.join(self.features).encode()
-        header = _HEADER.pack(
-            VERSION,
-            window.length,
-            window.capacity,
-            len(self.features),
-            len(window.steps_seen),
-            len(names),
-            len(self.trackers),
-            len(self.ahead),
-            window.appended,
-            window.last_ts,
-            window.step_ms or 0.0,
-            np.nan if self.standing is None else self.standing,
-            self.version,
-        )
-        steps = _STEPS[len(window.steps_seen)].pack(*window.steps_seen)
-        trackers = [_TRACKER.pack(*tracker.numbers()) for tracker in (*self.trackers, *self.ahead_trackers)]
-        blend = (self.errors.tobytes(), self.answers.tobytes())
-        return b"".join((header, names, steps, *blend, *trackers, self.ahead.tobytes()))
+        head = _HEADER.pack(VERSION, self.levels, len(self.ahead), len(self._names))
+        numbers = (self.window.numbers[:STORED].tobytes(), self.record.tobytes())
+        if not len(self.ahead):
+            return b"".join((head, *numbers, self._names))
+        further = [tracker.numbers.tobytes() for tracker in self.ahead_trackers]
+        return b"".join((head, *numbers, self.ahead.tobytes(), *further, self._names))
 
-    def _block(self, number: int) -> bytes:
-        window = self.window
-        oldest, begin = window.appended - window.length, window.end - window.appended  # in the buffer: of row 0
-        first, stop = max(BLOCK * number, oldest), min(BLOCK * (number + 1), window.appended)
-        filled = (window.filled >> (window.appended - stop)) & ((1 << (stop - first)) - 1) if window.filled else 0
-        return _BLOCK.pack(number, filled) + window.buffer[begin + first : begin + stop].tobytes()
+    def _block(self, number: int, numbers: list[int]) -> bytes:
+        appended = numbers[APPENDED]
+        oldest, begin = appended - numbers[LENGTH], numbers[END] - appended  # in the buffer: of row 0
+        first, stop = begin + max(BLOCK * number, oldest), begin + min(BLOCK * (number + 1), appended)
+        return _BLOCK.pack(number, bits_of(self.window, first, stop)) + self.window.buffer[first:stop].tobytes()
 
     @classmethod
     def decode(cls, head: bytes, blocks: Mapping[int, bytes] | None = None) -> Self:
@@ -127,58 +158,51 @@ class SeriesState:
         try:
             state = cls._decode(head)
             state._take_rows(blocks or {})
-        except (struct.error, ValueError, IndexError) as exc:
+        except (struct.error, ValueError) as exc:
             raise StateError(f"a state of {len(head)} bytes is cut short ({exc}): restore Redis, or delete it") from exc
         return state
 
     @classmethod
     def _decode(cls, raw: bytes) -> Self:
-        head = _HEADER.unpack_from(raw)
-        length, capacity, width, steps, names, levels, further, appended, last_ts, step_ms, standing, version = head[1:]
-        window = Window(capacity, width)
-        at = _HEADER.size
-        features = tuple(raw[at : at + names].decode().split(_SEPARATOR))
-        at += names
-        window.steps_seen = list(_STEPS[steps].unpack_from(raw, at))
-        at += 8 * steps
-        blend = np.frombuffer(raw, np.float64, _BLEND, at).copy()
-        at += blend.nbytes
-        trackers = [Tracker.of(*_TRACKER.unpack_from(raw, at + i * _TRACKER.size)) for i in range(levels + further)]
-        at += len(trackers) * _TRACKER.size
-        ahead = np.frombuffer(raw, np.float64, further * (further + 1), at).reshape(further, further + 1).copy()
-        window.length, window.appended = length, appended
-        window.last_ts, window.step_ms = last_ts, step_ms or None
-        return cls(
-            features,
-            window,
-            blend[: -len(EXPERTS)].reshape(_RECORDS),
-            blend[-len(EXPERTS) :],
-            None if np.isnan(standing) else standing,
-            trackers[:levels],
-            version,
-            ahead if further else np.zeros((0, 1)),
-            trackers[levels:],
-        )
+        _, levels, further, names = _HEADER.unpack_from(raw)
+        sizes = (STORED, TRACKERS + TRACKER * levels, further * (further + 1), TRACKER * further)
+        if len(raw) != _HEADER.size + 8 * sum(sizes) + names:
+            raise ValueError(f"its numbers need {8 * sum(sizes)} bytes and its names {names}")
+        features = tuple(raw[len(raw) - names :].decode().split(_SEPARATOR))
+        parts = np.split(np.frombuffer(raw, np.float64, sum(sizes), _HEADER.size), np.cumsum(sizes)[:-1])
+        numbers = parts[0].view(np.int64)
+        if not 0 <= numbers[LENGTH] <= numbers[CAPACITY] <= MOST_ROWS or numbers[WIDTH] != len(features):
+            raise ValueError("its window has no such shape")
+        if not 0 <= numbers[SEEN] <= STEPS_REMEMBERED:
+            raise ValueError(f"it has seen {numbers[SEEN]} steps")
+        window = Window(int(numbers[CAPACITY]), len(features))
+        window.numbers[:STORED] = numbers
+        state = cls(features, window, levels, parts[1].copy())
+        state.ahead = parts[2].reshape(further, further + 1).copy() if further else np.zeros((0, 1))
+        state.ahead_trackers = [Tracker.on(one.copy()) for one in parts[3].reshape(-1, TRACKER)]
+        return state
 
     def _take_rows(self, blocks: Mapping[int, bytes]) -> None:
         """Fill the window from its blocks, the newest first, as far back as they follow one another."""
         window, wanted = self.window, self.window.length
         stop = window.length = 0
-        window.end = window.capacity
-        for number in range((window.appended - 1) // BLOCK, -1, -1):
-            raw = blocks.get(number % _ring(window.capacity), b"")
+        end = window.end = window.capacity
+        appended, ring = window.appended, _ring(end)
+        for number in range((appended - 1) // BLOCK, -1, -1):
+            raw = blocks.get(number % ring, b"")
             if stop >= wanted or not raw:
                 break
             its_number, filled = _BLOCK.unpack_from(raw)
             rows = np.frombuffer(raw, np.float64, offset=_BLOCK.size).reshape(-1, window.buffer.shape[1])
-            whole = BLOCK * (number + 1) <= window.appended
-            due = min(BLOCK if whole else window.appended - BLOCK * number, wanted - stop)
+            whole = BLOCK * (number + 1) <= appended
+            due = min(BLOCK if whole else appended - BLOCK * number, wanted - stop)
             if its_number != number:
                 break
             if len(rows) < due:
                 raise ValueError(f"block {number} has {len(rows)} rows of {due}")
-            window.buffer[window.end - stop - due : window.end - stop] = rows[-due:]
-            window.filled |= (filled & ((1 << due) - 1)) << stop
+            window.buffer[end - stop - due : end - stop] = rows[-due:]
+            if filled:
+                mark(window, filled, end - stop - due, end - stop)
             stop = window.length = stop + due
 
 

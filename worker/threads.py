@@ -6,7 +6,7 @@ import numpy as np
 
 from tidecast.spec import Spec
 from tidecast.windows import Float
-from worker import blend, kernel
+from worker import kernel, scoring, window
 from worker.kernel import Float32, Int64
 from worker.layout import Layout
 
@@ -64,4 +64,5 @@ def warm() -> None:
     whole_numbers, numbers = np.zeros((1, 1), np.int64), np.zeros((1, 1))
     panels = (whole_numbers, whole_numbers, np.zeros((1, 1, 1)), numbers, whole_numbers)
     linear_answers(numbers, at + 1, at + 1, at, panels)
-    blend.warm()
+    scoring.warm()
+    window.warm()

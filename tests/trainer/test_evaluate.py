@@ -8,7 +8,7 @@ from tidecast import experts
 from tidecast.experts import EXPERTS, LSTM, NAIVE
 from tidecast.model import Model
 from tidecast.spec import Spec
-from tidecast.windows import Float, Window, to_grid
+from tidecast.windows import Float, to_grid
 from trainer import evaluate
 from trainer.evaluate import (
     CHAMPION,
@@ -26,6 +26,7 @@ from trainer.evaluate import (
 )
 from trainer.history import History
 from trainer.linear import fit_panel
+from worker.window import Window
 
 STEP = 1000
 START = 2_000_000  # after what `make_model` says it was trained on
@@ -58,8 +59,8 @@ def live_answers(model: Model, given: History, first: int) -> Float:
     window.step_ms = model.header.step_ms
     answers = []
     for ts, row in zip(given.ts.tolist(), given.values, strict=True):
-        rows = window.latest(window.length)
-        if window.length and rows is not None:
+        if window.length:
+            rows = window.rows
             padded = np.concatenate([np.zeros((model.rows - len(rows), len(columns))), rows])
             answers.append(model.answers(padded[None], np.array([len(rows)]), None, np.array([window.last_ts]))[0])
         else:

@@ -8,8 +8,8 @@ from worker.state import SeriesState, decode_all
 def whole(state: SeriesState) -> bytes:
     """A state with its rows as bytes, equal for equal states."""
     window = state.window
-    filled = window.filled.to_bytes((window.length + 7) // 8, "little")
-    return b"".join((state.head(), filled, window.rows.tobytes()))
+    filled = window.filled[window.end - window.length : window.end]
+    return b"".join((state.head(), filled.tobytes(), window.rows.tobytes()))
 
 
 def all_whole(fields: Mapping[str, bytes]) -> dict[str, bytes]:

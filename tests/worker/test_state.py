@@ -9,9 +9,9 @@ from hypothesis.extra.numpy import arrays
 from tests.worker.states import all_fields, all_whole, whole
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, HALF_LIVES, learn
-from tidecast.windows import Window
-from worker.scoring import Tracker
+from worker.scoring import HEARD, STANDING, Tracker
 from worker.state import VERSION, SeriesState, decode_all
+from worker.window import Window
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 number = st.floats(allow_nan=False, allow_infinity=False)
@@ -39,18 +39,17 @@ def states(draw: st.DrawFn) -> SeriesState:
             st.lists(st.floats(-1e38, 1e38) | st.just(float("nan")), min_size=len(features), max_size=len(features))
         )
         window.push(ts, np.array([0.0 if np.isnan(row[0]) else row[0], *row[1:]]), 3)
+    state = SeriesState(features, window, draw(st.integers(1, 9)))
+    state.record[HEARD] = draw(versions)
+    state.record[STANDING] = draw(number)
+    state.answers[:] = draw(arrays(np.float64, len(EXPERTS), elements=answer))
+    state.errors[:] = draw(arrays(np.float64, (len(HALF_LIVES), len(EXPERTS)), elements=answer))
+    for tracker in state.trackers:
+        tracker.numbers[:] = draw(trackers).numbers
     further = draw(st.integers(0, 4))
-    return SeriesState(
-        features,
-        window,
-        errors=draw(arrays(np.float64, (len(HALF_LIVES), len(EXPERTS)), elements=answer)),
-        answers=draw(arrays(np.float64, len(EXPERTS), elements=answer)),
-        standing=draw(st.none() | number),
-        trackers=draw(st.lists(trackers, max_size=9)),
-        version=draw(versions),
-        ahead=draw(arrays(np.float64, (further, further + 1), elements=answer)),
-        ahead_trackers=draw(st.lists(trackers, min_size=further, max_size=further)),
-    )
+    state.ahead = draw(arrays(np.float64, (further, further + 1), elements=answer))
+    state.ahead_trackers = draw(st.lists(trackers, min_size=further, max_size=further))
+    return state
 
 
 @unhurried
@@ -60,12 +59,15 @@ def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
     (found,) = decode_all(all_fields(state)).values()
     assert whole(state) == whole(found)
     assert all_fields(state) == all_fields(found)
-    for name in ("version", "features", "standing", "trackers", "ahead_trackers"):
+    for name in ("version", "features", "standing", "levels"):
         assert getattr(state, name) == getattr(found, name)
-    for name in ("errors", "answers", "ahead"):
+    for name in ("record", "errors", "answers", "ahead"):
         np.testing.assert_array_equal(getattr(state, name), getattr(found, name))
+    for one, other in zip(state.ahead_trackers, found.ahead_trackers, strict=True):
+        np.testing.assert_array_equal(one.numbers, other.numbers)
     np.testing.assert_array_equal(state.window.rows, found.window.rows)
-    for name in ("capacity", "length", "appended", "filled", "last_ts", "step_ms", "steps_seen"):
+    assert state.window.filled_in(12) == found.window.filled_in(12)
+    for name in ("capacity", "length", "appended", "last_ts", "step_ms", "steps_seen"):
         assert getattr(state.window, name) == getattr(found.window, name)
 
 
@@ -79,7 +81,7 @@ def test_a_restored_state_goes_on_as_the_one_that_was_never_stored(state: Series
         for delta in deltas:
             ts += delta
             each.window.push(ts, np.full(len(each.features), float(delta)), 3)
-            each.errors = learn(each.errors, each.answers, float(delta))
+            each.errors[:] = learn(each.errors, each.answers, float(delta))
             for tracker in (*each.trackers, *each.ahead_trackers):
                 tracker.settle(delta / 7, 0.9)
             each.ahead[:, -1:] = delta
@@ -148,7 +150,8 @@ def test_a_window_whose_older_blocks_are_gone_begins_after_them() -> None:
 
 def test_a_model_with_other_features_keeps_what_is_known() -> None:
     """Columns follow their names, a new one is unknown, and the forecast that stands still counts."""
-    state = SeriesState(("load", "wind"), Window(3, 2), trackers=[Tracker(5, 1.0, 2.0)], standing=7.0)
+    state = SeriesState(("load", "wind"), Window(3, 2))
+    state.record[STANDING], state.trackers[0].numbers[:] = 7.0, Tracker(5, 1.0, 2.0).numbers
     for ts in (0, 1000, 2000):
         state.window.push(ts, np.array([ts, -ts], float), 3)
     state.wear(("load", "sun", "wind"), 2, 500.0, gridded=False)
@@ -165,8 +168,8 @@ def test_a_model_with_other_features_keeps_what_is_known() -> None:
 
 def test_another_target_leaves_nothing_but_the_time() -> None:
     """No error, no answer and no interval of one field says anything of another's."""
-    state = SeriesState(("load", "wind"), Window(3, 2), trackers=[Tracker(5, 1.0, 2.0)], standing=7.0, version=3)
-    state.errors[:], state.answers[:] = 1.0, 2.0
+    state = SeriesState(("load", "wind"), Window(3, 2))
+    state.record[:] = 3.0
     state.ahead, state.ahead_trackers = np.ones((1, 2)), [Tracker(5, 1.0, 2.0)]
     state.window.push(1000, np.array([1.0, 2.0]), 3)
     state.wear(("wind",), 3, None, gridded=True)

@@ -1,0 +1,162 @@
+"""The grid, walked one reading at a time: one window alone, and many of them in a batch."""
+
+import hypothesis
+import numpy as np
+from hypothesis import strategies as st
+
+from tests.histories import STEP_MS, accepted, histories
+from tidecast import windows
+from worker.window import DUPLICATE, LATE, STEPS_REMEMBERED, Window, take
+
+unhurried = hypothesis.settings(deadline=None)
+
+
+@unhurried
+@hypothesis.given(histories, st.integers(1, 12), st.integers(0, 5))
+def test_a_window_fed_one_reading_at_a_time_is_the_end_of_the_whole_grid(
+    history: list[tuple[int, float, float]], capacity: int, max_gap: int
+) -> None:
+    """With gaps, duplicates, late readings and jitter, the live window holds the last rows of the last segment."""
+    window = Window(capacity, 2)
+    window.step_ms = STEP_MS
+    ts, rows = accepted(history, window, max_gap)
+    grid = windows.to_grid(np.array(ts), np.array(rows), STEP_MS, max_gap)
+    last = grid.segment == grid.segment[-1]
+    np.testing.assert_allclose(window.rows, grid.values[last][-capacity:], rtol=1e-12, atol=1e-6)
+    assert window.length == min(capacity, last.sum())
+    for count in range(1, capacity + 1):
+        assert window.filled_in(count) == grid.filled[last][-count:].sum()
+
+
+@unhurried
+@hypothesis.given(histories, st.integers(1, 12))
+def test_without_a_grid_each_reading_is_the_row_after_the_last(
+    history: list[tuple[int, float, float]], capacity: int
+) -> None:
+    """At once and one by one: no row is filled, and no silence is long enough to start anew."""
+    window = Window(capacity, 2)
+    window.step_ms, window.gridded = STEP_MS, False
+    ts, rows = accepted(history, window, max_gap=0)
+    grid = windows.to_grid(np.array(ts), np.array(rows), STEP_MS, 0, gridded=False)
+    np.testing.assert_array_equal(rows, grid.values)
+    assert (ts, {0}, False) == (grid.ts.tolist(), set(grid.segment.tolist()), grid.filled.any())
+    np.testing.assert_array_equal(rows[-capacity:], window.rows)
+    assert 0 == window.filled_in(capacity)
+
+
+def test_the_same_time_is_a_duplicate_and_an_earlier_one_late() -> None:
+    """Only a later time is next; the very first reading may have any time, 0 and before included."""
+    window = Window(3, 1)
+    assert window.accepts(-5) == "next"
+    window.push(-5, np.array([1.0]), 3)
+    assert ["duplicate", "late", "next"] == [window.accepts(ts) for ts in (-5, -6, -4)]
+
+
+def test_after_a_long_gap_the_window_starts_anew() -> None:
+    """What came before the gap is not the past of what came after."""
+    window = Window(5, 1)
+    window.step_ms = STEP_MS
+    for ts in (0, 1000, 2000, 100_000):
+        window.push(ts, np.array([float(ts)]), 3)
+    assert [[100_000.0]] == window.rows.tolist()
+    assert 1 == window.length
+    assert window.accepts(2000) == "late"
+
+
+def test_without_a_model_the_step_is_the_median_of_the_steps_seen() -> None:
+    """The first reading knows no step; a few odd steps do not move it."""
+    window = Window(8, 1)
+    steps: list[float | None] = []
+    for ts in (0, 1000, 2000, 2400, 3400, 4400):
+        window.push(ts, np.array([0.0]), 3)
+        steps.append(window.step)
+    assert [None, 1000.0, 1000.0, 1000.0, 1000.0, 1000.0] == steps
+
+
+def test_only_the_newest_steps_are_remembered() -> None:
+    """A series that changes its pace is followed, and its state does not grow."""
+    window = Window(4, 1)
+    for ts in [*range(0, 100_000, 1000), *range(100_000, 100_000 + 20 * 60_000, 60_000)]:
+        window.push(ts, np.array([0.0]), 1000)
+    assert window.step == 60_000.0
+    assert len(window.steps_seen) == STEPS_REMEMBERED
+
+
+def test_a_missing_feature_carries_its_last_value() -> None:
+    """NaN stands until the first value, then never again, also across a filled gap and a restart."""
+    window = Window(8, 2)
+    window.step_ms = STEP_MS
+    nan = float("nan")
+    for ts, feature in ((0, nan), (1000, 5.0), (2000, nan), (4000, nan), (100_000, nan)):
+        window.push(ts, np.array([1.0, feature]), 3)
+        if ts == 4000:
+            np.testing.assert_array_equal([nan, 5, 5, 5, 5], window.rows[:, 1])
+    assert [[1.0, 5.0]] == window.rows.tolist()
+
+
+def test_what_newest_returns_does_not_change_with_the_next_reading() -> None:
+    """A batch keeps the windows of many readings of one series."""
+    window = Window(2, 1)
+    kept = []
+    for ts in range(6):
+        window.push(ts * 1000, np.array([float(ts)]), 3)
+        kept.append(window.newest(1))
+    assert [0.0, 1.0, 2.0, 3.0, 4.0, 5.0] == [float(rows[0, 0]) for rows in kept]
+
+
+@unhurried
+@hypothesis.given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 25), st.permutations([0, 1, None]))
+def test_another_shape_keeps_the_newest_rows_of_the_columns_that_go_on(
+    before: int, after: int, pushes: int, columns: list[int | None]
+) -> None:
+    """Rows and columns that fit stay, new columns are unknown, and the window goes on as if always so."""
+    window, reference = Window(before, 2), Window(max(before, after), 2)
+    for ts in range(pushes):
+        for each in (window, reference):
+            each.push(ts * 2000, np.array([ts, -ts], float), 3)
+    window.reshape(after, columns)
+    expected = reference.rows[-min(before, after) :]
+    for new, old in enumerate(columns):
+        np.testing.assert_array_equal(
+            np.full(len(expected), np.nan) if old is None else expected[:, old], window.rows[:, new]
+        )
+    assert window.filled_in(after) == reference.filled_in(min(before, after))
+    for ts in range(pushes, pushes + 2 * after + 1):
+        window.push(ts * 2000, np.array([ts, ts, ts], float), 3)
+    assert [float(pushes + 2 * after)] * 3 == window.rows[-1].tolist()
+    assert after == window.length
+
+
+@unhurried
+@hypothesis.given(st.lists(st.tuples(st.integers(0, 2), histories), min_size=1, max_size=4), st.integers(0, 4))
+def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
+    given: list[tuple[int, list[tuple[int, float, float]]]], max_gap: int
+) -> None:
+    """Windows of any shape, each as often as it has readings; the rows wanted are those of that moment."""
+    pairs = [(Window(3 + 4 * i, 1 + i), Window(3 + 4 * i, 1 + i)) for i in range(3)]
+    readings = [(i, ts, (a, b, float("nan"))) for i, history in given for ts, a, b in history]
+    expected = []
+    for i, ts, row in readings:
+        window, width = pairs[i][0], 1 + i
+        relation = window.accepts(ts)
+        if relation != "next":
+            expected.append((DUPLICATE if relation == "duplicate" else LATE, 0, 0, 0.0, []))
+            continue
+        missing = window.push(ts, row[:width], max_gap)
+        rows = window.newest(min(5, window.length)).ravel().tolist()
+        expected.append((missing, window.length, window.filled_in(5), window.step or 0.0, rows))
+    asked = [pairs[i][1] for i, _, _ in readings]
+    taken, rows, lengths, filled, steps = take(
+        np.array([window.address for window in asked]),
+        np.array([ts for _, ts, _ in readings]),
+        np.array([row for _, _, row in readings]),
+        np.full(len(readings), 5),
+        max_gap,
+    )
+    assert [one[:4] for one in expected] == list(
+        zip(taken.tolist(), lengths.tolist(), filled.tolist(), steps.tolist(), strict=True)
+    )
+    np.testing.assert_array_equal(np.concatenate([one[4] for one in expected]), rows)
+    for one, other in pairs:
+        np.testing.assert_array_equal(one.rows, other.rows)
+        assert (one.last_ts, one.appended, one.steps_seen) == (other.last_ts, other.appended, other.steps_seen)
