@@ -334,6 +334,19 @@ def test_a_server_may_be_away_for_as_long_as_it_likes(tmp_path: Path) -> None:
     assert 1.25 <= stop.longest_s <= 2.5  # half a lease: it does not run out meanwhile
 
 
+def test_after_a_success_the_next_pause_is_short_again(worker: Worker, redis: Redis) -> None:
+    """Only failures in a row make it longer."""
+    add(redis, 1)
+    redis.set("dead", "mine")
+    worker.run(long := Impatient(6))
+    redis.delete("dead")
+    worker.run(Stop(), burst=True)
+    add(redis, 2)
+    redis.set("dead", "mine")
+    worker.run(short := Impatient(1))
+    assert short.longest_s <= 0.05 < 0.5 < long.longest_s
+
+
 def test_lost_readings_are_counted_and_the_rest_is_answered(settings: Settings, redis: Redis) -> None:
     """Trimmed past the offset while no worker ran: known from Redis 7 on, documented as 0 before."""
     health = Health()
