@@ -235,5 +235,24 @@ def test_a_commit_that_is_refused_is_no_readings_fault(settings: Settings, redis
     new_worker(settings).run(Impatient(40))
     assert 0 == redis.xlen("dead")
     redis.delete("forecasts")
+    redis.hset("lease", "expires_ms", 0)
     new_worker(settings).run(Stop(), burst=True)
     assert list(range(1, 21)) == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
+
+
+def test_a_commit_that_fails_without_a_known_reason_is_no_readings_fault(
+    redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """On a server without one of the commit's commands the readings were handled all the same."""
+    with (
+        EmbeddedRedis(redis_server.program, ("--rename-command", "XLEN", "NOBODY")) as server,
+        Redis.from_url(server.url, protocol=2) as redis,
+    ):
+        settings = quick(server.url, tmp_path / "models", batch=BATCH)
+        waiting = settings.worker.model_copy(update={"wait_for_group": "plant"})  # which asks for the length
+        add(redis, *range(1, 21))
+        new_worker(settings.model_copy(update={"worker": waiting})).run(Impatient(40))
+        assert not redis.exists("dead", "forecasts")
+        redis.hset("lease", "expires_ms", 0)
+        new_worker(settings).run(Stop(), burst=True)
+        assert (20, 0) == (len(forecasts(redis)), redis.exists("dead"))
