@@ -165,9 +165,9 @@ def test_burst_waits_for_a_partition_that_a_dead_worker_still_holds(settings: Se
 def test_burst_waits_for_a_partition_that_was_put_off(settings: Settings, redis: Redis) -> None:
     """Its batch is kept until Redis takes it, when the others have had nothing left to do for long."""
     waiting = {"forecasts_kept": 1, "wait_for_group": "plant"}
-    worker = make_worker(settings.model_copy(update={"worker": settings.worker.model_copy(update=waiting)}), Health())
+    patient = settings.model_copy(update={"worker": settings.worker.model_copy(update=waiting)})
     push(settings, range(1, 3))
-    worker.run(Stop(), burst=True)
+    make_worker(patient, Health()).run(Stop(), burst=True)
     key = keys_of(partition_of(SERIES[0], PARTITIONS), PARTITIONS).forecasts
 
     class Reading(Stop):
@@ -184,7 +184,7 @@ def test_burst_waits_for_a_partition_that_was_put_off(settings: Settings, redis:
     push(settings, range(3, 4))
     for name in {keys_of(i, PARTITIONS).forecasts for i in range(PARTITIONS)} - {key}:
         redis.xgroup_create(name, "plant", id="$")
-    worker.run(Reading(), burst=True)
+    make_worker(patient, Health()).run(Reading(), burst=True)
     assert 3000 == max(Forecast.decode(*entry).origin for entry in redis.xrange(key))
 
 
