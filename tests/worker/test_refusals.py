@@ -128,6 +128,7 @@ SAID = {
     "ASK": exceptions.AskError("1 127.0.0.1:7000"),
     "OOM": ResponseError("Error running script (call to f_1): @user_script:9: -OOM command not allowed"),
     "MISCONF": ResponseError("Error running script (call to f_1): @user_script: 9: -MISCONF Redis is configured to"),
+    "NOPERM": ResponseError("ACL failure in script: User worker has no permissions to run the 'xadd' command"),
     "NOREPLICAS": ResponseError("NOREPLICAS Not enough good replicas to write. script: f_1, on @user_script:9."),
 }
 
