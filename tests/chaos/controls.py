@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -119,15 +121,23 @@ CONTROLS = tuple(name for name in PROGRAMS if name != "sound")  # those that mus
 def run_control(folder: Path, name: str) -> Violations:
     """Run a broken worker into its hole, let a real one finish, and compare with an undisturbed one."""
     make_store(folder, SETTINGS)
-    readings, late, rest = make_readings(READINGS, seed=1), _late_readings(), make_readings(2 * READINGS, seed=1)
-    parts = [readings, late, rest[READINGS:]]
-    with EmbeddedRedis() as calm, Redis.from_url(calm.url, protocol=2) as redis:
-        push(redis, [entry for part in parts for entry in part], 0)
-        finish(start_worker(folder, calm.url, "--burst"))
-        expected = Published.read(redis)
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
-        (_overtake if issubclass(PROGRAMS[name], Sound) else _die)(folder, name, server.url, redis, parts)
-        return compare(expected, Published.read(redis))
+        (_overtake if issubclass(PROGRAMS[name], Sound) else _die)(folder, name, server.url, redis, _parts())
+        return compare(_undisturbed(), Published.read(redis))
+
+
+@cache  # it is the same for all of them
+def _undisturbed() -> Published:
+    with TemporaryDirectory() as name, EmbeddedRedis() as calm, Redis.from_url(calm.url, protocol=2) as redis:
+        make_store(Path(name), SETTINGS)
+        push(redis, [entry for part in _parts() for entry in part], 0)
+        finish(start_worker(Path(name), calm.url, "--burst"))
+        return Published.read(redis)
+
+
+def _parts() -> list[list[dict[bytes, bytes]]]:
+    """The readings before the point, those at it, and those after it."""
+    return [make_readings(READINGS, seed=1), _late_readings(), make_readings(2 * READINGS, seed=1)[READINGS:]]
 
 
 def _overtake(folder: Path, name: str, url: str, redis: Redis, parts: list[list[dict[bytes, bytes]]]) -> None:

@@ -75,11 +75,19 @@ def test_a_calendar_input_is_the_phase_of_what_follows() -> None:
     noon = int(datetime(2024, 3, 4, 12, tzinfo=UTC).timestamp() * 1000)
     quarter = 6 * 3_600_000
     borne = np.stack([cycles_borne(spec, ["day"]), cycles_borne(spec, ["week", "year"])])
-    day, week = calendar_inputs(spec, borne, np.array([noon, noon]), np.full(2, float(quarter)))
+    day, week = calendar_inputs(spec, borne, np.array([noon, noon]), np.array([quarter, 2.0 * quarter]))
     np.testing.assert_allclose([[0, 1, 0, 0], [1, 0, 0, 0], [0, -1, 0, 0]], day, atol=1e-9)
     assert not week[:, :2].any()
     turned = np.diff(np.unwrap(np.arctan2(week[:, 2], week[:, 3])))
-    np.testing.assert_allclose([2 * np.pi / 28] * 2, turned)
+    np.testing.assert_allclose([2 * np.pi / 14] * 2, turned)
+
+
+def test_a_year_has_its_leap_days() -> None:
+    """The same day four years later is the same phase."""
+    days = [int(datetime(year, 3, 1, tzinfo=UTC).timestamp() * 1000) for year in (2020, 2024)]
+    spec = Spec(window=2, calendar=("year",))
+    before, after = calendar_inputs(spec, np.ones((2, 1)), np.array(days), np.full(2, 86_400_000.0))
+    np.testing.assert_allclose(before, after, atol=1e-9)
 
 
 def test_the_calendar_comes_last_and_is_silent_where_no_time_is_known() -> None:

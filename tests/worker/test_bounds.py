@@ -76,6 +76,48 @@ def test_a_fenced_worker_trims_nothing(redis: Redis) -> None:
         stream.retain(1, 10**15)
 
 
+@pytest.mark.parametrize(
+    ("entry_ids", "last"),
+    [([f"{n}-0" for n in range(1, 301)], "9-0"), ([f"1000-{n}" for n in range(300)], "1000-250")],
+    ids=["fewer digits", "the same time"],
+)
+def test_neither_what_is_not_committed_nor_what_is_young_is_trimmed(
+    redis: Redis, entry_ids: list[str], last: str
+) -> None:
+    """Ids are numbers, not text; and what came at the very time is not older."""
+    for entry_id in entry_ids:
+        redis.xadd("readings", {"series": "a"}, id=entry_id)
+    stream = stream_with(redis)
+    stream.acquire("me")
+    stream.commit(1, "0-0", outcome(last, last))
+    stream.retain(1, 1000)
+    assert 300 == redis.xlen("readings")
+
+
+def test_where_the_offset_is_gone_nothing_is_trimmed(redis: Redis) -> None:
+    """Nobody knows what was answered."""
+    for n in range(1, 301):
+        redis.xadd("readings", {"series": "a"}, id=f"{n}-0")
+    stream = stream_with(redis)
+    stream.acquire("me")
+    redis.delete("offset")
+    stream.retain(1, 1000)
+    assert 300 == redis.xlen("readings")
+
+
+def test_old_readings_are_trimmed_though_the_clock_was_set_back(redis: Redis) -> None:
+    """Even to a moment before which nothing can be kept for so long."""
+    settings = load_settings(worker={"retention_s": KEPT_S})
+    worker = Worker(settings, [Stream(redis, keys_of(), settings.worker)], ModelStore(settings.store), Health())
+    worker.step(NOW)
+    for n in range(1, 301):
+        redis.xadd("readings", {"series": "a", "value": n}, id=f"{n}-0")
+    assert 300 == worker.step(1.0)
+    assert 300 == redis.xlen("readings")
+    worker.step(NOW - KEPT_S)
+    assert 100 >= redis.xlen("readings")
+
+
 @pytest.fixture
 def awaited(redis: Redis) -> Stream:
     """A partition that keeps five forecasts, and waits for a group that has read nothing yet."""
@@ -121,8 +163,41 @@ def test_a_batch_larger_than_the_room_is_published_once_all_is_read(awaited: Str
     """A small limit slows the worker, but does not stop it."""
     redis.xreadgroup("plant", "me", {"forecasts": ">"})
     redis.xack("forecasts", "plant", *ids(redis))
-    awaited.commit(1, "4-0", outcome("30-0", *(f"{n}-0" for n in range(5, 31))))
-    assert 27 == len(ids(redis))
+    awaited.commit(1, "4-0", outcome("300-0", *(f"{n}-0" for n in range(5, 301))))
+    assert 297 == len(ids(redis))
+
+
+def test_a_batch_without_a_forecast_needs_no_room(awaited: Stream, redis: Redis) -> None:
+    """Where more is kept than there is room for, dead letters go their way all the same."""
+    redis.xadd("forecasts", {"who": "knows"}, id="4-1")
+    redis.xadd("forecasts", {"who": "knows"}, id="4-2")
+    awaited.commit(1, "4-0", outcome("5-0", dead=("5-0",)))
+    assert (6, 1) == (len(ids(redis)), redis.xlen("dead"))
+
+
+def test_two_forecasts_that_are_not_acknowledged_are_waited_for(awaited: Stream, redis: Redis) -> None:
+    """Only beside a single one, which is always left, is a batch that is too large published."""
+    redis.xreadgroup("plant", "me", {"forecasts": ">"})
+    redis.xack("forecasts", "plant", "1-0", "2-0")
+    with pytest.raises(Unavailable):
+        awaited.commit(1, "4-0", outcome("8-0", *(f"{n}-0" for n in range(5, 9))))
+    assert [b"3-0", b"4-0"] == ids(redis)
+
+
+def test_what_was_acknowledged_stays_while_there_is_room(awaited: Stream, redis: Redis) -> None:
+    """For consumers that are not waited for."""
+    redis.xreadgroup("plant", "me", {"forecasts": ">"})
+    redis.xack("forecasts", "plant", *ids(redis))
+    awaited.commit(1, "4-0", outcome("5-0", "5-0"))
+    assert 5 == len(ids(redis))
+
+
+def test_another_group_is_not_the_one_that_is_awaited(awaited: Stream, redis: Redis) -> None:
+    """However far it has read."""
+    redis.xgroup_create("forecasts", "archive", id="$")
+    with pytest.raises(Unavailable):
+        awaited.commit(1, "4-0", outcome("7-0", "5-0", "6-0", "7-0"))
+    assert 4 == len(ids(redis))
 
 
 def test_without_a_group_the_oldest_forecasts_go(redis: Redis) -> None:

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.worker.test_loop import Impatient, add, forecasts, new_worker, quick, stream_of
+from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Fenced
 from tidecast.settings import Settings
@@ -153,6 +153,25 @@ def test_halves_come_down_to_one_which_is_tried_twice(settings: Settings, redis:
         assert tried[-1] == stream.attempt(epoch, "0-0", 8)
     assert [(8, 1), (4, 1), (2, 1), (1, 1), (1, 2), (1, 3)] == [(one.size, one.tries) for one in tried]
     assert Attempt(3, 1) == stream.attempt(epoch, "1-0", 3)
+    assert Attempt(1, 1) == stream.attempt(stream.acquire("me") or 0, "1-0", 3)
+
+
+def test_fewer_readings_than_half_are_tried_as_they_are(settings: Settings, redis: Redis) -> None:
+    """What is noted is what is handled: else the next half would be none."""
+    stream = Stream(redis, keys_of(), settings.worker)
+    assert Attempt(8, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
+    assert Attempt(2, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 2)
+
+
+def test_halves_stay_small_until_a_batch_has_gone_well(settings: Settings, redis: Redis) -> None:
+    """What killed the worker before may lie behind the first half; only what was handled counts."""
+    stream = Stream(redis, keys_of(), settings.worker)
+    entries: list[Entry] = [(f"{n}-0", {}) for n in range(1, 9)]
+    stream.attempt(stream.acquire("me") or 0, "0-0", 8)
+    epoch, caution = stream.acquire("me") or 0, Caution(stream, BATCH)
+    caution.begin()
+    chosen = [caution.choose(epoch, f"{n}-0", entries)[0] for n in (0, 4, 8, 12, 16)]
+    assert [4, 4, 4, 4, 8] == [len(each) for each in chosen]
 
 
 def test_what_was_handled_to_its_end_is_not_tried_in_halves(settings: Settings, redis: Redis) -> None:
@@ -165,6 +184,35 @@ def test_what_was_handled_to_its_end_is_not_tried_in_halves(settings: Settings, 
     with pytest.raises(Fenced):
         stream.acquit(epoch)
     assert Attempt(4, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
+
+
+def test_an_acquittal_hides_no_other_trouble(redis_server: EmbeddedRedis, settings: Settings) -> None:
+    """It takes back what was noted, once; where Redis is away it leaves that to the next worker."""
+    with EmbeddedRedis(redis_server.program) as server:
+        stream = Stream(Redis.from_url(server.url, protocol=2), keys_of(), settings.worker)
+        epoch, caution = stream.acquire("me") or 0, Caution(stream, BATCH)
+        caution.begin()
+        caution.choose(epoch, "0-0", [("1-0", {})])
+        caution.acquit(epoch)
+        stream.attempt(epoch, "0-0", 8)
+        caution.acquit(epoch)
+        assert Attempt(4, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
+        caution.choose(epoch + 1, "0-0", [("1-0", {})])
+    caution.acquit(epoch + 1)
+
+
+def test_a_partition_that_was_given_back_is_taken_up_without_caution(settings: Settings, redis: Redis) -> None:
+    """It ended in peace: nothing is written down any more."""
+    add(redis, 1)
+    stream_of(settings).acquire("gone")
+    redis.hset("lease", "expires_ms", 0)
+    worker = new_worker(settings)
+    assert 1 == worker.step(NOW)
+    assert b"0-0" == redis.hget("lease", "tried_from")
+    worker.leave()
+    add(redis, 2)
+    assert 1 == worker.step(NOW)
+    assert b"0-0" == redis.hget("lease", "tried_from")
 
 
 def test_trouble_after_the_note_is_no_readings_fault(settings: Settings, redis: Redis) -> None:
@@ -187,5 +235,24 @@ def test_a_commit_that_is_refused_is_no_readings_fault(settings: Settings, redis
     new_worker(settings).run(Impatient(40))
     assert 0 == redis.xlen("dead")
     redis.delete("forecasts")
+    redis.hset("lease", "expires_ms", 0)
     new_worker(settings).run(Stop(), burst=True)
     assert list(range(1, 21)) == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
+
+
+def test_a_commit_that_fails_without_a_known_reason_is_no_readings_fault(
+    redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """On a server without one of the commit's commands the readings were handled all the same."""
+    with (
+        EmbeddedRedis(redis_server.program, ("--rename-command", "XLEN", "NOBODY")) as server,
+        Redis.from_url(server.url, protocol=2) as redis,
+    ):
+        settings = quick(server.url, tmp_path / "models", batch=BATCH)
+        waiting = settings.worker.model_copy(update={"wait_for_group": "plant"})  # which asks for the length
+        add(redis, *range(1, 21))
+        new_worker(settings.model_copy(update={"worker": waiting})).run(Impatient(40))
+        assert not redis.exists("dead", "forecasts")
+        redis.hset("lease", "expires_ms", 0)
+        new_worker(settings).run(Stop(), burst=True)
+        assert (20, 0) == (len(forecasts(redis)), redis.exists("dead"))

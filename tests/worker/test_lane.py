@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 
 from tests.models import make_model
+from tests.worker.test_loop import Impatient
 from tidecast.client import Client
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import Settings, load_settings
@@ -22,6 +23,7 @@ from worker.loop import Worker
 from worker.program import make_worker
 from worker.roster import EVERY_S
 from worker.stopping import Stop
+from worker.stream import Stream
 
 PARTITIONS = 8
 NOW = 1_700_000_000.0
@@ -150,6 +152,53 @@ def test_what_a_worker_gives_up_politely_is_served_within_two_seconds(settings: 
         push(settings, range(1, 3))
         took = eventually(lambda: sum(answered(redis).values()) == 2 * len(SERIES))
     assert took < 2
+
+
+def test_burst_waits_for_a_partition_that_a_dead_worker_still_holds(settings: Settings, redis: Redis) -> None:
+    """It is this worker's share, and may have readings yet."""
+    Stream(redis, keys_of(3, PARTITIONS), settings.worker).acquire("dead")
+    push(settings, range(1, 3))
+    make_worker(settings, Health()).run(Stop(), burst=True)
+    assert dict.fromkeys(SERIES, 2) == answered(redis)
+
+
+def test_burst_waits_for_a_partition_that_was_put_off(settings: Settings, redis: Redis) -> None:
+    """Its batch is kept until Redis takes it, when the others have had nothing left to do for long."""
+    waiting = {"forecasts_kept": 1, "wait_for_group": "plant"}
+    patient = settings.model_copy(update={"worker": settings.worker.model_copy(update=waiting)})
+    push(settings, range(1, 3))
+    make_worker(patient, Health()).run(Stop(), burst=True)
+    key = keys_of(partition_of(SERIES[0], PARTITIONS), PARTITIONS).forecasts
+
+    class Reading(Stop):
+        """A stop at whose third wait the consumer has read what was there."""
+
+        waits = 0
+
+        def wait(self, seconds: float) -> bool:
+            self.waits += 1
+            if self.waits == 3:
+                redis.xgroup_create(key, "plant", id="$")
+            return super().wait(seconds)
+
+    push(settings, range(3, 4))
+    for name in {keys_of(i, PARTITIONS).forecasts for i in range(PARTITIONS)} - {key}:
+        redis.xgroup_create(name, "plant", id="$")
+    make_worker(patient, Health()).run(Reading(), burst=True)
+    assert 3000 == max(Forecast.decode(*entry).origin for entry in redis.xrange(key))
+
+
+def test_after_a_success_the_next_pause_is_short_again(settings: Settings, redis: Redis) -> None:
+    """Of what all partitions share, too."""
+    worker = make_worker(settings, Health())
+    redis.set("workers", "mine")
+    worker.run(long := Impatient(6))
+    redis.delete("workers")
+    worker.run(Stop(), burst=True)
+    worker.step(0.0)  # the clock is set: the others are asked for at once
+    redis.set("workers", "mine")
+    worker.run(short := Impatient(1))
+    assert short.longest_s <= 0.05 < 0.2 < long.longest_s  # half a lease at most
 
 
 def test_a_reading_in_the_wrong_partition_is_a_dead_letter_that_says_where(settings: Settings, redis: Redis) -> None:

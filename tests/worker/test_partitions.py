@@ -51,6 +51,9 @@ def test_the_lease_is_renewed_several_times_in_its_life(mine: Partition, redis: 
     assert 0 == expires(redis)
     assert mine.hold(NOW + LEASE_S / RENEWALS)
     assert 0 < expires(redis)
+    expire(redis)
+    assert mine.hold(NOW + LEASE_S / RENEWALS + 1)
+    assert 0 == expires(redis)
 
 
 def test_a_commit_counts_as_a_renewal(mine: Partition, redis: Redis) -> None:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from redis import Redis
+from redis import Redis, exceptions
 from redis.exceptions import ResponseError
 
 from tests.chaos.refusals import busy, no_replicas, no_snapshot, out_of_memory
@@ -15,7 +15,7 @@ from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import StreamError, Unavailable
 from tidecast.settings import Settings
 from worker.health import Health
-from worker.refusals import REMEDIES, refusals_explained
+from worker.refusals import EXPLAINED, REMEDIES, meaning_of, refusals_explained
 
 Moment = Callable[[Redis], AbstractContextManager[None]]
 
@@ -118,6 +118,28 @@ def test_a_worker_may_start_while_redis_refuses(redis: Redis, settings: Settings
     with out_of_memory(redis), pytest.raises(Unavailable):
         worker.step(NOW)
     assert 1 == worker.step(NOW + 1)
+
+
+SAID = {
+    "TRYAGAIN": exceptions.TryAgainError("Multiple keys request during rehashing of slot"),
+    "CLUSTERDOWN": exceptions.ClusterDownError("The cluster is down"),
+    "MASTERDOWN": exceptions.MasterDownError("Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
+    "MOVED": exceptions.MovedError("1 127.0.0.1:7000"),
+    "ASK": exceptions.AskError("1 127.0.0.1:7000"),
+    "OOM": ResponseError("Error running script (call to f_1): @user_script:9: -OOM command not allowed"),
+    "MISCONF": ResponseError("Error running script (call to f_1): @user_script: 9: -MISCONF Redis is configured to"),
+    "NOPERM": ResponseError("ACL failure in script: User worker has no permissions to run the 'xadd' command"),
+    "NOREPLICAS": ResponseError("NOREPLICAS Not enough good replicas to write. script: f_1, on @user_script:9."),
+}
+
+
+@pytest.mark.parametrize(("code", "said"), SAID.items(), ids=SAID)
+def test_a_refusal_is_known_in_every_form(code: str, said: ResponseError) -> None:
+    """As redis-py names it, as Redis 6.2 quotes it from a script, and as Redis 7 says it."""
+    meaning = meaning_of(said)
+    assert isinstance(meaning, Unavailable)
+    assert code == meaning.code
+    assert code in EXPLAINED or REMEDIES[code] in str(meaning)
 
 
 def test_what_no_waiting_cures_is_not_called_a_moment(redis: Redis, settings: Settings) -> None:

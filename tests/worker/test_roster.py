@@ -60,6 +60,16 @@ def test_redis_is_not_asked_at_every_step(redis: Redis) -> None:
     assert redis.exists(KEY)
 
 
+def test_a_short_lease_is_renewed_in_time(redis: Redis) -> None:
+    """Redis is asked more often than twice a second where a worker would else pass for dead; it counts itself."""
+    one = roster(redis, "a", lease_s=0.3)
+    one.share(8, NOW)
+    redis.delete(KEY)
+    one.share(8, NOW + 0.11)
+    assert redis.exists(KEY)
+    assert 8 == roster(redis, "b", lease_s=1e-4).share(8, NOW)
+
+
 def test_a_key_of_another_type_is_refused(redis: Redis) -> None:
     """Nothing of a stranger's is overwritten."""
     redis.set(KEY, "mine")

@@ -1,0 +1,252 @@
+"""Champions and shared networks that move while the worker runs: noticed without a restart, broken ones survived."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from tests.models import make_model, make_shared
+from tests.worker.test_loop import NOW, SPEC, add, forecasts, new_worker, quick, sample
+from tidecast.embedded import EmbeddedRedis
+from tidecast.experts import LSTM, SHARED
+from tidecast.model import FORMAT, Model
+from tidecast.settings import Settings
+from tidecast.spec import Spec
+from tidecast.store import ModelStore
+from tidecast.wire import Forecast
+from worker import loop
+from worker.health import Health
+from worker.loop import Worker
+from worker.state import SeriesState
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """As everywhere, but hardly waiting."""
+    return quick(redis_server.url, tmp_path / "models")
+
+
+@pytest.fixture
+def worker(settings: Settings, redis: Redis) -> Worker:  # noqa: ARG001 - it empties the server
+    """One worker on the emptied server."""
+    return new_worker(settings)
+
+
+def last(redis: Redis) -> Forecast:
+    """The newest forecast."""
+    return forecasts(redis)[-1]
+
+
+def test_a_published_model_answers_from_the_next_batch_on(worker: Worker, store: ModelStore, redis: Redis) -> None:
+    """Without a restart: published, replaced, and moved back by hand."""
+    for n in range(1, 6):
+        add(redis, n, series=("a",))
+        worker.step(NOW)
+    versions = [last(redis).model]
+    for n, change in enumerate(
+        [
+            lambda: store.publish(make_model("a", SPEC)),
+            lambda: store.publish(make_model("a", Spec(window=3, units=9, layers=2))),
+            lambda: store.promote("a", 1),
+        ],
+        1,
+    ):
+        change()
+        add(redis, 5 + n, series=("a",))
+        worker.step(NOW + n)
+        versions.append(last(redis).model)
+    assert [None, 1, 2, 1] == versions
+
+
+def test_a_clock_that_is_set_back_does_not_hide_a_model(worker: Worker, store: ModelStore, redis: Redis) -> None:
+    """The store is asked by what time has passed, not by what time it is."""
+    add(redis, *range(1, 7), series=("a",))
+    worker.step(NOW)
+    store.publish(make_model("a", SPEC))
+    add(redis, 7, series=("a",))
+    worker.step(NOW - 3600)
+    assert "lstm" == last(redis).kind
+
+
+def test_all_champions_known_at_the_start_answer_before_the_worker_is_ready(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long they take to load, and in whatever order they come: the first reading finds its model."""
+    monkeypatch.setattr(loop, "LOADING_S", 0.0)
+    monkeypatch.setattr(loop, "LOADED_AHEAD", 3)
+    names = [f"s{i}" for i in range(8)]
+    for i, name in enumerate(names):
+        store.publish(make_model(name, SPEC, seed=i))
+    health = Health()
+    add(redis, *range(1, 5), series=("s7",))
+    new_worker(settings, health).step(NOW)
+    assert health.ready.is_set()
+    assert (8.0, "lstm") == (sample(health, "tidecast_models"), last(redis).kind)
+
+
+def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of their moves, readings answered in between; one that moves again meanwhile is not loaded twice."""
+    monkeypatch.setattr(loop, "LOADING_S", 0.0)
+    health, moving = Health(), ("c", "a", "b")
+    worker = new_worker(settings, health)
+    store.publish(make_model("z", SPEC))
+    worker.step(NOW)
+    for name in moving:
+        store.publish(make_model(name, SPEC))
+    versions = []
+    for n in range(4):
+        if n == 1:
+            store.publish(make_model("b", SPEC, seed=1))
+        add(redis, *range(3 * n + 1, 3 * n + 4), series=moving)
+        assert 3 == worker.step(NOW + 1 + n)
+        versions.append({f.series: f.model for f in forecasts(redis)[-3:]})
+    assert [
+        {"c": 1, "a": None, "b": None},
+        {"c": 1, "a": 1, "b": None},
+        {"c": 1, "a": 1, "b": 2},
+        {"c": 1, "a": 1, "b": 2},
+    ] == versions
+    assert 4.0 == sample(health, "tidecast_models")
+
+
+def test_a_pointer_that_cannot_be_read_does_not_keep_the_others_from_loading(
+    worker: Worker, store: ModelStore, redis: Redis
+) -> None:
+    """Nor the worker from going on: its series is answered by the last value."""
+    for name in ("a", "b"):
+        store.publish(make_model(name, SPEC))
+    pointer = store.root / "series" / hashlib.sha256(b"a").hexdigest() / "champion"
+    pointer.unlink()
+    pointer.mkdir()
+    add(redis, 1, 2)
+    worker.step(NOW)
+    assert {"a": None, "b": 1} == {f.series: f.model for f in forecasts(redis)}
+
+
+def test_a_worker_that_lost_its_partition_takes_it_again_with_all_champions(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No reading waits then, and the champions say which features the states that it loads have."""
+    monkeypatch.setattr(loop, "LOADING_S", 0.0)
+    worker = new_worker(settings)
+    worker.step(NOW)
+    for name in ("a", "b", "c"):
+        store.publish(make_model(name, SPEC))
+    worker.step(NOW + 1)
+    worker.leave()
+    add(redis, *range(1, 4), series=("a", "b", "c"))
+    worker.step(NOW + 1.1)
+    assert [1, 1, 1] == [f.model for f in forecasts(redis)]
+
+
+def test_a_worker_that_still_loads_takes_no_lease_yet(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand champions take seconds: it loads for a while, hears whether it shall stop, and goes on loading."""
+    monkeypatch.setattr(loop, "FIRST_LOADING_S", 0.0)
+    monkeypatch.setattr(loop, "LOADED_AHEAD", 1)
+    for name in ("a", "b", "c"):
+        store.publish(make_model(name, SPEC))
+    add(redis, *range(1, 4), series=("a", "b", "c"))
+    worker = new_worker(settings)
+    assert [None, None, 3] == [worker.step(NOW), worker.step(NOW), worker.step(NOW)]
+    assert [1, 1, 1] == [f.model for f in forecasts(redis)]
+
+
+@pytest.mark.parametrize("broken", ["cut", "flipped", "empty", "gone", "format", "pointer", "folder"])
+def test_a_broken_model_does_not_take_the_others_with_it(
+    worker: Worker, store: ModelStore, redis: Redis, broken: str
+) -> None:
+    """Its series is answered by the last value, the next good version is loaded, and the others never notice."""
+    for name in ("a", "m", "z"):
+        store.publish(make_model(name, SPEC))
+    file = store.root / "series" / hashlib.sha256(b"m").hexdigest() / "000001.safetensors"
+    content = file.read_bytes()
+    match broken:
+        case "cut":
+            file.write_bytes(content[: len(content) // 2])
+        case "flipped":
+            file.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+        case "empty":
+            file.write_bytes(b"")
+        case "gone":
+            file.unlink()
+        case "format":
+            named = b'\\"format\\":%d'
+            assert named % FORMAT in content
+            file.write_bytes(content.replace(named % FORMAT, named % 9))
+        case "pointer":
+            (file.parent / "champion").write_bytes(b"\xff")
+        case "folder":
+            file.unlink()
+            file.mkdir()
+    series = ("a", "m", "z")
+    add(redis, *range(1, 16), series=series)
+    for n in range(3):
+        worker.step(NOW + n)
+    assert {"a": "lstm", "m": "naive", "z": "lstm"} == {f.series: f.kind for f in forecasts(redis)[-3:]}
+    store.publish(make_model("m", SPEC, seed=2))
+    add(redis, 16, 17, 18, series=series)
+    worker.step(NOW + 9)
+    assert {"a": "lstm", "m": "lstm", "z": "lstm"} == {f.series: f.kind for f in forecasts(redis)[-3:]}
+
+
+def test_a_broken_new_version_leaves_the_old_one_answering(worker: Worker, store: ModelStore, redis: Redis) -> None:
+    """A running worker keeps what it has."""
+    store.publish(make_model("a", SPEC))
+    add(redis, *range(1, 7), series=("a",))
+    worker.step(NOW)
+    store.publish(make_model("a", SPEC, seed=1), promote=False)
+    next(store.root.rglob("000002.safetensors")).write_bytes(b"half")
+    store.promote("a", 2)
+    add(redis, 7, series=("a",))
+    worker.step(NOW + 1)
+    assert ("lstm", 1) == (last(redis).kind, last(redis).model)
+
+
+def untrained(cohort: str, seed: int = 0) -> Model:
+    """A cohort's network that says the last value, for its output layer is still at zero."""
+    network = make_shared(cohort, seed=seed)
+    silent = {name: w * (not name.startswith("dense")) for name, w in network.weights.items()}
+    return Model(network.header, silent, network.panel)
+
+
+def answered(redis: Redis, series: str) -> list[bool]:
+    """Which experts answered the series' last reading, as its state has it."""
+    raw = redis.hget("state", series)
+    assert raw is not None
+    return np.isfinite(SeriesState.decode(raw).answers).tolist()  # type: ignore[arg-type,no-any-return] # the synchronous client
+
+
+def test_a_cohorts_network_answers_for_young_series_and_for_those_with_a_model(
+    worker: Worker, store: ModelStore, redis: Redis
+) -> None:
+    """Published, it is found without a restart; replaced by a broken one, it goes on."""
+    store.publish(make_model("a", SPEC, shared="seconds"))
+    add(redis, *range(1, 7), series=("a",))
+    worker.step(NOW)
+    assert [True, False] == [answered(redis, "a")[expert] for expert in (LSTM, SHARED)]
+    store.shared.publish(untrained("seconds"))
+    add(redis, *range(7, 14), series=("a",))
+    worker.step(NOW + 1)
+    assert [True, True] == [answered(redis, "a")[expert] for expert in (LSTM, SHARED)]
+    add(redis, *range(14, 21), series=("b",))
+    worker.step(NOW + 2)
+    assert [False, True] == [answered(redis, "b")[expert] for expert in (LSTM, SHARED)]
+    store.shared.publish(untrained("seconds", seed=1), promote=False)
+    next((store.root / "shared").rglob("000002.safetensors")).write_bytes(b"half")
+    store.shared.promote("seconds", 2)
+    add(redis, 21, series=("b",))
+    worker.step(NOW + 3)
+    assert answered(redis, "b")[SHARED]
+
+
+def test_a_cohorts_network_is_no_series(store: ModelStore) -> None:
+    """The store lists it beside the series, never among them."""
+    store.shared.publish(untrained("seconds"))
+    assert ([], ["seconds"]) == (store.series(), store.shared.served())
+    assert (0, []) == store.moves_since(0)
