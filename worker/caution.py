@@ -28,6 +28,11 @@ class Caution:
         self._size = batch
         self._noted = False  # whether a batch is written down
 
+    @property
+    def awake(self) -> bool:
+        """Whether what comes next is written down before it is handled."""
+        return self._left > 0
+
     def begin(self) -> None:
         """Be careful with what comes next."""
         self._left, self._size = self._batch, self._batch
@@ -42,7 +47,7 @@ class Caution:
         Raises:
             Fenced: another worker has the partition.
         """
-        if self._left <= 0:
+        if not self.awake:
             return entries, None
         self._noted = True
         attempt = self._stream.attempt(epoch, started_from, min(self._size, len(entries)))

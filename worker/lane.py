@@ -1,5 +1,7 @@
 """One partition's way through the worker: hold the lease, read, handle, commit, again and again."""
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
@@ -18,13 +20,25 @@ RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
 log = structlog.get_logger("tidecast.worker")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Batch:
     """A batch that was handled but whose commit is not yet known to have happened."""
 
     started_from: Progress
     outcome: Outcome
     lost: int
+    full: bool  # more is to be expected behind it
+    sent: bool = False
+
+    @property
+    def answered(self) -> int:
+        """How many readings it holds."""
+        return sum(self.outcome.counts.values())
+
+    @property
+    def ends_at(self) -> Progress:
+        """The progress once it is committed."""
+        return Progress(self.outcome.last, self.started_from.read + self.answered + self.lost)
 
 
 class Lane:
@@ -50,9 +64,9 @@ class Lane:
         self._settings = settings
         self._caution = Caution(stream, settings.batch)
         self._retained_at = -float("inf")
-        self._progress: Progress | None = None
-        self._uncommitted: _Batch | None = None
-        self._sent = False  # whether the uncommitted batch was sent before
+        self._progress: Progress | None = None  # of what was handled
+        self._uncommitted: deque[_Batch] = deque()  # two at most, the later one handled while the earlier was sent
+        self._committer = ThreadPoolExecutor(1, "commit")  # begins when it is first needed
 
     @property
     def held(self) -> bool:
@@ -70,9 +84,9 @@ class Lane:
             return None
         if not self._partition.hold(now):
             raise Fenced("the lease ran out and another worker took the partition")
-        if self._uncommitted is None:
-            self._uncommitted, self._sent = self._handle_next(now, block_ms), False
-        answered = self._commit(now) if self._uncommitted else 0
+        if not self._uncommitted:
+            self._handle_next(now, block_ms)
+        answered = self._commit_next(now) if self._uncommitted else 0
         self._retain(now)
         return answered
 
@@ -97,12 +111,14 @@ class Lane:
         self._stream.reconnect()
 
     def _forget(self) -> None:
-        self._progress = self._uncommitted = None
+        self._progress = None
+        self._uncommitted.clear()
         self.forecaster.restore({})
         self._caution.end()
         self._health.behind(self.number, None)
 
-    def _handle_next(self, now: float, block_ms: int | None) -> _Batch | None:
+    def _handle_next(self, now: float, block_ms: int | None) -> None:
+        """Read and answer another batch, if there is one; its commit is still to come."""
         progress, epoch = self._progress, self._partition.epoch
         if progress is None or epoch is None:
             raise Conflict("no offset is loaded: acquire the partition anew")
@@ -110,7 +126,7 @@ class Lane:
             entries = self._stream.read(progress.last, block_ms)
         if not entries:
             self._health.behind(self.number, Backlog())
-            return None
+            return
         chosen, outcome = self._caution.choose(epoch, progress.last, entries)
         backlog = self._stream.backlog(progress, chosen)
         self._health.behind(self.number, backlog)
@@ -121,27 +137,42 @@ class Lane:
         else:
             with self._health.stage("handle"):
                 outcome = self.forecaster.handle(chosen, round(now * 1000))
-        return _Batch(progress, outcome, backlog.lost)
+        batch = _Batch(progress, outcome, backlog.lost, len(entries) == self._settings.batch)
+        self._uncommitted.append(batch)
+        self._progress = batch.ends_at
 
-    def _commit(self, now: float) -> int:
-        batch, epoch = self._uncommitted, self._partition.epoch
-        if batch is None or epoch is None:
+    def _commit_next(self, now: float) -> int:
+        """Commit the earliest batch; where another is to be expected, it is handled meanwhile.
+
+        Redis takes a fifth of the time of a batch, and waits for nothing that the next one needs. Both are lost
+        together if the partition is, and sent one after the other if Redis was away.
+        """
+        batch, epoch = self._uncommitted[0], self._partition.epoch
+        if epoch is None:
             raise Fenced("there is no lease to commit under")
-        if self._sent:
+        if len(self._uncommitted) == 1 and batch.full and not batch.sent and not self._caution.awake:
+            committing = self._committer.submit(self._commit, batch, epoch)
+            try:
+                self._handle_next(now, None)
+            finally:
+                committing.result()
+        else:
+            self._commit(batch, epoch)
+        self._uncommitted.popleft()
+        self._partition.renewed(now)
+        self._health.committed(batch.outcome.counts, batch.lost, batch.outcome.intervals)
+        return batch.answered
+
+    def _commit(self, batch: _Batch, epoch: int) -> None:
+        if batch.sent:
             self._health.retried()
-        self._sent = True
+        batch.sent = True
         try:
             with self._health.stage("commit"):
                 self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost)
         except (StreamError, ResponseError):
             self._caution.acquit(epoch)
             raise
-        self._partition.renewed(now)
-        answered = sum(batch.outcome.counts.values())
-        self._progress = Progress(batch.outcome.last, batch.started_from.read + answered + batch.lost)
-        self._uncommitted = None
-        self._health.committed(batch.outcome.counts, batch.lost, batch.outcome.intervals)
-        return answered
 
     def _take_over(self, now: float) -> bool:
         self.tried_at = now

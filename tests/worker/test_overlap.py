@@ -1,0 +1,122 @@
+"""Batches that are handled while the one before is committed: in their order, once, whatever becomes of a commit."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.worker.test_loop import Impatient, add, forecasts
+from tidecast.embedded import EmbeddedRedis
+from tidecast.errors import Fenced, StreamError, Unavailable
+from tidecast.settings import Settings, load_settings
+from worker.forecaster import Outcome
+from worker.health import Health
+from worker.loop import Worker
+from worker.program import make_worker
+from worker.stream import Stream
+
+NOW = 1_700_000_000.0
+BATCH = 3
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """Batches that are soon full."""
+    quick = {"batch": BATCH, "block_ms": 1, "lease_s": 5.0}
+    return load_settings(redis_url=redis_server.url, store=tmp_path / "models", worker=quick)
+
+
+class Commits:
+    """Watches the commits and what is handled meanwhile; does what it is told before or after some of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[str] = []  # where each batch that was sent ends
+        self.on_a_thread: list[bool] = []
+        self.before: dict[int, Exception] = {}  # by the number of the commit: instead of it
+        self.after: dict[int, Exception] = {}  # its reply is lost
+        commit = Stream.commit
+
+        def watched(stream: Stream, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+            self.sent.append(outcome.last)
+            self.on_a_thread.append(threading.current_thread() is not threading.main_thread())
+            number = len(self.sent)
+            if number in self.before:
+                raise self.before[number]
+            commit(stream, epoch, started_from, outcome, lost)
+            if number in self.after:
+                raise self.after[number]
+
+        monkeypatch.setattr(Stream, "commit", watched)
+
+
+def answered(redis: Redis) -> list[int]:
+    """The readings that have a forecast, in the order of the stream."""
+    return [int(forecast.id.removesuffix("-0")) for forecast in forecasts(redis)]
+
+
+def run(settings: Settings) -> Worker:
+    """A worker that answers what is there."""
+    worker = make_worker(settings, Health())
+    worker.run(Impatient(10_000), burst=True)
+    return worker
+
+
+def test_full_batches_are_committed_beside_the_next_and_the_last_at_once(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no more is to be expected nothing waits for a thread."""
+    commits = Commits(monkeypatch)
+    add(redis, *range(1, 9))
+    run(settings)
+    assert [1, 2, 3, 4, 5, 6, 7, 8] == answered(redis)
+    assert (["3-0", "6-0", "8-0"], [True, True, False]) == (commits.sent, commits.on_a_thread)
+
+
+@pytest.mark.parametrize("trouble", [Unavailable("OOM", "full: make room"), RedisConnectionError("cut")])
+@pytest.mark.parametrize("lost_reply", [False, True])
+def test_a_commit_that_fails_is_sent_again_before_the_batch_that_was_handled_meanwhile(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, trouble: Exception, *, lost_reply: bool
+) -> None:
+    """Whether it had happened or not; no reading is answered twice and none forgotten."""
+    commits = Commits(monkeypatch)
+    (commits.after if lost_reply else commits.before)[2] = trouble
+    add(redis, *range(1, 12))
+    run(settings)
+    assert list(range(1, 12)) == answered(redis)
+    assert ["3-0", "6-0", "6-0", "9-0", "11-0"] == commits.sent
+    assert [True, True, False, True, False] == commits.on_a_thread
+
+
+@pytest.mark.parametrize("end", [Fenced("another has it"), StreamError("foreign entries")])
+def test_with_a_commit_that_is_refused_what_was_handled_meanwhile_is_forgotten(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, end: Exception
+) -> None:
+    """It stood on windows that were never stored; it is handled again from what Redis holds."""
+    commits = Commits(monkeypatch)
+    commits.before[2] = end
+    add(redis, *range(1, 12))
+    run(settings)
+    undisturbed = [(f.id, f.yhat, f.error) for f in forecasts(redis)]
+    assert list(range(1, 12)) == answered(redis)
+    assert ["3-0", "6-0", "6-0", "9-0", "11-0"] == commits.sent
+    redis.flushall()
+    add(redis, *range(1, 12))
+    monkeypatch.undo()
+    run(settings)
+    assert undisturbed == [(f.id, f.yhat, f.error) for f in forecasts(redis)]
+
+
+def test_what_was_handled_and_not_yet_sent_is_left_to_the_next_worker(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told to stop in between, a worker gives the partition back with that batch unanswered."""
+    commits = Commits(monkeypatch)
+    add(redis, *range(1, 12))
+    first = make_worker(settings, Health())
+    assert BATCH == first.step(NOW)
+    first.leave()
+    assert ([1, 2, 3], ["3-0"]) == (answered(redis), commits.sent)
+    run(settings)
+    assert list(range(1, 12)) == answered(redis)
