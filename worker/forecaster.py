@@ -97,8 +97,21 @@ class Forecaster:
         Raises:
             StateError: a state was written by another version of the worker.
         """
-        self.states, self._members = decode_all(states), {}
-        for series in self.states:
+        found = decode_all(states)
+        self.states, self._members = {}, {}
+        self._add(found)
+
+    def remember(self, states: Mapping[str, bytes]) -> None:
+        """Add what was committed of some series, all fields of each.
+
+        Raises:
+            StateError: a state was written by another version of the worker.
+        """
+        self._add(decode_all(states))
+
+    def _add(self, found: dict[str, SeriesState]) -> None:
+        self.states |= found
+        for series in found:
             self._fit(series)
 
     def adopt(self, series: str, version: int, model: Model) -> None:

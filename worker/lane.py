@@ -179,7 +179,9 @@ class Lane:
         progress = self._partition.acquire(now)
         if progress is None:
             return False
-        self.forecaster.restore(self._stream.states())
+        self.forecaster.restore({})
+        for some in self._stream.states():
+            self.forecaster.remember(some)
         if self._stream.abandoned():
             self._caution.begin()
         self._progress = progress  # last: without it no batch is read, so a half-loaded memory answers nothing

@@ -39,7 +39,7 @@ VERSION = 4
 MOST_ROWS = 2**20  # of a window: more than any setting or model asks for
 _HEADER = struct.Struct("<BBBxI")  # version, levels, further steps, bytes of names; the numbers begin on 8 bytes
 _BLOCK = struct.Struct("<QI")
-_SEPARATOR = "\x1f"  # a control character, which no name of a field or a series holds
+SEPARATOR = "\x1f"  # a control character, which no name of a field or a series holds
 
 
 class SeriesState:
@@ -67,7 +67,7 @@ class SeriesState:
         self._hold(new_record(levels) if record is None else record)
 
     def _call(self, features: tuple[str, ...]) -> None:
-        self.features, self._names = features, _SEPARATOR.join(features).encode()
+        self.features, self._names = features, SEPARATOR.join(features).encode()
 
     def _hold(self, record: Float) -> None:
         self.record, self.address = record, address_of(record)
@@ -122,7 +122,7 @@ class SeriesState:
         found, ring = {series: self.head()}, _ring(numbers[CAPACITY])
         first = numbers[APPENDED] - min(numbers[UNSAVED], numbers[LENGTH])
         for number in range(first // BLOCK, -(-numbers[APPENDED] // BLOCK)):
-            found[f"{series}{_SEPARATOR}{number % ring}"] = self._block(number, numbers)
+            found[f"{series}{SEPARATOR}{number % ring}"] = self._block(number, numbers)
         self.window.unsaved = 0
         return found
 
@@ -168,7 +168,7 @@ class SeriesState:
         sizes = (STORED, TRACKERS + TRACKER * levels, further * (further + 1), TRACKER * further)
         if len(raw) != _HEADER.size + 8 * sum(sizes) + names:
             raise ValueError(f"its numbers need {8 * sum(sizes)} bytes and its names {names}")
-        features = tuple(raw[len(raw) - names :].decode().split(_SEPARATOR))
+        features = tuple(raw[len(raw) - names :].decode().split(SEPARATOR))
         parts = np.split(np.frombuffer(raw, np.float64, sum(sizes), _HEADER.size), np.cumsum(sizes)[:-1])
         numbers = parts[0].view(np.int64)
         if not 0 <= numbers[LENGTH] <= numbers[CAPACITY] <= MOST_ROWS or numbers[WIDTH] != len(features):
@@ -215,7 +215,7 @@ def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
     heads: dict[str, bytes] = {}
     blocks: dict[str, dict[int, bytes]] = {}
     for name, raw in fields.items():
-        series, _, place = name.partition(_SEPARATOR)
+        series, _, place = name.partition(SEPARATOR)
         if place:
             blocks.setdefault(series, {})[int(place)] = raw
         else:

@@ -1,8 +1,8 @@
 """Every Redis command of the worker. What must happen together happens in one Lua script."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from typing import Any, cast
 
 from redis import Redis
@@ -15,6 +15,9 @@ from worker.ahead import ReadAhead
 from worker.forecaster import Entry, Outcome
 from worker.refusals import refusals_explained
 from worker.scripts import script_of
+from worker.state import SEPARATOR
+
+STATES_AT_ONCE = 256  # series
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +110,18 @@ class Stream:
             raise Conflict(f"{self.keys.offset} is gone: acquire the partition anew")
         return Progress(last.decode(), int(read or 0))
 
-    def states(self) -> dict[str, bytes]:
-        """Read every series' state as it was last committed."""
+    def states(self) -> Iterator[dict[str, bytes]]:
+        """Read every series' state as it was last committed, some series at a time: they are large together."""
         with refusals_explained():
-            found = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.state))
-        return {series.decode(): state for series, state in found.items()}
+            names = cast("list[bytes]", self._redis.hkeys(self.keys.state))
+        fields: dict[bytes, list[bytes]] = {}
+        for name in names:
+            fields.setdefault(name.partition(SEPARATOR.encode())[0], []).append(name)
+        series = iter(fields.values())
+        while some := list(chain.from_iterable(islice(series, STATES_AT_ONCE))):
+            with refusals_explained():
+                found = cast("list[bytes | None]", self._redis.hmget(self.keys.state, some))
+            yield {name.decode(): raw for name, raw in zip(some, found, strict=True) if raw is not None}
 
     def counts(self) -> dict[str, int]:
         """Read how many readings ended with each disposition since the beginning."""

@@ -24,8 +24,8 @@ DUPLICATE, LATE = -1, -2  # instead of how many steps were missing: the reading 
 # A window's numbers by their place; the first `STORED` are what must be stored of it.
 LENGTH, CAPACITY, WIDTH, APPENDED, LAST_TS, STEP_MS, SEEN, STEPS = range(8)
 STORED = STEPS + STEPS_REMEMBERED
-END, UNSAVED, GRIDDED, BUFFER, FILLED = range(STORED, STORED + 5)
-SIZE = STORED + 5
+END, UNSAVED, GRIDDED, ROOM, BUFFER, FILLED = range(STORED, STORED + 6)
+SIZE = STORED + 6
 
 
 def _number(place: int, doc: str) -> property:
@@ -41,8 +41,8 @@ def _number(place: int, doc: str) -> property:
 class Window:
     """The last rows of one live series on its grid.
 
-    The buffer is twice as long as the window: rows are appended until it is full, then the newest half moves
-    to the front. So the newest rows always lie side by side and appending costs no shift.
+    The buffer is longer than the window by a part: rows are appended until it is full, then the newest move to the
+    front. So the newest rows always lie side by side, and appending seldom costs a shift.
 
     Rows are numbered, and belong to blocks of `BLOCK` numbers, so that only what is new need be stored. A window that
     starts anew begins with a new block.
@@ -61,12 +61,14 @@ class Window:
         self.numbers: Int64 = np.zeros(SIZE, np.int64)
         self.address = address_of(self.numbers)
         self.numbers[[CAPACITY, LAST_TS, GRIDDED]] = capacity, NEVER, 1
-        self.hold(np.zeros((2 * capacity, width)), np.zeros(2 * capacity, np.uint8))
+        room = room_for(capacity)
+        self.hold(np.zeros((room, width)), np.zeros(room, np.uint8))
 
     def hold(self, buffer: Float, filled: NDArray[np.uint8]) -> None:
-        """Keep the rows in another buffer, `(2 * capacity, width)`, with a mark for each that was interpolated."""
+        """Keep the rows in another buffer, `(room, width)`, with a mark for each that was interpolated."""
         self.buffer, self.filled = buffer, filled
-        self.numbers[[WIDTH, BUFFER, FILLED]] = buffer.shape[1], address_of(buffer), address_of(filled)
+        self.numbers[[ROOM, WIDTH]] = buffer.shape
+        self.numbers[[BUFFER, FILLED]] = address_of(buffer), address_of(filled)
 
     @property
     def step_ms(self) -> float | None:
@@ -132,7 +134,8 @@ class Window:
             return
         kept = slice(max(0, self.end - min(self.length, capacity)), self.end)
         rows, marks = self.buffer[kept], self.filled[kept]
-        buffer, filled = np.full((2 * capacity, len(columns)), np.nan), np.zeros(2 * capacity, np.uint8)
+        room = room_for(capacity)
+        buffer, filled = np.full((room, len(columns)), np.nan), np.zeros(room, np.uint8)
         filled[: len(marks)] = marks
         for new, old in enumerate(columns):
             if old is not None:
@@ -144,6 +147,11 @@ class Window:
     def clear(self) -> None:
         """Forget the rows, but neither the time nor the step."""
         _clear(self.address)
+
+
+def room_for(capacity: int) -> int:
+    """How many rows the buffer of a window holds: a quarter more, so that each row is moved four times in its life."""
+    return capacity + max(8, capacity // 4)
 
 
 def take(
@@ -218,9 +226,9 @@ def _clear(window: int) -> None:  # pragma: no cover - compiled
 def _append(window: int, row: Float, filled: int) -> None:  # pragma: no cover - compiled
     w = carray(integers_at(window), (SIZE,))
     capacity, width, end = w[CAPACITY], w[WIDTH], w[END]
-    buffer = carray(floats_at(w[BUFFER]), (2 * capacity * width,))
-    marks = carray(bytes_at(w[FILLED]), (2 * capacity,))
-    if end == 2 * capacity:
+    buffer = carray(floats_at(w[BUFFER]), (w[ROOM] * width,))
+    marks = carray(bytes_at(w[FILLED]), (w[ROOM],))
+    if end == w[ROOM]:
         keep = capacity - 1
         for i in range(keep * width):
             buffer[i] = buffer[(end - keep) * width + i]
@@ -259,7 +267,7 @@ def _push(window: int, ts: int, row: Float, max_gap: int) -> int:  # pragma: no 
     missing, width = 0, w[WIDTH]
     if w[LENGTH] > 0:
         missing = _missing(window, ts)
-        last = carray(floats_at(w[BUFFER]), (2 * w[CAPACITY] * width,))[(w[END] - 1) * width : w[END] * width]
+        last = carray(floats_at(w[BUFFER]), (w[ROOM] * width,))[(w[END] - 1) * width : w[END] * width]
         for j in range(width):
             if np.isnan(row[j]):
                 row[j] = last[j]
@@ -298,8 +306,8 @@ def _take(
             continue
         taken[i] = _push(windows[i], ts[i], values[i], max_gap)
         count, width, end = min(w[LENGTH], reads[i]), w[WIDTH], w[END]
-        buffer = carray(floats_at(w[BUFFER]), (2 * w[CAPACITY] * width,))
-        marks = carray(bytes_at(w[FILLED]), (2 * w[CAPACITY],))
+        buffer = carray(floats_at(w[BUFFER]), (w[ROOM] * width,))
+        marks = carray(bytes_at(w[FILLED]), (w[ROOM],))
         for j in range((end - count) * width, end * width):
             rows[used] = buffer[j]
             used += 1
@@ -312,7 +320,7 @@ def _take(
 @compiled_exactly
 def _bits(window: int, first: int, stop: int) -> int:  # pragma: no cover - compiled
     w = carray(integers_at(window), (SIZE,))
-    marks = carray(bytes_at(w[FILLED]), (2 * w[CAPACITY],))
+    marks = carray(bytes_at(w[FILLED]), (w[ROOM],))
     bits = 0
     for row in range(first, stop):
         bits = (bits << 1) | marks[row]

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -91,11 +92,10 @@ class MortalStream(Stream):
             _at("after acquire")
         return epoch
 
-    def states(self) -> dict[str, bytes]:
+    def states(self) -> Iterator[dict[str, bytes]]:
         """The states are on their way into memory."""
-        states = super().states()
+        yield from super().states()
         _at("states loaded")
-        return states
 
     def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
         """A batch is answered, and nobody knows yet; or everybody but this worker."""
