@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -65,7 +66,7 @@ def _took(file: Path) -> bool:
 
 def _at(point: str) -> None:
     if _took(_file(Path(), point)):
-        os.kill(os.getpid(), signal.SIGKILL)
+        signal.pthread_kill(threading.get_ident(), signal.SIGKILL)
 
 
 class MortalConnection(Connection):
