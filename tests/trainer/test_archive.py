@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from tests.trainer.test_recorded import TS, add, reading, told
+from tests.worker.test_rights import grant, login, rights_of
 from tidecast.client import Client
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings, load_settings
@@ -192,6 +194,23 @@ def test_a_file_that_cannot_be_read_is_named(settings: Settings, redis: Redis, f
         with pytest.raises(HistoryError, match=sentence):
             move(settings, folder, FAR)
     assert [10] == [len(one) for one in read_recorded(settings, history=folder).found]
+
+
+def test_the_documented_user_is_enough(settings: Settings, redis: Redis, folder: Path) -> None:
+    """And needs each of its rights."""
+    add(redis, *(reading(i, i) for i in range(4)), key="plant:readings")
+    url = login(settings.redis_url.get_secret_value(), "tidecast-trainer")
+    given = load_settings(redis_url=url, namespace="plant")
+    try:
+        for right in rights_of("tidecast-trainer"):
+            grant(redis, "tidecast-trainer", without=right)
+            with pytest.raises(NoPermissionError, match=right):
+                move(given, folder, TS + 2000)
+        grant(redis, "tidecast-trainer")
+        assert 2 == move(given, folder, TS + 4000)
+        assert [4] == [len(one) for one in read_recorded(given, history=folder).found]
+    finally:
+        redis.acl_deluser("tidecast-trainer")
 
 
 def test_a_directory_that_cannot_be_made_is_named(settings: Settings, tmp_path: Path) -> None:
