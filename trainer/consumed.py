@@ -1,8 +1,9 @@
 """The readings of one partition, page after page, by the worker's own rules: columns of numbers, and then histories."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, pairwise, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,14 @@ from trainer.pages import Page, RawEntry
 
 ALL = ("all",)  # instead of features: every field of a series that only ever held numbers
 NOT_ASKED_FOR, UNKNOWN = -1, -2  # instead of a series' number
+SHORT = max(wire.MAX_NAME_BYTES, wire.MAX_NUMBER_BYTES)  # bytes
 CLOCK_MS = 10**12  # entry ids from here on, the year 2001, say when an entry was sent
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Float = NDArray[np.float64]
-Column = tuple[bytes, ...]
+Names = tuple[bytes, ...]
+Column = list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Rows:
-    """Readings that were read, in the order of their entries; those of a page, or of all."""
+    """Readings that were read: those of a page, in the order of their entries, or all."""
 
     number: Int32  # (rows,) of their series
     ts: Int64  # (rows,) epoch milliseconds
@@ -57,9 +60,8 @@ class Rows:
         return self.more.setdefault(name, np.full(len(self.number), np.nan))
 
     def take(self, chosen: NDArray[np.bool_] | Int64) -> "Rows":
-        """Some of them."""
-        more = {name: values[chosen] for name, values in self.more.items()}
-        return Rows(self.number[chosen], self.ts[chosen], self.y[chosen], more)
+        """Some of them, without their further fields."""
+        return Rows(self.number[chosen], self.ts[chosen], self.y[chosen])
 
 
 class Consumed:
@@ -79,6 +81,8 @@ class Consumed:
         self._series: list[str] = []
         self._texts: dict[bytes, set[int]] = {}  # by field: the series that were sent something else than a number
         self._rows: list[Rows] = []
+        self._count = 0  # of the rows
+        self._more: dict[bytes, list[tuple[Int64, Float]]] = {}  # by field: which rows have it, and the values
 
     def take(self, page: Page) -> None:
         """Read the next entries: by columns where they are alike and plain, else one by one."""
@@ -86,22 +90,31 @@ class Consumed:
         clock = self._clock(page[0][0])
         odd: list[int] = []
         for at, names, columns in _alike(page):
-            odd += self._take_columns(page, at, names, columns, rows, clock)
+            odd += self._take_columns(page, at, names, columns, rows, clock).tolist()
         for i in sorted(odd):
             self._take_one(page[i], i, rows)
-        self._rows.append(rows.take(rows.number >= 0))
+        good = rows.number >= 0
+        for name, column in rows.more.items():
+            values = column[good]
+            there = np.flatnonzero(~np.isnan(values))
+            self._more.setdefault(name, []).append((self._count + there, values[there]))
+        self._rows.append(rows.take(good))
+        self._count += int(np.count_nonzero(good))
 
     def histories(self) -> list[History]:
         """Give out all that was taken, series by series in the order of their first readings."""
         rows, count = _joined(self._rows), len(self._series)
         # Of 16 bits NumPy sorts in one pass.
-        rows = rows.take(np.argsort(rows.number.astype(np.min_scalar_type(count)), kind="stable"))
-        ends = np.searchsorted(rows.number, np.arange(count + 1))
-        return [self._history(i, rows, slice(ends[i], ends[i + 1])) for i in range(count)]
+        order = np.argsort(rows.number.astype(np.min_scalar_type(count)), kind="stable")
+        rows = rows.take(order)
+        ends = np.searchsorted(rows.number, np.arange(count + 1)).tolist()
+        where = [slice(*each) for each in pairwise(ends)]
+        further = self._further(rows.number, order, where)
+        return [self._history(i, rows, where[i], further.get(i, {})) for i in range(count)]
 
     def _take_columns(
-        self, page: Page, at: Sequence[int], names: Column, columns: list[Column], rows: Rows, clock: int
-    ) -> Sequence[int]:
+        self, page: Page, at: Int64, names: Names, columns: list[Column], rows: Rows, clock: int
+    ) -> Int64:
         """Read entries with the same fields; returns those that need a closer look."""
         found = dict(zip(names, columns, strict=True))
         sent = found.get(b"series")
@@ -109,20 +122,19 @@ class Consumed:
             return at
         times = found.get(b"ts")
         y, ts = wire.parse_plain(found[self._target], times or (b"0",), clock)
-        number = np.array([self._numbers.get(name, UNKNOWN) for name in sent], np.int32)
+        number = np.array(list(map(self._numbers.get, sent, repeat(UNKNOWN))), np.int32)
         ready = np.array(ts if times else _times_of_ids(page, at), np.int64)
         good = (number != UNKNOWN) & ~np.isnan(y) & (ready != wire.NEEDS_A_LOOK)
-        index = np.asarray(at)
         for name in self._features_among(names):
             values = np.array(wire.parse_plain(found[name], (b"0",), clock)[0])
             if self._wanted.features == ALL:
                 self._texts.setdefault(name, set()).update(number[good & np.isnan(values)].tolist())
             else:
                 good &= ~np.isnan(values)
-            rows.feature(name)[index] = values
-        taken = index[good]
+            rows.feature(name)[at] = values
+        taken = at[good]
         rows.number[taken], rows.ts[taken], rows.y[taken] = number[good], ready[good], np.array(y)[good]
-        odd: list[int] = index[~good].tolist()
+        odd: Int64 = at[~good]
         return odd
 
     def _take_one(self, entry: RawEntry, i: int, rows: Rows) -> None:
@@ -175,53 +187,64 @@ class Consumed:
         return min(ms, self._wanted.now_ms) if ms >= CLOCK_MS else self._wanted.now_ms
 
     def _may_be_too_large(self, found: dict[bytes, Column]) -> bool:
-        most = sum(len(name) + max(map(len, column)) for name, column in found.items())
+        """Whether one might be; series, time and numbers are short where the closer look is not needed anyway."""
+        short = (b"series", b"ts", self._target)
+        most = sum(len(name) + (SHORT if name in short else max(map(len, found[name]))) for name in found)
         return most > self._settings.series.max_entry_bytes
 
-    def _features_among(self, names: Column) -> list[bytes]:
+    def _features_among(self, names: Names) -> list[bytes]:
         if self._wanted.features == ALL:
             return [name for name in names if name not in (b"series", b"ts", self._target)]
         asked = [name.encode() for name in self._wanted.features]
         return [name for name in asked if name in names and name != self._target]
 
-    def _history(self, number: int, rows: Rows, where: slice) -> History:
+    def _further(self, number: Int32, order: Int64, where: list[slice]) -> dict[int, dict[bytes, Float]]:
+        """By series, the columns of the further fields that it was sent; made one by one, for there may be many."""
+        found: dict[int, dict[bytes, Float]] = {}
+        for name in filter(_is_text, self._features_among(tuple(self._more))):
+            column = np.full(self._count, np.nan)
+            for there, values in self._more.pop(name):
+                column[there] = values
+            column = column[order]
+            sent = set(np.unique(number[~np.isnan(column)]).tolist()) - self._texts.get(name, set())
+            for series in sent:
+                found.setdefault(series, {})[name] = column[where[series]].copy()
+        return found
+
+    def _history(self, number: int, rows: Rows, where: slice, further: dict[bytes, Float]) -> History:
         """One series' readings, by the rule of the worker's windows: the next is later than all before it."""
         ts = rows.ts[where]
         newest = np.maximum.accumulate(ts)
         kept = np.append(True, ts[1:] > newest[:-1])
         notes = _dropped(ts, newest, kept)
-        fields = self._features_of(number, rows, where)
-        columns = [rows.y[where], *(rows.more[name][where] for name in fields)]
-        features = (self._wanted.target, *(name.decode() for name in fields))
+        columns = [rows.y[where], *further.values()]
+        features = (self._wanted.target, *(name.decode() for name in further))
         if notes:
             ts, columns = ts[kept], [column[kept] for column in columns]
-        if not fields:
+        if not further:
             return History(self._series[number], features, ts, columns[0][:, None], notes)
         values, filled = carried(np.column_stack(columns), features)
         return History(self._series[number], features, ts, values, (*notes, *filled))
 
-    def _features_of(self, number: int, rows: Rows, where: slice) -> list[bytes]:
-        names = self._features_among(tuple(rows.more))
-        sent = (name for name in names if number not in self._texts.get(name, ()) and _is_text(name))
-        return [name for name in sent if not np.isnan(rows.more[name][where]).all()]
 
-
-def _alike(page: Page) -> Iterator[tuple[Sequence[int], Column, list[Column]]]:
+def _alike(page: Page) -> Iterator[tuple[Int64, Names, list[Column]]]:
     """The entries that have the same fields in the same order: which they are, the names, and the values by field."""
     rows = [fields for _, fields in page]
-    if len(set(map(len, rows))) == 1:  # as a rule they are all alike
-        columns = list(zip(*rows, strict=True))
-        if all(names.count(names[0]) == len(names) for names in columns[::2]):
-            yield range(len(page)), tuple(names[0] for names in columns[::2]), columns[1::2]
-            return
-    by_names: dict[Column, list[int]] = {}
+    width, count = len(rows[0]), len(page)
+    sent = list(chain.from_iterable(rows))
+    names = tuple(sent[:width:2])
+    # As a rule they are all alike.
+    if len(set(map(len, rows))) == 1 and all(sent[2 * i :: width].count(name) == count for i, name in enumerate(names)):
+        yield np.arange(count), names, [sent[i::width] for i in range(1, width, 2)]
+        return
+    by_names: dict[Names, list[int]] = {}
     for i, fields in enumerate(rows):
         by_names.setdefault(tuple(fields[::2]), []).append(i)
     for names, at in by_names.items():
-        yield at, names, list(zip(*(rows[i][1::2] for i in at), strict=True))
+        yield np.array(at), names, [[rows[i][column] for i in at] for column in range(1, 2 * len(names), 2)]
 
 
-def _times_of_ids(page: Page, at: Sequence[int]) -> list[int]:
+def _times_of_ids(page: Page, at: Int64) -> list[int]:
     """The times of readings without a `ts`: Redis' clock is believed, whatever ours says."""
     texts = (page[i][0].partition(b"-")[0] for i in at)
     return [int(ms) if len(ms) <= wire.MAX_ID_DIGITS else wire.NEEDS_A_LOOK for ms in texts]
@@ -230,16 +253,12 @@ def _times_of_ids(page: Page, at: Sequence[int]) -> list[int]:
 def _joined(parts: list[Rows]) -> Rows:
     """All rows of the pages, each of which is let go of on the way."""
     joined = Rows.empty(sum(len(part.number) for part in parts))
-    for name in dict.fromkeys(name for part in parts for name in part.more):
-        joined.feature(name)
     at = 0
     parts.reverse()
     while parts:
         part = parts.pop()
         here = slice(at, at + len(part.number))
         joined.number[here], joined.ts[here], joined.y[here] = part.number, part.ts, part.y
-        for name, values in part.more.items():
-            joined.more[name][here] = values
         at = here.stop
     return joined
 
