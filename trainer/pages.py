@@ -15,6 +15,7 @@ RawEntry = list[Any]  # the id, and a flat list of names and values in turn, all
 Page = list[RawEntry]
 
 AT_ONCE = 10_000  # entries of a page
+AT_FIRST = 500  # as long as nobody knows how large they are
 PAGE_BYTES = 16 * 2**20  # about what a page may hold: of large entries there are fewer
 _SAMPLE = 100
 _LARGEST = 2**64 - 1
@@ -25,7 +26,7 @@ def pages_of(
 ) -> Iterator[Page]:
     """The entries from `first` to `last`, as XRANGE understands them; Redis prepares a page while one is looked at."""
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(_page, redis, key, first, last, at_once)
+        coming = reader.submit(_page, redis, key, first, last, min(at_once, AT_FIRST))
         while page := coming.result():
             count = min(at_once, max(1, len(page) * page_bytes // max(1, _size(page))))
             coming = reader.submit(_page, redis, key, b"(" + page[-1][0], last, count)
