@@ -42,18 +42,17 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         redis.hset(keys.offset, "last", id_of(count - 1))
         rounds = []
         for _ in range(args.rounds):
-            recorded, xrange = (_run(contestant, server.url, count) for contestant in CONTESTANTS)
-            rounds.append((recorded["seconds"], recorded["peak_mb"], xrange["seconds"]))
+            recorded, alone = (_run(contestant, server.url, count) for contestant in CONTESTANTS)
+            rounds.append(recorded | {"xrange_s": alone["seconds"]})
             print(
-                "read in {:.1f} s with {:,.0f} MB at most; XRANGE alone takes {:.1f} s".format(*rounds[-1]), flush=True
+                "read in {seconds:.1f} s, {cpu_s:.1f} s of processor time, {peak_mb:,.0f} MB at most; "
+                "XRANGE alone takes {xrange_s:.1f} s".format(**rounds[-1]),
+                flush=True,
             )
-    seconds = median(took for took, _, _ in rounds)
-    return {
-        "seconds": seconds,
-        "readings_per_s": count / seconds,
-        "peak_mb": median(peak for _, peak, _ in rounds),
-        "xrange_s": median(alone for _, _, alone in rounds),
-        "ratio_to_xrange": median(took / alone for took, _, alone in rounds),
+    figures = {name: median(one[name] for one in rounds) for name in ("seconds", "cpu_s", "peak_mb", "xrange_s")}
+    return figures | {
+        "readings_per_s": count / figures["seconds"],
+        "ratio_to_xrange": median(one["seconds"] / one["xrange_s"] for one in rounds),
     }
 
 
@@ -86,11 +85,11 @@ CONTESTANTS = {"recorded": _recorded, "xrange": _xrange}
 
 def _main() -> None:
     contestant = CONTESTANTS[sys.argv[1]]
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     readings = contestant()
-    took = time.perf_counter() - began
+    took, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KB_PER_MB
-    print(json.dumps({"readings": readings, "seconds": took, "peak_mb": peak_mb}))
+    print(json.dumps({"readings": readings, "seconds": took, "cpu_s": cpu_s, "peak_mb": peak_mb}))
 
 
 if __name__ == "__main__":
