@@ -121,19 +121,20 @@ class Consumed:
         if sent is None or self._target not in found or len(found) < len(names) or self._may_be_too_large(found):
             return at
         times = found.get(b"ts")
-        y, ts = wire.parse_plain(found[self._target], times or (b"0",), clock)
+        values, ts = wire.parse_plain(found[self._target], times or (b"0",), clock)
+        y = np.array(values)
         number = np.array(list(map(self._numbers.get, sent, repeat(UNKNOWN))), np.int32)
         ready = np.array(ts if times else _times_of_ids(page, at), np.int64)
         good = (number != UNKNOWN) & ~np.isnan(y) & (ready != wire.NEEDS_A_LOOK)
         for name in self._features_among(names):
-            values = np.array(wire.parse_plain(found[name], (b"0",), clock)[0])
+            column = np.array(wire.parse_plain(found[name], (b"0",), clock)[0])
             if self._wanted.features == ALL:
-                self._texts.setdefault(name, set()).update(number[good & np.isnan(values)].tolist())
+                self._texts.setdefault(name, set()).update(number[good & np.isnan(column)].tolist())
             else:
-                good &= ~np.isnan(values)
-            rows.feature(name)[at] = values
+                good &= ~np.isnan(column)
+            rows.feature(name)[at] = column
         taken = at[good]
-        rows.number[taken], rows.ts[taken], rows.y[taken] = number[good], ready[good], np.array(y)[good]
+        rows.number[taken], rows.ts[taken], rows.y[taken] = number[good], ready[good], y[good]
         odd: Int64 = at[~good]
         return odd
 

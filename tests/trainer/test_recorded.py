@@ -17,6 +17,7 @@ from tidecast.connection import connect
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of
+from trainer.archive import move
 from trainer.history import History
 from trainer.pages import pages_of, pair, successor
 from trainer.recorded import read_recorded
@@ -192,8 +193,8 @@ def test_another_number_of_partitions_is_an_error(settings: Settings, redis: Red
         read_recorded(settings)
 
 
-def test_all_partitions_of_a_cluster_are_read(redis_program: str) -> None:
-    """Wherever they are, and under their namespace; also after one has moved."""
+def test_all_partitions_of_a_cluster_are_read(redis_program: str, tmp_path: Path) -> None:
+    """Wherever they are, and under their namespace; also after one has moved, and after all were archived."""
     named: dict[str, Any] = {"redis_cluster": True, "partitions": 4, "namespace": "plant"}
     with EmbeddedCluster(redis_program) as cluster, Client(cluster.url, **named) as client:
         given = load_settings(redis_url=cluster.url, **named)
@@ -207,3 +208,6 @@ def test_all_partitions_of_a_cluster_are_read(redis_program: str) -> None:
             readings = keys_of(0, 4, "plant").readings
             cluster.move(readings, (cluster.owner_of(readings) + 1) % 3)
             assert found == {one.series: told(one) for one in read_recorded(given).found}
+            assert 100 == move(given, tmp_path, 2 * TS)
+            assert 0 == redis.xlen(readings)
+            assert found == {one.series: told(one) for one in read_recorded(given, history=tmp_path).found}
