@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tidecast import wire
 from tidecast.errors import BadReading
 from tidecast.settings import Settings
+from trainer.digits import numbers_of, times_of
 from trainer.history import History, carried, counted
 from trainer.pages import Page, RawEntry
 
@@ -121,20 +122,19 @@ class Consumed:
         if sent is None or self._target not in found or len(found) < len(names) or self._may_be_too_large(found):
             return at
         times = found.get(b"ts")
-        values, ts = wire.parse_plain(found[self._target], times or (b"0",), clock)
-        y = np.array(values)
+        y = numbers_of(found[self._target], clock)
         number = np.array(list(map(self._numbers.get, sent, repeat(UNKNOWN))), np.int32)
-        ready = np.array(ts if times else _times_of_ids(page, at), np.int64)
-        good = (number != UNKNOWN) & ~np.isnan(y) & (ready != wire.NEEDS_A_LOOK)
+        ts = times_of(times, clock) if times else np.array(_times_of_ids(page, at), np.int64)
+        good = (number != UNKNOWN) & ~np.isnan(y) & (ts != wire.NEEDS_A_LOOK)
         for name in self._features_among(names):
-            column = np.array(wire.parse_plain(found[name], (b"0",), clock)[0])
+            column = numbers_of(found[name], clock)
             if self._wanted.features == ALL:
                 self._texts.setdefault(name, set()).update(number[good & np.isnan(column)].tolist())
             else:
                 good &= ~np.isnan(column)
             rows.feature(name)[at] = column
         taken = at[good]
-        rows.number[taken], rows.ts[taken], rows.y[taken] = number[good], ready[good], y[good]
+        rows.number[taken], rows.ts[taken], rows.y[taken] = number[good], ts[good], y[good]
         odd: Int64 = at[~good]
         return odd
 
