@@ -43,13 +43,14 @@ def _digits(column: Sequence[bytes]) -> tuple[Int64, Int64, NDArray[np.bool_], b
     Returns:
         Those, and whether any text has a point; None where one is not made of digits, at most a point and a minus.
     """
+    sizes = list(map(len, column))
+    if max(sizes) > MOST_BYTES:  # an array has room for the longest in each row
+        return None
     text = np.array(column)
     width = text.dtype.itemsize
-    if not 0 < width <= MOST_BYTES:
-        return None
     by_place = np.ascontiguousarray(text.view(np.uint8).reshape(len(column), width).T)  # (places, rows)
     # NumPy pads with NUL, and so hides one that was sent.
-    if np.count_nonzero(by_place) != sum(map(len, column)):
+    if np.count_nonzero(by_place) != sum(sizes):
         return None
     number = by_place - np.uint8(_ZERO)  # (places, rows); beyond 9 where it is no digit
     digit, dot = number <= 9, by_place == _DOT
