@@ -12,16 +12,19 @@ from tidecast.errors import SettingsError, TidecastError
 from tidecast.options import (
     FeaturesOption,
     FilesArgument,
+    HistoryOption,
     JsonOption,
     NamespaceOption,
     NonNegativeOption,
     OutOption,
     PresetOption,
     RedisOption,
+    SinceOption,
     StoreOption,
     TargetOption,
     TimeZoneOption,
     VersionOption,
+    ago_ms,
     bounded,
     names,
 )
@@ -105,8 +108,28 @@ def tail(
 
 
 @app.command()
+def archive(
+    older_than: Annotated[str, typer.Option(help="Move what arrived before so long, as 7d, 12h or 90m.")] = "7d",
+    history: Annotated[Path, typer.Option(help="The directory of the archive.")] = Path("history"),
+    redis: RedisOption = None,
+    namespace: NamespaceOption = None,
+) -> None:
+    """Move answered readings from Redis into Parquet files, from which training reads them as well."""
+    from trainer.archive import move
+
+    moved = move(load_settings(redis_url=redis, namespace=namespace), history, ago_ms(older_than))
+    print(f"{moved} readings archived in {history}")
+
+
+@app.command()
 def train(
-    files: FilesArgument,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="CSV, CSV.gz or Parquet files or directories; - reads standard input."),
+    ] = None,
+    recorded: Annotated[bool, typer.Option("--recorded", help="Train on the readings that workers answered.")] = False,
+    since: SinceOption = None,
+    history: HistoryOption = None,
     target: TargetOption = None,
     features: FeaturesOption = None,
     preset: PresetOption = None,
@@ -123,6 +146,8 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Train again what was trained on this history.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check the history, train nothing.")] = False,
     as_json: JsonOption = False,
+    redis: RedisOption = None,
+    namespace: NamespaceOption = None,
     store: StoreOption = None,
 ) -> None:
     """Train a model for each series of a history, judge it and publish it."""
@@ -136,13 +161,15 @@ def train(
         "bidirectional": bidirectional or None,
         "activation": activation,
     }
+    _check_sources(files, recorded=recorded, narrowed=bool(since or history))
     shape = fields_of(preset) | {name: value for name, value in named.items() if value is not None}
-    settings = load_settings(store=store)
+    settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     if epochs is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": epochs})})
     all_trained = program.run(
         program.Job(
-            sources=tuple(files),
+            sources=tuple(files or ()),
+            recorded=program.Recorded(ago_ms(since) if since else None, history) if recorded else None,
             target=target,
             features=names(features),
             time_zone=time_zone,
@@ -156,6 +183,16 @@ def train(
     )
     if not all_trained:
         raise typer.Exit(SOME_REFUSED)
+
+
+def _check_sources(files: list[str] | None, *, recorded: bool, narrowed: bool) -> None:
+    if bool(files) == recorded:
+        raise SettingsError(
+            f"{'both files and' if recorded else 'neither files nor'} --recorded: name files to train on them, or "
+            "--recorded to train on the readings that workers answered"
+        )
+    if narrowed and not recorded:
+        raise SettingsError("--since and --history say what to read of the recorded readings: add --recorded")
 
 
 @app.command()

@@ -108,12 +108,12 @@ def _tidy(series: str, parts: Sequence[Part]) -> History | Refusal:
     ts = np.concatenate([part.ts for part in parts])
     values = np.concatenate([part.values for part in parts])
     ts, values, notes = _sorted(ts, values)
-    values, carried = _carried(values, parts[0].features)
+    values, filled = carried(values, parts[0].features)
     ts, values, dropped = _measured(ts, values)
     if not len(ts):
         return Refusal(series, f"no row of {_files(parts)} has its {parts[0].features[0]}: leave the series out")
     ts, values, unique = _unique(ts, values)
-    return History(series, parts[0].features, ts, values, (*notes, *carried, *dropped, *unique))
+    return History(series, parts[0].features, ts, values, (*notes, *filled, *dropped, *unique))
 
 
 def _misfit(parts: Sequence[Part]) -> str | None:
@@ -149,10 +149,10 @@ def _sorted(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
     if not back:
         return ts, values, ()
     order = np.argsort(ts, kind="stable")
-    return ts[order], values[order], (f"rows out of order ({_count(back, 'step')} back in time): sorted",)
+    return ts[order], values[order], (f"rows out of order ({counted(back, 'step')} back in time): sorted",)
 
 
-def _carried(values: Float, features: tuple[str, ...]) -> tuple[Float, tuple[str, ...]]:
+def carried(values: Float, features: tuple[str, ...]) -> tuple[Float, tuple[str, ...]]:
     """Let each feature but the target keep its last value where missing; at the start, its first one."""
     gaps = np.isnan(values[:, 1:])
     if not gaps.any():
@@ -163,7 +163,7 @@ def _carried(values: Float, features: tuple[str, ...]) -> tuple[Float, tuple[str
         if missing.all():
             notes.append(f"feature {name!r} has no value: 0 throughout")
         elif missing.any():
-            notes.append(f"feature {name!r} missing in {_count(int(missing.sum()), 'row')}: the last value carried")
+            notes.append(f"feature {name!r} missing in {counted(int(missing.sum()), 'row')}: the last value carried")
     return np.column_stack([values[:, 0], filled]), tuple(notes)
 
 
@@ -172,7 +172,7 @@ def _measured(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
     absent = int(np.count_nonzero(~there))
     if not absent:
         return ts, values, ()
-    return ts[there], values[there], (f"{_count(absent, 'row')} without a value: dropped",)
+    return ts[there], values[there], (f"{counted(absent, 'row')} without a value: dropped",)
 
 
 def _unique(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
@@ -180,8 +180,9 @@ def _unique(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
     repeated = int(np.count_nonzero(~last))
     if not repeated:
         return ts, values, ()
-    return ts[last], values[last], (f"{_count(repeated, 'duplicate time')}: the last kept",)
+    return ts[last], values[last], (f"{counted(repeated, 'duplicate time')}: the last kept",)
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts, in the singular or the plural."""
     return f"{number} {noun}{'s' if number != 1 else ''}"

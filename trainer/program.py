@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,15 +11,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tidecast.errors import SettingsError
+from tidecast.errors import HistoryError, SettingsError
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.history import Histories, read_history
 from trainer.pipeline import Verdict, train
+from trainer.recorded import read_recorded
 from trainer.tune import read_tuned
 
 REFUSALS = ("too short", "constant", "irregular", "refused")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Which of the readings that workers answered: those that arrived since a time, and those of an archive too."""
+
+    since_ms: int | None = None  # epoch milliseconds; None: from the oldest
+    history: Path | None = None  # the archive's directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,7 @@ class Job:
     """What to train on and how; `shape` names fields of the spec that differ from the defaults."""
 
     sources: tuple[str, ...]
+    recorded: Recorded | None = None  # instead of sources
     target: str | None = None
     features: tuple[str, ...] = ()
     time_zone: str | None = None
@@ -40,11 +51,11 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
 
     Raises:
         SettingsError: the shape asked for does not exist.
-        HistoryError: a file cannot be read.
+        HistoryError: a file cannot be read, or no reading was recorded.
     """
     spec, settings = _shape(job, settings)
     console = Console(stderr=True)
-    histories = read_history(job.sources, target=job.target, features=job.features, time_zone=job.time_zone)
+    histories = _read(job, settings)
     _tell_notes(histories, console)
     verdicts = [Verdict(refusal.series, "refused", refusal.reason) for refusal in histories.refused]
     if job.dry_run:
@@ -53,6 +64,17 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
         verdicts += _train(job, histories, spec, settings, console)
     _print(verdicts, as_json=as_json)
     return not any(verdict.status in REFUSALS for verdict in verdicts)
+
+
+def _read(job: Job, settings: Settings) -> Histories:
+    if job.recorded is None:
+        return read_history(job.sources, target=job.target, features=job.features, time_zone=job.time_zone)
+    since_ms, history = job.recorded.since_ms, job.recorded.history
+    found = read_recorded(settings, since_ms=since_ms, target=job.target, features=job.features, history=history)
+    if not found.found:
+        why = "; ".join(found.notes) or "no worker has answered a reading of that time"
+        raise HistoryError(f"nothing is recorded ({why}): start a worker, or reach further back with --since")
+    return found
 
 
 def _train(job: Job, histories: Histories, spec: Spec, settings: Settings, console: Console) -> list[Verdict]:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tidecast.store import ModelStore
 from tidecast.tail import line
 
 NOBODY = "redis://127.0.0.1:1/0"
+DAY_MS = 86_400_000
 
 
 def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
@@ -64,6 +66,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         ("push",),
         ("tail",),
         ("train",),
+        ("archive",),
         ("demo",),
         ("models", "list"),
         ("models", "show"),
@@ -149,6 +152,46 @@ def test_pushed_readings_are_counted(
     assert 0 == run(monkeypatch, "push", "readings.csv", "--redis", url, "--namespace", "plant")
     assert "2 readings pushed\n" == capsys.readouterr().out
     assert 2 == redis.xlen("plant:readings")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("train",), "neither files nor --recorded"),
+        (("train", "history.csv", "--recorded"), "both files and --recorded"),
+        (("train", "history.csv", "--since", "1d"), "add --recorded"),
+        (("train", "--recorded", "--since", "soon"), "span 'soon' is none"),
+        (("archive", "--older-than", "-1d"), "span '-1d' is none"),
+    ],
+    ids=" ".join,
+)
+def test_a_history_that_is_not_named_clearly_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
+) -> None:
+    """One sentence that says what to name."""
+    assert 2 == run(monkeypatch, *words)
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert 1 == err.count("\n")
+
+
+def test_recorded_readings_are_archived_and_trained_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: Settings, redis: Redis
+) -> None:
+    """From the stream, and from the archive where it is named; where nothing is recorded, a sentence says so."""
+    where = ("--redis", settings.redis_url.get_secret_value())
+    train = ("train", "--recorded", "--dry-run", "--json", *where)
+    assert 1 == run(monkeypatch, *train)
+    assert capsys.readouterr().err.startswith("tidecast: nothing is recorded (no worker has answered")
+    now_ms = time.time_ns() // 1_000_000
+    for age_ms in (10 * DAY_MS, 2 * DAY_MS, 1000):
+        last = redis.xadd("readings", {"series": "a", "value": 1, "ts": now_ms - age_ms}, id=f"{now_ms - age_ms}-0")
+    redis.hset("offset", "last", last)
+    assert 0 == run(monkeypatch, "archive", *where)
+    assert "1 readings archived in history\n" == capsys.readouterr().out
+    for more, count in (((), 2), (("--history", "history"), 3), (("--history", "history", "--since", "36h"), 1)):
+        assert 0 == run(monkeypatch, *train, *more)
+        assert [("a", f"{count} readings")] == [(v["series"], v["reason"]) for v in json.loads(capsys.readouterr().out)]
 
 
 def test_a_broken_file_or_speed_is_exit_code_1(

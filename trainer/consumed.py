@@ -1,0 +1,278 @@
+"""The readings of one partition, page after page, by the worker's own rules: columns of numbers, and then histories."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, pairwise, repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidecast import wire
+from tidecast.errors import BadReading
+from tidecast.settings import Settings
+from trainer.digits import numbers_of, times_of
+from trainer.history import History, carried, counted
+from trainer.pages import Page, RawEntry
+
+ALL = ("all",)  # instead of features: every field of a series that only ever held numbers
+NOT_ASKED_FOR, UNKNOWN = -1, -2  # instead of a series' number
+SHORT = max(wire.MAX_NAME_BYTES, wire.MAX_NUMBER_BYTES)  # bytes
+CLOCK_MS = 10**12  # entry ids from here on, the year 2001, say when an entry was sent
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Float = NDArray[np.float64]
+Names = tuple[bytes, ...]
+Column = list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to make of the readings: see `read_recorded`."""
+
+    target: str
+    features: tuple[str, ...]
+    series: frozenset[str]  # none: every one
+    now_ms: int
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The features that a reading is refused for if they are no numbers."""
+        return () if self.features == ALL else self.features
+
+
+@dataclass(slots=True)
+class Rows:
+    """Readings that were read: those of a page, in the order of their entries, or all."""
+
+    number: Int32  # (rows,) of their series
+    ts: Int64  # (rows,) epoch milliseconds
+    y: Float  # (rows,) the target
+    more: dict[bytes, Float] = field(default_factory=dict)  # by field: (rows,), NaN where missing
+
+    @classmethod
+    def empty(cls, count: int) -> "Rows":
+        """So many, of which nothing is known yet."""
+        return cls(np.full(count, UNKNOWN, np.int32), np.zeros(count, np.int64), np.zeros(count))
+
+    def feature(self, name: bytes) -> Float:
+        """The column of a further field."""
+        return self.more.setdefault(name, np.full(len(self.number), np.nan))
+
+    def take(self, chosen: NDArray[np.bool_] | Int64) -> "Rows":
+        """Some of them, without their further fields."""
+        return Rows(self.number[chosen], self.ts[chosen], self.y[chosen])
+
+
+class Consumed:
+    """What a worker took from the entries of a partition.
+
+    Args:
+        settings: how readings are read.
+        partition: which one it is.
+        wanted: what to make of them.
+    """
+
+    def __init__(self, settings: Settings, partition: int, wanted: Wanted) -> None:
+        self.refused: Counter[str] = Counter()  # by reason
+        self._settings, self._partition, self._wanted = settings, partition, wanted
+        self._target = wanted.target.encode()
+        self._numbers: dict[bytes, int] = {}  # by the series' name as it stands in an entry
+        self._series: list[str] = []
+        self._texts: dict[bytes, set[int]] = {}  # by field: the series that were sent something else than a number
+        self._rows: list[Rows] = []
+        self._count = 0  # of the rows
+        self._more: dict[bytes, list[tuple[Int64, Float]]] = {}  # by field: which rows have it, and the values
+
+    def take(self, page: Page) -> None:
+        """Read the next entries: by columns where they are alike and plain, else one by one."""
+        rows = Rows.empty(len(page))
+        clock = self._clock(page[0][0])
+        odd: list[int] = []
+        for at, names, columns in _alike(page):
+            odd += self._take_columns(page, at, names, columns, rows, clock).tolist()
+        for i in sorted(odd):
+            self._take_one(page[i], i, rows)
+        good = rows.number >= 0
+        for name, column in rows.more.items():
+            values = column[good]
+            there = np.flatnonzero(~np.isnan(values))
+            self._more.setdefault(name, []).append((self._count + there, values[there]))
+        self._rows.append(rows.take(good))
+        self._count += int(np.count_nonzero(good))
+
+    def histories(self) -> list[History]:
+        """Give out all that was taken, series by series in the order of their first readings."""
+        rows, count = _joined(self._rows), len(self._series)
+        # Of 16 bits NumPy sorts in one pass.
+        order = np.argsort(rows.number.astype(np.min_scalar_type(count)), kind="stable")
+        rows = rows.take(order)
+        ends = np.searchsorted(rows.number, np.arange(count + 1)).tolist()
+        where = [slice(*each) for each in pairwise(ends)]
+        further = self._further(rows.number, order, where)
+        return [self._history(i, rows, where[i], further.get(i, {})) for i in range(count)]
+
+    def _take_columns(
+        self, page: Page, at: Int64, names: Names, columns: list[Column], rows: Rows, clock: int
+    ) -> Int64:
+        """Read entries with the same fields; returns those that need a closer look."""
+        found = dict(zip(names, columns, strict=True))
+        sent = found.get(b"series")
+        if sent is None or self._target not in found or len(found) < len(names) or self._may_be_too_large(found):
+            return at
+        times = found.get(b"ts")
+        y = numbers_of(found[self._target], clock)
+        number = np.array(list(map(self._numbers.get, sent, repeat(UNKNOWN))), np.int32)
+        ts = times_of(times, clock) if times else np.array(_times_of_ids(page, at), np.int64)
+        good = (number != UNKNOWN) & ~np.isnan(y) & (ts != wire.NEEDS_A_LOOK)
+        for name in self._features_among(names):
+            column = numbers_of(found[name], clock)
+            if self._wanted.features == ALL:
+                self._texts.setdefault(name, set()).update(number[good & np.isnan(column)].tolist())
+            else:
+                good &= ~np.isnan(column)
+            rows.feature(name)[at] = column
+        taken = at[good]
+        rows.number[taken], rows.ts[taken], rows.y[taken] = number[good], ts[good], y[good]
+        odd: Int64 = at[~good]
+        return odd
+
+    def _take_one(self, entry: RawEntry, i: int, rows: Rows) -> None:
+        try:
+            self._read(entry, i, rows)
+        except BadReading as exc:
+            self.refused[exc.reason] += 1
+
+    def _read(self, entry: RawEntry, i: int, rows: Rows) -> None:
+        """Read an entry of any kind, as the worker does.
+
+        Raises:
+            BadReading: it is none that the worker answers.
+        """
+        fields = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
+        wire.check_size(fields, self._settings.series.max_entry_bytes)
+        series = wire.series_of(fields)
+        wire.check_partition(series, self._partition, self._settings.partitions)
+        if self._wanted.series and series not in self._wanted.series:
+            self._numbers[series.encode()] = NOT_ASKED_FOR
+            rows.number[i] = NOT_ASKED_FOR
+            return
+        asked = (self._wanted.target, *self._wanted.named)
+        reading = wire.parse_reading(entry[0].decode(), fields, series, asked, self._clock(entry[0]))
+        number = self._number(series)
+        rows.number[i], rows.ts[i], rows.y[i] = number, reading.ts, reading.values[0]
+        for name in self._features_among(tuple(fields)):
+            try:
+                rows.feature(name)[i] = wire.parse_number(name, fields[name])
+            except BadReading:
+                self._texts.setdefault(name, set()).add(number)
+
+    def _number(self, series: str) -> int:
+        """The number of a series, of a new one the next.
+
+        Raises:
+            BadReading: there are as many as a worker remembers.
+        """
+        name = series.encode()
+        if name not in self._numbers:
+            if len(self._series) >= self._settings.series.max_series:
+                raise BadReading("series_cap", "the series is one more than series.max_series: raise it")
+            self._numbers[name] = len(self._series)
+            self._series.append(series)
+        return self._numbers[name]
+
+    def _clock(self, entry_id: bytes) -> int:
+        """What the worker's clock may have been: a time that was in the future then has not become true since."""
+        ms = int(entry_id.partition(b"-")[0])
+        return min(ms, self._wanted.now_ms) if ms >= CLOCK_MS else self._wanted.now_ms
+
+    def _may_be_too_large(self, found: dict[bytes, Column]) -> bool:
+        """Whether one might be; series, time and numbers are short where the closer look is not needed anyway."""
+        short = (b"series", b"ts", self._target)
+        most = sum(len(name) + (SHORT if name in short else max(map(len, found[name]))) for name in found)
+        return most > self._settings.series.max_entry_bytes
+
+    def _features_among(self, names: Names) -> list[bytes]:
+        if self._wanted.features == ALL:
+            return [name for name in names if name not in (b"series", b"ts", self._target)]
+        asked = [name.encode() for name in self._wanted.features]
+        return [name for name in asked if name in names and name != self._target]
+
+    def _further(self, number: Int32, order: Int64, where: list[slice]) -> dict[int, dict[bytes, Float]]:
+        """By series, the columns of the further fields that it was sent; made one by one, for there may be many."""
+        found: dict[int, dict[bytes, Float]] = {}
+        for name in filter(_is_text, self._features_among(tuple(self._more))):
+            column = np.full(self._count, np.nan)
+            for there, values in self._more.pop(name):
+                column[there] = values
+            column = column[order]
+            sent = set(np.unique(number[~np.isnan(column)]).tolist()) - self._texts.get(name, set())
+            for series in sent:
+                found.setdefault(series, {})[name] = column[where[series]].copy()
+        return found
+
+    def _history(self, number: int, rows: Rows, where: slice, further: dict[bytes, Float]) -> History:
+        """One series' readings, by the rule of the worker's windows: the next is later than all before it."""
+        ts = rows.ts[where]
+        newest = np.maximum.accumulate(ts)
+        kept = np.append(True, ts[1:] > newest[:-1])
+        notes = _dropped(ts, newest, kept)
+        columns = [rows.y[where], *further.values()]
+        features = (self._wanted.target, *(name.decode() for name in further))
+        if notes:
+            ts, columns = ts[kept], [column[kept] for column in columns]
+        if not further:
+            return History(self._series[number], features, ts, columns[0][:, None], notes)
+        values, filled = carried(np.column_stack(columns), features)
+        return History(self._series[number], features, ts, values, (*notes, *filled))
+
+
+def _alike(page: Page) -> Iterator[tuple[Int64, Names, list[Column]]]:
+    """The entries that have the same fields in the same order: which they are, the names, and the values by field."""
+    rows = [fields for _, fields in page]
+    width, count = len(rows[0]), len(page)
+    sent = list(chain.from_iterable(rows))
+    names = tuple(sent[:width:2])
+    # As a rule they are all alike.
+    if len(set(map(len, rows))) == 1 and all(sent[2 * i :: width].count(name) == count for i, name in enumerate(names)):
+        yield np.arange(count), names, [sent[i::width] for i in range(1, width, 2)]
+        return
+    by_names: dict[Names, list[int]] = {}
+    for i, fields in enumerate(rows):
+        by_names.setdefault(tuple(fields[::2]), []).append(i)
+    for names, at in by_names.items():
+        yield np.array(at), names, [[rows[i][column] for i in at] for column in range(1, 2 * len(names), 2)]
+
+
+def _times_of_ids(page: Page, at: Int64) -> list[int]:
+    """The times of readings without a `ts`: Redis' clock is believed, whatever ours says."""
+    texts = (page[i][0].partition(b"-")[0] for i in at)
+    return [int(ms) if len(ms) <= wire.MAX_ID_DIGITS else wire.NEEDS_A_LOOK for ms in texts]
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    """All rows of the pages, each of which is let go of on the way."""
+    joined = Rows.empty(sum(len(part.number) for part in parts))
+    at = 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        here = slice(at, at + len(part.number))
+        joined.number[here], joined.ts[here], joined.y[here] = part.number, part.ts, part.y
+        at = here.stop
+    return joined
+
+
+def _dropped(ts: Int64, newest: Int64, kept: NDArray[np.bool_]) -> tuple[str, ...]:
+    repeated = int(np.count_nonzero((ts == newest) & ~kept))
+    late = int(np.count_nonzero(ts < newest))
+    notes = [f"{counted(repeated, 'duplicate time')}: the first kept"] if repeated else []
+    return (*notes, *([f"{counted(late, 'late reading')}: dropped"] if late else []))
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        return bool(name.decode())
+    except UnicodeDecodeError:
+        return False

@@ -1,0 +1,88 @@
+"""The entries of a stream page by page and as they were sent: no dict for each, no Python object that stays."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+from redis import Redis
+
+from tidecast.client import check_partitions
+from tidecast.cluster import Cluster
+from tidecast.settings import Settings
+from tidecast.wire import Keys, common_keys
+
+RawEntry = list[Any]  # the id, and a flat list of names and values in turn, all of them bytes
+Page = list[RawEntry]
+
+AT_ONCE = 10_000  # entries of a page
+AT_FIRST = 500  # as long as nobody knows how large they are
+PAGE_BYTES = 16 * 2**20  # about what a page may hold: of large entries there are fewer
+_SAMPLE = 100
+_LARGEST = 2**64 - 1
+
+
+def pages_of(
+    redis: Redis, key: str, first: bytes, last: bytes, at_once: int = AT_ONCE, page_bytes: int = PAGE_BYTES
+) -> Iterator[Page]:
+    """The entries from `first` to `last`, as XRANGE understands them; Redis prepares a page while one is looked at."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(_page, redis, key, first, last, min(at_once, AT_FIRST))
+        while page := coming.result():
+            count = min(at_once, max(1, len(page) * page_bytes // max(1, _size(page))))
+            coming = reader.submit(_page, redis, key, b"(" + page[-1][0], last, count)
+            yield page
+
+
+def check_setup(redis: Redis, settings: Settings) -> None:
+    """Make sure that the settings do not speak of other partitions than Redis.
+
+    Raises:
+        SettingsError: Redis was set up for another number of them.
+    """
+    key, _ = common_keys(settings.namespace)
+    check_partitions(key, cast("bytes | None", redis.get(key)), settings.partitions)
+
+
+def committed(redis: Redis, keys: Keys) -> bytes | None:
+    """The id of the last entry that a worker has answered; None before the first."""
+    last = cast("bytes | None", redis.hget(keys.offset, "last"))
+    return None if last == b"0-0" else last
+
+
+def pair(entry_id: bytes) -> tuple[int, int]:
+    """An entry id as numbers, which compare as Redis compares ids."""
+    ms, _, seq = entry_id.partition(b"-")
+    return int(ms), int(seq)
+
+
+def successor(entry_id: bytes) -> bytes:
+    """The least id above this one."""
+    ms, seq = pair(entry_id)
+    return b"%d-%d" % ((ms, seq + 1) if seq < _LARGEST else (ms + 1, 0))
+
+
+def _page(redis: Redis, key: str, first: bytes, last: bytes, count: int) -> Page:
+    while True:
+        for client in _clients(redis):
+            client.set_response_callback("XRANGE", _as_sent)
+        page = redis.execute_command("XRANGE", key, first, last, "COUNT", count)
+        # A server that the slot has just moved to was not told yet: ask it again, for a dict forgets a repeated field.
+        if not page or isinstance(page[0], list):
+            return cast("Page", page)
+
+
+def _clients(redis: Redis) -> list[Any]:
+    client: object = redis
+    if isinstance(client, Cluster):
+        return [client.get_redis_connection(node) for node in client.nodes_manager.nodes_cache.values()]
+    return [client]
+
+
+def _as_sent(reply: Any, **_: Any) -> Any:
+    return reply
+
+
+def _size(page: Page) -> int:
+    """About how many bytes a page's fields have."""
+    step = max(1, len(page) // _SAMPLE)
+    return step * sum(len(raw) for _, fields in page[::step] for raw in fields)
