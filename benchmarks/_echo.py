@@ -7,6 +7,7 @@ nothing, keeps no state and knows no model.
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
 from redis import Redis
@@ -45,7 +46,8 @@ def main(url: str) -> None:
     keys, settings = keys_of(namespace=NAMESPACE), WorkerSettings()
     with Redis.from_url(url, protocol=2) as redis:
         commit = redis.register_script(_COMMIT)
-        columns = _real_forecasts(redis, settings.batch)
+        forecasts = _real_forecasts(redis, settings.batch)
+        prepared: dict[int, list[str | bytes]] = {}  # by the size of the batch
         last = b"0-0"
         print("ready", flush=True)
         while True:
@@ -53,15 +55,24 @@ def main(url: str) -> None:
             if not reply:
                 continue
             ids = [entry_id for entry_id, _ in reply[0][1]]
+            if len(ids) not in prepared:
+                prepared[len(ids)] = _columns(forecasts[: len(ids)])
             as_json = b'["%b"]' % b'","'.join(ids)
-            commit(keys=[keys.forecasts, keys.offset], args=[last, ids[-1], settings.forecasts_kept, as_json, *columns])
+            commit(
+                keys=[keys.forecasts, keys.offset],
+                args=[last, ids[-1], settings.forecasts_kept, as_json, *prepared[len(ids)]],
+            )
             last = ids[-1]
 
 
-def _real_forecasts(redis: Redis, count: int) -> list[str | bytes]:
-    """What the worker wrote last: each field, and a JSON list of its texts, null where an entry has none."""
+def _real_forecasts(redis: Redis, count: int) -> list[dict[str, str]]:
+    """What the worker wrote last."""
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrevrange(keys_of().forecasts, count=count))
-    forecasts = [{name.decode(): text.decode() for name, text in fields.items()} for _, fields in entries]
+    return [{name.decode(): text.decode() for name, text in fields.items()} for _, fields in entries]
+
+
+def _columns(forecasts: Sequence[dict[str, str]]) -> list[str | bytes]:
+    """Each field, and a JSON list of its texts, null where an entry has none."""
     names = dict.fromkeys(name for fields in forecasts for name in fields)
     return [part for name in names for part in (name, json.dumps([fields.get(name) for fields in forecasts]))]
 

@@ -22,10 +22,10 @@ from tidecast.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, P
 from tidecast.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
 from tidecast.spec import Cycle, Spec
 
-FORMAT = 2
+FORMAT = 3
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
 MAX_SEASON = 1024  # rows: more than that no window holds
-HEADER, CHECKSUM = "tidecast", "sha256"
+HEADER, CHECKSUM = "tidecast", "blake2b"
 _PANEL = {  # the panel's arrays in a file
     "panel.lags": np.int64,
     "panel.columns": np.int64,
@@ -357,7 +357,7 @@ def _within(numbers: NDArray[np.int64], most: int) -> bool:
 
 
 def _checksum(header: str, weights: Mapping[str, lstm.Array]) -> str:
-    digest = hashlib.sha256(header.encode())
+    digest = hashlib.blake2b(header.encode(), digest_size=32)  # half the time of SHA-256, a fifth of a whole loading
     for name in sorted(weights):
         digest.update(np.ascontiguousarray(weights[name]).data)
     return digest.hexdigest()

@@ -3,10 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import islice
+from collections.abc import Sequence
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -33,7 +30,6 @@ BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
 MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
 LOADING_S = 0.02  # of a round: how long readings may wait for champions that moved while they flow
 FIRST_LOADING_S = 0.5  # the same while no partition is held and no reading waits, but a signal may
-LOADED_AHEAD = 32  # champions: more are not held in memory beside those that answer
 IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
 
 log = structlog.get_logger("tidecast.worker")
@@ -232,22 +228,16 @@ class Worker:
         until = time.monotonic() + (LOADING_S if self.held else FIRST_LOADING_S)
         waiting = len(self._moved)
         self._engine.expect(max(waiting, len(self._engine)))
-        for some in self._loaded():
-            for series, found in some:
-                if found:
-                    self._lanes[partition_of(series, len(self._lanes))].forecaster.adopt(series, *found)
+        # Not in threads: of a model's millisecond only the hash and the file are read without Python's lock, and two
+        # threads took longer than one.
+        while self._moved:
+            series = next(iter(self._moved))
+            del self._moved[series]  # before it is loaded: what cannot be foreseen must not happen for ever
+            if found := self._load(self._store, series):
+                self._lanes[partition_of(series, len(self._lanes))].forecaster.adopt(series, *found)
             if time.monotonic() >= until:
                 break
         return waiting - len(self._moved)
-
-    def _loaded(self) -> Iterator[list[tuple[str, tuple[int, Model] | None]]]:
-        """Load the champions that moved in their order: one by one, or many at once while no reading waits."""
-        load, alone = partial(self._load, self._store), self.held > 0
-        with ThreadPoolExecutor(worker_threads(self._settings), "loader") as pool:  # a file is hashed without the GIL
-            while some := list(islice(self._moved, 1 if alone else LOADED_AHEAD)):
-                for name in some:  # before they are loaded: what cannot be foreseen must not happen for ever
-                    del self._moved[name]
-                yield list(zip(some, map(load, some) if alone else pool.map(load, some), strict=True))
 
     def _load(self, store: ModelStore, name: str) -> tuple[int, Model] | None:
         try:

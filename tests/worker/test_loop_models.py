@@ -75,7 +75,6 @@ def test_all_champions_known_at_the_start_answer_before_the_worker_is_ready(
 ) -> None:
     """However long they take to load, and in whatever order they come: the first reading finds its model."""
     monkeypatch.setattr(loop, "LOADING_S", 0.0)
-    monkeypatch.setattr(loop, "LOADED_AHEAD", 3)
     names = [f"s{i}" for i in range(8)]
     for i, name in enumerate(names):
         store.publish(make_model(name, SPEC, seed=i))
@@ -148,7 +147,6 @@ def test_a_worker_that_still_loads_takes_no_lease_yet(
 ) -> None:
     """Ten thousand champions take seconds: it loads for a while, hears whether it shall stop, and goes on loading."""
     monkeypatch.setattr(loop, "FIRST_LOADING_S", 0.0)
-    monkeypatch.setattr(loop, "LOADED_AHEAD", 1)
     for name in ("a", "b", "c"):
         store.publish(make_model(name, SPEC))
     add(redis, *range(1, 4), series=("a", "b", "c"))
