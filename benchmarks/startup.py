@@ -22,7 +22,7 @@ from tidecast.settings import SeriesSettings
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of
 
-POLL_S = 0.02
+POLL_S = 0.1  # a probe takes the worker some milliseconds
 PATIENCE_S = 300.0
 
 

@@ -357,7 +357,7 @@ def _within(numbers: NDArray[np.int64], most: int) -> bool:
 
 
 def _checksum(header: str, weights: Mapping[str, lstm.Array]) -> str:
-    digest = hashlib.blake2b(header.encode(), digest_size=32)  # half the time of SHA-256, a fifth of a whole loading
+    digest = hashlib.blake2b(header.encode(), digest_size=32)  # half the time of SHA-256
     for name in sorted(weights):
         digest.update(np.ascontiguousarray(weights[name]).data)
     return digest.hexdigest()
