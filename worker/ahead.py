@@ -9,7 +9,7 @@ Read = Callable[[str, int | None], tuple[list[Entry], bool]]  # after which id, 
 
 
 class ReadAhead:
-    """Reads in the caller's stead, and after a full batch, where another is to be expected, on a thread as well.
+    """Reads in the caller's stead, and behind a full batch, where another is to be expected, on a thread as well.
 
     Reading changes nothing in Redis, so what was read ahead and is not asked for is thrown away. At most one batch is
     held. Where batches are not full nothing is read ahead, and no reading waits for a thread.
@@ -22,14 +22,19 @@ class ReadAhead:
         self._read = read
         self._thread = ThreadPoolExecutor(1, "read-ahead")  # begins when it is first needed
         self._ahead: tuple[str, Future[tuple[list[Entry], bool]]] | None = None
+        self._full_to: str | None = None  # where the last batch ends, if it was full
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
         """The entries after `last`."""
         entries, full = self._held(last) or self._read(last, block_ms)
-        if full:
-            newest = entries[-1][0]
-            self._ahead = newest, self._thread.submit(self._read, newest, None)
+        self._full_to = entries[-1][0] if full else None
         return entries
+
+    def go_on(self) -> None:
+        """Read on behind the last batch, if it was full."""
+        if self._full_to:
+            self._ahead = self._full_to, self._thread.submit(self._read, self._full_to, None)
+            self._full_to = None
 
     def _held(self, last: str) -> tuple[list[Entry], bool] | None:
         """What was read ahead after `last`; None if nothing was, or if reading failed, which is tried again then."""

@@ -130,6 +130,7 @@ class Lane:
         chosen, outcome = self._caution.choose(epoch, progress.last, entries)
         backlog = self._stream.backlog(progress, chosen)
         self._health.behind(self.number, backlog)
+        self._stream.read_ahead()
         if backlog.lost:
             log.error("readings were trimmed before they were read", lost=backlog.lost, after=progress.last)
         if outcome:

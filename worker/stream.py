@@ -135,6 +135,13 @@ class Stream:
         """
         return self._ahead.read(last, block_ms)
 
+    def read_ahead(self) -> None:
+        """Read on behind the last batch, on a thread, if it was full.
+
+        Not before `backlog` was asked about that batch: what is read ahead and trimmed then would pass for lost.
+        """
+        self._ahead.go_on()
+
     def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
         with refusals_explained():
             reply = self._redis.xread({self.keys.readings: last}, count=self._count, block=block_ms)

@@ -39,6 +39,8 @@ def test_whoever_reads_on_gets_every_entry_once_and_in_order(count: int, data: s
     ahead, taken = ReadAhead(readings.read), list[Entry]()
     while len(taken) < count:
         entries = ahead.read(taken[-1][0] if taken else "0-0", None)
+        if data.draw(st.booleans()):
+            ahead.go_on()
         taken += entries[: data.draw(st.integers(1, len(entries)))]
     assert readings.entries == taken
 
@@ -48,7 +50,10 @@ def test_the_batch_after_a_full_one_is_read_on_a_thread_and_no_other() -> None:
     readings = Readings(4)
     ahead = ReadAhead(readings.read)
     assert readings.entries[:3] == ahead.read("0-0", 7)
+    assert 1 == len(readings.reads)
+    ahead.go_on()
     assert readings.entries[3:] == ahead.read("3-0", 7)
+    ahead.go_on()
     assert [("0-0", 7, False), ("3-0", None, True)] == readings.reads
     assert [] == ahead.read("4-0", 7)
     assert ("4-0", 7, False) == readings.reads[-1]
@@ -60,6 +65,7 @@ def test_where_nothing_was_there_ahead_it_is_read_again() -> None:
     readings = Readings(3)
     ahead = ReadAhead(readings.read)
     ahead.read("0-0", None)
+    ahead.go_on()
     assert [] == ahead.read("3-0", 7)
     assert [("3-0", None, True), ("3-0", 7, False)] == readings.reads[1:]
 
@@ -73,6 +79,7 @@ def test_a_failure_ahead_is_forgotten_and_one_that_lasts_is_raised() -> None:
         ahead.read("0-0", None)
     readings.broken = False
     ahead.read("0-0", None)
+    ahead.go_on()
     readings.broken = True  # whether or not the next batch was read by now
     with suppress(ConnectionError):
         ahead.read("3-0", None)
