@@ -28,7 +28,7 @@ from worker.stream import Stream
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to what is now a replica
 BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
 MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
-LOADING_S = 0.02  # of a round: how long readings may wait for champions that moved while they flow
+LOADING_S = 0.003  # of a round: how long readings may wait for champions that moved while they flow
 FIRST_LOADING_S = 0.5  # the same while no partition is held and no reading waits, but a signal may
 IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
 
@@ -75,6 +75,7 @@ class Worker:
         self._store_position = self._shared_position = 0
         self._models_at = -math.inf  # when the store was last asked
         self._moved: dict[str, None] = {}  # series whose champions are to be loaded yet, the first to move first
+        self._adopted = 0  # champions since the last word about them
         self._failures = 0  # in a row, of what all partitions share
         self._pauses = 0
         self._share = len(streams)
@@ -208,9 +209,11 @@ class Worker:
             self._store_position, moved = self._store.moves_since(self._store_position)
             self._moved |= dict.fromkeys(moved)
         if self._moved or cohorts:
-            count = self._adopt_champions()
-            self._health.serving(self._engine.made_ms)
-            log.info("champions loaded", count=count, shared=cohorts, waiting=len(self._moved))
+            self._adopted += self._adopt_champions()
+            if not self._moved:  # a line and a walk through all of them each round would take longer than the loading
+                self._health.serving(self._engine.made_ms)
+                log.info("champions loaded", count=self._adopted, shared=cohorts)
+                self._adopted = 0
 
     def _adopt_networks(self) -> int:
         """Let the cohorts' networks that moved answer; returns how many did."""
