@@ -209,7 +209,7 @@ class ModelStore:
                     number += 1
         finally:
             temporary.unlink()
-        _sync(folder)
+        sync(folder)
         return number
 
 
@@ -261,11 +261,12 @@ def _replace(path: Path, content: bytes) -> None:
         undo.callback(temporary.unlink, missing_ok=True)
         temporary.replace(path)
         undo.pop_all()
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Have a file, or a directory's entries, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

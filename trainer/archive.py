@@ -23,6 +23,7 @@ from redis import Redis
 from tidecast.connection import connect
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings
+from tidecast.store import sync
 from tidecast.wire import Keys, keys_of
 from trainer.pages import Page, check_setup, committed, pages_of, pair, successor
 
@@ -127,10 +128,10 @@ class Archive:
                     page = next(pages, None)
                 about = self._about | {b"first": first, b"last": last}
                 writer.add_key_value_metadata({_ABOUT + name: value for name, value in about.items()})
-            _sync(temporary)
+            sync(temporary)
             path = self._folder / self._name(first, last)
             temporary.rename(path)
-            _sync(self._folder)
+            sync(self._folder)
         return ArchiveFile(path, first, last), count
 
     def clear(self) -> None:
@@ -274,11 +275,3 @@ def _writable(folder: Path) -> Iterator[None]:
         raise HistoryError(
             f"{folder} takes no file ({exc}): make room or grant the right to write, then repeat"
         ) from exc
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

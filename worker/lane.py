@@ -151,7 +151,7 @@ class Lane:
         batch, epoch = self._uncommitted[0], self._partition.epoch
         if epoch is None:
             raise Fenced("there is no lease to commit under")
-        if len(self._uncommitted) == 1 and batch.full and not batch.sent and not self._caution.awake:
+        if len(self._uncommitted) == 1 and batch.full and not self._caution.awake:
             committing = self._committer.submit(self._commit, batch, epoch)
             try:
                 self._handle_next(now, None)

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -120,3 +121,21 @@ def test_what_was_handled_and_not_yet_sent_is_left_to_the_next_worker(
     assert ([1, 2, 3], ["3-0"]) == (answered(redis), commits.sent)
     run(settings)
     assert list(range(1, 12)) == answered(redis)
+
+
+def test_nothing_is_read_ahead_before_it_is_known_what_was_lost(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read ahead and trimmed then would pass for lost."""
+    asked: list[str] = []
+    for name in ("backlog", "read_ahead"):
+        original = getattr(Stream, name)
+
+        def noted(stream: Stream, *given: object, name: str = name, original: Any = original) -> object:
+            asked.append(name)
+            return original(stream, *given)
+
+        monkeypatch.setattr(Stream, name, noted)
+    add(redis, *range(1, 9))
+    run(settings)
+    assert ["backlog", "read_ahead"] * 3 == asked
