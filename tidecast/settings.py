@@ -30,6 +30,7 @@ class _Group(BaseModel):
 
 
 Level = Annotated[float, Field(gt=0, lt=1)]
+Span = Annotated[str, Field(pattern=r"^[0-9]{1,6}[smhd]$")]  # `tidecast.options.span_ms` reads it
 
 
 class WorkerSettings(_Group):
@@ -51,6 +52,7 @@ class WorkerSettings(_Group):
         description="A consumer group of `forecasts` that is waited for: what it has not acknowledged is not trimmed.",
     )
     dead_kept: int = Field(10_000, ge=1, description="About how many dead letters stay in their stream.")
+    events_kept: int = Field(10_000, ge=1, description="About how many events stay in their stream.")
     retention_s: float | None = Field(
         None, gt=0, description="How long answered readings stay in their stream, in seconds. Empty: for ever."
     )
@@ -103,6 +105,31 @@ class TrainSettings(_Group):
     seed: int = Field(0, ge=0, description="Of the initial weights and the order of the examples.")
 
 
+class RetrainSettings(_Group):
+    """When models are trained anew while workers run, which ones, and what that may cost."""
+
+    every: Span | None = Field(None, description="Retrain every so often, as 6h or 7d. Empty: see `cron`.")
+    cron: str | None = Field(
+        None, description='Retrain at these times, as five fields of crontab: `"0 3 * * *"`. Empty: see `every`.'
+    )
+    time_zone: str = Field("UTC", description="The zone of `cron`, such as `Europe/Berlin`.")
+    jitter_s: float = Field(
+        0.0, ge=0, description="Put each run off by up to so many seconds, so that not all workers train at once."
+    )
+    pattern: str = Field("*", description="Which series: a pattern of their names, such as `boiler-*`.")
+    span: Span | None = Field(None, description="How far back readings are learned from. Empty: to the oldest.")
+    history: Path | None = Field(None, description="The directory of archived readings, to learn from them too.")
+    min_history: int = Field(200, ge=20, description="How many readings a series needs for its first model.")
+    min_new: int = Field(50, ge=8, description="How many readings a champion must not have seen yet to be due.")
+    budget: Span = Field("10m", description="How long a run trains: the series that gain most come first.")
+    timeout: Span = Field("1h", description="After how long a run is ended that has not ended by itself.")
+    memory_mb: int = Field(4096, ge=256, description="A run that takes more resident megabytes is ended.")
+    retries: int = Field(3, ge=0, description="How often a run that failed is tried again, later each time.")
+    probation: int = Field(
+        100, ge=0, description="Over how many readings a new champion must not be worse than the former. 0: none."
+    )
+
+
 class Settings(BaseSettings):
     """All settings. An unknown or invalid one is an error, never ignored."""
 
@@ -126,6 +153,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     series: SeriesSettings = SeriesSettings()
     train: TrainSettings = TrainSettings()
+    retrain: RetrainSettings = RetrainSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -18,6 +18,17 @@ from tidecast.errors import BadReading, StreamError
 Fields = Mapping[bytes, bytes]
 
 RESERVED = ("series", "ts")  # the fields of a reading that are no features
+EVENTS = (  # their kinds
+    "met",  # a series' first reading
+    "drift",  # a series is no longer what its model learned
+    "started",  # a run of the schedule
+    "finished",
+    "failed",
+    "promoted",  # a version answers from now on
+    "refused",  # a version does not, or none could be made
+    "proved",  # a champion came through its probation
+    "rolled_back",  # or did not
+)
 MAX_NAME_BYTES = 256
 MAX_NUMBER_BYTES = 64
 MAX_ECHO_BYTES = 1024  # of each field that a dead letter quotes
@@ -45,6 +56,8 @@ class Keys:
     state: str  # hash: series -> its state
     offset: str  # hash: the last committed entry and the counts so far
     lease: str  # hash: epoch, owner, expiry
+    events: str  # stream: what happened to series and models, for people and programs to follow
+    retrain: str  # hash: the last run of the schedule and the next
 
 
 def keys_of(partition: int = 0, partitions: int = 1, namespace: str = "") -> Keys:
@@ -235,6 +248,46 @@ class DeadLetter:
         for name, value in list(self.fields.items())[:MAX_ECHO_FIELDS]:
             flat += (b"original." + name[:MAX_ECHO_BYTES], value[:MAX_ECHO_BYTES])
         return flat
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a series, a model or a run; an entry of the `events` stream, whose id tells when.
+
+    Attributes:
+        kind: one of `EVENTS`.
+        detail: a sentence with the figures.
+        series: whose; None: of a run.
+        version: of which model, if of one.
+    """
+
+    kind: str
+    detail: str
+    series: str | None = None
+    version: int | None = None
+
+    def encode(self) -> list[str | bytes]:
+        """The entry as a flat list of names and values; what is not known is left out."""
+        flat: list[str | bytes] = ["kind", self.kind, "detail", self.detail]
+        if self.series is not None:
+            flat += ("series", self.series)
+        if self.version is not None:
+            flat += ("version", str(self.version))
+        return flat
+
+    @classmethod
+    def decode(cls, entry_id: bytes | str, fields: Fields) -> "Event":
+        """Read an entry of the `events` stream.
+
+        Raises:
+            StreamError: it is none that Tidecast wrote.
+        """
+        try:
+            text = {name.decode(): value.decode() for name, value in fields.items()}
+            version = int(text["version"]) if "version" in text else None
+            return cls(text["kind"], text["detail"], text.get("series"), version)
+        except (KeyError, ValueError) as exc:
+            raise StreamError(f"entry {entry_id!r} is no event ({exc!r}): nothing else may write there") from exc
 
 
 def check_size(fields: Fields, most: int) -> None:
