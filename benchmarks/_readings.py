@@ -5,7 +5,7 @@ id, knows when its reading was due.
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,16 +70,26 @@ class Readings:
 
 
 class PacedPush:
-    """Readings that are ready to be pushed when they are due, without any work on the way."""
+    """Readings that are ready to be pushed when they are due, as the bytes that Redis reads.
+
+    A pusher of two thousand readings a second that packs each of them on the way takes a quarter of a core from what
+    is measured.
+    """
 
     def __init__(self, redis: Redis, key: str, readings: Readings, start: int, stop: int) -> None:
-        self._push = redis.register_script(_PUSH)
-        self._key = key
-        self._flat = readings.arguments(start, stop)
+        self._connection = redis.connection_pool.get_connection()
+        flat = readings.arguments(start, stop)
+        names = b"series", b"ts", b"value"
+        self._packed = [
+            b"".join(self._connection.pack_command("XADD", key, entry_id, *chain(*zip(names, fields, strict=True))))
+            for entry_id, *fields in zip(*[iter(flat)] * 4, strict=True)
+        ]
 
     def __call__(self, start: int, stop: int) -> None:
         """Push some of them; the first is 0."""
-        self._push(keys=[self._key], args=self._flat[4 * start : 4 * stop])
+        self._connection.send_packed_command([b"".join(self._packed[start:stop])])
+        for _ in range(start, stop):
+            self._connection.read_response()
 
 
 def name_of(number: int) -> str:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.experts import EXPERTS, LINEAR, LSTM, SHARED
-from tidecast.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
-from tidecast.model import Model, network_seasons, shared_inputs
+from tidecast.inputs import Inputs, calendar_inputs, cycles_borne, rows_read
+from tidecast.model import Model, network_seasons
 from tidecast.spec import Spec
 from tidecast.windows import Float
 from worker.kernel import Float32
 from worker.layout import Layout
+from worker.prepared import Rows, prepare
 from worker.threads import Threads, linear_answers
 
 ROWS_AT_ONCE = 1024  # bounds what is prepared at once to some tens of megabytes
@@ -206,35 +207,16 @@ class Engine:
         told = [seat.seasons if seat else () for seat in seats]
         chosen = {seasons: network_seasons(seasons, spec) for seasons in set(told)}
         seasons = np.stack([chosen[one] for one in told])
-        scale = np.array([seat.slab.change_scale[seat.row] if seat else 0.0 for seat in seats])
-        rows = Rows.of([question.rows[:, :1] for question in asked])
-        prepared = shared_inputs(network.model, rows.newest(rows_read(spec, seasons)), rows.held, seasons, scale)
+        scale = np.array([[seat.slab.change_scale[seat.row] if seat else 0.0] for seat in seats])
+        rows = rows_of([question.rows[:, :1] for question in asked])
+        prepared = prepare(rows, spec, (np.zeros_like(scale), scale), seasons)
         return _answered(self._threads, prepared, network.slab, np.zeros(len(asked), np.int64), network.layout)
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of many questions, one after the other."""
-
-    values: Float  # (all rows, features)
-    ends: Int64  # (n,) the row after each question's newest
-    held: Int64  # (n,) how many rows each has
-
-    @classmethod
-    def of(cls, rows: Sequence[Float]) -> Self:
-        """Lay rows, each `(held, features)`, one after the other."""
-        held = np.array([len(one) for one in rows])
-        return cls(np.concatenate(rows), held.cumsum(), held)
-
-    def newest(self, count: int) -> Float:
-        """Stack the newest `count` rows of each question, `(n, count, features)`; those before the held repeat."""
-        at = (self.ends - count)[:, None] + np.arange(count)
-        stacked: Float = self.values[np.maximum(at, (self.ends - self.held)[:, None])]
-        return stacked
-
-    def of_those(self, chosen: Int64) -> "Rows":
-        """The same of some of the questions."""
-        return Rows(self.values, self.ends[chosen], self.held[chosen])
+def rows_of(windows: Sequence[Float]) -> Rows:
+    """Lay windows, each `(held, features)`, one after the other."""
+    held = np.array([len(one) for one in windows])
+    return np.concatenate(windows), held.cumsum(), held
 
 
 class Slab:
@@ -289,32 +271,25 @@ class Slab:
     def answers(self, asked: Sequence[Question]) -> Float:
         """What the last value, the linear experts and the series' own networks say: `(questions, experts)`."""
         chosen = np.array([question.seat.row for question in asked if question.seat])
-        rows = Rows.of([question.rows for question in asked])
+        rows = values, ends, held = rows_of([question.rows for question in asked])
         panels = (self._lags, self._columns, self._coefficients, self._bias, self._needs)
         found = np.full((len(asked), len(EXPERTS)), np.nan)
-        found[:, :LSTM] = linear_answers(rows.values, rows.ends, rows.held, chosen, panels)
+        found[:, :LSTM] = linear_answers(values, ends, held, chosen, panels)
         if self.spec and self._layout:
-            full = np.flatnonzero(rows.held >= self.spec.window)
+            full = np.flatnonzero(held >= self.spec.window)
             if len(full):
                 next_ts = np.array([question.next_ts for question in asked])[full]
-                prepared = self._prepared(self.spec, chosen[full], rows.of_those(full), found[full, LAD], next_ts)
+                windows = rows if len(full) == len(asked) else (values, ends[full], held[full])
+                prepared = self._prepared(self.spec, chosen[full], windows, found[full, LAD], next_ts)
                 found[full, LSTM] = _answered(self._threads, prepared, self._weights, chosen[full], self._layout)
         return found
 
     def _prepared(self, spec: Spec, chosen: Int64, rows: Rows, linear: Float, next_ts: Int64) -> Inputs:
-        seasons, calendar = self._seasons[chosen], None
+        calendar = None
         if spec.calendar:
             calendar = calendar_inputs(spec, self._calendar[chosen], next_ts, self._step[chosen])
-        return network_inputs(
-            rows.newest(rows_read(spec, seasons)),
-            rows.held,
-            spec,
-            seasons,
-            self._center[chosen],
-            self._scale[chosen],
-            linear,
-            calendar,
-        )
+        scaler = self._center[chosen], self._scale[chosen]
+        return prepare(rows, spec, scaler, self._seasons[chosen], linear, calendar)
 
     def _grow(self, growth: float) -> None:
         old = len(self._center)

@@ -17,6 +17,7 @@ from tidecast.wire import DeadLetter, Fields, Forecasts
 from worker.engine import Engine, Question, Seat
 from worker.horizons import Horizons
 from worker.memory import address_of
+from worker.packing import changes_of
 from worker.scoring import Champions, Scores, Tracker, settle
 from worker.state import SeriesState, decode_all
 from worker.window import DUPLICATE, Window, take
@@ -154,8 +155,7 @@ class Forecaster:
         outcome.counts["forecast"] = len(accepted)
         outcome.intervals["inside"] = int((scores.score <= 1).sum())
         outcome.intervals["outside"] = int((scores.score > 1).sum())
-        for series, state in {one.member.series: one.member.state for one in accepted}.items():
-            outcome.states |= state.changes(series)
+        outcome.states = changes_of({one.member.series: one.member.state for one in accepted})
         return outcome
 
     def _parsed(self, entries: Sequence[Entry], now_ms: int, outcome: Outcome) -> list[Parsed | None]:

@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 
-from worker.stream import Backlog
+from worker.backlog import Backlog
 
 STAGES = ("read", "handle", "commit")
 

@@ -9,11 +9,12 @@ from redis.exceptions import ResponseError
 
 from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import WorkerSettings
+from worker.backlog import Backlog, Progress
 from worker.caution import Caution
 from worker.forecaster import Forecaster, Outcome
 from worker.health import Health
 from worker.partitions import Partition
-from worker.stream import Backlog, Progress, Stream
+from worker.stream import Stream
 
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
 
@@ -86,7 +87,7 @@ class Lane:
             raise Fenced("the lease ran out and another worker took the partition")
         if not self._uncommitted:
             self._handle_next(now, block_ms)
-        answered = self._commit_next(now) if self._uncommitted else 0
+        answered = self._commit_next(now, block_ms) if self._uncommitted else 0
         self._retain(now)
         return answered
 
@@ -142,7 +143,7 @@ class Lane:
         self._uncommitted.append(batch)
         self._progress = batch.ends_at
 
-    def _commit_next(self, now: float) -> int:
+    def _commit_next(self, now: float, block_ms: int | None) -> int:
         """Commit the earliest batch; where another is to be expected, it is handled meanwhile.
 
         Redis takes a fifth of the time of a batch, and waits for nothing that the next one needs. Both are lost
@@ -158,19 +159,20 @@ class Lane:
             finally:
                 committing.result()
         else:
-            self._commit(batch, epoch)
+            read_on = len(self._uncommitted) == 1 and not batch.full
+            self._commit(batch, epoch, block_ms if read_on else None)
         self._uncommitted.popleft()
         self._partition.renewed(now)
         self._health.committed(batch.outcome.counts, batch.lost, batch.outcome.intervals)
         return batch.answered
 
-    def _commit(self, batch: _Batch, epoch: int) -> None:
+    def _commit(self, batch: _Batch, epoch: int, read_on_ms: int | None = None) -> None:
         if batch.sent:
             self._health.retried()
         batch.sent = True
         try:
             with self._health.stage("commit"):
-                self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost)
+                self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost, read_on_ms)
         except (StreamError, ResponseError):
             self._caution.acquit(epoch)
             raise

@@ -2,7 +2,8 @@
 
 import math
 
-from worker.stream import Progress, Stream
+from worker.backlog import Progress
+from worker.stream import Stream
 
 RENEWALS = 3  # how often a lease is renewed within its life
 

@@ -49,6 +49,7 @@ class SeriesState:
 
     Attributes:
         features: the target first.
+        names: theirs, as they are stored.
         window: its rows.
         record: `(numbers,)`, see `worker/scoring.py`.
         address: the record's.
@@ -57,7 +58,7 @@ class SeriesState:
         ahead_trackers: one for each further step.
     """
 
-    __slots__ = ("_names", "address", "ahead", "ahead_trackers", "features", "levels", "record", "window")
+    __slots__ = ("address", "ahead", "ahead_trackers", "features", "levels", "names", "record", "window")
 
     def __init__(self, features: tuple[str, ...], window: Window, levels: int = 1, record: Float | None = None) -> None:
         self.window = window
@@ -67,7 +68,7 @@ class SeriesState:
         self._hold(new_record(levels) if record is None else record)
 
     def _call(self, features: tuple[str, ...]) -> None:
-        self.features, self._names = features, SEPARATOR.join(features).encode()
+        self.features, self.names = features, SEPARATOR.join(features).encode()
 
     def _hold(self, record: Float) -> None:
         self.record, self.address = record, address_of(record)
@@ -128,12 +129,12 @@ class SeriesState:
 
     def head(self) -> bytes:
         """All but the rows."""
-        head = _HEADER.pack(VERSION, self.levels, len(self.ahead), len(self._names))
+        head = _HEADER.pack(VERSION, self.levels, len(self.ahead), len(self.names))
         numbers = (self.window.numbers[:STORED].tobytes(), self.record.tobytes())
         if not len(self.ahead):
-            return b"".join((head, *numbers, self._names))
+            return b"".join((head, *numbers, self.names))
         further = [tracker.numbers.tobytes() for tracker in self.ahead_trackers]
-        return b"".join((head, *numbers, self.ahead.tobytes(), *further, self._names))
+        return b"".join((head, *numbers, self.ahead.tobytes(), *further, self.names))
 
     def _block(self, number: int, numbers: list[int]) -> bytes:
         appended = numbers[APPENDED]

@@ -1,46 +1,25 @@
 """Every Redis command of the worker. What must happen together happens in one Lua script."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice
 from typing import Any, cast
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from tidecast.errors import Conflict
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.ahead import ReadAhead
+from worker.backlog import Backlog, Progress, backlog_of
+from worker.exchange import Exchange
 from worker.forecaster import Entry, Outcome
 from worker.refusals import refusals_explained
 from worker.scripts import script_of
 from worker.state import SEPARATOR
 
 STATES_AT_ONCE = 256  # series
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the partition is: the last entry committed, and how many entries that makes since the beginning."""
-
-    last: str
-    read: int
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What lies before the worker once it has read a batch.
-
-    Attributes:
-        lost: readings trimmed away before they were read (known from Redis 7 on; before it, 0).
-        waiting: readings not yet read (from Redis 7 on; before it None).
-        behind_s: how much older the last reading read is than the newest, by their ids.
-    """
-
-    lost: int = 0
-    waiting: int | None = 0
-    behind_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +47,9 @@ class Stream:
         self._retain = redis.register_script(script_of("retain"))
         self._count = settings.batch  # fewer while readings are large
         self._ahead = ReadAhead(self._read)
+        self._exchange = Exchange(redis) if isinstance(redis, Redis) else None  # in a cluster a slot may move
+        self._reading_on: tuple[str, int] | None = None  # after which id, and how many at most; its reply is to come
+        self._told: tuple[str, Mapping[str, Any] | None] | None = None  # with a read after which id, what XINFO said
 
     def acquire(self, owner: str) -> int | None:
         """Take the partition's lease; returns its epoch, None while another worker holds it.
@@ -143,42 +125,61 @@ class Stream:
         self._ahead.go_on()
 
     def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
+        if self._reading_on and self._reading_on[0] == last:
+            return self._take_read_on(self._reading_on[1], wait=block_ms is not None)
+        self._told, count = None, self._count
         with refusals_explained():
-            reply = self._redis.xread({self.keys.readings: last}, count=self._count, block=block_ms)
+            reply = self._redis.xread({self.keys.readings: last}, count=count, block=block_ms)
         streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes] | None]]]]", reply)
-        if not streams:
-            return [], False
-        entries: list[Entry] = [(entry_id.decode(), fields or {}) for entry_id, fields in streams[0][1]]
-        full = len(entries) == self._count
+        entries: list[Entry] = (
+            [(entry_id.decode(), fields or {}) for entry_id, fields in streams[0][1]] if streams else []
+        )
+        return self._fitting(entries), len(entries) == count
+
+    def _take_read_on(self, count: int, *, wait: bool) -> tuple[list[Entry], bool]:
+        """What was asked for together with the last commit."""
+        exchange, reading_on = self._exchange, self._reading_on
+        if exchange is None or reading_on is None:
+            raise AssertionError("nothing was asked for")
+        try:
+            if not wait and not exchange.has_reply():
+                return [], False
+            with refusals_explained():
+                streams = cast("list[tuple[bytes, list[tuple[bytes, list[bytes] | None]]]] | None", exchange.reply())
+            self._told = reading_on[0], _told(exchange)
+        except Exception:
+            self._stop_reading_on()
+            raise
+        self._reading_on = None
+        found = streams[0][1] if streams else []
+        entries: list[Entry] = [(entry_id.decode(), dict(_pairs(flat or ()))) for entry_id, flat in found]
+        return self._fitting(entries), len(entries) == count
+
+    def _stop_reading_on(self) -> None:
+        if self._exchange:
+            self._exchange.close()
+        self._reading_on = None
+
+    def _fitting(self, entries: list[Entry]) -> list[Entry]:
+        """As many as `batch_bytes` allow, and one at least."""
         sizes = accumulate(sum(map(len, (*fields, *fields.values()))) for _, fields in entries)
         fitting = sum(size <= self._settings.batch_bytes for size in sizes)
         self._count = max(1, self._count // 2) if fitting < len(entries) else min(2 * self._count, self._settings.batch)
-        return entries[: max(1, fitting)], full
+        return entries[: max(1, fitting)]
 
     def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
-        """What lies beyond a batch that was read after `progress`, and what was trimmed before it could be read.
+        """What lies beyond a batch that was read after `progress`, and what was trimmed before it could be read."""
+        info = self._told[1] if self._told and self._told[0] == progress.last else self._extent()
+        return Backlog() if info is None else backlog_of(info, progress, batch)
 
-        Only once nothing up to `progress.last` is left can something after it be gone; what `batch` holds was
-        read in time, even if it is trimmed by now.
-        """
+    def _extent(self) -> Mapping[str, Any] | None:
         try:
             with refusals_explained():
-                info = self._redis.xinfo_stream(self.keys.readings)
+                return cast("Mapping[str, Any]", self._redis.xinfo_stream(self.keys.readings))
         except ResponseError as exc:
             if "no such key" not in str(exc):
                 raise
-            return Backlog()
-        newest, at = _pair(info["last-generated-id"].decode()), _pair(batch[-1][0])
-        behind_s = max(0, newest[0] - at[0]) / 1000
-        if "entries-added" not in info:
-            return Backlog(0, None, behind_s)
-        added, length = int(info["entries-added"]), int(info["length"])
-        first = _pair(info["first-entry"][0].decode()) if info["first-entry"] else None
-        lost = 0
-        if first is None or first > _pair(progress.last):
-            in_time = sum(first is None or _pair(entry_id) < first for entry_id, _ in batch)
-            lost = max(0, added - progress.read - length - in_time)
-        return Backlog(lost, max(0, added - progress.read - lost - len(batch)), behind_s)
+            return None
 
     def attempt(self, epoch: int, started_from: str, size: int) -> Attempt:
         """Write down that so many readings are about to be handled; what was never committed is tried in halves.
@@ -211,15 +212,21 @@ class Stream:
 
     def reconnect(self) -> None:
         """Let go of the connections: the next ones may find another server behind the same name."""
+        self._stop_reading_on()
         if isinstance(self._redis, Redis):
             self._redis.connection_pool.disconnect()
 
-    def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+    def commit(
+        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+    ) -> None:
         """Publish a batch's forecasts and move the offset, atomically; the steps are numbered in commit.lua.
 
         1. The epoch is mine. 2. The offset is where the batch started; if it is where the batch ends, an earlier
         reply was lost and all is well. 3. Key types and ids are right. Then, all or nothing: 4. forecasts,
         5. dead letters, 6. states, 7. offset and counts, 8. lease and group.
+
+        With `read_on_ms` the next `read` is asked for in the same write, waiting so long at most: Redis wakes once
+        for both, and reading changes nothing, whatever becomes of the commit.
 
         Raises:
             Fenced: another worker has the partition.
@@ -244,10 +251,34 @@ class Stream:
             args += (letter.id, len(flat), *flat)
         for series, state in outcome.states.items():
             args += (series, state)
+        of = [keys.lease, keys.offset, keys.readings, keys.forecasts, keys.dead, keys.state]
         with refusals_explained():
-            self._commit(
-                keys=[keys.lease, keys.offset, keys.readings, keys.forecasts, keys.dead, keys.state], args=args
+            if read_on_ms is None or self._exchange is None:
+                self._commit(keys=of, args=args)
+            else:
+                self._commit_and_read_on(self._exchange, of, args, outcome.last, read_on_ms)
+
+    def _commit_and_read_on(
+        self, exchange: Exchange, keys: list[str], args: list[Any], last: str, block_ms: int
+    ) -> None:
+        if self._reading_on:
+            self._stop_reading_on()
+        readings = self.keys.readings
+        try:
+            exchange.send(
+                ("EVALSHA", self._commit.sha, len(keys), *keys, *args),
+                ("XREAD", "COUNT", self._count, "BLOCK", block_ms, "STREAMS", readings, last),
+                ("XINFO", "STREAM", readings),
             )
+            exchange.reply()
+        except NoScriptError:  # Redis was started anew; nothing has happened
+            exchange.close()
+            self._commit(keys=keys, args=args)
+        except Exception:
+            exchange.close()
+            raise
+        else:
+            self._reading_on = last, self._count
 
     @property
     def _lease_ms(self) -> int:
@@ -261,6 +292,17 @@ class Stream:
                 raise
 
 
-def _pair(entry_id: str) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq)
+def _told(exchange: Exchange) -> dict[str, Any] | None:
+    """What XINFO STREAM says; None: the stream is gone."""
+    try:
+        return {name.decode(): value for name, value in _pairs(exchange.reply())}
+    except ResponseError as exc:
+        if "no such key" not in str(exc):
+            raise
+        return None
+
+
+def _pairs(flat: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
+    """Names and values that come in turn."""
+    each = iter(flat)
+    return zip(each, each, strict=True)

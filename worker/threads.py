@@ -6,9 +6,10 @@ import numpy as np
 
 from tidecast.spec import Spec
 from tidecast.windows import Float
-from worker import kernel, scoring, window
+from worker import kernel, packing, scoring, window
 from worker.kernel import Float32, Int64
 from worker.layout import Layout
+from worker.prepared import prepare
 
 SHARE = 8_000_000  # products that are worth another thread's waking: about a quarter of a millisecond
 Panels = tuple[Int64, Int64, Float, Float, Int64]  # lags, columns, coefficients, bias, needs of `kernel.weigh`
@@ -58,11 +59,14 @@ def linear_answers(values: Float, ends: Int64, held: Int64, rows: Int64, panels:
 
 def warm() -> None:
     """Compile everything, or fetch it from the cache: a worker does so before it takes a lease."""
-    layout = Layout(Spec(window=2, units=1, layers=2, hidden=1))
+    spec = Spec(window=2, units=1, layers=2, hidden=1)
+    layout = Layout(spec)
     at = np.zeros(1, np.int64)
     Threads().answers(np.zeros((1, 2, 1), np.float32), layout.slab(1), at, layout)
     whole_numbers, numbers = np.zeros((1, 1), np.int64), np.zeros((1, 1))
     panels = (whole_numbers, whole_numbers, np.zeros((1, 1, 1)), numbers, whole_numbers)
     linear_answers(numbers, at + 1, at + 1, at, panels)
+    prepare((np.ones((2, 1)), at + 2, at + 2), spec, (numbers, numbers + 1), whole_numbers[:, :0])
     scoring.warm()
+    packing.warm()
     window.warm()

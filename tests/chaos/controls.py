@@ -53,10 +53,12 @@ def _at_the_point(number: signal.Signals) -> None:
 class Sound(Stream):
     """The real worker, stopped just before a commit; the verifier must find nothing."""
 
-    def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+    def commit(
+        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+    ) -> None:
         """Sleep beyond the lease, then commit."""
         _at_the_point(signal.SIGSTOP)
-        super().commit(epoch, started_from, outcome, lost)
+        super().commit(epoch, started_from, outcome, lost, read_on_ms)
 
 
 class Unfenced(Sound):
@@ -70,9 +72,11 @@ class Unfenced(Sound):
 class OffsetFirst(Stream):
     """It moves the offset in one call and publishes in another."""
 
-    def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+    def commit(
+        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+    ) -> None:
         """Move, die, publish."""
-        super().commit(epoch, started_from, Outcome(outcome.last, counts=outcome.counts), lost)
+        super().commit(epoch, started_from, Outcome(outcome.last, counts=outcome.counts), lost, read_on_ms)
         if outcome.forecasts:
             _at_the_point(signal.SIGKILL)
         with self._redis.pipeline() as pipeline:
@@ -88,12 +92,14 @@ class OffsetFirst(Stream):
 class StateApart(Stream):
     """It writes the series' state before the commit."""
 
-    def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+    def commit(
+        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+    ) -> None:
         """Write the states, die, commit the rest."""
         _write_states(self._redis, self.keys, outcome)
         if outcome.forecasts:
             _at_the_point(signal.SIGKILL)
-        super().commit(epoch, started_from, replace(outcome, states={}), lost)
+        super().commit(epoch, started_from, replace(outcome, states={}), lost, read_on_ms)
 
 
 def _write_states(redis: Redis, keys: Keys, outcome: Outcome) -> None:

@@ -98,10 +98,12 @@ class MortalStream(Stream):
         yield from super().states()
         _at("states loaded")
 
-    def commit(self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+    def commit(
+        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+    ) -> None:
         """A batch is answered, and nobody knows yet; or everybody but this worker."""
         _at("before a commit")
-        super().commit(epoch, started_from, outcome, lost)
+        super().commit(epoch, started_from, outcome, lost, read_on_ms)
         _at("after a commit")
 
     def release(self, epoch: int) -> None:

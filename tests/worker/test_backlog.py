@@ -9,7 +9,8 @@ from redis import Redis
 from tests.worker.test_stream import counted, major, outcome
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
-from worker.stream import Backlog, Progress, Stream
+from worker.backlog import Backlog, Progress
+from worker.stream import Stream
 
 LATER = 1000  # milliseconds from one reading to the next
 

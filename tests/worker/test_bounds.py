@@ -8,11 +8,12 @@ from tidecast.errors import Fenced, Unavailable
 from tidecast.settings import WorkerSettings, load_settings
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of
+from worker.backlog import Progress
 from worker.health import Health
 from worker.lane import RETAIN_EVERY_S
 from worker.loop import Worker
 from worker.stopping import Stop
-from worker.stream import Progress, Stream
+from worker.stream import Stream
 
 NOW = 1_700_000_000.0
 KEPT_S = 3600.0

@@ -9,8 +9,8 @@ from http.client import HTTPConnection
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from worker.backlog import Backlog
 from worker.health import STAGES, Health
-from worker.stream import Backlog
 
 
 @pytest.fixture

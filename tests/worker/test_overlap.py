@@ -39,13 +39,13 @@ class Commits:
         self.after: dict[int, Exception] = {}  # its reply is lost
         commit = Stream.commit
 
-        def watched(stream: Stream, epoch: int, started_from: str, outcome: Outcome, lost: int = 0) -> None:
+        def watched(stream: Stream, epoch: int, started_from: str, outcome: Outcome, *more: int | None) -> None:
             self.sent.append(outcome.last)
             self.on_a_thread.append(threading.current_thread() is not threading.main_thread())
             number = len(self.sent)
             if number in self.before:
                 raise self.before[number]
-            commit(stream, epoch, started_from, outcome, lost)
+            commit(stream, epoch, started_from, outcome, *more)
             if number in self.after:
                 raise self.after[number]
 

@@ -5,8 +5,9 @@ from redis import Redis
 
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
+from worker.backlog import Progress
 from worker.partitions import RENEWALS, Partition
-from worker.stream import Progress, Stream
+from worker.stream import Stream
 
 LEASE_S = 6.0
 NOW = 1_700_000_000.0

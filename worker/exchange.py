@@ -1,0 +1,60 @@
+"""Commands that go to Redis in one write, and whose replies are taken one by one when they are wanted.
+
+A command of its own costs a worker some 200 us, of which Redis needs thirty: two threads that wake each other, a
+connection out of the pool and back. At a few readings a round that was a third of the time that they waited.
+"""
+
+from typing import Any
+
+from redis import Redis
+from redis.connection import Connection
+
+Command = tuple[str | bytes | int, ...]
+
+
+class Exchange:
+    """A connection of one's own, kept while all goes well.
+
+    Args:
+        redis: one server; of a cluster each command may have another.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._pool = redis.connection_pool
+        self._connection: Connection | None = None
+
+    def send(self, *commands: Command) -> None:
+        """Send all of them in one write.
+
+        Raises:
+            ConnectionError, TimeoutError: Redis is away, and nobody knows what it has seen.
+        """
+        connection = self._connection = self._connection or self._pool.get_connection()
+        packed = b"".join(part for command in commands for part in connection.pack_command(*command))
+        connection.send_packed_command([packed])
+
+    def reply(self) -> Any:
+        """Take the next reply, as it was sent; one that is an error is raised as redis-py does.
+
+        Raises:
+            ResponseError: Redis has refused the command.
+            ConnectionError, TimeoutError: Redis is away.
+        """
+        return self._connected.read_response()
+
+    def has_reply(self) -> bool:
+        """Whether the next reply is there already."""
+        return self._connected.can_read()
+
+    def close(self) -> None:
+        """Let go of the connection, and of the replies that nobody wants any more."""
+        if self._connection:
+            self._connection.disconnect()
+            self._pool.release(self._connection)
+            self._connection = None
+
+    @property
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise AssertionError("nothing was sent")
+        return self._connection
