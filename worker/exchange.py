@@ -6,6 +6,7 @@ connection out of the pool and back. At a few readings a round that was a third 
 
 from typing import Any
 
+from hiredis import pack_command
 from redis import Redis
 from redis.connection import Connection
 
@@ -30,8 +31,9 @@ class Exchange:
             ConnectionError, TimeoutError: Redis is away, and nobody knows what it has seen.
         """
         connection = self._connection = self._connection or self._pool.get_connection()
-        packed = b"".join(part for command in commands for part in connection.pack_command(*command))
-        connection.send_packed_command([packed])
+        # As redis-py does, but for its look at each argument.
+        packed = [pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub knows one argument
+        connection.send_packed_command([b"".join(packed)])
 
     def reply(self) -> Any:
         """Take the next reply, as it was sent; one that is an error is raised as redis-py does.

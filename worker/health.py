@@ -13,6 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 
 from worker.backlog import Backlog
+from worker.forecaster import DISPOSITIONS
 
 STAGES = ("read", "handle", "commit")
 
@@ -53,19 +54,23 @@ class Health:
             "tidecast_behind_seconds", "Age of the last reading read, before the newest one.", registry=self.registry
         )
         self._age = Gauge("tidecast_model_age_seconds", "Age of the models.", ["which"], registry=self.registry)
+        # Of what every batch tells the children are looked up once: that takes as long as counting.
+        self._timed = {name: self._stages.labels(name) for name in STAGES}
+        self._counted = {name: self._readings.labels(name) for name in DISPOSITIONS}
+        self._placed = {name: self._intervals.labels(name) for name in ("inside", "outside")}
         self._backlogs: dict[int, Backlog] = {}
         self.ready = threading.Event()  # a partition is held, its state loaded
 
     def stage(self, name: str) -> AbstractContextManager[object]:
         """Time a stage."""
-        return self._stages.labels(name).time()
+        return self._timed[name].time()
 
     def committed(self, counts: Mapping[str, int], lost: int, intervals: Mapping[str, int]) -> None:
         """Count a committed batch."""
         for disposition, number in counts.items():
-            self._readings.labels(disposition).inc(number)
+            self._counted[disposition].inc(number)
         for place, number in intervals.items():
-            self._intervals.labels(place).inc(number)
+            self._placed[place].inc(number)
         self._lost.inc(lost)
         self._batch.observe(sum(counts.values()))
 

@@ -114,6 +114,7 @@ class Lane:
     def _forget(self) -> None:
         self._progress = None
         self._uncommitted.clear()
+        self._stream.read_no_further()
         self.forecaster.restore({})
         self._caution.end()
         self._health.behind(self.number, None)

@@ -126,7 +126,9 @@ class Stream:
 
     def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
         if self._reading_on and self._reading_on[0] == last:
-            return self._take_read_on(self._reading_on[1], wait=block_ms is not None)
+            if found := self._take_read_on(self._reading_on[1], wait=block_ms is not None):
+                return found
+            block_ms = None  # it has waited, and what came since is there at once
         self._told, count = None, self._count
         with refusals_explained():
             reply = self._redis.xread({self.keys.readings: last}, count=count, block=block_ms)
@@ -136,8 +138,8 @@ class Stream:
         )
         return self._fitting(entries), len(entries) == count
 
-    def _take_read_on(self, count: int, *, wait: bool) -> tuple[list[Entry], bool]:
-        """What was asked for together with the last commit."""
+    def _take_read_on(self, count: int, *, wait: bool) -> tuple[list[Entry], bool] | None:
+        """What was asked for together with the last commit; None: it has waited in vain."""
         exchange, reading_on = self._exchange, self._reading_on
         if exchange is None or reading_on is None:
             raise AssertionError("nothing was asked for")
@@ -148,14 +150,16 @@ class Stream:
                 streams = cast("list[tuple[bytes, list[tuple[bytes, list[bytes] | None]]]] | None", exchange.reply())
             self._told = reading_on[0], _told(exchange)
         except Exception:
-            self._stop_reading_on()
+            self.read_no_further()
             raise
         self._reading_on = None
-        found = streams[0][1] if streams else []
-        entries: list[Entry] = [(entry_id.decode(), dict(_pairs(flat or ()))) for entry_id, flat in found]
+        if not streams:
+            return None
+        entries: list[Entry] = [(entry_id.decode(), dict(_pairs(flat or ()))) for entry_id, flat in streams[0][1]]
         return self._fitting(entries), len(entries) == count
 
-    def _stop_reading_on(self) -> None:
+    def read_no_further(self) -> None:
+        """Forget what was asked for together with a commit."""
         if self._exchange:
             self._exchange.close()
         self._reading_on = None
@@ -212,7 +216,7 @@ class Stream:
 
     def reconnect(self) -> None:
         """Let go of the connections: the next ones may find another server behind the same name."""
-        self._stop_reading_on()
+        self.read_no_further()
         if isinstance(self._redis, Redis):
             self._redis.connection_pool.disconnect()
 
@@ -262,7 +266,7 @@ class Stream:
         self, exchange: Exchange, keys: list[str], args: list[Any], last: str, block_ms: int
     ) -> None:
         if self._reading_on:
-            self._stop_reading_on()
+            self.read_no_further()
         readings = self.keys.readings
         try:
             exchange.send(

@@ -56,10 +56,12 @@ def worker(settings: Settings, redis: Redis) -> Worker:  # noqa: ARG001 - it emp
 
 
 def add(redis: Redis, *numbers: int, series: tuple[str, ...] = ("a", "b")) -> None:
-    """Push these readings, a second apart, spread over the series."""
-    for n in numbers:
-        named: dict[bytes | str, str | float] = {"series": series[n % len(series)], "value": n * n % 17, "ts": n * 1000}
-        redis.xadd("readings", named, id=f"{n}-0")  # type: ignore[arg-type]
+    """Push these readings, a second apart, spread over the series; a worker that waits for some sees all at once."""
+    with redis.pipeline() as together:
+        for n in numbers:
+            named: dict[bytes | str, str | float] = {"series": series[n % len(series)], "value": n * n % 17}
+            together.xadd("readings", named | {"ts": n * 1000}, id=f"{n}-0")  # type: ignore[arg-type]
+        together.execute()
 
 
 def forecasts(redis: Redis) -> list[Forecast]:
