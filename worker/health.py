@@ -12,6 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 
+from worker.drift import Drift
 from worker.stream import Backlog
 
 STAGES = ("read", "handle", "commit")
@@ -28,6 +29,7 @@ class Health:
         self._intervals = Counter(
             "tidecast_intervals", "Readings inside or outside their interval.", ["reading"], registry=self.registry
         )
+        self._drifts = Counter("tidecast_drifts", "Series that have changed.", ["kind"], registry=self.registry)
         self._lost = Counter(
             "tidecast_readings_lost", "Readings trimmed before they were read.", registry=self.registry
         )
@@ -60,12 +62,16 @@ class Health:
         """Time a stage."""
         return self._stages.labels(name).time()
 
-    def committed(self, counts: Mapping[str, int], lost: int, intervals: Mapping[str, int]) -> None:
+    def committed(
+        self, counts: Mapping[str, int], lost: int, intervals: Mapping[str, int], drifts: Iterable[Drift] = ()
+    ) -> None:
         """Count a committed batch."""
         for disposition, number in counts.items():
             self._readings.labels(disposition).inc(number)
         for place, number in intervals.items():
             self._intervals.labels(place).inc(number)
+        for drift in drifts:
+            self._drifts.labels(drift.kind).inc()
         self._lost.inc(lost)
         self._batch.observe(sum(counts.values()))
 
