@@ -34,9 +34,10 @@ SEASON_ALLOWED, SEASON_MOST = 1.0, 24.0  # in means of what is left of it
 FOLLOWING = 0.3  # how far the mean that is taken from it moves with each reading
 FOLLOWED_MOST = 3.0  # means of what is left: an outlier moves it no further than that
 SEASON_TELLS = 0.7  # of the spread: readings a season apart must be nearer to each other than that
-JUMP_ALLOWED, JUMP_MOST = 0.75, 14.0  # in means of the absolute error
+JUMP_ALLOWED, JUMP_MOST = 1.0, 12.0  # in means of the absolute error
 JUMP_LEAST = 1.5  # spreads that the errors of a jump must add up to
-JUMP_AWAY, JUMP_STAYS = 2.0, 8  # spreads from the usual level, and for how many readings beyond the first
+JUMP_AWAY, JUMP_STAYS = 1.0, 72  # spreads from the usual level, and for how many readings beyond the first
+JUMP_STOOD = 7  # such readings, after which it is the level's change, not the season's
 SAY_ALLOWED, SAY_MOST = 0.1, 30.0  # in shares of the blend
 TOO_LARGE = 1e150  # sizes below it have finite sums and quotients
 
@@ -45,7 +46,7 @@ SEEN = 0  # readings
 QUIET = 1  # until that many
 ERROR, RISEN = 2, 3  # mean |error|; its sum
 CENTER, SPREAD = 4, 5  # mean reading; mean distance from it
-UP, DOWN, STAYED = 6, 7, 8  # sums of the signed errors; for how many readings they say that the level has jumped
+UP, DOWN, STAYED = 6, 7, 8  # sums of the signed errors; how many readings stayed away since they told of a jump
 PAIRS, APART, LEVEL = 9, 10, 11  # readings with one a season before; their mean distance; its sum
 SHIFT, SHAPE, SEASON = 12, 13, 14  # the drifting mean of that distance, signed; mean of what is left; its sum
 SAY, LOST = 15, 16  # mean share of the own LSTM; sum of what it has lost
@@ -352,7 +353,7 @@ def look(record: Float, y: float, error: float, seasonal: float, say: float) -> 
 @compiled_exactly
 def _told(record: Float) -> int:  # pragma: no cover - compiled
     """The kind of drift; of several, the one that says most precisely what has changed."""
-    if record[STAYED] > JUMP_STAYS or record[LEVEL] > LEVEL_MOST:
+    if _level(record) > 1:
         return LEVEL_MOVED
     if record[SEASON] > SEASON_MOST:
         return SEASON_CHANGED
@@ -363,9 +364,9 @@ def _told(record: Float) -> int:  # pragma: no cover - compiled
 
 @compiled_exactly
 def _level(record: Float) -> float:  # pragma: no cover - compiled
-    """The larger of the two sums that tell of a level, in thresholds."""
-    jump = max(record[UP], record[DOWN]) / JUMP_MOST if record[STAYED] > JUMP_STAYS else 0.0
-    return float(max(jump, record[LEVEL] / LEVEL_MOST))
+    """The largest of the numbers that tell of a level, in thresholds."""
+    shape = record[SEASON] / SEASON_MOST if record[STAYED] > JUMP_STOOD else 0.0
+    return float(max(record[STAYED] / JUMP_STAYS, record[LEVEL] / LEVEL_MOST, shape))
 
 
 @compiled_exactly
@@ -376,15 +377,16 @@ def _add_error(record: Float, y: float, error: float, n: float) -> None:  # prag
     if record[SEEN] == 1:
         record[CENTER] = y
     away = abs(y - record[CENTER])
-    record[CENTER] += (y - record[CENTER]) / n
-    record[SPREAD] += (away - spread) / n
+    if record[STAYED] == 0:  # else what is usual would follow the readings that are judged by it
+        record[CENTER] += (y - record[CENTER]) / n
+        record[SPREAD] += (away - spread) / n
     mean = record[ERROR]
     if mean > 0:
         record[UP] = max(0.0, record[UP] + error / mean - JUMP_ALLOWED)
         record[DOWN] = max(0.0, record[DOWN] - error / mean - JUMP_ALLOWED)
     jump = max(record[UP], record[DOWN])
-    jumped = jump > JUMP_MOST and jump * mean > JUMP_LEAST * spread and away > JUMP_AWAY * spread
-    record[STAYED] = record[STAYED] + 1 if jumped else 0.0
+    jumped = record[STAYED] > 0 or (jump > JUMP_MOST and jump * mean > JUMP_LEAST * spread)
+    record[STAYED] = record[STAYED] + 1 if jumped and away > JUMP_AWAY * spread else 0.0
 
 
 @compiled_exactly

@@ -22,6 +22,7 @@ from worker.scoring import (
     DRIFT_NUMBERS,
     ERRORS_ALLOWED,
     ERRORS_ROSE,
+    JUMP_STAYS,
     LEVEL_MOVED,
     NOTHING,
     PAIRS,
@@ -178,6 +179,17 @@ def test_whatever_comes_the_record_stays_finite_and_alarms_stay_apart(
             assert i - alarms[-1] > SILENCE or alarms == [-SILENCE]
             alarms.append(i)
     assert np.isfinite(record).all()
+
+
+@pytest.mark.parametrize("stay", [JUMP_STAYS, JUMP_STAYS + 1])
+def test_a_level_is_told_once_the_series_has_stayed_there(stay: int) -> None:
+    """An episode that is over before is none, and what was usual before it still is."""
+    y, errors = noise(1000), noise(1000, 1)
+    y[500 : 500 + stay] += 30
+    y[500 + stay] = 0
+    errors[500] += 30
+    errors[500 + stay] -= 30
+    assert ([(500 + JUMP_STAYS, "level")] if stay > JUMP_STAYS else []) == told(y, errors)
 
 
 @unhurried
