@@ -14,11 +14,13 @@ from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float
 from tidecast.wire import DeadLetter, Fields, Forecasts
+from worker.drift import KINDS, Drift
 from worker.engine import Engine, Question, Seat
 from worker.horizons import Horizons
+from worker.intervals import Tracker
 from worker.memory import address_of
 from worker.packing import changes_of
-from worker.scoring import Champions, Scores, Tracker, settle
+from worker.scoring import NOTHING, Champions, Scores, settle
 from worker.state import SeriesState, decode_all
 from worker.window import DUPLICATE, Window, take
 
@@ -37,6 +39,7 @@ class Outcome:
     counts: Counter[str] = field(default_factory=Counter)  # by disposition; sums to the entries of the batch
     states: dict[str, bytes] = field(default_factory=dict)  # by field, of the series touched: what is new of them
     intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
+    drifts: list[Drift] = field(default_factory=list)  # the changes of series that its readings told of
 
 
 @dataclass(slots=True)
@@ -155,6 +158,7 @@ class Forecaster:
         outcome.counts["forecast"] = len(accepted)
         outcome.intervals["inside"] = int((scores.score <= 1).sum())
         outcome.intervals["outside"] = int((scores.score > 1).sum())
+        outcome.drifts = _drifts(accepted, scores)
         outcome.states = changes_of({one.member.series: one.member.state for one in accepted})
         return outcome
 
@@ -282,6 +286,7 @@ class Forecaster:
             np.array([one.ts for one in accepted], np.int64),
             np.array([one.y for one in accepted], np.float64),
             answers,
+            np.array([one.skipped for one in accepted], np.int64),
             Champions(
                 np.array([seat.version if seat else 0 for seat in seats], np.int64),
                 np.array([member.errors for member in members], np.int64),
@@ -353,6 +358,15 @@ class Forecaster:
         reads = self.engine.rows_of(seat, seat.shared if seat else None)
         errors = address_of(seat.errors) if seat else 0
         self._members[series.encode()] = Member(series, field, state, seat, reads, errors)
+
+
+def _drifts(accepted: Sequence[Accepted], scores: Scores) -> list[Drift]:
+    """The changes that a batch's readings told of."""
+    found = []
+    for i in np.flatnonzero(scores.drift != NOTHING).tolist():
+        one, kind, statistic = accepted[i], KINDS[scores.drift[i]], float(scores.statistic[i])
+        found.append(Drift(one.member.series, one.id, one.ts, kind, statistic))
+    return found
 
 
 def _known(numbers: Float) -> list[float | None]:

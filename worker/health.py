@@ -13,6 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 
 from worker.backlog import Backlog
+from worker.drift import KINDS, Drift
 from worker.forecaster import DISPOSITIONS
 
 STAGES = ("read", "handle", "commit")
@@ -29,6 +30,7 @@ class Health:
         self._intervals = Counter(
             "tidecast_intervals", "Readings inside or outside their interval.", ["reading"], registry=self.registry
         )
+        self._drifts = Counter("tidecast_drifts", "Series that have changed.", ["kind"], registry=self.registry)
         self._lost = Counter(
             "tidecast_readings_lost", "Readings trimmed before they were read.", registry=self.registry
         )
@@ -58,6 +60,7 @@ class Health:
         self._timed = {name: self._stages.labels(name) for name in STAGES}
         self._counted = {name: self._readings.labels(name) for name in DISPOSITIONS}
         self._placed = {name: self._intervals.labels(name) for name in ("inside", "outside")}
+        self._drifted = {kind: self._drifts.labels(kind) for kind in KINDS}
         self._backlogs: dict[int, Backlog] = {}
         self.ready = threading.Event()  # a partition is held, its state loaded
 
@@ -65,12 +68,16 @@ class Health:
         """Time a stage."""
         return self._timed[name].time()
 
-    def committed(self, counts: Mapping[str, int], lost: int, intervals: Mapping[str, int]) -> None:
+    def committed(
+        self, counts: Mapping[str, int], lost: int, intervals: Mapping[str, int], drifts: Iterable[Drift] = ()
+    ) -> None:
         """Count a committed batch."""
         for disposition, number in counts.items():
             self._counted[disposition].inc(number)
         for place, number in intervals.items():
             self._placed[place].inc(number)
+        for drift in drifts:
+            self._drifted[drift.kind].inc()
         self._lost.inc(lost)
         self._batch.observe(sum(counts.values()))
 

@@ -10,7 +10,8 @@ from tidecast import experts
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float
 from worker.engine import Engine, Question
-from worker.scoring import Scores, Tracker
+from worker.intervals import Tracker
+from worker.scoring import Scores
 
 if TYPE_CHECKING:
     from worker.forecaster import Accepted

@@ -17,6 +17,7 @@ from worker.partitions import Partition
 from worker.stream import Stream
 
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
+DRIFTS_NAMED = 10  # in a line of the log
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -164,8 +165,16 @@ class Lane:
             self._commit(batch, epoch, block_ms if read_on else None)
         self._uncommitted.popleft()
         self._partition.renewed(now)
-        self._health.committed(batch.outcome.counts, batch.lost, batch.outcome.intervals)
+        self._note(batch)
         return batch.answered
+
+    def _note(self, batch: _Batch) -> None:
+        """Tell what was committed."""
+        outcome = batch.outcome
+        self._health.committed(outcome.counts, batch.lost, outcome.intervals, outcome.drifts)
+        if outcome.drifts:  # one line a batch: a thousand series may change at once
+            some = [f"{one.kind} of {one.series} at {one.id}" for one in outcome.drifts[:DRIFTS_NAMED]]
+            log.info("series have changed", partition=self.number, drifts=len(outcome.drifts), some=some)
 
     def _commit(self, batch: _Batch, epoch: int, read_on_ms: int | None = None) -> None:
         if batch.sent:

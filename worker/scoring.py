@@ -1,4 +1,4 @@
-"""How a forecast is scored when its reading arrives, how the next is blended, and how wide its interval must be.
+"""How a forecast is scored when its reading arrives, how the next is blended, and whether the series has changed.
 
 Compiled, by the rules of `tidecast/experts.py`: a batch brings a thousand readings, each with ten experts, and for
 arrays of ten NumPy takes some forty times as long, nearly all of it in calling itself. What is remembered of a series
@@ -7,28 +7,61 @@ lies in one record, which the loop reaches by its address: whatever is stored is
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
-from tidecast.experts import EXPERTS, FORGETTING, HALF_LIVES, NAIVE, SHARPNESS
+from tidecast.experts import EXPERTS, FORGETTING, HALF_LIVES, LSTM, NAIVE, SHARPNESS
 from tidecast.windows import Float
 from worker.kernel import Int64, compiled_exactly
 from worker.memory import carray, floats_at
 
+# Intervals; `worker/intervals.py` says by which rule.
 RATE = 0.2  # how far one reading moves the logarithm of the half-width
 MEMORY = 0.02  # the weight of the newest error in the mean error
 LEAST = 0.01  # of the mean error: a half-width that fell below would take long to come back
 WIDTH_IN_ERRORS = 2.0  # about how many mean errors a 90 % half-width is (2.06 for a normal distribution)
 FIRST_WIDENING = 3.0  # what one known error is worth as a half-width, cautiously
 
+# Drift: when it is told. `worker/drift.py` says why, `docs/drift.md` what was measured.
+ERRORS_ROSE, LEVEL_MOVED, SEASON_CHANGED, SAY_LOST, NOTHING = range(5)
+WARM_UP = 48  # readings that tell what is usual before anything can be unusual
+SILENCE = 100  # readings after an alarm
+USUAL = 1000.0  # readings over which a running mean goes at most
+CUT = 5.0  # means: a value counts no more than that
+ERRORS_ALLOWED, ERRORS_MOST = 1.0, 60.0  # in means of the absolute error
+LEVEL_ALLOWED, LEVEL_MOST = 1.0, 45.0  # in means of the distance from a season before
+SEASON_ALLOWED, SEASON_MOST = 1.0, 24.0  # in means of what is left of it
+FOLLOWING = 0.3  # how far the mean that is taken from it moves with each reading
+FOLLOWED_MOST = 3.0  # means of what is left: an outlier moves it no further than that
+SEASON_TELLS = 0.7  # of the spread: readings a season apart must be nearer to each other than that
+JUMP_ALLOWED, JUMP_MOST = 1.0, 12.0  # in means of the absolute error
+JUMP_LEAST = 1.5  # spreads that the errors of a jump must add up to
+JUMP_AWAY, JUMP_STAYS = 1.0, 72  # spreads from the usual level, and for how many readings beyond the first
+JUMP_STOOD = 7  # such readings, after which it is the level's change, not the season's
+SAY_ALLOWED, SAY_MOST = 0.1, 30.0  # in shares of the blend
+TOO_LARGE = 1e150  # sizes below it have finite sums and quotients
+
+# The numbers of a record that tell of drift, by their place among them.
+SEEN = 0  # readings
+QUIET = 1  # until that many
+ERROR, RISEN = 2, 3  # mean |error|; its sum
+CENTER, SPREAD = 4, 5  # mean reading; mean distance from it
+UP, DOWN, STAYED = 6, 7, 8  # sums of the signed errors; how many readings stayed away since they told of a jump
+PAIRS, APART, LEVEL = 9, 10, 11  # readings with one a season before; their mean distance; its sum
+SHIFT, SHAPE, SEASON = 12, 13, 14  # the drifting mean of that distance, signed; mean of what is left; its sum
+SAY, LOST = 15, 16  # mean share of the own LSTM; sum of what it has lost
+TOLD = 17  # the last alarm's sum, in thresholds
+DRIFT_NUMBERS = 18
+
 # A record's numbers: the standing forecast, the model that was heard last, the experts' standing answers, their
-# errors record by record, and a tracker for each level.
+# errors record by record, what tells of drift, and a tracker for each level.
 STANDING, HEARD, ANSWERS = range(3)
 ERRORS = ANSWERS + len(EXPERTS)
-TRACKERS = ERRORS + len(HALF_LIVES) * len(EXPERTS)
+DRIFT = ERRORS + len(HALF_LIVES) * len(EXPERTS)
+TRACKERS = DRIFT + DRIFT_NUMBERS
 TRACKER = 4  # numbers: the half-width that stands, how many errors were settled, the half-width, the mean error
 _RATES = FORGETTING[:, 0].copy()
+_SEASONAL = EXPERTS.index("seasonal_naive")
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -36,72 +69,10 @@ def new_record(levels: int) -> Float:
     """The record of a series of which nothing is known."""
     record = np.full(TRACKERS + TRACKER * levels, np.nan)
     record[HEARD] = 0
+    record[DRIFT:TRACKERS] = 0
     for level in range(levels):
         record[TRACKERS + TRACKER * level + 1 : TRACKERS + TRACKER * (level + 1)] = 0
     return record
-
-
-class Tracker:
-    """Half the width of an interval that covers a share `level` of the readings, in four numbers.
-
-    Quantile tracking of Angelopoulos, Candes & Tibshirani, "Conformal PID control" (2023), on the logarithm of the
-    half-width: a miss widens the interval by `RATE * level`, a hit narrows it by `RATE * (1 - level)`, so that in the
-    long run a share `level` is covered whatever the errors' distribution does. On a logarithm the pace needs no unit.
-
-    Measured on 207 real series of 200 readings or more: 99 % had between .87 and .93 coverage at a level of .9; the
-    same rule on the half-width itself, in steps of a tenth of the mean error, managed 82 %.
-
-    Args:
-        errors: how many forecasts were settled.
-        half_width: in the series' unit.
-        mean_error: exponentially weighted mean of the absolute errors.
-        standing: the half-width of the forecast that the next reading will settle; None: it had none.
-    """
-
-    def __init__(
-        self, errors: int = 0, half_width: float = 0.0, mean_error: float = 0.0, standing: float | None = None
-    ) -> None:
-        self.numbers: Float = np.array([math.nan if standing is None else standing, errors, half_width, mean_error])
-
-    @classmethod
-    def on(cls, numbers: Float) -> Self:
-        """Show the tracker that lies in these numbers, `(TRACKER,)`."""
-        tracker = cls()
-        tracker.numbers = numbers
-        return tracker
-
-    @property
-    def standing(self) -> float | None:
-        """The half-width of the forecast that the next reading will settle; None: it had none."""
-        return None if math.isnan(self.numbers[0]) else float(self.numbers[0])
-
-    @property
-    def errors(self) -> int:
-        """How many forecasts were settled."""
-        return int(self.numbers[1])
-
-    @property
-    def half_width(self) -> float:
-        """In the series' unit."""
-        return float(self.numbers[2])
-
-    @property
-    def mean_error(self) -> float:
-        """Exponentially weighted mean of the absolute errors."""
-        return float(self.numbers[3])
-
-    @property
-    def known(self) -> float | None:
-        """The half-width, None before anything is known of the errors."""
-        return self.half_width if self.errors or self.half_width else None
-
-    def settle(self, error: float, level: float) -> None:
-        """Learn from the error of a forecast that has met its reading."""
-        _track(self.numbers, error, level)
-
-    def begin(self, half_width: float) -> None:
-        """Start anew from the errors on a model's held-out tail: what another model's errors were is no guide."""
-        _begin(self.numbers, half_width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +104,8 @@ class Scores:
         says: `(n, experts)`, their shares in the forecast.
         leader: `(n,)`, the expert with the largest.
         begun: `(n,)`, whether the model answers for the first time.
+        drift: `(n,)`, the kind that the reading told of; NOTHING: none.
+        statistic: `(n,)`, that kind's sum in thresholds.
     """
 
     yhat: Float
@@ -142,6 +115,8 @@ class Scores:
     says: Float
     leader: Int64
     begun: Int64
+    drift: Int64
+    statistic: Float
 
 
 def settle(
@@ -149,6 +124,7 @@ def settle(
     ts: Int64,
     y: Float,
     answers: Float,
+    skipped: Int64,
     champions: Champions,
     levels: Float,
     bounds: tuple[float, float],
@@ -160,6 +136,7 @@ def settle(
         ts: `(n,)` epoch milliseconds.
         y: `(n,)`, the readings.
         answers: `(n, experts)`, what they say of the next.
+        skipped: `(n,)`, not 0 where steps were missing before the reading: an error over a gap tells of no drift.
         champions: a model that answers for the first time begins with its own errors.
         levels: `(levels,)` of the intervals.
         bounds: no forecast leaves them.
@@ -173,15 +150,18 @@ def settle(
         np.empty((n, kinds)),
         np.empty(n, np.int64),
         np.empty(n, np.int64),
+        np.empty(n, np.int64),
+        np.empty(n),
     )
     _settle(
-        (records, ts, y, answers),
+        (records, ts, y, answers, skipped),
         (champions.version, champions.errors, champions.half_width, champions.trained_until),
         levels,
         bounds,
-        (_RATES, SHARPNESS, NAIVE),
-        (ANSWERS, ERRORS, TRACKERS),
-        (scores.yhat, scores.error, scores.score, scores.half_widths, scores.says, scores.leader, scores.begun),
+        (_RATES, SHARPNESS, NAIVE, _SEASONAL, LSTM),
+        (ANSWERS, ERRORS, DRIFT, TRACKERS),
+        (scores.yhat, scores.error, scores.score, scores.half_widths, scores.says),
+        (scores.leader, scores.begun, scores.drift, scores.statistic),
     )
     return scores
 
@@ -191,55 +171,60 @@ def warm() -> None:
     one, number = np.zeros(1, np.int64), np.ones(1)
     record, errors = new_record(1), np.ones((len(HALF_LIVES), len(EXPERTS)))
     champions = Champions(one + 1, one + errors.ctypes.data, number, one)
-    settle(one + record.ctypes.data, one, number, np.ones((1, len(EXPERTS))), champions, number, (-1.0, 1.0))
-    Tracker().settle(1.0, 0.9)
-    Tracker().begin(1.0)
+    settle(one + record.ctypes.data, one, number, np.ones((1, len(EXPERTS))), one, champions, number, (-1.0, 1.0))
+    track(record[TRACKERS:], 1.0, 0.9)
+    begin(record[TRACKERS:], 1.0)
 
 
 @compiled_exactly
 def _settle(
-    readings: tuple[Int64, Int64, Float, Float],
+    readings: tuple[Int64, Int64, Float, Float, Int64],
     champions: tuple[Int64, Int64, Float, Int64],
     levels: Float,
     bounds: tuple[float, float],
-    rule: tuple[Float, float, int],
-    places: tuple[int, int, int],
-    found: tuple[Float, Float, Float, Float, Float, Int64, Int64],
+    rule: tuple[Float, float, int, int, int],
+    places: tuple[int, int, int, int],
+    said: tuple[Float, Float, Float, Float, Float],
+    noted: tuple[Int64, Int64, Int64, Float],
 ) -> None:  # pragma: no cover - compiled
-    records, ts, y, answers = readings
+    records, ts, y, answers, skipped = readings
     versions, begin_with, begin_wide, trained_until = champions
-    rates, sharpness, naive = rule
-    answers_at, errors_at, trackers_at = places
-    yhats, all_errors, scores, half_widths, says, leaders, begun = found
+    rates, sharpness, naive, seasonal, lstm = rule
+    answers_at, errors_at, drift_at, trackers_at = places
+    yhats, all_errors, scores, half_widths, says = said
+    leaders, begun, drifts, statistics = noted
     kinds, count = answers.shape[1], len(levels)
     for i in range(len(records)):
         at = records[i]
         record = carray(floats_at(at), (trackers_at + TRACKER * count,))
         standing = carray(floats_at(at + 8 * answers_at), (kinds,))
         errors = carray(floats_at(at + 8 * errors_at), (len(rates), kinds))
+        drift = carray(floats_at(at + 8 * drift_at), (DRIFT_NUMBERS,))
         trackers = carray(floats_at(at + 8 * trackers_at), (count, TRACKER))
         error, known = y[i] - record[STANDING], trackers[0, 0]
         all_errors[i] = error
         scores[i] = abs(error) / known if known != 0.0 else np.nan
         begun[i] = versions[i] != 0 and record[HEARD] != versions[i]
+        taught = not begun[i] and (versions[i] == 0 or ts[i] > trained_until[i])
         if begun[i]:
             record[HEARD] = versions[i]
+            drift[:] = 0.0
             errors[:] = carray(floats_at(begin_with[i]), (len(rates), kinds))
             for level in range(count):
-                _begin(trackers[level], begin_wide[i] if level == 0 else 0.0)
-        elif versions[i] == 0 or ts[i] > trained_until[i]:
+                begin(trackers[level], begin_wide[i] if level == 0 else 0.0)
+        elif taught:
             learn(errors, standing, y[i], rates)
             if not math.isnan(error):
                 for level in range(count):
-                    _track(trackers[level], error, levels[level])
+                    track(trackers[level], error, levels[level])
         yhat = min(max(blend(errors, answers[i], says[i], sharpness, naive), bounds[0]), bounds[1])
-        leader = 0
-        for expert in range(1, kinds):
-            if says[i, expert] > says[i, leader]:
-                leader = expert
+        drifts[i] = NOTHING
+        if taught and not skipped[i] and not math.isnan(error):
+            drifts[i] = look(drift, y[i], error, standing[seasonal], says[i, lstm])
+        statistics[i] = drift[TOLD]
         standing[:] = answers[i]
         record[STANDING] = yhats[i] = yhat
-        leaders[i] = leader
+        leaders[i] = _largest(says[i])
         for level in range(count):
             tracker = trackers[level]
             tracker[0] = tracker[2] if tracker[1] > 0 or tracker[2] != 0.0 else np.nan
@@ -247,7 +232,17 @@ def _settle(
 
 
 @compiled_exactly
-def _track(tracker: Float, error: float, level: float) -> None:  # pragma: no cover - compiled
+def _largest(shares: Float) -> int:  # pragma: no cover - compiled
+    found = 0
+    for expert in range(1, len(shares)):
+        if shares[expert] > shares[found]:
+            found = expert
+    return found
+
+
+@compiled_exactly
+def track(tracker: Float, error: float, level: float) -> None:  # pragma: no cover - compiled
+    """Learn from an error, in place."""
     size = abs(error)
     if tracker[2] == 0.0:
         tracker[2] = FIRST_WIDENING * size
@@ -260,7 +255,8 @@ def _track(tracker: Float, error: float, level: float) -> None:  # pragma: no co
 
 
 @compiled_exactly
-def _begin(tracker: Float, half_width: float) -> None:  # pragma: no cover - compiled
+def begin(tracker: Float, half_width: float) -> None:  # pragma: no cover - compiled
+    """Forget the errors, in place."""
     tracker[1], tracker[2], tracker[3] = 0.0, half_width, half_width / WIDTH_IN_ERRORS
 
 
@@ -319,3 +315,100 @@ def blend(
         if says[expert] > 0:
             found += says[expert] * answers[expert]
     return found
+
+
+@compiled_exactly
+def look(record: Float, y: float, error: float, seasonal: float, say: float) -> int:  # pragma: no cover - compiled
+    """Add a reading to what tells of drift, in place; returns the kind that it tells of, its sum then in TOLD.
+
+    Args:
+        record: `(DRIFT_NUMBERS,)`.
+        y: the reading.
+        error: of the forecast that stood for it.
+        seasonal: what stood for it of the reading a season before; NaN: nothing.
+        say: the share of the own LSTM now.
+    """
+    if not (abs(y) < TOO_LARGE and abs(error) < TOO_LARGE):
+        return NOTHING
+    record[SEEN] += 1
+    n = min(record[SEEN], USUAL)
+    _add_error(record, y, error, n)
+    apart = y - seasonal
+    if abs(apart) < TOO_LARGE:  # not where the expert said nothing
+        _add_distance(record, apart)
+    record[SAY] += (say - record[SAY]) / n
+    record[LOST] = max(0.0, record[LOST] + record[SAY] - say - SAY_ALLOWED)
+    if record[SEEN] <= max(WARM_UP, record[QUIET]):
+        for place in (RISEN, UP, DOWN, STAYED, LEVEL, SEASON, LOST):
+            record[place] = 0.0
+        return NOTHING
+    told = _told(record)
+    if told != NOTHING:
+        sums = (record[RISEN] / ERRORS_MOST, _level(record), record[SEASON] / SEASON_MOST, record[LOST] / SAY_MOST)
+        record[:] = 0.0
+        record[QUIET], record[TOLD] = SILENCE, sums[told]
+    return told
+
+
+@compiled_exactly
+def _told(record: Float) -> int:  # pragma: no cover - compiled
+    """The kind of drift; of several, the one that says most precisely what has changed."""
+    if _level(record) > 1:
+        return LEVEL_MOVED
+    if record[SEASON] > SEASON_MOST:
+        return SEASON_CHANGED
+    if record[RISEN] > ERRORS_MOST:
+        return ERRORS_ROSE
+    return SAY_LOST if record[LOST] > SAY_MOST else NOTHING
+
+
+@compiled_exactly
+def _level(record: Float) -> float:  # pragma: no cover - compiled
+    """The largest of the numbers that tell of a level, in thresholds."""
+    shape = record[SEASON] / SEASON_MOST if record[STAYED] > JUMP_STOOD else 0.0
+    return float(max(record[STAYED] / JUMP_STAYS, record[LEVEL] / LEVEL_MOST, shape))
+
+
+@compiled_exactly
+def _add_error(record: Float, y: float, error: float, n: float) -> None:  # pragma: no cover - compiled
+    size, spread = abs(error), record[SPREAD]
+    record[ERROR] = _mean(record[ERROR], size, n)
+    record[RISEN] = _sum(record[RISEN], size, record[ERROR], ERRORS_ALLOWED)
+    if record[SEEN] == 1:
+        record[CENTER] = y
+    away = abs(y - record[CENTER])
+    if record[STAYED] == 0:  # else what is usual would follow the readings that are judged by it
+        record[CENTER] += (y - record[CENTER]) / n
+        record[SPREAD] += (away - spread) / n
+    mean = record[ERROR]
+    if mean > 0:
+        record[UP] = max(0.0, record[UP] + error / mean - JUMP_ALLOWED)
+        record[DOWN] = max(0.0, record[DOWN] - error / mean - JUMP_ALLOWED)
+    jump = max(record[UP], record[DOWN])
+    jumped = record[STAYED] > 0 or (jump > JUMP_MOST and jump * mean > JUMP_LEAST * spread)
+    record[STAYED] = record[STAYED] + 1 if jumped and away > JUMP_AWAY * spread else 0.0
+
+
+@compiled_exactly
+def _add_distance(record: Float, apart: float) -> None:  # pragma: no cover - compiled
+    record[PAIRS] += 1
+    n = min(record[PAIRS], USUAL)
+    left, most = abs(apart - record[SHIFT]), FOLLOWED_MOST * record[SHAPE]
+    record[SHIFT] += FOLLOWING * max(-most, min(most, apart - record[SHIFT]))
+    record[APART] = _mean(record[APART], abs(apart), n)
+    record[SHAPE] = _mean(record[SHAPE], left, n)
+    if record[APART] < SEASON_TELLS * record[SPREAD]:
+        record[LEVEL] = _sum(record[LEVEL], abs(apart), record[APART], LEVEL_ALLOWED)
+        record[SEASON] = _sum(record[SEASON], left, record[SHAPE], SEASON_ALLOWED)
+
+
+@compiled_exactly
+def _mean(mean: float, size: float, n: float) -> float:  # pragma: no cover - compiled
+    """The running mean with one more size, the n-th, cut where the mean is known."""
+    return mean + (min(size, CUT * mean if mean > 0 else size) - mean) / n
+
+
+@compiled_exactly
+def _sum(found: float, size: float, mean: float, allowed: float) -> float:  # pragma: no cover - compiled
+    """Page's sum with one more size, in means."""
+    return max(0.0, found + min(size / mean, CUT) - 1 - allowed) if mean > 0 else found

@@ -17,8 +17,9 @@ import numpy as np
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, HALF_LIVES
 from tidecast.windows import Float
+from worker.intervals import Tracker
 from worker.memory import address_of
-from worker.scoring import ANSWERS, ERRORS, HEARD, STANDING, TRACKER, TRACKERS, Tracker, new_record
+from worker.scoring import ANSWERS, DRIFT, ERRORS, HEARD, STANDING, TRACKER, TRACKERS, new_record
 from worker.window import (
     APPENDED,
     BLOCK,
@@ -35,7 +36,7 @@ from worker.window import (
     mark,
 )
 
-VERSION = 4
+VERSION = 5
 MOST_ROWS = 2**20  # of a window: more than any setting or model asks for
 _HEADER = struct.Struct("<BBBxI")  # version, levels, further steps, bytes of names; the numbers begin on 8 bytes
 _BLOCK = struct.Struct("<QI")
@@ -92,7 +93,12 @@ class SeriesState:
     @property
     def errors(self) -> Float:
         """The experts' discounted errors, `(records, experts)`, NaN: none known; a view."""
-        return self.record[ERRORS:TRACKERS].reshape(len(HALF_LIVES), len(EXPERTS))
+        return self.record[ERRORS:DRIFT].reshape(len(HALF_LIVES), len(EXPERTS))
+
+    @property
+    def drift(self) -> Float:
+        """What tells whether the series has changed, `(DRIFT_NUMBERS,)`; a view."""
+        return self.record[DRIFT:TRACKERS]
 
     @property
     def trackers(self) -> list[Tracker]:

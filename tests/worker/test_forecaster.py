@@ -19,7 +19,7 @@ from tidecast.spec import Spec
 from tidecast.wire import Forecast
 from worker.engine import Question
 from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
-from worker.scoring import Tracker
+from worker.intervals import Tracker
 
 NOW_MS = 1_700_000_000_000
 SETTINGS = SeriesSettings()

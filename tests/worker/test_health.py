@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from worker.backlog import Backlog
+from worker.drift import Drift
 from worker.health import STAGES, Health
 
 
@@ -55,9 +56,12 @@ def test_nothing_else_is_served(served: HTTPConnection, path: str) -> None:
 
 
 def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) -> None:
-    """Counts by disposition, losses, failures, stages; no label for each series."""
+    """Counts by disposition, drifts, losses, failures, stages; no label for each series."""
     health.committed({"forecast": 3, "dead": 1}, 2, {"inside": 2})
-    health.committed({"forecast": 1}, 0, {"inside": 4, "outside": 1})
+    drifts = [
+        Drift(*one, 1.5) for one in (("a", "1-0", 1, "level"), ("b", "1-1", 1, "level"), ("a", "2-0", 2, "errors"))
+    ]
+    health.committed({"forecast": 1}, 0, {"inside": 4, "outside": 1}, drifts)
     health.holding(1, 6)
     health.failed("redis")
     health.lease_changed("acquired")
@@ -77,6 +81,8 @@ def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) 
         ("tidecast_readings_lost_total",): 2.0,
         ("tidecast_intervals_total", "inside"): 6.0,
         ("tidecast_intervals_total", "outside"): 1.0,
+        ("tidecast_drifts_total", "level"): 2.0,
+        ("tidecast_drifts_total", "errors"): 1.0,
         ("tidecast_failures_total", "redis"): 1.0,
         ("tidecast_series",): 6.0,
         ("tidecast_partitions_held",): 1.0,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from tests.models import make_model
 from tidecast.client import Client
@@ -375,3 +376,26 @@ def test_a_worker_is_ready_while_it_holds_the_partition(settings: Settings) -> N
     worker.run(Stop(), burst=True)
     assert not health.ready.is_set()
     assert 0.0 == sample(health, "tidecast_partitions_held")
+
+
+def test_a_drift_is_told_once_its_batch_is_committed(redis_server: EmbeddedRedis, tmp_path: Path, redis: Redis) -> None:
+    """By the worker whose commit went through, with the series and the reading; who was refused counts nothing."""
+    settings, healths = quick(redis_server.url, tmp_path / "models", 500), (Health(), Health())
+    first, second = (new_worker(settings, health) for health in healths)
+
+    def push(numbers: range, level: float) -> None:
+        for n in numbers:
+            redis.xadd("readings", {"series": "a", "value": n * n % 17 + level, "ts": n * 1000}, id=f"{n}-0")
+
+    push(range(1, 301), 0)
+    assert 300 == first.step(NOW)
+    redis.hset("lease", "expires_ms", 0)
+    assert 0 == second.step(NOW)
+    push(range(301, 401), 300)
+    with pytest.raises(Fenced):
+        first.step(NOW + 0.1)
+    with capture_logs() as log:
+        assert 100 == second.step(NOW + 0.1)
+    assert [0.0, 1.0] == [sample(health, "tidecast_drifts_total", kind="level") for health in healths]
+    (line,) = (one for one in log if one["event"] == "series have changed")
+    assert (0, 1, "level of a at 3") == (line["partition"], line["drifts"], line["some"][0][:15])

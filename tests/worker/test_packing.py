@@ -4,8 +4,8 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
+from worker.intervals import Tracker
 from worker.packing import changes_of
-from worker.scoring import Tracker
 from worker.state import SeriesState
 from worker.window import Window
 

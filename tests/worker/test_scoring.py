@@ -1,4 +1,4 @@
-"""Scores and the adaptive interval."""
+"""Scores, records that learn, and the blend."""
 
 import math
 
@@ -14,15 +14,12 @@ from tidecast.windows import Float
 from worker.memory import address_of
 from worker.scoring import (
     ANSWERS,
+    DRIFT,
     ERRORS,
-    FIRST_WIDENING,
-    LEAST,
-    RATE,
     STANDING,
     TRACKERS,
     Champions,
     Scores,
-    Tracker,
     new_record,
     settle,
 )
@@ -42,80 +39,6 @@ def records(draw: st.DrawFn) -> Float:
     return found
 
 
-def test_nothing_is_known_before_the_first_error() -> None:
-    """No interval is better than an invented one."""
-    assert Tracker().known is None
-
-
-def test_a_models_own_residuals_begin_its_interval() -> None:
-    """What was seen of another expert's errors is no guide to a new model's."""
-    tracker = Tracker(errors=50, half_width=9.0, mean_error=4.0)
-    tracker.begin(2.0)
-    assert 2.0 == tracker.known
-    tracker.settle(1.0, 0.9)
-    assert 1.9 < tracker.half_width < 2.0
-
-
-def test_one_error_gives_a_cautious_interval() -> None:
-    """Several times the only error known, narrowed once for the hit."""
-    tracker = Tracker()
-    tracker.settle(-2.0, 0.9)
-    assert FIRST_WIDENING * 2.0 * math.exp(-RATE * 0.1) == pytest.approx(tracker.known)
-
-
-def test_a_miss_widens_and_a_hit_narrows() -> None:
-    """Nine hits undo what one miss did, at 90 %, in any unit."""
-    for unit in (1e-9, 1.0, 1e9):
-        tracker = Tracker(100, 5.0 * unit, 1.0 * unit)
-        tracker.settle(6.0 * unit, 0.9)
-        assert 5.0 * unit * math.exp(RATE * 0.9) == pytest.approx(tracker.half_width)
-        for _ in range(9):
-            assert tracker.half_width > 5.0 * unit
-            tracker.settle(0.1 * unit, 0.9)
-        assert 5.0 * unit == pytest.approx(tracker.half_width)
-
-
-def test_an_interval_never_falls_far_below_the_errors() -> None:
-    """After any number of forecasts without error the next bad ones still find it within reach."""
-    tracker = Tracker(100, 5.0, 1.0)
-    for _ in range(200):
-        tracker.settle(0.0, 0.5)
-    assert LEAST * tracker.mean_error == tracker.half_width > 0
-
-
-def test_a_tracker_shows_the_numbers_that_it_lies_on() -> None:
-    """The half-width that stands included, known or not."""
-    for standing in (None, 1.25, 0.0):
-        tracker = Tracker.on(Tracker(3, 1.5, 0.5, standing).numbers)
-        assert (3, 1.5, 0.5, standing) == (tracker.errors, tracker.half_width, tracker.mean_error, tracker.standing)
-
-
-@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
-@pytest.mark.parametrize("kind", ["normal", "cauchy", "tenfold"])
-def test_in_the_long_run_the_level_is_covered(level: float, kind: str) -> None:
-    """Whatever the errors' distribution does, also when it changes midway."""
-    rng = np.random.default_rng(7)
-    errors = rng.standard_cauchy(6000).clip(-1000, 1000) if kind == "cauchy" else rng.normal(size=6000)
-    if kind == "tenfold":
-        errors[3000:] *= 10
-    tracker, covered = Tracker(), 0
-    for error in errors.tolist():
-        covered += abs(error) <= (tracker.known or 0.0)
-        tracker.settle(error, level)
-    assert level == pytest.approx(covered / len(errors), abs=0.02)
-
-
-@hypothesis.settings(deadline=None)
-@hypothesis.given(st.lists(st.floats(-1e38, 1e38), max_size=50), st.floats(0.01, 0.99))
-def test_the_half_width_is_never_negative_nor_infinite(errors: list[float], level: float) -> None:
-    """Zeros, huge errors and any order of them."""
-    tracker = Tracker()
-    for error in errors:
-        tracker.settle(error, level)
-        assert 0 <= tracker.half_width < 1e40
-    assert len(errors) == tracker.errors
-
-
 def told(record: Float, y: float, answers: Float, ts: int = 1, **champion: float) -> Scores:
     """Settle one reading of a record with one level, of a series without a model unless one is described."""
     errors = np.full((len(HALF_LIVES), COUNT), 7.0)
@@ -128,7 +51,10 @@ def told(record: Float, y: float, answers: Float, ts: int = 1, **champion: float
     )
     everywhere = (-math.inf, math.inf)
     at = np.array([address_of(record)])
-    return settle(at, np.array([ts]), np.array([y]), answers[None], champions, np.array([0.9]), everywhere)
+    none_skipped = np.zeros(1, np.int64)
+    return settle(
+        at, np.array([ts]), np.array([y]), answers[None], none_skipped, champions, np.array([0.9]), everywhere
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +77,7 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
     hypothesis.assume(np.isfinite(answers[NAIVE]))
     answers = np.where(np.isfinite(answers), answers, np.nan)
     record = new_record(1)
-    record[ERRORS:TRACKERS] = errors.ravel()
+    record[ERRORS:DRIFT] = errors.ravel()
     found = told(record, 0.0, answers)  # no answer stands, so nothing is learned
     expected = experts.shares(errors, answers)
     np.testing.assert_allclose(found.says[0], expected, rtol=1e-9, atol=1e-300)
@@ -166,9 +92,9 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
 def test_a_record_learns_as_the_definition_says(errors: Float, answers: Float, actual: float) -> None:
     """In place, bit for bit."""
     record = new_record(1)
-    record[ANSWERS:ERRORS], record[ERRORS:TRACKERS] = answers, errors.ravel()
+    record[ANSWERS:ERRORS], record[ERRORS:DRIFT] = answers, errors.ravel()
     told(record, actual, np.zeros(COUNT))
-    np.testing.assert_array_equal(experts.learn(errors, answers, actual).ravel(), record[ERRORS:TRACKERS])
+    np.testing.assert_array_equal(experts.learn(errors, answers, actual).ravel(), record[ERRORS:DRIFT])
 
 
 def test_a_model_that_answers_for_the_first_time_begins_with_its_own_errors() -> None:
@@ -176,11 +102,11 @@ def test_a_model_that_answers_for_the_first_time_begins_with_its_own_errors() ->
     record, answers = new_record(1), np.arange(COUNT, dtype=np.float64)
     told(record, 1.0, answers)
     found = told(record, 2.0, answers, ts=5, version=3, half_width=4.0, trained_until=9)
-    assert (1, 4.0, {7.0}) == (found.begun[0], found.half_widths[0, 0], set(record[ERRORS:TRACKERS]))
+    assert (1, 4.0, {7.0}) == (found.begun[0], found.half_widths[0, 0], set(record[ERRORS:DRIFT]))
     found = told(record, 3.0, answers, ts=9, version=3, half_width=4.0, trained_until=9)
-    assert (0, {7.0}) == (found.begun[0], set(record[ERRORS:TRACKERS]))
+    assert (0, {7.0}) == (found.begun[0], set(record[ERRORS:DRIFT]))
     told(record, 3.0, answers, ts=10, version=3, half_width=4.0, trained_until=9)
-    assert {7.0} != set(record[ERRORS:TRACKERS])
+    assert {7.0} != set(record[ERRORS:DRIFT])
 
 
 def test_a_forecast_stays_within_its_bounds() -> None:
@@ -188,5 +114,5 @@ def test_a_forecast_stays_within_its_bounds() -> None:
     record, one = new_record(1), np.zeros(1, np.int64)
     champions = Champions(one, one, np.zeros(1), one)
     at, levels = np.array([address_of(record)]), np.array([0.9])
-    found = settle(at, one, np.zeros(1), np.full((1, COUNT), 5.0), champions, levels, (0.0, 3.0))
+    found = settle(at, one, np.zeros(1), np.full((1, COUNT), 5.0), one, champions, levels, (0.0, 3.0))
     assert (3.0, 3.0) == (found.yhat[0], record[STANDING])
