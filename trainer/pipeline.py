@@ -19,7 +19,7 @@ from trainer.history import History
 from trainer.lesson import Lesson, Unfit, prepare, split
 from trainer.linear import fit_panel
 from trainer.resume import RUN, run_digest, trained_before
-from trainer.shared import train_shared
+from trainer.shared import kept_shared, train_shared
 
 CHUNK = 128  # series between two visits to the store: what an interruption may cost
 LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # of which a version may depend
@@ -72,6 +72,7 @@ def train(
     progress: Callable[[float], None] | None = None,
     now_ms: int | None = None,
     fit: Callable[..., list[Fit]] = fit_cohort,
+    train_cohorts: bool = True,
 ) -> list[Verdict]:
     """Train a model for each history and publish it where it improves on what answers now.
 
@@ -89,6 +90,7 @@ def train(
             the share of their epochs.
         now_ms: when the versions were made; None: now.
         fit: trains the prepared series of a chunk, as `fit_cohort` does.
+        train_cohorts: whether cohorts' networks are trained; else those in the store stay in use.
     """
     tell = progress or (lambda _: None)
     created_ms = round(time.time() * 1000) if now_ms is None else now_ms
@@ -100,7 +102,8 @@ def train(
             candidates.append(ready)
         else:
             verdicts[history.series] = ready
-    shared = _cohort_networks(candidates, settings, store, created_ms)
+    lessons = [candidate.lesson for candidate in candidates]
+    shared = _cohort_networks(lessons, settings, store, created_ms) if train_cohorts else kept_shared(lessons, store)
     for chunk in _chunks(candidates):
         for candidate, fitted in _fit(chunk, settings, fit, tell, len(verdicts)):
             network = shared.get(candidate.lesson.history.series)
@@ -111,12 +114,12 @@ def train(
 
 
 def _cohort_networks(
-    candidates: Sequence[Candidate], settings: Settings, store: ModelStore, created_ms: int
+    lessons: Sequence[Lesson], settings: Settings, store: ModelStore, created_ms: int
 ) -> dict[str, tuple[str, Model]]:
     """By series: its cohort's name and network."""
     if not settings.train.shared_epochs:
         return {}
-    return train_shared([candidate.lesson for candidate in candidates], settings, store, created_ms)
+    return train_shared(lessons, settings, store, created_ms)
 
 
 def _chunks(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
