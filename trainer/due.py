@@ -16,7 +16,7 @@ to learn from. Each has bounds, so that no single number, such as the error whil
 and none is zero: a champion of which nothing is known keeps its place by age, which grows until its turn has come.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,7 @@ class Due:
     reason: str
 
 
-def due(facts: Iterable[Facts], settings: RetrainSettings, asked: Sequence[str] | None = None) -> list[Due]:
+def due(facts: Iterable[Facts], settings: RetrainSettings, asked: Collection[str] | None = None) -> list[Due]:
     """Say which series are to be retrained, the most valuable first.
 
     A version that lost at the gate or was rolled back counts as an attempt: the series is due again once
@@ -68,7 +68,7 @@ def due(facts: Iterable[Facts], settings: RetrainSettings, asked: Sequence[str] 
     return sorted((one for one in found if one), key=lambda one: (-one.value, -one.readings, one.series))
 
 
-def _due(facts: Facts, settings: RetrainSettings, asked: Sequence[str] | None) -> Due | None:
+def _due(facts: Facts, settings: RetrainSettings, asked: Collection[str] | None) -> Due | None:
     if asked is not None and facts.series not in asked:
         return None
     readings, unseen = len(facts.ts), _newer(facts, facts.newest or facts.champion)

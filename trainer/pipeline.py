@@ -14,7 +14,17 @@ from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.cohort import Fit, fit_cohort
-from trainer.evaluate import CHAMPION, MIN_ROWS, MODEL, contest, expert_answers, first_errors, half_width, judge
+from trainer.evaluate import (
+    CHAMPION,
+    MIN_ROWS,
+    MODEL,
+    contest,
+    expert_answers,
+    first_errors,
+    habit_of,
+    half_width,
+    judge,
+)
 from trainer.history import History
 from trainer.lesson import Lesson, Unfit, prepare, split
 from trainer.linear import fit_panel
@@ -210,9 +220,12 @@ def _publish(
     ruling = judge(found, number)
     errors = found.actual - found.answers[MODEL]
     judged = {"evidence": ruling.evidence, "half_width": half_width(errors, settings.series.level)}
-    # The tail has judged; now the linear experts learn from it too, for they cannot learn it by heart.
-    panel = fit_panel(lesson.grid, lesson.seasons, len(lesson.grid))
-    panel = replace(panel, errors=first_errors(answers, lesson.history.values[lesson.tail :, 0]))
+    values = lesson.history.values[:, 0]
+    habit = habit_of(values, lesson.tail)
+    # The tail has judged; now the linear experts learn from it too, for they cannot learn it by heart. Not where it is
+    # unlike all before: a broken sensor's readings would make experts of them that nobody has judged.
+    panel = lesson.panel if habit.broken else fit_panel(lesson.grid, lesson.seasons, len(lesson.grid))
+    panel = replace(panel, errors=first_errors(answers, values[lesson.tail :], habit))
     model = Model(header.model_copy(update=judged), model.weights, panel)
     number = store.publish(model, promote=ruling.promote)
     status: Status = (

@@ -89,7 +89,9 @@ def train_shared(
     """
     found: dict[str, tuple[str, Model]] = {}
     for name, members in _cohorts(lessons).items():
-        network = store.cohort_network(name)
+        # Steps are measured and differ a little from one training to the next: the cohort keeps its name.
+        near = network_for(members[0].step_ms, members[0].spec.target, networks_in(store))
+        name, network = near or (name, None)
         if len(members) >= MIN_SERIES and sum(m.rows_before_tail for m in members) >= MIN_EXAMPLES:
             network = _improved(name, members, network, settings, store, created_ms, most)
         if network:
@@ -99,15 +101,20 @@ def train_shared(
 
 def kept_shared(lessons: Sequence[Lesson], store: ModelStore) -> dict[str, tuple[str, Model]]:
     """As `train_shared`, of the networks that the store holds and without training any."""
-    networks = [(name, found) for name in store.shared.served() if (found := store.cohort_network(name))]
+    networks = networks_in(store)
     return {
         lesson.history.series: mine
         for lesson in lessons
-        if lesson.gridded and (mine := _network_for(lesson.step_ms, lesson.spec.target, networks))
+        if lesson.gridded and (mine := network_for(lesson.step_ms, lesson.spec.target, networks))
     }
 
 
-def _network_for(step_ms: float, target: str, networks: Sequence[tuple[str, Model]]) -> tuple[str, Model] | None:
+def networks_in(store: ModelStore) -> list[tuple[str, Model]]:
+    """The networks that cohorts share, with the cohorts' names; one that cannot be read is left out."""
+    return [(name, found) for name in store.shared.served() if (found := store.cohort_network(name))]
+
+
+def network_for(step_ms: float, target: str, networks: Sequence[tuple[str, Model]]) -> tuple[str, Model] | None:
     """The network of the cohort to which a series belongs by its target and step: the nearest."""
 
     def distance(header: Header) -> float:

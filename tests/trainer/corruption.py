@@ -25,7 +25,7 @@ WINDOW = 200  # readings over which the forecasts must not be worse than the las
 ALLOWED = 1.05  # times the last value's mean error
 AFTER = 260  # readings after the retraining
 LEARNED = 0.65  # of the readings before the retraining, those that the champion knows
-NOTHING = 1e-3  # of the usual change: where the last value errs less, so much is allowed
+LEAST = 0.25  # of the usual change: where the last value errs less, errors are compared with that
 
 Corrupt = Callable[[Float, Float, np.random.Generator], Float]  # the readings, all clean ones before: what is sent
 
@@ -128,7 +128,9 @@ def measure(
     verdicts = train([_part(c.history, 0, c.retrained) for c in cases.values()], spec, settings, store)
     answered = _answers(cases, [v.series for v in verdicts if v.status == "trained"], settings, store)
     return [
-        Result(v.series, v.status, _worst(cases[v.series], answered[v.series]), _worst(cases[v.series], without[v.series]))
+        Result(
+            v.series, v.status, _worst(cases[v.series], answered[v.series]), _worst(cases[v.series], without[v.series])
+        )
         for v in verdicts
     ]
 
@@ -182,7 +184,7 @@ def _worst(case: Case, answered: Sequence[tuple[float, float]]) -> float:
     said, y = np.array(answered).T
     before = case.history.values[case.retrained - 1 : -1, 0]
     mine, naive = (_means(np.abs(one - y)) for one in (said, before))
-    return float(np.max((mine + NOTHING * case.usual) / (naive + NOTHING * case.usual)))
+    return float(np.max(mine / np.maximum(naive, LEAST * case.usual)))
 
 
 def _means(errors: Float) -> Float:
