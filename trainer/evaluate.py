@@ -18,9 +18,9 @@ from trainer.history import History
 
 MODEL, LAST_VALUE, CHAMPION = "model", "last_value", "champion"
 CHUNK = 1024  # windows answered at once: bounds the memory of a long tail
-UNUSUAL_MOVE, UNUSUAL_MEAN = 4.0, 2.0  # times what is usual: beyond, a tail is unlike what came before
+UNUSUAL_MOVE, UNUSUAL_MEAN = 5.0, 2.5  # times what is usual: beyond, a tail is unlike what came before
 MOST_MOVES = 20.0  # times the usual move: larger errors do not tell one expert from another
-HANDICAP = 1.3  # times the last value's error: with it an expert says e^-6 of what the last value does
+HANDICAP = 1.6  # times the last value's error: with it an expert says e^-12 of what the last value does
 MIN_ROWS = 8  # on which a champion is compared: fewer would be a toss
 
 

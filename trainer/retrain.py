@@ -37,6 +37,7 @@ def main() -> int:
     import structlog
 
     log = structlog.get_logger("tidecast.retrain")
+    log.info("begun", pid=os.getpid())
     from tidecast.errors import HistoryError, SettingsError
 
     try:

@@ -73,7 +73,7 @@ def train_shared(
     settings: Settings,
     store: ModelStore,
     created_ms: int,
-    most: int = MAX_EXAMPLES,
+    most: int | None = None,
 ) -> dict[str, tuple[str, Model]]:
     """Train a network for each cohort that can bear one, and publish it where it is better than the one before.
 
@@ -82,7 +82,7 @@ def train_shared(
         settings: of training.
         store: where the networks are.
         created_ms: epoch milliseconds.
-        most: examples of a network; of more, only one in two, in three, … is taken.
+        most: examples of a network, of more only one in two, in three, … is taken; None: `MAX_EXAMPLES`.
 
     Returns:
         For each series that belongs to a cohort with a network: the cohort's name and the network.
@@ -93,7 +93,7 @@ def train_shared(
         near = network_for(members[0].step_ms, members[0].spec.target, networks_in(store))
         name, network = near or (name, None)
         if len(members) >= MIN_SERIES and sum(m.rows_before_tail for m in members) >= MIN_EXAMPLES:
-            network = _improved(name, members, network, settings, store, created_ms, most)
+            network = _improved(name, members, network, settings, store, created_ms, most or MAX_EXAMPLES)
         if network:
             found |= {member.history.series: (name, network) for member in members}
     return found
