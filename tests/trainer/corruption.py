@@ -181,8 +181,8 @@ def _handle(forecaster: Forecaster, part: History, into: list[tuple[float, float
 
 
 def _worst(case: Case, answered: Sequence[tuple[float, float]]) -> float:
-    said, y = np.array(answered).T
-    before = case.history.values[case.retrained - 1 : -1, 0]
+    said, y = np.array(answered[1:]).T  # the forecast of the first was the former model's
+    before = case.history.values[case.retrained : -1, 0]
     mine, naive = (_means(np.abs(one - y)) for one in (said, before))
     return float(np.max(mine / np.maximum(naive, LEAST * case.usual)))
 
