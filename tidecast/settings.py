@@ -6,6 +6,7 @@ Groups are nested with two underscores: `TIDECAST_WORKER__BATCH=500`.
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -166,6 +167,34 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Rank the sources: code, environment, file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
+
+
+class _Told(Settings):
+    """Settings that come from code alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Neither the environment nor a file has a say."""
+        return (init_settings,)
+
+
+def told_settings(given: Mapping[str, Any]) -> Settings:
+    """The settings that another program has gathered and tells this one, whatever environment and file say here.
+
+    Raises:
+        SettingsError: one is unknown or invalid.
+    """
+    try:
+        return _Told(**given)
+    except ValidationError as exc:
+        raise SettingsError(_sentence(exc)) from exc
 
 
 def load_settings(**given: Any) -> Settings:

@@ -151,6 +151,14 @@ class ModelStore:
             raise StoreError(f"{path} belongs to {model.header.series!r}, not to {series!r}: restore the right file")
         return number, model
 
+    def header(self, series: str, number: int) -> Header:
+        """What a version is, without its weights.
+
+        Raises:
+            ModelError: there is no such file, or it is not whole.
+        """
+        return models.load_header(self._folder(series) / _file(number))
+
     def describe(self, series: str | None = None) -> Iterator[Version]:
         """Describe every version of one series or of all, by name and number."""
         for name in self.series() if series is None else [series]:

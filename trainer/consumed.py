@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import chain, pairwise, repeat
 
 import numpy as np
@@ -35,6 +36,11 @@ class Wanted:
     features: tuple[str, ...]
     series: frozenset[str]  # none: every one
     now_ms: int
+    pattern: str = "*"  # of their names
+
+    def has(self, series: str) -> bool:
+        """Whether a series is asked for."""
+        return (not self.series or series in self.series) and fnmatchcase(series, self.pattern)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -154,7 +160,7 @@ class Consumed:
         wire.check_size(fields, self._settings.series.max_entry_bytes)
         series = wire.series_of(fields)
         wire.check_partition(series, self._partition, self._settings.partitions)
-        if self._wanted.series and series not in self._wanted.series:
+        if not self._wanted.has(series):
             self._numbers[series.encode()] = NOT_ASKED_FOR
             rows.number[i] = NOT_ASKED_FOR
             return

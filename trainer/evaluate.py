@@ -18,7 +18,18 @@ from trainer.history import History
 
 MODEL, LAST_VALUE, CHAMPION = "model", "last_value", "champion"
 CHUNK = 1024  # windows answered at once: bounds the memory of a long tail
+UNUSUAL_MOVE, UNUSUAL_MEAN = 5.0, 2.5  # times what is usual: beyond, a tail is unlike what came before
+MOST_MOVES = 20.0  # times the usual move: larger errors do not tell one expert from another
+HANDICAP = 1.6  # times the last value's error: with it an expert says e^-12 of what the last value does
 MIN_ROWS = 8  # on which a champion is compared: fewer would be a toss
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """How a series moves from reading to reading before its tail, and whether the tail is unlike that."""
+
+    move: float  # the mean absolute change in most of the history
+    broken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,26 @@ class Blended:
     answers: Float  # (readings, experts)
     says: Float  # (readings, experts) their shares
     yhat: Float  # (readings,)
+
+
+def habit_of(y: Float, tail: int) -> Habit:
+    """Compare the moves of the tail with those of parts of its length before it.
+
+    The median of the parts counts, so that up to half of the history may be unusual itself. A tail is unlike them if
+    its largest move is far larger than theirs (a spike, another unit) or its mean move is (noise). One that stands
+    still is no danger: the last value is best there.
+
+    Args:
+        y: `(readings,)`.
+        tail: the reading at which the tail begins.
+    """
+    moves = np.abs(np.diff(y))  # of which the one at `tail - 1` leads into the tail
+    before, newest = moves[: tail - 1], moves[tail - 1 :]
+    size = max(1, min(len(newest), len(before)))
+    parts = before[len(before) % size :].reshape(-1, size)
+    usual, largest = float(np.median(parts.mean(axis=1))), float(np.median(parts.max(axis=1)))
+    broken = newest.max() > UNUSUAL_MOVE * largest or newest.mean() > UNUSUAL_MEAN * usual
+    return Habit(usual or np.inf, bool(broken))
 
 
 def contest(
@@ -128,12 +159,19 @@ def blended(answers: Float, actual: Float, errors: Float | None = None) -> Blend
     return Blended(answers, says, yhat)
 
 
-def first_errors(answers: Float, actual: Float) -> Float:
-    """The records that a model begins with: each expert's mean absolute error on the tail, `(records, experts)`."""
-    error = np.abs(answers - actual[:, None])
+def first_errors(answers: Float, actual: Float, habit: Habit) -> Float:
+    """The records that a model begins with: each expert's mean absolute error on the tail, `(records, experts)`.
+
+    After a tail that was unlike all before it no expert begins better than the last value: what it was good at there
+    may be over, and a record of huge errors would take hundreds of readings to tell anything of small ones.
+    """
+    error = np.minimum(np.abs(answers - actual[:, None]), MOST_MOVES * habit.move)
     known = np.isfinite(error)
     total = np.where(known, error, 0.0).sum(axis=0)
     mean = np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+    if habit.broken:
+        others = np.arange(len(mean)) != NAIVE
+        mean = np.where(others, np.maximum(mean, HANDICAP * mean[NAIVE]), mean)
     return np.tile(mean, (len(HALF_LIVES), 1))
 
 

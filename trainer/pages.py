@@ -33,6 +33,15 @@ def pages_of(
             yield page
 
 
+def newest_pages(redis: Redis, key: str, most: int, at_once: int) -> Iterator[Page]:
+    """The newest entries of a stream, `most` at most, newest first."""
+    last = b"+"
+    while most > 0 and (page := _page(redis, key, last, b"-", min(at_once, most), "XREVRANGE")):
+        yield page
+        most -= len(page)
+        last = b"(" + page[-1][0]
+
+
 def check_setup(redis: Redis, settings: Settings) -> None:
     """Make sure that the settings do not speak of other partitions than Redis.
 
@@ -61,11 +70,11 @@ def successor(entry_id: bytes) -> bytes:
     return b"%d-%d" % ((ms, seq + 1) if seq < _LARGEST else (ms + 1, 0))
 
 
-def _page(redis: Redis, key: str, first: bytes, last: bytes, count: int) -> Page:
+def _page(redis: Redis, key: str, first: bytes, last: bytes, count: int, command: str = "XRANGE") -> Page:
     while True:
         for client in _clients(redis):
-            client.set_response_callback("XRANGE", _as_sent)
-        page = redis.execute_command("XRANGE", key, first, last, "COUNT", count)
+            client.set_response_callback(command, _as_sent)
+        page = redis.execute_command(command, key, first, last, "COUNT", count)
         # A server that the slot has just moved to was not told yet: ask it again, for a dict forgets a repeated field.
         if not page or isinstance(page[0], list):
             return cast("Page", page)

@@ -14,12 +14,22 @@ from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.cohort import Fit, fit_cohort
-from trainer.evaluate import CHAMPION, MIN_ROWS, MODEL, contest, expert_answers, first_errors, half_width, judge
+from trainer.evaluate import (
+    CHAMPION,
+    MIN_ROWS,
+    MODEL,
+    contest,
+    expert_answers,
+    first_errors,
+    habit_of,
+    half_width,
+    judge,
+)
 from trainer.history import History
 from trainer.lesson import Lesson, Unfit, prepare, split
 from trainer.linear import fit_panel
 from trainer.resume import RUN, run_digest, trained_before
-from trainer.shared import train_shared
+from trainer.shared import kept_shared, train_shared
 
 CHUNK = 128  # series between two visits to the store: what an interruption may cost
 LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # of which a version may depend
@@ -72,6 +82,7 @@ def train(
     progress: Callable[[float], None] | None = None,
     now_ms: int | None = None,
     fit: Callable[..., list[Fit]] = fit_cohort,
+    train_cohorts: bool = True,
 ) -> list[Verdict]:
     """Train a model for each history and publish it where it improves on what answers now.
 
@@ -89,6 +100,7 @@ def train(
             the share of their epochs.
         now_ms: when the versions were made; None: now.
         fit: trains the prepared series of a chunk, as `fit_cohort` does.
+        train_cohorts: whether cohorts' networks are trained; else those in the store stay in use.
     """
     tell = progress or (lambda _: None)
     created_ms = round(time.time() * 1000) if now_ms is None else now_ms
@@ -100,7 +112,8 @@ def train(
             candidates.append(ready)
         else:
             verdicts[history.series] = ready
-    shared = _cohort_networks(candidates, settings, store, created_ms)
+    lessons = [candidate.lesson for candidate in candidates]
+    shared = _cohort_networks(lessons, settings, store, created_ms) if train_cohorts else kept_shared(lessons, store)
     for chunk in _chunks(candidates):
         for candidate, fitted in _fit(chunk, settings, fit, tell, len(verdicts)):
             network = shared.get(candidate.lesson.history.series)
@@ -111,12 +124,12 @@ def train(
 
 
 def _cohort_networks(
-    candidates: Sequence[Candidate], settings: Settings, store: ModelStore, created_ms: int
+    lessons: Sequence[Lesson], settings: Settings, store: ModelStore, created_ms: int
 ) -> dict[str, tuple[str, Model]]:
     """By series: its cohort's name and network."""
     if not settings.train.shared_epochs:
         return {}
-    return train_shared([candidate.lesson for candidate in candidates], settings, store, created_ms)
+    return train_shared(lessons, settings, store, created_ms)
 
 
 def _chunks(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
@@ -207,9 +220,12 @@ def _publish(
     ruling = judge(found, number)
     errors = found.actual - found.answers[MODEL]
     judged = {"evidence": ruling.evidence, "half_width": half_width(errors, settings.series.level)}
-    # The tail has judged; now the linear experts learn from it too, for they cannot learn it by heart.
-    panel = fit_panel(lesson.grid, lesson.seasons, len(lesson.grid))
-    panel = replace(panel, errors=first_errors(answers, lesson.history.values[lesson.tail :, 0]))
+    values = lesson.history.values[:, 0]
+    habit = habit_of(values, lesson.tail)
+    # The tail has judged; now the linear experts learn from it too, for they cannot learn it by heart. Not where it is
+    # unlike all before: a broken sensor's readings would make experts of them that nobody has judged.
+    panel = lesson.panel if habit.broken else fit_panel(lesson.grid, lesson.seasons, len(lesson.grid))
+    panel = replace(panel, errors=first_errors(answers, values[lesson.tail :], habit))
     model = Model(header.model_copy(update=judged), model.weights, panel)
     number = store.publish(model, promote=ruling.promote)
     status: Status = (

@@ -27,6 +27,8 @@ def read_recorded(
     features: Sequence[str] = (),
     history: Path | None = None,
     now_ms: int | None = None,
+    partitions: Sequence[int] | None = None,
+    pattern: str = "*",
 ) -> Histories:
     """Read the readings that workers have committed, from all partitions and, where given, their archive.
 
@@ -42,19 +44,21 @@ def read_recorded(
             only ever sent numbers.
         history: the directory of the archive.
         now_ms: a time that is over a day beyond it is refused; None: now.
+        partitions: which; None: all.
+        pattern: of the series' names, as `fnmatch.fnmatchcase` takes it.
 
     Raises:
         SettingsError: Redis was set up for another number of partitions.
         HistoryError: the archive is missing or damaged.
     """
     now = round(time.time() * 1000) if now_ms is None else now_ms
-    wanted = Wanted(target or settings.series.target, tuple(features), frozenset(series), now)
+    wanted = Wanted(target or settings.series.target, tuple(features), frozenset(series), now, pattern)
     first = b"%d-0" % max(0, since_ms or 0)
     found: list[History] = []
     refused: Counter[str] = Counter()
     with connect(settings) as redis, _without_collector():
         check_setup(redis, settings)
-        for partition in range(settings.partitions):
+        for partition in range(settings.partitions) if partitions is None else partitions:
             consumed = Consumed(settings, partition, wanted)
             for page in _pages(redis, settings, partition, first, history):
                 consumed.take(page)

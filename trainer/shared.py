@@ -73,20 +73,59 @@ def train_shared(
     settings: Settings,
     store: ModelStore,
     created_ms: int,
+    most: int | None = None,
 ) -> dict[str, tuple[str, Model]]:
     """Train a network for each cohort that can bear one, and publish it where it is better than the one before.
+
+    Args:
+        lessons: the series, those that belong to no cohort too.
+        settings: of training.
+        store: where the networks are.
+        created_ms: epoch milliseconds.
+        most: examples of a network, of more only one in two, in three, … is taken; None: `MAX_EXAMPLES`.
 
     Returns:
         For each series that belongs to a cohort with a network: the cohort's name and the network.
     """
     found: dict[str, tuple[str, Model]] = {}
     for name, members in _cohorts(lessons).items():
-        network = store.cohort_network(name)
+        # Steps are measured and differ a little from one training to the next: the cohort keeps its name.
+        near = network_for(members[0].step_ms, members[0].spec.target, networks_in(store))
+        name, network = near or (name, None)
         if len(members) >= MIN_SERIES and sum(m.rows_before_tail for m in members) >= MIN_EXAMPLES:
-            network = _improved(name, members, network, settings, store, created_ms)
+            network = _improved(name, members, network, settings, store, created_ms, most or MAX_EXAMPLES)
         if network:
             found |= {member.history.series: (name, network) for member in members}
     return found
+
+
+def kept_shared(lessons: Sequence[Lesson], store: ModelStore) -> dict[str, tuple[str, Model]]:
+    """As `train_shared`, of the networks that the store holds and without training any."""
+    networks = networks_in(store)
+    return {
+        lesson.history.series: mine
+        for lesson in lessons
+        if lesson.gridded and (mine := network_for(lesson.step_ms, lesson.spec.target, networks))
+    }
+
+
+def networks_in(store: ModelStore) -> list[tuple[str, Model]]:
+    """The networks that cohorts share, with the cohorts' names; one that cannot be read is left out."""
+    return [(name, found) for name in store.shared.served() if (found := store.cohort_network(name))]
+
+
+def network_for(step_ms: float, target: str, networks: Sequence[tuple[str, Model]]) -> tuple[str, Model] | None:
+    """The network of the cohort to which a series belongs by its target and step: the nearest."""
+
+    def distance(header: Header) -> float:
+        return abs(header.step_ms / step_ms - 1)
+
+    near = [
+        (distance(network.header), name, network)
+        for name, network in networks
+        if network.spec.target == target and distance(network.header) <= SAME_STEP
+    ]
+    return min(near, key=lambda one: one[:2])[1:] if near else None
 
 
 def fit_shared(
@@ -151,6 +190,7 @@ def _improved(
     settings: Settings,
     store: ModelStore,
     created_ms: int,
+    most: int,
 ) -> Model | None:
     """Train the cohort's network; the better one on the newest readings of its series is its champion from now on.
 
@@ -160,7 +200,7 @@ def _improved(
     if champion and champion.header.training.get(RUN) == digest:
         return champion  # trained on these very readings
     spec = spec_of(members[0].spec.target)
-    every = -(-sum(m.rows_before_tail for m in members) // MAX_EXAMPLES)
+    every = -(-sum(m.rows_before_tail for m in members) // most)
     examples = _joined([examples_of(m, spec, 0, m.rows_before_tail, every) for m in members])
     initial = champion.weights if champion and champion.spec == spec else None
     weights, losses = fit_shared(examples, spec, settings.train, initial)

@@ -1,24 +1,30 @@
 """The evaluation answers as the worker would, and the gate keeps to its rule."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from tests.models import make_model
 from tidecast import experts
-from tidecast.experts import EXPERTS, LSTM, NAIVE
+from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.model import Model
 from tidecast.spec import Spec
 from tidecast.windows import Float, to_grid
 from trainer import evaluate
 from trainer.evaluate import (
     CHAMPION,
+    HANDICAP,
     LAST_VALUE,
     MODEL,
+    MOST_MOVES,
     Contest,
+    Habit,
     blended,
     contest,
     expert_answers,
     first_errors,
+    habit_of,
     half_width,
     judge,
     scores,
@@ -159,10 +165,42 @@ def test_the_first_records_are_the_mean_errors_on_the_tail() -> None:
     answers = np.full((3, len(EXPERTS)), np.nan)
     answers[:, NAIVE] = [1.0, 2.0, 3.0]
     answers[2, LSTM] = 5.0
-    errors = first_errors(answers, np.zeros(3))
+    errors = first_errors(answers, np.zeros(3), Habit(1.0, broken=False))
     assert errors[:, NAIVE].tolist() == [2.0] * len(errors)
     assert errors[:, LSTM].tolist() == [5.0] * len(errors)
     assert np.isnan(errors).sum() == len(errors) * (len(EXPERTS) - 2)
+
+
+def test_after_a_broken_tail_the_last_value_leads() -> None:
+    """No expert begins with a better record; one that was worse keeps its own, and no error counts for too much."""
+    answers = np.full((3, len(EXPERTS)), np.nan)
+    answers[:, NAIVE] = [1.0, 2.0, 1e6]
+    answers[:, LSTM] = 0.5
+    answers[:, SHARED] = 1e9
+    errors = first_errors(answers, np.zeros(3), Habit(1.0, broken=True))[0]
+    naive = (1.0 + 2.0 + MOST_MOVES) / 3
+    assert (naive, HANDICAP * naive, MOST_MOVES) == pytest.approx((errors[NAIVE], errors[LSTM], errors[SHARED]))
+
+
+@pytest.mark.parametrize(
+    ("tail", "broken"),
+    [
+        (lambda y: y, False),
+        (lambda y: np.full_like(y, y[0]), False),
+        (lambda y: np.where(np.arange(len(y))[::-1] == 30, 1000.0, y), True),
+        (lambda y: y * 1000, True),
+        (lambda y: np.random.default_rng(0).normal(0, 1, len(y)), True),
+    ],
+)
+@pytest.mark.parametrize("also", [0, 100])
+def test_a_tail_unlike_all_before_is_told(tail: Callable[[Float], Float], broken: bool, also: int) -> None:
+    """Also where the last readings before it are unusual as well; a sensor that is stuck does no harm."""
+    y = np.sin(np.arange(600) / 4) + np.random.default_rng(0).normal(0, 0.1, 600)
+    usual = float(np.abs(np.diff(y)).mean())
+    y[500 - also :] = tail(y[500 - also :])
+    found = habit_of(y, 500)
+    assert broken == found.broken
+    assert usual == pytest.approx(found.move, rel=0.1)
 
 
 def test_scores_are_the_textbook_ones() -> None:

@@ -1,0 +1,198 @@
+"""What a retraining on corrupted readings does to the forecasts after it: the worker's own answers, beside the last
+value's.
+
+A champion learned from clean readings. The newest readings of the history are then corrupted, the series is retrained
+on all of them, and the worker answers what comes next: clean readings again, or more of the corrupted.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+
+import numpy as np
+
+from tidecast.backtest import _entries
+from tidecast.model import Model
+from tidecast.settings import Settings
+from tidecast.spec import Spec
+from tidecast.store import ModelStore
+from tidecast.windows import Float
+from trainer.history import History
+from trainer.pipeline import train
+from worker.forecaster import Forecaster
+
+WINDOW = 200  # readings over which the forecasts must not be worse than the last value
+ALLOWED = 1.05  # times the last value's mean error
+AFTER = 260  # readings after the retraining
+LEARNED = 0.65  # of the readings before the retraining, those that the champion knows
+LEAST = 0.25  # of the usual change: where the last value errs less, errors are compared with that
+
+Corrupt = Callable[[Float, Float, np.random.Generator], Float]  # the readings, all clean ones before: what is sent
+
+
+def spikes(y: Float, before: Float, rng: np.random.Generator) -> Float:
+    """One reading in twenty is off by a thousand standard deviations."""
+    hit = rng.random(len(y)) < 0.05
+    hit[rng.integers(len(y))] = True
+    return np.where(hit, y + rng.choice([-1, 1], len(y)) * 1000 * before.std(), y)
+
+
+def spike(y: Float, before: Float, rng: np.random.Generator) -> Float:
+    """A single reading is."""
+    hit = np.arange(len(y)) == rng.integers(len(y))
+    return np.where(hit, y + 1000 * before.std(), y)
+
+
+def stuck(y: Float, before: Float, _rng: np.random.Generator) -> Float:
+    """A sensor that says the same for ever."""
+    return np.full_like(y, before[-1])
+
+
+def unit(y: Float, _before: Float, _rng: np.random.Generator) -> Float:
+    """Somebody sends thousandths."""
+    return y * 1000
+
+
+def flip(y: Float, _before: Float, _rng: np.random.Generator) -> Float:
+    """The sign is lost."""
+    return -y
+
+
+def noise(y: Float, before: Float, rng: np.random.Generator) -> Float:
+    """Nothing of the series is left."""
+    return rng.normal(before.mean(), before.std(), len(y))
+
+
+def loud(y: Float, before: Float, rng: np.random.Generator) -> Float:
+    """And a hundred times as loud."""
+    return rng.normal(before.mean(), 100 * before.std(), len(y))
+
+
+CORRUPTIONS: Mapping[str, Corrupt] = {one.__name__: one for one in (spikes, spike, stuck, unit, flip, noise, loud)}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A series in one of the scenarios."""
+
+    history: History  # as it was sent
+    retrained: int  # the reading at which it is retrained
+    learned: int  # the reading up to which its first champion knows it
+    usual: float  # the mean change of the clean readings
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How the forecasts after a retraining compare with the last value's over the worst `WINDOW` readings."""
+
+    name: str  # of series, corruption, share and what came after it
+    status: str  # of the retraining
+    ratio: float  # of the mean errors
+    without: float  # the same had the champion stayed
+
+
+def measure(
+    histories: Sequence[History],
+    settings: Settings,
+    store: ModelStore,
+    *,
+    corruptions: Mapping[str, Corrupt] = CORRUPTIONS,
+    shares: Sequence[float] = (0.05, 0.3),
+    spec: Spec | None = None,
+    seed: int = 0,
+) -> list[Result]:
+    """Retrain every series in every scenario, and answer what comes after.
+
+    Args:
+        histories: clean ones, of one target and some 600 readings at least.
+        settings: of training.
+        store: an empty one.
+        corruptions: by name.
+        shares: of the newest readings that are corrupted.
+        spec: of the networks.
+        seed: of the corruption.
+    """
+    spec = spec or Spec()
+    first = [_part(h, 0, int((len(h) - AFTER) * LEARNED)) for h in histories]
+    train(first, spec, settings, store)
+    cases = {
+        case.history.series: case
+        for h in histories
+        if store.champion(h.series)
+        for case in _cases(h, corruptions, shares, seed)
+    }
+    for name in cases:
+        model = store.load(name.split("|")[0])[1]
+        store.publish(Model(model.header.model_copy(update={"series": name}), model.weights, model.panel))
+    without = _answers(cases, cases, settings, store)
+    verdicts = train([_part(c.history, 0, c.retrained) for c in cases.values()], spec, settings, store)
+    answered = _answers(cases, [v.series for v in verdicts if v.status == "trained"], settings, store)
+    return [
+        Result(
+            v.series, v.status, _worst(cases[v.series], answered[v.series]), _worst(cases[v.series], without[v.series])
+        )
+        for v in verdicts
+    ]
+
+
+def _cases(h: History, corruptions: Mapping[str, Corrupt], shares: Sequence[float], seed: int) -> Iterator[Case]:
+    retrained = len(h) - AFTER
+    y = h.values[:, 0]
+    for name, corrupt in corruptions.items():
+        for share in shares:
+            start = retrained - int(share * retrained)
+            sent = corrupt(y[start:], y[:start], np.random.default_rng(seed))
+            for after in ("ends", "goes on"):
+                stop = retrained if after == "ends" else len(h)
+                values = h.values.copy()
+                values[start:stop, 0] = sent[: stop - start]
+                case = replace(h, series=f"{h.series}|{name} {share:g} {after}", values=values)
+                yield Case(case, retrained, int(retrained * LEARNED), float(np.abs(np.diff(y[:start])).mean()))
+
+
+def _answers(
+    cases: Mapping[str, Case], moved: Sequence[str] | Mapping[str, Case], settings: Settings, store: ModelStore
+) -> dict[str, list[tuple[float, float]]]:
+    """The forecasts that stood at the readings after the retraining and the readings; the models of `moved` are new
+    then.
+    """
+    forecaster = Forecaster(settings.series)
+    for cohort in store.shared.served():
+        forecaster.adopt_shared(cohort, store.shared.load(cohort)[1])
+    made: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
+    for name in cases:
+        forecaster.adopt(name, *store.load(name, 1))
+    for name, case in cases.items():
+        start = case.learned - forecaster.rows_read(name)
+        _handle(forecaster, _part(case.history, max(0, start), case.retrained), made[name])
+    for name in moved:
+        forecaster.adopt(name, *store.load(name))
+    for name, case in cases.items():
+        before = made[name][-1]
+        made[name] = [before]
+        _handle(forecaster, _part(case.history, case.retrained, len(case.history)), made[name])
+    return {name: [(said, y) for (said, _), (_, y) in pairwise(rows)] for name, rows in made.items()}
+
+
+def _handle(forecaster: Forecaster, part: History, into: list[tuple[float, float]]) -> None:
+    entries = _entries(part, 0)
+    while batch := list(islice(entries, 1000)):
+        into += [(f.yhat, f.y) for f in forecaster.handle(batch, int(part.ts[-1])).forecasts]
+
+
+def _worst(case: Case, answered: Sequence[tuple[float, float]]) -> float:
+    said, y = np.array(answered[1:]).T  # the forecast of the first was the former model's
+    before = case.history.values[case.retrained : -1, 0]
+    mine, naive = (_means(np.abs(one - y)) for one in (said, before))
+    return float(np.max(mine / np.maximum(naive, LEAST * case.usual)))
+
+
+def _means(errors: Float) -> Float:
+    """Of every `WINDOW` readings in a row."""
+    total = np.concatenate([[0.0], errors.cumsum()])
+    found: Float = (total[WINDOW:] - total[:-WINDOW]) / WINDOW
+    return found
+
+
+def _part(history: History, start: int, stop: int) -> History:
+    return replace(history, ts=history.ts[start:stop], values=history.values[start:stop])
