@@ -74,6 +74,7 @@ class Record:
         self._keys = keys
         self._owner = owner
         self._kept = events_kept
+        self.ttl_s = ttl_s
         self._ttl_ms = round(ttl_s * 1000)
         self._plan = redis.register_script(script_of("plan"))
         self._claim = redis.register_script(script_of("claim"))
@@ -95,8 +96,8 @@ class Record:
         """Claim the run of a due time, and say that it has started; `missed` others went by before it."""
         also = f"; {_times(missed)} went by before it" if missed else ""
         detail = f"the run due at {due_text(due_ms)} has started, try {{try}}{also}"
-        keys, args = self._both, [due_ms, token, self._owner, self._ttl_ms, self._kept, detail]
-        tries, wait_ms = cast("list[int]", self._claim(keys=keys, args=args))
+        args: list[Any] = [due_ms, token, self._owner, self._ttl_ms, self._kept, detail]
+        tries, wait_ms = cast("list[int]", self._claim(keys=self._both, args=args))
         return Claim(due_ms, token, tries) if tries else Busy(wait_ms / 1000)
 
     def beat(self, claim: Claim) -> bool:

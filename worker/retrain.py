@@ -148,8 +148,8 @@ def _summary(answer: bytes) -> Summary | None:
     """What the last line says; None if it is no summary."""
     try:
         found = json.loads(answer.strip().rpartition(b"\n")[2])
-        counts = [int(found[name]) for name in ("trained", "kept", "refused", "put_off")]
-        return Summary(*counts, float(found["seconds"]))
+        counts = {name: int(found[name]) for name in ("trained", "kept", "refused", "put_off")}
+        return Summary(**counts, seconds=float(found["seconds"]))
     except (ValueError, TypeError, KeyError):
         return None
 

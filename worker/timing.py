@@ -15,36 +15,35 @@ from tidecast.settings import RetrainSettings
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # as crontab counts them; 7 is Sunday again
 MOST_MISSED = 1000  # due times that went by are counted so far
+NEVER_MS = 2**53  # of a cron that names a last time
 RETRY_S = 10.0  # the pause before the second try, doubled each time
 RETRY_SHARE = 0.1  # of the time between two runs, which no pause exceeds
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A trigger, and the text by which the record knows it."""
+    """A trigger, and the text by which the record knows it; `every_ms` is the interval, if it is one."""
 
     text: str
     trigger: BaseTrigger
+    every_ms: int | None = None
 
     def first(self, now_ms: int) -> int:
         """The first due time of a schedule that begins now: an interval later, or the next time of crontab."""
-        if isinstance(self.trigger, IntervalTrigger):
-            return now_ms // 1000 * 1000 + round(self.trigger.interval_length * 1000)
-        return self.after(now_ms, now_ms)
+        return now_ms // 1000 * 1000 + self.every_ms if self.every_ms else self.after(now_ms, now_ms)
 
     def after(self, due_ms: int, now_ms: int) -> int:
         """The first due time after both a due time and now."""
         start = max(due_ms, now_ms)
-        if isinstance(self.trigger, IntervalTrigger):
-            every_ms = round(self.trigger.interval_length * 1000)
-            return due_ms + every_ms * ((start - due_ms) // every_ms + 1)
+        if self.every_ms:
+            return due_ms + self.every_ms * ((start - due_ms) // self.every_ms + 1)
         found = self.trigger.get_next_fire_time(None, _datetime(start) + timedelta(microseconds=1))
-        return round(found.timestamp() * 1000) if found else 2**53  # a cron that never comes: checked at the start
+        return round(found.timestamp() * 1000) if found else NEVER_MS
 
     def missed(self, due_ms: int, now_ms: int) -> int:
         """How many due times after this one have come by now; from `MOST_MISSED` on it is not counted."""
-        if isinstance(self.trigger, IntervalTrigger):
-            return min(MOST_MISSED, max(0, now_ms - due_ms) // round(self.trigger.interval_length * 1000))
+        if self.every_ms:
+            return min(MOST_MISSED, max(0, now_ms - due_ms) // self.every_ms)
         count = 0
         while count < MOST_MISSED and (due_ms := self.after(due_ms, due_ms)) <= now_ms:
             count += 1
@@ -68,7 +67,7 @@ def timing_of(settings: RetrainSettings) -> Timing | None:
         seconds = span_ms(settings.every) / 1000
         if not seconds:
             raise SettingsError(f"setting retrain.every is {settings.every}: set at least 1s")
-        return Timing(f"every {settings.every}", IntervalTrigger(seconds=seconds, timezone=UTC))
+        return Timing(f"every {settings.every}", IntervalTrigger(seconds=seconds, timezone=UTC), round(1000 * seconds))
     if settings.cron:
         return _cron(settings.cron, settings.time_zone)
     return None
@@ -94,7 +93,7 @@ def _zone(name: str) -> tzinfo:
         return UTC  # it needs no data of the system's
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, KeyError) as exc:
         raise SettingsError(
             f"setting retrain.time_zone is {name!r}, which this system does not know: write it as Europe/Berlin, "
             "or install tzdata"

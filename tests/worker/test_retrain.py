@@ -11,20 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.worker.runs import FINISH, stand_in
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from worker import retrain
 from worker.retrain import Outcome, Summary
-
-SUMMARY = '{"trained": 3, "kept": 1, "refused": 0, "put_off": 2, "seconds": 1.5}'
-# In place of the trainer, which takes seconds to start: a few lines that do what a test is about.
-BEGIN = "import json, os, signal, sys, time\ntold = json.loads(sys.stdin.readline())\n"
-FINISH = f"print({SUMMARY!r})\n"
-
-
-def stand_in(program: str) -> tuple[str, ...]:
-    """The command of a child that reads its request and then does this."""
-    return (sys.executable, "-c", BEGIN + program)
 
 
 def run(program: str, cancelled: Callable[[], bool] = lambda: False, **limits: Any) -> Outcome:
