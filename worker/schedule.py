@@ -100,6 +100,8 @@ class Schedule:
 
     def stop(self) -> None:
         """End, and the child with it; its run is given back, if Redis answers soon."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         self._scheduler.shutdown(wait=False)
         if self._running.acquire(timeout=STOP_S):
