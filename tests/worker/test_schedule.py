@@ -75,9 +75,7 @@ def test_each_partition_has_its_own_runs(settings: Settings, redis: Redis) -> No
     assert not redis.exists("{1}:retrain")
 
 
-def test_killed_children_skip_no_due_time_and_double_none(
-    settings: Settings, redis: Redis, tmp_path: Path
-) -> None:
+def test_killed_children_skip_no_due_time_and_double_none(settings: Settings, redis: Redis, tmp_path: Path) -> None:
     """Twenty times with SIGKILL, before, in and after their work; then the schedule goes on."""
     file, chance = tmp_path / "pid", random.Random(3)
     with scheduled(settings, writing(file, f"time.sleep(0.03)\n{FINISH}")):
