@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = {"tidecast": {"tidecast"}, "worker": {"worker", "tidecast"}, "trainer": {"trainer", "tidecast"}}
 # The command, the demo and the backtest know all programs, and import them only inside the functions that start them.
-FRONT_DOORS = {"tidecast/cli.py", "tidecast/demo.py", "tidecast/backtest.py"}
+FRONT_DOORS = {"tidecast/cli.py", "tidecast/retrain_cli.py", "tidecast/demo.py", "tidecast/backtest.py"}
 # They cost seconds and hundreds of megabytes.
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}

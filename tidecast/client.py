@@ -6,12 +6,12 @@ themselves.
 
 import math
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from threading import Lock
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import redis
 import redis.asyncio
@@ -20,10 +20,12 @@ from tidecast.cluster import AsyncCluster, Cluster, Entry, StreamReply
 from tidecast.connection import check_address, connect, connect_async
 from tidecast.errors import BadReading, SettingsError
 from tidecast.settings import Settings, load_settings
-from tidecast.wire import RESERVED, Forecast, common_keys, keys_of, partition_of
+from tidecast.wire import RESERVED, Event, Fields, Forecast, common_keys, keys_of, partition_of
 
 Values = float | Mapping[str, float | str]  # text goes on the wire as it is
 NewReading = tuple[str, Values] | tuple[str, Values, int | datetime | None]
+T = TypeVar("T")
+Decode = Callable[[bytes, Fields], T]  # of an entry
 PIPELINE = 1000  # readings in one round trip
 RECHECK_S = 5.0  # how soon it is asked again how many partitions there are, while Redis does not say
 
@@ -73,6 +75,9 @@ class _Addresses:
 
     def forecasts_since(self, since: str) -> dict[str, str]:
         return {keys.forecasts: since for keys in self._keys}
+
+    def events_since(self, since: str) -> dict[str, str]:
+        return {keys.events: since for keys in self._keys}
 
 
 class _PartitionsCheck:
@@ -157,19 +162,29 @@ class Client:
 
         Waits for more for ever, or until nothing comes within `block_ms` if `stop_when_idle`.
         """
-        connection, position = self._checked(), self._at.forecasts_since(since)
-        if since == "$":  # resolved once and now: between two reads "$" would skip what comes meanwhile
-            position = {key: _newest(connection.xrevrange(key, count=1)) for key in position}
-        return self._follow(position, block_ms, stop_when_idle)
+        return self._following(self._at.forecasts_since(since), Forecast.decode, block_ms, stop_when_idle)
 
-    def _follow(self, position: dict[str, str], block_ms: int, stop_when_idle: bool) -> Iterator[Forecast]:
+    def events(self, since: str = "$", *, block_ms: int = 1000, stop_when_idle: bool = False) -> Iterator[Event]:
+        """Follow what happens to series, models and runs of the schedule, as `forecasts` follows forecasts."""
+        return self._following(self._at.events_since(since), Event.decode, block_ms, stop_when_idle)
+
+    def _following(
+        self, position: dict[str, str], decode: Decode[T], block_ms: int, stop_when_idle: bool
+    ) -> Iterator[T]:
+        connection = self._checked()
+        # "$" is resolved once and now: between two reads it would skip what comes meanwhile.
+        for key in [key for key, since in position.items() if since == "$"]:
+            position[key] = _newest(connection.xrevrange(key, count=1))
+        return self._follow(position, decode, block_ms, stop_when_idle)
+
+    def _follow(self, position: dict[str, str], decode: Decode[T], block_ms: int, stop_when_idle: bool) -> Iterator[T]:
         idle_ms, slice_ms = 0, min(block_ms, self._longest_block_ms)
         while True:
             reply = self._read(position, slice_ms)
             idle_ms = 0 if reply else idle_ms + slice_ms
             if stop_when_idle and idle_ms >= block_ms:
                 return
-            yield from _decode(reply, position)
+            yield from _decode(reply, position, decode)
 
     def _read(self, position: dict[str, str], block_ms: int) -> StreamReply:
         connection = self._checked()
@@ -235,18 +250,30 @@ class AsyncClient:
         self, since: str = "$", *, block_ms: int = 1000, stop_when_idle: bool = False
     ) -> AsyncIterator[Forecast]:
         """Follow forecasts; see `Client.forecasts` ("$" means those after the first step of the iteration)."""
+        async for forecast in self._follow(self._at.forecasts_since(since), Forecast.decode, block_ms, stop_when_idle):
+            yield forecast
+
+    async def events(
+        self, since: str = "$", *, block_ms: int = 1000, stop_when_idle: bool = False
+    ) -> AsyncIterator[Event]:
+        """Follow events; see `Client.events` ("$" means those after the first step of the iteration)."""
+        async for event in self._follow(self._at.events_since(since), Event.decode, block_ms, stop_when_idle):
+            yield event
+
+    async def _follow(
+        self, position: dict[str, str], decode: Decode[T], block_ms: int, stop_when_idle: bool
+    ) -> AsyncIterator[T]:
         await self._make_sure()
-        position = self._at.forecasts_since(since)
-        if since == "$":
-            position = {key: _newest(await self._redis.xrevrange(key, count=1)) for key in position}
+        for key in [key for key, since in position.items() if since == "$"]:
+            position[key] = _newest(await self._redis.xrevrange(key, count=1))
         idle_ms, slice_ms = 0, min(block_ms, self._longest_block_ms)
         while True:
             reply = await self._read(position, slice_ms)
             idle_ms = 0 if reply else idle_ms + slice_ms
             if stop_when_idle and idle_ms >= block_ms:
                 return
-            for forecast in _decode(reply, position):
-                yield forecast
+            for found in _decode(reply, position, decode):
+                yield found
 
     async def _read(self, position: dict[str, str], block_ms: int) -> StreamReply:
         await self._make_sure()
@@ -287,9 +314,9 @@ def _newest(entries: Any) -> str:
     return str(entries[0][0].decode()) if entries else "0-0"
 
 
-def _decode(reply: StreamReply, position: dict[str, str]) -> Iterator[Forecast]:
+def _decode(reply: StreamReply, position: dict[str, str], decode: Decode[T]) -> Iterator[T]:
     """Decode what was read, moving `position` past each entry."""
     for key, entries in reply:
         for entry_id, fields in entries:
             position[key.decode()] = entry_id.decode()
-            yield Forecast.decode(entry_id, fields)
+            yield decode(entry_id, fields)

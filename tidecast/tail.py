@@ -1,4 +1,4 @@
-"""Print forecasts, a line each."""
+"""Print forecasts and events, a line each."""
 
 import json
 from collections.abc import Iterator
@@ -7,13 +7,29 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from tidecast.wire import Forecast
+from tidecast.wire import Event, Forecast
 
 
 def follow(forecasts: Iterator[Forecast], count: int | None, *, as_json: bool) -> None:
     """Print forecasts as they come, at most `count`."""
     for forecast in islice(forecasts, count):
         print(json.dumps(_flat(forecast)) if as_json else line(forecast), flush=True)
+
+
+def follow_events(events: Iterator[Event], count: int | None, *, as_json: bool) -> None:
+    """Print events as they come, at most `count`."""
+    for event in islice(events, count):
+        print(json.dumps(asdict(event)) if as_json else event_line(event), flush=True)
+
+
+def event_line(event: Event) -> str:
+    """One event for people: `2026-03-01T03:00:10Z  promoted  boiler-7 v3  beats version 2 by 4 %`."""
+    of = "" if event.series is None else f"  {event.series}" + (f" v{event.version}" if event.version else "")
+    return f"{_time(int(event.id.partition('-')[0]))}  {event.kind}{of}  {event.detail}"
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _flat(forecast: Forecast) -> dict[str, Any]:
@@ -23,9 +39,9 @@ def _flat(forecast: Forecast) -> dict[str, Any]:
 
 def line(forecast: Forecast) -> str:
     """One forecast for people: `boiler-7  14:05:00  42.1 -> 42.4 [41.0, 43.8]  lstm v3`."""
-    origin = datetime.fromtimestamp(forecast.origin / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     bounds = ""
     if forecast.yhat_lower is not None and forecast.yhat_upper is not None:
         bounds = f" [{forecast.yhat_lower:.6g}, {forecast.yhat_upper:.6g}]"
     version = f" v{forecast.model}" if forecast.model else ""
+    origin = _time(forecast.origin)
     return f"{forecast.series}  {origin}  {forecast.y:.6g} -> {forecast.yhat:.6g}{bounds}  {forecast.kind}{version}"

@@ -259,12 +259,14 @@ class Event:
         detail: a sentence with the figures.
         series: whose; None: of a run.
         version: of which model, if of one.
+        id: the entry's; empty before it is one.
     """
 
     kind: str
     detail: str
     series: str | None = None
     version: int | None = None
+    id: str = field(default="", compare=False)
 
     def encode(self) -> list[str | bytes]:
         """The entry as a flat list of names and values; what is not known is left out."""
@@ -285,7 +287,8 @@ class Event:
         try:
             text = {name.decode(): value.decode() for name, value in fields.items()}
             version = int(text["version"]) if "version" in text else None
-            return cls(text["kind"], text["detail"], text.get("series"), version)
+            its_id = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
+            return cls(text["kind"], text["detail"], text.get("series"), version, its_id)
         except (KeyError, ValueError) as exc:
             raise StreamError(f"entry {entry_id!r} is no event ({exc!r}): nothing else may write there") from exc
 

@@ -61,6 +61,22 @@ class Health:
         self._counted = {name: self._readings.labels(name) for name in DISPOSITIONS}
         self._placed = {name: self._intervals.labels(name) for name in ("inside", "outside")}
         self._drifted = {kind: self._drifts.labels(kind) for kind in KINDS}
+        self._retrained = Counter(
+            "tidecast_retrain_runs", "Runs of the schedule, by how they ended.", ["outcome"], registry=self.registry
+        )
+        self._retrain_seconds = Histogram(
+            "tidecast_retrain_seconds",
+            "Duration of a run of the schedule.",
+            buckets=(1, 10, 60, 300, 900, 3600, 14_400),
+            registry=self.registry,
+        )
+        self._retrain_at = Gauge(
+            "tidecast_retrain_next_timestamp_seconds",
+            "When the next run of the schedule is due.",
+            registry=self.registry,
+        )
+        self._retrain_at.set(math.nan)
+        self._runs_at: dict[int, float] = {}
         self._backlogs: dict[int, Backlog] = {}
         self.ready = threading.Event()  # a partition is held, its state loaded
 
@@ -118,6 +134,19 @@ class Health:
             self.ready.set()
         else:
             self.ready.clear()
+
+    def retrained(self, outcome: str, seconds: float) -> None:
+        """Note a run of the schedule that finished, failed, is to be retried or was cancelled."""
+        self._retrained.labels(outcome).inc()
+        self._retrain_seconds.observe(seconds)
+
+    def retrain_at(self, partition: int, at: float | None) -> None:
+        """Note when a partition's next run is due, in epoch seconds; None: the partition is no longer ours."""
+        if at is None:
+            self._runs_at.pop(partition, None)
+        else:
+            self._runs_at[partition] = at
+        self._retrain_at.set(min(list(self._runs_at.values()), default=math.nan))
 
     def serve(self, host: str, port: int) -> WSGIServer:
         """Answer /metrics, /healthz and /readyz from a thread of its own; the server knows its port."""

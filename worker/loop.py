@@ -118,6 +118,10 @@ class Worker:
         """How many partitions this worker believes to be its own; the commits make sure."""
         return sum(lane.held for lane in self._lanes)
 
+    def partitions_held(self) -> frozenset[int]:
+        """Which they are; other threads may ask."""
+        return frozenset(lane.number for lane in self._lanes if lane.held)
+
     @property
     def _loading(self) -> bool:
         """Whether champions must be loaded before any state is: they say which features a series has."""

@@ -1,30 +1,37 @@
 """The worker as a process: settings in, signals heard, exit code out."""
 
-import logging
 import signal
-import sys
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
+from typing import cast
 from wsgiref.simple_server import WSGIServer
 
 import structlog
 from redis.exceptions import MovedError, RedisError
 
+from tidecast.client import check_partitions
 from tidecast.connection import check_address, connect
 from tidecast.errors import SettingsError, Unavailable
+from tidecast.log import log_as_json
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
 from tidecast.wire import common_keys, keys_of
 from worker.health import Health
 from worker.loop import BACKOFF_S, Worker
 from worker.refusals import meaning_of
+from worker.retrain import COMMAND, check_installed
 from worker.rights import explain
 from worker.roster import Roster, claim_partitions
 from worker.stopping import Stop
 from worker.stream import Stream
 from worker.threads import warm
 
+IDLE_S = 3600.0  # a wait that a signal ends
 COMPILED_S = 5.0  # longer than this takes only what was not yet compiled on this machine: an operator may wonder
+
+log = structlog.get_logger("tidecast.worker")
 
 
 def run(settings: Settings, *, burst: bool = False) -> None:
@@ -35,17 +42,82 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     """
     _check_settings(settings)
     log_as_json()
-    stop = Stop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _flag(stop))
+    stop = _told_by_signals()
     health = Health()
     if settings.worker.health_port is not None:
         server = _serve(health, settings.worker.health_host, settings.worker.health_port)
-        structlog.get_logger("tidecast.worker").info("health served", port=server.server_port)
+        log.info("health served", port=server.server_port)
     _warm()
     worker = _begin(settings, health, stop)
     if worker:
-        worker.run(stop, burst=burst)
+        with _scheduled(settings, worker, health, stop) if not burst else nullcontext():
+            worker.run(stop, burst=burst)
+
+
+def run_schedule(settings: Settings, command: Sequence[str] = COMMAND) -> None:
+    """Retrain all partitions when it is time, without answering readings, until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: the settings name no schedule, or what does not go together.
+    """
+    from worker.schedule import Schedule
+    from worker.timing import timing_of
+
+    check_address(settings)
+    timing = timing_of(settings.retrain)
+    if timing is None:
+        raise SettingsError('settings retrain.every and retrain.cron are empty: set one, as every = "6h"')
+    check_installed()
+    log_as_json()
+    stop = _told_by_signals()
+    if not _agreed(settings, stop):
+        return
+    everything = range(settings.partitions)
+    # Another name than a worker's of the same settings, which would take over at once what is ours.
+    owner = f"{worker_name(settings)}:daemon"
+    with Schedule(settings, timing, lambda: everything, owner, Health(), told=stop.is_set, command=command):
+        log.info("schedule started", trigger=timing.text)
+        while not stop.wait(IDLE_S):
+            pass
+    log.info("schedule stopped")
+
+
+def _agreed(settings: Settings, stop: Stop) -> bool:
+    """Make sure that Redis knows no other number of partitions, as soon as it answers; False if told to stop before.
+
+    Raises:
+        SettingsError: it does.
+    """
+    key, pause_s = common_keys(settings.namespace)[0], BACKOFF_S[0]
+    while not stop.is_set():
+        try:
+            with connect(settings) as redis:
+                check_partitions(key, cast("bytes | None", redis.get(key)), settings.partitions)
+        except RedisError as exc:
+            log.error("start failed", kind="redis", error=explain(exc), pause_s=pause_s)
+            stop.wait(pause_s)
+            pause_s = min(BACKOFF_S[1], 2 * pause_s)
+        else:
+            return True
+    return False
+
+
+def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -> AbstractContextManager[object]:
+    """The schedule of retraining, if the settings name one."""
+    if not _has_schedule(settings):
+        return nullcontext()
+    from worker.schedule import Schedule  # with APScheduler, which costs memory and time
+    from worker.timing import timing_of
+
+    timing = timing_of(settings.retrain)
+    if timing is None:
+        return nullcontext()
+    held, owner = worker.partitions_held, worker_name(settings)
+    return Schedule(settings, timing, held, owner, health, told=stop.is_set)
+
+
+def _has_schedule(settings: Settings) -> bool:
+    return bool(settings.retrain.every or settings.retrain.cron)
 
 
 def _warm() -> None:
@@ -54,7 +126,7 @@ def _warm() -> None:
     warm()
     took_s = time.monotonic() - began
     if took_s > COMPILED_S:
-        structlog.get_logger("tidecast.worker").info("kernel compiled", seconds=round(took_s, 1))
+        log.info("kernel compiled", seconds=round(took_s, 1))
 
 
 def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
@@ -72,7 +144,7 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
         except RedisError as exc:
             meaning = meaning_of(exc)
             kind, error = ("refused", str(meaning)) if isinstance(meaning, Unavailable) else ("redis", explain(exc))
-            structlog.get_logger("tidecast.worker").error("start failed", kind=kind, error=error, pause_s=pause_s)
+            log.error("start failed", kind=kind, error=error, pause_s=pause_s)
             health.failed(kind)
             stop.wait(pause_s)
             pause_s = min(longest_s, 2 * pause_s)
@@ -118,6 +190,11 @@ def _check_settings(settings: Settings) -> None:
         raise SettingsError(
             f"setting worker.block_ms is {block_ms}: use at most half of redis_timeout_s, {timeout_s:g} s"
         )
+    if _has_schedule(settings):
+        from worker.timing import timing_of
+
+        timing_of(settings.retrain)
+        check_installed()
 
 
 def _serve(health: Health, host: str, port: int) -> WSGIServer:
@@ -127,19 +204,11 @@ def _serve(health: Health, host: str, port: int) -> WSGIServer:
         raise SettingsError(f"setting worker.health_port is {port}, on {host}: {exc}: choose another") from exc
 
 
-def log_as_json() -> None:
-    """Write one JSON object a line to standard error."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+def _told_by_signals() -> Stop:
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _flag(stop))
+    return stop
 
 
 def _flag(stop: Stop) -> "signal._HANDLER":

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from tidecast import connection
 from worker.scripts import script_of
 
-SCRIPTS = ("acquire", "attempt", "commit", "hold", "join", "retain")
+SCRIPTS = ("acquire", "attempt", "beat", "claim", "commit", "hold", "join", "plan", "retain", "settle")
 _PLACE = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '([A-Z]+)')?")
 

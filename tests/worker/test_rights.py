@@ -23,6 +23,7 @@ from tidecast.settings import load_settings
 from tidecast.wire import keys_of, partition_of
 from worker.health import Health
 from worker.program import make_worker
+from worker.record import Claim, Record
 from worker.rights import explain
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -160,6 +161,21 @@ def test_a_consumer_needs_each_of_its_rights(server: EmbeddedRedis, admin: Redis
     client = Client(login(server.url, "tidecast-consumer"), namespace=NAMESPACE)
     with client, pytest.raises(NoPermissionError, match=right):
         list(client.forecasts(block_ms=1, stop_when_idle=True))
+
+
+@pytest.mark.usefixtures("admin")
+def test_the_schedule_of_retraining_needs_no_more_than_a_worker_has(server: EmbeddedRedis) -> None:
+    """Its scripts run under the worker's user, and the consumer's follows the events."""
+    with Redis.from_url(login(server.url, "tidecast-worker"), protocol=2) as redis:
+        record = Record(redis, keys_of(namespace=NAMESPACE), "w", 100)
+        record.plan("every 1h", TS)
+        claim = record.claim(TS, "t", 0)
+        assert isinstance(claim, Claim)
+        assert record.beat(claim)
+        assert record.finish(claim, "well", TS + 1, 0)
+    with Client(login(server.url, "tidecast-consumer"), namespace=NAMESPACE) as consumer:
+        found = consumer.events("0", block_ms=1, stop_when_idle=True)
+        assert ["started", "finished"] == [event.kind for event in found]
 
 
 @pytest.mark.parametrize("user", ["tidecast-producer", "tidecast-consumer"])

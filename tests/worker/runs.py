@@ -1,0 +1,57 @@
+"""Runs of the schedule in tests: a child that stands in for the trainer, and what record and events must agree on."""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+
+SUMMARY = '{"trained": 3, "kept": 1, "refused": 0, "put_off": 2, "seconds": 1.5}'
+# In place of the trainer, which takes seconds to start: a few lines that do what a test is about.
+BEGIN = "import json, os, signal, sys, time\ntold = json.loads(sys.stdin.readline())\n"
+FINISH = f"print({SUMMARY!r})\n"
+_ENDED = re.compile(r"the run due at (\S+) has (?:finished|failed): .*?(?:; (\d+) more due times? went by meanwhile)?")
+
+
+def stand_in(program: str) -> tuple[str, ...]:
+    """The command of a child that reads its request and then does this."""
+    return (sys.executable, "-c", BEGIN + program)
+
+
+def record(redis: Redis, key: str = "retrain") -> dict[str, Any]:
+    """The record as text."""
+    return {name.decode(): value.decode() for name, value in redis.hgetall(key).items()}
+
+
+def events(redis: Redis, key: str = "events") -> list[tuple[str, str]]:
+    """Kind and detail of every event."""
+    return [(fields[b"kind"].decode(), fields[b"detail"].decode()) for _, fields in redis.xrange(key)]
+
+
+def ended(redis: Redis) -> list[tuple[int, int]]:
+    """The due time of every run that ended, in epoch milliseconds, and how many others went by until it did."""
+    found = [_ENDED.fullmatch(detail) for kind, detail in events(redis) if kind in ("finished", "failed")]
+    return [(round(1000 * datetime.fromisoformat(one[1]).timestamp()), int(one[2] or 0)) for one in found if one]
+
+
+def check_each_due_ended_once(redis: Redis, every_ms: int) -> int:
+    """No due time is left out or told twice, and the record says what the events say; returns how many runs ended."""
+    told, said = ended(redis), record(redis)
+    following = [due + every_ms * (1 + missed) for due, missed in told]
+    assert following[:-1] == [due for due, _ in told[1:]]
+    assert int(said.get("runs", 0)) == len(told)
+    if told:
+        assert following[-1] == int(said["next_ms"])
+    return len(told)
+
+
+def until(happened: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """Wait for something; returns it."""
+    deadline = time.monotonic() + within_s
+    while not (found := happened()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+    return found

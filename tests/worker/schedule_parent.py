@@ -1,0 +1,32 @@
+"""A program that carries on the schedule of partition 0: one of several parents, or one that is killed.
+
+python -m tests.worker.schedule_parent OWNER TTL_S PROGRAM: the settings come from the environment.
+"""
+
+import signal
+import sys
+import threading
+
+from tests.worker.runs import stand_in
+from tidecast.settings import load_settings
+from worker.health import Health
+from worker.schedule import Schedule
+from worker.timing import timing_of
+
+
+def main(owner: str, ttl_s: str, program: str) -> None:
+    """Run until SIGTERM, then say which modules that took."""
+    settings, stop = load_settings(), threading.Event()
+    timing = timing_of(settings.retrain)
+    assert timing
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    command, ttl = stand_in(program), float(ttl_s)
+    with Schedule(settings, timing, lambda: {0}, owner, Health(), command=command, ttl_s=ttl):
+        print("started", flush=True)
+        while not stop.wait(0.05):
+            pass
+    print(*sys.modules, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,74 @@
+"""`tidecast retrain` and `tidecast events`: train anew by hand or on schedule, and see what happened."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tidecast.errors import SettingsError
+from tidecast.options import JsonOption, NamespaceOption, RedisOption, StoreOption
+from tidecast.settings import Settings, load_settings
+from tidecast.tail import follow_events
+from tidecast.wire import partition_of
+
+
+def retrain(
+    series: Annotated[list[str] | None, typer.Argument(help="Only these series, due or not.")] = None,
+    daemon: Annotated[bool, typer.Option("--daemon", help="Keep the schedule, without answering readings.")] = False,
+    as_json: JsonOption = False,
+    redis: RedisOption = None,
+    namespace: NamespaceOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Train the series that are due anew, now and once; or keep the schedule until told to stop."""
+    settings = load_settings(redis_url=redis, namespace=namespace, store=store)
+    if not daemon:
+        if not _retrain_all(settings, series or [], as_json=as_json):
+            raise typer.Exit(1)
+        return
+    if series or as_json:
+        raise SettingsError("--daemon keeps the schedule of all series: leave the series and --json out")
+    from worker.program import run_schedule
+
+    run_schedule(settings)
+
+
+def events(
+    since: Annotated[str, typer.Option(help="Start after this entry id; 0 from the oldest, $ with the next.")] = "$",
+    count: Annotated[int | None, typer.Option("-n", help="End after so many.")] = None,
+    as_json: JsonOption = False,
+    redis: RedisOption = None,
+    namespace: NamespaceOption = None,
+) -> None:
+    """Follow what happens to series, models and runs of the schedule."""
+    from tidecast.client import Client
+
+    with Client(redis, namespace=namespace) as client:
+        follow_events(client.events(since), count, as_json=as_json)
+
+
+def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> bool:
+    """Train in each partition, or in those of the series, and print the sum; whether nothing failed."""
+    from tidecast.connection import check_address
+    from tidecast.log import log_as_json
+    from worker.retrain import Summary, check_installed, run
+
+    check_address(settings)
+    check_installed()
+    log_as_json()
+    wanted: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
+    for name in dict.fromkeys(series):
+        wanted.setdefault(partition_of(name, settings.partitions), []).append(name)
+    total, failures = Summary(), []
+    for partition, names in sorted(wanted.items()):
+        outcome = run(settings, partition, names, force=bool(names))
+        if outcome.summary:
+            total += outcome.summary
+        else:
+            failures.append(f"partition {partition}: {outcome.failure}")
+    print(json.dumps(asdict(total) | {"failures": failures}) if as_json else total)
+    for failure in failures:
+        print(f"tidecast: retraining failed, {failure}", file=sys.stderr)
+    return not failures

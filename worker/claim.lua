@@ -1,0 +1,33 @@
+-- Claim a due run of the schedule, or one that nobody goes on with; by the server's clock.
+--
+-- KEYS: retrain, events   ARGV: due_ms, token, owner, ttl_ms, events_kept, detail
+-- A run that was claimed and has not ended is the only one that can be claimed: once its claim has run out, or by the
+-- same owner at once. The token tells claims apart: with the same one again, a reply was lost. `{try}` in the detail
+-- stands for which try it is.
+-- Returns {try, 0}, or {0, ms}: the run is another's for so long; or, with 0, is not the one that is due.
+local record, events = unpack(KEYS)
+local due, token, owner, ttl_ms, events_kept, detail = unpack(ARGV)
+for key, kind in pairs({[record] = 'hash', [events] = 'stream'}) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= kind then
+    return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
+  end
+end
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+local fields = {'state', 'due_ms', 'next_ms', 'tries', 'owner', 'token', 'expires_ms'}
+local state, begun, next_ms, tries, by, held, expires = unpack(redis.call('HMGET', record, unpack(fields)))
+local try = 1
+if state == 'running' or state == 'waiting' then
+  if due ~= begun then return {0, 0} end
+  if state == 'running' and held == token then return {tonumber(tries), 0} end
+  if state == 'running' and by ~= owner and tonumber(expires) > now then return {0, tonumber(expires) - now} end
+  try = tonumber(tries) + 1
+elseif due ~= next_ms then
+  return {0, 0}
+end
+redis.call('HSET', record, 'state', 'running', 'due_ms', due, 'tries', try, 'owner', owner, 'token', token,
+  'expires_ms', now + ttl_ms, 'started_ms', now)
+detail = string.gsub(detail, '{try}', try)
+redis.call('XADD', events, 'MAXLEN', '~', events_kept, '*', 'kind', 'started', 'detail', detail)
+return {try, 0}

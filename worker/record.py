@@ -1,0 +1,142 @@
+"""What Redis remembers of a partition's schedule: the run that is due or under way, and the next.
+
+Every change is one script, the event that tells of it with it: whoever is killed at whatever moment, each due time has
+one end, and one event says so.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from redis import Redis
+
+from tidecast.wire import Keys
+from worker.scripts import script_of
+
+TTL_S = 15.0  # how long a claim holds that nobody renews: then its holder is dead, and another goes on
+UNENDED = ("running", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The record as a schedule sees it: what is due next, or has begun and not ended.
+
+    Attributes:
+        next_ms: the next due time.
+        state: `running`, `waiting` for its next try, `finished` or `failed`; empty before the first run.
+        due_ms: the due time of the run that this state is of.
+        retry_ms: when a run that waits is tried again.
+    """
+
+    next_ms: int
+    state: str = ""
+    due_ms: int = 0
+    retry_ms: int = 0
+
+    @property
+    def unended(self) -> bool:
+        """Whether a run has begun and not ended."""
+        return self.state in UNENDED
+
+    @property
+    def claimable_ms(self) -> int:
+        """The due time of the only run that may be claimed."""
+        return self.due_ms if self.unended else self.next_ms
+
+    @property
+    def at_ms(self) -> int:
+        """When there is something to do; 0: at once."""
+        if self.state == "waiting":
+            return self.retry_ms
+        return 0 if self.unended else self.next_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that is ours: which, by what token, and which try it is."""
+
+    due_ms: int
+    token: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A run that is another's, for so many seconds at least; 0: the record has moved on."""
+
+    for_s: float
+
+
+class Record:
+    """One partition's record, a hash, and the stream of events beside it."""
+
+    def __init__(self, redis: Redis, keys: Keys, owner: str, events_kept: int, ttl_s: float = TTL_S) -> None:
+        self._keys = keys
+        self._owner = owner
+        self._kept = events_kept
+        self.ttl_s = ttl_s
+        self._ttl_ms = round(ttl_s * 1000)
+        self._plan = redis.register_script(script_of("plan"))
+        self._claim = redis.register_script(script_of("claim"))
+        self._beat = redis.register_script(script_of("beat"))
+        self._settle = redis.register_script(script_of("settle"))
+
+    def plan(self, trigger: str, next_ms: int) -> Plan:
+        """Read what is to come; where nothing is written, or another trigger, the next due time is the one given."""
+        flat = cast("list[bytes]", self._plan(keys=[self._keys.retrain], args=[trigger, next_ms]))
+        found = dict(zip(flat[::2], flat[1::2], strict=True))
+        return Plan(
+            int(found[b"next_ms"]),
+            found.get(b"state", b"").decode(),
+            int(found.get(b"due_ms", 0)),
+            int(found.get(b"retry_ms", 0)),
+        )
+
+    def claim(self, due_ms: int, token: str, missed: int) -> Claim | Busy:
+        """Claim the run of a due time, and say that it has started; `missed` others went by before it."""
+        also = f"; {_times(missed)} went by before it" if missed else ""
+        detail = f"the run due at {due_text(due_ms)} has started, try {{try}}{also}"
+        args: list[Any] = [due_ms, token, self._owner, self._ttl_ms, self._kept, detail]
+        tries, wait_ms = cast("list[int]", self._claim(keys=self._both, args=args))
+        return Claim(due_ms, token, tries) if tries else Busy(wait_ms / 1000)
+
+    def beat(self, claim: Claim) -> bool:
+        """Keep the claim for another while; False if the run is no longer ours."""
+        return bool(self._beat(keys=[self._keys.retrain], args=[claim.token, self._ttl_ms]))
+
+    def finish(self, claim: Claim, said: str, next_ms: int, missed: int) -> bool:
+        """Say that the run went to its end; `missed` due times went by until then. False if it is no longer ours."""
+        return self._end(claim, "finished", f"has finished: {said}", next_ms, missed)
+
+    def fail(self, claim: Claim, said: str, next_ms: int, missed: int) -> bool:
+        """Say that the run is given up; see `finish`."""
+        return self._end(claim, "failed", f"has failed: {said}", next_ms, missed)
+
+    def put_off(self, claim: Claim, said: str, retry_ms: int) -> bool:
+        """Say that this try has failed, and when the next one is."""
+        return self._settled(claim, "again", retry_ms, said)
+
+    def give_back(self, claim: Claim) -> bool:
+        """Let another go on with the run at once; it costs none of its tries."""
+        return self._settled(claim, "released", 0, "given back")
+
+    @property
+    def _both(self) -> list[str]:
+        return [self._keys.retrain, self._keys.events]
+
+    def _end(self, claim: Claim, outcome: str, said: str, next_ms: int, missed: int) -> bool:
+        also = f"; {_times(missed)} went by meanwhile" if missed else ""
+        return self._settled(claim, outcome, next_ms, f"the run due at {due_text(claim.due_ms)} {said}{also}")
+
+    def _settled(self, claim: Claim, outcome: str, at_ms: int, detail: str) -> bool:
+        args: list[Any] = [claim.token, outcome, at_ms, self._kept, detail]
+        return bool(self._settle(keys=self._both, args=args))
+
+
+def due_text(due_ms: int) -> str:
+    """A due time for people: `2026-03-01T03:00:00Z`."""
+    return datetime.fromtimestamp(due_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _times(missed: int) -> str:
+    return f"{missed} more due time{'s' if missed > 1 else ''}"

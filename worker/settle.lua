@@ -1,0 +1,24 @@
+-- Say how a claimed run has ended, and what comes next; once: with the same token again, a reply was lost.
+--
+-- KEYS: retrain, events   ARGV: token, outcome, at_ms, events_kept, detail
+-- The outcomes: finished, failed: the due has ended, the next one is at that time. again: this try has failed, the
+-- next one of the same due is at that time. released: given back, and no try was spent.
+-- Returns 1, or 0 if the run is no longer this claim's.
+local record, events = unpack(KEYS)
+local token, outcome, at_ms, events_kept, detail = unpack(ARGV)
+local state, held, due = unpack(redis.call('HMGET', record, 'state', 'token', 'due_ms'))
+if held ~= token then return 0 end
+if state ~= 'running' then return 1 end
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+if outcome == 'finished' or outcome == 'failed' then
+  redis.call('HSET', record, 'state', outcome, 'next_ms', at_ms, 'ended_ms', now, 'detail', detail)
+  redis.call('HINCRBY', record, 'runs', 1)
+  redis.call('HDEL', record, 'owner', 'expires_ms', 'retry_ms')
+  redis.call('XADD', events, 'MAXLEN', '~', events_kept, '*', 'kind', outcome, 'detail', detail)
+else
+  redis.call('HSET', record, 'state', 'waiting', 'retry_ms', at_ms, 'detail', detail)
+  if outcome == 'released' then redis.call('HINCRBY', record, 'tries', -1) end
+  redis.call('HDEL', record, 'owner', 'expires_ms')
+end
+return 1
