@@ -2,7 +2,7 @@
 
     <root>/series/<sha256 of the name>/series.json        the name itself
                                        000001.safetensors  a version, never changed once written
-                                       champion            the version that answers
+                                       champion            the version that answers; `published` if the gate chose it
     <root>/moves.log                                       one line for each move of a pointer
     <root>/shared/                                         the same again: the networks that cohorts share
 
@@ -76,7 +76,7 @@ class ModelStore:
             _replace(folder / "series.json", json.dumps({"series": model.header.series}).encode())
         number = self._add(folder, content)
         if promote:
-            self.promote(model.header.series, number)
+            self.promote(model.header.series, number, published=True)
         return number
 
     def versions(self, series: str) -> list[int]:
@@ -92,8 +92,20 @@ class ModelStore:
         """
         return _pointed(self._folder(series))
 
-    def promote(self, series: str, number: int) -> None:
+    def published(self, series: str) -> bool:
+        """Whether the champion was made so when it was published, and not by hand or by falling back on it."""
+        try:
+            return b" published" in (self._folder(series) / "champion").read_bytes()
+        except FileNotFoundError:
+            return False
+
+    def promote(self, series: str, number: int, *, published: bool = False) -> None:
         """Let a version answer from now on.
+
+        Args:
+            series: whose.
+            number: the version.
+            published: it is new, and stands on probation.
 
         Raises:
             StoreError: there is no such version.
@@ -102,7 +114,7 @@ class ModelStore:
         if not (folder / _file(number)).exists():
             known = ", ".join(map(str, self.versions(series))) or "none"
             raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
-        _replace(folder / "champion", str(number).encode())
+        _replace(folder / "champion", b"%d published" % number if published else b"%d" % number)
         with self._moves.open("a") as log:  # one short write in append mode: whole lines, whoever else writes
             log.write(json.dumps({"series": series, "version": number}) + "\n")
 
@@ -229,7 +241,7 @@ def _name_in(folder: Path) -> str:
 def _pointed(folder: Path) -> int | None:
     pointer = folder / "champion"
     try:
-        return int(pointer.read_bytes())
+        return int(pointer.read_bytes().partition(b" ")[0])
     except FileNotFoundError:
         return None
     except ValueError as exc:

@@ -1,11 +1,13 @@
 -- Publish a batch's forecasts and move the offset, atomically: every check before any write, then all of it.
 --
--- KEYS: lease, offset, readings, forecasts, dead, state
--- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, group, wait_for, then three lists, each led by its length:
+-- KEYS: lease, offset, readings, forecasts, dead, state, events
+-- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for, then lists, each led by its
+--       length:
 --       counts (name, number)..., the forecasts' fields (name, JSON list of texts)..., the ids first,
---       dead letters (id, n, field, value, ...)..., and the states (series, state)... to the end.
-local lease, offset, readings, forecasts, dead, state = unpack(KEYS)
-local epoch, from, to, lease_ms, forecasts_kept, dead_kept, group, wait_for = unpack(ARGV, 1, 8)
+--       dead letters (id, n, field, value, ...)..., events (n, field, value, ...)...,
+--       and the states (series, state)... to the end.
+local lease, offset, readings, forecasts, dead, state, events = unpack(KEYS)
+local epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for = unpack(ARGV, 1, 9)
 
 -- Entry ids are pairs of 64-bit numbers, more than a Lua number holds: compare them as text.
 local function after(a, b)
@@ -59,12 +61,12 @@ if last ~= from then
   return redis.error_reply('CONFLICT the offset is ' .. tostring(last) .. ', the batch started from ' .. from)
 end
 -- 3. Every key is of the type this script writes, and the ids are new to the streams.
-for _, pair in ipairs({{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}}) do
+for _, pair in ipairs({{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}, {events, 'stream'}}) do
   if not is(pair[1], pair[2]) then
     return redis.error_reply('WRONGKEY ' .. pair[1] .. ' is not a ' .. pair[2])
   end
 end
-local at, counts = 10, tonumber(ARGV[9])
+local at, counts = 11, tonumber(ARGV[10])
 local fields = at + 2 * counts
 local letters = fields + 1 + 2 * tonumber(ARGV[fields])
 local names, columns = {}, {}
@@ -111,18 +113,26 @@ for _ = 1, tonumber(ARGV[letters]) do
   redis.call('XADD', dead, 'MAXLEN', '~', dead_kept, id, unpack(ARGV, i + 2, i + 1 + width))
   i = i + 2 + width
 end
--- 6. The touched series' states, in pieces that the Lua stack holds.
+-- 6. The events.
+local told = tonumber(ARGV[i])
+i = i + 1
+for _ = 1, told do
+  local width = tonumber(ARGV[i])
+  redis.call('XADD', events, 'MAXLEN', '~', events_kept, '*', unpack(ARGV, i + 1, i + width))
+  i = i + 1 + width
+end
+-- 7. The touched series' states, in pieces that the Lua stack holds.
 while i <= #ARGV do
   local stop = math.min(i + 3999, #ARGV)
   redis.call('HSET', state, unpack(ARGV, i, stop))
   i = stop + 1
 end
--- 7. The new offset and the counts.
+-- 8. The new offset and the counts.
 redis.call('HSET', offset, 'last', to)
 for j = at, fields - 1, 2 do
   redis.call('HINCRBY', offset, ARGV[j], ARGV[j + 1])
 end
--- 8. The lease lives on, and the passive group shows the lag; nothing depends on the group, so it may fail.
+-- 9. The lease lives on, and the passive group shows the lag; nothing depends on the group, so it may fail.
 local now = redis.call('TIME')
 redis.call('HSET', lease, 'expires_ms', now[1] * 1000 + math.floor(now[2] / 1000) + lease_ms)
 local moved = redis.pcall('XGROUP', 'SETID', readings, group, to, 'ENTRIESREAD', redis.call('HGET', offset, 'read'))

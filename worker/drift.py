@@ -23,6 +23,8 @@ cumulative sum tests", Biometrika 58 (1971).
 
 from dataclasses import dataclass
 
+from tidecast.wire import Event
+
 KINDS = ("errors", "level", "season", "lost_say")  # by their numbers in `worker/scoring.py`, which has the sums
 
 
@@ -35,3 +37,10 @@ class Drift:
     ts: int  # its time, epoch milliseconds
     kind: str  # one of KINDS
     statistic: float  # in thresholds: above 1
+
+    @property
+    def event(self) -> Event:
+        """What is told of it."""
+        return Event(
+            "drift", f"{self.kind}: {self.statistic:.2f} times the threshold at reading {self.id}", self.series
+        )

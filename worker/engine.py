@@ -100,6 +100,7 @@ class Engine:
         self._threads = Threads(threads)
         self._slabs: dict[Key, Slab] = {}
         self._seats: dict[str, Seat] = {}
+        self._shadows: dict[str, Seat] = {}  # of former champions, which new ones are compared with
         self._shared: dict[str, Shared] = {}
         self._expected = 0
 
@@ -119,9 +120,20 @@ class Engine:
         """Make room at once for so many models in all: what grows by its share need not be copied again and again."""
         self._expected = models
 
+    def shadow(self, series: str) -> Seat | None:
+        """Where the series' former champion sits, None if it is not asked any more."""
+        return self._shadows.get(series)
+
     def put(self, series: str, version: int, model: Model) -> None:
         """Let this model answer for the series from the next call on."""
-        header, old = model.header, self._seats.get(series)
+        self._put(self._seats, series, version, model)
+
+    def put_shadow(self, series: str, version: int, model: Model) -> None:
+        """Let this model answer beside the series' champion."""
+        self._put(self._shadows, series, version, model)
+
+    def _put(self, seats: dict[str, Seat], series: str, version: int, model: Model) -> None:
+        header, old = model.header, seats.get(series)
         key = (model.spec if header.network else None, len(model.spec.features), len(model.panel.lags))
         if key not in self._slabs:
             self._slabs[key] = Slab(*key, self._threads)
@@ -129,7 +141,7 @@ class Engine:
         row = old.row if old and old.slab is slab else None
         if old and row is None:
             old.slab.release(old.row)
-        self._seats[series] = Seat(
+        seats[series] = Seat(
             slab,
             slab.put(model, row, self._expected / max(1, len(self._seats))),
             version,
@@ -151,9 +163,11 @@ class Engine:
 
     def drop(self, series: str) -> None:
         """Forget the series' champion."""
-        seat = self._seats.pop(series, None)
-        if seat:
-            seat.slab.release(seat.row)
+        _release(self._seats.pop(series, None))
+
+    def drop_shadow(self, series: str) -> None:
+        """Forget the series' former champion."""
+        _release(self._shadows.pop(series, None))
 
     def cohort_of(self, step_ms: float | None, target: str) -> str | None:
         """The cohort that a series of this step without a model belongs to, if there is one."""
@@ -301,6 +315,11 @@ class Slab:
             weights = self._layout.slab(old + more)
             weights[:old] = self._weights
             self._weights = weights
+
+
+def _release(seat: Seat | None) -> None:
+    if seat:
+        seat.slab.release(seat.row)
 
 
 def _longer(stacked: NDArray[Any], more: int) -> NDArray[Any]:

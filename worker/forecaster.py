@@ -13,7 +13,7 @@ from tidecast.experts import EXPERTS
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float
-from tidecast.wire import DeadLetter, Fields, Forecasts
+from tidecast.wire import DeadLetter, Event, Fields, Forecasts
 from worker.drift import KINDS, Drift
 from worker.engine import Engine, Question, Seat
 from worker.horizons import Horizons
@@ -26,6 +26,7 @@ from worker.window import DUPLICATE, Window, take
 
 Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
 DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading ends with exactly one
+MET_ONE_BY_ONE = 10  # series that are new in one batch: of more, one event tells
 PLAIN_FIELDS = 3  # series, ts and the target's: what most readings have, which are read by columns
 
 
@@ -40,6 +41,7 @@ class Outcome:
     states: dict[str, bytes] = field(default_factory=dict)  # by field, of the series touched: what is new of them
     intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
     drifts: list[Drift] = field(default_factory=list)  # the changes of series that its readings told of
+    events: list[Event] = field(default_factory=list)  # what people and programs may follow
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Member:
     seat: Seat | None
     reads: int  # how many rows its experts read
     errors: int  # where its model's first errors lie, which `seat` keeps
+    shadow: Seat | None  # of the former champion, while the seat's is on trial
 
 
 # Not frozen: a batch has one for every reading, and frozen they take four times as long to make.
@@ -80,15 +83,30 @@ class Forecaster:
         engine: the models, which the partitions of a worker share.
         partition: which one this is; readings of another's series are dead letters.
         partitions: of how many.
+        probation: over how many readings a new champion is compared with the former; 0: it is not.
+
+    Attributes:
+        states: by series.
+        lacking: by series, the version of the former champion that a trial is waiting for.
+        condemned: by series, the champion that was found worse, and the former one that shall answer again.
     """
 
     def __init__(
-        self, settings: SeriesSettings, engine: Engine | None = None, partition: int = 0, partitions: int = 1
+        self,
+        settings: SeriesSettings,
+        engine: Engine | None = None,
+        partition: int = 0,
+        partitions: int = 1,
+        probation: int = 0,
     ) -> None:
         self.settings = settings
         self.engine = Engine() if engine is None else engine  # an engine without models is false
         self._partition, self._partitions = partition, partitions
         self.states: dict[str, SeriesState] = {}
+        self.lacking: dict[str, int] = {}
+        self.condemned: dict[str, tuple[int, int]] = {}
+        self._probation = probation
+        self._met: list[str] = []  # series, in the batch at hand
         self._members: dict[bytes, Member] = {}  # by the name as it stands in an entry
         self._levels = np.array([settings.level, *settings.more_levels])
         low, high = settings.minimum, settings.maximum
@@ -102,7 +120,7 @@ class Forecaster:
             StateError: a state was written by another version of the worker.
         """
         found = decode_all(states)
-        self.states, self._members = {}, {}
+        self.states, self._members, self.lacking, self.condemned = {}, {}, {}, {}
         self._add(found)
 
     def remember(self, states: Mapping[str, bytes]) -> None:
@@ -123,6 +141,21 @@ class Forecaster:
         self.engine.put(series, version, model)
         self._fit(series)
 
+    def accompany(self, series: str, version: int, model: Model) -> None:
+        """Let the former champion of one on trial answer beside it from the next batch on."""
+        state, seat = self.states.get(series), self.engine.seat(series)
+        if state and state.probation and seat and model.spec.features == seat.features:
+            self.engine.put_shadow(series, version, model)
+            self._fit(series)
+        else:
+            self.acquit(series)
+
+    def acquit(self, series: str) -> None:
+        """Compare a series' champion with no other."""
+        if state := self.states.get(series):
+            state.probation = None
+        self._fit(series)
+
     def adopt_shared(self, cohort: str, model: Model) -> None:
         """Let a network answer for all series of a cohort from the next batch on."""
         self.engine.put_shared(cohort, model)
@@ -140,8 +173,8 @@ class Forecaster:
 
     def rows_read(self, series: str) -> int:
         """How many rows the experts of a series read at most; of one without a model, all that its window keeps."""
-        seat = self.engine.seat(series)
-        return self.engine.rows_of(seat, seat.shared) if seat else self.settings.rows_kept
+        seats = [seat for seat in (self.engine.seat(series), self.engine.shadow(series)) if seat]
+        return max((self.engine.rows_of(seat, seat.shared) for seat in seats), default=self.settings.rows_kept)
 
     def handle(self, entries: Sequence[Entry], now_ms: int) -> Outcome:
         """Answer a batch of entries in their order.
@@ -151,14 +184,20 @@ class Forecaster:
         outcome = Outcome(entries[-1][0], Forecasts(self.settings.level))
         parsed = self._parsed(entries, now_ms, outcome)
         accepted = self._accepted(entries, parsed, outcome)
-        answers = self.engine.answers([one.question for one in accepted])
-        scores = self._settle(accepted, answers)
+        tried = [i for i, one in enumerate(accepted) if one.member.shadow]
+        questions = [one.question for one in accepted]
+        answers = self.engine.answers(questions + [_of_the_former(accepted[i]) for i in tried])
+        scores = self._settle(accepted, answers[: len(accepted)])
+        if tried:
+            self._try(accepted, tried, scores, answers[len(accepted) :], outcome)
         self._publish(accepted, scores, outcome.forecasts)
         outcome.forecasts.more |= self._horizons.ahead(self.engine, accepted, scores)
         outcome.counts["forecast"] = len(accepted)
         outcome.intervals["inside"] = int((scores.score <= 1).sum())
         outcome.intervals["outside"] = int((scores.score > 1).sum())
         outcome.drifts = _drifts(accepted, scores)
+        outcome.events += [*_meetings(self._met), *(drift.event for drift in outcome.drifts)]
+        self._met = []
         outcome.states = changes_of({one.member.series: one.member.state for one in accepted})
         return outcome
 
@@ -280,27 +319,69 @@ class Forecaster:
     def _settle(self, accepted: Sequence[Accepted], answers: Float) -> Scores:
         """Score what stood, let every expert's record learn from it, and blend the next forecasts."""
         members = [one.member for one in accepted]
-        seats = [member.seat for member in members]
-        scores = settle(
-            np.array([member.state.address for member in members], np.int64),
-            np.array([one.ts for one in accepted], np.int64),
-            np.array([one.y for one in accepted], np.float64),
+        scores = self._scores(
+            accepted,
             answers,
-            np.array([one.skipped for one in accepted], np.int64),
-            Champions(
-                np.array([seat.version if seat else 0 for seat in seats], np.int64),
-                np.array([member.errors for member in members], np.int64),
-                np.array([seat.half_width if seat else 0.0 for seat in seats], np.float64),
-                np.array([seat.trained_until if seat else 0 for seat in seats], np.int64),
-            ),
-            self._levels,
-            self._bounds,
+            [member.state.address for member in members],
+            [member.seat for member in members],
+            [member.errors for member in members],
         )
         for i in np.flatnonzero(scores.begun):  # another model's errors are no guide to it, nor further ahead
             state = members[i].state
             state.ahead[:] = np.nan
             state.ahead_trackers = [Tracker() for _ in state.ahead_trackers]
         return scores
+
+    def _scores(
+        self,
+        accepted: Sequence[Accepted],
+        answers: Float,
+        records: list[int],
+        seats: Sequence[Seat | None],
+        errors: list[int],
+    ) -> Scores:
+        """Score readings with records and first errors at these addresses."""
+        return settle(
+            np.array(records, np.int64),
+            np.array([one.ts for one in accepted], np.int64),
+            np.array([one.y for one in accepted], np.float64),
+            answers,
+            np.array([one.skipped for one in accepted], np.int64),
+            Champions(
+                np.array([seat.version if seat else 0 for seat in seats], np.int64),
+                np.array(errors, np.int64),
+                np.array([seat.half_width if seat else 0.0 for seat in seats], np.float64),
+                np.array([seat.trained_until if seat else 0 for seat in seats], np.int64),
+            ),
+            self._levels,
+            self._bounds,
+        )
+
+    def _try(
+        self, accepted: Sequence[Accepted], tried: Sequence[int], scores: Scores, answers: Float, outcome: Outcome
+    ) -> None:
+        """Compare champions on trial with what the former ones said, `answers`; tell of those whose trial ends."""
+        some = [accepted[i] for i in tried]
+        trials = [one.member.state.probation for one in some]
+        former = [one.member.shadow for one in some]
+        records = [address_of(trial.record) if trial else 0 for trial in trials]
+        shadows = self._scores(
+            some, answers, records, former, [address_of(seat.errors) if seat else 0 for seat in former]
+        )
+        for one, trial, error, other in zip(some, trials, scores.error[tried], shadows.error, strict=True):
+            seat, state = one.member.seat, one.member.state
+            if seat is None or trial is None or state.probation is None or trial.condemned:
+                continue
+            if one.ts > seat.trained_until:  # of what a model has learned from it knows the answer
+                trial.compare(error, other)
+            proved = trial.verdict(self._probation)
+            if proved is None:
+                continue
+            outcome.events.append(trial.event(one.member.series))
+            if proved:
+                self.acquit(one.member.series)
+            else:
+                self.condemned[one.member.series] = trial.version, trial.former
 
     def _publish(self, accepted: Sequence[Accepted], scores: Scores, into: Forecasts) -> None:
         """Write the forecasts field by field."""
@@ -338,6 +419,7 @@ class Forecaster:
             )
         features = self._features(series)
         self.states[series] = SeriesState(features, Window(self.settings.rows_kept, len(features)))
+        self._met.append(series)
         self._fit(series)
         return self.states[series]
 
@@ -346,6 +428,7 @@ class Forecaster:
         state, seat = self.states.get(series), self.engine.seat(series)
         if state is None:
             return
+        shadow = self._shadow(series, state, seat)
         if seat:
             rows = max(self.settings.rows_kept, self.rows_read(series))
             state.wear(seat.features, rows, seat.step_ms, gridded=seat.gridded)
@@ -355,9 +438,44 @@ class Forecaster:
             state.wear(features, state.window.capacity, None, gridded=True)
         state.expect_levels(len(self._levels))
         field = state.features[0].encode() if len(state.features) == 1 else None
-        reads = self.engine.rows_of(seat, seat.shared if seat else None)
+        reads = self.rows_read(series) if seat else self.engine.rows_of(None, None)
         errors = address_of(seat.errors) if seat else 0
-        self._members[series.encode()] = Member(series, field, state, seat, reads, errors)
+        self._members[series.encode()] = Member(series, field, state, seat, reads, errors, shadow)
+
+    def _shadow(self, series: str, state: SeriesState, seat: Seat | None) -> Seat | None:
+        """The former champion of one on trial, once it is there; trials begin and end with the model that answers."""
+        trial = state.probation
+        if seat and self._probation and 0 < state.version < seat.version and seat.features == state.features:
+            if trial is None or trial.version != seat.version:
+                state.begin_trial(seat.version)
+        elif trial and (seat is None or trial.version != seat.version or len(trial.record) != len(state.record)):
+            state.end_trial(seat.version if seat else 0)
+        trial = state.probation
+        shadow = self.engine.shadow(series)
+        for waiting in (self.lacking, self.condemned):
+            waiting.pop(series, None)
+        if trial is None:
+            self.engine.drop_shadow(series)
+            return None
+        if trial.condemned:
+            self.condemned[series] = trial.version, trial.former
+        if shadow and shadow.version == trial.former:
+            return shadow
+        self.lacking[series] = trial.former
+        return None
+
+
+def _of_the_former(accepted: Accepted) -> Question:
+    """What the former champion is asked beside the one on trial."""
+    shadow, question = accepted.member.shadow, accepted.question
+    return Question(shadow, shadow.shared if shadow else None, question.rows, question.next_ts)
+
+
+def _meetings(series: Sequence[str]) -> list[Event]:
+    """An event for each series that was met; of many at once, one for all."""
+    if len(series) <= MET_ONE_BY_ONE:
+        return [Event("met", "its first reading", name) for name in series]
+    return [Event("met", f"the first readings of {len(series)} series: {', '.join(series[:MET_ONE_BY_ONE])}, …")]
 
 
 def _drifts(accepted: Sequence[Accepted], scores: Scores) -> list[Drift]:

@@ -133,7 +133,7 @@ class Worker:
         return self._settings.worker.block_ms if len(self._lanes) == 1 and not self._moved else None
 
     def _forecaster(self, partition: int, partitions: int) -> Forecaster:
-        return Forecaster(self._settings.series, self._engine, partition, partitions)
+        return Forecaster(self._settings.series, self._engine, partition, partitions, self._settings.retrain.probation)
 
     def _due(self, now: float) -> list[Lane]:
         """The partitions to serve or to ask for; what is beyond the fair share is given back first."""
@@ -206,12 +206,14 @@ class Worker:
     def _notice_models(self, now: float) -> None:
         """Ask the store now and then whose champion moved, and let those answer, in the order of their moves."""
         cohorts = 0
+        self._adopt_shadows()
         if not 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
             self._models_at = now
             # The shared networks first: a champion reads as many rows as its cohort's network asks for.
             cohorts = self._adopt_networks()
             self._store_position, moved = self._store.moves_since(self._store_position)
             self._moved |= dict.fromkeys(moved)
+            self._roll_back()
         if self._moved or cohorts:
             self._adopted += self._adopt_champions()
             if not self._moved:  # a line and a walk through all of them each round would take longer than the loading
@@ -246,9 +248,41 @@ class Worker:
                 break
         return waiting - len(self._moved)
 
-    def _load(self, store: ModelStore, name: str) -> tuple[int, Model] | None:
+    def _adopt_shadows(self) -> None:
+        """Let former champions answer beside those on trial, no more in a round than there is time for.
+
+        Only what was published is tried: who promotes by hand has decided.
+        """
+        until = time.monotonic() + LOADING_S
+        for lane in self._lanes:
+            lacking = lane.forecaster.lacking
+            while lacking:
+                series, version = next(iter(lacking.items()))
+                found = self._load(self._store, series, version) if self._store.published(series) else None
+                if found:
+                    lane.forecaster.accompany(series, *found)
+                else:
+                    lane.forecaster.acquit(series)
+                if time.monotonic() >= until:
+                    return
+
+    def _roll_back(self) -> None:
+        """Let the former champions answer again where the new ones were found worse."""
+        for lane in self._lanes:
+            condemned = lane.forecaster.condemned
+            while condemned:
+                series, (version, former) = condemned.popitem()
+                try:
+                    if self._store.champion(series) == version:
+                        self._store.promote(series, former)
+                        log.warning("champion rolled back", series=series, version=version, former=former)
+                except (TidecastError, OSError) as exc:
+                    remedy = "let this worker write the store, or use `tidecast models promote`"
+                    log.error("champion not rolled back", series=series, error=str(exc), remedy=remedy)
+
+    def _load(self, store: ModelStore, name: str, version: int | None = None) -> tuple[int, Model] | None:
         try:
-            return store.load(name)
+            return store.load(name, version)
         except (TidecastError, OSError) as exc:  # one bad file must not take the others' forecasts
             log.error("model not loaded", name=name, error=str(exc))
             self._health.failed("model")

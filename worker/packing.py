@@ -38,7 +38,7 @@ Sizes = tuple[int, int, int, int, int, int]
 
 def changes_of(states: Mapping[str, SeriesState]) -> dict[str, bytes]:
     """The fields that must be written now of all these series: those of `SeriesState.changes`."""
-    plain = {series: state for series, state in states.items() if not len(state.ahead)}
+    plain = {name: state for name, state in states.items() if not len(state.ahead) and state.probation is None}
     found: dict[str, bytes] = {}
     if plain:
         found = _packed(plain)

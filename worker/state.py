@@ -5,7 +5,8 @@ new rows: what a reading costs does not grow with the window. Blocks take turns 
 older turn is told by its block's number.
 
 The head, little-endian: sizes; the window's numbers, as they lie in memory; the record's; what stands for further steps
-and their trackers; the names of the features. A block: its number, the bits of its filled rows, its rows.
+and their trackers; a champion's probation; the names of the features. A block: its number, the bits of its filled
+rows, its rows.
 """
 
 import struct
@@ -19,6 +20,7 @@ from tidecast.experts import EXPERTS, HALF_LIVES
 from tidecast.windows import Float
 from worker.intervals import Tracker
 from worker.memory import address_of
+from worker.probation import NUMBERS, Probation
 from worker.scoring import ANSWERS, DRIFT, ERRORS, HEARD, STANDING, TRACKER, TRACKERS, new_record
 from worker.window import (
     APPENDED,
@@ -38,7 +40,8 @@ from worker.window import (
 
 VERSION = 5
 MOST_ROWS = 2**20  # of a window: more than any setting or model asks for
-_HEADER = struct.Struct("<BBBxI")  # version, levels, further steps, bytes of names; the numbers begin on 8 bytes
+# Version, levels, further steps, whether a champion is on trial, bytes of names; the numbers begin on 8 bytes.
+_HEADER = struct.Struct("<BBBBI")
 _BLOCK = struct.Struct("<QI")
 SEPARATOR = "\x1f"  # a control character, which no name of a field or a series holds
 
@@ -57,14 +60,16 @@ class SeriesState:
         levels: how many intervals it has.
         ahead: `(further steps, further steps + 1)`, what stands for them.
         ahead_trackers: one for each further step.
+        probation: of its champion, if that is new.
     """
 
-    __slots__ = ("address", "ahead", "ahead_trackers", "features", "levels", "names", "record", "window")
+    __slots__ = ("address", "ahead", "ahead_trackers", "features", "levels", "names", "probation", "record", "window")
 
     def __init__(self, features: tuple[str, ...], window: Window, levels: int = 1, record: Float | None = None) -> None:
         self.window = window
         self.ahead: Float = np.zeros((0, 1))
         self.ahead_trackers: list[Tracker] = []
+        self.probation: Probation | None = None
         self._call(features)
         self._hold(new_record(levels) if record is None else record)
 
@@ -112,6 +117,19 @@ class SeriesState:
             record[:kept] = self.record[:kept]
             self._hold(record)
 
+    def begin_trial(self, version: int) -> None:
+        """Compare the model that answers from now on with the one heard so far, or with that which one was compared."""
+        former = self.probation.former if self.probation else self.version
+        record = (self.probation.record if self.probation else self.record).copy()
+        record[[STANDING, *range(ANSWERS, ERRORS)]] = np.nan  # until it is there readings may pass
+        self.probation = Probation(version, former, record)
+
+    def end_trial(self, answering: int) -> None:
+        """Have no probation any more; if the former model answers again, its record goes on where it is now."""
+        if self.probation and self.probation.former == answering and len(self.probation.record) == len(self.record):
+            self._hold(self.probation.record)
+        self.probation = None
+
     def wear(self, features: tuple[str, ...], capacity: int, step_ms: float | None, *, gridded: bool) -> None:
         """Take the shape that a model needs, keeping what is known; another target has nothing to keep but the time."""
         known = {name: i for i, name in enumerate(self.features)}
@@ -135,12 +153,17 @@ class SeriesState:
 
     def head(self) -> bytes:
         """All but the rows."""
-        head = _HEADER.pack(VERSION, self.levels, len(self.ahead), len(self.names))
-        numbers = (self.window.numbers[:STORED].tobytes(), self.record.tobytes())
-        if not len(self.ahead):
-            return b"".join((head, *numbers, self.names))
-        further = [tracker.numbers.tobytes() for tracker in self.ahead_trackers]
-        return b"".join((head, *numbers, self.ahead.tobytes(), *further, self.names))
+        trial = self.probation
+        parts = [
+            _HEADER.pack(VERSION, self.levels, len(self.ahead), trial is not None, len(self.names)),
+            self.window.numbers[:STORED].tobytes(),
+            self.record.tobytes(),
+        ]
+        if len(self.ahead):
+            parts += [self.ahead.tobytes(), *(tracker.numbers.tobytes() for tracker in self.ahead_trackers)]
+        if trial:
+            parts += [trial.numbers.tobytes(), trial.record.tobytes()]
+        return b"".join((*parts, self.names))
 
     def _block(self, number: int, numbers: list[int]) -> bytes:
         appended = numbers[APPENDED]
@@ -171,8 +194,9 @@ class SeriesState:
 
     @classmethod
     def _decode(cls, raw: bytes) -> Self:
-        _, levels, further, names = _HEADER.unpack_from(raw)
-        sizes = (STORED, TRACKERS + TRACKER * levels, further * (further + 1), TRACKER * further)
+        _, levels, further, trial, names = _HEADER.unpack_from(raw)
+        record = TRACKERS + TRACKER * levels
+        sizes = (STORED, record, further * (further + 1), TRACKER * further, trial * NUMBERS, trial * record)
         if len(raw) != _HEADER.size + 8 * sum(sizes) + names:
             raise ValueError(f"its numbers need {8 * sum(sizes)} bytes and its names {names}")
         features = tuple(raw[len(raw) - names :].decode().split(SEPARATOR))
@@ -187,6 +211,9 @@ class SeriesState:
         state = cls(features, window, levels, parts[1].copy())
         state.ahead = parts[2].reshape(further, further + 1).copy() if further else np.zeros((0, 1))
         state.ahead_trackers = [Tracker.on(one.copy()) for one in parts[3].reshape(-1, TRACKER)]
+        if trial:
+            version, former = parts[4][:2].astype(int).tolist()
+            state.probation = Probation(version, former, parts[5].copy(), parts[4].copy())
         return state
 
     def _take_rows(self, blocks: Mapping[int, bytes]) -> None:

@@ -227,7 +227,7 @@ class Stream:
 
         1. The epoch is mine. 2. The offset is where the batch started; if it is where the batch ends, an earlier
         reply was lost and all is well. 3. Key types and ids are right. Then, all or nothing: 4. forecasts,
-        5. dead letters, 6. states, 7. offset and counts, 8. lease and group.
+        5. dead letters, 6. events, 7. states, 8. offset and counts, 9. lease and group.
 
         With `read_on_ms` the next `read` is asked for in the same write, waiting so long at most: Redis wakes once
         for both, and reading changes nothing, whatever becomes of the commit.
@@ -242,7 +242,8 @@ class Stream:
         read = sum(outcome.counts.values())
         counts: dict[str, int] = {"read": read + lost, "lost": lost, **outcome.counts}
         args: list[Any] = [epoch, started_from, outcome.last, self._lease_ms]
-        args += [settings.forecasts_kept, settings.dead_kept, settings.group, settings.wait_for_group, len(counts)]
+        args += [settings.forecasts_kept, settings.dead_kept, settings.events_kept]
+        args += [settings.group, settings.wait_for_group, len(counts)]
         for name, number in counts.items():
             args += (name, number)
         fields = outcome.forecasts.encode() if outcome.forecasts else []
@@ -253,9 +254,13 @@ class Stream:
         for letter in outcome.dead:
             flat = letter.encode()
             args += (letter.id, len(flat), *flat)
+        args.append(len(outcome.events))
+        for event in outcome.events:
+            flat = event.encode()
+            args += (len(flat), *flat)
         for series, state in outcome.states.items():
             args += (series, state)
-        of = [keys.lease, keys.offset, keys.readings, keys.forecasts, keys.dead, keys.state]
+        of = [keys.lease, keys.offset, keys.readings, keys.forecasts, keys.dead, keys.state, keys.events]
         with refusals_explained():
             if read_on_ms is None or self._exchange is None:
                 self._commit(keys=of, args=args)
