@@ -146,6 +146,7 @@ class Forecaster:
         state, seat = self.states.get(series), self.engine.seat(series)
         if state and state.probation and seat and model.spec.features == seat.features:
             self.engine.put_shadow(series, version, model)
+            state.accompany()
             self._fit(series)
         else:
             self.acquit(series)
@@ -368,11 +369,16 @@ class Forecaster:
         shadows = self._scores(
             some, answers, records, former, [address_of(seat.errors) if seat else 0 for seat in former]
         )
-        for one, trial, error, other in zip(some, trials, scores.error[tried], shadows.error, strict=True):
+        columns = (scores.error[tried], scores.begun[tried], shadows.error)
+        for one, trial, error, begun, other in zip(some, trials, *columns, strict=True):
             seat, state = one.member.seat, one.member.state
-            if seat is None or trial is None or state.probation is None or trial.condemned:
+            if seat is None or trial is None:
                 continue
-            if one.ts > seat.trained_until:  # of what a model has learned from it knows the answer
+            trial.heard_ts = one.ts
+            if state.probation is None or trial.condemned:
+                continue
+            # The first reading settles what the former one said; of what a model has learned from it knows the answer.
+            if not begun and one.ts > seat.trained_until:
                 trial.compare(error, other)
             proved = trial.verdict(self._probation)
             if proved is None:

@@ -8,6 +8,7 @@ on the way too, but asks for more.
 """
 
 import math
+from typing import Self
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from tidecast.wire import Event
 FINAL = 2.33  # standard errors: of two equal models one in a hundred is called worse
 INTERIM = 4.0  # on the way, where one looks at every reading
 FIRST_LOOK = 10  # readings: of fewer a standard error is none
-NUMBERS = 6  # that are stored, beside the record
+NUMBERS = 7  # that are stored, beside the record
 
 
 class Probation:
@@ -27,14 +28,20 @@ class Probation:
         version: the champion's.
         former: the version that it is compared with.
         record: the former one's, `(numbers,)`, see `worker/scoring.py`.
-        numbers: version, former, readings compared, the sums of the differences and of their squares, 1 once condemned.
+        numbers: version, former, readings compared, the sums of the differences and of their squares, 1 once condemned,
+            and the time of the reading that the former one has heard last.
     """
 
     __slots__ = ("numbers", "record")
 
-    def __init__(self, version: int, former: int, record: Float, numbers: Float | None = None) -> None:
+    def __init__(self, numbers: Float, record: Float) -> None:
+        self.numbers = numbers
         self.record = record
-        self.numbers: Float = np.array([version, former, 0, 0, 0, 0], np.float64) if numbers is None else numbers
+
+    @classmethod
+    def of(cls, version: int, former: int, record: Float, heard_ts: int) -> Self:
+        """Begin one."""
+        return cls(np.array([version, former, 0, 0, 0, 0, heard_ts], np.float64), record)
 
     @property
     def version(self) -> int:
@@ -55,6 +62,15 @@ class Probation:
     def condemned(self) -> bool:
         """Whether it was found worse; it is until the former one answers again."""
         return bool(self.numbers[5])
+
+    @property
+    def heard_ts(self) -> int:
+        """The time of the reading that the former champion has heard last, epoch milliseconds."""
+        return int(self.numbers[6])
+
+    @heard_ts.setter
+    def heard_ts(self, ts: int) -> None:
+        self.numbers[6] = ts
 
     def compare(self, error: float, shadow_error: float) -> None:
         """Learn from a reading that both had forecast; NaN: one had not."""

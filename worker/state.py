@@ -121,8 +121,13 @@ class SeriesState:
         """Compare the model that answers from now on with the one heard so far, or with that which one was compared."""
         former = self.probation.former if self.probation else self.version
         record = (self.probation.record if self.probation else self.record).copy()
-        record[[STANDING, *range(ANSWERS, ERRORS)]] = np.nan  # until it is there readings may pass
-        self.probation = Probation(version, former, record)
+        heard_ts = self.probation.heard_ts if self.probation else self.window.last_ts
+        self.probation = Probation.of(version, former, record, heard_ts)
+
+    def accompany(self) -> None:
+        """Go on with the former model: what it said last stands, unless readings have passed without it."""
+        if self.probation and self.probation.heard_ts != self.window.last_ts:
+            self.probation.record[[STANDING, *range(ANSWERS, ERRORS)]] = np.nan
 
     def end_trial(self, answering: int) -> None:
         """Have no probation any more; if the former model answers again, its record goes on where it is now."""
@@ -212,8 +217,7 @@ class SeriesState:
         state.ahead = parts[2].reshape(further, further + 1).copy() if further else np.zeros((0, 1))
         state.ahead_trackers = [Tracker.on(one.copy()) for one in parts[3].reshape(-1, TRACKER)]
         if trial:
-            version, former = parts[4][:2].astype(int).tolist()
-            state.probation = Probation(version, former, parts[5].copy(), parts[4].copy())
+            state.probation = Probation(parts[4].copy(), parts[5].copy())
         return state
 
     def _take_rows(self, blocks: Mapping[int, bytes]) -> None:
