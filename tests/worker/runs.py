@@ -33,13 +33,20 @@ def events(redis: Redis, key: str = "events") -> list[tuple[str, str]]:
 
 def ended(redis: Redis) -> list[tuple[int, int]]:
     """The due time of every run that ended, in epoch milliseconds, and how many others went by until it did."""
-    found = [_ENDED.fullmatch(detail) for kind, detail in events(redis) if kind in ("finished", "failed")]
+    return _ended(events(redis))
+
+
+def _ended(told: list[tuple[str, str]]) -> list[tuple[int, int]]:
+    found = [_ENDED.fullmatch(detail) for kind, detail in told if kind in ("finished", "failed")]
     return [(round(1000 * datetime.fromisoformat(one[1]).timestamp()), int(one[2] or 0)) for one in found if one]
 
 
 def check_each_due_ended_once(redis: Redis, every_ms: int) -> int:
     """No due time is left out or told twice, and the record says what the events say; returns how many runs ended."""
-    told, said = ended(redis), record(redis)
+    with redis.pipeline() as at_once:  # a run may end between two looks
+        entries, fields = at_once.xrange("events").hgetall("retrain").execute()
+    told = _ended([(entry[b"kind"].decode(), entry[b"detail"].decode()) for _, entry in entries])
+    said = {name.decode(): value.decode() for name, value in fields.items()}
     following = [due + every_ms * (1 + missed) for due, missed in told]
     assert following[:-1] == [due for due, _ in told[1:]]
     assert int(said.get("runs", 0)) == len(told)
