@@ -22,6 +22,7 @@ from worker.memory import address_of
 from worker.packing import changes_of
 from worker.scoring import NOTHING, Champions, Scores, settle
 from worker.state import SeriesState, decode_all
+from worker.trials import Trials
 from worker.window import DUPLICATE, Window, take
 
 Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
@@ -87,8 +88,7 @@ class Forecaster:
 
     Attributes:
         states: by series.
-        lacking: by series, the version of the former champion that a trial is waiting for.
-        condemned: by series, the champion that was found worse, and the former one that shall answer again.
+        trials: of new champions.
     """
 
     def __init__(
@@ -103,9 +103,7 @@ class Forecaster:
         self.engine = Engine() if engine is None else engine  # an engine without models is false
         self._partition, self._partitions = partition, partitions
         self.states: dict[str, SeriesState] = {}
-        self.lacking: dict[str, int] = {}
-        self.condemned: dict[str, tuple[int, int]] = {}
-        self._probation = probation
+        self.trials = Trials(self.engine, probation)
         self._met: list[str] = []  # series, in the batch at hand
         self._members: dict[bytes, Member] = {}  # by the name as it stands in an entry
         self._levels = np.array([settings.level, *settings.more_levels])
@@ -120,7 +118,8 @@ class Forecaster:
             StateError: a state was written by another version of the worker.
         """
         found = decode_all(states)
-        self.states, self._members, self.lacking, self.condemned = {}, {}, {}, {}
+        self.states, self._members = {}, {}
+        self.trials.forget()
         self._add(found)
 
     def remember(self, states: Mapping[str, bytes]) -> None:
@@ -186,11 +185,11 @@ class Forecaster:
         parsed = self._parsed(entries, now_ms, outcome)
         accepted = self._accepted(entries, parsed, outcome)
         tried = [i for i, one in enumerate(accepted) if one.member.shadow]
-        questions = [one.question for one in accepted]
-        answers = self.engine.answers(questions + [_of_the_former(accepted[i]) for i in tried])
+        asked = [one.question for one in accepted] + [_of_the_former(accepted[i]) for i in tried]
+        answers = self.engine.answers(asked)
         scores = self._settle(accepted, answers[: len(accepted)])
         if tried:
-            self._try(accepted, tried, scores, answers[len(accepted) :], outcome)
+            outcome.events += self._compare([accepted[i] for i in tried], tried, scores, answers[len(accepted) :])
         self._publish(accepted, scores, outcome.forecasts)
         outcome.forecasts.more |= self._horizons.ahead(self.engine, accepted, scores)
         outcome.counts["forecast"] = len(accepted)
@@ -358,36 +357,27 @@ class Forecaster:
             self._bounds,
         )
 
-    def _try(
-        self, accepted: Sequence[Accepted], tried: Sequence[int], scores: Scores, answers: Float, outcome: Outcome
-    ) -> None:
+    def _compare(
+        self, some: Sequence[Accepted], tried: Sequence[int], scores: Scores, answers: Float
+    ) -> Iterator[Event]:
         """Compare champions on trial with what the former ones said, `answers`; tell of those whose trial ends."""
-        some = [accepted[i] for i in tried]
-        trials = [one.member.state.probation for one in some]
         former = [one.member.shadow for one in some]
-        records = [address_of(trial.record) if trial else 0 for trial in trials]
-        shadows = self._scores(
-            some, answers, records, former, [address_of(seat.errors) if seat else 0 for seat in former]
-        )
+        records = [address_of(trial.record) if (trial := one.member.state.probation) else 0 for one in some]
+        errors = [address_of(seat.errors) if seat else 0 for seat in former]
+        shadows = self._scores(some, answers, records, former, errors)
         columns = (scores.error[tried], scores.begun[tried], shadows.error)
-        for one, trial, error, begun, other in zip(some, trials, *columns, strict=True):
-            seat, state = one.member.seat, one.member.state
-            if seat is None or trial is None:
+        for one, error, begun, shadow_error in zip(some, *columns, strict=True):
+            trial, seat = one.member.state.probation, one.member.seat
+            if seat is None or trial is None:  # it ended with an earlier reading of the batch
                 continue
             trial.heard_ts = one.ts
-            if state.probation is None or trial.condemned:
-                continue
             # The first reading settles what the former one said; of what a model has learned from it knows the answer.
-            if not begun and one.ts > seat.trained_until:
-                trial.compare(error, other)
-            proved = trial.verdict(self._probation)
-            if proved is None:
-                continue
-            outcome.events.append(trial.event(one.member.series))
-            if proved:
+            known = begun or one.ts <= seat.trained_until
+            event = self.trials.compare(one.member.series, trial, math.nan if known else error, shadow_error)
+            if event:
+                yield event
+            if event and not trial.condemned:
                 self.acquit(one.member.series)
-            else:
-                self.condemned[one.member.series] = trial.version, trial.former
 
     def _publish(self, accepted: Sequence[Accepted], scores: Scores, into: Forecasts) -> None:
         """Write the forecasts field by field."""
@@ -434,7 +424,7 @@ class Forecaster:
         state, seat = self.states.get(series), self.engine.seat(series)
         if state is None:
             return
-        shadow = self._shadow(series, state, seat)
+        shadow = self.trials.shadow(series, state, seat)
         if seat:
             rows = max(self.settings.rows_kept, self.rows_read(series))
             state.wear(seat.features, rows, seat.step_ms, gridded=seat.gridded)
@@ -447,28 +437,6 @@ class Forecaster:
         reads = self.rows_read(series) if seat else self.engine.rows_of(None, None)
         errors = address_of(seat.errors) if seat else 0
         self._members[series.encode()] = Member(series, field, state, seat, reads, errors, shadow)
-
-    def _shadow(self, series: str, state: SeriesState, seat: Seat | None) -> Seat | None:
-        """The former champion of one on trial, once it is there; trials begin and end with the model that answers."""
-        trial = state.probation
-        if seat and self._probation and 0 < state.version < seat.version and seat.features == state.features:
-            if trial is None or trial.version != seat.version:
-                state.begin_trial(seat.version)
-        elif trial and (seat is None or trial.version != seat.version or len(trial.record) != len(state.record)):
-            state.end_trial(seat.version if seat else 0)
-        trial = state.probation
-        shadow = self.engine.shadow(series)
-        for waiting in (self.lacking, self.condemned):
-            waiting.pop(series, None)
-        if trial is None:
-            self.engine.drop_shadow(series)
-            return None
-        if trial.condemned:
-            self.condemned[series] = trial.version, trial.former
-        if shadow and shadow.version == trial.former:
-            return shadow
-        self.lacking[series] = trial.former
-        return None
 
 
 def _of_the_former(accepted: Accepted) -> Question:

@@ -255,7 +255,7 @@ class Worker:
         """
         until = time.monotonic() + LOADING_S
         for lane in self._lanes:
-            lacking = lane.forecaster.lacking
+            lacking = lane.forecaster.trials.lacking
             while lacking:
                 series, version = next(iter(lacking.items()))
                 found = self._load(self._store, series, version) if self._store.published(series) else None
@@ -269,7 +269,7 @@ class Worker:
     def _roll_back(self) -> None:
         """Let the former champions answer again where the new ones were found worse."""
         for lane in self._lanes:
-            condemned = lane.forecaster.condemned
+            condemned = lane.forecaster.trials.condemned
             while condemned:
                 series, (version, former) = condemned.popitem()
                 try:

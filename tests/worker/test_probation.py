@@ -68,9 +68,9 @@ def started(model: Model, enough: int = ENOUGH) -> Forecaster:
 def try_out(forecaster: Forecaster, new: Model, former: Model) -> None:
     """Let a second version answer, and the first beside it, as the worker does."""
     forecaster.adopt("a", 2, new)
-    assert {"a": 1} == forecaster.lacking
+    assert {"a": 1} == forecaster.trials.lacking
     forecaster.accompany("a", 1, former)
-    assert {} == forecaster.lacking
+    assert {} == forecaster.trials.lacking
 
 
 def answered(forecaster: Forecaster, first: int, stop: int, batch: int = 7) -> list[Outcome]:
@@ -91,9 +91,9 @@ def test_a_champion_that_is_worse_is_condemned_and_the_former_answers_again_as_i
     assert ["rolled_back"] == kinds(outcomes)
     (event,) = [event for outcome in outcomes for event in outcome.events]
     assert ("a", 2) == (event.series, event.version)
-    assert {"a": (2, 1)} == tried.condemned
+    assert {"a": (2, 1)} == tried.trials.condemned
     tried.adopt("a", 1, knowing())
-    assert ({}, {}, None) == (tried.condemned, tried.lacking, tried.states["a"].probation)
+    assert ({}, {}, None) == (tried.trials.condemned, tried.trials.lacking, tried.states["a"].probation)
     answered(undisturbed, 21, 60)
     for ours, theirs in zip(answered(tried, 60, 90), answered(undisturbed, 60, 90), strict=True):
         assert list(theirs.forecasts.yhat) == list(ours.forecasts.yhat)
@@ -149,7 +149,7 @@ def test_a_trial_goes_on_after_a_restart(at: int) -> None:
     after = Forecaster(SeriesSettings(rows_kept=8), probation=ENOUGH)
     after.adopt("a", 2, ignorant())
     after.restore(stored)
-    assert {"a": 1} == after.lacking
+    assert {"a": 1} == after.trials.lacking
     after.accompany("a", 1, knowing())
     found = answered(after, at, 60, batch=1)
     assert kinds(expected) == kinds(found) == ["rolled_back"]
@@ -179,7 +179,7 @@ def test_who_was_condemned_before_a_restart_still_is() -> None:
     after = Forecaster(SeriesSettings(rows_kept=8), probation=ENOUGH)
     after.adopt("a", 2, ignorant())
     after.restore(stored)
-    assert {"a": (2, 1)} == after.condemned
+    assert {"a": (2, 1)} == after.trials.condemned
     after.accompany("a", 1, knowing())
     assert [] == kinds(answered(after, 60, 90))
 
@@ -200,20 +200,20 @@ def test_without_probation_nobody_is_tried() -> None:
     """Nor is a first champion, nor an older version."""
     tried = started(knowing(), enough=0)
     tried.adopt("a", 2, ignorant())
-    assert ({}, None) == (tried.lacking, tried.states["a"].probation)
+    assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
     tried = Forecaster(SeriesSettings(), probation=ENOUGH)
     tried.handle(swinging(1, 21), NOW_MS)
     tried.adopt("a", 2, ignorant())
     tried.handle(swinging(21, 23), NOW_MS)
     tried.adopt("a", 1, knowing())
-    assert ({}, None) == (tried.lacking, tried.states["a"].probation)
+    assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
 
 
 def test_a_champion_that_reads_other_features_is_not_tried() -> None:
     """The windows of the two would not be the same."""
     tried = started(knowing())
     tried.adopt("a", 2, make_model("a", Spec(window=2, units=1, features=("value", "b")), span=(0, 1)))
-    assert ({}, None) == (tried.lacking, tried.states["a"].probation)
+    assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
 
 
 @hypothesis.given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=2, max_size=60))

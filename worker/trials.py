@@ -1,0 +1,65 @@
+"""The trials of a partition's new champions: who is compared with whom, and what comes of it."""
+
+from tidecast.wire import Event
+from worker.engine import Engine, Seat
+from worker.probation import Probation
+from worker.state import SeriesState
+
+
+class Trials:
+    """Begins and ends trials with the models that answer.
+
+    Args:
+        engine: where the former champions answer beside the new ones.
+        enough: the readings of a probation; 0: nobody is tried.
+
+    Attributes:
+        lacking: by series, the version of the former champion that a trial is waiting for.
+        condemned: by series, the champion that was found worse, and the former one that shall answer again.
+    """
+
+    def __init__(self, engine: Engine, enough: int) -> None:
+        self._engine = engine
+        self._enough = enough
+        self.lacking: dict[str, int] = {}
+        self.condemned: dict[str, tuple[int, int]] = {}
+
+    def forget(self) -> None:
+        """The partition's memory is gone; its trials are remembered with the states."""
+        self.lacking, self.condemned = {}, {}
+
+    def shadow(self, series: str, state: SeriesState, seat: Seat | None) -> Seat | None:
+        """The former champion of one on trial, once it is there, given the one that answers now.
+
+        A newer version than the one heard so far is put on trial; an older one, or none, ends a trial.
+        """
+        trial = state.probation
+        if seat and self._enough and 0 < state.version < seat.version and seat.features == state.features:
+            if trial is None or trial.version != seat.version:
+                state.begin_trial(seat.version)
+        elif trial and (seat is None or trial.version != seat.version or len(trial.record) != len(state.record)):
+            state.end_trial(seat.version if seat else 0)
+        self.lacking.pop(series, None)
+        self.condemned.pop(series, None)
+        trial, shadow = state.probation, self._engine.shadow(series)
+        if trial is None:
+            self._engine.drop_shadow(series)
+            return None
+        if trial.condemned:
+            self.condemned[series] = trial.version, trial.former
+        if shadow and shadow.version == trial.former:
+            return shadow
+        self.lacking[series] = trial.former
+        return None
+
+    def compare(self, series: str, trial: Probation, error: float, shadow_error: float) -> Event | None:
+        """Compare the errors of a reading, NaN where there is none to compare; the event if there is a verdict now."""
+        if trial.condemned:
+            return None
+        trial.compare(error, shadow_error)
+        proved = trial.verdict(self._enough)
+        if proved is None:
+            return None
+        if not proved:
+            self.condemned[series] = trial.version, trial.former
+        return trial.event(series)
