@@ -9,10 +9,8 @@ large. The sizes of those readings do not matter, for after a shock nobody knows
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
-
-from tidecast.windows import Float
 
 SHOCK = 10.0  # usual largest moves: a move beyond is a shock
 FARTHEST = 5.0  # usual largest moves: what an error counts for, and how far the forecast lies from the last value
@@ -32,13 +30,11 @@ class Guard:
     alert: float = 0.0  # for how many more readings
     regret: float = 0.0  # readings that the blend has lost to the last value, in balance
 
-    @classmethod
-    def of(cls, y: Float) -> Self:
-        """The guard of a series that has made the readings `y`."""
-        guard = cls()
-        for last, actual in zip(y[:-1].tolist(), y[1:].tolist(), strict=True):
-            guard = guard.learn(last, math.nan, actual)
-        return guard
+    def begin(self, largest: float) -> Self:
+        """Take up what the history of a new model tells: the usual largest move, 0 where that is not known."""
+        if largest <= 0:
+            return self
+        return replace(self, largest=max(self.largest, largest), moves=max(self.moves, WARM_UP))
 
     @property
     def known(self) -> bool:

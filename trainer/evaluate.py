@@ -30,6 +30,7 @@ class Habit:
     """How a series moves from reading to reading before its tail, and whether the tail is unlike that."""
 
     move: float  # the mean absolute change in most of the history
+    largest: float  # and the largest
     broken: bool
 
 
@@ -78,7 +79,7 @@ def habit_of(y: Float, tail: int) -> Habit:
     parts = before[len(before) % size :].reshape(-1, size)
     usual, largest = float(np.median(parts.mean(axis=1))), float(np.median(parts.max(axis=1)))
     broken = newest.max() > UNUSUAL_MOVE * largest or newest.mean() > UNUSUAL_MEAN * usual
-    return Habit(usual or np.inf, bool(broken))
+    return Habit(usual or np.inf, largest, bool(broken))
 
 
 def contest(
@@ -100,7 +101,7 @@ def contest(
     """
     y = history.values[:, 0]
     actual = y[tail:]
-    guard = Guard.of(y[:tail])
+    guard = Guard().begin(habit_of(y, tail).largest)
     answers = {MODEL: blended(mine, actual, guard=guard).yhat, LAST_VALUE: y[tail - 1 : -1]}
     answers |= {
         name: mine[:, at]

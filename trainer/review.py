@@ -84,7 +84,7 @@ def review(subject: Subject, settings: Settings) -> Review:
     answers = expert_answers(subject.model, subject.shared, extended, first, max_gap)
     if answers is None:
         raise AssertionError("a subject's history has the columns that its model reads")
-    guard = Guard.of(history.values[:first, 0])
+    guard = Guard().begin(header.largest_move)
     found = blended(answers, extended.values[first:, 0], subject.model.panel.errors, guard)
     return Review(
         ts=history.ts[first:],

@@ -291,6 +291,7 @@ class Forecaster:
                 np.array([seat.version if seat else 0 for seat in seats], np.int64),
                 np.array([member.errors for member in members], np.int64),
                 np.array([seat.half_width if seat else 0.0 for seat in seats], np.float64),
+                np.array([seat.largest_move if seat else 0.0 for seat in seats], np.float64),
                 np.array([seat.trained_until if seat else 0 for seat in seats], np.int64),
             ),
             self._levels,

@@ -92,12 +92,14 @@ class Champions:
         version: `(n,)`, 0 where a series has no model.
         errors: `(n,)` addresses of `(records, experts)`.
         half_width: `(n,)`.
+        largest_move: `(n,)`, of their histories, 0 where it is not known.
         trained_until: `(n,)` epoch milliseconds: what a model has learned from says nothing of it.
     """
 
     version: Int64
     errors: Int64
     half_width: Float
+    largest_move: Float
     trained_until: Int64
 
 
@@ -164,7 +166,7 @@ def settle(
     )
     _settle(
         (records, ts, y, answers, skipped),
-        (champions.version, champions.errors, champions.half_width, champions.trained_until),
+        (champions.version, champions.errors, champions.half_width, champions.largest_move, champions.trained_until),
         levels,
         bounds,
         (_RATES, SHARPNESS, NAIVE, _SEASONAL, LSTM),
@@ -180,7 +182,7 @@ def warm() -> None:
     """Compile, or fetch from the cache."""
     one, number = np.zeros(1, np.int64), np.ones(1)
     record, errors = new_record(1), np.ones((len(HALF_LIVES), len(EXPERTS)))
-    champions = Champions(one + 1, one + errors.ctypes.data, number, one)
+    champions = Champions(one + 1, one + errors.ctypes.data, number, number, one)
     settle(one + record.ctypes.data, one, number, np.ones((1, len(EXPERTS))), one, champions, number, (-1.0, 1.0))
     track(record[TRACKERS:], 1.0, 0.9)
     begin(record[TRACKERS:], 1.0)
@@ -189,7 +191,7 @@ def warm() -> None:
 @compiled_exactly
 def _settle(
     readings: tuple[Int64, Int64, Float, Float, Int64],
-    champions: tuple[Int64, Int64, Float, Int64],
+    champions: tuple[Int64, Int64, Float, Float, Int64],
     levels: Float,
     bounds: tuple[float, float],
     rule: tuple[Float, float, int, int, int],
@@ -199,7 +201,7 @@ def _settle(
     noted: tuple[Int64, Int64, Int64, Float],
 ) -> None:  # pragma: no cover - compiled
     records, ts, y, answers, skipped = readings
-    versions, begin_with, begin_wide, trained_until = champions
+    versions, begin_with, begin_wide, largest_move, trained_until = champions
     rates, sharpness, naive, seasonal, lstm = rule
     answers_at, errors_at, guard_at, drift_at, trackers_at = places
     yhats, all_errors, scores, half_widths, says = said
@@ -221,6 +223,7 @@ def _settle(
         if begun[i]:
             record[HEARD] = versions[i]
             drift[:] = 0.0
+            begin_guard(guard, largest_move[i], limits)
             errors[:] = carray(floats_at(begin_with[i]), (len(rates), kinds))
             for level in range(count):
                 begin(trackers[level], begin_wide[i] if level == 0 else 0.0)
@@ -333,6 +336,13 @@ def blend(
         if says[expert] > 0:
             found += says[expert] * answers[expert]
     return found
+
+
+@compiled_exactly
+def begin_guard(guard: Float, largest: float, limits: Limits) -> None:  # pragma: no cover - compiled
+    """`Guard.begin`, in place."""
+    if largest > 0:
+        guard[LARGEST], guard[MOVES] = max(guard[LARGEST], largest), max(guard[MOVES], limits[4])
 
 
 @compiled_exactly

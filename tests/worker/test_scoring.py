@@ -57,11 +57,12 @@ def guards(draw: st.DrawFn) -> Guard:
 def told(record: Float, y: float, answers: Float, ts: int = 1, **champion: float) -> Scores:
     """Settle one reading of a record with one level, of a series without a model unless one is described."""
     errors = np.full((len(HALF_LIVES), COUNT), 7.0)
-    number = {"version": 0, "half_width": 0.0, "trained_until": 0} | champion
+    number = {"version": 0, "half_width": 0.0, "largest_move": 0.0, "trained_until": 0} | champion
     champions = Champions(
         np.array([number["version"]], np.int64),
         np.array([address_of(errors)]),
         np.array([number["half_width"]]),
+        np.array([number["largest_move"]]),
         np.array([number["trained_until"]], np.int64),
     )
     everywhere = (-math.inf, math.inf)
@@ -128,6 +129,16 @@ def test_a_guard_learns_as_the_definition_says(
     assert [*astuple(expected)] == record[GUARD + LARGEST : DRIFT].tolist()
 
 
+@hypothesis.settings(deadline=None)
+@hypothesis.given(guards(), st.sampled_from([0.0, 1.0, 1e7]), st.floats(-1e6, 1e6))
+def test_a_guard_begins_with_what_the_history_tells(guard: Guard, largest: float, last: float) -> None:
+    """Unless the readings told of larger moves; then it learns from the reading as always."""
+    record = new_record(1)
+    record[ANSWERS:ERRORS], record[GUARD + LARGEST : DRIFT] = last, astuple(guard)
+    told(record, 1.0, np.zeros(COUNT), version=3, largest_move=largest)
+    assert [*astuple(guard.begin(largest).learn(last, math.nan, 1.0))] == record[GUARD + LARGEST : DRIFT].tolist()
+
+
 @hypothesis.settings(deadline=None, max_examples=300)
 @hypothesis.given(guards(), records(), arrays(np.float64, COUNT, elements=st.floats(-1e6, 1e6)))
 def test_only_what_is_believed_is_answered(guard: Guard, errors: Float, answers: Float) -> None:
@@ -157,7 +168,7 @@ def test_a_model_that_answers_for_the_first_time_begins_with_its_own_errors() ->
 def test_a_forecast_stays_within_its_bounds() -> None:
     """What stands is what was said."""
     record, one = new_record(1), np.zeros(1, np.int64)
-    champions = Champions(one, one, np.zeros(1), one)
+    champions = Champions(one, one, np.zeros(1), np.zeros(1), one)
     at, levels = np.array([address_of(record)]), np.array([0.9])
     found = settle(at, one, np.zeros(1), np.full((1, COUNT), 5.0), one, champions, levels, (0.0, 3.0))
     assert (3.0, 3.0) == (found.yhat[0], record[STANDING])
