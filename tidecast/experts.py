@@ -134,13 +134,15 @@ def shares(errors: Float, answers: Float) -> Float:
     return shared
 
 
-def learn(errors: Float, answers: Float, actual: float) -> Float:
+def learn(errors: Float, answers: Float, actual: float, most: float = np.inf) -> Float:
     """Discount each expert's errors and add the newest: exponential smoothing, `(records, experts)`.
 
-    An expert whose error was not known begins with this one; one that gave no answer keeps its own.
+    An expert whose error was not known begins with this one; one that gave no answer keeps its own. No error counts
+    for more than `most`, see `Guard.farthest`.
     """
     newest = np.abs(answers - actual)
-    smoothed: Float = np.where(np.isfinite(errors), errors + FORGETTING * (newest - errors), newest)
+    counted = np.minimum(newest, most)
+    smoothed: Float = np.where(np.isfinite(errors), errors + FORGETTING * (counted - errors), counted)
     learned: Float = np.where(np.isfinite(newest), smoothed, errors)
     return learned
 

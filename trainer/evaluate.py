@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tidecast import experts, windows
 from tidecast.experts import EXPERTS, HALF_LIVES, NAIVE
+from tidecast.guard import Guard
 from tidecast.model import Evidence, Model, Scores
 from tidecast.windows import Float, Grid
 from trainer.history import History
@@ -29,6 +30,7 @@ class Habit:
     """How a series moves from reading to reading before its tail, and whether the tail is unlike that."""
 
     move: float  # the mean absolute change in most of the history
+    largest: float  # and the largest
     broken: bool
 
 
@@ -77,7 +79,7 @@ def habit_of(y: Float, tail: int) -> Habit:
     parts = before[len(before) % size :].reshape(-1, size)
     usual, largest = float(np.median(parts.mean(axis=1))), float(np.median(parts.max(axis=1)))
     broken = newest.max() > UNUSUAL_MOVE * largest or newest.mean() > UNUSUAL_MEAN * usual
-    return Habit(usual or np.inf, bool(broken))
+    return Habit(usual or np.inf, largest, bool(broken))
 
 
 def contest(
@@ -85,9 +87,9 @@ def contest(
 ) -> Contest:
     """Let a candidate's blend and its contestants forecast every reading from `tail` on.
 
-    Every blend begins without a record, as all its experts are new to the tail. The champion takes part where it has
-    not been trained on the reading itself; the rows are then those. One that was judged on this very tail, before its
-    linear experts learned from it, brings the scores it had then.
+    Every blend begins without a record, as all its experts are new to the tail; which moves are usual is known. The
+    champion takes part where it has not been trained on the reading itself; the rows are then those. One that was
+    judged on this very tail, before its linear experts learned from it, brings the scores it had then.
 
     Args:
         history: the readings.
@@ -99,7 +101,8 @@ def contest(
     """
     y = history.values[:, 0]
     actual = y[tail:]
-    answers = {MODEL: blended(mine, actual).yhat, LAST_VALUE: y[tail - 1 : -1]}
+    guard = Guard().begin(habit_of(y, tail).largest)
+    answers = {MODEL: blended(mine, actual, guard=guard).yhat, LAST_VALUE: y[tail - 1 : -1]}
     answers |= {
         name: mine[:, at]
         for at, name in enumerate(EXPERTS)
@@ -114,7 +117,7 @@ def contest(
             np.count_nonzero(unseen) >= MIN_ROWS
             and (theirs := expert_answers(*champion, history, tail, max_gap)) is not None
         ):
-            answers[CHAMPION], rows = blended(theirs, actual).yhat, unseen
+            answers[CHAMPION], rows = blended(theirs, actual, guard=guard).yhat, unseen
     answers = {name: answer[rows] for name, answer in answers.items()}
     season = model.header.seasons[0] if model.header.seasons else None
     return Contest(actual[rows], answers, season, float(np.abs(np.diff(y[:tail])).mean()), known)
@@ -142,20 +145,24 @@ def expert_answers(model: Model, shared: Model | None, history: History, first: 
     return answers
 
 
-def blended(answers: Float, actual: Float, errors: Float | None = None) -> Blended:
+def blended(answers: Float, actual: Float, errors: Float | None = None, guard: Guard | None = None) -> Blended:
     """Blend experts' answers as the worker does, each record learning from every reading that came.
 
     Args:
         answers: `(readings, experts)`, each made before its reading came.
         actual: `(readings,)`.
         errors: `(records, experts)` to begin with; None: no expert has a record.
+        guard: to begin with; None: it knows of no move.
     """
+    guard = guard or Guard()
     record = np.full((len(HALF_LIVES), len(EXPERTS)), np.nan) if errors is None else errors
     says, yhat = np.empty_like(answers), np.empty(len(answers))
     for i, (said, y) in enumerate(zip(answers, actual.tolist(), strict=True)):
-        says[i] = experts.shares(record, said)
-        yhat[i] = experts.blend(says[i], said)
-        record = experts.learn(record, said, y)
+        says[i], last = experts.shares(record, said), float(said[NAIVE])
+        together = experts.blend(says[i], said)
+        yhat[i] = guard.answer(last, together)
+        says[i] = np.eye(len(EXPERTS))[NAIVE] if guard.distrusts else says[i]
+        record, guard = experts.learn(record, said, y, guard.farthest), guard.learn(last, together, y)
     return Blended(answers, says, yhat)
 
 

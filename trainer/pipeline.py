@@ -219,9 +219,13 @@ def _publish(
     found = contest(lesson.history, lesson.tail, answers, theirs, model, max_gap)
     ruling = judge(found, number)
     errors = found.actual - found.answers[MODEL]
-    judged = {"evidence": ruling.evidence, "half_width": half_width(errors, settings.series.level)}
     values = lesson.history.values[:, 0]
     habit = habit_of(values, lesson.tail)
+    judged = {
+        "evidence": ruling.evidence,
+        "half_width": half_width(errors, settings.series.level),
+        "largest_move": habit.largest,
+    }
     # The tail has judged; now the linear experts learn from it too, for they cannot learn it by heart. Not where it is
     # unlike all before: a broken sensor's readings would make experts of them that nobody has judged.
     panel = lesson.panel if habit.broken else fit_panel(lesson.grid, lesson.seasons, len(lesson.grid))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.errors import HistoryError
+from tidecast.guard import Guard
 from tidecast.settings import Settings
 from tidecast.windows import Float
 from trainer.evaluate import MIN_ROWS, blended, expert_answers, skill
@@ -83,7 +84,8 @@ def review(subject: Subject, settings: Settings) -> Review:
     answers = expert_answers(subject.model, subject.shared, extended, first, max_gap)
     if answers is None:
         raise AssertionError("a subject's history has the columns that its model reads")
-    found = blended(answers, extended.values[first:, 0], subject.model.panel.errors)
+    guard = Guard().begin(header.largest_move)
+    found = blended(answers, extended.values[first:, 0], subject.model.panel.errors, guard)
     return Review(
         ts=history.ts[first:],
         actual=history.values[first:, 0],

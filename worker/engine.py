@@ -56,6 +56,7 @@ class Seat:
     rows: int  # how many rows its own experts read at most
     seasons: tuple[int, ...]
     half_width: float
+    largest_move: float
     errors: Float  # (records, experts) to begin with
     shared: str | None
     trained_until: int  # epoch milliseconds: errors on readings up to then are no record of it
@@ -151,6 +152,7 @@ class Engine:
             model.rows,
             header.seasons,
             header.half_width,
+            header.largest_move,
             np.ascontiguousarray(model.panel.errors, np.float64),
             header.shared,
             header.span[1],

@@ -351,6 +351,7 @@ class Forecaster:
                 np.array([seat.version if seat else 0 for seat in seats], np.int64),
                 np.array(errors, np.int64),
                 np.array([seat.half_width if seat else 0.0 for seat in seats], np.float64),
+                np.array([seat.largest_move if seat else 0.0 for seat in seats], np.float64),
                 np.array([seat.trained_until if seat else 0 for seat in seats], np.int64),
             ),
             self._levels,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidecast.experts import EXPERTS, FORGETTING, HALF_LIVES, LSTM, NAIVE, SHARPNESS
+from tidecast.guard import ALERT, FADING, FARTHEST, GROWTH, REGRET, REGRET_MOST, SHOCK
+from tidecast.guard import WARM_UP as MOVES_KNOWN
 from tidecast.windows import Float
 from worker.kernel import Int64, compiled_exactly
 from worker.memory import carray, floats_at
@@ -53,13 +55,20 @@ SAY, LOST = 15, 16  # mean share of the own LSTM; sum of what it has lost
 TOLD = 17  # the last alarm's sum, in thresholds
 DRIFT_NUMBERS = 18
 
+# The numbers of a record that are its guard's, by their place among them.
+BLENDED = 0  # what the experts say of the next reading, believed or not
+LARGEST, MOVES, ALERTED, REGRETTED = range(1, 5)  # as in `Guard`
+GUARD_NUMBERS = 5
+
 # A record's numbers: the standing forecast, the model that was heard last, the experts' standing answers, their
-# errors record by record, what tells of drift, and a tracker for each level.
+# errors record by record, the guard, what tells of drift, and a tracker for each level.
 STANDING, HEARD, ANSWERS = range(3)
 ERRORS = ANSWERS + len(EXPERTS)
-DRIFT = ERRORS + len(HALF_LIVES) * len(EXPERTS)
+GUARD = ERRORS + len(HALF_LIVES) * len(EXPERTS)
+DRIFT = GUARD + GUARD_NUMBERS
 TRACKERS = DRIFT + DRIFT_NUMBERS
 TRACKER = 4  # numbers: the half-width that stands, how many errors were settled, the half-width, the mean error
+Limits = tuple[float, float, float, float, float, float, float, float]  # as `settle` gives them
 _RATES = FORGETTING[:, 0].copy()
 _SEASONAL = EXPERTS.index("seasonal_naive")
 _LARGEST = float(np.finfo(np.float64).max)
@@ -69,7 +78,7 @@ def new_record(levels: int) -> Float:
     """The record of a series of which nothing is known."""
     record = np.full(TRACKERS + TRACKER * levels, np.nan)
     record[HEARD] = 0
-    record[DRIFT:TRACKERS] = 0
+    record[GUARD + LARGEST : TRACKERS] = 0
     for level in range(levels):
         record[TRACKERS + TRACKER * level + 1 : TRACKERS + TRACKER * (level + 1)] = 0
     return record
@@ -83,12 +92,14 @@ class Champions:
         version: `(n,)`, 0 where a series has no model.
         errors: `(n,)` addresses of `(records, experts)`.
         half_width: `(n,)`.
+        largest_move: `(n,)`, of their histories, 0 where it is not known.
         trained_until: `(n,)` epoch milliseconds: what a model has learned from says nothing of it.
     """
 
     version: Int64
     errors: Int64
     half_width: Float
+    largest_move: Float
     trained_until: Int64
 
 
@@ -155,11 +166,12 @@ def settle(
     )
     _settle(
         (records, ts, y, answers, skipped),
-        (champions.version, champions.errors, champions.half_width, champions.trained_until),
+        (champions.version, champions.errors, champions.half_width, champions.largest_move, champions.trained_until),
         levels,
         bounds,
         (_RATES, SHARPNESS, NAIVE, _SEASONAL, LSTM),
-        (ANSWERS, ERRORS, DRIFT, TRACKERS),
+        (ANSWERS, ERRORS, GUARD, DRIFT, TRACKERS),
+        (SHOCK, FARTHEST, FADING, GROWTH, MOVES_KNOWN, ALERT, REGRET, REGRET_MOST),
         (scores.yhat, scores.error, scores.score, scores.half_widths, scores.says),
         (scores.leader, scores.begun, scores.drift, scores.statistic),
     )
@@ -170,7 +182,7 @@ def warm() -> None:
     """Compile, or fetch from the cache."""
     one, number = np.zeros(1, np.int64), np.ones(1)
     record, errors = new_record(1), np.ones((len(HALF_LIVES), len(EXPERTS)))
-    champions = Champions(one + 1, one + errors.ctypes.data, number, one)
+    champions = Champions(one + 1, one + errors.ctypes.data, number, number, one)
     settle(one + record.ctypes.data, one, number, np.ones((1, len(EXPERTS))), one, champions, number, (-1.0, 1.0))
     track(record[TRACKERS:], 1.0, 0.9)
     begin(record[TRACKERS:], 1.0)
@@ -179,18 +191,19 @@ def warm() -> None:
 @compiled_exactly
 def _settle(
     readings: tuple[Int64, Int64, Float, Float, Int64],
-    champions: tuple[Int64, Int64, Float, Int64],
+    champions: tuple[Int64, Int64, Float, Float, Int64],
     levels: Float,
     bounds: tuple[float, float],
     rule: tuple[Float, float, int, int, int],
-    places: tuple[int, int, int, int],
+    places: tuple[int, int, int, int, int],
+    limits: Limits,
     said: tuple[Float, Float, Float, Float, Float],
     noted: tuple[Int64, Int64, Int64, Float],
 ) -> None:  # pragma: no cover - compiled
     records, ts, y, answers, skipped = readings
-    versions, begin_with, begin_wide, trained_until = champions
+    versions, begin_with, begin_wide, largest_move, trained_until = champions
     rates, sharpness, naive, seasonal, lstm = rule
-    answers_at, errors_at, drift_at, trackers_at = places
+    answers_at, errors_at, guard_at, drift_at, trackers_at = places
     yhats, all_errors, scores, half_widths, says = said
     leaders, begun, drifts, statistics = noted
     kinds, count = answers.shape[1], len(levels)
@@ -199,6 +212,7 @@ def _settle(
         record = carray(floats_at(at), (trackers_at + TRACKER * count,))
         standing = carray(floats_at(at + 8 * answers_at), (kinds,))
         errors = carray(floats_at(at + 8 * errors_at), (len(rates), kinds))
+        guard = carray(floats_at(at + 8 * guard_at), (GUARD_NUMBERS,))
         drift = carray(floats_at(at + 8 * drift_at), (DRIFT_NUMBERS,))
         trackers = carray(floats_at(at + 8 * trackers_at), (count, TRACKER))
         error, known = y[i] - record[STANDING], trackers[0, 0]
@@ -209,18 +223,22 @@ def _settle(
         if begun[i]:
             record[HEARD] = versions[i]
             drift[:] = 0.0
+            begin_guard(guard, largest_move[i], limits)
             errors[:] = carray(floats_at(begin_with[i]), (len(rates), kinds))
             for level in range(count):
                 begin(trackers[level], begin_wide[i] if level == 0 else 0.0)
         elif taught:
-            learn(errors, standing, y[i], rates)
+            learn(errors, standing, y[i], rates, farthest(guard, limits))
             if not math.isnan(error):
                 for level in range(count):
                     track(trackers[level], error, levels[level])
-        yhat = min(max(blend(errors, answers[i], says[i], sharpness, naive), bounds[0]), bounds[1])
+        watch(guard, standing[naive], guard[BLENDED] if taught else np.nan, y[i], limits)
+        blended = blend(errors, answers[i], says[i], sharpness, naive)
+        network = says[i, lstm]  # whether it is believed or not
+        yhat = min(max(answer(guard, answers[i, naive], blended, says[i], limits, naive), bounds[0]), bounds[1])
         drifts[i] = NOTHING
         if taught and not skipped[i] and not math.isnan(error):
-            drifts[i] = look(drift, y[i], error, standing[seasonal], says[i, lstm])
+            drifts[i] = look(drift, y[i], error, standing[seasonal], network)
         statistics[i] = drift[TOLD]
         standing[:] = answers[i]
         record[STANDING] = yhats[i] = yhat
@@ -261,12 +279,15 @@ def begin(tracker: Float, half_width: float) -> None:  # pragma: no cover - comp
 
 
 @compiled_exactly
-def learn(errors: Float, answers: Float, actual: float, rates: Float) -> None:  # pragma: no cover - compiled
+def learn(
+    errors: Float, answers: Float, actual: float, rates: Float, most: float
+) -> None:  # pragma: no cover - compiled
     """`experts.learn` in place."""
     for expert in range(len(answers)):
         newest = abs(answers[expert] - actual)
         if not math.isfinite(newest):
             continue
+        newest = min(newest, most)
         for record in range(len(rates)):
             old = errors[record, expert]
             errors[record, expert] = old + rates[record] * (newest - old) if math.isfinite(old) else newest
@@ -315,6 +336,56 @@ def blend(
         if says[expert] > 0:
             found += says[expert] * answers[expert]
     return found
+
+
+@compiled_exactly
+def begin_guard(guard: Float, largest: float, limits: Limits) -> None:  # pragma: no cover - compiled
+    """`Guard.begin`, in place."""
+    if largest > 0:
+        guard[LARGEST], guard[MOVES] = max(guard[LARGEST], largest), max(guard[MOVES], limits[4])
+
+
+@compiled_exactly
+def farthest(guard: Float, limits: Limits) -> float:  # pragma: no cover - compiled
+    """`Guard.farthest`."""
+    known = guard[MOVES] >= limits[4] and guard[LARGEST] > 0
+    return float(limits[1] * guard[LARGEST]) if known else np.inf
+
+
+@compiled_exactly
+def answer(
+    guard: Float, last: float, blended: float, says: Float, limits: Limits, naive: int
+) -> float:  # pragma: no cover - compiled
+    """`Guard.answer`, in place: the shares are the last value's alone where nobody else is believed."""
+    guard[BLENDED] = blended
+    if guard[ALERTED] > 0 and guard[REGRETTED] > limits[6]:
+        says[:] = 0.0
+        says[naive] = 1.0
+        return last
+    away, most = blended - last, farthest(guard, limits)
+    return last + math.copysign(most, away) if abs(away) > most else blended
+
+
+@compiled_exactly
+def watch(
+    guard: Float, last: float, blended: float, actual: float, limits: Limits
+) -> None:  # pragma: no cover - compiled
+    """`Guard.learn`, in place."""
+    shock_at, _, fading, growth, warm_up, alert, _, regret_most = limits
+    move, lost = abs(last - actual), abs(blended - actual)
+    if not math.isfinite(move):
+        return
+    largest = guard[LARGEST]
+    known = guard[MOVES] >= warm_up and largest > 0
+    shock = known and move > shock_at * largest
+    guard[ALERTED] = alert if shock else max(0.0, guard[ALERTED] - 1)
+    worse = max(lost, move) if math.isfinite(lost) else 0.0
+    balance = (lost - move) / worse if worse > 0 else 0.0
+    regret = min(max(0.0, guard[REGRETTED] + balance), regret_most) if guard[ALERTED] > 0 else 0.0
+    guard[REGRETTED] = regret_most if shock else regret
+    bound = growth * largest if known else move
+    guard[LARGEST] = max(fading * largest, min(move, bound))
+    guard[MOVES] += 1
 
 
 @compiled_exactly

@@ -21,7 +21,7 @@ from tidecast.windows import Float
 from worker.intervals import Tracker
 from worker.memory import address_of
 from worker.probation import NUMBERS, Probation
-from worker.scoring import ANSWERS, DRIFT, ERRORS, HEARD, STANDING, TRACKER, TRACKERS, new_record
+from worker.scoring import ANSWERS, DRIFT, ERRORS, GUARD, HEARD, STANDING, TRACKER, TRACKERS, new_record
 from worker.window import (
     APPENDED,
     BLOCK,
@@ -98,7 +98,12 @@ class SeriesState:
     @property
     def errors(self) -> Float:
         """The experts' discounted errors, `(records, experts)`, NaN: none known; a view."""
-        return self.record[ERRORS:DRIFT].reshape(len(HALF_LIVES), len(EXPERTS))
+        return self.record[ERRORS:GUARD].reshape(len(HALF_LIVES), len(EXPERTS))
+
+    @property
+    def guard(self) -> Float:
+        """What tells whom to believe, `(GUARD_NUMBERS,)`; a view."""
+        return self.record[GUARD:DRIFT]
 
     @property
     def drift(self) -> Float:

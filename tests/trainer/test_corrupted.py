@@ -13,7 +13,7 @@ pytestmark = pytest.mark.keras
 
 HOUR, TS = 3_600_000, 1_600_000_000_000
 READINGS = 760
-NO_WORSE = 1.1  # times the errors without a retraining
+COMES_BACK = 0.9  # times the last value's errors
 SHAPES = {
     "wave": lambda t, rng: 50 + 10 * np.sin(2 * np.pi * t / 24) + rng.normal(0, 1, len(t)),
     "walk": lambda t, rng: 100 + rng.normal(0, 1, len(t)).cumsum(),
@@ -34,21 +34,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
     return measure(histories, settings, ModelStore(folder), spec=Spec(window=6, units=4))
 
 
-@pytest.mark.parametrize("corruption", [name for name in CORRUPTIONS if not name.startswith("spike")])
-def test_a_model_made_from_corrupted_readings_is_not_worse_than_the_last_value(
-    results: list[Result], corruption: str
-) -> None:
-    """Over any 200 readings, once they are clean again or if it goes on."""
-    found = [one for one in results if f"|{corruption} " in one.name and one.status == "trained"]
-    assert [] == [one for one in found if one.ratio > ALLOWED]
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_corrupted_readings_make_no_forecast_worse_than_the_last_value(results: list[Result], corruption: str) -> None:
+    """Over any 200 readings, once they are clean again or if it goes on, whether or not a model learned from them."""
+    found = [one for one in results if f"|{corruption} " in one.name]
+    assert len(SHAPES) * 4 == len(found)
+    assert [] == [one for one in found if max(one.ratio, one.without) > ALLOWED]
 
 
-def test_retraining_makes_nothing_worse(results: list[Result]) -> None:
-    """Beside the champion that would have stayed.
+def test_the_experts_come_back_after_a_shock(results: list[Result]) -> None:
+    """What they know of the series is worth something again among the readings that follow a single wrong one."""
+    found = [one for one in results if one.name.startswith("wave|spike ") and one.name.endswith("ends")]
+    assert found
+    assert [] == [one for one in found if max(one.ratio, one.without) > COMES_BACK]
 
-    Spikes that come after the retraining, or lie one season back when an expert reads them, reach the blend of every
-    model: there the last value is no yardstick of the retraining.
-    """
+
+def test_the_scenarios_hold_retrainings(results: list[Result]) -> None:
+    """Of many of them a new model comes; the others tell of the champion that stays."""
     assert len(results) == len(SHAPES) * len(CORRUPTIONS) * 4
     assert sum(one.status == "trained" for one in results) > len(results) / 4
-    assert [] == [one for one in results if one.ratio > NO_WORSE * max(1.0, one.without)]

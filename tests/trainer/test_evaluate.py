@@ -8,6 +8,7 @@ import pytest
 from tests.models import make_model
 from tidecast import experts
 from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
+from tidecast.guard import Guard
 from tidecast.model import Model
 from tidecast.spec import Spec
 from tidecast.windows import Float, to_grid
@@ -165,7 +166,7 @@ def test_the_first_records_are_the_mean_errors_on_the_tail() -> None:
     answers = np.full((3, len(EXPERTS)), np.nan)
     answers[:, NAIVE] = [1.0, 2.0, 3.0]
     answers[2, LSTM] = 5.0
-    errors = first_errors(answers, np.zeros(3), Habit(1.0, broken=False))
+    errors = first_errors(answers, np.zeros(3), Habit(1.0, 1.0, broken=False))
     assert errors[:, NAIVE].tolist() == [2.0] * len(errors)
     assert errors[:, LSTM].tolist() == [5.0] * len(errors)
     assert np.isnan(errors).sum() == len(errors) * (len(EXPERTS) - 2)
@@ -177,7 +178,7 @@ def test_after_a_broken_tail_the_last_value_leads() -> None:
     answers[:, NAIVE] = [1.0, 2.0, 1e6]
     answers[:, LSTM] = 0.5
     answers[:, SHARED] = 1e9
-    errors = first_errors(answers, np.zeros(3), Habit(1.0, broken=True))[0]
+    errors = first_errors(answers, np.zeros(3), Habit(1.0, 1.0, broken=True))[0]
     naive = (1.0 + 2.0 + MOST_MOVES) / 3
     assert (naive, HANDICAP * naive, MOST_MOVES) == pytest.approx((errors[NAIVE], errors[LSTM], errors[SHARED]))
 
@@ -287,7 +288,9 @@ def test_every_expert_that_answered_all_readings_is_scored_beside_the_blend() ->
     assert found.season == 5
     assert found.answers["seasonal_naive"].tolist() == given.values[35:-5, 0].tolist()
     assert found.answers[LAST_VALUE].tolist() == given.values[39:-1, 0].tolist()
-    assert found.answers[MODEL].tolist() == blended(answers_of(model, given, 40), given.values[40:, 0]).yhat.tolist()
+    guard = Guard().begin(habit_of(given.values[:, 0], 40).largest)
+    alone = blended(answers_of(model, given, 40), given.values[40:, 0], guard=guard)
+    assert found.answers[MODEL].tolist() == alone.yhat.tolist()
     torn = history()
     assert "lstm" not in contest_of(torn, 30, model).answers
 

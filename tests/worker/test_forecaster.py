@@ -13,6 +13,7 @@ from tests.worker.states import all_whole, whole
 from tidecast import experts
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, Panel
+from tidecast.guard import Guard
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.spec import Spec
@@ -140,15 +141,18 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
     forecaster = forecaster_with(model, shared=network)
     made = [*ask(forecaster, *(entry(n, value=v) for n, v in enumerate(values))).forecasts]
     seat = forecaster.engine.seat("a")
-    errors, count, stood = model.panel.errors, model.rows_with(network), None
+    errors, count, stood, guard, blended = model.panel.errors, model.rows_with(network), None, Guard(), np.nan
     for n, value in enumerate(values):
         rows = np.array(values[: n + 1])[-count:, None]
         (answers,) = forecaster.engine.answers([Question(seat, "seconds", rows, 1000 * (n + 1))])
         if stood is not None and n > until:
-            errors = experts.learn(errors, stood, value)
+            errors = experts.learn(errors, stood, value, guard.farthest)
+        if stood is not None:
+            guard = guard.learn(values[n - 1], blended if n > until else np.nan, value)
         says, stood = experts.shares(errors, answers), answers
-        assert EXPERTS[says.argmax()] == made[n].kind
-        assert experts.blend(says, answers) == pytest.approx(made[n].yhat, rel=1e-9, abs=1e-12)
+        blended = experts.blend(says, answers)
+        assert made[n].kind == ("naive" if guard.distrusts else EXPERTS[says.argmax()])
+        assert guard.answer(value, blended) == pytest.approx(made[n].yhat, rel=1e-9, abs=1e-12)
         assert made[n].error == (None if n == 0 else value - made[n - 1].yhat)
 
 

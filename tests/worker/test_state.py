@@ -10,7 +10,7 @@ from tests.worker.states import all_fields, all_whole, whole
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, HALF_LIVES, learn
 from worker.intervals import Tracker
-from worker.scoring import DRIFT_NUMBERS, HEARD, STANDING
+from worker.scoring import DRIFT_NUMBERS, GUARD_NUMBERS, HEARD, STANDING
 from worker.state import VERSION, SeriesState, decode_all
 from worker.window import Window
 
@@ -45,6 +45,7 @@ def states(draw: st.DrawFn) -> SeriesState:
     state.record[STANDING] = draw(number)
     state.answers[:] = draw(arrays(np.float64, len(EXPERTS), elements=answer))
     state.errors[:] = draw(arrays(np.float64, (len(HALF_LIVES), len(EXPERTS)), elements=answer))
+    state.guard[:] = draw(arrays(np.float64, GUARD_NUMBERS, elements=number))
     state.drift[:] = draw(arrays(np.float64, DRIFT_NUMBERS, elements=number))
     for tracker in state.trackers:
         tracker.numbers[:] = draw(trackers).numbers
