@@ -77,8 +77,16 @@ class Report:
         return self.orphans + self.broken + self.schedule + self.unanswered
 
 
-def retraining_run(folder: Path, child_kills: int, worker_kills: int, seed: int) -> Report:
-    """Kill so many children and so many workers, then let a run come to its end, and check."""
+def retraining_run(folder: Path, child_kills: int, worker_kills: int, seed: int, life_s: float | None = None) -> Report:
+    """Kill so many children and so many workers, then let a run come to its end, and check.
+
+    Args:
+        folder: an empty one.
+        child_kills: how many.
+        worker_kills: how many.
+        seed: of the order and the moments.
+        life_s: how long a child lives; None: as long as the first one, which is left in peace.
+    """
     chance = random.Random(seed)
     victims = [CHILD] * child_kills + [WORKER] * worker_kills
     chance.shuffle(victims)
@@ -87,7 +95,7 @@ def retraining_run(folder: Path, child_kills: int, worker_kills: int, seed: int)
         with _pushing(server.url, report):
             worker = start_worker(folder, server.url, log=folder / "worker.log")
             try:
-                life_s = _life_s(worker, redis)
+                life_s = life_s or _life_s(worker, redis)
                 while victims:
                     worker = _kill(folder, server.url, worker, victims, chance.uniform(0, LATEST) * life_s, report)
                     _check_store(store, report)
@@ -145,7 +153,7 @@ def _life_s(worker: subprocess.Popen[bytes], redis: Redis) -> float:
     child = _child(worker)
     _until(lambda: not child.is_running() or gone(child.pid, MOMENT_S))
     life_s = time.time() - child.create_time()
-    _until_one_finished(redis)
+    _until(lambda: _count(redis, "finished"))
     return life_s
 
 
