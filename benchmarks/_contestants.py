@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import psutil
@@ -49,6 +50,7 @@ class Contestant:
         keys: its streams.
         readings: what it is asked.
         pushed: how many it was asked so far.
+        remembers: whether answered readings stay in their stream, for a trainer to learn from.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Contestant:
     keys: Keys
     readings: Readings
     pushed: int = field(default=0)
+    remembers: bool = False
 
     def push(self, count: int) -> None:
         """Push so many readings."""
@@ -118,7 +121,7 @@ class Contestant:
 
     def empty(self) -> None:
         """Let go of what was answered: streams that grow are no part of what is measured."""
-        for key in (self.keys.readings, self.keys.forecasts):
+        for key in [self.keys.forecasts] if self.remembers else [self.keys.readings, self.keys.forecasts]:
             self.redis.xtrim(key, maxlen=0, approximate=False)
 
     def _cpu_s(self) -> float:
@@ -150,10 +153,20 @@ def serving(
 
 
 @contextmanager
-def worker_process(url: str, folder: Path, options: Sequence[str] = ()) -> Iterator[subprocess.Popen[Any]]:
-    """`tidecast worker` with the models in `folder/models`, its defaults, and a lease that outlasts a pause."""
+def worker_process(
+    url: str, folder: Path, options: Sequence[str] = (), variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[Any]]:
+    """`tidecast worker` with the models in `folder/models`, its defaults, and a lease that outlasts a pause.
+
+    Args:
+        url: where Redis listens.
+        folder: where the store is.
+        options: of the command.
+        variables: settings by the names of their variables, without the prefix `TIDECAST_`.
+    """
     command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--store", str(folder / "models")]
-    environment = _environment() | {f"{PREFIX}WORKER__LEASE_S": str(LEASE_S)}
+    told = {"WORKER__LEASE_S": str(LEASE_S)} | dict(variables)
+    environment = _environment() | {f"{PREFIX}{name}": value for name, value in told.items()}
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen([*command, *options], cwd=folder, env=environment, stderr=log)
     with _ending(process):

@@ -26,11 +26,13 @@ class Flow:
 
     Attributes:
         ms: from the moment when each reading was due to that when its forecast was seen; the lost ones left out.
+        due_s: when those were due, by the monotonic clock.
         lost: readings without a forecast.
         late_ms: how late the pusher was, the 99th percentile; it is part of `ms`.
     """
 
     ms: NDArray[np.float64]
+    due_s: NDArray[np.float64]
     lost: int
     late_ms: float
 
@@ -65,9 +67,11 @@ def flow(
         meanwhile()
         late_ms = float(pusher.communicate()[0])
         seen = np.array([np.nan if ns is None else ns for ns in json.loads(reader.communicate()[0])])
-    took = (seen - begin) / 1e6 - 1000 * np.arange(count) / rate
+    due_s = np.arange(count) / rate
+    took = (seen - begin) / 1e6 - 1000 * due_s
     contestant.empty()
-    return Flow(took[np.isfinite(took)], int(np.isnan(took).sum()), late_ms)
+    answered = np.isfinite(took)
+    return Flow(took[answered], begin / 1e9 + due_s[answered], int((~answered).sum()), late_ms)
 
 
 def queue_growth(contestant: Contestant, server: EmbeddedRedis, rate: float, seconds: float) -> float:

@@ -1,16 +1,21 @@
-"""`python -m tests.chaos`: the long runs, a storm (`--minutes`) or kills (`--kills`); the suite has short ones."""
+"""`python -m tests.chaos`: the long runs, a storm (`--minutes`) or kills (`--kills`); the suite has short ones.
+
+`python -m tests.chaos retraining`: kills while the schedule retrains, of children and of workers.
+"""
 
 import argparse
 import json
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
 from tests.chaos.accidents import ACCIDENTS, Verdict, run_accident
 from tests.chaos.controls import CONTROLS, run_control
 from tests.chaos.harness import kill_run
+from tests.chaos.retraining import retraining_run
 from tests.chaos.storm import BITES, FAULTS, KILLS, StormReport, storm_run
 from tests.chaos.verifier import Violations
 
@@ -21,13 +26,17 @@ Found = TypeVar("Found")
 def main() -> int:
     """Run, print what happened, and exit 1 if anything that was promised was not kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["retraining"], help="kills while the schedule retrains")
     parser.add_argument("--minutes", type=float, help="storm for so long, then run the controls and the accidents")
     parser.add_argument("--rate", type=int, default=RATE, help="readings a second, of a storm")
     parser.add_argument("--readings", type=int, default=20_000, help="of a run of kills")
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=20, help="of workers")
+    parser.add_argument("--child-kills", type=int, default=100, help="of children that retrain")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     options = parser.parse_args()
+    if options.what == "retraining":
+        return _retraining(options.child_kills, options.kills, options.seed, as_json=options.json)
     if options.minutes is not None:
         return _storm(60 * options.minutes, options.rate, options.seed, as_json=options.json)
     return _kills(options.readings, options.kills, options.seed, as_json=options.json)
@@ -44,6 +53,18 @@ def _kills(readings: int, kills: int, seed: int, *, as_json: bool) -> int:
         print("\n".join(f"{name:12} {value}" for name, value in figures.items()))
     print("\n".join(found.notes[:10]), file=sys.stderr)
     return 1 if found.total() else 0
+
+
+def _retraining(child_kills: int, worker_kills: int, seed: int, *, as_json: bool) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        report = retraining_run(Path(folder), child_kills, worker_kills, seed)
+    figures = {name: value for name, value in asdict(report).items() if name != "notes"}
+    if as_json:
+        print(json.dumps({"figures": figures}))
+    else:
+        print("\n".join(f"{name:12} {value}" for name, value in figures.items()))
+    print("\n".join(report.notes[:10]), file=sys.stderr)
+    return 1 if report.violations() else 0
 
 
 def _storm(seconds: float, rate: int, seed: int, *, as_json: bool) -> int:

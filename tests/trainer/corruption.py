@@ -7,7 +7,7 @@ on all of them, and the worker answers what comes next: clean readings again, or
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice, pairwise, product
 
 import numpy as np
 
@@ -25,6 +25,7 @@ WINDOW = 200  # readings over which the forecasts must not be worse than the las
 ALLOWED = 1.05  # times the last value's mean error
 AFTER = 260  # readings after the retraining
 LEARNED = 0.65  # of the readings before the retraining, those that the champion knows
+AFTERS = ("ends", "goes on")
 LEAST = 0.25  # of the usual change: where the last value errs less, errors are compared with that
 
 Corrupt = Callable[[Float, Float, np.random.Generator], Float]  # the readings, all clean ones before: what is sent
@@ -85,7 +86,7 @@ class Case:
 class Result:
     """How the forecasts after a retraining compare with the last value's over the worst `WINDOW` readings."""
 
-    name: str  # of series, corruption, share and what came after it
+    name: str  # of series, corruption, share, what came after it and seed
     status: str  # of the retraining
     ratio: float  # of the mean errors
     without: float  # the same had the champion stayed
@@ -98,8 +99,10 @@ def measure(
     *,
     corruptions: Mapping[str, Corrupt] = CORRUPTIONS,
     shares: Sequence[float] = (0.05, 0.3),
+    afters: Sequence[str] = AFTERS,
     spec: Spec | None = None,
-    seed: int = 0,
+    seeds: Sequence[int] = (0,),
+    most: int | None = None,
 ) -> list[Result]:
     """Retrain every series in every scenario, and answer what comes after.
 
@@ -109,18 +112,20 @@ def measure(
         store: an empty one.
         corruptions: by name.
         shares: of the newest readings that are corrupted.
+        afters: whether the corruption ends with the retraining or goes on.
         spec: of the networks.
-        seed: of the corruption.
+        seeds: of the corruption.
+        most: so many of all scenarios at most, drawn at random.
     """
     spec = spec or Spec()
     first = [_part(h, 0, int((len(h) - AFTER) * LEARNED)) for h in histories]
     train(first, spec, settings, store)
-    cases = {
-        case.history.series: case
-        for h in histories
-        if store.champion(h.series)
-        for case in _cases(h, corruptions, shares, seed)
-    }
+    scenarios = list(product(corruptions, shares, afters, seeds))
+    served = [h for h in histories if store.champion(h.series)]
+    cases = {case.history.series: case for h in served for case in _cases(h, corruptions, scenarios)}
+    if most is not None and most < len(cases):
+        drawn = set(np.random.default_rng(seeds[0]).choice(len(cases), most, replace=False).tolist())
+        cases = {name: case for i, (name, case) in enumerate(cases.items()) if i in drawn}
     for name in cases:
         model = store.load(name.split("|")[0])[1]
         store.publish(Model(model.header.model_copy(update={"series": name}), model.weights, model.panel))
@@ -135,19 +140,19 @@ def measure(
     ]
 
 
-def _cases(h: History, corruptions: Mapping[str, Corrupt], shares: Sequence[float], seed: int) -> Iterator[Case]:
+def _cases(
+    h: History, corruptions: Mapping[str, Corrupt], scenarios: Sequence[tuple[str, float, str, int]]
+) -> Iterator[Case]:
     retrained = len(h) - AFTER
     y = h.values[:, 0]
-    for name, corrupt in corruptions.items():
-        for share in shares:
-            start = retrained - int(share * retrained)
-            sent = corrupt(y[start:], y[:start], np.random.default_rng(seed))
-            for after in ("ends", "goes on"):
-                stop = retrained if after == "ends" else len(h)
-                values = h.values.copy()
-                values[start:stop, 0] = sent[: stop - start]
-                case = replace(h, series=f"{h.series}|{name} {share:g} {after}", values=values)
-                yield Case(case, retrained, int(retrained * LEARNED), float(np.abs(np.diff(y[:start])).mean()))
+    for name, share, after, seed in scenarios:
+        start = retrained - int(share * retrained)
+        sent = corruptions[name](y[start:], y[:start], np.random.default_rng(seed))
+        stop = retrained if after == "ends" else len(h)
+        values = h.values.copy()
+        values[start:stop, 0] = sent[: stop - start]
+        case = replace(h, series=f"{h.series}|{name} {share:g} {after} {seed}", values=values)
+        yield Case(case, retrained, int(retrained * LEARNED), float(np.abs(np.diff(y[:start])).mean()))
 
 
 def _answers(

@@ -1,0 +1,167 @@
+"""Retraining while readings flow: what the forecasts lose by it; and how it helps after a change or after corruption.
+
+docs/benchmarks.md says what is measured.
+"""
+
+import argparse
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks._live import Retraining, retrain_live
+from benchmarks._real import VARIABLE, named_data, real_series, spread
+from benchmarks._splices import BACK, LEAST, NAMES, Found, splice
+from tests.trainer.corruption import AFTER, ALLOWED, Result
+from tests.trainer.corruption import measure as measure_corrupted
+from tidecast.settings import Settings, TrainSettings
+from tidecast.store import ModelStore
+
+SHARES, SEEDS = (0.05, 0.3), (0, 1)  # of the newest readings, those that are corrupted; of the corruption
+LEAST_CORRUPTED = 500 + AFTER  # readings of a series that is corrupted
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Say how much flows beside the retraining."""
+    live = parser.add_argument_group("beside a flow")
+    live.add_argument("--series", type=int, default=500, help="each has a champion that is trained anew")
+    live.add_argument("--readings", type=int, default=300, help="of each series, recorded before")
+    live.add_argument("--rate", type=float, default=2000.0, help="readings a second")
+    live.add_argument("--calm", type=float, default=25.0, help="seconds from the worker's start to the retraining")
+    live.add_argument("--seconds", type=float, default=15.0, help="of one flow; they follow each other until its end")
+    live.add_argument("--limit", type=float, default=600.0, help="seconds for all flows")
+    real = parser.add_argument_group("on real series")
+    real.add_argument("--data", type=Path, default=named_data(), help=f"as for accuracy; else {VARIABLE} names it")
+    real.add_argument("--spliced", type=int, default=30, help="series that are changed")
+    real.add_argument("--newest", type=int, default=2000, help="readings of each at most")
+    real.add_argument("--corrupted", type=int, default=10, help="series whose newest readings are corrupted")
+    real.add_argument("--runs", type=int, default=100, help="retrainings on corrupted readings at most")
+    real.add_argument("--epochs", type=int, default=8, help="of the first champions")
+    parser.add_argument("--only", choices=PARTS, help="one of the three parts")
+
+
+def measure(args: argparse.Namespace) -> dict[str, float]:
+    """Measure the three parts, print what was found in each, and return the figures."""
+    figures: dict[str, float] = {}
+    for name, part in PARTS.items():
+        if args.only in (None, name):
+            if name == "flow" or args.data:
+                figures |= part(args)
+            else:
+                print(f"{name} needs --data or {VARIABLE}: docs/accuracy.md says where real series are found")
+    return figures
+
+
+def _live(args: argparse.Namespace) -> dict[str, float]:
+    # No cohort's network: the series' own LSTMs are what is measured.
+    variables = {"TRAIN__SHARED_EPOCHS": "0"}
+    found = retrain_live(args.series, args.readings, args.rate, args.calm, args.seconds, args.limit, variables)
+    _tell(found)
+    return {
+        "p99_ratio": found.p99_ratio,
+        "lost": float(found.lost),
+        "series_per_minute": found.series_per_minute,
+        "p99_calm_ms": float(np.percentile(found.calm_ms, 99)),
+        "p99_retrain_ms": float(np.percentile(found.during_ms, 99)),
+        "retrain_s": found.seconds,
+    }
+
+
+def _tell(found: Retraining) -> None:
+    print("\n|  | forecasts | p50 ms | p95 ms | p99 ms | worst |\n|---|---:|---:|---:|---:|---:|")
+    for name, ms in (("calm", found.calm_ms), ("while retraining", found.during_ms)):
+        cells = " | ".join(f"{np.percentile(ms, share):.1f}" for share in (50, 95, 99, 100))
+        print(f"| {name} | {len(ms):,} | {cells} |")
+    print(
+        f"{found.series} series in {found.seconds:.0f} s, {found.promoted} promoted; the child took "
+        f"{found.child_cpu_s:.0f} s of processor time and {found.child_mb:,.0f} MB",
+        flush=True,
+    )
+
+
+def _drift(args: argparse.Namespace) -> dict[str, float]:
+    histories = spread(real_series(args.data, LEAST, args.newest), args.spliced)
+    found = splice(histories, _settings(args))
+    _tell_drift(found)
+    return {
+        "drift_found_share": found.found_share,
+        "drift_delay_median": found.delay_median,
+        "false_alarms_per_5000": found.false_alarms_per_5000,
+        "error_back_share": float(np.mean([one.ratio <= BACK for one in found.recoveries])),
+        "error_back_ratio": float(np.median([one.ratio for one in found.recoveries])),
+    }
+
+
+def _tell_drift(found: Found) -> None:
+    print(f"\n{found.series} real series, {found.champions} of them with a champion: ", end="")
+    print(f"{found.false_alarms} false alarms in {found.unchanged:,} readings")
+    print(
+        "| change | told | median delay | error after retraining / unchanged | within 10 % | not retrained | promoted |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for kind in NAMES:
+        delays = [one.delay for one in found.told if one.kind == kind]
+        told = [one for one in delays if one is not None]
+        back = [one for one in found.recoveries if one.kind == kind]
+        if delays and back:
+            ratios = np.array([(one.ratio, one.without) for one in back])
+            cells = (
+                f"{len(told)} of {len(delays)}",
+                f"{np.median(told):.0f}" if told else "-",
+                f"{np.median(ratios[:, 0]):.3f}",
+                f"{(ratios[:, 0] <= BACK).sum()} of {len(back)}",
+                f"{np.median(ratios[:, 1]):.3f}, {(ratios[:, 1] <= BACK).sum()} of {len(back)}",
+                f"{sum(one.status == 'trained' for one in back)}",
+            )
+            print(f"| {kind} | {' | '.join(cells)} |", flush=True)
+
+
+def _corruption(args: argparse.Namespace) -> dict[str, float]:
+    histories = spread(real_series(args.data, LEAST_CORRUPTED, 2 * LEAST_CORRUPTED), args.corrupted)
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure_corrupted(
+            histories,
+            _settings(args),
+            ModelStore(Path(folder)),
+            shares=SHARES,
+            afters=("ends",),
+            seeds=SEEDS,
+            most=args.runs,
+        )
+    _tell_corruption(found)
+    return {
+        "worse_than_naive_max": max(one.ratio for one in found) - 1,
+        "worse_than_naive_trained_max": max([one.ratio for one in found if one.status == "trained"], default=1.0) - 1,
+        "let_through": float(sum(one.status == "trained" and one.ratio > ALLOWED for one in found)),
+        "corrupted_runs": float(len(found)),
+    }
+
+
+def _tell_corruption(found: list[Result]) -> None:
+    """Print kind by kind; a champion that stays answers as before, so that its errors are not the retraining's."""
+    kinds = Counter(_kind(one) for one in found)
+    print(f"\n{len(found)} retrainings on corrupted readings, then clean ones; the worst 200 beside the last value")
+    print("| corruption | runs | promoted | worst | worst promoted | the same, had it not been | over 5 %, promoted |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for kind, runs in sorted(kinds.items()):
+        mine = [one for one in found if _kind(one) == kind]
+        trained = [one for one in mine if one.status == "trained"]
+        worst = max(trained, key=lambda one: one.ratio, default=None)
+        cells = f"{worst.ratio:.3f} | {worst.without:.3f}" if worst else "- | -"
+        over = sum(one.ratio > ALLOWED for one in trained)
+        print(f"| {kind} | {runs} | {len(trained)} | {max(one.ratio for one in mine):.3f} | {cells} | {over} |")
+    for one in sorted(found, key=lambda one: -one.ratio)[:5]:
+        print(f"  {one.ratio:.3f} ({one.without:.3f} without retraining) {one.status}: {one.name}", flush=True)
+
+
+def _kind(result: Result) -> str:
+    return result.name.rpartition("|")[2].split()[0]
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """Defaults, but for the epochs, and without cohorts: a cohort's network takes longer than all the rest."""
+    return Settings(train=TrainSettings(epochs=args.epochs, shared_epochs=0))
+
+
+PARTS = {"flow": _live, "drift": _drift, "corruption": _corruption}

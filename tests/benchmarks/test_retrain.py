@@ -1,0 +1,65 @@
+"""The figures of retraining are there, nothing is lost, and what is told of changes follows its definition."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import _splices
+from benchmarks._real import real_series, spread
+from benchmarks._splices import Told, moved_level, moved_season
+from benchmarks.retrain import LEAST_CORRUPTED
+from tests.benchmarks.measuring import figures_of
+
+FLOW = ("--series", "4", "--readings", "60", "--rate", "40", "--calm", "3", "--seconds", "1")
+REAL = ("--spliced", "1", "--corrupted", "1", "--runs", "1", "--epochs", "1")
+
+
+def write(path: Path, series: int, rows: int) -> None:
+    """Hours with a day and noise."""
+    rng, hour = np.random.default_rng(0), np.arange(rows)
+    lines = ["series,timestamp,value"]
+    for number in range(series):
+        values = 50 + 10 * np.sin(2 * np.pi * hour / 24 + number) + rng.normal(size=rows)
+        moments = np.datetime64("2024-01-01T00") + hour
+        lines += [f"s{number},{at},{y:.3f}" for at, y in zip(moments, values, strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.keras
+def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With real series; beside a flow and without TensorFlow in the worker, else the run ends with an error."""
+    write(tmp_path / "days_open.csv", 1, LEAST_CORRUPTED)
+    found = figures_of(capsys, "retrain", *FLOW, "--data", str(tmp_path), *REAL)
+    wanted = {"p99_ratio", "lost", "series_per_minute", "drift_found_share", "drift_delay_median"}
+    assert wanted | {"false_alarms_per_5000", "worse_than_naive_max", "error_back_share"} <= set(found)
+    assert (0, 1) == (found["lost"], found["corrupted_runs"])
+    assert found["series_per_minute"] > 0
+    assert 0 <= found["drift_found_share"] <= 1
+
+
+def test_a_change_touches_nothing_before_its_place() -> None:
+    """A level moves by three standard deviations, a season by half of its length."""
+    y = np.tile([0.0, 0.0, 4.0, 0.0], 10)
+    level, season = moved_level(y[:20])(y, 24), moved_season(y[:20], 4)(y, 24)
+    assert y[:24].tolist() == level[:24].tolist() == season[:24].tolist()
+    np.testing.assert_allclose(level[24:], y[24:] + 3 * np.sqrt(3))
+    np.testing.assert_allclose(season[24:], np.roll(y, 2)[24:])
+
+
+def test_an_alarm_counts_within_a_hundred_readings_after_the_change() -> None:
+    """One before it, or later, does not."""
+    found = _splices.Found(1, 1, [Told("level", 8), Told("level", 12), Told("season", None)], 2, 20_000, [])
+    assert (2 / 3, 10, 0.5) == (found.found_share, found.delay_median, found.false_alarms_per_5000)
+    assert 100 == replace(found, told=[Told("level", None)]).delay_median
+
+
+def test_series_are_spread_over_the_sets(tmp_path: Path) -> None:
+    """Short ones are left out, of the others the newest readings are taken."""
+    write(tmp_path / "long_open.csv", 4, 60)
+    write(tmp_path / "short_open.csv", 3, 20)
+    found = real_series(tmp_path, least=30, newest=40)
+    assert [f"long/s{i}" for i in range(4)] == [one.series for one in found]
+    assert {40} == {len(one) for one in found}
+    assert ["long/s1", "long/s3"] == [one.series for one in spread(found, 2)]
