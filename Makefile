@@ -24,6 +24,8 @@ demo: $(INSTALLED) ## train on real series, replay the rest through a real worke
 	@$(BIN)/tidecast demo $(ARGS)
 
 test: $(INSTALLED) ## run the test suite (ARGS='-k name')
+	@# Compiled once, not by each of the processes that begin together.
+	@$(BIN)/python -c 'from worker.threads import warm; warm()'
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## check style

@@ -12,7 +12,7 @@ from benchmarks._splices import Told, moved_level, moved_season
 from benchmarks.retrain import LEAST_CORRUPTED
 from tests.benchmarks.measuring import figures_of
 
-FLOW = ("--series", "4", "--readings", "60", "--rate", "40", "--calm", "3", "--seconds", "1")
+FLOW = ("--series", "4", "--readings", "60", "--rate", "40", "--calm", "8", "--seconds", "1")
 REAL = ("--spliced", "1", "--corrupted", "1", "--runs", "1", "--epochs", "1")
 
 
@@ -28,14 +28,20 @@ def write(path: Path, series: int, rows: int) -> None:
 
 
 @pytest.mark.keras
-def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """With real series; beside a flow and without TensorFlow in the worker, else the run ends with an error."""
-    write(tmp_path / "days_open.csv", 1, LEAST_CORRUPTED)
-    found = figures_of(capsys, "retrain", *FLOW, "--data", str(tmp_path), *REAL)
-    wanted = {"p99_ratio", "lost", "series_per_minute", "drift_found_share", "drift_delay_median"}
-    assert wanted | {"false_alarms_per_5000", "worse_than_naive_max", "error_back_share"} <= set(found)
-    assert (0, 1) == (found["lost"], found["corrupted_runs"])
+def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside a flow and without TensorFlow in the worker, else the run ends with an error."""
+    found = figures_of(capsys, "retrain", "--only", "flow", *FLOW)
+    assert {"p99_ratio", "lost", "series_per_minute"} <= set(found)
+    assert 0 == found["lost"]
     assert found["series_per_minute"] > 0
+
+
+@pytest.mark.keras
+def test_real_series_are_spliced_and_corrupted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One of each."""
+    write(tmp_path / "days_open.csv", 1, LEAST_CORRUPTED)
+    found = figures_of(capsys, "retrain", "--only", "drift", "--data", str(tmp_path), *REAL)
+    assert {"drift_found_share", "drift_delay_median", "false_alarms_per_5000", "error_back_share"} <= set(found)
     assert 0 <= found["drift_found_share"] <= 1
 
 

@@ -59,7 +59,7 @@ def drawn(seed: int) -> Spec:
     )
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_numpy_answers_what_keras_answers_for_shapes_drawn_at_random(seed: int) -> None:
     """To 1e-5 of the answer's size, over features, windows, widths, depths, directions and both activations."""
     spec = drawn(seed)

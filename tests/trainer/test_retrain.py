@@ -274,7 +274,7 @@ def killed(settings: Settings, redis: Redis, folder: Path, kills: int, seed: int
 
 def test_a_killed_run_leaves_a_store_that_loads(settings: Settings, redis: Redis, tmp_path: Path) -> None:
     """Wherever it was; and the next run goes on."""
-    killed(settings, redis, tmp_path, kills=2)
+    killed(settings, redis, tmp_path, kills=1)
 
 
 def counts(summary: Summary) -> tuple[int, int, int, int]:
