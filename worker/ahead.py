@@ -30,6 +30,10 @@ class ReadAhead:
         self._full_to = entries[-1][0] if full else None
         return entries
 
+    def holds(self, last: str) -> bool:
+        """Whether what comes after `last` was read ahead, or is being."""
+        return self._ahead is not None and self._ahead[0] == last
+
     def go_on(self) -> None:
         """Read on behind the last batch, if it was full."""
         if self._full_to:

@@ -84,6 +84,10 @@ class Health:
         """Time a stage."""
         return self._timed[name].time()
 
+    def took(self, name: str, seconds: float) -> None:
+        """Note how long a stage was."""
+        self._timed[name].observe(seconds)
+
     def committed(
         self, counts: Mapping[str, int], lost: int, intervals: Mapping[str, int], drifts: Iterable[Drift] = ()
     ) -> None:

@@ -1,8 +1,10 @@
 """One partition's way through the worker: hold the lease, read, handle, commit, again and again."""
 
+import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from redis.exceptions import ResponseError
@@ -29,7 +31,6 @@ class _Batch:
     started_from: Progress
     outcome: Outcome
     lost: int
-    full: bool  # more is to be expected behind it
     sent: bool = False
 
     @property
@@ -68,7 +69,6 @@ class Lane:
         self._retained_at = -float("inf")
         self._progress: Progress | None = None  # of what was handled
         self._uncommitted: deque[_Batch] = deque()  # two at most, the later one handled while the earlier was sent
-        self._committer = ThreadPoolExecutor(1, "commit")  # begins when it is first needed
 
     @property
     def held(self) -> bool:
@@ -88,7 +88,7 @@ class Lane:
             raise Fenced("the lease ran out and another worker took the partition")
         if not self._uncommitted:
             self._handle_next(now, block_ms)
-        answered = self._commit_next(now, block_ms) if self._uncommitted else 0
+        answered = self._commit_next(now) if self._uncommitted else 0
         self._retain(now)
         return answered
 
@@ -141,12 +141,12 @@ class Lane:
         else:
             with self._health.stage("handle"):
                 outcome = self.forecaster.handle(chosen, round(now * 1000))
-        batch = _Batch(progress, outcome, backlog.lost, len(entries) == self._settings.batch)
+        batch = _Batch(progress, outcome, backlog.lost)
         self._uncommitted.append(batch)
         self._progress = batch.ends_at
 
-    def _commit_next(self, now: float, block_ms: int | None) -> int:
-        """Commit the earliest batch; where another is to be expected, it is handled meanwhile.
+    def _commit_next(self, now: float) -> int:
+        """Commit the earliest batch; the next one, if it is there, is handled meanwhile.
 
         Redis takes a fifth of the time of a batch, and waits for nothing that the next one needs. Both are lost
         together if the partition is, and sent one after the other if Redis was away.
@@ -154,15 +154,8 @@ class Lane:
         batch, epoch = self._uncommitted[0], self._partition.epoch
         if epoch is None:
             raise Fenced("there is no lease to commit under")
-        if len(self._uncommitted) == 1 and batch.full and not self._caution.awake:
-            committing = self._committer.submit(self._commit, batch, epoch)
-            try:
-                self._handle_next(now, None)
-            finally:
-                committing.result()
-        else:
-            read_on = len(self._uncommitted) == 1 and not batch.full
-            self._commit(batch, epoch, block_ms if read_on else None)
+        alone = len(self._uncommitted) == 1 and not self._caution.awake
+        self._commit(batch, epoch, partial(self._handle_next, now, None) if alone else None)
         self._uncommitted.popleft()
         self._partition.renewed(now)
         self._note(batch)
@@ -176,16 +169,28 @@ class Lane:
             some = [f"{one.kind} of {one.series} at {one.id}" for one in outcome.drifts[:DRIFTS_NAMED]]
             log.info("series have changed", partition=self.number, drifts=len(outcome.drifts), some=some)
 
-    def _commit(self, batch: _Batch, epoch: int, read_on_ms: int | None = None) -> None:
+    def _commit(self, batch: _Batch, epoch: int, meanwhile: Callable[[], None] | None) -> None:
         if batch.sent:
             self._health.retried()
         batch.sent = True
+        began, elsewhere = time.perf_counter(), 0.0
+
+        def apart() -> None:
+            nonlocal elsewhere
+            left = time.perf_counter()
+            try:
+                if meanwhile:
+                    meanwhile()
+            finally:
+                elsewhere = time.perf_counter() - left
+
         try:
-            with self._health.stage("commit"):
-                self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost, read_on_ms)
+            self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost, meanwhile and apart)
         except (StreamError, ResponseError):
             self._caution.acquit(epoch)
             raise
+        finally:
+            self._health.took("commit", time.perf_counter() - began - elsewhere)
 
     def _take_over(self, now: float) -> bool:
         self.tried_at = now

@@ -1,6 +1,7 @@
 """Every Redis command of the worker. What must happen together happens in one Lua script."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice
 from typing import Any, cast
@@ -20,6 +21,7 @@ from worker.scripts import script_of
 from worker.state import SEPARATOR
 
 STATES_AT_ONCE = 256  # series
+Meanwhile = Callable[[], None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,11 @@ class Stream:
         self._retain = redis.register_script(script_of("retain"))
         self._count = settings.batch  # fewer while readings are large
         self._ahead = ReadAhead(self._read)
-        self._exchange = Exchange(redis) if isinstance(redis, Redis) else None  # in a cluster a slot may move
+        # In a cluster a slot may move: there a thread waits for a commit, and redis-py knows where to send it.
+        self._committing: Exchange | ThreadPoolExecutor = (
+            Exchange(redis) if isinstance(redis, Redis) else ThreadPoolExecutor(1, "commit")
+        )
+        self._reading = Exchange(redis) if isinstance(redis, Redis) else None
         self._reading_on: tuple[str, int] | None = None  # after which id, and how many at most; its reply is to come
         self._told: tuple[str, Mapping[str, Any] | None] | None = None  # with a read after which id, what XINFO said
 
@@ -126,9 +132,9 @@ class Stream:
 
     def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
         if self._reading_on and self._reading_on[0] == last:
-            if found := self._take_read_on(self._reading_on[1], wait=block_ms is not None):
+            found = self._take_read_on(self._reading_on[1])
+            if found[0] or block_ms is None:
                 return found
-            block_ms = None  # it has waited, and what came since is there at once
         self._told, count = None, self._count
         with refusals_explained():
             reply = self._redis.xread({self.keys.readings: last}, count=count, block=block_ms)
@@ -138,30 +144,37 @@ class Stream:
         )
         return self._fitting(entries), len(entries) == count
 
-    def _take_read_on(self, count: int, *, wait: bool) -> tuple[list[Entry], bool] | None:
-        """What was asked for together with the last commit; None: it has waited in vain."""
-        exchange, reading_on = self._exchange, self._reading_on
-        if exchange is None or reading_on is None:
+    def _read_on(self, last: str) -> None:
+        """Ask for what is there after `last`; `read` takes the reply."""
+        self.read_no_further()
+        if self._reading is None or self._ahead.holds(last):
+            return
+        readings = self.keys.readings
+        self._reading.send(
+            ("XREAD", "COUNT", self._count, "STREAMS", readings, last),
+            ("XINFO", "STREAM", readings),
+        )
+        self._reading_on = last, self._count
+
+    def _take_read_on(self, count: int) -> tuple[list[Entry], bool]:
+        if self._reading is None or self._reading_on is None:
             raise AssertionError("nothing was asked for")
+        last, self._reading_on = self._reading_on[0], None
         try:
-            if not wait and not exchange.has_reply():
-                return [], False
             with refusals_explained():
-                streams = cast("list[tuple[bytes, list[tuple[bytes, list[bytes] | None]]]] | None", exchange.reply())
-            self._told = reading_on[0], _told(exchange)
+                reply = self._reading.reply()
+            self._told = last, _told(self._reading)
         except Exception:
-            self.read_no_further()
+            self._reading.close()
             raise
-        self._reading_on = None
-        if not streams:
-            return None
-        entries: list[Entry] = [(entry_id.decode(), dict(_pairs(flat or ()))) for entry_id, flat in streams[0][1]]
+        found = cast("list[tuple[bytes, list[bytes] | None]]", reply[0][1] if reply else [])
+        entries: list[Entry] = [(entry_id.decode(), dict(_pairs(flat or ()))) for entry_id, flat in found]
         return self._fitting(entries), len(entries) == count
 
     def read_no_further(self) -> None:
-        """Forget what was asked for together with a commit."""
-        if self._exchange:
-            self._exchange.close()
+        """Forget what was asked for beside a commit."""
+        if self._reading and self._reading_on:
+            self._reading.close()
         self._reading_on = None
 
     def _fitting(self, entries: list[Entry]) -> list[Entry]:
@@ -217,11 +230,18 @@ class Stream:
     def reconnect(self) -> None:
         """Let go of the connections: the next ones may find another server behind the same name."""
         self.read_no_further()
+        if isinstance(self._committing, Exchange):
+            self._committing.close()
         if isinstance(self._redis, Redis):
             self._redis.connection_pool.disconnect()
 
     def commit(
-        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+        self,
+        epoch: int,
+        started_from: str,
+        outcome: Outcome,
+        lost: int = 0,
+        meanwhile: Meanwhile = None,
     ) -> None:
         """Publish a batch's forecasts and move the offset, atomically; the steps are numbered in commit.lua.
 
@@ -229,8 +249,8 @@ class Stream:
         reply was lost and all is well. 3. Key types and ids are right. Then, all or nothing: 4. forecasts,
         5. dead letters, 6. events, 7. states, 8. offset and counts, 9. lease and group.
 
-        With `read_on_ms` the next `read` is asked for in the same write, waiting so long at most: Redis wakes once
-        for both, and reading changes nothing, whatever becomes of the commit.
+        What is to be done `meanwhile` is done while Redis commits; the next `read` is then asked for before the commit
+        is sent, since Redis does one thing after the other.
 
         Raises:
             Fenced: another worker has the partition.
@@ -238,6 +258,8 @@ class Stream:
             StreamError: a key is of the wrong type, or `forecasts` holds foreign entries.
             Unavailable: Redis refuses for now, or a consumer that is waited for has not read enough.
         """
+        if meanwhile:
+            self._read_on(outcome.last)
         keys, settings = self.keys, self._settings
         read = sum(outcome.counts.values())
         counts: dict[str, int] = {"read": read + lost, "lost": lost, **outcome.counts}
@@ -262,32 +284,33 @@ class Stream:
             args += (series, state)
         of = [keys.lease, keys.offset, keys.readings, keys.forecasts, keys.dead, keys.state, keys.events]
         with refusals_explained():
-            if read_on_ms is None or self._exchange is None:
+            if meanwhile is None:
                 self._commit(keys=of, args=args)
+            elif isinstance(self._committing, Exchange):
+                self._commit_beside(self._committing, of, args, meanwhile)
             else:
-                self._commit_and_read_on(self._exchange, of, args, outcome.last, read_on_ms)
+                committed = self._committing.submit(self._commit, keys=of, args=args)
+                try:
+                    meanwhile()
+                finally:
+                    committed.result()
 
-    def _commit_and_read_on(
-        self, exchange: Exchange, keys: list[str], args: list[Any], last: str, block_ms: int
+    def _commit_beside(
+        self, exchange: Exchange, keys: list[str], args: list[Any], meanwhile: Callable[[], None]
     ) -> None:
-        if self._reading_on:
-            self.read_no_further()
-        readings = self.keys.readings
         try:
-            exchange.send(
-                ("EVALSHA", self._commit.sha, len(keys), *keys, *args),
-                ("XREAD", "COUNT", self._count, "BLOCK", block_ms, "STREAMS", readings, last),
-                ("XINFO", "STREAM", readings),
-            )
-            exchange.reply()
+            exchange.send(("EVALSHA", self._commit.sha, len(keys), *keys, *args))
+            try:
+                meanwhile()
+            finally:
+                exchange.reply()
         except NoScriptError:  # Redis was started anew; nothing has happened
-            exchange.close()
             self._commit(keys=keys, args=args)
+        except ResponseError:
+            raise
         except Exception:
             exchange.close()
             raise
-        else:
-            self._reading_on = last, self._count
 
     @property
     def _lease_ms(self) -> int:

@@ -29,7 +29,7 @@ from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.forecaster import Outcome
 from worker.scripts import script_of
-from worker.stream import Stream
+from worker.stream import Meanwhile, Stream
 
 BATCH = 50
 SETTINGS = f"""
@@ -54,11 +54,11 @@ class Sound(Stream):
     """The real worker, stopped just before a commit; the verifier must find nothing."""
 
     def commit(
-        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, meanwhile: Meanwhile = None
     ) -> None:
         """Sleep beyond the lease, then commit."""
         _at_the_point(signal.SIGSTOP)
-        super().commit(epoch, started_from, outcome, lost, read_on_ms)
+        super().commit(epoch, started_from, outcome, lost, meanwhile)
 
 
 class Unfenced(Sound):
@@ -73,10 +73,10 @@ class OffsetFirst(Stream):
     """It moves the offset in one call and publishes in another."""
 
     def commit(
-        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, meanwhile: Meanwhile = None
     ) -> None:
         """Move, die, publish."""
-        super().commit(epoch, started_from, Outcome(outcome.last, counts=outcome.counts), lost, read_on_ms)
+        super().commit(epoch, started_from, Outcome(outcome.last, counts=outcome.counts), lost, meanwhile)
         if outcome.forecasts:
             _at_the_point(signal.SIGKILL)
         with self._redis.pipeline() as pipeline:
@@ -93,13 +93,13 @@ class StateApart(Stream):
     """It writes the series' state before the commit."""
 
     def commit(
-        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, meanwhile: Meanwhile = None
     ) -> None:
         """Write the states, die, commit the rest."""
         _write_states(self._redis, self.keys, outcome)
         if outcome.forecasts:
             _at_the_point(signal.SIGKILL)
-        super().commit(epoch, started_from, replace(outcome, states={}), lost, read_on_ms)
+        super().commit(epoch, started_from, replace(outcome, states={}), lost, meanwhile)
 
 
 def _write_states(redis: Redis, keys: Keys, outcome: Outcome) -> None:

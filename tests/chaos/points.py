@@ -21,7 +21,7 @@ from tests.chaos.harness import COMMIT
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.forecaster import Outcome
-from worker.stream import Stream
+from worker.stream import Meanwhile, Stream
 
 POINTS = (
     "after acquire",
@@ -99,11 +99,11 @@ class MortalStream(Stream):
         _at("states loaded")
 
     def commit(
-        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, read_on_ms: int | None = None
+        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, meanwhile: Meanwhile = None
     ) -> None:
         """A batch is answered, and nobody knows yet; or everybody but this worker."""
         _at("before a commit")
-        super().commit(epoch, started_from, outcome, lost, read_on_ms)
+        super().commit(epoch, started_from, outcome, lost, meanwhile)
         _at("after a commit")
 
     def release(self, epoch: int) -> None:

@@ -1,7 +1,6 @@
-"""The next batch that is asked for together with a commit: the same readings, the same counts, one write."""
+"""What is done while Redis commits: the next readings are there by then, and no reply passes for another's."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from redis import Redis
@@ -9,12 +8,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from tests.worker.test_stream import counted, outcome
-from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Conflict, Fenced, Unavailable
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
 from worker.backlog import Backlog, Progress
 from worker.exchange import Exchange
+from worker.forecaster import Entry
 from worker.scripts import script_of
 from worker.stream import Stream
 
@@ -35,72 +34,87 @@ def add(redis: Redis, *numbers: int) -> None:
         redis.xadd("readings", {"series": "a", "value": n}, id=f"{n}-0")
 
 
-def commit(stream: Stream, wait_ms: int = 1000) -> None:
-    """Commit the two, and ask for more."""
-    stream.commit(stream.acquire("me") or 0, "0-0", outcome("2-0", "1-0", "2-0"), 0, wait_ms)
+def commit(stream: Stream, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Commit the two."""
+    stream.commit(stream.acquire("me") or 0, "0-0", outcome("2-0", "1-0", "2-0"), 0, meanwhile)
 
 
-def calls(redis: Redis, command: str) -> int:
-    """How often a server was asked something."""
+def reading(stream: Stream, found: list[Sequence[Entry]]) -> Callable[[], None]:
+    """Read on, and keep what is there."""
+    return lambda: found.append(stream.read("2-0", None))
+
+
+def calls(redis: Redis) -> tuple[int, ...]:
+    """How often the server was asked for readings and for the state of a stream."""
     stats = redis.info("commandstats")
-    return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])  # type: ignore[union-attr] # not asynchronous
+    found = (stats.get(f"cmdstat_{name}", {"calls": 0}) for name in ("xread", "xinfo|stream", "xinfo"))
+    return tuple(int(one["calls"]) for one in found)
 
 
-def test_what_was_asked_for_with_the_commit_is_read_as_ever(stream: Stream, redis: Redis) -> None:
-    """Entries, ids and what lies beyond, without another word to Redis."""
+def numbers(entries: Sequence[Entry]) -> list[str]:
+    """The entries' ids."""
+    return [entry_id for entry_id, _ in entries]
+
+
+def test_the_next_readings_are_there_while_redis_commits(stream: Stream, redis: Redis) -> None:
+    """Entries, ids and what lies beyond, as a read of its own would have them."""
     add(redis, 3, 4, 5, 6, 7)
-    commit(stream)
-    before = calls(redis, "xread"), calls(redis, "xinfo|stream") or calls(redis, "xinfo")
-    batch = stream.read("2-0", 1000)
-    backlog = stream.backlog(FIRST, batch)
-    assert before == (calls(redis, "xread"), calls(redis, "xinfo|stream") or calls(redis, "xinfo"))
+    found: list[Sequence[Entry]] = []
+    commit(stream, reading(stream, found))
+    before = calls(redis)
+    backlog = stream.backlog(FIRST, found[0])
+    assert before == calls(redis)
     other = Stream(redis, keys_of(), WorkerSettings(batch=4))
-    assert other.read("2-0", None) == batch
-    assert other.backlog(FIRST, batch) == backlog
+    assert [other.read("2-0", None)] == found
+    assert other.backlog(FIRST, found[0]) == backlog
 
 
-def test_readings_that_come_later_are_waited_for(stream: Stream, redis_server: EmbeddedRedis) -> None:
-    """As long as was asked; without waiting there is nothing until they come."""
-    commit(stream, 5000)
-    assert [] == stream.read("2-0", None)
-    with Redis.from_url(redis_server.url) as other:
-        other.xadd("readings", {"series": "a", "value": 3}, id="3-0")
-    assert [("3-0", {b"series": b"a", b"value": b"3"})] == stream.read("2-0", 5000)
-
-
-def test_where_nothing_came_in_time_it_is_asked_again(stream: Stream, redis: Redis) -> None:
-    """The next read is one of its own."""
-    commit(stream, 1)
-    assert [] == stream.read("2-0", 1)
+def test_what_was_not_taken_meanwhile_is_taken_by_the_next_read(stream: Stream, redis: Redis) -> None:
+    """And what comes after it by the one after."""
     add(redis, 3)
-    assert ["3-0"] == [entry_id for entry_id, _ in stream.read("2-0", 1)]
+    commit(stream)
+    assert ["3-0"] == numbers(stream.read("2-0", 1000))
+    add(redis, 4)
+    assert ["4-0"] == numbers(stream.read("3-0", 1000))
+
+
+def test_where_nothing_was_there_it_is_waited_for(stream: Stream, redis: Redis) -> None:
+    """Without waiting there is nothing."""
+    found: list[Sequence[Entry]] = []
+    commit(stream, reading(stream, found))
+    assert [[]] == found
+    add(redis, 3)
+    assert ["3-0"] == numbers(stream.read("2-0", 1000))
+    stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
+    add(redis, 4)
+    assert ["4-0"] == numbers(stream.read("3-0", 1000))
 
 
 def test_what_was_trimmed_before_it_was_read_is_counted(stream: Stream, redis: Redis) -> None:
-    """Readings 3 and 4 are gone when 5 comes."""
-    commit(stream, 1)
+    """Readings 3 and 4 are gone when 5 is read."""
     add(redis, 3, 4, 5)
     redis.xtrim("readings", minid="5-0", approximate=False)
-    stream.read("2-0", 1)
-    stream.commit(1, "2-0", outcome("2-1"), 0, 1000)
-    batch = stream.read("2-1", 1000)
-    assert Backlog(counted(redis, 2), 0 if counted(redis, 2) else None, 0.0) == stream.backlog(FIRST, batch)
+    found: list[Sequence[Entry]] = []
+    commit(stream, reading(stream, found))
+    assert ["5-0"] == numbers(found[0])
+    assert Backlog(counted(redis, 2), 0 if counted(redis, 2) else None, 0.0) == stream.backlog(FIRST, found[0])
 
 
-def test_a_stream_that_is_deleted_meanwhile_has_no_backlog(stream: Stream, redis: Redis) -> None:
+def test_a_stream_that_was_deleted_has_no_backlog(stream: Stream, redis: Redis) -> None:
     """And is waited for."""
-    commit(stream, 300)
+    epoch = stream.acquire("me") or 0
     redis.delete("readings")
-    assert [] == stream.read("2-0", 300)
+    stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, lambda: None)
+    assert [] == stream.read("2-0", 1)
 
 
 def test_a_server_that_lost_its_scripts_is_given_them_again(stream: Stream, redis: Redis) -> None:
-    """As after a restart: the commit happens, once."""
+    """As after a restart: the commit happens, once, and so does what is done meanwhile."""
     redis.script_flush()
-    commit(stream)
-    assert 2 == redis.xlen("forecasts")
     add(redis, 3)
-    assert ["3-0"] == [entry_id for entry_id, _ in stream.read("2-0", None)]
+    found: list[Sequence[Entry]] = []
+    commit(stream, reading(stream, found))
+    assert (2, ["3-0"]) == (redis.xlen("forecasts"), [one for read in found for one in numbers(read)])
 
 
 @pytest.mark.parametrize(
@@ -111,27 +125,43 @@ def test_a_server_that_lost_its_scripts_is_given_them_again(stream: Stream, redi
         (lambda redis: redis.config_set("min-replicas-to-write", 1), Unavailable),
     ],
 )
-def test_a_commit_that_is_refused_says_so_and_leaves_nothing_behind(
+def test_a_commit_that_is_refused_says_so_after_what_was_done_meanwhile(
     stream: Stream, redis: Redis, spoil: Callable[[Redis], object], error: type[Exception]
 ) -> None:
-    """The reply to its read does not pass for another command's."""
-    epoch = stream.acquire("me") or 0
+    """Nothing was written, and the next commit has its own reply."""
+    epoch, done = stream.acquire("me") or 0, list[Sequence[Entry]]()
     spoil(redis)
     try:
         with pytest.raises(error):
-            stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, 1000)
+            stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, reading(stream, done))
     finally:
         redis.config_set("min-replicas-to-write", 0)
-    assert 0 == redis.xlen("forecasts")
-    add(redis, 3)
-    assert ["1-0", "2-0", "3-0"] == [entry_id for entry_id, _ in stream.read("0-0", 1)]
+    assert ([[]], 0) == (done, redis.xlen("forecasts"))
+    redis.hset("lease", "epoch", epoch)
+    redis.hset("offset", "last", "0-0")
+    stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, lambda: None)
+    assert 2 == redis.xlen("forecasts")
+
+
+def test_what_goes_wrong_meanwhile_is_raised_once_the_commit_has_its_reply(stream: Stream, redis: Redis) -> None:
+    """Sent again, it is known to have happened."""
+
+    def fail() -> None:
+        raise ValueError("a batch that cannot be handled")
+
+    with pytest.raises(ValueError, match="cannot be handled"):
+        commit(stream, fail)
+    assert 2 == redis.xlen("forecasts")
+    stream.commit(1, "0-0", outcome("2-0", "1-0", "2-0"), 0, lambda: None)
+    assert 2 == redis.xlen("forecasts")
 
 
 def test_another_place_than_the_one_asked_for_is_read_anew(stream: Stream, redis: Redis) -> None:
-    """As after the partition was lost and taken again."""
+    """As after the partition was lost and taken again; the old reply is not taken for it."""
     add(redis, 3)
     commit(stream)
-    assert ["1-0", "2-0", "3-0"] == [entry_id for entry_id, _ in stream.read("0-0", 1)]
+    stream.read_no_further()
+    assert ["1-0", "2-0", "3-0"] == numbers(stream.read("0-0", 1))
 
 
 def test_new_connections_ask_anew(stream: Stream, redis: Redis) -> None:
@@ -139,17 +169,19 @@ def test_new_connections_ask_anew(stream: Stream, redis: Redis) -> None:
     commit(stream)
     stream.reconnect()
     add(redis, 3)
-    assert ["3-0"] == [entry_id for entry_id, _ in stream.read("2-0", 1)]
+    assert ["3-0"] == numbers(stream.read("2-0", 1))
 
 
 def test_a_server_that_goes_away_is_an_error_and_is_found_again(stream: Stream, redis: Redis) -> None:
-    """What was asked for is forgotten."""
-    commit(stream, 5000)
+    """A commit that was on its way is sent again, and happens once."""
+    commit(stream)
     redis.client_kill_filter(_type="normal", skipme=True)
     with pytest.raises(RedisConnectionError):
-        stream.read("2-0", 5000)
+        stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
     add(redis, 3)
-    assert ["3-0"] == [entry_id for entry_id, _ in stream.read("2-0", 1)]
+    stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
+    assert 3 == redis.xlen("forecasts")
+    assert [] == stream.read("3-0", None)
 
 
 def test_replies_come_one_by_one_and_errors_as_errors(redis: Redis) -> None:
@@ -163,7 +195,4 @@ def test_replies_come_one_by_one_and_errors_as_errors(redis: Redis) -> None:
     exchange.send(
         ("ECHO", 7),
     )
-    deadline = time.monotonic() + 5
-    while not exchange.has_reply():
-        assert time.monotonic() < deadline
     assert b"7" == exchange.reply()
