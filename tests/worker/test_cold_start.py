@@ -1,0 +1,68 @@
+"""A series that nobody has announced: answered from its first reading, and by its own network after a while."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from tests.processes import worker_process
+from tests.worker.runs import until
+from tests.worker.test_schedule import events
+from tidecast.embedded import EmbeddedRedis
+from tidecast.experts import LSTM
+from tidecast.store import ModelStore
+from tidecast.wire import Forecast
+from worker.state import SeriesState
+
+ENOUGH = 200  # readings for a first model
+HOUR = 3_600_000
+
+
+def push(redis: Redis, first: int, stop: int) -> None:
+    """Hours with a day and noise."""
+    noise = np.random.default_rng(0).normal(size=stop)
+    with redis.pipeline() as together:
+        for n in range(first, stop):
+            value = f"{50 + 10 * np.sin(2 * np.pi * n / 24) + noise[n]:.3f}"
+            together.xadd("readings", {"series": "new", "ts": 1_600_000_000_000 + HOUR * n, "value": value})
+        together.execute()
+
+
+def newest(redis: Redis) -> Forecast:
+    """The last forecast."""
+    return Forecast.decode(*redis.xrevrange("forecasts", count=1)[0])
+
+
+@pytest.mark.keras
+def test_a_new_series_gets_its_own_network_without_an_operator(
+    redis_server: EmbeddedRedis, redis: Redis, tmp_path: Path
+) -> None:
+    """The last value at once; after `min_history` readings and one run of the schedule its LSTM joins the blend."""
+    variables = {
+        "RETRAIN__EVERY": "2s",
+        "RETRAIN__MIN_HISTORY": str(ENOUGH),
+        "TRAIN__EPOCHS": "2",
+        "TRAIN__SHARED_EPOCHS": "0",
+    }
+    with worker_process(redis_server.url, tmp_path / "models", **variables):
+        push(redis, 0, 1)
+        until(lambda: redis.xlen("forecasts") == 1, 60)
+        assert ("naive", None) == (newest(redis).kind, newest(redis).model)
+        push(redis, 1, ENOUGH)
+        until(lambda: redis.xlen("forecasts") == ENOUGH)
+        began = time.monotonic()
+        until(lambda: ModelStore(tmp_path / "models").champion("new"), 90)
+        pushed = ENOUGH
+        while newest(redis).model is None:
+            push(redis, pushed, pushed + 1)
+            pushed += 1
+            until(lambda wanted=pushed: redis.xlen("forecasts") == wanted)  # type: ignore[misc]
+        print(f"its own model answers {time.monotonic() - began:.1f} s after it had enough readings")
+        assert ModelStore(tmp_path / "models").load("new")[1].header.network
+        state = SeriesState.decode(redis.hget("state", "new") or b"")
+    assert np.isfinite(state.answers[LSTM])
+    told = [kind for kind, _ in events(redis)]
+    assert "met" == told[0]
+    assert "promoted" in told
