@@ -8,9 +8,13 @@ version is judged, and its records begin, with the readings after it. A broken s
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tidecast.windows import Float, Grid
 
+Int64 = NDArray[np.int64]
+
+SHOCK = 5.0  # times the usual largest move
 UNUSUAL = 2.0  # times the usual largest distance: beyond, a reading belongs to a change
 SMOOTHED = 24  # readings over which distances are averaged at most: an outlier is no change
 FEWEST = 30  # readings after a change: fewer tell nothing of what comes
@@ -27,30 +31,36 @@ class Change:
 def change_of(y: Float, tail: int, season: int | None) -> Change | None:
     """Find the change of a tail that is over; None: there is none, or too little came since.
 
-    The distances from the readings a season before are averaged over a season, and the largest of them compared with
-    those of parts of the tail's length before it, of which the median counts. Without a season nothing is told.
-
     Args:
         y: `(readings,)`.
         tail: the reading at which the tail begins.
-        season: in readings.
+        season: in readings; None: it has none.
     """
-    size = len(y) - tail
-    if season is None or season + SMOOTHED > tail or size < FEWEST:
+    shocks = _unusual(np.abs(np.diff(y)), 1, len(y), tail, SHOCK)
+    told, width = shocks + (season or 0), 1  # until then experts look back across it
+    if season and season + SMOOTHED < tail:
+        width = min(season, SMOOTHED)
+        mean = np.convolve(np.abs(y[season:] - y[:-season]), np.full(width, 1 / width), "valid")
+        told = np.concatenate([told, _unusual(mean, season + width - 1, len(y), tail, UNUSUAL)])
+    if not len(told) or len(y) - told.max() - 1 < FEWEST:
         return None
-    width = min(season, SMOOTHED)
-    apart = np.abs(y[season:] - y[:-season])
-    mean = np.convolve(apart, np.full(width, 1 / width), "valid")  # entry i ends with reading i + shift
-    shift = season + width - 1
-    before, newest = mean[: tail - shift], mean[max(0, tail - shift) :]
-    size = min(size, len(before))
-    if size < 1:
-        return None
-    usual = float(np.median(before[len(before) % size :].reshape(-1, size).max(axis=1)))
-    found = len(y) - len(newest) + np.flatnonzero(newest > UNUSUAL * usual)
-    if not len(found) or len(y) - found[-1] - 1 < FEWEST:
-        return None
-    return Change(max(0, int(found[0]) - width), int(found[-1]) + 1)
+    return Change(max(0, int(min([*told, *shocks])) - width), int(told.max()) + 1)
+
+
+def _unusual(sizes: Float, first: int, readings: int, tail: int, most: float) -> Int64:
+    """The readings of the tail whose size is over `most` times the largest of parts before it, their median.
+
+    Args:
+        sizes: `(readings - first,)`.
+        first: the reading that the first of them belongs to.
+        readings: how many there are.
+        tail: the reading at which the tail begins.
+        most: as said.
+    """
+    before, newest = sizes[: tail - first], sizes[tail - first :]
+    size = min(readings - tail, len(before))
+    usual = np.median(before[len(before) % size :].reshape(-1, size).max(axis=1))
+    return tail + np.flatnonzero(newest > most * usual)
 
 
 def parted(grid: Grid, change: Change | None) -> Grid:
