@@ -1,8 +1,9 @@
-"""Whether a series has changed within its tail and stayed so, and from which reading on that is over.
+"""Whether a series has changed within its tail, and from which reading on that is over.
 
 A level or a season that moves makes every reading differ from the one a season before, for one season; then the series
 is like itself again, and so are the experts that read so far back. What they erred meanwhile tells nothing of them: a
-version is judged, and its records begin, with the readings after it. A broken sensor does not settle.
+version is judged, and its records begin, with the readings after it. Without a season a jump is over at once. A sensor
+that is broken to the end does not settle; what one that came back may cost is bounded by the guard.
 """
 
 from dataclasses import dataclass, replace
@@ -14,18 +15,18 @@ from tidecast.windows import Float, Grid
 
 Int64 = NDArray[np.int64]
 
-SHOCK = 5.0  # times the usual largest move
-UNUSUAL = 2.0  # times the usual largest distance: beyond, a reading belongs to a change
+SHOCK = 5.0  # times the usual largest move: beyond, a reading belongs to a change
+UNUSUAL = 2.0  # times the usual largest mean distance from a season before: the same
 SMOOTHED = 24  # readings over which distances are averaged at most: an outlier is no change
 FEWEST = 30  # readings after a change: fewer tell nothing of what comes
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Where in a history a change lies: readings from `first` on, until `over`, compare old with new."""
+    """Where in a history a change lies."""
 
-    first: int
-    over: int
+    first: int  # the first reading that may be compared with one before the change
+    over: int  # the first that no longer is
 
 
 def change_of(y: Float, tail: int, season: int | None) -> Change | None:
