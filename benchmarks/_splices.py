@@ -27,10 +27,11 @@ PLACES, LONG = (0.4, 0.6, 0.8), 1000  # of the rest; a shorter one has a change 
 WITHIN = 100  # readings after a change, in which it is to be told
 LEARNED = 100  # readings after it, that the retraining learns from
 JUDGED = 200  # readings after that, at most, whose errors are compared
+FEWEST = 30  # and at least: a series with fewer left is not trained anew
 LEVEL = 3.0  # standard deviations of the first part
 STRONG = 0.3  # of the variance: what a season must make up to be moved
 BACK = 1.1  # times the error on the unchanged series: it is back
-LEAST = 378  # readings of a series: of the rest enough are left to judge
+LEAST = 378  # readings of a series: of the rest enough are left to tell a change
 BATCH = 1000
 NAMES = ("level", "season")
 
@@ -114,7 +115,7 @@ def splice(histories: Sequence[History], settings: Settings, spec: Spec | None =
         variants = [one for h in histories for one in _variants(h, models.get(h.series))]
         answers, alarms = _answer(variants, _named(variants, models), settings)
         changed = [one for one in variants if one.kind != "unchanged" and one.at == _first_place(one)]
-        changed = [one for one in changed if one.source in models]
+        changed = [one for one in changed if one.source in models and _is_judged(one)]
         again = _retrained(changed, models, spec, settings, store)
         after, _ = _answer(changed, _named(changed, models), settings, again)
     unchanged = {one.source: one for one in variants if one.kind == "unchanged"}
@@ -271,6 +272,10 @@ def _error(answers: Sequence[Answer], since: int, until: int) -> float:
 
 def _first_place(variant: Variant) -> int:
     return variant.cut + int(PLACES[0] * (len(variant.history) - variant.cut))
+
+
+def _is_judged(variant: Variant) -> bool:
+    return len(variant.history) - variant.at > LEARNED + FEWEST
 
 
 def _cut(history: History) -> int:

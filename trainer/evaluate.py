@@ -83,7 +83,13 @@ def habit_of(y: Float, tail: int) -> Habit:
 
 
 def contest(
-    history: History, tail: int, mine: Float, champion: tuple[Model, Model | None] | None, model: Model, max_gap: int
+    history: History,
+    tail: int,
+    mine: Float,
+    champion: tuple[Model, Model | None] | None,
+    model: Model,
+    max_gap: int,
+    since: int | None = None,
 ) -> Contest:
     """Let a candidate's blend and its contestants forecast every reading from `tail` on.
 
@@ -98,11 +104,12 @@ def contest(
         champion: the model that answers now and its cohort's network.
         model: the candidate.
         max_gap: how many missing steps in a row are filled.
+        since: the reading from which errors count, if the series has changed within the tail; None: all do.
     """
-    y = history.values[:, 0]
-    actual = y[tail:]
-    guard = Guard().begin(habit_of(y, tail).largest)
-    answers = {MODEL: blended(mine, actual, guard=guard).yhat, LAST_VALUE: y[tail - 1 : -1]}
+    y, first = history.values[:, 0], tail if since is None else since
+    mine, actual = mine[first - tail :], y[first:]
+    guard = Guard().begin(habit_of(y, first).largest)
+    answers = {MODEL: blended(mine, actual, guard=guard).yhat, LAST_VALUE: y[first - 1 : -1]}
     answers |= {
         name: mine[:, at]
         for at, name in enumerate(EXPERTS)
@@ -112,12 +119,13 @@ def contest(
     if champion and champion[0].header.judged == (int(history.ts[tail]), int(history.ts[-1])):
         known = champion[0].header.evidence.scores.get(MODEL)
     elif champion:
-        unseen = history.ts[tail:] > champion[0].header.span[1]
+        unseen = history.ts[first:] > champion[0].header.span[1]
         if (
             np.count_nonzero(unseen) >= MIN_ROWS
             and (theirs := expert_answers(*champion, history, tail, max_gap)) is not None
         ):
-            answers[CHAMPION], rows = blended(theirs, actual, guard=guard).yhat, unseen
+            # Its records have lived through the change, and so they do where it answers.
+            answers[CHAMPION], rows = blended(theirs, y[tail:], guard=guard).yhat[first - tail :], unseen
     answers = {name: answer[rows] for name, answer in answers.items()}
     season = model.header.seasons[0] if model.header.seasons else None
     return Contest(actual[rows], answers, season, float(np.abs(np.diff(y[:tail])).mean()), known)

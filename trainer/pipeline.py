@@ -13,6 +13,7 @@ from tidecast.model import Evidence, Header, Model
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
+from trainer.change import change_of, parted
 from trainer.cohort import Fit, fit_cohort
 from trainer.evaluate import (
     CHAMPION,
@@ -216,11 +217,13 @@ def _publish(
         raise AssertionError("a model reads features that its own history lacks")
     number, champion = candidate.champion or (None, None)
     theirs = (champion, store.cohort_network(champion.header.shared)) if champion else None
-    found = contest(lesson.history, lesson.tail, answers, theirs, model, max_gap)
+    values = lesson.history.values[:, 0]
+    change = change_of(values, lesson.tail, min(lesson.seasons, default=None))
+    since = max(lesson.tail, change.over) if change else lesson.tail
+    found = contest(lesson.history, lesson.tail, answers, theirs, model, max_gap, since)
     ruling = judge(found, number)
     errors = found.actual - found.answers[MODEL]
-    values = lesson.history.values[:, 0]
-    habit = habit_of(values, lesson.tail)
+    habit = habit_of(values, since)
     judged = {
         "evidence": ruling.evidence,
         "half_width": half_width(errors, settings.series.level),
@@ -228,8 +231,8 @@ def _publish(
     }
     # The tail has judged; now the linear experts learn from it too, for they cannot learn it by heart. Not where it is
     # unlike all before: a broken sensor's readings would make experts of them that nobody has judged.
-    panel = lesson.panel if habit.broken else fit_panel(lesson.grid, lesson.seasons, len(lesson.grid))
-    panel = replace(panel, errors=first_errors(answers, values[lesson.tail :], habit))
+    panel = lesson.panel if habit.broken else fit_panel(parted(lesson.grid, change), lesson.seasons, len(lesson.grid))
+    panel = replace(panel, errors=first_errors(answers[since - lesson.tail :], values[since:], habit))
     model = Model(header.model_copy(update=judged), model.weights, panel)
     number = store.publish(model, promote=ruling.promote)
     status: Status = (

@@ -12,7 +12,7 @@ from benchmarks._splices import Told, moved_level, moved_season
 from benchmarks.retrain import LEAST_CORRUPTED
 from tests.benchmarks.measuring import figures_of
 
-FLOW = ("--series", "4", "--readings", "60", "--rate", "40", "--calm", "8", "--seconds", "1")
+FLOW = ("--series", "4", "--readings", "60", "--rate", "40", "--calm", "12", "--seconds", "1")
 REAL = ("--spliced", "1", "--corrupted", "1", "--runs", "1", "--epochs", "1")
 
 

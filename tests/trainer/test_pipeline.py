@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidecast.experts import EXPERTS
+from tidecast.experts import EXPERTS, NAIVE
 from tidecast.model import Model
 from tidecast.settings import Settings, TrainSettings, load_settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer import pipeline
 from trainer.architectures import initial_weights
+from trainer.change import change_of
 from trainer.cohort import Fit, Problem, fit_cohort
 from trainer.evaluate import CHAMPION, LAST_VALUE, MODEL, blended, expert_answers
 from trainer.history import History
@@ -111,6 +112,19 @@ def test_the_interval_and_the_first_records_come_from_the_tail(settings: Setting
     lstm = EXPERTS.index("lstm")
     assert model.panel.errors[0, lstm] == pytest.approx(np.abs(actual - answers[:, lstm]).mean())
     assert not np.array_equal(model.panel.coefficients, before.panel.coefficients)  # it has learned from the tail since
+
+
+def test_after_a_change_the_newest_readings_alone_judge(settings: Settings, store: ModelStore) -> None:
+    """Those for which no expert reads across it any more; and the first records come from them, without a handicap."""
+    given = history(readings=400)
+    given.values[345:] += 3
+    (verdict,) = train([given], SPEC, settings, store)
+    assert verdict.evidence
+    change = change_of(given.values[:, 0], 340, 12)
+    assert change
+    assert len(given) - change.over == verdict.evidence.rows < 55
+    errors = store.load("s")[1].panel.errors[0]
+    assert np.nanmin(errors) < 0.5 * errors[NAIVE] < 0.5
 
 
 def test_target_and_features_are_those_of_the_history(settings: Settings, store: ModelStore) -> None:
