@@ -28,7 +28,7 @@ from worker.stream import Stream
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to what is now a replica
 BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
 MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
-LOADING_S = 0.003  # of a round: how long readings may wait for champions that moved while they flow
+LOADING_SHARE = 0.1  # of a round: how long readings wait for champions that moved while they flow; for one at least
 FIRST_LOADING_S = 0.5  # the same while no partition is held and no reading waits, but a signal may
 IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
 
@@ -75,6 +75,8 @@ class Worker:
         self._store_position = self._shared_position = 0
         self._models_at = -math.inf  # when the store was last asked
         self._moved: dict[str, None] = {}  # series whose champions are to be loaded yet, the first to move first
+        self._round_at = time.monotonic()  # when the last round began
+        self._round_s = 0.0  # how long it took
         self._adopted = 0  # champions since the last word about them
         self._failures = 0  # in a row, of what all partitions share
         self._pauses = 0
@@ -205,7 +207,9 @@ class Worker:
 
     def _notice_models(self, now: float) -> None:
         """Ask the store now and then whose champion moved, and let those answer, in the order of their moves."""
-        cohorts = 0
+        cohorts, before = 0, self._round_at
+        self._round_at = time.monotonic()
+        self._round_s = self._round_at - before
         self._adopt_shadows()
         if not 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
             self._models_at = now
@@ -234,7 +238,7 @@ class Worker:
 
     def _adopt_champions(self) -> int:
         """Let champions that moved answer, no more in a round than there is time for; returns how many did."""
-        until = time.monotonic() + (LOADING_S if self.held else FIRST_LOADING_S)
+        until = self._loading_until() if self.held else time.monotonic() + FIRST_LOADING_S
         waiting = len(self._moved)
         self._engine.expect(max(waiting, len(self._engine)))
         # Not in threads: of a model's millisecond only the hash and the file are read without Python's lock, and two
@@ -253,7 +257,9 @@ class Worker:
 
         Only what was published is tried: who promotes by hand has decided.
         """
-        until = time.monotonic() + LOADING_S
+        if not any(lane.forecaster.trials.lacking for lane in self._lanes):
+            return
+        until = self._loading_until()
         for lane in self._lanes:
             lacking = lane.forecaster.trials.lacking
             while lacking:
@@ -265,6 +271,13 @@ class Worker:
                     lane.forecaster.acquit(series)
                 if time.monotonic() >= until:
                     return
+
+    def _loading_until(self) -> float:
+        """Until when models may be loaded in this round, by the monotonic clock: a share of what the last round took.
+
+        The same milliseconds in each round would be most of a short one, and next to nothing of a long one.
+        """
+        return time.monotonic() + LOADING_SHARE * self._round_s
 
     def _roll_back(self) -> None:
         """Let the former champions answer again where the new ones were found worse."""

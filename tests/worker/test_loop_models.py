@@ -74,7 +74,7 @@ def test_all_champions_known_at_the_start_answer_before_the_worker_is_ready(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long they take to load, and in whatever order they come: the first reading finds its model."""
-    monkeypatch.setattr(loop, "LOADING_S", 0.0)
+    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
     names = [f"s{i}" for i in range(8)]
     for i, name in enumerate(names):
         store.publish(make_model(name, SPEC, seed=i))
@@ -89,7 +89,7 @@ def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the order of their moves, readings answered in between; one that moves again meanwhile is not loaded twice."""
-    monkeypatch.setattr(loop, "LOADING_S", 0.0)
+    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
     health, moving = Health(), ("c", "a", "b")
     worker = new_worker(settings, health)
     store.publish(make_model("z", SPEC))
@@ -130,7 +130,7 @@ def test_a_worker_that_lost_its_partition_takes_it_again_with_all_champions(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No reading waits then, and the champions say which features the states that it loads have."""
-    monkeypatch.setattr(loop, "LOADING_S", 0.0)
+    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
     worker = new_worker(settings)
     worker.step(NOW)
     for name in ("a", "b", "c"):
