@@ -129,9 +129,10 @@ def flush_all(scene: Scene) -> None:
 
 
 def delete(key: str) -> Callable[[Scene], None]:
-    """One key is deleted."""
+    """One key is deleted, as soon as there is something to lose."""
 
     def happens(scene: Scene) -> None:
+        _wait(lambda: bool(scene.redis.exists(key)), f"{key} exists")
         scene.redis.delete(key)
 
     return happens
