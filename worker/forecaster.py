@@ -184,7 +184,7 @@ class Forecaster:
         outcome = Outcome(entries[-1][0], Forecasts(self.settings.level))
         parsed = self._parsed(entries, now_ms, outcome)
         accepted = self._accepted(entries, parsed, outcome)
-        tried = [i for i, one in enumerate(accepted) if one.member.shadow]
+        tried = [i for i, one in enumerate(accepted) if one.member.shadow and one.member.state.probation]
         asked = [one.question for one in accepted] + [_of_the_former(accepted[i]) for i in tried]
         answers = self.engine.answers(asked)
         scores = self._settle(accepted, answers[: len(accepted)])
@@ -425,6 +425,7 @@ class Forecaster:
         state, seat = self.states.get(series), self.engine.seat(series)
         if state is None:
             return
+        state.expect_levels(len(self._levels))
         shadow = self.trials.shadow(series, state, seat)
         if seat:
             rows = max(self.settings.rows_kept, self.rows_read(series))
@@ -433,7 +434,6 @@ class Forecaster:
             target = self.settings.target
             features = state.features if state.features[0] == target else (target,)
             state.wear(features, state.window.capacity, None, gridded=True)
-        state.expect_levels(len(self._levels))
         field = state.features[0].encode() if len(state.features) == 1 else None
         reads = self.rows_read(series) if seat else self.engine.rows_of(None, None)
         errors = address_of(seat.errors) if seat else 0

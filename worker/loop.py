@@ -78,6 +78,7 @@ class Worker:
         self._round_at = time.monotonic()  # when the last round began
         self._round_s = 0.0  # how long it took
         self._adopted = 0  # champions since the last word about them
+        self._stuck: dict[str, int] = {}  # series and versions that could not be rolled back
         self._failures = 0  # in a row, of what all partitions share
         self._pauses = 0
         self._share = len(streams)
@@ -283,15 +284,17 @@ class Worker:
         """Let the former champions answer again where the new ones were found worse."""
         for lane in self._lanes:
             condemned = lane.forecaster.trials.condemned
-            while condemned:
-                series, (version, former) = condemned.popitem()
+            for series, (version, former) in list(condemned.items()):
                 try:
                     if self._store.champion(series) == version:
                         self._store.promote(series, former)
                         log.warning("champion rolled back", series=series, version=version, former=former)
-                except (TidecastError, OSError) as exc:
-                    remedy = "let this worker write the store, or use `tidecast models promote`"
-                    log.error("champion not rolled back", series=series, error=str(exc), remedy=remedy)
+                    del condemned[series]
+                except (TidecastError, OSError) as exc:  # it is tried again, and told once
+                    if self._stuck.get(series) != version:
+                        remedy = "let this worker write the store, or use `tidecast models promote`"
+                        log.error("champion not rolled back", series=series, error=str(exc), remedy=remedy)
+                    self._stuck[series] = version
 
     def _load(self, store: ModelStore, name: str, version: int | None = None) -> tuple[int, Model] | None:
         try:

@@ -35,13 +35,13 @@ log = structlog.get_logger("tidecast.worker")
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run did: how many series it trained, which of them answer now, and which it left for the next time.
+    """What a run did: each series that was due is counted once.
 
     Attributes:
-        trained: series for which a model was fitted.
-        kept: of those, how many kept the model that answers.
-        refused: series that could not be trained.
-        put_off: series that were due, for which there was no time.
+        trained: a new version answers.
+        kept: the champion was at least as good.
+        refused: it could not be trained, or no version may answer.
+        put_off: there was no time.
         seconds: how long the run took.
     """
 

@@ -118,9 +118,9 @@ class SeriesState:
     def expect_levels(self, levels: int) -> None:
         """Have so many intervals: the first is kept, others begin anew."""
         if levels != self.levels:
-            record, kept = new_record(levels), TRACKERS + TRACKER * min(1, levels, self.levels)
-            record[:kept] = self.record[:kept]
-            self._hold(record)
+            self._hold(_with_levels(self.record, levels))
+            if self.probation:
+                self.probation.record = _with_levels(self.probation.record, levels)
 
     def begin_trial(self, version: int) -> None:
         """Compare the model that answers from now on with the one heard so far, or with that which one was compared."""
@@ -247,6 +247,13 @@ class SeriesState:
             if filled:
                 mark(window, filled, end - stop - due, end - stop)
             stop = window.length = stop + due
+
+
+def _with_levels(record: Float, levels: int) -> Float:
+    """A record with so many intervals."""
+    found, kept = new_record(levels), min(len(record), TRACKERS + TRACKER * min(1, levels))
+    found[:kept] = record[:kept]
+    return found
 
 
 def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:

@@ -209,6 +209,24 @@ def test_without_probation_nobody_is_tried() -> None:
     assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
 
 
+def test_a_trial_that_was_stored_for_other_intervals_goes_on() -> None:
+    """Its record takes their size, whether or not the new champion has heard a reading by then."""
+    for heard in (21, 25):
+        tried = started(knowing())
+        try_out(tried, ignorant(), knowing())
+        answered(tried, 21, heard)
+        state = tried.states["a"]
+        state.window.unsaved = state.window.length
+        after = Forecaster(SeriesSettings(rows_kept=8, more_levels=(0.5, 0.7)), probation=ENOUGH)
+        after.adopt("a", 2, ignorant())
+        after.restore(state.changes("a"))
+        trial = after.states["a"].probation
+        assert trial
+        assert len(after.states["a"].record) == len(trial.record)
+        after.accompany("a", 1, knowing())
+        assert ["rolled_back"] == kinds(answered(after, heard, 60))
+
+
 def test_a_champion_that_reads_other_features_is_not_tried() -> None:
     """The windows of the two would not be the same."""
     tried = started(knowing())
@@ -275,19 +293,25 @@ def events(redis: Redis) -> list[Event]:
     return [Event.decode(*entry) for entry in redis.xrange("events")]
 
 
-def test_a_published_champion_that_is_worse_is_rolled_back_by_the_worker(
-    worker: Worker, settings: Settings, redis: Redis
-) -> None:
-    """In the store, within a second, and told once; the former one answers."""
+@pytest.fixture
+def condemning(worker: Worker, settings: Settings, redis: Redis) -> ModelStore:
+    """The store of a worker that has just found a published champion worse."""
     store = ModelStore(settings.store)
     store.publish(knowing())
     serve(worker, redis, 1, 21)
     store.publish(ignorant())
     serve(worker, redis, 21, 60, NOW + 1)
     assert 2 == store.champion("a")
+    return store
+
+
+def test_a_published_champion_that_is_worse_is_rolled_back_by_the_worker(
+    worker: Worker, condemning: ModelStore, redis: Redis
+) -> None:
+    """In the store, within a second, and told once; the former one answers."""
     with capture_logs() as logs:
         serve(worker, redis, 60, 61, NOW + 2)
-        assert 1 == store.champion("a")
+        assert 1 == condemning.champion("a")
         serve(worker, redis, 61, 62, NOW + 3)
     assert ["champion rolled back"] == [line["event"] for line in logs if line["log_level"] == "warning"]
     assert b"1" == redis.xrevrange("forecasts", count=1)[0][1][b"model"]
@@ -305,18 +329,17 @@ def test_who_promotes_by_hand_has_decided(worker: Worker, settings: Settings, re
     assert (2, ["met"]) == (store.champion("a"), [event.kind for event in events(redis)])
 
 
-def test_a_store_that_has_lost_the_former_champion_stops_no_forecast(
-    worker: Worker, settings: Settings, redis: Redis
+def test_a_store_that_cannot_be_moved_back_is_tried_again_and_stops_no_forecast(
+    worker: Worker, condemning: ModelStore, redis: Redis
 ) -> None:
-    """The operator is told what to do."""
-    store = ModelStore(settings.store)
-    store.publish(knowing())
-    serve(worker, redis, 1, 21)
-    store.publish(ignorant())
-    serve(worker, redis, 21, 60, NOW + 1)
-    (file,) = settings.store.glob("series/*/000001.safetensors")
-    file.unlink()
+    """The operator is told once what to do."""
+    (file,) = condemning.root.glob("series/*/000001.safetensors")
+    aside = file.rename(file.with_suffix(".aside"))
     with capture_logs() as logs:
-        serve(worker, redis, 60, 70, NOW + 2)
-    assert "champion not rolled back" in [line["event"] for line in logs]
-    assert 69 == redis.xlen("forecasts")
+        serve(worker, redis, 60, 65, NOW + 2)
+        serve(worker, redis, 65, 70, NOW + 3)
+    assert ["champion not rolled back"] == [line["event"] for line in logs if line["log_level"] == "error"]
+    assert (2, 69) == (condemning.champion("a"), redis.xlen("forecasts"))
+    aside.rename(file)
+    serve(worker, redis, 70, 71, NOW + 4)
+    assert 1 == condemning.champion("a")
