@@ -1,22 +1,22 @@
 """Champions moved while readings flow: nothing lost, and how much later the forecasts are than in calm.
 
-A round is a calm flow, which is the yardstick, and then the same flow while every series' pointer is moved to its other
-version, one after the other. docs/benchmarks.md says what is measured.
+A round is a calm flow, which is the yardstick; the same while another program moves the pointers of a store that nobody
+reads; and the same while it moves those of every series that is answered. docs/benchmarks.md says what is measured.
 """
 
 import argparse
 import tempfile
 import time
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import cast
 
-from benchmarks._contestants import Contestant, serving
+from benchmarks import _mover
+from benchmarks._contestants import Contestant, helper, serving
 from benchmarks._flow import Flow, flow
 from benchmarks._models import publish_models
-from benchmarks._readings import Readings, name_of
+from benchmarks._readings import Readings
 from tidecast.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 
@@ -39,27 +39,35 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     """Measure round after round, print each one's line, and return the medians."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        store = ModelStore(folder / "models")
-        publish_models(store, args.series, versions=VERSIONS)
+        stores = folder / "elsewhere", folder / "models"
+        for store in stores:
+            publish_models(ModelStore(store), args.series, versions=VERSIONS)
         server = stack.enter_context(EmbeddedRedis())
         worker = stack.enter_context(serving(server, folder, Readings(args.series)))
         worker.warm_up(SWEEPS * args.series)
         rate = _bearable(worker, args.rate)
-        calm, swapping, ratios = [], [], []
+        rounds: list[tuple[Flow, Flow, Flow]] = []
         for number in range(args.rounds):
             version = 1 + number % VERSIONS
-            calm.append(flow(worker, server, rate, args.seconds))
-            move = partial(_move, store, args.series, version, args.seconds)
-            swapping.append(flow(worker, server, rate, args.seconds, move))
+            moves = (args.series, version, args.seconds)
+            calm = flow(worker, server, rate, args.seconds)
+            elsewhere, swapping = (_flow_beside_moves(worker, server, rate, store, *moves) for store in stores)
             _check(worker, version)
-            before, during = calm[-1].percentile(99), swapping[-1].percentile(99)
-            ratios.append(during / before)
-            print(f"p99 {before:.1f} ms calm, {during:.1f} ms while {args.series} champions move", flush=True)
+            rounds.append((calm, elsewhere, swapping))
+            said = [f"{found.percentile(99):.1f} ms" for found in rounds[-1]]
+            print(
+                f"p99 {said[0]} calm, {said[1]} while pointers move in another store, "
+                f"{said[2]} while {args.series} champions move",
+                flush=True,
+            )
+    p99 = [[found.percentile(99) for found in one] for one in rounds]
     return {
-        "p99_ratio": median(ratios),
-        "lost": float(sum(found.lost for found in (*calm, *swapping))),
-        "p99_calm_ms": _p99(calm),
-        "p99_swap_ms": _p99(swapping),
+        "p99_ratio": median(swap / calm for calm, _, swap in p99),
+        "lost": float(sum(found.lost for one in rounds for found in one)),
+        "p99_ratio_to_moves_elsewhere": median(swap / elsewhere for _, elsewhere, swap in p99),
+        "p99_calm_ms": median(calm for calm, _, _ in p99),
+        "p99_elsewhere_ms": median(elsewhere for _, elsewhere, _ in p99),
+        "p99_swap_ms": median(swap for _, _, swap in p99),
         "flow_per_s": rate,
     }
 
@@ -72,12 +80,16 @@ def _bearable(worker: Contestant, wanted: float) -> float:
     return BEARABLE * most
 
 
-def _move(store: ModelStore, series: int, version: int, seconds: float) -> None:
-    """Let another version of every series answer, evenly over the flow."""
-    began = time.monotonic()
-    for number in range(series):
-        time.sleep(max(0.0, began + seconds * number / series - time.monotonic()))
-        store.promote(name_of(number), version)
+def _flow_beside_moves(
+    worker: Contestant, server: EmbeddedRedis, rate: float, store: Path, series: int, version: int, seconds: float
+) -> Flow:
+    """A flow while another program lets another version of every series of a store answer, evenly over it."""
+    with helper(server, _mover.__name__, store, series, version, seconds) as mover:
+
+        def move() -> None:
+            mover.communicate("go\n")
+
+        return flow(worker, server, rate, seconds, move)
 
 
 def _check(worker: Contestant, version: int) -> None:
@@ -95,7 +107,3 @@ def _check(worker: Contestant, version: int) -> None:
     if others or len(newest) < series:
         raise RuntimeError(f"{others} of {len(newest)} forecasts are not of version {version}")
     worker.empty()
-
-
-def _p99(flows: list[Flow]) -> float:
-    return median(found.percentile(99) for found in flows)

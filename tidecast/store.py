@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tidecast import model as models
 from tidecast.errors import ModelError, StoreError
@@ -25,6 +26,19 @@ from tidecast.model import Header, Model
 
 SUFFIX = ".safetensors"
 VERSIONS = f"[0-9]*{SUFFIX}"
+PUBLISHED = b"published"  # in a pointer's file, after the number
+
+
+class Pointer(NamedTuple):
+    """What a series' pointer says.
+
+    Attributes:
+        version: the one that answers.
+        published: it was made champion when it was published, not by hand or by falling back on it.
+    """
+
+    version: int
+    published: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +104,23 @@ class ModelStore:
         Raises:
             StoreError: the pointer is damaged.
         """
-        return _pointed(self._folder(series))
+        pointer = self.pointer(series)
+        return pointer.version if pointer else None
 
-    def published(self, series: str) -> bool:
-        """Whether the champion was made so when it was published, and not by hand or by falling back on it."""
+    def pointer(self, series: str) -> Pointer | None:
+        """The version that answers for a series, and how it came to that; None when none does.
+
+        Raises:
+            StoreError: the pointer is damaged.
+        """
+        path = self._folder(series) / "champion"
         try:
-            return b" published" in (self._folder(series) / "champion").read_bytes()
+            version, _, word = path.read_bytes().partition(b" ")
+            return Pointer(int(version), word.strip() == PUBLISHED)
         except FileNotFoundError:
-            return False
+            return None
+        except ValueError as exc:
+            raise StoreError(f"{path} holds no version's number: promote one of the series' versions") from exc
 
     def promote(self, series: str, number: int, *, published: bool = False) -> None:
         """Let a version answer from now on.
@@ -114,7 +137,7 @@ class ModelStore:
         if not (folder / _file(number)).exists():
             known = ", ".join(map(str, self.versions(series))) or "none"
             raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
-        _replace(folder / "champion", b"%d published" % number if published else b"%d" % number)
+        _replace(folder / "champion", b"%d %s" % (number, PUBLISHED) if published else b"%d" % number)
         with self._moves.open("a") as log:  # one short write in append mode: whole lines, whoever else writes
             log.write(json.dumps({"series": series, "version": number}) + "\n")
 
@@ -149,7 +172,7 @@ class ModelStore:
             ModelError: the file is not whole.
         """
         folder = self._folder(series)
-        number = number if number is not None else _pointed(folder)
+        number = self.champion(series) if number is None else number
         if number is None:
             raise StoreError(f"series {series!r} has no champion in {self.root}: train it first")
         path = folder / _file(number)
@@ -236,16 +259,6 @@ class ModelStore:
 def _name_in(folder: Path) -> str:
     name: str = json.loads((folder / "series.json").read_bytes())["series"]
     return name
-
-
-def _pointed(folder: Path) -> int | None:
-    pointer = folder / "champion"
-    try:
-        return int(pointer.read_bytes().partition(b" ")[0])
-    except FileNotFoundError:
-        return None
-    except ValueError as exc:
-        raise StoreError(f"{pointer} holds no version's number: promote one of the series' versions") from exc
 
 
 def _named(lines: bytes) -> list[str] | None:

@@ -61,6 +61,7 @@ class Seat:
     shared: str | None
     trained_until: int  # epoch milliseconds: errors on readings up to then are no record of it
     created_ms: int  # epoch milliseconds
+    published: bool  # the gate chose it: it stands on trial first
 
 
 @dataclass(slots=True)  # frozen, it would take four times as long to make
@@ -125,15 +126,15 @@ class Engine:
         """Where the series' former champion sits, None if it is not asked any more."""
         return self._shadows.get(series)
 
-    def put(self, series: str, version: int, model: Model) -> None:
+    def put(self, series: str, version: int, model: Model, *, published: bool = True) -> None:
         """Let this model answer for the series from the next call on."""
-        self._put(self._seats, series, version, model)
+        self._put(self._seats, series, version, model, published=published)
 
     def put_shadow(self, series: str, version: int, model: Model) -> None:
         """Let this model answer beside the series' champion."""
-        self._put(self._shadows, series, version, model)
+        self._put(self._shadows, series, version, model, published=True)
 
-    def _put(self, seats: dict[str, Seat], series: str, version: int, model: Model) -> None:
+    def _put(self, seats: dict[str, Seat], series: str, version: int, model: Model, *, published: bool) -> None:
         header, old = model.header, seats.get(series)
         key = (model.spec if header.network else None, len(model.spec.features), len(model.panel.lags))
         if key not in self._slabs:
@@ -157,6 +158,7 @@ class Engine:
             header.shared,
             header.span[1],
             header.created_ms,
+            published,
         )
 
     def put_shared(self, cohort: str, model: Model) -> None:

@@ -135,9 +135,16 @@ class Forecaster:
         for series in found:
             self._fit(series)
 
-    def adopt(self, series: str, version: int, model: Model) -> None:
-        """Let a model answer for the series from the next batch on."""
-        self.engine.put(series, version, model)
+    def adopt(self, series: str, version: int, model: Model, *, published: bool = True) -> None:
+        """Let a model answer for the series from the next batch on.
+
+        Args:
+            series: whose.
+            version: the model's.
+            model: what answers.
+            published: the gate chose it: if it is newer than the one that answered, it stands on trial beside that.
+        """
+        self.engine.put(series, version, model, published=published)
         self._fit(series)
 
     def accompany(self, series: str, version: int, model: Model) -> None:

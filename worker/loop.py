@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -28,8 +28,10 @@ from worker.stream import Stream
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to what is now a replica
 BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
 MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
-LOADING_SHARE = 0.1  # of a round: how long readings wait for champions that moved while they flow; for one at least
-FIRST_LOADING_S = 0.5  # the same while no partition is held and no reading waits, but a signal may
+LOADING_SHARE = 0.05  # of the time: what champions that moved are loaded in while readings flow
+CREDIT_S = 0.0005  # of that at most at once: one model, or two
+IDLE_LOADING_S = 0.005  # at once, while partitions are held but no reading came
+FREE_LOADING_S = 0.5  # at once, while none is held and no reading waits, but a signal may
 IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
 
 log = structlog.get_logger("tidecast.worker")
@@ -74,9 +76,10 @@ class Worker:
         self._first = random.randrange(len(streams))  # noqa: S311 - so that not all workers ask for the same one first
         self._store_position = self._shared_position = 0
         self._models_at = -math.inf  # when the store was last asked
-        self._moved: dict[str, None] = {}  # series whose champions are to be loaded yet, the first to move first
-        self._round_at = time.monotonic()  # when the last round began
-        self._round_s = 0.0  # how long it took
+        self._moved: dict[str, None] = {}  # series whose champions are to be loaded yet, the last to move last
+        self._credit_s = 0.0  # for how long models may be loaded now; below 0 once one took longer
+        self._credit_at = time.monotonic()  # when it was last added to
+        self._idle = False  # whether the last round had nothing to answer
         self._adopted = 0  # champions since the last word about them
         self._stuck: dict[str, int] = {}  # series and versions that could not be rolled back
         self._failures = 0  # in a row, of what all partitions share
@@ -100,6 +103,7 @@ class Worker:
         if self._loading:
             return None
         answered = _sum([lane.step(now, self._block_ms) for lane in self._due(now)])
+        self._idle = not answered
         self._health.holding(self.held, self._series())
         return answered
 
@@ -174,6 +178,7 @@ class Worker:
             answered.append(None if time.monotonic() < lane.retry_at else self._guarded_step(lane, stop))
         self._health.holding(self.held, self._series())
         total = _sum(answered)
+        self._idle = not total
         if total is None and self._pauses == pauses:  # nothing is ours; after a failure there was a pause already
             stop.wait(self._settings.worker.block_ms / 1000)
         elif total == 0 and len(self._lanes) > 1:
@@ -207,13 +212,12 @@ class Worker:
         return answered
 
     def _notice_models(self, now: float) -> None:
-        """Ask the store now and then whose champion moved, and let those answer, in the order of their moves."""
-        cohorts, before = 0, self._round_at
-        self._round_at = time.monotonic()
-        self._round_s = self._round_at - before
+        """Ask the store now and then whose champion moved, and let those answer that did."""
+        cohorts = 0
         self._adopt_shadows()
         if not 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
             self._models_at = now
+            self._credit_s = CREDIT_S  # what is noticed now is not kept waiting for what was noticed before
             # The shared networks first: a champion reads as many rows as its cohort's network asks for.
             cohorts = self._adopt_networks()
             self._store_position, moved = self._store.moves_since(self._store_position)
@@ -239,46 +243,56 @@ class Worker:
 
     def _adopt_champions(self) -> int:
         """Let champions that moved answer, no more in a round than there is time for; returns how many did."""
-        until = self._loading_until() if self.held else time.monotonic() + FIRST_LOADING_S
         waiting = len(self._moved)
         self._engine.expect(max(waiting, len(self._engine)))
-        # Not in threads: of a model's millisecond only the hash and the file are read without Python's lock, and two
-        # threads took longer than one.
-        while self._moved:
-            series = next(iter(self._moved))
-            del self._moved[series]  # before it is loaded: what cannot be foreseen must not happen for ever
-            if found := self._load(self._store, series):
-                self._lanes[partition_of(series, len(self._lanes))].forecaster.adopt(series, *found)
-            if time.monotonic() >= until:
-                break
+        # Not in threads: of a model's time only the hash and the file are read without Python's lock. At the start two
+        # threads took longer than one, and beside a flow one made every forecast wait twice as long.
+        if waiting:
+            self._load_for_a_while(self._adopt_newest)
         return waiting - len(self._moved)
 
     def _adopt_shadows(self) -> None:
-        """Let former champions answer beside those on trial, no more in a round than there is time for.
-
-        Only what was published is tried: who promotes by hand has decided.
-        """
+        """Let former champions answer beside those on trial, no more in a round than there is time for."""
         if not any(lane.forecaster.trials.lacking for lane in self._lanes):
             return
-        until = self._loading_until()
-        for lane in self._lanes:
-            lacking = lane.forecaster.trials.lacking
-            while lacking:
-                series, version = next(iter(lacking.items()))
-                found = self._load(self._store, series, version) if self._store.published(series) else None
-                if found:
-                    lane.forecaster.accompany(series, *found)
-                else:
-                    lane.forecaster.acquit(series)
-                if time.monotonic() >= until:
-                    return
+        self._load_for_a_while(self._accompany_next)
 
-    def _loading_until(self) -> float:
-        """Until when models may be loaded in this round, by the monotonic clock: a share of what the last round took.
+    def _accompany_next(self) -> bool:
+        """Load the former champion of one on trial; whether there are more."""
+        lacking = [(lane.forecaster, lane.forecaster.trials.lacking) for lane in self._lanes]
+        forecaster, wanted = next(one for one in lacking if one[1])
+        series, version = next(iter(wanted.items()))
+        if found := self._load(self._store, series, version):
+            forecaster.accompany(series, *found)
+        else:
+            forecaster.acquit(series)
+        return any(wanted for _, wanted in lacking)
 
-        The same milliseconds in each round would be most of a short one, and next to nothing of a long one.
+    def _adopt_newest(self) -> bool:
+        """Load the champion that moved last; whether there are more.
+
+        Who moves one by hand need not wait for a thousand that were moved before.
         """
-        return time.monotonic() + LOADING_SHARE * self._round_s
+        self._adopt(self._moved.popitem()[0])  # removed first: what cannot be foreseen must not happen for ever
+        return bool(self._moved)
+
+    def _load_for_a_while(self, load_one: Callable[[], bool]) -> None:
+        """Load models one after the other, while that says that there are more and there is time.
+
+        While readings flow they get a share of the time and no more: what one takes beyond it is paid back before the
+        next. One at least in each round was a fifth of the time at 5,000 readings a second, where the worker has no
+        fifth to spare, and every forecast came four times as late.
+        """
+        began, flowing = time.monotonic(), self.held and not self._idle
+        self._credit_s = min(CREDIT_S, self._credit_s + LOADING_SHARE * (began - self._credit_at))
+        self._credit_at = began
+        allowed_s = self._credit_s if flowing else IDLE_LOADING_S if self.held else FREE_LOADING_S
+        if allowed_s <= 0:
+            return
+        while load_one() and time.monotonic() - began < allowed_s:
+            pass
+        if flowing:
+            self._credit_s -= time.monotonic() - began
 
     def _roll_back(self) -> None:
         """Let the former champions answer again where the new ones were found worse."""
@@ -296,13 +310,28 @@ class Worker:
                         log.error("champion not rolled back", series=series, error=str(exc), remedy=remedy)
                     self._stuck[series] = version
 
+    def _adopt(self, series: str) -> None:
+        """Let a series' champion answer."""
+        try:
+            pointer = self._store.pointer(series)
+            version, model = self._store.load(series, pointer and pointer.version)
+        except (TidecastError, OSError) as exc:
+            self._refuse(series, exc)
+            return
+        forecaster = self._lanes[partition_of(series, len(self._lanes))].forecaster
+        forecaster.adopt(series, version, model, published=bool(pointer and pointer.published))
+
     def _load(self, store: ModelStore, name: str, version: int | None = None) -> tuple[int, Model] | None:
         try:
             return store.load(name, version)
-        except (TidecastError, OSError) as exc:  # one bad file must not take the others' forecasts
-            log.error("model not loaded", name=name, error=str(exc))
-            self._health.failed("model")
+        except (TidecastError, OSError) as exc:
+            self._refuse(name, exc)
             return None
+
+    def _refuse(self, name: str, exc: Exception) -> None:
+        """Go on without a model: one bad file must not take the others' forecasts."""
+        log.error("model not loaded", name=name, error=str(exc))
+        self._health.failed("model")
 
     def _series(self) -> int:
         return sum(len(lane.forecaster.states) for lane in self._lanes)

@@ -31,13 +31,15 @@ class Trials:
     def shadow(self, series: str, state: SeriesState, seat: Seat | None) -> Seat | None:
         """The former champion of one on trial, once it is there, given the one that answers now.
 
-        A newer version than the one heard so far is put on trial; an older one, or none, ends a trial.
+        A newer version than the one heard so far is put on trial; an older one, none, or one promoted by hand, whose
+        trial was somebody's decision, ends a trial.
         """
         trial = state.probation
-        if seat and self._enough and 0 < state.version < seat.version and seat.features == state.features:
-            if trial is None or trial.version != seat.version:
-                state.begin_trial(seat.version)
-        elif trial and (seat is None or trial.version != seat.version or len(trial.record) != len(state.record)):
+        chosen = seat if seat and seat.published and self._enough else None
+        if chosen and 0 < state.version < chosen.version and chosen.features == state.features:
+            if trial is None or trial.version != chosen.version:
+                state.begin_trial(chosen.version)
+        elif trial and (chosen is None or trial.version != chosen.version or len(trial.record) != len(state.record)):
             state.end_trial(seat.version if seat else 0)
         self.lacking.pop(series, None)
         self.condemned.pop(series, None)

@@ -88,8 +88,9 @@ def test_all_champions_known_at_the_start_answer_before_the_worker_is_ready(
 def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the order of their moves, readings answered in between; one that moves again meanwhile is not loaded twice."""
+    """The newest move first, readings answered in between; so who moves one by hand does not wait for the others."""
     monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
+    monkeypatch.setattr(loop, "IDLE_LOADING_S", 1e-9)
     health, moving = Health(), ("c", "a", "b")
     worker = new_worker(settings, health)
     store.publish(make_model("z", SPEC))
@@ -104,9 +105,9 @@ def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
         assert 3 == worker.step(NOW + 1 + n)
         versions.append({f.series: f.model for f in forecasts(redis)[-3:]})
     assert [
-        {"c": 1, "a": None, "b": None},
-        {"c": 1, "a": 1, "b": None},
-        {"c": 1, "a": 1, "b": 2},
+        {"c": None, "a": None, "b": 1},
+        {"c": None, "a": None, "b": 2},
+        {"c": None, "a": 1, "b": 2},
         {"c": 1, "a": 1, "b": 2},
     ] == versions
     assert 4.0 == sample(health, "tidecast_models")
@@ -146,7 +147,7 @@ def test_a_worker_that_still_loads_takes_no_lease_yet(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten thousand champions take seconds: it loads for a while, hears whether it shall stop, and goes on loading."""
-    monkeypatch.setattr(loop, "FIRST_LOADING_S", 0.0)
+    monkeypatch.setattr(loop, "FREE_LOADING_S", 1e-9)
     for name in ("a", "b", "c"):
         store.publish(make_model(name, SPEC))
     add(redis, *range(1, 4), series=("a", "b", "c"))
