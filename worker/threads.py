@@ -11,7 +11,8 @@ from worker.kernel import Float32, Int64
 from worker.layout import Layout
 from worker.prepared import prepare
 
-SHARE = 8_000_000  # products that are worth another thread's waking: about a quarter of a millisecond
+SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond
+WORTH = 8  # pieces that are worth another thread: of fewer it saves less than it costs where the cores are in use
 Panels = tuple[Int64, Int64, Float, Float, Int64]  # lags, columns, coefficients, bias, needs of `kernel.weigh`
 PIECES = 4  # for each thread: one that is held up leaves the rest to the others
 
@@ -42,11 +43,12 @@ class Threads:
                 kernel.answer(x, piece, slab, rows, layout.shape, layout.offsets, found)
 
         helped = []
-        if self._others and len(order) > some:
+        if self._others and len(order) > WORTH * some:
             helped = [self._others.submit(work) for _ in range(min(self._count - 1, -(-len(order) // some) - 1))]
         work()
         for other in helped:
-            other.result()
+            if not other.cancel():  # one that has not begun by now has nothing left to do
+                other.result()
         return found
 
 

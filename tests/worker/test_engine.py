@@ -109,7 +109,7 @@ def test_an_answer_does_not_depend_on_its_company(asked: list[tuple[int, int, in
 def test_an_answer_does_not_depend_on_the_number_of_threads(threads: int) -> None:
     """A batch that is large enough to be shared is answered bit for bit as by one thread."""
     shape = Spec(window=24, units=50)
-    models = {f"m{i}": make_model(f"m{i}", shape, seed=i, shared="fast") for i in range(90)}
+    models = {f"m{i}": make_model(f"m{i}", shape, seed=i, shared="fast") for i in range(290)}
     one, many = filled(models), filled(models, threads)
     rows = {series: rows_of(model, i) for i, (series, model) in enumerate(models.items())}
     expected = one.answers([question(one, model, rows[series]) for series, model in models.items()])

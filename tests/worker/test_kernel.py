@@ -149,6 +149,7 @@ def test_an_answer_is_the_same_in_every_company_and_by_any_number_of_threads(
     x = windows(spec, len(rows))
     alone = [Threads().answers(x[i : i + 1], slab, rows[i : i + 1], layout)[0] for i in range(len(rows))]
     monkeypatch.setattr(threads, "SHARE", 1)  # so that threads are woken for this little
+    monkeypatch.setattr(threads, "WORTH", 1)
     for count in (1, 2, 5):
         shared = Threads(count)
         np.testing.assert_array_equal(alone, shared.answers(x, slab, rows, layout))
@@ -168,6 +169,7 @@ def test_a_failure_in_a_thread_is_not_swallowed(monkeypatch: pytest.MonkeyPatch)
     spec = Spec(window=3, units=2)
     layout, slab = packed(spec, networks(spec, 1))
     monkeypatch.setattr(threads, "SHARE", 1)
+    monkeypatch.setattr(threads, "WORTH", 1)
 
     def fail(*_: object) -> None:
         raise MemoryError("no room for the gates")
