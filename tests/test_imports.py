@@ -14,8 +14,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = {"tidecast": {"tidecast"}, "worker": {"worker", "tidecast"}, "trainer": {"trainer", "tidecast"}}
-# The command, the demo and the backtest know all programs, and import them only inside the functions that start them.
-FRONT_DOORS = {"tidecast/cli.py", "tidecast/retrain_cli.py", "tidecast/demo.py", "tidecast/backtest.py"}
+# The commands, the demo and the backtest know all programs, and import them only inside the functions that start them.
+FRONT_DOORS = {
+    "tidecast/cli.py",
+    "tidecast/backtest.py",
+    "tidecast/demo.py",
+    "tidecast/doctor_cli.py",
+    "tidecast/retrain_cli.py",
+}
 # They cost seconds and hundreds of megabytes.
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
