@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from tidecast import __version__, doctor_cli, models_cli, retrain_cli
+from tidecast import __version__, doctor_cli, models_cli, retrain_cli, status_cli
 from tidecast.errors import SettingsError, TidecastError
 from tidecast.options import (
     FeaturesOption,
@@ -42,6 +42,7 @@ app.add_typer(models_cli.app, name="models")
 app.command("retrain")(retrain_cli.retrain)
 app.command("events")(retrain_cli.events)
 app.command("doctor")(doctor_cli.doctor)
+app.command("status")(status_cli.status)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.models import make_model
-from tests.tidecast.doctor.ward import Ward
+from tests.ward import Ward
 from tidecast import cli
 
 

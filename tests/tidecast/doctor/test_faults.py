@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.models import make_model
-from tests.tidecast.doctor.ward import Ward
+from tests.ward import Ward
 from tests.worker.runs import until
 from tidecast.doctor import server
 from tidecast.doctor.examination import examine

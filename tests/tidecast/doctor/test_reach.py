@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.tidecast.doctor.ward import Ward
 from tests.tls import HOST, make_authority, sign, tls_redis
+from tests.ward import Ward
 from tests.worker.runs import until
 from tidecast.doctor.examination import examine
 from tidecast.doctor.finding import Finding

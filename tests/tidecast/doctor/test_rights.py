@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.tidecast.doctor.ward import Ward
+from tests.ward import Ward
 from tidecast.doctor.rights import PROBES, needed
 from tidecast.settings import RetrainSettings, Settings, WorkerSettings
 from tidecast.store import ModelStore

@@ -1,11 +1,11 @@
-"""One server for all tests of the doctor: it keeps an append-only file, as a healthy one does."""
+"""A healthy installation, on a server that keeps an append-only file as one should."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.tidecast.doctor.ward import KEPT, Ward, ward
+from tests.ward import KEPT, Ward, ward
 from tidecast.embedded import EmbeddedRedis
 
 
