@@ -8,6 +8,7 @@ import typer
 from redis.exceptions import RedisError
 
 from tidecast import __version__, doctor_cli, models_cli, retrain_cli, status_cli
+from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError, TidecastError
 from tidecast.options import (
     FeaturesOption,
@@ -19,6 +20,7 @@ from tidecast.options import (
     OutOption,
     PresetOption,
     RedisOption,
+    SeriesArgument,
     SinceOption,
     StoreOption,
     TargetOption,
@@ -202,7 +204,9 @@ def _check_sources(files: list[str] | None, *, recorded: bool, narrowed: bool) -
 @app.command()
 def tune(
     files: FilesArgument,
-    series: Annotated[str | None, typer.Option(help="Tune on this series; by default the longest.")] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Tune on this series; by default the longest.", autocompletion=series_in_store)
+    ] = None,
     target: TargetOption = None,
     features: FeaturesOption = None,
     epochs: Annotated[int, typer.Option(help="How many epochs the longest trials get.", min=2)] = 30,
@@ -240,7 +244,7 @@ def backtest(
 
 @app.command()
 def report(
-    series: str,
+    series: SeriesArgument,
     files: FilesArgument,
     target: TargetOption = None,
     features: FeaturesOption = None,
@@ -259,7 +263,7 @@ def report(
 
 @app.command()
 def explain(
-    series: str,
+    series: SeriesArgument,
     files: FilesArgument,
     target: TargetOption = None,
     features: FeaturesOption = None,

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from tidecast.completion import series_in_store
 from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE, examine
 from tidecast.doctor.finding import Finding
 from tidecast.errors import SettingsError
@@ -18,7 +19,10 @@ COLOURS = {"wrong": "bold red", "warning": "yellow"}
 
 
 def doctor(
-    series: Annotated[str | None, typer.Argument(help="Tell all that is known of this series instead.")] = None,
+    series: Annotated[
+        str | None,
+        typer.Argument(help="Tell all that is known of this series instead.", autocompletion=series_in_store),
+    ] = None,
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,

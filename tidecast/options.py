@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
 
@@ -16,6 +17,8 @@ RedisOption = Annotated[str | None, typer.Option("--redis", help="Where Redis li
 NamespaceOption = Annotated[str | None, typer.Option(help="The prefix of every key.")]
 StoreOption = Annotated[Path | None, typer.Option(help="The directory of the models.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SeriesArgument = Annotated[str, typer.Argument(help="The name of a series.", autocompletion=series_in_store)]
+OneSeriesArgument = Annotated[str | None, typer.Argument(help="Only this series.", autocompletion=series_in_store)]
 FilesArgument = Annotated[
     list[str], typer.Argument(help="CSV, CSV.gz or Parquet files or directories; - reads standard input.")
 ]
