@@ -20,6 +20,7 @@ FRONT_DOORS = {
     "tidecast/backtest.py",
     "tidecast/demo.py",
     "tidecast/doctor_cli.py",
+    "tidecast/replayed.py",
     "tidecast/retrain_cli.py",
 }
 # They cost seconds and hundreds of megabytes.

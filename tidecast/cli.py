@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from tidecast import __version__, doctor_cli, models_cli, retrain_cli, status_cli
+from tidecast import __version__, doctor_cli, models_cli, replay_cli, retrain_cli, status_cli
 from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError, TidecastError
 from tidecast.options import (
@@ -30,6 +30,7 @@ from tidecast.options import (
     bounded,
     names,
 )
+from tidecast.progress import progress
 from tidecast.settings import load_settings
 
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
@@ -45,6 +46,7 @@ app.command("retrain")(retrain_cli.retrain)
 app.command("events")(retrain_cli.events)
 app.command("doctor")(doctor_cli.doctor)
 app.command("status")(status_cli.status)
+app.command("replay")(replay_cli.replay)
 
 
 @app.callback(invoke_without_command=True)
@@ -92,8 +94,8 @@ def push(
     from tidecast.client import Client
 
     factor = replay.parse_speed(speed) if speed else None
-    with Client(redis, namespace=namespace) as client:
-        pushed = replay.push_file(client, file, factor)
+    with Client(redis, namespace=namespace) as client, progress("pushing", "readings") as tell:
+        pushed = replay.push_file(client, file, factor, progress=tell)
     print(f"{pushed} readings pushed")
 
 
@@ -123,7 +125,9 @@ def archive(
     """Move answered readings from Redis into Parquet files, from which training reads them as well."""
     from trainer.archive import move
 
-    moved = move(load_settings(redis_url=redis, namespace=namespace), history, ago_ms(older_than))
+    settings = load_settings(redis_url=redis, namespace=namespace)
+    with progress("archiving", "readings") as tell:
+        moved = move(settings, history, ago_ms(older_than), tell)
     print(f"{moved} readings archived in {history}")
 
 

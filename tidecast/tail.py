@@ -13,7 +13,7 @@ from tidecast.wire import Event, Forecast
 def follow(forecasts: Iterator[Forecast], count: int | None, *, as_json: bool) -> None:
     """Print forecasts as they come, at most `count`."""
     for forecast in islice(forecasts, count):
-        print(json.dumps(_flat(forecast)) if as_json else line(forecast), flush=True)
+        print(json.dumps(flat(forecast)) if as_json else line(forecast), flush=True)
 
 
 def follow_events(events: Iterator[Event], count: int | None, *, as_json: bool) -> None:
@@ -32,7 +32,8 @@ def _time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _flat(forecast: Forecast) -> dict[str, Any]:
+def flat(forecast: Forecast) -> dict[str, Any]:
+    """The fields of a forecast in one object, further intervals and steps among them."""
     fields = asdict(forecast)
     return fields | dict(fields.pop("more"))
 
