@@ -16,14 +16,14 @@ from tidecast.wire import Keys, common_keys
 
 NOBODY = "0" * 40  # the name of no script, field or group
 NO_ID = "none"  # as an entry's id an error
-Probe = tuple[str | int, ...]
+Probe = tuple[str | bytes | int, ...]
 
 # By right; `readings` and so on stand for the keys of the first partition.
 PROBES: Mapping[str, Probe] = MappingProxyType(
     {
         "evalsha": ("EVALSHA", NOBODY, 1, "lease"),
         "script|load": ("SCRIPT LOAD", "return 1"),
-        "xread": ("XREAD", "COUNT", 1, "STREAMS", "readings", "$"),
+        "xread": ("XREAD", "COUNT", 1, b"STREAMS", "readings", "$"),
         "xadd": ("XADD", "forecasts", "NOMKSTREAM", NO_ID, "a", "b"),
         "xinfo|stream": ("XINFO STREAM", "readings"),
         "xgroup|create": ("XGROUP CREATE", "readings", NOBODY, NO_ID),

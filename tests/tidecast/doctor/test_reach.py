@@ -16,7 +16,7 @@ from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.settings import Settings, load_settings
 
 PASSWORD = "hunter2"  # noqa: S105 - a test's
-KEYS, SLOWNESS = 40, ("--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024")
+KEYS, SLOWNESS = 40, ("--key-load-delay", "20000")  # Redis looks up from its loading every 2 MB
 
 
 def found_at(settings: Settings) -> Finding:
@@ -80,7 +80,7 @@ def test_a_redis_that_still_loads_is_found(redis_program: str, tmp_path: Path) -
     """It answers, and has nothing to say yet."""
     with EmbeddedRedis(redis_program, SLOWNESS) as server:
         with Redis.from_url(server.url, protocol=2) as redis:
-            redis.mset({f"key-{i}": "x" * 1000 for i in range(KEYS)})
+            redis.mset({f"key-{i}": "x" * 500_000 for i in range(KEYS)})
             redis.config_set("rdbcompression", "no")
             redis.save()
         server.kill()
