@@ -12,9 +12,13 @@ import pytest
 from pydantic import SecretStr
 
 from tests.ward import Ward
+from tidecast import status
+from tidecast.connection import connect
 from tidecast.doctor.rights import PROBES, needed
+from tidecast.doctor.series import facts_of
 from tidecast.settings import RetrainSettings, Settings, WorkerSettings
 from tidecast.store import ModelStore
+from worker.insight import insight
 
 DOCS = Path(__file__).parents[3] / "docs"
 NOBODY = 65_534  # a user without rights
@@ -52,6 +56,18 @@ def test_who_has_all_documented_rights_lacks_none(healthy: Ward) -> None:
     assert LOOKS
     with user(healthy, *documented(), *LOOKS[1].split()) as ward:
         assert [] == ward.examine()
+
+
+def test_who_has_them_sees_one_series_and_the_status(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two more for the latter, as documented."""
+    monkeypatch.setattr(status, "COUNTED", 0)
+    assert LOOKS
+    with (
+        user(healthy, *documented(), *LOOKS[1].split(), "+hlen", "+hrandfield") as ward,
+        connect(ward.settings) as redis,
+    ):
+        assert 3 == facts_of("a", ward.settings, insight)["state"]["readings"]
+        assert 3 == status.look(redis, redis, ward.settings).as_dict()["answered"]
 
 
 def test_what_may_not_be_looked_at_is_said(healthy: Ward) -> None:
