@@ -104,15 +104,16 @@ def test_without_a_terminal_it_looks_once(
 @pytest.mark.parametrize("words", [(), ("--once",)], ids=["live", "once"])
 def test_on_a_terminal_it_follows_until_interrupted(healthy: Ward, tmp_path: Path, words: tuple[str, ...]) -> None:
     """The table is drawn anew; `--once` ends by itself."""
-    answered = False
+    answered = interrupted = False
 
     def seen(text: str, process: subprocess.Popen[bytes]) -> None:
-        nonlocal answered
+        nonlocal answered, interrupted
         if "1 series" in text and not answered and not words:
             answered = True
             healthy.redis.xadd("readings", {"series": "b", "value": 1})
             healthy.worker.step(time.time())
-        if "2 series" in text:
+        if "2 series" in text and not interrupted:
+            interrupted = True  # once: another would meet the end that the first has begun
             process.send_signal(signal.SIGINT)
 
     where = ("--redis", healthy.server.url, "--store", str(healthy.settings.store), "--interval", "0.1")
