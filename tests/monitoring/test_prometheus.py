@@ -1,0 +1,114 @@
+"""The alerts and the dashboard against a real Prometheus and a real worker."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from tests.deploy.monitoring import ALERTS, PROMETHEUS, ROOT, SCENARIOS, drawn, plain
+from tests.models import make_model
+from tests.monitoring.prometheus import Prometheus, prometheus, until
+from tests.processes import worker_process
+from tidecast.client import Client
+from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.store import ModelStore
+from worker.health import Health
+
+pytestmark = pytest.mark.monitoring
+READINGS = 2000
+# What a worker without a schedule, with a few readings of a kind, and of which Prometheus knows for seconds, cannot show.
+EMPTY = re.compile(r"retrain_(seconds|last|next)|ALERTS")
+
+
+class Watched(NamedTuple):
+    """A worker that has answered some readings, and the Prometheus that looks at it."""
+
+    prometheus: Prometheus
+    worker: subprocess.Popen[str]
+
+
+@pytest.fixture(scope="module")
+def watched(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Both, until the last readings were seen."""
+    store, port = tmp_path_factory.mktemp("models"), free_port()
+    ModelStore(store).publish(make_model("s0"))
+    with (
+        worker_process(redis_server.url, store, "--health-port", str(port)) as worker,
+        prometheus(tmp_path_factory.mktemp("prometheus"), port) as server,
+        Client(redis_server.url) as client,
+    ):
+        until(lambda: server.query("tidecast_partitions_held") == [1.0])
+        client.push_many((f"s{n % 20}", float(n % 7), 1000 + n // 20 * 1000) for n in range(READINGS))
+        until(lambda: server.query('tidecast_readings_total{disposition="forecast"}') == [READINGS])
+        yield Watched(server, worker)
+
+
+def promtool(*words: str, folder: Path = PROMETHEUS) -> tuple[int, str]:
+    """Run it beside the rules; exit code and what it said."""
+    done = subprocess.run(
+        ["promtool", *words],  # noqa: S607 - that of the PATH
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", ["check config prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"])
+def test_promtool_finds_no_fault(words: str) -> None:
+    """The configuration and the rules are valid, and each alert fires on what it is for and on nothing else."""
+    code, said = promtool(*words.split())
+    assert (0, said) == (code, said)
+
+
+@pytest.mark.parametrize("name", [alert["alert"] for alert in ALERTS])
+def test_an_alert_that_never_fires_would_be_found(name: str, tmp_path: Path) -> None:
+    """A scenario that expects the alert fails without it, so that its success means something."""
+    rules = [rule | {"expr": "vector(0) > 0"} if rule["alert"] == name else rule for rule in ALERTS]
+    wanting = [one for one in SCENARIOS if f'alertname="{name}"' in str(one.get("promql_expr_test"))][:1]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "some", "rules": rules}]}))
+    (tmp_path / "test.yml").write_text(
+        yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": wanting})
+    )
+    assert 1 == promtool("test", "rules", "test.yml", folder=tmp_path)[0]
+
+
+def test_every_metric_of_the_reference_is_scraped(watched: Watched) -> None:
+    """What the reference promises is what Prometheus has seen of a worker that answers, and the other way round."""
+    seen = {name for name in watched.prometheus.names() if name.startswith("tidecast_")}
+    table = (ROOT / "docs" / "reference.md").read_text().split("\n## Metrics")[1].split("\n## ")[0]
+    documented = set(re.findall(r"`(tidecast_\w+)", table))
+    shown = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in seen}
+    assert documented == {name for name in shown if not re.search(r"_created$", name) and f"{name}_total" not in shown}
+
+
+def test_every_sample_of_a_worker_is_scraped(watched: Watched) -> None:
+    """Prometheus refuses none of the lines."""
+    health = Health()
+    health.serving([0])
+    wanted = {sample.name for family in health.registry.collect() for sample in family.samples}
+    assert set() == wanted - watched.prometheus.names()
+
+
+@pytest.mark.parametrize("expression", drawn())
+def test_prometheus_draws_what_the_dashboard_asks_for(watched: Watched, expression: str) -> None:
+    """Each expression is valid, and shows something of a worker that answers, or is known to need more."""
+    found = watched.prometheus.query(plain(expression))
+    assert True is bool(found or EMPTY.search(expression))
+
+
+def test_a_healthy_worker_raises_no_alert_and_a_dead_one_does(watched: Watched) -> None:
+    """Prometheus knows every alert, each is silent, until nobody answers."""
+    server, worker = watched
+    silent = {alert["alert"]: "inactive" for alert in ALERTS}
+    groups = server.ask("rules")["groups"]
+    assert {"ok"} == {rule["health"] for group in groups for rule in group["rules"]}
+    assert silent == server.alerts()
+    worker.kill()
+    until(lambda: server.alerts()["TidecastWorkerDown"] == "pending")
