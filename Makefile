@@ -37,6 +37,7 @@ test-monitoring: $(INSTALLED) ## test the alerts and the dashboard with a real P
 	    exit 2; \
 	  fi; \
 	fi
+	@$(BIN)/python -c 'from worker.threads import warm; warm()'
 	$(BIN)/python -m pytest -m monitoring tests/monitoring $(ARGS)
 
 lint: $(INSTALLED) ## check style
