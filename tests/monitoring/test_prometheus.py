@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from redis import Redis
 
 from tests.deploy.monitoring import ALERTS, PROMETHEUS, ROOT, SCENARIOS, drawn, plain
 from tests.models import make_model
@@ -30,22 +31,24 @@ class Watched(NamedTuple):
 
     prometheus: Prometheus
     worker: subprocess.Popen[str]
+    server: EmbeddedRedis
 
 
 @pytest.fixture(scope="module")
-def watched(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Both, until the last readings were seen."""
     store, port = tmp_path_factory.mktemp("models"), free_port()
     ModelStore(store).publish(make_model("s0", created_ms=round(time.time() * 1000)))
     with (
-        worker_process(redis_server.url, store, "--health-port", str(port)) as worker,
-        prometheus(tmp_path_factory.mktemp("prometheus"), port) as server,
-        Client(redis_server.url) as client,
+        EmbeddedRedis(redis_program) as server,
+        worker_process(server.url, store, "--health-port", str(port)) as worker,
+        prometheus(tmp_path_factory.mktemp("prometheus"), port) as observer,
+        Client(server.url) as client,
     ):
-        until(lambda: server.query("tidecast_partitions_held") == [1.0])
+        until(lambda: observer.query("tidecast_partitions_held") == [1.0])
         client.push_many((f"s{n % 20}", float(n % 7), 1000 + n // 20 * 1000) for n in range(READINGS))
-        until(lambda: server.query('tidecast_readings_total{disposition="forecast"}') == [READINGS])
-        yield Watched(server, worker)
+        until(lambda: observer.query('tidecast_readings_total{disposition="forecast"}') == [READINGS])
+        yield Watched(observer, worker, server)
 
 
 def promtool(*words: str, folder: Path = PROMETHEUS) -> tuple[int, str]:
@@ -106,12 +109,23 @@ def test_prometheus_draws_what_the_dashboard_asks_for(watched: Watched, expressi
     assert True is bool(found or EMPTY.search(expression))
 
 
-def test_a_healthy_worker_raises_no_alert_and_a_dead_one_does(watched: Watched) -> None:
-    """Prometheus knows every alert, each is silent, until nobody answers."""
-    server, worker = watched
-    silent = {alert["alert"]: "inactive" for alert in ALERTS}
-    groups = server.ask("rules")["groups"]
+def test_a_healthy_worker_raises_no_alert_and_each_accident_its_own(watched: Watched) -> None:
+    """Every alert is known and silent; then what befalls worker or Redis sets off what is meant for it."""
+    observer, worker, server = watched
+
+    def raised(name: str) -> bool:
+        return observer.alerts()[name] == "pending"
+
+    groups = observer.ask("rules")["groups"]
     assert {"ok"} == {rule["health"] for group in groups for rule in group["rules"]}
-    assert silent == server.alerts()
+    assert {alert["alert"]: "inactive" for alert in ALERTS} == observer.alerts()
+    with Redis.from_url(server.url) as redis:
+        for _ in range(READINGS // 20):
+            redis.xadd("readings", {"series": "s0", "value": "no number"})
+        until(lambda: raised("TidecastDeadLetters"))
+        redis.config_set("min-replicas-to-write", 1)
+        until(lambda: raised("TidecastRedisRefuses"))
+    server.kill()
+    until(lambda: raised("TidecastRedisUnreachable"))
     worker.kill()
-    until(lambda: server.alerts()["TidecastWorkerDown"] == "pending")
+    until(lambda: raised("TidecastWorkerDown"))
