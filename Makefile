@@ -1,6 +1,6 @@
 # Every target is self-sufficient: on a fresh machine it installs what it needs first. ARGS= passes options on.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint type format bench chaos soak clean
+.PHONY: help install demo test test-monitoring lint type format bench chaos soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -9,7 +9,7 @@ BENCH := .venv/.bench
 ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with all that demo and tests need
 
@@ -27,6 +27,18 @@ test: $(INSTALLED) ## run the test suite (ARGS='-k name')
 	@# Compiled once, not by each of the processes that begin together.
 	@$(BIN)/python -c 'from worker.threads import warm; warm()'
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-monitoring: $(INSTALLED) ## test the alerts and the dashboard with a real Prometheus
+	@if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus; \
+	  else \
+	    echo "prometheus and promtool are missing: install them (on Debian the package prometheus, as root), then try again" >&2; \
+	    exit 2; \
+	  fi; \
+	fi
+	@$(BIN)/python -c 'from worker.threads import warm; warm()'
+	$(BIN)/python -m pytest -m monitoring tests/monitoring $(ARGS)
 
 lint: $(INSTALLED) ## check style
 	$(BIN)/ruff format --check .
