@@ -168,6 +168,7 @@ def wave(series: str = "wave") -> pd.DataFrame:
     return pd.DataFrame({"unique_id": series, "ds": pd.date_range("2024-01-01", periods=len(t), freq="h"), "y": y})
 
 
+@pytest.mark.keras
 def test_a_backtest_of_a_frame_is_that_of_its_history() -> None:
     """Row by row what the backtest of files answers, beside the frame's own values."""
     frame = wave()
