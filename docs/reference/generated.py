@@ -1,4 +1,4 @@
-"""A hook of MkDocs: tables of commands, settings and metrics from the code itself, and links that leave the pages as text.
+"""A hook of MkDocs: tables of commands, settings and metrics from the code, and links that leave the pages as text.
 
 A page asks for a table by a comment of its own line, such as `<!-- generated: settings -->`.
 """
