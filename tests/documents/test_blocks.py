@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 import typer.main
+import yaml
 
 from tests.documents.blocks import ROOT, blocks_of
 from tidecast.cli import app
@@ -51,11 +52,30 @@ def test_the_generated_tables_name_everything() -> None:
     assert [] == [name for name, _ in commands if f"## {name}\n" not in page]
     options = {opt for _, command in commands for param in command.params for opt in param.opts if opt[0] == "-"}
     assert set() == {option for option in options - {"--help"} if f"`{option}`" not in page}
-    names = [f"`{group}.{name}`" for _, model, group in generated._groups() if group for name in model.model_fields]
-    assert [] == [name for name in [*names, *(f"`{n}`" for n in Settings.model_fields)] if name not in page]
+    assert [] == [name for name in _settings() if f"`{name}`" not in page]
     assert "`TIDECAST_WORKER__BATCH` | int, ≥ 1, ≤ 10000 | `1000`" in page
     assert [] == [family.name for family in Health().registry.collect() if family.name not in page]
     assert "<!--" not in page
+
+
+def test_the_manifests_of_the_pages_name_settings_that_exist() -> None:
+    """Each variable, and the ports of the probes are declared."""
+    text = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text()
+    (manifest,) = (
+        yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    )
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    known = {"TIDECAST_" + name.replace(".", "__").upper() for name in _settings()}
+    assert set() == {one["name"] for one in container["env"]} - known
+    assert {"health"} == {port["name"] for port in container["ports"]}
+    assert {"health"} == {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe")}
+
+
+def _settings() -> list[str]:
+    fields = Settings.model_fields.items()
+    groups = {name: field.annotation for name, field in fields if hasattr(field.annotation, "model_fields")}
+    inner = [f"{group}.{name}" for group, model in groups.items() for name in model.model_fields]  # type: ignore[union-attr] # they are models
+    return [name for name, _ in fields if name not in groups] + inner
 
 
 def _generated() -> ModuleType:
