@@ -72,7 +72,7 @@ def read_forecasts(
     if match not in ("time", "next"):
         raise SettingsError(f"match is {match!r}: use time or next")
     with _connected(redis_or_url, settings) as connection:
-        made = [f for f in _forecasts(connection, settings) if wanted is None or f.series in wanted]
+        made = list(_forecasts(connection, settings, wanted))
     columns = _columns(made, _by_time(made) if match == "time" else _by_order(made))
     if details:
         columns |= _details(made)
@@ -217,8 +217,9 @@ def _connected(redis_or_url: Found, settings: Settings) -> Iterator[redis.Redis]
     yield redis.Redis(connection_pool=redis_or_url.connection_pool)
 
 
-def _forecasts(connection: redis.Redis, settings: Settings) -> Iterator[Forecast]:
-    """Every forecast up to those of this moment, a series' own in their order."""
+def _forecasts(connection: redis.Redis, settings: Settings, wanted: frozenset[str] | None) -> Iterator[Forecast]:
+    """The forecasts of these series, or of all, up to those of this moment, a series' own in their order."""
+    names = None if wanted is None else {name.encode() for name in wanted}
     key, _ = common_keys(settings.namespace)
     check_partitions(key, cast("bytes | None", connection.get(key)), settings.partitions)
     for partition in range(settings.partitions):
@@ -227,7 +228,8 @@ def _forecasts(connection: redis.Redis, settings: Settings) -> Iterator[Forecast
         first = "-"
         while newest:  # what comes meanwhile is not waited for
             page = cast("list[Any]", connection.xrange(stream, first, newest[0][0], count=PAGE))
-            yield from (Forecast.decode(*entry) for entry in page)
+            chosen = page if names is None else (entry for entry in page if entry[1].get(b"series") in names)
+            yield from (Forecast.decode(*entry) for entry in chosen)
             if len(page) < PAGE:
                 break
             first = "(" + page[-1][0].decode()
