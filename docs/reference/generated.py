@@ -61,8 +61,11 @@ def settings() -> Iterator[str]:
 def metrics() -> Iterator[str]:
     """Every metric as Prometheus sees it."""
     yield from ("| metric | kind | labels | |", "|---|---|---|---|")
-    for family in Health().registry.collect():
-        labels = sorted({name for sample in family.samples for name in sample.labels} - {"le"})
+    registry = Health().registry
+    # A metric that has counted nothing yet has no sample to read its labels from.
+    known = {name: one._labelnames for one, names in registry._collector_to_names.items() for name in names}
+    for family in registry.collect():
+        labels = known[family.name]
         name = family.name + ("_total" if family.type == "counter" else "")
         yield f"| `{name}` | {family.type} | {', '.join(labels)} | {_cell(family.documentation)} |"
 

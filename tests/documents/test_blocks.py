@@ -55,6 +55,7 @@ def test_the_generated_tables_name_everything() -> None:
     assert [] == [name for name in _settings() if f"`{name}`" not in page]
     assert "`TIDECAST_WORKER__BATCH` | int, ≥ 1, ≤ 10000 | `1000`" in page
     assert [] == [family.name for family in Health().registry.collect() if family.name not in page]
+    assert "`tidecast_failures_total` | counter | kind |" in page
     assert "<!--" not in page
 
 
