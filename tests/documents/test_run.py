@@ -75,7 +75,7 @@ def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: Embed
 
 
 def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
-    """Three readings, three forecasts, in their order."""
+    """Three readings as fast as they are answered, three forecasts, in their order."""
     (tmp_path / "node_modules").symlink_to(node_modules)
     for name in ("client.js", "package.json"):
         shutil.copy(NODE / name, tmp_path)
