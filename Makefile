@@ -1,15 +1,16 @@
 # Every target is self-sufficient: on a fresh machine it installs what it needs first. ARGS= passes options on.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint type format bench chaos soak clean
+.PHONY: help install demo test test-browser test-docs test-monitoring docs lint type format bench chaos soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BENCH := .venv/.bench
+DOCS := .venv/.docs
 ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with all that demo and tests need
 
@@ -27,6 +28,18 @@ test: $(INSTALLED) ## run the test suite (ARGS='-k name')
 	@# Compiled once, not by each of the processes that begin together.
 	@$(BIN)/python -c 'from worker.threads import warm; warm()'
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-monitoring: $(INSTALLED) ## test the alerts and the dashboard with a real Prometheus
+	@if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus; \
+	  else \
+	    echo "prometheus and promtool are missing: install them (on Debian the package prometheus, as root), then try again" >&2; \
+	    exit 2; \
+	  fi; \
+	fi
+	@$(BIN)/python -c 'from worker.threads import warm; warm()'
+	$(BIN)/python -m pytest -m monitoring tests/monitoring $(ARGS)
 
 lint: $(INSTALLED) ## check style
 	$(BIN)/ruff format --check .
@@ -51,6 +64,16 @@ chaos: $(INSTALLED) ## break workers, Redis and the wire, verify every forecast 
 
 soak: $(INSTALLED) ## stream steadily for minutes and watch the memory (ARGS='--minutes 15 --rate 500 --json')
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+$(DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(DOCS) ## build the site of the documents in out/site, strictly
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict $(ARGS) && echo "open out/site/index.html"
+
+test-docs: $(DOCS) ## run what README, tutorial, notebook and clients show (needs node and npm)
+	$(BIN)/python -m pytest -n 2 -m documents tests/documents $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis out

@@ -108,6 +108,29 @@ def published_redis_without_password(compose: dict[str, Any]) -> Offences:
         yield f"ports {redis_service['ports']}"
 
 
+def published_beyond_this_machine(compose: dict[str, Any]) -> Offences:
+    """A published port is this machine's own: what lies behind it asks nobody who they are."""
+    for name, service in compose["services"].items():
+        yield from (f"{name}: {port}" for port in service.get("ports", []) if not str(port).startswith("127.0.0.1:"))
+
+
+def missing_files(compose: dict[str, Any]) -> Offences:
+    """What a service mounts from the repository is there, and cannot be written; else Docker would make a directory."""
+    for name, service in compose["services"].items():
+        for mount in service.get("volumes", []):
+            if isinstance(mount, str) and mount.startswith("."):
+                source, _, terms = mount.split(":")
+                if not (ROOT / source).exists() or terms != "ro":
+                    yield f"{name}: {mount}"
+
+
+def started_without_being_asked_for(compose: dict[str, Any]) -> Offences:
+    """Beside Redis and the worker nothing starts unless its profile is named."""
+    for name, service in compose["services"].items():
+        if name not in ("redis", "worker") and not service.get("profiles"):
+            yield name
+
+
 def too_much_power(compose: dict[str, Any]) -> Offences:
     """No service runs as root, writes outside its volumes or can gain privileges."""
     for name, service in compose["services"].items():
@@ -138,6 +161,9 @@ RULES: dict[Callable[[dict[str, Any]], Offences], dict[str, Any]] = {
     unmet_dependencies: {"services.worker.depends_on": {"trainer": {"condition": "service_healthy"}}},
     undeclared_volumes: {"services.worker.volumes": ["stroe:/store:ro"]},
     published_redis_without_password: {"services.redis.ports": ["127.0.0.1:6379:6379"]},
+    published_beyond_this_machine: {"services.grafana.ports": ["3000:3000"]},
+    missing_files: {"services.prometheus.volumes": ["./deploy/promteheus:/etc/prometheus:ro"]},
+    started_without_being_asked_for: {"services.grafana.profiles": []},
     too_much_power: {"services.redis.user": "root"},
     unknown_settings: {"services.worker.environment.TIDECAST_WROKER__BATCH": "5"},
 }
@@ -325,7 +351,7 @@ def _ignored(path: str) -> bool:
 
 def _is_pinned(image: str) -> bool:
     tag = image.partition(":")[2]
-    return bool(re.match(r"\d+\.\d+", tag)) or "@sha256:" in image
+    return bool(re.match(r"v?\d+\.\d+", tag)) or "@sha256:" in image
 
 
 def _interpolate(text: str, **environment: str) -> str:

@@ -1,3 +1,21 @@
 """Tidecast: a forecast of the next reading for every reading of thousands of series."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidecast.client import AsyncClient, Client
+    from tidecast.frames import backtest_frame, read_forecasts, read_readings
+
 __version__ = "0.1.0"
+__all__ = ["AsyncClient", "Client", "backtest_frame", "read_forecasts", "read_readings"]
+
+_ROOMS = {"AsyncClient": "client", "Client": "client"}  # the others are frames
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: the worker and the command start without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_ROOMS.get(name, 'frames')}"), name)

@@ -4,7 +4,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from redis import Redis
@@ -29,6 +29,7 @@ def read_recorded(
     now_ms: int | None = None,
     partitions: Sequence[int] | None = None,
     pattern: str = "*",
+    connection: Redis | None = None,
 ) -> Histories:
     """Read the readings that workers have committed, from all partitions and, where given, their archive.
 
@@ -46,6 +47,7 @@ def read_recorded(
         now_ms: a time that is over a day beyond it is refused; None: now.
         partitions: which; None: all.
         pattern: of the series' names, as `fnmatch.fnmatchcase` takes it.
+        connection: to that Redis, which stays open; None: one of its own.
 
     Raises:
         SettingsError: Redis was set up for another number of partitions.
@@ -56,7 +58,7 @@ def read_recorded(
     first = b"%d-0" % max(0, since_ms or 0)
     found: list[History] = []
     refused: Counter[str] = Counter()
-    with connect(settings) as redis, _without_collector():
+    with nullcontext(connection) if connection else connect(settings) as redis, _without_collector():
         check_setup(redis, settings)
         for partition in range(settings.partitions) if partitions is None else partitions:
             consumed = Consumed(settings, partition, wanted)

@@ -17,6 +17,9 @@ from worker.drift import KINDS, Drift
 from worker.forecaster import DISPOSITIONS
 
 STAGES = ("read", "handle", "commit")
+FAILURES = ("redis", "refused", "step", "model", "fenced", "conflict")
+CHANGES = ("acquired", "released", "lost")
+OUTCOMES = ("finished", "retried", "failed", "cancelled")
 
 
 class Health:
@@ -46,6 +49,7 @@ class Health:
         )
         self.models = Gauge("tidecast_models", "Models loaded.", registry=self.registry)
         self._series = Gauge("tidecast_series", "Series known.", registry=self.registry)
+        self.partitions = Gauge("tidecast_partitions", "Partitions that there are.", registry=self.registry)
         self._held = Gauge("tidecast_partitions_held", "Partitions that this worker holds.", registry=self.registry)
         self._leases = Counter(
             "tidecast_lease_changes", "Partitions acquired, released or lost.", ["change"], registry=self.registry
@@ -76,9 +80,26 @@ class Health:
             registry=self.registry,
         )
         self._retrain_at.set(math.nan)
+        self._retrain_last = Gauge(
+            "tidecast_retrain_last_timestamp_seconds",
+            "When a run of the schedule last ended so; 0: not since the worker began.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._begin_at_zero()
         self._runs_at: dict[int, float] = {}
         self._backlogs: dict[int, Backlog] = {}
         self.ready = threading.Event()  # a partition is held, its state loaded
+
+    def _begin_at_zero(self) -> None:
+        """Show what is rare before it happens: of a counter that appears at 1 Prometheus sees no increase."""
+        for kind in FAILURES:
+            self._failures.labels(kind)
+        for change in CHANGES:
+            self._leases.labels(change)
+        for outcome in OUTCOMES:
+            self._retrained.labels(outcome)
+            self._retrain_last.labels(outcome)
 
     def stage(self, name: str) -> AbstractContextManager[object]:
         """Time a stage."""
@@ -142,6 +163,7 @@ class Health:
     def retrained(self, outcome: str, seconds: float) -> None:
         """Note a run of the schedule that finished, failed, is to be retried or was cancelled."""
         self._retrained.labels(outcome).inc()
+        self._retrain_last.labels(outcome).set_to_current_time()
         self._retrain_seconds.observe(seconds)
 
     def retrain_at(self, partition: int, at: float | None) -> None:

@@ -44,6 +44,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     log_as_json()
     stop = _told_by_signals()
     health = Health()
+    health.partitions.set(settings.partitions)
     if settings.worker.health_port is not None:
         server = _serve(health, settings.worker.health_host, settings.worker.health_port)
         log.info("health served", port=server.server_port)

@@ -11,7 +11,7 @@ from tests.models import make_model
 from tidecast import store as stores
 from tidecast.errors import ModelError, StoreError
 from tidecast.model import Model
-from tidecast.store import ModelStore
+from tidecast.store import ModelStore, Pointer
 
 
 def publish_some(root: Path, seed: int) -> list[int]:
@@ -66,6 +66,18 @@ def test_a_version_that_is_not_there_cannot_be_promoted_or_loaded(store: ModelSt
         store.load("a", 7)
     with pytest.raises(StoreError, match="it has none"):
         store.promote("b", 1)
+
+
+def test_a_pointer_says_whether_the_gate_chose_its_version(store: ModelStore) -> None:
+    """Not who moves it by hand, back or to the same; a word that is not known says nothing."""
+    assert store.pointer("a") is None
+    store.publish(make_model("a"))
+    store.publish(make_model("a"))
+    assert Pointer(2, published=True) == store.pointer("a")
+    store.promote("a", 2)
+    assert Pointer(2, published=False) == store.pointer("a")
+    (folder_of(store) / "champion").write_bytes(b"1 tomorrow")
+    assert Pointer(1, published=False) == store.pointer("a")
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "a/b", "..", "Zürich 🌊", "x" * 256, "champion", "*"])

@@ -156,6 +156,18 @@ def test_what_goes_wrong_meanwhile_is_raised_once_the_commit_has_its_reply(strea
     assert 2 == redis.xlen("forecasts")
 
 
+def test_a_refused_commit_counts_for_more_than_what_goes_wrong_meanwhile(stream: Stream, redis: Redis) -> None:
+    """Who has lost the partition need not look for the fault in a batch that is another's."""
+
+    def fail() -> None:
+        raise ValueError("a batch that cannot be handled")
+
+    epoch = stream.acquire("me") or 0
+    redis.hset("lease", "epoch", 9)
+    with pytest.raises(Fenced):
+        stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, fail)
+
+
 def test_another_place_than_the_one_asked_for_is_read_anew(stream: Stream, redis: Redis) -> None:
     """As after the partition was lost and taken again; the old reply is not taken for it."""
     add(redis, 3)

@@ -53,7 +53,7 @@ def test_any_readings_end_as_the_docs_say(settings: Settings, redis: Redis, tmp_
         push_drawn(redis, oracle, drawn)
         _worker(settings, store, health).run(Stop(), burst=True)
         assert oracle.ended == ended(redis)
-        assert health.registry.get_sample_value("tidecast_failures_total", {"kind": "step"}) is None
+        assert 0.0 == health.registry.get_sample_value("tidecast_failures_total", {"kind": "step"})
         for keys, expected in zip(fuzz_keys(), oracle.ended, strict=True):
             made = [Forecast.decode(*entry) for entry in redis.xrange(keys.forecasts)]  # type: ignore[union-attr] # the synchronous client
             assert (expected["forecast"], expected["dead"]) == (len(made), redis.xlen(keys.dead))

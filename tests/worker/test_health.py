@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from worker.backlog import Backlog
 from worker.drift import Drift
-from worker.health import STAGES, Health
+from worker.health import CHANGES, FAILURES, OUTCOMES, STAGES, Health
 
 
 @pytest.fixture
@@ -139,3 +139,26 @@ def test_models_grow_older_between_two_looks() -> None:
     time.sleep(0.02)
     assert age("newest") > before
     assert 3.0 == health.registry.get_sample_value("tidecast_models")
+
+
+def test_what_is_rare_is_shown_before_it_happens() -> None:
+    """Of a counter that appears at 1 Prometheus sees no increase, and no alert would tell of the first time."""
+    read = Health().registry.get_sample_value
+    assert {0.0} == {read("tidecast_failures_total", {"kind": kind}) for kind in FAILURES}
+    assert {0.0} == {read("tidecast_lease_changes_total", {"change": change}) for change in CHANGES}
+    assert {0.0} == {read("tidecast_retrain_runs_total", {"outcome": outcome}) for outcome in OUTCOMES}
+    assert {0.0} == {read("tidecast_retrain_last_timestamp_seconds", {"outcome": outcome}) for outcome in OUTCOMES}
+
+
+def test_how_the_last_run_of_the_schedule_ended_can_be_told() -> None:
+    """The latest of the times is that of the last outcome."""
+    health = Health()
+
+    def ended(outcome: str) -> float:
+        return health.registry.get_sample_value("tidecast_retrain_last_timestamp_seconds", {"outcome": outcome}) or 0.0
+
+    health.retrained("finished", 1.0)
+    assert ended("finished") > ended("failed")
+    health.retrained("failed", 1.0)
+    assert ended("failed") > ended("finished")
+    assert time.time() == pytest.approx(ended("failed"), abs=10)

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.worker.test_loop import Impatient, add, forecasts
+from tests.worker.test_loop import Impatient, add, forecasts, stream_of
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StreamError, Unavailable
 from tidecast.settings import Settings, load_settings
@@ -123,6 +123,21 @@ def test_what_was_handled_and_not_yet_sent_is_left_to_the_next_worker(
     assert ([1, 2, 3], ["3-0"]) == (answered(redis), commits.sent)
     run(settings)
     assert list(range(1, 12)) == answered(redis)
+
+
+def test_a_careful_worker_commits_a_batch_before_it_touches_the_next(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes down what it is about to handle, and there is one place for that. It trusts again after a batch."""
+    add(redis, *range(1, 9))
+    died = stream_of(settings)
+    died.attempt(died.acquire("one that died") or 0, "0-0", BATCH)
+    redis.hset("lease", "expires_ms", 0)
+    commits = Commits(monkeypatch)
+    run(settings)
+    assert list(range(1, 9)) == answered(redis)
+    assert ["1-0", "2-0", "3-0", "6-0", "8-0"] == commits.sent
+    assert [False, False, True, True, True] == commits.beside
 
 
 def test_nothing_is_read_ahead_before_it_is_known_what_was_lost(

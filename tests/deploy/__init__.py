@@ -1,0 +1,1 @@
+"""Tests of the directory `deploy`, without the programs that read it."""

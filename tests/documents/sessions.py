@@ -1,0 +1,140 @@
+"""A reader who types in what a page says, block by block, in a folder and beside a Redis of their own."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from redis import Redis
+
+from tests.documents.blocks import Block
+from tests.worker.runs import until
+
+LASTING = ("tidecast worker", "tidecast tail", "redis-cli XREAD BLOCK 0")  # they go on until they are stopped
+PATIENCE_S = 60.0
+# Where there is no redis-cli, its two commands go through the library.
+REDIS_CLI = """#!{python}
+import os, sys
+from redis import Redis
+print(Redis.from_url(os.environ["TIDECAST_REDIS_URL"], socket_timeout=None, protocol=2).execute_command(*sys.argv[1:]))
+"""
+QUICK = {"TIDECAST_TRAIN__EPOCHS": "2", "TIDECAST_TRAIN__SHARED_EPOCHS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+class Reader:
+    """Runs blocks; what goes on for ever goes on in the background until the `with` block ends.
+
+    Args:
+        folder: where everything happens.
+        url: of the Redis that stands for the one on the usual port.
+    """
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self._url = url
+        self._port = url.rpartition(":")[2].partition("/")[0]
+        self._lasting: dict[str, subprocess.Popen[bytes]] = {}
+        tools = folder / ".tools"
+        tools.mkdir()
+        self._make_redis_cli(tools / "redis-cli")
+        path = os.pathsep.join((str(tools), str(Path(sys.executable).parent), os.environ["PATH"]))
+        self._environment = {**os.environ, **QUICK, "PATH": path, "TIDECAST_REDIS_URL": url, "COLUMNS": "120"}
+
+    def read(self, block: Block) -> str:
+        """Run a block to its end, all but what lasts; returns what it printed."""
+        if block.language == "python":
+            return self._finish([sys.executable, "-W", "error", "-c", self._here(block.text)])
+        if block.language == "js":
+            (self.folder / "block.mjs").write_text(self._here(block.text))
+            return self._until_it_prints("node block.mjs")
+        return "".join(self._type(line) for line in block.text.splitlines() if line)
+
+    def said(self, command: str) -> str:
+        """What a lasting command has printed so far."""
+        return self._log(command).read_text()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        codes = {command: self._end(process) for command, process in self._lasting.items()}
+        if kind is None:
+            assert {0} == {code for command, code in codes.items() if command.startswith("tidecast worker")}, codes
+
+    def _type(self, line: str) -> str:
+        if line.startswith(LASTING) and " -n " not in line:
+            self._begin(line)
+            return ""
+        said = self._finish(["bash", "-euo", "pipefail", "-c", line])
+        self._answered()
+        return said
+
+    def _finish(self, command: list[str]) -> str:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert 0 == done.returncode, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def _begin(self, line: str) -> None:
+        command = line.partition("#")[0].strip()
+        with self._log(command).open("wb") as log:
+            words = shlex.split(command)
+            self._lasting[command] = subprocess.Popen(words, cwd=self.folder, env=self._environment, stdout=log)
+        if command.startswith("tidecast worker"):
+            with Redis.from_url(self._url, protocol=2) as redis:
+                until(lambda: redis.exists("lease"), PATIENCE_S)
+        else:  # it listens before anything else happens
+            with Redis.from_url(self._url, protocol=2) as redis:
+                until(lambda: any(c["cmd"] == "xread" and int(c["flags"].find("b")) >= 0 for c in _others(redis)), 30)
+
+    def _until_it_prints(self, command: str) -> str:
+        self._begin_quietly(command)
+        return str(until(lambda: self.said(command), PATIENCE_S))
+
+    def _begin_quietly(self, command: str) -> None:
+        with self._log(command).open("wb") as log:
+            self._lasting[command] = subprocess.Popen(
+                shlex.split(command), cwd=self.folder, env=self._environment, stdout=log
+            )
+
+    def _answered(self) -> None:
+        """Wait until the worker, if one runs, has answered all that was pushed."""
+        if not any(command.startswith("tidecast worker") for command in self._lasting):
+            return
+        with Redis.from_url(self._url, protocol=2) as redis:
+            until(lambda: _newest(redis) in (None, redis.hget("offset", "last")), PATIENCE_S)
+
+    def _log(self, command: str) -> Path:
+        return self.folder / ".tools" / (command.replace(" ", "-").replace("'", "") + ".log")
+
+    def _here(self, text: str) -> str:
+        return text.replace("127.0.0.1:6379", f"127.0.0.1:{self._port}")
+
+    def _make_redis_cli(self, path: Path) -> None:
+        found = shutil.which("redis-cli")
+        script = f'#!/bin/sh\nexec {found} -p {self._port} "$@"\n' if found else REDIS_CLI.format(python=sys.executable)
+        path.write_text(script)
+        path.chmod(0o755)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> int:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        return process.wait(30)
+
+
+def _newest(redis: Redis) -> bytes | None:
+    entries = redis.xrevrange("readings", count=1)
+    return entries[0][0] if entries else None  # type: ignore[index,no-any-return] # it is a list
+
+
+def _others(redis: Redis) -> list[dict[str, str]]:
+    return redis.client_list()  # type: ignore[return-value] # it is a list

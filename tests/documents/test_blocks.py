@@ -1,0 +1,88 @@
+"""What the pages promise about themselves: which blocks a test cannot run, and tables that leave nothing out."""
+
+import importlib.util
+import re
+from types import ModuleType
+
+import pytest
+import typer.main
+import yaml
+
+from tests.documents.blocks import ROOT, blocks_of
+from tidecast.cli import app
+from tidecast.settings import Settings
+from worker.health import Health
+
+# Each needs something that a test cannot have, or is what every change runs anyway.
+NOT_RUN = {
+    "README.md": ["make demo"],
+    "docs/tutorial.md": ["python3 -m venv", "redis-server"],
+}
+
+
+@pytest.mark.parametrize("page", NOT_RUN)
+def test_only_these_blocks_are_not_run(page: str) -> None:
+    """A page cannot excuse a block that is not named here."""
+    excused = [block.text for block in blocks_of(page) if block.excuse]
+    assert [True] * len(NOT_RUN[page]) == [
+        text.startswith(begins) for text, begins in zip(excused, NOT_RUN[page], strict=True)
+    ]
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """The build says so too; this says it sooner."""
+    listed = (line.split(": ")[-1].strip(" -") for line in (ROOT / "mkdocs.yml").read_text().splitlines())
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert pages == {name for name in listed if name.endswith(".md")}
+
+
+def test_the_site_asks_no_network_for_anything() -> None:
+    """No fonts of others, no script or style from elsewhere."""
+    config = (ROOT / "mkdocs.yml").read_text()
+    assert "\n  font: false\n" in config
+    assert [] == re.findall("extra_javascript|extra_css|https?:", config)
+
+
+def test_the_generated_tables_name_everything() -> None:
+    """Every command and option, every setting with its variable, every metric."""
+    generated = _generated()
+    page = generated.filled("<!-- generated: commands -->\n<!-- generated: settings -->\n<!-- generated: metrics -->\n")
+    commands = list(generated._commands(typer.main.get_command(app), "tidecast"))
+    assert 15 < len(commands)
+    assert [] == [name for name, _ in commands if f"## {name}\n" not in page]
+    options = {opt for _, command in commands for param in command.params for opt in param.opts if opt[0] == "-"}
+    assert set() == {option for option in options - {"--help"} if f"`{option}`" not in page}
+    assert [] == [name for name in _settings() if f"`{name}`" not in page]
+    assert "`TIDECAST_WORKER__BATCH` | int, ≥ 1, ≤ 10000 | `1000`" in page
+    assert [] == [family.name for family in Health().registry.collect() if family.name not in page]
+    assert "`tidecast_failures_total` | counter | kind |" in page
+    assert "<!--" not in page
+
+
+def test_the_manifests_of_the_pages_name_settings_that_exist() -> None:
+    """Each variable, and the ports of the probes are declared."""
+    text = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text()
+    (manifest,) = (
+        yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    )
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    known = {"TIDECAST_" + name.replace(".", "__").upper() for name in _settings()}
+    assert set() == {one["name"] for one in container["env"]} - known
+    assert {"health"} == {port["name"] for port in container["ports"]}
+    assert {"health"} == {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe")}
+
+
+def _settings() -> list[str]:
+    fields = Settings.model_fields.items()
+    groups = {name: field.annotation for name, field in fields if hasattr(field.annotation, "model_fields")}
+    inner = [f"{group}.{name}" for group, model in groups.items() for name in model.model_fields]  # type: ignore[union-attr] # they are models
+    return [name for name, _ in fields if name not in groups] + inner
+
+
+def _generated() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generated", ROOT / "docs" / "reference" / "generated.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,95 @@
+"""Every block of the README and the tutorial, run in its order on a real Redis; so are the clients of other languages.
+
+Wanted are bash, node with npm, and the package `redis` for node, which npm fetches: `make test-docs`.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.documents.blocks import ROOT, Block, blocks_of
+from tests.documents.sessions import Reader
+from tests.processes import worker_process
+from tidecast.embedded import EmbeddedRedis
+
+pytestmark = [pytest.mark.documents, pytest.mark.keras, pytest.mark.timeout(300)]
+NODE = ROOT / "examples" / "clients" / "node"
+
+
+@pytest.fixture
+def server(redis_program: str) -> Iterator[EmbeddedRedis]:
+    """A Redis of the page's own."""
+    with EmbeddedRedis(redis_program) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What npm installs for the client in the examples."""
+    folder = tmp_path_factory.mktemp("node")
+    shutil.copy(NODE / "package.json", folder)
+    npm = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
+    subprocess.run(npm, cwd=folder, check=True, capture_output=True, timeout=120)
+    return folder / "node_modules"
+
+
+def runnable(page: str) -> list[Block]:
+    """The blocks that a test can run."""
+    return [block for block in blocks_of(page) if not block.excuse]
+
+
+def test_the_tutorial_leads_to_forecasts_that_beat_the_last_value(tmp_path: Path, server: EmbeddedRedis) -> None:
+    """Block by block, as a reader would type them."""
+    with Reader(tmp_path, server.url) as reader:
+        said = [reader.read(block) for block in runnable("docs/tutorial.md")]
+    together = "\n".join(said)
+    (skill,) = re.findall(r"^skill (\S+), covered (\d+)%$", together, re.MULTILINE)
+    assert float(skill[0]) > 0.2
+    assert 60 < int(skill[1]) <= 100
+    assert "96 readings pushed" in together
+    assert (tmp_path / "backtest.csv").read_text().startswith("series,timestamp,yhat")
+    assert any((tmp_path / "out" / "reports").glob("*.html"))
+
+
+def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
+    """Training, a worker, and a client in three languages, each of which is answered."""
+    (tmp_path / "node_modules").symlink_to(node_modules)
+    wave = 42 + np.sin(np.arange(400) / 4)
+    rows = [f"boiler-7,{1_700_000_000_000 + 60_000 * t},{y:.3f}" for t, y in enumerate(wave)]
+    (tmp_path / "history.csv").write_text("\n".join(["series,timestamp,value", *rows]))
+    with Reader(tmp_path, server.url) as reader:
+        said = [reader.read(block) for block in runnable("README.md")]
+        in_python, in_node = said[-2:]
+        assert "400 readings pushed" in said[0]
+        assert "boiler-7" in reader.said("tidecast tail")
+        assert "yhat" in reader.said("redis-cli XREAD BLOCK 0 STREAMS forecasts '$'")
+    assert 4 == len(in_python.split())
+    assert re.fullmatch(r"\d+(\.\d+)? \w+\n", in_node)
+
+
+def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
+    """Three readings as fast as they are answered, three forecasts, in their order."""
+    (tmp_path / "node_modules").symlink_to(node_modules)
+    for name in ("client.js", "package.json"):
+        shutil.copy(NODE / name, tmp_path)
+    with worker_process(server.url, tmp_path / "models"):
+        done = subprocess.run(
+            ["node", "client.js", "boiler-7", "42.1", "42.3", "42.2"],  # noqa: S607 - the node of whoever runs it
+            cwd=tmp_path,
+            env={**os.environ, "REDIS_URL": server.url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert 0 == done.returncode, done.stderr
+    answered = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [42.1, 42.3, 42.2] == [one["y"] for one in answered]
+    assert [42.1, 42.3, 42.2] == [one["yhat"] for one in answered]

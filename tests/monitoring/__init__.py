@@ -1,0 +1,1 @@
+"""Tests against a real Prometheus; `make test-monitoring` runs them."""
