@@ -14,8 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = {"tidecast": {"tidecast"}, "worker": {"worker", "tidecast"}, "trainer": {"trainer", "tidecast"}}
-# The command, the demo, the backtest and the frames know all programs, and import them only inside functions.
-FRONT_DOORS = {f"tidecast/{name}.py" for name in ("cli", "retrain_cli", "demo", "backtest", "frames")}
+# The commands, the demo, the backtest and the frames know all programs, and import them only inside functions.
+DOORS = ("cli", "doctor_cli", "retrain_cli", "replayed", "demo", "backtest", "frames")
+FRONT_DOORS = {f"tidecast/{name}.py" for name in DOORS}
 # They cost seconds and hundreds of megabytes.
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}

@@ -1,5 +1,7 @@
-"""The reference names everything that a user can set, call or watch."""
+"""The reference names everything that a user can set, call or watch, each in its own place, and nothing else."""
 
+import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,16 @@ import pytest
 import typer.main
 from prometheus_client import CollectorRegistry
 
+from tidecast import cli
 from tidecast.cli import app
 from tidecast.settings import Settings
 from worker.health import Health
 
-REFERENCE = (Path(__file__).parent.parent / "docs" / "reference.md").read_text()
+ROOT = Path(__file__).parent.parent
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+DOCTOR = (ROOT / "docs" / "how-to" / "doctor.md").read_text()
+COMMON = {"--redis", "--namespace", "--store"}  # a sentence says what they do, wherever they are
+COMPLETION = {"--install-completion", "--show-completion"}
 
 
 def commands(group: Any, path: str = "tidecast") -> Iterator[tuple[str, Any]]:
@@ -24,25 +31,95 @@ def commands(group: Any, path: str = "tidecast") -> Iterator[tuple[str, Any]]:
             yield f"{path} {name}", command
 
 
-@pytest.mark.parametrize(("name", "command"), list(commands(typer.main.get_command(app))))
-def test_every_command_and_option_is_documented(name: str, command: Any) -> None:
-    """A command or option that the reference does not name is not finished."""
-    assert f"`{name}" in REFERENCE
-    options = {max(param.opts, key=len) for param in command.params if param.opts[0].startswith("-")}
-    assert {option for option in options if option not in REFERENCE} == set()
+ALL = dict(commands(typer.main.get_command(app)))
+
+
+def row(name: str) -> str:
+    """What the table of commands says of one, with what it refers to."""
+    found = re.search(rf"^\| `{name}[` ].*$", REFERENCE, re.MULTILINE)
+    assert found, f"{name} has no row"
+    like = re.search(r"options as for `(\w+)`", found[0])
+    return found[0] + (row(f"tidecast {like[1]}") if like else "")
+
+
+def options_of(command: Any) -> set[str]:
+    """Its options by their longest names."""
+    return {max(param.opts, key=len) for param in command.params if param.opts[0].startswith("-")}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_and_option_is_documented(name: str) -> None:
+    """In the command's own row; an option that the reference does not name is not finished."""
+    told = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row(name)))
+    assert set() == options_of(ALL[name]) - COMMON - told
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_takes_the_options_that_its_row_names(name: str) -> None:
+    """What was renamed or removed does not stay in the reference."""
+    row_of_its_own = row(name).split("\n")[0].partition(" | options as for")[0]
+    told = set(re.findall(r"`(--[a-z-]+)", row_of_its_own))
+    assert set() == told - options_of(ALL[name])
+
+
+def test_every_command_prints_json_if_asked() -> None:
+    """Programs are users too; one always does."""
+    assert {"tidecast models show"} == {name for name, command in ALL.items() if "--json" not in options_of(command)}
+
+
+def test_the_options_of_many_commands_are_documented() -> None:
+    """Once, below the table; and those of the program itself."""
+    sentence = re.search(r"^`--redis`, `--namespace` and `--store` set for one command.*$", REFERENCE, re.MULTILINE)
+    assert sentence
+    own = options_of(typer.main.get_command(app))
+    assert set() == {option for option in own if f"`tidecast {option}`" not in REFERENCE}
+    assert own >= COMPLETION
+
+
+def test_the_reference_names_no_command_that_does_not_exist() -> None:
+    """Each row is of one."""
+    rows = re.findall(r"^\| `(tidecast [a-z ]*[a-z])", REFERENCE, re.MULTILINE)
+    assert set(ALL) == set(rows)
+
+
+def test_every_exit_code_is_documented() -> None:
+    """Those of the constants, and 0."""
+    codes = {0, cli.FAILED, cli.MISUSED, cli.SOME_REFUSED, cli.INTERRUPTED}
+    table = REFERENCE.partition("| exit code |")[2].partition("\n\n")[0]
+    assert codes == {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    """The table of settings is complete."""
-    missing = [name for name, line in _settings(Settings) if line not in REFERENCE]
+    """The table of settings is complete, and has no other."""
+    settings = dict(_settings(Settings))
+    missing = [name for name, line in settings.items() if line not in REFERENCE]
     assert [] == missing
+    table = REFERENCE.partition("## Settings")[2].partition("\n## ")[0]
+    assert set(settings) == set(re.findall(r"^\| `([a-z_.]+)` \|", table, re.MULTILINE))
 
 
 def test_every_metric_is_documented() -> None:
-    """An operator finds each metric's meaning."""
+    """An operator finds each metric's meaning, and no other's."""
     registry: CollectorRegistry = Health().registry
-    names = [family.name for family in registry.collect()]
-    assert [] == [name for name in names if name not in REFERENCE]
+    names = {family.name for family in registry.collect()}
+    table = REFERENCE.partition("## Metrics")[2].partition("\n## ")[0]
+    told = {name.removesuffix("_total") for name in re.findall(r"`(tidecast_[a-z_]+)(?:\{[a-z, ]+\})?`", table)}
+    assert names == told
+
+
+def test_every_check_of_the_doctor_is_documented() -> None:
+    """By the name that its findings have."""
+    trees = [ast.parse(file.read_text()) for file in (ROOT / "tidecast").glob("doctor*/*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = {ast.literal_eval(call.args[0]) for call in calls if _makes_a_finding(call)}
+    table = DOCTOR.partition("## What is checked")[2].partition("\n## ")[0]
+    assert names == {
+        name for line in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", line)
+    }
+
+
+def _makes_a_finding(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id == "Finding" and isinstance(call.args[0], ast.Constant)
 
 
 def _settings(model: type, prefix: str = "") -> Iterator[tuple[str, str]]:

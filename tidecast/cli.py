@@ -1,5 +1,6 @@
 """The `tidecast` command: parse, one call. The programs are imported only when they are asked for."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,8 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from tidecast import __version__, models_cli, retrain_cli
+from tidecast import __version__, doctor_cli, models_cli, replay_cli, retrain_cli, status_cli
+from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError, TidecastError
 from tidecast.options import (
     FeaturesOption,
@@ -19,6 +21,7 @@ from tidecast.options import (
     OutOption,
     PresetOption,
     RedisOption,
+    SeriesArgument,
     SinceOption,
     StoreOption,
     TargetOption,
@@ -28,6 +31,7 @@ from tidecast.options import (
     bounded,
     names,
 )
+from tidecast.progress import progress
 from tidecast.settings import load_settings
 
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
@@ -41,6 +45,9 @@ app = typer.Typer(
 app.add_typer(models_cli.app, name="models")
 app.command("retrain")(retrain_cli.retrain)
 app.command("events")(retrain_cli.events)
+app.command("doctor")(doctor_cli.doctor)
+app.command("status")(status_cli.status)
+app.command("replay")(replay_cli.replay)
 
 
 @app.callback(invoke_without_command=True)
@@ -55,6 +62,7 @@ def about(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def worker(
     burst: Annotated[bool, typer.Option("--burst", help="End when every reading is answered.")] = False,
     dry_run: Annotated[bool, typer.Option("--check", help="Check settings and store, and do nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what --check finds as JSON.")] = False,
     health_port: Annotated[int | None, typer.Option(help="Serve metrics and probes here; 0 picks a port.")] = None,
     non_negative: NonNegativeOption = False,
     redis: RedisOption = None,
@@ -71,7 +79,10 @@ def worker(
             update={"worker": settings.worker.model_copy(update={"health_port": health_port})}
         )
     if dry_run:
-        print(f"settings are valid; {program.check(settings)} champions in {settings.store}")
+        told = {"champions": program.check(settings), "store": str(settings.store)}
+        print(json.dumps(told) if as_json else f"settings are valid; {told['champions']} champions in {settings.store}")
+    elif as_json:
+        raise SettingsError("--json is of --check: a worker prints nothing, its log is JSON")
     else:
         program.run(settings, burst=burst)
 
@@ -80,6 +91,7 @@ def worker(
 def push(
     file: Annotated[str, typer.Argument(help="A CSV or CSV.gz file; - reads standard input.")],
     speed: Annotated[str | None, typer.Option(help="Replay by the rows' times, so many times faster: 60x.")] = None,
+    as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
 ) -> None:
@@ -88,9 +100,9 @@ def push(
     from tidecast.client import Client
 
     factor = replay.parse_speed(speed) if speed else None
-    with Client(redis, namespace=namespace) as client:
-        pushed = replay.push_file(client, file, factor)
-    print(f"{pushed} readings pushed")
+    with Client(redis, namespace=namespace) as client, progress("pushing", "readings") as tell:
+        pushed = replay.push_file(client, file, factor, progress=tell)
+    print(json.dumps({"pushed": pushed}) if as_json else f"{pushed} readings pushed")
 
 
 @app.command()
@@ -113,14 +125,18 @@ def tail(
 def archive(
     older_than: Annotated[str, typer.Option(help="Move what arrived before so long, as 7d, 12h or 90m.")] = "7d",
     history: Annotated[Path, typer.Option(help="The directory of the archive.")] = Path("history"),
+    as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
 ) -> None:
     """Move answered readings from Redis into Parquet files, from which training reads them as well."""
     from trainer.archive import move
 
-    moved = move(load_settings(redis_url=redis, namespace=namespace), history, ago_ms(older_than))
-    print(f"{moved} readings archived in {history}")
+    settings = load_settings(redis_url=redis, namespace=namespace)
+    with progress("archiving", "readings") as tell:
+        moved = move(settings, history, ago_ms(older_than), tell)
+    told = {"archived": moved, "history": str(history)}
+    print(json.dumps(told) if as_json else f"{moved} readings archived in {history}")
 
 
 @app.command()
@@ -200,7 +216,9 @@ def _check_sources(files: list[str] | None, *, recorded: bool, narrowed: bool) -
 @app.command()
 def tune(
     files: FilesArgument,
-    series: Annotated[str | None, typer.Option(help="Tune on this series; by default the longest.")] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Tune on this series; by default the longest.", autocompletion=series_in_store)
+    ] = None,
     target: TargetOption = None,
     features: FeaturesOption = None,
     epochs: Annotated[int, typer.Option(help="How many epochs the longest trials get.", min=2)] = 30,
@@ -238,13 +256,14 @@ def backtest(
 
 @app.command()
 def report(
-    series: str,
+    series: SeriesArgument,
     files: FilesArgument,
     target: TargetOption = None,
     features: FeaturesOption = None,
     time_zone: TimeZoneOption = None,
     version: VersionOption = None,
     out: OutOption = Path("out/reports"),
+    as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """Write one page on a version: how it learned, what it forecast, what it got wrong, why it was published."""
@@ -252,12 +271,13 @@ def report(
     from trainer.subject import Request
 
     request = Request(series, tuple(files), target, names(features), time_zone, version)
-    print(report.run(request, load_settings(store=store), out))
+    page = report.run(request, load_settings(store=store), out)
+    print(json.dumps({"page": str(page)}) if as_json else page)
 
 
 @app.command()
 def explain(
-    series: str,
+    series: SeriesArgument,
     files: FilesArgument,
     target: TargetOption = None,
     features: FeaturesOption = None,

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidecast.options import JsonOption, StoreOption, VersionOption
+from tidecast.options import JsonOption, OneSeriesArgument, SeriesArgument, StoreOption, VersionOption
 from tidecast.settings import load_settings
 from tidecast.store import ModelStore, Version
 
@@ -17,7 +17,7 @@ app = typer.Typer(help="Look at the models in the store, and choose which one an
 
 @app.command("list")
 def describe(
-    series: Annotated[str | None, typer.Argument(help="Only this series.")] = None,
+    series: OneSeriesArgument = None,
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -35,7 +35,7 @@ def describe(
 
 @app.command("show")
 def show(
-    series: str,
+    series: SeriesArgument,
     version: VersionOption = None,
     store: StoreOption = None,
 ) -> None:
@@ -45,29 +45,35 @@ def show(
 
 
 @app.command("promote")
-def promote(series: str, version: int, store: StoreOption = None) -> None:
+def promote(series: SeriesArgument, version: int, as_json: JsonOption = False, store: StoreOption = None) -> None:
     """Let a version answer from now on."""
     _store(store).promote(series, version)
-    print(f"{series}: version {version} answers")
+    _answers(series, version, "answers", as_json=as_json)
 
 
 @app.command("rollback")
-def rollback(series: str, store: StoreOption = None) -> None:
+def rollback(series: SeriesArgument, as_json: JsonOption = False, store: StoreOption = None) -> None:
     """Let the version answer that answered before the champion."""
     number = _store(store).rollback(series)
-    print(f"{series}: version {number} answers again")
+    _answers(series, number, "answers again", as_json=as_json)
 
 
 @app.command("prune")
 def prune(
     keep: Annotated[int, typer.Option(help="How many of the newest versions of each series stay.", min=1)] = 5,
-    series: Annotated[str | None, typer.Argument(help="Only this series.")] = None,
+    series: OneSeriesArgument = None,
+    as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """Delete old versions; champions and the versions to roll back to stay."""
     models = _store(store)
-    gone = sum(len(models.prune(name, keep)) for name in ([series] if series else models.series()))
-    print(f"{gone} versions deleted")
+    gone = {name: models.prune(name, keep) for name in ([series] if series else models.series())}
+    print(json.dumps({"deleted": gone}) if as_json else f"{sum(map(len, gone.values()))} versions deleted")
+
+
+def _answers(series: str, version: int, how: str, *, as_json: bool) -> None:
+    told = json.dumps({"series": series, "champion": version})
+    print(told if as_json else f"{series}: version {version} {how}")
 
 
 def _store(folder: Path | None) -> ModelStore:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
 
@@ -15,7 +16,9 @@ _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 RedisOption = Annotated[str | None, typer.Option("--redis", help="Where Redis listens, as redis://host:port/db.")]
 NamespaceOption = Annotated[str | None, typer.Option(help="The prefix of every key.")]
 StoreOption = Annotated[Path | None, typer.Option(help="The directory of the models.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text for people.")]
+SeriesArgument = Annotated[str, typer.Argument(help="The name of a series.", autocompletion=series_in_store)]
+OneSeriesArgument = Annotated[str | None, typer.Argument(help="Only this series.", autocompletion=series_in_store)]
 FilesArgument = Annotated[
     list[str], typer.Argument(help="CSV, CSV.gz or Parquet files or directories; - reads standard input.")
 ]

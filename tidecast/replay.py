@@ -32,7 +32,11 @@ class Row:
 
 
 def push_file(
-    client: Client, path: str, speed: float | None = None, sleep: Callable[[float], None] = time.sleep
+    client: Client,
+    path: str,
+    speed: float | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    progress: Callable[[int], None] = lambda _done: None,
 ) -> int:
     """Push every reading of a CSV file ("-": standard input), and return how many there were.
 
@@ -43,6 +47,7 @@ def push_file(
         speed: None pushes in the file's order without pause; 60 replays all series together in the order of their
             times, sixty times as fast as they happened.
         sleep: how to wait, in seconds.
+        progress: told how many are pushed.
 
     Raises:
         HistoryError: the file cannot be read, with the line.
@@ -53,11 +58,23 @@ def push_file(
         if speed is None:
             while chunk := list(islice(rows, PIPELINE)):
                 pushed += _push(client, chunk)
+                progress(pushed)
             return pushed
         for pause_s, moment in paced(sorted(rows, key=lambda row: row.ts), speed):
             sleep(pause_s)
             pushed += _push(client, moment)
+            progress(pushed)
     return pushed
+
+
+def rows_of(path: str) -> list[Row]:
+    """Read all rows of a CSV file ("-": standard input).
+
+    Raises:
+        HistoryError: the file cannot be read, with the line.
+    """
+    with _opened(path) as file:
+        return list(read_rows(file, path))
 
 
 def paced(rows: list[Row], speed: float) -> Iterator[tuple[float, list[Row]]]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError
 from tidecast.options import JsonOption, NamespaceOption, RedisOption, StoreOption
 from tidecast.settings import Settings, load_settings
@@ -15,7 +16,9 @@ from tidecast.wire import partition_of
 
 
 def retrain(
-    series: Annotated[list[str] | None, typer.Argument(help="Only these series, due or not.")] = None,
+    series: Annotated[
+        list[str] | None, typer.Argument(help="Only these series, due or not.", autocompletion=series_in_store)
+    ] = None,
     daemon: Annotated[bool, typer.Option("--daemon", help="Keep the schedule, without answering readings.")] = False,
     as_json: JsonOption = False,
     redis: RedisOption = None,

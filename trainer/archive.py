@@ -10,7 +10,7 @@ A run moves what is old enough in five steps, partition by partition; killed at 
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,13 +158,16 @@ class Archive:
         return ArchiveFile(path, found[b"first"], found[b"last"]) if ours else None
 
 
-def move(settings: Settings, folder: Path, before_ms: int) -> int:
+def move(
+    settings: Settings, folder: Path, before_ms: int, progress: Callable[[int], None] = lambda _moved: None
+) -> int:
     """Move the committed readings from before a time into the archive; returns how many.
 
     Args:
         settings: where Redis is.
         folder: of the archive; made if it is missing.
         before_ms: the time, by the entries' ids, epoch milliseconds.
+        progress: told how many are moved, partition by partition.
 
     Raises:
         SettingsError: Redis was set up for another number of partitions.
@@ -181,6 +184,7 @@ def move(settings: Settings, folder: Path, before_ms: int) -> int:
             with archive.unchanged(by_others=True):
                 archive.clear()
                 moved += _move(redis, keys, archive, before_ms)
+                progress(moved)
     return moved
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tidecast.errors import HistoryError, SettingsError
+from tidecast.progress import progress
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
@@ -61,7 +61,7 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
     if job.dry_run:
         verdicts += [Verdict(h.series, "readable", f"{len(h)} readings") for h in histories.found]
     else:
-        verdicts += _train(job, histories, spec, settings, console)
+        verdicts += _train(job, histories, spec, settings)
     _print(verdicts, as_json=as_json)
     return not any(verdict.status in REFUSALS for verdict in verdicts)
 
@@ -77,10 +77,8 @@ def _read(job: Job, settings: Settings) -> Histories:
     return found
 
 
-def _train(job: Job, histories: Histories, spec: Spec, settings: Settings, console: Console) -> list[Verdict]:
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("series"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("train", total=len(histories.found))
+def _train(job: Job, histories: Histories, spec: Spec, settings: Settings) -> list[Verdict]:
+    with progress("training", "series", len(histories.found)) as tell:
         return train(
             histories.found,
             spec,
@@ -88,7 +86,7 @@ def _train(job: Job, histories: Histories, spec: Spec, settings: Settings, conso
             ModelStore(settings.store),
             season=job.season,
             force=job.force,
-            progress=lambda done: bar.update(task, completed=done),
+            progress=tell,
         )
 
 

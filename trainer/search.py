@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast.errors import HistoryError
+from tidecast.progress import progress
 from tidecast.settings import Settings
 from trainer.history import History, read_history
 from trainer.tune import Trained, Trial, Tuned, tune
@@ -30,11 +31,8 @@ def run(
         TidecastError: the series does not bear a search.
     """
     history = _choose(read_history(sources, target=target, features=features).found, series)
-    console = Console(stderr=True)
-    with console.status(f"searching on {history.series}") as status:
-        tuned, trials = tune(
-            history, settings, epochs, lambda done: status.update(f"searching on {history.series}: {done} trials")
-        )
+    with progress(f"searching on {history.series}", "trials") as tell:
+        tuned, trials = tune(history, settings, epochs, tell)
     if as_json:
         rows = ",".join(trial.model_dump_json() for trial in trials)
         print(f'{{"tuned": {tuned.model_dump_json()}, "trials": [{rows}]}}')  # noqa: T201 - the answer

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.wire import SEPARATOR
 from worker.kernel import Int64, compiled_exactly
 from worker.memory import bytes_at, carray, integers_at
-from worker.state import SEPARATOR, VERSION, SeriesState
+from worker.state import VERSION, SeriesState
 from worker.window import (
     APPENDED,
     BLOCK,

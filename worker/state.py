@@ -18,6 +18,7 @@ import numpy as np
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, HALF_LIVES
 from tidecast.windows import Float
+from tidecast.wire import SEPARATOR, STATE_FORMAT
 from worker.intervals import Tracker
 from worker.memory import address_of
 from worker.probation import NUMBERS, Probation
@@ -38,12 +39,11 @@ from worker.window import (
     mark,
 )
 
-VERSION = 5
+VERSION = STATE_FORMAT
 MOST_ROWS = 2**20  # of a window: more than any setting or model asks for
 # Version, levels, further steps, whether a champion is on trial, bytes of names; the numbers begin on 8 bytes.
 _HEADER = struct.Struct("<BBBBI")
 _BLOCK = struct.Struct("<QI")
-SEPARATOR = "\x1f"  # a control character, which no name of a field or a series holds
 
 
 class SeriesState:

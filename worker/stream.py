@@ -11,14 +11,13 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from tidecast.errors import Conflict
 from tidecast.settings import WorkerSettings
-from tidecast.wire import Keys
+from tidecast.wire import SEPARATOR, Keys
 from worker.ahead import ReadAhead
 from worker.backlog import Backlog, Progress, backlog_of
 from worker.exchange import Exchange
 from worker.forecaster import Entry, Outcome
 from worker.refusals import refusals_explained
 from worker.scripts import script_of
-from worker.state import SEPARATOR
 
 STATES_AT_ONCE = 256  # series
 Meanwhile = Callable[[], None] | None

@@ -1,0 +1,60 @@
+"""The doctor and the status on a Redis Cluster: the keys are looked at wherever they are."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.crc import key_slot
+
+from tests.cluster import EmbeddedCluster
+from tests.models import make_model
+from tidecast.client import Client
+from tidecast.connection import connect
+from tidecast.doctor.examination import examine
+from tidecast.settings import Settings, load_settings
+from tidecast.status import look
+from tidecast.store import ModelStore
+from worker.health import Health
+from worker.program import make_worker
+
+SLOTS_AT_MOST = 6000  # of the first of three servers
+CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": 4}
+
+
+@pytest.fixture(scope="module")
+def cluster(redis_program: str) -> Iterator[EmbeddedCluster]:
+    """Three servers, which keep nothing."""
+    with EmbeddedCluster(redis_program) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(cluster: EmbeddedCluster, tmp_path: Path) -> Settings:
+    """Of an installation there."""
+    ModelStore(tmp_path / "models").publish(make_model("a"))
+    return load_settings(redis_url=cluster.url, store=tmp_path / "models", worker={"lease_s": 60.0}, **CLUSTER)
+
+
+def test_keys_are_looked_at_on_all_servers(cluster: EmbeddedCluster, settings: Settings) -> None:
+    """While the worker is at work nothing is found but what is so; once it has left, each partition is missed."""
+    with Client(cluster.url, **CLUSTER) as client:
+        client.push_many([(f"s{i}", 1.0) for i in range(20)])
+    worker = make_worker(settings, Health())
+    for step in range(12):
+        worker.step(1_800_000_000.0 + step)
+    with connect(settings) as redis, connect(settings.model_copy(update={"redis_cluster": False})) as server:
+        found = look(redis, server, settings).as_dict()
+    assert (20, 20, 1) == (found["answered"], found["series"], len(found["workers"]))
+    assert ["persistence"] == [finding.check for finding in examine(settings)]
+    worker.leave()
+    assert ["persistence"] + 4 * ["lease"] == [finding.check for finding in examine(settings)]
+
+
+def test_a_cluster_that_the_settings_do_not_tell_of_is_found(settings: Settings) -> None:
+    """The setting is named."""
+    elsewhere = next(name for name in map(str, range(100)) if key_slot(f"{name}:partitions".encode()) > SLOTS_AT_MOST)
+    told = {"redis_cluster": False, "partitions": 1, "namespace": elsewhere}
+    (found,) = examine(settings.model_copy(update=told))
+    assert ("redis", "wrong") == (found.check, found.severity)
+    assert "redis_cluster = true" in found.remedy

@@ -1,0 +1,148 @@
+"""`tidecast doctor`: what it prints, its exit codes, and what it tells of one series."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.models import make_model
+from tests.ward import Ward
+from tidecast import cli
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings file but the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+class Doctor:
+    """The command on a ward, within this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ward: Ward) -> None:
+        monkeypatch.setenv("TIDECAST_RETRAIN__EVERY", "1h")
+        self._monkeypatch, self._capsys, self._ward = monkeypatch, capsys, ward
+
+    def __call__(self, *words: str) -> tuple[int, str]:
+        """Run it; returns its exit code and what it printed."""
+        where = ("--redis", self._ward.server.url, "--store", str(self._ward.settings.store))
+        self._monkeypatch.setattr(sys, "argv", ["tidecast", "doctor", *words, *where])
+        self._capsys.readouterr()  # what the worker has logged
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return int(caught.value.code or 0), self._capsys.readouterr().out
+
+    def facts(self, series: str) -> Any:
+        """What is told of a series."""
+        code, told = self(series, "--json")
+        assert 0 == code
+        return json.loads(told)
+
+
+@pytest.fixture
+def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Ward) -> Doctor:
+    """The command on a healthy installation."""
+    return Doctor(monkeypatch, capsys, healthy)
+
+
+def test_all_is_well_is_exit_code_0(doctor: Doctor) -> None:
+    """One line; as JSON an object without findings."""
+    assert (0, "all is well: 17 checks\n") == doctor()
+    code, told = doctor("--json")
+    assert (0, {"healthy": True, "findings": []}) == (code, json.loads(told))
+
+
+def test_a_warning_is_exit_code_0_and_a_wrong_1(doctor: Doctor, healthy: Ward) -> None:
+    """Both are told, each with its remedy below it."""
+    healthy.redis.delete("retrain")
+    code, told = doctor()
+    assert (0, "0 wrong, 1 to look at") == (code, told.splitlines()[-1])
+    healthy.worker.leave()
+    code, told = doctor()
+    expected = ["wrong    lease: no worker answers readings", "         -> start `tidecast worker` with these settings"]
+    assert (1, expected) == (code, told.splitlines()[:2])
+    code, told = doctor("--json")
+    found = json.loads(told)
+    assert (1, False, ["lease", "schedule"]) == (code, found["healthy"], [one["check"] for one in found["findings"]])
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [
+        ("partitions = 0\n", "setting partitions"),
+        ("partition = 2\n", "setting partition:"),
+        ("= 2\n", "cannot be read"),
+    ],
+)
+def test_a_broken_settings_file_is_a_finding(doctor: Doctor, file: str, problem: str) -> None:
+    """Invalid, unknown, or no TOML."""
+    Path("tidecast.toml").write_text(file)
+    code, told = doctor("--json")
+    (found,) = json.loads(told)["findings"]
+    assert (1, "settings", True) == (code, found["check"], problem in found["found"])
+    assert "docs/reference.md" in found["remedy"]
+
+
+def test_an_unknown_variable_is_a_finding(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name."""
+    monkeypatch.setenv("TIDECAST_REDIS", "x")
+    code, told = doctor()
+    assert (1, True) == (code, "settings: TIDECAST_REDIS names no setting" in told)
+
+
+def test_wrong_usage_is_exit_code_2(doctor: Doctor) -> None:
+    """As of every command."""
+    assert (2, "") == doctor("--verbose")
+
+
+def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, healthy: Ward) -> None:
+    """Its version and verdict, its readings, its experts' errors, its drift, and its dead letters."""
+    for step in range(3, 20):
+        healthy.push(1000 * step, str(step % 3))
+    healthy.push(20_000, "n/a")
+    healthy.answer()
+    healthy.redis.xadd("events", {"kind": "drift", "detail": "level: 1.2", "series": "a"})
+    told = doctor.facts("a")
+    assert (1, [1], {"1": "published"}) == tuple(told["model"][name] for name in ("champion", "versions", "verdicts"))
+    state = told["state"]
+    assert (20, healthy.began_ms + 19_000, 1) == (state["readings"], state["last_ts"], state["version"])
+    assert {"naive", "lstm"} <= set(state["errors"])
+    assert ["errors", "level", "season", "lost_say"] == list(state["drift"])
+    assert told["forecast"]["kind"] in state["errors"]
+    assert {"bad_value": 1} == told["dead"]["reasons"]
+    assert ["met", "drift"] == [event["kind"] for event in told["events"]]
+    code, sentences = doctor("a")
+    assert (0, "a, in partition 0") == (code, sentences.splitlines()[0])
+    for words in (
+        "model: version 1 answers",
+        "recent errors, the least first: ",
+        "dead letters: 1 bad_value; the newest",
+    ):
+        assert words in sentences
+
+
+def test_a_series_on_probation_says_how_it_stands(doctor: Doctor, healthy: Ward) -> None:
+    """Beside the former version."""
+    healthy.store.publish(make_model("a", seed=1))
+    healthy.worker.step(time.time() + 10)  # it looks into the store now and then
+    for step in range(3, 9):
+        healthy.push(1000 * step, str(step % 3))
+    healthy.worker.step(time.time() + 20)
+    trial = doctor.facts("a")["state"]["probation"]
+    assert (2, 1, False) == (trial["version"], trial["former"], trial["condemned"])
+    assert "probation: version 2 beside 1 over " in doctor("a")[1]
+
+
+def test_a_series_without_a_model_says_why(doctor: Doctor, healthy: Ward) -> None:
+    """Too few readings, none at all, none published, or a store that is damaged."""
+    healthy.redis.xadd("readings", {"series": "young", "value": 1})
+    healthy.answer()
+    assert "model: none: 1 readings, and it needs 200 (retrain.min_history)" in doctor("young")[1]
+    assert "readings: none answered so far" in doctor("nobody")[1]
+    healthy.store.publish(make_model("young"), promote=False)
+    assert "model: none answers, for none was published" in doctor("young")[1]
+    next(healthy.settings.store.rglob("champion")).write_bytes(b"x")
+    assert "holds no version's number: promote one" in doctor("a")[1]

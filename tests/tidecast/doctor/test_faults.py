@@ -1,0 +1,294 @@
+"""Faults seeded into a healthy installation: the doctor finds each, alone, and names its remedy."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.models import make_model
+from tests.ward import Ward
+from tests.worker.runs import until
+from tidecast.doctor import server
+from tidecast.doctor.examination import examine
+from tidecast.model import FORMAT
+from worker.record import Claim
+
+Fault = Callable[[Ward], Ward | None]
+
+
+def forgetful(ward: Ward) -> None:
+    """Neither append-only file nor snapshots."""
+    ward.redis.config_set("appendonly", "no")
+
+
+def full_disk(ward: Ward) -> None:
+    """A snapshot that cannot be put in place."""
+    (ward.server.folder / "dump.rdb").unlink(missing_ok=True)
+    (ward.server.folder / "dump.rdb").mkdir()
+    ward.redis.bgsave()
+    until(lambda: ward.redis.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+
+def mended_disk(ward: Ward) -> None:
+    """A snapshot that can: the server is shared."""
+    (ward.server.folder / "dump.rdb").rmdir()
+    ward.redis.bgsave()
+    until(lambda: ward.redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
+
+
+def evicting(ward: Ward) -> None:
+    """A policy that throws keys away."""
+    ward.redis.config_set("maxmemory", "1gb")
+    ward.redis.config_set("maxmemory-policy", "allkeys-lru")
+
+
+def nearly_full(ward: Ward) -> None:
+    """Not much more memory than is used."""
+    ward.redis.config_set("maxmemory", str(int(ward.redis.info("memory")["used_memory"] * 1.05)))
+
+
+def full(ward: Ward) -> None:
+    """Less memory than is used."""
+    ward.redis.config_set("maxmemory", str(ward.redis.info("memory")["used_memory"] // 2))
+
+
+def replica(ward: Ward) -> None:
+    """Of a master that is not there."""
+    ward.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+
+
+def alone(ward: Ward) -> None:
+    """A master that wants replicas."""
+    ward.redis.config_set("min-replicas-to-write", "1")
+
+
+def wrong_type(ward: Ward) -> None:
+    """A key of another program."""
+    ward.redis.delete("dead")
+    ward.redis.set("dead", "other")
+
+
+def other_partitions(ward: Ward) -> Ward:
+    """Settings that contradict Redis."""
+    return ward.told(partitions=4)
+
+
+def misplaced(ward: Ward) -> Ward:
+    """A producer without the setting."""
+    for key in ward.redis.scan_iter():
+        if key not in (b"readings", b"partitions"):
+            ward.redis.rename(key, b"{0}:" + key)
+    ward.redis.copy("readings", "{0}:readings")
+    for key in (b"{0}:lease",):
+        ward.redis.copy(key, b"{1}:lease")
+    ward.redis.copy("{0}:retrain", "{1}:retrain")
+    ward.redis.set("partitions", 2)
+    return ward.told(partitions=2)
+
+
+def other_state(ward: Ward) -> None:
+    """Written by a version to come."""
+    head = ward.redis.hget("state", "a")
+    assert head
+    ward.redis.hset("state", "a", b"\xfe" + head[1:])
+
+
+def stopped(ward: Ward) -> None:
+    """The worker has left."""
+    ward.worker.leave()
+
+
+def killed(ward: Ward) -> None:
+    """The worker was, a minute ago."""
+    ward.redis.hset("lease", "expires_ms", time.time_ns() // 1_000_000 - 60_000)
+
+
+def slow(ward: Ward) -> None:
+    """A reading that has waited for half a minute."""
+    ward.push(90_000)
+
+
+def stuck(ward: Ward) -> None:
+    """Readings that have waited for longer."""
+    ward.push(3000)
+    ward.push(4000)
+
+
+def set_aside(ward: Ward) -> None:
+    """A sensor that sends no numbers."""
+    ward.push(3000, "n/a")
+    ward.answer()
+
+
+def trimmed(ward: Ward) -> None:
+    """Readings that went before they were read."""
+    ward.push(3000)
+    ward.push(118_000)
+    ward.redis.xtrim("readings", maxlen=1, approximate=False)
+
+
+def lost(ward: Ward) -> None:
+    """The same, and the worker has noticed."""
+    trimmed(ward)
+    ward.answer()
+
+
+def foreign_forecasts(ward: Ward) -> None:
+    """Another program's entry."""
+    ward.redis.xadd("forecasts", {"series": "a"})
+
+
+def no_store(ward: Ward) -> Ward:
+    """A setting that names nothing."""
+    return ward.told(store=ward.settings.store / "absent")
+
+
+def no_directory(ward: Ward) -> Ward:
+    """A setting that names a file."""
+    file = ward.settings.store.parent / "file"
+    file.touch()
+    return ward.told(store=file)
+
+
+def damaged_pointer(ward: Ward) -> None:
+    """Half a write."""
+    next(ward.settings.store.rglob("champion")).write_bytes(b"")
+
+
+def dangling_pointer(ward: Ward) -> None:
+    """A champion whose file is gone."""
+    next(ward.settings.store.rglob("*.safetensors")).unlink()
+    ward.store.publish(make_model("a"), promote=False)
+    next(ward.settings.store.rglob("champion")).write_bytes(b"7")
+
+
+def broken_champion(ward: Ward) -> None:
+    """A file that was cut."""
+    file = next(ward.settings.store.rglob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def champion_to_come(ward: Ward) -> None:
+    """A file of a format that is not known here."""
+    file = next(ward.settings.store.rglob("*.safetensors"))
+    raw = file.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    head = json.loads(raw[8 : 8 + size])
+    head["__metadata__"]["tidecast"] = head["__metadata__"]["tidecast"].replace(
+        f'"format":{FORMAT}', f'"format":{FORMAT + 1}'
+    )
+    new = json.dumps(head).encode()
+    file.write_bytes(len(new).to_bytes(8, "little") + new + raw[8 + size :])
+
+
+def damaged_series(ward: Ward) -> None:
+    """A name that cannot be read."""
+    next(ward.settings.store.rglob("series.json")).write_bytes(b"{")
+
+
+def overdue(ward: Ward) -> None:
+    """A run that should have begun an hour ago."""
+    ward.redis.hset("retrain", "next_ms", ward.began_ms - 3_600_000)
+
+
+def kept_by_nobody(ward: Ward) -> None:
+    """A schedule of which Redis knows nothing."""
+    ward.redis.delete("retrain")
+
+
+def claim(ward: Ward) -> Claim:
+    """A run that has begun."""
+    due_ms = ward.began_ms
+    ward.redis.hset("retrain", "next_ms", due_ms)
+    found = ward.record.claim(due_ms, "t", 0)
+    assert isinstance(found, Claim)
+    return found
+
+
+def run_failed(ward: Ward) -> None:
+    """A run that was given up."""
+    ward.record.fail(claim(ward), "no memory", ward.began_ms + 3_600_000, 0)
+
+
+def run_died(ward: Ward) -> None:
+    """A run of which nothing was heard since."""
+    claim(ward)
+    ward.redis.hset("retrain", "expires_ms", ward.began_ms)
+
+
+FAULTS: list[tuple[Fault, str, str, str]] = [
+    (forgetful, "persistence", "warning", "appendonly yes"),
+    (full_disk, "disk", "wrong", "free its disk"),
+    (evicting, "eviction", "wrong", "maxmemory-policy noeviction"),
+    (nearly_full, "memory", "warning", "raise maxmemory"),
+    (full, "memory", "wrong", "raise maxmemory"),
+    (replica, "replica", "wrong", "the master, 127.0.0.1:1"),
+    (alone, "replicas", "wrong", "lower min-replicas-to-write"),
+    (wrong_type, "types", "wrong", "rename or delete that key"),
+    (other_partitions, "partitions", "wrong", "use that, or another namespace"),
+    (misplaced, "misplaced", "warning", "set partitions for their producer"),
+    (other_state, "state", "wrong", "run the version of the worker that wrote them"),
+    (stopped, "lease", "wrong", "start `tidecast worker`"),
+    (killed, "lease", "wrong", "look into its log"),
+    (slow, "lag", "warning", "start a worker"),
+    (stuck, "lag", "wrong", "start a worker"),
+    (set_aside, "dead", "warning", "n/a"),
+    (foreign_forecasts, "ahead", "wrong", "rename forecasts"),
+    (no_store, "store", "warning", "tidecast train"),
+    (no_directory, "store", "wrong", "correct the setting store"),
+    (damaged_pointer, "pointer", "wrong", "tidecast models promote"),
+    (dangling_pointer, "pointer", "wrong", "tidecast models promote"),
+    (broken_champion, "champions", "wrong", "tidecast models rollback a"),
+    (champion_to_come, "champions", "wrong", "tidecast models rollback a"),
+    (damaged_series, "champions", "wrong", "restore the store"),
+    (overdue, "schedule", "wrong", "tidecast retrain --daemon"),
+    (kept_by_nobody, "schedule", "warning", "tidecast retrain --daemon"),
+    (run_failed, "retraining", "warning", "tidecast events"),
+    (run_died, "schedule", "wrong", "tidecast retrain --daemon"),
+]
+
+
+def test_of_a_healthy_installation_nothing_is_found(healthy: Ward) -> None:
+    """Or nobody would believe the rest."""
+    assert [] == healthy.examine()
+
+
+@pytest.mark.parametrize(("fault", "check", "severity", "remedy"), FAULTS, ids=[fault.__name__ for fault, *_ in FAULTS])
+def test_a_fault_is_found_alone_with_its_remedy(
+    healthy: Ward, fault: Fault, check: str, severity: str, remedy: str
+) -> None:
+    """One finding, no other."""
+    sick = fault(healthy) or healthy
+    found = sick.examine()
+    if fault is full_disk:
+        mended_disk(healthy)
+    assert [(check, severity)] == [(finding.check, finding.severity) for finding in found]
+    assert remedy in found[0].remedy
+
+
+@pytest.mark.parametrize(("fault", "expected"), [(trimmed, ["trimmed"]), (lost, ["lost"])])
+def test_readings_that_were_trimmed_are_counted(healthy: Ward, fault: Fault, expected: list[str]) -> None:
+    """From Redis 7 on, which counts them."""
+    fault(healthy)
+    counts = "entries-added" in healthy.redis.xinfo_stream("readings")
+    found = healthy.examine()
+    assert (expected if counts else []) == [finding.check for finding in found]
+    assert all(finding.found.startswith("1 readings") and "keep readings longer" in finding.remedy for finding in found)
+
+
+@pytest.mark.parametrize(("skew_s", "severity"), [(10.0, "warning"), (-3600.0, "wrong")])
+def test_clocks_that_disagree_are_found(healthy: Ward, skew_s: float, severity: str) -> None:
+    """Ahead or behind."""
+    (found,) = examine(healthy.settings, lambda: time.time() + skew_s)
+    assert ("clock", severity) == (found.check, found.severity)
+    assert f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'}" in found.found
+    assert "NTP" in found.remedy
+
+
+def test_a_redis_that_is_too_old_is_found(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version that is needed is named."""
+    monkeypatch.setattr(server, "OLDEST", (99, 1))
+    (found,) = healthy.examine()
+    assert ("version", "wrong") == (found.check, found.severity)
+    assert "upgrade it to 99.1" in found.remedy

@@ -1,0 +1,91 @@
+"""Colours and bars: on a terminal alone, and colours not where NO_COLOR is set."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.models import make_model
+from tests.processes import TIDECAST
+from tests.terminal import on_a_terminal
+from tidecast import cli
+from tidecast.settings import Settings
+from tidecast.store import ModelStore
+
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;)")
+NOBODY = "redis://127.0.0.1:1/0"
+SHOW = "from tidecast.progress import progress\nwith progress('counting', 'sheep', 3) as tell: tell(2)\n"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings file but the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command within this process, without a terminal; returns its exit code."""
+    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["colour", "none"])
+def test_colours_are_for_terminals_unless_the_user_wants_none(
+    tmp_path: Path, variables: dict[str, str], coloured: bool
+) -> None:
+    """Of the findings and of a bar."""
+    code, text = on_a_terminal((TIDECAST, "doctor", "--redis", NOBODY), tmp_path, variables)
+    assert (1, True, coloured) == (code, "wrong" in text, bool(COLOUR.search(text)))
+    code, text = on_a_terminal((sys.executable, "-c", SHOW), tmp_path, variables)
+    assert (0, True, coloured) == (code, "2/3" in text, bool(COLOUR.search(text)))
+
+
+def test_without_a_terminal_there_is_neither(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a pipe reads is plain text."""
+    assert 1 == run(monkeypatch, "doctor", "--redis", NOBODY)
+    exec(SHOW)  # noqa: S102 - it is ours
+    out, err = capsys.readouterr()
+    assert ("", False) == (err, "\x1b" in out)
+
+
+def test_a_push_shows_a_bar_on_a_terminal(
+    tmp_path: Path,
+    settings: Settings,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And none beside JSON for a program; at a speed too."""
+    Path("r.csv").write_text("series,ts,value\n" + "".join(f"a,{1000 * i},1\n" for i in range(50)))
+    words = ("push", "r.csv", "--redis", settings.redis_url.get_secret_value())
+    code, text = on_a_terminal((TIDECAST, *words), tmp_path, {})
+    assert (0, True, True) == (code, "pushing" in text, "50 readings pushed" in text)
+    assert 0 == run(monkeypatch, *words, "--json", "--speed", "100000x")
+    out, err = capsys.readouterr()
+    assert ({"pushed": 50}, "") == (json.loads(out), err)
+    assert 100 == redis.xlen("readings")
+
+
+def test_the_store_is_changed_with_answers_in_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Promoted, rolled back, pruned and checked."""
+    for seed in range(3):
+        ModelStore(Path("models")).publish(make_model("a", seed=seed))
+
+    def told(*words: str) -> object:
+        assert 0 == run(monkeypatch, *words, "--json", "--store", "models")
+        return json.loads(capsys.readouterr().out)
+
+    assert {"series": "a", "champion": 2} == told("models", "promote", "a", "2")
+    assert {"series": "a", "champion": 1} == told("models", "rollback", "a")
+    assert {"deleted": {"a": [2]}} == told("models", "prune", "--keep", "1")
+    assert {"champions": 1, "store": "models"} == told("worker", "--check")
+    assert 2 == run(monkeypatch, "worker", "--json")

@@ -1,0 +1,91 @@
+"""A healthy installation on a real server, in which a test seeds one fault."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from tests.models import make_model
+from tidecast.doctor.examination import examine
+from tidecast.doctor.finding import Finding
+from tidecast.embedded import EmbeddedRedis
+from tidecast.settings import Settings, load_settings
+from tidecast.store import ModelStore
+from tidecast.wire import keys_of
+from worker.health import Health
+from worker.loop import Worker
+from worker.program import make_worker
+from worker.record import Record
+
+KEPT = ("--appendonly", "yes", "--appendfsync", "no")
+AS_IT_WAS = {
+    "appendonly": "yes",
+    "save": "",
+    "maxmemory": "0",
+    "maxmemory-policy": "noeviction",
+    "min-replicas-to-write": "0",
+}
+AGO_MS = 120_000  # when the readings that are answered arrived
+
+
+@dataclass(frozen=True)
+class Ward:
+    """An installation in which all is well: readings answered, a champion, a run of the schedule to come."""
+
+    server: EmbeddedRedis
+    redis: Redis
+    settings: Settings
+    worker: Worker
+    began_ms: int
+
+    @property
+    def store(self) -> ModelStore:
+        """Its models."""
+        return ModelStore(self.settings.store)
+
+    @property
+    def record(self) -> Record:
+        """Its schedule's."""
+        return Record(self.redis, keys_of(), "w", 100)
+
+    def told(self, **changed: Any) -> "Ward":
+        """The same with other settings."""
+        return replace(self, settings=self.settings.model_copy(update=changed))
+
+    def push(self, after_ms: int, value: str = "1.0") -> None:
+        """A reading that arrived so long after the first."""
+        ms = self.began_ms + after_ms
+        self.redis.xadd("readings", {"series": "a", "value": value, "ts": ms}, id=f"{ms}-1")
+
+    def answer(self) -> None:
+        """Let the worker answer what is there."""
+        self.worker.step(time.time())
+
+    def examine(self) -> list[Finding]:
+        """What the doctor finds."""
+        return examine(self.settings)
+
+
+@contextmanager
+def ward(server: EmbeddedRedis, folder: Path) -> Iterator[Ward]:
+    """A healthy installation on an emptied server."""
+    with Redis.from_url(server.url, protocol=2) as redis:
+        redis.execute_command("REPLICAOF", "NO", "ONE")
+        for name, value in AS_IT_WAS.items():
+            redis.config_set(name, value)
+        redis.flushall()
+        settings = load_settings(
+            redis_url=server.url, store=folder / "models", worker={"lease_s": 60.0}, retrain={"every": "1h"}
+        )
+        ModelStore(settings.store).publish(make_model("a"))
+        now_ms = time.time_ns() // 1_000_000
+        one = Ward(server, redis, settings, make_worker(settings, Health()), now_ms - AGO_MS)
+        for step in range(3):
+            one.push(1000 * step)
+        one.answer()
+        one.record.plan("every 1h", now_ms + 3_600_000)
+        yield one

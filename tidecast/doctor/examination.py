@@ -1,0 +1,99 @@
+"""All checks in turn."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from redis import Redis
+from redis.exceptions import MovedError, RedisError, ResponseError
+
+from tidecast.connection import connect, explain, lacks_right
+from tidecast.doctor import flow, keys, models, rights, schedule, server
+from tidecast.doctor.finding import Case, Check, Finding
+from tidecast.doctor.reach import unreached
+from tidecast.errors import SettingsError
+from tidecast.settings import Settings
+from tidecast.wire import common_keys
+
+OF_REDIS: Mapping[str, Check] = MappingProxyType(
+    {
+        "version": server.version,
+        "persistence": server.persistence,
+        "memory": server.memory,
+        "role": server.role,
+        "clock": server.clock,
+        "rights": rights.rights,
+        "types": keys.types,
+        "partitions": keys.partitions,
+        "state": keys.state,
+        "lease": flow.lease,
+        "lag": flow.lag,
+        "trimmed": flow.trimmed,
+        "ahead": flow.ahead,
+        "dead": flow.dead,
+        "schedule": schedule.overdue,
+    }
+)
+OF_THE_STORE: Mapping[str, Check] = MappingProxyType({"store": models.store, "champions": models.champions})
+
+
+def examine(settings: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:
+    """Look at everything; an empty list is a healthy installation.
+
+    Args:
+        settings: the installation's.
+        clock: the time here, in epoch seconds.
+    """
+    try:
+        with connect(settings.model_copy(update={"redis_cluster": False})) as named:
+            return list(_examined(settings, named, clock))
+    except SettingsError as exc:
+        return [Finding("settings", "wrong", str(exc), "correct the setting; docs/reference.md lists them all")]
+
+
+def _examined(settings: Settings, named: Redis, clock: Callable[[], float]) -> Iterator[Finding]:
+    yield from _each(OF_THE_STORE, Case(settings, named, named, clock))
+    try:
+        _answer(named, settings)
+        redis = connect(settings) if settings.redis_cluster else named
+    except RedisError as exc:
+        yield unreached(exc, settings.redis_url.get_secret_value())
+        return
+    try:
+        yield from _each(OF_REDIS, Case(settings, redis, named, clock))
+    finally:
+        redis.close()
+
+
+def _answer(redis: Redis, settings: Settings) -> None:
+    """Have Redis answer at all, by a command that it refuses while it loads.
+
+    Raises:
+        RedisError: it does not, or is a server of a cluster that the settings do not tell of.
+    """
+    try:
+        redis.get(common_keys(settings.namespace)[0])
+    except ResponseError as exc:
+        if isinstance(exc, MovedError) and not settings.redis_cluster:
+            raise
+
+
+def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
+    unseen = []
+    for name, check in checks.items():
+        try:
+            for finding in check(case):
+                yield finding
+                if finding.check == "partitions":  # all keys are others then, and what they lack says nothing
+                    return
+        except RedisError as exc:
+            if lacks_right(exc):
+                unseen.append(name)
+            elif isinstance(exc, ResponseError):
+                yield Finding(name, "warning", f"this could not be looked at: {explain(exc)}", "look by hand")
+            else:
+                yield Finding("redis", "wrong", f"Redis no longer answers: {explain(exc)}", "look into its log")
+                return
+    if unseen:
+        found = f"the user that redis_url names may not look at everything; not checked: {', '.join(unseen)}"
+        yield Finding("unseen", "warning", found, "grant it what docs/how-to/doctor.md names, or look as another user")

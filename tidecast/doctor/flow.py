@@ -1,0 +1,113 @@
+"""The way of the readings: who answers them, how far behind, and what was lost or set aside."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, cast
+
+from tidecast.doctor.finding import Case, Finding, id_ms, id_pair
+from tidecast.wire import Keys
+
+WAITED_S = (10.0, 60.0)  # of the oldest reading that is not answered: a warning, and wrong
+RECENT_MS = 3_600_000
+COUNTED = 1000  # dead letters
+
+
+def lease(case: Case) -> Iterator[Finding]:
+    """Every partition has a worker that is alive."""
+    for keys in case.partitions():
+        if not _is(case, keys.lease, b"hash") and case.redis.exists(keys.lease):
+            continue  # which `types` tells
+        owner, expires = cast("list[bytes | None]", case.redis.hmget(keys.lease, ["owner", "expires_ms"]))
+        silent_ms = case.server_ms() - int(expires or 0)
+        remedy = "start `tidecast worker` with these settings"
+        if owner is None:
+            yield Finding("lease", "wrong", f"no worker answers {keys.readings}", remedy)
+        elif silent_ms > 0:
+            found = f"{owner.decode(errors='backslashreplace')}, which answered {keys.readings}, has been silent since "
+            found += f"its lease ended {silent_ms / 1000:.0f} s ago"
+            yield Finding("lease", "wrong", found, f"look into its log; {remedy}")
+
+
+def lag(case: Case) -> Iterator[Finding]:
+    """No reading waits long for its answer."""
+    for keys in _in_order(case):
+        last = _last(case, keys)
+        waiting = cast("list[Any]", case.redis.xrange(keys.readings, f"({last}", "+", count=1))
+        if not waiting:
+            continue
+        waited_s = (case.server_ms() - id_ms(waiting[0][0])) / 1000
+        if waited_s > WAITED_S[0]:
+            found = f"{_waiting(case, keys)}in {keys.readings} wait for an answer, the oldest for {waited_s:.0f} s"
+            remedy = "start a worker where there is none; else raise partitions and share them among more workers"
+            yield Finding("lag", "wrong" if waited_s > WAITED_S[1] else "warning", found, remedy)
+
+
+def _waiting(case: Case, keys: Keys) -> str:
+    """How many readings wait, before the name of the stream, as far as Redis counts them."""
+    info = case.redis.xinfo_stream(keys.readings)
+    read = int(cast("bytes | None", case.redis.hget(keys.offset, "read")) or 0)
+    return f"{max(1, info['entries-added'] - read)} readings " if "entries-added" in info else "readings "
+
+
+def trimmed(case: Case) -> Iterator[Finding]:
+    """No reading was trimmed before it was read."""
+    remedy = "keep readings longer: let no producer trim below what workers have read; worker.retention_s never does"
+    for keys in _in_order(case):
+        info = case.redis.xinfo_stream(keys.readings)
+        last, read, lost = cast("list[bytes | None]", case.redis.hmget(keys.offset, ["last", "read", "lost"]))
+        first = info["first-entry"]
+        if last and "entries-added" in info and (not first or id_pair(first[0]) > id_pair(last)):
+            gone = int(info["entries-added"]) - int(read or 0) - int(info["length"])
+            if gone > 0:
+                yield Finding(
+                    "trimmed", "wrong", f"{gone} readings in {keys.readings} went before they were read", remedy
+                )
+        if lost and int(lost):
+            found = f"{int(lost)} readings of {keys.readings} were trimmed before they were read, since the beginning"
+            yield Finding("lost", "warning", found, remedy)
+
+
+def ahead(case: Case) -> Iterator[Finding]:
+    """The forecasts end where the offset says: else a worker could publish none."""
+    for keys in _in_order(case):
+        if not _is(case, keys.forecasts, b"stream"):
+            continue
+        # The forecasts first: a commit between the two looks moves the offset beyond them.
+        newest = case.redis.xinfo_stream(keys.forecasts)["last-generated-id"]
+        last = _last(case, keys)
+        if id_pair(newest) > id_pair(last):
+            found = f"{keys.forecasts} goes on to {newest.decode()}, but readings are answered to {last} only"
+            remedy = f"restore {keys.offset}, or rename {keys.forecasts} if another program wrote there"
+            yield Finding("ahead", "wrong", found, remedy)
+
+
+def dead(case: Case) -> Iterator[Finding]:
+    """Readings are not set aside just now."""
+    for keys in case.partitions():
+        if not _is(case, keys.dead, b"stream"):
+            continue
+        since = case.server_ms() - RECENT_MS
+        letters = cast("list[Any]", case.redis.xrevrange(keys.dead, "+", since, count=COUNTED))
+        if letters:
+            reasons = Counter(fields.get(b"reason", b"?").decode() for _, fields in letters)
+            told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+            number = f"{COUNTED} or more" if len(letters) == COUNTED else str(len(letters))
+            detail = letters[0][1].get(b"detail", b"").decode(errors="backslashreplace")
+            found = f"{number} readings became dead letters in {keys.dead} within the hour: {told}"
+            yield Finding("dead", "warning", found, f"of the newest: {detail}")
+
+
+def _in_order(case: Case) -> Iterator[Keys]:
+    """The partitions whose readings and offset are what they should be; `types` tells of the others."""
+    for keys in case.partitions():
+        offset = cast("bytes", case.redis.type(keys.offset))
+        if _is(case, keys.readings, b"stream") and offset in (b"none", b"hash"):
+            yield keys
+
+
+def _is(case: Case, key: str, kind: bytes) -> bool:
+    return bool(case.redis.type(key) == kind)
+
+
+def _last(case: Case, keys: Keys) -> str:
+    return (cast("bytes | None", case.redis.hget(keys.offset, "last")) or b"0-0").decode()

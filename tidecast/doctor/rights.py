@@ -1,0 +1,96 @@
+"""Whether the user that `redis_url` names may do what a worker does.
+
+Each right is tried by a command that Redis refuses for its form or that changes nothing: rights are checked before
+anything else of a command is.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from redis.exceptions import RedisError, ResponseError
+
+from tidecast.connection import RIGHTS, lacks_right
+from tidecast.doctor.finding import Case, Finding
+from tidecast.settings import Settings
+from tidecast.wire import Keys, common_keys
+
+NOBODY = "0" * 40  # the name of no script, field or group
+NO_ID = "none"  # as an entry's id an error
+Probe = tuple[str | bytes | int, ...]
+
+# By right; `readings` and so on stand for the keys of the first partition.
+PROBES: Mapping[str, Probe] = MappingProxyType(
+    {
+        "evalsha": ("EVALSHA", NOBODY, 1, "lease"),
+        "script|load": ("SCRIPT LOAD", "return 1"),
+        "xread": ("XREAD", "COUNT", 1, b"STREAMS", "readings", "$"),
+        "xadd": ("XADD", "forecasts", "NOMKSTREAM", NO_ID, "a", "b"),
+        "xinfo|stream": ("XINFO STREAM", "readings"),
+        "xgroup|create": ("XGROUP CREATE", "readings", NOBODY, NO_ID),
+        "xgroup|setid": ("XGROUP SETID", "readings", NOBODY, NO_ID),
+        "set": ("SET", "partitions", 1, "NX", "XX"),
+        "get": ("GET", "partitions"),
+        "type": ("TYPE", "readings"),
+        "time": ("TIME",),
+        "exists": ("EXISTS", "readings"),
+        "hexists": ("HEXISTS", "offset", "last"),
+        "hget": ("HGET", "lease", "owner"),
+        "hset": ("HSET", "lease", "a", "b", "c"),
+        "hmget": ("HMGET", "lease", "owner"),
+        "hincrby": ("HINCRBY", "lease", NOBODY, "none"),
+        "hdel": ("HDEL", "lease", NOBODY),
+        "hgetall": ("HGETALL", "lease"),
+        "hkeys": ("HKEYS", "lease"),
+        "xrange": ("XRANGE", "readings", "+", "-"),
+        "xtrim": ("XTRIM", "readings", "MINID", NO_ID),
+        "xlen": ("XLEN", "forecasts"),
+        "xpending": ("XPENDING", "forecasts", NOBODY),
+        "xinfo|groups": ("XINFO GROUPS", "forecasts"),
+    }
+)
+_SOMETIMES = {"xrange", "xtrim", "xlen", "xpending", "xinfo|groups"}
+
+
+def needed(settings: Settings) -> set[str]:
+    """The rights that a worker with these settings needs."""
+    worker, retrain = settings.worker, settings.retrain
+    found = set(PROBES) - _SOMETIMES
+    found |= {"xtrim"} if worker.retention_s else set()
+    found |= {"xtrim", "xlen", "xpending", "xinfo|groups"} if worker.wait_for_group else set()
+    return found | ({"xrange"} if retrain.every or retrain.cron else set())
+
+
+def rights(case: Case) -> Iterator[Finding]:
+    """No command and no key is refused for want of a right."""
+    keys = next(case.partitions())
+    places = {name: getattr(keys, name) for name in Keys.__slots__} | {"partitions": _common(case)[0]}
+    wanted = needed(case.settings)
+    lacking = [f"+{right}" for right, probe in PROBES.items() if right in wanted and _refused(case, probe, places)]
+    if "+type" not in lacking:
+        lacking += [f"~{key}" for key in (*_all_keys(case), *_common(case)) if _refused(case, ("TYPE", key), {})]
+    if lacking:
+        found = f"the user that redis_url names lacks rights of a worker: {' '.join(dict.fromkeys(lacking))}"
+        yield Finding("rights", "wrong", found, f"grant them with ACL SETUSER: {RIGHTS}")
+
+
+def _all_keys(case: Case) -> Iterator[str]:
+    return (getattr(keys, name) for keys in case.partitions() for name in Keys.__slots__)
+
+
+def _common(case: Case) -> tuple[str, ...]:
+    return common_keys(case.settings.namespace)
+
+
+def _refused(case: Case, probe: Probe, places: Mapping[str, str]) -> bool:
+    """Whether the right is lacking; anything else that Redis says of the command is no matter."""
+    words = [places.get(str(word), word) for word in probe]
+    to = case.redis if len(words) > 1 and words[0] != "SCRIPT LOAD" else case.server
+    try:
+        to.execute_command(*words)
+    except ResponseError as exc:
+        return lacks_right(exc)
+    except RedisError as exc:
+        if lacks_right(exc):
+            return True
+        raise
+    return False

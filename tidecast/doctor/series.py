@@ -1,0 +1,154 @@
+"""All that is known of one series: its model and why it has it, who answers, how well, and what went wrong."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from redis import Redis
+
+from tidecast.connection import connect
+from tidecast.errors import StreamError, TidecastError
+from tidecast.settings import Settings
+from tidecast.store import ModelStore
+from tidecast.wire import Event, Forecast, Keys, keys_of, partition_of
+
+NEWEST = 10_000  # entries of a stream that are looked through
+EVENTS_TOLD = 5
+Facts = dict[str, Any]
+
+
+def facts_of(series: str, settings: Settings, insight: Callable[[bytes], Facts]) -> Facts:
+    """What Redis and the store tell of a series, ready for JSON.
+
+    Args:
+        series: its name.
+        settings: where Redis and the store are.
+        insight: how to read a stored state.
+
+    Raises:
+        RedisError: Redis does not answer.
+        StateError: the state is of another format.
+    """
+    partition = partition_of(series, settings.partitions)
+    keys = keys_of(partition, settings.partitions, settings.namespace)
+    with connect(settings) as redis:
+        head = cast("bytes | None", redis.hget(keys.state, series))
+        return {
+            "series": series,
+            "partition": partition,
+            "min_history": settings.retrain.min_history,
+            "model": _model(series, ModelStore(settings.store)),
+            "state": insight(head) if head else None,
+            "forecast": _newest_forecast(redis, keys, series),
+            "events": _events(redis, keys, series),
+            "dead": _dead(redis, keys, series),
+        }
+
+
+def _model(series: str, store: ModelStore) -> Facts:
+    """The champion and the newest version with their verdicts; `error`: what is broken."""
+    try:
+        champion, versions = store.champion(series), store.versions(series)
+        told = {number: store.header(series, number) for number in {champion, *versions[-1:]} - {None} if number}
+    except TidecastError as exc:
+        return {"champion": None, "versions": [], "verdicts": {}, "error": str(exc)}
+    verdicts = {str(number): header.evidence.verdict for number, header in sorted(told.items())}
+    return {"champion": champion, "versions": versions, "verdicts": verdicts, "error": None}
+
+
+def _newest_forecast(redis: Redis, keys: Keys, series: str) -> Facts | None:
+    for entry_id, fields in _newest(redis, keys.forecasts):
+        if fields.get(b"series") == series.encode():
+            try:
+                found = Forecast.decode(entry_id, fields)
+            except StreamError:
+                continue  # not a worker's
+            return {"id": found.id, "kind": found.kind, "model": found.model, "y": found.y, "yhat": found.yhat}
+    return None
+
+
+def _events(redis: Redis, keys: Keys, series: str) -> list[Facts]:
+    """The newest that are told of the series, the oldest of them first."""
+    found: list[Facts] = []
+    for entry_id, fields in _newest(redis, keys.events):
+        if fields.get(b"series") == series.encode() and len(found) < EVENTS_TOLD:
+            event = Event.decode(entry_id, fields)
+            found.append({"id": event.id, "kind": event.kind, "detail": event.detail, "version": event.version})
+    return found[::-1]
+
+
+def _dead(redis: Redis, keys: Keys, series: str) -> Facts:
+    letters = [fields for _, fields in _newest(redis, keys.dead) if fields.get(b"original.series") == series.encode()]
+    reasons = Counter(fields.get(b"reason", b"?").decode() for fields in letters)
+    newest = letters[0].get(b"detail", b"").decode(errors="backslashreplace") if letters else None
+    return {"count": len(letters), "reasons": dict(reasons), "newest": newest}
+
+
+def _newest(redis: Redis, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    return cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrevrange(stream, count=NEWEST))
+
+
+def sentences(facts: Facts) -> Iterator[str]:
+    """The facts for people, a line each."""
+    state, forecast, dead = facts["state"], facts["forecast"], facts["dead"]
+    yield f"{facts['series']}, in partition {facts['partition']}"
+    yield from _of_the_model(facts)
+    if state is None:
+        yield "readings: none answered so far: push some, and see `tidecast doctor` whether a worker is at work"
+    else:
+        yield f"readings: {state['readings']} in its window's life, the newest of {_time(state['last_ts'])}"
+        yield from _of_the_blend(state, forecast)
+        yield from _of_the_drift(state)
+    told = ", ".join(f"{count} {reason}" for reason, count in dead["reasons"].items())
+    yield f"dead letters: {told}; the newest: {dead['newest']}" if told else "dead letters: none"
+    for event in facts["events"]:
+        version = f" v{event['version']}" if event["version"] else ""
+        yield f"event: {_time(int(event['id'].partition('-')[0]))}  {event['kind']}{version}  {event['detail']}"
+
+
+def _of_the_model(facts: Facts) -> Iterator[str]:
+    model = facts["model"]
+    if model["error"]:
+        yield f"model: {model['error']}"
+    elif model["champion"]:
+        yield f"model: version {model['champion']} answers"
+    elif model["versions"]:
+        yield "model: none answers, for none was published: see the verdict, and `tidecast models promote`"
+    else:
+        readings = (facts["state"] or {}).get("readings", 0)
+        enough = facts["min_history"]
+        why = (
+            f"{readings} readings, and it needs {enough} (retrain.min_history)"
+            if readings < enough
+            else "not trained yet"
+        )
+        yield f"model: none: {why}: `tidecast train --recorded` or the schedule makes one"
+    for number, verdict in model["verdicts"].items():
+        yield f"verdict on version {number}: {verdict}"
+
+
+def _of_the_blend(state: Facts, forecast: Facts | None) -> Iterator[str]:
+    ranked = sorted(state["errors"].items(), key=lambda one: one[1])
+    if forecast:
+        version = f" of version {forecast['model']}" if forecast["model"] else ""
+        yield f"answers: {forecast['kind']}{version} weighs most: {forecast['y']:.6g} -> {forecast['yhat']:.6g}"
+    if ranked:
+        yield "recent errors, the least first: " + ", ".join(f"{expert} {error:.4g}" for expert, error in ranked)
+    if state["alert"]:
+        yield f"after a shock: for {state['alert']} more readings the blend must earn its say against the last value"
+
+
+def _of_the_drift(state: Facts) -> Iterator[str]:
+    told = ", ".join(f"{kind} {share:.2f}" for kind, share in state["drift"].items())
+    silent = f"; silent for {state['silent_for']} more readings after an alarm" if state["silent_for"] else ""
+    yield f"drift, an alarm at 1: {told}{silent}"
+    if trial := state["probation"]:
+        yield (
+            f"probation: version {trial['version']} beside {trial['former']} over {trial['readings']} readings, "
+            f"errors {trial['standard_errors']:+.1f} standard errors off{', condemned' * trial['condemned']}"
+        )
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
