@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from tidecast import __version__, models_cli, retrain_cli
+from tidecast import __version__, dashboard_cli, models_cli, retrain_cli
 from tidecast.errors import SettingsError, TidecastError
 from tidecast.options import (
     FeaturesOption,
@@ -41,6 +41,7 @@ app = typer.Typer(
 app.add_typer(models_cli.app, name="models")
 app.command("retrain")(retrain_cli.retrain)
 app.command("events")(retrain_cli.events)
+app.command("dashboard")(dashboard_cli.dashboard)
 
 
 @app.callback(invoke_without_command=True)
