@@ -42,7 +42,7 @@ def _figures(context: Context, series: str) -> None:
     with ui.element("section").classes("figures"):
         names = ("last reading", "forecast", "interval", "skill", "coverage", "model", "age")
         shown = {name: figure(name) for name in names}
-    fields = {"last reading": "y"}
+    fields = {"last reading": "y", "forecast": "yhat"}
 
     def look() -> None:
         row = context.board.row(series, now_ms())

@@ -157,9 +157,14 @@ class Counting:
         return cast("bytes", info["last-generated-id"]).decode() if info else "0-0"
 
     def _alive(self) -> int:
+        """Those on the roster, and those that hold a lease: a worker of a single partition keeps no roster."""
         seconds, micros = self._redis.time()
         known = cast("dict[bytes, bytes]", self._redis.hgetall(self._workers))
-        return sum(_number(until.decode()) > 1000 * seconds + micros // 1000 for until in known.values())
+        for keys in self._keys:
+            owner, until = cast("list[bytes | None]", self._redis.hmget(keys.lease, ["owner", "expires_ms"]))
+            if owner and until:
+                known[owner] = max(until, known.get(owner, b""), key=_as_number)
+        return sum(_as_number(until) > 1000 * seconds + micros // 1000 for until in known.values())
 
     @staticmethod
     def _asked(command: Any, key: str) -> Any:
@@ -169,6 +174,10 @@ class Counting:
             if "no such key" not in str(exc):
                 raise
             return None
+
+
+def _as_number(raw: bytes) -> int:
+    return _number(raw.decode(errors="replace"))
 
 
 def _number(text: str) -> int:
