@@ -1,6 +1,6 @@
 # Every target is self-sufficient: on a fresh machine it installs what it needs first. ARGS= passes options on.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint type format bench chaos soak clean
+.PHONY: help install demo test test-browser lint type format bench chaos soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -9,7 +9,7 @@ BENCH := .venv/.bench
 ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with all that demo and tests need
 
@@ -27,6 +27,15 @@ test: $(INSTALLED) ## run the test suite (ARGS='-k name')
 	@# Compiled once, not by each of the processes that begin together.
 	@$(BIN)/python -c 'from worker.threads import warm; warm()'
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+test-browser: $(INSTALLED) ## drive the dashboard in a real Chromium, and take its pictures (ARGS='-k name')
+ifeq ($(CHROMIUM),)
+	@command -v apt-get >/dev/null || { echo "test-browser needs Chromium: install it with your system's packages" >&2; exit 2; }
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
+endif
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 lint: $(INSTALLED) ## check style
 	$(BIN)/ruff format --check .

@@ -79,10 +79,11 @@ class Board:
         rows = [self._row(int(i), now_ms) for i in order[first : first + view.size]]
         return Page(rows, len(order), len(self._names))
 
-    @property
-    def count(self) -> int:
+    def count(self, now_ms: float) -> int:
         """How many series there are."""
-        return len(self._names)
+        with self._follower.lock:
+            self._refresh(now_ms)
+            return len(self._names)
 
     def row(self, series: str, now_ms: float) -> dict[str, Any]:
         """One series as a row of the table."""

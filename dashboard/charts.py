@@ -7,7 +7,8 @@ import numpy as np
 
 from dashboard.recent import DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Float, Y
 
-TRUTH, FORECAST, LAST_VALUE, GREY = "#2f80c8", "#e0693a", "#8a94a0", "#8a94a0"
+TRUTH, FORECAST, GREY = "#2f80c8", "#e0693a", "#8a94a0"
+LAST_VALUE = GREY
 GRID = {"left": 8, "right": 12, "top": 34, "bottom": 8, "containLabel": True}
 SMOOTHED = 12  # readings
 Points = list[list[float]]
@@ -21,9 +22,14 @@ def stream_chart() -> dict[str, Any]:
             _line("forecast", FORECAST, width=1.6) | {"symbolSize": 3, "showSymbol": False},
             _line("lower", FORECAST, width=0) | {"stack": "interval", "stackStrategy": "all"},
             _line("interval", FORECAST, width=0)
-            | {"stack": "interval", "stackStrategy": "all", "areaStyle": {"color": FORECAST, "opacity": 0.18}},
+            | {
+                "stack": "interval",
+                "stackStrategy": "all",
+                "areaStyle": {"color": FORECAST, "opacity": 0.18},
+                "itemStyle": {"color": FORECAST, "opacity": 0.3},
+            },
         ],
-        legend=["reading", "forecast", "interval"],
+        legend=["reading", "forecast", {"name": "interval", "icon": "roundRect"}],
     )
 
 
@@ -67,6 +73,7 @@ def curve_chart(curves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         "axisLabel": {"color": GREY},
         "splitLine": {"show": False},
         "min": 1,
+        "max": max(2, *map(len, curves.values())),
     }
     chart["grid"] = GRID | {"bottom": 22}
     return chart
@@ -78,9 +85,10 @@ def with_data(options: dict[str, Any], data: Sequence[Points]) -> None:
         line["data"] = points
 
 
-def _chart(series: list[dict[str, Any]], legend: list[str] | None = None) -> dict[str, Any]:
+def _chart(series: list[dict[str, Any]], legend: list[Any] | None = None) -> dict[str, Any]:
     return {
         "animation": False,
+        "useUTC": True,
         "grid": GRID,
         "legend": {
             "data": legend or [one["name"] for one in series],

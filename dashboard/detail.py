@@ -54,7 +54,7 @@ def _figures(context: Context, series: str) -> None:
 
 def _stream(context: Context, series: str) -> None:
     with ui.element("section").classes("card"):
-        ui.label("Readings, forecasts and their interval").classes("subtitle")
+        ui.label("Readings, forecasts and their interval, in UTC").classes("subtitle")
         stream = ui.echart(charts.stream_chart()).classes("chart tall").mark("stream")
     with ui.element("section").classes("card"):
         ui.label(f"Mean absolute error over {charts.SMOOTHED} readings").classes("subtitle")

@@ -71,7 +71,7 @@ def series_path(series: str) -> str:
 
 def figure(name: str, hint: str = "") -> ui.label:
     """A number with its name below; returns the label of the number."""
-    with ui.element("div").classes("figure") as whole:
+    with ui.element("div").classes(f"figure {name.partition(' ')[0]}") as whole:
         value = ui.label(" ").classes("value")
         ui.label(name).classes("name")
         if hint:

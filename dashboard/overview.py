@@ -12,7 +12,7 @@ from tidecast.settings import Settings
 
 COLUMNS = (  # name, label, of the classes: wide is left out on a phone, num is set to the right
     ("series", "series", ""),
-    ("spark", "newest readings", ""),
+    ("spark", "readings", ""),
     ("y", "last reading", "num wide"),
     ("yhat", "forecast", "num"),
     ("interval", "interval", "num wide"),
@@ -43,7 +43,7 @@ def overview(context: Context, settings: Settings) -> None:
 
         def look() -> None:
             found = table.look()
-            nothing = found == 0 and not context.follower.trouble
+            nothing = found == 0 and context.follower.ready.is_set() and not context.follower.trouble
             empty.set_visibility(nothing)
             table.show(not nothing)
 
@@ -62,7 +62,7 @@ def _totals(context: Context) -> None:
         }
 
     def look() -> None:
-        shown["series"].set_text(count_text(context.board.count))
+        shown["series"].set_text(count_text(context.board.count(now_ms())))
         totals = context.follower.totals
         if totals is None:
             return

@@ -36,8 +36,13 @@ def events_html(events: Sequence[Event], *, of_series: bool) -> str:
 def table_html(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in HTML; what it is given must be escaped."""
     head = "".join(f"<th>{name}</th>" for name in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows)
     return f'<div class="scroll"><table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cells(columns: Sequence[str], row: Sequence[str]) -> str:
+    """A phone shows each cell on a line of its own, with its name."""
+    return "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in zip(columns, row, strict=True))
 
 
 def _event_cells(event: Event, *, of_series: bool) -> list[str]:

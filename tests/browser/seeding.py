@@ -33,7 +33,7 @@ def seed_forecasts(redis: Redis, names: list[str], rounds: int, *, naive_from: i
         with redis.pipeline(transaction=False) as pipeline:
             for i, name in enumerate(names):
                 y = waves[i][turn]
-                yhat = y if i >= naive_from else waves[i][turn + 1] + random.Random(f"{i} {turn}").gauss(0, 0.35)
+                yhat = y if i >= naive_from else waves[i][turn + 1] + random.Random(f"{i} {turn}").gauss(0, 0.55)
                 width = 2.4 if i >= naive_from else 1.1
                 fields = _fields(name, arrived, y, yhat, width, None if i >= naive_from else 1 + i % 3)
                 if i in before:

@@ -23,13 +23,14 @@ SERIES = "td.col-series"
 def test_the_empty_state_says_how_to_push_the_first_reading(page: "Page", address: str) -> None:
     """Whoever sees nothing yet is told what to type."""
     page.goto(address)
+    page.wait_for_selector(".empty:visible")
     assert "XADD readings" in page.inner_text(".empty")
 
 
 def test_series_that_are_met_fill_the_table(page: "Page", address: str, connection: Redis) -> None:
     """Without a reload."""
     page.goto(address)
-    page.wait_for_selector(".empty")
+    page.wait_for_selector(".empty:visible")
     seed_forecasts(connection, ["boiler-1", "boiler-2"], 3, naive_from=1)
     page.wait_for_function("document.querySelectorAll('td.col-series').length == 2", timeout=3000)
     assert ["boiler-1", "boiler-2"] == [text.strip() for text in page.locator(SERIES).all_inner_texts()]

@@ -33,7 +33,7 @@ def plant(server: EmbeddedRedis, connection: Redis, tmp_path: Path) -> Iterator[
 def test_pictures_of_the_empty_state(page: "Page", address: str) -> None:
     """Of the first look."""
     page.goto(address)
-    page.wait_for_selector(".empty")
+    page.wait_for_selector(".empty:visible")
     _take(page, "empty")
 
 
@@ -41,6 +41,7 @@ def test_pictures_of_the_overview(page: "Page", plant: str) -> None:
     """Light and dark, as the system says."""
     page.goto(plant)
     page.wait_for_selector("td.col-series")
+    page.wait_for_function("document.querySelector('.figure.readings .value').innerText != '-'")
     _take(page, "overview")
     page.emulate_media(color_scheme="dark")
     page.wait_for_selector("body.body--dark")
@@ -58,10 +59,12 @@ def test_pictures_of_retraining(page: "Page", plant: str) -> None:
     """With the schedule's record and events."""
     page.goto(f"{plant}/retraining")
     page.wait_for_selector("text=every 6h")
+    page.wait_for_selector("text=level: 1.36 times")
     _take(page, "retraining")
 
 
 def _take(page: "Page", name: str, *, whole: bool = False) -> None:
+    page.wait_for_selector(".banner", state="hidden")
     for width, height in SIZES.items():
         page.set_viewport_size({"width": width, "height": height})
         page.wait_for_function(f"document.documentElement.scrollWidth <= {width}")
