@@ -40,7 +40,7 @@ def detail(context: Context, series: str) -> None:
 
 def _figures(context: Context, series: str) -> None:
     with ui.element("section").classes("figures"):
-        names = ("last reading", "forecast", "interval", "skill", "coverage", "model", "age")
+        names = ("last reading", "forecast", "skill", "interval", "coverage", "model", "age")
         shown = {name: figure(name) for name in names}
     fields = {"last reading": "y", "forecast": "yhat"}
 

@@ -37,11 +37,13 @@ def test_pictures_of_the_empty_state(page: "Page", address: str) -> None:
     _take(page, "empty")
 
 
-def test_pictures_of_the_overview(page: "Page", plant: str) -> None:
+def test_pictures_of_the_overview(page: "Page", plant: str, connection: Redis) -> None:
     """Light and dark, as the system says."""
     page.goto(plant)
     page.wait_for_selector("td.col-series")
-    page.wait_for_function("document.querySelector('.figure.readings .value').innerText != '-'")
+    page.wait_for_function("document.querySelector('.figure.readings .value').innerText == '0'")
+    connection.hincrby("offset", "forecast", 200)
+    page.wait_for_function("+document.querySelector('.figure.readings .value').innerText > 20")
     _take(page, "overview")
     page.emulate_media(color_scheme="dark")
     page.wait_for_selector("body.body--dark")
