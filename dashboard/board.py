@@ -102,11 +102,11 @@ class Board:
     def _refresh(self, now_ms: float) -> None:
         """Compute the columns of all series anew, at most about once a second."""
         recent = self._follower.recent
-        stamp = (now_ms // 900, len(recent))
+        stamp = (now_ms // 900, len(recent) + len(self._follower.served))
         if stamp == self._of:
             return
         self._of = stamp
-        awaited = [name for name in self._evidence.served() if name not in recent.index]
+        awaited = [name for name in self._follower.served if name not in recent.index]
         self._names = recent.names[: len(recent)] + awaited
         newest, more = recent.newest(), np.full(len(awaited), np.nan)
         skill, coverage = recent.scores()

@@ -1,37 +1,20 @@
 """What the model store says of series: champions, versions and their evidence, read when somebody looks."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tidecast.errors import TidecastError
 from tidecast.model import Header
 from tidecast.store import ModelStore, Version
 
-NAMES_EVERY_S = 5.0
 HEADERS_KEPT = 2000
 
 
 class Evidence:
     """A store's contents as the pages ask for them; a header, which never changes, is read once."""
 
-    def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, root: Path) -> None:
         self.store = ModelStore(root)
-        self._clock = clock
-        self._names: list[str] = []
-        self._names_until = float("-inf")
-        self._position = -1
         self._headers: dict[tuple[str, int], Header] = {}
-
-    def served(self) -> list[str]:
-        """Every series with a champion, looked up again once a pointer has moved."""
-        if self._clock() >= self._names_until:
-            position, moved = self.store.moves_since(max(0, self._position))
-            if moved or position != self._position:
-                self._names = self.store.served() if self.store.root.is_dir() else []
-            self._position = position
-            self._names_until = self._clock() + NAMES_EVERY_S
-        return self._names
 
     def header(self, series: str, version: int) -> Header | None:
         """What a version is; None where it was pruned, or cannot be read."""

@@ -17,6 +17,7 @@ from tidecast.cluster import Cluster, StreamReply
 from tidecast.connection import connect, explain
 from tidecast.errors import StreamError, TidecastError
 from tidecast.settings import Settings
+from tidecast.store import ModelStore
 from tidecast.wire import Event, keys_of
 
 BATCH = 1000  # entries of one read
@@ -39,6 +40,7 @@ class Follower:
         recent: the newest readings and forecasts.
         events: the newest events, oldest first.
         told: by series, the kind of the last event that says how its model stands.
+        served: the series that have a champion in the store.
         totals: of the last look; None before the first.
         trouble: why Redis cannot be read; empty while it can.
         skipped_at: when the reader last skipped ahead, in seconds of the clock; None: never.
@@ -55,9 +57,12 @@ class Follower:
         self._redis: Redis | None = None
         self._counting: Counting | None = None
         self._look_at = 0.0
+        self._store = ModelStore(settings.store)
+        self._moves = 0
         self.recent = Recent(most_series)
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.told: dict[str, str] = {}
+        self.served: set[str] = set()
         self.totals: Totals | None = None
         self.trouble = ""
         self.skipped_at: float | None = None
@@ -104,6 +109,7 @@ class Follower:
         if self._counting is None:
             raise AssertionError("not connected")
         self.totals = self._counting.look(now)
+        self._look_at_store()
         self._look_at = now + LOOK_S
         if any(_pair(newest) < _pair(self._position.get(key, FIRST)) for key, newest in self.totals.newest.items()):
             # Redis was emptied, or restored to an earlier state: what we hold is no longer what it says.
@@ -112,6 +118,13 @@ class Follower:
                 self.recent.clear()
                 self.events.clear()
                 self.told.clear()
+
+    def _look_at_store(self) -> None:
+        """Who has a champion: whose pointer moved has one, and none ever loses it."""
+        self._moves, moved = self._store.moves_since(self._moves)
+        if not self.served.issuperset(moved):
+            with self.lock:
+                self.served = self.served.union(moved)
 
     def _follow(self, redis: Redis, now: float) -> None:
         if not self._position:

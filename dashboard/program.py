@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import ui
 
 from dashboard.access import Access, check_access
@@ -73,6 +74,8 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
         tailwind=False,
         binding_refresh_interval=None,
         show_welcome_message=False,
+        # The first paint waits for half a megabyte of scripts: to press them harder takes longer than to send them.
+        gzip_middleware_factory=lambda inner: GZipMiddleware(inner, minimum_size=1000, compresslevel=1),
     )
     return outer
 

@@ -281,11 +281,12 @@ def demo(
     as_json: JsonOption = False,
     redis: Annotated[str | None, typer.Option(help="Use this Redis instead of an embedded one.")] = None,
     out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("out/demo"),
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Serve no web page meanwhile.")] = False,
 ) -> None:
     """Train on real series, replay the rest through a real worker, and watch."""
     from tidecast.demo import run
 
-    run(redis_url=redis, out=out, as_json=as_json)
+    run(redis_url=redis, out=out, as_json=as_json, dashboard=not no_dashboard)
 
 
 def main() -> None:
