@@ -28,9 +28,11 @@ class Desk:
         self.board = Board(self.follower, Evidence(folder), self.under_way)
 
     def feed(self, series: str, *values: float, **more: Any) -> None:
+        """Let a series have these readings, a second apart."""
         self.follower.recent.add([entry(series, turn, y, y + 0.5, **more) for turn, y in enumerate(values)])
 
     def states(self, now: float = NOW) -> dict[str, str]:
+        """Of all series."""
         return {row["series"]: row["state"] for row in self.board.page(View(size=100), now).rows}
 
 

@@ -84,7 +84,7 @@ def test_roll_back_says_what_came_of_it(tmp_path: Path) -> None:
 
 async def test_a_retraining_that_fails_says_why(tmp_path: Path) -> None:
     """The command's own sentence; and the series is no longer under way."""
-    actions = Actions(load_settings(store=tmp_path, redis_url="redis://127.0.0.1:1/0"))
+    actions = Actions(load_settings(store=tmp_path, redis_url="nonsense"))
     assert "Retraining a failed: " in await actions.retrain("a")
     assert set() == actions.under_way
 
