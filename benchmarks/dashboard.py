@@ -2,7 +2,8 @@
 
 The share of a core is that of the dashboard's process while readings flow and one page is open; the browser's own work,
 which is usually another machine's, is not counted. The worker's slowdown is how much faster it is while the dashboard,
-without a viewer, stands still: both are measured in turns. Without Chromium no page is open, and no first paint measured.
+without a viewer, stands still: both are measured in turns. Without Chromium no page is open, and there is no first
+paint.
 """
 
 import argparse
