@@ -1,6 +1,7 @@
 """The dashboard as a program: one reader in the background, one web server, until told to stop."""
 
 import asyncio
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -30,6 +31,23 @@ FAVICON = (
 )
 
 
+GRACE_S = 3  # for open pages, once it is told to stop
+
+
+class _Server(uvicorn.Server):
+    """A web server that ends when it is told to: uvicorn's own would then raise the signal once more."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGINT and SIGTERM."""
+        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
 def run(settings: Settings) -> None:
     """Serve the pages until told to stop.
 
@@ -42,8 +60,9 @@ def run(settings: Settings) -> None:
     check_access(told.host, token)
     check_address(settings)
     with _listening(told.host, told.port) as listener, following(settings) as follower:
-        server = uvicorn.Server(
-            uvicorn.Config(Access(build(settings, follower), token), log_level="warning", ws="websockets-sansio")
+        door = Access(build(settings, follower), token)
+        server = _Server(
+            uvicorn.Config(door, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=GRACE_S)
         )
         print(f"The dashboard is at {address(told.host, listener.getsockname()[1])}", flush=True)
         asyncio.run(server.serve([listener]))

@@ -98,6 +98,7 @@ def dashboard(server: EmbeddedRedis, store: Path, **variables: str) -> Iterator[
     finally:
         process.terminate()
         process.communicate(timeout=20)
+    assert 0 == process.returncode
 
 
 def _is_own(url: str) -> bool:
