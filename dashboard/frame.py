@@ -44,7 +44,7 @@ def page(context: Context, here: str) -> Iterator[None]:
     banner.set_visibility(False)
 
     def look() -> None:
-        text, grave = _notice(context.follower)
+        text, grave = notice(context.follower)
         said.set_text(text)
         banner.set_visibility(bool(text))
         banner.classes(add="grave" if grave else "", remove="" if grave else "grave")
@@ -89,11 +89,14 @@ def state_class(state: str) -> str:
     return "is-" + state.replace(" ", "-")
 
 
-def _notice(follower: Follower) -> tuple[str, bool]:
+def notice(follower: Follower) -> tuple[str, bool]:
+    """What the banner says, if anything, and whether it is grave."""
     if follower.trouble:
         return f"Redis cannot be read, and what is shown stands still. {follower.trouble}", True
     if follower.skipped_at is not None and time.monotonic() - follower.skipped_at < SKIPPED_SHOWN_S:
         return "More forecasts come than can be followed one by one: the newest are shown, others skipped.", False
     if not follower.ready.is_set():
         return "Reading what is there …", False
+    if follower.recent.beyond:
+        return "There are more series than are held: raise dashboard.max_series to see the others.", False
     return "", False

@@ -9,7 +9,8 @@ import pytest
 
 from dashboard import charts
 from dashboard.actions import Actions, summary_text
-from dashboard.frame import series_path
+from dashboard.follower import Follower
+from dashboard.frame import notice, series_path
 from dashboard.recent import Recent
 from dashboard.retraining import runs_html
 from dashboard.tables import events_html
@@ -69,6 +70,19 @@ def test_a_run_is_told_with_its_next_time() -> None:
     run = Run.of(2, {b"trigger": b"every 6h", b"state": b"waiting", b"retry_ms": b"3600000", b"next_ms": b"9"})
     assert "(in 1 h)" in runs_html((run,), 0.0)
     assert "(due)" in runs_html((run,), 3_600_000.0)
+
+
+def test_the_banner_says_what_is_not_shown(tmp_path: Path) -> None:
+    """That nothing was read yet, that there are more series than are held, and first of all why nothing moves."""
+    follower = Follower(load_settings(store=tmp_path), 1)
+    assert "Reading" in notice(follower)[0]
+    follower.ready.set()
+    assert ("", False) == notice(follower)
+    follower.recent.add([entry(name, 0, 1.0, 1.0) for name in "ab"])
+    assert "max_series" in notice(follower)[0]
+    follower.trouble = "ConnectionError: gone"
+    assert notice(follower)[1]
+    assert "ConnectionError: gone" in notice(follower)[0]
 
 
 def test_roll_back_says_what_came_of_it(tmp_path: Path) -> None:
