@@ -93,7 +93,7 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
         tailwind=False,
         binding_refresh_interval=None,
         show_welcome_message=False,
-        # The first paint waits for half a megabyte of scripts: to press them harder takes longer than to send them.
+        # The first paint waits for the scripts, which are compressed anew for each viewer.
         gzip_middleware_factory=lambda inner: GZipMiddleware(inner, minimum_size=1000, compresslevel=1),
     )
     return outer
