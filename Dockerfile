@@ -22,6 +22,7 @@ COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY tidecast/ tidecast/
 COPY worker/ worker/
 COPY trainer/ trainer/
+COPY dashboard/ dashboard/
 RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv /opt/tidecast \
  && pip wheel --no-deps --wheel-dir /wheels .

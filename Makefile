@@ -41,6 +41,15 @@ test-monitoring: $(INSTALLED) ## test the alerts and the dashboard with a real P
 	@$(BIN)/python -c 'from worker.threads import warm; warm()'
 	$(BIN)/python -m pytest -m monitoring tests/monitoring $(ARGS)
 
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+test-browser: $(INSTALLED) ## drive the dashboard in a real Chromium, and take its pictures (ARGS='-k name')
+ifeq ($(CHROMIUM),)
+	@command -v apt-get >/dev/null || { echo "test-browser needs Chromium: install it with your system's packages" >&2; exit 2; }
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
+endif
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
 lint: $(INSTALLED) ## check style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -13,9 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-ROOMS = {"tidecast": {"tidecast"}, "worker": {"worker", "tidecast"}, "trainer": {"trainer", "tidecast"}}
+ROOMS = {"tidecast": {"tidecast"}} | {room: {room, "tidecast"} for room in ("worker", "trainer", "dashboard")}
 # The commands, the demo, the backtest and the frames know all programs, and import them only inside functions.
-DOORS = ("cli", "doctor_cli", "retrain_cli", "replayed", "demo", "backtest", "frames")
+DOORS = ("cli", "dashboard_cli", "doctor_cli", "retrain_cli", "replayed", "demo", "backtest", "frames")
 FRONT_DOORS = {f"tidecast/{name}.py" for name in DOORS}
 # They cost seconds and hundreds of megabytes.
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
@@ -45,8 +45,8 @@ def test_nothing_but_the_trainer_imports_tensorflow_keras_or_pandas(module: str)
     assert not _imports(module, top_level_only=True) & HEAVY
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("trainer/")])
-def test_outside_the_trainer_a_plain_install_satisfies_every_import_at_the_top(module: str) -> None:
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith(("trainer/", "dashboard/"))])
+def test_outside_the_trainer_and_the_dashboard_a_plain_install_satisfies_every_import_at_the_top(module: str) -> None:
     """Whoever installs no extra can import every module of the worker and of the vocabulary."""
     plain = {_normal(re.split(r"[\[<>=~! ;]", line)[0]) for line in PROJECT["project"]["dependencies"]}
     for name in _imports(module, top_level_only=True) - set(ROOMS) - sys.stdlib_module_names:

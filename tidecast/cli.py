@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from tidecast import __version__, doctor_cli, models_cli, replay_cli, retrain_cli, status_cli
+from tidecast import __version__, dashboard_cli, doctor_cli, models_cli, replay_cli, retrain_cli, status_cli
 from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError, TidecastError
 from tidecast.options import (
@@ -48,6 +48,7 @@ app.command("events")(retrain_cli.events)
 app.command("doctor")(doctor_cli.doctor)
 app.command("status")(status_cli.status)
 app.command("replay")(replay_cli.replay)
+app.command("dashboard")(dashboard_cli.dashboard)
 
 
 @app.callback(invoke_without_command=True)
@@ -300,11 +301,12 @@ def demo(
     as_json: JsonOption = False,
     redis: Annotated[str | None, typer.Option(help="Use this Redis instead of an embedded one.")] = None,
     out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("out/demo"),
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Serve no web page meanwhile.")] = False,
 ) -> None:
     """Train on real series, replay the rest through a real worker, and watch."""
     from tidecast.demo import run
 
-    run(redis_url=redis, out=out, as_json=as_json)
+    run(redis_url=redis, out=out, as_json=as_json, dashboard=not no_dashboard)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tidecast.client import Client
+from tidecast.dashboard_cli import installed
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.errors import TidecastError
 from tidecast.settings import environment_with
@@ -79,8 +80,10 @@ class Score:
         return _figures(self.errors, self.naive) | {"coverage": self.covered / max(1, len(self.errors))}
 
 
-def run(redis_url: str | None, out: Path, *, as_json: bool) -> None:
+def run(redis_url: str | None, out: Path, *, as_json: bool, dashboard: bool = True) -> None:
     """Train, replay and report; the picture goes to the folder `out`.
+
+    The dashboard shows the replay, unless it is not wanted, not installed, or the answer is for a program.
 
     Raises:
         TidecastError: something is not installed, or a reading stayed without its forecast.
@@ -96,12 +99,17 @@ def run(redis_url: str | None, out: Path, *, as_json: bool) -> None:
         console.print(f"Training a model for each of {len(SOURCES)} series on the first 80 % …")
         _train(past, folder, quiet=as_json)
         health = stack.enter_context(_worker(url, namespace, folder))
+        shown = dashboard and installed() and not as_json
+        if shown:
+            console.print(f"The dashboard is at {stack.enter_context(_dashboard(url, namespace, folder))}")
         client = stack.enter_context(Client(url, namespace=namespace))
         console.print("Replaying the rest through the worker …")
         ids = _replay(client, future, scores, console)
         result = _summary(ids, scores, _dispositions(health, len(ids)))
-    result["picture"] = str(_picture(scores, out))
-    _report(result, console, as_json=as_json)
+        result["picture"] = str(_picture(scores, out))
+        _report(result, console, as_json=as_json)
+        if shown and sys.stdin.isatty():
+            console.input("The dashboard stays until you press Enter. ")
 
 
 def _split() -> tuple[dict[Source, list[Reading]], list[Reading], dict[str, Score]]:
@@ -174,6 +182,25 @@ def _worker(url: str, namespace: str, folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=10)
+
+
+@contextmanager
+def _dashboard(url: str, namespace: str, folder: Path) -> Iterator[str]:
+    """The dashboard's process; gives its address."""
+    command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--namespace", namespace, "--port", "0"]
+    command += ["--store", str(folder / "models"), "--host", "127.0.0.1"]
+    with (folder / "dashboard.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - ourselves
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment_with(url)
+        )
+    try:
+        said = process.stdout.readline().split() if process.stdout else []
+        if not said:
+            raise TidecastError(f"the dashboard did not start: {(folder / 'dashboard.log').read_text()[-500:]}")
+        yield said[-1]
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
 
 
 def _replay(client: Client, future: Sequence[Reading], scores: dict[str, Score], console: Console) -> list[str]:

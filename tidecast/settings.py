@@ -131,6 +131,19 @@ class RetrainSettings(_Group):
     )
 
 
+class DashboardSettings(_Group):
+    """Where the web page listens, and who may see it."""
+
+    host: str = Field("127.0.0.1", description="The address that the dashboard listens on.")
+    port: int = Field(8088, ge=0, le=65535, description="Its port; 0 picks a free one.")
+    token: SecretStr = Field(
+        SecretStr(""),
+        description="What a viewer must know, 8 characters or more; it also turns the buttons on. "
+        "Needed where others reach `host`.",
+    )
+    max_series: int = Field(10_000, ge=1, description="How many series the dashboard holds at most: 8 kB each.")
+
+
 class Settings(BaseSettings):
     """All settings. An unknown or invalid one is an error, never ignored."""
 
@@ -155,6 +168,7 @@ class Settings(BaseSettings):
     series: SeriesSettings = SeriesSettings()
     train: TrainSettings = TrainSettings()
     retrain: RetrainSettings = RetrainSettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,147 @@
+"""What the dashboard costs: the first paint in a browser, its process beside a steady flow, and what the worker loses.
+
+The share of a core is that of the dashboard's process while readings flow and one page is open; the browser's own work,
+which is usually another machine's, is not counted. The worker's slowdown is how much faster it is while the dashboard,
+without a viewer, stands still: both are measured in turns. Without Chromium no page is open, and there is no first
+paint.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import psutil
+
+from benchmarks._contestants import ROOT, Contestant, serving
+from benchmarks._flow import flow
+from benchmarks._models import publish_models
+from benchmarks._readings import Readings
+from tidecast.embedded import EmbeddedRedis
+from tidecast.settings import PREFIX
+from tidecast.store import ModelStore
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+FILLED = "td.col-series"
+SETTLING_S = 3.0
+ENOUGH = 1000  # readings of the smallest measurement of a pace
+TURNS = 5  # of a round: the worker's pace alone and beside the dashboard
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Say how many series, how many readings a second, and for how long."""
+    parser.add_argument("--series", type=int, default=5000)
+    parser.add_argument("--rate", type=float, default=2000.0, help="readings a second")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each flow")
+
+
+def measure(args: argparse.Namespace) -> dict[str, float]:
+    """Measure round after round, print each one's line, and return the medians."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        publish_models(ModelStore(folder / "models"), args.series)
+        server = stack.enter_context(EmbeddedRedis())
+        worker = stack.enter_context(serving(server, folder, Readings(args.series)))
+        worker.warm_up(2 * args.series)
+        browser = stack.enter_context(_browser())
+        count = max(ENOUGH, round(args.seconds * worker.pace(ENOUGH).per_s / (2 * TURNS)))
+        paints, shares, slowdowns = [], [], []
+        for _ in range(args.rounds):
+            worker.warm_up(args.series)  # so that there is something to show
+            with _dashboard(server, folder) as (process, address):
+                time.sleep(SETTLING_S)
+                slowdowns.append(_slowdown(process, worker, count))
+                worker.warm_up(args.series)
+                paint_s, share = _watched(browser, address, process, worker, server, args.rate, args.seconds)
+            paints += [paint_s] if paint_s else []
+            shares.append(share)
+            print(f"first paint {paint_s:.2f} s, {share:.0%} of a core, slowdown {slowdowns[-1]:.3f}", flush=True)
+        return ({"first_paint_s": median(paints)} if paints else {}) | {
+            "core_share": median(shares),
+            "worker_slowdown": median(slowdowns),
+        }
+
+
+def _slowdown(process: psutil.Process, worker: Contestant, count: int) -> float:
+    found = []
+    for _ in range(TURNS):
+        process.suspend()
+        alone = worker.pace(count).per_s
+        process.resume()
+        found.append(alone / worker.pace(count).per_s)
+    return median(found)
+
+
+def _watched(
+    browser: "Browser | None",
+    address: str,
+    process: psutil.Process,
+    worker: Contestant,
+    server: EmbeddedRedis,
+    rate: float,
+    seconds: float,
+) -> tuple[float, float]:
+    """The first paint, 0 without a browser, and the share of a core while readings flow and the page is open."""
+    paint_s = 0.0
+    with ExitStack() as stack:
+        if browser is not None:
+            page = browser.new_page()
+            stack.callback(page.close)
+            began = time.perf_counter()
+            page.goto(address)
+            page.wait_for_selector(FILLED)
+            paint_s = time.perf_counter() - began
+        used, began = _cpu_s(process), time.perf_counter()
+        flow(worker, server, rate, seconds)
+        share = (_cpu_s(process) - used) / (time.perf_counter() - began)
+    return paint_s, share
+
+
+@contextmanager
+def _browser() -> Iterator["Browser | None"]:
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        print(f"none of {', '.join(PROGRAMS)} is on the PATH: no page is opened")
+        yield None
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def _dashboard(server: EmbeddedRedis, folder: Path) -> Iterator[tuple[psutil.Process, str]]:
+    """`tidecast dashboard` on the worker's Redis and store; gives its process and address."""
+    command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0", "--store", str(folder / "models")]
+    environment = os.environ | {f"{PREFIX}REDIS_URL": server.url, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if process.stdout is None:
+                raise AssertionError("its output is a pipe")
+            said = process.stdout.readline().split()
+            if not said:
+                raise RuntimeError("the dashboard did not start: see what it says above")
+            yield psutil.Process(process.pid), said[-1]
+        finally:
+            process.terminate()
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -1,0 +1,131 @@
+"""Who may see the pages: everybody on this machine, or whoever knows the token."""
+
+import hashlib
+import hmac
+import ipaddress
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tidecast.errors import SettingsError
+
+COOKIE = "tidecast_dashboard"
+COOKIE_S = 30 * 86_400
+LOGIN = "/login"
+MOST_BYTES = 4096  # of a form
+LEAST_TOKEN = 8  # characters
+FORM = """<!doctype html><html lang="en"><head><title>Tidecast</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>body{font:16px system-ui,sans-serif;max-width:22rem;margin:16vh auto;padding:0 1rem}
+input,button{font:inherit;width:100%;box-sizing:border-box;padding:.6rem;margin:.3rem 0}</style></head>
+<body><h1>Tidecast</h1><form method="post" action="/login"><label>Token
+<input name="token" type="password" autofocus autocomplete="current-password"></label>
+<button>Open the dashboard</button></form><p>SENTENCE</p></body></html>"""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is of this machine alone."""
+    if host.casefold() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_access(host: str, token: str) -> None:
+    """Make sure that nobody is let in by oversight.
+
+    Raises:
+        SettingsError: it would listen beyond this machine without a token, or with one that is soon guessed.
+    """
+    if not token and not is_loopback(host):
+        raise SettingsError(
+            f"setting dashboard.host is {host}, which others reach, and there is no token: set "
+            "TIDECAST_DASHBOARD__TOKEN, or listen on 127.0.0.1"
+        )
+    if token and len(token) < LEAST_TOKEN:
+        raise SettingsError(f"setting dashboard.token has {len(token)} characters: use at least {LEAST_TOKEN}")
+
+
+class Access:
+    """The door before all pages and their WebSocket.
+
+    Without a token it lets in whoever calls this machine by a name of its own: a foreign page that has its own name
+    point here is turned away. With one it wants the token once, by a form or as `?token=`, and then a cookie.
+
+    Args:
+        app: what is behind the door.
+        token: empty: none.
+    """
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token
+        # The cookie tells nobody the token.
+        self._cookie = hmac.new(token.encode(), b"dashboard", hashlib.sha256).hexdigest() if token else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let it through."""
+        if scope["type"] == "lifespan" or self._may_enter(scope):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            request = Request(scope, receive)
+            answer = await self._ask(request) if self._token else _turned_away(request)
+            await answer(scope, receive, send)
+
+    def _may_enter(self, scope: Scope) -> bool:
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if not self._token:
+            return is_loopback(_host_of(headers.get(b"host", "")))
+        return hmac.compare_digest(_cookie_of(headers.get(b"cookie", "")).encode(), self._cookie.encode())
+
+    async def _ask(self, request: Request) -> Response:
+        given = request.query_params.get("token", "")
+        if request.method == "POST" and request.url.path == LOGIN:
+            given = await _posted(request)
+        if hmac.compare_digest(given.encode(), self._token.encode()):
+            return self._let_in(request)
+        sentence = "That is not the token." if given else "The token is what <code>dashboard.token</code> says."
+        return HTMLResponse(FORM.replace("SENTENCE", sentence), 401)
+
+    def _let_in(self, request: Request) -> Response:
+        rest = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
+        path = "/" if request.url.path == LOGIN else "/" + request.url.path.lstrip("/")
+        answer = RedirectResponse(f"{path}?{urlencode(rest)}" if rest else path, 303)
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, self._cookie, COOKIE_S, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+
+def _turned_away(request: Request) -> Response:
+    return Response(f"{request.url.hostname} is no name of this machine: open the dashboard at 127.0.0.1\n", 403)
+
+
+def _host_of(header: str) -> str:
+    if header.startswith("["):
+        return header.partition("]")[0] + "]"
+    return header.partition(":")[0]
+
+
+def _cookie_of(header: str) -> str:
+    try:
+        found = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+async def _posted(request: Request) -> str:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BYTES:
+            return ""
+    return parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]

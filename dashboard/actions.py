@@ -1,0 +1,71 @@
+"""What the two buttons do: retrain a series in a process of its own, and let the former version answer again."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tidecast.errors import TidecastError
+from tidecast.settings import Settings, environment_with
+from tidecast.store import ModelStore
+
+
+@dataclass(slots=True)
+class Actions:
+    """The buttons' deeds; each returns a sentence to show.
+
+    Attributes:
+        settings: where Redis and the store are.
+        under_way: the series that are being retrained.
+    """
+
+    settings: Settings
+    under_way: set[str] = field(default_factory=set)
+
+    async def retrain(self, series: str) -> str:
+        """Train a series anew, due or not, as `tidecast retrain SERIES` does."""
+        if series in self.under_way:
+            return f"{series} is being retrained already"
+        self.under_way.add(series)
+        try:
+            return await self._retrain(series)
+        finally:
+            self.under_way.discard(series)
+
+    async def _retrain(self, series: str) -> str:
+        command = [sys.executable, "-m", "tidecast.cli", "retrain", "--json"]
+        if self.settings.namespace:
+            command += ["--namespace", self.settings.namespace]
+        command += ["--store", str(self.settings.store), "--", series]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment_with(self.settings.redis_url.get_secret_value()),
+        )
+        try:
+            said, complained = await process.communicate()
+        except asyncio.CancelledError:
+            process.terminate()
+            await process.wait()
+            raise
+        if process.returncode:
+            last = complained.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            return f"Retraining {series} failed: {last[0]}"
+        return f"{series}: {summary_text(json.loads(said.decode().splitlines()[-1]))}"
+
+    def rollback(self, series: str) -> str:
+        """Let the version answer that answered before."""
+        try:
+            number = ModelStore(Path(self.settings.store)).rollback(series)
+        except (TidecastError, OSError) as exc:
+            return f"No rollback: {exc}"
+        return f"{series}: version {number} answers again"
+
+
+def summary_text(summary: Mapping[str, object]) -> str:
+    """The figures of a run as `tidecast retrain --json` prints them: `1 trained, 0 kept`."""
+    counts = {name: value for name, value in summary.items() if isinstance(value, int) and not isinstance(value, bool)}
+    return ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in counts.items() if value) or "nothing to do"

@@ -1,0 +1,217 @@
+"""The one background reader for all viewers: follows forecasts and events, and keeps what the pages show."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from dashboard.recent import Entries, Recent
+from dashboard.totals import Counting, Totals
+from tidecast.cluster import Cluster, StreamReply
+from tidecast.connection import connect, explain
+from tidecast.errors import StreamError, TidecastError
+from tidecast.settings import Settings
+from tidecast.store import ModelStore
+from tidecast.wire import Event, keys_of
+
+BATCH = 1000  # entries of one read
+BACKFILL = 30_000  # forecasts of each partition that are read at the start
+PAUSE_S = 0.25  # between two reads: entries come in few large batches, which cost less
+BATCHES_BEHIND = 5  # full reads in a row after which the reader skips ahead
+LOOK_S = 1.0  # how often Redis is asked for the totals
+RETRY_S = 1.0  # after Redis was away
+EVENTS_KEPT = 500
+FIRST = "0-0"
+TELLING = ("drift", "promoted", "refused", "rolled_back", "proved")
+
+_log = logging.getLogger(__name__)
+
+
+class Follower:
+    """What is known of all series, kept up to date by `step`.
+
+    Attributes:
+        recent: the newest readings and forecasts.
+        events: the newest events, oldest first.
+        told: by series, the kind of the last event that says how its model stands.
+        served: the series that have a champion in the store.
+        totals: of the last look; None before the first.
+        trouble: why Redis cannot be read; empty while it can.
+        skipped_at: when the reader last skipped ahead, in seconds of the clock; None: never.
+        lock: held while any of this changes.
+        ready: set once what had been there at the start was read.
+    """
+
+    def __init__(self, settings: Settings, most_series: int) -> None:
+        self._settings = settings
+        all_keys = [keys_of(p, settings.partitions, settings.namespace) for p in range(settings.partitions)]
+        self._forecasts = [keys.forecasts for keys in all_keys]
+        self._events = [keys.events for keys in all_keys]
+        self._position: dict[str, str] = {}
+        self._redis: Redis | None = None
+        self._counting: Counting | None = None
+        self._look_at = 0.0
+        self._store = ModelStore(settings.store)
+        self._moves = 0
+        self.recent = Recent(most_series)
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.told: dict[str, str] = {}
+        self.served: set[str] = set()
+        self.totals: Totals | None = None
+        self.trouble = ""
+        self.skipped_at: float | None = None
+        self.lock = threading.RLock()
+        self.ready = threading.Event()
+
+    def run(self, stop: threading.Event, clock: Callable[[], float] = time.monotonic) -> None:
+        """Follow until told to stop; whatever Redis does, the reader goes on."""
+        while not stop.is_set():
+            stop.wait(PAUSE_S if self.step(clock()) else RETRY_S)
+        if self._redis is not None:
+            self._redis.close()
+
+    def step(self, now: float) -> bool:
+        """Read what is new, and now and then the totals; False while Redis cannot be read."""
+        try:
+            redis = self._connected()
+            if now >= self._look_at:
+                self._look(now)
+            self._follow(redis, now)
+        except (RedisError, OSError) as exc:
+            self._fail(explain(exc) if isinstance(exc, RedisError) else str(exc))
+        except TidecastError as exc:
+            self._fail(str(exc))
+        else:
+            self.trouble = ""
+            self.ready.set()
+        return not self.trouble
+
+    def _fail(self, sentence: str) -> None:
+        if not self.trouble:
+            _log.warning("Redis cannot be read: %s", sentence)
+        self.trouble = sentence
+        self._look_at = 0.0
+
+    def _connected(self) -> Redis:
+        if self._redis is None:
+            self._redis = connect(self._settings)
+            group = self._settings.worker.group
+            self._counting = Counting(self._redis, self._settings.partitions, self._settings.namespace, group)
+        return self._redis
+
+    def _look(self, now: float) -> None:
+        if self._counting is None:
+            raise AssertionError("not connected")
+        self.totals = self._counting.look(now)
+        self._look_at_store()
+        self._look_at = now + LOOK_S
+        if any(_pair(newest) < _pair(self._position.get(key, FIRST)) for key, newest in self.totals.newest.items()):
+            # Redis was emptied, or restored to an earlier state: what we hold is no longer what it says.
+            self._position.clear()
+            with self.lock:
+                self.recent.clear()
+                self.events.clear()
+                self.told.clear()
+
+    def _look_at_store(self) -> None:
+        """Who has a champion: whose pointer moved has one, and none ever loses it."""
+        self._moves, moved = self._store.moves_since(self._moves)
+        if not self.served.issuperset(moved):
+            with self.lock:
+                self.served = self.served.union(moved)
+
+    def _follow(self, redis: Redis, now: float) -> None:
+        if not self._position:
+            self._begin(redis)
+        for _ in range(BATCHES_BEHIND):
+            reply = self._read(redis)
+            if not any(len(entries) == BATCH for _, entries in reply):
+                return
+        self._skip(redis, now)
+
+    def _begin(self, redis: Redis) -> None:
+        """Read the newest that is there, and stand behind it."""
+        position = {}
+        for key in self._forecasts:
+            entries = _newest_of(redis, key, BACKFILL)
+            self._take(entries)
+            position[key] = entries[-1][0].decode() if entries else FIRST
+        for key in self._events:
+            entries = _newest_of(redis, key, EVENTS_KEPT)
+            self._tell(entries)
+            position[key] = entries[-1][0].decode() if entries else FIRST
+        self._position = position
+
+    def _read(self, redis: Redis) -> StreamReply:
+        connection = cast("Redis | Cluster", redis)
+        if isinstance(connection, Cluster):
+            reply = connection.read_each(self._position, BATCH, 0)
+        else:
+            reply = cast("StreamReply", connection.xread(cast("Any", self._position), count=BATCH) or [])
+        for raw_key, entries in reply:
+            key = raw_key.decode()
+            if key in self._forecasts:
+                self._take(entries)
+            else:
+                self._tell(entries)
+            self._position[key] = entries[-1][0].decode()
+        return reply
+
+    def _skip(self, redis: Redis, now: float) -> None:
+        """Go on with the newest: a page shows what is, and who is late shows what was."""
+        for key in self._forecasts:
+            entries = _newest_of(redis, key, BATCH)
+            fresh = [entry for entry in entries if _pair(entry[0].decode()) > _pair(self._position[key])]
+            self._take(fresh)
+            if len(fresh) == BATCH:
+                self.skipped_at = now
+            if fresh:
+                self._position[key] = fresh[-1][0].decode()
+
+    def _take(self, entries: Entries) -> None:
+        for first in range(0, len(entries), BATCH):
+            with self.lock:
+                self.recent.add(entries[first : first + BATCH])
+
+    def _tell(self, entries: Entries) -> None:
+        for entry_id, fields in entries:
+            try:
+                event = Event.decode(entry_id, fields or {})
+            except StreamError as exc:
+                _log.warning("%s", exc)
+                continue
+            with self.lock:
+                self.events.append(event)
+                if event.series is not None and event.kind in TELLING:
+                    self.told[event.series] = event.kind
+
+    def newest_events(self, count: int, series: str | None = None) -> list[Event]:
+        """The newest events, of one series or of all, newest first."""
+        with self.lock:
+            found: Iterable[Event] = reversed(list(self.events))
+        return list(islice((event for event in found if series is None or event.series == series), count))
+
+
+def _newest_of(redis: Redis, key: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The newest entries of a stream, oldest first, read in pieces: one reply of all would hold up other clients."""
+    found: list[tuple[bytes, dict[bytes, bytes]]] = []
+    before = "+"
+    while len(found) < count:
+        some = redis.xrevrange(key, max=before, count=min(BATCH, count - len(found)))
+        piece = cast("list[tuple[bytes, dict[bytes, bytes]]]", some)
+        if not piece:
+            break
+        found += piece
+        before = f"({piece[-1][0].decode()}"
+    return found[::-1]
+
+
+def _pair(entry_id: str) -> tuple[int, int]:
+    ms, _, number = entry_id.partition("-")
+    return int(ms), int(number or 0)

@@ -1,0 +1,129 @@
+"""The dashboard as a program: one reader in the background, one web server, until told to stop."""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
+from nicegui import ui
+
+from dashboard.access import Access, check_access
+from dashboard.actions import Actions
+from dashboard.board import Board
+from dashboard.detail import detail
+from dashboard.evidence import Evidence
+from dashboard.follower import Follower
+from dashboard.frame import STYLE, Context
+from dashboard.overview import overview
+from dashboard.retraining import retraining
+from tidecast.connection import check_address
+from tidecast.errors import TidecastError
+from tidecast.settings import Settings
+
+FAVICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2f80c8"/>'
+    '<path d="M5 19q5.5-9 11 0t11 0" fill="none" stroke="#fff" stroke-width="3.5" stroke-linecap="round"/></svg>'
+)
+
+
+GRACE_S = 3  # for open pages, once it is told to stop
+
+
+class _Server(uvicorn.Server):
+    """A web server that ends when it is told to: uvicorn's own would then raise the signal once more."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGINT and SIGTERM."""
+        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+def run(settings: Settings) -> None:
+    """Serve the pages until told to stop.
+
+    Raises:
+        SettingsError: it would listen beyond this machine without a token, or the settings on Redis do not go together.
+        TidecastError: the port is taken.
+    """
+    told = settings.dashboard
+    token = told.token.get_secret_value()
+    check_access(told.host, token)
+    check_address(settings)
+    with _listening(told.host, told.port) as listener, following(settings) as follower:
+        door = Access(build(settings, follower), token)
+        server = _Server(
+            uvicorn.Config(door, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=GRACE_S)
+        )
+        print(f"The dashboard is at {address(told.host, listener.getsockname()[1])}", flush=True)
+        asyncio.run(server.serve([listener]))
+
+
+def build(settings: Settings, follower: Follower) -> FastAPI:
+    """The pages as an application."""
+    evidence = Evidence(settings.store)
+    actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
+    board = Board(follower, evidence, actions.under_way if actions else ())
+    context = Context(follower, evidence, board, actions)
+    ui.add_css(STYLE, shared=True)
+    # A page is built whole before it is sent: its functions are called for each viewer.
+    ui.page("/", title="Tidecast")(lambda: overview(context, settings))
+    ui.page("/retraining", title="Retraining · Tidecast")(lambda: retraining(context))
+
+    def of_series(name: str = "") -> None:
+        ui.page_title(f"{name} · Tidecast")
+        detail(context, name)
+
+    ui.page("/series")(of_series)
+    outer = FastAPI(openapi_url=None)
+    ui.run_with(
+        outer,
+        title="Tidecast",
+        favicon=FAVICON,
+        dark=None,
+        tailwind=False,
+        binding_refresh_interval=None,
+        show_welcome_message=False,
+        # The first paint waits for the scripts, which are compressed anew for each viewer.
+        gzip_middleware_factory=lambda inner: GZipMiddleware(inner, minimum_size=1000, compresslevel=1),
+    )
+    return outer
+
+
+@contextmanager
+def following(settings: Settings) -> Iterator[Follower]:
+    """The reader on its thread, for the length of the block."""
+    follower, stop = Follower(settings, settings.dashboard.max_series), threading.Event()
+    thread = threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True)
+    thread.start()
+    try:
+        yield follower
+    finally:
+        stop.set()
+        thread.join()
+
+
+def address(host: str, port: int) -> str:
+    """Where a browser finds it."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "") else host  # noqa: S104 - compared with, not listened on
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+    except OSError as exc:
+        raise TidecastError(f"cannot listen on {host} port {port} ({exc}): name another with --port") from exc
+    with listener:
+        yield listener

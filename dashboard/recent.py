@@ -1,0 +1,146 @@
+"""The newest readings of every series with their forecasts, in memory that is bounded."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+Entries = Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]
+
+POINTS = 96  # of each series
+FIRST_ROOM = 256  # series; doubled when it is full
+COLUMNS = ("arrived", "origin", "due", "y", "yhat", "lower", "upper", "error", "naive", "score")
+ARRIVED, ORIGIN, DUE, Y, YHAT, LOWER, UPPER, ERROR, NAIVE, SCORE = range(len(COLUMNS))
+GAP_WEIGHT = 0.2  # of the newest gap between two arrivals, in the usual one
+
+
+class Recent:
+    """The last `POINTS` readings of each series.
+
+    Args:
+        most: how many series are held at most; entries of further ones are counted in `beyond`, and left out.
+
+    Attributes:
+        names: the series, in the order in which they were met.
+        index: of each name.
+        points: `(room, POINTS, columns)`, NaN where nothing is known; a ring for each series.
+        count: `(room,)`, how many points each series was ever given.
+        gap_ms: `(room,)`, the usual time between two arrivals.
+        model: `(room,)`, the version that answered last; 0: none.
+        kind: of each series, the expert that answered last.
+        unreadable: how many entries were no forecasts.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.names: list[str] = []
+        self.index: dict[str, int] = {}
+        self._raw_index: dict[bytes, int] = {}
+        self.kind: list[str] = []
+        self.points: Float = np.full((FIRST_ROOM, POINTS, len(COLUMNS)), np.nan)
+        self.count = np.zeros(FIRST_ROOM, np.int64)
+        self.gap_ms = np.full(FIRST_ROOM, np.nan)
+        self.model = np.zeros(FIRST_ROOM, np.int64)
+        self.beyond = 0
+        self.unreadable = 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def add(self, entries: Entries) -> int:
+        """Take in entries of the `forecasts` stream, in their order; returns how many were forecasts."""
+        taken = 0
+        for entry_id, fields in entries:
+            try:
+                taken += self._add(entry_id, fields or {})
+            except (KeyError, ValueError):  # nothing else may write there; who does is not our trouble
+                self.unreadable += 1
+        return taken
+
+    def _add(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> bool:
+        """Only what the pages show is parsed: a quarter of the cost of a whole `Forecast`."""
+        i = self._row_of(fields[b"series"])
+        if i is None:
+            self.beyond += 1
+            return False
+        told = fields.get
+        arrived, y = float(entry_id.partition(b"-")[0]), float(fields[b"y"])
+        row = [
+            arrived,
+            float(fields[b"origin"]),
+            float(told(b"ts", b"nan")),
+            y,
+            float(fields[b"yhat"]),
+            float(told(b"yhat_lower", b"nan")),
+            float(told(b"yhat_upper", b"nan")),
+            float(told(b"error", b"nan")),
+            np.nan,
+            float(told(b"anomaly_score", b"nan")),
+        ]
+        self.model[i] = int(told(b"model", b"0"))
+        self.kind[i] = fields[b"kind"].decode()
+        ring, count = self.points[i], int(self.count[i])
+        if count:
+            before = ring[(count - 1) % POINTS]
+            row[NAIVE] = y - before[Y]
+            gap, usual = arrived - before[ARRIVED], self.gap_ms[i]
+            self.gap_ms[i] = gap if usual != usual else usual + GAP_WEIGHT * (gap - usual)
+        ring[count % POINTS] = row
+        self.count[i] = count + 1
+        return True
+
+    def _row_of(self, raw: bytes) -> int | None:
+        found = self._raw_index.get(raw)
+        return self._meet(raw) if found is None else found
+
+    def _meet(self, raw: bytes) -> int | None:
+        i = len(self.names)
+        if i >= self._most:
+            return None
+        name = raw.decode()
+        if i == len(self.count):
+            self._make_room(2 * i)
+        self.names.append(name)
+        self.kind.append("")
+        self._raw_index[raw] = self.index[name] = i
+        return i
+
+    def _make_room(self, room: int) -> None:
+        more = room - len(self.count)
+        self.points = np.concatenate([self.points, np.full((more, *self.points.shape[1:]), np.nan)])
+        self.count = np.concatenate([self.count, np.zeros(more, np.int64)])
+        self.gap_ms = np.concatenate([self.gap_ms, np.full(more, np.nan)])
+        self.model = np.concatenate([self.model, np.zeros(more, np.int64)])
+
+    def of(self, i: int) -> Float:
+        """A series' points, oldest first: `(points, columns)`."""
+        count = int(self.count[i])
+        if count <= POINTS:
+            return self.points[i, :count]
+        return np.roll(self.points[i], -(count % POINTS), axis=0)
+
+    def newest(self) -> Float:
+        """The newest point of every series: `(series, columns)`."""
+        rows = np.arange(len(self))
+        return self.points[rows, (self.count[: len(self)] - 1) % POINTS]
+
+    def scores(self) -> tuple[Float, Float]:
+        """Of each series over its points: the skill against the last value, and the share within the interval.
+
+        Both sums of the skill take the same readings; NaN where none can be scored.
+        """
+        held = self.points[: len(self)]
+        error, naive, score = np.abs(held[:, :, ERROR]), np.abs(held[:, :, NAIVE]), held[:, :, SCORE]
+        both = ~(np.isnan(error) | np.isnan(naive))
+        lost = np.where(both, naive, 0).sum(axis=1)
+        erred = np.where(both, error, 0).sum(axis=1)
+        bounded = (~np.isnan(score)).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            skill = np.where(lost > 0, 1 - erred / lost, np.nan)
+            coverage = np.where(bounded > 0, (score <= 1).sum(axis=1) / bounded, np.nan)
+        return skill, coverage

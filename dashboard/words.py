@@ -1,0 +1,35 @@
+"""Numbers and times as the pages show them."""
+
+import math
+from datetime import UTC, datetime
+
+UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"))
+NOTHING = "-"
+
+
+def number_text(value: float) -> str:
+    """A number in five digits: `42.1`, `1.2e+09`."""
+    return NOTHING if math.isnan(value) else f"{value:.5g}"
+
+
+def share_text(value: float) -> str:
+    """A share in per cent: `91 %`."""
+    return NOTHING if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def age_text(ms: float) -> str:
+    """A span in its largest unit: `3 h`."""
+    for unit_ms, unit in UNITS:
+        if ms >= unit_ms:
+            return f"{ms / unit_ms:.0f} {unit}"
+    return "now"
+
+
+def time_text(ms: float) -> str:
+    """A moment: `2026-03-01 03:00:10`, in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if ms else NOTHING
+
+
+def count_text(value: float | None, digits: int = 0) -> str:
+    """A count with its thousands set apart: `12,345`."""
+    return NOTHING if value is None else f"{value:,.{digits}f}"

@@ -1,0 +1,128 @@
+"""Streams as workers leave them, without one: many series at once, and series in every state."""
+
+import math
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from tests.models import make_model
+from tidecast.model import Evidence, Scores
+from tidecast.spec import Spec
+from tidecast.store import ModelStore
+from tidecast.wire import Event
+
+STEP_MS = 1000
+PLACES = ("boiler", "chiller", "pump", "turbine", "valve")
+CURVES = {
+    "loss": tuple(0.24 + 0.55 * math.exp(-epoch / 4) for epoch in range(1, 25)),
+    "validation": tuple(0.29 + 0.5 * math.exp(-epoch / 3.2) + 0.008 * math.sin(epoch) for epoch in range(1, 25)),
+}
+
+
+def seed_forecasts(redis: Redis, names: list[str], rounds: int, *, naive_from: int, now_ms: int | None = None) -> None:
+    """Write forecasts of each series, round after round up to now; those from `naive_from` on have no model."""
+    end = (now_ms or round(time.time() * 1000)) - 10
+    waves = [_wave(i, rounds) for i in range(len(names))]
+    before: dict[int, tuple[float, float]] = {}
+    for turn in range(rounds):
+        arrived = end - (rounds - 1 - turn) * STEP_MS
+        with redis.pipeline(transaction=False) as pipeline:
+            for i, name in enumerate(names):
+                y = waves[i][turn]
+                yhat = y if i >= naive_from else waves[i][turn + 1] + random.Random(f"{i} {turn}").gauss(0, 0.55)
+                width = 2.4 if i >= naive_from else 1.1
+                fields = _fields(name, arrived, y, yhat, width, None if i >= naive_from else 1 + i % 3)
+                if i in before:
+                    error = y - before[i][0]
+                    fields |= {"error": f"{error:.6g}", "anomaly_score": f"{abs(error) / before[i][1]:.6g}"}
+                before[i] = (yhat, width)
+                pipeline.xadd("forecasts", fields, id=f"{arrived}-{i}")
+            pipeline.execute()
+
+
+def _fields(name: str, at: int, y: float, yhat: float, width: float, model: int | None) -> dict[Any, Any]:
+    fields: dict[Any, Any] = {
+        "series": name,
+        "ts": at + STEP_MS,
+        "yhat": f"{yhat:.6g}",
+        "yhat_lower": f"{yhat - width:.6g}",
+        "yhat_upper": f"{yhat + width:.6g}",
+        "level": "0.9",
+        "origin": at,
+        "kind": "naive" if model is None else ("lstm", "linear", "shared")[model - 1],
+        "y": f"{y:.6g}",
+    }
+    return fields if model is None else fields | {"model": model}
+
+
+def seed_plant(redis: Redis, store: ModelStore, now_ms: int) -> list[str]:
+    """Forty-eight series of a plant in every state, with models, a schedule's record and events."""
+    names = [f"{place}-{number}/{kind}" for place in PLACES for number in range(1, 5) for kind in ("pressure", "flow")]
+    silent = ["mill-1/flow", "mill-2/flow"]
+    seed_forecasts(redis, silent, 40, naive_from=2, now_ms=now_ms - 300_000)
+    seed_forecasts(redis, names, 96, naive_from=36, now_ms=now_ms)
+    for i, name in enumerate([*names[:36], *silent, "hall/temperature"]):
+        for version in range(1, 2 + i % 3):
+            store.publish(_model(name, now_ms, version))
+    for event in _events(names):
+        redis.xadd("events", dict(_pairs(event.encode())))
+    redis.hset("retrain", mapping=_record(now_ms))
+    redis.hset("offset", mapping={"last": "0-0", "read": 4000, "forecast": 3998, "dead": 2})
+    redis.hset("lease", mapping={"epoch": 1, "owner": "plant", "expires_ms": now_ms + 3_600_000})
+    return names
+
+
+def _wave(i: int, rounds: int) -> list[float]:
+    noise = random.Random(i)
+    level, swing, period = 20 + 7 * (i % 9), 2 + i % 4, 18 + i % 13
+    return [level + swing * math.sin(2 * math.pi * (k + i) / period) + noise.gauss(0, 0.25) for k in range(rounds + 1)]
+
+
+def _model(name: str, now_ms: int, version: int) -> Any:
+    scores = {"model": Scores(mae=0.39, rmse=0.5), "last_value": Scores(mae=0.71, rmse=0.9)}
+    evidence = Evidence(rows=180, season=24, scores=scores, skill=0.45, verdict="published")
+    made = now_ms - (5 - version) * 86_400_000
+    span = (made - 30 * 86_400_000, made)
+    spec = Spec(window=24, units=32)
+    return make_model(name, spec, evidence=evidence, created_ms=made, span=span, curves=CURVES, seed=version)
+
+
+def _events(names: list[str]) -> Iterator[Event]:
+    due = "2026-03-01T03:00:00Z"
+    yield Event("met", f"the first readings of {len(names)} series: {names[0]}, {names[1]}, …")
+    yield Event("started", f"the run due at {due} has started, try 1")
+    yield Event("promoted", "MAE 0.39, the champion's 0.44: 11 % less", names[1], 2)
+    yield Event("refused", "MAE 0.41, the champion's 0.40: it stays", names[4], 3)
+    said = "12 series trained, 5 kept their model, 0 refused, 3 put off, in 449.1 s"
+    yield Event("finished", f"the run due at {due} has finished: {said}")
+    yield Event("proved", "over 100 readings its errors were not larger than version 1's", names[1], 2)
+    yield Event("drift", "level: 1.36 times the threshold at reading 1772334010000-0", names[2])
+    yield Event("drift", "errors: 1.08 times the threshold at reading 1772334019000-0", names[7])
+
+
+def _record(now_ms: int) -> dict[str, str | int]:
+    return {
+        "trigger": "every 6h",
+        "state": "finished",
+        "due_ms": now_ms - 7_200_000,
+        "tries": 1,
+        "started_ms": now_ms - 7_200_000,
+        "ended_ms": now_ms - 6_750_900,
+        "next_ms": now_ms + 14_400_000,
+        "runs": 9,
+        "detail": "12 series trained, 5 kept their model, 0 refused, 3 put off, in 449.1 s",
+    }
+
+
+def _pairs(flat: list[str | bytes]) -> Iterator[tuple[Any, Any]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def store_at(folder: Path) -> ModelStore:
+    """A store in a folder that may not be there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return ModelStore(folder)

@@ -1,0 +1,14 @@
+"""The benchmark of the dashboard runs to its end."""
+
+import pytest
+
+from tests.benchmarks.measuring import figures_of
+
+pytestmark = pytest.mark.browser
+
+
+def test_every_figure_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a small round."""
+    found = figures_of(capsys, "dashboard", "--series", "20", "--rate", "50", "--rounds", "1", "--seconds", "1")
+    assert {"first_paint_s", "core_share", "worker_slowdown"} == set(found)
+    assert 0 < found["first_paint_s"]

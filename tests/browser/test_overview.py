@@ -1,0 +1,97 @@
+"""The overview in a real browser."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from redis import Redis
+
+from tests.browser.conftest import TOKEN, dashboard
+from tests.browser.seeding import seed_forecasts
+from tidecast.embedded import EmbeddedRedis
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+MANY = 5000
+SERIES = "td.col-series"
+
+
+def test_the_empty_state_says_how_to_push_the_first_reading(page: "Page", address: str) -> None:
+    """Whoever sees nothing yet is told what to type."""
+    page.goto(address)
+    page.wait_for_selector(".empty:visible")
+    assert "XADD readings" in page.inner_text(".empty")
+
+
+def test_series_that_are_met_fill_the_table(page: "Page", address: str, connection: Redis) -> None:
+    """Without a reload."""
+    page.goto(address)
+    page.wait_for_selector(".empty:visible")
+    seed_forecasts(connection, ["boiler-1", "boiler-2"], 3, naive_from=1)
+    page.wait_for_function("document.querySelectorAll('td.col-series').length == 2", timeout=3000)
+    assert ["boiler-1", "boiler-2"] == [text.strip() for text in page.locator(SERIES).all_inner_texts()]
+    assert ["live", "naive"] == [text.strip() for text in page.locator("td.col-state").all_inner_texts()]
+    assert not page.is_visible(".empty")
+
+
+def test_five_thousand_series_are_shown_sorted_and_found(page: "Page", server: EmbeddedRedis, tmp_path: Path) -> None:
+    """A page of rows at a time; sorting, searching and turning pages take a moment each."""
+    with Redis.from_url(server.url) as connection:
+        seed_forecasts(connection, [f"pump-{i:04}" for i in range(MANY)], 3, naive_from=MANY // 2)
+    with dashboard(server, tmp_path) as address:
+        page.goto(address)
+        page.wait_for_selector("text=1-25 of 5000")
+        assert 25 == page.locator(SERIES).count()
+        began = time.monotonic()
+        page.click("th.col-series")
+        page.wait_for_selector(f"{SERIES} >> text=pump-4999")
+        page.click("th.col-y")
+        page.wait_for_function(_sorted_by_reading())
+        page.fill("input[aria-label=Search]", "pump-49 naive")
+        page.wait_for_selector("text=100 of 5,000 series")
+        page.wait_for_selector("text=1-25 of 100")
+        page.click("button[aria-label='Next page']")
+        page.wait_for_selector("text=26-50 of 100")
+        assert time.monotonic() - began < 5
+
+
+def test_redis_down_is_said_and_overcome(page: "Page", server: EmbeddedRedis, address: str, connection: Redis) -> None:
+    """What is shown stays, a banner says that it stands still, and goes when Redis is back with new readings."""
+    seed_forecasts(connection, ["boiler-1"], 3, naive_from=1)
+    page.goto(address)
+    page.wait_for_selector(f"{SERIES} >> text=boiler-1")
+    server.kill()
+    page.wait_for_selector(".banner.grave:visible")
+    assert "Redis cannot be read" in page.inner_text(".banner")
+    assert 1 == page.locator(SERIES).count()
+    server.start()
+    page.wait_for_selector(".banner", state="hidden")
+    seed_forecasts(connection, ["boiler-2"], 3, naive_from=1)
+    page.wait_for_selector(f"{SERIES} >> text=boiler-2")
+
+
+def test_a_token_is_asked_for_once(page: "Page", server: EmbeddedRedis, tmp_path: Path) -> None:
+    """Then a cookie does, also for the socket that moves the page; and the buttons are there."""
+    with dashboard(server, tmp_path, DASHBOARD__TOKEN=TOKEN) as address:
+        page.goto(address)
+        page.fill("input[name=token]", "not-this-one")
+        page.click("button")
+        page.wait_for_selector("text=That is not the token.")
+        page.fill("input[name=token]", TOKEN)
+        page.click("button")
+        page.wait_for_selector(".figures")
+        with Redis.from_url(server.url) as connection:
+            seed_forecasts(connection, ["boiler-1"], 3, naive_from=1)
+        page.click(f"{SERIES} >> text=boiler-1")
+        page.click("text=Roll back")
+        page.click("text=Yes")
+        page.wait_for_selector("text=No rollback")
+
+
+def _sorted_by_reading() -> str:
+    numbers = "[...document.querySelectorAll('td.col-y')].map(cell => +cell.innerText)"
+    return f"(() => {{ const y = {numbers}; return y.length == 25 && y.every((v, i) => !i || y[i - 1] <= v); }})()"

@@ -1,0 +1,132 @@
+"""What the pages are made of: texts, charts, tables and the buttons' deeds."""
+
+import sys
+from math import nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dashboard import charts
+from dashboard.actions import Actions, summary_text
+from dashboard.follower import Follower
+from dashboard.frame import notice, series_path
+from dashboard.recent import Recent
+from dashboard.retraining import runs_html
+from dashboard.tables import events_html
+from dashboard.totals import Run
+from dashboard.words import age_text, count_text, number_text, share_text, time_text
+from tests.dashboard.streams import entry
+from tests.models import make_model
+from tidecast import cli, dashboard_cli
+from tidecast.settings import load_settings
+from tidecast.store import ModelStore
+from tidecast.wire import Event
+
+
+def test_numbers_and_times_as_people_read_them() -> None:
+    """What is not known is a dash."""
+    assert ("42.1", "1.2346e+09", "-") == (number_text(42.1), number_text(1234567890.0), number_text(nan))
+    assert ("91 %", "-") == (share_text(0.914), share_text(nan))
+    assert ("3 h", "2 d", "now") == (age_text(10_800_000), age_text(172_800_000), age_text(3))
+    assert ("12,345", "-") == (count_text(12_345.2), count_text(None))
+    assert "2026-03-01 03:00:10" == time_text(1772334010000)
+
+
+def test_a_forecast_is_drawn_where_it_was_due() -> None:
+    """Beside the reading that it foretold, and the newest one ahead of all."""
+    recent = Recent(1)
+    recent.add([entry("a", turn, y=turn, yhat=turn + 1.5, yhat_lower=turn, yhat_upper=turn + 3) for turn in range(3)])
+    truth, forecast, lower, width = charts.stream_data(recent.of(0))
+    times = [point[0] for point in truth]
+    assert [times[1], times[2], times[2] + 1000] == [point[0] for point in forecast]
+    assert [1.5, 2.5, 3.5] == [point[1] for point in forecast]
+    assert [[0, 1, 2], [3, 3, 3]] == [[point[1] for point in line] for line in (lower, width)]
+
+
+def test_errors_are_means_over_the_last_readings() -> None:
+    """As a loop has them."""
+    rng = np.random.default_rng(1)
+    values, errors = rng.normal(size=30), rng.normal(size=30)
+    recent = Recent(1)
+    recent.add([entry("a", i, values[i], 0.0, **({"error": errors[i]} if i else {})) for i in range(30)])
+    forecast, naive = charts.error_data(recent.of(0))
+    due = [np.abs(errors[max(1, i - charts.SMOOTHED + 1) : i + 1]).mean() for i in range(1, 30)]
+    assert pytest.approx(due, rel=1e-6) == [point[1] for point in forecast]
+    assert 29 == len(naive)
+
+
+def test_what_others_wrote_is_shown_and_not_run() -> None:
+    """A series' name and an event's detail are data."""
+    shown = events_html([Event("drift", "<b>x</b>", "<script>", 1, "1772334010000-0")], of_series=False)
+    assert "<script>" not in shown
+    assert "<b>" not in shown
+    assert "/series?name=a%2Fb%26c" == series_path("a/b&c")
+    assert "<i>" not in runs_html((Run.of(0, {b"state": b"<i>", b"detail": b"<i>"}),), 0.0)
+
+
+def test_a_run_is_told_with_its_next_time() -> None:
+    """Or that it is due."""
+    run = Run.of(2, {b"trigger": b"every 6h", b"state": b"waiting", b"retry_ms": b"3600000", b"next_ms": b"9"})
+    assert "(in 1 h)" in runs_html((run,), 0.0)
+    assert "(due)" in runs_html((run,), 3_600_000.0)
+
+
+def test_the_banner_says_what_is_not_shown(tmp_path: Path) -> None:
+    """That nothing was read yet, that there are more series than are held, and first of all why nothing moves."""
+    follower = Follower(load_settings(store=tmp_path), 1)
+    assert "Reading" in notice(follower)[0]
+    follower.ready.set()
+    assert ("", False) == notice(follower)
+    follower.recent.add([entry(name, 0, 1.0, 1.0) for name in "ab"])
+    assert "max_series" in notice(follower)[0]
+    follower.trouble = "ConnectionError: gone"
+    assert notice(follower)[1]
+    assert "ConnectionError: gone" in notice(follower)[0]
+
+
+def test_roll_back_says_what_came_of_it(tmp_path: Path) -> None:
+    """The version that answers, or why none does."""
+    store = ModelStore(tmp_path)
+    actions = Actions(load_settings(store=tmp_path))
+    assert "No rollback: " in actions.rollback("a")
+    store.publish(make_model("a"))
+    store.publish(make_model("a", seed=1))
+    assert "a: version 1 answers again" == actions.rollback("a")
+    assert 1 == store.champion("a")
+
+
+async def test_a_retraining_that_fails_says_why(tmp_path: Path) -> None:
+    """The command's own sentence; and the series is no longer under way."""
+    actions = Actions(load_settings(store=tmp_path, redis_url="nonsense"))
+    assert "Retraining a failed: " in await actions.retrain("a")
+    assert set() == actions.under_way
+
+
+def test_a_run_is_summed_up_in_words() -> None:
+    """What did not happen is left out."""
+    assert "1 trained, 2 put off" == summary_text({"trained": 1, "kept": 0, "put_off": 2, "seconds": 1.5})
+    assert "nothing to do" == summary_text({"trained": 0})
+
+
+def test_without_its_extra_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence, exit code 1."""
+    monkeypatch.setattr(dashboard_cli, "installed", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["tidecast", "dashboard"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert 1 == caught.value.code
+    assert "tidecast: the dashboard needs its extra: pip install 'tidecast[dashboard]'\n" == capsys.readouterr().err
+
+
+def test_beyond_this_machine_the_command_refuses_without_a_token(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, before anything listens."""
+    monkeypatch.setattr(sys, "argv", ["tidecast", "dashboard", "--host", "0.0.0.0"])  # noqa: S104 - must be refused
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert 2 == caught.value.code
+    assert "there is no token" in capsys.readouterr().err
