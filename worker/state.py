@@ -38,7 +38,7 @@ from worker.window import (
     mark,
 )
 
-VERSION = 5
+VERSION = 6
 MOST_ROWS = 2**20  # of a window: more than any setting or model asks for
 # Version, levels, further steps, whether a champion is on trial, bytes of names; the numbers begin on 8 bytes.
 _HEADER = struct.Struct("<BBBBI")
