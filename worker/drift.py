@@ -16,7 +16,7 @@ those, so that an outlier is no alarm:
 - `lost_say`: the share that the own LSTM has lost in the blend.
 
 After an alarm the record starts anew, for what is usual must be learned again, and is silent for a while. The constants
-were chosen for nine public sets together; `docs/drift.md` says what was measured on which.
+were chosen for nine public sets together, those of jumps on half of them; `docs/drift.md` says what was measured.
 
 E. S. Page, "Continuous inspection schemes", Biometrika 41 (1954); D. V. Hinkley, "Inference about the change-point from
 cumulative sum tests", Biometrika 58 (1971).

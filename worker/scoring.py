@@ -458,8 +458,8 @@ def _add_error(record: Float, y: float, error: float, n: float) -> None:  # prag
         record[SPREAD] += (away - spread) / n
     mean = record[ERROR]
     if mean > 0:
-        record[UP] = max(0.0, record[UP] + error / mean - JUMP_ALLOWED)
-        record[DOWN] = max(0.0, record[DOWN] - error / mean - JUMP_ALLOWED)
+        record[UP] = min(TOO_LARGE, max(0.0, record[UP] + error / mean - JUMP_ALLOWED))
+        record[DOWN] = min(TOO_LARGE, max(0.0, record[DOWN] - error / mean - JUMP_ALLOWED))
     _add_jump(record, y, away, spread)
 
 
@@ -467,7 +467,7 @@ def _add_error(record: Float, y: float, error: float, n: float) -> None:  # prag
 def _add_jump(record: Float, y: float, away: float, spread: float) -> None:  # pragma: no cover - compiled
     """Count a reading that stayed where a jump has led, or one that came back."""
     errors = max(record[UP], record[DOWN])
-    size = errors * record[ERROR]
+    size = min(errors * record[ERROR], TOO_LARGE)  # the mean may have grown since
     if record[STAYED] == 0:
         jumped = errors > JUMP_MOST and size > JUMP_LEAST * spread
         record[JUMP] = 0.0

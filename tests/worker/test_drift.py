@@ -185,6 +185,15 @@ def test_whatever_comes_the_record_stays_finite_and_alarms_stay_apart(
     assert np.isfinite(record).all()
 
 
+@pytest.mark.parametrize(("small", "large"), [(1e-200, 1e140), (1e-140, 1e149), (0.0, 1e149)])
+def test_a_jump_from_next_to_nothing_keeps_the_record_finite(small: float, large: float) -> None:
+    """Errors that are more means than a number can hold."""
+    record = np.zeros(DRIFT_NUMBERS)
+    for size in [small] * 60 + [large] * 5 + [-large] * 5 + [small] * 50:
+        look(record, size, size, np.nan, 0.0)
+        assert np.isfinite(record).all()
+
+
 @pytest.mark.parametrize("stay", [JUMP_STAYS, JUMP_STAYS + 1])
 def test_a_level_is_told_once_the_series_has_stayed_there(stay: int) -> None:
     """An episode that is over before is none, and what was usual before it still is."""
