@@ -124,7 +124,7 @@ def splice(histories: Sequence[History], settings: Settings, spec: Spec | None =
         champions=len(models),
         told=[Told(one.kind, _delay(one, alarms[one.history.series])) for one in variants if one.kind != "unchanged"],
         false_alarms=sum(len(alarms[one.history.series]) for one in unchanged.values()),
-        unchanged=sum(len(one.history) - one.cut for one in unchanged.values()),
+        unchanged=sum(_looked_at(one, settings, has_champion=one.source in models) for one in unchanged.values()),
         recoveries=[
             _recovery(one, again[one.history.series][0], after, answers, unchanged[one.source]) for one in changed
         ],
@@ -231,6 +231,12 @@ def _answer(
                 made[name] += [Answer(f.origin, f.yhat, f.y) for f in outcome.forecasts]
                 alarms[name] += [int(np.searchsorted(h.ts, one.ts)) for one in outcome.drifts]
     return made, alarms
+
+
+def _looked_at(variant: Variant, settings: Settings, *, has_champion: bool) -> int:
+    """The readings that may tell of a drift: without a champion also those that fill the window before the rest."""
+    before = 0 if has_champion else min(variant.cut, settings.series.rows_kept)
+    return len(variant.history) - variant.cut + before
 
 
 def _batches(h: History, first: int, stop: int) -> Iterator[list[Entry]]:

@@ -29,7 +29,7 @@ EVENTS = (  # their kinds
     "proved",  # a champion came through its probation
     "rolled_back",  # or did not
 )
-STATE_FORMAT = 5  # the first byte of what a worker remembers of a series
+STATE_FORMAT = 6  # the first byte of what a worker remembers of a series
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which no series' name holds
 MAX_NAME_BYTES = 256
 MAX_NUMBER_BYTES = 64

@@ -8,14 +8,15 @@ those, so that an outlier is no alarm:
 - `errors`: the errors of the blend.
 - `level`: how far the reading lies from the one a season before. Experts that forecast changes follow a new level
   within a reading or two, and their errors forget it; the distance stays for a season. Where there is no season, the
-  signed errors are added up, uncut; once they amount to a jump, what is usual stands still, and 72 more readings must
-  stay away from it: after an outlier a series comes back, and so do most walks.
+  signed errors are added up, uncut; once they amount to a jump, what is usual stands still, and 66 more readings must
+  stay away from it, on the jump's side of the level before: after an outlier a series comes back, and so do most
+  walks. One that came back counts as twelve against those that stayed.
 - `season`: that distance less its own drifting mean: what is left when the shape of a season changes. Where the signed
   errors have told of a jump just before and every reading since has stayed away, it is the level that has changed.
 - `lost_say`: the share that the own LSTM has lost in the blend.
 
 After an alarm the record starts anew, for what is usual must be learned again, and is silent for a while. The constants
-were chosen for nine public sets together; `docs/drift.md` says what was measured on which.
+were chosen for nine public sets together, those of jumps on half of them; `docs/drift.md` says what was measured.
 
 E. S. Page, "Continuous inspection schemes", Biometrika 41 (1954); D. V. Hinkley, "Inference about the change-point from
 cumulative sum tests", Biometrika 58 (1971).

@@ -36,9 +36,13 @@ SEASON_ALLOWED, SEASON_MOST = 1.0, 24.0  # in means of what is left of it
 FOLLOWING = 0.3  # how far the mean that is taken from it moves with each reading
 FOLLOWED_MOST = 3.0  # means of what is left: an outlier moves it no further than that
 SEASON_TELLS = 0.7  # of the spread: readings a season apart must be nearer to each other than that
-JUMP_ALLOWED, JUMP_MOST = 1.0, 12.0  # in means of the absolute error
-JUMP_LEAST = 1.5  # spreads that the errors of a jump must add up to
-JUMP_AWAY, JUMP_STAYS = 1.0, 72  # spreads from the usual level, and for how many readings beyond the first
+JUMP_ALLOWED = 1.0  # in means of the absolute error
+JUMP_MOST, JUMP_LEAST = 15.0, 1.5  # the errors of a jump must add up to more: in those means, and in spreads
+FAR_MOST, FAR_LEAST = 4.0, 3.0  # or to these: what is so many spreads need not be so many errors
+JUMP_AWAY, JUMP_KEPT = 0.7, 0.1  # spreads from the usual level; of the jump, on its side of the level before
+JUMP_STAYS = 66  # for how many readings beyond the first; one that came back counts against it
+JUMP_RETURNS = 12  # as so many that stayed
+BEFORE = 0.1  # how far the level before a jump moves with each reading
 JUMP_STOOD = 7  # such readings, after which it is the level's change, not the season's
 SAY_ALLOWED, SAY_MOST = 0.1, 30.0  # in shares of the blend
 TOO_LARGE = 1e150  # sizes below it have finite sums and quotients
@@ -53,7 +57,8 @@ PAIRS, APART, LEVEL = 9, 10, 11  # readings with one a season before; their mean
 SHIFT, SHAPE, SEASON = 12, 13, 14  # the drifting mean of that distance, signed; mean of what is left; its sum
 SAY, LOST = 15, 16  # mean share of the own LSTM; sum of what it has lost
 TOLD = 17  # the last alarm's sum, in thresholds
-DRIFT_NUMBERS = 18
+NEAR, JUMP = 18, 19  # the level of late, or before a jump; the jump that the errors last told of, signed
+DRIFT_NUMBERS = 20
 
 # The numbers of a record that are its guard's, by their place among them.
 BLENDED = 0  # what the experts say of the next reading, believed or not
@@ -446,18 +451,35 @@ def _add_error(record: Float, y: float, error: float, n: float) -> None:  # prag
     record[ERROR] = _mean(record[ERROR], size, n)
     record[RISEN] = _sum(record[RISEN], size, record[ERROR], ERRORS_ALLOWED)
     if record[SEEN] == 1:
-        record[CENTER] = y
+        record[CENTER] = record[NEAR] = y
     away = abs(y - record[CENTER])
     if record[STAYED] == 0:  # else what is usual would follow the readings that are judged by it
         record[CENTER] += (y - record[CENTER]) / n
         record[SPREAD] += (away - spread) / n
     mean = record[ERROR]
     if mean > 0:
-        record[UP] = max(0.0, record[UP] + error / mean - JUMP_ALLOWED)
-        record[DOWN] = max(0.0, record[DOWN] - error / mean - JUMP_ALLOWED)
-    jump = max(record[UP], record[DOWN])
-    jumped = record[STAYED] > 0 or (jump > JUMP_MOST and jump * mean > JUMP_LEAST * spread)
-    record[STAYED] = record[STAYED] + 1 if jumped and away > JUMP_AWAY * spread else 0.0
+        record[UP] = min(TOO_LARGE, max(0.0, record[UP] + error / mean - JUMP_ALLOWED))
+        record[DOWN] = min(TOO_LARGE, max(0.0, record[DOWN] - error / mean - JUMP_ALLOWED))
+    _add_jump(record, y, away, spread)
+
+
+@compiled_exactly
+def _add_jump(record: Float, y: float, away: float, spread: float) -> None:  # pragma: no cover - compiled
+    """Count a reading that stayed where a jump has led, or one that came back."""
+    errors = max(record[UP], record[DOWN])
+    size = min(errors * record[ERROR], TOO_LARGE)  # the mean may have grown since
+    if record[STAYED] == 0:
+        jumped = errors > JUMP_MOST and size > JUMP_LEAST * spread
+        record[JUMP] = 0.0
+        if jumped or (errors > FAR_MOST and size > FAR_LEAST * spread):
+            record[JUMP] = size if record[UP] >= record[DOWN] else -size
+    kept = (y - record[NEAR]) * math.copysign(1.0, record[JUMP])
+    if record[JUMP] != 0.0 and kept > JUMP_KEPT * abs(record[JUMP]) and away > JUMP_AWAY * spread:
+        record[STAYED] += 1
+    else:
+        record[STAYED] = max(0.0, record[STAYED] - JUMP_RETURNS)
+    if record[STAYED] == 0:
+        record[NEAR] += BEFORE * (y - record[NEAR])
 
 
 @compiled_exactly

@@ -23,6 +23,7 @@ from worker.scoring import (
     ERRORS_ALLOWED,
     ERRORS_MOST,
     ERRORS_ROSE,
+    JUMP_RETURNS,
     JUMP_STAYS,
     LEVEL_MOVED,
     NOTHING,
@@ -184,6 +185,15 @@ def test_whatever_comes_the_record_stays_finite_and_alarms_stay_apart(
     assert np.isfinite(record).all()
 
 
+@pytest.mark.parametrize(("small", "large"), [(1e-200, 1e140), (1e-140, 1e149), (0.0, 1e149)])
+def test_a_jump_from_next_to_nothing_keeps_the_record_finite(small: float, large: float) -> None:
+    """Errors that are more means than a number can hold."""
+    record = np.zeros(DRIFT_NUMBERS)
+    for size in [small] * 60 + [large] * 5 + [-large] * 5 + [small] * 50:
+        look(record, size, size, np.nan, 0.0)
+        assert np.isfinite(record).all()
+
+
 @pytest.mark.parametrize("stay", [JUMP_STAYS, JUMP_STAYS + 1])
 def test_a_level_is_told_once_the_series_has_stayed_there(stay: int) -> None:
     """An episode that is over before is none, and what was usual before it still is."""
@@ -193,6 +203,37 @@ def test_a_level_is_told_once_the_series_has_stayed_there(stay: int) -> None:
     errors[500] += 30
     errors[500 + stay] -= 30
     assert ([(500 + JUMP_STAYS, "level")] if stay > JUMP_STAYS else []) == told(y, errors)
+
+
+def test_a_reading_that_came_back_is_made_up_for_by_twelve_that_stayed() -> None:
+    """A level that moved is told though an outlier lies where it was before, later by as many readings."""
+    y, errors = noise(1000), noise(1000, 1)
+    y[500:] += 30
+    errors[500] += 30
+    y[540] = 0
+    assert [(500 + JUMP_STAYS + JUMP_RETURNS + 1, "level")] == told(y, errors)[:1]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_an_outlier_moves_no_level_that_stood_elsewhere_before(side: int) -> None:
+    """A walk has led away from the usual level; a spike towards the other side, and the walk stands where it stood."""
+    y, errors = noise(1000), 0.1 * noise(1000, 1)
+    y[450:] += side * np.minimum(3.0, 0.03 * np.arange(550))
+    y[600] -= side * 30
+    errors[600] -= side * 30
+    errors[601] += side * 30
+    assert [] == told(y, errors)
+
+
+def test_a_jump_far_beyond_the_spread_need_not_be_many_errors() -> None:
+    """The errors are nearly as large as the spread: of seven of them few jumps would consist."""
+    y, errors = noise(1000), noise(1000, 1)
+    y[500:] += 6
+    errors[500] = 6
+    assert [(500 + JUMP_STAYS, "level")] == told(y, errors)[:1]
+    y[500:] -= 4
+    errors[500] = 2
+    assert [] == told(y, errors)
 
 
 @unhurried
