@@ -63,8 +63,9 @@ def test_every_command_takes_the_options_that_its_row_names(name: str) -> None:
 
 
 def test_every_command_prints_json_if_asked() -> None:
-    """Programs are users too; one always does."""
-    assert {"tidecast models show"} == {name for name, command in ALL.items() if "--json" not in options_of(command)}
+    """Programs are users too; one always does, and one prints an address and shows pages."""
+    others = {name for name, command in ALL.items() if "--json" not in options_of(command)}
+    assert {"tidecast models show", "tidecast dashboard"} == others
 
 
 def test_the_options_of_many_commands_are_documented() -> None:

@@ -21,6 +21,7 @@ from tidecast.settings import SeriesSettings, Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import Event, keys_of
+from worker import loop
 from worker.forecaster import Entry, Forecaster, Outcome
 from worker.health import Health
 from worker.loop import Worker
@@ -271,8 +272,13 @@ def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def worker(settings: Settings, redis: Redis) -> Iterator[Worker]:  # noqa: ARG001 - it empties the server
-    """Its connections end with the test."""
+def worker(
+    settings: Settings,
+    redis: Redis,  # noqa: ARG001 - it empties the server
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Worker]:
+    """Its connections end with the test. A model is loaded in every round: how many rounds there are is chance."""
+    monkeypatch.setattr(loop, "LOADING_SHARE", 1e9)
     with connect(settings) as client:
         yield Worker(settings, [Stream(client, keys_of(), settings.worker)], ModelStore(settings.store), Health())
 
