@@ -34,8 +34,8 @@ class Threads:
         x = np.ascontiguousarray(x)  # another layout would be compiled for while the batch waits
         found = np.empty(len(rows), np.float32)
         order = np.argsort(rows, kind="stable")
-        products = x.shape[1] * layout.size
-        some = max(1, SHARE // products, -(-len(order) // (PIECES * self._count)))
+        piece = max(1, SHARE // (x.shape[1] * layout.size))
+        some = max(piece, -(-len(order) // (PIECES * self._count)))
         pieces = iter([order[first : first + some] for first in range(0, len(order), some)])
 
         def work() -> None:
@@ -43,7 +43,7 @@ class Threads:
                 kernel.answer(x, piece, slab, rows, layout.shape, layout.offsets, found)
 
         helped = []
-        if self._others and len(order) > WORTH * some:
+        if self._others and len(order) > WORTH * piece:
             helped = [self._others.submit(work) for _ in range(min(self._count - 1, -(-len(order) // some) - 1))]
         work()
         for other in helped:

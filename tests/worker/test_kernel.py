@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import numpy as np
@@ -162,6 +163,19 @@ def test_no_windows_are_no_answers() -> None:
     spec = Spec(window=3, units=2)
     layout, slab = packed(spec, networks(spec, 1))
     assert (0,) == Threads(2).answers(windows(spec, 0), slab, np.zeros(0, np.int64), layout).shape
+
+
+@pytest.mark.parametrize(("more", "woken"), [(0, 0), (1, 1)])
+def test_other_threads_are_woken_for_a_large_batch_alone(more: int, woken: int) -> None:
+    """Of so many pieces of work; all of a batch's rows are answered either way."""
+    spec = Spec(window=24, units=50)
+    layout, slab = packed(spec, networks(spec, 1))
+    enough = threads.WORTH * (threads.SHARE // (24 * layout.size))
+    two = Threads(2)
+    assert two._others is not None
+    with mock.patch.object(two._others, "submit", wraps=two._others.submit) as submit:
+        said = two.answers(windows(spec, enough + more), slab, np.zeros(enough + more, np.int64), layout)
+    assert (woken, True) == (submit.call_count, bool(np.isfinite(said).all()))
 
 
 def test_a_failure_in_a_thread_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
