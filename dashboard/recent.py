@@ -64,10 +64,6 @@ class Recent:
 
     def _add(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> bool:
         """Only what the pages show is parsed: a quarter of the cost of a whole `Forecast`."""
-        i = self._row_of(fields[b"series"])
-        if i is None:
-            self.beyond += 1
-            return False
         told = fields.get
         arrived, y = float(entry_id.partition(b"-")[0]), float(fields[b"y"])
         row = [
@@ -82,8 +78,12 @@ class Recent:
             np.nan,
             float(told(b"anomaly_score", b"nan")),
         ]
-        self.model[i] = int(told(b"model", b"0"))
-        self.kind[i] = fields[b"kind"].decode()
+        model, kind = int(told(b"model", b"0")), fields[b"kind"].decode()
+        i = self._row_of(fields[b"series"])  # only now: of a series that is met there is a point
+        if i is None:
+            self.beyond += 1
+            return False
+        self.model[i], self.kind[i] = model, kind
         ring, count = self.points[i], int(self.count[i])
         if count:
             before = ring[(count - 1) % POINTS]

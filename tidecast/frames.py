@@ -150,7 +150,7 @@ def backtest_frame(
         test_size: the share of the newest readings; they touch neither training nor scaling nor the season.
         target: the column to forecast; None: `y`, `value`, or the only one with numbers.
         features: further columns to use; `("all",)`: every one with numbers.
-        preset: what the networks learn, `default` or `tutorial`.
+        preset: what the networks see and learn: `default`, `tutorial`, `revin`, `skip` or `seasonal`; None: `default`.
         given: other settings by name, such as `train={"epochs": 4}` or `series={"minimum": 0}`.
 
     Returns:

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidecast.connection import connect
+from tidecast.moments import utc_text
 from tidecast.options import JsonOption, NamespaceOption, RedisOption, StoreOption
 from tidecast.settings import Settings, load_settings
 from tidecast.status import PartitionStatus, Status, look
@@ -68,14 +68,10 @@ def _row(one: PartitionStatus) -> Iterator[str]:
 
 def _lines(found: Status) -> Iterator[str]:
     sums: dict[str, Any] = found.as_dict()
-    yield f"{_time(found.at_ms)}  {len(found.workers)} workers: {', '.join(found.workers) or 'nobody'}"
+    yield f"{utc_text(found.at_ms)}  {len(found.workers)} workers: {', '.join(found.workers) or 'nobody'}"
     yield f"{sums['series']} series, {found.champions} with a model, {sums['dead']} dead letters"
     for one in found.partitions:
         if one.retrain["next_ms"]:
             state, last, detail = (one.retrain[name] for name in ("state", "last_ms", "detail"))
-            past = f", the last {state} {_time(last)}: {detail}" if last else f", {state}" if state else ""
-            yield f"retraining of partition {one.partition}: next {_time(one.retrain['next_ms'])}{past}"
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            past = f", the last {state} {utc_text(last)}: {detail}" if last else f", {state}" if state else ""
+            yield f"retraining of partition {one.partition}: next {utc_text(one.retrain['next_ms'])}{past}"

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from tidecast.moments import utc_text
 from tidecast.wire import Event, Forecast
 
 _FIELDS = tuple(name for name in Forecast.__slots__ if name != "more")  # `asdict` takes fourteen times as long
@@ -27,11 +27,7 @@ def follow_events(events: Iterator[Event], count: int | None, *, as_json: bool) 
 def event_line(event: Event) -> str:
     """One event for people: `2026-03-01T03:00:10Z  promoted  boiler-7 v3  beats version 2 by 4 %`."""
     of = "" if event.series is None else f"  {event.series}" + (f" v{event.version}" if event.version else "")
-    return f"{_time(int(event.id.partition('-')[0]))}  {event.kind}{of}  {event.detail}"
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"{utc_text(int(event.id.partition('-')[0]))}  {event.kind}{of}  {event.detail}"
 
 
 def flat(forecast: Forecast) -> dict[str, Any]:
@@ -45,5 +41,5 @@ def line(forecast: Forecast) -> str:
     if forecast.yhat_lower is not None and forecast.yhat_upper is not None:
         bounds = f" [{forecast.yhat_lower:.6g}, {forecast.yhat_upper:.6g}]"
     version = f" v{forecast.model}" if forecast.model else ""
-    origin = _time(forecast.origin)
+    origin = utc_text(forecast.origin)
     return f"{forecast.series}  {origin}  {forecast.y:.6g} -> {forecast.yhat:.6g}{bounds}  {forecast.kind}{version}"

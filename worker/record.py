@@ -5,11 +5,11 @@ one end, and one event says so.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from redis import Redis
 
+from tidecast.moments import utc_text
 from tidecast.wire import Keys
 from worker.scripts import script_of
 
@@ -95,7 +95,7 @@ class Record:
     def claim(self, due_ms: int, token: str, missed: int) -> Claim | Busy:
         """Claim the run of a due time, and say that it has started; `missed` others went by before it."""
         also = f"; {_times(missed)} went by before it" if missed else ""
-        detail = f"the run due at {due_text(due_ms)} has started, try {{try}}{also}"
+        detail = f"the run due at {utc_text(due_ms)} has started, try {{try}}{also}"
         args: list[Any] = [due_ms, token, self._owner, self._ttl_ms, self._kept, detail]
         tries, wait_ms = cast("list[int]", self._claim(keys=self._both, args=args))
         return Claim(due_ms, token, tries) if tries else Busy(wait_ms / 1000)
@@ -126,16 +126,11 @@ class Record:
 
     def _end(self, claim: Claim, outcome: str, said: str, next_ms: int, missed: int) -> bool:
         also = f"; {_times(missed)} went by meanwhile" if missed else ""
-        return self._settled(claim, outcome, next_ms, f"the run due at {due_text(claim.due_ms)} {said}{also}")
+        return self._settled(claim, outcome, next_ms, f"the run due at {utc_text(claim.due_ms)} {said}{also}")
 
     def _settled(self, claim: Claim, outcome: str, at_ms: int, detail: str) -> bool:
         args: list[Any] = [claim.token, outcome, at_ms, self._kept, detail]
         return bool(self._settle(keys=self._both, args=args))
-
-
-def due_text(due_ms: int) -> str:
-    """A due time for people: `2026-03-01T03:00:00Z`."""
-    return datetime.fromtimestamp(due_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _times(missed: int) -> str:

@@ -33,7 +33,15 @@ def test_an_entry_that_is_no_forecast_is_counted_and_the_others_are_read() -> No
     """Whoever wrote it."""
     recent = Recent(10)
     assert 1 == recent.add([(b"1-0", {b"series": b"a"}), (b"2-0", None), entry("a", 0, 1.0, 1.0)])
-    assert 2 == recent.unreadable
+    assert (2, ["a"]) == (recent.unreadable, recent.names)
+
+
+def test_a_series_of_which_nothing_could_be_read_is_not_met() -> None:
+    """A page takes it that each series has a newest point."""
+    recent = Recent(10)
+    whole, broken = entry("a", 0, 1.0, 1.0), entry("b", 0, 1.0, 1.0)
+    recent.add([whole, (broken[0], {**broken[1], b"kind": b"\xff"}), (broken[0], {**broken[1], b"model": b"x"})])
+    assert (["a"], 2) == (recent.names, recent.unreadable)
 
 
 def test_skill_and_coverage_are_those_of_a_loop() -> None:

@@ -113,6 +113,30 @@ def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
     assert 4.0 == sample(health, "tidecast_models")
 
 
+def test_what_a_model_took_beyond_the_share_is_paid_back_before_the_next(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While readings flow; a round in which none came has time for all."""
+    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
+    monkeypatch.setattr(loop, "CREDIT_S", 1e-9)
+    worker, moving = new_worker(settings), ("a", "b", "c")
+    add(redis, *range(1, 4), series=moving)
+    worker.step(NOW)
+    for name in moving:
+        store.publish(make_model(name, SPEC))
+    known = []
+    for n, now in enumerate((NOW + 1, NOW + 1.1, NOW + 1.2), 1):
+        add(redis, *range(3 * n + 1, 3 * n + 4), series=moving)
+        worker.step(now)
+        known.append(sum(forecast.model is not None for forecast in forecasts(redis)[-3:]))
+    assert [1, 1, 1] == known
+    worker.step(NOW + 1.3)
+    worker.step(NOW + 1.4)
+    add(redis, *range(13, 16), series=moving)
+    worker.step(NOW + 1.45)
+    assert [1, 1, 1] == [forecast.model for forecast in forecasts(redis)[-3:]]
+
+
 def test_a_pointer_that_cannot_be_read_does_not_keep_the_others_from_loading(
     worker: Worker, store: ModelStore, redis: Redis
 ) -> None:

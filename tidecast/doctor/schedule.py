@@ -1,10 +1,10 @@
 """The schedule of retraining: that runs begin when they are due, and end well."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import cast
 
 from tidecast.doctor.finding import Case, Finding
+from tidecast.moments import utc_text
 
 GRACE_MS = 60_000  # beyond the jitter: how late a run may begin
 REMEDY = "start a worker or `tidecast retrain --daemon` with this schedule, and look into its log"
@@ -26,20 +26,16 @@ def _of(record: dict[bytes, bytes], key: str, now_ms: int, jitter_ms: float) -> 
     if not record:
         yield Finding("schedule", "warning", f"a schedule is set, but nobody keeps it ({key} is empty)", REMEDY)
     elif state == "running" and numbers[b"expires_ms"] < now_ms:
-        found = f"the run due at {_text(numbers[b'due_ms'])} has begun, and whoever ran it has been silent"
+        found = f"the run due at {utc_text(numbers[b'due_ms'])} has begun, and whoever ran it has been silent"
         yield Finding("schedule", "wrong", found, REMEDY)
     elif state != "running":
         at_ms = numbers[b"retry_ms"] if state == "waiting" else numbers[b"next_ms"]
         if at_ms + GRACE_MS + jitter_ms < now_ms:
             late_s = (now_ms - at_ms) / 1000
-            yield Finding("schedule", "wrong", f"the run due at {_text(at_ms)} is {late_s:.0f} s overdue", REMEDY)
+            yield Finding("schedule", "wrong", f"the run due at {utc_text(at_ms)} is {late_s:.0f} s overdue", REMEDY)
     if state == "failed":
-        found = f"the last run of the schedule, due at {_text(numbers[b'due_ms'])}, has failed"
+        found = f"the last run of the schedule, due at {utc_text(numbers[b'due_ms'])}, has failed"
         yield Finding("retraining", "warning", found, "`tidecast events --since 0` says why")
 
 
 _TIMES = (b"expires_ms", b"due_ms", b"retry_ms", b"next_ms")
-
-
-def _text(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

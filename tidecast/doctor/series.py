@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.errors import StreamError, TidecastError
+from tidecast.moments import utc_text
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from tidecast.wire import Event, Forecast, Keys, keys_of, partition_of
@@ -97,14 +97,14 @@ def sentences(facts: Facts) -> Iterator[str]:
     if state is None:
         yield "readings: none answered so far: push some, and see `tidecast doctor` whether a worker is at work"
     else:
-        yield f"readings: {state['readings']} in its window's life, the newest of {_time(state['last_ts'])}"
+        yield f"readings: {state['readings']} in its window's life, the newest of {utc_text(state['last_ts'])}"
         yield from _of_the_blend(state, forecast)
         yield from _of_the_drift(state)
     told = ", ".join(f"{count} {reason}" for reason, count in dead["reasons"].items())
     yield f"dead letters: {told}; the newest: {dead['newest']}" if told else "dead letters: none"
     for event in facts["events"]:
         version = f" v{event['version']}" if event["version"] else ""
-        yield f"event: {_time(int(event['id'].partition('-')[0]))}  {event['kind']}{version}  {event['detail']}"
+        yield f"event: {utc_text(int(event['id'].partition('-')[0]))}  {event['kind']}{version}  {event['detail']}"
 
 
 def _of_the_model(facts: Facts) -> Iterator[str]:
@@ -148,7 +148,3 @@ def _of_the_drift(state: Facts) -> Iterator[str]:
             f"probation: version {trial['version']} beside {trial['former']} over {trial['readings']} readings, "
             f"errors {trial['standard_errors']:+.1f} standard errors off{', condemned' * trial['condemned']}"
         )
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
