@@ -30,7 +30,8 @@ BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
 MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
 LOADING_SHARE = 0.05  # of the time: what champions that moved are loaded in while readings flow
 CREDIT_S = 0.0005  # of that at most at once: one model, or two
-IDLE_LOADING_S = 0.005  # at once, while partitions are held but no reading came
+QUIET_S = 0.02  # without a reading: none flows any more
+IDLE_LOADING_S = 0.005  # at once, while partitions are held but no readings flow
 FREE_LOADING_S = 0.5  # at once, while none is held and no reading waits, but a signal may
 IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
 
@@ -79,7 +80,7 @@ class Worker:
         self._moved: dict[str, None] = {}  # series whose champions are to be loaded yet, the last to move last
         self._credit_s = 0.0  # for how long models may be loaded now; below 0 once one took longer
         self._credit_at = time.monotonic()  # when it was last added to
-        self._idle = False  # whether the last round had nothing to answer
+        self._answered_at = -math.inf  # when a round last had readings to answer, by the monotonic clock
         self._adopted = 0  # champions since the last word about them
         self._stuck: dict[str, int] = {}  # series and versions that could not be rolled back
         self._failures = 0  # in a row, of what all partitions share
@@ -103,7 +104,7 @@ class Worker:
         if self._loading:
             return None
         answered = _sum([lane.step(now, self._block_ms) for lane in self._due(now)])
-        self._idle = not answered
+        self._note_flow(answered)
         self._health.holding(self.held, self._series())
         return answered
 
@@ -136,8 +137,24 @@ class Worker:
 
     @property
     def _block_ms(self) -> int | None:
-        """How long a read waits for readings; None, not at all, if there is something else to do."""
-        return self._settings.worker.block_ms if len(self._lanes) == 1 and not self._moved else None
+        """How long a read waits for readings; None, not at all, if there is something else to do.
+
+        While readings flow and champions wait to be loaded, it is until it is clear that no more flow: to ask again and
+        again took the processor from those who send them.
+        """
+        if len(self._lanes) > 1 or (self._moved and not self._flowing):
+            return None
+        longest = self._settings.worker.block_ms
+        return min(longest, round(1000 * QUIET_S)) if self._moved else longest
+
+    @property
+    def _flowing(self) -> bool:
+        """Whether readings come just now: between two of them there may well be a round without."""
+        return self.held > 0 and time.monotonic() - self._answered_at < QUIET_S
+
+    def _note_flow(self, answered: int | None) -> None:
+        if answered:
+            self._answered_at = time.monotonic()
 
     def _forecaster(self, partition: int, partitions: int) -> Forecaster:
         return Forecaster(self._settings.series, self._engine, partition, partitions, self._settings.retrain.probation)
@@ -178,7 +195,7 @@ class Worker:
             answered.append(None if time.monotonic() < lane.retry_at else self._guarded_step(lane, stop))
         self._health.holding(self.held, self._series())
         total = _sum(answered)
-        self._idle = not total
+        self._note_flow(total)
         if total is None and self._pauses == pauses:  # nothing is ours; after a failure there was a pause already
             stop.wait(self._settings.worker.block_ms / 1000)
         elif total == 0 and len(self._lanes) > 1:
@@ -283,7 +300,7 @@ class Worker:
         next. One at least in each round was a fifth of the time at 5,000 readings a second, where the worker has no
         fifth to spare, and every forecast came four times as late.
         """
-        began, flowing = time.monotonic(), self.held and not self._idle
+        began, flowing = time.monotonic(), self._flowing
         self._credit_s = min(CREDIT_S, self._credit_s + LOADING_SHARE * (began - self._credit_at))
         self._credit_at = began
         allowed_s = self._credit_s if flowing else IDLE_LOADING_S if self.held else FREE_LOADING_S

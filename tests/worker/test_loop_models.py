@@ -18,6 +18,7 @@ from tidecast.store import ModelStore
 from tidecast.wire import Forecast
 from worker import loop
 from worker.health import Health
+from worker.lane import Lane
 from worker.loop import Worker
 from worker.state import SeriesState
 
@@ -91,6 +92,7 @@ def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
     """The newest move first, readings answered in between; so who moves one by hand does not wait for the others."""
     monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
     monkeypatch.setattr(loop, "IDLE_LOADING_S", 1e-9)
+    monkeypatch.setattr(loop, "QUIET_S", 60)
     health, moving = Health(), ("c", "a", "b")
     worker = new_worker(settings, health)
     store.publish(make_model("z", SPEC))
@@ -116,9 +118,10 @@ def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
 def test_what_a_model_took_beyond_the_share_is_paid_back_before_the_next(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While readings flow; a round in which none came has time for all."""
+    """While readings flow; where none do there is time for all."""
     monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
     monkeypatch.setattr(loop, "CREDIT_S", 1e-9)
+    monkeypatch.setattr(loop, "QUIET_S", 60)
     worker, moving = new_worker(settings), ("a", "b", "c")
     add(redis, *range(1, 4), series=moving)
     worker.step(NOW)
@@ -130,11 +133,38 @@ def test_what_a_model_took_beyond_the_share_is_paid_back_before_the_next(
         worker.step(now)
         known.append(sum(forecast.model is not None for forecast in forecasts(redis)[-3:]))
     assert [1, 1, 1] == known
+    monkeypatch.setattr(loop, "QUIET_S", 0)
     worker.step(NOW + 1.3)
-    worker.step(NOW + 1.4)
     add(redis, *range(13, 16), series=moving)
     worker.step(NOW + 1.45)
     assert [1, 1, 1] == [forecast.model for forecast in forecasts(redis)[-3:]]
+
+
+def test_a_read_waits_for_readings_that_flow_although_champions_are_to_be_loaded_yet(
+    settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none flow it does not: then the champions are what there is to do."""
+    waits: list[int | None] = []
+    step = Lane.step
+
+    def noted(lane: Lane, now: float, block_ms: int | None) -> int | None:
+        waits.append(block_ms)
+        return step(lane, now, block_ms)
+
+    monkeypatch.setattr(Lane, "step", noted)
+    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
+    monkeypatch.setattr(loop, "CREDIT_S", 1e-9)
+    monkeypatch.setattr(loop, "IDLE_LOADING_S", 1e-9)
+    worker = new_worker(settings)
+    add(redis, 1, series=("a",))
+    worker.step(NOW)
+    for name in ("a", "b", "c"):
+        store.publish(make_model(name, SPEC))
+    for now, quiet_s in ((NOW + 1, 60), (NOW + 1.1, 0)):
+        monkeypatch.setattr(loop, "QUIET_S", quiet_s)
+        worker.step(now)
+    block_ms = settings.worker.block_ms
+    assert [block_ms, block_ms, None] == waits
 
 
 def test_a_pointer_that_cannot_be_read_does_not_keep_the_others_from_loading(
