@@ -18,6 +18,7 @@ from tidecast.errors import BadReading, StreamError
 Fields = Mapping[bytes, bytes]
 
 RESERVED = ("series", "ts")  # the fields of a reading that are no features
+DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading ends with exactly one
 EVENTS = (  # their kinds
     "met",  # a series' first reading
     "drift",  # a series is no longer what its model learned
@@ -92,6 +93,13 @@ def common_keys(namespace: str = "") -> tuple[str, str]:
     """The keys that all partitions share: the number of partitions, and who is at work."""
     prefix = f"{namespace}:" if namespace else ""
     return f"{prefix}partitions", f"{prefix}workers"
+
+
+def id_pair(entry_id: bytes | str) -> tuple[int, int]:
+    """An entry's id as two numbers, which compare as ids do."""
+    text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
+    ms, _, number = text.partition("-")
+    return int(ms), int(number or 0)
 
 
 @dataclass(frozen=True, slots=True)

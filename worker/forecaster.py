@@ -26,7 +26,6 @@ from worker.trials import Trials
 from worker.window import DUPLICATE, Window, take
 
 Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
-DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading ends with exactly one
 MET_ONE_BY_ONE = 10  # series that are new in one batch: of more, one event tells
 PLAIN_FIELDS = 3  # series, ts and the target's: what most readings have, which are read by columns
 

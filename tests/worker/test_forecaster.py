@@ -17,9 +17,9 @@ from tidecast.guard import Guard
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.spec import Spec
-from tidecast.wire import Forecast
+from tidecast.wire import DISPOSITIONS, Forecast
 from worker.engine import Question
-from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
+from worker.forecaster import Entry, Forecaster, Outcome
 from worker.intervals import Tracker
 
 NOW_MS = 1_700_000_000_000
