@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.models import make_model
 from tests.processes import TIDECAST
 from tests.terminal import on_a_terminal
 from tests.ward import Ward
@@ -60,6 +61,14 @@ def test_two_looks_tell_a_rate(healthy: Ward) -> None:
     expected = 10 / ((after.at_ms - before.at_ms) / 1000)
     assert pytest.approx(expected) == after.as_dict()["rate"]
     assert before.as_dict()["rate"] is None
+
+
+def test_a_look_sees_what_was_published_since_the_one_before(healthy: Ward) -> None:
+    """Without listing the store anew."""
+    watch = Watch(healthy.redis, healthy.settings)
+    assert 1 == watch.look().champions
+    healthy.store.publish(make_model("b"))
+    assert 2 == watch.look().champions
 
 
 def test_a_worker_that_is_silent_or_gone_is_no_owner(healthy: Ward) -> None:
