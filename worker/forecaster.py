@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tidecast import wire
+from tidecast import parsing
 from tidecast.errors import BadReading
 from tidecast.experts import EXPERTS
 from tidecast.model import Model
@@ -232,8 +232,8 @@ class Forecaster:
                 values.append(fields[member.field])
                 times.append(fields[b"ts"])
         if chosen:
-            for (i, member), y, ts in zip(chosen, *wire.parse_plain(values, times, now_ms), strict=True):
-                if ts != wire.NEEDS_A_LOOK and not math.isnan(y):
+            for (i, member), y, ts in zip(chosen, *parsing.parse_plain(values, times, now_ms), strict=True):
+                if ts != parsing.NEEDS_A_LOOK and not math.isnan(y):
                     found[i] = member, ts, (y,)
         return found
 
@@ -244,12 +244,12 @@ class Forecaster:
             BadReading: it is none that can be answered.
         """
         entry_id, fields = entry
-        wire.check_size(fields, self.settings.max_entry_bytes)
-        series = wire.series_of(fields)
-        wire.check_partition(series, self._partition, self._partitions)
+        parsing.check_size(fields, self.settings.max_entry_bytes)
+        series = parsing.series_of(fields)
+        parsing.check_partition(series, self._partition, self._partitions)
         state = self.states.get(series)
         features = state.features if state else self._features(series)
-        reading = wire.parse_reading(entry_id, fields, series, features, now_ms)
+        reading = parsing.parse_reading(entry_id, fields, series, features, now_ms)
         if not state:
             self._meet(series)
         return self._members[series.encode()], reading.ts, reading.values
@@ -417,8 +417,8 @@ class Forecaster:
         if len(self.states) >= self.settings.max_series:
             raise BadReading(
                 "series_cap",
-                f"series {wire.quoted(series.encode())} would be one more than the {self.settings.max_series} that a "
-                "partition remembers: raise series.max_series, or use more partitions",
+                f"series {parsing.quoted(series.encode())} would be one more than the {self.settings.max_series} that "
+                "a partition remembers: raise series.max_series, or use more partitions",
             )
         features = self._features(series)
         self.states[series] = SeriesState(features, Window(self.settings.rows_kept, len(features)))
