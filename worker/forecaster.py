@@ -1,9 +1,8 @@
 """Pure: windows, models and a batch of readings in; forecasts and dispositions out. No Redis, no clock, no file."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,35 +12,21 @@ from tidecast.experts import EXPERTS
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float
-from tidecast.wire import DeadLetter, Event, Fields, Forecasts
+from tidecast.wire import DeadLetter, Event, Forecasts
 from worker.drift import KINDS, Drift
 from worker.engine import Engine, Question, Seat
 from worker.horizons import Horizons
 from worker.intervals import Tracker
 from worker.memory import address_of
+from worker.outcome import Entry, Outcome
 from worker.packing import changes_of
 from worker.scoring import NOTHING, Champions, Scores, settle
 from worker.state import SeriesState, decode_all
 from worker.trials import Trials
 from worker.window import DUPLICATE, Window, take
 
-Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
 MET_ONE_BY_ONE = 10  # series that are new in one batch: of more, one event tells
 PLAIN_FIELDS = 3  # series, ts and the target's: what most readings have, which are read by columns
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a batch came to: all of it is committed together, or none."""
-
-    last: str  # the id of the batch's last entry
-    forecasts: Forecasts = field(default_factory=Forecasts)
-    dead: list[DeadLetter] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)  # by disposition; sums to the entries of the batch
-    states: dict[str, bytes] = field(default_factory=dict)  # by field, of the series touched: what is new of them
-    intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
-    drifts: list[Drift] = field(default_factory=list)  # the changes of series that its readings told of
-    events: list[Event] = field(default_factory=list)  # what people and programs may follow
 
 
 @dataclass(slots=True)
