@@ -32,10 +32,12 @@ def on_a_terminal(
     with _started(command, **places) as process:
         os.close(theirs)
         text = ""
-        while more := _read(ours):
-            text += more
-            seen(text, process)
-        os.close(ours)
+        try:
+            while more := _read(ours):
+                text += more
+                seen(text, process)
+        finally:
+            os.close(ours)
         return process.wait(), text
 
 
