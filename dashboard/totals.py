@@ -55,8 +55,9 @@ class Counting:
             RedisError: Redis is away, or refuses.
         """
         redis, now_ms = self._redis, server_ms(self._redis)
-        offsets = [offset_of(redis, keys) for keys in self._keys]
-        lags = [waiting(redis, keys, offset) for keys, offset in zip(self._keys, offsets, strict=True)]
+        # Each lag right behind its offset: what comes in between would count as waiting.
+        counted = [(offset := offset_of(redis, keys), waiting(redis, keys, offset)) for keys in self._keys]
+        offsets = [offset for offset, _ in counted]
         owners = [owner_of(redis, keys, now_ms) for keys in self._keys]
         runs = [run_of(redis, p, keys) for p, keys in enumerate(self._keys)]
         readings = sum(offset.answered for offset in offsets)
@@ -67,7 +68,7 @@ class Counting:
             forecasts=forecasts,
             readings_per_s=rates[0],
             forecasts_per_s=rates[1],
-            lag=total(lags),
+            lag=total(lag for _, lag in counted),
             dead=sum(offset.counts.get("dead", 0) for offset in offsets),
             workers=len(workers(redis, self._namespace, owners, now_ms)),
             runs=tuple(run for run in runs if run),
