@@ -20,7 +20,8 @@ from tidecast.store import ModelStore
 from tidecast.windows import Float
 from trainer.history import History
 from trainer.pipeline import Verdict, train
-from worker.forecaster import Entry, Forecaster
+from worker.forecaster import Forecaster
+from worker.outcome import Entry
 
 FITTED = 0.6  # of each series
 PLACES, LONG = (0.4, 0.6, 0.8), 1000  # of the rest; a shorter one has a change at the first place alone

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from itertools import islice
 from typing import Any, cast
 
@@ -16,9 +16,10 @@ from dashboard.totals import Counting, Totals
 from tidecast.cluster import Cluster, StreamReply
 from tidecast.connection import connect, explain
 from tidecast.errors import StreamError, TidecastError
+from tidecast.served import Served
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
-from tidecast.wire import Event, keys_of
+from tidecast.wire import Event, id_pair, keys_of
 
 BATCH = 1000  # entries of one read
 BACKFILL = 30_000  # forecasts of each partition that are read at the start
@@ -57,12 +58,11 @@ class Follower:
         self._redis: Redis | None = None
         self._counting: Counting | None = None
         self._look_at = 0.0
-        self._store = ModelStore(settings.store)
-        self._moves = 0
+        self._served = Served(ModelStore(settings.store))
         self.recent = Recent(most_series)
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.told: dict[str, str] = {}
-        self.served: set[str] = set()
+        self.served: Set[str] = frozenset()
         self.totals: Totals | None = None
         self.trouble = ""
         self.skipped_at: float | None = None
@@ -101,30 +101,24 @@ class Follower:
     def _connected(self) -> Redis:
         if self._redis is None:
             self._redis = connect(self._settings)
-            group = self._settings.worker.group
-            self._counting = Counting(self._redis, self._settings.partitions, self._settings.namespace, group)
+            self._counting = Counting(self._redis, self._settings.partitions, self._settings.namespace)
         return self._redis
 
     def _look(self, now: float) -> None:
         if self._counting is None:
             raise AssertionError("not connected")
         self.totals = self._counting.look(now)
-        self._look_at_store()
+        served = self._served.names()
+        with self.lock:
+            self.served = served
         self._look_at = now + LOOK_S
-        if any(_pair(newest) < _pair(self._position.get(key, FIRST)) for key, newest in self.totals.newest.items()):
+        if any(id_pair(newest) < id_pair(self._position.get(key, FIRST)) for key, newest in self.totals.newest.items()):
             # Redis was emptied, or restored to an earlier state: what we hold is no longer what it says.
             self._position.clear()
             with self.lock:
                 self.recent.clear()
                 self.events.clear()
                 self.told.clear()
-
-    def _look_at_store(self) -> None:
-        """Who has a champion: whose pointer moved has one, and none ever loses it."""
-        self._moves, moved = self._store.moves_since(self._moves)
-        if not self.served.issuperset(moved):
-            with self.lock:
-                self.served = self.served.union(moved)
 
     def _follow(self, redis: Redis, now: float) -> None:
         if not self._position:
@@ -167,7 +161,7 @@ class Follower:
         """Go on with the newest: a page shows what is, and who is late shows what was."""
         for key in self._forecasts:
             entries = _newest_of(redis, key, BATCH)
-            fresh = [entry for entry in entries if _pair(entry[0].decode()) > _pair(self._position[key])]
+            fresh = [entry for entry in entries if id_pair(entry[0]) > id_pair(self._position[key])]
             self._take(fresh)
             if len(fresh) == BATCH:
                 self.skipped_at = now
@@ -210,8 +204,3 @@ def _newest_of(redis: Redis, key: str, count: int) -> list[tuple[bytes, dict[byt
         found += piece
         before = f"({piece[-1][0].decode()}"
     return found[::-1]
-
-
-def _pair(entry_id: str) -> tuple[int, int]:
-    ms, _, number = entry_id.partition("-")
-    return int(ms), int(number or 0)

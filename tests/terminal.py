@@ -2,9 +2,12 @@
 
 import os
 import pty
+import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 WIDE = {"COLUMNS": "200", "LINES": "50", "TERM": "xterm"}
 
@@ -25,14 +28,34 @@ def on_a_terminal(
     """
     ours, theirs = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | WIDE | dict(variables)
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment) as process:
+    places: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), theirs) | {"cwd": folder, "env": environment}
+    with _started(command, **places) as process:
         os.close(theirs)
         text = ""
-        while more := _read(ours):
-            text += more
-            seen(text, process)
-        os.close(ours)
+        try:
+            while more := _read(ours):
+                text += more
+                seen(text, process)
+        finally:
+            os.close(ours)
         return process.wait(), text
+
+
+@contextmanager
+def _started(command: Sequence[str | Path], **places: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that an interrupt ends, as one in the foreground; what fails here does not wait for its end."""
+    # Tests in the background of a shell ignore interrupts, and a program would inherit that.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, **places)
+    finally:
+        signal.signal(signal.SIGINT, ours)
+    with process:
+        try:
+            yield process
+        except BaseException:  # a test's time limit too
+            process.kill()
+            raise
 
 
 def _read(terminal: int) -> str:

@@ -28,7 +28,7 @@ from tidecast.wire import Forecast
 
 if TYPE_CHECKING:
     from trainer.history import History
-    from worker.forecaster import Entry
+    from worker.outcome import Entry
 
 BATCH = 1000  # readings handled together, as a worker under load would
 COLUMNS = ("series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind")

@@ -20,7 +20,8 @@ from tidecast.tail import flat
 from tidecast.wire import DeadLetter, Forecast
 
 if TYPE_CHECKING:
-    from worker.forecaster import Entry, Forecaster
+    from worker.forecaster import Forecaster
+    from worker.outcome import Entry
 
 COLUMNS = ("series", "origin", "y", "ts", "yhat", "yhat_lower", "yhat_upper", "kind", "model", "error", "anomaly_score")
 

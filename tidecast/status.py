@@ -1,18 +1,19 @@
 """How an installation does at the moment: its partitions, workers, series, retraining and dead letters."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from redis import Redis
 
+from tidecast.partitions import Offset, Run, offset_of, owner_of, run_of, server_ms, total, waiting, workers
+from tidecast.served import Served
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
-from tidecast.wire import SEPARATOR, Keys, common_keys, keys_of
+from tidecast.wire import SEPARATOR, Keys, id_pair, keys_of
 
-DISPOSITIONS = (b"forecast", b"duplicate", b"late", b"dead")
 COUNTED = 20_000  # fields of a partition's states: of more the series are estimated
 SAMPLED = 2000  # from so many fields
+RETRAIN = {"state": "state", "last_ms": "ended_ms", "next_ms": "next_ms", "detail": "detail"}  # of a run, in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class PartitionStatus:
     Attributes:
         partition: its number.
         owner: the worker that holds it; None: nobody does.
-        lag: readings that wait for an answer; None: Redis does not count them, before 7.
+        lag: readings that wait for an answer; None: Redis does not say.
         behind_s: how long the oldest of them has waited; 0: none waits.
         answered: readings that came to an end since the beginning, whatever it was.
         rate: how many of them a second, since the look before; None: there was none.
@@ -30,7 +31,7 @@ class PartitionStatus:
         estimated: whether that is an estimate.
         dead: readings that became dead letters since the beginning.
         lost: readings that were trimmed before they were read.
-        retrain: of the schedule: `state`, `last_ms` and `next_ms` (epoch milliseconds), `detail` of the last run.
+        run: of the schedule; None: there is none.
     """
 
     partition: int
@@ -43,7 +44,13 @@ class PartitionStatus:
     estimated: bool
     dead: int
     lost: int
-    retrain: Mapping[str, Any]
+    run: Run | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """It with what is most asked of the schedule, ready for JSON."""
+        told = asdict(self)
+        run = told.pop("run") or {}
+        return told | {"retrain": {name: run.get(field) or None for name, field in RETRAIN.items()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,78 +66,75 @@ class Status:
         """It with its sums, ready for JSON."""
         parts = self.partitions
         rates = [one.rate for one in parts if one.rate is not None]
-        lags = [one.lag for one in parts if one.lag is not None]
         return {
-            **asdict(self),
+            "at_ms": self.at_ms,
+            "partitions": [one.as_dict() for one in parts],
+            "workers": self.workers,
+            "champions": self.champions,
             "series": sum(one.series for one in parts),
             "answered": sum(one.answered for one in parts),
             "rate": sum(rates) if rates else None,
-            "lag": sum(lags) if len(lags) == len(parts) else None,
+            "lag": total(one.lag for one in parts),
             "dead": sum(one.dead for one in parts),
             "lost": sum(one.lost for one in parts),
         }
 
 
-def look(redis: Redis, server: Redis, settings: Settings, before: Status | None = None) -> Status:
-    """See how all does now.
+class Watch:
+    """Looks at an installation again and again.
 
     Args:
         redis: where the keys are.
-        server: whose time it is; the same, unless that is a cluster.
         settings: of the installation.
-        before: the last look, which tells the rates.
-
-    Raises:
-        RedisError: Redis does not answer, or refuses a look.
     """
-    count, namespace = settings.partitions, settings.namespace
-    seconds, micros = server.time()
-    now_ms = int(seconds) * 1000 + int(micros) // 1000
-    of = [_partition(redis, i, keys_of(i, count, namespace), now_ms, before) for i in range(count)]
-    roster = cast("dict[bytes, bytes]", redis.hgetall(common_keys(namespace)[1]))
-    alive = {name.decode(errors="backslashreplace") for name, until in roster.items() if int(until) > now_ms}
-    workers = alive | {one.owner for one in of if one.owner}
-    return Status(now_ms, tuple(of), tuple(sorted(workers)), len(ModelStore(settings.store).served()))
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._namespace = settings.namespace
+        self._keys = [keys_of(i, settings.partitions, settings.namespace) for i in range(settings.partitions)]
+        self._served = Served(ModelStore(settings.store))
+        self._before: Status | None = None
+
+    def look(self) -> Status:
+        """See how all does now, and how fast since the last look.
+
+        Raises:
+            RedisError: Redis does not answer, or refuses a look.
+        """
+        now_ms = server_ms(self._redis)
+        parts = tuple(self._partition(i, keys, now_ms) for i, keys in enumerate(self._keys))
+        alive = workers(self._redis, self._namespace, [one.owner for one in parts], now_ms)
+        self._before = Status(now_ms, parts, tuple(sorted(alive)), len(self._served.names()))
+        return self._before
+
+    def _partition(self, number: int, keys: Keys, now_ms: int) -> PartitionStatus:
+        offset = offset_of(self._redis, keys)
+        series, estimated = _series(self._redis, keys.state)
+        return PartitionStatus(
+            partition=number,
+            owner=owner_of(self._redis, keys, now_ms),
+            lag=waiting(self._redis, keys, offset),
+            behind_s=_behind_s(self._redis, keys, offset, now_ms),
+            answered=offset.answered,
+            rate=self._rate(number, offset.answered, now_ms),
+            series=series,
+            estimated=estimated,
+            dead=offset.counts.get("dead", 0),
+            lost=offset.counts.get("lost", 0),
+            run=run_of(self._redis, number, keys),
+        )
+
+    def _rate(self, number: int, answered: int, now_ms: int) -> float | None:
+        before = self._before
+        if before is None or now_ms <= before.at_ms:
+            return None
+        return (answered - before.partitions[number].answered) / ((now_ms - before.at_ms) / 1000)
 
 
-def _partition(redis: Redis, number: int, keys: Keys, now_ms: int, before: Status | None) -> PartitionStatus:
-    offset = cast("dict[bytes, bytes]", redis.hgetall(keys.offset))
-    counted = {name: int(value) for name, value in offset.items() if name != b"last"}
-    answered = sum(counted.get(name, 0) for name in DISPOSITIONS)
-    lag, behind_s = _backlog(redis, keys, offset, now_ms)
-    owner, expires = cast("list[bytes | None]", redis.hmget(keys.lease, ["owner", "expires_ms"]))
-    alive = owner is not None and int(expires or 0) > now_ms
-    series, estimated = _series(redis, keys.state)
-    return PartitionStatus(
-        partition=number,
-        owner=owner.decode(errors="backslashreplace") if owner and alive else None,
-        lag=lag,
-        behind_s=behind_s,
-        answered=answered,
-        rate=_rate(number, answered, now_ms, before),
-        series=series,
-        estimated=estimated,
-        dead=counted.get(b"dead", 0),
-        lost=counted.get(b"lost", 0),
-        retrain=_retrain(redis, keys.retrain),
-    )
-
-
-def _backlog(redis: Redis, keys: Keys, offset: Mapping[bytes, bytes], now_ms: int) -> tuple[int | None, float]:
-    """How many readings wait, and for how long the oldest has."""
-    last = offset.get(b"last", b"0-0").decode()
-    waiting = cast("list[tuple[bytes, Any]]", redis.xrange(keys.readings, f"({last}", "+", count=1))
-    if not waiting:
-        return 0, 0.0
-    info = redis.xinfo_stream(keys.readings)
-    lag = int(info["entries-added"]) - int(offset.get(b"read", 0)) if "entries-added" in info else None
-    return lag, max(0.0, (now_ms - int(waiting[0][0].partition(b"-")[0])) / 1000)
-
-
-def _rate(number: int, answered: int, now_ms: int, before: Status | None) -> float | None:
-    if before is None or now_ms <= before.at_ms or number >= len(before.partitions):
-        return None
-    return (answered - before.partitions[number].answered) / ((now_ms - before.at_ms) / 1000)
+def _behind_s(redis: Redis, keys: Keys, offset: Offset, now_ms: int) -> float:
+    """How long the oldest reading that waits has waited."""
+    oldest = cast("list[tuple[bytes, Any]]", redis.xrange(keys.readings, f"({offset.last}", "+", count=1))
+    return max(0.0, (now_ms - id_pair(oldest[0][0])[0]) / 1000) if oldest else 0.0
 
 
 def _series(redis: Redis, state: str) -> tuple[int, bool]:
@@ -141,14 +145,3 @@ def _series(redis: Redis, state: str) -> tuple[int, bool]:
         return sum(mark not in name for name in cast("list[bytes]", redis.hkeys(state))), False
     sample = cast("list[bytes]", redis.hrandfield(state, SAMPLED))
     return round(fields * sum(mark not in name for name in sample) / len(sample)), True
-
-
-def _retrain(redis: Redis, key: str) -> dict[str, Any]:
-    found = {name.decode(): value.decode() for name, value in cast("Any", redis.hgetall(key)).items()}
-    last, following = found.get("ended_ms"), found.get("next_ms")
-    return {
-        "state": found.get("state"),
-        "last_ms": int(last) if last else None,
-        "next_ms": int(following) if following else None,
-        "detail": found.get("detail"),
-    }

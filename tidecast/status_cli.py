@@ -15,7 +15,7 @@ from tidecast.connection import connect
 from tidecast.moments import utc_text
 from tidecast.options import JsonOption, NamespaceOption, RedisOption, StoreOption
 from tidecast.settings import Settings, load_settings
-from tidecast.status import PartitionStatus, Status, look
+from tidecast.status import PartitionStatus, Status, Watch
 
 
 def status(
@@ -43,13 +43,12 @@ def status(
 
 def _looks(settings: Settings, interval_s: float) -> Iterator[Status]:
     """One look after the other, each with the rates since the one before."""
-    with connect(settings.model_copy(update={"redis_cluster": False})) as server:
-        redis = connect(settings) if settings.redis_cluster else server
-        found = look(redis, server, settings)
+    with connect(settings) as redis:
+        watch = Watch(redis, settings)
+        watch.look()
         while True:
             time.sleep(interval_s)
-            found = look(redis, server, settings, found)
-            yield found
+            yield watch.look()
 
 
 def page(found: Status) -> Group:
@@ -71,7 +70,7 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"{utc_text(found.at_ms)}  {len(found.workers)} workers: {', '.join(found.workers) or 'nobody'}"
     yield f"{sums['series']} series, {found.champions} with a model, {sums['dead']} dead letters"
     for one in found.partitions:
-        if one.retrain["next_ms"]:
-            state, last, detail = (one.retrain[name] for name in ("state", "last_ms", "detail"))
-            past = f", the last {state} {utc_text(last)}: {detail}" if last else f", {state}" if state else ""
-            yield f"retraining of partition {one.partition}: next {utc_text(one.retrain['next_ms'])}{past}"
+        if (run := one.run) and run.next_ms:
+            last = f", the last {run.state} {utc_text(run.ended_ms)}: {run.detail}" if run.ended_ms else ""
+            past = last or (f", {run.state}" if run.state else "")
+            yield f"retraining of partition {one.partition}: next {utc_text(run.next_ms)}{past}"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tidecast.wire import LARGEST
+from tidecast.parsing import LARGEST
 
 Bools = NDArray[np.bool_]
 Int64 = NDArray[np.int64]

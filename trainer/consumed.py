@@ -9,7 +9,7 @@ from itertools import chain, pairwise, repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import wire
+from tidecast import parsing
 from tidecast.errors import BadReading
 from tidecast.settings import Settings
 from trainer.digits import numbers_of, times_of
@@ -18,7 +18,7 @@ from trainer.pages import Page, RawEntry
 
 ALL = ("all",)  # instead of features: every field of a series that only ever held numbers
 NOT_ASKED_FOR, UNKNOWN = -1, -2  # instead of a series' number
-SHORT = max(wire.MAX_NAME_BYTES, wire.MAX_NUMBER_BYTES)  # bytes
+SHORT = max(parsing.MAX_NAME_BYTES, parsing.MAX_NUMBER_BYTES)  # bytes
 CLOCK_MS = 10**12  # entry ids from here on, the year 2001, say when an entry was sent
 
 Int32 = NDArray[np.int32]
@@ -131,7 +131,7 @@ class Consumed:
         y = numbers_of(found[self._target], clock)
         number = np.array(list(map(self._numbers.get, sent, repeat(UNKNOWN))), np.int32)
         ts = times_of(times, clock) if times else np.array(_times_of_ids(page, at), np.int64)
-        good = (number != UNKNOWN) & ~np.isnan(y) & (ts != wire.NEEDS_A_LOOK)
+        good = (number != UNKNOWN) & ~np.isnan(y) & (ts != parsing.NEEDS_A_LOOK)
         for name in self._features_among(names):
             column = numbers_of(found[name], clock)
             if self._wanted.features == ALL:
@@ -157,20 +157,20 @@ class Consumed:
             BadReading: it is none that the worker answers.
         """
         fields = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
-        wire.check_size(fields, self._settings.series.max_entry_bytes)
-        series = wire.series_of(fields)
-        wire.check_partition(series, self._partition, self._settings.partitions)
+        parsing.check_size(fields, self._settings.series.max_entry_bytes)
+        series = parsing.series_of(fields)
+        parsing.check_partition(series, self._partition, self._settings.partitions)
         if not self._wanted.has(series):
             self._numbers[series.encode()] = NOT_ASKED_FOR
             rows.number[i] = NOT_ASKED_FOR
             return
         asked = (self._wanted.target, *self._wanted.named)
-        reading = wire.parse_reading(entry[0].decode(), fields, series, asked, self._clock(entry[0]))
+        reading = parsing.parse_reading(entry[0].decode(), fields, series, asked, self._clock(entry[0]))
         number = self._number(series)
         rows.number[i], rows.ts[i], rows.y[i] = number, reading.ts, reading.values[0]
         for name in self._features_among(tuple(fields)):
             try:
-                rows.feature(name)[i] = wire.parse_number(name, fields[name])
+                rows.feature(name)[i] = parsing.parse_number(name, fields[name])
             except BadReading:
                 self._texts.setdefault(name, set()).add(number)
 
@@ -254,7 +254,7 @@ def _alike(page: Page) -> Iterator[tuple[Int64, Names, list[Column]]]:
 def _times_of_ids(page: Page, at: Int64) -> list[int]:
     """The times of readings without a `ts`: Redis' clock is believed, whatever ours says."""
     texts = (page[i][0].partition(b"-")[0] for i in at)
-    return [int(ms) if len(ms) <= wire.MAX_ID_DIGITS else wire.NEEDS_A_LOOK for ms in texts]
+    return [int(ms) if len(ms) <= parsing.MAX_ID_DIGITS else parsing.NEEDS_A_LOOK for ms in texts]
 
 
 def _joined(parts: list[Rows]) -> Rows:

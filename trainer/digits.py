@@ -1,11 +1,11 @@
-"""Columns of decimal texts as numbers, all rows at once, digit by digit: as `tidecast.wire` reads them, sooner."""
+"""Columns of decimal texts as numbers, all rows at once, digit by digit: as `tidecast.parsing` reads them, sooner."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import wire
+from tidecast import parsing
 
 MOST_BYTES = 24  # longer texts are left to the other way, and so are more than 15 digits: a double holds those exactly
 MOST_DIGITS = 15
@@ -21,7 +21,7 @@ def numbers_of(column: Sequence[bytes], clock_ms: int) -> Float:
     """The numbers, as `parse_plain` reads them: NaN where one needs a closer look."""
     found = _digits(column)
     if found is None:
-        return np.array(wire.parse_plain(column, (b"0",), clock_ms)[0])
+        return np.array(parsing.parse_plain(column, (b"0",), clock_ms)[0])
     whole, behind, minus, _ = found
     value: Float = whole / _POWERS[behind]
     return np.where(minus, -value, value)
@@ -32,9 +32,9 @@ def times_of(column: Sequence[bytes], clock_ms: int) -> Int64:
     found = _digits(column)
     if found is not None:
         whole, _, minus, dots = found
-        if not (dots or minus.any() or whole.min() < EARLIEST_MS or whole.max() > clock_ms + wire.AHEAD_MS):
+        if not (dots or minus.any() or whole.min() < EARLIEST_MS or whole.max() > clock_ms + parsing.AHEAD_MS):
             return whole
-    return np.array(wire.parse_plain((b"0",), column, clock_ms)[1], np.int64)
+    return np.array(parsing.parse_plain((b"0",), column, clock_ms)[1], np.int64)
 
 
 def _digits(column: Sequence[bytes]) -> tuple[Int64, Int64, NDArray[np.bool_], bool] | None:

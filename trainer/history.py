@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tidecast.errors import HistoryError
-from tidecast.wire import MAX_NAME_BYTES, quoted
+from tidecast.parsing import MAX_NAME_BYTES, quoted
 from trainer.layout import layout_of
 from trainer.parts import Part, parts_of
 from trainer.tables import read_tables

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tidecast.errors import BadReading, HistoryError
-from tidecast.wire import series_of
+from tidecast.parsing import series_of
 from trainer import columns
 from trainer.columns import Kind, Numbers, Times
 from trainer.layout import Layout

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from tidecast.errors import StreamError
 from tidecast.wire import DeadLetter
-from worker.forecaster import Entry, Outcome
+from worker.outcome import Entry, Outcome
 from worker.stream import Stream
 
 MAX_TRIES = 2  # of a single reading: the process that died over it twice is not the one to blame

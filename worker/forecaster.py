@@ -1,48 +1,32 @@
 """Pure: windows, models and a batch of readings in; forecasts and dispositions out. No Redis, no clock, no file."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from tidecast import wire
+from tidecast import parsing
 from tidecast.errors import BadReading
 from tidecast.experts import EXPERTS
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float
-from tidecast.wire import DeadLetter, Event, Fields, Forecasts
+from tidecast.wire import DeadLetter, Event, Forecasts
 from worker.drift import KINDS, Drift
 from worker.engine import Engine, Question, Seat
 from worker.horizons import Horizons
 from worker.intervals import Tracker
 from worker.memory import address_of
+from worker.outcome import Entry, Outcome
 from worker.packing import changes_of
 from worker.scoring import NOTHING, Champions, Scores, settle
 from worker.state import SeriesState, decode_all
 from worker.trials import Trials
 from worker.window import DUPLICATE, Window, take
 
-Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
-DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading ends with exactly one
 MET_ONE_BY_ONE = 10  # series that are new in one batch: of more, one event tells
 PLAIN_FIELDS = 3  # series, ts and the target's: what most readings have, which are read by columns
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a batch came to: all of it is committed together, or none."""
-
-    last: str  # the id of the batch's last entry
-    forecasts: Forecasts = field(default_factory=Forecasts)
-    dead: list[DeadLetter] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)  # by disposition; sums to the entries of the batch
-    states: dict[str, bytes] = field(default_factory=dict)  # by field, of the series touched: what is new of them
-    intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
-    drifts: list[Drift] = field(default_factory=list)  # the changes of series that its readings told of
-    events: list[Event] = field(default_factory=list)  # what people and programs may follow
 
 
 @dataclass(slots=True)
@@ -233,8 +217,8 @@ class Forecaster:
                 values.append(fields[member.field])
                 times.append(fields[b"ts"])
         if chosen:
-            for (i, member), y, ts in zip(chosen, *wire.parse_plain(values, times, now_ms), strict=True):
-                if ts != wire.NEEDS_A_LOOK and not math.isnan(y):
+            for (i, member), y, ts in zip(chosen, *parsing.parse_plain(values, times, now_ms), strict=True):
+                if ts != parsing.NEEDS_A_LOOK and not math.isnan(y):
                     found[i] = member, ts, (y,)
         return found
 
@@ -245,12 +229,12 @@ class Forecaster:
             BadReading: it is none that can be answered.
         """
         entry_id, fields = entry
-        wire.check_size(fields, self.settings.max_entry_bytes)
-        series = wire.series_of(fields)
-        wire.check_partition(series, self._partition, self._partitions)
+        parsing.check_size(fields, self.settings.max_entry_bytes)
+        series = parsing.series_of(fields)
+        parsing.check_partition(series, self._partition, self._partitions)
         state = self.states.get(series)
         features = state.features if state else self._features(series)
-        reading = wire.parse_reading(entry_id, fields, series, features, now_ms)
+        reading = parsing.parse_reading(entry_id, fields, series, features, now_ms)
         if not state:
             self._meet(series)
         return self._members[series.encode()], reading.ts, reading.values
@@ -418,8 +402,8 @@ class Forecaster:
         if len(self.states) >= self.settings.max_series:
             raise BadReading(
                 "series_cap",
-                f"series {wire.quoted(series.encode())} would be one more than the {self.settings.max_series} that a "
-                "partition remembers: raise series.max_series, or use more partitions",
+                f"series {parsing.quoted(series.encode())} would be one more than the {self.settings.max_series} that "
+                "a partition remembers: raise series.max_series, or use more partitions",
             )
         features = self._features(series)
         self.states[series] = SeriesState(features, Window(self.settings.rows_kept, len(features)))

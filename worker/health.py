@@ -12,9 +12,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 
+from tidecast.wire import DISPOSITIONS
 from worker.backlog import Backlog
 from worker.drift import KINDS, Drift
-from worker.forecaster import DISPOSITIONS
 
 STAGES = ("read", "handle", "commit")
 FAILURES = ("redis", "refused", "step", "model", "fenced", "conflict")

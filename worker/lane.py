@@ -13,8 +13,9 @@ from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import WorkerSettings
 from worker.backlog import Backlog, Progress
 from worker.caution import Caution
-from worker.forecaster import Forecaster, Outcome
+from worker.forecaster import Forecaster
 from worker.health import Health
+from worker.outcome import Outcome
 from worker.partitions import Partition
 from worker.stream import Stream
 

@@ -15,7 +15,7 @@ from tidecast.wire import SEPARATOR, Keys
 from worker.ahead import ReadAhead
 from worker.backlog import Backlog, Progress, backlog_of
 from worker.exchange import Exchange
-from worker.forecaster import Entry, Outcome
+from worker.outcome import Entry, Outcome
 from worker.refusals import refusals_explained
 from worker.scripts import script_of
 

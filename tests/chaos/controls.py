@@ -27,7 +27,7 @@ from tests.forecasts import entries
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
-from worker.forecaster import Outcome
+from worker.outcome import Outcome
 from worker.scripts import script_of
 from worker.stream import Meanwhile, Stream
 

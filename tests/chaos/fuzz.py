@@ -25,8 +25,7 @@ from tests.models import make_model
 from tidecast.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
-from tidecast.wire import Keys, keys_of, partition_of
-from worker.forecaster import DISPOSITIONS
+from tidecast.wire import DISPOSITIONS, Keys, keys_of, partition_of
 
 PARTITIONS = 2
 CAP = 40  # series that a partition may remember: fewer than there are names

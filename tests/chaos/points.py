@@ -20,7 +20,7 @@ from redis.connection import Connection
 from tests.chaos.harness import COMMIT
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
-from worker.forecaster import Outcome
+from worker.outcome import Outcome
 from worker.stream import Meanwhile, Stream
 
 POINTS = (

@@ -18,7 +18,7 @@ from redis import Redis
 
 from tests.chaos.harness import endless_readings, make_store, start_worker
 from tidecast.embedded import EmbeddedRedis
-from worker.forecaster import DISPOSITIONS
+from tidecast.wire import DISPOSITIONS
 
 TICK_S = 0.1
 SAMPLE_S = 0.5  # between two looks at the worker

@@ -14,11 +14,11 @@ from dashboard.frame import notice, series_path
 from dashboard.recent import Recent
 from dashboard.retraining import runs_html
 from dashboard.tables import events_html
-from dashboard.totals import Run
 from dashboard.words import age_text, count_text, number_text, share_text, time_text
 from tests.dashboard.streams import entry
 from tests.models import make_model
 from tidecast import cli, dashboard_cli
+from tidecast.partitions import Run
 from tidecast.settings import load_settings
 from tidecast.store import ModelStore
 from tidecast.wire import Event

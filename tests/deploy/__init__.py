@@ -1,1 +1,1 @@
-"""Tests of the directory `deploy`, without the programs that read it."""
+"""Tests of the images, the Compose file and the directory `deploy`, without the programs that read them."""

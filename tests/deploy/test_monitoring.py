@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.compose import COMPOSE
 from tests.deploy.monitoring import (
     ALERTS,
-    COMPOSE,
     CONFIG,
     DASHBOARD,
     PROMETHEUS,

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.models import make_model
 from tests.processes import TIDECAST
 from tests.terminal import on_a_terminal
 from tests.ward import Ward
 from tidecast import cli, status
-from tidecast.status import look
+from tidecast.status import Watch
 
 
 def run(monkeypatch: pytest.MonkeyPatch, ward: Ward, *words: str) -> int:
@@ -28,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, ward: Ward, *words: str) -> int:
 
 def looked(ward: Ward, **sums: Any) -> dict[str, Any]:
     """One look, without the rates."""
-    return look(ward.redis, ward.redis, ward.settings).as_dict() | sums
+    return Watch(ward.redis, ward.settings).look().as_dict() | sums
 
 
 def test_a_look_counts_what_there_is(healthy: Ward) -> None:
@@ -51,14 +52,23 @@ def test_a_look_counts_what_there_is(healthy: Ward) -> None:
 
 def test_two_looks_tell_a_rate(healthy: Ward) -> None:
     """Readings a second between them."""
-    before = look(healthy.redis, healthy.redis, healthy.settings)
+    watch = Watch(healthy.redis, healthy.settings)
+    before = watch.look()
     for step in range(3, 13):
         healthy.push(1000 * step)
     healthy.answer()
-    after = look(healthy.redis, healthy.redis, healthy.settings, before)
+    after = watch.look()
     expected = 10 / ((after.at_ms - before.at_ms) / 1000)
     assert pytest.approx(expected) == after.as_dict()["rate"]
     assert before.as_dict()["rate"] is None
+
+
+def test_a_look_sees_what_was_published_since_the_one_before(healthy: Ward) -> None:
+    """Without listing the store anew."""
+    watch = Watch(healthy.redis, healthy.settings)
+    assert 1 == watch.look().champions
+    healthy.store.publish(make_model("b"))
+    assert 2 == watch.look().champions
 
 
 def test_a_worker_that_is_silent_or_gone_is_no_owner(healthy: Ward) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from tidecast.store import ModelStore
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;)")
 NOBODY = "redis://127.0.0.1:1/0"
 SHOW = "from tidecast.progress import progress\nwith progress('counting', 'sheep', 3) as tell: tell(2)\n"
+INTERRUPT = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+ENDLESS = "import time\nprint('begun', flush=True)\ntime.sleep(1000)\n"
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +57,30 @@ def test_without_a_terminal_there_is_neither(
     exec(SHOW)  # noqa: S102 - it is ours
     out, err = capsys.readouterr()
     assert ("", False) == (err, "\x1b" in out)
+
+
+def test_a_program_on_a_terminal_is_interrupted_even_where_the_tests_ignore_it(tmp_path: Path) -> None:
+    """As they do in the background of a shell."""
+    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code, _ = on_a_terminal((sys.executable, "-c", INTERRUPT), tmp_path, {})
+        assert signal.SIG_IGN == signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, ours)
+    assert -signal.SIGINT == code
+
+
+def test_a_test_that_fails_beside_a_program_does_not_wait_for_its_end(tmp_path: Path) -> None:
+    """Else a time limit would wait for ever."""
+    ended = []
+
+    def fail(_text: str, process: subprocess.Popen[bytes]) -> None:
+        ended.append(process)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        on_a_terminal((sys.executable, "-c", ENDLESS), tmp_path, {}, fail)
+    assert [-signal.SIGKILL] == [process.returncode for process in ended]
 
 
 def test_a_push_shows_a_bar_on_a_terminal(

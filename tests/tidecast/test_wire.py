@@ -1,10 +1,7 @@
-"""What is accepted from the wire, what is refused and why, and what goes back out."""
+"""What goes back out to the wire, and how the keys are named."""
 
-import math
-import re
 import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
 
 import hypothesis
 import pytest
@@ -12,241 +9,11 @@ from hypothesis import strategies as st
 
 from tests.forecasts import entries, sent, together
 from tidecast import wire
-from tidecast.errors import BadReading
-from tidecast.wire import (
-    NEEDS_A_LOOK,
-    DeadLetter,
-    Forecast,
-    Reading,
-    keys_of,
-    parse_number,
-    parse_plain,
-    parse_reading,
-    parse_time,
-    series_of,
-)
+from tidecast.wire import DeadLetter, Forecast, id_pair, keys_of
 
-NOW_MS = 1_700_000_000_000
-DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 unhurried = hypothesis.settings(deadline=None)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 whole = st.integers(-(2**63), 2**63 - 1)
-# Bytes that are numbers or times, and such as are nearly.
-figures = st.sampled_from([b"1", b"-2.5e3", b"1700000000000", b"1600000000", b"9" * 70, b"1e400", b"4e38", b"nan", b""])
-figures |= st.integers(-(10**16), 10**16).map(lambda n: b"%d" % n) | st.floats().map(lambda x: repr(x).encode())
-figures |= st.text("0123456789.eE+-_ ,\u0661", max_size=12).map(str.encode)
-
-
-def or_none(parse: Callable[..., float], *args: object) -> float | None:
-    """What is read, None where it is refused."""
-    try:
-        return parse(*args)
-    except BadReading:
-        return None
-
-
-@unhurried
-@hypothesis.given(st.lists(st.tuples(figures, figures), min_size=1, max_size=8))
-def test_many_readings_are_read_together_as_each_is_alone(readings: list[tuple[bytes, bytes]]) -> None:
-    """Whatever company they are in; one that is refused, or written in another way, needs a closer look."""
-    values, times = zip(*readings, strict=True)
-    numbers, found = parse_plain(values, times, NOW_MS)
-    assert [or_none(parse_number, b"value", one) for one in values] == [None if n != n else n for n in numbers]
-    assert [or_none(parse_time, one, NOW_MS) for one in times] == [None if t == NEEDS_A_LOOK else t for t in found]
-
-
-def refusal(raw: bytes) -> str | None:
-    """The code with which a number is refused, None if it is not."""
-    try:
-        parse_number(b"value", raw)
-    except BadReading as exc:
-        return exc.reason
-    return None
-
-
-@unhurried
-@hypothesis.given(
-    st.one_of(st.from_regex(DECIMAL, fullmatch=True), st.text("0123456789.eE+-_ xinfa,\u0661", max_size=12))
-)
-def test_a_number_is_accepted_exactly_if_it_is_a_finite_decimal(text: str) -> None:
-    """What is accepted has the decimal form and float()'s value; all else is refused."""
-    raw = text.encode()
-    good = len(raw) <= 64 and DECIMAL.fullmatch(text) is not None and abs(float(text)) <= wire.LARGEST
-    assert good == (refusal(raw) is None)
-    if good:
-        assert float(text) == parse_number(b"value", raw)
-
-
-@unhurried
-@hypothesis.given(st.binary(max_size=80))
-def test_any_bytes_are_a_number_or_a_bad_reading(raw: bytes) -> None:
-    """No bytes make the parser fail in another way, or return what is not finite."""
-    if refusal(raw) is None:
-        assert math.isfinite(parse_number(b"value", raw))
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        *(
-            b"nan",
-            b"NaN",
-            b"inf",
-            b"-Infinity",
-            b"1e400",
-            b"-1e39",
-            b"1_000",
-            b"0x10",
-            b"1,5",
-            b"True",
-            b"",
-            b" 1",
-            b"1 ",
-        ),
-        *(b"1\n", b"1\x00", b"\x001", b"\xff\xfe", b"--1", b"1e", b".", b"e5", b"1.2.3", b"9" * 5000, b"1" + b"0" * 64),
-        *("\uff14\uff12".encode(), "\u0664٢".encode(), "\u22121".encode(), "½".encode()),
-    ],
-)
-def test_what_other_parsers_may_read_otherwise_is_no_number(raw: bytes) -> None:
-    """Names of non-numbers, separators, other digits, blanks, NUL and endless digits are refused by their code."""
-    assert refusal(raw) == "bad_value"
-
-
-def test_the_refusal_of_a_number_names_the_field_and_quotes_little_of_it() -> None:
-    """The sentence of a dead letter stays readable, whatever was sent."""
-    with pytest.raises(BadReading) as caught:
-        parse_number(b"value", b"\xff" * 5000)
-    assert len(str(caught.value)) < 300
-    assert "'value'" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        (b"0", 0),
-        (b"-1", -1),
-        (b"1700000000000", 1_700_000_000_000),
-        (b"2023-11-14T22:13:20Z", 1_700_000_000_000),
-        (b"2023-11-14T23:13:20+01:00", 1_700_000_000_000),
-        (b"2023-11-14T22:13:20.5+00:00", 1_700_000_000_500),
-        (b"0001-01-01T00:00:00+23:59", -62_135_683_140_000),
-    ],
-)
-def test_a_time_is_epoch_milliseconds_or_iso_8601_with_an_offset(raw: bytes, expected: int) -> None:
-    """Both forms give epoch milliseconds."""
-    assert expected == parse_time(raw, NOW_MS)
-
-
-@pytest.mark.parametrize(
-    ("raw", "reason"),
-    [
-        (b"2023-11-14T22:13:20", "bad_ts"),  # of which zone?
-        (b"2023-11-14", "bad_ts"),
-        (b"1700000000", "bad_ts"),  # seconds
-        (b"1700000000000.0", "bad_ts"),
-        (b"yesterday", "bad_ts"),
-        (b"", "bad_ts"),
-        (b"\xff", "bad_ts"),
-        ("\uff11\uff17\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10".encode(), "bad_ts"),
-        (b"9" * 16, "bad_ts"),
-        (b"9" * 5000, "bad_ts"),
-        (b"2023-11-14T22:13:20Z" + b" " * 5000, "bad_ts"),
-        (b"%d" % (NOW_MS + wire.AHEAD_MS + 1), "future_ts"),
-        (b"9999-12-31T23:59:59Z", "future_ts"),
-    ],
-)
-def test_a_time_that_could_be_misread_is_refused(raw: bytes, reason: str) -> None:
-    """No offset, seconds, other forms, or over a day ahead."""
-    with pytest.raises(BadReading) as caught:
-        parse_time(raw, NOW_MS)
-    assert reason == caught.value.reason
-
-
-@unhurried
-@hypothesis.given(st.datetimes(datetime(1972, 1, 1), datetime(2023, 1, 1)), st.integers(-23 * 60, 23 * 60))
-def test_every_iso_time_is_read_as_the_moment_it_names(moment: datetime, offset_min: int) -> None:
-    """Whatever the offset, the moment is the same to the millisecond."""
-    aware = moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=UTC)
-    local = aware.astimezone(timezone(timedelta(minutes=offset_min)))
-    assert (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) == parse_time(
-        local.isoformat().encode(), NOW_MS
-    )
-
-
-def test_a_day_ahead_is_still_accepted() -> None:
-    """Clocks differ: exactly a day is not too much."""
-    assert NOW_MS + wire.AHEAD_MS == parse_time(b"%d" % (NOW_MS + wire.AHEAD_MS), NOW_MS)
-
-
-def test_without_a_time_the_entry_id_gives_it() -> None:
-    """The id's milliseconds are the reading's time."""
-    fields = {b"series": b"a", b"value": b"1.5"}
-    expected = Reading("1234-7", "a", 1234, (1.5,))
-    assert expected == parse_reading("1234-7", fields, "a", ("value",), NOW_MS)
-
-
-@pytest.mark.parametrize("entry_id", ["18446744073709551615-1", "1000000000000000-0"])
-def test_an_entry_id_beyond_any_time_is_refused(entry_id: str) -> None:
-    """An id chosen by the producer may hold 64 bits: no time, and more than the state can store."""
-    with pytest.raises(BadReading, match="the entry id"):
-        parse_reading(entry_id, {b"value": b"1"}, "a", ("value",), NOW_MS)
-
-
-def test_redis_clock_may_run_ahead_of_the_workers() -> None:
-    """An id that Redis chose is believed, so that a worker with a wrong clock still answers."""
-    reading = parse_reading(f"{10 * NOW_MS}-0", {b"value": b"1"}, "a", ("value",), NOW_MS)
-    assert 10 * NOW_MS == reading.ts
-
-
-def test_a_missing_target_is_refused_and_a_missing_feature_is_nan() -> None:
-    """Only the target must be there."""
-    features = ("load", "temperature", "wind")
-    reading = parse_reading("5-0", {b"load": b"1", b"wind": b"3", b"other": b"x"}, "a", features, NOW_MS)
-    assert [1.0, True, 3.0] == [reading.values[0], math.isnan(reading.values[1]), reading.values[2]]
-    with pytest.raises(BadReading) as caught:
-        parse_reading("5-0", {b"temperature": b"1"}, "a", features, NOW_MS)
-    assert caught.value.reason == "no_value"
-
-
-def test_a_feature_that_is_no_number_refuses_the_reading() -> None:
-    """Missing is not the same as wrong."""
-    with pytest.raises(BadReading, match="wind"):
-        parse_reading("5-0", {b"load": b"1", b"wind": b"nan"}, "a", ("load", "wind"), NOW_MS)
-
-
-@pytest.mark.parametrize(
-    ("raw", "reason"),
-    [
-        (b"", "no_series"),
-        (b"a" * 257, "bad_series"),
-        (b"\xff", "bad_series"),
-        (b"\xed\xa0\x80", "bad_series"),  # a lone surrogate
-        (b"a\x00b", "bad_series"),
-        (b"a\nb", "bad_series"),
-        (b"a\x7f", "bad_series"),
-        ("a\x9b".encode(), "bad_series"),
-    ],
-)
-def test_a_series_name_that_cannot_be_shown_is_refused(raw: bytes, reason: str) -> None:
-    """Empty, too long, not UTF-8, or with control characters."""
-    with pytest.raises(BadReading) as caught:
-        series_of({b"series": raw})
-    assert reason == caught.value.reason
-
-
-@pytest.mark.parametrize(
-    "name", ["boiler-7", "../../etc/passwd", "Zürich 北京 🌊", "{3}:readings", "a" * 256, "*", " "]
-)
-def test_any_other_series_name_is_data(name: str) -> None:
-    """Slashes, braces and every script are a name like any other."""
-    assert name == series_of({b"series": name.encode()})
-
-
-def test_an_entry_without_a_series_is_refused() -> None:
-    """The field is required."""
-    with pytest.raises(BadReading) as caught:
-        series_of({})
-    assert caught.value.reason == "no_series"
 
 
 def fields_of(flat: list[str | bytes]) -> dict[bytes, bytes]:
@@ -335,3 +102,10 @@ def test_one_partition_has_plain_keys_and_more_carry_a_hash_tag() -> None:
 def test_a_series_belongs_to_the_partition_of_its_crc32() -> None:
     """Any language finds it by the same rule."""
     assert zlib.crc32("Zürich".encode()) % 8 == wire.partition_of("Zürich", 8)
+
+
+@pytest.mark.parametrize("kind", [str, str.encode], ids=["text", "bytes"])
+def test_ids_compare_as_numbers(kind: Callable[[str], str | bytes]) -> None:
+    """Not as text; without a number an id is the first of its millisecond."""
+    ids = [kind(one) for one in ("9-10", "9-9", "10-0", "9")]
+    assert [(9, 10), (9, 9), (10, 0), (9, 0)] == [id_pair(one) for one in ids]

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.chaos.fuzz import EDGES, NO_NUMBERS, NO_TIMES
-from tidecast.wire import NEEDS_A_LOOK, parse_plain
+from tidecast.parsing import NEEDS_A_LOOK, parse_plain
 from trainer.digits import numbers_of, times_of
 
 NOW_MS = 1_700_000_000_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from worker.ahead import ReadAhead
-from worker.forecaster import Entry
+from worker.outcome import Entry
 
 BATCH = 3
 

@@ -19,10 +19,11 @@ from tidecast.errors import StreamError
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
-from tidecast.wire import MAX_ECHO_BYTES, MAX_ECHO_FIELDS, Forecast, keys_of, partition_of
-from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
+from tidecast.wire import DISPOSITIONS, MAX_ECHO_BYTES, MAX_ECHO_FIELDS, Forecast, keys_of, partition_of
+from worker.forecaster import Forecaster
 from worker.health import Health
 from worker.loop import Worker
+from worker.outcome import Entry, Outcome
 from worker.state import decode_all
 from worker.stopping import Stop
 from worker.stream import Stream

@@ -16,7 +16,8 @@ from tidecast.errors import Fenced
 from tidecast.settings import Settings
 from tidecast.wire import keys_of
 from worker.caution import MAX_TRIES, Caution
-from worker.forecaster import Entry, Forecaster
+from worker.forecaster import Forecaster
+from worker.outcome import Entry
 from worker.stopping import Stop
 from worker.stream import Attempt, Stream
 

@@ -16,7 +16,8 @@ from tidecast.spec import Spec
 from tidecast.windows import Float, Grid
 from trainer.linear import fit_panel
 from worker.drift import KINDS, Drift
-from worker.forecaster import Entry, Forecaster
+from worker.forecaster import Forecaster
+from worker.outcome import Entry
 from worker.scoring import (
     CUT,
     DRIFT_NUMBERS,

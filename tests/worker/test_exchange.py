@@ -13,7 +13,7 @@ from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
 from worker.backlog import Backlog, Progress
 from worker.exchange import Exchange
-from worker.forecaster import Entry
+from worker.outcome import Entry
 from worker.scripts import script_of
 from worker.stream import Stream
 

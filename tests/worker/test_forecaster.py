@@ -17,10 +17,11 @@ from tidecast.guard import Guard
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.spec import Spec
-from tidecast.wire import Forecast
+from tidecast.wire import DISPOSITIONS, Forecast
 from worker.engine import Question
-from worker.forecaster import DISPOSITIONS, Entry, Forecaster, Outcome
+from worker.forecaster import Forecaster
 from worker.intervals import Tracker
+from worker.outcome import Entry, Outcome
 
 NOW_MS = 1_700_000_000_000
 SETTINGS = SeriesSettings()

@@ -13,8 +13,9 @@ from tidecast.settings import SeriesSettings
 from tidecast.spec import Spec
 from tidecast.wire import Forecast
 from worker.engine import Question
-from worker.forecaster import Entry, Forecaster, Outcome
+from worker.forecaster import Forecaster
 from worker.intervals import Tracker
+from worker.outcome import Entry, Outcome
 
 NOW_MS = 1_700_000_000_000
 HORIZON = 3

@@ -11,9 +11,9 @@ from tests.worker.test_loop import Impatient, add, forecasts, stream_of
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StreamError, Unavailable
 from tidecast.settings import Settings, load_settings
-from worker.forecaster import Outcome
 from worker.health import Health
 from worker.loop import Worker
+from worker.outcome import Outcome
 from worker.program import make_worker
 from worker.stream import Meanwhile, Stream
 

@@ -22,9 +22,10 @@ from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import Event, keys_of
 from worker import loop
-from worker.forecaster import Entry, Forecaster, Outcome
+from worker.forecaster import Forecaster
 from worker.health import Health
 from worker.loop import Worker
+from worker.outcome import Entry, Outcome
 from worker.probation import FINAL, FIRST_LOOK, Probation
 from worker.stream import Stream
 

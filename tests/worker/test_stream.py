@@ -11,7 +11,7 @@ from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import DeadLetter, Forecast, keys_of
 from worker.backlog import Progress
-from worker.forecaster import Outcome
+from worker.outcome import Outcome
 from worker.stream import Stream
 
 MAX_SEQ = 18_446_744_073_709_551_615

@@ -2,20 +2,22 @@
 
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.worker.runs import check_each_due_ended_once, events, record, until
+from tests.worker.runs import check_each_due_ended_once, events, record
 from tidecast.settings import RetrainSettings
 from tidecast.wire import keys_of
+from worker import turn as module
 from worker.health import Health
-from worker.record import Claim, Record
+from worker.record import TTL_S, Busy, Claim, Record
 from worker.retrain import Outcome, Summary
 from worker.timing import timing_of
-from worker.turn import Turn
+from worker.turn import BUSY_S, RENEWALS, Turn
 
 NOW = 1_772_000_000.0
 HOUR = 3600.0
@@ -138,13 +140,17 @@ def test_a_run_that_was_not_ended_is_gone_on_with(bench: Bench) -> None:
     bench.turn().step(go_on)
     bench.now += HOUR
     due_ms = round(1000 * bench.now)
-    abandoned = Record(bench.redis, keys_of(), "w", 1000, ttl_s=0.2)
+    abandoned = Record(bench.redis, keys_of(), "w", 1000, ttl_s=60.0)
     assert Claim(due_ms, "t1", 1) == abandoned.claim(due_ms, "t1", 0)
+    busy = Record(bench.redis, keys_of(), "other", 1000).claim(due_ms, "t", 0)
+    assert isinstance(busy, Busy)
+    assert 0 < busy.for_s <= 60
     other = bench.turn("other")
-    assert 0 < other.step(go_on) - bench.now <= 0.2
+    assert bench.now + BUSY_S[1] == other.step(go_on)
     assert 0 == bench.trained
-    until(lambda: other.step(go_on) and bench.trained)
-    assert "2" == record(bench.redis)["tries"]
+    bench.redis.hset("retrain", "expires_ms", 1)
+    other.step(go_on)
+    assert (1, "2") == (bench.trained, record(bench.redis)["tries"])
     assert not abandoned.finish(Claim(due_ms, "t1", 1), "late", due_ms, 0)
     assert not abandoned.beat(Claim(due_ms, "t1", 1))
     assert 1 == check_each_due_ended_once(bench.redis, 3_600_000)
@@ -208,23 +214,32 @@ def test_a_run_that_is_given_back_costs_no_try(bench: Bench) -> None:
     assert 1 == check_each_due_ended_once(bench.redis, 3_600_000)
 
 
-def test_a_child_is_told_to_stop_once_its_run_is_anothers(bench: Bench) -> None:
+def test_a_child_is_told_to_stop_once_its_run_is_anothers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked about now and then, by renewing the claim."""
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: bench.now))
     bench.turn().step(go_on)
     bench.now += HOUR
-    asked = []
+    stopped, renewed = [], []
+
+    def ask(cancelled: Callable[[], bool]) -> None:
+        bench.redis.hset("retrain", "expires_ms", 1)
+        stopped.append(cancelled())
+        renewed.append("1" != record(bench.redis)["expires_ms"])
 
     def train(cancelled: Callable[[], bool]) -> Outcome:
-        asked.append(cancelled())
-        until(lambda: not cancelled() and int(record(bench.redis)["expires_ms"]) > first["expires_ms"])
+        ask(cancelled)
+        bench.now += TTL_S / RENEWALS
+        ask(cancelled)
         bench.redis.hset("retrain", "token", "another")
-        until(cancelled, 1)
+        ask(cancelled)
+        bench.now += TTL_S / RENEWALS
+        ask(cancelled)
         return Outcome()
 
-    first: dict[str, int] = {"expires_ms": 0}
     bench.outcome = train
-    bench.turn(ttl_s=0.3).step(go_on)
-    assert [False] == asked
+    bench.turn(ttl_s=TTL_S).step(go_on)
+    assert [False, False, False, True] == stopped
+    assert [False, True, False, False] == renewed
     assert "running" == record(bench.redis)["state"]
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from redis import Redis
 
+from tidecast.partitions import server_ms
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from tidecast.wire import Keys, keys_of
@@ -57,8 +58,7 @@ class Case:
 
     def server_ms(self) -> int:
         """Redis' own time, epoch milliseconds, by which leases and claims end."""
-        seconds, micros = self.server.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return server_ms(self.server)
 
 
 Check = Callable[[Case], Iterator[Finding]]  # nothing is yielded where all is well; a RedisError: it cannot look
@@ -68,10 +68,3 @@ def id_ms(entry_id: bytes | str) -> int:
     """When an entry arrived, by its id, in epoch milliseconds."""
     text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
     return int(text.partition("-")[0])
-
-
-def id_pair(entry_id: bytes | str) -> tuple[int, int]:
-    """An entry's id as two numbers, which compare as ids do."""
-    text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
-    ms, _, seq = text.partition("-")
-    return int(ms), int(seq or 0)

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
-from tidecast.doctor.finding import Case, Finding, id_ms, id_pair
-from tidecast.wire import Keys
+from tidecast.doctor.finding import Case, Finding, id_ms
+from tidecast.partitions import offset_of, waiting
+from tidecast.wire import Keys, id_pair
 
 WAITED_S = (10.0, 60.0)  # of the oldest reading that is not answered: a warning, and wrong
 RECENT_MS = 3_600_000
@@ -32,10 +33,10 @@ def lag(case: Case) -> Iterator[Finding]:
     """No reading waits long for its answer."""
     for keys in _in_order(case):
         last = _last(case, keys)
-        waiting = cast("list[Any]", case.redis.xrange(keys.readings, f"({last}", "+", count=1))
-        if not waiting:
+        oldest = cast("list[Any]", case.redis.xrange(keys.readings, f"({last}", "+", count=1))
+        if not oldest:
             continue
-        waited_s = (case.server_ms() - id_ms(waiting[0][0])) / 1000
+        waited_s = (case.server_ms() - id_ms(oldest[0][0])) / 1000
         if waited_s > WAITED_S[0]:
             found = f"{_waiting(case, keys)}in {keys.readings} wait for an answer, the oldest for {waited_s:.0f} s"
             remedy = "start a worker where there is none; else raise partitions and share them among more workers"
@@ -44,9 +45,8 @@ def lag(case: Case) -> Iterator[Finding]:
 
 def _waiting(case: Case, keys: Keys) -> str:
     """How many readings wait, before the name of the stream, as far as Redis counts them."""
-    info = case.redis.xinfo_stream(keys.readings)
-    read = int(cast("bytes | None", case.redis.hget(keys.offset, "read")) or 0)
-    return f"{max(1, info['entries-added'] - read)} readings " if "entries-added" in info else "readings "
+    count = waiting(case.redis, keys, offset_of(case.redis, keys))
+    return f"{count} readings " if count else "readings "
 
 
 def trimmed(case: Case) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.doctor.examination import examine
 from tidecast.settings import Settings, load_settings
-from tidecast.status import look
+from tidecast.status import Watch
 from tidecast.store import ModelStore
 from worker.health import Health
 from worker.program import make_worker
@@ -43,8 +43,8 @@ def test_keys_are_looked_at_on_all_servers(cluster: EmbeddedCluster, settings: S
     worker = make_worker(settings, Health())
     for step in range(12):
         worker.step(1_800_000_000.0 + step)
-    with connect(settings) as redis, connect(settings.model_copy(update={"redis_cluster": False})) as server:
-        found = look(redis, server, settings).as_dict()
+    with connect(settings) as redis:
+        found = Watch(redis, settings).look().as_dict()
     assert (20, 20, 1) == (found["answered"], found["series"], len(found["workers"]))
     assert ["persistence"] == [finding.check for finding in examine(settings)]
     worker.leave()

@@ -67,7 +67,7 @@ def test_who_has_them_sees_one_series_and_the_status(healthy: Ward, monkeypatch:
         connect(ward.settings) as redis,
     ):
         assert 3 == facts_of("a", ward.settings, insight)["state"]["readings"]
-        assert 3 == status.look(redis, redis, ward.settings).as_dict()["answered"]
+        assert 3 == status.Watch(redis, ward.settings).look().as_dict()["answered"]
 
 
 def test_what_may_not_be_looked_at_is_said(healthy: Ward) -> None:

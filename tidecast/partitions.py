@@ -1,0 +1,154 @@
+"""What Redis says of a partition: how far it has come, what waits, who answers it and how its schedule goes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """How far a partition has come.
+
+    Attributes:
+        last: the last reading that came to its end; `0-0`: none has.
+        counts: of readings since the beginning, by disposition, and those `read` and `lost`.
+    """
+
+    last: str
+    counts: Mapping[str, int]
+
+    @property
+    def answered(self) -> int:
+        """How many readings came to an end, whatever it was."""
+        return sum(self.counts.get(name, 0) for name in DISPOSITIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a partition's record says of its schedule; times in epoch milliseconds, 0 where not known.
+
+    Attributes:
+        partition: whose.
+        trigger: `every 6h` or `cron 0 3 * * * UTC`.
+        state: of the latest run: `running`, `waiting`, `finished`, `failed`; empty before the first.
+        due_ms: when it was due.
+        tries: how often it was begun.
+        started_ms: when it began last.
+        ended_ms: when a run ended last.
+        next_ms: when the next one is due, or the one that waits is tried again.
+        runs: how many have ended.
+        owner: who runs it.
+        detail: how it ended.
+    """
+
+    partition: int
+    trigger: str
+    state: str
+    due_ms: int
+    tries: int
+    started_ms: int
+    ended_ms: int
+    next_ms: int
+    runs: int
+    owner: str
+    detail: str
+
+    @classmethod
+    def of(cls, partition: int, record: Mapping[bytes, bytes]) -> "Run":
+        """Read a partition's record."""
+        text = {_text(name): _text(value) for name, value in record.items()}
+
+        def number(name: str) -> int:
+            return _number(record.get(name.encode()))
+
+        return cls(
+            partition,
+            trigger=text.get("trigger", ""),
+            state=text.get("state", ""),
+            due_ms=number("due_ms"),
+            tries=number("tries"),
+            started_ms=number("started_ms"),
+            ended_ms=number("ended_ms"),
+            next_ms=number("retry_ms") or number("next_ms"),
+            runs=number("runs"),
+            owner=text.get("owner", ""),
+            detail=text.get("detail", ""),
+        )
+
+
+def offset_of(redis: Redis, keys: Keys) -> Offset:
+    """Read how far a partition has come."""
+    found = cast("dict[bytes, bytes]", redis.hgetall(keys.offset))
+    counts = {_text(name): _number(value) for name, value in found.items() if name != b"last"}
+    return Offset(found.get(b"last", b"0-0").decode(), counts)
+
+
+def waiting(redis: Redis, keys: Keys, offset: Offset) -> int | None:
+    """How many readings wait for an answer; those that were trimmed before they were read wait no more.
+
+    None: Redis does not say. Before 7 it does not count what was added to a stream, and one that was deleted and begun
+    anew has counted other readings than those read.
+    """
+    info = stream_info(redis, keys.readings)
+    last = id_pair(offset.last)
+    if info is None or not info["last-entry"] or id_pair(info["last-entry"][0]) <= last:
+        return 0
+    length = int(info["length"])
+    if id_pair(info["first-entry"][0]) > last:
+        return length
+    unread = int(info.get("entries-added", 0)) - offset.counts.get("read", 0)
+    return min(unread, length) if unread > 0 else None
+
+
+def total(lags: Iterable[int | None]) -> int | None:
+    """The lag of partitions together; None where that of one is not known."""
+    known = list(lags)
+    return None if None in known else sum(filter(None, known))
+
+
+def owner_of(redis: Redis, keys: Keys, now_ms: int) -> str | None:
+    """The worker that holds a partition; None: nobody does."""
+    owner, expires = cast("list[bytes | None]", redis.hmget(keys.lease, ["owner", "expires_ms"]))
+    return _text(owner) if owner and _number(expires) > now_ms else None
+
+
+def workers(redis: Redis, namespace: str, owners: Iterable[str | None], now_ms: int) -> set[str]:
+    """The workers alive: those on the roster, and the owners, for the worker of a single partition keeps no roster."""
+    roster = cast("dict[bytes, bytes]", redis.hgetall(common_keys(namespace)[1]))
+    return {_text(name) for name, until in roster.items() if _number(until) > now_ms} | {one for one in owners if one}
+
+
+def run_of(redis: Redis, partition: int, keys: Keys) -> Run | None:
+    """What is recorded of a partition's schedule; None: it has none."""
+    record = cast("dict[bytes, bytes]", redis.hgetall(keys.retrain))
+    return Run.of(partition, record) if record else None
+
+
+def server_ms(redis: Redis) -> int:
+    """Redis' own time, by which leases end, in epoch milliseconds."""
+    seconds, micros = redis.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def stream_info(redis: Redis, stream: str) -> Mapping[str, Any] | None:
+    """What XINFO says of a stream; None: there is none."""
+    try:
+        return cast("Mapping[str, Any]", redis.xinfo_stream(stream))
+    except ResponseError as exc:
+        if "no such key" not in str(exc):
+            raise
+        return None
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")
+
+
+def _number(raw: bytes | None) -> int:
+    """A number as Redis keeps it; 0 where there is none."""
+    return int(raw) if raw and raw.removeprefix(b"-").isdigit() else 0
