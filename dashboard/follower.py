@@ -24,7 +24,7 @@ from tidecast.wire import Event, id_pair, keys_of
 BATCH = 1000  # entries of one read
 BACKFILL = 30_000  # forecasts of each partition that are read at the start
 PAUSE_S = 0.25  # between two reads: entries come in few large batches, which cost less
-BATCHES_BEHIND = 5  # full reads in a row after which the reader skips ahead
+BATCHES_BEHIND = 2  # full reads in a row after which the reader skips ahead: what is read takes time from the workers
 LOOK_S = 1.0  # how often Redis is asked for the totals
 RETRY_S = 1.0  # after Redis was away
 EVENTS_KEPT = 500
