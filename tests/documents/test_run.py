@@ -17,8 +17,9 @@ import pytest
 from redis import Redis
 
 from tests.documents.blocks import ROOT, Block, blocks_of
-from tests.documents.sessions import Reader
+from tests.documents.sessions import PATIENCE_S, Reader
 from tests.processes import worker_process
+from tests.worker.runs import until
 from tidecast.embedded import EmbeddedRedis
 
 pytestmark = [pytest.mark.documents, pytest.mark.keras, pytest.mark.timeout(300)]
@@ -54,7 +55,7 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library.symlink_to(GO_LIBRARY)
     (version,) = re.findall(r"^require (\S+ \S+)$", (folder / "go.mod").read_text(), re.MULTILINE)
     (folder / "vendor" / "modules.txt").write_text(f"# {version}\n## explicit\n{version.split()[0]}/redis\n")
-    offline = {**os.environ, "GOFLAGS": "-mod=vendor", "GOPROXY": "off", "GOCACHE": str(folder / "cache")}
+    offline = {**os.environ, "GOFLAGS": "-mod=vendor", "GOPROXY": "off"}
     for build in (["go", "vet", "."], ["go", "build", "-o", "client", "."]):
         subprocess.run(build, cwd=folder, env=offline, check=True, capture_output=True, timeout=120)
     return folder / "client"
@@ -114,7 +115,8 @@ def test_the_go_client_is_answered(tmp_path: Path, server: EmbeddedRedis, go_cli
 
 def answered_by(client: list[str], folder: Path, url: str) -> list[str]:
     """What a client prints that pushes three readings of a series, while a worker runs."""
-    with worker_process(url, folder / "models"):
+    with worker_process(url, folder / "models"), Redis.from_url(url, protocol=2) as redis:
+        until(lambda: redis.exists("lease"), PATIENCE_S)  # the clients' patience is for the answers alone
         done = subprocess.run(
             [*client, "boiler-7", "42.1", "42.3", "42.2"],
             cwd=folder,
