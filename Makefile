@@ -96,7 +96,7 @@ test-docs: $(DOCS) ## run what README, tutorial, notebook and clients show
 	  fi; \
 	fi
 	@$(BIN)/python -c 'from worker.threads import warm; warm()'
-	@# The longest begin first; whoever is done takes what the other has not begun.
+	@# In the order of the file the two long ones, tutorial and README, fall to two processes.
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m documents tests/documents/test_run.py tests/documents/test_notebook.py $(ARGS)
 
 clean: ## remove what the targets made

@@ -79,6 +79,16 @@ def test_the_tutorial_leads_to_forecasts_that_beat_the_last_value(tmp_path: Path
     assert any((tmp_path / "out" / "reports").glob("*.html"))
 
 
+def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
+    """Three readings as fast as they are answered, three forecasts, in their order."""
+    (tmp_path / "node_modules").symlink_to(node_modules)
+    for name in ("client.js", "package.json"):
+        shutil.copy(NODE / name, tmp_path)
+    answered = [json.loads(line) for line in answered_by(["node", "client.js"], tmp_path, server.url)]
+    assert [42.1, 42.3, 42.2] == [one["y"] for one in answered]
+    assert [42.1, 42.3, 42.2] == [one["yhat"] for one in answered]
+
+
 def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
     """Training, a worker, and a client in three languages, each of which is answered."""
     (tmp_path / "node_modules").symlink_to(node_modules)
@@ -93,16 +103,6 @@ def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: Embed
         assert "yhat" in reader.said("redis-cli XREAD BLOCK 0 STREAMS forecasts '$'")
     assert 4 == len(in_python.split())
     assert re.fullmatch(r"\d+(\.\d+)? \w+\n", in_node)
-
-
-def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
-    """Three readings as fast as they are answered, three forecasts, in their order."""
-    (tmp_path / "node_modules").symlink_to(node_modules)
-    for name in ("client.js", "package.json"):
-        shutil.copy(NODE / name, tmp_path)
-    answered = [json.loads(line) for line in answered_by(["node", "client.js"], tmp_path, server.url)]
-    assert [42.1, 42.3, 42.2] == [one["y"] for one in answered]
-    assert [42.1, 42.3, 42.2] == [one["yhat"] for one in answered]
 
 
 def test_the_go_client_is_answered(tmp_path: Path, server: EmbeddedRedis, go_client: Path) -> None:
