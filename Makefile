@@ -81,8 +81,23 @@ $(DOCS): $(INSTALLED)
 docs: $(DOCS) ## build the site of the documents in out/site, strictly
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict $(ARGS) && echo "open out/site/index.html"
 
-test-docs: $(DOCS) ## run what README, tutorial, notebook and clients show (needs node and npm)
-	$(BIN)/python -m pytest -n 2 -m documents tests/documents $(ARGS)
+REDIGO := /usr/share/gocode/src/github.com/gomodule/redigo
+
+test-docs: $(DOCS) ## run what README, tutorial, notebook and clients show
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null || ! command -v go >/dev/null || [ ! -d $(REDIGO) ]; then \
+	  if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+	    command -v npm >/dev/null || more="nodejs npm"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+	      golang-go golang-github-gomodule-redigo-dev $$more; \
+	  else \
+	    echo "node, npm, go or redigo is missing: install them (on Debian the packages nodejs, npm, golang-go and" \
+	      "golang-github-gomodule-redigo-dev, as root), then try again" >&2; \
+	    exit 2; \
+	  fi; \
+	fi
+	@$(BIN)/python -c 'from worker.threads import warm; warm()'
+	@# In the order of the file the two long ones, tutorial and README, fall to two processes.
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m documents tests/documents/test_run.py tests/documents/test_notebook.py $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis out

@@ -3,10 +3,12 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", "CONTRIBUTING.md", *(p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob("docs/**/*.md")))]
 RUNNABLE = ("sh", "python", "js")
-FENCE = re.compile(r"(?:^<!-- not run: ([^\n]+) -->\n+)?^```([a-z]*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"(?:^<!-- not run: ([^\n]+) -->\n+)?^( *)```([a-z]*)[^\n]*\n(.*?)^\2```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,17 @@ class Block:
     excuse: str = ""
 
 
+def fences_of(page: str) -> list[Block]:
+    """All blocks of a page, those in lists too."""
+    found = FENCE.findall((ROOT / page).read_text())
+    return [Block(language, dedent(text), excuse) for excuse, _, language, text in found]
+
+
 def blocks_of(page: str) -> list[Block]:
     """All blocks of a page that are a program: of the shell, Python or JavaScript."""
-    found = (Block(language, text, excuse) for excuse, language, text in FENCE.findall((ROOT / page).read_text()))
-    return [block for block in found if block.language in RUNNABLE]
+    return [block for block in fences_of(page) if block.language in RUNNABLE]
+
+
+def prose_of(page: str) -> str:
+    """A page without its blocks."""
+    return FENCE.sub("", (ROOT / page).read_text())

@@ -8,25 +8,37 @@ import pytest
 import typer.main
 import yaml
 
-from tests.documents.blocks import ROOT, blocks_of
+from tests.documents.blocks import ROOT, RUNNABLE, blocks_of, fences_of
 from tidecast.cli import app
 from tidecast.settings import Settings
 from worker.health import Health
 
-# Each needs something that a test cannot have, or is what every change runs anyway.
+# How a block begins and why no test runs it.
 NOT_RUN = {
-    "README.md": ["make demo"],
-    "docs/tutorial.md": ["python3 -m venv", "redis-server"],
+    "README.md": {"make demo": "each is a target of its own"},
+    "docs/tutorial.md": {
+        "python3 -m venv": "it installs what the test runs with",
+        "redis-server": "the test has a server of its own",
+    },
 }
 
 
 @pytest.mark.parametrize("page", NOT_RUN)
 def test_only_these_blocks_are_not_run(page: str) -> None:
-    """A page cannot excuse a block that is not named here."""
-    excused = [block.text for block in blocks_of(page) if block.excuse]
-    assert [True] * len(NOT_RUN[page]) == [
-        text.startswith(begins) for text, begins in zip(excused, NOT_RUN[page], strict=True)
+    """A page cannot excuse a block that is not named here, nor for another reason."""
+    blocks = [block for block in fences_of(page) if block.excuse]
+    assert list(NOT_RUN[page].values()) == [block.excuse for block in blocks]
+    assert [] == [
+        begins for begins, block in zip(NOT_RUN[page], blocks, strict=True) if not block.text.startswith(begins)
     ]
+
+
+@pytest.mark.parametrize("page", NOT_RUN)
+def test_all_other_blocks_of_the_page_are_programs_that_are_run(page: str) -> None:
+    """What has another language, or stands in a list, would be passed over by the tests that run the page."""
+    others = [block for block in fences_of(page) if block.language not in RUNNABLE]
+    assert [] == [block.text for block in others if block.language]
+    assert len(blocks_of(page)) + len(others) == (ROOT / page).read_text().count("```") / 2
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -1,6 +1,7 @@
 """Every block of the README and the tutorial, run in its order on a real Redis; so are the clients of other languages.
 
-Wanted are bash, node with npm, and the package `redis` for node, which npm fetches: `make test-docs`.
+Wanted are bash, node with npm, which fetches the package `redis`, and go with Debian's package of redigo:
+`make test-docs` says what is missing.
 """
 
 import json
@@ -13,14 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from redis import Redis
 
 from tests.documents.blocks import ROOT, Block, blocks_of
-from tests.documents.sessions import Reader
+from tests.documents.sessions import PATIENCE_S, Reader
 from tests.processes import worker_process
+from tests.worker.runs import until
 from tidecast.embedded import EmbeddedRedis
 
 pytestmark = [pytest.mark.documents, pytest.mark.keras, pytest.mark.timeout(300)]
 NODE = ROOT / "examples" / "clients" / "node"
+GO = ROOT / "examples" / "clients" / "go"
+GO_LIBRARY = Path("/usr/share/gocode/src/github.com/gomodule/redigo")
 
 
 @pytest.fixture
@@ -38,6 +43,22 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     npm = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
     subprocess.run(npm, cwd=folder, check=True, capture_output=True, timeout=120)
     return folder / "node_modules"
+
+
+@pytest.fixture(scope="module")
+def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The client in the examples, compiled with the library that is on the machine, at whatever version that is."""
+    folder = tmp_path_factory.mktemp("go")
+    shutil.copytree(GO, folder, dirs_exist_ok=True)
+    library = folder / "vendor" / GO_LIBRARY.relative_to(GO_LIBRARY.parents[2])
+    library.parent.mkdir(parents=True)
+    library.symlink_to(GO_LIBRARY)
+    (version,) = re.findall(r"^require (\S+ \S+)$", (folder / "go.mod").read_text(), re.MULTILINE)
+    (folder / "vendor" / "modules.txt").write_text(f"# {version}\n## explicit\n{version.split()[0]}/redis\n")
+    offline = {**os.environ, "GOFLAGS": "-mod=vendor", "GOPROXY": "off"}
+    for build in (["go", "vet", "."], ["go", "build", "-o", "client", "."]):
+        subprocess.run(build, cwd=folder, env=offline, check=True, capture_output=True, timeout=120)
+    return folder / "client"
 
 
 def runnable(page: str) -> list[Block]:
@@ -58,6 +79,16 @@ def test_the_tutorial_leads_to_forecasts_that_beat_the_last_value(tmp_path: Path
     assert any((tmp_path / "out" / "reports").glob("*.html"))
 
 
+def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
+    """Three readings as fast as they are answered, three forecasts, in their order."""
+    (tmp_path / "node_modules").symlink_to(node_modules)
+    for name in ("client.js", "package.json"):
+        shutil.copy(NODE / name, tmp_path)
+    answered = [json.loads(line) for line in answered_by(["node", "client.js"], tmp_path, server.url)]
+    assert [42.1, 42.3, 42.2] == [one["y"] for one in answered]
+    assert [42.1, 42.3, 42.2] == [one["yhat"] for one in answered]
+
+
 def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
     """Training, a worker, and a client in three languages, each of which is answered."""
     (tmp_path / "node_modules").symlink_to(node_modules)
@@ -74,22 +105,26 @@ def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: Embed
     assert re.fullmatch(r"\d+(\.\d+)? \w+\n", in_node)
 
 
-def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
-    """Three readings as fast as they are answered, three forecasts, in their order."""
-    (tmp_path / "node_modules").symlink_to(node_modules)
-    for name in ("client.js", "package.json"):
-        shutil.copy(NODE / name, tmp_path)
-    with worker_process(server.url, tmp_path / "models"):
+def test_the_go_client_is_answered(tmp_path: Path, server: EmbeddedRedis, go_client: Path) -> None:
+    """The same, on a stream that holds forecasts of before."""
+    with Redis.from_url(server.url, protocol=2) as redis:
+        redis.xadd("forecasts", {"series": "boiler-6"}, id="1-1")
+    answered = [line.split()[1:] for line in answered_by([str(go_client)], tmp_path, server.url)]
+    assert [["boiler-7", "y", y, "yhat", y, "naive"] for y in ("42.1", "42.3", "42.2")] == answered
+
+
+def answered_by(client: list[str], folder: Path, url: str) -> list[str]:
+    """What a client prints that pushes three readings of a series, while a worker runs."""
+    with worker_process(url, folder / "models"), Redis.from_url(url, protocol=2) as redis:
+        until(lambda: redis.exists("lease"), PATIENCE_S)  # the clients' patience is for the answers alone
         done = subprocess.run(
-            ["node", "client.js", "boiler-7", "42.1", "42.3", "42.2"],  # noqa: S607 - the node of whoever runs it
-            cwd=tmp_path,
-            env={**os.environ, "REDIS_URL": server.url},
+            [*client, "boiler-7", "42.1", "42.3", "42.2"],
+            cwd=folder,
+            env={**os.environ, "REDIS_URL": url},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
     assert 0 == done.returncode, done.stderr
-    answered = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [42.1, 42.3, 42.2] == [one["y"] for one in answered]
-    assert [42.1, 42.3, 42.2] == [one["yhat"] for one in answered]
+    return done.stdout.splitlines()
