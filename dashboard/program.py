@@ -19,6 +19,7 @@ from dashboard.detail import detail
 from dashboard.evidence import Evidence
 from dashboard.follower import Follower
 from dashboard.frame import STYLE, Context
+from dashboard.gates import GateReader
 from dashboard.overview import overview, view_of
 from dashboard.retraining import retraining
 from tidecast.connection import check_address
@@ -73,7 +74,7 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
     evidence = Evidence(settings.store)
     actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
     board = Board(follower, evidence, actions.under_way if actions else ())
-    context = Context(follower, evidence, board, actions)
+    context = Context(follower, evidence, board, GateReader(settings), actions)
     ui.add_css(STYLE, shared=True)
     # A page is built whole before it is sent: its functions are called for each viewer.
 
