@@ -1,6 +1,6 @@
 # Every target is self-sufficient: on a fresh machine it installs what it needs first. ARGS= passes options on.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-browser test-docs test-monitoring docs lint type format bench chaos soak clean
+.PHONY: help install demo test test-browser test-docs test-monitoring pictures chromium docs lint type format bench chaos soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -41,14 +41,17 @@ test-monitoring: $(INSTALLED) ## test the alerts and the dashboard with a real P
 	@$(BIN)/python -c 'from worker.threads import warm; warm()'
 	$(BIN)/python -m pytest -m monitoring tests/monitoring $(ARGS)
 
-CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+test-browser: $(INSTALLED) chromium ## drive the dashboard in a real Chromium (ARGS='-k name')
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
-test-browser: $(INSTALLED) ## drive the dashboard in a real Chromium, and take its pictures (ARGS='-k name')
-ifeq ($(CHROMIUM),)
-	@command -v apt-get >/dev/null || { echo "test-browser needs Chromium: install it with your system's packages" >&2; exit 2; }
+pictures: $(INSTALLED) chromium ## take the dashboard's pictures in docs/images anew
+	$(BIN)/python -m pytest -m browser tests/browser/test_pictures.py --pictures docs/images $(ARGS)
+
+chromium:
+ifeq ($(shell command -v chromium || command -v chromium-browser || command -v google-chrome),)
+	@command -v apt-get >/dev/null || { echo "the dashboard's tests need Chromium: install it with your system's packages" >&2; exit 2; }
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
 endif
-	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 lint: $(INSTALLED) ## check style
 	$(BIN)/ruff format --check .

@@ -18,6 +18,8 @@ SPARK_POINTS = 40
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 STATES = ("drifting", "retraining", "stale", "live", "naive", "awaiting data")
 SORTED_BY = ("series", "y", "yhat", "skill", "coverage", "model", "state")
+WORSE = -0.005  # a skill that is not shown as 0
+USUAL_SIZE = 25  # rows of a page
 DRIFTING, RETRAINING, STALE, LIVE, NAIVE, AWAITING = range(len(STATES))
 
 
@@ -37,7 +39,7 @@ class View:
     by: str = "series"
     descending: bool = False
     page: int = 1
-    size: int = 25
+    size: int = USUAL_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class Board:
         name, state = self._names[i], STATES[self._columns["state"][i]]
         row = _blank(name) | {"state": state}
         row |= {"skill": share_text(self._columns["skill"][i]), "coverage": share_text(self._columns["coverage"][i])}
-        row["worse"] = bool(self._columns["skill"][i] < 0)
+        row["worse"] = bool(self._columns["skill"][i] < WORSE)
         recent = self._follower.recent
         held = recent.index.get(name)
         if held is None:
@@ -179,7 +181,8 @@ class Board:
         if last[LOWER] == last[LOWER]:
             row["interval"] = f"{number_text(last[LOWER])} to {number_text(last[UPPER])}"
         version = int(recent.model[held])
-        return row | {"model": recent.kind[held]} | self._model_of(name, version or None, now_ms, recent.kind[held])
+        kind = recent.kind[held].replace("_", " ")
+        return row | {"model": kind} | self._model_of(name, version or None, now_ms, kind)
 
     def _model_of(self, name: str, version: int | None, now_ms: float, kind: str = "") -> dict[str, str]:
         if version is None:

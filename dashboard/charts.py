@@ -9,19 +9,19 @@ from dashboard.recent import DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Floa
 
 TRUTH, FORECAST, GREY = "#2f80c8", "#e0693a", "#8a94a0"
 LAST_VALUE = GREY
-GRID = {"left": 8, "right": 12, "top": 34, "bottom": 8, "containLabel": True}
+GRID = {"left": 8, "right": 16, "top": 34, "bottom": 8, "containLabel": True}
 SMOOTHED = 12  # readings
 Points = list[list[float]]
 
 
 def stream_chart() -> dict[str, Any]:
     """Readings, forecasts and their interval, without data."""
-    return _chart(
+    return chart(
         [
-            _line("reading", TRUTH, width=2),
-            _line("forecast", FORECAST, width=1.6) | {"symbolSize": 3, "showSymbol": False},
-            _line("lower", FORECAST, width=0) | {"stack": "interval", "stackStrategy": "all"},
-            _line("interval", FORECAST, width=0)
+            line("reading", TRUTH, width=2),
+            line("forecast", FORECAST, width=1.6) | {"symbolSize": 3, "showSymbol": False},
+            line("lower", FORECAST, width=0) | {"stack": "interval", "stackStrategy": "all"},
+            line("interval", FORECAST, width=0)
             | {
                 "stack": "interval",
                 "stackStrategy": "all",
@@ -48,9 +48,9 @@ def stream_data(points: Float) -> list[Points]:
 
 def error_chart() -> dict[str, Any]:
     """The mean absolute error of the forecasts and of the last value, without data."""
-    chart = _chart([_line("forecast", FORECAST, width=1.8), _line("last value", LAST_VALUE, width=1.4)])
-    chart["yAxis"] |= {"min": 0}
-    return chart
+    options = chart([line("forecast", FORECAST, width=1.8), line("last value", LAST_VALUE, width=1.4)])
+    options["yAxis"] |= {"min": 0}
+    return options
 
 
 def error_data(points: Float) -> list[Points]:
@@ -64,28 +64,32 @@ def curve_chart(curves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """The losses of a training, epoch by epoch."""
     colours = (TRUTH, FORECAST, LAST_VALUE, "#5aa469", "#9067c6")
     lines = [
-        _line(name.replace("_", " "), colours[i % len(colours)], width=1.8)
+        line(name.replace("_", " "), colours[i % len(colours)], width=1.8)
         | {"data": [[epoch, loss] for epoch, loss in enumerate(losses, 1)], "showSymbol": len(losses) < 3}
         for i, (name, losses) in enumerate(curves.items())
     ]
-    chart = _chart(lines)
-    chart["xAxis"] = {"type": "value", "name": "epoch", "nameLocation": "middle", "nameGap": 24, "minInterval": 1} | {
+    options = chart(lines)
+    named = {"name": "epoch", "nameLocation": "middle", "nameGap": 24, "nameTextStyle": {"color": GREY}}
+    options["xAxis"] = named | {
+        "type": "value",
+        "minInterval": 1,
         "axisLabel": {"color": GREY},
         "splitLine": {"show": False},
         "min": 1,
         "max": max(2, *map(len, curves.values())),
     }
-    chart["grid"] = GRID | {"bottom": 22}
-    return chart
+    options["grid"] = GRID | {"bottom": 22}
+    return options
 
 
 def with_data(options: dict[str, Any], data: Sequence[Points]) -> None:
     """Put data into a chart's options."""
-    for line, points in zip(options["series"], data, strict=True):
-        line["data"] = points
+    for one, points in zip(options["series"], data, strict=True):
+        one["data"] = points
 
 
-def _chart(series: list[dict[str, Any]], legend: list[Any] | None = None) -> dict[str, Any]:
+def chart(series: list[dict[str, Any]], legend: list[Any] | None = None) -> dict[str, Any]:
+    """What the lines have in common, over time."""
     return {
         "animation": False,
         "useUTC": True,
@@ -109,7 +113,8 @@ def _chart(series: list[dict[str, Any]], legend: list[Any] | None = None) -> dic
     }
 
 
-def _line(name: str, colour: str, width: float) -> dict[str, Any]:
+def line(name: str, colour: str, width: float) -> dict[str, Any]:
+    """A line without data."""
     return {
         "name": name,
         "type": "line",

@@ -13,6 +13,7 @@ from dashboard.actions import Actions
 from dashboard.board import Board
 from dashboard.evidence import Evidence
 from dashboard.follower import Follower
+from dashboard.gates import GateReader
 
 STYLE = Path(__file__).with_name("style.css")
 REFRESH_S = 1.0
@@ -27,6 +28,7 @@ class Context:
     follower: Follower
     evidence: Evidence
     board: Board
+    gates: GateReader
     actions: Actions | None
 
 

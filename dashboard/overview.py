@@ -1,11 +1,12 @@
 """The overview: the totals, and one table of all series."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from nicegui import events, ui
 
-from dashboard.board import SORTED_BY, View
+from dashboard.board import SORTED_BY, USUAL_SIZE, View
 from dashboard.frame import Context, every_second, figure, now_ms, page
 from dashboard.words import count_text
 from tidecast.settings import Settings
@@ -34,12 +35,12 @@ SIZES = [10, 25, 50, 100]
 SKILL_HINT = "1 minus the mean absolute error over that of the last value, of the readings held here"
 
 
-def overview(context: Context, settings: Settings) -> None:
-    """Build the page for one viewer."""
+def overview(context: Context, settings: Settings, view: View) -> None:
+    """Build the page for one viewer, who may have a view in mind."""
     with page(context, "Series"):
         _totals(context)
         empty = _empty(settings)
-        table = _Table(context)
+        table = _Table(context, view)
 
         def look() -> None:
             found = table.look()
@@ -92,18 +93,18 @@ def _empty(settings: Settings) -> ui.element:
 class _Table:
     """One viewer's table: what is sought, sorted and turned to is computed here, and only a page of rows is sent."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, view: View) -> None:
         self._context = context
-        self._view = View()
+        self._view = view
         with ui.element("section").classes("card list") as self._whole:
             with ui.element("div").classes("tools"):
-                ui.input(placeholder="Search series or state", on_change=self._search).props(
+                ui.input(placeholder="Search series or state", value=view.search, on_change=self._search).props(
                     'dense outlined clearable debounce=200 aria-label="Search"'
                 )
                 self._found = ui.label().classes("quiet")
-            pagination = {"sortBy": "series", "descending": False, "page": 1, "rowsPerPage": self._view.size}
-            self._table = ui.table(columns=_columns(), rows=[], row_key="series", pagination=pagination)
+            self._table = ui.table(columns=_columns(), rows=[], row_key="series", pagination=self._pagination(0))
             self._table.props(f':rows-per-page-options="{SIZES}" flat binary-state-sort dense').classes("rows")
+            self._table.props('no-data-label="No series has these words in its name or state."')
             for name, cell in CELLS.items():
                 self._table.add_slot(f"body-cell-{name}", f'<q-td :props="props">{cell}</q-td>')
             self._table.on("request", self._turn)
@@ -119,13 +120,7 @@ class _Table:
         if self._view.page > last:
             self._view = replace(self._view, page=last)
             found = self._context.board.page(self._view, now_ms())
-        pagination = {
-            "sortBy": self._view.by,
-            "descending": self._view.descending,
-            "page": self._view.page,
-            "rowsPerPage": self._view.size,
-            "rowsNumber": found.found,
-        }
+        pagination = self._pagination(found.found)
         if found.rows != self._table.rows or pagination != self._table.props["pagination"]:
             self._table.props["pagination"] = pagination
             self._table.rows = found.rows
@@ -133,22 +128,43 @@ class _Table:
         self._found.set_text(f"{count_text(found.found)} of {count_text(found.series)} series" if some else "")
         return found.series
 
-    def _search(self, event: events.ValueChangeEventArguments[str | None]) -> None:
-        self._view = replace(self._view, search=event.value or "", page=1)
+    def _pagination(self, found: int) -> dict[str, Any]:
+        view = self._view
+        told = {"sortBy": view.by, "descending": view.descending, "page": view.page, "rowsPerPage": view.size}
+        return told | {"rowsNumber": found}
+
+    def _change(self, view: View) -> None:
+        """Show another view, and keep it in the address: whoever comes back, or sends a link, finds it again."""
+        self._view = view
         self.look()
+        ui.navigate.history.replace(view_path(self._view))
+
+    def _search(self, event: events.ValueChangeEventArguments[str | None]) -> None:
+        self._change(replace(self._view, search=event.value or "", page=1))
 
     def _turn(self, event: events.GenericEventArguments) -> None:
         wanted = event.args["pagination"]
-        by = wanted.get("sortBy")
-        size = int(wanted.get("rowsPerPage") or SIZES[-1])
-        self._view = replace(
-            self._view,
-            by=by if by in SORTED_BY else "series",
-            descending=bool(wanted.get("descending")),
-            page=max(1, int(wanted.get("page") or 1)),
-            size=min(size, SIZES[-1]),
+        self._change(
+            view_of(
+                search=self._view.search,
+                by=wanted.get("sortBy") or "",
+                descending=bool(wanted.get("descending")),
+                page=int(wanted.get("page") or 1),
+                size=int(wanted.get("rowsPerPage") or SIZES[-1]),
+            )
         )
-        self.look()
+
+
+def view_of(search: str = "", by: str = "", descending: bool = False, page: int = 1, size: int = USUAL_SIZE) -> View:
+    """What a viewer asks to see, as far as there is such a thing."""
+    return View(search, by if by in SORTED_BY else "series", descending, max(1, page), min(max(1, size), SIZES[-1]))
+
+
+def view_path(view: View) -> str:
+    """Where the page with a view is; what is as usual is left out."""
+    usual = asdict(View())
+    told = {name: value for name, value in asdict(view).items() if value != usual[name]}
+    return f"/?{urlencode(told)}" if told else "/"
 
 
 def _columns() -> list[dict[str, Any]]:

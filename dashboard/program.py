@@ -14,12 +14,13 @@ from nicegui import ui
 
 from dashboard.access import Access, check_access
 from dashboard.actions import Actions
-from dashboard.board import Board
+from dashboard.board import USUAL_SIZE, Board
 from dashboard.detail import detail
 from dashboard.evidence import Evidence
 from dashboard.follower import Follower
 from dashboard.frame import STYLE, Context
-from dashboard.overview import overview
+from dashboard.gates import GateReader
+from dashboard.overview import overview, view_of
 from dashboard.retraining import retraining
 from tidecast.connection import check_address
 from tidecast.errors import TidecastError
@@ -73,10 +74,14 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
     evidence = Evidence(settings.store)
     actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
     board = Board(follower, evidence, actions.under_way if actions else ())
-    context = Context(follower, evidence, board, actions)
+    context = Context(follower, evidence, board, GateReader(settings), actions)
     ui.add_css(STYLE, shared=True)
     # A page is built whole before it is sent: its functions are called for each viewer.
-    ui.page("/", title="Tidecast")(lambda: overview(context, settings))
+
+    def of_all(search: str = "", by: str = "", descending: bool = False, page: int = 1, size: int = USUAL_SIZE) -> None:
+        overview(context, settings, view_of(search, by, descending, page, size))
+
+    ui.page("/", title="Tidecast")(of_all)
     ui.page("/retraining", title="Retraining · Tidecast")(lambda: retraining(context))
 
     def of_series(name: str = "") -> None:

@@ -14,7 +14,7 @@ def number_text(value: float) -> str:
 
 def share_text(value: float) -> str:
     """A share in per cent: `91 %`."""
-    return NOTHING if math.isnan(value) else f"{100 * value:.0f} %"
+    return NOTHING if math.isnan(value) else f"{round(100 * value)} %"
 
 
 def age_text(ms: float) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast import lstm
+from tidecast.cells import CellTrace
 from tidecast.experts import EXPERTS
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
@@ -24,7 +25,7 @@ from trainer.page import Picture
 from trainer.report import FOLDER, SHARES_HEAD, moment, panel, shares
 from trainer.review import Review, review
 from trainer.subject import Request, Subject, requested_history, subject_of
-from trainer.trace import CellTrace, Trace, trace
+from trainer.trace import Trace, trace
 
 HEAD = ("reading, UTC", "value", "forget", "input", "candidate", "output", "|state|")
 WEIGHTS = "What each expert says in the forecast, as shares of one, reading by reading."

@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
+from tidecast.cells import CellTrace
 from tidecast.lstm import Activation, Array
 from trainer import canvas
 from trainer.canvas import Palette
-from trainer.trace import CellTrace, Trace
+from trainer.trace import Trace
 
 TIMES, SIGMOID = "\N{MULTIPLICATION SIGN}", "sigmoid"
 

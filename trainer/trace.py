@@ -5,35 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import lstm, windows
+from tidecast import windows
+from tidecast.cells import CellTrace, follow
 from tidecast.errors import HistoryError
-from tidecast.inputs import Inputs
 from tidecast.lstm import Array
 from tidecast.model import Model
 from trainer.subject import Subject, with_next
-
-
-@dataclass(frozen=True, slots=True)
-class CellTrace:
-    """One cell's way through a window; arrays are `(steps, units)`, in the order in which the cell read."""
-
-    layer: int
-    direction: str
-    rows: NDArray[np.int64]  # (steps,) the window's row that each step read: backwards for a backward cell
-    gates: lstm.Gates
-    cell_state: Array
-    hidden: Array
-
-    @property
-    def name(self) -> str:
-        """Which cell this is, for people."""
-        return f"layer {self.layer + 1}, {self.direction}"
-
-    @property
-    def last_hidden(self) -> Array:
-        """What the cell says once it has read the whole window: `(units,)`."""
-        last: Array = self.hidden[-1]
-        return last
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +73,9 @@ def trace(subject: Subject, max_gap: int) -> Trace:
     return _followed(model, grid.ts[row - model.spec.window : row], seen, int(grid.ts[row]), actual)
 
 
-def follow(model: Model, prepared: Inputs) -> tuple[CellTrace, ...]:
-    """Run every cell over one window and keep all its steps."""
-    spec = model.spec
-    sequence: Array = prepared.x[0]
-    followed: list[CellTrace] = []
-    for i, cells in enumerate(lstm.cells_of(model.weights)):
-        ran = [
-            _cell_trace(i, direction, sequence, cell, spec.activation)
-            for direction, cell in zip(spec.directions, cells, strict=True)
-        ]
-        # The next layer reads both directions side by side, each row where it stands in time.
-        sequence = np.concatenate([each.hidden[np.argsort(each.rows)] for each in ran], axis=-1)
-        followed += ran
-    return tuple(followed)
-
-
 def _followed(model: Model, ts: NDArray[np.int64], seen: Seen, next_ts: int, actual: float | None) -> Trace:
     prepared = model.inputs(seen.rows[None], np.array([seen.held]), ts[-1:])
-    cells = follow(model, prepared)
+    cells = tuple(follow(model, prepared))
     heard = np.concatenate([cell.last_hidden for cell in cells if cell.layer == cells[-1].layer])
     if model.spec.hidden:
         heard = np.maximum(heard @ model.weights["hidden.kernel"] + model.weights["hidden.bias"], 0)
@@ -122,13 +83,3 @@ def _followed(model: Model, ts: NDArray[np.int64], seen: Seen, next_ts: int, act
     answer = float(heard @ kernel) + bias
     forecast = float(prepared.restore(np.array([answer]))[0])
     return Trace(ts, seen.rows[-model.spec.window :], cells, kernel, bias, answer, forecast, next_ts, actual)
-
-
-def _cell_trace(layer: int, direction: str, sequence: Array, cell: lstm.Cell, activation: lstm.Activation) -> CellTrace:
-    rows = np.arange(len(sequence))
-    if direction == "backward":
-        rows = rows[::-1]
-    steps = list(lstm.steps(sequence[rows], cell, activation))
-    gates = lstm.Gates(*(np.stack(answers) for answers in zip(*(step.gates for step in steps), strict=True)))
-    states = np.stack([step.cell_state for step in steps])
-    return CellTrace(layer, direction, rows, gates, states, np.stack([step.hidden for step in steps]))

@@ -34,6 +34,11 @@ FLAGS = (
 TOKEN = "a-token-of-tests"  # noqa: S105 - of these tests alone
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--pictures docs/images` keeps the pictures that are taken."""
+    parser.addoption("--pictures", type=Path, help="the folder that pictures go to; else they go with the test's own")
+
+
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     """Leave this folder out, unless it is what was asked for: it needs a browser."""
     return None if config.getoption("markexpr") == "browser" else True

@@ -14,7 +14,10 @@ from tidecast.model import Evidence, Scores
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import Event
+from worker.state import SeriesState
+from worker.window import Window
 
+ROWS_KEPT = 400
 STEP_MS = 1000
 PLACES = ("boiler", "chiller", "pump", "turbine", "valve")
 CURVES = {
@@ -59,12 +62,22 @@ def _fields(name: str, at: int, y: float, yhat: float, width: float, model: int 
     return fields if model is None else fields | {"model": model}
 
 
+def seed_windows(redis: Redis, names: list[str], rounds: int, now_ms: int) -> None:
+    """Remember of each series the readings of `seed_forecasts`, as a worker does."""
+    for i, name in enumerate(names):
+        window = Window(ROWS_KEPT, 1)
+        for turn, y in enumerate(_wave(i, rounds)[:rounds]):
+            window.push(now_ms - 10 - (rounds - 1 - turn) * STEP_MS, [float(f"{y:.6g}")], 0)
+        redis.hset("state", mapping=dict(SeriesState(("value",), window).changes(name)))
+
+
 def seed_plant(redis: Redis, store: ModelStore, now_ms: int) -> list[str]:
     """Forty-eight series of a plant in every state, with models, a schedule's record and events."""
     names = [f"{place}-{number}/{kind}" for place in PLACES for number in range(1, 5) for kind in ("pressure", "flow")]
     silent = ["mill-1/flow", "mill-2/flow"]
     seed_forecasts(redis, silent, 40, naive_from=2, now_ms=now_ms - 300_000)
     seed_forecasts(redis, names, 96, naive_from=36, now_ms=now_ms)
+    seed_windows(redis, names, 96, now_ms)
     for i, name in enumerate([*names[:36], *silent, "hall/temperature"]):
         for version in range(1, 2 + i % 3):
             store.publish(_model(name, now_ms, version))
@@ -88,7 +101,9 @@ def _model(name: str, now_ms: int, version: int) -> Any:
     made = now_ms - (5 - version) * 86_400_000
     span = (made - 30 * 86_400_000, made)
     spec = Spec(window=24, units=32)
-    return make_model(name, spec, evidence=evidence, created_ms=made, span=span, curves=CURVES, seed=version)
+    return make_model(
+        name, spec, evidence=evidence, created_ms=made, span=span, curves=CURVES, scale=(3.0,), seed=version
+    )
 
 
 def _events(names: list[str]) -> Iterator[Event]:

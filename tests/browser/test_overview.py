@@ -39,7 +39,7 @@ def test_series_that_are_met_fill_the_table(page: "Page", address: str, connecti
 
 
 def test_five_thousand_series_are_shown_sorted_and_found(page: "Page", server: EmbeddedRedis, tmp_path: Path) -> None:
-    """A page of rows at a time; sorting, searching and turning pages take a moment each."""
+    """A page of rows at a time; sorting, searching and turning take a moment each, and coming back finds them again."""
     with Redis.from_url(server.url) as connection:
         seed_forecasts(connection, [f"pump-{i:04}" for i in range(MANY)], 3, naive_from=MANY // 2)
     with dashboard(server, tmp_path) as address:
@@ -57,6 +57,12 @@ def test_five_thousand_series_are_shown_sorted_and_found(page: "Page", server: E
         page.click("button[aria-label='Next page']")
         page.wait_for_selector("text=26-50 of 100")
         assert time.monotonic() - began < 5
+        page.click(f"{SERIES} a >> nth=0")
+        page.wait_for_selector(".title")
+        page.go_back()
+        page.wait_for_selector("text=26-50 of 100")
+        assert "pump-49 naive" == page.input_value("input[aria-label=Search]")
+        page.wait_for_function(_sorted_by_reading())
 
 
 def test_redis_down_is_said_and_overcome(page: "Page", server: EmbeddedRedis, address: str, connection: Redis) -> None:

@@ -1,4 +1,4 @@
-"""The pictures of the documentation, taken of simulated series; each is small enough for a page."""
+"""The pictures of the documentation, taken of simulated series; each fits a page. `make pictures` keeps them."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from tests.browser.conftest import ROOT, dashboard
+from tests.browser.conftest import dashboard
 from tests.browser.seeding import seed_plant, store_at
 from tidecast.embedded import EmbeddedRedis
 
@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-IMAGES = ROOT / "docs" / "images"
 SIZES = {1440: 900, 390: 844}
 MOST_BYTES = 200_000
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where the pictures go."""
+    asked: Path | None = request.config.getoption("--pictures")
+    return asked or tmp_path
 
 
 @pytest.fixture
@@ -30,56 +36,58 @@ def plant(server: EmbeddedRedis, connection: Redis, tmp_path: Path) -> Iterator[
         yield address
 
 
-def test_pictures_of_the_empty_state(page: "Page", address: str) -> None:
+def test_pictures_of_the_empty_state(page: "Page", address: str, folder: Path) -> None:
     """Of the first look."""
     page.goto(address)
     page.wait_for_selector(".empty:visible")
-    _take(page, "empty")
+    page.wait_for_function("document.querySelector('.figure.readings .value').innerText == '0'")
+    _take(page, folder, "empty")
 
 
-def test_pictures_of_the_overview(page: "Page", plant: str, connection: Redis) -> None:
+def test_pictures_of_the_overview(page: "Page", plant: str, connection: Redis, folder: Path) -> None:
     """Light and dark, as the system says."""
     page.goto(plant)
     page.wait_for_selector("td.col-series")
     page.wait_for_function("document.querySelector('.figure.readings .value').innerText == '0'")
     connection.hincrby("offset", "forecast", 200)
     page.wait_for_function("+document.querySelector('.figure.readings .value').innerText > 20")
-    _take(page, "overview")
+    _take(page, folder, "overview")
     page.emulate_media(color_scheme="dark")
     page.wait_for_selector("body.body--dark")
-    _take(page, "overview-dark")
+    _take(page, folder, "overview-dark")
 
 
-def test_pictures_of_a_series(page: "Page", plant: str) -> None:
-    """With its chart, versions and learning curve."""
+def test_pictures_of_a_series(page: "Page", plant: str, folder: Path) -> None:
+    """With its chart, gates, versions and learning curve."""
     page.goto(f"{plant}/series?name=boiler-2%2Fpressure")
-    page.wait_for_selector("canvas >> nth=2")
-    _take(page, "series", whole=True)
+    page.wait_for_function("document.querySelectorAll('.gates .chart:has(canvas)').length == 5")
+    _take(page, folder, "series", whole=True)
 
 
-def test_pictures_of_retraining(page: "Page", plant: str) -> None:
+def test_pictures_of_retraining(page: "Page", plant: str, folder: Path) -> None:
     """With the schedule's record and events."""
     page.goto(f"{plant}/retraining")
     page.wait_for_selector("text=every 6h")
     page.wait_for_selector("text=level: 1.36 times")
-    _take(page, "retraining")
+    _take(page, folder, "retraining")
 
 
-def _take(page: "Page", name: str, *, whole: bool = False) -> None:
+def _take(page: "Page", folder: Path, name: str, *, whole: bool = False) -> None:
     page.wait_for_selector(".banner", state="hidden")
     for width, height in SIZES.items():
         page.set_viewport_size({"width": width, "height": height})
         page.wait_for_function(f"document.documentElement.scrollWidth <= {width}")
         page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        file = IMAGES / f"dashboard-{name}-{width}.png"
+        file = folder / f"dashboard-{name}-{width}.png"
         page.screenshot(path=file, full_page=whole)
         _compress(file)
         assert file.stat().st_size < MOST_BYTES
 
 
 def _compress(file: Path) -> None:
-    """To 256 colours, which a page of text and lines does not miss."""
+    """To 256 colours that cover all there are: the rare ones, of badges and maps, tell the most."""
     from PIL import Image
 
     with Image.open(file) as picture:
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+        few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
+        few.save(file, optimize=True)

@@ -1,5 +1,7 @@
 """A series' page in a real browser, beside a real worker."""
 
+import math
+import random
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,16 +9,21 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from tests.browser.conftest import dashboard
-from tests.browser.seeding import seed_plant, store_at
+from tests.browser.conftest import TOKEN, dashboard
+from tests.browser.seeding import STEP_MS, seed_forecasts, seed_plant, store_at
+from tests.models import make_model
 from tests.processes import worker_process
 from tidecast.client import Client
 from tidecast.embedded import EmbeddedRedis
+from tidecast.spec import Spec
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
+
+# What the charts of the gates were told, the lines first.
+CHARTS = "[...document.querySelectorAll('.gates .chart')].map(c => getElement(+c.id.slice(1))?.chart?.getOption())"
 
 
 @pytest.mark.timeout(240)
@@ -48,17 +55,98 @@ def test_the_page_shows_versions_their_evidence_and_the_events(
         page.wait_for_selector("text=drifting")
         assert "3 (answers)" in page.inner_text(".plain >> nth=0")
         assert "level: 1.36 times the threshold" in page.inner_text(".plain >> nth=1")
-        assert 3 == page.locator("canvas").count()
+        assert 3 == page.locator(".card:not(.gates) canvas").count()
         assert 0 == page.locator("text=Roll back").count()
         page.goto(f"{address}/retraining")
         page.wait_for_selector("text=every 6h")
         assert "12 series trained" in page.inner_text(".plain >> nth=0")
 
 
+@pytest.mark.timeout(240)
+def test_the_gates_follow_the_newest_window(page: "Page", server: EmbeddedRedis, address: str, tmp_path: Path) -> None:
+    """Drawn once a model answers, and drawn anew with the next reading."""
+    store = store_at(tmp_path / "models")
+    store.publish(make_model("boiler-7", Spec(window=6, units=5, layers=2)))
+    with worker_process(server.url, store.root), Client(server.url) as client:
+        begun = round(time.time() * 1000)
+        client.push_many([("boiler-7", 20.0 + i, begun + STEP_MS * i) for i in range(5)])
+        page.goto(f"{address}/series?name=boiler-7")
+        page.wait_for_selector("text=The network reads 6 readings in a row; the series has 5 so far.")
+        assert 0 == page.locator(".gates canvas").count()
+        for i, value in enumerate((31.5, 32.25), 5):
+            client.push("boiler-7", value, begun + STEP_MS * i)
+            page.wait_for_function(_met(value), timeout=20_000)
+    assert "Version 1: the first of 2 layers of the LSTM over the 6 readings" in page.inner_text(".gates")
+    assert [30, 30, 30, 30] == page.evaluate(f"{CHARTS}.slice(1).map(chart => chart.series[0].data.length)")
+
+
+def test_a_series_without_a_network_says_so(page: "Page", address: str, connection: Redis) -> None:
+    """In words, where the gates would be."""
+    seed_forecasts(connection, ["boiler-1"], 3, naive_from=0)
+    page.goto(f"{address}/series?name=boiler-1")
+    page.wait_for_selector("text=No model answers yet, so there is no network")
+    assert 0 == page.locator(".gates canvas").count()
+
+
+@pytest.mark.timeout(300)
+def test_the_button_retrains_and_the_page_shows_what_came_of_it(
+    page: "Page", server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """A real training of few readings, asked for by the button, while a real worker answers."""
+    store = store_at(tmp_path / "models")
+    noise = random.Random(1)
+    begun = round(time.time() * 1000) - 400 * STEP_MS
+    readings = [("boiler-7", 30 + 4 * math.sin(i / 4) + noise.gauss(0, 0.2), begun + STEP_MS * i) for i in range(400)]
+    short = {"TRAIN__EPOCHS": "2", "TRAIN__SHARED_EPOCHS": "0"}
+    with worker_process(server.url, store.root), Client(server.url) as client:
+        client.push_many(readings)
+        with dashboard(server, store.root, DASHBOARD__TOKEN=TOKEN, **short) as address:
+            page.goto(f"{address}/series?name=boiler-7&token={TOKEN}")
+            page.wait_for_selector("text=No model yet")
+            page.click("button:has-text('Retrain')")
+            page.click("text=Train boiler-7 anew now?")
+            page.click("text=Yes")
+            page.wait_for_selector(".badge.is-retraining")
+            assert page.is_disabled("button:has-text('Retrain')")
+            page.wait_for_selector("text=boiler-7: 1 trained", timeout=200_000)
+            page.wait_for_selector("text=1 (answers)", timeout=5000)
+            page.wait_for_selector(".event-promoted", timeout=5000)
+            page.wait_for_selector("text=Version 1: the only layer of the LSTM over the 24 readings", timeout=10_000)
+            assert page.is_enabled("button:has-text('Retrain')")
+            client.push("boiler-7", 30.0)
+            page.wait_for_selector(".badge.is-live", timeout=10_000)
+            assert page.inner_text(".figure.model .value").endswith("v1")
+    assert 1 == store.champion("boiler-7")
+
+
+@pytest.mark.timeout(240)
+def test_who_leaves_while_a_series_is_retrained_finds_it_so_on_return(
+    page: "Page", server: EmbeddedRedis, connection: Redis, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The button waits until the run has ended, and the log has what nobody was there to be told."""
+    seed_forecasts(connection, ["boiler-1"], 3, naive_from=0)
+    with dashboard(server, tmp_path / "models", DASHBOARD__TOKEN=TOKEN) as address:
+        page.goto(f"{address}/series?name=boiler-1&token={TOKEN}")
+        page.click("button:has-text('Retrain')")
+        page.click("text=Yes")
+        page.wait_for_selector(".badge.is-retraining")
+        page.goto(f"{address}/series?name=boiler-1")
+        assert page.is_disabled("button:has-text('Retrain')")
+        page.wait_for_selector("button:has-text('Retrain'):enabled", timeout=120_000)
+    told = capfd.readouterr().err
+    assert "boiler-1: " in told
+    assert "Traceback" not in told
+
+
 def _forecasts_of(client: Client, value: float):  # type: ignore[no-untyped-def] # an iterator of forecasts
     found = client.forecasts("0")
     client.push("boiler-7", value)
     return found
+
+
+def _met(value: float) -> str:
+    """Whether the lines of the gates show a reading."""
+    return f"({CHARTS}[0]?.series[0].data ?? []).includes({value})"
 
 
 def _drawn(value: float) -> str:

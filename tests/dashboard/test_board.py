@@ -98,6 +98,21 @@ def test_a_model_is_named_with_its_age(desk: Desk) -> None:
     assert ("lstm v1", "2 h") == (row["model"], row["age"])
 
 
+def test_an_expert_is_named_in_words(desk: Desk) -> None:
+    """As people write it."""
+    desk.feed("a", 1.0, model=1, kind="linear_ridge")
+    assert "linear ridge v1" == desk.board.row("a", NOW)["model"]
+
+
+@pytest.mark.parametrize(("forecast_error", "worse"), [(1.2, True), (1.0009, False), (0.5, False)])
+def test_a_skill_is_worse_once_it_is_shown_below_0(desk: Desk, forecast_error: float, worse: bool) -> None:
+    """What is rounded to 0 is no alarm."""
+    desk.feed("a", 1.0, 2.0, 3.0, error=forecast_error)
+    row = desk.board.row("a", NOW)
+    assert worse is row["worse"]
+    assert worse is row["skill"].startswith("-")
+
+
 def test_a_version_that_was_pruned_is_named_all_the_same(desk: Desk) -> None:
     """Only its age is not known."""
     desk.feed("a", 1.0, model=7, kind="lstm")

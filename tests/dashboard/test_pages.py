@@ -3,14 +3,17 @@
 import sys
 from math import nan
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 
 from dashboard import charts
 from dashboard.actions import Actions, summary_text
+from dashboard.board import View
 from dashboard.follower import Follower
 from dashboard.frame import notice, series_path
+from dashboard.overview import view_of, view_path
 from dashboard.recent import Recent
 from dashboard.retraining import runs_html
 from dashboard.tables import events_html
@@ -27,7 +30,7 @@ from tidecast.wire import Event
 def test_numbers_and_times_as_people_read_them() -> None:
     """What is not known is a dash."""
     assert ("42.1", "1.2346e+09", "-") == (number_text(42.1), number_text(1234567890.0), number_text(nan))
-    assert ("91 %", "-") == (share_text(0.914), share_text(nan))
+    assert ("91 %", "0 %", "-") == (share_text(0.914), share_text(-0.001), share_text(nan))
     assert ("3 h", "2 d", "now") == (age_text(10_800_000), age_text(172_800_000), age_text(3))
     assert ("12,345", "-") == (count_text(12_345.2), count_text(None))
     assert "2026-03-01 03:00:10" == time_text(1772334010000)
@@ -63,6 +66,16 @@ def test_what_others_wrote_is_shown_and_not_run() -> None:
     assert "<b>" not in shown
     assert "/series?name=a%2Fb%26c" == series_path("a/b&c")
     assert "<i>" not in runs_html((Run.of(0, {b"state": b"<i>", b"detail": b"<i>"}),), 0.0)
+
+
+def test_a_view_is_kept_in_the_address() -> None:
+    """Short where it is the usual one, and what nobody could ask for by the page is set right."""
+    view = View(search="pump naïve&x", by="skill", descending=True, page=3, size=50)
+    found = {name: values[0] for name, values in parse_qs(urlsplit(view_path(view)).query).items()}
+    assert {"search": "pump naïve&x", "by": "skill", "descending": "True", "page": "3", "size": "50"} == found
+    assert "/" == view_path(View())
+    assert View(size=100) == view_of(by="nonsense", page=-2, size=9999)
+    assert 1 == view_of(size=0).size
 
 
 def test_a_run_is_told_with_its_next_time() -> None:
