@@ -1,6 +1,7 @@
 """The dashboard as a program: one reader in the background, one web server, until told to stop."""
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -33,6 +34,7 @@ FAVICON = (
 
 
 GRACE_S = 3  # for open pages, once it is told to stop
+NICE = 10  # whoever watches comes after those who are watched
 
 
 class _Server(uvicorn.Server):
@@ -56,6 +58,7 @@ def run(settings: Settings) -> None:
         SettingsError: it would listen beyond this machine without a token, or the settings on Redis do not go together.
         TidecastError: the port is taken.
     """
+    os.nice(NICE)
     told = settings.dashboard
     token = told.token.get_secret_value()
     check_access(told.host, token)

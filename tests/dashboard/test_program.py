@@ -1,0 +1,30 @@
+"""The dashboard as a process: where it says it is, there it answers; and it comes after everybody else."""
+
+import os
+import subprocess
+import sys
+import urllib.request
+
+from redis import Redis
+
+from dashboard.program import NICE
+from tidecast.settings import PREFIX, Settings
+
+
+def test_it_answers_where_it_says_steps_aside_and_ends_when_told(settings: Settings, redis: Redis) -> None:
+    """Whoever watches must not slow what is watched."""
+    redis.ping()
+    told = {f"{PREFIX}REDIS_URL": settings.redis_url.get_secret_value(), f"{PREFIX}STORE": str(settings.store)}
+    command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | told) as process:
+        try:
+            assert process.stdout
+            address = process.stdout.readline().split()[-1]
+            with urllib.request.urlopen(address) as reply:  # noqa: S310 - our own address
+                page = reply.read().decode()
+            niceness = os.getpriority(os.PRIO_PROCESS, process.pid)
+        finally:
+            process.terminate()
+    assert "<title>Tidecast</title>" in page
+    assert min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE) == niceness
+    assert 0 == process.returncode
