@@ -18,10 +18,12 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 ENDED, FAILED, BAD_SETTINGS, ORPHANED = 0, 1, 2, 3  # exit codes
 NICEST = 19
+AUTOGROUP = Path("/proc/self/autogroup")
 STDIN = 0
 
 
@@ -61,9 +63,13 @@ def step_aside() -> None:
     The networks themselves share the cores: whole series side by side, see `trainer.cohort`.
     """
     os.nice(NICEST)
-    if hasattr(os, "SCHED_IDLE"):  # Linux, where it asks for no right
-        with contextlib.suppress(OSError):  # but a container may forbid it, and being nice is enough
+    with contextlib.suppress(OSError):  # a container may forbid it, and then being nice is enough
+        if hasattr(os, "SCHED_IDLE"):  # Linux, where it asks for no right
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        if os.getsid(0) == os.getpid():
+            # Linux weighs sessions before it looks at who is in them (sched(7), autogroup): all of ours took as much as
+            # the worker's and Redis' own, however nice.
+            AUTOGROUP.write_text(str(NICEST))
     for library in ("OPENBLAS", "OMP", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = "1"  # before NumPy is there to read it
 

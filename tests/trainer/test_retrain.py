@@ -237,6 +237,16 @@ def test_everybody_else_comes_first(settings: Settings, tmp_path: Path) -> None:
         assert os.SCHED_IDLE == os.sched_getscheduler(process.pid)
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_its_session_comes_after_the_others_unless_others_share_it(own: bool) -> None:
+    """Where Linux weighs sessions against each other, priorities count within one alone; elsewhere nothing is said."""
+    look = "print(AUTOGROUP.read_text().strip() if AUTOGROUP.exists() else '')"
+    program = f"from trainer.retrain import AUTOGROUP, step_aside; {look}; step_aside(); {look}"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, start_new_session=own, check=True)
+    before, after = said.stdout.decode().splitlines()
+    assert not after or after.endswith("nice 19") if own else before == after
+
+
 def test_a_run_ends_with_its_parent(settings: Settings, redis: Redis, tmp_path: Path) -> None:
     """Within two seconds of the end of its standard input, in the middle of a training."""
     send(redis, range(220))
