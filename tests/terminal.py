@@ -28,11 +28,14 @@ def on_a_terminal(
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment) as process:
         os.close(theirs)
         text = ""
-        while more := _read(ours):
-            text += more
-            seen(text, process)
-        os.close(ours)
-        return process.wait(), text
+        try:
+            while more := _read(ours):
+                text += more
+                seen(text, process)
+            return process.wait(), text
+        finally:
+            process.kill()  # a failure, or the time limit: the end of the block would wait for it for ever
+            os.close(ours)
 
 
 def _read(terminal: int) -> str:
