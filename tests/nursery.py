@@ -9,14 +9,33 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import chdir
+from functools import cache
 from importlib import import_module
 from multiprocessing.connection import Connection
+from multiprocessing.forkserver import ensure_running
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Self
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.warmed"])
+ROOT = Path(__file__).parents[1]
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+
+def fork(target: Callable[..., None], *args: object) -> BaseProcess:
+    """Run a function in a process of its own."""
+    _begin()
+    process = _CONTEXT.Process(target=target, args=args)
+    process.start()
+    return process
+
+
+@cache
+def _begin() -> None:
+    _CONTEXT.set_forkserver_preload(["tests.warmed"])
+    with chdir(ROOT):  # Python 3.11 finds there what it is to import, and nowhere else
+        ensure_running()
 
 
 class Forked:
@@ -27,25 +46,30 @@ class Forked:
         arguments: of the command, its name first.
         folder: where it works.
         environment: all of it.
-        log: the file that takes its standard error; None: a pipe, from which `stderr` reads.
+        log: the file that takes all that it says; None: a pipe, from which `stderr` reads, standard output too.
     """
 
     def __init__(
-        self, module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path | None
+        self,
+        module: str,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        log: Path | None = None,
     ) -> None:
-        reader, writer = CONTEXT.Pipe(duplex=False)
+        reader, writer = _CONTEXT.Pipe(duplex=False)
         with reader, writer:
-            told = (module, list(arguments), folder, dict(environment), log or writer)
-            self._process = CONTEXT.Process(target=_run, args=told, name=arguments[0])
-            self._process.start()
+            self._process = fork(_run, module, list(arguments), folder, dict(environment), log or writer)
             self.stderr = None if log else os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
 
     def __enter__(self) -> Self:
         """Nothing is done."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Wait for its end."""
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        """Wait for its end; a test that has failed does not."""
+        if failed:
+            self.kill()
         self.wait()
         if self.stderr:
             self.stderr.close()
@@ -76,7 +100,7 @@ class Forked:
         return self.returncode
 
     def communicate(self, timeout: float | None = None) -> tuple[None, str]:
-        """Read its standard error to the end, and wait."""
+        """Read what it says to the end, and wait."""
         said = self.stderr.read() if self.stderr else ""
         self.wait(timeout)
         return None, said
@@ -102,6 +126,7 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     said = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if isinstance(stderr, Path) else stderr.fileno()
-    os.dup2(said, sys.stderr.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(said, stream.fileno())
     sys.argv = arguments
     import_module(module).main()

@@ -17,7 +17,7 @@ from redis import Redis
 from redis.connection import Connection
 
 from tests.chaos.harness import COMMIT
-from tests.nursery import CONTEXT
+from tests.nursery import fork
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.forecaster import Outcome
@@ -111,9 +111,7 @@ class MortalStream(Stream):
 
 def start_mortal(folder: Path, url: str, log: Path) -> BaseProcess:
     """Start a worker on the store and settings that `make_store` left."""
-    worker = CONTEXT.Process(target=_work, args=(folder, url, log), name="worker")
-    worker.start()
-    return worker
+    return fork(_work, folder, url, log)
 
 
 def send(worker: BaseProcess, number: signal.Signals) -> None:

@@ -1,6 +1,5 @@
 """Workers on a real Redis Cluster: partitions shared, every reading answered once, a cluster that comes later."""
 
-import subprocess
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
@@ -12,7 +11,8 @@ import pytest
 from redis import Redis
 
 from tests.cluster import EmbeddedCluster
-from tests.processes import worker_process
+from tests.nursery import Forked
+from tests.processes import forked_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis
@@ -22,12 +22,12 @@ from tidecast.wire import keys_of
 PARTITIONS = 8
 CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": PARTITIONS}
 TS = 1_700_000_000_000
-Process = AbstractContextManager[subprocess.Popen[str]]
+Process = AbstractContextManager[Forked]
 
 
 def worker(folder: Path, url: str, *options: str, partitions: int = PARTITIONS) -> Process:
     """A worker process on a cluster."""
-    return worker_process(url, folder, *options, REDIS_CLUSTER="true", PARTITIONS=str(partitions))
+    return forked_worker(url, folder, *options, REDIS_CLUSTER="true", PARTITIONS=str(partitions))
 
 
 async def test_two_workers_share_the_partitions_and_answer_every_reading_once(
