@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.cluster import EmbeddedCluster
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.settings import Settings, load_settings
@@ -36,6 +37,20 @@ def redis_server(redis_program: str) -> Iterator[EmbeddedRedis]:
     """One real server for the whole run."""
     with EmbeddedRedis(redis_program) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def cluster_servers(redis_program: str) -> Iterator[EmbeddedCluster]:
+    """One real cluster for the whole run, of those tests that leave it as it is."""
+    with EmbeddedCluster(redis_program) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(cluster_servers: EmbeddedCluster) -> EmbeddedCluster:
+    """The cluster, emptied."""
+    cluster_servers.flushall()
+    return cluster_servers
 
 
 @pytest.fixture
