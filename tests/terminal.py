@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,9 @@ def on_a_terminal(
     """
     ours, theirs = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | WIDE | dict(variables)
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment) as process:
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment, preexec_fn=_heed
+    ) as process:
         os.close(theirs)
         text = ""
         try:
@@ -36,6 +39,11 @@ def on_a_terminal(
         finally:
             process.kill()  # a failure, or the time limit: the end of the block would wait for it for ever
             os.close(ours)
+
+
+def _heed() -> None:
+    """Hear SIGINT, as on a terminal, though the suite may be a shell's job in the background, which does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _read(terminal: int) -> str:

@@ -56,7 +56,7 @@ def test_outside_the_trainer_and_the_dashboard_a_plain_install_satisfies_every_i
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "tidecast/settings.py"])
 def test_only_the_settings_read_the_environment(module: str) -> None:
     """A setting has one way in; to set a variable for a library or a child process is not to read one."""
-    assert list(_reads_of_the_environment(ast.parse((ROOT / module).read_text()))) == []
+    assert list(_reads_of_the_environment(_tree(module))) == []
 
 
 @pytest.mark.parametrize("room", ["tidecast", "worker"])
@@ -91,9 +91,14 @@ def test_a_read_of_the_environment_is_told_from_a_write(source: str, reads: int)
     assert reads == len(list(_reads_of_the_environment(ast.parse(source))))
 
 
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse((ROOT / module).read_text())
+
+
 def _imports(module: str, *, top_level_only: bool = False) -> set[str]:
     """The first names of what a module imports, with or without what its functions import."""
-    return set(_imported(ast.parse((ROOT / module).read_text()), module.split("/")[0], top_level_only=top_level_only))
+    return set(_imported(_tree(module), module.split("/")[0], top_level_only=top_level_only))
 
 
 def _imported(node: ast.AST, room: str, *, top_level_only: bool) -> Iterator[str]:
@@ -125,7 +130,8 @@ def _reads_of_the_environment(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "os":
             yield from (node.lineno for alias in node.names if alias.name in ENVIRONMENT)
-        if isinstance(node, ast.Attribute) and node not in writes and ast.unparse(node) in OS_ENVIRONMENT:
+        named = isinstance(node, ast.Attribute) and node.attr in ENVIRONMENT and node not in writes
+        if named and ast.unparse(node) in OS_ENVIRONMENT:
             yield node.lineno
 
 
