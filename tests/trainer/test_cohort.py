@@ -17,7 +17,7 @@ SMALL = Spec(units=5, window=4)
 ARCHITECTURES = {
     "simple": SMALL,
     "stacked": Spec(units=4, window=4, layers=2),
-    "bidirectional": Spec(units=3, window=2, bidirectional=True, layers=2),
+    "bidirectional": Spec(units=3, window=3, bidirectional=True, layers=2),
     "multi_feature": Spec(units=4, window=4, features=("value", "wind", "rain")),
     "relu": Spec(units=4, window=4, activation="relu", form="level", loss="mse"),
 }
