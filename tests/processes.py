@@ -1,11 +1,13 @@
-"""The worker as a process of its own, for the length of a `with` block."""
+"""The worker as a process of its own, for the length of a `with` block: freshly started, or forked, which is faster."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.nursery import Forked
 
 TIDECAST = Path(sys.executable).with_name("tidecast")
 
@@ -20,10 +22,25 @@ def worker_process(url: str, store: Path, *options: str, **variables: str) -> It
         options: of the command.
         variables: settings by the names of their variables, without the prefix `TIDECAST_`.
     """
-    told = {f"TIDECAST_{name}": value for name, value in variables.items()} | {"TIDECAST_REDIS_URL": url}
     command = [TIDECAST, "worker", "--store", store, *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | told) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_environment(url, variables)) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def forked_worker(url: str, store: Path, *options: str, **variables: str) -> Iterator[Forked]:
+    """The same forked: where it matters what a worker does, not how its program starts."""
+    command = ["tidecast", "worker", "--store", str(store), *options]
+    with Forked("tidecast.cli", command, Path.cwd(), _environment(url, variables)) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _environment(url: str, variables: Mapping[str, str]) -> dict[str, str]:
+    told = {f"TIDECAST_{name}": value for name, value in variables.items()}
+    return os.environ | told | {"TIDECAST_REDIS_URL": url}

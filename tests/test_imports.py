@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -21,7 +22,6 @@ FRONT_DOORS = {f"tidecast/{name}.py" for name in DOORS}
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 OS_ENVIRONMENT = {f"os.{name}" for name in ENVIRONMENT}
-PROVIDERS = packages_distributions()  # import name -> distributions
 MODULES = [path.relative_to(ROOT).as_posix() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 
@@ -50,13 +50,13 @@ def test_outside_the_trainer_and_the_dashboard_a_plain_install_satisfies_every_i
     """Whoever installs no extra can import every module of the worker and of the vocabulary."""
     plain = {_normal(re.split(r"[\[<>=~! ;]", line)[0]) for line in PROJECT["project"]["dependencies"]}
     for name in _imports(module, top_level_only=True) - set(ROOMS) - sys.stdlib_module_names:
-        assert {_normal(provider) for provider in PROVIDERS[name]} & plain, name
+        assert {_normal(provider) for provider in _providers()[name]} & plain, name
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "tidecast/settings.py"])
 def test_only_the_settings_read_the_environment(module: str) -> None:
     """A setting has one way in; to set a variable for a library or a child process is not to read one."""
-    assert list(_reads_of_the_environment(ast.parse((ROOT / module).read_text()))) == []
+    assert list(_reads_of_the_environment(_tree(module))) == []
 
 
 @pytest.mark.parametrize("room", ["tidecast", "worker"])
@@ -91,9 +91,14 @@ def test_a_read_of_the_environment_is_told_from_a_write(source: str, reads: int)
     assert reads == len(list(_reads_of_the_environment(ast.parse(source))))
 
 
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse((ROOT / module).read_text())
+
+
 def _imports(module: str, *, top_level_only: bool = False) -> set[str]:
     """The first names of what a module imports, with or without what its functions import."""
-    return set(_imported(ast.parse((ROOT / module).read_text()), module.split("/")[0], top_level_only=top_level_only))
+    return set(_imported(_tree(module), module.split("/")[0], top_level_only=top_level_only))
 
 
 def _imported(node: ast.AST, room: str, *, top_level_only: bool) -> Iterator[str]:
@@ -125,8 +130,15 @@ def _reads_of_the_environment(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "os":
             yield from (node.lineno for alias in node.names if alias.name in ENVIRONMENT)
-        if isinstance(node, ast.Attribute) and node not in writes and ast.unparse(node) in OS_ENVIRONMENT:
+        named = isinstance(node, ast.Attribute) and node.attr in ENVIRONMENT and node not in writes
+        if named and ast.unparse(node) in OS_ENVIRONMENT:
             yield node.lineno
+
+
+@cache  # it reads the lists of files of all that is installed: a second in each process that only collects
+def _providers() -> Mapping[str, list[str]]:
+    """By the name that is imported, the distributions."""
+    return packages_distributions()
 
 
 def _normal(distribution: str) -> str:

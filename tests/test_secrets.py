@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.nursery import Forked
 from tidecast import cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, connect_async
@@ -68,11 +68,7 @@ def urls(port: int) -> dict[str, str]:
 def _run_worker(url: str, folder: Path) -> str:
     """Start a worker that has an address from its environment, let it fail twice, and gather all it shows."""
     environment = os.environ | {"TIDECAST_REDIS_URL": url}
-    command = [sys.executable, "-m", "tidecast.cli", "worker", "--health-port", "0"]
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
+    with Forked("tidecast.cli", ["tidecast", "worker", "--health-port", "0"], folder, environment) as process:
         assert process.stderr is not None
         lines = [process.stderr.readline()]
         port = json.loads(lines[0])["port"]
@@ -82,11 +78,11 @@ def _run_worker(url: str, folder: Path) -> str:
         metrics = connection.getresponse().read().decode()
         connection.close()
         process.terminate()
-        out, err = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=60)
     assert 0 == process.returncode
     assert all(json.loads(line)["kind"] == "redis" for line in lines[1:])
     assert 'tidecast_failures_total{kind="redis"}' in metrics
-    return "".join([*lines, metrics, out, err])
+    return "".join([*lines, metrics, rest])
 
 
 @pytest.mark.parametrize("form", ["user and password", "encrypted"])

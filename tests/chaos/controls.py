@@ -6,7 +6,6 @@ dies at its named point, where the guard would have mattered, as soon as the fil
 
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from redis import Redis
 from tests.chaos.harness import EPOCH, entry_id, finish, make_readings, make_store, push, start_worker
 from tests.chaos.verifier import Published, Violations, compare
 from tests.forecasts import entries
+from tests.nursery import Forked
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
@@ -189,7 +189,7 @@ def _late_readings() -> list[dict[bytes, bytes]]:
 
 
 @contextmanager
-def _running(folder: Path, name: str, url: str) -> Iterator[subprocess.Popen[bytes]]:
+def _running(folder: Path, name: str, url: str) -> Iterator[Forked]:
     worker = start_worker(folder, url, name, program="tests.chaos.controls")
     try:
         yield worker

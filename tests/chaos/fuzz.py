@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from redis import Redis
 
 from tests.chaos.harness import start_worker
 from tests.models import make_model
+from tests.nursery import Forked
 from tidecast.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
@@ -285,7 +285,7 @@ def _draw(number: int) -> list[Drawn]:
     return drawn
 
 
-def _await(redis: Redis, oracle: Oracle, worker: subprocess.Popen[bytes]) -> bool:
+def _await(redis: Redis, oracle: Oracle, worker: Forked) -> bool:
     """Wait until every reading has a disposition; False if that does not come to pass."""
     deadline = time.monotonic() + PATIENCE_S
     while sum(each.total() for each in ended(redis)) < oracle.placed:

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from redis import Redis
 
 from tests.chaos.verifier import Published, Violations, compare
 from tests.models import make_model
+from tests.nursery import Forked
 from tidecast.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of, partition_of
 from worker.scripts import script_of
 
-ROOT = Path(__file__).parents[2]
 SERIES = 40  # half of them have a model
 EPOCH = 1_700_000_000_000
 COMMIT = sha1(script_of("commit").encode()).hexdigest().encode()  # noqa: S324 - as Redis names scripts
@@ -142,15 +141,13 @@ def _committed(redis: Redis) -> int:
 
 def start_worker(
     folder: Path, url: str, *options: str, program: str = "tidecast.cli", log: Path | None = None
-) -> subprocess.Popen[bytes]:
+) -> Forked:
     """Start a worker on the store and settings that `make_store` left; another program may stand for it."""
-    command = [sys.executable, "-m", program, "worker", "--redis", url, "--store", "models", *options]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # the tests' own programs are not installed
-    with (log or Path(os.devnull)).open("ab") as stderr:
-        return subprocess.Popen(command, cwd=folder, env=environment, stderr=stderr)
+    command = ["tidecast", "worker", "--redis", url, "--store", "models", *options]
+    return Forked(program, command, folder, os.environ, log or Path(os.devnull))
 
 
-def finish(worker: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
+def finish(worker: Forked, timeout_s: float = 60) -> None:
     """Wait for a worker to end by itself, in good order."""
     try:
         code = worker.wait(timeout_s)

@@ -3,7 +3,6 @@
 import argparse
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tests.chaos.harness import entry_id, finish, make_readings, make_store, push, start_worker
 from tests.chaos.verifier import Published, Violations, compare_all
 from tests.cluster import EmbeddedCluster
+from tests.nursery import Forked
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import load_settings
@@ -108,7 +108,7 @@ class _Run:
 
     def move_about(self, migrations: int, rng: random.Random) -> int:
         """Move slots until enough were moved, then let everything be answered; returns how many were busy."""
-        workers: list[subprocess.Popen[bytes]] = []
+        workers: list[Forked] = []
         try:
             workers += [start_worker(self._folder, self._cluster.url, log=log) for log in self._logs]
             self._producer.start()

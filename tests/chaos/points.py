@@ -4,7 +4,6 @@ A worker of `start_mortal` is `tidecast worker` and nothing else until a file wi
 The first worker to come by takes the file away and dies there of SIGKILL, as any worker might.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ from redis import Redis
 from redis.connection import Connection
 
 from tests.chaos.harness import COMMIT
+from tests.nursery import fork
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.outcome import Outcome
@@ -31,9 +31,6 @@ POINTS = (
     "after a commit",
     "before release",
 )
-# Forked from a process that has imported all: a start costs tens of milliseconds, and a storm can afford many.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__, "tidecast.cli", "worker.program"])
 
 
 def ask(folder: Path, point: str) -> None:
@@ -114,9 +111,7 @@ class MortalStream(Stream):
 
 def start_mortal(folder: Path, url: str, log: Path) -> BaseProcess:
     """Start a worker on the store and settings that `make_store` left."""
-    worker = _CONTEXT.Process(target=_work, args=(folder, url, log), name="worker")
-    worker.start()
-    return worker
+    return fork(_work, folder, url, log)
 
 
 def send(worker: BaseProcess, number: signal.Signals) -> None:

@@ -8,7 +8,6 @@ and every reading must have been answered once.
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from redis import Redis
 
 from tests.chaos.harness import EPOCH, start_worker
 from tests.models import make_model
+from tests.nursery import Forked
 from tests.worker.runs import check_each_due_ended_once, ended, events, record
 from tests.worker.test_retrain import gone
 from tidecast.embedded import EmbeddedRedis
@@ -148,7 +148,7 @@ def _pushing(url: str, report: Report) -> Iterator[None]:
             thread.join()
 
 
-def _life_s(worker: subprocess.Popen[bytes], redis: Redis) -> float:
+def _life_s(worker: Forked, redis: Redis) -> float:
     """How long the first child lives that nobody kills."""
     child = _child(worker)
     _until(lambda: not child.is_running() or gone(child.pid, MOMENT_S))
@@ -157,9 +157,7 @@ def _life_s(worker: subprocess.Popen[bytes], redis: Redis) -> float:
     return life_s
 
 
-def _kill(
-    folder: Path, url: str, worker: subprocess.Popen[bytes], victims: list[str], moment_s: float, report: Report
-) -> subprocess.Popen[bytes]:
+def _kill(folder: Path, url: str, worker: Forked, victims: list[str], moment_s: float, report: Report) -> Forked:
     """Kill the next victim, that long after the birth of a child; returns the worker that is there then."""
     child = _child(worker)
     time.sleep(max(0.0, child.create_time() + moment_s - time.time()))
@@ -183,7 +181,7 @@ def _kill(
     return worker
 
 
-def _child(worker: subprocess.Popen[bytes]) -> psutil.Process:
+def _child(worker: Forked) -> psutil.Process:
     def living() -> psutil.Process | None:
         if worker.poll() is not None:
             raise RuntimeError(f"the worker ended with exit code {worker.returncode}")
@@ -213,7 +211,7 @@ def _until(happened: Callable[[], object]) -> object:
     return found
 
 
-def _end(worker: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
+def _end(worker: Forked, how: signal.Signals = signal.SIGTERM) -> None:
     if worker.poll() is None:
         worker.send_signal(how)
     if worker.wait(60) not in (0, -signal.SIGKILL):

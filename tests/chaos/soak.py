@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ import psutil
 from redis import Redis
 
 from tests.chaos.harness import endless_readings, make_store, start_worker
+from tests.nursery import Forked
 from tidecast.embedded import EmbeddedRedis
 from tidecast.wire import DISPOSITIONS
 
@@ -84,7 +84,7 @@ def _push(redis: Redis, readings: Iterator[dict[bytes, bytes]], kept: int) -> in
         return len(pipeline.execute())
 
 
-def _look(found: Soak, redis: Redis, worker: subprocess.Popen[bytes]) -> None:
+def _look(found: Soak, redis: Redis, worker: Forked) -> None:
     """Note how far the worker is and how large; before its first answer it is no memory to compare with."""
     counts: Any = redis.hmget("offset", DISPOSITIONS)
     found.answered, found.forecast = sum(int(n or 0) for n in counts), int(counts[0] or 0)

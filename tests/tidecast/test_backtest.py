@@ -28,6 +28,7 @@ from worker.stream import Stream
 
 QUICK = {"epochs": 1, "shared_epochs": 1}
 HOUR = 3_600_000
+SMALL = Spec(window=8, units=8)
 
 
 def history(series: str = "wave", readings: int = 200, target: str = "value") -> History:
@@ -84,10 +85,10 @@ def test_a_cohort_on_redis_gives_the_same_forecasts(
         late = 400_000 * HOUR + plain.ts + 6 * HOUR * (np.arange(300) >= 270)  # a long gap in the test part
         other = np.random.default_rng(0).normal(size=(300, 1))
         histories.append(History(name, ("value", "wind"), late, np.hstack([plain.values, other])))
-    offline = backtest(histories, 0.2, settings)
+    offline = backtest(histories, 0.2, settings, SMALL)
     without = settings.train.model_copy(update={"shared_epochs": 0})
     firsts = [History(h.series, h.features, h.ts[:240], h.values[:240]) for h in histories]
-    train(firsts, Spec(), settings, store)
+    train(firsts, SMALL, settings, store)
     assert store.shared.served()
     for entry in sorted((e for h in histories for e in _entries(h, 0)), key=lambda e: int(e[0][:-2])):
         redis.xadd("readings", entry[1])  # type: ignore[arg-type] # bytes are fine
@@ -95,7 +96,7 @@ def test_a_cohort_on_redis_gives_the_same_forecasts(
     Worker(settings, [stream], store, Health()).run(Stop(), burst=True)
     with Client(settings.redis_url.get_secret_value()) as client:
         online = [f for f in client.forecasts("0", block_ms=1, stop_when_idle=True) if f.series == "bb"]
-    alone = backtest(histories, 0.2, settings.model_copy(update={"train": without}))
+    alone = backtest(histories, 0.2, settings.model_copy(update={"train": without}), SMALL)
     assert [row.forecast.yhat for row in offline["bb"]] != [row.forecast.yhat for row in alone["bb"]]
     assert [row.forecast.yhat for row in offline["bb"]] == pytest.approx([f.yhat for f in online[-61:-1]], rel=1e-6)
     assert [row.forecast.yhat_upper for row in offline["bb"]] == pytest.approx(

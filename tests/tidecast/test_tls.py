@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.processes import worker_process
+from tests.nursery import Forked
+from tests.processes import forked_worker
 from tests.tls import HOST, make_authority, sign, tls_redis
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, explain
@@ -42,9 +42,9 @@ def tls(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield Tls(port, authority, stranger)
 
 
-def run_worker(tls: Tls, store: Path, authority: Path, host: str = HOST) -> AbstractContextManager[Popen[str]]:
+def run_worker(tls: Tls, store: Path, authority: Path, host: str = HOST) -> AbstractContextManager[Forked]:
     """A worker process that answers what is there."""
-    return worker_process(tls.url(host), store, "--burst", REDIS_CA=str(authority))
+    return forked_worker(tls.url(host), store, "--burst", REDIS_CA=str(authority))
 
 
 def test_a_worker_and_a_client_speak_tls(tls: Tls, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A program that carries on the schedule of partition 0: one of several parents, or one that is killed.
 
-python -m tests.worker.schedule_parent OWNER TTL_S PROGRAM: the settings come from the environment.
+Its arguments are OWNER TTL_S PROGRAM; the settings come from the environment.
 """
 
 import signal
@@ -14,8 +14,9 @@ from worker.schedule import Schedule
 from worker.timing import timing_of
 
 
-def main(owner: str, ttl_s: str, program: str) -> None:
+def main() -> None:
     """Run until SIGTERM, then say which modules that took."""
+    owner, ttl_s, program = sys.argv[1:]
     settings, stop = load_settings(), threading.Event()
     timing = timing_of(settings.retrain)
     assert timing
@@ -26,7 +27,3 @@ def main(owner: str, ttl_s: str, program: str) -> None:
         while not stop.wait(0.05):
             pass
     print(*sys.modules, flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

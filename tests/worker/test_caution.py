@@ -1,8 +1,6 @@
 """A reading that ends or fails its worker is found by halving and set aside; the others are answered."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
@@ -10,6 +8,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.nursery import Forked
+from tests.worker import deadly
+from tests.worker.deadly import POISON
 from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Fenced
@@ -21,7 +22,6 @@ from worker.outcome import Entry
 from worker.stopping import Stop
 from worker.stream import Attempt, Stream
 
-POISON = b"13"
 BATCH = 16
 
 
@@ -57,30 +57,11 @@ def test_a_reading_that_always_fails_is_set_aside(
     assert {"read": 40, "lost": 0, "forecast": 39, "dead": 1} == stream_of(settings).counts()
 
 
-DEADLY = f"""
-import os, signal, sys
-from worker.forecaster import Forecaster
-from tidecast import cli
-
-handle = Forecaster.handle
-
-def deadly(self, entries, now_ms):
-    if any(fields.get(b"value") == {POISON!r} for _, fields in entries):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return handle(self, entries, now_ms)
-
-Forecaster.handle = deadly
-cli.main()
-"""
-
-
 @pytest.mark.timeout(120)
 def test_a_reading_that_kills_the_process_is_set_aside(
     redis_server: EmbeddedRedis, redis: Redis, tmp_path: Path
 ) -> None:
     """A supervisor that starts the worker again and again is all it takes."""
-    program = tmp_path / "deadly.py"
-    program.write_text(DEADLY)
     poison(redis, *range(1, 16))
     environment = {
         **os.environ,
@@ -90,9 +71,7 @@ def test_a_reading_that_kills_the_process_is_set_aside(
         "TIDECAST_WORKER__BATCH": "2",
     }
     deaths = 0
-    while subprocess.run(
-        [sys.executable, str(program), "worker", "--burst"], env=environment, capture_output=True, check=False
-    ).returncode:
+    while Forked(deadly.__name__, ["tidecast", "worker", "--burst"], tmp_path, environment, tmp_path / "log").wait():
         deaths += 1
         assert deaths < 12
     assert deaths > MAX_TRIES

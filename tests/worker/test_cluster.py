@@ -1,6 +1,5 @@
 """Workers on a real Redis Cluster: partitions shared, every reading answered once, a cluster that comes later."""
 
-import subprocess
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
@@ -12,7 +11,8 @@ import pytest
 from redis import Redis
 
 from tests.cluster import EmbeddedCluster
-from tests.processes import worker_process
+from tests.nursery import Forked
+from tests.processes import forked_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis
@@ -22,41 +22,40 @@ from tidecast.wire import keys_of
 PARTITIONS = 8
 CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": PARTITIONS}
 TS = 1_700_000_000_000
-Process = AbstractContextManager[subprocess.Popen[str]]
+Process = AbstractContextManager[Forked]
 
 
 def worker(folder: Path, url: str, *options: str, partitions: int = PARTITIONS) -> Process:
     """A worker process on a cluster."""
-    return worker_process(url, folder, *options, REDIS_CLUSTER="true", PARTITIONS=str(partitions))
+    return forked_worker(url, folder, *options, REDIS_CLUSTER="true", PARTITIONS=str(partitions))
 
 
 async def test_two_workers_share_the_partitions_and_answer_every_reading_once(
-    redis_program: str, tmp_path: Path
+    cluster: EmbeddedCluster, tmp_path: Path
 ) -> None:
     """Under way and at the end; both clients see every forecast."""
-    with EmbeddedCluster(redis_program) as cluster:
-        told = load_settings(redis_url=cluster.url, **CLUSTER)
-        with (
-            connect(told) as redis,
-            Client(cluster.url, **CLUSTER) as client,
-            worker(tmp_path, cluster.url) as one,
-            worker(tmp_path, cluster.url) as other,
-        ):
-            await_fair_shares(redis)
-            pushed = []
-            for n in range(20):
-                readings = [(f"s{i}", float(n + i), TS + 1000 * n) for i in range(40)]
-                ids = client.push_many(readings)
-                pushed += [(series, entry_id) for (series, *_), entry_id in zip(readings, ids, strict=True)]
-            live = client.forecasts("0", block_ms=100)
-            found = [(forecast.series, forecast.id) for forecast in islice(live, len(pushed))]
-            for process in (one, other):
-                process.terminate()
-                assert 0 == process.wait(60)
-            assert sorted(pushed) == sorted(found)
-        async with AsyncClient(cluster.url, **CLUSTER) as again:
-            all_of_them = [(f.series, f.id) async for f in again.forecasts("0", block_ms=1, stop_when_idle=True)]
-        assert sorted(pushed) == sorted(all_of_them)
+    told = load_settings(redis_url=cluster.url, **CLUSTER)
+    with (
+        connect(told) as redis,
+        Client(cluster.url, **CLUSTER) as client,
+        worker(tmp_path, cluster.url) as one,
+        worker(tmp_path, cluster.url) as other,
+    ):
+        await_fair_shares(redis)
+        pushed = []
+        for n in range(20):
+            readings = [(f"s{i}", float(n + i), TS + 1000 * n) for i in range(40)]
+            ids = client.push_many(readings)
+            pushed += [(series, entry_id) for (series, *_), entry_id in zip(readings, ids, strict=True)]
+        live = client.forecasts("0", block_ms=100)
+        found = [(forecast.series, forecast.id) for forecast in islice(live, len(pushed))]
+        for process in (one, other):
+            process.terminate()
+            assert 0 == process.wait(60)
+        assert sorted(pushed) == sorted(found)
+    async with AsyncClient(cluster.url, **CLUSTER) as again:
+        all_of_them = [(f.series, f.id) async for f in again.forecasts("0", block_ms=1, stop_when_idle=True)]
+    assert sorted(pushed) == sorted(all_of_them)
 
 
 def test_a_worker_waits_for_a_cluster_and_finds_it_through_any_server(redis_program: str, tmp_path: Path) -> None:

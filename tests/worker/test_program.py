@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from redis import Redis
 
 from tests.models import make_model
-from tests.processes import worker_process
+from tests.nursery import Forked
+from tests.processes import forked_worker, worker_process
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, free_port
@@ -25,7 +26,7 @@ from tidecast.wire import keys_of
 from worker import program
 from worker.stream import Stream
 
-Process = AbstractContextManager[subprocess.Popen[str]]
+Process = AbstractContextManager[Forked]
 
 
 def push(settings: Settings, count: int) -> list[str]:
@@ -40,11 +41,16 @@ def answered(redis: Redis) -> list[str]:
 
 
 def worker(settings: Settings, *options: str, **variables: str) -> Process:
-    """A worker process on the settings' Redis and store."""
+    """A worker on the settings' Redis and store, forked."""
+    return forked_worker(settings.redis_url.get_secret_value(), settings.store, *options, **variables)
+
+
+def started(settings: Settings, *options: str, **variables: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """The same, started as an operator does."""
     return worker_process(settings.redis_url.get_secret_value(), settings.store, *options, **variables)
 
 
-def said(process: subprocess.Popen[str]) -> list[dict[str, object]]:
+def said(process: Forked | subprocess.Popen[str]) -> list[dict[str, object]]:
     """Its log, a JSON object a line."""
     _, err = process.communicate(timeout=60)
     return [json.loads(line) for line in err.splitlines()]
@@ -56,7 +62,7 @@ def test_told_to_stop_a_worker_finishes_its_batch_and_leaves(
 ) -> None:
     """Exit code 0, the lease given back, and exactly the readings up to the offset are answered."""
     ids = push(settings, 6000)
-    with worker(settings, WORKER__BATCH="20") as process:
+    with started(settings, WORKER__BATCH="20") as process:
         with Client(settings.redis_url.get_secret_value()) as client:
             list(islice(client.forecasts("0"), 100))
         process.send_signal(number)
@@ -136,7 +142,7 @@ def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(settings: Settings
     """No traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with worker(settings, "--health-port", str(port)) as process:
+        with started(settings, "--health-port", str(port)) as process:
             _, err = process.communicate(timeout=60)
     assert 2 == process.returncode
     assert f"tidecast: setting worker.health_port is {port}, on 127.0.0.1: " == err.splitlines()[-1].split("[")[0]

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -15,7 +14,8 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from tests.cluster import EmbeddedCluster
-from tests.processes import worker_process
+from tests.nursery import Forked
+from tests.processes import forked_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Unavailable
@@ -31,7 +31,7 @@ LINES = re.findall(r"^ACL SETUSER .+$", OPERATIONS.read_text(), re.MULTILINE)
 ALONE = {line.split()[2]: line.split() for line in LINES if " reset " in line}
 IN_A_CLUSTER = [line.split() for line in LINES if " reset " not in line]
 NAMESPACE = "plant"
-Process = AbstractContextManager[subprocess.Popen[str]]
+Process = AbstractContextManager[Forked]
 TS = 1_700_000_000_000
 QUIET = "xgroup|setid"  # nothing but the lag depends on it
 
@@ -72,7 +72,7 @@ def admin(server: EmbeddedRedis) -> Iterator[Redis]:
 
 def worker(folder: Path, url: str, *options: str, **variables: str) -> Process:
     """A worker process under its user."""
-    return worker_process(login(url, "tidecast-worker"), folder, *options, NAMESPACE=NAMESPACE, **variables)
+    return forked_worker(login(url, "tidecast-worker"), folder, *options, NAMESPACE=NAMESPACE, **variables)
 
 
 def answer(server: EmbeddedRedis, folder: Path) -> None:

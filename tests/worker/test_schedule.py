@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,7 +12,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from tests.nursery import Forked
 from tests.processes import worker_process
+from tests.worker import schedule_parent
 from tests.worker.runs import FINISH, check_each_due_ended_once, events, record, stand_in, until
 from tests.worker.test_retrain import gone
 from tidecast.connection import connect
@@ -26,7 +26,6 @@ from worker.health import Health
 from worker.schedule import Schedule
 from worker.timing import timing_of
 
-ROOT = Path(__file__).parents[2]
 HANG = "os.kill(os.getpid(), signal.SIGSTOP)"  # it hears nothing, and not that its parent is gone
 
 
@@ -97,7 +96,6 @@ def test_killed_parents_skip_no_due_time_and_double_none(settings: Settings, red
         "TIDECAST_REDIS_URL": settings.redis_url.get_secret_value(),
         "TIDECAST_RETRAIN__EVERY": "1s",
         "TIDECAST_RETRAIN__RETRIES": "9",
-        "PYTHONPATH": str(ROOT),
     }
     file, chance, children = tmp_path / "pid", random.Random(5), []
     # As the trainer, it ends itself when its standard input does.
@@ -106,13 +104,12 @@ def test_killed_parents_skip_no_due_time_and_double_none(settings: Settings, red
     with ExitStack() as stack:
         parents = {}
         for name in "abcdef":
-            command = [sys.executable, "-m", "tests.worker.schedule_parent", name, "0.4", writing(file, child)]
-            parent = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-            parents[name] = stack.enter_context(parent)
-            stack.callback(parent.kill)
+            command = ["parent", name, "0.4", writing(file, child)]
+            parents[name] = stack.enter_context(Forked(schedule_parent.__name__, command, tmp_path, environment))
+            stack.callback(parents[name].kill)
         for parent in parents.values():
-            assert parent.stdout
-            assert "started\n" == parent.stdout.readline()
+            assert parent.stderr
+            assert "started\n" == parent.stderr.readline()
         file.unlink(missing_ok=True)
         while len(parents) > 1:
             children.append(pid_in(file))
@@ -122,7 +119,7 @@ def test_killed_parents_skip_no_due_time_and_double_none(settings: Settings, red
         until(lambda: int(record(redis).get("runs", 0)) > runs)
         (last,) = parents.values()
         last.terminate()
-        modules = last.communicate(timeout=10)[0].split()
+        modules = last.communicate(timeout=10)[1].split()
     assert check_each_due_ended_once(redis, 1000) > runs
     assert all(gone(pid) for pid in children)
     assert "worker.schedule" in modules

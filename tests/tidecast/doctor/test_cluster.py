@@ -1,6 +1,5 @@
 """The doctor and the status on a Redis Cluster: the keys are looked at wherever they are."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,6 @@ from worker.program import make_worker
 
 SLOTS_AT_MOST = 6000  # of the first of three servers
 CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": 4}
-
-
-@pytest.fixture(scope="module")
-def cluster(redis_program: str) -> Iterator[EmbeddedCluster]:
-    """Three servers, which keep nothing."""
-    with EmbeddedCluster(redis_program) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,0 +1,9 @@
+"""All that a worker imports and compiles: imported once by the process that workers are forked from."""
+
+import tidecast.cli
+import worker.program
+from worker.threads import warm
+
+__all__ = ["tidecast", "worker"]
+
+warm()
