@@ -30,6 +30,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     live.add_argument("--rate", type=float, default=2000.0, help="readings a second")
     live.add_argument("--calm", type=float, default=25.0, help="seconds from the worker's start to the retraining")
     live.add_argument("--seconds", type=float, default=15.0, help="of one flow; they follow each other until its end")
+    live.add_argument(
+        "--equal", action="store_true", help="the child does not step aside: `retrain.step_aside` is false"
+    )
     live.add_argument("--limit", type=float, default=600.0, help="seconds for all flows")
     real = parser.add_argument_group("on real series")
     real.add_argument("--data", type=Path, default=named_data(), help=f"as for accuracy; else {VARIABLE} names it")
@@ -55,7 +58,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 def _live(args: argparse.Namespace) -> dict[str, float]:
     # No cohort's network: the series' own LSTMs are what is measured.
-    variables = {"TRAIN__SHARED_EPOCHS": "0"}
+    variables = {"TRAIN__SHARED_EPOCHS": "0", "RETRAIN__STEP_ASIDE": str(not args.equal)}
     found = retrain_live(args.series, args.readings, args.rate, args.calm, args.seconds, args.limit, variables)
     _tell(found)
     return {

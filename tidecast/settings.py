@@ -125,6 +125,11 @@ class RetrainSettings(_Group):
     budget: Span = Field("10m", description="How long a run trains: the series that gain most come first.")
     timeout: Span = Field("1h", description="After how long a run is ended that has not ended by itself.")
     memory_mb: int = Field(4096, ge=256, description="A run that takes more resident megabytes is ended.")
+    step_aside: bool = Field(
+        True,
+        description="A run takes only processor time that nobody else wants. "
+        "`false`: as much as any other program, where it would hardly get on.",
+    )
     retries: int = Field(3, ge=0, description="How often a run that failed is tried again, later each time.")
     probation: int = Field(
         100, ge=0, description="Over how many readings a new champion must not be worse than the former. 0: none."

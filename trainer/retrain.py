@@ -28,11 +28,12 @@ STDIN = 0
 
 
 def main() -> int:
-    """Hear what is asked for, step aside for everybody else, and retrain."""
+    """Hear what is asked for, step aside for everybody else if told so, and retrain."""
     line = _first_line()
     # Before the rest has lower priority: on a busy machine that may wait long for its turn to end.
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    step_aside()
+    if _is_to_step_aside(line):
+        step_aside()
     from tidecast.log import log_as_json
 
     log_as_json()
@@ -72,6 +73,14 @@ def step_aside() -> None:
             AUTOGROUP.write_text(str(NICEST))
     for library in ("OPENBLAS", "OMP", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = "1"  # before NumPy is there to read it
+
+
+def _is_to_step_aside(line: bytes) -> bool:
+    """What the line says of it, looked at before anything is imported that takes time."""
+    try:
+        return json.loads(line)["settings"]["retrain"]["step_aside"] is not False
+    except (ValueError, LookupError, TypeError):  # what is wrong with the line is said later
+        return True
 
 
 def _run(line: bytes) -> dict[str, Any]:

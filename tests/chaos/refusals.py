@@ -12,7 +12,7 @@ from redis import Connection, Redis
 from redis.exceptions import RedisError
 
 BUSY_AFTER_MS = 20  # how long a script runs before Redis tells the others so
-PRESSURE = 0.9  # of the memory in use: less than there is
+PRESSURE = 0.5  # of the memory in use: less than there is, also once it has let go of what it no longer needs
 
 
 @contextmanager

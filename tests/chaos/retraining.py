@@ -47,6 +47,7 @@ block_ms = 50
 every = "{EVERY_MS // 1000}s"
 min_new = 8
 retries = 3
+step_aside = false
 
 [train]
 epochs = 1

@@ -30,13 +30,12 @@ TS = 1_700_000_000_000
 STEP = 60_000
 QUICK = {"epochs": 1, "warm_epochs": 1, "shared_epochs": 0}
 SERIES = ("a", "b", "c")
-IN_HASTE = "import sys; from trainer import retrain; retrain.step_aside = lambda: None; sys.exit(retrain.main())"
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """One epoch, no network of a cohort."""
-    return changed(settings, train=QUICK)
+    """One epoch, no network of a cohort, and no stepping aside: the suite is in haste."""
+    return changed(settings, train=QUICK, retrain={"step_aside": False})
 
 
 def changed(settings: Settings, **groups: dict[str, Any]) -> Settings:
@@ -72,9 +71,9 @@ def told(settings: Settings, **job: Any) -> bytes:
 
 
 @contextmanager
-def child(line: bytes, folder: Path, *program: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A run as a process, killed at the end if it is still there; it does not step aside: the suite is in haste."""
-    pipe, command = subprocess.PIPE, [sys.executable, *(program or ("-c", IN_HASTE))]
+def child(line: bytes, folder: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A run as a process, killed at the end if it is still there."""
+    pipe, command = subprocess.PIPE, [sys.executable, "-m", "trainer.retrain"]
     environment = os.environ | variables
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment) as process:
         try:
@@ -230,11 +229,12 @@ def test_a_line_that_makes_no_sense_is_said_in_the_log(tmp_path: Path) -> None:
 
 
 def test_everybody_else_comes_first(settings: Settings, tmp_path: Path) -> None:
-    """Before anything is imported that takes time."""
-    with child(told(settings), tmp_path, "-m", "trainer.retrain") as process:
-        reach(process, "begun")
-        assert 19 == os.getpriority(os.PRIO_PROCESS, process.pid)
-        assert os.SCHED_IDLE == os.sched_getscheduler(process.pid)
+    """Before anything is imported that takes time; unless the settings say otherwise."""
+    usual = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
+    for aside, expected in ((True, (19, os.SCHED_IDLE)), (False, usual)):
+        with child(told(changed(settings, retrain={"step_aside": aside})), tmp_path) as process:
+            reach(process, "begun")
+            assert expected == (os.getpriority(os.PRIO_PROCESS, process.pid), os.sched_getscheduler(process.pid))
 
 
 @pytest.mark.parametrize("own", [True, False])
