@@ -58,12 +58,12 @@ def run(settings: Settings) -> None:
         SettingsError: it would listen beyond this machine without a token, or the settings on Redis do not go together.
         TidecastError: the port is taken.
     """
-    os.nice(NICE)
     told = settings.dashboard
     token = told.token.get_secret_value()
     check_access(told.host, token)
     check_address(settings)
     with _listening(told.host, told.port) as listener, following(settings) as follower:
+        os.nice(NICE)
         door = Access(build(settings, follower), token)
         server = _Server(
             uvicorn.Config(door, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=GRACE_S)
