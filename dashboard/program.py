@@ -62,14 +62,15 @@ def run(settings: Settings) -> None:
     token = told.token.get_secret_value()
     check_access(told.host, token)
     check_address(settings)
-    with _listening(told.host, told.port) as listener, following(settings) as follower:
-        os.nice(NICE)
-        door = Access(build(settings, follower), token)
-        server = _Server(
-            uvicorn.Config(door, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=GRACE_S)
-        )
-        print(f"The dashboard is at {address(told.host, listener.getsockname()[1])}", flush=True)
-        asyncio.run(server.serve([listener]))
+    with _listening(told.host, told.port) as listener:
+        os.nice(NICE)  # before the reader's thread begins, which inherits it
+        with following(settings) as follower:
+            door = Access(build(settings, follower), token)
+            server = _Server(
+                uvicorn.Config(door, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=GRACE_S)
+            )
+            print(f"The dashboard is at {address(told.host, listener.getsockname()[1])}", flush=True)
+            asyncio.run(server.serve([listener]))
 
 
 def build(settings: Settings, follower: Follower) -> FastAPI:

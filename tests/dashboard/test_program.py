@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 from redis import Redis
 
@@ -15,6 +16,7 @@ def test_it_answers_where_it_says_steps_aside_and_ends_when_told(settings: Setti
     """Whoever watches must not slow what is watched."""
     redis.ping()
     told = {f"{PREFIX}REDIS_URL": settings.redis_url.get_secret_value(), f"{PREFIX}STORE": str(settings.store)}
+    told["OPENBLAS_NUM_THREADS"] = "1"  # its others begin with NumPy, and have nothing to do here
     command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | told) as process:
         try:
@@ -22,9 +24,10 @@ def test_it_answers_where_it_says_steps_aside_and_ends_when_told(settings: Setti
             address = process.stdout.readline().split()[-1]
             with urllib.request.urlopen(address) as reply:  # noqa: S310 - our own address
                 page = reply.read().decode()
-            niceness = os.getpriority(os.PRIO_PROCESS, process.pid)
+            threads = [int(one.name) for one in Path(f"/proc/{process.pid}/task").iterdir()]
+            niceness = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
         finally:
             process.terminate()
     assert "<title>Tidecast</title>" in page
-    assert min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE) == niceness
+    assert {min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)} == niceness
     assert 0 == process.returncode
