@@ -21,10 +21,11 @@ from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from tidecast.wire import Event, id_pair, keys_of
 
-BATCH = 1000  # entries of one read
+BATCH = 1500  # entries of one read
 BACKFILL = 30_000  # forecasts of each partition that are read at the start
 PAUSE_S = 0.25  # between two reads: entries come in few large batches, which cost less
-BATCHES_BEHIND = 2  # full reads in a row after which the reader skips ahead: what is read takes time from the workers
+BATCHES_BEHIND = 1  # full reads in a row after which the reader skips ahead: what is read takes time from the workers
+SKIPPED_TO = 250  # of the newest forecasts, those that it then reads
 LOOK_S = 1.0  # how often Redis is asked for the totals
 RETRY_S = 1.0  # after Redis was away
 EVENTS_KEPT = 500
@@ -160,10 +161,10 @@ class Follower:
     def _skip(self, redis: Redis, now: float) -> None:
         """Go on with the newest: a page shows what is, and who is late shows what was."""
         for key in self._forecasts:
-            entries = _newest_of(redis, key, BATCH)
+            entries = _newest_of(redis, key, SKIPPED_TO)
             fresh = [entry for entry in entries if id_pair(entry[0]) > id_pair(self._position[key])]
             self._take(fresh)
-            if len(fresh) == BATCH:
+            if len(fresh) == SKIPPED_TO:
                 self.skipped_at = now
             if fresh:
                 self._position[key] = fresh[-1][0].decode()

@@ -43,10 +43,11 @@ def test_a_reader_that_falls_behind_skips_to_the_newest(
     """And remembers when, so that the page can say so."""
     monkeypatch.setattr(module, "BATCH", 2)
     monkeypatch.setattr(module, "BATCHES_BEHIND", 2)
+    monkeypatch.setattr(module, "SKIPPED_TO", 3)
     follower.step(0.0)
     write(redis, "a", *range(9))
     follower.step(7.0)
-    assert [0, 1, 2, 3, 7, 8] == follower.recent.of(0)[:, 3].tolist()
+    assert [0, 1, 2, 3, 6, 7, 8] == follower.recent.of(0)[:, 3].tolist()
     assert 7.0 == follower.skipped_at
 
 
