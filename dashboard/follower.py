@@ -21,10 +21,9 @@ from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from tidecast.wire import Event, id_pair, keys_of
 
-BATCH = 1500  # entries of one read
+BATCH = 1500  # entries of one read; after a full one the reader skips ahead: what it reads takes time from the workers
 BACKFILL = 30_000  # forecasts of each partition that are read at the start
 PAUSE_S = 0.25  # between two reads: entries come in few large batches, which cost less
-BATCHES_BEHIND = 1  # full reads in a row after which the reader skips ahead: what is read takes time from the workers
 SKIPPED_TO = 250  # of the newest forecasts, those that it then reads
 LOOK_S = 1.0  # how often Redis is asked for the totals
 RETRY_S = 1.0  # after Redis was away
@@ -124,11 +123,8 @@ class Follower:
     def _follow(self, redis: Redis, now: float) -> None:
         if not self._position:
             self._begin(redis)
-        for _ in range(BATCHES_BEHIND):
-            reply = self._read(redis)
-            if not any(len(entries) == BATCH for _, entries in reply):
-                return
-        self._skip(redis, now)
+        if any(len(entries) == BATCH for _, entries in self._read(redis)):
+            self._skip(redis, now)
 
     def _begin(self, redis: Redis) -> None:
         """Read the newest that is there, and stand behind it."""

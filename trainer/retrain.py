@@ -64,12 +64,13 @@ def step_aside() -> None:
     The networks themselves share the cores: whole series side by side, see `trainer.cohort`.
     """
     os.nice(NICEST)
-    with contextlib.suppress(OSError):  # a container may forbid it, and then being nice is enough
-        if hasattr(os, "SCHED_IDLE"):  # Linux, where it asks for no right
+    if hasattr(os, "SCHED_IDLE"):  # Linux, where it asks for no right
+        with contextlib.suppress(OSError):  # but a container may forbid it, and then being nice is enough
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        if os.getsid(0) == os.getpid():
-            # Linux weighs sessions before it looks at who is in them (sched(7), autogroup): all of ours took as much as
-            # the worker's and Redis' own, however nice.
+    if os.getsid(0) == os.getpid():
+        # Linux weighs sessions before it looks at who is in them (sched(7), autogroup): ours, however nice, took as
+        # much as that of the worker and Redis.
+        with contextlib.suppress(OSError):  # a kernel may know of no such thing
             AUTOGROUP.write_text(str(NICEST))
     for library in ("OPENBLAS", "OMP", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = "1"  # before NumPy is there to read it

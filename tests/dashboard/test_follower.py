@@ -41,8 +41,7 @@ def test_a_reader_that_falls_behind_skips_to_the_newest(
     monkeypatch: pytest.MonkeyPatch, redis: Redis, follower: Follower
 ) -> None:
     """And remembers when, so that the page can say so."""
-    monkeypatch.setattr(module, "BATCH", 2)
-    monkeypatch.setattr(module, "BATCHES_BEHIND", 2)
+    monkeypatch.setattr(module, "BATCH", 4)
     monkeypatch.setattr(module, "SKIPPED_TO", 3)
     follower.step(0.0)
     write(redis, "a", *range(9))

@@ -61,6 +61,15 @@ def test_a_missing_block_ends_the_rows() -> None:
     np.testing.assert_array_equal(window.rows[64:], found.rows)
 
 
+def test_a_block_from_an_earlier_round_ends_the_rows_too() -> None:
+    """It holds others than those that belong there."""
+    window, fields = stored(100, 1, 200)
+    place = f"{NAME}{SEPARATOR}0"  # of the block before the newest, and of the first of all
+    found = read(fields | {place: stored(100, 1, 40)[1][place]}, 100)
+    assert found is not None
+    np.testing.assert_array_equal(window.rows[-8:], found.rows)
+
+
 def test_a_window_of_another_capacity_says_its_own() -> None:
     """Its rows lie elsewhere, so that none are taken from the fields that were asked for."""
     _, fields = stored(200, 1, 150)

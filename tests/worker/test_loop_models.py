@@ -143,7 +143,7 @@ def test_what_a_model_took_beyond_the_share_is_paid_back_before_the_next(
 def test_a_read_waits_for_readings_that_flow_although_champions_are_to_be_loaded_yet(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where none flow it does not: then the champions are what there is to do."""
+    """Where none flow, in rounds without any too, it does not: then the champions are what there is to do."""
     waits: list[int | None] = []
     step = Lane.step
 
@@ -156,15 +156,18 @@ def test_a_read_waits_for_readings_that_flow_although_champions_are_to_be_loaded
     monkeypatch.setattr(loop, "CREDIT_S", 1e-9)
     monkeypatch.setattr(loop, "IDLE_LOADING_S", 1e-9)
     worker = new_worker(settings)
-    add(redis, 1, series=("a",))
     worker.step(NOW)
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d", "e"):
         store.publish(make_model(name, SPEC))
-    for now, quiet_s in ((NOW + 1, 60), (NOW + 1.1, 0)):
-        monkeypatch.setattr(loop, "QUIET_S", quiet_s)
-        worker.step(now)
+    monkeypatch.setattr(loop, "QUIET_S", 60)
+    worker.step(NOW + 1)
+    add(redis, 1, series=("a",))
+    worker.step(NOW + 1.1)
+    worker.step(NOW + 1.2)
+    monkeypatch.setattr(loop, "QUIET_S", 0)
+    worker.step(NOW + 1.3)
     block_ms = settings.worker.block_ms
-    assert [block_ms, block_ms, None] == waits
+    assert [block_ms, None, None, block_ms, None] == waits
 
 
 def test_a_pointer_that_cannot_be_read_does_not_keep_the_others_from_loading(
