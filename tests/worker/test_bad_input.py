@@ -1,9 +1,9 @@
-"""Every bad input has one stated outcome: the cases below are the table in `docs/inputs.md`, row by row."""
+"""Every bad input has one stated outcome: `odd_readings` and the troubles below are the table in `docs/inputs.md`."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,6 +13,7 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.models import make_model
+from tests.worker.odd_readings import FEATURES, READINGS, Case, T
 from tidecast import model as models
 from tidecast.connection import connect
 from tidecast.errors import StreamError
@@ -30,189 +31,12 @@ from worker.stream import Stream
 
 PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
 HEAD = "| what is sent | disposition | reason | what becomes of it, or what the dead letter says |\n|---|---|---|---|\n"
-T = 1_700_000_000_000  # epoch milliseconds of the series' first reading; its second is a second later
 GONE = "rename or delete that key"
-FEATURES = ("value", "wind", "sun")
 SPEC = Spec(window=4, units=3)
 WIDE: dict[str, Any] = {"center": (0.0,) * 3, "scale": (1.0,) * 3}
 Fields = dict[bytes, bytes]
 Ended = tuple[str, str, str]  # the disposition, the dead letter's code, and what is said
 Stage = Callable[[Settings, Redis, ModelStore], Ended]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One reading that is odd, and what becomes of it.
-
-    Attributes:
-        sent: what is odd about it, as the table says it.
-        fields: what it has other than a good reading; None: the field is lacking.
-        disposition: how it ends.
-        reason: the dead letter's code.
-        gist: of a dead letter, what its sentence holds; else what becomes of the reading.
-        makes: fields of its forecast, by name.
-        first: whether the series is new.
-        features: of the series' model; empty: it has none.
-        entry_id: chosen by the producer.
-        next_id: of the good reading after it, which then has no `ts`.
-    """
-
-    sent: str
-    fields: Mapping[bytes, bytes | None]
-    disposition: str
-    reason: str = ""
-    gist: str = ""
-    makes: Mapping[str, Any] = field(default_factory=dict)
-    first: bool = False
-    features: tuple[str, ...] = ()
-    entry_id: str = "*"
-    next_id: str = ""
-
-
-def _dead(reason: str, sent: str, gist: str, fields: Mapping[bytes, bytes | None], **more: Any) -> Case:
-    return Case(sent, fields, "dead", reason, gist, **more)
-
-
-def _number(sent: str, raw: bytes, gist: str = "send a finite decimal number such as 42.1") -> Case:
-    return _dead("bad_value", sent, gist, {b"value": raw})
-
-
-def _named(sent: str, name: bytes, gist: str = "a name is data") -> Case:
-    return Case(sent, {b"series": name}, "forecast", gist=gist)
-
-
-def _misnamed(sent: str, name: bytes, gist: str) -> Case:
-    return _dead("bad_series", sent, gist, {b"series": name})
-
-
-def _time(sent: str, raw: str, origin: int, gist: str, **more: Any) -> Case:
-    return Case(sent, {b"ts": raw.encode()}, "forecast", gist=gist, makes={"origin": origin}, **more)
-
-
-def _no_time(sent: str, raw: bytes, gist: str, reason: str = "bad_ts") -> Case:
-    return _dead(reason, sent, gist, {b"ts": raw})
-
-
-NO_TIME = "send epoch milliseconds or ISO-8601 with an offset"
-SPRING, AUTUMN = 1_711_848_600_000, 1_729_989_000_000  # 2024-03-31 01:30 UTC, 2024-10-27 00:30 UTC
-READINGS = [
-    _dead("no_series", "no `series`", "send the name of the series", {b"series": None}),
-    _dead("no_series", "an empty `series`", "send the name of the series", {b"series": b""}),
-    _dead("no_value", "no `value`", "field 'value' is missing: send it with a number", {b"value": None}),
-    _dead("no_series", "no field that is known", "send the name of the series", {b"series": None, b"value": None}),
-    _number("an empty value", b""),
-    _number("`nan`", b"nan"),
-    _number("`inf`", b"inf"),
-    _number("`-Infinity`", b"-Infinity"),
-    _number("`1e400`, beyond a double", b"1e400", "beyond 3.4e38: rescale it"),
-    _number("`3.5e38`, beyond a float32", b"3.5e38", "beyond 3.4e38: rescale it"),
-    Case("`3.4e38`, the largest there is", {b"value": b"3.4e38"}, "forecast", gist="as sent", makes={"y": 3.4e38}),
-    Case("`1e-400`, too small for a double", {b"value": b"1e-400"}, "forecast", gist="read as 0", makes={"y": 0.0}),
-    Case("`+.5e1`", {b"value": b"+.5e1"}, "forecast", gist="read as 5", makes={"y": 5.0}),
-    _number("5,000 digits", b"9" * 5000, "5000 bytes: send a number of at most 64"),
-    _number("`1_000`", b"1_000"),
-    _number("`1,5`", b"1,5"),
-    _number("`0x10`", b"0x10"),
-    _number("`True`", b"True"),
-    _number("full-width digits, `\uff14\uff12`", "\uff14\uff12".encode()),
-    _number("a blank beside the number", b" 42"),
-    _number("NUL inside the number", b"4\x002"),
-    _number("a value that is not UTF-8", b"\xff\xfe"),
-    _dead("too_large", "a value of 10 MB", "raise series.max_entry_bytes", {b"value": b"9" * 10_000_000}),
-    _dead("too_large", "an unknown field of 10 MB", "send at most 65536", {b"note": b"x" * 10_000_000}),
-    _dead("too_large", "a field name of 10 MB", "send at most 65536", {b"n" * 10_000_000: b"1"}),
-    _dead("too_large", "500 fields, over 64 KiB", "send at most 65536", {b"f%d" % i: b"x" * 200 for i in range(500)}),
-    Case(
-        "500 fields, small ones", {b"f%d" % i: b"x" for i in range(500)}, "forecast", gist="unknown fields are ignored"
-    ),
-    Case("an unknown field", {b"colour": b"blue"}, "forecast", gist="ignored", makes={"y": 42.0}),
-    Case("a field name that is not UTF-8", {b"\xff": b"1"}, "forecast", gist="ignored, for it is unknown"),
-    Case("a field name with NUL or a newline", {b"a\x00\n": b"1"}, "forecast", gist="ignored, for it is unknown"),
-    Case(
-        "fewer features than the model has",
-        {b"wind": b"3"},
-        "forecast",
-        gist="the lacking ones keep their last value",
-        features=FEATURES,
-    ),
-    Case(
-        "more features than the model has",
-        {b"wind": b"3", b"sun": b"4", b"rain": b"x"},
-        "forecast",
-        gist="the others are ignored",
-        features=FEATURES,
-    ),
-    _dead("bad_value", "a feature that is no number", "field 'wind' is 'calm'", {b"wind": b"calm"}, features=FEATURES),
-    _dead("no_value", "features without the target", "'value' is missing", {b"value": None}, features=FEATURES),
-    _named("a series name of 256 bytes", b"n" * 256),
-    _misnamed("a series name of 257 bytes", b"n" * 257, "has 257 bytes: use at most 256"),
-    _misnamed("a series name that is not UTF-8", b"\xff\xfe", "is not UTF-8: encode it as UTF-8"),
-    _misnamed("a series name with NUL", b"a\x00b", "holds control characters: remove them"),
-    _misnamed("a series name with a newline", b"a\nb", "holds control characters: remove them"),
-    _named("a series name with braces, `{3}:readings`", b"{3}:readings", "a name is data, never part of a key"),
-    _named("a series name with `../`", b"../../passwd", "a name is data, never part of a path"),
-    _named("a series name of blanks", b"  "),
-    _named("a series name from right to left", "\u05e9\u05dc\u05d5\u05dd \u202e42".encode()),
-    _named("a series name in any script", "Zürich 北京 🌊".encode()),
-    Case(
-        "no `ts`",
-        {b"ts": None},
-        "forecast",
-        gist="the time in the entry's id",
-        makes={"origin": T + 3000},
-        entry_id=f"{T + 3000}-0",
-    ),
-    _time("`ts` in epoch milliseconds", str(T + 3000), T + 3000, "as sent"),
-    _time("`ts` in ISO-8601 with an offset", "2023-11-14T23:13:23+01:00", T + 3000, "the moment that it names"),
-    _no_time("`ts` that is no time", b"yesterday", NO_TIME),
-    _no_time("an empty `ts`", b"", NO_TIME),
-    _no_time("`ts` with a fraction of a millisecond", b"1700000003000.5", NO_TIME),
-    _no_time("`ts` that is not UTF-8", b"\xff", NO_TIME),
-    _no_time("`ts` of 5,000 digits", b"9" * 5000, NO_TIME),
-    _no_time("`ts` in microseconds", b"1700000003000000", NO_TIME),
-    _no_time("`ts` of a day that is none", b"2023-02-30T00:00:00Z", NO_TIME),
-    _no_time("`ts` without an offset", b"2023-11-14T23:13:23", "has no offset: append Z or +01:00"),
-    _no_time("`ts` in seconds", b"1700000003", "looks like seconds: send milliseconds"),
-    _no_time("`ts` in the far future", b"4102444800000", "over a day ahead of the worker's clock", "future_ts"),
-    _time("`ts` before 1970, of a new series", "-1000", -1000, "as sent", first=True),
-    Case("`ts` before 1970, of a series that is further", {b"ts": b"-1000"}, "late", gist="counted"),
-    Case("the newest `ts` again", {b"ts": b"%d" % (T + 1000)}, "duplicate", gist="counted"),
-    Case(
-        "the newest `ts` again, with another value",
-        {b"ts": b"%d" % (T + 1000), b"value": b"7"},
-        "duplicate",
-        gist="counted: the first value stands",
-    ),
-    Case("an earlier `ts`", {b"ts": b"%d" % (T + 1)}, "late", gist="counted"),
-    _time("a `ts` after a long gap", str(T + 90_000_000), T + 90_000_000, "the window starts anew"),
-    _time("a wall clock's hour that spring skips", "2024-03-31T02:30:00+01:00", SPRING, "the offset says which moment"),
-    _time("autumn's hour, the first time", "2024-10-27T02:30:00+02:00", AUTUMN, "the offset says which moment"),
-    _time("autumn's hour, the second time", "2024-10-27T02:30:00+01:00", AUTUMN + 3_600_000, "a moment of its own"),
-    _dead(
-        "bad_ts",
-        "no `ts`, and an entry id beyond any time",
-        "is no time: send a ts, or let Redis choose the id",
-        {b"ts": None},
-        entry_id="18446744073709551615-1",
-    ),
-    Case(
-        "no `ts`, and an entry id in the far future",
-        {b"ts": None},
-        "forecast",
-        gist="Redis' clock is believed, whatever the worker's says",
-        makes={"origin": 4_102_444_800_000},
-        entry_id="4102444800000-0",
-        next_id="4102444801000-0",
-    ),
-    Case(
-        "`ts`, and an entry id beyond any time",
-        {},
-        "forecast",
-        gist="`ts` says when, the forecast bears the id",
-        makes={"id": "18446744073709551615-1", "origin": T + 3000},
-        entry_id="18446744073709551615-1",
-    ),
-]
 
 
 def good(series: bytes, n: int, value: int = 42) -> Fields:
