@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = {"tidecast": {"tidecast"}} | {room: {room, "tidecast"} for room in ("worker", "trainer", "dashboard")}
@@ -69,7 +71,9 @@ for module in pkgutil.walk_packages({room}.__path__, "{room}."):
     importlib.import_module(module.name)
 print(*sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert room in loaded

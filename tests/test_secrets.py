@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.nursery import Forked
+from tests.patience import PATIENCE_S
 from tidecast import cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, connect_async
@@ -73,12 +74,12 @@ def _run_worker(url: str, folder: Path) -> str:
         lines = [process.stderr.readline()]
         port = json.loads(lines[0])["port"]
         lines += [process.stderr.readline() for _ in range(2)]
-        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         connection.request("GET", "/metrics")
         metrics = connection.getresponse().read().decode()
         connection.close()
         process.terminate()
-        _, rest = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=PATIENCE_S)
     assert 0 == process.returncode
     assert all(json.loads(line)["kind"] == "redis" for line in lines[1:])
     assert 'tidecast_failures_total{kind="redis"}' in metrics

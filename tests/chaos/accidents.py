@@ -22,6 +22,7 @@ from tests.chaos.harness import EPOCH, entry_id, make_store
 from tests.chaos.points import send, start_mortal
 from tests.chaos.producer import Producer
 from tests.chaos.proxy import Proxy
+from tests.patience import PATIENCE_S
 from tidecast.embedded import EmbeddedRedis, free_port
 
 SERIES = 20
@@ -29,7 +30,6 @@ BROKEN_EVERY = 9  # readings of which one is no number; no divisor of the series
 RATE = 300  # readings a second
 LOAD_S = 0.4  # of readings before the accident, and after it
 LONGEST_S = 30  # of readings there are
-PATIENCE_S = 20.0  # until all is answered that was pushed after the accident
 SETTINGS = """
 redis_timeout_s = 1.0
 [worker]

@@ -178,7 +178,7 @@ def _die(folder: Path, name: str, url: str, redis: Redis, parts: list[list[dict[
         _wait(lambda: _reached(redis, len(readings + late)))
         (folder / POINT).touch()
         push(redis, rest, len(readings + late))
-        worker.wait(30)
+        worker.wait(PATIENCE_S)
     time.sleep(1.2)  # its lease runs out
     finish(start_worker(folder, url, "--burst"))
 

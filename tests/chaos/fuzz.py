@@ -22,6 +22,7 @@ from redis import Redis
 from tests.chaos.harness import start_worker
 from tests.models import make_model
 from tests.nursery import Forked
+from tests.patience import PATIENCE_S
 from tidecast.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
@@ -215,7 +216,6 @@ PER_EXAMPLE = 25
 ROUND = 1000  # readings between two waits for the worker: what Redis holds at once stays small
 WARM_UP = 0.3  # of the run: windows fill, the cap is reached, the allocator has met the largest entries
 SAMPLES = 15  # rounds whose memory is compared, at the end of the warm-up and at the end
-PATIENCE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -251,7 +251,7 @@ def fuzz_run(folder: Path, readings: int, first_seed: int) -> Fuzz:
                 found.rss_mb.append(psutil.Process(worker.pid).memory_info().rss / 2**20)
         finally:
             worker.terminate()
-            code = worker.wait(timeout=30)
+            code = worker.wait(timeout=PATIENCE_S)
         found.counts = sum(ended(redis), Counter())
         wrong = [(a - b) + (b - a) for a, b in zip(oracle.ended, ended(redis), strict=True)]
     lines = log.read_text().splitlines()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from tests.patience import PATIENCE_S
+
 CHUNK = 65536
 PIECES = (1, 7)  # bytes, from and to, in a chunk that is split
 SPLIT = 1024  # so many bytes of it are: the rest follows as one
@@ -84,7 +86,7 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        if not self._ready.wait(10):
+        if not self._ready.wait(PATIENCE_S):
             raise RuntimeError("the proxy does not listen")
         return self
 

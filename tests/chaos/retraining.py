@@ -22,6 +22,7 @@ from redis import Redis
 from tests.chaos.harness import EPOCH, start_worker
 from tests.models import make_model
 from tests.nursery import Forked
+from tests.patience import PATIENCE_S
 from tests.worker.runs import check_each_due_ended_once, ended, events, record
 from tests.worker.test_retrain import gone
 from tidecast.embedded import EmbeddedRedis
@@ -33,7 +34,6 @@ SERIES = 3
 RECORDED = 120  # readings of each before the first run
 EVERY_MS = 2000
 PUSH_S = 0.05  # between two readings of each series
-PATIENCE_S = 90.0  # for the next child, or the end of a run
 LATEST = 1.1  # of a child's life, the latest moment of a kill: some come just after its end
 MOMENT_S = 0.001  # for one look at a process
 CHILD, WORKER = "child", "worker"
@@ -215,7 +215,7 @@ def _until(happened: Callable[[], object]) -> object:
 def _end(worker: Forked, how: signal.Signals = signal.SIGTERM) -> None:
     if worker.poll() is None:
         worker.send_signal(how)
-    if worker.wait(60) not in (0, -signal.SIGKILL):
+    if worker.wait(PATIENCE_S) not in (0, -signal.SIGKILL):
         raise RuntimeError(f"the worker ended with exit code {worker.returncode}")
 
 

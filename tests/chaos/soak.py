@@ -73,7 +73,7 @@ def soak(folder: Path, seconds: float, rate: int) -> Soak:
             found.seconds = time.monotonic() - began
         finally:
             worker.terminate()
-            worker.wait(timeout=30)
+            worker.wait(timeout=PATIENCE_S)
     return found
 
 

@@ -20,6 +20,7 @@ from tests.chaos.producer import Producer
 from tests.chaos.proxy import Fault, Proxy
 from tests.chaos.refusals import REFUSALS, Refusing
 from tests.chaos.verifier import Published, Violations, compare_all
+from tests.patience import PATIENCE_S
 from tidecast.embedded import EmbeddedRedis
 from tidecast.wire import keys_of
 
@@ -321,7 +322,7 @@ class _Storm:
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:  # it had not yet begun, or had come to its point just before
-            worker.join(30)
+            worker.join(PATIENCE_S)
             if worker.exitcode not in (0, -signal.SIGTERM, -signal.SIGKILL):
                 raise RuntimeError(f"a worker that was stopped politely ended with exit code {worker.exitcode}")
 

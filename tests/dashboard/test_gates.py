@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dashboard.gates import GateReader, Gates
 from tests.models import make_model, make_shared
+from tests.patience import PATIENCE_S
 from tests.processes import worker_process
 from tidecast import lstm
 from tidecast.client import Client
@@ -172,7 +173,7 @@ def test_what_the_cell_says_is_what_the_worker_forecast(settings: Settings, redi
     with Client(url) as client:
         client.push_many([(NAME, float(20 + rng.normal()), START + STEP_MS * i) for i in range(40)])
         with worker_process(url, settings.store, "--burst") as worker:
-            worker.communicate(timeout=100)
+            worker.communicate(timeout=PATIENCE_S)
         newest = redis.xrevrange("forecasts", count=1)[0][1]
     found = seen(settings)
     answer = found.cell.last_hidden @ model.weights["dense.kernel"][:, 0] + model.weights["dense.bias"][0]

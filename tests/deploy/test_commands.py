@@ -18,6 +18,7 @@ import redis
 
 from tests.deploy.compose import COMPOSE, ROOT, interpolate
 from tests.deploy.dockerfile import stages
+from tests.patience import PATIENCE_S
 
 
 @pytest.mark.parametrize("service", [name for name, service in COMPOSE["services"].items() if "build" in service])
@@ -81,7 +82,8 @@ def test_the_workers_health_check_passes_only_when_the_worker_is_ready(status: i
     _, _, *words = COMPOSE["services"]["worker"]["healthcheck"]["test"]
     with _ready_page(status) as port:
         words = [word.replace("8080", str(port)) for word in words]
-        assert code == subprocess.run([sys.executable, *words], capture_output=True, timeout=30, check=False).returncode
+        done = subprocess.run([sys.executable, *words], capture_output=True, timeout=PATIENCE_S, check=False)
+        assert code == done.returncode
 
 
 def _run(*words: str, environment: dict[str, str] | None = None) -> None:
@@ -92,7 +94,7 @@ def _run(*words: str, environment: dict[str, str] | None = None) -> None:
         cwd=ROOT / "docs",  # where neither a package nor a tidecast.toml of one's own lies
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -105,7 +107,7 @@ def _process(*words: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=PATIENCE_S)
 
 
 @contextmanager
@@ -148,8 +150,8 @@ def _configured(client: redis.Redis) -> dict[str, str]:
     return {name: client.config_get(name)[name] for name in ("appendonly", "requirepass")}
 
 
-def _until(holds: Callable[[], bool], patience_s: float = 10.0) -> None:
-    deadline = time.monotonic() + patience_s
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -78,7 +78,13 @@ class Reader:
 
     def _finish(self, command: list[str]) -> str:
         done = subprocess.run(
-            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=120, check=False
+            command,
+            cwd=self.folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
         assert 0 == done.returncode, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -128,7 +134,7 @@ class Reader:
     def _end(process: subprocess.Popen[bytes]) -> int:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        return process.wait(30)
+        return process.wait(PATIENCE_S)
 
 
 def _newest(redis: Redis) -> bytes | None:

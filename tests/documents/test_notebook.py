@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.documents.blocks import ROOT
+from tests.patience import PATIENCE_S
 
 NOTEBOOK = ROOT / "examples" / "notebook" / "forecasts.ipynb"
 PROGRAM = """
 import sys
 import nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
-nbclient.NotebookClient(notebook, timeout=240, kernel_name="python3").execute()
+nbclient.NotebookClient(notebook, timeout=PATIENCE_S, kernel_name="python3").execute()
 nbformat.write(notebook, sys.argv[2])
 """
 
@@ -34,7 +35,9 @@ def test_every_cell_of_the_notebook_runs(tmp_path: Path) -> None:
     """In a kernel of its own; the scores are those of forecasts that are better than the last value."""
     command = [sys.executable, "-c", PROGRAM, str(NOTEBOOK), str(tmp_path / "ran.ipynb")]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TIDECAST_TRAIN__SHARED_EPOCHS": "0"}
-    done = subprocess.run(command, cwd=tmp_path, env=quiet, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=quiet, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert 0 == done.returncode, done.stderr
     said = [text for text in _texts(tmp_path / "ran.ipynb") if "skill" in text]
     assert 2 == len(said)

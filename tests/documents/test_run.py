@@ -41,7 +41,7 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("node")
     shutil.copy(NODE / "package.json", folder)
     npm = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-    subprocess.run(npm, cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run(npm, cwd=folder, check=True, capture_output=True, timeout=PATIENCE_S)
     return folder / "node_modules"
 
 
@@ -57,7 +57,7 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "vendor" / "modules.txt").write_text(f"# {version}\n## explicit\n{version.split()[0]}/redis\n")
     offline = {**os.environ, "GOFLAGS": "-mod=vendor", "GOPROXY": "off"}
     for build in (["go", "vet", "."], ["go", "build", "-o", "client", "."]):
-        subprocess.run(build, cwd=folder, env=offline, check=True, capture_output=True, timeout=120)
+        subprocess.run(build, cwd=folder, env=offline, check=True, capture_output=True, timeout=PATIENCE_S)
     return folder / "client"
 
 
@@ -123,7 +123,7 @@ def answered_by(client: list[str], folder: Path, url: str) -> list[str]:
             env={**os.environ, "REDIS_URL": url},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert 0 == done.returncode, done.stderr

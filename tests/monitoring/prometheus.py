@@ -28,14 +28,14 @@ class Prometheus:
     def ready(self) -> bool:
         """Whether it takes questions."""
         try:
-            with urlopen(f"{self._url}/-/ready", timeout=5):  # noqa: S310 - our own port
+            with urlopen(f"{self._url}/-/ready", timeout=PATIENCE_S):  # noqa: S310 - our own port
                 return True
         except (URLError, ConnectionError):
             return False
 
     def ask(self, path: str, **words: str) -> Any:
         """The data of an answer; an expression that it refuses is an HTTPError."""
-        with urlopen(f"{self._url}/api/v1/{path}?{urlencode(words)}", timeout=10) as answer:  # noqa: S310 - our own port
+        with urlopen(f"{self._url}/api/v1/{path}?{urlencode(words)}", timeout=PATIENCE_S) as answer:  # noqa: S310 - our own port
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> list[float]:

@@ -14,6 +14,7 @@ from redis import Redis
 from tests.deploy.monitoring import ALERTS, PROMETHEUS, ROOT, SCENARIOS, drawn, plain
 from tests.models import make_model
 from tests.monitoring.prometheus import Prometheus, prometheus, until
+from tests.patience import PATIENCE_S
 from tests.processes import worker_process
 from tidecast.client import Client
 from tidecast.embedded import EmbeddedRedis, free_port
@@ -58,7 +59,7 @@ def promtool(*words: str, folder: Path = PROMETHEUS) -> tuple[int, str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE_S,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

@@ -14,6 +14,7 @@ from redis import Redis
 
 import tidecast
 from tests.forecasts import sent
+from tests.patience import PATIENCE_S
 from tidecast.backtest import backtest
 from tidecast.client import Client
 from tidecast.connection import connect
@@ -241,7 +242,9 @@ def test_without_pandas_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_package_imports_its_functions_only_when_asked() -> None:
     """A worker that starts pays for none of it; a name that there is not is an AttributeError."""
     program = "import sys, tidecast; print(any(m.startswith(('redis', 'pandas', 'tidecast.')) for m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
     assert "False\n" == done.stdout
     assert tidecast.read_forecasts is read_forecasts
     assert tidecast.Client is Client

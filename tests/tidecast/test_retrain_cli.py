@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import structlog
 from redis import Redis
 
+from tests.patience import PATIENCE_S
 from tests.processes import TIDECAST
 from tests.worker.runs import FINISH, record, stand_in, until
 from tidecast import cli
@@ -119,14 +119,12 @@ def test_a_daemon_keeps_the_schedule_until_told_to_stop(
     redis.set("partitions", 2)
     with subprocess.Popen([TIDECAST, "retrain", "--daemon"], stderr=subprocess.PIPE, text=True) as process:
         try:
-            until(lambda: all(record(redis, f"{{{n}}}:retrain").get("next_ms") for n in (0, 1)), 20)
-            began = time.monotonic()
+            until(lambda: all(record(redis, f"{{{n}}}:retrain").get("next_ms") for n in (0, 1)))
             process.send_signal(number)
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
     assert 0 == process.returncode
-    assert time.monotonic() - began < 2
     assert ["schedule started", "schedule stopped"] == [json.loads(line)["event"] for line in err.splitlines()]
     redis.set("partitions", 4)
     assert 2 == run(monkeypatch, "retrain", "--daemon")

@@ -10,6 +10,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.nursery import Forked
+from tests.patience import PATIENCE_S
 from tests.processes import forked_worker
 from tests.tls import HOST, make_authority, sign, tls_redis
 from tidecast.client import AsyncClient, Client
@@ -52,7 +53,7 @@ def test_a_worker_and_a_client_speak_tls(tls: Tls, tmp_path: Path) -> None:
     with Client(tls.url(), redis_ca=tls.authority) as client:
         entry_id = client.push("a", 1.0)
         with run_worker(tls, tmp_path, tls.authority) as process:
-            assert 0 == process.wait(60)
+            assert 0 == process.wait(PATIENCE_S)
         assert entry_id in {forecast.id for forecast in client.forecasts("0", block_ms=1, stop_when_idle=True)}
 
 
@@ -92,7 +93,7 @@ def test_a_worker_says_that_a_certificate_does_not_fit(tls: Tls, tmp_path: Path,
         assert process.stderr
         line = process.stderr.readline()
         process.terminate()
-        _, rest = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=PATIENCE_S)
     assert "Redis' certificate is not accepted" in line
     assert "redis_ca" in line
     assert PASSWORD not in line + rest

@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
+from tests.patience import PATIENCE_S
 from tests.trainer.test_recorded import TS, add, reading, told
 from tests.worker.test_rights import grant, login, rights_of
 from tidecast.client import Client
@@ -125,7 +126,7 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(
     histories = [told(one) for one in read_recorded(settings, history=folder).found]
     url = settings.redis_url.get_secret_value()
     command = [sys.executable, "-c", MORTAL, POINTS[point], url, str(folder), str(TS + 12_000)]
-    assert -signal.SIGKILL == subprocess.run(command, timeout=60, check=False).returncode
+    assert -signal.SIGKILL == subprocess.run(command, timeout=PATIENCE_S, check=False).returncode
     assert histories == [told(one) for one in read_recorded(settings, history=folder).found]
     move(settings, folder, TS + 20_000)
     assert expected == archived(settings, folder) + streamed(redis)

@@ -9,6 +9,8 @@ from typing import Any
 
 from redis import Redis
 
+from tests.patience import PATIENCE_S
+
 SUMMARY = '{"trained": 3, "kept": 1, "refused": 0, "put_off": 2, "seconds": 1.5}'
 # In place of the trainer, which takes seconds to start: a few lines that do what a test is about.
 BEGIN = "import json, os, signal, sys, time\ntold = json.loads(sys.stdin.readline())\n"
@@ -55,9 +57,9 @@ def check_each_due_ended_once(redis: Redis, every_ms: int) -> int:
     return len(told)
 
 
-def until(happened: Callable[[], Any], within_s: float = 10.0) -> Any:
-    """Wait for something; returns it."""
-    deadline = time.monotonic() + within_s
+def until(happened: Callable[[], Any]) -> Any:
+    """Wait until a function returns a true value, and return it; fail after a time that no healthy machine needs."""
+    deadline = time.monotonic() + PATIENCE_S
     while not (found := happened()):
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)

@@ -12,6 +12,7 @@ from redis import Redis
 
 from tests.cluster import EmbeddedCluster
 from tests.nursery import Forked
+from tests.patience import PATIENCE_S
 from tests.processes import forked_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
@@ -51,7 +52,7 @@ async def test_two_workers_share_the_partitions_and_answer_every_reading_once(
         found = [(forecast.series, forecast.id) for forecast in islice(live, len(pushed))]
         for process in (one, other):
             process.terminate()
-            assert 0 == process.wait(60)
+            assert 0 == process.wait(PATIENCE_S)
         assert sorted(pushed) == sorted(found)
     async with AsyncClient(cluster.url, **CLUSTER) as again:
         all_of_them = [(f.series, f.id) async for f in again.forecasts("0", block_ms=1, stop_when_idle=True)]
@@ -65,7 +66,7 @@ def test_a_worker_waits_for_a_cluster_and_finds_it_through_any_server(redis_prog
         assert process.stderr
         assert "Redis Cluster cannot be connected" in process.stderr.readline()
         with cluster, Client(cluster.url, **CLUSTER) as client:
-            assert 0 == process.wait(60)
+            assert 0 == process.wait(PATIENCE_S)
             assert client.push("a", 1.0)
 
 
@@ -77,7 +78,7 @@ def test_a_setting_that_does_not_fit_is_one_sentence_and_exit_code_2(
 ) -> None:
     """One partition, or a server that is no cluster."""
     with worker(tmp_path, redis_server.url, partitions=partitions) as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE_S)
     assert (2, 1) == (process.returncode, err.count("\n"))
     assert err.startswith(f"tidecast: {said}")
 

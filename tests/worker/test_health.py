@@ -9,6 +9,7 @@ from http.client import HTTPConnection
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.patience import PATIENCE_S
 from worker.backlog import Backlog
 from worker.drift import Drift
 from worker.health import CHANGES, FAILURES, OUTCOMES, STAGES, Health
@@ -24,7 +25,7 @@ def health() -> Health:
 def served(health: Health) -> Iterator[HTTPConnection]:
     """A connection to its port."""
     server = health.serve("127.0.0.1", 0)
-    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE_S)
     yield connection
     connection.close()
     server.shutdown()
@@ -129,12 +130,12 @@ def test_models_grow_older_between_two_looks() -> None:
     """Their age is reckoned when it is asked for."""
     health = Health()
     now_ms = round(time.time() * 1000)
-    health.serving([now_ms - 60_000, now_ms - 5_000, now_ms - 1000])
+    health.serving([now_ms - 9_000_000, now_ms - 6_000_000, now_ms - 3_000_000])
 
     def age(which: str) -> float:
         return health.registry.get_sample_value("tidecast_model_age_seconds", {"which": which}) or 0.0
 
-    assert [60, 5, 1] == [pytest.approx(age(which), abs=0.9) for which in ("oldest", "median", "newest")]
+    assert [9000, 6000, 3000] == [pytest.approx(age(which), abs=PATIENCE_S) for which in ("oldest", "median", "newest")]
     before = age("newest")
     time.sleep(0.02)
     assert age("newest") > before

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.models import make_model, random_panel
+from tests.patience import PATIENCE_S
 from tidecast import experts, lstm
 from tidecast.spec import Spec
 from worker import kernel, threads
@@ -265,7 +266,12 @@ print(kernel.tanh(0.5))
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert round(float(np.tanh(0.5)), 6) == round(float(done.stdout), 6)

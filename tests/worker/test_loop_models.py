@@ -91,6 +91,7 @@ def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
 ) -> None:
     """The newest move first, readings answered in between; so who moves one by hand does not wait for the others."""
     monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
+    monkeypatch.setattr(loop, "CREDIT_S", 1e-9)  # or a fast machine loads several in one round
     monkeypatch.setattr(loop, "IDLE_LOADING_S", 1e-9)
     monkeypatch.setattr(loop, "QUIET_S", 60)
     health, moving = Health(), ("c", "a", "b")

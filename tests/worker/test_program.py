@@ -15,6 +15,7 @@ from redis import Redis
 
 from tests.models import make_model
 from tests.nursery import Forked
+from tests.patience import PATIENCE_S
 from tests.processes import forked_worker, worker_process
 from tidecast.client import Client
 from tidecast.connection import connect
@@ -52,7 +53,7 @@ def started(settings: Settings, *options: str, **variables: str) -> AbstractCont
 
 def said(process: Forked | subprocess.Popen[str]) -> list[dict[str, object]]:
     """Its log, a JSON object a line."""
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE_S)
     return [json.loads(line) for line in err.splitlines()]
 
 
@@ -86,7 +87,7 @@ def test_killed_at_any_moment_the_next_worker_goes_on(settings: Settings, redis:
         process.kill()
     assert len(answered(redis)) < len(ids)
     with worker(settings, "--burst", WORKER__NAME="w") as process:
-        assert 0 == process.wait(60)
+        assert 0 == process.wait(PATIENCE_S)
     assert ids == answered(redis)
 
 
@@ -113,12 +114,12 @@ def test_the_port_of_the_probes_is_logged_and_answers(settings: Settings) -> Non
         assert process.stderr is not None
         line = json.loads(process.stderr.readline())
         assert "health served" == line["event"]
-        connection = HTTPConnection("127.0.0.1", line["port"], timeout=10)
+        connection = HTTPConnection("127.0.0.1", line["port"], timeout=PATIENCE_S)
         connection.request("GET", "/healthz")
         assert 200 == connection.getresponse().status
         connection.close()
         process.terminate()
-        assert 0 == process.wait(60)
+        assert 0 == process.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(settings: Settings
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with started(settings, "--health-port", str(port)) as process:
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=PATIENCE_S)
     assert 2 == process.returncode
     assert f"tidecast: setting worker.health_port is {port}, on 127.0.0.1: " == err.splitlines()[-1].split("[")[0]
     assert 1 == err.count("\n")
@@ -153,7 +154,7 @@ def test_an_address_that_is_none_is_one_sentence_and_exit_code_2(settings: Setti
     """It names the setting, and quotes nothing of it."""
     wrong = settings.model_copy(update={"redis_url": SecretStr("redis://:hunter2/@h")})
     with worker(wrong) as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE_S)
     assert (2, 1) == (process.returncode, err.count("\n"))
     assert err.startswith("tidecast: setting redis_url")
     assert "hunter2" not in err
@@ -182,7 +183,7 @@ def test_a_worker_that_starts_before_redis_waits_for_it(partitions: int, tmp_pat
         assert process.stderr
         assert '"kind": "redis"' in process.stderr.readline()
         with server:
-            assert 0 == process.wait(timeout=60)
+            assert 0 == process.wait(timeout=PATIENCE_S)
             with connect(settings) as redis:
                 assert all(redis.exists(keys_of(i, partitions).lease) for i in range(partitions))
 
@@ -195,7 +196,7 @@ def test_a_worker_that_starts_while_redis_refuses_to_write_waits_for_it(tmp_path
             assert process.stderr
             assert '"kind": "refused"' in process.stderr.readline()
             redis.config_set("maxmemory", 0)
-            assert 0 == process.wait(timeout=60)
+            assert 0 == process.wait(timeout=PATIENCE_S)
             assert b"4" == redis.get("partitions")
 
 
@@ -206,4 +207,4 @@ def test_a_worker_that_waits_for_redis_can_be_stopped(tmp_path: Path) -> None:
         assert process.stderr
         assert '"kind": "redis"' in process.stderr.readline()
         process.terminate()
-        assert 0 == process.wait(timeout=30)
+        assert 0 == process.wait(timeout=PATIENCE_S)

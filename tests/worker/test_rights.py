@@ -15,6 +15,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from tests.cluster import EmbeddedCluster
 from tests.nursery import Forked
+from tests.patience import PATIENCE_S
 from tests.processes import forked_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.embedded import EmbeddedRedis
@@ -107,7 +108,7 @@ def test_worker_producer_and_consumer_need_no_more(
         live = consumer.forecasts(block_ms=100)
         ids = [producer.push("a", 1.0, TS), *producer.push_many([("a", 2.0, TS + 1), ("a", 3.0, TS + 2)])]
         with worker(tmp_path, server.url, "--burst", PARTITIONS=str(partitions)) as process:
-            assert 0 == process.wait(60)
+            assert 0 == process.wait(PATIENCE_S)
         assert ids == [forecast.id for forecast in islice(live, 3)]
     readings = keys_of(partition_of("a", partitions), partitions, NAMESPACE).readings
     assert ids[-1].encode() == admin.xinfo_groups(readings)[0]["last-delivered-id"]
@@ -252,7 +253,7 @@ async def test_in_a_cluster_three_more_rights_do(redis_program: str, tmp_path: P
         async with AsyncClient(login(cluster.url, "tidecast-producer"), **told) as other:
             ids.append(await other.push("a", 3.0, TS + 2))
         with worker(tmp_path, cluster.url, "--burst", **variables) as process:
-            assert 0 == process.wait(60)
+            assert 0 == process.wait(PATIENCE_S)
         with Client(login(cluster.url, "tidecast-consumer"), **told) as consumer:
             found = consumer.forecasts("0", block_ms=1, stop_when_idle=True)
             assert sorted(ids) == sorted(forecast.id for forecast in found)

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 import threading
-import time
 
+from tests.patience import PATIENCE_S
 from worker.stopping import Stop
 
 TOLD_WHILE_WAITING = """
@@ -20,28 +20,24 @@ def handle(number, frame):
 
 signal.signal(signal.SIGALRM, handle)
 signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
-until = time.monotonic() + 0.5
-while time.monotonic() < until:
+while told < 2000:
     stop = Stop()
     stop.wait(1e-6)
 signal.setitimer(signal.ITIMER_REAL, 0)
-assert told > 100, told
 """
 
 
 def test_a_signal_never_meets_a_lock_that_is_held() -> None:
     """Thousands of signals at all moments of waiting: a lock taken by both would hang here within a second."""
-    subprocess.run([sys.executable, "-c", TOLD_WHILE_WAITING], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", TOLD_WHILE_WAITING], check=True, timeout=PATIENCE_S)
 
 
 def test_who_waits_is_woken_and_a_told_stop_stays_told() -> None:
-    """At once, and each time that it is asked again."""
+    """Long before the wait is over, and each time that it is asked again."""
     stop = Stop()
     assert not stop.is_set()
     assert not stop.wait(0.0)
     threading.Timer(0.05, stop.set).start()
-    began = time.monotonic()
-    assert stop.wait(30)
+    assert stop.wait(600)
     assert stop.is_set()
-    assert stop.wait(30)
-    assert time.monotonic() - began < 20
+    assert stop.wait(600)
