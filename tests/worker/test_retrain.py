@@ -25,9 +25,9 @@ def run(program: str, cancelled: Callable[[], bool] = lambda: False, **limits: A
     return retrain.run(settings, 0, cancelled=cancelled, command=stand_in(program))
 
 
-def gone(pid: int) -> bool:
-    """Return whether a process ends."""
-    until = time.monotonic() + PATIENCE_S
+def gone(pid: int, within_s: float = PATIENCE_S) -> bool:
+    """Return whether a process ends within a while."""
+    until = time.monotonic() + within_s
     while time.monotonic() < until:
         try:
             # A zombie of another parent's is gone too.
