@@ -173,7 +173,7 @@ def _kill(folder: Path, url: str, worker: Forked, victims: list[str], moment_s: 
         worker.kill()
         worker.wait()
         report.worker_kills += 1
-        if not gone(child.pid, 10.0):
+        if not gone(child.pid):
             report.orphans += 1
             report.notes.append(f"child {child.pid} outlived its worker")
         worker = start_worker(folder, url, log=folder / "worker.log")
