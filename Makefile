@@ -1,6 +1,6 @@
 # Every target is self-sufficient: on a fresh machine it installs what it needs first. ARGS= passes options on.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-browser test-docs test-monitoring pictures chromium docs lint type format bench chaos soak clean
+.PHONY: help install demo warm test test-browser test-docs test-monitoring pictures chromium docs lint type format bench chaos soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -24,12 +24,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## train on real series, replay the rest through a real worker, watch (ARGS=--json)
 	@$(BIN)/tidecast demo $(ARGS)
 
-test: $(INSTALLED) ## run the test suite (ARGS='-k name')
-	@# Compiled once, not by each of the processes that begin together.
+# Compiled once, before several processes begin together, or a time limit of a test begins.
+warm: $(INSTALLED)
 	@$(BIN)/python -c 'from worker.threads import warm; warm()'
+
+test: $(INSTALLED) warm ## run the test suite (ARGS='-k name')
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-monitoring: $(INSTALLED) ## test the alerts and the dashboard with a real Prometheus
+test-monitoring: $(INSTALLED) warm ## test the alerts and the dashboard with a real Prometheus
 	@if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null; then \
 	  if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus; \
@@ -38,13 +40,12 @@ test-monitoring: $(INSTALLED) ## test the alerts and the dashboard with a real P
 	    exit 2; \
 	  fi; \
 	fi
-	@$(BIN)/python -c 'from worker.threads import warm; warm()'
 	$(BIN)/python -m pytest -m monitoring tests/monitoring $(ARGS)
 
-test-browser: $(INSTALLED) chromium ## drive the dashboard in a real Chromium (ARGS='-k name')
+test-browser: $(INSTALLED) warm chromium ## drive the dashboard in a real Chromium (ARGS='-k name')
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
-pictures: $(INSTALLED) chromium ## take the dashboard's pictures in docs/images anew
+pictures: $(INSTALLED) warm chromium ## take the dashboard's pictures in docs/images anew
 	$(BIN)/python -m pytest -m browser tests/browser/test_pictures.py --pictures docs/images $(ARGS)
 
 chromium:
@@ -71,10 +72,10 @@ $(BENCH): $(INSTALLED)
 bench: $(BENCH) ## run every benchmark (ARGS='training --json' for one)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(INSTALLED) ## break workers, Redis and the wire, verify every forecast (ARGS='--minutes 10 --json', '--kills 20 --json')
+chaos: $(INSTALLED) warm ## break workers, Redis and the wire, verify every forecast (ARGS='--minutes 10 --json', '--kills 20 --json')
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-soak: $(INSTALLED) ## stream steadily for minutes and watch the memory (ARGS='--minutes 15 --rate 500 --json')
+soak: $(INSTALLED) warm ## stream steadily for minutes and watch the memory (ARGS='--minutes 15 --rate 500 --json')
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 $(DOCS): $(INSTALLED)
@@ -86,7 +87,7 @@ docs: $(DOCS) ## build the site of the documents in out/site, strictly
 
 REDIGO := /usr/share/gocode/src/github.com/gomodule/redigo
 
-test-docs: $(DOCS) ## run what README, tutorial, notebook and clients show
+test-docs: $(DOCS) warm ## run what README, tutorial, notebook and clients show
 	@if ! command -v node >/dev/null || ! command -v npm >/dev/null || ! command -v go >/dev/null || [ ! -d $(REDIGO) ]; then \
 	  if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
 	    command -v npm >/dev/null || more="nodejs npm"; \
@@ -98,7 +99,6 @@ test-docs: $(DOCS) ## run what README, tutorial, notebook and clients show
 	    exit 2; \
 	  fi; \
 	fi
-	@$(BIN)/python -c 'from worker.threads import warm; warm()'
 	@# In the order of the file the two long ones, tutorial and README, fall to two processes.
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m documents tests/documents/test_run.py tests/documents/test_notebook.py $(ARGS)
 

@@ -21,7 +21,8 @@ from redis import Redis
 import benchmarks
 from benchmarks import _echo, _tutorial
 from benchmarks._readings import Readings, id_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.readiness import await_ready
 from tidecast.settings import PREFIX, SeriesSettings
 from tidecast.wire import Keys, keys_of
 
@@ -154,6 +155,17 @@ def serving(
 
 @contextmanager
 def worker_process(
+    url: str, folder: Path, options: Sequence[str] = (), variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[Any]]:
+    """Run `starting_worker`, and wait until it is ready: a measurement must not begin while it compiles."""
+    port = free_port()
+    with starting_worker(url, folder, (*options, "--health-port", str(port)), variables) as process:
+        await_ready(f"http://127.0.0.1:{port}", process, (folder / "worker.log").read_text, show=print)
+        yield process
+
+
+@contextmanager
+def starting_worker(
     url: str, folder: Path, options: Sequence[str] = (), variables: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[subprocess.Popen[Any]]:
     """`tidecast worker` with the models in `folder/models`, its defaults, and a lease that outlasts a pause.

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any, cast
-from urllib.request import urlopen
 
 import psutil
 from redis import Redis
 
 from tests.models import make_model
 from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.readiness import await_ready
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 
@@ -39,7 +39,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         store = ModelStore(Path(folder) / "models")
         for i in range(args.models):
             store.publish(make_model(f"series-{i}", Spec(), seed=i))
-        with _worker(server.url, store.root) as worker, Redis.from_url(server.url, protocol=2) as redis:
+        with _worker(server.url, Path(folder)) as worker, Redis.from_url(server.url, protocol=2) as redis:
             _use_models(redis, args.models)
             waits = [_answer_ms(redis, f"new-{i}") for i in range(args.readings)]
             process = psutil.Process(worker.pid)
@@ -53,26 +53,18 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 
 @contextmanager
-def _worker(url: str, store: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _worker(url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     port = free_port()
-    command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--store", str(store)]
-    process = subprocess.Popen([*command, "--health-port", str(port)], stderr=subprocess.DEVNULL)
+    log = folder / "worker.log"
+    command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--store", str(folder / "models")]
+    with log.open("wb") as sink:
+        process = subprocess.Popen([*command, "--health-port", str(port)], stderr=sink)
     try:
-        _await_ready(f"http://127.0.0.1:{port}/readyz")
+        await_ready(f"http://127.0.0.1:{port}", process, log.read_text, show=print)
         yield process
     finally:
         process.terminate()
         process.wait()
-
-
-def _await_ready(url: str) -> None:
-    for _ in range(200):
-        try:
-            with urlopen(url):  # noqa: S310 - the worker's own port on loopback
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError("the worker is not ready after 10 s")
 
 
 def _use_models(redis: Redis, models: int) -> None:

@@ -10,20 +10,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from urllib.request import urlopen
 
 from redis import Redis
 
-from benchmarks._contestants import Contestant, worker_process
+from benchmarks._contestants import Contestant, starting_worker
 from benchmarks._models import publish_models
 from benchmarks._readings import Readings, id_of
 from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.readiness import PATIENCE_S, probe
 from tidecast.settings import SeriesSettings
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of
 
 POLL_S = 0.1  # a probe takes the worker some milliseconds
-PATIENCE_S = 300.0
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -67,25 +66,17 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 def _start(server: EmbeddedRedis, folder: Path, redis: Redis, readings: Readings, reading: int) -> tuple[float, float]:
     """Start a worker: seconds until it says that it is ready, and until a reading that waited for it is answered."""
     port, began = free_port(), time.perf_counter()
-    with worker_process(server.url, folder, ("--health-port", str(port))) as process:
+    with starting_worker(server.url, folder, ("--health-port", str(port))) as process:
         worker = Contestant("worker", process, folder / "worker.log", redis, keys_of(), readings, reading + 1)
         ready_s = first_s = 0.0
         while not (ready_s and first_s):
             took = time.perf_counter() - began
-            ready_s = ready_s or (took if _ready(port) else 0.0)
+            ready_s = ready_s or (took if probe(f"http://127.0.0.1:{port}")[0] else 0.0)
             first_s = first_s or (took if worker.newest(worker.keys.forecasts) == id_of(reading) else 0.0)
             if process.poll() is not None or took > PATIENCE_S:
                 raise RuntimeError(f"the worker does not start: {worker.said()}")
             time.sleep(POLL_S)
         return ready_s, first_s
-
-
-def _ready(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/readyz"):
-            return True
-    except OSError:  # not listening yet, or 503
-        return False
 
 
 def _read(folder: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from tidecast.client import Client
 from tidecast.dashboard_cli import installed
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.errors import TidecastError
+from tidecast.readiness import POLL_S, await_ready, log_end
 from tidecast.settings import environment_with
 from tidecast.wire import Forecast
 
@@ -32,7 +33,9 @@ TEST_SHARE = 0.2  # replayed through the worker; the trainer never sees it
 WARM_UP = 48  # readings before the test part that fill the windows; answered, but not scored
 EPOCHS = 12  # enough for these series; a longer training gains little and keeps a visitor waiting
 CHUNK = 60  # readings pushed at a time: small enough to watch
-PATIENCE_MS = 10_000  # how long one reading may stay unanswered
+BLOCK_MS = 1000  # one wait for forecasts, after which the worker's process is looked at
+PATIENCE_S = 300.0  # how long a live worker may answer nothing: far longer than the slowest machine needs
+END_S = 30.0  # how long a program may take to end, before it is killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +101,17 @@ def run(redis_url: str | None, out: Path, *, as_json: bool, dashboard: bool = Tr
         past, future, scores = _split()
         console.print(f"Training a model for each of {len(SOURCES)} series on the first 80 % …")
         _train(past, folder, quiet=as_json)
-        health = stack.enter_context(_worker(url, namespace, folder))
+        console.print("Starting a worker …")
+        worker = stack.enter_context(_worker(url, namespace, folder, console.print))
+        console.print(f"The worker was ready after {worker.ready_s:.1f} s.")
         shown = dashboard and installed() and not as_json
         if shown:
             console.print(f"The dashboard is at {stack.enter_context(_dashboard(url, namespace, folder))}")
         client = stack.enter_context(Client(url, namespace=namespace))
         console.print("Replaying the rest through the worker …")
-        ids = _replay(client, future, scores, console)
-        result = _summary(ids, scores, _dispositions(health, len(ids)))
+        ids = _replay(client, worker, future, scores, console)
+        result = _summary(ids, scores, _dispositions(worker.health, len(ids)))
+        result |= {"ready_cold_s": round(worker.ready_s, 2), "compiled": worker.compiled}
         result["picture"] = str(_picture(scores, out))
         _report(result, console, as_json=as_json)
         if shown and sys.stdin.isatty():
@@ -169,19 +175,54 @@ def _train(past: dict[Source, list[Reading]], folder: Path, *, quiet: bool) -> N
             raise TidecastError(f"training ended with exit code {done.returncode}: {(done.stderr or '')[-500:]}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A worker that is ready.
+
+    Attributes:
+        process: the worker.
+        health: the address of its health port.
+        log: the file that it logs to.
+        ready_s: from its start until it was ready, in seconds.
+        compiled: whether it had to compile first.
+    """
+
+    process: subprocess.Popen[bytes]
+    health: str
+    log: Path
+    ready_s: float
+    compiled: bool
+
+    def log_end(self) -> str:
+        """Return the last lines of its log."""
+        return log_end(self.log.read_text())
+
+
 @contextmanager
-def _worker(url: str, namespace: str, folder: Path) -> Iterator[str]:
-    """A worker process; gives the address of its health port."""
-    port = free_port()
+def _worker(url: str, namespace: str, folder: Path, show: Callable[[str], None]) -> Iterator[_Worker]:
+    """Run a worker process; the block begins when it is ready."""
+    health = f"http://127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "tidecast.cli", "worker", "--namespace", namespace]
-    command += ["--store", str(folder / "models"), "--health-port", str(port)]
-    with (folder / "worker.log").open("wb") as log:
-        process = subprocess.Popen(command, stderr=log, env=environment_with(url))  # noqa: S603 - ourselves
+    command += ["--store", str(folder / "models"), "--health-port", health.rpartition(":")[2]]
+    log = folder / "worker.log"
+    began = time.monotonic()
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command, stderr=sink, env=environment_with(url))  # noqa: S603 - ourselves
     try:
-        yield f"http://127.0.0.1:{port}"
+        compiled = await_ready(health, process, log.read_text, show=show)
+        yield _Worker(process, health, log, time.monotonic() - began, compiled)
     finally:
-        process.terminate()
-        process.wait(timeout=10)
+        _end(process)
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    """Tell a program to end, and kill it if it does not."""
+    process.terminate()
+    try:
+        process.communicate(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 @contextmanager
@@ -199,25 +240,43 @@ def _dashboard(url: str, namespace: str, folder: Path) -> Iterator[str]:
             raise TidecastError(f"the dashboard did not start: {(folder / 'dashboard.log').read_text()[-500:]}")
         yield said[-1]
     finally:
-        process.terminate()
-        process.communicate(timeout=10)
+        _end(process)
 
 
-def _replay(client: Client, future: Sequence[Reading], scores: dict[str, Score], console: Console) -> list[str]:
-    """Push chunk by chunk, and take in the forecasts of each before the next; returns the readings' ids."""
+def _replay(
+    client: Client, worker: _Worker, future: Sequence[Reading], scores: dict[str, Score], console: Console
+) -> list[str]:
+    """Push chunk by chunk, and take in the forecasts of each before the next; return the readings' ids."""
     ids: list[str] = []
-    forecasts = client.forecasts("0", block_ms=PATIENCE_MS, stop_when_idle=True)
+    since = "0"
     with Live(console=console, auto_refresh=False, transient=True) as live:
         for chunk in (future[i : i + CHUNK] for i in range(0, len(future), CHUNK)):
             ids += client.push_many(chunk)
-            for forecast in forecasts:
+            for forecast in _forecasts_until(ids[-1], since, client, worker):
                 scores[forecast.series].add(forecast)
-                if forecast.id == ids[-1]:
-                    break
-            else:
-                raise TidecastError(f"reading {ids[-1]} had no forecast within {PATIENCE_MS} ms: see the worker's log")
+            since = ids[-1]
             live.update(_table(scores), refresh=True)
     return ids
+
+
+def _forecasts_until(last: str, since: str, client: Client, worker: _Worker) -> Iterator[Forecast]:
+    """Follow the forecasts after one reading up to that of another.
+
+    Raises:
+        TidecastError: the worker has ended, or answers nothing for `PATIENCE_S`.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while since != last:
+        for forecast in client.forecasts(since, block_ms=BLOCK_MS, stop_when_idle=True):
+            deadline = time.monotonic() + PATIENCE_S
+            since = forecast.id
+            yield forecast
+            if since == last:
+                return
+        code = worker.process.poll()
+        if code is not None or time.monotonic() > deadline:
+            state = f"has ended with exit code {code}" if code is not None else f"was silent for {PATIENCE_S:g} s"
+            raise TidecastError(f"reading {last} has no forecast, and the worker {state}:\n{worker.log_end()}")
 
 
 def _table(scores: dict[str, Score]) -> Table:
@@ -234,9 +293,10 @@ def _table(scores: dict[str, Score]) -> Table:
 
 def _dispositions(health: str, readings: int) -> dict[str, int]:
     """Read the worker's counts; its metrics follow the commit that made the last forecast by a moment."""
-    counts: dict[str, int] = {}
-    deadline = time.monotonic() + PATIENCE_MS / 1000
+    counts = _counts(health)
+    deadline = time.monotonic() + PATIENCE_S
     while sum(counts.values()) < readings and time.monotonic() < deadline:
+        time.sleep(POLL_S)
         counts = _counts(health)
     return counts
 

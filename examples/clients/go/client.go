@@ -15,7 +15,11 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-const patience = 10 * time.Second
+// A worker's first start on a machine may take longer than the hint: then the client says what it waits for.
+const (
+	hint     = 10 * time.Second
+	patience = 5 * time.Minute
+)
 
 func main() {
 	log.SetFlags(0)
@@ -76,7 +80,12 @@ func newest(conn redis.Conn) (string, error) {
 
 // A forecast bears the id of the reading that caused it: wait for just that entry.
 func forecastOf(conn redis.Conn, id, last string) (map[string]string, error) {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	began, hinted := time.Now(), false
+	for time.Since(began) < patience {
+		if !hinted && time.Since(began) > hint {
+			log.Printf("waiting for the forecast of %s: does a worker run? Its first start on a machine takes a while.", id)
+			hinted = true
+		}
 		reply, err := redis.Values(conn.Do("XREAD", "COUNT", 100, "BLOCK", 1000, "STREAMS", "forecasts", last))
 		if errors.Is(err, redis.ErrNil) {
 			continue // nothing came within the second

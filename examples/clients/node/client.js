@@ -3,7 +3,8 @@
 // REDIS_URL says where Redis listens.
 import { createClient } from 'redis';
 
-const PATIENCE_MS = 10_000;
+const HINT_MS = 10_000; // a worker's first start on a machine may take longer: then the client says what it waits for
+const PATIENCE_MS = 300_000;
 const [series, ...values] = process.argv.slice(2);
 if (!series || values.length === 0) {
   console.error('usage: node client.js SERIES VALUE...');
@@ -32,8 +33,13 @@ await redis.close();
 async function forecastOf(id) {
   const [ms, seq] = id.split('-').map(BigInt);
   let last = seq > 0n ? `${ms}-${seq - 1n}` : `${ms - 1n}-18446744073709551615`; // XREAD begins after it
-  const deadline = Date.now() + PATIENCE_MS;
-  while (Date.now() < deadline) {
+  const began = Date.now();
+  let hinted = false;
+  while (Date.now() - began < PATIENCE_MS) {
+    if (!hinted && Date.now() - began > HINT_MS) {
+      console.error(`waiting for the forecast of ${id}: does a worker run? Its first start on a machine takes a while.`);
+      hinted = true;
+    }
     const reply = await redis.xRead({ key: 'forecasts', id: last }, { BLOCK: 1000, COUNT: 100 });
     for (const entry of reply?.[0]?.messages ?? []) {
       if (entry.id === id) return entry.message;

@@ -1,0 +1,81 @@
+"""Wait for a worker to become ready: as long as it takes, while its process lives."""
+
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+from typing import Protocol
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from tidecast.errors import TidecastError
+
+PATIENCE_S = 900.0  # a worker that compiles on a slow and busy machine needs a tenth of it
+POLL_S = 0.05
+PROBE_S = 10.0  # a worker that compiles may answer a probe late
+COMPILING = "compiling"  # what `/readyz` answers meanwhile
+NOTE = "The worker is compiling, once on this machine …"
+LOG_BYTES = 2000  # of the worker's log in the error message
+
+
+class Process(Protocol):
+    """What is needed of `subprocess.Popen`."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the process runs."""
+
+
+def _ignore(_line: str) -> None:
+    """Show nothing."""
+
+
+def await_ready(
+    health: str,
+    process: Process,
+    log: Callable[[], str],
+    *,
+    show: Callable[[str], None] = _ignore,
+    patience_s: float = PATIENCE_S,
+) -> bool:
+    """Wait until a worker answers readings; return whether it had to compile first.
+
+    Args:
+        health: the address of its health port, such as `http://127.0.0.1:8080`.
+        process: the worker.
+        log: returns what the worker has written; its end becomes part of an error message.
+        show: gets one line for people if the worker compiles.
+        patience_s: how long to wait while the process lives.
+
+    Raises:
+        TidecastError: the process has ended, or it is not ready after `patience_s`.
+    """
+    compiled = False
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        code = process.poll()
+        if code is not None:
+            raise TidecastError(f"the worker ended with exit code {code} before it was ready:\n{log_end(log())}")
+        ready, answer = probe(health)
+        if ready:
+            return compiled
+        if COMPILING in answer and not compiled:
+            compiled = True
+            show(NOTE)
+        time.sleep(POLL_S)
+    raise TidecastError(f"the worker is not ready after {patience_s:g} s:\n{log_end(log())}")
+
+
+def probe(health: str) -> tuple[bool, str]:
+    """Ask `/readyz`; return whether the worker is ready, and the text of its answer: empty where it gives none."""
+    try:
+        with urlopen(f"{health}/readyz", timeout=PROBE_S) as answer:  # noqa: S310 - the worker's own port
+            return True, str(answer.read(), "utf-8", "replace")
+    except HTTPError as refusal:
+        with refusal:
+            return False, str(refusal.read(), "utf-8", "replace")
+    except (OSError, HTTPException):  # it does not listen yet, or has just ended
+        return False, ""
+
+
+def log_end(log: str) -> str:
+    """Return the end of a log, for an error message."""
+    return log.strip()[-LOG_BYTES:] or "its log is empty"
