@@ -97,7 +97,7 @@ class Forecast:
         model: the version that answered; None where no model did.
         kind: the expert behind it, such as `lstm` or `naive`.
         y: the reading; `error` is `y` minus the forecast that stood for it, None if there was none.
-        anomaly_score: |error| over that forecast's half-width; above 1 lies outside the interval.
+        anomaly_score: |error| over that forecast's half-width, at most 1e9; above 1 exactly outside the interval.
         filled: how many interpolated values stood in the rows that the experts read.
         more: further fields by name: `yhat_lower_50` and `yhat_upper_50` of an interval of 50 %; with several horizons
             `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on.

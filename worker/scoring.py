@@ -23,6 +23,8 @@ MEMORY = 0.02  # the weight of the newest error in the mean error
 LEAST = 0.01  # of the mean error: a half-width that fell below would take long to come back
 WIDTH_IN_ERRORS = 2.0  # about how many mean errors a 90 % half-width is (2.06 for a normal distribution)
 FIRST_WIDENING = 3.0  # what one known error is worth as a half-width, cautiously
+MOST_SCORE = 1e9  # half-widths: no anomaly score is larger, not even that of an error where the interval has no width
+JUST_OUTSIDE = 1.0 + float(np.finfo(np.float64).eps)  # the least score above 1
 
 # Drift: when it is told. `worker/drift.py` says why, `docs/drift.md` what was measured.
 ERRORS_ROSE, LEVEL_MOVED, SEASON_CHANGED, SAY_LOST, NOTHING = range(5)
@@ -115,7 +117,7 @@ class Scores:
     Attributes:
         yhat: `(n,)`.
         error: `(n,)`, reading less forecast.
-        score: `(n,)`, |error| in half-widths of the first level: above 1 the reading lay outside its interval.
+        score: `(n,)`, see `anomaly_score`; NaN where no interval stood.
         half_widths: `(n, levels)`.
         says: `(n, experts)`, their shares in the forecast.
         leader: `(n,)`, the expert with the largest.
@@ -220,9 +222,9 @@ def _settle(
         guard = carray(floats_at(at + 8 * guard_at), (GUARD_NUMBERS,))
         drift = carray(floats_at(at + 8 * drift_at), (DRIFT_NUMBERS,))
         trackers = carray(floats_at(at + 8 * trackers_at), (count, TRACKER))
-        error, known = y[i] - record[STANDING], trackers[0, 0]
+        error = y[i] - record[STANDING]
         all_errors[i] = error
-        scores[i] = abs(error) / known if known != 0.0 else np.nan
+        scores[i] = anomaly_score(y[i], record[STANDING], trackers[0, 0], bounds)
         begun[i] = versions[i] != 0 and record[HEARD] != versions[i]
         taught = not begun[i] and (versions[i] == 0 or ts[i] > trained_until[i])
         if begun[i]:
@@ -252,6 +254,22 @@ def _settle(
             tracker = trackers[level]
             tracker[0] = tracker[2] if tracker[1] > 0 or tracker[2] != 0.0 else np.nan
             half_widths[i, level] = tracker[0]
+
+
+@compiled_exactly
+def anomaly_score(
+    y: float, yhat: float, half_width: float, bounds: tuple[float, float]
+) -> float:  # pragma: no cover - compiled
+    """Return |error| in half-widths, at most `MOST_SCORE`; NaN where no forecast or no interval stood.
+
+    It is above 1 exactly where the reading lies outside the interval as published: rounded, and cut by the bounds.
+    """
+    if math.isnan(yhat) or math.isnan(half_width):
+        return np.nan
+    error = abs(y - yhat)
+    score = 0.0 if error == 0.0 else min(error / half_width, MOST_SCORE)
+    inside = max(yhat - half_width, bounds[0]) <= y <= min(yhat + half_width, bounds[1])
+    return float(min(score, 1.0) if inside else max(score, JUST_OUTSIDE))
 
 
 @compiled_exactly

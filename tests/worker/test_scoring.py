@@ -22,6 +22,7 @@ from worker.scoring import (
     GUARD,
     HEARD,
     LARGEST,
+    MOST_SCORE,
     STANDING,
     TRACKERS,
     Champions,
@@ -75,10 +76,10 @@ def told(record: Float, y: float, answers: Float, ts: int = 1, **champion: float
 
 @pytest.mark.parametrize(
     ("error", "half_width", "score"),
-    [(-3.0, 2.0, 1.5), (2.0, 2.0, 1.0), (0.0, 2.0, 0.0), (1.0, None, None), (1.0, 0.0, None)],
+    [(-3.0, 2.0, 1.5), (2.0, 2.0, 1.0), (0.0, 2.0, 0.0), (1.0, None, None), (1.0, 0.0, MOST_SCORE)],
 )
 def test_an_anomaly_lies_outside_its_interval(error: float, half_width: float | None, score: float | None) -> None:
-    """Above 1 is outside; without an interval there is no score."""
+    """Above 1 is outside; without an interval there is no score, without width the largest."""
     record = new_record(1)
     record[STANDING], record[TRACKERS] = 10.0, math.nan if half_width is None else half_width
     found = told(record, 10.0 + error, np.ones(COUNT))
