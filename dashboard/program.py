@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -25,6 +25,7 @@ from dashboard.overview import overview, view_of
 from dashboard.retraining import retraining
 from tidecast.connection import check_address
 from tidecast.errors import TidecastError
+from tidecast.log import log_as_json
 from tidecast.settings import Settings
 
 FAVICON = (
@@ -62,14 +63,22 @@ def run(settings: Settings) -> None:
     token = told.token.get_secret_value()
     check_access(told.host, token)
     check_address(settings)
+    log_as_json()
     with _listening(told.host, told.port) as listener:
         os.nice(NICE)  # before the reader's thread begins, which inherits it
         with following(settings) as follower:
             door = Access(build(settings, follower), token)
             server = _Server(
-                uvicorn.Config(door, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=GRACE_S)
+                uvicorn.Config(
+                    door,
+                    log_config=None,
+                    log_level="warning",
+                    ws="websockets-sansio",
+                    timeout_graceful_shutdown=GRACE_S,
+                )
             )
-            print(f"The dashboard is at {address(told.host, listener.getsockname()[1])}", flush=True)
+            with suppress(OSError):  # nobody may be there to read it
+                print(f"The dashboard is at {address(told.host, listener.getsockname()[1])}", flush=True)
             asyncio.run(server.serve([listener]))
 
 

@@ -33,6 +33,7 @@ from tidecast.options import (
 )
 from tidecast.progress import progress
 from tidecast.settings import load_settings
+from tidecast.standard_streams import open_standard_streams
 
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
 FAILED, MISUSED, SOME_REFUSED, INTERRUPTED = 1, 2, 3, 130  # exit codes; 0 is success
@@ -311,6 +312,7 @@ def demo(
 
 def main() -> None:
     """Run the command; an error that is the user's to mend is one sentence, not a traceback."""
+    open_standard_streams()
     try:
         app()
     except SettingsError as exc:

@@ -11,7 +11,10 @@ from statistics import median
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
+from tidecast.log import lines_lost
 from tidecast.wire import DISPOSITIONS
 from worker.backlog import Backlog
 from worker.drift import KINDS, Drift
@@ -86,6 +89,7 @@ class Health:
             ["outcome"],
             registry=self.registry,
         )
+        self.registry.register(_LinesLost())
         self._begin_at_zero()
         self._runs_at: dict[int, float] = {}
         self._backlogs: dict[int, Backlog] = {}
@@ -189,6 +193,16 @@ class Health:
         status = found.get(str(path), "404 Not Found")
         start(status, [("Content-Type", "text/plain")])
         return [f"{status}\n".encode()]
+
+
+class _LinesLost(Collector):
+    """The log lines that could not be written, counted where they are lost."""
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Read the count."""
+        yield CounterMetricFamily("tidecast_log_lines_lost", "Log lines that could not be written.", lines_lost())
+
+    describe = collect
 
 
 def _age_s(made_ms: float) -> float:

@@ -21,6 +21,7 @@ from typing import IO
 import structlog
 
 from tidecast.errors import SettingsError
+from tidecast.log import write_line
 from tidecast.options import span_ms
 from tidecast.settings import Settings
 
@@ -252,6 +253,6 @@ class _Child:
 
 def _say(text: str) -> None:
     if text.startswith("{") and text.endswith("}"):
-        structlog.PrintLogger(sys.stderr).msg(text)  # under the lock of our own lines
+        write_line(text)
     else:  # what libraries print, and tracebacks
         log.info("retraining said", text=text)

@@ -63,7 +63,8 @@ def metrics() -> Iterator[str]:
     yield from ("| metric | kind | labels | |", "|---|---|---|---|")
     registry = Health().registry
     # A metric that has counted nothing yet has no sample to read its labels from.
-    known = {name: one._labelnames for one, names in registry._collector_to_names.items() for name in names}
+    collectors = registry._collector_to_names.items()
+    known = {name: getattr(collector, "_labelnames", ()) for collector, names in collectors for name in names}
     for family in registry.collect():
         labels = known[family.name]
         name = family.name + ("_total" if family.type == "counter" else "")

@@ -9,6 +9,8 @@ from pathlib import Path
 from redis import Redis
 
 from dashboard.program import NICE
+from tests.pipes import full_pipe
+from tidecast.embedded import free_port
 from tidecast.settings import PREFIX, Settings
 
 
@@ -31,3 +33,23 @@ def test_it_answers_where_it_says_steps_aside_and_ends_when_told(settings: Setti
     assert "<title>Tidecast</title>" in page
     assert {min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)} == niceness
     assert 0 == process.returncode
+
+
+def test_it_answers_and_ends_though_nobody_reads_its_log(tmp_path: Path) -> None:
+    """Its reader of Redis logs on a thread that is waited for at the end."""
+    told = {f"{PREFIX}REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", f"{PREFIX}STORE": str(tmp_path / "models")}
+    command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0"]
+    with (
+        full_pipe(tmp_path / "log") as log,
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | told) as process,
+    ):
+        try:
+            assert process.stdout
+            address = process.stdout.readline().split()[-1]
+            with urllib.request.urlopen(address) as reply:  # noqa: S310 - our own address
+                assert "Redis cannot be read" in reply.read().decode()
+            process.terminate()
+            assert 0 == process.wait(60)
+        finally:
+            process.kill()

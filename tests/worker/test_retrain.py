@@ -13,7 +13,9 @@ import pytest
 
 from tests.patience import PATIENCE_S
 from tests.worker.runs import FINISH, stand_in
+from tidecast import log
 from tidecast.errors import SettingsError
+from tidecast.log import LineWriter
 from tidecast.settings import Settings, load_settings
 from worker import retrain
 from worker.retrain import Outcome, Summary
@@ -56,8 +58,11 @@ def test_a_run_that_ends_well_gives_its_summary() -> None:
     assert Outcome(Summary(3, 1, 0, 2, 1.5)) == run("print('a library says hello')\n" + FINISH)
 
 
-def test_the_log_of_the_child_is_ours_line_by_line(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_log_of_the_child_is_ours_line_by_line(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Objects as they are; other text as the text of an event."""
+    monkeypatch.setattr(log, "_writer", LineWriter(sys.stderr))
     run("os.write(2, b'{\"event\": \"tra'); time.sleep(0.05); os.write(2, b'ined\"}\\nnot json')\n" + FINISH)
     said = capfd.readouterr()
     assert {"event": "trained"} == json.loads(said.err.splitlines()[0])

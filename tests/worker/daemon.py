@@ -1,0 +1,12 @@
+"""`tidecast retrain --daemon` with a stand-in for the trainer: its argument is the stand-in's program."""
+
+import sys
+
+from tests.worker.runs import stand_in
+from tidecast.settings import load_settings
+from worker.program import run_schedule
+
+
+def main() -> None:
+    """Keep the schedule of the environment's settings until SIGTERM."""
+    run_schedule(load_settings(), stand_in(sys.argv[1]))
