@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from benchmarks._scores import LAST_VALUE, TIDECAST, Result, Score, figures, header, line, score, scored_rows
 from benchmarks._yardsticks import METHODS, NEEDS, Float, Series, season_of
 from tidecast import backtest
-from tidecast.backtest import Settled
+from tidecast.backtest import Backtested
+from tidecast.backtest_report import Settled
 from tidecast.presets import PRESETS, preset
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
 from trainer.history import History, read_history
 
-Backtest = Callable[[Sequence[History], float, Settings], Mapping[str, Sequence[Settled]]]
+Backtest = Callable[[Sequence[History], float, Settings], Backtested]
 
 TEST = 0.2  # the share of the newest rows, those without a reading included
 SKIPPABLE = tuple(method for method in METHODS if method != LAST_VALUE)
@@ -87,7 +88,7 @@ def run(name: str, path: Path, methods: Sequence[str], answer: Backtest, feature
 
 def _settled(histories: Sequence[History], answer: Backtest) -> Mapping[str, Sequence[Settled]]:
     split = [history for history in histories if int(TEST * len(history)) > 0]
-    return answer(split, TEST, load_settings()) if split else {}
+    return answer(split, TEST, load_settings()).settled if split else {}
 
 
 def _score(frame: pd.DataFrame, target: str, settled: Sequence[Settled], methods: Sequence[str]) -> Score | None:

@@ -18,7 +18,17 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = {"tidecast": {"tidecast"}} | {room: {room, "tidecast"} for room in ("worker", "trainer", "dashboard")}
 # The commands, the demo, the backtest and the frames know all programs, and import them only inside functions.
-DOORS = ("cli", "dashboard_cli", "doctor_cli", "retrain_cli", "replayed", "demo", "backtest", "frames")
+DOORS = (
+    "cli",
+    "dashboard_cli",
+    "doctor_cli",
+    "retrain_cli",
+    "replayed",
+    "demo",
+    "backtest",
+    "backtest_report",
+    "frames",
+)
 FRONT_DOORS = {f"tidecast/{name}.py" for name in DOORS}
 # They cost seconds and hundreds of megabytes.
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}

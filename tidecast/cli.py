@@ -253,7 +253,8 @@ def backtest(
     from tidecast.backtest import Job, run
 
     job = Job(tuple(data), out, test_size, target, names(features) or ("all",), time_zone, preset, pictures)
-    run(job, bounded(load_settings(), non_negative=non_negative), as_json=as_json)
+    if not run(job, bounded(load_settings(), non_negative=non_negative), as_json=as_json):
+        raise typer.Exit(SOME_REFUSED)
 
 
 @app.command()

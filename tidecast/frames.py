@@ -171,7 +171,7 @@ def backtest_frame(
         raise HistoryError("no series is long enough to be split: bring more readings, or a larger test_size")
     rows = [
         (series, row.ts, row.y, f.yhat, f.yhat_lower, f.yhat_upper, f.kind)
-        for series, settled in backtest(histories, test_size, settings, Spec(**presets.preset(preset))).items()
+        for series, settled in backtest(histories, test_size, settings, Spec(**presets.preset(preset))).settled.items()
         for row in settled
         for f in (row.forecast,)
     ]

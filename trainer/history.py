@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tidecast.errors import HistoryError
+from tidecast.files.refusal import Refusal
 from tidecast.parsing import MAX_NAME_BYTES, quoted
 from trainer.layout import layout_of
 from trainer.parts import Part, parts_of
@@ -39,14 +40,6 @@ class History:
 
     def __len__(self) -> int:
         return len(self.ts)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A series that cannot be used, although others of its file can."""
-
-    series: str
-    reason: str  # a sentence that names file and row, and the remedy
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The benchmark's own arithmetic: which rows are scored, against what, and what the figures sum up."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from benchmarks import _yardsticks as yardsticks
 from benchmarks._scores import Result, Score, figures, header, line, score
 from benchmarks._yardsticks import DAY_MS, HOUR_MS, Series, season_of
 from benchmarks.accuracy import data_sets, measure, options, series_of
-from tidecast.backtest import Settled
+from tidecast.backtest import Backtested
+from tidecast.backtest_report import Settled
 from tidecast.settings import Settings
 from tidecast.wire import Forecast
 from trainer.history import History
@@ -19,7 +20,7 @@ from trainer.history import History
 HEAVY = "autoets,ar_ridge,boosting"
 
 
-def half_too_high(histories: Sequence[History], test_size: float, settings: Settings) -> Mapping[str, list[Settled]]:
+def half_too_high(histories: Sequence[History], test_size: float, settings: Settings) -> Backtested:
     """A backtest that is half a unit too high, within its band, and skips the first row of each test part."""
     del settings
     found = {}
@@ -30,7 +31,7 @@ def half_too_high(histories: Sequence[History], test_size: float, settings: Sett
             settled(moments[row], values[row], values[row - 1], values[row] + 0.5)
             for row in range(first + 1, len(history))
         ]
-    return found
+    return Backtested(found)
 
 
 def settled(ts: int, y: float, before: float, yhat: float) -> Settled:

@@ -3,12 +3,14 @@
 import csv
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from redis import Redis
 
+from tidecast import cli
 from tidecast.backtest import Job, _entries, backtest, run, write
 from tidecast.client import Client
 from tidecast.errors import HistoryError, SettingsError
@@ -43,7 +45,7 @@ def test_the_future_moves_no_forecast_before_it(tmp_path: Path) -> None:
     settings = load_settings(store=tmp_path, train=QUICK)
     calm = history()
     wild = History(calm.series, calm.features, calm.ts, np.where(np.arange(200)[:, None] < 180, calm.values, 50.0))
-    one, other = (backtest([h], 0.2, settings)["wave"] for h in (calm, wild))
+    one, other = (backtest([h], 0.2, settings).settled["wave"] for h in (calm, wild))
     assert 40 == len(one) == len(other)
     assert [row.forecast.yhat for row in one[:20]] == [row.forecast.yhat for row in other[:20]]
     assert one[25].y != other[25].y
@@ -51,7 +53,7 @@ def test_the_future_moves_no_forecast_before_it(tmp_path: Path) -> None:
 
 def test_each_reading_meets_the_forecast_that_stood_before_it(tmp_path: Path) -> None:
     """Row by row: the forecast was made one reading earlier, and knew no more than that reading."""
-    rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK))["wave"]
+    rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK)).settled["wave"]
     assert [HOUR * t for t in range(160, 200)] == [row.ts for row in rows]
     assert {-HOUR} == {row.forecast.origin - row.ts for row in rows}
     assert all(row.forecast.y == row.before for row in rows)
@@ -61,7 +63,7 @@ def test_a_worker_on_redis_gives_the_same_forecasts(redis: Redis, settings: Sett
     """Offline equals online: the same readings through a stream, in batches of another size."""
     settings = settings.model_copy(update={"train": settings.train.model_copy(update=QUICK)})
     whole = history()
-    offline = backtest([whole], 0.2, settings)["wave"]
+    offline = backtest([whole], 0.2, settings).settled["wave"]
     first = History(whole.series, whole.features, whole.ts[:160], whole.values[:160])
     train([first], Spec(), settings, store)
     for _, fields in _entries(whole, 0):
@@ -85,7 +87,7 @@ def test_a_cohort_on_redis_gives_the_same_forecasts(
         late = 400_000 * HOUR + plain.ts + 6 * HOUR * (np.arange(300) >= 270)  # a long gap in the test part
         other = np.random.default_rng(0).normal(size=(300, 1))
         histories.append(History(name, ("value", "wind"), late, np.hstack([plain.values, other])))
-    offline = backtest(histories, 0.2, settings, SMALL)
+    offline = backtest(histories, 0.2, settings, SMALL).settled
     without = settings.train.model_copy(update={"shared_epochs": 0})
     firsts = [History(h.series, h.features, h.ts[:240], h.values[:240]) for h in histories]
     train(firsts, SMALL, settings, store)
@@ -96,7 +98,7 @@ def test_a_cohort_on_redis_gives_the_same_forecasts(
     Worker(settings, [stream], store, Health()).run(Stop(), burst=True)
     with Client(settings.redis_url.get_secret_value()) as client:
         online = [f for f in client.forecasts("0", block_ms=1, stop_when_idle=True) if f.series == "bb"]
-    alone = backtest(histories, 0.2, settings.model_copy(update={"train": without}), SMALL)
+    alone = backtest(histories, 0.2, settings.model_copy(update={"train": without}), SMALL).settled
     assert [row.forecast.yhat for row in offline["bb"]] != [row.forecast.yhat for row in alone["bb"]]
     assert [row.forecast.yhat for row in offline["bb"]] == pytest.approx([f.yhat for f in online[-61:-1]], rel=1e-6)
     assert [row.forecast.yhat_upper for row in offline["bb"]] == pytest.approx(
@@ -118,7 +120,7 @@ def test_pictures_are_named_by_the_digest_of_the_series(tmp_path: Path, capsys: 
 def test_bounds_hold_for_forecasts_and_intervals(tmp_path: Path) -> None:
     """Counts are never forecast to be negative."""
     settings = load_settings(store=tmp_path, train=QUICK, series={"minimum": 0.0, "maximum": 1.0})
-    rows = backtest([history()], 0.2, settings)["wave"]
+    rows = backtest([history()], 0.2, settings).settled["wave"]
     bounds = [(row.forecast.yhat_lower, row.forecast.yhat, row.forecast.yhat_upper) for row in rows]
     assert all(bound is not None and 0 <= bound <= 1 for row in bounds for bound in row)
     assert {0.0, 1.0} <= {bound for row in bounds for bound in row}
@@ -128,7 +130,7 @@ def test_bounds_hold_for_forecasts_and_intervals(tmp_path: Path) -> None:
 def test_every_preset_answers_every_reading(tmp_path: Path, name: str) -> None:
     """Finite, and each under a name that the panel has."""
     settings = load_settings(store=tmp_path, train=QUICK)
-    rows = backtest([history()], 0.2, settings, Spec(**preset(name)))["wave"]
+    rows = backtest([history()], 0.2, settings, Spec(**preset(name))).settled["wave"]
     assert len(rows) == 40
     assert np.isfinite([row.forecast.yhat for row in rows]).all()
     assert {row.forecast.kind for row in rows} <= set(EXPERTS)
@@ -142,7 +144,7 @@ def test_an_unknown_preset_is_one_sentence() -> None:
 
 def test_the_file_has_a_row_for_each_reading_of_the_test_part(tmp_path: Path) -> None:
     """In UTC, with the interval and what answered."""
-    rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK))
+    rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK)).settled
     write(tmp_path / "new" / "out.csv", rows)
     with (tmp_path / "new" / "out.csv").open() as file:
         found = list(csv.DictReader(file))
@@ -154,7 +156,9 @@ def test_the_file_has_a_row_for_each_reading_of_the_test_part(tmp_path: Path) ->
 
 def test_a_series_without_a_model_is_answered_by_its_last_value(tmp_path: Path) -> None:
     """Too short to train on, another target's name: still a forecast for every reading."""
-    rows = backtest([history(readings=20, target="temp")], 0.5, load_settings(store=tmp_path, train=QUICK))["wave"]
+    rows = backtest([history(readings=20, target="temp")], 0.5, load_settings(store=tmp_path, train=QUICK)).settled[
+        "wave"
+    ]
     assert [row.before for row in rows] == [row.forecast.yhat for row in rows]
     assert 10 == len(rows)
 
@@ -183,3 +187,44 @@ def test_a_history_that_cannot_be_split_is_one_sentence(tmp_path: Path) -> None:
     file.write_text("series,timestamp,value\na,2024-01-01,1\n")
     with pytest.raises(HistoryError, match="long enough"):
         run(Job((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path), as_json=True)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, file: str, *words: str) -> int:
+    """Run `tidecast backtest` in this process, with little training; returns its exit code."""
+    monkeypatch.setenv("TIDECAST_TRAIN__EPOCHS", "1")
+    monkeypatch.setenv("TIDECAST_TRAIN__SHARED_EPOCHS", "0")
+    monkeypatch.setattr(sys, "argv", ["tidecast", "backtest", "--data", file, *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
+
+
+def test_series_without_answers_are_named_with_exit_code_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refused and a too short series each have a line and an entry of the list; the others are answered."""
+    file = tmp_path / "three.csv"
+    rows = [f"good,2024-01-{day:02},{day}" for day in range(1, 31)]
+    file.write_text(
+        "\n".join(("series,timestamp,value", *rows, "bad,2024-01-01,x", "bad,2024-01-02,1", "few,2024-01-01,1"))
+    )
+    code = command(monkeypatch, str(file), "--out", str(tmp_path / "out.csv"), "--json")
+    out, err = capsys.readouterr()
+    answer = json.loads(out)
+    assert (3, ["good"], ["bad", "few"]) == (
+        code,
+        *([s["series"] for s in answer[key]] for key in ("series", "refused")),
+    )
+    assert "row 32" in answer["refused"][0]["reason"]
+    assert "1 readings are too few for a test part of 20%" in answer["refused"][1]["reason"]
+    assert ["refused: bad:", "refused: few:"] == [" ".join(line.split()[:2]) for line in err.splitlines()[-2:]]
+
+
+def test_unanswered_readings_are_counted_with_the_workers_reason(tmp_path: Path) -> None:
+    """A backtest of more series than a worker may remember says which readings had no answer, and why."""
+    settings = load_settings(store=tmp_path, train=QUICK | {"shared_epochs": 0}, series={"max_series": 1})
+    tested = backtest([history("a", 40), history("b", 40)], 0.2, settings)
+    (refusal,) = tested.refused
+    assert (refusal.series, len(tested.settled["a"]), len(tested.settled["b"])) == ("b", 8, 0)
+    assert refusal.reason.startswith("8 of 8 readings were not answered: ")
+    assert "series.max_series" in refusal.reason

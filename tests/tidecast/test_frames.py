@@ -176,7 +176,7 @@ def test_a_backtest_of_a_frame_is_that_of_its_history() -> None:
     found = backtest_frame(frame, **QUICK)
     ts = frame["ds"].to_numpy().astype("datetime64[ms]").astype(np.int64)
     history = History("wave", ("value",), ts, frame["y"].to_numpy()[:, None])
-    rows = backtest([history], 0.2, load_settings(**QUICK))["wave"]
+    rows = backtest([history], 0.2, load_settings(**QUICK)).settled["wave"]
     assert [*COLUMNS, "kind"] == list(found.columns)
     assert [row.forecast.yhat for row in rows] == found["yhat"].tolist()
     assert frame["y"].tolist()[96:] == found["y"].tolist()

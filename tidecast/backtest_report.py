@@ -1,0 +1,170 @@
+"""The scores of a backtest, as a table, as JSON and as pictures."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tidecast.files.refusal import Refusal, print_refused
+from tidecast.wire import Forecast
+
+if TYPE_CHECKING:
+    from trainer.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A reading of the test part and the forecast that stood when it arrived."""
+
+    ts: int  # epoch milliseconds, of the reading
+    y: float
+    before: float  # the reading before it: what the last value would have forecast
+    forecast: Forecast
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One series' errors on the test part, in its unit."""
+
+    series: str
+    readings: int
+    mae: float
+    rmse: float
+    mase: float | None  # MAE over the first part's last-value MAE; None where that is 0
+    mae_last_value: float
+    skill: float  # 1 - MAE / MAE of the last value
+    season: int | None  # in readings, found in the first part
+    skill_seasonal: float | None  # 1 - MAE / MAE of the value one season before
+    coverage: float | None  # the share of readings inside their interval
+    width: float | None  # mean width over the first part's last-value MAE
+
+
+def cut(history: "History", test_size: float) -> int:
+    """Return the index of the first reading of the test part."""
+    return len(history) - int(test_size * len(history))
+
+
+def part(history: "History", start: int, stop: int) -> "History":
+    """Return the readings from `start` to before `stop`."""
+    return replace(history, ts=history.ts[start:stop], values=history.values[start:stop])
+
+
+def score(history: "History", settled: Sequence[Settled], test_size: float) -> Score:
+    """Score the answers of one series."""
+    error = np.array([row.y - row.forecast.yhat for row in settled])
+    naive = float(np.mean([abs(row.y - row.before) for row in settled]))
+    changes = np.abs(np.diff(history.values[: cut(history, test_size), 0]))
+    scale = float(changes.mean()) if len(changes) else 0.0
+    bounds = [
+        (row.forecast.yhat_lower, row.y, row.forecast.yhat_upper)
+        for row in settled
+        if row.forecast.yhat_lower is not None and row.forecast.yhat_upper is not None
+    ]
+    mae = float(np.abs(error).mean())
+    season = _season(history, test_size)
+    return Score(
+        series=history.series,
+        readings=len(settled),
+        mae=mae,
+        rmse=float(np.sqrt(np.mean(error**2))),
+        mase=mae / scale if scale else None,
+        mae_last_value=naive,
+        skill=1 - mae / naive if naive else 0.0,
+        season=season,
+        skill_seasonal=_skill_seasonal(history, season, settled, mae),
+        coverage=float(np.mean([lower <= y <= upper for lower, y, upper in bounds])) if bounds else None,
+        width=float(np.mean([u - lower for lower, _, u in bounds])) / scale if bounds and scale else None,
+    )
+
+
+def _skill_seasonal(history: "History", season: int | None, settled: Sequence[Settled], mae: float) -> float | None:
+    if season is None:
+        return None
+    at = np.searchsorted(history.ts, [row.ts for row in settled])
+    naive = float(np.abs(history.values[at, 0] - history.values[at - season, 0]).mean())
+    return 1 - mae / naive if naive else 0.0
+
+
+def _season(history: "History", test_size: float) -> int | None:
+    """The season that the first part shows, in readings."""
+    from tidecast.windows import typical_step
+    from trainer.lesson import on_grid
+    from trainer.season import seasons
+
+    first = part(history, 0, cut(history, test_size))
+    if len(first) < 2:
+        return None
+    whole = np.zeros(len(first), np.int64)
+    lengths = seasons(first.values[:, 0], whole, typical_step(first.ts), gridded=on_grid(first.ts))
+    return lengths[0] if lengths else None
+
+
+def draw(folder: Path, histories: Mapping[str, "History"], settled: Mapping[str, Sequence[Settled]]) -> None:
+    """Draw each series' newest readings beside their forecasts, in files named by the digest of its name."""
+    from trainer.canvas import LIGHT, png
+    from trainer.pictures import stream
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for series, rows in settled.items():
+        name = hashlib.sha256(series.encode()).hexdigest()[:12]
+        figure = stream(
+            np.array([row.ts for row in rows]),
+            np.array([row.y for row in rows]),
+            np.array([(f.yhat, f.yhat_lower, f.yhat_upper) for f in (row.forecast for row in rows)], np.float64),
+            f"{series}: {histories[series].features[0]}",
+            LIGHT,
+        )
+        (folder / f"{name}.png").write_bytes(png(figure))
+
+
+def show(scores: Sequence[Score], refused: Sequence[Refusal], out: Path, *, as_json: bool) -> None:
+    """Print the scores and the series that lack answers, which go to standard error as well."""
+    print_refused(refused)
+    if as_json:
+        answer = {
+            "overall": _overall(scores),
+            "series": [asdict(score) for score in scores],
+            "refused": [asdict(refusal) for refusal in refused],
+            "out": str(out),
+        }
+        print(json.dumps(answer))
+        return
+    table = Table("series", "readings", "MAE", "RMSE", "MASE", "skill", "skill, seasonal", "coverage", "width")
+    for score in scores:
+        numbers = (score.mae, score.rmse, score.mase, score.skill, score.skill_seasonal, score.coverage, score.width)
+        table.add_row(score.series, str(score.readings), *("" if n is None else f"{n:.4g}" for n in numbers))
+    Console().print(table)
+    skill = _median([score.skill for score in scores])
+    print(f"median skill {skill or 0:.3f} over {len(scores)} series; the forecasts are in {out}")
+
+
+def _overall(scores: Sequence[Score]) -> dict[str, float | None]:
+    skills = [score.skill for score in scores]
+    return {
+        "series": len(scores),
+        "readings": sum(score.readings for score in scores),
+        "skill_median": _median(skills),
+        "skill_min": min(skills, default=None),
+        "better_than_last_value": _mean([skill > 0 for skill in skills]),
+        "mae_mean": _mean([score.mae for score in scores]),
+        "rmse_mean": _mean([score.rmse for score in scores]),
+        "mase_median": _median([score.mase for score in scores]),
+        "skill_seasonal_median": _median([score.skill_seasonal for score in scores]),
+        "width_median": _median([score.width for score in scores]),
+        "coverage_median": _median([score.coverage for score in scores]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None

@@ -1,0 +1,1 @@
+"""Read files of readings: CSV (gzip too) and Parquet, for every command that takes a file."""

@@ -1,0 +1,28 @@
+"""Series that cannot be used, although others of their file can."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One series and the reason why it, or a part of it, was not used."""
+
+    series: str
+    reason: str  # a sentence that names file and row where there is one, and the remedy
+
+
+def print_refused(refused: Iterable[Refusal]) -> None:
+    """Print a line for each refused series on standard error."""
+    console = Console(stderr=True, soft_wrap=True)
+    for refusal in refused:
+        console.print(f"refused: {refusal.series}: {refusal.reason}", style="yellow", highlight=False, markup=False)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print a line on standard error for each thing that was decided or repaired."""
+    console = Console(stderr=True, soft_wrap=True)
+    for note in notes:
+        console.print(f"note: {note}", style="dim", highlight=False, markup=False)
