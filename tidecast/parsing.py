@@ -5,7 +5,7 @@ Entries are handled as bytes: one undecodable entry must not poison a read.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from tidecast.errors import BadReading
@@ -14,16 +14,27 @@ from tidecast.wire import Fields, Reading, partition_of
 MAX_NAME_BYTES = 256
 MAX_NUMBER_BYTES = 64
 LARGEST = 3.4028234663852886e38  # float32's: beyond it no network can see the value
-MAX_ID_DIGITS = 15
-AHEAD_MS = 86_400_000  # how far a reading's clock may run before ours
+AHEAD_MS = 86_400_000  # how far a reading's `ts` may be ahead of the worker's clock
+ID_AHEAD_MS = 60_000  # an entry id further ahead of the worker's clock is not taken for a time
 NEEDS_A_LOOK = -(10**15)  # instead of a time: no epoch of 15 digits
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _EPOCH = re.compile(rb"-?\d{1,15}")
 _NUMBERS, _EPOCHS = (re.compile(b"(?:%b,)*%b" % (one.pattern, one.pattern)) for one in (_NUMBER, _EPOCH))
+# One form of ISO-8601: parsers that read more forms take any character between the date and the time.
+_MOMENT = re.compile(
+    rb"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+    rb"(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # An epoch in seconds of the years 2001 to 2128, read as milliseconds, falls in early 1970.
 _LOOKS_LIKE_SECONDS = range(1_000_000_000, 5_000_000_000)
+# Names of a time in other programs, in lower case and without the characters of `_PUNCTUATION`.
+_NAMES_OF_A_TIME = frozenset(
+    b"ts tsms timestamp timestampms time timems date datetime ds epoch epochms unixtime eventtime".split()
+)
+_PUNCTUATION = b" _-.@"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # the first column of a CSV file may begin with it
 
 
 def check_partition(series: str, partition: int, partitions: int) -> None:
@@ -77,15 +88,40 @@ def parse_reading(entry_id: str, fields: Fields, series: str, features: tuple[st
     """Read an entry of a known series; the first feature is the target and must be there.
 
     Raises:
-        BadReading: the target is missing, or a number or the time is not one.
+        BadReading: the target is missing, a number or the time is not one, or the time is in another field than `ts`.
     """
     target, *others = (feature.encode() for feature in features)
     if target not in fields:
         raise BadReading("no_value", f"field {features[0]!r} is missing: send it with a number")
     values = [parse_number(target, fields[target])]
     values += [parse_number(name, fields[name]) if name in fields else math.nan for name in others]
-    ts = parse_time(fields[b"ts"], now_ms) if b"ts" in fields else _id_ms(entry_id)
-    return Reading(entry_id, series, ts, tuple(values))
+    if b"ts" in fields:
+        return Reading(entry_id, series, parse_time(fields[b"ts"], now_ms), tuple(values))
+    if name := time_elsewhere(fields, features):
+        raise BadReading("bad_ts", f"the reading has no 'ts', but a field {quoted(name)}: send its time as 'ts'")
+    return Reading(entry_id, series, arrival_ms(entry_id, now_ms), tuple(values), has_ts=False)
+
+
+def time_elsewhere(names: Iterable[bytes], features: tuple[str, ...]) -> bytes | None:
+    """Return the field that holds the time of a reading without `ts`, by its name; None: it was sent without a time.
+
+    Such a reading would silently get the time of its arrival. A feature may bear any name.
+    """
+    for name in names:
+        plain = name.removeprefix(_BYTE_ORDER_MARK).lower().translate(None, _PUNCTUATION)
+        if plain in _NAMES_OF_A_TIME and name not in {feature.encode() for feature in features}:
+            return name
+    return None
+
+
+def arrival_ms(entry_id: str, now_ms: int) -> int:
+    """Return the time of a reading that was sent without one: its entry id's.
+
+    An id may be far ahead, because Redis' clock was once or because a producer chose it, and all later ids stay there.
+    Such a one is not a time: the reading gets `now_ms`.
+    """
+    ms = int(entry_id.partition("-")[0])
+    return ms if ms <= now_ms + ID_AHEAD_MS else now_ms
 
 
 def parse_plain(values: Sequence[bytes], times: Sequence[bytes], now_ms: int) -> tuple[list[float], list[int]]:
@@ -146,31 +182,37 @@ def parse_number(name: bytes, raw: bytes) -> float:
 def parse_time(raw: bytes, now_ms: int) -> int:
     """Read a time as epoch milliseconds or ISO-8601 with an offset; returns epoch milliseconds.
 
+    Of ISO-8601 one form is read, that of RFC 3339: `2024-03-01T12:00:00Z`, with `T` or one space, with or without
+    seconds and their fraction, with `Z` or an offset such as `+01:00`.
+
     Raises:
         BadReading: it is neither, has no offset, or lies more than a day ahead of `now_ms`.
     """
-    ts = int(raw) if _EPOCH.fullmatch(raw) else _iso_ms(raw)
-    if ts in _LOOKS_LIKE_SECONDS:
-        raise BadReading("bad_ts", f"ts {quoted(raw)} looks like seconds: send milliseconds")
+    ts = _epoch_ms(raw) if _EPOCH.fullmatch(raw) else _iso_ms(raw)
     if ts > now_ms + AHEAD_MS:
         raise BadReading("future_ts", f"ts {quoted(raw)} is over a day ahead of the worker's clock: check the sender's")
     return ts
 
 
-def _id_ms(entry_id: str) -> int:
-    ms = entry_id.partition("-")[0]
-    if len(ms) > MAX_ID_DIGITS:  # the producer's own: it may hold 64 bits, more than a time and than the state
-        raise BadReading("bad_ts", f"the entry id {entry_id} is no time: send a ts, or let Redis choose the id")
-    return int(ms)
+def _epoch_ms(raw: bytes) -> int:
+    ts = int(raw)
+    if ts in _LOOKS_LIKE_SECONDS:  # only a bare number can have the wrong unit
+        raise BadReading("bad_ts", f"ts {quoted(raw)} looks like seconds: send milliseconds")
+    return ts
 
 
 def _iso_ms(raw: bytes) -> int:
+    form = _MOMENT.fullmatch(raw) if len(raw) <= MAX_NUMBER_BYTES else None
     try:
-        moment = datetime.fromisoformat(raw.decode("ascii")) if len(raw) <= MAX_NUMBER_BYTES else None
-    except ValueError:
+        moment = datetime.fromisoformat(raw.decode()) if form else None
+    except ValueError:  # a day that is not in the calendar
         moment = None
-    if moment is None:
-        raise BadReading("bad_ts", f"ts {quoted(raw)} is no time: send epoch milliseconds or ISO-8601 with an offset")
+    if form is None or moment is None:
+        raise BadReading(
+            "bad_ts",
+            f"ts {quoted(raw)} is not a time: send epoch milliseconds or ISO-8601 with an offset, "
+            "such as 2024-03-01T12:00:00Z",
+        )
     if moment.tzinfo is None:
         raise BadReading("bad_ts", f"ts {quoted(raw)} has no offset: append Z or +01:00, or send epoch milliseconds")
     return round(moment.timestamp() * 1000)

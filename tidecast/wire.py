@@ -76,12 +76,18 @@ def id_pair(entry_id: bytes | str) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One reading as the worker understands it; `values` are in the order of the features, NaN where missing."""
+    """One reading as the worker understands it; `values` are in the order of the features, NaN where missing.
+
+    Attributes:
+        ts: epoch milliseconds.
+        has_ts: whether it was sent with a time; else `ts` is that of its arrival.
+    """
 
     id: str
     series: str
-    ts: int  # epoch milliseconds
+    ts: int
     values: tuple[float, ...]
+    has_ts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

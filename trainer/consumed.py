@@ -18,12 +18,14 @@ from trainer.pages import Page, RawEntry
 
 ALL = ("all",)  # instead of features: every field of a series that only ever held numbers
 NOT_ASKED_FOR, UNKNOWN = -1, -2  # instead of a series' number
+NO_TIME = "no_time"  # a reason that the worker does not have
 SHORT = max(parsing.MAX_NAME_BYTES, parsing.MAX_NUMBER_BYTES)  # bytes
 CLOCK_MS = 10**12  # entry ids from here on, the year 2001, say when an entry was sent
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Float = NDArray[np.float64]
+Bool = NDArray[np.bool_]
 Names = tuple[bytes, ...]
 Column = list[bytes]
 
@@ -55,20 +57,23 @@ class Rows:
     number: Int32  # (rows,) of their series
     ts: Int64  # (rows,) epoch milliseconds
     y: Float  # (rows,) the target
+    has_ts: Bool  # (rows,) whether they were sent with a time
     more: dict[bytes, Float] = field(default_factory=dict)  # by field: (rows,), NaN where missing
 
     @classmethod
     def empty(cls, count: int) -> "Rows":
         """So many, of which nothing is known yet."""
-        return cls(np.full(count, UNKNOWN, np.int32), np.zeros(count, np.int64), np.zeros(count))
+        return cls(
+            np.full(count, UNKNOWN, np.int32), np.zeros(count, np.int64), np.zeros(count), np.ones(count, np.bool_)
+        )
 
     def feature(self, name: bytes) -> Float:
         """The column of a further field."""
         return self.more.setdefault(name, np.full(len(self.number), np.nan))
 
-    def take(self, chosen: NDArray[np.bool_] | Int64) -> "Rows":
+    def take(self, chosen: Bool | Int64) -> "Rows":
         """Some of them, without their further fields."""
-        return Rows(self.number[chosen], self.ts[chosen], self.y[chosen])
+        return Rows(self.number[chosen], self.ts[chosen], self.y[chosen], self.has_ts[chosen])
 
 
 class Consumed:
@@ -84,6 +89,7 @@ class Consumed:
         self.refused: Counter[str] = Counter()  # by reason
         self._settings, self._partition, self._wanted = settings, partition, wanted
         self._target = wanted.target.encode()
+        self._asked = (wanted.target, *wanted.named)
         self._numbers: dict[bytes, int] = {}  # by the series' name as it stands in an entry
         self._series: list[str] = []
         self._texts: dict[bytes, set[int]] = {}  # by field: the series that were sent something else than a number
@@ -128,9 +134,11 @@ class Consumed:
         if sent is None or self._target not in found or len(found) < len(names) or self._may_be_too_large(found):
             return at
         times = found.get(b"ts")
+        if times is None and parsing.time_elsewhere(names, self._asked):
+            return at
         y = numbers_of(found[self._target], clock)
         number = np.array(list(map(self._numbers.get, sent, repeat(UNKNOWN))), np.int32)
-        ts = times_of(times, clock) if times else np.array(_times_of_ids(page, at), np.int64)
+        ts = times_of(times, clock) if times else np.array(self._times_of_ids(page, at), np.int64)
         good = (number != UNKNOWN) & ~np.isnan(y) & (ts != parsing.NEEDS_A_LOOK)
         for name in self._features_among(names):
             column = numbers_of(found[name], clock)
@@ -141,6 +149,7 @@ class Consumed:
             rows.feature(name)[at] = column
         taken = at[good]
         rows.number[taken], rows.ts[taken], rows.y[taken] = number[good], ts[good], y[good]
+        rows.has_ts[taken] = times is not None
         odd: Int64 = at[~good]
         return odd
 
@@ -164,10 +173,12 @@ class Consumed:
             self._numbers[series.encode()] = NOT_ASKED_FOR
             rows.number[i] = NOT_ASKED_FOR
             return
-        asked = (self._wanted.target, *self._wanted.named)
-        reading = parsing.parse_reading(entry[0].decode(), fields, series, asked, self._clock(entry[0]))
+        reading = parsing.parse_reading(entry[0].decode(), fields, series, self._asked, self._clock(entry[0]))
+        if not reading.has_ts and not self._is_time(entry[0]):
+            raise BadReading(NO_TIME, "the entry id is ahead of the clock: when the reading arrived is not recorded")
         number = self._number(series)
         rows.number[i], rows.ts[i], rows.y[i] = number, reading.ts, reading.values[0]
+        rows.has_ts[i] = reading.has_ts
         for name in self._features_among(tuple(fields)):
             try:
                 rows.feature(name)[i] = parsing.parse_number(name, fields[name])
@@ -192,6 +203,15 @@ class Consumed:
         """What the worker's clock may have been: a time that was in the future then has not become true since."""
         ms = int(entry_id.partition(b"-")[0])
         return min(ms, self._wanted.now_ms) if ms >= CLOCK_MS else self._wanted.now_ms
+
+    def _is_time(self, entry_id: bytes) -> bool:
+        """Whether an entry id is a time; the worker has taken its own clock where it is not."""
+        return int(entry_id.partition(b"-")[0]) <= self._wanted.now_ms + parsing.ID_AHEAD_MS
+
+    def _times_of_ids(self, page: Page, at: Int64) -> list[int]:
+        """The times of readings without a `ts`; `NEEDS_A_LOOK` where an id is not a time."""
+        ids = (page[i][0] for i in at)
+        return [int(each.partition(b"-")[0]) if self._is_time(each) else parsing.NEEDS_A_LOOK for each in ids]
 
     def _may_be_too_large(self, found: dict[bytes, Column]) -> bool:
         """Whether one might be; series, time and numbers are short where the closer look is not needed anyway."""
@@ -220,7 +240,7 @@ class Consumed:
 
     def _history(self, number: int, rows: Rows, where: slice, further: dict[bytes, Float]) -> History:
         """One series' readings, by the rule of the worker's windows: the next is later than all before it."""
-        ts = rows.ts[where]
+        ts = _put_in_order(rows.ts[where], rows.has_ts[where])
         newest = np.maximum.accumulate(ts)
         kept = np.append(True, ts[1:] > newest[:-1])
         notes = _dropped(ts, newest, kept)
@@ -251,12 +271,6 @@ def _alike(page: Page) -> Iterator[tuple[Int64, Names, list[Column]]]:
         yield np.array(at), names, [[rows[i][column] for i in at] for column in range(1, 2 * len(names), 2)]
 
 
-def _times_of_ids(page: Page, at: Int64) -> list[int]:
-    """The times of readings without a `ts`: Redis' clock is believed, whatever ours says."""
-    texts = (page[i][0].partition(b"-")[0] for i in at)
-    return [int(ms) if len(ms) <= parsing.MAX_ID_DIGITS else parsing.NEEDS_A_LOOK for ms in texts]
-
-
 def _joined(parts: list[Rows]) -> Rows:
     """All rows of the pages, each of which is let go of on the way."""
     joined = Rows.empty(sum(len(part.number) for part in parts))
@@ -266,8 +280,22 @@ def _joined(parts: list[Rows]) -> Rows:
         part = parts.pop()
         here = slice(at, at + len(part.number))
         joined.number[here], joined.ts[here], joined.y[here] = part.number, part.ts, part.y
+        joined.has_ts[here] = part.has_ts
         at = here.stop
     return joined
+
+
+def _put_in_order(ts: Int64, has_ts: Bool) -> Int64:
+    """Make each reading without a `ts` later than all before it, by a millisecond, as the worker does."""
+    if has_ts.all() or not (~has_ts[1:] & (ts[1:] <= np.maximum.accumulate(ts)[:-1])).any():
+        return ts
+    ordered = ts.copy()
+    newest = int(ts[0])
+    for i in range(1, len(ts)):
+        if not has_ts[i] and ordered[i] <= newest:
+            ordered[i] = newest + 1
+        newest = max(newest, int(ordered[i]))
+    return ordered
 
 
 def _dropped(ts: Int64, newest: Int64, kept: NDArray[np.bool_]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from tidecast.connection import connect
 from tidecast.settings import Settings
 from tidecast.wire import Keys, keys_of
 from trainer.archive import Archive
-from trainer.consumed import Consumed, Wanted
+from trainer.consumed import NO_TIME, Consumed, Wanted
 from trainer.history import Histories, History, counted
 from trainer.pages import Page, check_setup, committed, pages_of, pair, successor
 
@@ -102,7 +102,14 @@ def _without_collector() -> Iterator[None]:
 
 
 def _notes(refused: Counter[str]) -> tuple[str, ...]:
-    if not refused:
-        return ()
-    reasons = ", ".join(f"{number} {reason}" for reason, number in refused.most_common())
-    return (f"{counted(refused.total(), 'reading')} that a worker refuses too ({reasons}): skipped",)
+    untimed = refused[NO_TIME]
+    reasons = ", ".join(f"{number} {reason}" for reason, number in refused.most_common() if reason != NO_TIME)
+    notes = []
+    if reasons:
+        notes.append(f"{counted(refused.total() - untimed, 'reading')} that a worker refuses too ({reasons}): skipped")
+    if untimed:
+        notes.append(
+            f"{counted(untimed, 'reading')} without a ts whose entry ids are ahead of the clock: skipped, "
+            "for nothing records when they arrived"
+        )
+    return tuple(notes)

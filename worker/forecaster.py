@@ -194,15 +194,20 @@ class Forecaster:
 
     def _parsed(self, entries: Sequence[Entry], now_ms: int, outcome: Outcome) -> list[Parsed | None]:
         """Read the entries; None: one became a dead letter."""
-        found = self._read_plain(entries, now_ms)
+        parsed = self._read_plain(entries, now_ms)
+        without_ts: set[int] = set()
         for i, entry in enumerate(entries):
-            if found[i] is None:
+            if parsed[i] is None:
                 try:
-                    found[i] = self._read(entry, now_ms)
+                    parsed[i], has_ts = self._read(entry, now_ms)
                 except BadReading as exc:
                     outcome.dead.append(DeadLetter(entry[0], exc.reason, str(exc), entry[1]))
                     outcome.counts["dead"] += 1
-        return found
+                else:
+                    without_ts |= set() if has_ts else {i}
+        if without_ts:
+            _put_in_order(parsed, without_ts)
+        return parsed
 
     def _read_plain(self, entries: Sequence[Entry], now_ms: int) -> list[Parsed | None]:
         """Read by columns the entries of known series with one feature; None: one needs a closer look."""
@@ -222,8 +227,8 @@ class Forecaster:
                     found[i] = member, ts, (y,)
         return found
 
-    def _read(self, entry: Entry, now_ms: int) -> Parsed:
-        """Read an entry of any kind.
+    def _read(self, entry: Entry, now_ms: int) -> tuple[Parsed, bool]:
+        """Read an entry of any kind, and return whether it was sent with a time.
 
         Raises:
             BadReading: it is none that can be answered.
@@ -237,7 +242,7 @@ class Forecaster:
         reading = parsing.parse_reading(entry_id, fields, series, features, now_ms)
         if not state:
             self._meet(series)
-        return self._members[series.encode()], reading.ts, reading.values
+        return (self._members[series.encode()], reading.ts, reading.values), reading.has_ts
 
     def _accepted(self, entries: Sequence[Entry], parsed: Sequence[Parsed | None], outcome: Outcome) -> list[Accepted]:
         """Give each reading its place in its series' window, and ask the experts for the next."""
@@ -429,6 +434,23 @@ class Forecaster:
         reads = self.rows_read(series) if seat else self.engine.rows_of(None, None)
         errors = address_of(seat.errors) if seat else 0
         self._members[series.encode()] = Member(series, field, state, seat, reads, errors, shadow)
+
+
+def _put_in_order(parsed: list[Parsed | None], without_ts: set[int]) -> None:
+    """Make each reading without a `ts` later than its series' newest, by a millisecond where its own time is not.
+
+    Its entry id is higher, so it is a new reading: two may arrive in one millisecond, and a clock may be set back.
+    """
+    newest: dict[str, int] = {}
+    for i, reading in enumerate(parsed):
+        if reading is None:
+            continue
+        member, ts, values = reading
+        before = newest.get(member.series, member.state.window.last_ts)
+        if i in without_ts and ts <= before:
+            ts = before + 1
+            parsed[i] = member, ts, values
+        newest[member.series] = max(before, ts)
 
 
 def _of_the_former(accepted: Accepted) -> Question:

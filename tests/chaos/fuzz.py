@@ -51,6 +51,7 @@ NO_NUMBERS = [None, b"", b"nan", b"inf", b"-Infinity", b"1e400", b"3.5e38", b"9"
 NO_NUMBERS += [b"True", b"1\x002", b"\xff", b" 1", "\uff14\uff12".encode(), "\u0664".encode(), LARGE]
 NO_TIMES = [b"", b"yesterday", b"1700000000", b"2023-11-14T22:13:20", b"2023-02-30T00:00:00Z", b"\xff", b"9" * 16]
 NO_TIMES += [b"4102444800000", b"9999-12-31T23:59:59Z", b"1700000000000.5", b"9" * 5000, LARGE]
+NO_TIMES += [b"2023-11-14122:13:20Z", b"2023-11-14\x0022:13:20Z", b"20231114T221320Z", b"2023-11-14T22:13:20z"]
 STEPS = [1] * 12 + [0, -1, -50, 2, 3, 4, 5, 100, 10_000]  # from the series' newest time on
 
 
@@ -144,8 +145,8 @@ class Oracle:
         return partition, entry_id, fields
 
     def _ts(self, one: Drawn, partition: int, id_ms: int) -> int:
-        if not isinstance(one.when, int):
-            return id_ms
+        if not isinstance(one.when, int):  # a reading without a time is a new one, and has the next millisecond
+            return max(id_ms, self.newest[partition].get(one.series or b"", 0) + 1)
         return self.newest[partition].get(one.series or b"", EPOCH) + STEP_MS * one.when
 
     def _end(self, one: Drawn, partition: int, ts: int, fields: dict[bytes, bytes]) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tidecast.errors import BadReading
 from tidecast.parsing import (
     AHEAD_MS,
+    ID_AHEAD_MS,
     LARGEST,
     NEEDS_A_LOOK,
     parse_number,
@@ -124,6 +125,11 @@ def test_the_refusal_of_a_number_names_the_field_and_quotes_little_of_it() -> No
         (b"2023-11-14T23:13:20+01:00", 1_700_000_000_000),
         (b"2023-11-14T22:13:20.5+00:00", 1_700_000_000_500),
         (b"0001-01-01T00:00:00+23:59", -62_135_683_140_000),
+        (b"2023-11-14 22:13:20Z", 1_700_000_000_000),
+        (b"2023-11-14T22:13Z", 1_699_999_980_000),
+        (b"2023-11-14T22:13:20.123456789-00:00", 1_700_000_000_123),
+        (b"1970-01-12T13:46:40Z", 1_000_000_000),  # as milliseconds it looks like seconds, and its unit is known
+        (b"1970-02-27T00:00:00+01:00", 4_921_200_000),
     ],
 )
 def test_a_time_is_epoch_milliseconds_or_iso_8601_with_an_offset(raw: bytes, expected: int) -> None:
@@ -143,6 +149,27 @@ def test_a_time_is_epoch_milliseconds_or_iso_8601_with_an_offset(raw: bytes, exp
         (b"\xff", "bad_ts"),
         ("\uff11\uff17\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10".encode(), "bad_ts"),
         (b"9" * 16, "bad_ts"),
+        *((b"2024-03-01%b12:00:00Z" % sign, "bad_ts") for sign in (b"1", b"\x00", b"\n", b"x", b"t", b"  ", b"_", b"")),
+        (b"2024-W10-1T12:00:00Z", "bad_ts"),
+        (b"20240301T120000Z", "bad_ts"),
+        (b"2024-03-01T120000Z", "bad_ts"),
+        (b"2024-061T12:00:00Z", "bad_ts"),
+        (b"2024-03-01T24:00:00Z", "bad_ts"),
+        (b"2024-03-01T12Z", "bad_ts"),
+        (b"2024-03-01T12:00:60Z", "bad_ts"),
+        (b"2024-03-01T12:00:00,5Z", "bad_ts"),
+        (b"2024-03-01T12:00:00.Z", "bad_ts"),
+        (b"2024-03-01T12:00.5Z", "bad_ts"),
+        (b"2024-03-01T12:00:00z", "bad_ts"),
+        (b"2024-03-01T12:00:00 Z", "bad_ts"),
+        (b"2024-03-01T12:00:00+01", "bad_ts"),
+        (b"2024-03-01T12:00:00+0100", "bad_ts"),
+        (b"2024-03-01T12:00:00+01:00:30", "bad_ts"),
+        (b"2024-03-01T12:00:00+24:00", "bad_ts"),
+        (b"2024-03-01T12:00:00Z\n", "bad_ts"),
+        (b" 2024-03-01T12:00:00Z", "bad_ts"),
+        (b"24-03-01T12:00:00Z", "bad_ts"),
+        (b"2024-3-1T12:00:00Z", "bad_ts"),
         (b"9" * 5000, "bad_ts"),
         (b"2023-11-14T22:13:20Z" + b" " * 5000, "bad_ts"),
         (b"%d" % (NOW_MS + AHEAD_MS + 1), "future_ts"),
@@ -175,21 +202,47 @@ def test_a_day_ahead_is_still_accepted() -> None:
 def test_without_a_time_the_entry_id_gives_it() -> None:
     """The id's milliseconds are the reading's time."""
     fields = {b"series": b"a", b"value": b"1.5"}
-    expected = Reading("1234-7", "a", 1234, (1.5,))
+    expected = Reading("1234-7", "a", 1234, (1.5,), has_ts=False)
     assert expected == parse_reading("1234-7", fields, "a", ("value",), NOW_MS)
 
 
-@pytest.mark.parametrize("entry_id", ["18446744073709551615-1", "1000000000000000-0"])
-def test_an_entry_id_beyond_any_time_is_refused(entry_id: str) -> None:
-    """An id chosen by the producer may hold 64 bits: no time, and more than the state can store."""
-    with pytest.raises(BadReading, match="the entry id"):
-        parse_reading(entry_id, {b"value": b"1"}, "a", ("value",), NOW_MS)
+@pytest.mark.parametrize("ms", [NOW_MS + ID_AHEAD_MS + 1, 10 * NOW_MS, 10**15, 2**64 - 1])
+def test_an_entry_id_ahead_of_the_clock_is_not_a_time(ms: int) -> None:
+    """Once there, all later ids of a stream are: the readings arrive now, by the worker's clock."""
+    reading = parse_reading(f"{ms}-1", {b"value": b"1"}, "a", ("value",), NOW_MS)
+    assert (NOW_MS, False) == (reading.ts, reading.has_ts)
 
 
-def test_redis_clock_may_run_ahead_of_the_workers() -> None:
-    """An id that Redis chose is believed, so that a worker with a wrong clock still answers."""
-    reading = parse_reading(f"{10 * NOW_MS}-0", {b"value": b"1"}, "a", ("value",), NOW_MS)
-    assert 10 * NOW_MS == reading.ts
+def test_redis_clock_may_run_a_minute_ahead_of_the_workers() -> None:
+    """An id that Redis chose says best when a reading arrived, as long as the clocks differ a little."""
+    reading = parse_reading(f"{NOW_MS + ID_AHEAD_MS}-0", {b"value": b"1"}, "a", ("value",), NOW_MS)
+    assert NOW_MS + ID_AHEAD_MS == reading.ts
+
+
+@pytest.mark.parametrize(
+    "name",
+    b"timestamp Timestamp TS time date DateTime ds @timestamp event_time ts. timestamp_ms \xef\xbb\xbfts".split(),
+)
+def test_a_time_in_another_field_than_ts_is_refused(name: bytes) -> None:
+    """The reading would get the time of its arrival, and nobody would be told."""
+    fields = {b"series": b"a", b"value": b"1", name: b"2023-11-14T22:13:20Z"}
+    with pytest.raises(BadReading, match="send its time as 'ts'") as caught:
+        parse_reading("5-0", fields, "a", ("value",), NOW_MS)
+    assert caught.value.reason == "bad_ts"
+    assert NOW_MS == parse_reading("5-0", fields | {b"ts": b"%d" % NOW_MS}, "a", ("value",), NOW_MS).ts
+
+
+def test_a_feature_may_have_the_name_of_a_time() -> None:
+    """It is a number that the model reads, and the reading has none."""
+    fields = {b"series": b"a", b"value": b"1", b"time": b"7.5"}
+    reading = parse_reading("5-0", fields, "a", ("value", "time"), NOW_MS)
+    assert (5, (1.0, 7.5)) == (reading.ts, reading.values)
+
+
+@pytest.mark.parametrize("name", [b"times", b"temperature", b"t", b"update", b"dataset", "\u0442s".encode()])
+def test_any_other_field_is_passed_over(name: bytes) -> None:
+    """Only a whole name is one of a time."""
+    assert 5 == parse_reading("5-0", {b"value": b"1", name: b"x"}, "a", ("value",), NOW_MS).ts
 
 
 def test_a_missing_target_is_refused_and_a_missing_feature_is_nan() -> None:

@@ -122,6 +122,39 @@ def test_readings_without_a_time_have_their_ids(settings: Settings, redis: Redis
     assert [("a", [0, 1, 2, 3], [[1.0], [2.0], [3.0], [4.0]])] == [told(one) for one in read_recorded(settings).found]
 
 
+def test_readings_without_a_time_are_all_read_in_the_order_of_their_ids(settings: Settings, redis: Redis) -> None:
+    """Those of one millisecond, and those after a `ts` that was ahead of them, each a millisecond later."""
+    ids = [f"{TS}-0", f"{TS}-1", f"{TS + 1}-0", f"{TS + 5}-0", f"{TS + 6}-0", f"{TS + 7}-0"]
+    for n, (entry_id, ts) in enumerate(zip(ids, [None, None, None, TS + 8, None, TS + 9], strict=True)):
+        redis.xadd("readings", {"series": "a", "value": n} | ({} if ts is None else {"ts": ts}), id=entry_id)
+    make_worker(settings, Health()).run(Stop(), burst=True)
+    answered = [Forecast.decode(*entry).origin - TS for entry in redis.xrange("forecasts")]
+    (found,) = read_recorded(settings).found
+    assert [0, 1, 2, 8, 9] == answered == (found.ts - TS).tolist()
+    assert ("1 duplicate time: the first kept",) == found.notes
+
+
+def test_readings_whose_ids_are_ahead_of_the_clock_are_not_learned_from(settings: Settings, redis: Redis) -> None:
+    """The worker took its own clock, which nothing records: a guess would be learned as a time."""
+    redis.xadd("readings", {"series": "a", "value": 1}, id=f"{TS}-0")
+    redis.xadd("readings", {"series": "a", "value": 2, "ts": TS + 1000}, id=f"{9 * TS}-0")
+    redis.xadd("readings", {"series": "a", "value": 3}, id=f"{9 * TS}-1")
+    redis.hset("offset", "last", f"{9 * TS}-1")
+    found = read_recorded(settings)
+    assert [("a", [0, 1], [[1.0], [2.0]])] == [told(one) for one in found.found]
+    assert ["1 reading without a ts whose entry ids are ahead of the clock"] == [
+        n.partition(":")[0] for n in found.notes
+    ]
+
+
+def test_a_time_in_another_field_is_refused_as_by_the_worker(settings: Settings, redis: Redis) -> None:
+    """Beside readings of the same fields that have a `ts`."""
+    add(redis, reading(1, 0, timestamp="x"), reading(2, timestamp="x"), reading(3, timestamp="x"), reading(4))
+    found = read_recorded(settings)
+    assert [("a", [0, 3], [[1.0], [4.0]])] == [told(one) for one in found.found]
+    assert ("2 readings that a worker refuses too (2 bad_ts): skipped",) == found.notes
+
+
 def test_a_span_and_some_series_are_enough(settings: Settings, redis: Redis) -> None:
     """By the time of arrival, and by name."""
     add(redis, *(reading(i, i, series="abc"[i % 3]) for i in range(9)))

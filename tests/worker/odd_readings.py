@@ -53,14 +53,23 @@ def _misnamed(sent: str, name: bytes, gist: str) -> Case:
     return _dead("bad_series", sent, gist, {b"series": name})
 
 
-def _time(sent: str, raw: str, origin: int, gist: str, **more: Any) -> Case:
-    return Case(sent, {b"ts": raw.encode()}, "forecast", gist=gist, makes={"origin": origin}, **more)
+def _time(
+    sent: str, raw: str, origin: int, gist: str, more: Mapping[bytes, bytes] | None = None, *, first: bool = False
+) -> Case:
+    fields = {b"ts": raw.encode(), **(more or {})}
+    return Case(sent, fields, "forecast", gist=gist, makes={"origin": origin}, first=first)
+
+
+def _untimed(sent: str, entry_id: str, gist: str, next_id: str = "", **makes: int) -> Case:
+    return Case(sent, {b"ts": None}, "forecast", gist=gist, makes=makes, entry_id=entry_id, next_id=next_id)
 
 
 def _no_time(sent: str, raw: bytes, gist: str, reason: str = "bad_ts") -> Case:
     return _dead(reason, sent, gist, {b"ts": raw})
 
 
+OTHER_NAME = "send its time as 'ts'"
+ELSEWHERE = {b"timestamp": b"2023-11-14T22:13:23Z"}
 NO_TIME = "send epoch milliseconds or ISO-8601 with an offset"
 SPRING, AUTUMN = 1_711_848_600_000, 1_729_989_000_000  # 2024-03-31 01:30 UTC, 2024-10-27 00:30 UTC
 READINGS = [
@@ -122,19 +131,22 @@ READINGS = [
     _named("a series name of blanks", b"  "),
     _named("a series name from right to left", "\u05e9\u05dc\u05d5\u05dd \u202e42".encode()),
     _named("a series name in any script", "Zürich 北京 🌊".encode()),
-    Case(
-        "no `ts`",
-        {b"ts": None},
-        "forecast",
-        gist="the time in the entry's id",
-        makes={"origin": T + 3000},
-        entry_id=f"{T + 3000}-0",
+    _untimed("no `ts`", f"{T + 3000}-0", "the time in the entry's id", origin=T + 3000),
+    _untimed("no `ts`, in the same millisecond", f"{T + 1000}-1", "a millisecond after the newest", origin=T + 1001),
+    _untimed(
+        "no `ts`, and an entry id before the newest `ts`",
+        f"{T + 500}-0",
+        "a millisecond after the newest",
+        origin=T + 1001,
     ),
     _time("`ts` in epoch milliseconds", str(T + 3000), T + 3000, "as sent"),
     _time("`ts` in ISO-8601 with an offset", "2023-11-14T23:13:23+01:00", T + 3000, "the moment that it names"),
     _no_time("`ts` that is no time", b"yesterday", NO_TIME),
     _no_time("an empty `ts`", b"", NO_TIME),
     _no_time("`ts` with a fraction of a millisecond", b"1700000003000.5", NO_TIME),
+    _no_time("`ts` with a digit instead of the `T`", b"2024-03-01112:00:00Z", NO_TIME),
+    _no_time("`ts` with NUL or a newline instead of the `T`", b"2024-03-01\x0012:00:00Z", NO_TIME),
+    _no_time("`ts` as a week date, a compact form, or with `24:00`", b"2024-W10-1T12:00:00Z", NO_TIME),
     _no_time("`ts` that is not UTF-8", b"\xff", NO_TIME),
     _no_time("`ts` of 5,000 digits", b"9" * 5000, NO_TIME),
     _no_time("`ts` in microseconds", b"1700000003000000", NO_TIME),
@@ -142,6 +154,15 @@ READINGS = [
     _no_time("`ts` without an offset", b"2023-11-14T23:13:23", "has no offset: append Z or +01:00"),
     _no_time("`ts` in seconds", b"1700000003", "looks like seconds: send milliseconds"),
     _no_time("`ts` in the far future", b"4102444800000", "over a day ahead of the worker's clock", "future_ts"),
+    _dead("bad_ts", "the time in `timestamp`, `time`, `date`, `TS` or the like", OTHER_NAME, {b"ts": None} | ELSEWHERE),
+    _time("`ts`, and a field `timestamp`", str(T + 3000), T + 3000, "`ts` says when", more=ELSEWHERE),
+    _time(
+        "`ts` in ISO-8601, of January 1970",
+        "1970-01-20T00:00:00Z",
+        1_641_600_000,
+        "the moment that it names",
+        first=True,
+    ),
     _time("`ts` before 1970, of a new series", "-1000", -1000, "as sent", first=True),
     Case("`ts` before 1970, of a series that is further", {b"ts": b"-1000"}, "late", gist="counted"),
     Case("the newest `ts` again", {b"ts": b"%d" % (T + 1000)}, "duplicate", gist="counted"),
@@ -156,21 +177,17 @@ READINGS = [
     _time("a wall clock's hour that spring skips", "2024-03-31T02:30:00+01:00", SPRING, "the offset says which moment"),
     _time("autumn's hour, the first time", "2024-10-27T02:30:00+02:00", AUTUMN, "the offset says which moment"),
     _time("autumn's hour, the second time", "2024-10-27T02:30:00+01:00", AUTUMN + 3_600_000, "a moment of its own"),
-    _dead(
-        "bad_ts",
-        "no `ts`, and an entry id beyond any time",
-        "is no time: send a ts, or let Redis choose the id",
-        {b"ts": None},
-        entry_id="18446744073709551615-1",
+    _untimed(
+        "no `ts`, and an entry id ahead of the clock",
+        "4102444800000-0",
+        "the worker's clock says when",
+        "4102444800000-1",
     ),
-    Case(
-        "no `ts`, and an entry id in the far future",
-        {b"ts": None},
-        "forecast",
-        gist="Redis' clock is believed, whatever the worker's says",
-        makes={"origin": 4_102_444_800_000},
-        entry_id="4102444800000-0",
-        next_id="4102444801000-0",
+    _untimed(
+        "no `ts`, and an entry id beyond any time",
+        "18446744073709551614-1",
+        "the worker's clock says when",
+        "18446744073709551614-2",
     ),
     Case(
         "`ts`, and an entry id beyond any time",

@@ -191,12 +191,12 @@ def test_every_reading_ends_with_exactly_one_disposition() -> None:
         entry(8, ts="soon"),
         ("9-0", {}),
         ("10-0", {b"\xff": b"\xff", b"series": b"\xff"}),
-        ("18446744073709551615-18446744073709551615", {b"series": b"a", b"value": b"1"}),
         entry(11, ts=11_000),
+        ("18446744073709551615-18446744073709551615", {b"series": b"a", b"value": b"1"}),
     ]
     outcome = ask(forecaster, *entries)
-    assert {"forecast": 3, "duplicate": 1, "late": 1, "dead": 7} == dict(outcome.counts)
-    assert ["1-0", "2-0", "11-0"] == [f.id for f in outcome.forecasts]
+    assert {"forecast": 4, "duplicate": 1, "late": 1, "dead": 6} == dict(outcome.counts)
+    assert ["1-0", "2-0", "11-0", f"{2**64 - 1}-{2**64 - 1}"] == [f.id for f in outcome.forecasts]
     assert [
         ("5-0", "bad_value"),
         ("6-0", "no_value"),
@@ -204,9 +204,55 @@ def test_every_reading_ends_with_exactly_one_disposition() -> None:
         ("8-0", "bad_ts"),
         ("9-0", "no_series"),
         ("10-0", "bad_series"),
-        ("18446744073709551615-18446744073709551615", "bad_ts"),
     ] == [(letter.id, letter.reason) for letter in outcome.dead]
-    assert "11-0" == outcome.last
+    assert f"{2**64 - 1}-{2**64 - 1}" == outcome.last
+
+
+def untimed(entry_id: str, series: str = "a", value: float = 1.0) -> Entry:
+    """An entry without a `ts`."""
+    return entry_id, {b"series": series.encode(), b"value": b"%r" % value}
+
+
+AHEAD = NOW_MS + 60_001  # more than a minute
+
+
+@pytest.mark.parametrize(
+    ("ids", "origins"),
+    [
+        (["5-0", "5-1", "5-2", "6-0", "9-0"], [5, 6, 7, 8, 9]),  # many in one millisecond, and slower ones after them
+        ([f"{AHEAD - 1}-0", f"{AHEAD - 1}-1"], [AHEAD - 1, AHEAD]),  # the clocks differ a little
+        ([f"{AHEAD}-0", f"{AHEAD}-1", f"{AHEAD}-2"], [NOW_MS, NOW_MS + 1, NOW_MS + 2]),
+        (["7-0", f"{2**64 - 1}-0", f"{2**64 - 1}-{2**64 - 1}"], [7, NOW_MS, NOW_MS + 1]),
+        ([f"{AHEAD - 1}-0", f"{AHEAD}-0"], [AHEAD - 1, AHEAD]),  # never back
+    ],
+)
+@pytest.mark.parametrize("model", [False, True])
+def test_without_a_time_a_higher_id_is_a_new_reading(ids: list[str], origins: list[int], model: bool) -> None:
+    """Whatever its id says of the time: else one id in the far future makes duplicates of all later readings."""
+    together = forecaster_with(*[make_model("a", SPEC)] * model)
+    one_by_one = forecaster_with(*[make_model("a", SPEC)] * model)
+    assert origins == [made.origin for made in ask(together, *map(untimed, ids)).forecasts]
+    assert origins == [only(ask(one_by_one, untimed(entry_id))).origin for entry_id in ids]
+
+
+def test_readings_with_and_without_a_time_share_one_order() -> None:
+    """A `ts` that is not later is a duplicate or late as ever; a reading without one comes after it."""
+    forecaster = Forecaster(SETTINGS)
+    outcome = ask(
+        forecaster,
+        entry(1, ts=5),
+        untimed("2-0"),
+        untimed("6-0"),
+        entry(7, ts=6),
+        entry(8, ts=7),
+        entry(9, ts=20),
+        untimed("9-1"),
+        untimed("9-2", "b"),
+    )
+    assert [("1-0", 5), ("2-0", 6), ("6-0", 7), ("9-0", 20), ("9-1", 21), ("9-2", 9)] == [
+        (made.id, made.origin) for made in outcome.forecasts
+    ]
+    assert {"forecast": 6, "late": 1, "duplicate": 1} == dict(outcome.counts)
 
 
 def test_a_bad_reading_leaves_its_series_untouched() -> None:
