@@ -62,6 +62,9 @@ class Health:
         self._behind = Gauge(
             "tidecast_behind_seconds", "Age of the last reading read, before the newest one.", registry=self.registry
         )
+        self._ids_ahead = Gauge(
+            "tidecast_ids_ahead_seconds", "How far entry ids are ahead of the clock.", registry=self.registry
+        )
         self._age = Gauge("tidecast_model_age_seconds", "Age of the models.", ["which"], registry=self.registry)
         # Of what every batch tells the children are looked up once: that takes as long as counting.
         self._timed = {name: self._stages.labels(name) for name in STAGES}
@@ -93,6 +96,7 @@ class Health:
         self._begin_at_zero()
         self._runs_at: dict[int, float] = {}
         self._backlogs: dict[int, Backlog] = {}
+        self._ahead_s: dict[int, float] = {}
         self.ready = threading.Event()  # a partition is held, its state loaded
 
     def _begin_at_zero(self) -> None:
@@ -147,6 +151,14 @@ class Health:
         known = self._backlogs.values()
         self._lag.set(math.nan if any(one.waiting is None for one in known) else sum(one.waiting or 0 for one in known))
         self._behind.set(max((one.behind_s for one in known), default=0.0))
+
+    def ids_ahead(self, partition: int, ahead_s: float | None) -> None:
+        """Note how far a partition's entry ids are ahead of the clock; None: it is no longer this worker's."""
+        if ahead_s is None:
+            self._ahead_s.pop(partition, None)
+        else:
+            self._ahead_s[partition] = ahead_s
+        self._ids_ahead.set(max(self._ahead_s.values(), default=0.0))
 
     def serving(self, made_ms: Sequence[int]) -> None:
         """Note the models that answer by when they were made, epoch milliseconds; their age is told when asked for."""

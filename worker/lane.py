@@ -18,6 +18,7 @@ from worker.health import Health
 from worker.outcome import Outcome
 from worker.partitions import Partition
 from worker.stream import Stream
+from worker.watch import Watch
 
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
 DRIFTS_NAMED = 10  # in a line of the log
@@ -67,6 +68,7 @@ class Lane:
         self._health = health
         self._settings = settings
         self._caution = Caution(stream, settings.batch)
+        self._watch = Watch(number, health)
         self._retained_at = -float("inf")
         self._progress: Progress | None = None  # of what was handled
         self._uncommitted: deque[_Batch] = deque()  # two at most, the later one handled while the earlier was sent
@@ -120,6 +122,7 @@ class Lane:
         self.forecaster.restore({})
         self._caution.end()
         self._health.behind(self.number, None)
+        self._watch.forget()
 
     def _handle_next(self, now: float, block_ms: int | None) -> None:
         """Read and answer another batch, if there is one; its commit is still to come."""
@@ -131,6 +134,7 @@ class Lane:
         if not entries:
             self._health.behind(self.number, Backlog())
             return
+        self._watch.ids(entries[-1][0], now)
         chosen, outcome = self._caution.choose(epoch, progress.last, entries)
         backlog = self._stream.backlog(progress, chosen)
         self._health.behind(self.number, backlog)

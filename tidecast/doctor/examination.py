@@ -28,6 +28,7 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "state": keys.state,
         "lease": flow.lease,
         "lag": flow.lag,
+        "ids": flow.ids,
         "trimmed": flow.trimmed,
         "ahead": flow.ahead,
         "dead": flow.dead,

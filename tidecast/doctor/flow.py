@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from tidecast.doctor.finding import Case, Finding, id_ms
+from tidecast.parsing import ID_AHEAD_MS
 from tidecast.partitions import offset_of, waiting
 from tidecast.wire import Keys, id_pair
 
 WAITED_S = (10.0, 60.0)  # of the oldest reading that is not answered: a warning, and wrong
 RECENT_MS = 3_600_000
+DAY_MS = 86_400_000
 COUNTED = 1000  # dead letters
 
 
@@ -47,6 +49,24 @@ def _waiting(case: Case, keys: Keys) -> str:
     """How many readings wait, before the name of the stream, as far as Redis counts them."""
     count = waiting(case.redis, keys, offset_of(case.redis, keys))
     return f"{count} readings " if count else "readings "
+
+
+def ids(case: Case) -> Iterator[Finding]:
+    """Entry ids are times: where one is ahead of the clock, so are all after it, for ids never go back."""
+    for keys in _in_order(case):
+        newest = case.redis.xinfo_stream(keys.readings)["last-generated-id"]
+        ahead_ms = id_ms(newest) - case.server_ms()
+        if ahead_ms > ID_AHEAD_MS:
+            ahead = f"{ahead_ms / 1000:.0f} s" if ahead_ms < DAY_MS else f"{ahead_ms / DAY_MS:.0f} days"
+            found = (
+                f"the newest entry id in {keys.readings}, {newest.decode()}, is {ahead} ahead of Redis' clock, and so "
+            )
+            found += (
+                "are all after it: readings without ts get the worker's clock, and worker.retention_s keeps all of them"
+            )
+            streams = f"{keys.readings}, {keys.forecasts} and {keys.dead}"
+            remedy = f"send a ts; for ids that are times again, rename {streams} once all readings are answered"
+            yield Finding("ids", "warning", found, remedy)
 
 
 def trimmed(case: Case) -> Iterator[Finding]:

@@ -128,6 +128,18 @@ def trimmed(ward: Ward) -> None:
     ward.redis.xtrim("readings", maxlen=1, approximate=False)
 
 
+def far_ids(ward: Ward) -> None:
+    """A reading under an id of the year 2100."""
+    ward.redis.xadd("readings", {"series": "a", "value": 4}, id="4102444800000-0")
+    ward.answer()
+
+
+def hurried_ids(ward: Ward) -> None:
+    """One under an id that is some hours ahead, as after a clock that was."""
+    ward.redis.xadd("readings", {"series": "a", "value": 4}, id=f"{round(time.time() * 1000) + 7_200_000}-0")
+    ward.answer()
+
+
 def lost(ward: Ward) -> None:
     """The same, and the worker has noticed."""
     trimmed(ward)
@@ -234,6 +246,8 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (slow, "lag", "warning", "start a worker"),
     (stuck, "lag", "wrong", "start a worker"),
     (set_aside, "dead", "warning", "n/a"),
+    (far_ids, "ids", "warning", "rename readings, forecasts and dead once all"),
+    (hurried_ids, "ids", "warning", "send a ts"),
     (foreign_forecasts, "ahead", "wrong", "rename forecasts"),
     (no_store, "store", "warning", "tidecast train"),
     (no_directory, "store", "wrong", "correct the setting store"),
