@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tidecast.errors import TidecastError
 from tidecast.settings import Settings, environment_with
+from tidecast.start import child_command
 from tidecast.store import ModelStore
 
 
@@ -35,7 +35,7 @@ class Actions:
             self.under_way.discard(series)
 
     async def _retrain(self, series: str) -> str:
-        command = [sys.executable, "-m", "tidecast.cli", "retrain", "--json"]
+        command = child_command("tidecast.cli", "retrain", "--json")
         if self.settings.namespace:
             command += ["--namespace", self.settings.namespace]
         command += ["--store", str(self.settings.store), "--", series]

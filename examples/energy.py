@@ -11,7 +11,11 @@ from shutil import copyfile
 
 from tidecast.settings import load_settings
 from tidecast.spec import Spec
+from tidecast.start import prefer_own_modules
 from tidecast.store import ModelStore
+
+prefer_own_modules()  # a `trainer.py` or `trainer/` of yours is not meant below
+
 from trainer.history import read_history
 from trainer.page import picture_path
 from trainer.pipeline import train

@@ -12,7 +12,11 @@ from vega_datasets import local_data
 
 from tidecast.settings import load_settings
 from tidecast.spec import Spec
+from tidecast.start import prefer_own_modules
 from tidecast.store import ModelStore
+
+prefer_own_modules()  # a `trainer.py` or `trainer/` of yours is not meant below
+
 from trainer.explain import explain
 from trainer.history import read_history
 from trainer.page import picture_path

@@ -1,8 +1,10 @@
 """Tidecast: a forecast of the next reading for every reading of thousands of series."""
 
-from typing import TYPE_CHECKING, Any
-
+# Nothing is imported here: by the time `tidecast.start` has its say, it might have been a file of the user's.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tidecast.client import AsyncClient, Client
     from tidecast.frames import backtest_frame, read_forecasts, read_readings
 
@@ -12,7 +14,7 @@ __all__ = ["AsyncClient", "Client", "backtest_frame", "read_forecasts", "read_re
 _ROOMS = {"AsyncClient": "client", "Client": "client"}  # the others are frames
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import what is asked for only then: the worker and the command start without it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

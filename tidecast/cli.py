@@ -1,5 +1,10 @@
 """The `tidecast` command: parse, one call. The programs are imported only when they are asked for."""
 
+if __name__ == "__main__":  # `python -m tidecast.cli`: among the imports below might be files of the user's
+    from tidecast.start import prefer_own_modules
+
+    prefer_own_modules()
+
 import json
 import sys
 from pathlib import Path

@@ -27,6 +27,7 @@ from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.errors import TidecastError
 from tidecast.readiness import POLL_S, await_ready, log_end
 from tidecast.settings import environment_with
+from tidecast.start import child_command
 from tidecast.wire import Forecast
 
 TEST_SHARE = 0.2  # replayed through the worker; the trainer never sees it
@@ -160,16 +161,7 @@ def _train(past: dict[Source, list[Reading]], folder: Path, *, quiet: bool) -> N
             target,
             *(["--features", ",".join(features)] if features else []),
         ]
-        command = [
-            sys.executable,
-            "-m",
-            "tidecast.cli",
-            "train",
-            str(file),
-            *columns,
-            "--store",
-            str(folder / "models"),
-        ]
+        command = child_command("tidecast.cli", "train", str(file), *columns, "--store", str(folder / "models"))
         done = subprocess.run(command, capture_output=quiet, text=True, check=False)  # noqa: S603 - ourselves
         if done.returncode != 0:
             raise TidecastError(f"training ended with exit code {done.returncode}: {(done.stderr or '')[-500:]}")
@@ -202,7 +194,7 @@ class _Worker:
 def _worker(url: str, namespace: str, folder: Path, show: Callable[[str], None]) -> Iterator[_Worker]:
     """Run a worker process; the block begins when it is ready."""
     health = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "tidecast.cli", "worker", "--namespace", namespace]
+    command = child_command("tidecast.cli", "worker", "--namespace", namespace)
     command += ["--store", str(folder / "models"), "--health-port", health.rpartition(":")[2]]
     log = folder / "worker.log"
     began = time.monotonic()
@@ -228,7 +220,7 @@ def _end(process: subprocess.Popen[Any]) -> None:
 @contextmanager
 def _dashboard(url: str, namespace: str, folder: Path) -> Iterator[str]:
     """The dashboard's process; gives its address."""
-    command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--namespace", namespace, "--port", "0"]
+    command = child_command("tidecast.cli", "dashboard", "--namespace", namespace, "--port", "0")
     command += ["--store", str(folder / "models"), "--host", "127.0.0.1"]
     with (folder / "dashboard.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - ourselves

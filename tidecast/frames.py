@@ -18,6 +18,7 @@ from tidecast import presets
 from tidecast.client import check_partitions
 from tidecast.connection import connect
 from tidecast.errors import HistoryError, SettingsError, TidecastError
+from tidecast.own_packages import own_packages
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
 from tidecast.wire import Forecast, common_keys, keys_of
@@ -84,6 +85,7 @@ def read_forecasts(
     return _between(frame[frame["ds"].notna()], start, end)
 
 
+@own_packages()
 def read_readings(
     redis_or_url: Found = None,
     series: str | Iterable[str] | None = None,
@@ -133,6 +135,7 @@ def read_readings(
     return _between(pd.concat(frames, ignore_index=True), start, end)
 
 
+@own_packages()
 def backtest_frame(
     frame: "pd.DataFrame",
     *,

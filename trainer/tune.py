@@ -6,7 +6,6 @@ and is started again; Keras Tuner goes on from what it wrote. Trials are judged 
 
 import hashlib
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tidecast.errors import StoreError, TidecastError
 from tidecast.settings import Settings, TrainSettings
 from tidecast.spec import Spec
+from tidecast.start import child_command
 from tidecast.store import ModelStore
 from trainer.history import History
 from trainer.pipeline import train
@@ -144,7 +144,7 @@ def _search(history: History, settings: Settings, epochs: int, on_trials: Callab
 
 
 def _child(folder: Path, log: int) -> int:
-    command = [sys.executable, "-m", "trainer.trials", str(folder)]
+    command = child_command("trainer.trials", str(folder))
     return subprocess.run(command, stdout=log, stderr=log, check=False).returncode  # noqa: S603 - ourselves
 
 

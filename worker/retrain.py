@@ -24,8 +24,9 @@ from tidecast.errors import SettingsError
 from tidecast.log import write_line
 from tidecast.options import span_ms
 from tidecast.settings import Settings
+from tidecast.start import child_command
 
-COMMAND = (sys.executable, "-m", "trainer.retrain")
+COMMAND = tuple(child_command("trainer.retrain"))
 POLL_S = 0.1  # how often the child is looked at: as long as it may outlive a word to stop
 LINE_BYTES = 65_536  # what has no end by then is passed on as it is
 CHUNK = 65_536

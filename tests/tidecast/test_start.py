@@ -1,0 +1,141 @@
+"""Our programs import our own modules, whatever files of the same names lie where they are started."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.processes import TIDECAST
+from tidecast.settings import Settings
+from tidecast.start import child_command
+from worker import retrain
+from worker.retrain import Summary
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ("dashboard.py", "tidecast.py", "trainer/__init__.py", "trainer/retrain.py", "worker.py")
+# Names of the standard library and of packages that every command imports, or the retraining's child.
+OTHERS = (
+    "contextlib.py",
+    "json.py",
+    "numpy.py",
+    "pydantic.py",
+    "selectors.py",
+    "signal.py",
+    "tensorflow.py",
+    "types.py",
+)
+# Python itself imports these before it runs the first line of ours: there, nobody but Python could help.
+BEFORE_A_MODULE = {"contextlib.py", "types.py"}
+BEFORE_A_COMMAND = {"types.py"}
+
+
+def lay_traps(folder: Path, names: Iterable[str]) -> None:
+    """Write files that would end whatever imports them, and leave a mark."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"open({str(folder / 'imported')!r}, 'a').write(__file__)\nraise SystemExit('hijacked')\n")
+
+
+def ran(command: Iterable[str | Path], folder: Path, **variables: str) -> str:
+    """Run a command in a folder, to a good end; returns what it printed."""
+    environment = os.environ | {"TIDECAST_REDIS_URL": "redis://127.0.0.1:1"} | variables
+    done = subprocess.run([*command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert not list(folder.rglob("imported"))
+    return done.stdout
+
+
+@pytest.mark.parametrize("words", [("worker", "--check"), ("train", "--help"), ("dashboard", "--help")], ids=" ".join)
+def test_the_command_is_ours_in_a_directory_full_of_namesakes(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A project has a `worker.py` or a `trainer/` of its own, and its author starts Tidecast in it."""
+    lay_traps(tmp_path, (*OURS, *OTHERS))
+    assert ran((TIDECAST, *words), tmp_path)
+
+
+@pytest.mark.parametrize("place", ["", ".", "lib"])
+def test_the_command_is_ours_where_pythonpath_leads_to_namesakes(tmp_path: Path, place: str) -> None:
+    """PYTHONPATH stands before the standard library and before what is installed; an empty entry is the directory."""
+    names = {*OURS, *OTHERS} - BEFORE_A_COMMAND - {"tidecast.py"}
+    (tmp_path / "lib").mkdir()
+    lay_traps(tmp_path / place, names)
+    assert ran((TIDECAST, "worker", "--check"), tmp_path, PYTHONPATH=f"nowhere{os.pathsep}{place}")
+
+
+def test_the_command_as_a_module_is_ours_in_a_directory_full_of_namesakes(tmp_path: Path) -> None:
+    """`python -m tidecast.cli` looks in the current directory first."""
+    lay_traps(tmp_path, {*OURS, *OTHERS} - BEFORE_A_MODULE - {"tidecast.py"})
+    assert ran((sys.executable, "-m", "tidecast.cli", "worker", "--check"), tmp_path)
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHONPATH": "."}], ids=["directory", "PYTHONPATH"])
+def test_a_program_that_we_start_is_ours_in_a_directory_full_of_namesakes(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """The demo's processes and those of the dashboard's buttons: even a `tidecast.py` does not stand in their way."""
+    lay_traps(tmp_path, {*OURS, *OTHERS} - (BEFORE_A_COMMAND if variables else set()))
+    assert ran(child_command("tidecast.cli", "worker", "--check"), tmp_path, **variables)
+
+
+def test_what_a_program_of_ours_starts_does_not_look_in_the_directory_either(tmp_path: Path) -> None:
+    """A library may start a process of its own, as multiprocessing does."""
+    lay_traps(tmp_path, OTHERS)
+    program = (
+        "from tidecast.start import prefer_own_modules as first; first()\n"
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import json; print(1)'], check=True)"
+    )
+    assert "1\n" == ran((sys.executable, "-P", "-c", program), tmp_path)
+
+
+@pytest.mark.keras
+def test_the_child_that_retrains_is_ours_in_a_directory_full_of_namesakes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings, redis: Redis
+) -> None:
+    """It was started as `-m trainer.retrain`, and a folder `trainer/` there was run in its place."""
+    redis.ping()
+    lay_traps(tmp_path, (*OURS, *OTHERS))
+    (tmp_path / "lib").mkdir()
+    lay_traps(tmp_path / "lib", {*OURS, *OTHERS} - BEFORE_A_COMMAND)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "lib")
+    haste = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"step_aside": False})})
+    outcome = retrain.run(haste, 0)
+    assert isinstance(outcome.summary, Summary), outcome.failure
+    assert not list(tmp_path.rglob("imported"))
+
+
+@pytest.mark.keras
+def test_the_child_that_tunes_is_ours_in_a_directory_full_of_namesakes(tmp_path: Path) -> None:
+    """Without a job it ends with the error of its own first line: it came as far as that."""
+    lay_traps(tmp_path, (*OURS, *OTHERS, "keras_tuner.py"))
+    command = child_command("trainer.trials", str(tmp_path))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "job.json" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "imported").exists()
+
+
+def test_the_dashboards_button_starts_our_own_command() -> None:
+    """As every other child process: no package names the interpreter but the one that knows how to start a program."""
+    packages = ("tidecast", "worker", "trainer", "dashboard")
+    files = [path for package in packages for path in (ROOT / package).rglob("*.py")]
+    naming = {path.relative_to(ROOT).as_posix() for path in files if names_the_interpreter(path.read_text())}
+    assert {"tidecast/start.py"} == naming
+
+
+@pytest.mark.parametrize("source", ["import sys\nsys.executable", "from sys import executable"])
+def test_a_module_that_names_the_interpreter_would_be_noticed(source: str) -> None:
+    """The check above sees both ways."""
+    assert names_the_interpreter(source)
+
+
+def names_the_interpreter(source: str) -> bool:
+    """Whether a module looks at `sys.executable`."""
+    nodes = list(ast.walk(ast.parse(source)))
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return "executable" in attributes | imported
