@@ -27,7 +27,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.errors import SettingsError
 
-Entry = tuple[str, Mapping[str, str | float]]  # key, fields
+Entry = tuple[str, Mapping[bytes, bytes]]  # key, fields
 StreamReply = list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]
 IDLE_S = (0.002, 0.05)  # the first and the longest pause between two looks at streams that hold nothing new
 _Command = tuple[str, Callable[[Any], Any]]  # its key, and how to give it to a client or a pipeline
@@ -192,7 +192,7 @@ def _reason(exc: RedisClusterException) -> Exception:
     return RedisConnectionError(str(exc))
 
 
-def _adding(key: str, fields: Mapping[str, str | float]) -> Callable[[Any], Any]:
+def _adding(key: str, fields: Mapping[bytes, bytes]) -> Callable[[Any], Any]:
     return lambda to: to.xadd(key, fields)
 
 

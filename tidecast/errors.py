@@ -9,7 +9,11 @@ class SettingsError(TidecastError):
     """A setting is missing, unknown or out of range."""
 
 
-class BadReading(TidecastError):  # noqa: N818 - it names the thing, as `DeadLetter` does
+class ClosedError(TidecastError):
+    """A client is used after it was closed."""
+
+
+class BadReading(TidecastError, ValueError):  # noqa: N818 - it names the thing, as `DeadLetter` does
     """A reading that cannot be answered; `reason` is the dead letter's code, the message its sentence."""
 
     def __init__(self, reason: str, detail: str) -> None:

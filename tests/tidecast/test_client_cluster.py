@@ -4,11 +4,13 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import Timer
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.cluster import EmbeddedCluster
@@ -232,3 +234,37 @@ def test_what_a_cluster_cannot_do_is_said_at_once(kind: type, url: str, partitio
     """Before anything is sent."""
     with pytest.raises(SettingsError, match=said):
         kind(url, redis_cluster=True, partitions=partitions)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_an_iteration_goes_on_when_a_server_restarts(
+    servers: EmbeddedCluster, redis: Any, caplog: pytest.LogCaptureFixture, asynchronous: bool
+) -> None:
+    """After the last forecast of each partition; the outage is logged."""
+    server = servers.servers[servers.owner_of(forecasts_of(SERIES[0]))]
+    with Client(servers.url, **CLUSTER) as client:
+        async with AsyncClient(servers.url, **CLUSTER) as other:
+            publish(redis, "1-0", SERIES[0])
+            mine, theirs = client.forecasts("0"), other.forecasts("0")
+
+            async def step() -> str:
+                return (await (anext(theirs) if asynchronous else asyncio.to_thread(next, mine))).id
+
+            assert "1-0" == await step()
+            coming = asyncio.ensure_future(step())
+            server.kill()
+            while "Redis is away" not in caplog.text:
+                await asyncio.sleep(0.01)
+            server.start()
+            while "2-0" not in {entry_id for entry_id, _ in published(redis)}:
+                await asyncio.sleep(0.01)
+            assert "2-0" == await coming
+
+
+def published(redis: Any) -> list[tuple[str, Any]]:
+    """What is on the stream once a forecast could be put there, by a server that may still be joining its cluster."""
+    with suppress(RedisConnectionError, ResponseError):
+        publish(redis, "2-0", SERIES[0])
+    with suppress(RedisConnectionError):
+        return [(entry_id.decode(), fields) for entry_id, fields in redis.xrange(forecasts_of(SERIES[0]))]
+    return []

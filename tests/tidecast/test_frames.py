@@ -136,7 +136,7 @@ def test_readings_are_those_that_training_sees(settings: Settings, redis: Redis)
     """With their features, without what is dead, late or repeated, the archived ones too."""
     with Client(url(settings)) as client:
         client.push("a", {"value": 1.0, "wind": 5.0}, AT)
-        client.push("a", {"value": "calm"}, AT + MINUTE)
+        client.push("a", {"wind": 7.0}, AT + MINUTE)
         client.push("a", {"value": 2.0, "wind": 6.0}, AT + 2 * MINUTE)
         client.push("a", 9.0, AT)
         client.push("b", 3.0, AT + MINUTE)

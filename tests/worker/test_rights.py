@@ -83,7 +83,7 @@ def answer(server: EmbeddedRedis, folder: Path) -> None:
     with Client(server.url, **told) as client:
         made = make_worker(settings, Health())
         for step in range(2):
-            client.push_many([("a", 1.0), ("b", 2.0), ("c", "nan")])  # type: ignore[list-item] # it is to be dead
+            client.push_many([("a", 1.0), ("b", 2.0), ("c", {"wind": 3.0})])  # the last has no target: it is to be dead
             made.step(time.time() + step)
         made.leave()
 

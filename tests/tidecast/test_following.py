@@ -1,0 +1,376 @@
+"""Iterations that last longer than a connection: Redis restarts, clients close, steps are cancelled, ids are gone."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.forecasts import sent
+from tidecast.client import AsyncClient, Client
+from tidecast.embedded import EmbeddedRedis
+from tidecast.errors import ClosedError, SettingsError, StreamError, TidecastError
+from tidecast.settings import Settings
+from tidecast.wire import Forecast
+
+PATIENCE_S = 60.0  # generous: no test waits so long but to fail
+AWAY, BACK = "Redis is away, trying again", "Redis is back after"
+
+
+@pytest.fixture
+def durable(redis_program: str) -> Iterator[EmbeddedRedis]:
+    """A server of the test's own that keeps its data over a restart."""
+    with EmbeddedRedis(redis_program, ("--appendonly", "yes", "--appendfsync", "always")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidecast.following.PAUSES_S", (0.01, 0.01))
+
+
+@pytest.fixture
+def url(settings: Settings, redis: Redis) -> str:  # noqa: ARG001 - it empties the server
+    """Where the shared, emptied server listens."""
+    return settings.redis_url.get_secret_value()
+
+
+class Follower:
+    """One iteration of a blocking or an asyncio client, whose steps run in a thread."""
+
+    def __init__(self, url: str, *, asynchronous: bool, timeout_s: float = 5.0, **options: Any) -> None:
+        self._threads = ThreadPoolExecutor(4)
+        self._loop = asyncio.new_event_loop()
+        self.client: Any = (AsyncClient if asynchronous else Client)(url, redis_timeout_s=timeout_s)
+        self.asynchronous = asynchronous
+        self._runs = self._threads.submit(self._loop.run_forever) if asynchronous else None
+        self.items = self.client.forecasts("0", **options)
+
+    def step(self) -> Any:
+        """Begin one step; its future."""
+        if self.asynchronous:
+            return asyncio.run_coroutine_threadsafe(anext(self.items), self._loop)
+        return self._threads.submit(next, self.items)
+
+    def next_id(self) -> str:
+        """The id of the next forecast."""
+        return self.step().result(PATIENCE_S).id
+
+    def close(self) -> None:
+        """Close the client, from another thread or task than the iteration's."""
+        if self.asynchronous:
+            asyncio.run_coroutine_threadsafe(self.client.close(), self._loop).result(PATIENCE_S)
+        else:
+            self.client.close()
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        if self._runs:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._runs.result(PATIENCE_S)
+        self._loop.close()
+        self._threads.shutdown()
+
+
+def publish(url: str, *ids: str) -> None:
+    """Put forecasts on the stream, as a worker would."""
+    with Redis.from_url(url, protocol=2) as redis:
+        for entry_id in ids:
+            forecast = Forecast(entry_id, "a", 2000, 1.5, 1.0, 2.0, 0.9, 1000, None, "naive", 1.25)
+            redis.xadd("forecasts", sent(forecast), id=entry_id)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def waits(url: str) -> bool:
+    """Whether somebody waits in XREAD."""
+    with Redis.from_url(url, protocol=2) as redis:
+        return any(connection["cmd"] == "xread" and "b" in connection["flags"] for connection in redis.client_list())
+
+
+both = pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "asyncio"])
+
+
+@both
+def test_an_iteration_goes_on_when_redis_restarts(
+    durable: EmbeddedRedis, caplog: pytest.LogCaptureFixture, asynchronous: bool
+) -> None:
+    """From the last forecast on, none twice and none left out; the outage is logged once."""
+    publish(durable.url, "1-0", "2-0")
+    with Follower(durable.url, asynchronous=asynchronous) as follower:
+        assert ["1-0", "2-0"] == [follower.next_id(), follower.next_id()]
+        for turn in range(3, 5):
+            coming = follower.step()
+            until(lambda: waits(durable.url))
+            caplog.clear()
+            durable.kill()
+            until(lambda: AWAY in caplog.text)
+            durable.start()
+            publish(durable.url, f"{turn}-0")
+            assert f"{turn}-0" == coming.result(PATIENCE_S).id
+            assert (1, 1) == (caplog.text.count(AWAY), caplog.text.count(BACK))
+
+
+@both
+def test_a_connection_that_is_closed_is_opened_again_quietly(
+    url: str, redis: Redis, caplog: pytest.LogCaptureFixture, asynchronous: bool
+) -> None:
+    """A server with `timeout` closes idle ones all the time: nothing to report."""
+    publish(url, "1-0")
+    with Follower(url, asynchronous=asynchronous) as follower:
+        assert "1-0" == follower.next_id()
+        coming = follower.step()
+        until(lambda: waits(url))
+        redis.client_kill_filter(_type="normal", skipme=True)
+        publish(url, "2-0")
+        assert "2-0" == coming.result(PATIENCE_S).id
+    assert "" == caplog.text
+
+
+@both
+def test_an_iteration_waits_while_a_failover_refuses_reads(
+    durable: EmbeddedRedis, caplog: pytest.LogCaptureFixture, asynchronous: bool
+) -> None:
+    """MASTERDOWN comes and goes."""
+    with (
+        Redis.from_url(durable.url, protocol=2) as operator,
+        Follower(durable.url, asynchronous=asynchronous) as follower,
+    ):
+        publish(durable.url, "1-0")
+        assert "1-0" == follower.next_id()
+        operator.config_set("replica-serve-stale-data", "no")
+        operator.replicaof("127.0.0.1", 1)
+        coming = follower.step()
+        until(lambda: AWAY in caplog.text)
+        operator.replicaof("NO", "ONE")
+        publish(durable.url, "2-0")
+        assert "2-0" == coming.result(PATIENCE_S).id
+
+
+@both
+@pytest.mark.parametrize("options", [{"give_up_s": 0}, {"give_up_s": 0.05}, {"block_ms": 1, "stop_when_idle": True}])
+def test_redis_that_stays_away_is_an_error_where_the_iteration_is_to_end(
+    durable: EmbeddedRedis, asynchronous: bool, options: dict[str, Any]
+) -> None:
+    """An end without a word would look as if all had been read; and the next step tries again."""
+    publish(durable.url, "1-0")
+    with Follower(durable.url, asynchronous=asynchronous, timeout_s=0.5, **options) as follower:
+        assert "1-0" == follower.next_id()
+        durable.kill()
+        with pytest.raises(RedisConnectionError):
+            follower.next_id()
+        durable.start()
+        publish(durable.url, "2-0")
+        assert "2-0" == follower.next_id()
+
+
+@both
+def test_an_error_that_waiting_does_not_mend_is_raised_at_once(durable: EmbeddedRedis, asynchronous: bool) -> None:
+    """A password that is refused, a key of another type."""
+    publish(durable.url, "1-0")
+    with (
+        Redis.from_url(durable.url, protocol=2) as operator,
+        Follower(durable.url, asynchronous=asynchronous) as follower,
+    ):
+        assert "1-0" == follower.next_id()
+        operator.delete("forecasts")
+        operator.set("forecasts", "text")
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            follower.next_id()
+        operator.config_set("requirepass", "secret")
+        operator.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises(AuthenticationError):
+            follower.next_id()
+
+
+@both
+@pytest.mark.parametrize("away", [True, False])
+def test_closing_the_client_ends_its_iterations_with_a_clear_error(
+    durable: EmbeddedRedis, caplog: pytest.LogCaptureFixture, asynchronous: bool, away: bool
+) -> None:
+    """Not with silence, which would look like an end, and not with a new connection, which nobody would close."""
+    with Follower(durable.url, asynchronous=asynchronous) as follower:
+        coming = follower.step()
+        until(lambda: waits(durable.url))
+        if away:
+            durable.kill()
+            until(lambda: AWAY in caplog.text)
+        follower.close()
+        for _ in range(2):
+            with pytest.raises(ClosedError, match="the client is closed: open another one"):
+                coming.result(PATIENCE_S)
+            coming = follower.step()
+        assert coming.exception(PATIENCE_S)
+
+
+def test_a_closed_client_is_not_opened_again_unawares(url: str, redis: Redis) -> None:
+    """Every method says so, of the asyncio client too."""
+    client = Client(url)
+    client.push("a", 1.0)
+    client.close()
+    client.close()
+    for attempt in (
+        lambda: client.push("a", 1.0),
+        lambda: client.push_many([("a", 1.0)]),
+        client.forecasts,
+        client.events,
+    ):
+        with pytest.raises(ClosedError):
+            attempt()
+
+    async def use() -> None:
+        async with AsyncClient(url) as other:
+            await other.push("a", 1.0)
+        await other.close()
+        for attempt in (
+            other.push("a", 1.0),
+            other.push_many([("a", 1.0)]),
+            anext(other.forecasts()),
+            anext(other.events()),
+        ):
+            with pytest.raises(ClosedError):
+                await attempt
+
+    asyncio.run(use())
+    assert 2 == redis.xlen("readings")
+
+
+@pytest.mark.parametrize("runs", [2, 3])
+def test_an_asyncio_client_serves_one_event_loop_after_the_other(url: str, redis: Redis, runs: int) -> None:
+    """Its connections end with their loop; an iteration goes on in the next one."""
+    client = AsyncClient(url)
+    forecasts = client.forecasts("0")
+
+    async def use() -> str:
+        await client.push("a", 1.0)
+        await client.push_many([("a", 2.0)])
+        return (await anext(forecasts)).id
+
+    publish(url, *(f"{i}-0" for i in range(1, runs + 1)))
+    assert [f"{i}-0" for i in range(1, runs + 1)] == [asyncio.run(use()) for _ in range(runs)]
+    assert 2 * runs == redis.xlen("readings")
+    until(lambda: 1 == len(redis.client_list()))
+    asyncio.run(client.close())
+
+
+def test_two_event_loops_at_once_are_refused(url: str) -> None:
+    """Connections of one loop do not work in another: a clear error instead of a strange one."""
+    client = AsyncClient(url)
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        first.run_until_complete(client.push("a", 1.0))
+        with pytest.raises(TidecastError, match="in use by another event loop: make one for each loop"):
+            second.run_until_complete(client.push("a", 1.0))
+        first.run_until_complete(client.close())
+    finally:
+        first.close()
+        second.close()
+
+
+async def test_a_step_that_is_cancelled_loses_nothing(url: str) -> None:
+    """Whoever waits with a time limit may go on afterwards; the client serves all the while."""
+    async with AsyncClient(url) as client:
+        forecasts = client.forecasts("0")
+        for i in range(1, 4):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(forecasts), 0.02)
+            await client.push("a", 1.0)
+            publish(url, f"{i}-0")
+            assert f"{i}-0" == (await anext(forecasts)).id
+        await forecasts.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await anext(forecasts)
+
+
+@both
+def test_two_iterations_at_once_get_all_each_and_a_shared_one_gives_each_once(url: str, asynchronous: bool) -> None:
+    """Threads or tasks that share an iteration share its forecasts."""
+    publish(url, *(f"{i}-0" for i in range(1, 9)))
+    with Follower(url, asynchronous=asynchronous) as follower:
+        other = follower.client.forecasts("0")
+        mine, follower.items = follower.items, other
+        assert [f"{i}-0" for i in range(1, 9)] == [follower.next_id() for _ in range(8)]
+        follower.items = mine
+        steps = [follower.step() for _ in range(8)]
+        assert [f"{i}-0" for i in range(1, 9)] == sorted(step.result(PATIENCE_S).id for step in steps)
+
+
+@both
+def test_after_a_foreign_entry_the_next_step_goes_on(url: str, redis: Redis, asynchronous: bool) -> None:
+    """The error names it; it does not end the iteration in silence."""
+    publish(url, "1-0")
+    redis.xadd("forecasts", {"series": "a"}, id="2-0")
+    publish(url, "3-0")
+    with Follower(url, asynchronous=asynchronous) as follower:
+        assert "1-0" == follower.next_id()
+        with pytest.raises(StreamError, match="2-0"):
+            follower.next_id()
+        assert "3-0" == follower.next_id()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        *(({"block_ms": wrong}, "block_ms is") for wrong in (0, -1, math.nan, math.inf, "5", None, True)),
+        *(({"give_up_s": wrong}, "give_up_s is") for wrong in (-1, math.nan, "5", False)),
+        *(
+            ({"since": wrong}, "since is")
+            for wrong in ("abc", "", None, "1-", "-1", "1-2-3", 1.5, "1e3", "9" * 30, True)
+        ),
+    ],
+)
+def test_an_argument_out_of_range_is_refused_at_the_call(url: str, options: dict[str, Any], sentence: str) -> None:
+    """By both clients, before Redis is asked."""
+    for kind in (Client, AsyncClient):
+        client: Any = kind(url)
+        for method in (client.forecasts, client.events):
+            with pytest.raises(SettingsError, match=sentence):
+                method(**options)
+
+
+@both
+@pytest.mark.parametrize(
+    ("since", "ids", "warned"),
+    [
+        ("2-0", ["5-0", "6-0"], "forecasts begins at 5-0: entries after 2-0 may have been trimmed unread"),
+        ("9-0", [], "forecasts ends at 6-0, before 9-0: nothing comes until ids pass that"),
+        ("5-0", ["6-0"], ""),
+        ("0", ["5-0", "6-0"], ""),
+        (0, ["5-0", "6-0"], ""),
+    ],
+)
+def test_forecasts_that_are_gone_are_warned_of(
+    url: str,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
+    asynchronous: bool,
+    since: str | int,
+    ids: list[str],
+    warned: str,
+) -> None:
+    """Who begins after an id that was trimmed would miss some without a word."""
+    publish(url, *(f"{i}-0" for i in range(1, 7)))
+    redis.xtrim("forecasts", minid="5-0", approximate=False)
+    with Follower(url, asynchronous=asynchronous) as follower:
+        follower.items = follower.client.forecasts(since, block_ms=1, stop_when_idle=True)
+        assert ids == [follower.next_id() for _ in ids]
+        stop = StopAsyncIteration if asynchronous else StopIteration
+        assert isinstance(follower.step().exception(PATIENCE_S), stop | RuntimeError)
+    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert ([warned] if warned else []) == messages

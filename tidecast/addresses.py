@@ -1,0 +1,99 @@
+"""Streams of readings, forecasts and events by the settings, and the readings that may be sent to them."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from tidecast.cluster import Entry
+from tidecast.entries import NewReading, Time, Values, entries_of, entry_of
+from tidecast.errors import ClosedError, SettingsError
+from tidecast.following import position_of
+from tidecast.settings import Settings
+from tidecast.wire import Fields, common_keys, keys_of, partition_of
+
+T = TypeVar("T")
+PIPELINE = 1000  # readings in one round trip
+RECHECK_S = 5.0  # how soon it is asked again how many partitions there are, while Redis does not say
+
+
+def check_partitions(key: str, found: bytes | None, wanted: int) -> None:
+    """Make sure that a number of partitions is the one in Redis, if there is one.
+
+    Raises:
+        SettingsError: other programs of this namespace were started with another number.
+    """
+    if found is not None and found != b"%d" % wanted:
+        number = found.decode(errors="backslashreplace")
+        raise SettingsError(
+            f"setting partitions is {wanted}, but {key} in Redis says {number}: use that, or another namespace"
+        )
+
+
+class Addresses:
+    """Where readings go and forecasts come from, and which readings are sent at all."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._partitions = settings.partitions
+        self._keys = [keys_of(p, settings.partitions, settings.namespace) for p in range(settings.partitions)]
+        self._most_bytes = settings.series.max_entry_bytes
+
+    def entry(self, series: str, values: Values, ts: Time | None) -> Entry:
+        """Return a reading's stream and fields."""
+        return self._addressed(entry_of(series, values, ts, now_ms=_now_ms(), most_bytes=self._most_bytes))
+
+    def entries(self, readings: Iterable[NewReading], start: int) -> list[Entry]:
+        """Return the streams and fields of many readings, the first of which has the number `start`."""
+        fields = entries_of(readings, start, now_ms=_now_ms(), most_bytes=self._most_bytes)
+        return [self._addressed(each) for each in fields]
+
+    def forecasts_since(self, since: str | int) -> dict[str, str]:
+        """Return the streams of forecasts, each with the id after which it is read."""
+        return {keys.forecasts: position_of(since) for keys in self._keys}
+
+    def events_since(self, since: str | int) -> dict[str, str]:
+        """Return the streams of events, each with the id after which it is read."""
+        return {keys.events: position_of(since) for keys in self._keys}
+
+    def _addressed(self, fields: Fields) -> Entry:
+        partition = partition_of(fields[b"series"].decode(), self._partitions) if self._partitions > 1 else 0
+        return self._keys[partition].readings, fields
+
+
+class PartitionsCheck:
+    """Whether Redis knows as many partitions as the settings: asked until it says, then never again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.key, _ = common_keys(settings.namespace)
+        self._wanted = settings.partitions
+        self._due_at = 0.0
+
+    def due(self, now: float) -> bool:
+        """Return whether Redis is to be asked."""
+        return now >= self._due_at
+
+    def settle(self, found: bytes | None, now: float) -> None:
+        """Compare Redis' answer with the settings.
+
+        Raises:
+            SettingsError: it is another number.
+        """
+        check_partitions(self.key, found, self._wanted)
+        self._due_at = now + RECHECK_S if found is None else math.inf
+
+
+def closed() -> ClosedError:
+    """Return the error of a client that is used after it was closed."""
+    return ClosedError("the client is closed: open another one")
+
+
+def chunks(items: Iterable[T]) -> Iterator[tuple[T, ...]]:
+    """Split into parts for one round trip each."""
+    iterator = iter(items)
+    while chunk := tuple(islice(iterator, PIPELINE)):
+        yield chunk
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)

@@ -1,0 +1,207 @@
+"""Push readings and follow forecasts with asyncio: `tidecast.client.Client`, to be awaited."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import redis.asyncio
+from redis.exceptions import RedisError, ResponseError
+
+from tidecast.addresses import PIPELINE, Addresses, PartitionsCheck, chunks, closed
+from tidecast.cluster import AsyncCluster, Entry, StreamReply
+from tidecast.connection import check_address, connect_async
+from tidecast.entries import NewReading, Time, Values
+from tidecast.errors import TidecastError
+from tidecast.following import NEXT, Decode, Following, following, newest_id, warn_of_gap
+from tidecast.settings import load_settings
+from tidecast.wire import Event, Forecast
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same methods, to be awaited.
+
+    Its connections belong to the event loop in which they are first needed, and are closed with it at the latest; in
+    the next loop, of a second `asyncio.run`, it opens others. Two loops at once need a client each.
+    """
+
+    def __init__(self, url: str | None = None, **given: Any) -> None:
+        self._settings = settings = load_settings(redis_url=url, **given)
+        check_address(settings)
+        self._opened: redis.asyncio.Redis | AsyncCluster | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: AsyncGenerator[None, None] | None = None
+        self._closed = False
+        self._at = Addresses(settings)
+        self._check = PartitionsCheck(settings)
+
+    async def push(self, series: str, values: Values, ts: Time | None = None) -> str:
+        """Push one reading; see `Client.push`."""
+        key, fields = self._at.entry(series, values, ts)
+        connection = await self._checked()
+        return cast("bytes", await connection.xadd(key, cast("Any", fields))).decode()
+
+    async def push_many(self, readings: Iterable[NewReading]) -> list[str]:
+        """Push many readings; see `Client.push_many`."""
+        entries: list[Entry] = []
+        for chunk in chunks(readings):
+            entries += self._at.entries(chunk, len(entries))
+            await asyncio.sleep(0)  # other tasks go on meanwhile
+        ids: list[str] = []
+        for part in chunks(entries):
+            connection = await self._checked()
+            if isinstance(connection, AsyncCluster):
+                ids += [entry_id.decode() for entry_id in await connection.add_many(part)]
+                continue
+            async with connection.pipeline(transaction=False) as pipeline:
+                for key, fields in part:
+                    pipeline.xadd(key, cast("Any", fields))
+                ids += [entry_id.decode() for entry_id in await pipeline.execute()]
+        return ids
+
+    def forecasts(
+        self,
+        since: str | int = NEXT,
+        *,
+        block_ms: int = 1000,
+        stop_when_idle: bool = False,
+        give_up_s: float | None = None,
+    ) -> "AsyncFollower[Forecast]":
+        """Follow forecasts; see `Client.forecasts` ("$" means those after the first step of the iteration)."""
+        position = self._at.forecasts_since(since)
+        return self._following(position, Forecast.decode, block_ms, stop_when_idle, give_up_s)
+
+    def events(
+        self,
+        since: str | int = NEXT,
+        *,
+        block_ms: int = 1000,
+        stop_when_idle: bool = False,
+        give_up_s: float | None = None,
+    ) -> "AsyncFollower[Event]":
+        """Follow events; see `Client.events` ("$" means those after the first step of the iteration)."""
+        return self._following(self._at.events_since(since), Event.decode, block_ms, stop_when_idle, give_up_s)
+
+    def _following(
+        self,
+        position: dict[str, str],
+        decode: Decode[T],
+        block_ms: int,
+        stop_when_idle: bool,
+        give_up_s: float | None,
+    ) -> "AsyncFollower[T]":
+        course = following(
+            self._settings,
+            position,
+            decode,
+            block_ms=block_ms,
+            stop_when_idle=stop_when_idle,
+            give_up_s=give_up_s,
+        )
+        return AsyncFollower(self._checked, course)
+
+    async def _checked(self) -> redis.asyncio.Redis | AsyncCluster:
+        """The connection of this event loop, once the number of partitions is not known to be another."""
+        connection = await self._connected()
+        if self._check.due(now := time.monotonic()):
+            self._check.settle(cast("bytes | None", await connection.get(self._check.key)), now)
+        return connection
+
+    async def _connected(self) -> redis.asyncio.Redis | AsyncCluster:
+        if self._closed:
+            raise closed()
+        loop = asyncio.get_running_loop()
+        if self._opened is None or self._loop is not loop:
+            if self._loop is not None and not self._loop.is_closed():
+                raise TidecastError("the client is in use by another event loop: make one for each loop")
+            self._loop, self._opened = loop, connect_async(self._settings)
+            self._closing = _closed_with_the_loop(self._opened)
+            await anext(self._closing)
+        return self._opened
+
+    async def close(self) -> None:
+        """Close the connections; iterations that are still going on raise a ClosedError."""
+        self._closed = True
+        if self._closing is not None and self._loop is asyncio.get_running_loop():
+            await self._closing.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class AsyncFollower(AsyncIterator[T]):
+    """An iteration over streams, which lasts longer than the connection. After an error, or a step that was cancelled,
+    the next step goes on.
+    """
+
+    def __init__(
+        self, connected: Callable[[], Awaitable[redis.asyncio.Redis | AsyncCluster]], course: Following[T]
+    ) -> None:
+        self._connected = connected
+        self._course = course
+        self._begun = False
+        self._lock = asyncio.Lock()  # tasks may share an iteration: each item goes to one of them
+
+    async def __anext__(self) -> T:
+        async with self._lock:
+            if not self._begun:
+                await self._begin()
+            while not self._course.has_next():
+                if self._course.over:
+                    raise StopAsyncIteration
+                try:
+                    self._course.took(await self._read())
+                except RedisError as exc:
+                    await asyncio.sleep(self._course.pause_s(exc, time.monotonic()))
+            return self._course.next_item()
+
+    async def aclose(self) -> None:
+        """End the iteration."""
+        self._course.end()
+        self._begun = True
+
+    async def _begin(self) -> None:
+        connection = await self._connected()
+        await self._warn_of_gaps()
+        for key in [key for key, since in self._course.position.items() if since == NEXT]:
+            self._course.position[key] = newest_id(await connection.xrevrange(key, count=1))
+        self._begun = True
+
+    async def _read(self) -> StreamReply:
+        connection = await self._connected()
+        position, slice_ms = self._course.position, self._course.slice_ms
+        try:
+            if isinstance(connection, AsyncCluster):
+                reply = await connection.read_each(position, PIPELINE, slice_ms)
+            else:
+                entries = await connection.xread(cast("Any", position), count=PIPELINE, block=slice_ms)
+                reply = cast("StreamReply", entries)
+        except Exception:
+            await self._connected()  # a connection that another task closes fails in many ways: then this is the error
+            raise
+        if self._course.reconnected(time.monotonic()):
+            await self._warn_of_gaps()
+        return reply
+
+    async def _warn_of_gaps(self) -> None:
+        connection = await self._connected()
+        for key in self._course.with_an_id():
+            with suppress(ResponseError):  # there is no such stream, or XINFO is not allowed
+                warn_of_gap(key, self._course.position[key], cast("Any", await connection.xinfo_stream(key)))
+
+
+async def _closed_with_the_loop(connection: redis.asyncio.Redis | AsyncCluster) -> AsyncGenerator[None, None]:
+    """Close connections when the generator is closed: an event loop that ends closes all that were begun in it."""
+    try:
+        yield
+    finally:
+        await connection.aclose()

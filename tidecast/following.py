@@ -1,0 +1,189 @@
+"""Following streams, for both clients: the position, what a failed read means, and when an iteration ends."""
+
+import logging
+import math
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from redis import exceptions
+from redis.exceptions import RedisError
+
+from tidecast.cluster import StreamReply
+from tidecast.connection import explain
+from tidecast.errors import SettingsError
+from tidecast.settings import Settings
+from tidecast.wire import Fields, id_pair
+
+T = TypeVar("T")
+Decode = Callable[[bytes, Fields], T]  # of an entry
+OLDEST, NEXT = "0-0", "$"
+LONGEST_READ_MS = 60_000  # then the connection is looked at again
+PAUSES_S = (0.05, 1.0)  # the first and the longest pause between two tries
+_LONGEST_ID_PART = 2**64
+_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
+_FLEETING = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.MasterDownError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+)
+_LASTING = (exceptions.AuthenticationError, exceptions.AuthorizationError)  # kinds of ConnectionError
+_log = logging.getLogger("tidecast.client")
+
+
+@dataclass(slots=True)
+class Following(Generic[T]):
+    """The progress of one iteration over streams; the clients do the reading.
+
+    Attributes:
+        position: by stream, the id of the entry given last.
+        decode: makes an item of an entry.
+        block_ms: how long nothing may come before an iteration ends that stops when idle.
+        slice_ms: how long one read waits: shorter than a command may take.
+        stop_when_idle: whether it ends.
+        give_up_s: how long Redis may be away before its error is raised.
+        over: whether it has ended.
+    """
+
+    position: dict[str, str]
+    decode: Decode[T]
+    block_ms: int
+    slice_ms: int
+    stop_when_idle: bool
+    give_up_s: float
+    over: bool = False
+    _unread: deque[tuple[str, bytes, Fields]] = field(default_factory=deque)
+    _idle_ms: int = 0
+    _failures: int = 0
+    _failing_since: float = math.nan  # monotonic seconds; NaN before the first failure
+
+    def took(self, reply: StreamReply) -> None:
+        """Keep what a read has brought, and end the iteration where nothing has come for long enough."""
+        self._unread.extend((key.decode(), *entry) for key, entries in reply for entry in entries)
+        self._idle_ms = 0 if reply else self._idle_ms + self.slice_ms
+        self.over = self.stop_when_idle and self._idle_ms >= self.block_ms
+
+    def has_next(self) -> bool:
+        """Return whether an entry was read and not given yet."""
+        return bool(self._unread)
+
+    def next_item(self) -> T:
+        """Return the next entry that was read, moving the position past it.
+
+        Raises:
+            StreamError: the entry is not one that Tidecast wrote; the next call goes on after it.
+        """
+        key, entry_id, fields = self._unread.popleft()
+        self.position[key] = entry_id.decode()
+        return self.decode(entry_id, fields)
+
+    def end(self) -> None:
+        """End the iteration, whatever was read already."""
+        self._unread.clear()
+        self.over = True
+
+    def pause_s(self, exc: RedisError, now: float) -> float:
+        """Return how long to wait before a read that failed is tried again.
+
+        Raises:
+            RedisError: trying again would not help, or Redis has been away for too long.
+        """
+        if not _is_fleeting(exc):
+            raise exc
+        self._failures += 1
+        if self._failures == 1:  # a connection that was closed while idle: a new one is there at once
+            self._failing_since = now
+            return 0.0
+        if now - self._failing_since >= self.give_up_s:
+            self._failures = 0
+            raise exc
+        if self._failures == 2:
+            _log.warning("Redis is away, trying again until it is back: %s", explain(exc))
+        return min(PAUSES_S[0] * 2.0 ** min(self._failures - 2, 10), PAUSES_S[1])
+
+    def reconnected(self, now: float) -> bool:
+        """Return whether the read that has just succeeded is the first after a failure."""
+        if not self._failures:
+            return False
+        if self._failures > 1:
+            _log.warning("Redis is back after %.1f s: going on where it broke off", now - self._failing_since)
+        self._failures = 0
+        return True
+
+    def with_an_id(self) -> list[str]:
+        """Return the streams in which the position is an entry's id, whose successors may be gone."""
+        return [key for key, last in self.position.items() if last not in (OLDEST, "0", NEXT)]
+
+
+def following(
+    settings: Settings,
+    position: dict[str, str],
+    decode: Decode[T],
+    *,
+    block_ms: int,
+    stop_when_idle: bool,
+    give_up_s: float | None,
+) -> Following[T]:
+    """Check what an iteration was asked for.
+
+    Raises:
+        SettingsError: an argument is out of range.
+    """
+    if not _is_number(block_ms) or not 1 <= block_ms < math.inf:
+        raise SettingsError(f"block_ms is {block_ms!r}: give the milliseconds to wait, 1 or more")
+    if give_up_s is not None and not (_is_number(give_up_s) and give_up_s >= 0):
+        raise SettingsError(f"give_up_s is {give_up_s!r}: give the seconds that Redis may be away, or None for ever")
+    longest_ms = max(1, round(min(settings.redis_timeout_s * 500, LONGEST_READ_MS)))
+    if give_up_s is None:
+        give_up_s = max(settings.redis_timeout_s, block_ms / 1000) if stop_when_idle else math.inf
+    return Following(position, decode, int(block_ms), min(int(block_ms), longest_ms), stop_when_idle, give_up_s)
+
+
+def position_of(since: str | int) -> str:
+    """Return the entry id from which a user wants to follow.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    text = str(since) if isinstance(since, str | int) and not isinstance(since, bool) else ""
+    if text != NEXT and not (_ID.fullmatch(text) and max(id_pair(text)) < _LONGEST_ID_PART):
+        raise SettingsError(
+            f"since is {since!r}: give an entry id such as 1700000000000-0, 0 (the oldest) or $ (new ones)"
+        )
+    return text
+
+
+def warn_of_gap(key: str, last: str, info: Mapping[str, Any]) -> None:
+    """Log it where the entries after `last` have been trimmed, or all that there are come before it."""
+    newest = info["last-generated-id"]
+    if id_pair(last) > id_pair(newest):
+        _log.warning("%s ends at %s, before %s: nothing comes until ids pass that", key, newest.decode(), last)
+        return
+    first = info["first-entry"]
+    deleted = info.get("max-deleted-entry-id")  # from Redis 7 on
+    if deleted is not None:
+        gone = id_pair(deleted) > id_pair(last)
+    else:
+        gone = first is None or id_pair(first[0]) > id_pair(last)
+    if gone:
+        begins = f"begins at {first[0].decode()}" if first else "is empty"
+        _log.warning("%s %s: entries after %s may have been trimmed unread", key, begins, last)
+
+
+def newest_id(entries: Any) -> str:
+    """Return the id of the newest entry, of the reply to XREVRANGE."""
+    return str(entries[0][0].decode()) if entries else OLDEST
+
+
+def _is_fleeting(exc: RedisError) -> bool:
+    if isinstance(exc, _LASTING):
+        return False
+    return isinstance(exc, _FLEETING) or str(exc).startswith("BUSY ")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
