@@ -2,13 +2,21 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 from tidecast.errors import BadReading
-from tidecast.parsing import NEEDS_A_LOOK, check_size, parse_plain, parse_reading, series_of
+from tidecast.parsing import (
+    NEEDS_A_LOOK,
+    check_size,
+    check_time_elsewhere,
+    parse_plain,
+    parse_reading,
+    series_of,
+    time_elsewhere,
+)
 from tidecast.wire import RESERVED, Fields
 
 Values = float | Mapping[str, float | str]  # text must be a decimal number
@@ -84,6 +92,8 @@ def _check(fields: Fields, now_ms: int, most_bytes: int) -> None:
     features = _features(fields)
     if not features:
         raise BadReading("no_value", f"the reading of {series!r} has no number: send a value")
+    if b"ts" not in fields:
+        check_time_elsewhere(features, ())
     parse_reading(_ANY_ID, fields, series, tuple(name.decode() for name in features), now_ms)
 
 
@@ -99,7 +109,7 @@ def _are_plain(entries: Sequence[Fields], now_ms: int, most_bytes: int) -> bool:
     numbers: list[bytes] = []
     for fields in entries:
         features = _features(fields)
-        if not features:
+        if not features or (b"ts" not in fields and time_elsewhere(features, ())):
             return False
         numbers += [fields[name] for name in features]
     times = [fields[b"ts"] for fields in entries if b"ts" in fields]
@@ -165,8 +175,11 @@ def _is_numeric(value: Any) -> bool:
 
 def _time(ts: Any) -> bytes:
     """Return a time as text; what is none keeps its own text, which the worker's rule then refuses."""
-    if isinstance(ts, datetime):
-        return ts.isoformat().encode()
+    if isinstance(ts, datetime) and ts == ts:  # NaT, a datetime too, is not itself
+        offset = ts.utcoffset()
+        if offset and offset.seconds % 60:  # of a zone before it had a standard time
+            ts = ts.astimezone(UTC)
+        return cast("str", ts.isoformat()).encode()
     whole = ts if type(ts) is int else _whole(ts)
     text = _shown(ts if whole is None else whole)
     return text.encode("utf-8", "backslashreplace")

@@ -97,9 +97,18 @@ def parse_reading(entry_id: str, fields: Fields, series: str, features: tuple[st
     values += [parse_number(name, fields[name]) if name in fields else math.nan for name in others]
     if b"ts" in fields:
         return Reading(entry_id, series, parse_time(fields[b"ts"], now_ms), tuple(values))
-    if name := time_elsewhere(fields, features):
-        raise BadReading("bad_ts", f"the reading has no 'ts', but a field {quoted(name)}: send its time as 'ts'")
+    check_time_elsewhere(fields, features)
     return Reading(entry_id, series, arrival_ms(entry_id, now_ms), tuple(values), has_ts=False)
+
+
+def check_time_elsewhere(names: Iterable[bytes], features: tuple[str, ...]) -> None:
+    """Make sure that no field holds the time of a reading without `ts`.
+
+    Raises:
+        BadReading: one does, by its name.
+    """
+    if name := time_elsewhere(names, features):
+        raise BadReading("bad_ts", f"the reading has no 'ts', but a field {quoted(name)}: send its time as 'ts'")
 
 
 def time_elsewhere(names: Iterable[bytes], features: tuple[str, ...]) -> bytes | None:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import hypothesis
 import numpy as np
@@ -24,7 +25,7 @@ from tidecast.settings import Settings
 NOW_MS = 1_700_000_000_000
 MOST_BYTES = 65_536
 NUMBER = "send a finite decimal number such as 42.1"
-TIME = "is no time: send epoch milliseconds or ISO-8601 with an offset"
+TIME = "is not a time: send epoch milliseconds or ISO-8601 with an offset"
 OFFSET = "has no offset: append Z or"
 BERLIN_WINTER = timezone(timedelta(hours=1))
 
@@ -77,6 +78,8 @@ REFUSED: list[tuple[Any, Any, Any, str, str]] = [
     ("a", {"": 1.0}, None, "bad_value", "name it with a str that is not empty"),
     ("a", {"\ud800": 1.0}, None, "bad_value", "not UTF-8"),
     ("a", {f"field {i}": 1.0 for i in range(9000)}, None, "too_large", "send at most 65536"),
+    ("a", {"value": 1.0, "timestamp": NOW_MS}, None, "bad_ts", "send its time as 'ts'"),
+    ("a", {"value": 1.0, "Event-Time": 5}, None, "bad_ts", "send its time as 'ts'"),
     # series
     ("", 1.0, None, "no_series", "send the name of the series"),
     (None, 1.0, None, "bad_series", "the series name is None, which is not text"),
@@ -91,7 +94,7 @@ REFUSED: list[tuple[Any, Any, Any, str, str]] = [
     ("a", 1.0, datetime(2023, 11, 14), "bad_ts", OFFSET),
     ("a", 1.0, pd.Timestamp("2023-11-14 12:00"), "bad_ts", OFFSET),
     ("a", 1.0, np.datetime64("2023-11-14T12:00", "ms"), "bad_ts", OFFSET),
-    ("a", 1.0, date(2023, 11, 14), "bad_ts", OFFSET),
+    ("a", 1.0, date(2023, 11, 14), "bad_ts", TIME),
     ("a", 1.0, "2023-11-14T12:00:00", "bad_ts", OFFSET),
     ("a", 1.0, pd.NaT, "bad_ts", TIME),
     ("a", 1.0, math.nan, "bad_ts", TIME),
@@ -170,11 +173,20 @@ def test_a_number_of_any_kind_is_sent_as_decimal_text(value: Any, text: bytes) -
         (datetime(2023, 11, 14, 12, tzinfo=BERLIN_WINTER), b"2023-11-14T12:00:00+01:00"),
         (pd.Timestamp("2023-11-14 12:00", tz="Europe/Berlin"), b"2023-11-14T12:00:00+01:00"),
         (NOW_MS + 86_400_000, b"1700086400000"),
+        (datetime(1850, 1, 1, tzinfo=ZoneInfo("Europe/Amsterdam")), b"1849-12-31T23:40:28+00:00"),
+        (datetime(1970, 1, 20, tzinfo=UTC), b"1970-01-20T00:00:00+00:00"),
     ],
 )
 def test_a_time_with_a_known_moment_is_sent(ts: Any, text: bytes) -> None:
     """Whole milliseconds, aware datetimes, text with an offset."""
     assert {b"series": b"a", b"value": b"1.0", b"ts": text} == entry("a", 1.0, ts)
+
+
+def test_a_feature_may_be_called_time_where_the_reading_has_one() -> None:
+    """Only without `ts` would the reading silently get the time of its arrival."""
+    assert {b"series": b"a", b"ts": b"1000", b"value": b"1.0", b"time": b"5.0"} == entry(
+        "a", {"value": 1, "time": 5}, 1000
+    )
 
 
 anything = st.one_of(
@@ -210,8 +222,8 @@ def test_what_the_client_accepts_the_worker_accepts(readings: list[tuple[Any, An
         fields = accepted[-1]
         check_size(fields, MOST_BYTES)
         features = tuple(name.decode() for name in fields if name not in (b"series", b"ts"))
-        parsed = parse_reading(f"{NOW_MS}-0", fields, series_of(fields), features, NOW_MS)
-        assert len(features) == np.isfinite(parsed.values).sum()
+        for model in (features, features[:1]):  # one that reads all fields, one that reads the target alone
+            assert np.isfinite(parse_reading(f"{NOW_MS}-0", fields, series_of(fields), model, NOW_MS).values).all()
     try:
         together = entries_of(readings, 0, now_ms=NOW_MS, most_bytes=MOST_BYTES)
     except BadReading:
