@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from tidecast.windows import Float
-from worker.scoring import begin, track
+from worker.scoring import HALF, MEAN, SETTLED, STOOD, begin, track
 
 
 class Tracker:
@@ -16,13 +16,17 @@ class Tracker:
     half-width: a miss widens the interval by `RATE * level`, a hit narrows it by `RATE * (1 - level)`, so that in the
     long run a share `level` is covered whatever the errors' distribution does. On a logarithm the pace needs no unit.
 
+    The sizes of errors hardly count: a spike widens the interval as any miss does. The first errors of a series may be
+    those of a spike, so the fourth to the eighth limit what they have begun; and an interval without width gets one
+    once more than a few errors had a size.
+
     Measured on 207 real series of 200 readings or more: 99 % had between .87 and .93 coverage at a level of .9; the
     same rule on the half-width itself, in steps of a tenth of the mean error, managed 82 %.
 
     Args:
-        errors: how many forecasts were settled.
+        errors: on how many the half-width rests; a model's own counts as if it rested on the first eight.
         half_width: in the series' unit.
-        mean_error: exponentially weighted mean of the absolute errors.
+        mean_error: exponentially weighted mean of the absolute errors, of which each counts five means at most.
         standing: the half-width of the forecast that the next reading will settle; None: it had none.
     """
 
@@ -41,22 +45,22 @@ class Tracker:
     @property
     def standing(self) -> float | None:
         """The half-width of the forecast that the next reading will settle; None: it had none."""
-        return None if math.isnan(self.numbers[0]) else float(self.numbers[0])
+        return None if math.isnan(self.numbers[STOOD]) else float(self.numbers[STOOD])
 
     @property
     def errors(self) -> int:
-        """How many forecasts were settled."""
-        return int(self.numbers[1])
+        """On how many errors the half-width rests."""
+        return int(self.numbers[SETTLED])
 
     @property
     def half_width(self) -> float:
         """In the series' unit."""
-        return float(self.numbers[2])
+        return float(self.numbers[HALF])
 
     @property
     def mean_error(self) -> float:
         """Exponentially weighted mean of the absolute errors."""
-        return float(self.numbers[3])
+        return float(self.numbers[MEAN])
 
     @property
     def known(self) -> float | None:

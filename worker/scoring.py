@@ -22,7 +22,11 @@ RATE = 0.2  # how far one reading moves the logarithm of the half-width
 MEMORY = 0.02  # the weight of the newest error in the mean error
 LEAST = 0.01  # of the mean error: a half-width that fell below would take long to come back
 WIDTH_IN_ERRORS = 2.0  # about how many mean errors a 90 % half-width is (2.06 for a normal distribution)
+MOST_MEANS = 5.0  # mean errors: an error counts no more than that in the mean, whatever its size
 FIRST_WIDENING = 3.0  # what one known error is worth as a half-width, cautiously
+FEW = 2.5  # errors with a size: no more of them, such as a spike makes, widen an interval without width
+DOUBTFUL = 3  # errors at the beginning, which may be those of a spike
+FIRST_ERRORS = 8  # by then the largest that came after them limits the half-width
 MOST_SCORE = 1e9  # half-widths: no anomaly score is larger, not even that of an error where the interval has no width
 JUST_OUTSIDE = 1.0 + float(np.finfo(np.float64).eps)  # the least score above 1
 
@@ -74,7 +78,10 @@ ERRORS = ANSWERS + len(EXPERTS)
 GUARD = ERRORS + len(HALF_LIVES) * len(EXPERTS)
 DRIFT = GUARD + GUARD_NUMBERS
 TRACKERS = DRIFT + DRIFT_NUMBERS
-TRACKER = 4  # numbers: the half-width that stands, how many errors were settled, the half-width, the mean error
+TRACKER = 4
+STOOD, SETTLED, HALF, MEAN = range(
+    TRACKER
+)  # the half-width that stands, on how many errors it rests, it, the mean error
 Limits = tuple[float, float, float, float, float, float, float, float]  # as `settle` gives them
 _RATES = FORGETTING[:, 0].copy()
 _SEASONAL = EXPERTS.index("seasonal_naive")
@@ -224,7 +231,7 @@ def _settle(
         trackers = carray(floats_at(at + 8 * trackers_at), (count, TRACKER))
         error = y[i] - record[STANDING]
         all_errors[i] = error
-        scores[i] = anomaly_score(y[i], record[STANDING], trackers[0, 0], bounds)
+        scores[i] = anomaly_score(y[i], record[STANDING], trackers[0, STOOD], bounds)
         begun[i] = versions[i] != 0 and record[HEARD] != versions[i]
         taught = not begun[i] and (versions[i] == 0 or ts[i] > trained_until[i])
         if begun[i]:
@@ -252,8 +259,8 @@ def _settle(
         leaders[i] = _largest(says[i])
         for level in range(count):
             tracker = trackers[level]
-            tracker[0] = tracker[2] if tracker[1] > 0 or tracker[2] != 0.0 else np.nan
-            half_widths[i, level] = tracker[0]
+            tracker[STOOD] = tracker[HALF] if tracker[SETTLED] > 0 or tracker[HALF] != 0.0 else np.nan
+            half_widths[i, level] = tracker[STOOD]
 
 
 @compiled_exactly
@@ -285,20 +292,44 @@ def _largest(shares: Float) -> int:  # pragma: no cover - compiled
 def track(tracker: Float, error: float, level: float) -> None:  # pragma: no cover - compiled
     """Learn from an error, in place."""
     size = abs(error)
-    if tracker[2] == 0.0:
-        tracker[2] = FIRST_WIDENING * size
-        if tracker[3] == 0.0:
-            tracker[3] = size
-    tracker[3] += MEMORY * (size - tracker[3])
-    covered = 0.0 if size > tracker[2] else 1.0
-    tracker[2] = max(tracker[2] * math.exp(RATE * (level - covered)), LEAST * tracker[3])
-    tracker[1] += 1
+    tracker[SETTLED] += 1
+    if tracker[HALF] == 0.0:
+        if _seldom(tracker, size, level):
+            return
+        tracker[HALF], tracker[MEAN] = FIRST_WIDENING * size, size
+    covered = 0.0 if size > tracker[HALF] else 1.0
+    tracker[HALF] *= math.exp(RATE * (level - covered))
+    if tracker[SETTLED] > FIRST_ERRORS:
+        tracker[MEAN] += MEMORY * (min(size, MOST_MEANS * tracker[MEAN]) - tracker[MEAN])
+        tracker[HALF] = max(tracker[HALF], LEAST * tracker[MEAN])
+    else:
+        _begin_cautiously(tracker, size)
+
+
+@compiled_exactly
+def _seldom(tracker: Float, size: float, level: float) -> bool:  # pragma: no cover - compiled
+    """Whether an interval without width may stay so: few errors had a size, and not the very first."""
+    weight = max(MEMORY, 1 / tracker[SETTLED])
+    tracker[MEAN] += weight * (size - tracker[MEAN])
+    few = tracker[MEAN] <= max(1 - level, FEW * weight) * size
+    return bool(size == 0.0 or (tracker[SETTLED] > 1 and few))
+
+
+@compiled_exactly
+def _begin_cautiously(tracker: Float, size: float) -> None:  # pragma: no cover - compiled
+    """Limit the half-width by the largest of the first errors that are not doubtful."""
+    tracker[MEAN] = size if tracker[SETTLED] <= DOUBTFUL + 1 else max(tracker[MEAN], size)
+    if tracker[SETTLED] == FIRST_ERRORS:
+        tracker[HALF] = min(tracker[HALF], FIRST_WIDENING * tracker[MEAN])
+        tracker[MEAN] = tracker[HALF] / WIDTH_IN_ERRORS
 
 
 @compiled_exactly
 def begin(tracker: Float, half_width: float) -> None:  # pragma: no cover - compiled
-    """Forget the errors, in place."""
-    tracker[1], tracker[2], tracker[3] = 0.0, half_width, half_width / WIDTH_IN_ERRORS
+    """Forget the errors, in place; a model's half-width is known from more than a few."""
+    tracker[SETTLED] = FIRST_ERRORS if half_width > 0 else 0.0
+    tracker[HALF] = half_width
+    tracker[MEAN] = half_width / WIDTH_IN_ERRORS
 
 
 @compiled_exactly
