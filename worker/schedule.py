@@ -32,6 +32,7 @@ from worker.rights import explain
 from worker.timing import Timing
 from worker.turn import Turn
 
+LOOK_S = 3600.0  # a partition's job sets itself when it runs next; this is for the case that it could not
 RECONCILE_S = 1.0  # how often it is asked which partitions are ours
 ANSWER_S = 1.0  # how long Redis may take for one of the schedule's scripts: a stop waits for no longer
 STOP_S = 2.0  # how long a stop waits for the child's end and its being said
@@ -128,7 +129,8 @@ class Schedule:
         for new in held - self._ours:
             # At once: the step looks in Redis when the next run is due.
             begin = _datetime(time.time())
-            self._scheduler.add_job(partial(self._step, new), self._timing.trigger, id=str(new), next_run_time=begin)
+            again = IntervalTrigger(seconds=LOOK_S, timezone=UTC)
+            self._scheduler.add_job(partial(self._step, new), again, id=str(new), next_run_time=begin)
         self._ours = held
 
     def _turn(self, partition: int) -> Turn:
@@ -173,7 +175,7 @@ class Schedule:
         return pause_s
 
     def _come_again(self, event: Any) -> None:
-        """Let a job that has run do so again when it said; the trigger's own time would be a whole interval later.
+        """Let a job that has run do so again when it said; the job's own interval is longer.
 
         The event comes after the job counts as ended: set earlier, a time that is already past would be refused.
         """

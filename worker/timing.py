@@ -2,16 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
-
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from tidecast.errors import SettingsError
 from tidecast.options import span_ms
 from tidecast.settings import RetrainSettings
+from worker.crontab import Crontab
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # as crontab counts them; 7 is Sunday again
 MOST_MISSED = 1000  # due times that went by are counted so far
@@ -22,28 +19,34 @@ RETRY_SHARE = 0.1  # of the time between two runs, which no pause exceeds
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A trigger, and the text by which the record knows it; `every_ms` is the interval, if it is one."""
+    """When runs are due, at an interval or by crontab, and the text by which the record knows it.
+
+    Attributes:
+        text: the settings in short.
+        when: the interval in milliseconds, or a line of crontab.
+    """
 
     text: str
-    trigger: BaseTrigger
-    every_ms: int | None = None
+    when: int | Crontab
 
     def first(self, now_ms: int) -> int:
         """The first due time of a schedule that begins now: an interval later, or the next time of crontab."""
-        return now_ms // 1000 * 1000 + self.every_ms if self.every_ms else self.after(now_ms, now_ms)
+        if isinstance(self.when, Crontab):
+            return self.after(now_ms, now_ms)
+        return now_ms // 1000 * 1000 + self.when
 
     def after(self, due_ms: int, now_ms: int) -> int:
         """The first due time after both a due time and now."""
         start = max(due_ms, now_ms)
-        if self.every_ms:
-            return due_ms + self.every_ms * ((start - due_ms) // self.every_ms + 1)
-        found = self.trigger.get_next_fire_time(None, _datetime(start) + timedelta(microseconds=1))
-        return round(found.timestamp() * 1000) if found else NEVER_MS
+        if isinstance(self.when, Crontab):
+            due = self.when.after(_datetime(start))
+            return round(due.timestamp() * 1000) if due else NEVER_MS
+        return due_ms + self.when * ((start - due_ms) // self.when + 1)
 
     def missed(self, due_ms: int, now_ms: int) -> int:
         """How many due times after this one have come by now; from `MOST_MISSED` on it is not counted."""
-        if self.every_ms:
-            return min(MOST_MISSED, max(0, now_ms - due_ms) // self.every_ms)
+        if isinstance(self.when, int):
+            return min(MOST_MISSED, max(0, now_ms - due_ms) // self.when)
         count = 0
         while count < MOST_MISSED and (due_ms := self.after(due_ms, due_ms)) <= now_ms:
             count += 1
@@ -64,10 +67,10 @@ def timing_of(settings: RetrainSettings) -> Timing | None:
     if settings.every and settings.cron:
         raise SettingsError("settings retrain.every and retrain.cron are both set: leave one of them out")
     if settings.every:
-        seconds = span_ms(settings.every) / 1000
-        if not seconds:
+        every_ms = span_ms(settings.every)
+        if not every_ms:
             raise SettingsError(f"setting retrain.every is {settings.every}: set at least 1s")
-        return Timing(f"every {settings.every}", IntervalTrigger(seconds=seconds, timezone=UTC), round(1000 * seconds))
+        return Timing(f"every {settings.every}", every_ms)
     if settings.cron:
         return _cron(settings.cron, settings.time_zone)
     return None
@@ -77,15 +80,15 @@ def _cron(text: str, zone: str) -> Timing:
     where = _zone(zone)
     try:
         *others, weekdays = text.split()
-        trigger = CronTrigger.from_crontab(" ".join([*others, _named(weekdays)]), timezone=where)
-        comes = trigger.get_next_fire_time(None, datetime.now(UTC))
+        crontab = Crontab(" ".join([*others, _named(weekdays)]), where)
+        comes = crontab.after(datetime.now(UTC))
     except (ValueError, IndexError) as exc:
         raise SettingsError(
             f'setting retrain.cron is "{text}": {exc}: write minute, hour, day, month and weekday, as "0 3 * * *"'
         ) from exc
     if comes is None:
         raise SettingsError(f'setting retrain.cron is "{text}", which never comes: correct it')
-    return Timing(f"cron {text} {zone}", trigger)
+    return Timing(f"cron {text} {zone}", crontab)
 
 
 def _zone(name: str) -> tzinfo:
