@@ -3,10 +3,9 @@
 import asyncio
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,6 +15,7 @@ from nicegui import ui
 from dashboard.access import Access, check_access
 from dashboard.actions import Actions
 from dashboard.board import USUAL_SIZE, Board
+from dashboard.connections import limited_protocol
 from dashboard.detail import detail
 from dashboard.evidence import Evidence
 from dashboard.follower import Follower
@@ -24,7 +24,7 @@ from dashboard.gates import GateReader
 from dashboard.overview import overview, view_of
 from dashboard.retraining import retraining
 from tidecast.connection import check_address
-from tidecast.errors import TidecastError
+from tidecast.listening import Place, listen, url_of
 from tidecast.log import log_as_json
 from tidecast.settings import Settings
 
@@ -57,29 +57,37 @@ def run(settings: Settings) -> None:
 
     Raises:
         SettingsError: it would listen beyond this machine without a token, or the settings on Redis do not go together.
-        TidecastError: the port is taken.
+        SettingsError: the host is not one of this machine, or the port cannot be had.
     """
     told = settings.dashboard
     token = told.token.get_secret_value()
     check_access(told.host, token)
     check_address(settings)
     log_as_json()
-    with _listening(told.host, told.port) as listener:
-        os.nice(NICE)  # before the reader's thread begins, which inherits it
-        with following(settings) as follower:
-            door = Access(build(settings, follower), token)
-            server = _Server(
-                uvicorn.Config(
-                    door,
-                    log_config=None,
-                    log_level="warning",
-                    ws="websockets-sansio",
-                    timeout_graceful_shutdown=GRACE_S,
-                )
-            )
-            with suppress(OSError):  # nobody may be there to read it
-                print(f"The dashboard is at {address(told.host, listener.getsockname()[1])}", flush=True)
-            asyncio.run(server.serve([listener]))
+    listeners = listen(Place(told.host, told.port, "dashboard.host", "dashboard.port"))
+    os.nice(NICE)  # before the reader's thread begins, which inherits it
+    with ExitStack() as closing:
+        for listener in listeners:
+            closing.enter_context(listener)
+        follower = closing.enter_context(following(settings))
+        server = _server(Access(build(settings, follower), token))
+        with suppress(OSError):  # nobody may be there to read it
+            print(f"The dashboard is at {url_of(told.host, listeners[0].getsockname()[1])}", flush=True)
+        asyncio.run(server.serve(listeners))
+
+
+def _server(door: Access) -> _Server:
+    """Return the web server before the pages."""
+    return _Server(
+        uvicorn.Config(
+            door,
+            http=limited_protocol(),
+            log_config=None,
+            log_level="warning",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
 
 
 def build(settings: Settings, follower: Follower) -> FastAPI:
@@ -128,20 +136,3 @@ def following(settings: Settings) -> Iterator[Follower]:
     finally:
         stop.set()
         thread.join()
-
-
-def address(host: str, port: int) -> str:
-    """Where a browser finds it."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "") else host  # noqa: S104 - compared with, not listened on
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
-    except OSError as exc:
-        raise TidecastError(f"cannot listen on {host} port {port} ({exc}): name another with --port") from exc
-    with listener:
-        yield listener

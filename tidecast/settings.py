@@ -60,7 +60,10 @@ class WorkerSettings(_Group):
     health_port: int | None = Field(
         None, ge=0, le=65535, description="Serve /metrics, /healthz and /readyz on this port; 0 picks a free one."
     )
-    health_host: str = Field("127.0.0.1", description="The address that the health port listens on.")
+    health_host: str = Field(
+        "127.0.0.1",
+        description="The address that the health port listens on: IPv4, IPv6 or a name; `::` is every address.",
+    )
     threads: int | None = Field(
         None, ge=1, le=256, description="How many threads share a batch's networks. Empty: one for each core."
     )
@@ -139,7 +142,10 @@ class RetrainSettings(_Group):
 class DashboardSettings(_Group):
     """Where the web page listens, and who may see it."""
 
-    host: str = Field("127.0.0.1", description="The address that the dashboard listens on.")
+    host: str = Field(
+        "127.0.0.1",
+        description="The address that the dashboard listens on: IPv4, IPv6 or a name; `::` is every address.",
+    )
     port: int = Field(8088, ge=0, le=65535, description="Its port; 0 picks a free one.")
     token: SecretStr = Field(
         SecretStr(""),

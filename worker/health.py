@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from socketserver import ThreadingMixIn
 from statistics import median
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from tidecast.listening import Place, listen
 from tidecast.log import lines_lost
 from tidecast.wire import DISPOSITIONS
 from worker.backlog import Backlog
 from worker.drift import KINDS, Drift
+from worker.probes import ProbeServer
 
 STAGES = ("read", "handle", "commit")
 FAILURES = ("redis", "refused", "step", "model", "fenced", "conflict")
@@ -190,11 +190,13 @@ class Health:
             self._runs_at[partition] = at
         self._retrain_at.set(min(list(self._runs_at.values()), default=math.nan))
 
-    def serve(self, host: str, port: int) -> WSGIServer:
-        """Answer /metrics, /healthz and /readyz from a thread of its own; the server knows its port."""
-        server = make_server(host, port, self._answer, server_class=_Server, handler_class=_Quiet)
-        threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
-        return server
+    def serve(self, place: Place) -> ProbeServer:
+        """Answer /metrics, /healthz and /readyz from a thread of its own; the server knows its port.
+
+        Raises:
+            SettingsError: the host is not one of this machine, or the port cannot be had.
+        """
+        return ProbeServer(self._answer, listen(place))
 
     def _answer(self, environ: dict[str, object], start: Callable[..., object]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO")
@@ -219,14 +221,3 @@ class _LinesLost(Collector):
 
 def _age_s(made_ms: float) -> float:
     return time.time() - made_ms / 1000
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    """A thread for each request: a client that connects and says nothing blocks no probe."""
-
-    daemon_threads = True
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing: probes every few seconds are no news."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import cast
-from wsgiref.simple_server import WSGIServer
 
 import structlog
 from redis.exceptions import MovedError, RedisError
@@ -14,6 +13,7 @@ from redis.exceptions import MovedError, RedisError
 from tidecast.client import check_partitions
 from tidecast.connection import check_address, connect
 from tidecast.errors import SettingsError, Unavailable
+from tidecast.listening import Place
 from tidecast.log import log_as_json
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
@@ -46,8 +46,9 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     health = Health()
     health.partitions.set(settings.partitions)
     if settings.worker.health_port is not None:
-        server = _serve(health, settings.worker.health_host, settings.worker.health_port)
-        log.info("health served", port=server.server_port)
+        host, port = settings.worker.health_host, settings.worker.health_port
+        server = health.serve(Place(host, port, "worker.health_host", "worker.health_port"))
+        log.info("health served", port=server.port)
     _warm()
     worker = _begin(settings, health, stop)
     if worker:
@@ -196,13 +197,6 @@ def _check_settings(settings: Settings) -> None:
 
         timing_of(settings.retrain)
         check_installed()
-
-
-def _serve(health: Health, host: str, port: int) -> WSGIServer:
-    try:
-        return health.serve(host, port)
-    except OSError as exc:
-        raise SettingsError(f"setting worker.health_port is {port}, on {host}: {exc}: choose another") from exc
 
 
 def _told_by_signals() -> Stop:

@@ -6,31 +6,40 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
 from redis import Redis
 
 from dashboard.program import NICE
+from tests.patience import PATIENCE_S
 from tests.pipes import full_pipe
+from tests.worker.runs import until
 from tidecast.embedded import free_port
 from tidecast.settings import PREFIX, Settings
 
 
-def test_it_answers_where_it_says_steps_aside_and_ends_when_told(settings: Settings, redis: Redis) -> None:
+def page(address: str) -> str:
+    """What a browser is sent."""
+    with urllib.request.urlopen(address) as reply:  # noqa: S310 - our own address
+        return str(reply.read().decode())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_it_answers_where_it_says_steps_aside_and_ends_when_told(host: str, settings: Settings, redis: Redis) -> None:
     """Whoever watches must not slow what is watched."""
     redis.ping()
     told = {f"{PREFIX}REDIS_URL": settings.redis_url.get_secret_value(), f"{PREFIX}STORE": str(settings.store)}
     told["OPENBLAS_NUM_THREADS"] = "1"  # its others begin with NumPy, and have nothing to do here
-    command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0"]
+    command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0", "--host", host]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | told) as process:
         try:
             assert process.stdout
             address = process.stdout.readline().split()[-1]
-            with urllib.request.urlopen(address) as reply:  # noqa: S310 - our own address
-                page = reply.read().decode()
+            text = page(address)
             threads = [int(one.name) for one in Path(f"/proc/{process.pid}/task").iterdir()]
             niceness = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
         finally:
             process.terminate()
-    assert "<title>Tidecast</title>" in page
+    assert "<title>Tidecast</title>" in text
     assert {min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)} == niceness
     assert 0 == process.returncode
 
@@ -47,9 +56,8 @@ def test_it_answers_and_ends_though_nobody_reads_its_log(tmp_path: Path) -> None
         try:
             assert process.stdout
             address = process.stdout.readline().split()[-1]
-            with urllib.request.urlopen(address) as reply:  # noqa: S310 - our own address
-                assert "Redis cannot be read" in reply.read().decode()
+            until(lambda: "Redis cannot be read" in page(address))
             process.terminate()
-            assert 0 == process.wait(60)
+            assert 0 == process.wait(PATIENCE_S)
         finally:
             process.kill()

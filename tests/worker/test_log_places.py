@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from tests.nursery import Forked
+from tests.patience import PATIENCE_S
 from tests.pipes import full_pipe
 from tests.processes import TIDECAST
 from tests.worker import daemon
@@ -23,7 +24,6 @@ from tidecast.settings import Settings
 from worker.health import Health
 
 PLACES = ["full disk", "pipe that nobody reads", "pipe whose reader has gone"]
-WITHIN_S = 60.0
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def test_a_worker_answers_every_reading_whatever_becomes_of_its_log(
     """A line that cannot be written is worth less than a reading; the exit code is that of the work."""
     ids = push(settings)
     with started(place, settings, tmp_path, "worker", "--burst") as process:
-        assert 0 == process.wait(WITHIN_S)
+        assert 0 == process.wait(PATIENCE_S)
     assert ids == answered(redis)
 
 
@@ -75,12 +75,12 @@ def test_a_worker_whose_commits_fail_goes_on_without_its_log(
     redis.set("forecasts", "in the way")
     ids = push(settings)
     with started(place, settings, tmp_path, "worker", WORKER__BLOCK_MS="20") as process:
-        until(lambda: redis.exists("lease") or process.poll() is not None, WITHIN_S)
+        until(lambda: redis.exists("lease") or process.poll() is not None)
         redis.delete("forecasts")
-        until(lambda: ids == answered(redis) or process.poll() is not None, WITHIN_S)
+        until(lambda: ids == answered(redis) or process.poll() is not None)
         assert process.poll() is None
         process.terminate()
-        assert 0 == process.wait(WITHIN_S)
+        assert 0 == process.wait(PATIENCE_S)
     assert ids == answered(redis)
 
 
@@ -89,10 +89,10 @@ def test_the_schedule_is_kept_without_a_log(place: str, settings: Settings, redi
     """The daemon logs from several threads, and passes on the child's lines, however many they are."""
     child = f"sys.stderr.write('a line of the child\\n' * 20_000)\n{FINISH}"
     with started(place, settings, tmp_path, child, module=daemon.__name__, RETRAIN__EVERY="1s") as process:
-        until(lambda: int(redis.hget("retrain", "runs") or 0) >= 1 or process.poll() is not None, WITHIN_S)
+        until(lambda: int(redis.hget("retrain", "runs") or 0) >= 1 or process.poll() is not None)
         assert process.poll() is None
         process.terminate()
-        assert 0 == process.wait(WITHIN_S)
+        assert 0 == process.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize(("redirection", "closed"), [("2>&-", [2]), ("<&- >&- 2>&-", [0, 1, 2])])
@@ -104,7 +104,7 @@ def test_a_worker_started_without_standard_streams_gives_their_numbers_to_nothin
     words = [str(TIDECAST), "worker", "--redis", settings.redis_url.get_secret_value(), "--store", str(settings.store)]
     with subprocess.Popen(["/bin/sh", "-c", f"exec {shlex.join(words)} {redirection}"]) as process:
         try:
-            until(lambda: ids == answered(redis) or process.poll() is not None, WITHIN_S)
+            until(lambda: ids == answered(redis) or process.poll() is not None)
             assert {os.devnull} == {str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in closed}
         finally:
             process.terminate()

@@ -1,10 +1,12 @@
 """The worker as a process: signals, exit codes, and what it says."""
 
 import json
+import resource
 import signal
 import socket
 import subprocess
-from contextlib import AbstractContextManager
+import urllib.request
+from contextlib import AbstractContextManager, ExitStack
 from http.client import HTTPConnection
 from itertools import islice
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.models import make_model
 from tests.nursery import Forked
 from tests.patience import PATIENCE_S
 from tests.processes import forked_worker, worker_process
+from tests.worker.runs import until
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, free_port
@@ -146,8 +149,30 @@ def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(settings: Settings
         with started(settings, "--health-port", str(port)) as process:
             _, err = process.communicate(timeout=PATIENCE_S)
     assert 2 == process.returncode
-    assert f"tidecast: setting worker.health_port is {port}, on 127.0.0.1: " == err.splitlines()[-1].split("[")[0]
-    assert 1 == err.count("\n")
+    sentence = "another program has taken it: choose another, or 0 for a free one"
+    assert f"tidecast: setting worker.health_port is {port}, on 127.0.0.1: {sentence}\n" == err
+
+
+def test_silent_clients_of_the_probes_do_not_keep_a_worker_from_redis(settings: Settings, redis: Redis) -> None:
+    """With sixty of them at a limit of 48 descriptors, readings and probes are answered, and Redis is reached anew."""
+    former = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = {"WORKER__HEALTH_PORT": "0", "WORKER__BLOCK_MS": "20"}
+    with started(settings, **limits) as process, ExitStack() as stack:
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (48, former[1]))
+        assert process.stderr
+        port = json.loads(process.stderr.readline())["port"]
+        for _ in range(60):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
+        until(lambda: redis.exists("lease"))
+        for connection in redis.client_list():
+            if connection["cmd"] != "client|list" and connection["cmd"] != "client":
+                redis.client_kill(connection["addr"])
+        ids = push(settings, 20)
+        until(lambda: ids == answered(redis))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz") as reply:
+            assert 200 == reply.status
+        process.terminate()
+        assert 0 == process.wait(PATIENCE_S)
 
 
 def test_an_address_that_is_none_is_one_sentence_and_exit_code_2(settings: Settings) -> None:
