@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from tidecast import backtest_report
 from tidecast.backtest_report import Settled, cut, part
-from tidecast.errors import HistoryError
+from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.refusal import Refusal
 from tidecast.moments import wire_text
+from tidecast.outputs import check_file, check_folder
 from tidecast.presets import preset
 from tidecast.settings import Settings
 from tidecast.spec import Spec
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from worker.forecaster import Forecaster
     from worker.outcome import Entry
 
+LARGEST_TEST_SIZE = 0.9
 BATCH = 1000  # readings handled together, as a worker under load would
 COLUMNS = ("series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind")
 
@@ -59,16 +61,22 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
     """Backtest, write every settled forecast to `job.out` and print the scores; False if a series lacks answers.
 
     Raises:
+        SettingsError: an option is out of range, or nothing can be written where the results are to go.
         HistoryError: a file cannot be read, or no series has a test part.
     """
     from trainer.history import read_history
 
+    check_test_size(job.test_size, "--test-size")
+    spec = Spec(**preset(job.preset))
+    check_file("--out", job.out)
+    if job.pictures:
+        check_folder("--pictures", job.pictures)
     features = () if job.features == ("none",) else job.features
     read = read_history(job.sources, target=job.target, features=features, time_zone=job.time_zone)
     if not read.found:
         first = read.refused[0]
         raise HistoryError(f"no series can be used; the first, {first.series!r}: {first.reason}")
-    tested = backtest(read.found, job.test_size, settings, Spec(**preset(job.preset)))
+    tested = backtest(read.found, job.test_size, settings, spec)
     settled = {series: rows for series, rows in tested.settled.items() if rows}
     write(job.out, settled)
     histories = {history.series: history for history in read.found}
@@ -92,8 +100,10 @@ def backtest(
         spec: the shape of the series' own networks; None: the default.
 
     Raises:
+        SettingsError: the share is out of range.
         HistoryError: no series is long enough to be split.
     """
+    check_test_size(test_size)
     usable = [history for history in histories if cut(history, test_size) < len(history)]
     if not usable:
         raise HistoryError("no series is long enough to be split: bring more readings, or a larger test size")
@@ -103,6 +113,23 @@ def backtest(
     too_short = [_too_short(h, test_size) for h in histories if cut(h, test_size) == len(h)]
     lacking = [_lacking(history, test_size, settled[history.series], reasons) for history in usable]
     return Backtested(settled, (*too_short, *(refusal for refusal in lacking if refusal)))
+
+
+def check_test_size(test_size: float, called: str = "test_size") -> None:
+    """Make sure that a share leaves a part to train on and a part to test on.
+
+    Args:
+        test_size: the share.
+        called: the option's name, for the message.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    is_number = isinstance(test_size, int | float) and not isinstance(test_size, bool)
+    if not is_number or not 0 < test_size <= LARGEST_TEST_SIZE:
+        raise SettingsError(
+            f"{called} is {test_size!r}: give the share of the newest readings, above 0 and at most {LARGEST_TEST_SIZE}"
+        )
 
 
 def _trained(histories: Sequence["History"], test_size: float, settings: Settings, spec: Spec) -> "Forecaster":

@@ -33,6 +33,10 @@ class HistoryError(TidecastError):
     """A history that cannot be read: the message names the file, the row or series, and the remedy."""
 
 
+class MissingAnswers(UserWarning):
+    """Some of the series or readings that were asked for are not in the answer: the message names them and says why."""
+
+
 class StreamError(TidecastError):
     """Redis holds something that this worker cannot work with."""
 

@@ -3,35 +3,40 @@
 pandas comes with the extra `train`. Times are `datetime64[ms, UTC]`, values in the series' own unit.
 """
 
-import math
-import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import redis
 import redis.client
 
-from tidecast import presets
+from tidecast import forecast_columns, presets
+from tidecast import frame_arguments as arguments
 from tidecast.client import check_partitions
 from tidecast.connection import connect
-from tidecast.errors import HistoryError, SettingsError, TidecastError
+from tidecast.errors import HistoryError, MissingAnswers, SettingsError, TidecastError
+from tidecast.frame_arguments import Time
 from tidecast.own_packages import own_packages
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
+from tidecast.suggestions import did_you_mean
 from tidecast.wire import Forecast, common_keys, keys_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from trainer.history import History
+    from tidecast.files.refusal import Refusal
+    from trainer.history import Histories, History
 
 COLUMNS = ("unique_id", "ds", "y", "yhat", "yhat_lower", "yhat_upper")
-DETAILS = ("id", "origin", "level", "model", "kind", "filled")
+SHOWN = 5  # series that a warning names
 PAGE = 10_000  # entries of one round trip
-Time = str | datetime | int  # ISO-8601, a datetime, or epoch milliseconds; without an offset UTC
+MATCHES = ("time", "next")
+CALLED = 3  # the stack level of a function's caller, for what warns within the function
+DECORATED = CALLED + 1  # and where the function has a decorator
 Found = redis.Redis | str | None
 
 
@@ -64,25 +69,33 @@ def read_forecasts(
         no time yet and is left out.
 
     Raises:
-        SettingsError: a setting is invalid, or Redis was set up for another number of partitions.
+        SettingsError: an argument or a setting is invalid, or Redis was set up for another number of partitions.
         TidecastError: pandas is not installed.
         RedisError: Redis is away, or refuses.
+
+    Warns:
+        MissingAnswers: there is nothing of a series that was named.
     """
     pd = _pandas()
-    settings, wanted = _settings(redis_or_url, given), _names(series)
-    if match not in ("time", "next"):
-        raise SettingsError(f"match is {match!r}: use time or next")
+    settings = _settings(redis_or_url, given)
+    wanted = arguments.series_names(series)
+    first_ms, last_ms = arguments.bounds_ms(start, end)
+    if match not in MATCHES:
+        raise SettingsError(f"match is {match!r}: use {' or '.join(MATCHES)}")
     with _connected(redis_or_url, settings) as connection:
         made = list(_forecasts(connection, settings, wanted))
-    columns = _columns(made, _by_time(made) if match == "time" else _by_order(made))
+    columns = forecast_columns.columns(
+        made, forecast_columns.by_time(made) if match == "time" else forecast_columns.by_order(made)
+    )
     if details:
-        columns |= _details(made)
+        columns |= forecast_columns.details(made)
     frame = pd.DataFrame(columns)
     for name in {"ds", "origin"} & set(columns):
         frame[name] = _moments(columns[name])
     if details:
         frame["model"] = frame["model"].astype("Int64")
-    return _between(frame[frame["ds"].notna()], start, end)
+    _warn_of_unknown(wanted, frame["unique_id"], "forecast", CALLED)
+    return _between(frame[frame["ds"].notna()], first_ms, last_ms)
 
 
 @own_packages()
@@ -113,26 +126,35 @@ def read_readings(
         A row for each reading, by series and time: `unique_id`, `ds`, `y` and a column for each feature.
 
     Raises:
-        SettingsError: a setting is invalid, or Redis was set up for another number of partitions.
-        HistoryError: the archive is missing or damaged.
+        SettingsError: an argument or a setting is invalid, or Redis was set up for another number of partitions.
+        HistoryError: the archive is missing or damaged, or no reading has a field that was asked for.
         TidecastError: the extra `train` is not installed.
         RedisError: Redis is away, or refuses.
+
+    Warns:
+        MissingAnswers: there is nothing of a series that was named.
     """
     pd = _pandas()
     from trainer.recorded import read_recorded
 
     settings = _settings(redis_or_url, given)
+    wanted = arguments.series_names(series)
+    first_ms, last_ms = arguments.bounds_ms(start, end)
+    asked = arguments.columns("features", features)
     with _connected(redis_or_url, settings) as connection:
-        found = read_recorded(
+        read = read_recorded(
             settings,
-            tuple(_names(series) or ()),
-            target=target,
-            features=features,
-            history=Path(history) if history is not None else None,
+            tuple(wanted or ()),
+            target=arguments.column("target", target),
+            features=asked,
+            history=arguments.folder("history", history),
             connection=connection,
-        ).found
-    frames = [_frame_of(one) for one in found] or [pd.DataFrame({"unique_id": [], "ds": _moments([]), "y": []})]
-    return _between(pd.concat(frames, ignore_index=True), start, end)
+        )
+    _check_sent(asked, read)
+    frames = [_frame_of(each) for each in read.found]
+    frame = pd.concat(frames or [pd.DataFrame({"unique_id": [], "ds": _moments([]), "y": []})], ignore_index=True)
+    _warn_of_unknown(wanted, frame["unique_id"], "reading", DECORATED, read.notes)
+    return _between(frame, first_ms, last_ms)
 
 
 @own_packages()
@@ -148,8 +170,9 @@ def backtest_frame(
     """Train on the first part of each series of a frame, and answer the rest with the worker's own code.
 
     Args:
-        frame: a row for each reading: `unique_id`, `ds`, `y`, as any file that `tidecast train` reads; without
-            `unique_id` it is one series. Times without an offset are UTC.
+        frame: a pandas DataFrame, or what its own `to_pandas` turns into one: a row for each reading with `unique_id`,
+            `ds` and `y`, in columns or in the index. Without `unique_id` it is one series. Times without an offset are
+            UTC, a bool is 0 or 1.
         test_size: the share of the newest readings; they touch neither training nor scaling nor the season.
         target: the column to forecast; None: `y`, `value`, or the only one with numbers.
         features: further columns to use; `("all",)`: every one with numbers.
@@ -161,26 +184,65 @@ def backtest_frame(
         expert that weighed most. Nothing is published.
 
     Raises:
-        HistoryError: the frame cannot be read, or no series has a test part.
-        SettingsError: a setting is invalid.
+        HistoryError: the frame cannot be read, it is not clear what is to be forecast, or no series has a test part.
+        SettingsError: an argument or a setting is invalid.
         TidecastError: the extra `train` is not installed.
+
+    Warns:
+        MissingAnswers: a series cannot be used, or has fewer answers than readings; the message gives the reason.
     """
     pd = _pandas()
-    from tidecast.backtest import backtest
+    from tidecast.backtest import backtest, check_test_size
+    from trainer.framed import read_frame
 
+    check_test_size(test_size)
+    spec = Spec(**presets.preset(preset))
     settings = load_settings(**given)
-    histories = [h for h in _histories(frame, target, features) if int(test_size * len(h)) > 0]
-    if not histories:
-        raise HistoryError("no series is long enough to be split: bring more readings, or a larger test_size")
+    read = read_frame(frame, arguments.column("target", target), arguments.columns("features", features))
+    if not read.found:
+        first = read.refused[0]
+        raise HistoryError(f"series {first.series!r}: {first.reason}")
+    tested = backtest(read.found, test_size, settings, spec)
     rows = [
         (series, row.ts, row.y, f.yhat, f.yhat_lower, f.yhat_upper, f.kind)
-        for series, settled in backtest(histories, test_size, settings, Spec(**presets.preset(preset))).settled.items()
+        for series, settled in tested.settled.items()
         for row in settled
         for f in (row.forecast,)
     ]
+    _warn_of_missing((*read.refused, *tested.refused), len(read.found) + len(read.refused))
     answered = pd.DataFrame(rows, columns=[*COLUMNS, "kind"])
     answered["ds"] = _moments(answered["ds"].tolist())
-    return _between(answered, None, None)
+    return _between(answered)
+
+
+def _check_sent(asked: Sequence[str], read: "Histories") -> None:
+    """Make sure that some reading has each field that was asked for."""
+    sent = dict.fromkeys(name for history in read.found for name in history.features)
+    for name in asked:
+        if read.found and name not in sent and name != "all":
+            raise HistoryError(f"no reading has the field {name!r}: {did_you_mean(name, sent)}")
+
+
+def _warn_of_unknown(
+    wanted: frozenset[str] | None, series: Iterable[str], what: str, level: int, notes: Sequence[str] = ()
+) -> None:
+    """Warn the caller of series of which there is nothing, and of a frame that is empty because nothing can be used."""
+    known = set(series)
+    told = [f"there is no {what} of series {name!r}: check its name" for name in sorted((wanted or set()) - known)]
+    if not known:
+        told += notes
+    if told:
+        warnings.warn("; ".join(told[:SHOWN]), MissingAnswers, stacklevel=level)
+
+
+def _warn_of_missing(refused: Sequence["Refusal"], series: int) -> None:
+    """Warn the caller of `backtest_frame` of series that were left out, or answered in part."""
+    if not refused:
+        return
+    reasons = "; ".join(f"{refusal.series!r}: {refusal.reason}" for refusal in refused[:SHOWN])
+    more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+    told = f"{len(refused)} of {series} series were left out or answered in part: {reasons}{more}"
+    warnings.warn(told, MissingAnswers, stacklevel=DECORATED)
 
 
 def _pandas() -> Any:
@@ -193,15 +255,6 @@ def _pandas() -> Any:
 
 def _settings(redis_or_url: Found, given: Mapping[str, Any]) -> Settings:
     return load_settings(redis_url=redis_or_url if isinstance(redis_or_url, str) else None, **given)
-
-
-def _names(series: str | Iterable[str] | None) -> frozenset[str] | None:
-    if series is None:
-        return None
-    names = frozenset([series] if isinstance(series, str) else series)
-    if not names:
-        raise SettingsError("series is empty: name at least one, or leave it out for all")
-    return names
 
 
 @contextmanager
@@ -238,66 +291,23 @@ def _forecasts(connection: redis.Redis, settings: Settings, wanted: frozenset[st
             first = "(" + page[-1][0].decode()
 
 
-def _by_time(made: Sequence[Forecast]) -> list[float]:
-    """The reading of exactly the time of each forecast; NaN where there is none."""
-    readings = {(f.series, f.origin): f.y for f in made}
-    return [math.nan if f.ts is None else readings.get((f.series, f.ts), math.nan) for f in made]
-
-
-def _by_order(made: Sequence[Forecast]) -> list[float]:
-    """The reading that came next in each forecast's series; NaN for the newest."""
-    following: dict[str, float] = {}
-    found = []
-    for forecast in reversed(made):
-        found.append(following.get(forecast.series, math.nan))
-        following[forecast.series] = forecast.y
-    return found[::-1]
-
-
-def _columns(made: Sequence[Forecast], y: Sequence[float]) -> dict[str, Any]:
-    return {
-        "unique_id": [f.series for f in made],
-        "ds": [f.ts for f in made],
-        "y": y,
-        "yhat": [f.yhat for f in made],
-        "yhat_lower": [_number(f.yhat_lower) for f in made],
-        "yhat_upper": [_number(f.yhat_upper) for f in made],
-    }
-
-
-def _details(made: Sequence[Forecast]) -> dict[str, Any]:
-    named = [dict(f.more) for f in made]
-    further = dict.fromkeys(name for one in named for name in one)
-    return {name: [getattr(f, name) for f in made] for name in DETAILS} | {
-        name: [one.get(name, math.nan) for one in named] for name in further
-    }
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
 def _moments(ms: Sequence[int | None]) -> Any:
     """Epoch milliseconds as a column of times."""
     pd = _pandas()
     return pd.Series(pd.array(ms, dtype="Int64")).astype("datetime64[ms]").dt.tz_localize(UTC)
 
 
-def _between(frame: "pd.DataFrame", start: Time | None, end: Time | None) -> "pd.DataFrame":
-    """The rows from `start` to before `end`, by series and time."""
-    for bound, keeps in ((start, "__ge__"), (end, "__lt__")):
-        if bound is not None:
-            frame = frame[getattr(frame["ds"], keeps)(_moment(bound))]
+def _between(frame: "pd.DataFrame", first_ms: int | None = None, last_ms: int | None = None) -> "pd.DataFrame":
+    """Return the rows from the first moment to before the last, by series and time."""
+    if first_ms is not None:
+        frame = frame[frame["ds"] >= _timestamp(first_ms)]
+    if last_ms is not None:
+        frame = frame[frame["ds"] < _timestamp(last_ms)]
     return frame.sort_values(["unique_id", "ds"], kind="stable", ignore_index=True)
 
 
-def _moment(bound: Time) -> Any:
-    pd = _pandas()
-    try:
-        found = pd.Timestamp(bound, unit="ms") if isinstance(bound, int) else pd.Timestamp(bound)
-    except (ValueError, TypeError) as exc:
-        raise SettingsError(f"{bound!r} is no time: give ISO-8601, a datetime or epoch milliseconds") from exc
-    return found.tz_localize(UTC) if found.tzinfo is None else found
+def _timestamp(ms: int) -> Any:
+    return _pandas().Timestamp(ms, unit="ms", tz=UTC)
 
 
 def _frame_of(history: "History") -> "pd.DataFrame":
@@ -306,20 +316,3 @@ def _frame_of(history: "History") -> "pd.DataFrame":
     _, *others = history.features
     values = dict(zip(("y", *others), history.values.T, strict=True))
     return pd.DataFrame({"unique_id": history.series, "ds": _moments(history.ts.tolist()), **values})
-
-
-def _histories(frame: "pd.DataFrame", target: str | None, features: Sequence[str]) -> Sequence["History"]:
-    """What `tidecast train` would read from a file with these rows."""
-    from trainer.history import read_history
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "frame.parquet"
-        frame.to_parquet(path, index=False)
-        try:
-            read = read_history(path, target=target, features=features)
-        except HistoryError as exc:
-            raise HistoryError(str(exc).replace(str(path), "the frame")) from exc
-    if read.refused:
-        first = read.refused[0]
-        raise HistoryError(f"series {first.series!r}: {first.reason.replace(str(path), 'the frame')}")
-    return read.found

@@ -6,6 +6,7 @@ from typing import Any
 
 from tidecast.errors import SettingsError
 from tidecast.spec import CYCLES
+from tidecast.suggestions import did_you_mean
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -27,6 +28,6 @@ def preset(name: str | None) -> dict[str, Any]:
     """
     if name is None:
         return {}
-    if name not in PRESETS:
-        raise SettingsError(f"preset {name!r} does not exist: use one of {', '.join(PRESETS)}")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise SettingsError(f"preset {name!r} does not exist: {did_you_mean(str(name), PRESETS)}")
     return dict(PRESETS[name])

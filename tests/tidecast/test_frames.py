@@ -18,7 +18,7 @@ from tests.patience import PATIENCE_S
 from tidecast.backtest import backtest
 from tidecast.client import Client
 from tidecast.connection import connect
-from tidecast.errors import HistoryError, SettingsError, StreamError, TidecastError
+from tidecast.errors import HistoryError, MissingAnswers, SettingsError, StreamError, TidecastError
 from tidecast.frames import COLUMNS, backtest_frame, read_forecasts, read_readings
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast
@@ -76,7 +76,8 @@ def test_series_and_times_choose_the_rows(settings: Settings, redis: Redis) -> N
     )
     naive = moment(5).tz_localize(None).isoformat()
     assert ["b", "b"] == read_forecasts(url(settings), "b", start=naive)["unique_id"].tolist()
-    assert 0 == len(read_forecasts(url(settings), "d"))
+    with pytest.warns(MissingAnswers, match="there is no forecast of series 'd': check its name"):
+        assert 0 == len(read_forecasts(url(settings), "d"))
 
 
 def test_a_missing_step_leaves_its_forecast_without_a_reading(settings: Settings, redis: Redis) -> None:  # noqa: ARG001
@@ -189,30 +190,136 @@ def test_a_backtest_of_a_frame_is_that_of_its_history() -> None:
         (lambda frame: frame[["unique_id", "y"]].astype(str), "the frame has no time column among"),
         (lambda frame: frame.head(2), "no series is long enough to be split"),
         (lambda frame: frame.assign(y=frame["y"].where(frame.index != 3, np.inf)), "series 'wave': row 4 of the frame"),
+        (lambda frame: frame.to_dict("list"), "the frame is of type dict"),
     ],
 )
-def test_a_frame_that_cannot_be_read_is_one_sentence(
-    broken: Callable[[pd.DataFrame], pd.DataFrame], sentence: str
-) -> None:
+def test_a_frame_that_cannot_be_read_is_one_sentence(broken: Callable[[pd.DataFrame], Any], sentence: str) -> None:
     """It speaks of the frame, not of a file."""
     with pytest.raises(HistoryError) as caught:
         backtest_frame(broken(wave()))
     assert sentence in str(caught.value)
 
 
+@pytest.mark.keras
+def test_a_series_without_answers_is_warned_of_by_name() -> None:
+    """What is refused, what is too short and why; the others are answered, and the warning points at the caller."""
+    frame = pd.concat([wave("good"), wave("bad"), wave("short").head(3)], ignore_index=True)
+    frame.loc[150, "y"] = np.inf
+    with pytest.warns(MissingAnswers) as caught:
+        answered_by = backtest_frame(frame, **QUICK)
+    assert {"good"} == set(answered_by["unique_id"])
+    (warning,) = caught
+    assert __file__ == warning.filename
+    told = str(warning.message)
+    assert told.startswith("2 of 3 series were left out or answered in part: 'bad': row 151 of the frame: y 'inf' ")
+    assert "'short': 3 readings are too few for a test part of 20%" in told
+
+
+@pytest.mark.keras
+def test_two_series_in_the_index_are_two_in_the_answer() -> None:
+    """As they are in columns."""
+    frame = pd.concat([wave("a"), wave("b").assign(y=lambda b: -b["y"])], ignore_index=True)
+    expected = backtest_frame(frame, **QUICK)
+    assert ["a", "b"] == sorted(set(expected["unique_id"]))
+    pd.testing.assert_frame_equal(expected, backtest_frame(frame.set_index(["ds", "unique_id"]), **QUICK))
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"series": []}, "series is empty: name at least one"),
-        ({"start": "soon"}, "'soon' is no time: give ISO-8601"),
+        *(({"test_size": wrong}, "test_size is") for wrong in (1.5, 1.0, 0, -0.2, np.nan, np.inf, "0.2", None, True)),
+        *(({"preset": wrong}, "preset") for wrong in ("defualt", 5, ["skip"])),
+        *(({"target": wrong}, "target is") for wrong in ("", 5, ["y"])),
+        *(({"features": wrong}, "features is") for wrong in (5, [5], [""], None)),
+        ({"train": {"epochs": 0}}, "train.epochs"),
+        ({"train": {"epoch": 1}}, "train.epoch"),
+        ({"seed": 1}, "seed"),
+    ],
+)
+def test_an_argument_of_a_backtest_is_checked_before_the_frame(given: dict[str, Any], sentence: str) -> None:
+    """Nothing is read or trained, and the sentence names the argument."""
+    with pytest.raises(SettingsError, match=sentence):
+        backtest_frame(None, **given)  # type: ignore[arg-type] # it is not looked at
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        *(({"series": wrong}, "series is") for wrong in ([], "", [""], 5, [5], [None])),
+        *(
+            ({argument: wrong}, f"{argument} .* is no time: give ISO-8601|{argument}: ts")
+            for argument in ("start", "end")
+            for wrong in (
+                "soon",
+                "",
+                "now",
+                "2024-02-30",
+                "2024",
+                "2024-03-01112:00:00Z",
+                1.5,
+                np.nan,
+                True,
+                pd.NaT,
+                [],
+            )
+        ),
+        ({"start": 1_700_000_000}, "looks like seconds"),
+        ({"end": 10**30}, "end"),
+        (
+            {"start": "2024-02-01", "end": "2024-01-01"},
+            "start '2024-02-01' is later than end '2024-01-01': exchange them",
+        ),
         ({"match": "best"}, "match is 'best': use time or next"),
         ({"partitions": 0}, "partitions"),
     ],
 )
-def test_what_cannot_be_asked_for_is_one_sentence(redis: Redis, given: dict[str, Any], sentence: str) -> None:
-    """What, the value and the remedy."""
-    with pytest.raises(SettingsError, match=sentence):
-        read_forecasts(redis, **given)
+@pytest.mark.usefixtures("redis")
+def test_what_cannot_be_asked_for_is_one_sentence(settings: Settings, given: dict[str, Any], sentence: str) -> None:
+    """What, the value and the remedy; of readings and of forecasts."""
+    for read in (read_forecasts, read_readings)[: 1 if "match" in given else 2]:
+        with pytest.raises(SettingsError, match=sentence):
+            read(url(settings), **given)
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        AT + 3 * MINUTE,
+        np.int64(AT + 3 * MINUTE),
+        moment(3),
+        moment(3).tz_convert("Asia/Tokyo"),
+        moment(3).to_pydatetime(),
+        moment(3).tz_localize(None).to_numpy(),
+        str(moment(3)),
+        moment(3).isoformat(),
+    ],
+)
+@pytest.mark.usefixtures("redis")
+def test_a_bound_is_a_time_of_any_kind(settings: Settings, bound: Any) -> None:
+    """Epochs, datetimes, pandas' and NumPy's, text; without an offset UTC."""
+    answered(settings, {"a": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    assert [4.0, 5.0] == read_readings(url(settings), start=bound)["y"].tolist()
+    assert [1.0, 2.0, 3.0] == read_readings(url(settings), end=bound)["y"].tolist()
+    assert 0 == len(read_readings(url(settings), start=bound, end=bound))
+
+
+@pytest.mark.usefixtures("redis")
+def test_what_there_is_nothing_of_is_warned_of(settings: Settings) -> None:
+    """A mistyped series or target would look like a series without readings; a field that nobody sent is an error."""
+    answered(settings, {"a": [1.0, 2.0]})
+    with pytest.warns(MissingAnswers, match="there is no reading of series 'b'"):
+        assert 2 == len(read_readings(url(settings), ["a", "b"]))
+    with pytest.warns(MissingAnswers, match="2 no_value"):
+        assert 0 == len(read_readings(url(settings), target="valeu"))
+    with pytest.raises(HistoryError, match="no reading has the field 'valeu': did you mean 'value'"):
+        read_readings(url(settings), features=["valeu"])
+    for wrong in (5, "", []):
+        with pytest.raises(SettingsError, match="history is"):
+            read_readings(url(settings), history=wrong)  # type: ignore[arg-type] # that is the point
+    for read, level in ((read_forecasts, "forecast"), (read_readings, "reading")):
+        with pytest.warns(MissingAnswers, match=f"no {level} of series 'c'") as caught:
+            read(url(settings), "c")
+        assert [__file__] == [warning.filename for warning in caught]
 
 
 def test_a_connection_that_decodes_is_refused(settings: Settings) -> None:

@@ -1,0 +1,122 @@
+"""Arguments of the functions that give frames, checked before any work."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+from numbers import Integral
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from tidecast.errors import BadReading, SettingsError
+from tidecast.parsing import parse_time
+
+Time = str | datetime | int  # ISO-8601, a datetime, or epoch milliseconds; without an offset UTC
+ANY_TIME = 10**15  # later than any: a bound may lie in the future
+_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?")
+_FORMS = "give ISO-8601, a datetime or epoch milliseconds"
+
+
+def series_names(series: Any) -> frozenset[str] | None:
+    """Return the series that are wanted; None: every one.
+
+    Raises:
+        SettingsError: they are no names, or there is none.
+    """
+    if series is None:
+        return None
+    names = texts("series", series, "names of series")
+    if not names:
+        raise SettingsError("series is empty: name at least one, or leave it out for all")
+    return frozenset(names)
+
+
+def column(argument: str, name: Any) -> str | None:
+    """Return the name of a column; None: none was named.
+
+    Raises:
+        SettingsError: it is no name.
+    """
+    if name is None or (isinstance(name, str) and name.strip()):
+        return name
+    raise SettingsError(f"{argument} is {name!r}: give the name of a column")
+
+
+def columns(argument: str, names: Any) -> tuple[str, ...]:
+    """Return names of columns, of which a single one may stand alone.
+
+    Raises:
+        SettingsError: they are no names.
+    """
+    return texts(argument, names, "names of columns, or ('all',) for every one with numbers")
+
+
+def folder(argument: str, path: Any) -> Path | None:
+    """Return a folder's path; None: none was named.
+
+    Raises:
+        SettingsError: it is no path.
+    """
+    if path is None:
+        return None
+    if isinstance(path, str | Path) and str(path):
+        return Path(path)
+    raise SettingsError(f"{argument} is {path!r}: give the path of a folder")
+
+
+def texts(argument: str, given: Any, wanted: str) -> tuple[str, ...]:
+    """Return texts, of which a single one may stand alone.
+
+    Raises:
+        SettingsError: they are none.
+    """
+    each = (given,) if isinstance(given, str) else given
+    items = tuple(each) if isinstance(each, Iterable) else (each,)
+    if not all(isinstance(item, str) and item.strip() for item in items):
+        raise SettingsError(f"{argument} is {given!r}: give {wanted}")
+    return items
+
+
+def bounds_ms(start: Any, end: Any) -> tuple[int | None, int | None]:
+    """Return the first moment that is wanted and the one before which it ends, in epoch milliseconds; None: unbounded.
+
+    Raises:
+        SettingsError: one is no time, or they are the wrong way round.
+    """
+    first = None if start is None else moment_ms("start", start)
+    last = None if end is None else moment_ms("end", end)
+    if first is not None and last is not None and first > last:
+        raise SettingsError(f"start {start!r} is later than end {end!r}: exchange them")
+    return first, last
+
+
+def moment_ms(argument: str, bound: Any) -> int:
+    """Return a time in epoch milliseconds; without an offset it is UTC.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        if isinstance(bound, Integral) and bound is not True and bound is not False:
+            return parse_time(str(int(bound)).encode(), ANY_TIME)
+        moment = _moment(bound)
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return round(aware.timestamp() * 1000)
+    except BadReading as exc:
+        raise SettingsError(f"{argument}: {exc}") from exc
+    except (ValueError, TypeError, AttributeError, OverflowError) as exc:
+        raise SettingsError(f"{argument} {bound!r} is no time: {_FORMS}") from exc
+
+
+def _moment(bound: Any) -> datetime:
+    """Return a datetime of ISO-8601 text, of a date or of an object that is like a datetime."""
+    if isinstance(bound, np.datetime64):
+        bound = str(bound)
+    if isinstance(bound, str):
+        if not _ISO.fullmatch(bound):
+            raise ValueError(bound)
+        return datetime.fromisoformat(bound)
+    if isinstance(bound, date) and not isinstance(bound, datetime):
+        return datetime.combine(bound, time())
+    return cast("datetime", bound)
