@@ -11,8 +11,8 @@ from tidecast.partitions import Run
 
 EVENTS_SHOWN = 100
 NO_SCHEDULE = (
-    '<p>No worker keeps a schedule. Set <code>retrain.every = "6h"</code> in tidecast.toml, '
-    "or train by hand: <code>tidecast retrain</code>.</p>"
+    "<p>Nobody keeps a schedule. A worker does so by default where the training packages are installed and the store "
+    "can be written; its log says why if not. To train by hand: <code>tidecast retrain</code>.</p>"
 )
 
 

@@ -2,6 +2,7 @@
 
 import tidecast.cli
 import worker.program
+import worker.schedule
 from worker.threads import warm
 
 __all__ = ["tidecast", "worker"]

@@ -13,6 +13,7 @@ from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE, examine
 from tidecast.doctor.finding import Finding
 from tidecast.errors import SettingsError
 from tidecast.options import JsonOption, NamespaceOption, RedisOption, StoreOption
+from tidecast.retraining import choose_schedule
 from tidecast.settings import Settings, load_settings
 
 COLOURS = {"wrong": "bold red", "warning": "yellow"}
@@ -33,31 +34,35 @@ def doctor(
     if series is not None:
         _tell(series, load_settings(**given), as_json=as_json)
         return
-    findings = _findings(given)
+    findings, schedule = _findings(given)
     healthy = all(finding.severity != "wrong" for finding in findings)
     if as_json:
-        print(json.dumps({"healthy": healthy, "findings": [asdict(finding) for finding in findings]}, indent=1))
+        told = {"healthy": healthy, "schedule": schedule, "findings": [asdict(finding) for finding in findings]}
+        print(json.dumps(told, indent=1))
     else:
-        _show(findings)
+        _show(findings, schedule)
     if not healthy:
         raise typer.Exit(1)
 
 
-def _findings(given: dict[str, Any]) -> list[Finding]:
+def _findings(given: dict[str, Any]) -> tuple[list[Finding], str]:
+    """Return what is wrong, and in one line the schedule of retraining: empty if the settings cannot be read."""
     try:
         settings = load_settings(**given)
     except SettingsError as exc:
         remedy = "correct the file, the variable or the option; docs/reference.md lists all settings"
-        return [Finding("settings", "wrong", str(exc), remedy)]
-    return examine(settings)
+        return [Finding("settings", "wrong", str(exc), remedy)], ""
+    return examine(settings), str(choose_schedule(settings))
 
 
-def _show(findings: list[Finding]) -> None:
+def _show(findings: list[Finding], schedule: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
         title = Text(f"{finding.severity:<9}", COLOURS[finding.severity])
         console.print(title + Text(f"{finding.check}: {finding.found}", ""))
         console.print(Text(f"{'':9}-> {finding.remedy}"))
+    if schedule:
+        console.print(Text(f"retraining: {schedule}"))
     wrong = sum(finding.severity == "wrong" for finding in findings)
     checks = len(OF_REDIS) + len(OF_THE_STORE)
     sum_up = f"{wrong} wrong, {len(findings) - wrong} to look at" if findings else f"all is well: {checks} checks"

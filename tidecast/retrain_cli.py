@@ -20,6 +20,9 @@ def retrain(
         list[str] | None, typer.Argument(help="Only these series, due or not.", autocompletion=series_in_store)
     ] = None,
     daemon: Annotated[bool, typer.Option("--daemon", help="Keep the schedule, without answering readings.")] = False,
+    health_port: Annotated[
+        int | None, typer.Option(help="With --daemon, serve metrics and probes here; 0 picks a port.")
+    ] = None,
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
@@ -28,6 +31,8 @@ def retrain(
     """Train the series that are due anew, now and once; or keep the schedule until told to stop."""
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     if not daemon:
+        if health_port is not None:
+            raise SettingsError("--health-port is of --daemon: leave it out, or add --daemon")
         if not _retrain_all(settings, series or [], as_json=as_json):
             raise typer.Exit(1)
         return
@@ -35,7 +40,7 @@ def retrain(
         raise SettingsError("--daemon keeps the schedule of all series: leave the series and --json out")
     from worker.program import run_schedule
 
-    run_schedule(settings)
+    run_schedule(settings, health_port=health_port)
 
 
 def events(

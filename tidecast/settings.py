@@ -32,6 +32,8 @@ class _Group(BaseModel):
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 Span = Annotated[str, Field(pattern=r"^[0-9]{1,6}[smhd]$")]  # `tidecast.options.span_ms` reads it
+NEVER = "never"
+SpanOrNever = Annotated[str, Field(pattern=rf"^([0-9]{{1,6}}[smhd]|{NEVER})$")]
 
 
 class WorkerSettings(_Group):
@@ -112,7 +114,11 @@ class TrainSettings(_Group):
 class RetrainSettings(_Group):
     """When models are trained anew while workers run, which ones, and what that may cost."""
 
-    every: Span | None = Field(None, description="Retrain every so often, as 6h or 7d. Empty: see `cron`.")
+    every: SpanOrNever | None = Field(
+        None,
+        description="Retrain every so often, as 6h or 7d; `never`: keep no schedule. "
+        "Empty, and `cron` too: 6h where the training packages are installed and the store can be written, else never.",
+    )
     cron: str | None = Field(
         None, description='Retrain at these times, as five fields of crontab: `"0 3 * * *"`. Empty: see `every`.'
     )
@@ -137,6 +143,11 @@ class RetrainSettings(_Group):
     probation: int = Field(
         100, ge=0, description="Over how many readings a new champion must not be worse than the former. 0: none."
     )
+
+    @property
+    def asks_for_schedule(self) -> bool:
+        """Whether a schedule is set, so that one that cannot be kept is an error."""
+        return bool(self.cron or (self.every and self.every != NEVER))
 
 
 class DashboardSettings(_Group):
@@ -254,9 +265,15 @@ def worker_threads(settings: Settings) -> int:
     return os.cpu_count() or 1
 
 
-def environment_with(redis_url: str) -> dict[str, str]:
-    """The environment for a child process: there, no list of processes shows the address and the password in it."""
-    return {**os.environ, f"{PREFIX}REDIS_URL": redis_url}
+def environment_with(redis_url: str, **variables: str) -> dict[str, str]:
+    """Return the environment for a child process: no list of processes shows the address and the password in it.
+
+    Args:
+        redis_url: where Redis listens.
+        variables: further settings by the names of their variables, without our prefix.
+    """
+    ours = {f"{PREFIX}{name}": value for name, value in {"REDIS_URL": redis_url, **variables}.items()}
+    return {**os.environ, **ours}
 
 
 def colour_wanted() -> bool:

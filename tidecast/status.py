@@ -6,6 +6,7 @@ from typing import Any, cast
 from redis import Redis
 
 from tidecast.partitions import Offset, Run, offset_of, owner_of, run_of, server_ms, total, waiting, workers
+from tidecast.retraining import choose_schedule
 from tidecast.served import Served
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
@@ -55,12 +56,16 @@ class PartitionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All partitions, who is at work, and how many series have a model, at a time of Redis' in epoch milliseconds."""
+    """All partitions, who is at work, and how many series have a model, at a time of Redis' in epoch milliseconds.
+
+    `schedule` describes in one line the schedule of retraining that a worker with these settings keeps here.
+    """
 
     at_ms: int
     partitions: tuple[PartitionStatus, ...]
     workers: tuple[str, ...]
     champions: int
+    schedule: str
 
     def as_dict(self) -> dict[str, Any]:
         """It with its sums, ready for JSON."""
@@ -71,6 +76,7 @@ class Status:
             "partitions": [one.as_dict() for one in parts],
             "workers": self.workers,
             "champions": self.champions,
+            "schedule": self.schedule,
             "series": sum(one.series for one in parts),
             "answered": sum(one.answered for one in parts),
             "rate": sum(rates) if rates else None,
@@ -92,6 +98,7 @@ class Watch:
         self._redis = redis
         self._namespace = settings.namespace
         self._keys = [keys_of(i, settings.partitions, settings.namespace) for i in range(settings.partitions)]
+        self._schedule = str(choose_schedule(settings))
         self._served = Served(ModelStore(settings.store))
         self._before: Status | None = None
 
@@ -104,7 +111,7 @@ class Watch:
         now_ms = server_ms(self._redis)
         parts = tuple(self._partition(i, keys, now_ms) for i, keys in enumerate(self._keys))
         alive = workers(self._redis, self._namespace, [one.owner for one in parts], now_ms)
-        self._before = Status(now_ms, parts, tuple(sorted(alive)), len(self._served.names()))
+        self._before = Status(now_ms, parts, tuple(sorted(alive)), len(self._served.names()), self._schedule)
         return self._before
 
     def _partition(self, number: int, keys: Keys, now_ms: int) -> PartitionStatus:

@@ -69,6 +69,8 @@ def _lines(found: Status) -> Iterator[str]:
     sums: dict[str, Any] = found.as_dict()
     yield f"{utc_text(found.at_ms)}  {len(found.workers)} workers: {', '.join(found.workers) or 'nobody'}"
     yield f"{sums['series']} series, {found.champions} with a model, {sums['dead']} dead letters"
+    if not any(one.run and one.run.next_ms for one in found.partitions):
+        yield f"retraining: {found.schedule}; no run is planned yet"
     for one in found.partitions:
         if (run := one.run) and run.next_ms:
             last = f", the last {run.state} {utc_text(run.ended_ms)}: {run.detail}" if run.ended_ms else ""

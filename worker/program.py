@@ -4,8 +4,9 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from types import FrameType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from redis.exceptions import MovedError, RedisError
@@ -15,10 +16,12 @@ from tidecast.connection import check_address, connect
 from tidecast.errors import SettingsError, Unavailable
 from tidecast.listening import Place
 from tidecast.log import log_as_json
+from tidecast.retraining import Choice, choose_schedule
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
 from tidecast.wire import common_keys, keys_of
 from worker.health import Health
+from worker.late_schedule import LateSchedule
 from worker.loop import BACKOFF_S, Worker
 from worker.refusals import meaning_of
 from worker.retrain import COMMAND, check_installed
@@ -27,6 +30,10 @@ from worker.roster import Roster, claim_partitions
 from worker.stopping import Stop
 from worker.stream import Stream
 from worker.threads import warm
+
+if TYPE_CHECKING:
+    from worker.schedule import Schedule
+    from worker.timing import Timing
 
 IDLE_S = 3600.0  # a wait that a signal ends
 COMPILED_S = 5.0  # longer than this takes only what was not yet compiled on this machine: an operator may wonder
@@ -56,29 +63,38 @@ def run(settings: Settings, *, burst: bool = False) -> None:
             worker.run(stop, burst=burst)
 
 
-def run_schedule(settings: Settings, command: Sequence[str] = COMMAND) -> None:
+def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_port: int | None = None) -> None:
     """Retrain all partitions when it is time, without answering readings, until SIGTERM or SIGINT.
 
+    Args:
+        settings: where Redis and the store are, and when to retrain.
+        command: what to start as the child.
+        health_port: serve the metrics and the probes there; 0 picks a free port.
+
     Raises:
-        SettingsError: the settings name no schedule, or what does not go together.
+        SettingsError: the settings ask for no schedule, or for one that cannot be kept here.
     """
     from worker.schedule import Schedule
-    from worker.timing import timing_of
 
     check_address(settings)
-    timing = timing_of(settings.retrain)
+    choice = choose_schedule(settings)
+    timing = _timing_of(choice)
     if timing is None:
-        raise SettingsError('settings retrain.every and retrain.cron are empty: set one, as every = "6h"')
+        raise SettingsError(f"there is no schedule to keep: {choice.why_off}; {choice.remedy}")
     check_installed()
     log_as_json()
     stop = _told_by_signals()
+    health = Health()
+    if health_port is not None:
+        server = health.serve(Place(settings.worker.health_host, health_port, "worker.health_host", "--health-port"))
+        log.info("health served", port=server.port)
     if not _agreed(settings, stop):
         return
     everything = range(settings.partitions)
     # Another name than a worker's of the same settings, which would take over at once what is ours.
     owner = f"{worker_name(settings)}:daemon"
-    with Schedule(settings, timing, lambda: everything, owner, Health(), told=stop.is_set, command=command):
-        log.info("schedule started", trigger=timing.text)
+    with Schedule(settings, timing, lambda: everything, owner, health, told=stop.is_set, command=command):
+        health.ready.set()
         while not stop.wait(IDLE_S):
             pass
     log.info("schedule stopped")
@@ -105,21 +121,29 @@ def _agreed(settings: Settings, stop: Stop) -> bool:
 
 
 def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -> AbstractContextManager[object]:
-    """The schedule of retraining, if the settings name one."""
-    if not _has_schedule(settings):
+    """Return the schedule of retraining, if there is one; it begins once the worker is ready."""
+    choice = choose_schedule(settings)
+    if not choice.on:
+        log.info("schedule off", reason=choice.why_off, remedy=choice.remedy)
         return nullcontext()
-    from worker.schedule import Schedule  # with APScheduler, which costs memory and time
+    owner = worker_name(settings)
+
+    def make() -> "Schedule":
+        from worker.schedule import Schedule  # with APScheduler, which costs memory and time
+
+        timing = _timing_of(choice)
+        assert timing is not None  # noqa: S101 - the schedule is on
+        return Schedule(settings, timing, worker.partitions_held, owner, health, told=stop.is_set)
+
+    return LateSchedule(make, health.ready)
+
+
+def _timing_of(choice: Choice) -> "Timing | None":
+    """Return when the runs of a schedule are due; None if there is no schedule."""
     from worker.timing import timing_of
 
-    timing = timing_of(settings.retrain)
-    if timing is None:
-        return nullcontext()
-    held, owner = worker.partitions_held, worker_name(settings)
-    return Schedule(settings, timing, held, owner, health, told=stop.is_set)
-
-
-def _has_schedule(settings: Settings) -> bool:
-    return bool(settings.retrain.every or settings.retrain.cron)
+    timing = timing_of(choice.retrain) if choice.on else None
+    return replace(timing, yields=True) if timing and choice.by_default else timing
 
 
 def _warm() -> None:
@@ -192,7 +216,7 @@ def _check_settings(settings: Settings) -> None:
         raise SettingsError(
             f"setting worker.block_ms is {block_ms}: use at most half of redis_timeout_s, {timeout_s:g} s"
         )
-    if _has_schedule(settings):
+    if settings.retrain.asks_for_schedule:
         from worker.timing import timing_of
 
         timing_of(settings.retrain)

@@ -13,8 +13,10 @@ from tidecast.moments import utc_text
 from tidecast.wire import Keys
 from worker.scripts import script_of
 
+LEFT_MS = 3_600_000  # a schedule whose run is overdue by more is no longer kept by anybody
 TTL_S = 15.0  # how long a claim holds that nobody renews: then its holder is dead, and another goes on
 UNENDED = ("running", "waiting")
+AHEAD = ("next_ms", "retry_ms", "expires_ms")  # the times by which a schedule comes back to its record
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Record:
     """One partition's record, a hash, and the stream of events beside it."""
 
     def __init__(self, redis: Redis, keys: Keys, owner: str, events_kept: int, ttl_s: float = TTL_S) -> None:
+        self._redis = redis
         self._keys = keys
         self._owner = owner
         self._kept = events_kept
@@ -91,6 +94,13 @@ class Record:
             int(found.get(b"due_ms", 0)),
             int(found.get(b"retry_ms", 0)),
         )
+
+    def other_trigger(self, trigger: str, now_ms: int) -> str:
+        """Return the trigger of another schedule that is kept for the partition; empty if there is none."""
+        fields = cast("list[bytes | None]", self._redis.hmget(self._keys.retrain, ["trigger", *AHEAD]))
+        other = (fields[0] or b"").decode()
+        ahead_ms = max(int(field or 0) for field in fields[1:])
+        return other if other != trigger and ahead_ms > now_ms - LEFT_MS else ""
 
     def claim(self, due_ms: int, token: str, missed: int) -> Claim | Busy:
         """Claim the run of a due time, and say that it has started; `missed` others went by before it."""

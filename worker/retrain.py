@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +21,7 @@ import structlog
 from tidecast.errors import SettingsError
 from tidecast.log import write_line
 from tidecast.options import span_ms
+from tidecast.retraining import missing_packages
 from tidecast.settings import Settings
 from tidecast.start import child_command
 
@@ -81,8 +81,9 @@ def check_installed() -> None:
     Raises:
         SettingsError: this is an installation without the trainer's packages.
     """
-    if find_spec("tensorflow") is None:
-        raise SettingsError("retraining needs TensorFlow, which is not installed: pip install 'tidecast[train]'")
+    if missing := missing_packages():
+        names = ", ".join(missing)
+        raise SettingsError(f"the training packages are not installed ({names}): pip install 'tidecast[train]'")
 
 
 def request(settings: Settings, partition: int, series: Sequence[str] = (), *, force: bool = False) -> bytes:

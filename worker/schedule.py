@@ -98,6 +98,7 @@ class Schedule:
             self.reconcile, every, id=RECONCILING, executor=RECONCILING, next_run_time=_datetime(time.time())
         )
         self._scheduler.start()
+        log.info("schedule started", trigger=self._timing.text, by_default=self._timing.yields)
 
     def stop(self) -> None:
         """End, and the child with it; its run is given back, if Redis answers soon."""

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from tidecast.errors import SettingsError
 from tidecast.options import span_ms
-from tidecast.settings import RetrainSettings
+from tidecast.settings import NEVER, RetrainSettings
 from worker.crontab import Crontab
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # as crontab counts them; 7 is Sunday again
@@ -24,10 +24,12 @@ class Timing:
     Attributes:
         text: the settings in short.
         when: the interval in milliseconds, or a line of crontab.
+        yields: whether another schedule of the same partition comes first: nobody has asked for this one.
     """
 
     text: str
     when: int | Crontab
+    yields: bool = False
 
     def first(self, now_ms: int) -> int:
         """The first due time of a schedule that begins now: an interval later, or the next time of crontab."""
@@ -64,6 +66,8 @@ def timing_of(settings: RetrainSettings) -> Timing | None:
     Raises:
         SettingsError: `every` and `cron` are both set, or one is none, or the zone is none.
     """
+    if settings.every == NEVER and not settings.cron:
+        return None
     if settings.every and settings.cron:
         raise SettingsError("settings retrain.every and retrain.cron are both set: leave one of them out")
     if settings.every:

@@ -15,6 +15,7 @@ from worker.record import Busy, Claim, Record
 from worker.retrain import Outcome
 from worker.timing import Timing
 
+YIELD_S = 60.0  # how soon a schedule that gives way looks again
 BUSY_S = (0.05, 5.0)  # how soon at least and at most a run that is another's is looked at again
 RENEWALS = 3  # how often a claim is renewed within its life
 SURE = 0.8  # of a claim's life: if nothing renewed it for so long, the child is ended before another begins
@@ -56,6 +57,7 @@ class Turn:
         self._clock = clock
         self._token = ""  # of a claim whose reply may have been lost
         self._unsaid: Callable[[], bool] | None = None  # how a run ended, which Redis does not know yet
+        self._other = ""  # the trigger of the schedule that this one gives way to
         self._drawn = (-1, 0)  # a due time, and when its run begins
 
     def step(self, cancelled: Callable[[], bool]) -> float:
@@ -66,6 +68,8 @@ class Turn:
         """
         self._say()
         now_ms = self._now_ms()
+        if self._gives_way(now_ms):
+            return now_ms / 1000 + YIELD_S
         plan = self._record.plan(self._timing.text, self._timing.first(now_ms))
         at_ms = plan.at_ms if plan.unended else self._begin_ms(plan.next_ms, now_ms)
         self._health.retrain_at(self._partition, max(at_ms, now_ms) / 1000)
@@ -80,6 +84,16 @@ class Turn:
         self._run(claim, cancelled)
         self._say()
         return self._clock()
+
+    def _gives_way(self, now_ms: int) -> bool:
+        """Return whether a schedule that nobody asked for leaves the partition to another one."""
+        other = self._record.other_trigger(self._timing.text, now_ms) if self._timing.yields else ""
+        if other != self._other and other:
+            log.info("schedule gives way", partition=self._partition, trigger=self._timing.text, other=other)
+        self._other = other
+        if other:
+            self._health.retrain_at(self._partition, None)  # a time that has passed would look like a late run
+        return bool(other)
 
     def _run(self, claim: Claim, cancelled: Callable[[], bool]) -> None:
         """Train, and note what is to be said of it."""

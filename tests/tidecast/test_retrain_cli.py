@@ -17,6 +17,8 @@ from tests.processes import TIDECAST
 from tests.worker.runs import FINISH, record, stand_in, until
 from tidecast import cli
 from tidecast.client import AsyncClient, Client
+from tidecast.embedded import free_port
+from tidecast.readiness import await_ready
 from tidecast.settings import Settings
 from tidecast.tail import event_line
 from tidecast.wire import Event, keys_of, partition_of
@@ -93,7 +95,8 @@ def test_a_failed_run_by_hand_is_exit_code_1(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("retrain", "--daemon"), "retrain.every and retrain.cron are empty"),
+        (("retrain", "--daemon"), 'there is no schedule to keep: retrain.every is "never"; set it to a span'),
+        (("retrain", "--health-port", "0"), "--health-port is of --daemon"),
         (("retrain", "--daemon", "a"), "leave the series and --json out"),
         (("retrain", "--daemon", "--json"), "leave the series and --json out"),
     ],
@@ -104,6 +107,7 @@ def test_a_daemon_needs_a_schedule_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
 ) -> None:
     """Exit code 2 and a sentence."""
+    monkeypatch.setenv("TIDECAST_RETRAIN__EVERY", "never")
     assert 2 == run(monkeypatch, *words)
     assert sentence in capsys.readouterr().err
 
@@ -128,6 +132,33 @@ def test_a_daemon_keeps_the_schedule_until_told_to_stop(
     assert ["schedule started", "schedule stopped"] == [json.loads(line)["event"] for line in err.splitlines()]
     redis.set("partitions", 4)
     assert 2 == run(monkeypatch, "retrain", "--daemon")
+
+
+def test_a_daemon_has_the_same_default_as_a_worker_and_a_health_port(url: str, redis: Redis) -> None:
+    """A container of its own needs no setting, and its probes say when it keeps the schedule."""
+    assert url
+    port = free_port()
+    command = [TIDECAST, "retrain", "--daemon", "--health-port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            await_ready(f"http://127.0.0.1:{port}", process, lambda: "")
+            until(lambda: record(redis).get("trigger") == "every 6h")
+        finally:
+            process.terminate()
+            _, err = process.communicate(timeout=PATIENCE_S)
+    assert 0 == process.returncode
+    assert '"by_default": true' in err
+
+
+@pytest.mark.usefixtures("url")
+def test_a_daemon_that_cannot_write_the_store_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has nothing else to do: its supervisor sees the exit code, and the sentence names the remedy."""
+    assert 2 == run(monkeypatch, "retrain", "--daemon", "--store", "/proc/models")
+    err = capsys.readouterr().err
+    assert err.startswith("tidecast: there is no schedule to keep: the store /proc/models cannot be written (")
+    assert "let this user write there" in err
 
 
 def happen(redis: Redis, event: Event, partition: int = 0, partitions: int = 1) -> Event:

@@ -14,7 +14,8 @@ from tests.models import make_model
 from tests.processes import TIDECAST
 from tests.terminal import on_a_terminal
 from tests.ward import Ward
-from tidecast import cli, status
+from tidecast import cli, status, status_cli
+from tidecast.settings import RetrainSettings
 from tidecast.status import Watch
 
 
@@ -109,6 +110,25 @@ def test_without_a_terminal_it_looks_once(
     assert "retraining of partition 0: next 20" in told
     assert 0 == run(monkeypatch, healthy, "--json")
     assert 3 == json.loads(capsys.readouterr().out)["answered"]
+
+
+@pytest.mark.parametrize(
+    ("retrain", "line"),
+    [
+        (RetrainSettings(), "retraining: every 6h, by default; no run is planned yet"),
+        (RetrainSettings(cron="0 3 * * *"), "retraining: cron 0 3 * * *; no run is planned yet"),
+        (
+            RetrainSettings(every="never"),
+            'retraining: off here: retrain.every is "never"; set it to a span such as "6h"; no run is planned yet',
+        ),
+    ],
+)
+def test_a_schedule_without_a_run_is_shown_too(healthy: Ward, retrain: RetrainSettings, line: str) -> None:
+    """Or why there is none: silence would look like a schedule."""
+    healthy.redis.delete("retrain")
+    found = Watch(healthy.redis, healthy.told(retrain=retrain).settings).look()
+    assert line in list(status_cli._lines(found))
+    assert found.as_dict()["schedule"] in line
 
 
 @pytest.mark.parametrize("words", [(), ("--once",)], ids=["live", "once"])

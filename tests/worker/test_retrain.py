@@ -169,7 +169,7 @@ retrain.run(load_settings(), 0, command={stand_in(program)!r})
 
 def test_without_tensorflow_retraining_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation for workers alone cannot train."""
-    monkeypatch.setattr(retrain, "find_spec", lambda _name: None)
+    monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
     with pytest.raises(SettingsError, match=r"pip install 'tidecast\[train\]'"):
         retrain.check_installed()
 

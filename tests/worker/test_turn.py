@@ -1,7 +1,9 @@
 """A partition's runs, step by step on a clock of the test's own, against a real server."""
 
+import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +16,10 @@ from tidecast.settings import RetrainSettings
 from tidecast.wire import keys_of
 from worker import turn as module
 from worker.health import Health
-from worker.record import TTL_S, Busy, Claim, Record
+from worker.record import LEFT_MS, TTL_S, Busy, Claim, Record
 from worker.retrain import Outcome, Summary
 from worker.timing import timing_of
-from worker.turn import BUSY_S, RENEWALS, Turn
+from worker.turn import BUSY_S, RENEWALS, YIELD_S, Turn
 
 NOW = 1_772_000_000.0
 HOUR = 3600.0
@@ -57,6 +59,75 @@ def go_on() -> bool:
 def bench(redis: Redis) -> Bench:
     """An emptied server."""
     return Bench(redis)
+
+
+def yielding(bench: Bench) -> Turn:
+    """A parent whose schedule nobody has asked for."""
+    turn = bench.turn(every="6h")
+    turn._timing = replace(turn._timing, yields=True)
+    return turn
+
+
+def test_a_schedule_by_default_begins_where_there_is_no_other(bench: Bench) -> None:
+    """And goes on with its own record."""
+    turn = yielding(bench)
+    assert NOW + 6 * HOUR == turn.step(go_on)
+    bench.now += 6 * HOUR
+    turn.step(go_on)
+    assert 1 == bench.trained
+    assert NOW + 12 * HOUR == yielding(bench).step(go_on)
+
+
+def test_a_schedule_by_default_gives_way_to_one_that_was_asked_for(bench: Bench) -> None:
+    """Two schedules that overwrite each other's due time would never train."""
+    asked = bench.turn("daemon", every="8h")
+    assert NOW + 8 * HOUR == asked.step(go_on)
+    turn = yielding(bench)
+    for _ in range(8):
+        assert bench.now + YIELD_S == turn.step(go_on)
+        assert math.isnan(bench.health.registry.get_sample_value("tidecast_retrain_next_timestamp_seconds") or 0.0)
+        bench.now += HOUR
+    asked.step(go_on)
+    assert (1, "every 8h") == (bench.trained, record(bench.redis)["trigger"])
+    assert NOW + 16 * HOUR == asked.step(go_on)
+
+
+def test_a_schedule_that_was_asked_for_takes_the_record_from_one_by_default(bench: Bench) -> None:
+    """Also where the default came first."""
+    turn = yielding(bench)
+    turn.step(go_on)
+    asked = bench.turn("daemon", every=None, cron="0 7 * * *")
+    assert NOW + 2800 == asked.step(go_on)
+    assert bench.now + YIELD_S == turn.step(go_on)
+
+
+@pytest.mark.parametrize(("overdue_s", "begins"), [(LEFT_MS / 1000 - 1, False), (LEFT_MS / 1000 + 1, True)])
+def test_a_schedule_by_default_takes_over_from_one_that_nobody_keeps(
+    bench: Bench, overdue_s: float, begins: bool
+) -> None:
+    """A setting that was taken out, or a daemon that is gone, must not end retraining for good."""
+    bench.turn("gone").step(go_on)
+    bench.now += HOUR + overdue_s
+    expected = bench.now // 1 + 6 * HOUR if begins else bench.now + YIELD_S
+    assert expected == yielding(bench).step(go_on)
+
+
+def test_a_schedule_by_default_leaves_another_ones_run_alone(bench: Bench) -> None:
+    """However long it lasts: it renews its claim."""
+    asked = bench.turn("daemon")
+    asked.step(go_on)
+    bench.now += HOUR
+
+    def train(_cancelled: Callable[[], bool]) -> Outcome:
+        bench.now += 3 * HOUR
+        bench.redis.hset("retrain", "expires_ms", round(1000 * bench.now))
+        assert bench.now + YIELD_S == yielding(bench).step(go_on)
+        return FINISHED
+
+    bench.outcome = train
+    asked.step(go_on)
+    asked.step(go_on)
+    assert "every 1h" == record(bench.redis)["trigger"]
 
 
 def test_the_first_run_is_one_interval_after_the_first_start(bench: Bench) -> None:

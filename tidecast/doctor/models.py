@@ -22,10 +22,9 @@ def store(case: Case) -> Iterator[Finding]:
         try:
             tempfile.TemporaryFile(dir=root).close()
         except OSError as exc:
-            trains = retrain.every or retrain.cron
             found = f"the store {root} cannot be written ({exc.strerror}), so that nothing can be trained here"
             remedy = "grant this user the right to write there, or train as another user"
-            yield Finding("writable", "wrong" if trains else "warning", found, remedy)
+            yield Finding("writable", "wrong" if retrain.asks_for_schedule else "warning", found, remedy)
 
 
 def champions(case: Case) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from tidecast.connection import RIGHTS, lacks_right
 from tidecast.doctor.finding import Case, Finding
+from tidecast.retraining import choose_schedule
 from tidecast.settings import Settings
 from tidecast.wire import Keys, common_keys
 
@@ -53,11 +54,11 @@ _SOMETIMES = {"xrange", "xtrim", "xlen", "xpending", "xinfo|groups"}
 
 def needed(settings: Settings) -> set[str]:
     """The rights that a worker with these settings needs."""
-    worker, retrain = settings.worker, settings.retrain
+    worker = settings.worker
     found = set(PROBES) - _SOMETIMES
     found |= {"xtrim"} if worker.retention_s else set()
     found |= {"xtrim", "xlen", "xpending", "xinfo|groups"} if worker.wait_for_group else set()
-    return found | ({"xrange"} if retrain.every or retrain.cron else set())
+    return found | ({"xrange"} if choose_schedule(settings).on else set())
 
 
 def rights(case: Case) -> Iterator[Finding]:

@@ -25,7 +25,10 @@ CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": 4}
 def settings(cluster: EmbeddedCluster, tmp_path: Path) -> Settings:
     """Of an installation there."""
     ModelStore(tmp_path / "models").publish(make_model("a"))
-    return load_settings(redis_url=cluster.url, store=tmp_path / "models", worker={"lease_s": 60.0}, **CLUSTER)
+    retrain = {"every": "never"}
+    return load_settings(
+        redis_url=cluster.url, store=tmp_path / "models", worker={"lease_s": 60.0}, retrain=retrain, **CLUSTER
+    )
 
 
 def test_keys_are_looked_at_on_all_servers(cluster: EmbeddedCluster, settings: Settings) -> None:

@@ -49,10 +49,10 @@ def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 
 
 def test_all_is_well_is_exit_code_0(doctor: Doctor) -> None:
-    """One line; as JSON an object without findings."""
-    assert (0, "all is well: 17 checks\n") == doctor()
+    """Two lines; as JSON an object without findings."""
+    assert (0, "retraining: every 1h\nall is well: 18 checks\n") == doctor()
     code, told = doctor("--json")
-    assert (0, {"healthy": True, "findings": []}) == (code, json.loads(told))
+    assert (0, {"healthy": True, "schedule": "every 1h", "findings": []}) == (code, json.loads(told))
 
 
 def test_a_warning_is_exit_code_0_and_a_wrong_1(doctor: Doctor, healthy: Ward) -> None:

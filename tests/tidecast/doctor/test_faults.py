@@ -12,6 +12,7 @@ from tests.worker.runs import until
 from tidecast.doctor import server
 from tidecast.doctor.examination import examine
 from tidecast.model import FORMAT
+from tidecast.settings import RetrainSettings
 from worker.record import Claim
 
 Fault = Callable[[Ward], Ward | None]
@@ -209,6 +210,12 @@ def kept_by_nobody(ward: Ward) -> None:
     ward.redis.delete("retrain")
 
 
+def kept_by_nobody_by_default(ward: Ward) -> Ward:
+    """The same, where nobody has asked for a schedule."""
+    ward.redis.delete("retrain")
+    return ward.told(retrain=RetrainSettings())
+
+
 def claim(ward: Ward) -> Claim:
     """A run that has begun."""
     due_ms = ward.began_ms
@@ -258,6 +265,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (damaged_series, "champions", "wrong", "restore the store"),
     (overdue, "schedule", "wrong", "tidecast retrain --daemon"),
     (kept_by_nobody, "schedule", "warning", "tidecast retrain --daemon"),
+    (kept_by_nobody_by_default, "schedule", "warning", 'or set retrain.every = "never"'),
     (run_failed, "retraining", "warning", "tidecast events"),
     (run_died, "schedule", "wrong", "tidecast retrain --daemon"),
 ]
@@ -279,6 +287,32 @@ def test_a_fault_is_found_alone_with_its_remedy(
         mended_disk(healthy)
     assert [(check, severity)] == [(finding.check, finding.severity) for finding in found]
     assert remedy in found[0].remedy
+
+
+def test_why_nobody_retrains_is_found_where_it_is_seen(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the training packages and without a run in Redis: install them, or run the schedule elsewhere."""
+    monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
+    healthy.redis.delete("retrain")
+    (found,) = healthy.told(retrain=RetrainSettings()).examine()
+    assert ("schedule", "warning") == (found.check, found.severity)
+    assert "no models are retrained (retrain is empty): the training packages are not installed" in found.found
+    assert found.remedy.startswith("pip install 'tidecast[train]', or keep the schedule elsewhere")
+
+
+def test_who_retrains_elsewhere_or_never_hears_nothing(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schedule that another program keeps is as good as one's own, and "never" is a decision."""
+    monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
+    assert [] == healthy.told(retrain=RetrainSettings()).examine()
+    healthy.redis.delete("retrain")
+    assert [] == healthy.told(retrain=RetrainSettings(every="never")).examine()
+
+
+def test_a_late_run_is_found_whoever_keeps_the_schedule(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine where one looks need not be able to train."""
+    monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
+    overdue(healthy)
+    (found,) = healthy.told(retrain=RetrainSettings()).examine()
+    assert ("schedule", "wrong") == (found.check, found.severity)
 
 
 @pytest.mark.parametrize(("fault", "expected"), [(trimmed, ["trimmed"]), (lost, ["lost"])])

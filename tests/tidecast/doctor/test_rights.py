@@ -46,7 +46,7 @@ def user(ward: Ward, *rights: str) -> Iterator[Ward]:
 def test_the_rights_that_are_tried_are_those_of_the_documentation() -> None:
     """All that a worker needs, and what some settings need."""
     granted = {word.removeprefix("+") for word in documented() if word.startswith("+")}
-    assert granted == needed(Settings())
+    assert granted == needed(Settings(retrain=RetrainSettings(every="never")))
     kept = Settings(worker=WorkerSettings(retention_s=1.0, wait_for_group="g"), retrain=RetrainSettings(every="1h"))
     assert set(PROBES) == needed(kept)
 

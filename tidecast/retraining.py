@@ -1,0 +1,81 @@
+"""Whether models are retrained on a schedule here, and if not, why not."""
+
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from tidecast.settings import NEVER, RetrainSettings, Settings
+
+DEFAULT_EVERY = "6h"
+PACKAGES = ("keras", "pandas", "pyarrow", "tensorflow")  # what the child process imports
+ELSEWHERE = "or keep the schedule elsewhere with `tidecast retrain --daemon`"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The schedule of this installation, or the reason why there is none.
+
+    Attributes:
+        retrain: the settings; of a schedule by default with `every` filled in.
+        by_default: whether nobody asked for the schedule; it then gives way to any other of the same series.
+        why_off: why there is no schedule; empty if there is one.
+        remedy: how to get one.
+    """
+
+    retrain: RetrainSettings
+    by_default: bool = False
+    why_off: str = ""
+    remedy: str = ""
+
+    @property
+    def on(self) -> bool:
+        """Whether there is a schedule."""
+        return not self.why_off
+
+    def __str__(self) -> str:
+        """Describe it in one line, for people."""
+        if not self.on:
+            return f"off here: {self.why_off}; {self.remedy}"
+        when = f"every {self.retrain.every}" if self.retrain.every else f"cron {self.retrain.cron}"
+        return f"{when}, by default" if self.by_default else when
+
+
+def choose_schedule(settings: Settings) -> Choice:
+    """Return the schedule that the settings ask for, else the default one where it can work."""
+    retrain = settings.retrain
+    if retrain.every == NEVER and not retrain.cron:
+        return Choice(retrain, why_off=f'retrain.every is "{NEVER}"', remedy='set it to a span such as "6h"')
+    if retrain.asks_for_schedule:
+        return Choice(retrain)
+    if missing := missing_packages():
+        why = f"the training packages are not installed ({', '.join(missing)})"
+        return Choice(retrain, why_off=why, remedy=f"pip install 'tidecast[train]', {ELSEWHERE}")
+    if problem := why_not_writable(settings.store):
+        why = f"the store {settings.store} cannot be written ({problem})"
+        return Choice(retrain, why_off=why, remedy=f"let this user write there, {ELSEWHERE}")
+    return Choice(retrain.model_copy(update={"every": DEFAULT_EVERY}), by_default=True)
+
+
+def missing_packages() -> list[str]:
+    """Return the packages that training needs and that are not installed; none of them is imported."""
+    return [name for name in PACKAGES if not _installed(name)]
+
+
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # a finder refuses it, or it is only half there
+        return False
+
+
+def why_not_writable(store: Path) -> str:
+    """Return why a store cannot be written, or nothing; of a store that is to be made, its nearest folder counts."""
+    folder = store.absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return ""
