@@ -16,10 +16,11 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 from tidecast.windows import Float
+from worker.code_cache import CodeCache
 
 Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 Float32 = NDArray[np.float32]
@@ -34,29 +35,52 @@ LANES = 16  # windows of one model that are computed side by side
 PREFETCHED = 2**16  # of the next model's weights at most: a quarter of a common second cache
 LARGEST = float(np.finfo(np.float64).max)
 WALK = "tidecast_add_products"
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 # A layout's numbers, by their place.
 UNITS, LAYERS, DIRECTIONS, RELU, HIDDEN, COLUMNS, HIDDEN_COLUMNS, WIDE = range(8)
 
 
 def compiled(function: Compiled) -> Compiled:
-    """Compile a function that holds no lock, once for each machine: the result is kept beside the source.
+    """Compile a function that Python calls, once for each machine; it holds no lock.
 
-    Only a product and a sum may be fused: NaN and infinity mean what they mean in NumPy. What is compiled together
-    stands in one file, constants too, because a change of another one would leave the kept result as it is.
+    Only a product and a sum may be fused: NaN and infinity mean what they mean in NumPy. Functions that are compiled
+    together, and their constants, stand in one file: a change of another file would leave the code on disk as it is.
     """
     return _kept(function, fastmath={"contract"})
 
 
 def compiled_exactly(function: Compiled) -> Compiled:
-    """The same without fusing: bit for bit what the function says in Python."""
+    """Compile the same without fusing: bit for bit what the function computes in Python."""
     return _kept(function)
 
 
+def part(function: Compiled) -> Compiled:
+    """Compile a function that compiled functions of the same file alone call, as `compiled` does.
+
+    It is faster to compile, and on disk only within its callers. Python that calls it runs it as it stands.
+    """
+    return _part(function, fastmath={"contract"})
+
+
+def part_exactly(function: Compiled) -> Compiled:
+    """Compile the same without fusing."""
+    return _part(function)
+
+
+def inlined(function: Compiled) -> Compiled:
+    """Let a function become part of its only caller before that is compiled: it is then not compiled alone as well."""
+    return cast("Compiled", njit(**_OPTIONS, inline="always")(function))
+
+
 def _kept(function: Compiled, **options: Any) -> Compiled:
-    try:
-        return cast("Compiled", njit(cache=True, nogil=True, error_model="numpy", **options)(function))
-    except RuntimeError:  # no directory can be written to: each process compiles for itself
-        return cast("Compiled", njit(nogil=True, error_model="numpy", **options)(function))
+    dispatcher: Any = njit(**_OPTIONS, **options)(function)
+    dispatcher._cache = CodeCache(function)
+    return cast("Compiled", dispatcher)
+
+
+def _part(function: Compiled, **options: Any) -> Compiled:
+    registered: Compiled = register_jitable(**_OPTIONS, **options)(function)
+    return registered
 
 
 def emitted(define: Callable[..., Any]) -> Callable[..., None]:
@@ -168,7 +192,7 @@ def _prefetch(_context, array, _at):  # type: ignore[no-untyped-def] # they are 
     return signature, generate
 
 
-@compiled
+@part
 def _multiply(
     sums: Float32,
     bias: Float32,
@@ -217,7 +241,7 @@ def _multiply(
         begun, begun_at, begun_width = sums, 0, columns
 
 
-@compiled
+@part
 def tanh(x: np.float32) -> np.float32:
     """The hyperbolic tangent of a float32 to 1e-6, NaN for NaN: the rational approximation of Eigen."""
     x = np.float32(-7.90531110763549805) if x < np.float32(-7.90531110763549805) else x
@@ -237,13 +261,13 @@ def tanh(x: np.float32) -> np.float32:
     return x * p / q
 
 
-@compiled
+@part
 def opened(x: np.float32) -> np.float32:
     """A gate: the sigmoid of twice x, because the weights of the gates are stored halved; here, of their tanh."""
     return np.float32(0.5) * x + np.float32(0.5)
 
 
-@compiled
+@part
 def positive(x: np.float32) -> np.float32:
     """The larger of x and 0, NaN for NaN."""
     return np.float32(0) if x < np.float32(0) else x
@@ -252,28 +276,28 @@ def positive(x: np.float32) -> np.float32:
 # The indices below are unsigned: a signed one might count from an array's end, and the loop would not vectorise.
 
 
-@compiled
+@part
 def _copy(into: Float32, into_at: int, source: Float32, source_at: int, count: int) -> None:
     to, at = np.uintp(into_at), np.uintp(source_at)
     for j in range(np.uintp(count)):
         into[to + j] = source[at + j]
 
 
-@compiled
+@part
 def _squash(values: Float32, first: int, count: int) -> None:
     at = np.uintp(first)
     for j in range(np.uintp(count)):
         values[at + j] = tanh(values[at + j])
 
 
-@compiled
+@part
 def _rectify(values: Float32, first: int, count: int) -> None:
     at = np.uintp(first)
     for j in range(np.uintp(count)):
         values[at + j] = positive(values[at + j])
 
 
-@compiled
+@part
 def _remember(
     gates: Float32,
     at: int,
@@ -303,7 +327,7 @@ def _remember(
             shown[show + u] = opened(gates[open_ + u]) * tanh(memory[state + u])
 
 
-@compiled
+@inlined
 def _layer(
     size: tuple[int, int],
     inputs: Float32,
@@ -358,7 +382,7 @@ def _layer(
     _show(shown, 0, read, width, lanes, direction, shape)
 
 
-@compiled
+@part
 def _open(gates: Float32, lanes: int, shape: Int64, relu: bool) -> None:
     """Squash what reached the gates, side by side and lane by lane; with relu the candidates are rectified instead."""
     columns, units = shape[COLUMNS], shape[UNITS]
@@ -372,7 +396,7 @@ def _open(gates: Float32, lanes: int, shape: Int64, relu: bool) -> None:
         _squash(gates, here + 3 * units, units)
 
 
-@compiled
+@part
 def _show(outputs: Float32, at: int, read: Float32, width: int, lanes: int, direction: int, shape: Int64) -> None:
     """Copy what a direction's cells show, beside what they read, to where the next layer reads it."""
     units = shape[UNITS]
@@ -381,14 +405,14 @@ def _show(outputs: Float32, at: int, read: Float32, width: int, lanes: int, dire
         _copy(outputs, to, read, lane * (width + shape[WIDE]) + width, units)
 
 
-@compiled
+@part
 def _fetch(weights: Float32, first: int, count: int) -> None:
     """Fetch some of the weights, as many as there are."""
     for at in range(first, min(first + count, len(weights), PREFETCHED), VECTOR):
         _prefetch(weights, at)
 
 
-@compiled
+@inlined
 def _layers(
     read: Float32,
     size: tuple[int, int],
@@ -424,7 +448,7 @@ def _layers(
         inputs, outputs, width = outputs, even if layer % 2 else odd, directions * shape[UNITS]
 
 
-@compiled
+@inlined
 def _say(
     shown: Float32, weights: Float32, shape: Int64, offsets: Int64, sums: Float32, answers: Float32, order: Int64
 ) -> None:
@@ -444,7 +468,7 @@ def _say(
         answers[order[lane]] = answer
 
 
-@compiled
+@part
 def _aligned(size: int) -> Float32:
     """Room for so many numbers, on whole cache lines."""
     room = np.empty(size + VECTOR, np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.wire import SEPARATOR
-from worker.kernel import Int64, compiled_exactly
+from worker.kernel import Int64, compiled_exactly, part_exactly
 from worker.memory import bytes_at, carray, integers_at
 from worker.state import VERSION, SeriesState
 from worker.window import (
@@ -72,7 +72,7 @@ def warm() -> None:
     changes_of({"": SeriesState(("value",), Window(2, 1))})
 
 
-@compiled_exactly
+@part_exactly
 def _blocks(w: Int64, places: Places, block: int) -> tuple[int, int]:  # pragma: no cover - compiled
     """The first block that must be written, and the one after the last."""
     length, _, _, appended, _, unsaved, _, _, _ = places
@@ -80,7 +80,7 @@ def _blocks(w: Int64, places: Places, block: int) -> tuple[int, int]:  # pragma:
     return first // block, -(-w[appended] // block)
 
 
-@compiled_exactly
+@part_exactly
 def _rows(w: Int64, number: int, places: Places, block: int) -> tuple[int, int]:  # pragma: no cover - compiled
     """Which rows a block has: those of the buffer from the one to the other."""
     length, _, _, appended, end, _, _, _, _ = places
@@ -106,7 +106,7 @@ def _extent(
     return fields, size
 
 
-@compiled_exactly
+@part_exactly
 def _put(into: Bytes, at: int, number: int, count: int) -> int:  # pragma: no cover - compiled
     """Write the lowest bytes of a number, the lowest first."""
     for _ in range(count):
@@ -116,7 +116,7 @@ def _put(into: Bytes, at: int, number: int, count: int) -> int:  # pragma: no co
     return at
 
 
-@compiled_exactly
+@part_exactly
 def _copy(into: Bytes, at: int, address: int, count: int) -> int:  # pragma: no cover - compiled
     source = carray(bytes_at(address), (count,))
     for i in range(count):

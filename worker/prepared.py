@@ -11,7 +11,7 @@ import numpy as np
 from tidecast.inputs import LEAST_SPREAD, Inputs
 from tidecast.spec import Spec
 from tidecast.windows import CLIP, Float
-from worker.kernel import Float32, Int64, compiled_exactly
+from worker.kernel import Float32, Int64, compiled_exactly, part_exactly
 
 _TINY = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float64).max)
@@ -89,7 +89,7 @@ def _prepare(
                     x[i, k, features + 2 * season + 1] = 1.0
 
 
-@compiled_exactly
+@part_exactly
 def _spread(values: Float, first: int, window: int) -> float:  # pragma: no cover - compiled
     """The target's standard deviation over a window."""
     mean = 0.0

@@ -14,7 +14,7 @@ from tidecast.experts import EXPERTS, FORGETTING, HALF_LIVES, LSTM, NAIVE, SHARP
 from tidecast.guard import ALERT, FADING, FARTHEST, GROWTH, REGRET, REGRET_MOST, SHOCK
 from tidecast.guard import WARM_UP as MOVES_KNOWN
 from tidecast.windows import Float
-from worker.kernel import Int64, compiled_exactly
+from worker.kernel import Int64, compiled_exactly, part_exactly
 from worker.memory import carray, floats_at
 
 # Intervals; `worker/intervals.py` says by which rule.
@@ -238,7 +238,7 @@ def _settle(
             record[HEARD] = versions[i]
             drift[:] = 0.0
             begin_guard(guard, largest_move[i], limits)
-            errors[:] = carray(floats_at(begin_with[i]), (len(rates), kinds))
+            _copy(errors.reshape(errors.size), carray(floats_at(begin_with[i]), (errors.size,)))
             for level in range(count):
                 begin(trackers[level], begin_wide[i] if level == 0 else 0.0)
         elif taught:
@@ -254,7 +254,7 @@ def _settle(
         if taught and not skipped[i] and not math.isnan(error):
             drifts[i] = look(drift, y[i], error, standing[seasonal], network)
         statistics[i] = drift[TOLD]
-        standing[:] = answers[i]
+        _copy(standing, answers[i])
         record[STANDING] = yhats[i] = yhat
         leaders[i] = _largest(says[i])
         for level in range(count):
@@ -263,7 +263,7 @@ def _settle(
             half_widths[i, level] = tracker[STOOD]
 
 
-@compiled_exactly
+@part_exactly
 def anomaly_score(
     y: float, yhat: float, half_width: float, bounds: tuple[float, float]
 ) -> float:  # pragma: no cover - compiled
@@ -279,7 +279,14 @@ def anomaly_score(
     return float(min(score, 1.0) if inside else max(score, JUST_OUTSIDE))
 
 
-@compiled_exactly
+@part_exactly
+def _copy(into: Float, source: Float) -> None:  # pragma: no cover - compiled
+    """Copy all numbers: for `into[:] = source` numba also compiles, for seconds, an error message about shapes."""
+    for i in range(len(source)):
+        into[i] = source[i]
+
+
+@part_exactly
 def _largest(shares: Float) -> int:  # pragma: no cover - compiled
     found = 0
     for expert in range(1, len(shares)):
@@ -332,7 +339,7 @@ def begin(tracker: Float, half_width: float) -> None:  # pragma: no cover - comp
     tracker[MEAN] = half_width / WIDTH_IN_ERRORS
 
 
-@compiled_exactly
+@part_exactly
 def learn(
     errors: Float, answers: Float, actual: float, rates: Float, most: float
 ) -> None:  # pragma: no cover - compiled
@@ -347,7 +354,7 @@ def learn(
             errors[record, expert] = old + rates[record] * (newest - old) if math.isfinite(old) else newest
 
 
-@compiled_exactly
+@part_exactly
 def _excesses(errors: Float, answers: Float, found: Float) -> None:  # pragma: no cover - compiled
     """How much worse than the best each expert is, by the worse of its records; NaN: it has no say."""
     records, count = errors.shape
@@ -366,7 +373,7 @@ def _excesses(errors: Float, answers: Float, found: Float) -> None:  # pragma: n
                 found[expert] = max(before, min(excess, _LARGEST))
 
 
-@compiled_exactly
+@part_exactly
 def blend(
     errors: Float, answers: Float, says: Float, sharpness: float, naive: int
 ) -> float:  # pragma: no cover - compiled
@@ -392,21 +399,21 @@ def blend(
     return found
 
 
-@compiled_exactly
+@part_exactly
 def begin_guard(guard: Float, largest: float, limits: Limits) -> None:  # pragma: no cover - compiled
     """`Guard.begin`, in place."""
     if largest > 0:
         guard[LARGEST], guard[MOVES] = max(guard[LARGEST], largest), max(guard[MOVES], limits[4])
 
 
-@compiled_exactly
+@part_exactly
 def farthest(guard: Float, limits: Limits) -> float:  # pragma: no cover - compiled
     """`Guard.farthest`."""
     known = guard[MOVES] >= limits[4] and guard[LARGEST] > 0
     return float(limits[1] * guard[LARGEST]) if known else np.inf
 
 
-@compiled_exactly
+@part_exactly
 def answer(
     guard: Float, last: float, blended: float, says: Float, limits: Limits, naive: int
 ) -> float:  # pragma: no cover - compiled
@@ -420,7 +427,7 @@ def answer(
     return last + math.copysign(most, away) if abs(away) > most else blended
 
 
-@compiled_exactly
+@part_exactly
 def watch(
     guard: Float, last: float, blended: float, actual: float, limits: Limits
 ) -> None:  # pragma: no cover - compiled
@@ -442,7 +449,7 @@ def watch(
     guard[MOVES] += 1
 
 
-@compiled_exactly
+@part_exactly
 def look(record: Float, y: float, error: float, seasonal: float, say: float) -> int:  # pragma: no cover - compiled
     """Add a reading to what tells of drift, in place; returns the kind that it tells of, its sum then in TOLD.
 
@@ -475,7 +482,7 @@ def look(record: Float, y: float, error: float, seasonal: float, say: float) -> 
     return told
 
 
-@compiled_exactly
+@part_exactly
 def _told(record: Float) -> int:  # pragma: no cover - compiled
     """The kind of drift; of several, the one that says most precisely what has changed."""
     if _level(record) > 1:
@@ -487,14 +494,14 @@ def _told(record: Float) -> int:  # pragma: no cover - compiled
     return SAY_LOST if record[LOST] > SAY_MOST else NOTHING
 
 
-@compiled_exactly
+@part_exactly
 def _level(record: Float) -> float:  # pragma: no cover - compiled
     """The largest of the numbers that tell of a level, in thresholds."""
     shape = record[SEASON] / SEASON_MOST if record[STAYED] > JUMP_STOOD else 0.0
     return float(max(record[STAYED] / JUMP_STAYS, record[LEVEL] / LEVEL_MOST, shape))
 
 
-@compiled_exactly
+@part_exactly
 def _add_error(record: Float, y: float, error: float, n: float) -> None:  # pragma: no cover - compiled
     size, spread = abs(error), record[SPREAD]
     record[ERROR] = _mean(record[ERROR], size, n)
@@ -512,7 +519,7 @@ def _add_error(record: Float, y: float, error: float, n: float) -> None:  # prag
     _add_jump(record, y, away, spread)
 
 
-@compiled_exactly
+@part_exactly
 def _add_jump(record: Float, y: float, away: float, spread: float) -> None:  # pragma: no cover - compiled
     """Count a reading that stayed where a jump has led, or one that came back."""
     errors = max(record[UP], record[DOWN])
@@ -531,7 +538,7 @@ def _add_jump(record: Float, y: float, away: float, spread: float) -> None:  # p
         record[NEAR] += BEFORE * (y - record[NEAR])
 
 
-@compiled_exactly
+@part_exactly
 def _add_distance(record: Float, apart: float) -> None:  # pragma: no cover - compiled
     record[PAIRS] += 1
     n = min(record[PAIRS], USUAL)
@@ -544,13 +551,13 @@ def _add_distance(record: Float, apart: float) -> None:  # pragma: no cover - co
         record[SEASON] = _sum(record[SEASON], left, record[SHAPE], SEASON_ALLOWED)
 
 
-@compiled_exactly
+@part_exactly
 def _mean(mean: float, size: float, n: float) -> float:  # pragma: no cover - compiled
     """The running mean with one more size, the n-th, cut where the mean is known."""
     return mean + (min(size, CUT * mean if mean > 0 else size) - mean) / n
 
 
-@compiled_exactly
+@part_exactly
 def _sum(found: float, size: float, mean: float, allowed: float) -> float:  # pragma: no cover - compiled
     """Page's sum with one more size, in means."""
     return max(0.0, found + min(size / mean, CUT) - 1 - allowed) if mean > 0 else found

@@ -6,6 +6,7 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from numba import njit
 
 from tests.models import make_model, random_panel
 from tests.worker.states import all_whole
@@ -15,6 +16,7 @@ from tidecast.settings import SeriesSettings
 from tidecast.spec import Spec
 from tidecast.windows import Float, Grid
 from trainer.linear import fit_panel
+from worker import scoring
 from worker.drift import KINDS, Drift
 from worker.forecaster import Forecaster
 from worker.outcome import Entry
@@ -38,12 +40,17 @@ from worker.scoring import (
     TOLD,
     USUAL,
     WARM_UP,
-    look,
 )
 
 NOW_MS = 1_700_000_000_000
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
+
+
+@njit(error_model="numpy")
+def look(record: Float, y: float, error: float, seasonal: float, say: float) -> int:
+    """`scoring.look` as it is compiled into what a worker runs."""
+    return scoring.look(record, y, error, seasonal, say)
 
 
 def told(
