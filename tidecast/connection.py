@@ -11,11 +11,12 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
-from redis.exceptions import AuthenticationError, MovedError, NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisError
 from redis.retry import Retry
 
 from tidecast.cluster import AsyncCluster, Cluster
 from tidecast.errors import SettingsError
+from tidecast.redis_errors import meaning_of_error
 from tidecast.settings import Settings
 
 RIGHTS = "docs/operations.md, Users and rights"
@@ -86,15 +87,13 @@ def explain(exc: RedisError, remedy: str = "") -> str:
     text = str(exc)
     if lacks_right(exc):
         return f"the user that redis_url names lacks a right: {text}: grant it, see {RIGHTS}"
-    if isinstance(exc, AuthenticationError):
-        return f"Redis refuses the user or password that redis_url names: {text}: correct them"
-    if isinstance(exc, MovedError):
-        return f"redis_url names a server of a Redis Cluster ({text}): set redis_cluster = true"
     if "CERTIFICATE_VERIFY_FAILED" in text or "[X509" in text:  # the latter: redis_ca holds none
         return (
             f"Redis' certificate is not accepted: {text}: name the authority that signed it in redis_ca, "
             "and the host in redis_url as the certificate does"
         )
+    if meaning := meaning_of_error(exc):
+        return str(meaning)
     return f"{type(exc).__name__}: {text}" + (f": {remedy}" if remedy else "")
 
 

@@ -95,9 +95,10 @@ class Lane:
         self._retain(now)
         return answered
 
-    def drop(self, reason: str) -> None:
-        """Lose the partition and all memory of it."""
-        log.warning("partition dropped", partition=self.number, reason=reason, epoch=self._partition.epoch)
+    def drop(self, reason: str, *, logged: bool = True) -> None:
+        """Lose the partition and all memory of it; `logged`: say so in the log."""
+        if logged:
+            log.warning("partition dropped", partition=self.number, reason=reason, epoch=self._partition.epoch)
         self._health.lease_changed("lost")
         self._partition.lose()
         self._forget()

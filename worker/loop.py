@@ -20,6 +20,7 @@ from worker.forecaster import Forecaster
 from worker.health import Health
 from worker.lane import Lane
 from worker.partitions import Partition
+from worker.repeats import Repeats
 from worker.rights import explain
 from worker.roster import EVERY_S, Roster
 from worker.stopping import Stop
@@ -85,6 +86,7 @@ class Worker:
         self._stuck: dict[str, int] = {}  # series and versions that could not be rolled back
         self._failures = 0  # in a row, of what all partitions share
         self._pauses = 0
+        self._repeats = Repeats()
         self._share = len(streams)
 
     def run(self, stop: Stop, *, burst: bool = False) -> None:
@@ -183,7 +185,9 @@ class Worker:
             due = self._due(now)
         except Exception as exc:  # the roster's Redis is away, or the store's disk
             self._failures += 1
-            stop.wait(self._pause_s(_kind(exc), exc, self._failures))
+            delay = self._pause_s(self._failures)
+            self._report(_kind(exc), exc, delay)
+            stop.wait(delay)
             return None
         self._failures = 0
         answered: list[int | None] = []
@@ -212,18 +216,20 @@ class Worker:
             return None
         except (RedisConnectionError, RedisTimeoutError) as exc:
             # The commit may or may not have happened: it is sent again, and the script can tell.
-            self._put_off(lane, stop, "redis", exc)
+            self._put_off(lane, stop, self._failed(lane, "redis", exc)[0])
             return None
         except Unavailable as exc:
             # Nothing has happened: what was handled is kept, and sent again once Redis is able to take it.
             if exc.code in STALE:
                 lane.reconnect()
-            self._put_off(lane, stop, "refused", exc)
+            self._put_off(lane, stop, self._failed(lane, "refused", exc)[0])
             return None
         except Exception as exc:
             # Whatever it was, memory may have moved on without a commit: start again from what Redis holds.
-            lane.drop(str(exc))
-            self._put_off(lane, stop, _kind(exc), exc)
+            delay, logged = self._failed(lane, _kind(exc), exc)
+            if lane.held:
+                lane.drop(str(exc), logged=logged)
+            self._put_off(lane, stop, delay)
             return None
         lane.failures = 0
         return answered
@@ -353,27 +359,38 @@ class Worker:
     def _series(self) -> int:
         return sum(len(lane.forecaster.states) for lane in self._lanes)
 
-    def _put_off(self, lane: Lane, stop: Stop, kind: str, exc: Exception) -> None:
-        """Try a partition again later; meanwhile the others are served, if there are any."""
+    def _failed(self, lane: Lane, kind: str, exc: Exception) -> tuple[float, bool]:
+        """Count a partition's failure; returns the pause in seconds, and whether the failure was logged."""
         lane.failures += 1
-        delay = self._pause_s(kind, exc, lane.failures)
+        delay = self._pause_s(lane.failures)
+        return delay, self._report(kind, exc, delay)
+
+    def _put_off(self, lane: Lane, stop: Stop, delay: float) -> None:
+        """Try a partition again later; meanwhile the others are served, if there are any."""
         if len(self._lanes) == 1:
             stop.wait(delay)
         else:
             lane.retry_at = time.monotonic() + delay
 
-    def _pause_s(self, kind: str, exc: Exception, failures: int) -> float:
-        """How long to wait after a failure, told and counted: longer each time, but no lease runs out of it."""
-        self._pauses += 1
+    def _pause_s(self, failures: int) -> float:
+        """Return how long to wait after so many failures in a row: longer each time, but no lease runs out of it."""
         shortest, longest = BACKOFF_S
         longest = min(longest, self._settings.worker.lease_s / 2)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - so that workers do not knock in step
-        delay: float = jitter * min(longest, shortest * 2.0 ** min(failures - 1, 30))
-        error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
-        unforeseen = kind == "step" and not isinstance(exc, TidecastError)
-        log.error("step failed", kind=kind, error=error, pause_s=round(delay, 3), exc_info=unforeseen)
+        return jitter * min(longest, shortest * 2.0 ** min(failures - 1, 30))
+
+    def _report(self, kind: str, exc: Exception, pause_s: float) -> bool:
+        """Count a failure, and log it unless an equal one was logged just now; returns whether it was logged."""
+        self._pauses += 1
         self._health.failed(kind)
-        return delay
+        error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
+        times = self._repeats.times(f"{kind} {error}")
+        if times:
+            unforeseen = kind == "step" and not isinstance(exc, TidecastError)
+            log.error(
+                "step failed", kind=kind, error=error, pause_s=round(pause_s, 3), times=times, exc_info=unforeseen
+            )
+        return times > 0
 
 
 def _kind(exc: Exception) -> str:

@@ -24,6 +24,7 @@ from worker.health import Health
 from worker.late_schedule import LateSchedule
 from worker.loop import BACKOFF_S, Worker
 from worker.refusals import meaning_of
+from worker.repeats import Repeats
 from worker.retrain import COMMAND, check_installed
 from worker.rights import explain
 from worker.roster import Roster, claim_partitions
@@ -107,12 +108,13 @@ def _agreed(settings: Settings, stop: Stop) -> bool:
         SettingsError: it does.
     """
     key, pause_s = common_keys(settings.namespace)[0], BACKOFF_S[0]
+    repeats = Repeats()
     while not stop.is_set():
         try:
             with connect(settings) as redis:
                 check_partitions(key, cast("bytes | None", redis.get(key)), settings.partitions)
         except RedisError as exc:
-            log.error("start failed", kind="redis", error=explain(exc), pause_s=pause_s)
+            _report_start(repeats, "redis", explain(exc), pause_s)
             stop.wait(pause_s)
             pause_s = min(BACKOFF_S[1], 2 * pause_s)
         else:
@@ -162,6 +164,7 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
         SettingsError: the settings do not fit what Redis says.
     """
     pause_s, longest_s = BACKOFF_S
+    repeats = Repeats()
     while not stop.is_set():
         try:
             return make_worker(settings, health)
@@ -170,11 +173,17 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
         except RedisError as exc:
             meaning = meaning_of(exc)
             kind, error = ("refused", str(meaning)) if isinstance(meaning, Unavailable) else ("redis", explain(exc))
-            log.error("start failed", kind=kind, error=error, pause_s=pause_s)
+            _report_start(repeats, kind, error, pause_s)
             health.failed(kind)
             stop.wait(pause_s)
             pause_s = min(longest_s, 2 * pause_s)
     return None
+
+
+def _report_start(repeats: Repeats, kind: str, error: str, pause_s: float) -> None:
+    """Log why the start failed: at once, and while it goes on ever more rarely."""
+    if times := repeats.times(f"{kind} {error}"):
+        log.error("start failed", kind=kind, error=error, pause_s=pause_s, times=times)
 
 
 def make_worker(settings: Settings, health: Health) -> Worker:

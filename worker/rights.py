@@ -1,4 +1,4 @@
-"""What a worker's user on Redis may not do, as a sentence that names it."""
+"""What Redis does not let a worker do, as a sentence that names the command."""
 
 import re
 from hashlib import sha1
@@ -10,18 +10,23 @@ from worker.scripts import script_of
 
 SCRIPTS = ("acquire", "attempt", "beat", "claim", "commit", "hold", "join", "plan", "retain", "settle")
 _PLACE = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
+_UNKNOWN = "Unknown Redis command"  # of a script that calls one
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '([A-Z]+)')?")
 
 
 def explain(exc: RedisError) -> str:
-    """An error of Redis as a sentence with its remedy; where a script lacks a right, the script's command is named."""
+    """Return an error of Redis as a sentence with its remedy.
+
+    Where a script lacks a right, or calls what the server does not know, the script's command is named.
+    """
     sentence = connection.explain(exc)
-    if not connection.lacks_right(exc) or not (place := _PLACE.search(str(exc))):
+    refused = connection.lacks_right(exc) or _UNKNOWN in str(exc)
+    if not refused or not (place := _PLACE.search(str(exc))):
         return sentence
     for name in SCRIPTS:
         script = script_of(name)
         if sha1(script.encode()).hexdigest() == place[1]:  # noqa: S324 - as Redis names scripts
             call = _CALL.search(script.splitlines()[int(place[2]) - 1])
             right = "|".join(word.lower() for word in call.groups() if word) if call else "a command"
-            return f"{sentence} ({name}.lua needs +{right})"
+            return f"{sentence} ({name}.lua needs {'' if _UNKNOWN in str(exc) else '+'}{right})"
     return sentence

@@ -28,6 +28,7 @@ from tidecast.wire import keys_of
 from worker import retrain
 from worker.health import Health
 from worker.record import TTL_S, Record
+from worker.repeats import Repeats
 from worker.rights import explain
 from worker.timing import Timing
 from worker.turn import Turn
@@ -80,6 +81,7 @@ class Schedule:
         self._ours: set[int] = set()  # the partitions that have a job
         self._turns: dict[int, Turn] = {}  # of the runs' thread alone
         self._failures = 0  # in a row
+        self._repeats = Repeats()
         self._stopping = threading.Event()
         self._running = threading.Lock()  # while a job runs
         # What goes wrong in a job is told by ourselves; the rest are notes on runs that outlast their interval.
@@ -172,7 +174,10 @@ class Schedule:
         self._failures += 1
         away = isinstance(exc, RedisError)
         error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
-        log.error("retraining waits", partition=partition, error=error, pause_s=pause_s, exc_info=not away)
+        if times := self._repeats.times(f"{partition} {error}"):
+            log.error(
+                "retraining waits", partition=partition, error=error, pause_s=pause_s, times=times, exc_info=not away
+            )
         return pause_s
 
     def _come_again(self, event: Any) -> None:

@@ -270,4 +270,4 @@ def test_a_plain_worker_on_a_server_of_a_cluster_is_told_so(redis_program: str, 
         settings = load_settings(redis_url=url, store=tmp_path / "models", partitions=2)
         with pytest.raises(RedisError) as caught:
             make_worker(settings, Health())
-    assert explain(caught.value).endswith("set redis_cluster = true")
+    assert explain(caught.value).endswith("set redis_cluster = true, and partitions to 2 or more")

@@ -110,7 +110,7 @@ def test_killed_parents_skip_no_due_time_and_double_none(settings: Settings, red
             stack.callback(parents[name].kill)
         for parent in parents.values():
             assert parent.stderr
-            assert "started\n" == parent.stderr.readline()
+            assert "started\n" in parent.stderr  # it is read up to there
         file.unlink(missing_ok=True)
         while len(parents) > 1:
             children.append(pid_in(file))

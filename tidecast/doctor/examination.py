@@ -1,19 +1,19 @@
 """All checks in turn."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from redis import Redis
-from redis.exceptions import MovedError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from tidecast.connection import connect, explain, lacks_right
-from tidecast.doctor import flow, keys, models, rights, schedule, server
+from tidecast.doctor import commands, flow, keys, models, rights, schedule, server
 from tidecast.doctor.finding import Case, Check, Finding
-from tidecast.doctor.reach import unreached
+from tidecast.doctor.reach import obstacle, unreached
 from tidecast.errors import SettingsError
+from tidecast.redis_errors import unknown_command
 from tidecast.settings import Settings
-from tidecast.wire import common_keys
 
 OF_REDIS: Mapping[str, Check] = MappingProxyType(
     {
@@ -22,6 +22,7 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "memory": server.memory,
         "role": server.role,
         "clock": server.clock,
+        "commands": commands.commands,
         "rights": rights.rights,
         "types": keys.types,
         "partitions": keys.partitions,
@@ -55,7 +56,9 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> list[
 def _examined(settings: Settings, named: Redis, clock: Callable[[], float]) -> Iterator[Finding]:
     yield from _each(OF_THE_STORE, Case(settings, named, named, clock))
     try:
-        _answer(named, settings)
+        if stopped := obstacle(named, settings):
+            yield stopped
+            return
         redis = connect(settings) if settings.redis_cluster else named
     except RedisError as exc:
         yield unreached(exc, settings.redis_url.get_secret_value())
@@ -66,21 +69,10 @@ def _examined(settings: Settings, named: Redis, clock: Callable[[], float]) -> I
         redis.close()
 
 
-def _answer(redis: Redis, settings: Settings) -> None:
-    """Have Redis answer at all, by a command that it refuses while it loads.
-
-    Raises:
-        RedisError: it does not, or is a server of a cluster that the settings do not tell of.
-    """
-    try:
-        redis.get(common_keys(settings.namespace)[0])
-    except ResponseError as exc:
-        if isinstance(exc, MovedError) and not settings.redis_cluster:
-            raise
-
-
 def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
-    unseen = []
+    """Run the checks; one that fails itself is a finding, and does not keep the others from running."""
+    forbidden: list[str] = []
+    unknown: list[str] = []
     for name, check in checks.items():
         try:
             for finding in check(case):
@@ -89,12 +81,25 @@ def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
                     return
         except RedisError as exc:
             if lacks_right(exc):
-                unseen.append(name)
+                forbidden.append(name)
+            elif unknown_command(exc):
+                unknown.append(name)
             elif isinstance(exc, ResponseError):
                 yield Finding(name, "warning", f"this could not be looked at: {explain(exc)}", "look by hand")
             else:
                 yield Finding("redis", "wrong", f"Redis no longer answers: {explain(exc)}", "look into its log")
                 return
-    if unseen:
-        found = f"the user that redis_url names may not look at everything; not checked: {', '.join(unseen)}"
+        except (LookupError, ValueError, TypeError, AttributeError) as exc:  # a reply of another form than Redis'
+            found = f"this could not be looked at, the server answers otherwise than Redis: {type(exc).__name__}: {exc}"
+            yield Finding(name, "warning", found, "look by hand")
+    yield from _unseen(forbidden, unknown)
+
+
+def _unseen(forbidden: Sequence[str], unknown: Sequence[str]) -> Iterator[Finding]:
+    """Name the checks that were left out, and why."""
+    if forbidden:
+        found = f"the user that redis_url names may not look at everything; not checked: {', '.join(forbidden)}"
         yield Finding("unseen", "warning", found, "grant it what docs/how-to/doctor.md names, or look as another user")
+    if unknown:
+        found = f"the server does not know all commands that the doctor looks with; not checked: {', '.join(unknown)}"
+        yield Finding("unseen", "warning", found, "enable INFO, CONFIG and those of `commands`, or look by hand")

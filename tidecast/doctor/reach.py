@@ -1,33 +1,89 @@
-"""Whether Redis answers at all; if not, nothing else can be asked of it."""
+"""Whether Redis can be looked at; if not, nothing else can be asked of it."""
 
-from redis.exceptions import AuthenticationError, BusyLoadingError, MovedError, RedisError
+from contextlib import suppress
+from typing import Any, cast
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tidecast.connection import explain
+from tidecast.connection import explain, lacks_right
 from tidecast.doctor.finding import Finding
+from tidecast.redis_errors import CLUSTER, meaning_of_error, unknown_command
+from tidecast.settings import Settings
+from tidecast.wire import common_keys
 
 TLS_WORDS = ("SSL", "CERTIFICATE", "certificate", "[X509")
 CLOSED_WORDS = ("Connection closed", "Connection reset", "Error while reading")  # as of TLS that was spoken to plainly
+HARMLESS = ("WRONGTYPE", "MASTERDOWN", "Link with MASTER is down", "BUSY")  # the checks explain these
+
+
+def obstacle(redis: Redis, settings: Settings) -> Finding | None:
+    """Return what keeps all further checks from saying anything, if there is such a thing.
+
+    Args:
+        redis: the server that `redis_url` names.
+        settings: the installation's.
+
+    Raises:
+        RedisError: it does not answer.
+    """
+    try:
+        redis.get(common_keys(settings.namespace)[0])  # a command that Redis refuses while it loads
+    except ResponseError as exc:
+        refused = _refused(redis, settings, exc)
+        if refused:
+            return refused
+    if not settings.redis_cluster and _in_a_cluster(redis):
+        return Finding("cluster", "wrong", CLUSTER.problem.format("INFO cluster"), CLUSTER.remedy)
+    return None
+
+
+def _refused(redis: Redis, settings: Settings, exc: ResponseError) -> Finding | None:
+    """Return what the refusal of a plain GET means."""
+    meaning = meaning_of_error(exc)
+    if unknown_command(exc):
+        return _sentinel(redis)
+    if meaning and meaning.check == "cluster" and settings.redis_cluster:
+        return None  # the key is on another server
+    if meaning or not (lacks_right(exc) or any(words in str(exc) for words in HARMLESS)):
+        return unreached(exc, settings.redis_url.get_secret_value())
+    return None
+
+
+def _sentinel(redis: Redis) -> Finding | None:
+    """Return that the server is a Sentinel, with the address of the Redis that it watches, if it is one."""
+    with suppress(RedisError):
+        if redis.info("server").get("redis_mode") != "sentinel":
+            return None  # the commands that are missing are checked later
+        found = "redis_url names a Sentinel, which holds no data"
+        masters = cast("dict[str, dict[str, Any]]", redis.sentinel_masters()).values()
+        addresses = " or ".join(f"redis://{master['ip']}:{master['port']}/0" for master in masters)
+        remedy = f"name the Redis that it watches in redis_url: {addresses or 'it watches none yet'}"
+        return Finding("sentinel", "wrong", found, remedy)
+    return None
+
+
+def _in_a_cluster(redis: Redis) -> bool:
+    """Return whether a server says that it is part of a cluster."""
+    with suppress(RedisError):
+        return bool(redis.info("cluster").get("cluster_enabled"))
+    return False
 
 
 def unreached(exc: RedisError, url: str) -> Finding:
-    """What a first command's failure means."""
+    """Return what a first command's failure means."""
     text = str(exc)
-    if isinstance(exc, BusyLoadingError):
-        return Finding(
-            "loading", "wrong", "Redis is still loading its data", "wait; INFO persistence says how far it is"
-        )
-    if isinstance(exc, AuthenticationError):
-        found = f"Redis refuses the user or password: {text}"
-        return Finding("password", "wrong", found, "correct the user and the password in redis_url")
-    if isinstance(exc, MovedError):
-        return Finding("redis", "wrong", explain(exc), "set redis_cluster = true, and partitions to 2 or more")
     silent = isinstance(exc, RedisTimeoutError) and url.startswith("rediss://")  # Redis waits for the rest of a command
     if silent or any(word in text for word in TLS_WORDS):
         return Finding("tls", "wrong", f"no TLS with Redis: {text}", _tls_remedy(text))
+    if meaning := meaning_of_error(exc):
+        return Finding(meaning.check, "wrong", meaning.problem, meaning.remedy)
     if any(word in text for word in CLOSED_WORDS) and not url.startswith("rediss://"):
         remedy = "if it speaks TLS on this port, begin redis_url with rediss://; else look into its log"
         return Finding("tls", "wrong", f"Redis ends the connection: {text}", remedy)
+    if isinstance(exc, ResponseError):
+        return Finding("redis", "wrong", f"Redis refuses a plain GET: {text}", "look into its log and configuration")
     found = explain(exc)
     return Finding("redis", "wrong", f"Redis does not answer: {found}", "start it, or name another in redis_url")
 

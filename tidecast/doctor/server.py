@@ -44,13 +44,18 @@ def persistence(case: Case) -> Iterator[Finding]:
 
 
 def _saves(case: Case) -> bool:
-    """Whether snapshots are made; so it is believed where Redis does not tell."""
+    """Whether snapshots are made; a service that hides CONFIG is believed to keep data by ways of its own."""
+    return bool(_configured(case, "save", "hidden"))
+
+
+def _configured(case: Case, name: str, hidden: str) -> str:
+    """Return a value of Redis' configuration, or `hidden` where the server does not show it to anybody."""
     try:
-        return bool(case.server.config_get("save").get("save", "?"))
+        return str(case.server.config_get(name).get(name, hidden))
     except ResponseError as exc:
         if lacks_right(exc):
             raise
-        return True  # a service that hides CONFIG keeps data by ways of its own
+        return hidden
 
 
 def memory(case: Case) -> Iterator[Finding]:
@@ -76,7 +81,7 @@ def role(case: Case) -> Iterator[Finding]:
         found = f"this Redis is a replica of {master} and takes no writes"
         yield Finding("replica", "wrong", found, f"point redis_url to the master, {master}")
         return
-    wanted = int(case.server.config_get("min-replicas-to-write").get("min-replicas-to-write") or 0)
+    wanted = int(_configured(case, "min-replicas-to-write", "0") or 0)
     if (good := int(info.get("min_slaves_good_slaves", wanted))) < wanted:
         found = f"{good} replicas are connected, min-replicas-to-write is {wanted}: Redis refuses to write"
         yield Finding("replicas", "wrong", found, "bring the replicas back, or lower min-replicas-to-write")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.cluster import EmbeddedCluster
+from tests.odd_servers import deaf, redis_with, saying, sentinel, without
 from tests.tls import HOST, make_authority, sign, tls_redis
 from tests.ward import Ward
 from tests.worker.runs import until
@@ -97,3 +99,113 @@ def test_settings_that_contradict_each_other_are_found(healthy: Ward) -> None:
     (found,) = healthy.told(redis_cluster=True).examine()
     assert ("settings", "wrong") == (found.check, found.severity)
     assert "set partitions to 2 or more" in found.found
+
+
+WORDS = {
+    "web server": (b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol", "its usual port is 6379"),
+    "web server with a page": (b"<html></html>\r\n", "protocol", "its usual port is 6379"),
+    "memcached": (b"ERROR\r\n", "protocol", "its usual port is 6379"),
+    "mail server": (b"* OK IMAP4 ready\r\n", "protocol", "its usual port is 6379"),
+    "TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", "tls", "begin redis_url with rediss://"),
+    "password wanted": (b"-NOAUTH Authentication required.\r\n", "password", "redis://:password@host:port/db"),
+    "protected mode": (b"-DENIED Redis is running in protected mode because\r\n", "protected", "set a password"),
+    "too many clients": (b"-ERR max number of clients reached\r\n", "clients", "raise maxclients"),
+    "unforeseen": (b"-ERR not today\r\n", "redis", "look into its log"),
+    "old Redis": (b"-ERR unknown command 'GET'\r\n", "commands", "use a server or service that has it"),
+    "no slots": (b"-CLUSTERDOWN Hash slot not served\r\n", "cluster", "assign the slots"),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_server_that_is_not_a_usable_redis_is_found(name: str, tmp_path: Path) -> None:
+    """One finding says what it is and what to do, instead of a traceback or a dozen checks that could not look."""
+    data, check, remedy = WORDS[name]
+    with saying(data) as url:
+        found = examine(load_settings(redis_url=url, store=tmp_path / "models", redis_timeout_s=5.0))
+    assert ("wrong", True) == next((one.severity, remedy in one.remedy) for one in found if one.check == check)
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", b"220 mail ESMTP\r\n", b"+OK POP3 ready\r\n", b""])
+def test_a_server_that_greets_or_is_silent_is_found(greeting: bytes, tmp_path: Path) -> None:
+    """Some other program may speak first, or wait for words of its own kind."""
+    with saying(greeting, at_once=True) if greeting else deaf() as url:
+        found = found_at(load_settings(redis_url=url, redis_timeout_s=0.3, store=tmp_path / "absent"))
+    assert found.check in ("protocol", "silent")
+    assert "another program" in found.remedy or "name Redis' host and port" in found.remedy
+
+
+def test_a_host_that_is_not_known_is_found(tmp_path: Path) -> None:
+    """It is the host that is to be corrected, and nothing is to be started."""
+    found = found_at(load_settings(redis_url="redis://nobody.invalid:6379/0", store=tmp_path / "absent"))
+    assert ("host", "correct it") == (found.check, found.remedy)
+
+
+def test_a_password_that_redis_does_not_want_is_found(redis_program: str, tmp_path: Path) -> None:
+    """The remedy is to leave it out."""
+    with redis_with(redis_program) as url:
+        told = url.replace("redis://", f"redis://:{PASSWORD}@")
+        found = found_at(load_settings(redis_url=told, store=tmp_path / "absent"))
+    assert ("password", True) == (found.check, found.remedy.startswith("leave the password out"))
+
+
+def test_a_sentinel_is_found_with_the_redis_that_it_watches(redis_program: str, tmp_path: Path) -> None:
+    """It has no data, and INFO shows less than that of Redis: the doctor ended with a KeyError."""
+    with sentinel(redis_program, tmp_path) as (url, watched):
+        found = found_at(load_settings(redis_url=url, store=tmp_path / "absent"))
+    assert ("sentinel", True) == (found.check, found.remedy.endswith(watched))
+
+
+def test_a_database_that_redis_does_not_have_is_found(redis_program: str, tmp_path: Path) -> None:
+    """Every check used to end as one that could not be looked at, and the exit code was 0."""
+    with redis_with(redis_program) as url:
+        found = found_at(load_settings(redis_url=url[:-1] + "99", store=tmp_path / "absent"))
+    assert ("database", True) == (found.check, "/0" in found.remedy)
+
+
+def test_a_server_of_a_cluster_is_found_though_our_key_is_on_it(redis_program: str, tmp_path: Path) -> None:
+    """Then no command is sent elsewhere; the server itself says that it is in a cluster."""
+    with EmbeddedCluster(redis_program, masters=1) as cluster:
+        found = found_at(load_settings(redis_url=cluster.url, store=tmp_path / "absent"))
+    assert ("cluster", True) == (found.check, found.remedy.startswith("set redis_cluster = true"))
+
+
+def test_a_redis_that_is_not_in_a_cluster_is_found(healthy: Ward) -> None:
+    """The other way round."""
+    url = healthy.server.url.removesuffix("/0")
+    told = load_settings(redis_url=url, store=healthy.settings.store, redis_cluster=True, partitions=2)
+    assert ["settings"] == [finding.check for finding in examine(told)]
+
+
+@pytest.mark.parametrize("command", ["XINFO", "EVALSHA", "SCRIPT", "TYPE", "TIME", "XGROUP", "HGETALL", "GET"])
+def test_a_command_that_a_worker_needs_and_the_server_lacks_is_wrong(
+    command: str, redis_program: str, tmp_path: Path
+) -> None:
+    """Services disable some. It was a warning, or nothing at all, while the worker could answer nothing."""
+    with redis_with(redis_program, *without(command)) as url:
+        findings = examine(load_settings(redis_url=url, store=tmp_path / "models"))
+    wrong = {finding.check: finding for finding in findings if finding.severity == "wrong"}
+    assert f"does not know {command}," in wrong["commands"].found
+    assert "rename-command" in wrong["commands"].remedy
+
+
+@pytest.mark.parametrize("command", ["INFO", "CONFIG"])
+def test_a_command_that_only_the_doctor_needs_and_the_server_hides_is_a_warning_at_most(
+    command: str, redis_program: str, tmp_path: Path
+) -> None:
+    """The worker works without; what was not checked is named once."""
+    with redis_with(redis_program, *without(command)) as url:
+        findings = examine(load_settings(redis_url=url, store=tmp_path / "models"))
+    assert {"lease"} == {finding.check for finding in findings if finding.severity == "wrong"}
+    unseen = [finding.found for finding in findings if finding.check == "unseen"]
+    assert [command == "INFO"] * len(unseen) == [text.endswith("memory, role") for text in unseen]
+
+
+def test_a_reply_that_redis_would_not_give_does_not_end_the_doctor(
+    healthy: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Services that speak Redis' protocol leave fields of INFO out."""
+    monkeypatch.setattr(Redis, "info", lambda *_: {})
+    findings = healthy.examine()
+    assert {"warning"} == {finding.severity for finding in findings}
+    odd = {finding.check for finding in findings if "answers otherwise than Redis: KeyError" in finding.found}
+    assert {"version", "memory", "role"} == odd

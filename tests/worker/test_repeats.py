@@ -1,0 +1,64 @@
+"""A failure that goes on is logged ever more rarely, and never forgotten."""
+
+from worker.repeats import MOST, Repeats
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        """Tell them."""
+        return self.now
+
+
+def logged(
+    repeats: Repeats, clock: Clock, every_s: float, count: int, failure: str = "away"
+) -> list[tuple[float, int]]:
+    """When a failure that happens again and again is logged, from the first on, and how often it had happened."""
+    began, lines = clock.now, []
+    for _ in range(count):
+        if times := repeats.times(failure):
+            lines.append((clock.now - began, times))
+        clock.now += every_s
+    return lines
+
+
+def test_the_first_is_logged_at_once_and_the_others_ever_more_rarely() -> None:
+    """A day of failures every second is a few dozen lines, and none is left out of the count."""
+    clock = Clock()
+    lines = logged(Repeats(clock), clock, 1.0, 86_400)
+    assert [(0, 1), (5, 5), (15, 10), (35, 20), (75, 40), (155, 80)] == lines[:6]
+    assert 600 == lines[-1][0] - lines[-2][0]
+    assert len(lines) < 160
+    assert sum(times for _, times in lines) > 85_000
+
+
+def test_another_failure_is_logged_at_once() -> None:
+    """It may be the one that matters; both go their own way, though they take turns."""
+    clock = Clock()
+    repeats = Repeats(clock)
+    assert [1, 1, 0, 0] == [repeats.times(failure) for failure in ("away", "refused", "away", "refused")]
+
+
+def test_a_failure_that_comes_back_later_is_new() -> None:
+    """After a minute without it, or after its own interval where that is longer."""
+    clock = Clock()
+    repeats = Repeats(clock)
+    repeats.times("away")
+    clock.now += 61
+    assert 1 == repeats.times("away")
+    logged(repeats, clock, 1.0, 400)
+    clock.now += 100
+    assert 0 == repeats.times("away")
+    clock.now += 400
+    assert 1 == repeats.times("away")
+
+
+def test_failures_that_are_never_equal_take_no_memory_without_end() -> None:
+    """As where a message holds a time."""
+    clock = Clock()
+    repeats = Repeats(clock)
+    assert [1] * 1000 == [repeats.times(f"failure {number}") for number in range(1000)]
+    assert MOST == len(repeats._seen)

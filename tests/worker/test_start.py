@@ -1,0 +1,93 @@
+"""A start that cannot succeed: the log says why, clearly and not every second."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.odd_servers import redis_with, saying, sentinel, without
+from tidecast.embedded import free_port
+from tidecast.settings import Settings, load_settings
+from worker import loop, program
+from worker.health import Health
+from worker.repeats import Repeats
+from worker.stopping import Stop
+
+QUARTER_S = 900.0
+
+
+class Quarter(Stop):
+    """A stop that is told after a quarter of an hour; waiting takes no time, but moves the clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def wait(self, seconds: float) -> bool:
+        """Move the clock."""
+        self.now += max(seconds, 0.001)
+        if self.now > QUARTER_S:
+            self.set()
+        return self.is_set()
+
+
+@pytest.fixture
+def quarter(monkeypatch: pytest.MonkeyPatch) -> Quarter:
+    """A quarter of an hour by whose clock repeated failures are logged."""
+    made = Quarter()
+    for module in (program, loop):
+        monkeypatch.setattr(module, "Repeats", partial(Repeats, lambda: made.now))
+    return made
+
+
+def tries(settings: Settings, quarter: Quarter) -> list[dict[str, Any]]:
+    """What a worker logs that tries to start for a quarter of an hour, and the failures that it counts."""
+    health = Health()
+    with capture_logs() as lines:
+        if worker := program._begin(settings, health, quarter):
+            worker.run(quarter)
+    read = health.registry.get_sample_value
+    assert sum(read("tidecast_failures_total", {"kind": kind}) or 0 for kind in ("redis", "refused")) > 150
+    return [dict(line) for line in lines if line["log_level"] == "error"]
+
+
+PLACES: dict[str, tuple[Callable[[str, Path], Any], str]] = {
+    "nobody": (lambda *_: nullcontext(f"redis://127.0.0.1:{free_port()}/0"), "Connection refused"),
+    "sentinel": (sentinel, "name the Redis server itself, which SENTINEL MASTERS shows"),
+    "web server": (lambda *_: saying(b"<html>\r\n"), "is not Redis"),
+    "password": (lambda *_: saying(b"-NOAUTH Authentication required.\r\n"), "write it as redis://:password@host"),
+    "replica": (lambda *_: saying(b"-READONLY You can't write against a read only replica.\r\n"), "point redis_url to"),
+    "XGROUP": (lambda server, _: redis_with(server, *without("XGROUP")), "does not know XGROUP, which a worker"),
+    "EVALSHA": (
+        lambda server, _: redis_with(server, *without("EVALSHA")),
+        "does not know EVALSHA, which a worker",
+    ),
+    "TIME": (lambda server, _: redis_with(server, *without("TIME")), "rename-command in Redis' configuration"),
+    "database": (lambda *_: saying(b"-ERR DB index is out of range\r\n"), "end it with a lower number, such as /0"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_start_that_fails_again_and_again_is_logged_at_once_and_then_rarely(
+    place: str, quarter: Quarter, redis_program: str, tmp_path: Path
+) -> None:
+    """Hundreds of tries in a quarter of an hour make a few lines; each names the problem and the remedy."""
+    serve, words = PLACES[place]
+    with serve(redis_program, tmp_path) as where:
+        url = where if isinstance(where, str) else where[0]
+        lines = tries(load_settings(redis_url=url, store=tmp_path / "models"), quarter)
+    assert len(lines) <= 9
+    assert all(words in line["error"] for line in lines)
+    assert 1 == lines[0]["times"]
+    assert lines[-1]["times"] > 20
+
+
+def test_an_unknown_command_in_a_script_is_named(quarter: Quarter, redis_program: str, tmp_path: Path) -> None:
+    """Redis says only in which line of which script."""
+    with redis_with(redis_program, *without("TIME")) as url:
+        lines = tries(load_settings(redis_url=url, store=tmp_path / "models"), quarter)
+    assert lines[0]["error"].endswith("(acquire.lua needs time)")

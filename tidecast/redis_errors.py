@@ -1,0 +1,186 @@
+"""What an error of Redis means for an operator: the problem in words, and the remedy."""
+
+import re
+from dataclasses import dataclass, replace
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    InvalidResponse,
+    MovedError,
+    RedisError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+_UNKNOWN_COMMAND = re.compile(r"unknown command [`']([^`']+)[`']", re.IGNORECASE)
+_TLS_ALERT = "\\x15"  # the first byte of what a TLS port answers to plain words
+_UNKNOWN_HOST = ("Name or service not known", "nodename nor servname", "name resolution", "No address associated")
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What is wrong, and what to do.
+
+    Attributes:
+        check: the name under which `tidecast doctor` lists it.
+        problem: a sentence without its full stop; {} stands for the text of the error.
+        remedy: what to do.
+    """
+
+    check: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.remedy}"
+
+
+CLUSTER = Meaning(
+    "cluster",
+    "redis_url names a server of a Redis Cluster ({})",
+    "set redis_cluster = true, and partitions to 2 or more",
+)
+SENTINEL = Meaning(
+    "sentinel",
+    "the server that redis_url names does not know {}, so it holds no data: it may be a Sentinel",
+    "name the Redis server itself, which SENTINEL MASTERS shows, or enable the command",
+)
+COMMANDS = Meaning(
+    "commands",
+    "the server that redis_url names does not know {}, which a worker needs",
+    "enable it (rename-command in Redis' configuration), or use a server or service that has it",
+)
+LOADING = Meaning("loading", "Redis is still loading its data", "wait; INFO persistence says how far it is")
+
+# By class and by a part of the text; the first row that fits counts.
+_ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
+    (MovedError, "", CLUSTER),
+    (AskError, "", CLUSTER),
+    (ClusterCrossSlotError, "", CLUSTER),
+    (BusyLoadingError, "", LOADING),
+    (
+        ClusterDownError,
+        "",
+        Meaning(
+            "cluster",
+            "redis_url names a server of a Redis Cluster that does not serve all slots ({})",
+            "look at CLUSTER INFO, and assign the slots or bring their servers back",
+        ),
+    ),
+    (
+        AuthenticationError,
+        "without any password configured",
+        Meaning(
+            "password",
+            "redis_url holds a password, but this Redis has none",
+            "leave the password out of redis_url, or set one in Redis (requirepass)",
+        ),
+    ),
+    (
+        AuthenticationError,
+        "Authentication required",
+        Meaning(
+            "password",
+            "Redis wants a password, and redis_url holds none",
+            "write it as redis://:password@host:port/db",
+        ),
+    ),
+    (
+        AuthenticationError,
+        "",
+        Meaning(
+            "password",
+            "Redis refuses the user or password that redis_url names: {}",
+            "correct the user and the password in redis_url",
+        ),
+    ),
+    (
+        RedisError,
+        "DB index is out of range",
+        Meaning(
+            "database",
+            "redis_url names a database that Redis does not have",
+            "end it with a lower number, such as /0, or raise `databases` in Redis' configuration",
+        ),
+    ),
+    (
+        RedisError,
+        "protected mode",
+        Meaning(
+            "protected",
+            "Redis is in protected mode and refuses clients of other machines",
+            "set a password in Redis and in redis_url, or run this on Redis' machine",
+        ),
+    ),
+    (
+        RedisError,
+        "max number of clients reached",
+        Meaning(
+            "clients",
+            "Redis has as many clients as it takes",
+            "raise maxclients, or close connections of other programs (CLIENT LIST shows them)",
+        ),
+    ),
+    (
+        RedisError,
+        "Unknown Redis command",
+        replace(COMMANDS, problem="a script calls a command that Redis does not know ({})"),
+    ),
+    (
+        InvalidResponse,
+        _TLS_ALERT,
+        Meaning("tls", "what answers at redis_url speaks TLS", "begin redis_url with rediss://"),
+    ),
+    (
+        InvalidResponse,
+        "",
+        Meaning(
+            "protocol",
+            "what answers at redis_url is not Redis ({})",
+            "name Redis' host and port in redis_url; its usual port is 6379",
+        ),
+    ),
+    (
+        RedisTimeoutError,
+        "Timeout connecting",
+        Meaning(
+            "host",
+            "nothing answers at the host and port that redis_url names ({})",
+            "correct them, or open the firewall between here and there",
+        ),
+    ),
+    (
+        RedisTimeoutError,
+        "",
+        Meaning(
+            "silent",
+            "Redis does not answer in time ({})",
+            "look whether it is busy, or another program or TLS (rediss://) is on that port; or raise redis_timeout_s",
+        ),
+    ),
+    *(
+        (RedisError, words, Meaning("host", "the host that redis_url names is not known ({})", "correct it"))
+        for words in _UNKNOWN_HOST
+    ),
+)
+
+
+def meaning_of_error(exc: RedisError) -> Meaning | None:
+    """Return what an error means, where that is known."""
+    text = str(exc)
+    if command := unknown_command(exc):
+        known = SENTINEL if command in ("GET", "SET") else COMMANDS
+        return replace(known, problem=known.problem.format(command))
+    for kind, words, meaning in _ROWS:
+        if isinstance(exc, kind) and words in text:
+            return replace(meaning, problem=meaning.problem.format(text))
+    return None
+
+
+def unknown_command(exc: RedisError) -> str | None:
+    """Return the name of the command that the server does not know, if that is the error."""
+    match = _UNKNOWN_COMMAND.search(str(exc))
+    return match[1].upper() if match else None
