@@ -160,7 +160,7 @@ def _await_run(stage: Stage, runs: Runs) -> None:
         for event in stage.client.events(runs.last, block_ms=BLOCK_MS, stop_when_idle=True):
             progress = time.monotonic()
             runs.last = event.id
-            began = began or (event.kind == "started" and id_pair(event.id) > id_pair(stage.ids[-1]))
+            began = began or (event.kind == "started" and id_pair(event.id) >= id_pair(stage.ids[-1]))
             _note(event, runs, stage.console)
             if event.kind == "failed":
                 raise TidecastError(f"{event.detail}\n{stage.worker.log_end()}")

@@ -113,7 +113,8 @@ def train(sources: Sequence[Source], folder: Path, *, quiet: bool) -> None:
         command += ["--store", str(folder / "models")]
         done = subprocess.run(command, capture_output=quiet, text=True, check=False)  # noqa: S603 - ourselves
         if done.returncode != 0:
-            raise TidecastError(f"training ended with exit code {done.returncode}: {(done.stderr or '')[-500:]}")
+            said = log_end(f"{done.stdout or ''}{done.stderr or ''}")
+            raise TidecastError(f"training ended with exit code {done.returncode}:\n{said}")
 
 
 @contextmanager
