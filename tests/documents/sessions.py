@@ -96,14 +96,14 @@ class Reader:
             self._lasting[command] = subprocess.Popen(words, cwd=self.folder, env=self._environment, stdout=log)
         if command.startswith("tidecast worker"):
             with Redis.from_url(self._url, protocol=2) as redis:
-                until(lambda: redis.exists("lease"), PATIENCE_S)
+                until(lambda: redis.exists("lease"))
         else:  # it listens before anything else happens
             with Redis.from_url(self._url, protocol=2) as redis:
-                until(lambda: any(c["cmd"] == "xread" and int(c["flags"].find("b")) >= 0 for c in _others(redis)), 30)
+                until(lambda: any(c["cmd"] == "xread" and int(c["flags"].find("b")) >= 0 for c in _others(redis)))
 
     def _until_it_prints(self, command: str) -> str:
         self._begin_quietly(command)
-        return str(until(lambda: self.said(command), PATIENCE_S))
+        return str(until(lambda: self.said(command)))
 
     def _begin_quietly(self, command: str) -> None:
         with self._log(command).open("wb") as log:
@@ -116,7 +116,7 @@ class Reader:
         if not any(command.startswith("tidecast worker") for command in self._lasting):
             return
         with Redis.from_url(self._url, protocol=2) as redis:
-            until(lambda: _newest(redis) in (None, redis.hget("offset", "last")), PATIENCE_S)
+            until(lambda: _newest(redis) in (None, redis.hget("offset", "last")))
 
     def _log(self, command: str) -> Path:
         return self.folder / ".tools" / (command.replace(" ", "-").replace("'", "") + ".log")

