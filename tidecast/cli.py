@@ -19,6 +19,7 @@ from tidecast.errors import SettingsError, TidecastError
 from tidecast.options import (
     FeaturesOption,
     FilesArgument,
+    FollowOption,
     HistoryOption,
     JsonOption,
     NamespaceOption,
@@ -35,6 +36,7 @@ from tidecast.options import (
     ago_ms,
     bounded,
     names,
+    since_id,
 )
 from tidecast.progress import progress
 from tidecast.settings import load_settings
@@ -114,7 +116,7 @@ def push(
 
 @app.command()
 def tail(
-    since: Annotated[str, typer.Option(help="Start after this entry id; 0 from the oldest, $ with the next.")] = "$",
+    since: FollowOption = "$",
     count: Annotated[int | None, typer.Option("-n", help="End after so many.")] = None,
     as_json: JsonOption = False,
     redis: RedisOption = None,
@@ -124,8 +126,9 @@ def tail(
     from tidecast.client import Client
     from tidecast.tail import follow
 
+    after = since_id(since)
     with Client(redis, namespace=namespace) as client:
-        follow(client.forecasts(since), count, as_json=as_json)
+        follow(client.forecasts(after), count, as_json=as_json)
 
 
 @app.command()
@@ -141,7 +144,7 @@ def archive(
 
     settings = load_settings(redis_url=redis, namespace=namespace)
     with progress("archiving", "readings") as tell:
-        moved = move(settings, history, ago_ms(older_than), tell)
+        moved = move(settings, history, ago_ms(older_than, "--older-than"), tell)
     told = {"archived": moved, "history": str(history)}
     print(json.dumps(told) if as_json else f"{moved} readings archived in {history}")
 
@@ -194,7 +197,7 @@ def train(
     all_trained = program.run(
         program.Job(
             sources=tuple(files or ()),
-            recorded=program.Recorded(ago_ms(since) if since else None, history) if recorded else None,
+            recorded=program.Recorded(ago_ms(since, "--since") if since else None, history) if recorded else None,
             target=target,
             features=names(features),
             time_zone=time_zone,

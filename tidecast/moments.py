@@ -1,7 +1,26 @@
-"""Times as people and the wire read them."""
+"""Times and spans as people and the wire write them: one parser for every option and setting."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
+from tidecast.epochs import why_no_epoch
+from tidecast.errors import SettingsError
+
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
+_PART = re.compile(r"([0-9]{1,6})(ms|[smhdw])")
+_SPAN = re.compile(r"(?:[0-9]{1,6}(?:ms|[smhdw]))+")
+LONGEST_MS = 999_999 * _UNITS_MS["d"]
+_ISO = re.compile(
+    r"\d{4}-\d{2}-\d{2}"  # a date
+    r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?",  # and perhaps a time and its offset
+    re.ASCII,
+)
+_EPOCH_MS = re.compile(r"[0-9]{1,15}")
+SPAN_FORMS = "write a number with its unit, as 7d, 12h, 90m or 45s"
+MOMENT_FORMS = (
+    "write how long ago it is, as 7d or 12h, a date such as 2026-03-01, a time such as 2026-03-01T12:00Z, "
+    "or epoch milliseconds"
+)
 FIRST_CLEAR_MS = 5_000_000_000  # a smaller number on the wire may be taken for seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,3 +44,72 @@ def wire_text(ms: int) -> str:
     """Write a time whose unit is known as a wire field."""
     time = wire_time(ms)
     return str(time) if isinstance(time, int) else time.isoformat()
+
+
+def is_span(text: str) -> bool:
+    """Whether a text has the form of a span."""
+    return bool(_SPAN.fullmatch(text))
+
+
+def span_ms(text: str, name: str = "span") -> int:
+    """Read a span such as `7d`, `12h`, `1h30m` or `45s`; the units are w, d, h, m, s and ms.
+
+    Args:
+        text: the span.
+        name: the option or setting that it is from, for the message.
+
+    Raises:
+        SettingsError: it is not a span.
+    """
+    if not is_span(text):
+        why = "has no unit" if text.isdecimal() else "is not a span of time"
+        raise SettingsError(f"{name} {text!r} {why}: {SPAN_FORMS}")
+    total = sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text))
+    if total > LONGEST_MS:
+        raise SettingsError(f"{name} {text!r} is too long: use 999999d at most")
+    return total
+
+
+def moment_ms(text: str, now_ms: int, name: str = "time") -> int:
+    """Read a time in the past: a span ago, an ISO-8601 date or time, or epoch milliseconds; returns those.
+
+    Without an offset a date or time is UTC.
+
+    Args:
+        text: the time.
+        now_ms: the time now, epoch milliseconds.
+        name: the option that it is from, for the message.
+
+    Raises:
+        SettingsError: it is not a time, looks like seconds, or lies ahead.
+    """
+    if is_span(text):
+        return max(0, now_ms - span_ms(text, name))
+    ms = epoch_ms(text, name) if _EPOCH_MS.fullmatch(text) else _iso_ms(text, name)
+    if ms > now_ms:
+        raise SettingsError(f"{name} {text!r} lies ahead: {MOMENT_FORMS}")
+    return max(0, ms)
+
+
+def epoch_ms(text: str, name: str) -> int:
+    """Read digits as epoch milliseconds.
+
+    Raises:
+        SettingsError: they look like seconds, or like a date.
+    """
+    ms = int(text)
+    if 1_000_000_000 <= ms < FIRST_CLEAR_MS:
+        raise SettingsError(f"{name} {text!r} looks like seconds: write milliseconds, {text}000")
+    if why := why_no_epoch(ms):
+        raise SettingsError(f"{name} {text!r} {why}")
+    return ms
+
+
+def _iso_ms(text: str, name: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text) if _ISO.fullmatch(text) else None
+    except ValueError as exc:  # a day that is not in the calendar
+        raise SettingsError(f"{name} {text!r} is not a time ({exc}): {MOMENT_FORMS}") from exc
+    if moment is None:
+        raise SettingsError(f"{name} {text!r} is not a time: {MOMENT_FORMS}")
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -9,9 +9,11 @@ import typer
 
 from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError
+from tidecast.moments import epoch_ms, moment_ms
 from tidecast.settings import Settings
 
-_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+LAST_SEQ = 2**64 - 1  # of the entries of one millisecond
+_ENTRY_ID = re.compile(r"[0-9]{1,20}(?:-[0-9]{1,20})?")
 
 RedisOption = Annotated[str | None, typer.Option("--redis", help="Where Redis listens, as redis://host:port/db.")]
 NamespaceOption = Annotated[str | None, typer.Option(help="The prefix of every key.")]
@@ -35,7 +37,15 @@ VersionOption = Annotated[int | None, typer.Option(help="By default the champion
 OutOption = Annotated[Path, typer.Option(help="The folder that it goes to.")]
 
 
-SinceOption = Annotated[str | None, typer.Option(help="How far back, by the time of arrival, as 30d, 12h or 90m.")]
+SinceOption = Annotated[
+    str | None, typer.Option(help="From when on, by the time of arrival: 30d, 12h, 2026-03-01 or 2026-03-01T12:00Z.")
+]
+FollowOption = Annotated[
+    str,
+    typer.Option(
+        help="From when on: 1h (ago), 2026-03-01, 2026-03-01T12:00Z, an entry id, 0 (the oldest) or $ (the next)."
+    ),
+]
 HistoryOption = Annotated[Path | None, typer.Option(help="The directory of archived readings, to read them too.")]
 
 
@@ -46,21 +56,36 @@ def bounded(settings: Settings, *, non_negative: bool) -> Settings:
     return settings.model_copy(update={"series": settings.series.model_copy(update={"minimum": 0.0})})
 
 
-def span_ms(text: str) -> int:
-    """Read a span such as `7d`, `12h`, `90m` or `45s`; returns milliseconds.
+def ago_ms(text: str, name: str = "time") -> int:
+    """Read a time in the past, see `moment_ms`; returns epoch milliseconds.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it is not a time, or lies ahead.
     """
-    found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    if not found:
-        raise SettingsError(f"span {text!r} is none: write a number with its unit, as 7d, 12h, 90m or 45s")
-    return int(found[1]) * _UNITS_MS[found[2]]
+    return moment_ms(text, _now_ms(), name)
 
 
-def ago_ms(text: str) -> int:
-    """When a span such as `7d` ago was, in epoch milliseconds."""
-    return round(time.time() * 1000) - span_ms(text)
+def since_id(text: str, name: str = "--since") -> str:
+    """Return the entry id after which a stream is to be followed from a time, or from the id that the text is.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if text in ("$", "now"):
+        return "$"
+    if _ENTRY_ID.fullmatch(text):
+        if text.isdecimal():
+            epoch_ms(text, name)
+        return text
+    try:
+        ms = moment_ms(text, _now_ms(), name)
+    except SettingsError as exc:
+        raise SettingsError(f"{exc}; or an entry id, 0 for the oldest, $ for the next") from exc
+    return f"{ms - 1}-{LAST_SEQ}" if ms else "0"  # an entry of that very millisecond is wanted
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def names(columns: str | None) -> tuple[str, ...]:

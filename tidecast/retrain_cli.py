@@ -9,7 +9,7 @@ import typer
 
 from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError
-from tidecast.options import JsonOption, NamespaceOption, RedisOption, StoreOption
+from tidecast.options import FollowOption, JsonOption, NamespaceOption, RedisOption, StoreOption, since_id
 from tidecast.settings import Settings, load_settings
 from tidecast.tail import follow_events
 from tidecast.wire import partition_of
@@ -44,7 +44,7 @@ def retrain(
 
 
 def events(
-    since: Annotated[str, typer.Option(help="Start after this entry id; 0 from the oldest, $ with the next.")] = "$",
+    since: FollowOption = "$",
     count: Annotated[int | None, typer.Option("-n", help="End after so many.")] = None,
     as_json: JsonOption = False,
     redis: RedisOption = None,
@@ -53,8 +53,9 @@ def events(
     """Follow what happens to series, models and runs of the schedule."""
     from tidecast.client import Client
 
+    after = since_id(since)
     with Client(redis, namespace=namespace) as client:
-        follow_events(client.events(since), count, as_json=as_json)
+        follow_events(client.events(after), count, as_json=as_json)
 
 
 def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> bool:

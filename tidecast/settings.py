@@ -5,12 +5,26 @@ Groups are nested with two underscores: `TIDECAST_WORKER__BATCH=500`.
 """
 
 import os
+import re
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +34,8 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from tidecast.errors import SettingsError
+from tidecast.moments import MOMENT_FORMS, SPAN_FORMS, is_span, moment_ms, span_ms
+from tidecast.settings_errors import sentence
 
 PREFIX = "TIDECAST_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
@@ -27,13 +43,77 @@ DEFAULT_FILE = Path("tidecast.toml")
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_true(cls, value: object, info: ValidationInfo) -> object:
+        return _no_truth(value, cls.model_fields[str(info.field_name)])
+
+
+def _no_truth(value: object, field: FieldInfo) -> object:
+    """Return a value that is not true or false, which pydantic takes for 1 and 0, unless the setting is one."""
+    if isinstance(value, bool) and field.annotation is not bool:
+        raise ValueError("it is not a matter of true or false")
+    return value
+
+
+NEVER = "never"
+
+
+def _span(value: object) -> object:
+    """Make sure that a value is a span."""
+    return _checked(value, span_ms, SPAN_FORMS)
+
+
+def _span_or_never(value: object) -> object:
+    """Make sure that a value is a span or `never`."""
+    return value if value == NEVER else _checked(value, span_ms, SPAN_FORMS, f', or "{NEVER}"')
+
+
+def _moment(value: object) -> object:
+    """Make sure that a value is a span or a time in the past; TOML has dates of its own."""
+    value = value.isoformat() if isinstance(value, date) else value
+    return _checked(value, lambda text: moment_ms(text, time.time_ns() // 1_000_000), MOMENT_FORMS)
+
+
+def _checked(value: object, read: Callable[[str], object], forms: str, more: str = "") -> object:
+    """Return a value as it is if it can be read.
+
+    Raises:
+        ValueError: it cannot; the text says why and what to write.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{forms}{more}")
+    try:
+        read(value)
+    except SettingsError as exc:
+        raise ValueError(f"which{str(exc).partition(repr(value))[2]}{more}") from exc
+    return value
+
+
+def _seconds(value: object) -> object:
+    """Turn a span into seconds; a number stays as it is."""
+    return span_ms(value) / 1000 if isinstance(value, str) and is_span(value) else value
+
+
+def _milliseconds(value: object) -> object:
+    """Turn a span into milliseconds; a number stays as it is."""
+    return span_ms(value) if isinstance(value, str) and is_span(value) else value
+
+
+def _namespace(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]*", value):
+        raise ValueError("use letters, digits and the signs _ . - only")
+    return value
 
 
 Level = Annotated[float, Field(gt=0, lt=1)]
-Span = Annotated[str, Field(pattern=r"^[0-9]{1,6}[smhd]$")]  # `tidecast.options.span_ms` reads it
-NEVER = "never"
-SpanOrNever = Annotated[str, Field(pattern=rf"^([0-9]{{1,6}}[smhd]|{NEVER})$")]
+Span = Annotated[str, BeforeValidator(_span)]
+SpanOrNever = Annotated[str, BeforeValidator(_span_or_never)]
+Moment = Annotated[str, BeforeValidator(_moment)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+Milliseconds = Annotated[int, BeforeValidator(_milliseconds)]
 
 
 class WorkerSettings(_Group):
@@ -44,10 +124,10 @@ class WorkerSettings(_Group):
         description="Who holds the lease; the same name takes its own lease back at once. "
         "Empty: host, process and a random part.",
     )
-    lease_s: float = Field(5.0, gt=0, description="How long a silent worker keeps its partition, in seconds.")
+    lease_s: Seconds = Field(5.0, gt=0, description="How long a silent worker keeps its partition, in seconds.")
     batch: int = Field(1000, ge=1, le=10_000, description="How many readings one commit answers at most.")
     batch_bytes: int = Field(16 * 2**20, ge=1, description="About how many bytes of readings one commit answers.")
-    block_ms: int = Field(250, ge=1, description="How long one read waits for readings, in milliseconds.")
+    block_ms: Milliseconds = Field(250, ge=1, description="How long one read waits for readings, in milliseconds.")
     group: str = Field("tidecast", description="The passive consumer group that shows the lag.")
     forecasts_kept: int = Field(1_000_000, ge=1, description="About how many forecasts stay in their stream.")
     wait_for_group: str = Field(
@@ -56,7 +136,7 @@ class WorkerSettings(_Group):
     )
     dead_kept: int = Field(10_000, ge=1, description="About how many dead letters stay in their stream.")
     events_kept: int = Field(10_000, ge=1, description="About how many events stay in their stream.")
-    retention_s: float | None = Field(
+    retention_s: Seconds | None = Field(
         None, gt=0, description="How long answered readings stay in their stream, in seconds. Empty: for ever."
     )
     health_port: int | None = Field(
@@ -94,6 +174,21 @@ class SeriesSettings(_Group):
         65_536, ge=1024, description="How many bytes a reading's fields may have together; a larger reading is dead."
     )
 
+    @field_validator("more_levels")
+    @classmethod
+    def _each_once(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(levels)) < len(levels):
+            raise ValueError("list each level once")
+        return levels
+
+    @field_validator("maximum")
+    @classmethod
+    def _above_the_minimum(cls, maximum: float | None, info: ValidationInfo) -> float | None:
+        minimum = info.data.get("minimum")
+        if maximum is not None and minimum is not None and maximum <= minimum:
+            raise ValueError(f"use more than series.minimum, which is {minimum:g}")
+        return maximum
+
 
 class TrainSettings(_Group):
     """How the trainer fits and judges a model."""
@@ -123,11 +218,13 @@ class RetrainSettings(_Group):
         None, description='Retrain at these times, as five fields of crontab: `"0 3 * * *"`. Empty: see `every`.'
     )
     time_zone: str = Field("UTC", description="The zone of `cron`, such as `Europe/Berlin`.")
-    jitter_s: float = Field(
+    jitter_s: Seconds = Field(
         0.0, ge=0, description="Put each run off by up to so many seconds, so that not all workers train at once."
     )
     pattern: str = Field("*", description="Which series: a pattern of their names, such as `boiler-*`.")
-    span: Span | None = Field(None, description="How far back readings are learned from. Empty: to the oldest.")
+    span: Moment | None = Field(
+        None, description="How far back readings are learned from, as 90d or 2026-03-01. Empty: to the oldest."
+    )
     history: Path | None = Field(None, description="The directory of archived readings, to learn from them too.")
     min_history: int = Field(200, ge=20, description="How many readings a series needs for its first model.")
     min_new: int = Field(50, ge=8, description="How many readings a champion must not have seen yet to be due.")
@@ -174,16 +271,22 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
         hide_input_in_errors=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_true(cls, value: object, info: ValidationInfo) -> object:
+        return _no_truth(value, cls.model_fields[str(info.field_name)])
 
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Where Redis listens.")
     redis_cluster: bool = Field(False, description="Whether `redis_url` names a server of a Redis Cluster.")
     redis_ca: Path | None = Field(
         None, description="The certificate of the authority that signed Redis' own, for `rediss://`; else the system's."
     )
-    redis_timeout_s: float = Field(5.0, gt=0, description="How long one command may take, in seconds.")
-    namespace: str = Field("", pattern=r"^[A-Za-z0-9_.-]*$", description="A prefix for every key.")
+    redis_timeout_s: Seconds = Field(5.0, gt=0, description="How long one command may take, in seconds.")
+    namespace: Annotated[str, AfterValidator(_namespace)] = Field("", description="A prefix for every key.")
     partitions: int = Field(1, ge=1, le=256, description="How many partitions the series are spread over.")
     store: Path = Field(Path("models"), description="The directory of the models.")
     worker: WorkerSettings = WorkerSettings()
@@ -230,7 +333,7 @@ def told_settings(given: Mapping[str, Any]) -> Settings:
     try:
         return _Told(**given)
     except ValidationError as exc:
-        raise SettingsError(_sentence(exc)) from exc
+        raise SettingsError(sentence(exc, Settings)) from exc
 
 
 def load_settings(**given: Any) -> Settings:
@@ -246,9 +349,13 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as exc:
-        raise SettingsError(_sentence(exc)) from exc
-    except (SourceError, ValueError) as exc:
-        raise SettingsError(f"{named or DEFAULT_FILE} or a TIDECAST_ variable cannot be read: {exc}") from exc
+        raise SettingsError(sentence(exc, Settings)) from exc
+    except SourceError as exc:
+        raise SettingsError(
+            f"a TIDECAST_ variable cannot be read: {exc}: set each setting of a group by itself"
+        ) from exc
+    except (OSError, ValueError) as exc:  # of the file: TOML and UTF-8
+        raise SettingsError(f"{named or DEFAULT_FILE} cannot be read: {exc}: correct the file") from exc
 
 
 def worker_name(settings: Settings) -> str:
@@ -299,11 +406,3 @@ def _refuse_unknown_variables() -> None:
         name = variable.upper()
         if name.startswith(PREFIX) and name not in known and not name.startswith(tuple(groups)):
             raise SettingsError(f"{variable} names no setting: correct or unset it")
-
-
-def _sentence(exc: ValidationError) -> str:
-    problems = []
-    for error in exc.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in error["loc"])
-        problems.append(f"setting {where}: {error['msg'][0].lower()}{error['msg'][1:]}")
-    return "; ".join(problems)

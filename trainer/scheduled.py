@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 from tidecast.connection import connect
 from tidecast.errors import ModelError
 from tidecast.model import Header
-from tidecast.options import ago_ms, span_ms
+from tidecast.moments import span_ms
+from tidecast.options import ago_ms
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore

@@ -20,7 +20,7 @@ import structlog
 
 from tidecast.errors import SettingsError
 from tidecast.log import write_line
-from tidecast.options import span_ms
+from tidecast.moments import span_ms
 from tidecast.retraining import missing_packages
 from tidecast.settings import Settings
 from tidecast.start import child_command

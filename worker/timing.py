@@ -6,7 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from tidecast.errors import SettingsError
-from tidecast.options import span_ms
+from tidecast.moments import span_ms
 from tidecast.settings import NEVER, RetrainSettings
 from worker.crontab import Crontab
 

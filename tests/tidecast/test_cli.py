@@ -96,7 +96,7 @@ def test_a_wrong_setting_is_exit_code_2_and_one_sentence(
     """Whatever the command."""
     Path("tidecast.toml").write_text("partitions = 0\n")
     assert 2 == run(monkeypatch, *words)
-    assert "tidecast: setting partitions: input should be greater than or equal to 1\n" == capsys.readouterr().err
+    assert "tidecast: setting partitions is 0: use 1 to 256\n" == capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [("tail",), ("push", "readings.csv")], ids=" ".join)
@@ -160,8 +160,8 @@ def test_pushed_readings_are_counted(
         (("train",), "neither files nor --recorded"),
         (("train", "history.csv", "--recorded"), "both files and --recorded"),
         (("train", "history.csv", "--since", "1d"), "add --recorded"),
-        (("train", "--recorded", "--since", "soon"), "span 'soon' is none"),
-        (("archive", "--older-than", "-1d"), "span '-1d' is none"),
+        (("train", "--recorded", "--since", "soon"), "--since 'soon' is not a time"),
+        (("archive", "--older-than", "-1d"), "--older-than '-1d' is not a time"),
     ],
     ids=" ".join,
 )

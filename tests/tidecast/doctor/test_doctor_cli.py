@@ -74,7 +74,7 @@ def test_a_warning_is_exit_code_0_and_a_wrong_1(doctor: Doctor, healthy: Ward) -
     ("file", "problem"),
     [
         ("partitions = 0\n", "setting partitions"),
-        ("partition = 2\n", "setting partition:"),
+        ("partition = 2\n", "setting partition does not exist: did you mean 'partitions'?"),
         ("= 2\n", "cannot be read"),
     ],
 )

@@ -1,0 +1,158 @@
+"""Times and spans as people write them: one parser, one sentence."""
+
+import re
+
+import pytest
+
+from tidecast.errors import SettingsError
+from tidecast.moments import LONGEST_MS, moment_ms, span_ms
+from tidecast.options import LAST_SEQ, ago_ms, since_id
+from tidecast.settings import load_settings
+
+NOW_MS = 1_800_000_000_000  # 2027-01-15T08:00Z
+MARCH_MS = 1_772_323_200_000  # 2026-03-01T00:00Z
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("45s", 45_000),
+        ("90m", 90 * 60_000),
+        ("12h", 12 * HOUR_MS),
+        ("7d", 7 * 24 * HOUR_MS),
+        ("2w", 14 * 24 * HOUR_MS),
+        ("250ms", 250),
+        ("1h30m", 90 * 60_000),
+        ("1d12h", 36 * HOUR_MS),
+        ("0s", 0),
+        ("999999d", LONGEST_MS),
+    ],
+)
+def test_a_span_is_a_number_with_its_unit_or_several(text: str, ms: int) -> None:
+    """In every option and setting the same."""
+    assert ms == span_ms(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "h", "6 hours", "1.5h", "-1d", "+1d", "7D", "1h 30m", "1000000d", "soon", "7d\n", "\u0667d", "1y", "P7D"],
+)
+def test_what_is_not_a_span_is_refused_with_the_forms(text: str) -> None:
+    """The sentence names the option, the text, and what to write."""
+    with pytest.raises(SettingsError) as caught:
+        span_ms(text, "--older-than")
+    sentence = f"--older-than {text!r} is not a span of time: write a number with its unit, as 7d, 12h, 90m or 45s"
+    assert sentence == str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["6", "90", "0"])
+def test_a_number_without_a_unit_is_told_so(text: str) -> None:
+    """Nobody can know whether hours or days were meant."""
+    with pytest.raises(SettingsError, match=f"^span '{text}' has no unit: write a number with its unit"):
+        span_ms(text)
+
+
+def test_a_span_beyond_all_bounds_is_refused() -> None:
+    """What is made of it must stay a time."""
+    with pytest.raises(SettingsError, match="'999999w' is too long: use 999999d at most"):
+        span_ms("999999w")
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("1h", NOW_MS - HOUR_MS),
+        ("999999d", 0),
+        ("2026-03-01", MARCH_MS),
+        ("2026-03-01T00:00Z", MARCH_MS),
+        ("2026-03-01 00:00", MARCH_MS),
+        ("2026-03-01T01:00+01:00", MARCH_MS),
+        ("2026-03-01T01:00:00.000+0100", MARCH_MS),
+        ("1969-12-31", 0),
+        (str(MARCH_MS), MARCH_MS),
+        ("0", 0),
+    ],
+)
+def test_a_time_is_a_span_ago_a_date_a_time_or_epoch_milliseconds(text: str, ms: int) -> None:
+    """Whichever is at hand."""
+    assert ms == moment_ms(text, NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("soon", "is not a time: write how long ago it is, as 7d or 12h, a date such as 2026-03-01"),
+        ("", "is not a time"),
+        ("yesterday", "is not a time"),
+        ("-1h", "is not a time"),
+        ("2026-13-01", "is not a time (month must be in 1..12)"),
+        ("2026-02-30", "is not a time (day is out of range for month)"),
+        ("01.03.2026", "is not a time"),
+        ("2026-03", "is not a time"),
+        ("12:00", "is not a time"),
+        ("2026-03-01112:00:00Z", "is not a time"),
+        ("2027-03-01", "lies ahead"),
+        ("1772323200", "looks like seconds: write milliseconds, 1772323200000"),
+        ("20260301", "looks like the date 2026-03-01"),
+    ],
+)
+def test_what_is_not_a_time_in_the_past_is_refused(text: str, words: str) -> None:
+    """Also what a lenient parser would read in its own way."""
+    with pytest.raises(SettingsError, match=re.escape(f"--since {text!r} {words}")):
+        moment_ms(text, NOW_MS, "--since")
+
+
+@pytest.mark.parametrize(
+    ("text", "entry_id"),
+    [
+        ("$", "$"),
+        ("now", "$"),
+        ("0", "0"),
+        ("0-0", "0-0"),
+        ("5", "5"),
+        ("1772323200000", "1772323200000"),
+        ("1772323200000-7", "1772323200000-7"),
+        ("2026-03-01", f"{MARCH_MS - 1}-{LAST_SEQ}"),
+        ("1970-01-01", "0"),
+    ],
+)
+def test_a_stream_is_followed_from_an_entry_id_or_from_a_time(text: str, entry_id: str) -> None:
+    """The entries of the very millisecond are among them."""
+    assert entry_id == since_id(text)
+
+
+def test_a_stream_is_followed_from_so_long_ago() -> None:
+    """By the clock here."""
+    ms, seq = map(int, since_id("1h").split("-"))
+    assert (LAST_SEQ, True) == (seq, 0 <= ago_ms("1h") - ms <= 240_000)
+
+
+@pytest.mark.parametrize("text", ["soon", "1-", "-", "12-34-56", "1 h", "1772323200", "99999999-99-99"])
+def test_what_is_neither_a_time_nor_an_entry_id_is_refused(text: str) -> None:
+    """Redis was blamed for it."""
+    with pytest.raises(SettingsError, match=f"^--since '{text}' "):
+        since_id(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ({"worker": {"retention_s": "7d"}}, 604_800.0),
+        ({"worker": {"retention_s": "90"}}, 90.0),
+        ({"worker": {"lease_s": "250ms"}}, 0.25),
+        ({"worker": {"block_ms": "1s"}}, 1000),
+        ({"retrain": {"jitter_s": "5m"}}, 300.0),
+        ({"redis_timeout_s": "2s"}, 2.0),
+        ({"retrain": {"every": "1h30m"}}, "1h30m"),
+        ({"retrain": {"timeout": "2w"}}, "2w"),
+        ({"retrain": {"span": "2026-03-01"}}, "2026-03-01"),
+        ({"retrain": {"span": "90d"}}, "90d"),
+    ],
+)
+def test_settings_take_the_same_spans_and_times(given: dict[str, object], value: object) -> None:
+    """A plain number is in the unit that the setting's name says."""
+    settings = load_settings(**given)
+    [(name, inner)] = given.items()
+    group = getattr(settings, name)
+    assert value == (getattr(group, next(iter(inner))) if isinstance(inner, dict) else group)

@@ -1,0 +1,129 @@
+"""What is wrong with a setting, as a sentence: the setting, its value, and what to write instead."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from tidecast.suggestions import did_you_mean
+
+SECRETS = ("redis_url", "token")  # their values are never shown
+SHOWN = 60  # characters of a value
+_BOUNDS = (("ge", "{} or more"), ("gt", "more than {}"), ("le", "{} at most"), ("lt", "less than {}"))
+_UNITS: Mapping[str, str] = MappingProxyType(
+    {  # by the end of a setting's name
+        "_s": "write a number of seconds, or a span such as 90s or 7d",
+        "_ms": "write a whole number of milliseconds, or a span such as 250ms",
+        "_mb": "write a whole number of megabytes, such as 4096",
+    }
+)
+_REMEDIES: Mapping[str, str] = MappingProxyType(
+    {  # by the beginning of pydantic's name for the error
+        "int": "write a whole number",
+        "float": "write a number",
+        "finite": "write a number that is not inf or nan",
+        "bool": "write true or false",
+        "string_type": "write it in quotes",
+        "path": "write a path in quotes",
+        "tuple": "write a list, such as [0.5, 0.99]",
+        "list": "write a list, such as [0.5, 0.99]",
+        "too_long": "list fewer",
+    }
+)
+_OF_A_GROUP = ("model_type", "model_attributes_type", "dict_type")
+_OF_BOUNDS = ("greater_than", "less_than")
+
+
+def sentence(exc: ValidationError, model: type[BaseModel]) -> str:
+    """Return all that is wrong with the settings.
+
+    Args:
+        exc: pydantic's error.
+        model: the settings.
+    """
+    return "; ".join(_problem(error, model) for error in exc.errors(include_url=False))
+
+
+def _problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+    path = [str(part) for part in error["loc"]]
+    where = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        return _unknown(path, error["input"], model)
+    if error["type"] in _OF_A_GROUP:
+        return f"setting {where} is a group: write its settings below [{where}]"
+    value = "not valid" if path[-1] in SECRETS else _shown(error["input"])
+    remedy = _remedy(error, _field(path, model))
+    return f"setting {where} is {value}{', ' if remedy.startswith('which ') else ': '}{remedy}"
+
+
+def _remedy(error: Mapping[str, Any], field: FieldInfo | None) -> str:
+    kind = error["type"]
+    if kind == "value_error":  # a validator of ours
+        return str(error["ctx"]["error"])
+    if kind.startswith(_OF_BOUNDS):
+        limits = field.metadata if field else [_Limit(error["ctx"])]  # of an item of a list only one is known
+        return f"use {_bounds(limits)}"
+    for end, remedy in _UNITS.items():
+        if str(error["loc"][-1]).endswith(end) and kind.startswith(("int", "float")):
+            return remedy
+    for beginning, remedy in _REMEDIES.items():
+        if kind.startswith(beginning):
+            return remedy
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+class _Limit:
+    """A bound in the form that a field has it."""
+
+    def __init__(self, bound: Mapping[str, Any]) -> None:
+        vars(self).update(bound)
+
+
+def _bounds(limits: Sequence[object]) -> str:
+    """Return the bounds in words: `1 to 256`, `more than 0 and less than 1`, `1 or more`."""
+    known = {name: getattr(limit, name) for name, _ in _BOUNDS for limit in limits if hasattr(limit, name)}
+    if {"ge", "le"} == set(known):
+        return f"{known['ge']} to {known['le']}"
+    return " and ".join(form.format(_plain(known[name])) for name, form in _BOUNDS if name in known)
+
+
+def _plain(bound: float) -> float:
+    return int(bound) if float(bound).is_integer() else bound
+
+
+def _unknown(path: list[str], value: object, model: type[BaseModel]) -> str:
+    """Return what an unknown setting may have been meant to be, or where it belongs."""
+    *above, name = path
+    groups = {group: set(inner.model_fields) for group, inner in _groups(model)}
+    of_all = set(model.model_fields) - set(groups)
+    where = ".".join(path)
+    if not above and isinstance(value, dict):
+        return f"group [{name}] does not exist: {did_you_mean(name, groups)}"
+    homes = [f"[{group}]" for group, names in groups.items() if name in names]
+    if above and name in of_all:
+        return f"setting {where} does not exist: write {name} at the top of the file, above all groups"
+    if homes:
+        return f"setting {where} does not exist: {name} belongs in the group {' or '.join(homes)}"
+    known = groups.get(above[0], of_all) if above else {*of_all, *groups}
+    return f"setting {where} does not exist: {did_you_mean(name, sorted(known))}"
+
+
+def _groups(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield name, field.annotation
+
+
+def _field(path: list[str], model: type[BaseModel]) -> FieldInfo | None:
+    """Return the definition of a setting; None for an item of a list."""
+    groups = dict(_groups(model))
+    if len(path) > 1 and path[0] in groups:
+        return groups[path[0]].model_fields.get(path[1]) if len(path) == 2 else None
+    return model.model_fields.get(path[0]) if len(path) == 1 else None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
