@@ -1,7 +1,8 @@
 """Numbers and times as the pages show them."""
 
 import math
-from datetime import UTC, datetime
+
+from tidecast.moments import utc_text
 
 UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"))
 NOTHING = "-"
@@ -27,7 +28,7 @@ def age_text(ms: float) -> str:
 
 def time_text(ms: float) -> str:
     """A moment: `2026-03-01 03:00:10`, in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if ms else NOTHING
+    return utc_text(ms).replace("T", " ").removesuffix("Z") if ms else NOTHING
 
 
 def count_text(value: float | None, digits: int = 0) -> str:

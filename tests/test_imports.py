@@ -21,6 +21,7 @@ ROOMS = {"tidecast": {"tidecast"}} | {room: {room, "tidecast"} for room in ("wor
 DOORS = (
     "cli",
     "dashboard_cli",
+    "doctor/schedule",
     "doctor_cli",
     "retrain_cli",
     "replayed",

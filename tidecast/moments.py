@@ -26,8 +26,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def utc_text(ms: float) -> str:
-    """Epoch milliseconds in ISO-8601, to the second: `2026-03-01T03:00:10Z`."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """Write epoch milliseconds in ISO-8601, to the second: `2026-03-01T03:00:10Z`."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):  # before the year 1, or after 9999
+        return f"{ms:.0f} ms after 1970"
 
 
 def utc_datetime(ms: int) -> datetime:

@@ -1,5 +1,6 @@
 """What Redis says of a partition: how far it has come, what waits, who answers it and how its schedule goes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -8,6 +9,8 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair
+
+_WHOLE = re.compile(rb"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,11 @@ def _text(raw: bytes) -> str:
     return raw.decode(errors="backslashreplace")
 
 
+def whole_number(raw: bytes | None) -> int | None:
+    """Read a whole number that Redis keeps as text; None where there is none, or something else."""
+    return int(raw) if raw and _WHOLE.fullmatch(raw) else None
+
+
 def _number(raw: bytes | None) -> int:
-    """A number as Redis keeps it; 0 where there is none."""
-    return int(raw) if raw and raw.removeprefix(b"-").isdigit() else 0
+    """Read a number as Redis keeps it; 0 where there is none."""
+    return whole_number(raw) or 0

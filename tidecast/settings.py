@@ -40,6 +40,7 @@ from tidecast.settings_errors import sentence
 PREFIX = "TIDECAST_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 DEFAULT_FILE = Path("tidecast.toml")
+LONGEST_LEASE_S = 3600.0  # a lease in Redis that ends later is not believed
 
 
 class _Group(BaseModel):
@@ -124,7 +125,9 @@ class WorkerSettings(_Group):
         description="Who holds the lease; the same name takes its own lease back at once. "
         "Empty: host, process and a random part.",
     )
-    lease_s: Seconds = Field(5.0, gt=0, description="How long a silent worker keeps its partition, in seconds.")
+    lease_s: Seconds = Field(
+        5.0, gt=0, le=LONGEST_LEASE_S, description="How long a silent worker keeps its partition, in seconds."
+    )
     batch: int = Field(1000, ge=1, le=10_000, description="How many readings one commit answers at most.")
     batch_bytes: int = Field(16 * 2**20, ge=1, description="About how many bytes of readings one commit answers.")
     block_ms: Milliseconds = Field(250, ge=1, description="How long one read waits for readings, in milliseconds.")

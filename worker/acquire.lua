@@ -1,7 +1,9 @@
 -- Take a partition that is free, expired or already mine, under a new epoch; by the server's clock.
 --
--- KEYS: lease, offset, readings, state   ARGV: owner, lease_ms, group
--- Every check before any write. Returns the new epoch, or nil while another owner's lease runs.
+-- KEYS: lease, offset, readings, state   ARGV: owner, lease_ms, group, longest_ms
+-- Every check before any write. Returns {epoch}, with 0 while another owner's lease runs. A lease that would run for
+-- longer than any lease may, or until what is not a number, runs for lease_ms from now; then its old end is returned as
+-- well.
 local lease, offset, readings, state = unpack(KEYS)
 for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [readings] = 'stream'}) do
   local found = redis.call('TYPE', key).ok
@@ -9,10 +11,29 @@ for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end
+local function whole(text) -- nil for what is not a whole number
+  return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or nil
+end
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 local owner, expires = unpack(redis.call('HMGET', lease, 'owner', 'expires_ms'))
-if owner and owner ~= ARGV[1] and tonumber(expires) > now then return nil end
+if owner and owner ~= ARGV[1] then
+  local left = (whole(expires) or math.huge) - now
+  if left > tonumber(ARGV[4]) then
+    redis.call('HSET', lease, 'expires_ms', now + ARGV[2])
+    return {0, expires or ''}
+  end
+  if left > 0 then return {0} end
+end
+-- The epoch fences off former owners, so it is never begun anew; the counts only inform.
+local former = redis.call('HGET', lease, 'epoch')
+if former and not whole(former) then
+  return redis.error_reply('WRONGKEY the epoch in ' .. lease .. ' is ' .. string.sub(former, 1, 40) .. ', which is not a whole number')
+end
+local counts = redis.call('HGETALL', offset)
+for i = 1, #counts, 2 do
+  if counts[i] ~= 'last' and not whole(counts[i + 1]) then redis.call('HSET', offset, counts[i], 0) end
+end
 local epoch = redis.call('HINCRBY', lease, 'epoch', 1)
 -- An owner that is still named did not give the lease back: perhaps the readings killed it.
 redis.call('HSET', lease, 'owner', ARGV[1], 'expires_ms', now + ARGV[2], 'abandoned', owner and 1 or 0)
@@ -42,4 +63,4 @@ if redis.call('HEXISTS', offset, 'last') == 0 then
   end
   redis.call('HSET', offset, 'last', last, 'read', read)
 end
-return epoch
+return {epoch}

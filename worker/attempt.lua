@@ -12,10 +12,13 @@ if size == 0 then
   redis.call('HDEL', lease, 'tried_by', 'tried_from', 'tried_size', 'tries')
   return {0, 0}
 end
+local function whole(text) -- nil for what is not a whole number
+  return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or nil
+end
 local by, at, tried, tries = unpack(redis.call('HMGET', lease, 'tried_by', 'tried_from', 'tried_size', 'tries'))
 local try = 1
-if at == from then
-  tried, tries = tonumber(tried), tonumber(tries)
+tried, tries = whole(tried), whole(tries)
+if at == from and tried and tries then
   if by == epoch then -- nobody died: the reply was lost, or Redis refused what came next
     size, try = math.min(size, tried), tries
   elseif tried > 1 then

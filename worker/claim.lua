@@ -4,7 +4,9 @@
 -- A run that was claimed and has not ended is the only one that can be claimed: once its claim has run out, or by the
 -- same owner at once. The token tells claims apart: with the same one again, a reply was lost. `{try}` in the detail
 -- stands for which try it is.
--- Returns {try, 0}, or {0, ms}: the run is another's for so long; or, with 0, is not the one that is due.
+-- Returns {try, 0}, or {0, ms}: the run is another's for so long; or, with 0, is not the one that is due. A claim that
+-- would hold for longer than claims do, or until what is not a number, holds for ttl_ms from now; then its old end is
+-- returned as well.
 local record, events = unpack(KEYS)
 local due, token, owner, ttl_ms, events_kept, detail = unpack(ARGV)
 for key, kind in pairs({[record] = 'hash', [events] = 'stream'}) do
@@ -13,6 +15,9 @@ for key, kind in pairs({[record] = 'hash', [events] = 'stream'}) do
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end
+local function whole(text) -- nil for what is not a whole number
+  return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or nil
+end
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 local fields = {'state', 'due_ms', 'next_ms', 'tries', 'owner', 'token', 'expires_ms'}
@@ -20,9 +25,16 @@ local state, begun, next_ms, tries, by, held, expires = unpack(redis.call('HMGET
 local try = 1
 if state == 'running' or state == 'waiting' then
   if due ~= begun then return {0, 0} end
-  if state == 'running' and held == token then return {tonumber(tries), 0} end
-  if state == 'running' and by ~= owner and tonumber(expires) > now then return {0, tonumber(expires) - now} end
-  try = tonumber(tries) + 1
+  if state == 'running' and held == token then return {whole(tries) or 1, 0} end
+  if state == 'running' and by ~= owner then
+    local left = (whole(expires) or math.huge) - now
+    if left > tonumber(ttl_ms) then
+      redis.call('HSET', record, 'expires_ms', now + ttl_ms)
+      return {0, tonumber(ttl_ms), expires or ''}
+    end
+    if left > 0 then return {0, left} end
+  end
+  try = (whole(tries) or 0) + 1
 elseif due ~= next_ms then
   return {0, 0}
 end

@@ -1,13 +1,20 @@
 -- Write down when the next run of the schedule is due, if nothing is written yet or the schedule was set differently.
 --
--- KEYS: retrain   ARGV: trigger, next_ms
--- A run that has begun is not touched. Returns the whole record.
-local found = redis.call('TYPE', KEYS[1]).ok
+-- KEYS: retrain   ARGV: trigger, next_ms, then what is to be corrected: field, the text that was read, new text...
+-- A run that has begun is not touched, and a field that was changed since it was read is not corrected. Returns the
+-- whole record.
+local record = KEYS[1]
+local found = redis.call('TYPE', record).ok
 if found ~= 'none' and found ~= 'hash' then
-  return redis.error_reply('WRONGKEY ' .. KEYS[1] .. ' is not a hash')
+  return redis.error_reply('WRONGKEY ' .. record .. ' is not a hash')
 end
-local trigger, next_ms = unpack(redis.call('HMGET', KEYS[1], 'trigger', 'next_ms'))
+for i = 3, #ARGV, 3 do
+  if (redis.call('HGET', record, ARGV[i]) or '') == ARGV[i + 1] then
+    redis.call('HSET', record, ARGV[i], ARGV[i + 2])
+  end
+end
+local trigger, next_ms = unpack(redis.call('HMGET', record, 'trigger', 'next_ms'))
 if trigger ~= ARGV[1] or not next_ms then
-  redis.call('HSET', KEYS[1], 'trigger', ARGV[1], 'next_ms', ARGV[2])
+  redis.call('HSET', record, 'trigger', ARGV[1], 'next_ms', ARGV[2])
 end
-return redis.call('HGETALL', KEYS[1])
+return redis.call('HGETALL', record)

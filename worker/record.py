@@ -4,19 +4,22 @@ Every change is one script, the event that tells of it with it: whoever is kille
 one end, and one event says so.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from redis import Redis
 
 from tidecast.moments import utc_text
+from tidecast.partitions import whole_number
 from tidecast.wire import Keys
 from worker.scripts import script_of
+from worker.stored import CLOCKS_MS, UNENDED, Correction, corrections, tell
+from worker.timing import timing_named
 
 LEFT_MS = 3_600_000  # a schedule whose run is overdue by more is no longer kept by anybody
 TTL_S = 15.0  # how long a claim holds that nobody renews: then its holder is dead, and another goes on
-UNENDED = ("running", "waiting")
-AHEAD = ("next_ms", "retry_ms", "expires_ms")  # the times by which a schedule comes back to its record
+AHEAD = (b"next_ms", b"retry_ms")  # the times at which a schedule comes back to its record
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,16 @@ class Plan:
     due_ms: int = 0
     retry_ms: int = 0
 
+    @classmethod
+    def of(cls, record: Mapping[bytes, bytes]) -> Self:
+        """Read a record."""
+        times = {name: whole_number(record.get(name.encode())) or 0 for name in ("next_ms", "due_ms", "retry_ms")}
+        return cls(state=record.get(b"state", b"").decode(errors="replace"), **times)
+
     @property
     def unended(self) -> bool:
         """Whether a run has begun and not ended."""
-        return self.state in UNENDED
+        return self.state.encode() in UNENDED
 
     @property
     def claimable_ms(self) -> int:
@@ -84,30 +93,42 @@ class Record:
         self._beat = redis.register_script(script_of("beat"))
         self._settle = redis.register_script(script_of("settle"))
 
-    def plan(self, trigger: str, next_ms: int) -> Plan:
-        """Read what is to come; where nothing is written, or another trigger, the next due time is the one given."""
-        flat = cast("list[bytes]", self._plan(keys=[self._keys.retrain], args=[trigger, next_ms]))
-        found = dict(zip(flat[::2], flat[1::2], strict=True))
-        return Plan(
-            int(found[b"next_ms"]),
-            found.get(b"state", b"").decode(),
-            int(found.get(b"due_ms", 0)),
-            int(found.get(b"retry_ms", 0)),
-        )
+    def plan(self, trigger: str, next_ms: int, corrections: Sequence[Correction] = ()) -> dict[bytes, bytes]:
+        """Read the record; where nothing is written, or another trigger, the next due time is the one given.
+
+        Args:
+            trigger: the schedule's text.
+            next_ms: its next due time, if it begins now.
+            corrections: of what was read before, unless it has changed since.
+        """
+        args: list[Any] = [trigger, next_ms]
+        for correction in corrections:
+            args += correction
+            tell(f"{self._keys.retrain} {correction.field}", correction.stored, utc_text(correction.value))
+        flat = cast("list[bytes]", self._plan(keys=[self._keys.retrain], args=args))
+        return dict(zip(flat[::2], flat[1::2], strict=True))
 
     def other_trigger(self, trigger: str, now_ms: int) -> str:
         """Return the trigger of another schedule that is kept for the partition; empty if there is none."""
-        fields = cast("list[bytes | None]", self._redis.hmget(self._keys.retrain, ["trigger", *AHEAD]))
-        other = (fields[0] or b"").decode()
-        ahead_ms = max(int(field or 0) for field in fields[1:])
-        return other if other != trigger and ahead_ms > now_ms - LEFT_MS else ""
+        record = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.retrain))
+        other = record.get(b"trigger", b"").decode(errors="replace")
+        timing = timing_named(other)
+        if other == trigger or timing is None or corrections(record, timing, now_ms):
+            return ""  # a time that the other schedule cannot have set is no sign of it
+        times = [whole_number(record.get(name)) or 0 for name in AHEAD]
+        claimed_ms = whole_number(record.get(b"expires_ms")) or 0
+        if claimed_ms <= now_ms + self._ttl_ms + CLOCKS_MS:
+            times.append(claimed_ms)
+        return other if max(times) > now_ms - LEFT_MS else ""
 
     def claim(self, due_ms: int, token: str, missed: int) -> Claim | Busy:
         """Claim the run of a due time, and say that it has started; `missed` others went by before it."""
         also = f"; {_times(missed)} went by before it" if missed else ""
         detail = f"the run due at {utc_text(due_ms)} has started, try {{try}}{also}"
         args: list[Any] = [due_ms, token, self._owner, self._ttl_ms, self._kept, detail]
-        tries, wait_ms = cast("list[int]", self._claim(keys=self._both, args=args))
+        tries, wait_ms, *cut = cast("list[Any]", self._claim(keys=self._both, args=args))
+        for stored in cut:
+            tell(f"{self._keys.retrain} expires_ms", stored, f"the claim ends {self.ttl_s:g} s from now")
         return Claim(due_ms, token, tries) if tries else Busy(wait_ms / 1000)
 
     def beat(self, claim: Claim) -> bool:

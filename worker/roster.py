@@ -6,7 +6,9 @@ from typing import cast
 from redis import Redis
 
 from tidecast.client import check_partitions
+from tidecast.settings import LONGEST_LEASE_S
 from worker.scripts import script_of
+from worker.stored import tell
 
 EVERY_S = 0.5  # how often a worker says that it is alive: a partition that is given up is taken up as soon
 
@@ -49,7 +51,11 @@ class Roster:
         """
         if not 0 <= now - self._joined_at < min(EVERY_S, self._lease_s / 3):  # below 0 the clock was set back
             claim_partitions(self._redis, self._number, partitions)
-            self._alive = max(1, len(self._say(self._lease_s)))
+            alive, cut = self._say(self._lease_s)
+            self._alive = max(1, len(alive))
+            for name, stored in zip(cut[::2], cut[1::2], strict=True):
+                place = f"{self._key} {name.decode(errors='backslashreplace')}"
+                tell(place, stored, f"it counts as alive for {self._lease_s:g} s from now")
             self._joined_at = now
         return -(-partitions // self._alive)
 
@@ -57,5 +63,6 @@ class Roster:
         """Let the others share what was this worker's."""
         self._say(0)
 
-    def _say(self, alive_s: float) -> list[bytes]:
-        return cast("list[bytes]", self._join(keys=[self._key], args=[self._name, round(alive_s * 1000)]))
+    def _say(self, alive_s: float) -> list[list[bytes]]:
+        args: list[str | int] = [self._name, round(alive_s * 1000), round(LONGEST_LEASE_S * 1000)]
+        return cast("list[list[bytes]]", self._join(keys=[self._key], args=args))

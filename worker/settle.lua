@@ -13,6 +13,10 @@ local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 if outcome == 'finished' or outcome == 'failed' then
   redis.call('HSET', record, 'state', outcome, 'next_ms', at_ms, 'ended_ms', now, 'detail', detail)
+  local runs = redis.call('HGET', record, 'runs')
+  if runs and not (string.match(runs, '^%d+$') and #runs <= 15) then -- it is not a whole number
+    redis.call('HSET', record, 'runs', 0)
+  end
   redis.call('HINCRBY', record, 'runs', 1)
   redis.call('HDEL', record, 'owner', 'expires_ms', 'retry_ms')
   redis.call('XADD', events, 'MAXLEN', '~', events_kept, '*', 'kind', outcome, 'detail', detail)

@@ -10,7 +10,8 @@ from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from tidecast.errors import Conflict
-from tidecast.settings import WorkerSettings
+from tidecast.partitions import whole_number
+from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import SEPARATOR, Keys
 from worker.ahead import ReadAhead
 from worker.backlog import Backlog, Progress, backlog_of
@@ -18,6 +19,7 @@ from worker.exchange import Exchange
 from worker.outcome import Entry, Outcome
 from worker.refusals import refusals_explained
 from worker.scripts import script_of
+from worker.stored import tell
 
 STATES_AT_ONCE = 256  # series
 Meanwhile = Callable[[], None] | None
@@ -63,12 +65,14 @@ class Stream:
             StreamError: a key is of the wrong type.
         """
         keys = [self.keys.lease, self.keys.offset, self.keys.readings, self.keys.state]
-        args: list[str | int] = [owner, self._lease_ms, self._settings.group]
+        args: list[str | int] = [owner, self._lease_ms, self._settings.group, round(LONGEST_LEASE_S * 1000)]
         with refusals_explained():
-            epoch = cast("int | None", self._acquire(keys=keys, args=args))
-            if epoch is not None:
+            epoch, *cut = cast("list[Any]", self._acquire(keys=keys, args=args))
+            if epoch:
                 self._create_group()
-        return epoch
+        for stored in cut:
+            tell(f"{self.keys.lease} expires_ms", stored, f"the lease ends {self._settings.lease_s:g} s from now")
+        return epoch or None
 
     def abandoned(self) -> bool:
         """Whether the lease was taken over from a holder that had not given it back: it died, or stood still."""
@@ -95,7 +99,7 @@ class Stream:
             last, read = cast("list[bytes | None]", self._redis.hmget(self.keys.offset, ["last", "read"]))
         if last is None:
             raise Conflict(f"{self.keys.offset} is gone: acquire the partition anew")
-        return Progress(last.decode(), int(read or 0))
+        return Progress(last.decode(), whole_number(read) or 0)
 
     def states(self) -> Iterator[dict[str, bytes]]:
         """Read every series' state as it was last committed, some series at a time: they are large together."""
@@ -113,7 +117,7 @@ class Stream:
     def counts(self) -> dict[str, int]:
         """Read how many readings ended with each disposition since the beginning."""
         found = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.offset))
-        return {name.decode(): int(value) for name, value in found.items() if name != b"last"}
+        return {name.decode(): whole_number(value) or 0 for name, value in found.items() if name != b"last"}
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
         """Read the entries after `last`, waiting up to `block_ms` for the first; None does not wait.

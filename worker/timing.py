@@ -59,6 +59,10 @@ class Timing:
         period_s = (self.after(due_ms, due_ms) - due_ms) / 1000
         return math.ceil(1000 * min(RETRY_S * 2.0 ** min(tries - 1, 30), RETRY_SHARE * period_s))
 
+    def longest_pause_ms(self, due_ms: int) -> int:
+        """Return the longest pause before another try of a run."""
+        return self.pause_ms(31, due_ms)
+
 
 def timing_of(settings: RetrainSettings) -> Timing | None:
     """What the settings say of when; None if they set no schedule.
@@ -78,6 +82,17 @@ def timing_of(settings: RetrainSettings) -> Timing | None:
     if settings.cron:
         return _cron(settings.cron, settings.time_zone)
     return None
+
+
+def timing_named(text: str) -> Timing | None:
+    """Return the timing that a record knows by this text; None if there is none."""
+    kind, _, when = text.partition(" ")
+    line, _, zone = when.rpartition(" ")
+    given = {"every": {"every": when}, "cron": {"cron": line, "time_zone": zone}}.get(kind)
+    try:
+        return timing_of(RetrainSettings(**given)) if given else None
+    except (SettingsError, ValueError):
+        return None
 
 
 def _cron(text: str, zone: str) -> Timing:

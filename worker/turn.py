@@ -11,8 +11,9 @@ from redis.exceptions import RedisError
 
 from tidecast.settings import RetrainSettings
 from worker.health import Health
-from worker.record import Busy, Claim, Record
+from worker.record import Busy, Claim, Plan, Record
 from worker.retrain import Outcome
+from worker.stored import corrections
 from worker.timing import Timing
 
 YIELD_S = 60.0  # how soon a schedule that gives way looks again
@@ -70,7 +71,7 @@ class Turn:
         now_ms = self._now_ms()
         if self._gives_way(now_ms):
             return now_ms / 1000 + YIELD_S
-        plan = self._record.plan(self._timing.text, self._timing.first(now_ms))
+        plan = self._plan(now_ms)
         at_ms = plan.at_ms if plan.unended else self._begin_ms(plan.next_ms, now_ms)
         self._health.retrain_at(self._partition, max(at_ms, now_ms) / 1000)
         if at_ms > now_ms:
@@ -94,6 +95,14 @@ class Turn:
         if other:
             self._health.retrain_at(self._partition, None)  # a time that has passed would look like a late run
         return bool(other)
+
+    def _plan(self, now_ms: int) -> Plan:
+        """Read what is to come, and correct what cannot be true."""
+        text, first_ms = self._timing.text, self._timing.first(now_ms)
+        record = self._record.plan(text, first_ms)
+        if wrong := corrections(record, self._timing, now_ms):
+            record = self._record.plan(text, first_ms, wrong)
+        return Plan.of(record)
 
     def _run(self, claim: Claim, cancelled: Callable[[], bool]) -> None:
         """Train, and note what is to be said of it."""

@@ -25,6 +25,7 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "commands": commands.commands,
         "rights": rights.rights,
         "types": keys.types,
+        "numbers": keys.numbers,
         "partitions": keys.partitions,
         "state": keys.state,
         "lease": flow.lease,

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from tidecast.doctor.finding import Case, Finding, id_ms
+from tidecast.moments import utc_text
 from tidecast.parsing import ID_AHEAD_MS
-from tidecast.partitions import offset_of, waiting
-from tidecast.wire import Keys, id_pair
+from tidecast.partitions import offset_of, waiting, whole_number
+from tidecast.settings import LONGEST_LEASE_S
+from tidecast.wire import Keys, common_keys, id_pair
 
 WAITED_S = (10.0, 60.0)  # of the oldest reading that is not answered: a warning, and wrong
 RECENT_MS = 3_600_000
@@ -16,12 +18,13 @@ COUNTED = 1000  # dead letters
 
 
 def lease(case: Case) -> Iterator[Finding]:
-    """Every partition has a worker that is alive."""
+    """Every partition has a worker that is alive, and none counts as alive for longer than a lease may last."""
+    yield from _roster(case)
     for keys in case.partitions():
         if not _is(case, keys.lease, b"hash") and case.redis.exists(keys.lease):
             continue  # which `types` tells
         owner, expires = cast("list[bytes | None]", case.redis.hmget(keys.lease, ["owner", "expires_ms"]))
-        silent_ms = case.server_ms() - int(expires or 0)
+        silent_ms = case.server_ms() - (whole_number(expires) or 0)
         remedy = "start `tidecast worker` with these settings"
         if owner is None:
             yield Finding("lease", "wrong", f"no worker answers {keys.readings}", remedy)
@@ -29,6 +32,20 @@ def lease(case: Case) -> Iterator[Finding]:
             found = f"{owner.decode(errors='backslashreplace')}, which answered {keys.readings}, has been silent since "
             found += f"its lease ended {silent_ms / 1000:.0f} s ago"
             yield Finding("lease", "wrong", found, f"look into its log; {remedy}")
+        elif -silent_ms > LONGEST_LEASE_S * 1000:
+            found = f"the lease in {keys.lease} ends {utc_text(case.server_ms() - silent_ms)}, later than any lease may"
+            yield Finding("lease", "wrong", found, f"a worker that looks at it cuts it; {remedy}")
+
+
+def _roster(case: Case) -> Iterator[Finding]:
+    key, latest_ms = common_keys(case.settings.namespace)[1], case.server_ms() + LONGEST_LEASE_S * 1000
+    if not _is(case, key, b"hash"):
+        return
+    for name, raw in cast("dict[bytes, bytes]", case.redis.hgetall(key)).items():
+        if (until_ms := whole_number(raw)) is not None and until_ms > latest_ms:
+            found = f"{name.decode(errors='backslashreplace')} counts as alive until {utc_text(until_ms)} in {key}, "
+            found += "later than any worker may: the others leave partitions to it"
+            yield Finding("lease", "wrong", found, "start a worker, which cuts that, or delete the field")
 
 
 def lag(case: Case) -> Iterator[Finding]:
@@ -77,13 +94,13 @@ def trimmed(case: Case) -> Iterator[Finding]:
         last, read, lost = cast("list[bytes | None]", case.redis.hmget(keys.offset, ["last", "read", "lost"]))
         first = info["first-entry"]
         if last and "entries-added" in info and (not first or id_pair(first[0]) > id_pair(last)):
-            gone = int(info["entries-added"]) - int(read or 0) - int(info["length"])
+            gone = int(info["entries-added"]) - (whole_number(read) or 0) - int(info["length"])
             if gone > 0:
                 yield Finding(
                     "trimmed", "wrong", f"{gone} readings in {keys.readings} went before they were read", remedy
                 )
-        if lost and int(lost):
-            found = f"{int(lost)} readings of {keys.readings} were trimmed before they were read, since the beginning"
+        if lost_count := whole_number(lost):
+            found = f"{lost_count} readings of {keys.readings} were trimmed before they were read, since the beginning"
             yield Finding("lost", "warning", found, remedy)
 
 

@@ -1,12 +1,13 @@
 """The keys: that they are ours, of this version's form, and as many as the settings say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from tidecast.client import check_partitions
 from tidecast.doctor.finding import Case, Finding
 from tidecast.errors import SettingsError
-from tidecast.wire import SEPARATOR, STATE_FORMAT, common_keys, keys_of
+from tidecast.partitions import whole_number
+from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, keys_of
 
 KINDS = {  # of Redis' types
     "readings": "stream",
@@ -17,6 +18,15 @@ KINDS = {  # of Redis' types
     "offset": "hash",
     "lease": "hash",
     "retrain": "hash",
+}
+IN_LEASE = ("epoch", "expires_ms", "tried_size", "tries")
+IN_OFFSET = ("read", "lost", *DISPOSITIONS)
+IN_RETRAIN = ("next_ms", "due_ms", "retry_ms", "expires_ms", "tries", "runs", "started_ms", "ended_ms")
+LONGEST_SHOWN = 40  # bytes of what is not a number
+_REMEDIES = {
+    "epoch": "delete the key while no worker runs: no worker takes a partition whose epoch cannot be counted up",
+    "started_ms": "the next run writes it anew",
+    "ended_ms": "the end of the next run writes it anew",
 }
 LOOKED_AT = 1000  # fields of a partition's states: a worker reads all or none
 
@@ -30,6 +40,26 @@ def types(case: Case) -> Iterator[Finding]:
         if found not in ("none", kind):
             remedy = "rename or delete that key, or set another namespace"
             yield Finding("types", "wrong", f"the key {key} is a {found}, not a {kind}: it is not Tidecast's", remedy)
+
+
+def numbers(case: Case) -> Iterator[Finding]:
+    """What should be a whole number is one, in the leases, the offsets, the schedules and the workers' roster."""
+    for keys in case.partitions():
+        for key, names in ((keys.lease, IN_LEASE), (keys.offset, IN_OFFSET), (keys.retrain, IN_RETRAIN)):
+            if case.redis.type(key) == b"hash":
+                values = cast("list[bytes | None]", case.redis.hmget(key, names))
+                yield from _not_whole(key, dict(zip(names, values, strict=True)))
+    roster = common_keys(case.settings.namespace)[1]
+    if case.redis.type(roster) == b"hash":
+        until = cast("dict[bytes, bytes]", case.redis.hgetall(roster))
+        yield from _not_whole(roster, {name.decode(errors="backslashreplace"): raw for name, raw in until.items()})
+
+
+def _not_whole(key: str, values: Mapping[str, bytes | None]) -> Iterator[Finding]:
+    for name, raw in values.items():
+        if raw is not None and whole_number(raw) is None:
+            found = f"{name} in {key} is {raw[:LONGEST_SHOWN].decode(errors='backslashreplace')!r}, not a whole number"
+            yield Finding("numbers", "wrong", found, _REMEDIES.get(name, "a worker that looks at it puts it right"))
 
 
 def partitions(case: Case) -> Iterator[Finding]:

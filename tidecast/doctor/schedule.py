@@ -5,6 +5,7 @@ from typing import cast
 
 from tidecast.doctor.finding import Case, Finding
 from tidecast.moments import utc_text
+from tidecast.partitions import whole_number
 from tidecast.retraining import Choice, choose_schedule
 from tidecast.settings import NEVER
 
@@ -13,17 +14,21 @@ OR_NEVER = f'or set retrain.every = "{NEVER}"'
 REMEDY = "start a worker or `tidecast retrain --daemon` with this schedule, and look into its log"
 
 
+Record = dict[bytes, bytes]
+
+
 def overdue(case: Case) -> Iterator[Finding]:
-    """No run is late, and the last one did not fail."""
+    """No run is late or too far ahead, and the last one did not fail."""
     if case.settings.retrain.every == NEVER:
         return
     unkept = []
     for keys in case.partitions():
         if case.redis.type(keys.retrain) not in (b"none", b"hash"):
             continue  # which `types` tells
-        record = cast("dict[bytes, bytes]", case.redis.hgetall(keys.retrain))
+        record = cast("Record", case.redis.hgetall(keys.retrain))
         if record:
-            yield from _of(record, case.server_ms(), 1000 * case.settings.retrain.jitter_s)
+            yield from _late(record, case.server_ms(), 1000 * case.settings.retrain.jitter_s)
+            yield from _ahead(record, keys.retrain, case.server_ms())
         else:
             unkept.append(keys.retrain)
     if unkept:
@@ -41,19 +46,39 @@ def _unkept(keys: list[str], choice: Choice) -> Finding:
     return Finding("schedule", "warning", f"a schedule is set, but nobody keeps it ({place})", REMEDY)
 
 
-def _of(record: dict[bytes, bytes], now_ms: int, jitter_ms: float) -> Iterator[Finding]:
-    state, numbers = record.get(b"state", b"").decode(), {name: int(record.get(name, 0)) for name in _TIMES}
-    if state == "running" and numbers[b"expires_ms"] < now_ms:
-        found = f"the run due at {utc_text(numbers[b'due_ms'])} has begun, and whoever ran it has been silent"
+def _late(record: Record, now_ms: int, jitter_ms: float) -> Iterator[Finding]:
+    state = record.get(b"state", b"").decode(errors="replace")
+    due = utc_text(_ms(record, b"due_ms"))
+    if state == "running" and _ms(record, b"expires_ms") < now_ms:
+        found = f"the run due at {due} has begun, and whoever ran it has been silent"
         yield Finding("schedule", "wrong", found, REMEDY)
     elif state != "running":
-        at_ms = numbers[b"retry_ms"] if state == "waiting" else numbers[b"next_ms"]
+        at_ms = _ms(record, b"retry_ms" if state == "waiting" else b"next_ms")
         if at_ms + GRACE_MS + jitter_ms < now_ms:
             late_s = (now_ms - at_ms) / 1000
             yield Finding("schedule", "wrong", f"the run due at {utc_text(at_ms)} is {late_s:.0f} s overdue", REMEDY)
     if state == "failed":
-        found = f"the last run of the schedule, due at {utc_text(numbers[b'due_ms'])}, has failed"
+        found = f"the last run of the schedule, due at {due}, has failed"
         yield Finding("retraining", "warning", found, "`tidecast events --since 0` says why")
 
 
-_TIMES = (b"expires_ms", b"due_ms", b"retry_ms", b"next_ms")
+def _ahead(record: Record, key: str, now_ms: int) -> Iterator[Finding]:
+    """No time lies further ahead than the schedule of the record allows: nothing would run until then."""
+    from worker.record import TTL_S  # only here: the schedule's modules bring APScheduler
+    from worker.stored import corrections
+    from worker.timing import timing_named
+
+    expires_ms = _ms(record, b"expires_ms")
+    if record.get(b"state") == b"running" and expires_ms > now_ms + 1000 * TTL_S:
+        found = f"the claim to the run under way, in {key}, ends {utc_text(expires_ms)}, later than any claim may"
+        yield Finding("schedule", "wrong", found, REMEDY)
+    timing = timing_named(record.get(b"trigger", b"").decode(errors="replace"))
+    for field, stored, value in corrections(record, timing, now_ms) if timing else ():
+        if (stored_ms := whole_number(stored)) is not None:  # else `numbers` tells
+            found = f"{field} in {key} is {utc_text(stored_ms)}, which its schedule cannot have set"
+            remedy = f"{REMEDY}: the next one that looks at it puts {utc_text(value)} there"
+            yield Finding("schedule", "wrong", found, remedy)
+
+
+def _ms(record: Record, name: bytes) -> int:
+    return whole_number(record.get(name)) or 0

@@ -16,6 +16,7 @@ from tidecast.settings import RetrainSettings
 from worker.record import Claim
 
 Fault = Callable[[Ward], Ward | None]
+TEN_YEARS_MS = 3650 * 86_400_000
 
 
 def forgetful(ward: Ward) -> None:
@@ -236,6 +237,47 @@ def run_died(ward: Ward) -> None:
     ward.redis.hset("retrain", "expires_ms", ward.began_ms)
 
 
+def distant_run(ward: Ward) -> None:
+    """A next run in ten years."""
+    ward.redis.hset("retrain", "next_ms", ward.began_ms + TEN_YEARS_MS)
+
+
+def distant_retry(ward: Ward) -> None:
+    """A retry in ten years."""
+    ward.record.put_off(claim(ward), "no memory", ward.began_ms + TEN_YEARS_MS)
+
+
+def distant_claim(ward: Ward) -> None:
+    """A run that is somebody's for ten years."""
+    claim(ward)
+    ward.redis.hset("retrain", "expires_ms", ward.began_ms + TEN_YEARS_MS)
+
+
+def distant_lease(ward: Ward) -> None:
+    """A partition that is somebody's for ten years."""
+    ward.redis.hset("lease", "expires_ms", ward.began_ms + TEN_YEARS_MS)
+
+
+def ghost(ward: Ward) -> None:
+    """A worker that counts as alive for ten years."""
+    ward.redis.hset("workers", "ghost", ward.began_ms + TEN_YEARS_MS)
+
+
+def no_number(ward: Ward) -> None:
+    """A count that is a word."""
+    ward.redis.hset("offset", "read", "many")
+
+
+def no_epoch(ward: Ward) -> None:
+    """An epoch that cannot be counted up."""
+    ward.redis.hset("lease", "epoch", b"\xff")
+
+
+def no_time(ward: Ward) -> None:
+    """A due time that is a word."""
+    ward.redis.hset("retrain", "due_ms", b"9" * 5000)
+
+
 FAULTS: list[tuple[Fault, str, str, str]] = [
     (forgetful, "persistence", "warning", "appendonly yes"),
     (full_disk, "disk", "wrong", "free its disk"),
@@ -267,6 +309,14 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (kept_by_nobody, "schedule", "warning", "tidecast retrain --daemon"),
     (kept_by_nobody_by_default, "schedule", "warning", 'or set retrain.every = "never"'),
     (run_failed, "retraining", "warning", "tidecast events"),
+    (distant_run, "schedule", "wrong", "the next one that looks at it puts"),
+    (distant_retry, "schedule", "wrong", "the next one that looks at it puts"),
+    (distant_claim, "schedule", "wrong", "look into its log"),
+    (distant_lease, "lease", "wrong", "a worker that looks at it cuts it"),
+    (ghost, "lease", "wrong", "delete the field"),
+    (no_number, "numbers", "wrong", "puts it right"),
+    (no_time, "numbers", "wrong", "puts it right"),
+    (no_epoch, "numbers", "wrong", "delete the key while no worker runs"),
     (run_died, "schedule", "wrong", "tidecast retrain --daemon"),
 ]
 

@@ -1,0 +1,68 @@
+"""Times that Redis keeps are believed within limits: a wrong one must not stop a worker for years.
+
+A hand, another program or a clock that was wrong may have written it. A time that no worker can have written is
+replaced, and a line of the log says so.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from tidecast.partitions import whole_number
+
+if TYPE_CHECKING:
+    from worker.timing import Timing  # with APScheduler, which a worker without a schedule does not need
+
+CLOCKS_MS = 60_000  # how far apart the clocks of two workers may be
+SET_BACK_MS = 86_400_000  # how far a clock may be set back: then the last run was due after now
+UNENDED = (b"running", b"waiting")
+
+log = structlog.get_logger("tidecast.worker")
+
+
+class Correction(NamedTuple):
+    """A field of the schedule's record that is not believed.
+
+    Attributes:
+        field: its name.
+        stored: what was read; empty where there is none.
+        value: what stands instead.
+    """
+
+    field: str
+    stored: bytes
+    value: int
+
+
+def corrections(record: Mapping[bytes, bytes], timing: "Timing", now_ms: int) -> list[Correction]:
+    """Return what a partition's record should hold in place of times that lie too far ahead, or are not numbers.
+
+    The next due time is at most that of a schedule which begins now, a retry at most the longest pause ahead, and the
+    run that is under way was due by now.
+    """
+    state, due_ms = record.get(b"state", b""), whole_number(record.get(b"due_ms"))
+    last_ms = due_ms if due_ms is not None and 0 <= due_ms <= now_ms + SET_BACK_MS else None
+    bounds = []
+    if state in UNENDED:
+        bounds.append(("due_ms", now_ms + SET_BACK_MS, now_ms))
+    if state == b"waiting":
+        retry_ms = now_ms + timing.longest_pause_ms(last_ms or now_ms)
+        bounds.append(("retry_ms", retry_ms + CLOCKS_MS, retry_ms))
+    next_ms = timing.first(now_ms) if last_ms is None else timing.after(last_ms, now_ms)
+    bounds.append(("next_ms", max(next_ms, timing.first(now_ms + CLOCKS_MS)), next_ms))
+    return [
+        Correction(field, stored, value)
+        for field, latest, value in bounds
+        if not _is_believed(stored := record.get(field.encode(), b""), latest)
+    ]
+
+
+def _is_believed(stored: bytes, latest_ms: int) -> bool:
+    number = whole_number(stored)
+    return number is not None and 0 <= number <= latest_ms
+
+
+def tell(place: str, stored: bytes, instead: str) -> None:
+    """Log that a stored time or number is not believed, and what is used in its place."""
+    log.warning("stored value not believed", place=place, stored=stored.decode(errors="backslashreplace"), used=instead)
