@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from apscheduler.events import EVENT_JOB_EXECUTED
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from redis import Redis
 from redis.exceptions import RedisError
@@ -33,7 +34,7 @@ from worker.rights import explain
 from worker.timing import Timing
 from worker.turn import Turn
 
-LOOK_S = 3600.0  # a partition's job sets itself when it runs next; this is for the case that it could not
+LOOK_S = 3600.0  # a partition is looked at once an hour at least, whatever its job returned
 RECONCILE_S = 1.0  # how often it is asked which partitions are ours
 ANSWER_S = 1.0  # how long Redis may take for one of the schedule's scripts: a stop waits for no longer
 STOP_S = 2.0  # how long a stop waits for the child's end and its being said
@@ -132,8 +133,8 @@ class Schedule:
         for new in held - self._ours:
             # At once: the step looks in Redis when the next run is due.
             begin = _datetime(time.time())
-            again = IntervalTrigger(seconds=LOOK_S, timezone=UTC)
-            self._scheduler.add_job(partial(self._step, new), again, id=str(new), next_run_time=begin)
+            again = _Again()
+            self._scheduler.add_job(partial(self._look, new, again), again, id=str(new), next_run_time=begin)
         self._ours = held
 
     def _turn(self, partition: int) -> Turn:
@@ -149,8 +150,13 @@ class Schedule:
 
         return Turn(partition, record, self._timing, settings.retrain, train, self._health)
 
+    def _look(self, partition: int, again: "_Again") -> float:
+        """Run a partition's job; returns when it is to run again, in epoch seconds."""
+        again.at = min(self._step(partition), time.time() + LOOK_S)
+        return again.at
+
     def _step(self, partition: int) -> float:
-        """A partition's job; returns when it is to run again, in epoch seconds."""
+        """Do what is due in a partition; returns when there is something to do next, in epoch seconds."""
 
         def cancelled() -> bool:
             return self._stopping.is_set() or self._told() or partition not in self._held()
@@ -181,13 +187,29 @@ class Schedule:
         return pause_s
 
     def _come_again(self, event: Any) -> None:
-        """Let a job that has run do so again when it said; the job's own interval is longer.
+        """Let a job that has run do so again at the time that it returned; `_Again` knew none while it ran.
 
         The event comes after the job counts as ended: set earlier, a time that is already past would be refused.
         """
         if event.job_id != RECONCILING and not self._stopping.is_set():
             with suppress(JobLookupError):  # the partition was lost meanwhile
                 self._scheduler.modify_job(event.job_id, next_run_time=_datetime(event.retval))
+
+
+class _Again(BaseTrigger):  # type: ignore[misc] # the library is untyped
+    """When a partition's job runs next: at the time that its last run returned.
+
+    APScheduler asks for it right after it has handed the job to a thread. A short run has ended by then, its event too:
+    a fixed interval would overwrite the time that the event has set.
+    """
+
+    def __init__(self) -> None:
+        self.at = 0.0  # epoch seconds
+
+    def get_next_fire_time(self, previous: datetime, now: datetime) -> datetime:
+        """Return the time that was set since the job began; else one that is far enough for the event to come."""
+        at = _datetime(self.at)
+        return at if at > previous else now + timedelta(seconds=LOOK_S)
 
 
 def _datetime(seconds: float) -> datetime:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apscheduler.executors.debug import DebugExecutor
 from redis import Redis
 
 from tests.nursery import Forked
@@ -22,7 +23,7 @@ from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
-from worker import program
+from worker import program, schedule
 from worker.health import Health
 from worker.schedule import Schedule
 from worker.timing import timing_of
@@ -212,3 +213,19 @@ def test_a_schedule_that_cannot_be_kept_is_said_before_the_worker_starts(monkeyp
     for start in (program.run, program.check, program.run_schedule):
         with pytest.raises(SettingsError, match="pip install"):
             start(fine)
+
+
+def test_a_look_that_ends_at_once_is_followed_by_the_next_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is set before APScheduler asks for one: six hours then stood where half a second was meant."""
+    monkeypatch.setattr(schedule, "ThreadPoolExecutor", lambda _threads: DebugExecutor())  # ends before it is asked
+    looks: list[int] = []
+
+    def step(_schedule: Schedule, partition: int) -> float:
+        looks.append(partition)
+        return time.time() + 0.01
+
+    monkeypatch.setattr(Schedule, "_step", step)
+    with scheduled(settings, FINISH, every="6h"):
+        until(lambda: len(looks) > 10)

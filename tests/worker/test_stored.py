@@ -273,3 +273,15 @@ def test_a_try_that_is_not_a_number_blames_no_reading(redis: Redis, field: str, 
 def test_a_time_beyond_the_calendar_can_be_shown() -> None:
     """Status, pages and events show what the record holds: any number must have a text."""
     assert "100000000000000000 ms after 1970" == utc_text(10**17) == time_text(10**17)
+
+
+@pytest.mark.parametrize("field", ["next_ms", "expires_ms"])
+def test_a_schedule_gives_way_to_no_other_that_cannot_be(bench: Bench, field: str) -> None:
+    """The default schedule yields to one that an operator keeps, but not to a time that nobody can have set."""
+    bench.turn(every="5m").step(go_on)
+    bench.set("next_ms", NOW_MS - 2 * HOUR)
+    bench.set(field, NOW_MS + TEN_YEARS)
+    timing = timing_of(RetrainSettings(every="1h"))
+    assert timing
+    kept = Record(bench.redis, keys_of(), "w", 1000)
+    assert "" == kept.other_trigger(timing.text, NOW_MS)
