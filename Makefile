@@ -17,11 +17,12 @@ install: $(INSTALLED) ## make .venv with all that demo and tests need
 $(INSTALLED): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "Tidecast needs Python 3.11 to 3.13; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
-	"$(PYTHON)" -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "installing into .venv, which takes a minute or two …" >&2  # standard output is the target's own
+	@"$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## train on real series, replay the rest through a real worker, watch (ARGS=--json)
+demo: $(INSTALLED) ## train on real series, replay the rest through a real worker, retrain, watch (ARGS=--json)
 	@$(BIN)/tidecast demo $(ARGS)
 
 # Compiled once, before several processes begin together, or a time limit of a test begins.

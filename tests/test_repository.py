@@ -101,6 +101,21 @@ def test_the_constraints_pin_every_direct_dependency_within_its_range() -> None:
             assert pins[canonicalize_name(needed.name)] in needed.specifier, line
 
 
+def test_ci_begins_with_what_a_newcomer_types() -> None:
+    """In a fresh clone nothing is compiled yet: what fails there fails in front of everybody who tries it."""
+    lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
+    assert ["make demo ARGS=--json", "make lint type test docs"] == lines
+
+
+@pytest.mark.parametrize("target", ["$(INSTALLED): pyproject.toml", "demo: $(INSTALLED)", "warm: $(INSTALLED)"])
+def test_make_adds_nothing_to_the_standard_output_of_the_demo(target: str) -> None:
+    """A program reads one object there, on the first run too, which installs."""
+    _, _, rest = (ROOT / "Makefile").read_text().partition(f"\n{target}")
+    recipe = [line for line in rest.partition("\n\n")[0].splitlines()[1:] if line.startswith("\t")]
+    assert recipe
+    assert [] == [line for line in recipe if not line.startswith(("\t@", "\t  "))]
+
+
 def _tracked() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607 - the git of whoever cloned it
     return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
