@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from tidecast.errors import TidecastError
 
-START_S = 10.0
+START_S = 120.0  # far longer than a live server needs on a slow and busy machine; one that has ended is not waited for
 
 
 def find_server() -> str:
