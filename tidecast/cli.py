@@ -41,6 +41,7 @@ from tidecast.options import (
 from tidecast.progress import progress
 from tidecast.settings import load_settings
 from tidecast.standard_streams import open_standard_streams
+from tidecast.unset import without_empty_options
 
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
 FAILED, MISUSED, SOME_REFUSED, INTERRUPTED = 1, 2, 3, 130  # exit codes; 0 is success
@@ -323,7 +324,7 @@ def main() -> None:
     """Run the command; an error that is the user's to mend is one sentence, not a traceback."""
     open_standard_streams()
     try:
-        app()
+        app(args=_words())
     except SettingsError as exc:
         _fail(str(exc), MISUSED)
     except TidecastError as exc:
@@ -341,6 +342,14 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has seen enough, as in `tidecast tail | head`
         sys.stdout = None  # or Python would flush into the broken pipe and say so
         sys.exit(0)
+
+
+def _words() -> list[str]:
+    """Return the words of the command line without empty options, such as `--namespace "${NAMESPACE:-}"`."""
+    words = sys.argv[1:]
+    if any(word == "" or word.endswith("=") for word in words):
+        return without_empty_options(typer.main.get_command(app), words)
+    return words
 
 
 def _fail(sentence: str, code: int) -> None:

@@ -1,6 +1,7 @@
 """Every setting, from `tidecast.toml` and the environment; nothing else reads the environment.
 
-What is passed in code wins over `TIDECAST_*` variables, those over the file, and the file over the defaults.
+What is passed in code wins over `TIDECAST_*` variables, those over the file, and the file over the defaults. An empty
+variable, and an empty text in the file, is as good as none.
 Groups are nested with two underscores: `TIDECAST_WORKER__BATCH=500`.
 """
 
@@ -27,6 +28,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -36,6 +38,7 @@ from pydantic_settings import SettingsError as SourceError
 from tidecast.errors import SettingsError
 from tidecast.moments import MOMENT_FORMS, SPAN_FORMS, is_span, moment_ms, span_ms
 from tidecast.settings_errors import sentence
+from tidecast.unset import is_service_link, variables_of, without_empty
 
 PREFIX = "TIDECAST_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
@@ -266,6 +269,13 @@ class DashboardSettings(_Group):
     max_series: int = Field(10_000, ge=1, description="How many series the dashboard holds at most: 8 kB each.")
 
 
+class _File(TomlConfigSettingsSource):
+    """The file of the settings."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return without_empty(super()._read_file(file_path), Settings)
+
+
 class Settings(BaseSettings):
     """All settings. An unknown or invalid one is an error, never ignored."""
 
@@ -308,7 +318,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Rank the sources: code, environment, file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
+        assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101 - the library's own
+        known = set(variables_of(cls, PREFIX))
+        env_settings.env_vars = {
+            name: value for name, value in env_settings.env_vars.items() if _is_set(name, value, known)
+        }
+        return init_settings, env_settings, _File(settings_cls, _file())
 
 
 class _Told(Settings):
@@ -397,7 +412,13 @@ def quiet_tensorflow() -> None:
 
 
 def _file() -> Path:
-    return Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_FILE))
+    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
+
+
+def _is_set(variable: str, value: str | None, known: set[str]) -> bool:
+    """Return whether a variable sets something: it is not an empty setting, and nothing that Kubernetes sets."""
+    empty = value == "" and variable.upper() in known
+    return not empty and not is_service_link(PREFIX, variable, value or "")
 
 
 def _refuse_unknown_variables() -> None:
@@ -405,7 +426,9 @@ def _refuse_unknown_variables() -> None:
     fields = Settings.model_fields.items()
     known = {f"{PREFIX}{name}".upper() for name, _ in fields} | {CONFIG_VARIABLE}
     groups = {f"{PREFIX}{name}__".upper() for name, found in fields if hasattr(found.annotation, "model_fields")}
-    for variable in sorted(os.environ):
+    for variable, value in sorted(os.environ.items()):
         name = variable.upper()
+        if is_service_link(PREFIX, variable, value):
+            continue
         if name.startswith(PREFIX) and name not in known and not name.startswith(tuple(groups)):
             raise SettingsError(f"{variable} names no setting: correct or unset it")

@@ -95,6 +95,8 @@ def test_the_manifests_of_the_pages_name_settings_that_exist() -> None:
     (container,) = manifest["spec"]["template"]["spec"]["containers"]
     known = {"TIDECAST_" + name.replace(".", "__").upper() for name in _settings()}
     assert set() == {one["name"] for one in container["env"]} - known
+    assert manifest == yaml.safe_load((ROOT / "deploy" / "kubernetes" / "worker.yml").read_text())
+    assert manifest["spec"]["template"]["spec"]["enableServiceLinks"] is False
     assert {"health"} == {port["name"] for port in container["ports"]}
     assert {"health"} == {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe")}
 
