@@ -37,6 +37,7 @@ from tidecast.options import (
     bounded,
     names,
     since_id,
+    with_setting,
 )
 from tidecast.progress import progress
 from tidecast.settings import load_settings
@@ -84,10 +85,7 @@ def worker(
 
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     settings = bounded(settings, non_negative=non_negative)
-    if health_port is not None:
-        settings = settings.model_copy(
-            update={"worker": settings.worker.model_copy(update={"health_port": health_port})}
-        )
+    settings = with_setting(settings, "worker", "health_port", health_port)
     if dry_run:
         told = {"champions": program.check(settings), "store": str(settings.store)}
         print(json.dumps(told) if as_json else f"settings are valid; {told['champions']} champions in {settings.store}")
@@ -118,7 +116,7 @@ def push(
 @app.command()
 def tail(
     since: FollowOption = "$",
-    count: Annotated[int | None, typer.Option("-n", help="End after so many.")] = None,
+    count: Annotated[int | None, typer.Option("-n", help="End after so many.", min=1)] = None,
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
@@ -193,8 +191,7 @@ def train(
     _check_sources(files, recorded=recorded, narrowed=bool(since or history))
     shape = fields_of(preset) | {name: value for name, value in named.items() if value is not None}
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
-    if epochs is not None:
-        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": epochs})})
+    settings = with_setting(settings, "train", "epochs", epochs)
     all_trained = program.run(
         program.Job(
             sources=tuple(files or ()),

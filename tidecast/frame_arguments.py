@@ -1,8 +1,9 @@
 """Arguments of the functions that give frames, checked before any work."""
 
 import re
+import time
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
@@ -10,12 +11,13 @@ from typing import Any, cast
 import numpy as np
 
 from tidecast.errors import BadReading, SettingsError
+from tidecast.moments import is_span, span_ms
 from tidecast.parsing import parse_time
 
-Time = str | datetime | int  # ISO-8601, a datetime, or epoch milliseconds; without an offset UTC
+Time = str | datetime | int  # ISO-8601, a datetime, epoch milliseconds or a span such as 7d; without an offset UTC
 ANY_TIME = 10**15  # later than any: a bound may lie in the future
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?")
-_FORMS = "give ISO-8601, a datetime or epoch milliseconds"
+_FORMS = "give ISO-8601, a datetime, epoch milliseconds, or how long ago it is, such as 7d"
 
 
 def series_names(series: Any) -> frozenset[str] | None:
@@ -100,6 +102,8 @@ def moment_ms(argument: str, bound: Any) -> int:
     try:
         if isinstance(bound, Integral) and bound is not True and bound is not False:
             return parse_time(str(int(bound)).encode(), ANY_TIME)
+        if isinstance(bound, str) and is_span(bound):
+            return time.time_ns() // 1_000_000 - span_ms(bound, argument)
         moment = _moment(bound)
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return round(aware.timestamp() * 1000)
@@ -118,5 +122,5 @@ def _moment(bound: Any) -> datetime:
             raise ValueError(bound)
         return datetime.fromisoformat(bound)
     if isinstance(bound, date) and not isinstance(bound, datetime):
-        return datetime.combine(bound, time())
+        return datetime(bound.year, bound.month, bound.day)
     return cast("datetime", bound)

@@ -8,9 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tidecast.errors import StoreError
 from tidecast.options import JsonOption, OneSeriesArgument, SeriesArgument, StoreOption, VersionOption
 from tidecast.settings import load_settings
 from tidecast.store import ModelStore, Version
+from tidecast.suggestions import did_you_mean
 
 app = typer.Typer(help="Look at the models in the store, and choose which one answers.", no_args_is_help=True)
 
@@ -22,7 +24,9 @@ def describe(
     store: StoreOption = None,
 ) -> None:
     """List every version, with its evidence; the champions are marked."""
-    found = list(_store(store).describe(series))
+    models = _store(store)
+    _check_known(models, series)
+    found = list(models.describe(series))
     if as_json:
         print(json.dumps([_row(v) for v in found], indent=1))
         return
@@ -67,8 +71,16 @@ def prune(
 ) -> None:
     """Delete old versions; champions and the versions to roll back to stay."""
     models = _store(store)
+    _check_known(models, series)
     gone = {name: models.prune(name, keep) for name in ([series] if series else models.series())}
     print(json.dumps({"deleted": gone}) if as_json else f"{sum(map(len, gone.values()))} versions deleted")
+
+
+def _check_known(models: ModelStore, series: str | None) -> None:
+    if series is not None and not models.versions(series):
+        known = models.series()
+        remedy = did_you_mean(series, known) if known else f"there is none in {models.root}"
+        raise StoreError(f"series {series!r} has no version: {remedy}")
 
 
 def _answers(series: str, version: int, how: str, *, as_json: bool) -> None:

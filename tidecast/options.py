@@ -3,14 +3,16 @@
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError
 from tidecast.moments import epoch_ms, moment_ms
 from tidecast.settings import Settings
+from tidecast.settings_errors import option_sentence
 
 LAST_SEQ = 2**64 - 1  # of the entries of one millisecond
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(?:-[0-9]{1,20})?")
@@ -54,6 +56,22 @@ def bounded(settings: Settings, *, non_negative: bool) -> Settings:
     if not non_negative:
         return settings
     return settings.model_copy(update={"series": settings.series.model_copy(update={"minimum": 0.0})})
+
+
+def with_setting(settings: Settings, group: str, name: str, value: Any) -> Settings:
+    """Return the settings with the value of the option that is named after one of them; None: unchanged.
+
+    Raises:
+        SettingsError: the value is out of range.
+    """
+    if value is None:
+        return settings
+    former = getattr(settings, group)
+    try:
+        changed = type(former)(**{**former.model_dump(), name: value})
+    except ValidationError as exc:
+        raise SettingsError(option_sentence(exc, type(former))) from exc
+    return settings.model_copy(update={group: changed})
 
 
 def ago_ms(text: str, name: str = "time") -> int:

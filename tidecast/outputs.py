@@ -12,11 +12,11 @@ def check_file(option: str, path: Path) -> None:
     Raises:
         SettingsError: the path is a folder, or nothing can be written there.
     """
-    if path.is_dir():
+    if _exists(path) and path.is_dir():
         raise SettingsError(f"{option} is {path}, which is a folder: name a file")
-    if path.exists() and not os.access(path, os.W_OK):
+    if _exists(path) and not os.access(path, os.W_OK):
         raise SettingsError(f"{option} is {path}, which may not be written: name another file")
-    check_folder(option, path.parent)
+    _check_way(option, path, path.parent)
 
 
 def check_folder(option: str, path: Path) -> None:
@@ -25,7 +25,12 @@ def check_folder(option: str, path: Path) -> None:
     Raises:
         SettingsError: the path leads through a file, or nothing can be written there.
     """
-    nearest = next((folder for folder in (path, *path.parents) if _exists(folder)), Path())
+    _check_way(option, path, path)
+
+
+def _check_way(option: str, path: Path, folder: Path) -> None:
+    """Make sure that a folder is there and may be written, or can be made."""
+    nearest = next((each for each in (folder, *folder.parents) if _exists(each)), Path())
     if not nearest.is_dir():
         raise SettingsError(f"{option} is {path}, but {nearest} is a file: name another place")
     if not os.access(nearest, os.W_OK | os.X_OK):
@@ -34,8 +39,11 @@ def check_folder(option: str, path: Path) -> None:
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError as exc:  # a name that is too long, a folder that may not be looked into
         raise SettingsError(f"{path} cannot be used ({exc.strerror}): name another place") from exc
     except ValueError as exc:
         raise SettingsError(f"{str(path)!r} is no path ({exc}): name another place") from exc
+    return True

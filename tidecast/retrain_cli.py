@@ -3,16 +3,17 @@
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from tidecast.completion import series_in_store
-from tidecast.errors import SettingsError
+from tidecast.errors import HistoryError, SettingsError
 from tidecast.options import FollowOption, JsonOption, NamespaceOption, RedisOption, StoreOption, since_id
 from tidecast.settings import Settings, load_settings
+from tidecast.suggestions import did_you_mean
 from tidecast.tail import follow_events
-from tidecast.wire import partition_of
+from tidecast.wire import SEPARATOR, keys_of, partition_of
 
 
 def retrain(
@@ -45,7 +46,7 @@ def retrain(
 
 def events(
     since: FollowOption = "$",
-    count: Annotated[int | None, typer.Option("-n", help="End after so many.")] = None,
+    count: Annotated[int | None, typer.Option("-n", help="End after so many.", min=1)] = None,
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
@@ -58,6 +59,27 @@ def events(
         follow_events(client.events(after), count, as_json=as_json)
 
 
+def _check_known(settings: Settings, series: list[str]) -> None:
+    """Make sure that a worker has answered a reading of each series that is named: else there is nothing to train on.
+
+    Raises:
+        HistoryError: one is not known.
+    """
+    from tidecast.connection import connect
+
+    if settings.retrain.history:  # its readings may all be archived
+        return
+    with connect(settings) as redis:
+        for name in series:
+            partition = partition_of(name, settings.partitions)
+            state = keys_of(partition, settings.partitions, settings.namespace).state
+            if not redis.hexists(state, name):
+                fields = cast("list[bytes]", redis.hkeys(state))
+                known = [field.decode() for field in fields if SEPARATOR.encode() not in field]
+                remedy = did_you_mean(name, known) if known else "check its name"
+                raise HistoryError(f"no worker has answered a reading of series {name!r}: {remedy}")
+
+
 def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> bool:
     """Train in each partition, or in those of the series, and print the sum; whether nothing failed."""
     from tidecast.connection import check_address
@@ -67,6 +89,7 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     check_address(settings)
     check_installed()
     log_as_json()
+    _check_known(settings, series)
     wanted: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
     for name in dict.fromkeys(series):
         wanted.setdefault(partition_of(name, settings.partitions), []).append(name)

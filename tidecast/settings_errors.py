@@ -46,6 +46,18 @@ def sentence(exc: ValidationError, model: type[BaseModel]) -> str:
     return "; ".join(_problem(error, model) for error in exc.errors(include_url=False))
 
 
+def option_sentence(exc: ValidationError, model: type[BaseModel]) -> str:
+    """Return what is wrong with the first of some values that options gave.
+
+    Args:
+        exc: pydantic's error.
+        model: the group of settings, or the spec, whose fields the options are named after.
+    """
+    error = exc.errors(include_url=False)[0]
+    path = [str(part) for part in error["loc"]]
+    return f"--{'-'.join(path).replace('_', '-')} is {_shown(error['input'])}: {_remedy(error, _field(path, model))}"
+
+
 def _problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     path = [str(part) for part in error["loc"]]
     where = ".".join(path)

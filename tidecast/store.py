@@ -23,6 +23,7 @@ from typing import NamedTuple
 from tidecast import model as models
 from tidecast.errors import ModelError, StoreError
 from tidecast.model import Header, Model
+from tidecast.suggestions import most_similar
 
 SUFFIX = ".safetensors"
 VERSIONS = f"[0-9]*{SUFFIX}"
@@ -55,6 +56,8 @@ class ModelStore:
     """A directory of models, safe for one or many writers and readers on one machine."""
 
     def __init__(self, root: Path) -> None:
+        if any(map(os.path.isfile, (root, *root.parents))):
+            raise StoreError(f"the store {root} is a file, or within one: name a folder")
         self.root = root
         self._moves = root / "moves.log"
         self._series = root / "series"
@@ -174,7 +177,9 @@ class ModelStore:
         folder = self._folder(series)
         number = self.champion(series) if number is None else number
         if number is None:
-            raise StoreError(f"series {series!r} has no champion in {self.root}: train it first")
+            similar = None if self.versions(series) else most_similar(series, self.series())
+            remedy = f"did you mean {similar!r}?" if similar else "train it first"
+            raise StoreError(f"series {series!r} has no champion in {self.root}: {remedy}")
         path = folder / _file(number)
         try:
             model = models.load(path)

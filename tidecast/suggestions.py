@@ -9,10 +9,16 @@ LONGEST = 40  # characters of a name
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `did you mean 'x'?` for the most similar name, or else the names to use."""
-    names = list(dict.fromkeys(known))
-    by_key = {each.casefold(): each for each in reversed(names)}
+    names = list(known)
+    similar = most_similar(name, names)
+    return f"did you mean {similar!r}?" if similar else f"use one of {listed(names)}"
+
+
+def most_similar(name: str, known: Iterable[str]) -> str | None:
+    """Return the name that was probably meant; None where none is similar."""
+    by_key = {each.casefold(): each for each in known}
     close = get_close_matches(name.casefold(), by_key, n=1)
-    return f"did you mean {by_key[close[0]]!r}?" if close else f"use one of {listed(names)}"
+    return by_key[close[0]] if close else None
 
 
 def listed(names: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from rich.table import Table
 from tidecast import lstm
 from tidecast.cells import CellTrace
 from tidecast.experts import EXPERTS
+from tidecast.outputs import check_folder
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from trainer import gate_pictures, page, pictures
@@ -88,9 +89,11 @@ def run(request: Request, settings: Settings, out: Path = FOLDER, *, as_json: bo
     """Explain a version of a series' model over the newest window in files, and print it.
 
     Raises:
+        SettingsError: nothing can be written to the folder.
         StoreError: the series has no such version.
         HistoryError: a file cannot be read, or does not fit the model.
     """
+    check_folder("--out", out)
     store = ModelStore(settings.store)
     history = requested_history(request, store)
     found = explain(request.series, history, settings, store, out, request.version)
@@ -115,9 +118,11 @@ def explain(
         version: None: the champion.
 
     Raises:
+        SettingsError: nothing can be written to the folder.
         StoreError: the series has no such version.
         HistoryError: the history lacks a feature that the model reads, or has no full window.
     """
+    check_folder("out", out)
     subject = subject_of(series, history, store, version)
     seen = review(subject, settings)
     found = trace(subject, settings.series.max_gap) if subject.model.header.network else None

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from tidecast.errors import ModelError
 from tidecast.model import Evidence, Header, Model
@@ -30,6 +31,7 @@ from trainer.history import History
 from trainer.lesson import Lesson, Unfit, prepare, split
 from trainer.linear import fit_panel
 from trainer.resume import RUN, run_digest, trained_before
+from trainer.season import check_season, check_season_fits
 from trainer.shared import kept_shared, train_shared
 
 CHUNK = 128  # series between two visits to the store: what an interruption may cost
@@ -102,7 +104,12 @@ def train(
         now_ms: when the versions were made; None: now.
         fit: trains the prepared series of a chunk, as `fit_cohort` does.
         train_cohorts: whether cohorts' networks are trained; else those in the store stay in use.
+
+    Raises:
+        SettingsError: the season is out of range.
     """
+    check_season(season)
+    check_season_fits(season, max(map(len, histories), default=0))
     tell = progress or (lambda _: None)
     created_ms = round(time.time() * 1000) if now_ms is None else now_ms
     verdicts: dict[str, Verdict] = {}
@@ -154,7 +161,11 @@ def _ready(
     history: History, spec: Spec, settings: Settings, store: ModelStore, season: int | None, *, force: bool
 ) -> Candidate | Verdict:
     """Make a series ready to train, or say why it is not trained."""
-    spec = Spec(**{**spec.model_dump(), "target": history.features[0], "features": history.features})
+    try:
+        spec = Spec(**{**spec.model_dump(), "target": history.features[0], "features": history.features})
+    except ValidationError as exc:
+        reason = str(exc.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
+        return Verdict(history.series, "refused", reason)
     digest = run_digest(history, spec, settings, season)
     if not force and (before := trained_before(store, history.series, digest)):
         number, header = before

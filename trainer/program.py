@@ -11,13 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast.errors import HistoryError, SettingsError
+from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import Settings
+from tidecast.settings_errors import option_sentence
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.history import Histories, read_history
 from trainer.pipeline import Verdict, train
 from trainer.recorded import read_recorded
+from trainer.season import check_season, check_season_fits
 from trainer.tune import read_tuned
 
 REFUSALS = ("too short", "constant", "irregular", "refused")
@@ -50,12 +53,15 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
     """Train, and print what became of each series; False if some could not be trained.
 
     Raises:
-        SettingsError: the shape asked for does not exist.
+        SettingsError: an option is out of range.
         HistoryError: a file cannot be read, or no reading was recorded.
     """
+    check_season(job.season, "--season")
+    check_folder("the store", settings.store)
     spec, settings = _shape(job, settings)
     console = Console(stderr=True)
     histories = _read(job, settings)
+    check_season_fits(job.season, max(map(len, histories.found), default=0), "--season")
     _tell_notes(histories, console)
     verdicts = [Verdict(refusal.series, "refused", refusal.reason) for refusal in histories.refused]
     if job.dry_run:
@@ -99,9 +105,7 @@ def _shape(job: Job, settings: Settings) -> tuple[Spec, Settings]:
     try:
         return Spec(**job.shape), settings
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        name = "--" + "-".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{name} {first['input']!r}: {first['msg'].lower()}") from exc
+        raise SettingsError(option_sentence(exc, Spec)) from exc
 
 
 def _tell_notes(histories: Histories, console: Console) -> None:

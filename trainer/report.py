@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from tidecast.experts import EXPERTS
 from tidecast.model import Header
+from tidecast.outputs import check_folder
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
@@ -29,9 +30,11 @@ def run(request: Request, settings: Settings, out: Path = FOLDER) -> Path:
     """Report on a version of a series' model over the history in files; returns the page's path.
 
     Raises:
+        SettingsError: nothing can be written to the folder.
         StoreError: the series has no such version.
         HistoryError: a file cannot be read, or does not fit the model.
     """
+    check_folder("--out", out)
     store = ModelStore(settings.store)
     return report(request.series, requested_history(request, store), settings, store, out, request.version)
 
@@ -50,9 +53,11 @@ def report(
         version: None: the champion.
 
     Raises:
+        SettingsError: nothing can be written to the folder.
         StoreError: the series has no such version.
         HistoryError: the history lacks a feature that the model reads, or is too short to forecast anything.
     """
+    check_folder("out", out)
     subject = subject_of(series, history, store, version)
     found = review(subject, settings)
     drawn = _draw(subject, found)

@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast.errors import HistoryError
+from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import Settings
+from tidecast.suggestions import did_you_mean
 from trainer.history import History, read_history
 from trainer.tune import Trained, Trial, Tuned, tune
 
@@ -27,9 +29,11 @@ def run(
     """Tune on one series of the files, by default the longest, and print what was tried and chosen.
 
     Raises:
+        SettingsError: nothing can be written to the store.
         HistoryError: a file cannot be read, or the series is not in it.
         TidecastError: the series does not bear a search.
     """
+    check_folder("the store", settings.store)
     history = _choose(read_history(sources, target=target, features=features).found, series)
     with progress(f"searching on {history.series}", "trials") as tell:
         tuned, trials = tune(history, settings, epochs, tell)
@@ -43,8 +47,9 @@ def run(
 def _choose(histories: Sequence[History], series: str | None) -> History:
     found = [history for history in histories if series in (None, history.series)]
     if not found:
-        names = ", ".join(history.series for history in histories[:10])
-        raise HistoryError(f"no series {series!r} among {names or 'none that can be used'}: name one of those")
+        if not histories or series is None:
+            raise HistoryError("no series can be used: `tidecast train --dry-run` gives the reasons")
+        raise HistoryError(f"there is no series {series!r}: {did_you_mean(series, [h.series for h in histories])}")
     return max(found, key=len)
 
 

@@ -6,11 +6,15 @@ error on the part learned from, unlike autocorrelation it is not ruled by spikes
 """
 
 from collections.abc import Mapping
+from numbers import Integral
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.errors import SettingsError
+from tidecast.model import MAX_SEASON
 from tidecast.spec import CYCLES, Cycle
 from tidecast.windows import Float
 
@@ -22,10 +26,38 @@ CALENDARS = ((1 / 24, (1.0, 7.0)), (1.0, (7.0, 365.25)), (7.0, (364.0,)), (31.0,
 LEARNABLE: Mapping[Cycle, float] = MappingProxyType({"day": 5.0, "week": 28.0, "year": 2 * 365.25})
 NEAR_STEP = 0.15  # of a step of the calendar: how far a series' own may be from it
 SHORTEST = 4  # rows: fewer hold no two seasons of two
-LONGEST = 1024  # lags looked at: more rows than that no window holds
+LONGEST = MAX_SEASON  # lags looked at
 DIP = 0.88  # of the error at the lags around: what a season reaches in the older and in the newer half
 SHORTER_WINS = 1.25  # times the smallest error: of a day and a week that are nearly as good, the day
 ROUNDING = 1e-9  # of the largest error: below, a season is perfect
+
+
+def check_season(season: Any, called: str = "season") -> None:
+    """Make sure that a season length that a user gives is one that a model may have.
+
+    Args:
+        season: in rows; None: it is to be found; 1: there is none.
+        called: the option's name, for the message.
+
+    Raises:
+        SettingsError: it is out of range.
+    """
+    is_whole = isinstance(season, Integral) and not isinstance(season, bool)
+    if season is not None and not (is_whole and 1 <= season <= MAX_SEASON):
+        raise SettingsError(
+            f"{called} is {season!r}: give the rows of a season, 1 (none) to {MAX_SEASON:,}; "
+            "for a longer one bring readings of a longer step"
+        )
+
+
+def check_season_fits(season: int | None, readings: int, called: str = "season") -> None:
+    """Make sure that the longest of some histories holds more than a season.
+
+    Raises:
+        SettingsError: it does not, so that the season would be given in vain.
+    """
+    if season is not None and readings and season >= max(readings, 2):
+        raise SettingsError(f"{called} is {season}, but the longest history has {readings} readings: bring a longer")
 
 
 def season_length(values: Float, segment: NDArray[np.int64]) -> int | None:

@@ -65,7 +65,7 @@ def test_by_hand_every_partition_is_trained_once_and_the_sum_is_printed(
 
 @pytest.mark.usefixtures("url")
 def test_named_series_are_trained_due_or_not_and_no_other_partition(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], redis: Redis
 ) -> None:
     """Each in the partition that it belongs to, once."""
     monkeypatch.setenv("TIDECAST_PARTITIONS", "8")
@@ -75,8 +75,29 @@ def test_named_series_are_trained_due_or_not_and_no_other_partition(
     stand_for_the_trainer(
         monkeypatch, f"assert told['force'] and told['series'] == {expected!r}[told['partition']]\n{FINISH}"
     )
+    for partition, (name,) in expected.items():
+        redis.hset(keys_of(partition, 8).state, name, "state")
     assert 0 == run(monkeypatch, "retrain", "a", other, "a")
     assert capsys.readouterr().out.startswith("6 series trained")
+
+
+@pytest.mark.usefixtures("url")
+@pytest.mark.parametrize(
+    ("words", "remedy"), [(["boiler7"], "did you mean 'boiler-7'?"), (["boiler-7", "x"], "use one of 'boiler-7'")]
+)
+def test_a_series_that_no_worker_has_met_is_one_sentence_before_the_training(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    redis: Redis,
+    words: list[str],
+    remedy: str,
+) -> None:
+    """A mistyped name would end with no series trained, as if none were due."""
+    stand_for_the_trainer(monkeypatch, "assert False, 'the training has begun'")
+    redis.hset(keys_of().state, mapping={"boiler-7": "state", "boiler-7\x1f0": "block"})
+    assert 1 == run(monkeypatch, "retrain", *words)
+    error = capsys.readouterr().err
+    assert f"tidecast: no worker has answered a reading of series {words[-1]!r}: {remedy}\n" == error
 
 
 @pytest.mark.usefixtures("url")

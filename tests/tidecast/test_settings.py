@@ -1,7 +1,9 @@
 """Settings: where they come from, who wins, and how a wrong one is said."""
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -80,6 +82,24 @@ def test_a_wrong_setting_in_the_file_is_one_sentence(file: str, sentence: str) -
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert sentence == str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [math.inf, -math.inf, math.nan, "inf", "nan", 1e400])
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        ("", "redis_timeout_s"),
+        ("worker", "lease_s"),
+        ("train", "learning_rate"),
+        ("series", "minimum"),
+        ("retrain", "jitter_s"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused(group: str, name: str, wrong: Any) -> None:
+    """An infinite time limit is an OverflowError of the socket, an infinite learning rate is minutes lost."""
+    given = {group: {name: wrong}} if group else {name: wrong}
+    with pytest.raises(SettingsError, match=f"setting {group + '.' if group else ''}{name}: "):
+        load_settings(**given)
 
 
 def test_several_wrong_settings_are_all_named() -> None:

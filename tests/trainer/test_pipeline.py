@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tidecast.errors import SettingsError
 from tidecast.experts import EXPERTS, NAIVE
 from tidecast.model import Model
 from tidecast.settings import Settings, TrainSettings, load_settings
@@ -315,6 +316,27 @@ def test_series_that_cannot_be_trained_do_not_stop_the_others(settings: Settings
     assert not store.load("torn")[1].header.gridded
     refused = [v for v in verdicts if v.status != "trained"]
     assert all(v.version is None and v.evidence is None and v.reason for v in refused)
+
+
+def test_a_column_that_cannot_be_a_field_refuses_its_series_alone(settings: Settings, store: ModelStore) -> None:
+    """Its name is in the sentence; the others are trained."""
+    names = ["ts", "series", "load\xa0mw", ""]
+    bad = [history(f"{name} {i}", features=(name, "value")[:: 1 - 2 * i]) for name in names for i in (0, 1)]
+    *refused, good = train([*bad, history("good")], SPEC, settings, store)
+    for name, verdict in zip([name for name in names for _ in (0, 1)], refused, strict=True):
+        assert ("refused", f"{name!r} cannot be a reading's field: name the column otherwise") == (
+            verdict.status,
+            verdict.reason,
+        )
+    assert good.version == 1
+
+
+@pytest.mark.parametrize("season", [0, -3, 1440, 160])
+def test_a_season_out_of_range_is_said_before_the_training(settings: Settings, store: ModelStore, season: int) -> None:
+    """The limit of the model's format, or of the longest history."""
+    with pytest.raises(SettingsError, match=f"season is {season}"):
+        train([history()], SPEC, settings, store, season=season)
+    assert [] == store.series()
 
 
 @pytest.mark.parametrize("where", ["loss", "weights"])

@@ -1,9 +1,21 @@
 """The season found from the data: there when it is there, and not otherwise."""
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
-from trainer.season import calendar, cycles, lag_errors, season_length, seasons
+from tidecast.errors import SettingsError
+from trainer.season import (
+    calendar,
+    check_season,
+    check_season_fits,
+    cycles,
+    lag_errors,
+    season_length,
+    seasons,
+)
 
 DAY = 24
 
@@ -107,6 +119,29 @@ def test_the_errors_are_those_of_the_seasonal_naive() -> None:
 def test_the_calendar_names_the_seasons_of_a_step(step_s: float, expected: list[int]) -> None:
     """Days and weeks of short steps, weeks and years of days, years of weeks and months."""
     assert calendar(step_s * 1000) == expected
+
+
+@pytest.mark.parametrize("season", [None, 1, 2, 1024, np.int64(24)])
+def test_a_season_that_a_model_may_have_is_taken(season: int | None) -> None:
+    """None and 1 among them: to be found, and none."""
+    check_season(season)
+    check_season_fits(season, 2000)
+
+
+@pytest.mark.parametrize("season", [0, -3, 1025, 1440, 10**30, 24.0, math.nan, math.inf, "24", True, [24]])
+def test_a_season_out_of_range_is_one_sentence_with_the_limit(season: Any) -> None:
+    """Before any training."""
+    with pytest.raises(SettingsError, match=r"^--season is .*: give the rows of a season, 1 \(none\) to 1,024"):
+        check_season(season, "--season")
+
+
+@pytest.mark.parametrize(("season", "readings"), [(100, 100), (24, 20), (2, 1)])
+def test_a_season_that_no_history_holds_is_one_sentence(season: int, readings: int) -> None:
+    """It would be given in vain."""
+    with pytest.raises(SettingsError, match=f"season is {season}, but the longest history has {readings} readings"):
+        check_season_fits(season, readings)
+    check_season_fits(1, readings)
+    check_season_fits(season, 0)
 
 
 def test_the_season_found_comes_before_those_of_the_calendar() -> None:

@@ -1,0 +1,146 @@
+"""Options that are out of range: one sentence, before anything is read, trained or written."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.models import make_model
+from tidecast import backtest, cli
+from tidecast.store import ModelStore
+from trainer import program, search
+
+NOBODY = ("--redis", "redis://127.0.0.1:1/0")
+HUGE = "1" + 30 * "0"
+BACKTEST = ("backtest", "--data", "history.csv", "--out")
+
+
+@pytest.fixture(autouse=True)
+def _a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A history, a file in the way of folders, and a store with one series; nothing may be trained."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    lines = (f"a,{1_700_000_000_000 + 3_600_000 * i},{np.sin(i):.3f},{i % 7}" for i in range(60))
+    Path("history.csv").write_text("\n".join(("series,timestamp,value,wind", *lines, "")))
+    Path("file").write_text("")
+    ModelStore(tmp_path / "models").publish(make_model("a"))
+
+    def work(*_: object, **__: object) -> Any:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(program, "train", work)
+    monkeypatch.setattr(search, "tune", work)
+    monkeypatch.setattr(backtest, "backtest", work)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command within this process; returns its exit code."""
+    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    code = caught.value.code
+    return code if isinstance(code, int) else 0
+
+
+def train(*options: str) -> tuple[str, ...]:
+    """A training of the history."""
+    return ("train", "history.csv", *options)
+
+
+def looking(*options: str) -> tuple[tuple[str, ...], ...]:
+    """Both commands that look at a model."""
+    return tuple((command, *options) for command in ("report", "explain"))
+
+
+MISUSED: list[tuple[tuple[str, ...], str]] = [
+    *((train("--epochs", wrong), f"--epochs is {wrong}: use 1 or more") for wrong in ("0", "-3")),
+    *((train("--season", wrong), f"--season is {wrong}: give the rows") for wrong in ("0", "-3", "1025", "1440", HUGE)),
+    (train("--season", "1440"), "1 (none) to 1,024"),
+    (train("--season", "60"), "--season is 60, but the longest history has 60 readings"),
+    *((train("--window", wrong), f"--window is {wrong}: use 2 to 1024") for wrong in ("1", "0", "-5", "1025", HUGE)),
+    *((train("--units", wrong), f"--units is {wrong}: use 1 to 1024") for wrong in ("0", "-1", "1025", HUGE)),
+    *((train("--layers", wrong), f"--layers is {wrong}: use 1 to 4") for wrong in ("0", "-1", "5", HUGE)),
+    (train("--activation", "sigmoid"), "--activation is 'sigmoid': input should be 'tanh' or 'relu'"),
+    (train("--preset", "defualt"), "preset 'defualt' does not exist: did you mean 'default'?"),
+    (train("--preset", ""), "preset '' does not exist: use one of default, tutorial"),
+    (train("--since", "7d"), "add --recorded"),
+    (train("--history", "archive"), "add --recorded"),
+    (("train",), "neither files nor --recorded"),
+    (train("--recorded"), "both files and --recorded"),
+    (("train", "--recorded", "--since", "soon"), "'soon'"),
+    *((train("--store", wrong), f"the store is {wrong}, but file is a file") for wrong in ("file", "file/models")),
+    (("tune", "history.csv", "--store", "file"), "the store is file, but file is a file"),
+    *((("tune", "history.csv", "--epochs", wrong), "value for '--epochs'") for wrong in ("1", "0", "-1", "many")),
+    *(
+        ((*BACKTEST, "o", "--test-size", wrong), "value for '--test-size'")
+        for wrong in ("-0.1", "1", "1.5", "nan", "x")
+    ),
+    ((*BACKTEST, "o", "--test-size", "0"), "--test-size is 0.0: give the share of the newest readings, above 0"),
+    ((*BACKTEST, "o", "--preset", "tutoral"), "did you mean 'tutorial'?"),
+    ((*BACKTEST, "models"), "--out is models, which is a folder: name a file"),
+    ((*BACKTEST, "file/o"), "--out is file/o, but file is a file: name another place"),
+    ((*BACKTEST, 300 * "x"), "cannot be used (File name too long)"),
+    ((*BACKTEST, "o", "--pictures", "file"), "--pictures is file, but file is a file: name another place"),
+    *((words, "--out is file/x, but file is a file") for words in looking("a", "history.csv", "--out", "file/x")),
+    (("worker", "--check", "--health-port", "99999"), "--health-port is 99999: use 0 to 65535"),
+    (("worker", "--check", "--health-port", "-1"), "--health-port is -1: use 0 to 65535"),
+    *(((command, "-n", wrong, *NOBODY), "'-n'") for command in ("tail", "events") for wrong in ("0", "-5", "few")),
+    *((("status", "--once", "--interval", wrong, *NOBODY), "'--interval'") for wrong in ("nan", "0", "-1")),
+    (("models", "prune", "--keep", "0"), "value for '--keep'"),
+]
+FAILED: list[tuple[tuple[str, ...], str]] = [
+    (train("--target", "valeu"), "has no column for the target 'valeu'"),
+    (train("--features", "wnd"), "has no column for the feature 'wnd'"),
+    (train("--features", ","), "has no column for the feature ''"),
+    (train("--time-zone", "Europe/Berln"), "time zone 'Europe/Berln' is unknown"),
+    (("tune", "history.csv", "--series", "aa"), "there is no series 'aa': did you mean 'a'?"),
+    (("tune", "history.csv", "--series", "zz"), "there is no series 'zz': use one of a"),
+    *((words, "series 'aa' has no champion in models: did you mean 'a'?") for words in looking("aa", "history.csv")),
+    *((words, "series 'zz' has no champion in models: train it first") for words in looking("zz", "history.csv")),
+    *(
+        (words, f"series 'a' has no version {wrong}")
+        for wrong in ("0", "-1", "99", HUGE)
+        for words in looking("a", "history.csv", "--version", wrong)
+    ),
+    *((words, "the store file is a file") for words in looking("a", "history.csv", "--store", "file")),
+    *(
+        (words, "the store file/x is a file, or within one")
+        for words in looking("a", "history.csv", "--store", "file/x")
+    ),
+    (("models", "list", "--store", "file"), "the store file is a file"),
+    (("models", "list", "aa"), "series 'aa' has no version: did you mean 'a'?"),
+    (("models", "prune", "zz"), "series 'zz' has no version: use one of a"),
+    (("replay", "history.csv", "--store", "file"), "the store file is a file"),
+    (("worker", "--check", "--store", "file/models"), "the store file/models is a file"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence", "code"), [(*case, 2) for case in MISUSED] + [(*case, 1) for case in FAILED]
+)
+def test_an_option_out_of_range_is_one_sentence_before_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    sentence: str,
+    code: int,
+) -> None:
+    """The sentence names the option, the value and what to give; minutes of training would be lost otherwise."""
+    before = sorted(Path().rglob("*"))
+    assert code == run(monkeypatch, *words)
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert before == sorted(Path().rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "words", [train("--season", "1"), train("--season", "59"), train("--epochs", "1"), (*BACKTEST, "new/out.csv")]
+)
+def test_an_option_at_the_end_of_its_range_is_taken(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """The work begins."""
+    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
+    with pytest.raises(AssertionError, match="the work has begun"):
+        cli.main()

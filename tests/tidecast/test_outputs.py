@@ -1,0 +1,58 @@
+"""Places for results: a wrong one is found before the work, whose results would be lost."""
+
+from pathlib import Path
+
+import pytest
+
+from tidecast.errors import SettingsError
+from tidecast.outputs import check_file, check_folder
+
+
+@pytest.mark.parametrize("path", ["out", "out/deep/er", "there", "there/new", "a b", "ü"])
+def test_a_folder_that_is_there_or_can_be_made_is_taken_and_nothing_is_made(tmp_path: Path, path: str) -> None:
+    """A run that fails for another reason leaves nothing behind."""
+    (tmp_path / "there").mkdir()
+    check_folder("--out", tmp_path / path)
+    check_file("--out", tmp_path / path / "file.csv")
+    assert ["there"] == [each.name for each in tmp_path.rglob("*")]
+
+
+def test_a_file_that_is_there_is_written_anew(tmp_path: Path) -> None:
+    """As the commands do."""
+    (tmp_path / "out.csv").write_text("old")
+    check_file("--out", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("file", "--out is {path}, but {root}/file is a file: name another place"),
+        ("file/deep/er", "--out is {path}, but {root}/file is a file: name another place"),
+        (300 * "x", "{path} cannot be used (File name too long): name another place"),
+        ("a\0b", "is no path (embedded null byte): name another place"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, path: str, sentence: str) -> None:
+    """With the option, the value and what is in the way."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError) as caught:
+        check_folder("--out", tmp_path / path)
+    assert sentence.format(path=tmp_path / path, root=tmp_path) in str(caught.value)
+    with pytest.raises(SettingsError):
+        check_file("--out", tmp_path / path / "out.csv")
+
+
+def test_a_folder_is_not_taken_for_a_file(tmp_path: Path) -> None:
+    """It says what to name."""
+    with pytest.raises(SettingsError, match="which is a folder: name a file"):
+        check_file("--out", tmp_path)
+
+
+def test_a_place_that_may_not_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a volume that is mounted to be read: root may write everywhere else."""
+    (tmp_path / "out.csv").write_text("old")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(SettingsError, match=r"out\.csv, which may not be written: name another file"):
+        check_file("--out", tmp_path / "out.csv")
+    with pytest.raises(SettingsError, match="may not be written: name another place"):
+        check_folder("--out", tmp_path / "new")
