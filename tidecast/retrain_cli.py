@@ -9,7 +9,15 @@ import typer
 
 from tidecast.completion import series_in_store
 from tidecast.errors import HistoryError, SettingsError
-from tidecast.options import FollowOption, JsonOption, NamespaceOption, RedisOption, StoreOption, since_id
+from tidecast.options import (
+    FollowOption,
+    JsonOption,
+    NamespaceOption,
+    RedisOption,
+    StoreOption,
+    since_id,
+    with_setting,
+)
 from tidecast.settings import Settings, load_settings
 from tidecast.suggestions import did_you_mean
 from tidecast.tail import follow_events
@@ -31,6 +39,7 @@ def retrain(
 ) -> None:
     """Train the series that are due anew, now and once; or keep the schedule until told to stop."""
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
+    settings = with_setting(settings, "worker", "health_port", health_port)
     if not daemon:
         if health_port is not None:
             raise SettingsError("--health-port is of --daemon: leave it out, or add --daemon")

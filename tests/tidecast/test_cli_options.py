@@ -86,6 +86,7 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     *((words, "--out is file/x, but file is a file") for words in looking("a", "history.csv", "--out", "file/x")),
     (("worker", "--check", "--health-port", "99999"), "--health-port is 99999: use 0 to 65535"),
     (("worker", "--check", "--health-port", "-1"), "--health-port is -1: use 0 to 65535"),
+    (("retrain", "--daemon", "--health-port", "99999", *NOBODY), "--health-port is 99999: use 0 to 65535"),
     *(((command, "-n", wrong, *NOBODY), "'-n'") for command in ("tail", "events") for wrong in ("0", "-5", "few")),
     *((("status", "--once", "--interval", wrong, *NOBODY), "'--interval'") for wrong in ("nan", "0", "-1")),
     (("models", "prune", "--keep", "0"), "value for '--keep'"),

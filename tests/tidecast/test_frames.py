@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -301,6 +302,17 @@ def test_a_bound_is_a_time_of_any_kind(settings: Settings, bound: Any) -> None:
     assert [4.0, 5.0] == read_readings(url(settings), start=bound)["y"].tolist()
     assert [1.0, 2.0, 3.0] == read_readings(url(settings), end=bound)["y"].tolist()
     assert 0 == len(read_readings(url(settings), start=bound, end=bound))
+
+
+@pytest.mark.usefixtures("redis")
+def test_a_bound_may_be_how_long_ago_it_is(settings: Settings) -> None:
+    """As for the commands: `7d`, `12h`."""
+    now_min = time.time_ns() // 60_000_000_000 - AT // MINUTE
+    answered(settings, {"a": [1.0, 2.0, 3.0]}, [now_min - 300, now_min - 180, now_min - 60])
+    assert [3.0] == read_readings(url(settings), start="2h")["y"].tolist()
+    assert [2.0] == read_readings(url(settings), start="4h", end="2h")["y"].tolist()
+    with pytest.raises(SettingsError, match="start '2h' is later than end '4h'"):
+        read_readings(url(settings), start="2h", end="4h")
 
 
 @pytest.mark.usefixtures("redis")

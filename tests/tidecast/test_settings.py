@@ -98,7 +98,7 @@ def test_a_wrong_setting_in_the_file_is_one_sentence(file: str, sentence: str) -
 def test_a_number_that_is_not_finite_is_refused(group: str, name: str, wrong: Any) -> None:
     """An infinite time limit is an OverflowError of the socket, an infinite learning rate is minutes lost."""
     given = {group: {name: wrong}} if group else {name: wrong}
-    with pytest.raises(SettingsError, match=f"setting {group + '.' if group else ''}{name}: "):
+    with pytest.raises(SettingsError, match=f"setting {group + '.' if group else ''}{name} is "):
         load_settings(**given)
 
 
