@@ -383,8 +383,11 @@ def worker_name(settings: Settings) -> str:
 
 def worker_threads(settings: Settings) -> int:
     """How many threads the worker computes with: the number set, else one for each core that it may run on."""
-    if settings.worker.threads:
-        return settings.worker.threads
+    return settings.worker.threads or cores()
+
+
+def cores() -> int:
+    """How many cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # Linux: a container or `taskset` may grant fewer than there are
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -53,9 +53,9 @@ def only_loading() -> Iterator[None]:
         _only_loading.reset(token)
 
 
-def can_keep(function: Callable[..., Any]) -> bool:
-    """Whether the code of a function can be written to disk."""
-    return any(_takes_files(folder) for folder in _folders(Path(inspect.getfile(function))))
+def can_keep() -> bool:
+    """Whether the code of this package's functions can be written to disk."""
+    return any(_takes_files(folder) for folder in _folders(Path(__file__)))
 
 
 class CodeCache(caching.NullCache):
@@ -82,17 +82,11 @@ class CodeCache(caching.NullCache):
         """
         target.refresh()
         machine = _machine(signature, target.codegen())
+        stamp = _stamp(self._source, machine)
         for folder in _folders(self._source):
-            path = folder / self._file_name(machine)
-            with suppress(FileNotFoundError, NotADirectoryError):
-                try:
-                    payload = _unpacked(path.read_bytes(), _stamp(self._source, machine))
-                    if payload is not None:
-                        return CompileResult._rebuild(target, *pickle.loads(payload))  # noqa: S301 - as numba does
-                except (FileNotFoundError, NotADirectoryError):
-                    raise
-                except Exception as exc:  # whatever is wrong with it, it can be compiled
-                    log.warning("compiled code cannot be used and is compiled again: %s: %s", path, exc)
+            result = _loaded(folder / self._file_name(machine), stamp, target)
+            if result is not None:
+                return result
         if _only_loading.get():
             raise NotKeptError(self._name)
         return None
@@ -156,6 +150,19 @@ def _digest_of(source: Path) -> bytes:
         return sha256(source.read_bytes()).digest()
     except OSError:  # installed without its source
         return bytes(DIGEST)
+
+
+def _loaded(path: Path, stamp: bytes, target: Any) -> object:
+    """Return the function in a file, None if there is none that can be used."""
+    try:
+        payload = _unpacked(path.read_bytes(), stamp)
+        return None if payload is None else CompileResult._rebuild(target, *pickle.loads(payload))  # noqa: S301
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except Exception as exc:  # whatever is wrong with it, it can be compiled
+        if not _only_loading.get():  # else it is looked at once more, before it is compiled
+            log.warning("compiled code cannot be used and is compiled again: %s: %s", path, exc)
+    return None
 
 
 def _packed(payload: bytes, stamp: bytes) -> bytes:

@@ -98,6 +98,7 @@ class Health:
         self._backlogs: dict[int, Backlog] = {}
         self._ahead_s: dict[int, float] = {}
         self.ready = threading.Event()  # a partition is held, its state loaded
+        self.compiling = threading.Event()  # which takes some seconds, once on a machine
 
     def _begin_at_zero(self) -> None:
         """Show what is rare before it happens: of a counter that appears at 1 Prometheus sees no increase."""
@@ -206,7 +207,8 @@ class Health:
         found = {"/healthz": "200 OK", "/readyz": "200 OK" if self.ready.is_set() else "503 Service Unavailable"}
         status = found.get(str(path), "404 Not Found")
         start(status, [("Content-Type", "text/plain")])
-        return [f"{status}\n".encode()]
+        reason = ": compiling, once on this machine" if status.startswith("503") and self.compiling.is_set() else ""
+        return [f"{status}{reason}\n".encode()]
 
 
 class _LinesLost(Collector):

@@ -50,6 +50,13 @@ def prepare(
     return Inputs(x, base, size)
 
 
+def warm() -> None:
+    """Compile, or load."""
+    at, numbers = np.full(1, 2, np.int64), np.zeros((1, 1))
+    spec = Spec(window=2, units=1, layers=2, hidden=1)
+    prepare((np.ones((2, 1)), at, at), spec, (numbers, numbers + 1), np.zeros((1, 0), np.int64))
+
+
 @compiled_exactly
 def _prepare(
     rows: Rows,

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from worker.timing import Timing
 
 IDLE_S = 3600.0  # a wait that a signal ends
-COMPILED_S = 5.0  # longer than this takes only what was not yet compiled on this machine: an operator may wonder
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -57,7 +56,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
         host, port = settings.worker.health_host, settings.worker.health_port
         server = health.serve(Place(host, port, "worker.health_host", "worker.health_port"))
         log.info("health served", port=server.port)
-    _warm()
+    _warm(health)
     worker = _begin(settings, health, stop)
     if worker:
         with _scheduled(settings, worker, health, stop) if not burst else nullcontext():
@@ -148,13 +147,18 @@ def _timing_of(choice: Choice) -> "Timing | None":
     return replace(timing, yields=True) if timing and choice.by_default else timing
 
 
-def _warm() -> None:
-    """Compile what answers, before a lease is taken: a reading must not wait for it."""
+def _warm(health: Health) -> None:
+    """Load or compile what answers, before a lease is taken: a reading must not wait for it."""
     began = time.monotonic()
-    warm()
-    took_s = time.monotonic() - began
-    if took_s > COMPILED_S:
-        log.info("kernel compiled", seconds=round(took_s, 1))
+
+    def say_so() -> None:
+        health.compiling.set()
+        log.info("compiling, once on this machine")
+
+    warm(say_so)
+    if health.compiling.is_set():
+        health.compiling.clear()
+        log.info("compiled", seconds=round(time.monotonic() - began, 1))
 
 
 def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:

@@ -193,13 +193,18 @@ def settle(
 
 
 def warm() -> None:
-    """Compile, or fetch from the cache."""
+    """Compile what a batch needs, or load it."""
     one, number = np.zeros(1, np.int64), np.ones(1)
     record, errors = new_record(1), np.ones((len(HALF_LIVES), len(EXPERTS)))
     champions = Champions(one + 1, one + errors.ctypes.data, number, number, one)
     settle(one + record.ctypes.data, one, number, np.ones((1, len(EXPERTS))), one, champions, number, (-1.0, 1.0))
-    track(record[TRACKERS:], 1.0, 0.9)
-    begin(record[TRACKERS:], 1.0)
+
+
+def warm_trackers() -> None:
+    """Compile what one interval needs, or load it."""
+    tracker = new_record(1)[TRACKERS:]
+    track(tracker, 1.0, 0.9)
+    begin(tracker, 1.0)
 
 
 @compiled_exactly

@@ -1,15 +1,16 @@
 """The kernel's work, shared by threads of our own."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from tidecast.spec import Spec
 from tidecast.windows import Float
-from worker import kernel, packing, scoring, window
+from worker import kernel, packing, prepared, scoring, window
+from worker.compiling import load_or_compile
 from worker.kernel import Float32, Int64
 from worker.layout import Layout
-from worker.prepared import prepare
 
 SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond
 WORTH = 8  # pieces that are worth another thread: of fewer it saves less than it costs where the cores are in use
@@ -59,16 +60,31 @@ def linear_answers(values: Float, ends: Int64, held: Int64, rows: Int64, panels:
     return found
 
 
-def warm() -> None:
-    """Compile everything, or fetch it from the cache: a worker does so before it takes a lease."""
+def _answer_network() -> None:
     spec = Spec(window=2, units=1, layers=2, hidden=1)
     layout = Layout(spec)
-    at = np.zeros(1, np.int64)
-    Threads().answers(np.zeros((1, 2, 1), np.float32), layout.slab(1), at, layout)
-    whole_numbers, numbers = np.zeros((1, 1), np.int64), np.zeros((1, 1))
+    Threads().answers(np.zeros((1, 2, 1), np.float32), layout.slab(1), np.zeros(1, np.int64), layout)
+
+
+def _answer_linear() -> None:
+    at, whole_numbers, numbers = np.zeros(1, np.int64), np.zeros((1, 1), np.int64), np.zeros((1, 1))
     panels = (whole_numbers, whole_numbers, np.zeros((1, 1, 1)), numbers, whole_numbers)
     linear_answers(numbers, at + 1, at + 1, at, panels)
-    prepare((np.ones((2, 1)), at + 2, at + 2), spec, (numbers, numbers + 1), whole_numbers[:, :0])
-    scoring.warm()
-    packing.warm()
-    window.warm()
+
+
+# Two shares that take about as long as each other: the helper must start first.
+OWN = (_answer_network, _answer_linear, prepared.warm, packing.warm, scoring.warm_trackers)
+OF_HELPER = (scoring.warm, window.warm)
+
+
+def _ignore() -> None:
+    """Do nothing."""
+
+
+def warm(on_cold: Callable[[], None] = _ignore) -> None:
+    """Load everything that answers readings, or compile it: a worker does so before it takes a lease.
+
+    Args:
+        on_cold: called first if something must be compiled, which takes some seconds, once on a machine.
+    """
+    load_or_compile(OWN, OF_HELPER, on_cold)

@@ -49,6 +49,15 @@ def test_a_live_worker_is_healthy_but_ready_only_with_its_partition(health: Heal
     assert 200 == ask(served, "/healthz")[0]
 
 
+def test_a_worker_that_compiles_is_healthy_and_says_why_it_is_not_ready(health: Health, served: HTTPConnection) -> None:
+    """A first start takes some seconds: a program that waits for it can show the reason."""
+    health.compiling.set()
+    assert (200, "200 OK\n") == ask(served, "/healthz")
+    assert (503, "503 Service Unavailable: compiling, once on this machine\n") == ask(served, "/readyz")
+    health.compiling.clear()
+    assert (503, "503 Service Unavailable\n") == ask(served, "/readyz")
+
+
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/healthz2", "/../metrics"])
 def test_nothing_else_is_served(served: HTTPConnection, path: str) -> None:
     """Any other path is not found."""

@@ -1,0 +1,120 @@
+"""Compile all that answers readings before the first of them waits for it, in two processes side by side.
+
+Compiling takes one core about ten seconds, once on a machine. So a second process, the helper, compiles one share of
+the functions and leaves them on disk, while this process compiles the other share. Whatever becomes of the helper, this
+process then loads what is there and compiles what is not.
+"""
+
+import gc
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+import structlog
+
+from tidecast.settings import cores
+from tidecast.start import child_command
+from worker.code_cache import NotKeptError, can_keep, only_loading
+
+Step = Callable[[], object]  # calls compiled functions, which are then loaded or compiled
+PATIENCE = 3.0  # how many times longer than we the helper may take: its core may be busy with other work
+PATIENCE_S = 10.0  # and so much more
+COLLECTED = 50_000  # new objects between two looks for garbage while compiling
+
+log = structlog.get_logger("tidecast.worker")
+
+
+def load_or_compile(own: Sequence[Step], of_helper: Sequence[Step], on_cold: Callable[[], None]) -> None:
+    """Load the functions that all steps call, and compile those that are not on disk.
+
+    Args:
+        own: the steps that this process compiles.
+        of_helper: the steps that `compile_share`, in the helper, compiles.
+        on_cold: called once, before anything is compiled.
+    """
+    own = [step for step in own if not _loads(step)]
+    of_helper = [step for step in of_helper if not _loads(step)]
+    if not own and not of_helper:
+        return
+    on_cold()
+    with _rare_collections():
+        with _helper() if own and of_helper and _is_worth_it() else nullcontext():
+            for step in own:
+                step()
+        for step in of_helper:
+            step()
+
+
+def compile_share(steps: Sequence[Step]) -> None:
+    """Compile, as the helper, until it is done or the process that waits for it has ended."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with _rare_collections():
+        for step in steps:
+            step()
+
+
+def _loads(step: Step) -> bool:
+    try:
+        with only_loading():
+            step()
+    except NotKeptError:
+        return False
+    return True
+
+
+def _is_worth_it() -> bool:
+    """Whether a second process has a core to run on, and a place for what it compiles."""
+    return cores() > 1 and can_keep()
+
+
+@contextmanager
+def _helper() -> Iterator[None]:
+    """Let the helper compile its share while the block runs, and wait for it at the end."""
+    began = time.monotonic()
+    try:
+        # Its input ends when this process ends, however that happens.
+        process = subprocess.Popen(  # noqa: S603 - ourselves
+            child_command("worker.compiling"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError as exc:  # no memory, or too many processes
+        log.warning("compiling alone", error=str(exc))
+        yield
+        return
+    with process:
+        try:
+            yield
+            code = process.wait(PATIENCE_S + PATIENCE * (time.monotonic() - began))
+            if code != 0:
+                log.warning("compiling alone", error=f"the helper ended with exit code {code}")
+        except subprocess.TimeoutExpired:
+            log.warning("compiling alone", error="the helper takes too long")
+        finally:
+            process.kill()
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for garbage less often within the block: compiling makes many objects that stay, and is 6 % faster so."""
+    usual = gc.get_threshold()
+    gc.set_threshold(COLLECTED, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    from worker.threads import OF_HELPER
+
+    compile_share(OF_HELPER)
