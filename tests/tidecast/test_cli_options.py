@@ -64,7 +64,7 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     *((train("--layers", wrong), f"--layers is {wrong}: use 1 to 4") for wrong in ("0", "-1", "5", HUGE)),
     (train("--activation", "sigmoid"), "--activation is 'sigmoid': input should be 'tanh' or 'relu'"),
     (train("--preset", "defualt"), "preset 'defualt' does not exist: did you mean 'default'?"),
-    (train("--preset", ""), "preset '' does not exist: use one of default, tutorial"),
+    (train("--preset", "x"), "preset 'x' does not exist: use one of default, tutorial"),
     (train("--since", "7d"), "add --recorded"),
     (train("--history", "archive"), "add --recorded"),
     (("train",), "neither files nor --recorded"),
