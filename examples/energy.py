@@ -5,10 +5,12 @@ python examples/energy.py my_load.csv --target load_mw
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import copyfile
 
+from tidecast.errors import HistoryError, TidecastError
 from tidecast.settings import load_settings
 from tidecast.spec import Spec
 from tidecast.start import prefer_own_modules
@@ -31,6 +33,8 @@ def main(files: Sequence[Path], target: str | None, epochs: int, out: Path, *, s
     histories = read_history(files, target=target)
     for refusal in histories.refused:
         print(f"{refusal.series}: {refusal.reason}")
+    if not histories.found:
+        raise HistoryError("no series can be used, for the reasons above")
     settings = load_settings(store=out / "models", train={"epochs": epochs})
     store = ModelStore(settings.store)
     verdicts = train(histories.found, SHORT_SPEC if short else SPEC, settings, store)
@@ -51,4 +55,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("out/energy"), help="where models, reports and pictures go")
     parser.add_argument("--short", action="store_true", help="a small network, to see that it runs")
     given = parser.parse_args()
-    main(given.files, given.target, given.epochs, given.out, short=given.short)
+    try:
+        main(given.files, given.target, given.epochs, given.out, short=given.short)
+    except TidecastError as exc:
+        sys.exit(f"energy: {exc}")

@@ -4,12 +4,14 @@ python examples/weather.py
 """
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
 from vega_datasets import local_data
 
+from tidecast.errors import TidecastError
 from tidecast.settings import load_settings
 from tidecast.spec import Spec
 from tidecast.start import prefer_own_modules
@@ -54,4 +56,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("out/weather"), help="where models, report and picture go")
     parser.add_argument("--short", action="store_true", help=f"a small network on the newest {SHORT_DAYS} days")
     given = parser.parse_args()
-    main(given.epochs, given.out, short=given.short)
+    try:
+        main(given.epochs, given.out, short=given.short)
+    except TidecastError as exc:
+        sys.exit(f"weather: {exc}")

@@ -88,6 +88,7 @@ def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node
     answered = [json.loads(line) for line in answered_by(["node", "client.js"], tmp_path, server.url)]
     assert [42.1, 42.3, 42.2] == [one["y"] for one in answered]
     assert [42.1, 42.3, 42.2] == [one["yhat"] for one in answered]
+    assert_refused(["node", "client.js"], tmp_path)
 
 
 def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
@@ -113,6 +114,16 @@ def test_the_go_client_is_answered(tmp_path: Path, server: EmbeddedRedis, go_cli
         redis.xadd("forecasts", {"series": "boiler-6"}, id="1-1")
     answered = [line.split()[1:] for line in answered_by([str(go_client)], tmp_path, server.url)]
     assert [["boiler-7", "y", y, "yhat", y, "naive"] for y in ("42.1", "42.3", "42.2")] == answered
+    assert_refused([str(go_client)], tmp_path)
+
+
+def assert_refused(client: list[str], folder: Path) -> None:
+    """Make sure that a client sends no value that a worker would set aside, for which it would wait in vain."""
+    for wrong in ("abc", "", "nan", "1,5", "0x10", " 1"):
+        command = [*client, "boiler-7", "42.1", wrong]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        assert (2, "") == (done.returncode, done.stdout)
+        assert "is not a decimal number: write one such as 42.1" in done.stderr
 
 
 def answered_by(client: list[str], folder: Path, url: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,27 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet, cwd=folder)
     assert 0 == done.returncode, done.stderr
     return folder, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("energy.py", "nowhere.csv"), "energy: nowhere.csv does not exist"),
+        (("energy.py", "--target", "load"), "energy: .* has no column for the target 'load'"),
+        (("energy.py", "--epochs", "0"), "energy: setting train.epochs is 0: use 1 or more"),
+        (("weather.py", "--epochs", "-1"), "weather: setting train.epochs is -1: use 1 or more"),
+    ],
+)
+def test_an_example_that_is_asked_for_what_cannot_be_ends_with_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    """Before anything is trained, and without a traceback."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", list(words))
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(EXAMPLES / words[0]), run_name="__main__")
+    assert re.match(sentence, str(caught.value.code))
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.keras

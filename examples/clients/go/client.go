@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -21,11 +22,20 @@ const (
 	patience = 5 * time.Minute
 )
 
+// A worker sets all other values aside, as a dead letter.
+var number = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$`)
+
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 3 {
 		log.Print("usage: go run . SERIES VALUE...")
 		os.Exit(2)
+	}
+	for _, value := range os.Args[2:] {
+		if !number.MatchString(value) {
+			log.Printf("the value %q is not a decimal number: write one such as 42.1", value)
+			os.Exit(2)
+		}
 	}
 	url := os.Getenv("REDIS_URL")
 	if url == "" {

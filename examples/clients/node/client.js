@@ -5,9 +5,15 @@ import { createClient } from 'redis';
 
 const HINT_MS = 10_000; // a worker's first start on a machine may take longer: then the client says what it waits for
 const PATIENCE_MS = 300_000;
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i; // a worker sets all else aside, as a dead letter
 const [series, ...values] = process.argv.slice(2);
 if (!series || values.length === 0) {
   console.error('usage: node client.js SERIES VALUE...');
+  process.exit(2);
+}
+const wrong = values.find((value) => !NUMBER.test(value));
+if (wrong !== undefined) {
+  console.error(`the value ${JSON.stringify(wrong)} is not a decimal number: write one such as 42.1`);
   process.exit(2);
 }
 const redis = createClient({ url: process.env.REDIS_URL ?? 'redis://127.0.0.1:6379' });
