@@ -39,14 +39,14 @@ class Commits:
         commit = Stream.commit
 
         def watched(
-            stream: Stream, epoch: int, started_from: str, outcome: Outcome, lost: int, meanwhile: Meanwhile
+            stream: Stream, epoch: int, started_from: str, outcome: Outcome, lost: int, meanwhile: Meanwhile, *more: int
         ) -> None:
             self.sent.append(outcome.last)
             self.beside.append(meanwhile is not None)
             number = len(self.sent)
             if number in self.before:
                 raise self.before[number]
-            commit(stream, epoch, started_from, outcome, lost, meanwhile)
+            commit(stream, epoch, started_from, outcome, lost, meanwhile, *more)
             if number in self.after:
                 raise self.after[number]
 
