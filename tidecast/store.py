@@ -14,13 +14,13 @@ import fnmatch
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from tidecast import model as models
+from tidecast.durable import is_written, named_first, replace, sync, write_new
 from tidecast.errors import ModelError, StoreError
 from tidecast.model import Header, Model
 from tidecast.suggestions import most_similar
@@ -85,13 +85,19 @@ class ModelStore:
         return sorted(_name_in(folder) for folder, files in self._folders() if "champion" in files)
 
     def publish(self, model: Model, *, promote: bool = True) -> int:
-        """Add a version, durably, and make it champion unless told otherwise; returns its number."""
+        """Add a version, durably, and make it champion unless told otherwise; returns its number.
+
+        Raises:
+            ModelError: the model is not valid.
+            StoreError: the store cannot be written.
+        """
         content = models.encode(model)  # before anything is written: it may refuse
         folder = self._folder(model.header.series)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "series.json").exists():
-            _replace(folder / "series.json", json.dumps({"series": model.header.series}).encode())
-        number = self._add(folder, content)
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / "series.json").exists():
+                replace(folder / "series.json", json.dumps({"series": model.header.series}).encode())
+            number = _add(folder, content)
         if promote:
             self.promote(model.header.series, number, published=True)
         return number
@@ -99,7 +105,7 @@ class ModelStore:
     def versions(self, series: str) -> list[int]:
         """The numbers of a series' versions, oldest first; empty for an unknown series."""
         files = self._folder(series).glob(VERSIONS)
-        return sorted(int(file.name.removesuffix(SUFFIX)) for file in files)
+        return sorted(_number(file) for file in files if is_written(file))
 
     def champion(self, series: str) -> int | None:
         """The version that answers for a series, None when none does.
@@ -134,15 +140,16 @@ class ModelStore:
             published: it is new, and stands on probation.
 
         Raises:
-            StoreError: there is no such version.
+            StoreError: there is no such version, or the store cannot be written.
         """
         folder = self._folder(series)
-        if not (folder / _file(number)).exists():
+        if not is_written(folder / _file(number)):
             known = ", ".join(map(str, self.versions(series))) or "none"
             raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
-        _replace(folder / "champion", b"%d %s" % (number, PUBLISHED) if published else b"%d" % number)
-        with self._moves.open("a") as log:  # one short write in append mode: whole lines, whoever else writes
-            log.write(json.dumps({"series": series, "version": number}) + "\n")
+        with self._writing():
+            replace(folder / "champion", b"%d %s" % (number, PUBLISHED) if published else b"%d" % number)
+            with self._moves.open("a") as log:  # one short write in append mode: whole lines, whoever else writes
+                log.write(json.dumps({"series": series, "version": number}) + "\n")
 
     def rollback(self, series: str) -> int:
         """Let the version answer that answered before the champion; returns its number.
@@ -242,23 +249,34 @@ class ModelStore:
         """The folder of every series that has a version, and the names of its files."""
         for folder in self._series.glob("*/"):
             files = [entry.name for entry in os.scandir(folder)]
-            if "series.json" in files and fnmatch.filter(files, VERSIONS):
+            versions = fnmatch.filter(files, VERSIONS)
+            # A champion was written to its end; without one, the only version may be a name that was reserved.
+            written = "champion" in files or any(is_written(folder / name) for name in versions)
+            if "series.json" in files and versions and written:
                 yield folder, files
 
-    def _add(self, folder: Path, content: bytes) -> int:
-        number = max((int(f.name.removesuffix(SUFFIX)) for f in folder.glob(VERSIONS)), default=0) + 1
-        temporary = _write(folder, content)
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say in one sentence what keeps the store from being written."""
         try:
-            while True:  # a link, unlike a rename, fails when another writer took the number first
-                try:
-                    os.link(temporary, folder / _file(number))
-                    break
-                except FileExistsError:
-                    number += 1
-        finally:
-            temporary.unlink()
-        sync(folder)
-        return number
+            yield
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            remedy = "let this user write there, and see that its disk has room"
+            raise StoreError(f"the store {self.root} cannot be written ({reason}): {remedy}") from exc
+
+
+def _add(folder: Path, content: bytes) -> int:
+    """Write a version under the first number that nobody has; returns the number."""
+    number = max(map(_number, folder.glob(VERSIONS)), default=0) + 1
+    temporary = write_new(folder, content)
+    try:
+        while not named_first(temporary, folder / _file(number)):
+            number += 1
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(folder)
+    return number
 
 
 def _name_in(folder: Path) -> str:
@@ -283,29 +301,5 @@ def _file(number: int) -> str:
     return f"{number:06d}{SUFFIX}"
 
 
-def _write(folder: Path, content: bytes) -> Path:
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".new-")
-    os.fchmod(descriptor, 0o644)  # mkstemp's own mode would hide models from a worker of another user
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = _write(path.parent, content)
-    with contextlib.ExitStack() as undo:
-        undo.callback(temporary.unlink, missing_ok=True)
-        temporary.replace(path)
-        undo.pop_all()
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Have a file, or a directory's entries, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _number(file: Path) -> int:
+    return int(file.name.removesuffix(SUFFIX))

@@ -41,7 +41,7 @@ def main() -> int:
 
     log = structlog.get_logger("tidecast.retrain")
     log.info("begun", pid=os.getpid())
-    from tidecast.errors import HistoryError, SettingsError
+    from tidecast.errors import HistoryError, SettingsError, TidecastError
 
     try:
         summary = _run(line)
@@ -50,6 +50,9 @@ def main() -> int:
         return BAD_SETTINGS
     except HistoryError as exc:
         log.error("history cannot be read", error=str(exc))
+        return FAILED
+    except TidecastError as exc:
+        log.error("failed", error=str(exc))
         return FAILED
     except Exception:
         log.exception("failed")
