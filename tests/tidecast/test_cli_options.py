@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.models import make_model
-from tidecast import backtest, cli
+from tidecast import backtest, cli, demo_programs
 from tidecast.store import ModelStore
 from trainer import program, search
 
@@ -33,6 +33,7 @@ def _a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(program, "train", work)
     monkeypatch.setattr(search, "tune", work)
     monkeypatch.setattr(backtest, "backtest", work)
+    monkeypatch.setattr(demo_programs, "train", work)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -89,6 +90,8 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     (("retrain", "--daemon", "--health-port", "99999", *NOBODY), "--health-port is 99999: use 0 to 65535"),
     *(((command, "-n", wrong, *NOBODY), "'-n'") for command in ("tail", "events") for wrong in ("0", "-5", "few")),
     *((("status", "--once", "--interval", wrong, *NOBODY), "'--interval'") for wrong in ("nan", "0", "-1")),
+    (("demo", "--out", "file/demo"), "--out is file/demo, but file is a file: name another place"),
+    (("demo", "--redis", "localhost"), "setting redis_url is no address"),
     (("models", "prune", "--keep", "0"), "value for '--keep'"),
 ]
 FAILED: list[tuple[tuple[str, ...], str]] = [
@@ -113,6 +116,7 @@ FAILED: list[tuple[tuple[str, ...], str]] = [
     (("models", "list", "--store", "file"), "the store file is a file"),
     (("models", "list", "aa"), "series 'aa' has no version: did you mean 'a'?"),
     (("models", "prune", "zz"), "series 'zz' has no version: use one of a"),
+    (("demo", *NOBODY), "Redis: ConnectionError"),
     (("replay", "history.csv", "--store", "file"), "the store file is a file"),
     (("worker", "--check", "--store", "file/models"), "the store file/models is a file"),
 ]
