@@ -16,6 +16,8 @@ from dashboard.totals import Counting, Totals
 from tidecast.cluster import Cluster, StreamReply
 from tidecast.connection import connect, explain
 from tidecast.errors import StreamError, TidecastError
+from tidecast.partitions import newest_entries
+from tidecast.portion import Portion, shrinking
 from tidecast.served import Served
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
@@ -55,6 +57,7 @@ class Follower:
         self._forecasts = [keys.forecasts for keys in all_keys]
         self._events = [keys.events for keys in all_keys]
         self._position: dict[str, str] = {}
+        self._portion = Portion(BATCH)
         self._redis: Redis | None = None
         self._counting: Counting | None = None
         self._look_at = 0.0
@@ -123,8 +126,11 @@ class Follower:
     def _follow(self, redis: Redis, now: float) -> None:
         if not self._position:
             self._begin(redis)
-        if any(len(entries) == BATCH for _, entries in self._read(redis)):
+        reply = shrinking(redis, self._portion, lambda count: self._read(redis, min(count, BATCH)))
+        if any(len(entries) >= min(self._portion.count, BATCH) for _, entries in reply):
             self._skip(redis, now)
+        if reply:
+            self._portion.went_well()
 
     def _begin(self, redis: Redis) -> None:
         """Read the newest that is there, and stand behind it."""
@@ -139,12 +145,12 @@ class Follower:
             position[key] = entries[-1][0].decode() if entries else FIRST
         self._position = position
 
-    def _read(self, redis: Redis) -> StreamReply:
+    def _read(self, redis: Redis, count: int) -> StreamReply:
         connection = cast("Redis | Cluster", redis)
         if isinstance(connection, Cluster):
-            reply = connection.read_each(self._position, BATCH, 0)
+            reply = connection.read_each(self._position, count, 0)
         else:
-            reply = cast("StreamReply", connection.xread(cast("Any", self._position), count=BATCH) or [])
+            reply = cast("StreamReply", connection.xread(cast("Any", self._position), count=count) or [])
         for raw_key, entries in reply:
             key = raw_key.decode()
             if key in self._forecasts:
@@ -190,14 +196,5 @@ class Follower:
 
 
 def _newest_of(redis: Redis, key: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """The newest entries of a stream, oldest first, read in pieces: one reply of all would hold up other clients."""
-    found: list[tuple[bytes, dict[bytes, bytes]]] = []
-    before = "+"
-    while len(found) < count:
-        some = redis.xrevrange(key, max=before, count=min(BATCH, count - len(found)))
-        piece = cast("list[tuple[bytes, dict[bytes, bytes]]]", some)
-        if not piece:
-            break
-        found += piece
-        before = f"({piece[-1][0].decode()}"
-    return found[::-1]
+    """The newest entries of a stream, oldest first."""
+    return list(newest_entries(redis, key, count))[::-1]

@@ -28,6 +28,8 @@ AS_IT_WAS = {
     "maxmemory": "0",
     "maxmemory-policy": "noeviction",
     "min-replicas-to-write": "0",
+    "stream-node-max-entries": "100",
+    "stream-node-max-bytes": "4096",
 }
 AGO_MS = 120_000  # when the readings that are answered arrived
 

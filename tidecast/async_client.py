@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar, cast
 import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 
-from tidecast.addresses import PIPELINE, Addresses, PartitionsCheck, chunks, closed
+from tidecast.addresses import Addresses, PartitionsCheck, chunks, closed
 from tidecast.cluster import AsyncCluster, Entry, StreamReply
 from tidecast.connection import check_address, connect_async
 from tidecast.entries import NewReading, Time, Values
@@ -178,12 +178,12 @@ class AsyncFollower(AsyncIterator[T]):
 
     async def _read(self) -> StreamReply:
         connection = await self._connected()
-        position, slice_ms = self._course.position, self._course.slice_ms
+        position, slice_ms, count = self._course.position, self._course.slice_ms, self._course.portion.count
         try:
             if isinstance(connection, AsyncCluster):
-                reply = await connection.read_each(position, PIPELINE, slice_ms)
+                reply = await connection.read_each(position, count, slice_ms)
             else:
-                entries = await connection.xread(cast("Any", position), count=PIPELINE, block=slice_ms)
+                entries = await connection.xread(cast("Any", position), count=count, block=slice_ms)
                 reply = cast("StreamReply", entries)
         except Exception:
             await self._connected()  # a connection that another task closes fails in many ways: then this is the error

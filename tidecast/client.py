@@ -216,12 +216,12 @@ class _Follower(Iterator[T]):
 
     def _read(self) -> StreamReply:
         connection = self._connected()
-        position, slice_ms = self._course.position, self._course.slice_ms
+        position, slice_ms, count = self._course.position, self._course.slice_ms, self._course.portion.count
         try:
             if isinstance(connection, Cluster):
-                reply = connection.read_each(position, PIPELINE, slice_ms)
+                reply = connection.read_each(position, count, slice_ms)
             else:
-                reply = cast("StreamReply", connection.xread(cast("Any", position), count=PIPELINE, block=slice_ms))
+                reply = cast("StreamReply", connection.xread(cast("Any", position), count=count, block=slice_ms))
         except Exception:
             self._connected()  # a socket that another thread closes fails in many ways: then this is the error
             raise

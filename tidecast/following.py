@@ -14,12 +14,14 @@ from redis.exceptions import RedisError
 from tidecast.cluster import StreamReply
 from tidecast.connection import explain
 from tidecast.errors import SettingsError
+from tidecast.portion import Portion
 from tidecast.settings import Settings
 from tidecast.wire import Fields, id_pair
 
 T = TypeVar("T")
 Decode = Callable[[bytes, Fields], T]  # of an entry
 OLDEST, NEXT = "0-0", "$"
+AT_ONCE = 1000  # entries of one read
 LONGEST_READ_MS = 60_000  # then the connection is looked at again
 PAUSES_S = (0.05, 1.0)  # the first and the longest pause between two tries
 _LONGEST_ID_PART = 2**64
@@ -47,6 +49,7 @@ class Following(Generic[T]):
         stop_when_idle: whether it ends.
         give_up_s: how long Redis may be away before its error is raised.
         over: whether it has ended.
+        portion: how many entries to read at once.
     """
 
     position: dict[str, str]
@@ -56,6 +59,7 @@ class Following(Generic[T]):
     stop_when_idle: bool
     give_up_s: float
     over: bool = False
+    portion: Portion = field(default_factory=lambda: Portion(AT_ONCE))
     _unread: deque[tuple[str, bytes, Fields]] = field(default_factory=deque)
     _idle_ms: int = 0
     _failures: int = 0
@@ -63,6 +67,8 @@ class Following(Generic[T]):
 
     def took(self, reply: StreamReply) -> None:
         """Keep what a read has brought, and end the iteration where nothing has come for long enough."""
+        if reply:
+            self.portion.went_well()
         self._unread.extend((key.decode(), *entry) for key, entries in reply for entry in entries)
         self._idle_ms = 0 if reply else self._idle_ms + self.slice_ms
         self.over = self.stop_when_idle and self._idle_ms >= self.block_ms
@@ -98,6 +104,7 @@ class Following(Generic[T]):
         if self._failures == 1:  # a connection that was closed while idle: a new one is there at once
             self._failing_since = now
             return 0.0
+        self.portion.refused()  # perhaps Redis closes the connection over so many
         if now - self._failing_since >= self.give_up_s:
             self._failures = 0
             raise exc

@@ -1,16 +1,18 @@
 """What Redis says of a partition: how far it has come, what waits, who answers it and how its schedule goes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from tidecast.portion import Portion, shrinking
 from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair
 
 _WHOLE = re.compile(rb"-?[0-9]{1,18}")
+PIECE = 500  # entries of one reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class Offset:
 
     Attributes:
         last: the last reading that came to its end; `0-0`: none has.
-        counts: of readings since the beginning, by disposition, and those `read` and `lost`.
+        counts: of readings since the beginning, by disposition, and those `read` and `lost`; of them `before` were read
+            before the stream's own count began.
     """
 
     last: str
@@ -29,6 +32,11 @@ class Offset:
     def answered(self) -> int:
         """How many readings came to an end, whatever it was."""
         return sum(self.counts.get(name, 0) for name in DISPOSITIONS)
+
+    @property
+    def counted(self) -> int:
+        """How many of the entries that the stream has counted were read."""
+        return self.counts.get("read", 0) - self.counts.get("before", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +103,26 @@ def waiting(redis: Redis, keys: Keys, offset: Offset) -> int | None:
     """How many readings wait for an answer; those that were trimmed before they were read wait no more.
 
     None: Redis does not say. Before 7 it does not count what was added to a stream, and one that was deleted and begun
-    anew has counted other readings than those read.
+    anew has counted other readings than those read. Where its ids end before the offset, none of it was read.
     """
     info = stream_info(redis, keys.readings)
     last = id_pair(offset.last)
-    if info is None or not info["last-entry"] or id_pair(info["last-entry"][0]) <= last:
+    if info is None or not info["last-entry"]:
         return 0
     length = int(info["length"])
+    if begun_anew(info, offset.last):
+        return length
+    if id_pair(info["last-entry"][0]) <= last:
+        return 0
     if id_pair(info["first-entry"][0]) > last:
         return length
-    unread = int(info.get("entries-added", 0)) - offset.counts.get("read", 0)
+    unread = int(info.get("entries-added", 0)) - offset.counted
     return min(unread, length) if unread > 0 else None
+
+
+def begun_anew(info: Mapping[str, Any], last: str) -> bool:
+    """Whether a stream of readings, by its XINFO, was deleted and begun anew with ids before `last`, the offset."""
+    return bool(info["length"]) and id_pair(info["last-generated-id"]) < id_pair(last)
 
 
 def total(lags: Iterable[int | None]) -> int | None:
@@ -146,6 +163,23 @@ def stream_info(redis: Redis, stream: str) -> Mapping[str, Any] | None:
         if "no such key" not in str(exc):
             raise
         return None
+
+
+def newest_entries(
+    redis: Redis, stream: str, most: int, since: str | int = "-"
+) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+    """The newest entries of a stream, newest first, read in pieces: one reply of all may be more than Redis sends."""
+    last, portion = "+", Portion(min(most, PIECE))
+
+    def ask(count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        entries = redis.xrevrange(stream, last, since, count=min(count, most))
+        return cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)
+
+    while most > 0 and (piece := shrinking(redis, portion, ask)):
+        portion.went_well()
+        yield from piece
+        most -= len(piece)
+        last = f"({piece[-1][0].decode()}"
 
 
 def _text(raw: bytes) -> str:

@@ -135,13 +135,13 @@ class WorkerSettings(_Group):
     batch_bytes: int = Field(16 * 2**20, ge=1, description="About how many bytes of readings one commit answers.")
     block_ms: Milliseconds = Field(250, ge=1, description="How long one read waits for readings, in milliseconds.")
     group: str = Field("tidecast", description="The passive consumer group that shows the lag.")
-    forecasts_kept: int = Field(1_000_000, ge=1, description="About how many forecasts stay in their stream.")
+    forecasts_kept: int = Field(1_000_000, ge=1, description="How many forecasts stay in their stream at most.")
     wait_for_group: str = Field(
         "",
         description="A consumer group of `forecasts` that is waited for: what it has not acknowledged is not trimmed.",
     )
-    dead_kept: int = Field(10_000, ge=1, description="About how many dead letters stay in their stream.")
-    events_kept: int = Field(10_000, ge=1, description="About how many events stay in their stream.")
+    dead_kept: int = Field(10_000, ge=1, description="How many dead letters stay in their stream at most.")
+    events_kept: int = Field(10_000, ge=1, description="How many events stay in their stream at most.")
     retention_s: Seconds | None = Field(
         None, gt=0, description="How long answered readings stay in their stream, in seconds. Empty: for ever."
     )

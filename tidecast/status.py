@@ -148,7 +148,8 @@ def _series(redis: Redis, state: str) -> tuple[int, bool]:
     """How many series are remembered; where there are many fields, by a sample: each series has several."""
     fields = int(redis.hlen(state))
     mark = SEPARATOR.encode()
-    if fields <= COUNTED:
-        return sum(mark not in name for name in cast("list[bytes]", redis.hkeys(state))), False
-    sample = cast("list[bytes]", redis.hrandfield(state, SAMPLED))
+    counted = fields <= COUNTED
+    sample = cast("list[bytes]", redis.hrandfield(state, fields if counted else SAMPLED) or [])
+    if counted:
+        return sum(mark not in name for name in sample), False
     return round(fields * sum(mark not in name for name in sample) / len(sample)), True

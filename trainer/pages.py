@@ -8,6 +8,7 @@ from redis import Redis
 
 from tidecast.client import check_partitions
 from tidecast.cluster import Cluster
+from tidecast.portion import Portion, shrinking
 from tidecast.settings import Settings
 from tidecast.wire import Keys, common_keys
 
@@ -25,18 +26,19 @@ def pages_of(
     redis: Redis, key: str, first: bytes, last: bytes, at_once: int = AT_ONCE, page_bytes: int = PAGE_BYTES
 ) -> Iterator[Page]:
     """The entries from `first` to `last`, as XRANGE understands them; Redis prepares a page while one is looked at."""
+    portion = Portion(at_once)
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(_page, redis, key, first, last, min(at_once, AT_FIRST))
+        coming = reader.submit(_page, redis, key, (first, last), min(at_once, AT_FIRST), portion)
         while page := coming.result():
             count = min(at_once, max(1, len(page) * page_bytes // max(1, _size(page))))
-            coming = reader.submit(_page, redis, key, b"(" + page[-1][0], last, count)
+            coming = reader.submit(_page, redis, key, (b"(" + page[-1][0], last), count, portion)
             yield page
 
 
 def newest_pages(redis: Redis, key: str, most: int, at_once: int) -> Iterator[Page]:
     """The newest entries of a stream, `most` at most, newest first."""
-    last = b"+"
-    while most > 0 and (page := _page(redis, key, last, b"-", min(at_once, most), "XREVRANGE")):
+    last, portion = b"+", Portion(at_once)
+    while most > 0 and (page := _page(redis, key, (last, b"-"), min(at_once, most), portion, "XREVRANGE")):
         yield page
         most -= len(page)
         last = b"(" + page[-1][0]
@@ -53,9 +55,15 @@ def check_setup(redis: Redis, settings: Settings) -> None:
 
 
 def committed(redis: Redis, keys: Keys) -> bytes | None:
-    """The id of the last entry that a worker has answered; None before the first."""
+    """The id of the last entry that a worker has answered; None before the first.
+
+    None as well while all ids of the stream are before it: it was begun anew, and nothing in it is answered yet.
+    """
     last = cast("bytes | None", redis.hget(keys.offset, "last"))
-    return None if last == b"0-0" else last
+    if last is None or last == b"0-0":
+        return None
+    later, any_entry = (redis.xrange(keys.readings, first, count=1) for first in (last, b"-"))
+    return None if any_entry and not later else last
 
 
 def pair(entry_id: bytes) -> tuple[int, int]:
@@ -70,7 +78,16 @@ def successor(entry_id: bytes) -> bytes:
     return b"%d-%d" % ((ms, seq + 1) if seq < _LARGEST else (ms + 1, 0))
 
 
-def _page(redis: Redis, key: str, first: bytes, last: bytes, count: int, command: str = "XRANGE") -> Page:
+def _page(
+    redis: Redis, key: str, span: tuple[bytes, bytes], count: int, portion: Portion, command: str = "XRANGE"
+) -> Page:
+    """At most `count` entries, and no more than Redis gives in one reply."""
+    page = shrinking(redis, portion, lambda most: _asked(redis, command, key, *span, min(count, most)))
+    portion.went_well()
+    return page
+
+
+def _asked(redis: Redis, command: str, key: str, first: bytes, last: bytes, count: int) -> Page:
     while True:
         for client in _clients(redis):
             client.set_response_callback(command, _as_sent)

@@ -79,8 +79,10 @@ def _pages(redis: Redis, settings: Settings, partition: int, first: bytes, histo
     with archive.unchanged():  # nothing moves from the stream to the archive between the two readings
         files = archive.files()
         yield from archive.pages(files, first)
-        after = successor(files[-1].last) if files else first
-        yield from _streamed(redis, keys, max(first, after, key=pair))
+        last = committed(redis, keys)
+        if files and last is not None and pair(files[-1].last) <= pair(last):  # else the stream was begun anew since
+            first = max(first, successor(files[-1].last), key=pair)
+        yield from _streamed(redis, keys, first)
 
 
 def _streamed(redis: Redis, keys: Keys, first: bytes) -> Iterator[Page]:

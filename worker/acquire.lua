@@ -1,10 +1,10 @@
 -- Take a partition that is free, expired or already mine, under a new epoch; by the server's clock.
 --
--- KEYS: lease, offset, readings, state   ARGV: owner, lease_ms, group, longest_ms
+-- KEYS: lease, offset, readings, state, forecasts, dead   ARGV: owner, lease_ms, group, longest_ms
 -- Every check before any write. Returns {epoch}, with 0 while another owner's lease runs. A lease that would run for
 -- longer than any lease may, or until what is not a number, runs for lease_ms from now; then its old end is returned as
 -- well.
-local lease, offset, readings, state = unpack(KEYS)
+local lease, offset, readings, state, forecasts, dead = unpack(KEYS)
 for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [readings] = 'stream'}) do
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= kind then
@@ -30,37 +30,64 @@ local former = redis.call('HGET', lease, 'epoch')
 if former and not whole(former) then
   return redis.error_reply('WRONGKEY the epoch in ' .. lease .. ' is ' .. string.sub(former, 1, 40) .. ', which is not a whole number')
 end
+local info
+if redis.call('EXISTS', readings) == 1 then
+  info = named(redis.call('XINFO', 'STREAM', readings))
+end
+local last, read, before = unpack(redis.call('HMGET', offset, 'last', 'read', 'before'))
+read = whole(read) or 0
+local former_before = before
+before = before and string.match(before, '^%-?%d+$') and tonumber(before) or 0
+
+if not last then
+  last = '0-0'
+  -- Before the first worker ever, nothing was lost: what had been trimmed by then counts as read.
+  if info and info['entries-added'] then read = info['entries-added'] - info['length'] end
+  -- Where there are states, only the offset was deleted: to begin anew would meet windows that hold the readings
+  -- already. The passive group stands where the last commit has left it.
+  if info and redis.call('EXISTS', state) == 1 then
+    for _, each in ipairs(redis.call('XINFO', 'GROUPS', readings)) do
+      local group = named(each)
+      if group['name'] == ARGV[3] and group['last-delivered-id'] ~= '0-0' then
+        last, read = group['last-delivered-id'], group['entries-read'] or read
+      end
+    end
+  end
+end
+
+-- Ids of a stream only grow. Where the newest is before the offset, somebody deleted the stream and began it anew, and
+-- nothing in it was answered: begin at its start. A forecast and a dead letter have their reading's id, which must be
+-- new to their streams; else the partition waits until somebody has renamed them. A key of another type is the
+-- commit's concern.
+local function is_stream(key)
+  local kind = redis.call('TYPE', key).ok
+  return kind == 'stream' or kind == 'none'
+end
+local outputs = is_stream(forecasts) and is_stream(dead)
+if outputs and info and info['length'] > 0 and after(last, info['last-generated-id']) then
+  local start = newest(forecasts)
+  if after(newest(dead), start) then start = newest(dead) end
+  if after(info['first-entry'][1], start) then
+    last = start
+    -- How many readings were read before the stream's own count began; what it has lost since then is lost.
+    local added = info['entries-added']
+    if added and added < read - before then
+      before = read
+    elseif added then
+      before = read - math.min(added - info['length'], read - before)
+    end
+  end
+end
+
 local counts = redis.call('HGETALL', offset)
 for i = 1, #counts, 2 do
-  if counts[i] ~= 'last' and not whole(counts[i + 1]) then redis.call('HSET', offset, counts[i], 0) end
+  if counts[i] ~= 'last' and counts[i] ~= 'before' and not whole(counts[i + 1]) then
+    redis.call('HSET', offset, counts[i], 0)
+  end
 end
 local epoch = redis.call('HINCRBY', lease, 'epoch', 1)
 -- An owner that is still named did not give the lease back: perhaps the readings killed it.
 redis.call('HSET', lease, 'owner', ARGV[1], 'expires_ms', now + ARGV[2], 'abandoned', owner and 1 or 0)
--- A list of names and values, as XINFO answers, as a table.
-local function named(list)
-  local found = {}
-  for i = 1, #list, 2 do found[list[i]] = list[i + 1] end
-  return found
-end
-
-if redis.call('HEXISTS', offset, 'last') == 0 then
-  local last, read = '0-0', 0
-  if redis.call('EXISTS', readings) == 1 then
-    -- Before the first worker ever, nothing was lost: what had been trimmed by then counts as read.
-    local info = named(redis.call('XINFO', 'STREAM', readings))
-    if info['entries-added'] then read = info['entries-added'] - info['length'] end
-    -- Where there are states, only the offset was deleted: to begin anew would meet windows that hold the readings
-    -- already. The passive group stands where the last commit has left it.
-    if redis.call('EXISTS', state) == 1 then
-      for _, each in ipairs(redis.call('XINFO', 'GROUPS', readings)) do
-        local group = named(each)
-        if group['name'] == ARGV[3] and group['last-delivered-id'] ~= '0-0' then
-          last, read = group['last-delivered-id'], group['entries-read'] or read
-        end
-      end
-    end
-  end
-  redis.call('HSET', offset, 'last', last, 'read', read)
-end
+redis.call('HSET', offset, 'last', last, 'read', read)
+if before ~= 0 or former_before then redis.call('HSET', offset, 'before', before) end
 return {epoch}

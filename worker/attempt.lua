@@ -1,9 +1,10 @@
 -- Write down that readings are about to be handled where a worker may have died of them: what never came to its commit
 -- is tried again in halves, down to a single reading.
 --
--- KEYS: lease   ARGV: epoch, from, size
+-- KEYS: lease   ARGV: epoch, from, size, pause_before
 -- Returns how many readings may be handled at once, and which try of that size this is. A size of 0 takes back what
--- was written down: the handling came to its end.
+-- was written down: the handling came to its end. Before the try of that number of a single reading nothing is written
+-- down and the try is 0: the worker pauses first, and who dies meanwhile does not die of the reading.
 local lease, epoch, from, size = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 if redis.call('HGET', lease, 'epoch') ~= epoch then
   return redis.error_reply('FENCED another worker holds the partition')
@@ -25,6 +26,7 @@ if at == from and tried and tries then
     size = math.min(size, math.floor(tried / 2))
   else
     size, try = 1, tries + 1
+    if try == tonumber(ARGV[4]) then return {1, 0} end
   end
 end
 redis.call('HSET', lease, 'tried_by', epoch, 'tried_from', from, 'tried_size', size, 'tries', try)

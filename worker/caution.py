@@ -5,12 +5,16 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from tidecast.errors import StreamError
+from tidecast.errors import StreamError, TidecastError
 from tidecast.wire import DeadLetter
 from worker.outcome import Entry, Outcome
 from worker.stream import Stream
 
-MAX_TRIES = 2  # of a single reading: the process that died over it twice is not the one to blame
+MAX_TRIES = 3  # of a single reading: after them it is blamed
+
+
+class PauseNeeded(TidecastError):  # noqa: N818 - it is a request
+    """The last try of a reading is due: workers that die one after the other for another reason need time to end."""
 
 
 class Caution:
@@ -27,6 +31,7 @@ class Caution:
         self._left = 0  # readings to go
         self._size = batch
         self._noted = False  # whether a batch is written down
+        self._paused = False  # whether the pause before the last try of a reading is over
 
     @property
     def awake(self) -> bool:
@@ -39,18 +44,23 @@ class Caution:
 
     def end(self) -> None:
         """Trust again: the partition is another's, or was given up in peace."""
-        self._left = 0
+        self._left, self._paused = 0, False
 
     def choose(self, epoch: int, started_from: str, entries: Sequence[Entry]) -> tuple[Sequence[Entry], Outcome | None]:
         """The readings to handle now; and what becomes of them where that must not be tried once more.
 
         Raises:
             Fenced: another worker has the partition.
+            PauseNeeded: the next call is to come after a pause.
         """
         if not self.awake:
             return entries, None
+        pause_before = 0 if self._paused else MAX_TRIES
+        attempt = self._stream.attempt(epoch, started_from, min(self._size, len(entries)), pause_before)
+        self._paused = attempt.tries == 0
+        if self._paused:
+            raise PauseNeeded(f"workers ended {MAX_TRIES - 1} times while they handled {entries[0][0]} alone")
         self._noted = True
-        attempt = self._stream.attempt(epoch, started_from, min(self._size, len(entries)))
         chosen, self._size = entries[: attempt.size], attempt.size
         self._left -= attempt.size
         return chosen, _set_aside(chosen[0]) if attempt.tries > MAX_TRIES else None
@@ -66,8 +76,8 @@ class Caution:
 def _set_aside(entry: Entry) -> Outcome:
     entry_id, fields = entry
     detail = (
-        f"the worker ended or failed {MAX_TRIES} times while it handled this reading alone: "
-        "look into its log, and report the reading"
+        f"the worker ended or failed {MAX_TRIES} times while it handled this reading alone, the last time after a "
+        "pause: look into its log, and report the reading; or push it again if something else ended the worker"
     )
     outcome = Outcome(entry_id, dead=[DeadLetter(entry_id, "poison", detail, fields)])
     outcome.counts["dead"] = 1

@@ -41,5 +41,5 @@ end
 redis.call('HSET', record, 'state', 'running', 'due_ms', due, 'tries', try, 'owner', owner, 'token', token,
   'expires_ms', now + ttl_ms, 'started_ms', now)
 detail = string.gsub(detail, '{try}', try)
-redis.call('XADD', events, 'MAXLEN', '~', events_kept, '*', 'kind', 'started', 'detail', detail)
+redis.call('XADD', events, 'MAXLEN', events_kept, '*', 'kind', 'started', 'detail', detail)
 return {try, 0}

@@ -9,27 +9,9 @@
 local lease, offset, readings, forecasts, dead, state, events = unpack(KEYS)
 local epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for = unpack(ARGV, 1, 9)
 
--- Entry ids are pairs of 64-bit numbers, more than a Lua number holds: compare them as text.
-local function after(a, b)
-  local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
-  local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
-  if a_ms ~= b_ms then
-    return #a_ms > #b_ms or (#a_ms == #b_ms and a_ms > b_ms)
-  end
-  return #a_seq > #b_seq or (#a_seq == #b_seq and a_seq > b_seq)
-end
-
 local function is(key, kind)
   local found = redis.call('TYPE', key).ok
   return found == 'none' or found == kind
-end
-
-local function newest(stream)
-  if redis.call('EXISTS', stream) == 0 then return '0-0' end
-  local info = redis.call('XINFO', 'STREAM', stream)
-  for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then return info[i + 1] end
-  end
 end
 
 local function crowded(n)
@@ -40,8 +22,7 @@ end
 -- The oldest forecast that a consumer group still needs: its oldest pending one, else the last it was given.
 local function unacknowledged(name)
   for _, info in ipairs(redis.call('XINFO', 'GROUPS', forecasts)) do
-    local found = {}
-    for i = 1, #info, 2 do found[info[i]] = info[i + 1] end
+    local found = named(info)
     if found.name == name then
       if found.pending > 0 then return redis.call('XPENDING', forecasts, name)[2] end
       return found['last-delivered-id']
@@ -91,9 +72,15 @@ if wait_for ~= '' then
   end
 end
 
--- 4. The forecasts, each under its reading's id; what is not known of one is left out.
--- '0' as the least id trims nothing.
-local limit = wait_for == '' and {'MAXLEN', '~', forecasts_kept} or {'MINID', '~', '0'}
+-- 4. The forecasts, each under its reading's id; what is not known of one is left out. Only with the last entry is a
+-- stream trimmed, and exactly: `~` trims whole blocks, which may hold as many entries as there are.
+local function add(stream, kept, id, ...)
+  if kept then
+    redis.call('XADD', stream, 'MAXLEN', kept, id, ...)
+  else
+    redis.call('XADD', stream, id, ...)
+  end
+end
 local entry = {}
 for k = 1, #ids do
   local n = 0
@@ -104,21 +91,22 @@ for k = 1, #ids do
       n = n + 2
     end
   end
-  redis.call('XADD', forecasts, limit[1], limit[2], limit[3], ids[k], unpack(entry, 1, n))
+  add(forecasts, k == #ids and wait_for == '' and forecasts_kept, ids[k], unpack(entry, 1, n))
 end
 -- 5. The dead letters.
 local i = letters + 1
-for _ = 1, tonumber(ARGV[letters]) do
+local told = tonumber(ARGV[letters])
+for k = 1, told do
   local id, width = ARGV[i], tonumber(ARGV[i + 1])
-  redis.call('XADD', dead, 'MAXLEN', '~', dead_kept, id, unpack(ARGV, i + 2, i + 1 + width))
+  add(dead, k == told and dead_kept, id, unpack(ARGV, i + 2, i + 1 + width))
   i = i + 2 + width
 end
 -- 6. The events.
-local told = tonumber(ARGV[i])
+told = tonumber(ARGV[i])
 i = i + 1
-for _ = 1, told do
+for k = 1, told do
   local width = tonumber(ARGV[i])
-  redis.call('XADD', events, 'MAXLEN', '~', events_kept, '*', unpack(ARGV, i + 1, i + width))
+  add(events, k == told and events_kept, '*', unpack(ARGV, i + 1, i + width))
   i = i + 1 + width
 end
 -- 7. The touched series' states, in pieces that the Lua stack holds.
@@ -135,7 +123,8 @@ end
 -- 9. The lease lives on, and the passive group shows the lag; nothing depends on the group, so it may fail.
 local now = redis.call('TIME')
 redis.call('HSET', lease, 'expires_ms', now[1] * 1000 + math.floor(now[2] / 1000) + lease_ms)
-local moved = redis.pcall('XGROUP', 'SETID', readings, group, to, 'ENTRIESREAD', redis.call('HGET', offset, 'read'))
+local read, before = unpack(redis.call('HMGET', offset, 'read', 'before'))
+local moved = redis.pcall('XGROUP', 'SETID', readings, group, to, 'ENTRIESREAD', read - (before or 0))
 if moved.err then moved = redis.pcall('XGROUP', 'SETID', readings, group, to) end
 if moved.err then redis.pcall('XGROUP', 'CREATE', readings, group, to) end -- it went with a stream that was deleted
 return 'COMMITTED'

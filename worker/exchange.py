@@ -9,6 +9,7 @@ from typing import Any
 from hiredis import pack_command
 from redis import Redis
 from redis.connection import Connection
+from redis.exceptions import RedisError
 
 Command = tuple[str | bytes | int, ...]
 
@@ -25,12 +26,15 @@ class Exchange:
         self._connection: Connection | None = None
 
     def send(self, *commands: Command) -> None:
-        """Send all of them in one write.
+        """Send all of them in one write; no reply may be outstanding.
 
         Raises:
             ConnectionError, TimeoutError: Redis is away, and nobody knows what it has seen.
         """
         connection = self._connection = self._connection or self._pool.get_connection()
+        if _is_closed(connection):
+            connection.disconnect()
+            connection.connect()
         # As redis-py does, but for its look at each argument.
         packed = [pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub knows one argument
         connection.send_packed_command([b"".join(packed)])
@@ -56,3 +60,11 @@ class Exchange:
         if self._connection is None:
             raise AssertionError("nothing was sent")
         return self._connection
+
+
+def _is_closed(connection: Connection) -> bool:
+    """Whether the other end has closed a connection while it was idle, as `timeout`, CLIENT KILL and proxies do."""
+    try:
+        return connection.can_read()  # as if something had come that nobody asked for
+    except (RedisError, OSError):
+        return True

@@ -65,6 +65,14 @@ class Health:
         self._ids_ahead = Gauge(
             "tidecast_ids_ahead_seconds", "How far entry ids are ahead of the clock.", registry=self.registry
         )
+        self._stuck = Gauge(
+            "tidecast_partitions_stuck",
+            "Partitions held whose readings were begun anew with ids that cannot be answered.",
+            registry=self.registry,
+        )
+        self._anew = Counter(
+            "tidecast_partitions_begun_anew", "Streams of readings that were begun anew.", registry=self.registry
+        )
         self._age = Gauge("tidecast_model_age_seconds", "Age of the models.", ["which"], registry=self.registry)
         # Of what every batch tells the children are looked up once: that takes as long as counting.
         self._timed = {name: self._stages.labels(name) for name in STAGES}
@@ -97,6 +105,7 @@ class Health:
         self._runs_at: dict[int, float] = {}
         self._backlogs: dict[int, Backlog] = {}
         self._ahead_s: dict[int, float] = {}
+        self._stuck_in: set[int] = set()
         self.ready = threading.Event()  # a partition is held, its state loaded
         self.compiling = threading.Event()  # which takes some seconds, once on a machine
 
@@ -160,6 +169,18 @@ class Health:
         else:
             self._ahead_s[partition] = ahead_s
         self._ids_ahead.set(max(self._ahead_s.values(), default=0.0))
+
+    def stuck(self, partition: int, *, stuck: bool) -> None:
+        """Note whether a partition's readings have ids that cannot be answered."""
+        if stuck:
+            self._stuck_in.add(partition)
+        else:
+            self._stuck_in.discard(partition)
+        self._stuck.set(len(self._stuck_in))
+
+    def begun_anew(self) -> None:
+        """Count a stream of readings that was begun anew, and is read from its start."""
+        self._anew.inc()
 
     def serving(self, made_ms: Sequence[int]) -> None:
         """Note the models that answer by when they were made, epoch milliseconds; their age is told when asked for."""

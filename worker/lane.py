@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from tidecast.errors import Conflict, Fenced, StreamError
+from tidecast.errors import Conflict, Fenced, StreamError, TidecastError
 from tidecast.settings import WorkerSettings
 from worker.backlog import Backlog, Progress
 from worker.caution import Caution
@@ -17,23 +18,34 @@ from worker.forecaster import Forecaster
 from worker.health import Health
 from worker.outcome import Outcome
 from worker.partitions import Partition
+from worker.reading import CLOSED
 from worker.stream import Stream
 from worker.watch import Watch
 
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
+LOOK_EVERY_S = 1.0  # how often it is asked, while nothing is read, whether the readings were begun anew
 DRIFTS_NAMED = 10  # in a line of the log
 
+CLOSED_AT_MOST = 3  # times over the commit of a batch, before it is taken for too large
+SMALLER_FOR = 256  # batches, before twice as many readings are tried again
+PROTOCOL_ERROR = "Protocol error"  # what Redis says of an argument beyond proto-max-bulk-len
+
 log = structlog.get_logger("tidecast.worker")
+
+
+class TooLarge(TidecastError):  # noqa: N818 - as the others of its family
+    """Redis closes the connection over a commit."""
 
 
 @dataclass(slots=True)
 class _Batch:
     """A batch that was handled but whose commit is not yet known to have happened."""
 
-    started_from: Progress
+    started_from: Progress  # as it was before the stream's count was corrected
     outcome: Outcome
-    lost: int
+    backlog: Backlog
     sent: bool = False
+    closed: int = 0  # how often the connection was closed over its commit
 
     @property
     def answered(self) -> int:
@@ -43,7 +55,8 @@ class _Batch:
     @property
     def ends_at(self) -> Progress:
         """The progress once it is committed."""
-        return Progress(self.outcome.last, self.started_from.read + self.answered + self.lost)
+        before = self.started_from.read + self.backlog.shift
+        return Progress(self.outcome.last, before + self.answered + self.backlog.lost)
 
 
 class Lane:
@@ -70,6 +83,7 @@ class Lane:
         self._caution = Caution(stream, settings.batch)
         self._watch = Watch(number, health)
         self._retained_at = -float("inf")
+        self._looked_at = -float("inf")
         self._progress: Progress | None = None  # of what was handled
         self._uncommitted: deque[_Batch] = deque()  # two at most, the later one handled while the earlier was sent
 
@@ -91,7 +105,15 @@ class Lane:
             raise Fenced("the lease ran out and another worker took the partition")
         if not self._uncommitted:
             self._handle_next(now, block_ms)
-        answered = self._commit_next(now) if self._uncommitted else 0
+        if not self._uncommitted and self._given_back_to_begin_anew(now):
+            return None
+        try:
+            answered = self._commit_next(now) if self._uncommitted else 0
+        except TooLarge as exc:
+            log.warning("a commit is too large for Redis", partition=self.number, error=str(exc))
+            self._health.failed("redis")
+            self.leave()  # the readings are read again, fewer at once
+            return None
         self._retain(now)
         return answered
 
@@ -133,13 +155,14 @@ class Lane:
         with self._health.stage("read"):
             entries = self._stream.read(progress.last, block_ms)
         if not entries:
-            self._health.behind(self.number, Backlog())
+            self._health.behind(self.number, self._watch.backlog)
             return
         self._watch.ids(entries[-1][0], now)
         chosen, outcome = self._caution.choose(epoch, progress.last, entries)
         backlog = self._stream.backlog(progress, chosen)
         self._health.behind(self.number, backlog)
         self._stream.read_ahead()
+        self._watch.count(backlog, progress.last)
         if backlog.lost:
             log.error("readings were trimmed before they were read", lost=backlog.lost, after=progress.last)
         if outcome:
@@ -147,7 +170,8 @@ class Lane:
         else:
             with self._health.stage("handle"):
                 outcome = self.forecaster.handle(chosen, round(now * 1000))
-        batch = _Batch(progress, outcome, backlog.lost)
+        outcome.shift = backlog.shift
+        batch = _Batch(progress, outcome, backlog)
         self._uncommitted.append(batch)
         self._progress = batch.ends_at
 
@@ -170,7 +194,7 @@ class Lane:
     def _note(self, batch: _Batch) -> None:
         """Tell what was committed."""
         outcome = batch.outcome
-        self._health.committed(outcome.counts, batch.lost, outcome.intervals, outcome.drifts)
+        self._health.committed(outcome.counts, batch.backlog.lost, outcome.intervals, outcome.drifts)
         if outcome.drifts:  # one line a batch: a thousand series may change at once
             some = [f"{one.kind} of {one.series} at {one.id}" for one in outcome.drifts[:DRIFTS_NAMED]]
             log.info("series have changed", partition=self.number, drifts=len(outcome.drifts), some=some)
@@ -191,12 +215,33 @@ class Lane:
                 elsewhere = time.perf_counter() - left
 
         try:
-            self._stream.commit(epoch, batch.started_from.last, batch.outcome, batch.lost, meanwhile and apart)
-        except (StreamError, ResponseError):
+            started_from, lost = batch.started_from.last, batch.backlog.lost
+            self._stream.commit(epoch, started_from, batch.outcome, lost, meanwhile and apart)
+        except (StreamError, ResponseError) as exc:
             self._caution.acquit(epoch)
+            if PROTOCOL_ERROR in str(exc):
+                self._shrink(batch, exc)
+            raise
+        except CLOSED as exc:
+            batch.closed += 1
+            if batch.closed >= CLOSED_AT_MOST and self._stream.answers():
+                self._shrink(batch, exc)
             raise
         finally:
             self._health.took("commit", time.perf_counter() - began - elsewhere)
+
+    def _shrink(self, batch: _Batch, exc: Exception) -> None:
+        """Read half as many from now on, since Redis closes the connection over this commit and answers otherwise.
+
+        Raises:
+            TooLarge: the batch has to be handled again, in parts.
+            ConnectionError: it is one reading.
+        """
+        why = f"Redis closes the connection over the answers to {batch.answered} readings"
+        if batch.answered == 1:
+            raise RedisConnectionError(f"{why}: raise its client-query-buffer-limit and proto-max-bulk-len") from exc
+        self._stream.read_less(SMALLER_FOR)
+        raise TooLarge(why) from exc
 
     def _take_over(self, now: float) -> bool:
         self.tried_at = now
@@ -219,10 +264,27 @@ class Lane:
         self._health.lease_changed("acquired")
         return True
 
+    def _given_back_to_begin_anew(self, now: float) -> bool:
+        """Look now and then whether the readings were deleted and begun anew with lower ids, which no read finds.
+
+        The partition is given back then: the script that takes it moves the offset, under a new epoch, so that no
+        commit that is still on its way can come after it. Where forecasts or dead letters are in the way, it waits.
+        """
+        if self._progress is None or 0 <= now - self._looked_at < LOOK_EVERY_S:
+            return False
+        self._looked_at = now
+        anew = self._stream.begun_anew(self._progress.last)
+        self._watch.anew(anew, self._progress.last, now)
+        if anew is None or anew.in_the_way:
+            return False
+        self._health.begun_anew()
+        self.leave()
+        return True
+
     def _retain(self, now: float) -> None:
         """Trim what was answered long enough ago, now and then."""
         kept_s, epoch = self._settings.retention_s, self._partition.epoch
         if kept_s is None or epoch is None or 0 <= now - self._retained_at < RETAIN_EVERY_S:
             return
-        self._retained_at = now
-        self._stream.retain(epoch, max(0, round((now - kept_s) * 1000)))
+        if self._stream.retain(epoch, max(0, round((now - kept_s) * 1000))):
+            self._retained_at = now

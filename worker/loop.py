@@ -15,6 +15,7 @@ from tidecast.model import Model
 from tidecast.settings import Settings, worker_name, worker_threads
 from tidecast.store import ModelStore
 from tidecast.wire import partition_of
+from worker.caution import PauseNeeded
 from worker.engine import Engine
 from worker.forecaster import Forecaster
 from worker.health import Health
@@ -210,6 +211,14 @@ class Worker:
     def _guarded_step(self, lane: Lane, stop: Stop) -> int | None:
         try:
             answered = lane.step(time.time(), self._block_ms)
+        except PauseNeeded as exc:
+            pause_s = self._settings.worker.lease_s / 2  # the lease outlives it
+            log.warning(
+                "a reading is tried once more after a pause", partition=lane.number, why=str(exc), pause_s=pause_s
+            )
+            self._pauses += 1
+            self._put_off(lane, stop, pause_s)
+            return None
         except (Fenced, Conflict) as exc:
             lane.drop(str(exc))
             self._health.failed("fenced" if isinstance(exc, Fenced) else "conflict")

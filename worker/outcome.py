@@ -21,3 +21,4 @@ class Outcome:
     intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
     drifts: list[Drift] = field(default_factory=list)  # the changes of series that its readings told of
     events: list[Event] = field(default_factory=list)  # what people and programs may follow
+    shift: int = 0  # the correction of the stream's count, see `Backlog`

@@ -8,7 +8,10 @@ from redis.exceptions import RedisError
 from tidecast import connection
 from worker.scripts import script_of
 
-SCRIPTS = ("acquire", "attempt", "beat", "claim", "commit", "hold", "join", "plan", "retain", "settle")
+SCRIPTS = (
+    *("acquire", "attempt", "beat", "claim", "commit", "extent", "hold", "join", "names", "peek", "plan", "retain"),
+    "settle",
+)
 _PLACE = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
 _UNKNOWN = "Unknown Redis command"  # of a script that calls one
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '([A-Z]+)')?")

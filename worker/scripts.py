@@ -2,7 +2,11 @@
 
 from importlib.resources import files
 
+COMPARING = ("acquire", "commit", "retain")  # the scripts that need the functions of ids.lua
+
 
 def script_of(name: str) -> str:
-    """Read one of the scripts that run inside Redis."""
-    return files("worker").joinpath(f"{name}.lua").read_text()
+    """Read one of the scripts that run inside Redis, with the functions that it uses."""
+    folder = files("worker")
+    shared = (folder / "ids.lua").read_text() if name in COMPARING else ""
+    return shared + (folder / f"{name}.lua").read_text()

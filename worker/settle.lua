@@ -19,7 +19,7 @@ if outcome == 'finished' or outcome == 'failed' then
   end
   redis.call('HINCRBY', record, 'runs', 1)
   redis.call('HDEL', record, 'owner', 'expires_ms', 'retry_ms')
-  redis.call('XADD', events, 'MAXLEN', '~', events_kept, '*', 'kind', outcome, 'detail', detail)
+  redis.call('XADD', events, 'MAXLEN', events_kept, '*', 'kind', outcome, 'detail', detail)
 else
   redis.call('HSET', record, 'state', 'waiting', 'retry_ms', at_ms, 'detail', detail)
   if outcome == 'released' then redis.call('HINCRBY', record, 'tries', -1) end

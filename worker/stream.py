@@ -1,9 +1,8 @@
 """Every Redis command of the worker. What must happen together happens in one Lua script."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate, chain, islice
 from typing import Any, cast
 
 from redis import Redis
@@ -11,23 +10,28 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from tidecast.errors import Conflict
 from tidecast.partitions import whole_number
+from tidecast.portion import answers
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
-from tidecast.wire import SEPARATOR, Keys
-from worker.ahead import ReadAhead
-from worker.backlog import Backlog, Progress, backlog_of
+from tidecast.wire import Keys
+from worker.backlog import Anew, Backlog, Progress
 from worker.exchange import Exchange
 from worker.outcome import Entry, Outcome
+from worker.reading import Reading
 from worker.refusals import refusals_explained
 from worker.scripts import script_of
 from worker.stored import tell
+from worker.stored_states import states_of
 
-STATES_AT_ONCE = 256  # series
+TRIMMED_AT_ONCE = 1_000_000  # readings: it takes Redis some 40 ms
 Meanwhile = Callable[[], None] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How many readings may be handled at once at a place where a worker died, and which try of that size it is."""
+    """How many readings may be handled at once at a place where a worker died, and which try of that size it is.
+
+    Before a pause it is none, 0, and nothing is written down.
+    """
 
     size: int
     tries: int
@@ -48,15 +52,11 @@ class Stream:
         self._attempt = redis.register_script(script_of("attempt"))
         self._commit = redis.register_script(script_of("commit"))
         self._retain = redis.register_script(script_of("retain"))
-        self._count = settings.batch  # fewer while readings are large
-        self._ahead = ReadAhead(self._read)
+        self._reading = Reading(redis, keys, settings)
         # In a cluster a slot may move: there a thread waits for a commit, and redis-py knows where to send it.
         self._committing: Exchange | ThreadPoolExecutor = (
             Exchange(redis) if isinstance(redis, Redis) else ThreadPoolExecutor(1, "commit")
         )
-        self._reading = Exchange(redis) if isinstance(redis, Redis) else None
-        self._reading_on: tuple[str, int] | None = None  # after which id, and how many at most; its reply is to come
-        self._told: tuple[str, Mapping[str, Any] | None] | None = None  # with a read after which id, what XINFO said
 
     def acquire(self, owner: str) -> int | None:
         """Take the partition's lease; returns its epoch, None while another worker holds it.
@@ -64,7 +64,8 @@ class Stream:
         Raises:
             StreamError: a key is of the wrong type.
         """
-        keys = [self.keys.lease, self.keys.offset, self.keys.readings, self.keys.state]
+        own = self.keys
+        keys = [own.lease, own.offset, own.readings, own.state, own.forecasts, own.dead]
         args: list[str | int] = [owner, self._lease_ms, self._settings.group, round(LONGEST_LEASE_S * 1000)]
         with refusals_explained():
             epoch, *cut = cast("list[Any]", self._acquire(keys=keys, args=args))
@@ -96,119 +97,67 @@ class Stream:
             Conflict: someone deleted the offset.
         """
         with refusals_explained():
-            last, read = cast("list[bytes | None]", self._redis.hmget(self.keys.offset, ["last", "read"]))
+            found = self._redis.hmget(self.keys.offset, ["last", "read", "before"])
+        last, read, before = cast("list[bytes | None]", found)
         if last is None:
             raise Conflict(f"{self.keys.offset} is gone: acquire the partition anew")
-        return Progress(last.decode(), whole_number(read) or 0)
+        return Progress(last.decode(), (whole_number(read) or 0) - (whole_number(before) or 0))
 
     def states(self) -> Iterator[dict[str, bytes]]:
-        """Read every series' state as it was last committed, some series at a time: they are large together."""
-        with refusals_explained():
-            names = cast("list[bytes]", self._redis.hkeys(self.keys.state))
-        fields: dict[bytes, list[bytes]] = {}
-        for name in names:
-            fields.setdefault(name.partition(SEPARATOR.encode())[0], []).append(name)
-        series = iter(fields.values())
-        while some := list(chain.from_iterable(islice(series, STATES_AT_ONCE))):
-            with refusals_explained():
-                found = cast("list[bytes | None]", self._redis.hmget(self.keys.state, some))
-            yield {name.decode(): raw for name, raw in zip(some, found, strict=True) if raw is not None}
+        """Read every series' state as it was last committed, some series at a time; the lease must be held."""
+        return states_of(self._redis, self.keys.state)
 
     def counts(self) -> dict[str, int]:
         """Read how many readings ended with each disposition since the beginning."""
         found = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.offset))
-        return {name.decode(): whole_number(value) or 0 for name, value in found.items() if name != b"last"}
+        informing = (b"last", b"before")
+        return {name.decode(): whole_number(value) or 0 for name, value in found.items() if name not in informing}
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
         """Read the entries after `last`, waiting up to `block_ms` for the first; None does not wait.
 
         At most `batch` of them and about `batch_bytes`: what is beyond is read the next time, and then fewer at once.
         """
-        return self._ahead.read(last, block_ms)
+        return self._reading.read(last, block_ms)
 
     def read_ahead(self) -> None:
         """Read on behind the last batch, on a thread, if it was full.
 
         Not before `backlog` was asked about that batch: what is read ahead and trimmed then would pass for lost.
         """
-        self._ahead.go_on()
-
-    def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
-        if self._reading_on and self._reading_on[0] == last:
-            found = self._take_read_on(self._reading_on[1])
-            if found[0] or block_ms is None:
-                return found
-        self._told, count = None, self._count
-        with refusals_explained():
-            reply = self._redis.xread({self.keys.readings: last}, count=count, block=block_ms)
-        streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes] | None]]]]", reply)
-        entries: list[Entry] = (
-            [(entry_id.decode(), fields or {}) for entry_id, fields in streams[0][1]] if streams else []
-        )
-        return self._fitting(entries), len(entries) == count
-
-    def _read_on(self, last: str) -> None:
-        """Ask for what is there after `last`; `read` takes the reply."""
-        self.read_no_further()
-        if self._reading is None or self._ahead.holds(last):
-            return
-        readings = self.keys.readings
-        self._reading.send(
-            ("XREAD", "COUNT", self._count, "STREAMS", readings, last),
-            ("XINFO", "STREAM", readings),
-        )
-        self._reading_on = last, self._count
-
-    def _take_read_on(self, count: int) -> tuple[list[Entry], bool]:
-        if self._reading is None or self._reading_on is None:
-            raise AssertionError("nothing was asked for")
-        last, self._reading_on = self._reading_on[0], None
-        try:
-            with refusals_explained():
-                reply = self._reading.reply()
-            self._told = last, _told(self._reading)
-        except Exception:
-            self._reading.close()
-            raise
-        found = cast("list[tuple[bytes, list[bytes] | None]]", reply[0][1] if reply else [])
-        entries: list[Entry] = [(entry_id.decode(), dict(_pairs(flat or ()))) for entry_id, flat in found]
-        return self._fitting(entries), len(entries) == count
+        self._reading.read_ahead()
 
     def read_no_further(self) -> None:
         """Forget what was asked for beside a commit."""
-        if self._reading and self._reading_on:
-            self._reading.close()
-        self._reading_on = None
+        self._reading.forget_asked()
 
-    def _fitting(self, entries: list[Entry]) -> list[Entry]:
-        """As many as `batch_bytes` allow, and one at least."""
-        sizes = accumulate(sum(map(len, (*fields, *fields.values()))) for _, fields in entries)
-        fitting = sum(size <= self._settings.batch_bytes for size in sizes)
-        self._count = max(1, self._count // 2) if fitting < len(entries) else min(2 * self._count, self._settings.batch)
-        return entries[: max(1, fitting)]
+    def read_less(self, patience: int) -> None:
+        """Read half as many at once, until so many reads have gone well."""
+        self._reading.portion.refused(patience)
+
+    def answers(self) -> bool:
+        """Whether Redis answers at all."""
+        return answers(self._redis)
 
     def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
         """What lies beyond a batch that was read after `progress`, and what was trimmed before it could be read."""
-        info = self._told[1] if self._told and self._told[0] == progress.last else self._extent()
-        return Backlog() if info is None else backlog_of(info, progress, batch)
+        return self._reading.backlog(progress, batch)
 
-    def _extent(self) -> Mapping[str, Any] | None:
-        try:
-            with refusals_explained():
-                return cast("Mapping[str, Any]", self._redis.xinfo_stream(self.keys.readings))
-        except ResponseError as exc:
-            if "no such key" not in str(exc):
-                raise
-            return None
+    def begun_anew(self, last: str) -> Anew | None:
+        """Look whether the readings' ids end before `last`, the last one answered; None: they do not."""
+        return self._reading.begun_anew(last)
 
-    def attempt(self, epoch: int, started_from: str, size: int) -> Attempt:
+    def attempt(self, epoch: int, started_from: str, size: int, pause_before: int = 0) -> Attempt:
         """Write down that so many readings are about to be handled; what was never committed is tried in halves.
+
+        Before the try `pause_before` of a single reading nothing is written down; 0: there is no such try.
 
         Raises:
             Fenced: another worker has the partition.
         """
         with refusals_explained():
-            found = cast("list[int]", self._attempt(keys=[self.keys.lease], args=[epoch, started_from, size]))
+            args: list[str | int] = [epoch, started_from, size, pause_before]
+            found = cast("list[int]", self._attempt(keys=[self.keys.lease], args=args))
         return Attempt(*found)
 
     def acquit(self, epoch: int) -> None:
@@ -218,17 +167,17 @@ class Stream:
             Fenced: another worker has the partition.
         """
         with refusals_explained():
-            self._attempt(keys=[self.keys.lease], args=[epoch, "", 0])
+            self._attempt(keys=[self.keys.lease], args=[epoch, "", 0, 0])
 
-    def retain(self, epoch: int, since_ms: int) -> None:
-        """Trim the readings that are older than `since_ms`, by their ids, and committed; about, and never one more.
+    def retain(self, epoch: int, since_ms: int, most: int = TRIMMED_AT_ONCE) -> bool:
+        """Trim the readings that are older than `since_ms`, by their ids, and committed; False: there may be more.
 
         Raises:
             Fenced: another worker has the partition.
         """
         with refusals_explained():
             keys = [self.keys.lease, self.keys.offset, self.keys.readings]
-            self._retain(keys=keys, args=[epoch, since_ms])
+            return bool(self._retain(keys=keys, args=[epoch, since_ms, most]))
 
     def reconnect(self) -> None:
         """Let go of the connections: the next ones may find another server behind the same name."""
@@ -262,10 +211,11 @@ class Stream:
             Unavailable: Redis refuses for now, or a consumer that is waited for has not read enough.
         """
         if meanwhile:
-            self._read_on(outcome.last)
+            self._reading.ask(outcome.last)
         keys, settings = self.keys, self._settings
         read = sum(outcome.counts.values())
         counts: dict[str, int] = {"read": read + lost, "lost": lost, **outcome.counts}
+        counts |= {"before": -outcome.shift} if outcome.shift else {}
         args: list[Any] = [epoch, started_from, outcome.last, self._lease_ms]
         args += [settings.forecasts_kept, settings.dead_kept, settings.events_kept]
         args += [settings.group, settings.wait_for_group, len(counts)]
@@ -325,19 +275,3 @@ class Stream:
         except ResponseError as exc:
             if not str(exc).startswith("BUSYGROUP"):
                 raise
-
-
-def _told(exchange: Exchange) -> dict[str, Any] | None:
-    """What XINFO STREAM says; None: the stream is gone."""
-    try:
-        return {name.decode(): value for name, value in _pairs(exchange.reply())}
-    except ResponseError as exc:
-        if "no such key" not in str(exc):
-            raise
-        return None
-
-
-def _pairs(flat: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
-    """Names and values that come in turn."""
-    each = iter(flat)
-    return zip(each, each, strict=True)

@@ -3,6 +3,7 @@
 import structlog
 
 from tidecast.parsing import ID_AHEAD_MS
+from worker.backlog import Anew, Backlog
 from worker.health import Health
 
 WARN_EVERY_S = 3600.0
@@ -11,17 +12,22 @@ log = structlog.get_logger("tidecast.worker")
 
 
 class Watch:
-    """Compare the entry ids of one partition with the clock.
+    """Compare the entry ids of one partition with the clock and with the offset.
 
     Args:
         partition: its number.
-        health: receives how far the ids are ahead.
+        health: the metrics.
+
+    Attributes:
+        backlog: of the partition while nothing is read.
     """
 
     def __init__(self, partition: int, health: Health) -> None:
+        self.backlog = Backlog()
         self._partition = partition
         self._health = health
         self._warned_at = -WARN_EVERY_S
+        self._stuck_at = -WARN_EVERY_S
 
     def ids(self, newest: str, now: float) -> None:
         """Warn where the newest id read is ahead of the clock: ids never go back, so all later ones are as well.
@@ -44,6 +50,39 @@ class Watch:
                 remedy="send a ts, or see `tidecast doctor`",
             )
 
+    def count(self, backlog: Backlog, last: str) -> None:
+        """Warn where the stream has counted fewer entries than were read, up to `last`."""
+        if backlog.shift < 0:
+            log.warning(
+                "readings were begun anew",
+                partition=self._partition,
+                after=last,
+                meaning="they count fewer entries than were read; any that are not after this id are not answered",
+            )
+
+    def anew(self, anew: Anew | None, last: str, now: float) -> None:
+        """Note that the ids of the readings end before `last`, the last one answered; None: they do not."""
+        stuck = anew is not None and bool(anew.in_the_way)
+        self._health.stuck(self._partition, stuck=stuck)
+        self.backlog = anew.backlog if anew else Backlog()
+        self._health.behind(self._partition, self.backlog)
+        if anew is None:
+            self._stuck_at = -WARN_EVERY_S
+        elif not stuck:
+            log.warning("readings were begun anew", partition=self._partition, answered_to=last, first=anew.first)
+        elif not 0 <= now - self._stuck_at < WARN_EVERY_S:
+            self._stuck_at = now
+            log.error(
+                "readings cannot be answered",
+                partition=self._partition,
+                readings=anew.waiting,
+                error=f"their ids end at {anew.newest}, before the last one answered: the stream was begun anew",
+                answered_to=last,
+                remedy=f"rename {' and '.join(anew.in_the_way)}, which hold higher ids: the worker then goes on",
+            )
+
     def forget(self) -> None:
         """The partition is another worker's."""
+        self.backlog = Backlog()
         self._health.ids_ahead(self._partition, None)
+        self._health.stuck(self._partition, stuck=False)

@@ -155,6 +155,25 @@ def test_a_time_in_another_field_is_refused_as_by_the_worker(settings: Settings,
     assert ("2 readings that a worker refuses too (2 bad_ts): skipped",) == found.notes
 
 
+def test_a_stream_that_was_begun_anew_is_read_once_it_is_answered(
+    settings: Settings, redis: Redis, tmp_path: Path
+) -> None:
+    """Its ids are before the offset, and before those of the archive; nothing that waits is moved there."""
+    add(redis, *(reading(n, n) for n in range(3)))
+    assert 3 == move(settings, tmp_path, TS + 10_000)
+    redis.delete("readings")
+    for n in (5, 6):
+        redis.xadd("readings", reading(n, n), id=f"{n}-0")
+    assert 0 == move(settings, tmp_path, TS + 10_000)
+    assert [("a", [0, 1, 2], [[0.0], [1.0], [2.0]])] == [
+        told(one) for one in read_recorded(settings, history=tmp_path).found
+    ]
+    redis.hset("offset", "last", "6-0")
+    assert [("a", [0, 1, 2, 5, 6], [[0.0], [1.0], [2.0], [5.0], [6.0]])] == [
+        told(one) for one in read_recorded(settings, history=tmp_path).found
+    ]
+
+
 def test_a_span_and_some_series_are_enough(settings: Settings, redis: Redis) -> None:
     """By the time of arrival, and by name."""
     add(redis, *(reading(i, i, series="abc"[i % 3]) for i in range(9)))

@@ -1,5 +1,7 @@
 """What is bounded by settings: a batch's bytes, the readings kept, and the forecasts that nobody has read yet."""
 
+from collections.abc import Iterator
+
 import pytest
 from redis import Redis
 
@@ -7,7 +9,7 @@ from tests.worker.test_stream import forecast, outcome
 from tidecast.errors import Fenced, Unavailable
 from tidecast.settings import WorkerSettings, load_settings
 from tidecast.store import ModelStore
-from tidecast.wire import keys_of
+from tidecast.wire import Event, keys_of
 from worker.backlog import Progress
 from worker.health import Health
 from worker.lane import RETAIN_EVERY_S
@@ -39,7 +41,7 @@ def test_a_batch_holds_about_so_many_bytes(redis: Redis) -> None:
 
 
 def test_readings_answered_long_ago_are_trimmed(redis: Redis) -> None:
-    """By the worker itself, about; those that are younger, or not yet answered, stay."""
+    """By the worker itself; those that are younger, or not yet answered, stay."""
     settings = load_settings(worker={"retention_s": KEPT_S, "batch": 500})
     old, young = round((NOW - 2 * KEPT_S) * 1000), round((NOW - KEPT_S / 2) * 1000)
     for n in range(1000):
@@ -78,12 +80,12 @@ def test_a_fenced_worker_trims_nothing(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry_ids", "last"),
-    [([f"{n}-0" for n in range(1, 301)], "9-0"), ([f"1000-{n}" for n in range(300)], "1000-250")],
+    ("entry_ids", "last", "left"),
+    [([f"{n}-0" for n in range(1, 301)], "9-0", 292), ([f"1000-{n}" for n in range(300)], "1000-250", 300)],
     ids=["fewer digits", "the same time"],
 )
 def test_neither_what_is_not_committed_nor_what_is_young_is_trimmed(
-    redis: Redis, entry_ids: list[str], last: str
+    redis: Redis, entry_ids: list[str], last: str, left: int
 ) -> None:
     """Ids are numbers, not text; and what came at the very time is not older."""
     for entry_id in entry_ids:
@@ -92,7 +94,63 @@ def test_neither_what_is_not_committed_nor_what_is_young_is_trimmed(
     stream.acquire("me")
     stream.commit(1, "0-0", outcome(last, last))
     stream.retain(1, 1000)
-    assert 300 == redis.xlen("readings")
+    assert left == redis.xlen("readings")
+
+
+@pytest.fixture(params=[(100, 4096), (0, 4096), (0, 0), (7, 0)], ids=str)
+def blocks(request: pytest.FixtureRequest, redis: Redis) -> Iterator[None]:
+    """A server whose streams have blocks of another size, or of any."""
+    names = ("stream-node-max-entries", "stream-node-max-bytes")
+    before = {name: redis.config_get(name)[name] for name in names}
+    for name, most in zip(names, request.param, strict=True):
+        redis.config_set(name, most)
+    yield
+    for name, most in before.items():
+        redis.config_set(name, most)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_no_stream_is_longer_than_its_setting(redis: Redis) -> None:
+    """Whatever the size of its blocks: where that has no limit, 1,234 forecasts were kept of 100."""
+    stream = stream_with(redis, forecasts_kept=100, dead_kept=50, events_kept=20)
+    stream.acquire("me")
+    last = "0-0"
+    for first in range(1, 1235, 200):
+        ids = [f"{n}-0" for n in range(first, min(first + 200, 1235))]
+        batch = outcome(ids[-1], *ids, dead=tuple(ids))
+        batch.events = [Event("met", "its first reading", "a") for _ in ids]
+        stream.commit(1, last, batch)
+        last = ids[-1]
+        assert [100, 50, 20] == [redis.xlen(name) for name in ("forecasts", "dead", "events")]
+    assert (b"1234-0", b"1135-0") == tuple(redis.xrange("forecasts")[i][0] for i in (-1, 0))
+
+
+@pytest.mark.usefixtures("blocks")
+def test_readings_are_kept_as_long_as_the_setting_says(redis: Redis) -> None:
+    """Those that are older go, to the last one."""
+    for n in range(1, 1001):
+        redis.xadd("readings", {"series": "a"}, id=f"{n}-0")
+    stream = stream_with(redis)
+    stream.acquire("me")
+    stream.commit(1, "0-0", outcome("900-0", "900-0"))
+    assert stream.retain(1, 801)
+    assert (b"801-0", 200) == (redis.xrange("readings", count=1)[0][0], redis.xlen("readings"))
+
+
+def test_many_old_readings_are_trimmed_part_by_part(redis: Redis) -> None:
+    """Redis serves others in between. By itself it trims ten thousand in ten seconds, fewer than may come."""
+    with redis.pipeline() as together:
+        for n in range(1, 30_001):
+            together.xadd("readings", {"series": "a"}, id=f"{n}-0")
+        together.execute()
+    settings = load_settings(worker={"retention_s": KEPT_S, "batch": 10_000})
+    stream = Stream(redis, keys_of(), settings.worker)
+    stream.acquire("me")
+    stream.commit(1, "0-0", outcome("30000-0", "30000-0"))
+    assert not stream.retain(1, 29_901, 5_000)
+    assert 25_000 == redis.xlen("readings")
+    assert stream.retain(1, 29_901)
+    assert 100 == redis.xlen("readings")
 
 
 def test_where_the_offset_is_gone_nothing_is_trimmed(redis: Redis) -> None:
@@ -202,10 +260,10 @@ def test_another_group_is_not_the_one_that_is_awaited(awaited: Stream, redis: Re
 
 
 def test_without_a_group_the_oldest_forecasts_go(redis: Redis) -> None:
-    """About as many stay as are wished."""
+    """As many stay as are wished."""
     stream = stream_with(redis, forecasts_kept=100)
     stream.acquire("me")
     for n in range(1, 1001):
         stream.commit(1, f"{n - 1}-0", outcome(f"{n}-0", f"{n}-0"))
-    assert 100 <= len(ids(redis)) <= 300
+    assert 100 == len(ids(redis))
     assert forecast("1000-0").id.encode() == ids(redis)[-1]

@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from tests.nursery import Forked
 from tests.worker import deadly
@@ -82,7 +83,7 @@ def test_a_reading_that_kills_the_process_is_set_aside(
 def test_workers_that_die_of_something_else_lose_no_reading(settings: Settings, redis: Redis) -> None:
     """Killed in the middle of a batch again and again, short of blaming one: all are answered."""
     add(redis, *range(1, 21))
-    for _ in range(4):
+    for _ in range(5):
         stream = stream_of(settings)
         epoch = stream.acquire("me")
         assert epoch
@@ -134,6 +135,49 @@ def test_halves_come_down_to_one_which_is_tried_twice(settings: Settings, redis:
     assert [(8, 1), (4, 1), (2, 1), (1, 1), (1, 2), (1, 3)] == [(one.size, one.tries) for one in tried]
     assert Attempt(3, 1) == stream.attempt(epoch, "1-0", 3)
     assert Attempt(1, 1) == stream.attempt(stream.acquire("me") or 0, "1-0", 3)
+
+
+def test_the_last_try_of_a_reading_comes_after_a_pause_in_which_no_death_counts(
+    settings: Settings, redis: Redis
+) -> None:
+    """Workers that are killed one after the other for another reason are not killed at one moment for long."""
+    stream = Stream(redis, keys_of(), settings.worker)
+    for _ in range(2):
+        stream.attempt(stream.acquire("me") or 0, "0-0", 1)
+    for _ in range(5):
+        epoch = stream.acquire("me") or 0
+        assert Attempt(1, 0) == stream.attempt(epoch, "0-0", 1, MAX_TRIES)  # and gone during the pause
+    assert Attempt(1, 3) == stream.attempt(epoch, "0-0", 1)
+
+
+def test_a_worker_pauses_before_the_last_try_and_answers_a_sound_reading(settings: Settings, redis: Redis) -> None:
+    """Three deaths that it did not cause: it is no dead letter."""
+    add(redis, 1, 2, 3)
+    for _ in range(MAX_TRIES - 1):
+        stream = stream_of(settings)
+        stream.attempt(stream.acquire("me") or 0, "0-0", 1)
+    redis.hset("lease", "expires_ms", 0)
+    stop = Impatient(1000)
+    with capture_logs() as log:
+        new_worker(settings).run(stop, burst=True)
+    assert (3, 0) == (len(forecasts(redis)), redis.xlen("dead"))
+    assert settings.worker.lease_s / 2 == stop.longest_s
+    (line,) = (line for line in log if line["event"] == "a reading is tried once more after a pause")
+    assert "1-0" in line["why"]
+
+
+def test_a_reading_that_its_last_worker_dies_of_is_set_aside(settings: Settings, redis: Redis) -> None:
+    """A pause is no pardon."""
+    add(redis, 1, 2, 3)
+    for _ in range(MAX_TRIES):
+        stream = stream_of(settings)
+        stream.attempt(stream.acquire("me") or 0, "0-0", 1)
+    redis.hset("lease", "expires_ms", 0)
+    new_worker(settings).run(Impatient(1000), burst=True)
+    ((letter_id, letter),) = redis.xrange("dead")
+    assert (b"1-0", b"poison") == (letter_id, letter[b"reason"])
+    assert b"push it again if something else ended the worker" in letter[b"detail"]
+    assert ["2-0", "3-0"] == [made.id for made in forecasts(redis)]
 
 
 def test_fewer_readings_than_half_are_tried_as_they_are(settings: Settings, redis: Redis) -> None:

@@ -1,6 +1,7 @@
 """What is done while Redis commits: the next readings are there by then, and no reply passes for another's."""
 
 from collections.abc import Callable, Sequence
+from unittest import mock
 
 import pytest
 from redis import Redis
@@ -8,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from tests.worker.test_stream import counted, outcome
+from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Conflict, Fenced, Unavailable
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
@@ -184,16 +186,40 @@ def test_new_connections_ask_anew(stream: Stream, redis: Redis) -> None:
     assert ["3-0"] == numbers(stream.read("2-0", 1))
 
 
-def test_a_server_that_goes_away_is_an_error_and_is_found_again(stream: Stream, redis: Redis) -> None:
-    """A commit that was on its way is sent again, and happens once."""
+def test_a_connection_that_was_closed_while_idle_is_made_anew(stream: Stream, redis: Redis) -> None:
+    """By the setting `timeout`, an operator or a proxy: nothing was under way, so nobody need be told."""
     commit(stream)
     redis.client_kill_filter(_type="normal", skipme=True)
-    with pytest.raises(RedisConnectionError):
-        stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
     add(redis, 3)
     stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
     assert 3 == redis.xlen("forecasts")
+    redis.client_kill_filter(_type="normal", skipme=True)
     assert [] == stream.read("3-0", None)
+
+
+def test_a_read_that_was_asked_for_and_whose_connection_is_closed_is_made_again(stream: Stream, redis: Redis) -> None:
+    """It has changed nothing, and its reply is gone."""
+    add(redis, 3)
+    with mock.patch.object(Exchange, "reply", side_effect=[b"COMMITTED", RedisConnectionError("closed")]):
+        commit(stream, lambda: None)
+        assert ["3-0"] == numbers(stream.read("2-0", None))
+
+
+def test_a_server_that_goes_away_is_an_error_and_is_found_again(redis_program: str) -> None:
+    """A commit that was on its way is sent again, and happens once."""
+    with EmbeddedRedis(redis_program, ("--appendonly", "yes", "--appendfsync", "always")) as server:
+        redis = Redis.from_url(server.url, protocol=2)
+        add(redis, 1, 2)
+        stream = Stream(redis, keys_of(), WorkerSettings(batch=4))
+        commit(stream)
+        server.kill()
+        with pytest.raises(RedisConnectionError):
+            stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
+        server.start()
+        add(redis, 3)
+        stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
+        assert 3 == redis.xlen("forecasts")
+        assert [] == stream.read("3-0", None)
 
 
 def test_replies_come_one_by_one_and_errors_as_errors(redis: Redis) -> None:

@@ -32,7 +32,9 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "lag": flow.lag,
         "ids": flow.ids,
         "trimmed": flow.trimmed,
+        "anew": flow.anew,
         "ahead": flow.ahead,
+        "blocks": flow.blocks,
         "dead": flow.dead,
         "schedule": schedule.overdue,
     }

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
+
+from redis.exceptions import ResponseError
 
 from tidecast.doctor.finding import Case, Finding, id_ms
 from tidecast.moments import utc_text
 from tidecast.parsing import ID_AHEAD_MS
-from tidecast.partitions import offset_of, waiting, whole_number
+from tidecast.partitions import begun_anew, newest_entries, offset_of, stream_info, waiting, whole_number
 from tidecast.settings import LONGEST_LEASE_S
 from tidecast.wire import Keys, common_keys, id_pair
 
@@ -91,17 +94,48 @@ def trimmed(case: Case) -> Iterator[Finding]:
     remedy = "keep readings longer: let no producer trim below what workers have read; worker.retention_s never does"
     for keys in _in_order(case):
         info = case.redis.xinfo_stream(keys.readings)
-        last, read, lost = cast("list[bytes | None]", case.redis.hmget(keys.offset, ["last", "read", "lost"]))
-        first = info["first-entry"]
-        if last and "entries-added" in info and (not first or id_pair(first[0]) > id_pair(last)):
-            gone = int(info["entries-added"]) - (whole_number(read) or 0) - int(info["length"])
+        offset = offset_of(case.redis, keys)
+        first, lost = info["first-entry"], offset.counts.get("lost")
+        if (
+            "read" in offset.counts
+            and "entries-added" in info
+            and (not first or id_pair(first[0]) > id_pair(offset.last))
+        ):
+            gone = int(info["entries-added"]) - offset.counted - int(info["length"])
             if gone > 0:
                 yield Finding(
                     "trimmed", "wrong", f"{gone} readings in {keys.readings} went before they were read", remedy
                 )
-        if lost_count := whole_number(lost):
-            found = f"{lost_count} readings of {keys.readings} were trimmed before they were read, since the beginning"
+        if lost:
+            found = f"{lost} readings of {keys.readings} were trimmed before they were read, since the beginning"
             yield Finding("lost", "warning", found, remedy)
+
+
+def anew(case: Case) -> Iterator[Finding]:
+    """The readings' ids go on from the offset: they end before it where the stream was deleted and begun anew."""
+    for keys in _in_order(case):
+        info, last = case.redis.xinfo_stream(keys.readings), _last(case, keys)
+        if not begun_anew(info, last):
+            continue
+        first = id_pair(info["first-entry"][0])
+        above = [key for key in (keys.forecasts, keys.dead) if id_pair(_newest(case, key)) >= first]
+        newest = info["last-generated-id"].decode()
+        found = (
+            f"the {info['length']} readings in {keys.readings} have ids up to {newest}, before the last one answered, "
+        )
+        found += f"{last}: the stream was begun anew"
+        if above:
+            found += f", and they cannot be answered, for {' and '.join(above)} hold higher ids than theirs"
+        remedy = (
+            f"rename {' and '.join(above)}; the worker then goes on" if above else "start a worker: it begins with them"
+        )
+        yield Finding("anew", "wrong", found, remedy)
+
+
+def _newest(case: Case, key: str) -> bytes:
+    """The highest id that a stream has ever had."""
+    info = stream_info(case.redis, key) if _is(case, key, b"stream") else None
+    return cast("bytes", info["last-generated-id"]) if info else b"0-0"
 
 
 def ahead(case: Case) -> Iterator[Finding]:
@@ -118,13 +152,24 @@ def ahead(case: Case) -> Iterator[Finding]:
             yield Finding("ahead", "wrong", found, remedy)
 
 
+def blocks(case: Case) -> Iterator[Finding]:
+    """Streams lie in blocks of a limited size: what is trimmed in a block keeps its memory while others are there."""
+    found = {}
+    for name in ("stream-node-max-entries", "stream-node-max-bytes"):
+        with suppress(ResponseError):  # a service that hides CONFIG
+            found[name] = case.server.config_get(name).get(name)
+    if list(found.values()) == ["0", "0"]:
+        told = f"{' and '.join(found)} are 0: the memory of entries that are trimmed is not given back for long"
+        yield Finding("blocks", "warning", told, "set stream-node-max-entries 100, Redis' default")
+
+
 def dead(case: Case) -> Iterator[Finding]:
     """Readings are not set aside just now."""
     for keys in case.partitions():
         if not _is(case, keys.dead, b"stream"):
             continue
         since = case.server_ms() - RECENT_MS
-        letters = cast("list[Any]", case.redis.xrevrange(keys.dead, "+", since, count=COUNTED))
+        letters = list(newest_entries(case.redis, keys.dead, COUNTED, since))
         if letters:
             reasons = Counter(fields.get(b"reason", b"?").decode() for _, fields in letters)
             told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))

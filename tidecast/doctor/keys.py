@@ -1,7 +1,8 @@
 """The keys: that they are ours, of this version's form, and as many as the settings say."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from itertools import islice
+from typing import cast
 
 from tidecast.client import check_partitions
 from tidecast.doctor.finding import Case, Finding
@@ -28,6 +29,7 @@ _REMEDIES = {
     "started_ms": "the next run writes it anew",
     "ended_ms": "the end of the next run writes it anew",
 }
+PAGE = 50  # fields of a reply: states may be large
 LOOKED_AT = 1000  # fields of a partition's states: a worker reads all or none
 
 
@@ -85,7 +87,7 @@ def state(case: Case) -> Iterator[Finding]:
     for keys in case.partitions():
         if case.redis.type(keys.state) != b"hash":
             continue
-        _, fields = cast("Any", case.redis.hscan(keys.state, 0, count=LOOKED_AT))
+        fields = dict(islice(case.redis.hscan_iter(keys.state, count=PAGE), LOOKED_AT))
         heads = {name: raw for name, raw in fields.items() if SEPARATOR.encode() not in name}
         odd = {name: raw for name, raw in heads.items() if raw[:1] != bytes([STATE_FORMAT])}
         for name, raw in list(odd.items())[:1]:

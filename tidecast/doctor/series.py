@@ -9,6 +9,7 @@ from redis import Redis
 from tidecast.connection import connect
 from tidecast.errors import StreamError, TidecastError
 from tidecast.moments import utc_text
+from tidecast.partitions import newest_entries
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from tidecast.wire import Event, Forecast, Keys, keys_of, partition_of
@@ -58,7 +59,7 @@ def _model(series: str, store: ModelStore) -> Facts:
 
 
 def _newest_forecast(redis: Redis, keys: Keys, series: str) -> Facts | None:
-    for entry_id, fields in _newest(redis, keys.forecasts):
+    for entry_id, fields in newest_entries(redis, keys.forecasts, NEWEST):
         if fields.get(b"series") == series.encode():
             try:
                 found = Forecast.decode(entry_id, fields)
@@ -71,7 +72,7 @@ def _newest_forecast(redis: Redis, keys: Keys, series: str) -> Facts | None:
 def _events(redis: Redis, keys: Keys, series: str) -> list[Facts]:
     """The newest that are told of the series, the oldest of them first."""
     found: list[Facts] = []
-    for entry_id, fields in _newest(redis, keys.events):
+    for entry_id, fields in newest_entries(redis, keys.events, NEWEST):
         if fields.get(b"series") == series.encode() and len(found) < EVENTS_TOLD:
             event = Event.decode(entry_id, fields)
             found.append({"id": event.id, "kind": event.kind, "detail": event.detail, "version": event.version})
@@ -79,14 +80,14 @@ def _events(redis: Redis, keys: Keys, series: str) -> list[Facts]:
 
 
 def _dead(redis: Redis, keys: Keys, series: str) -> Facts:
-    letters = [fields for _, fields in _newest(redis, keys.dead) if fields.get(b"original.series") == series.encode()]
+    letters = [
+        fields
+        for _, fields in newest_entries(redis, keys.dead, NEWEST)
+        if fields.get(b"original.series") == series.encode()
+    ]
     reasons = Counter(fields.get(b"reason", b"?").decode() for fields in letters)
     newest = letters[0].get(b"detail", b"").decode(errors="backslashreplace") if letters else None
     return {"count": len(letters), "reasons": dict(reasons), "newest": newest}
-
-
-def _newest(redis: Redis, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    return cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrevrange(stream, count=NEWEST))
 
 
 def sentences(facts: Facts) -> Iterator[str]:

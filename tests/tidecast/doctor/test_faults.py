@@ -148,6 +148,24 @@ def lost(ward: Ward) -> None:
     ward.answer()
 
 
+def begun_anew(ward: Ward) -> None:
+    """The readings were deleted, and lower ids were pushed."""
+    ward.redis.delete("readings")
+    ward.redis.xadd("readings", {"series": "a", "value": 4}, id="1-0")
+
+
+def put_aside(ward: Ward) -> None:
+    """The same, with the forecasts out of the way; no worker has looked since."""
+    begun_anew(ward)
+    ward.redis.rename("forecasts", "old")
+
+
+def endless_blocks(ward: Ward) -> None:
+    """Streams of one block each."""
+    ward.redis.config_set("stream-node-max-entries", 0)
+    ward.redis.config_set("stream-node-max-bytes", 0)
+
+
 def foreign_forecasts(ward: Ward) -> None:
     """Another program's entry."""
     ward.redis.xadd("forecasts", {"series": "a"})
@@ -297,6 +315,9 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (set_aside, "dead", "warning", "n/a"),
     (far_ids, "ids", "warning", "rename readings, forecasts and dead once all"),
     (hurried_ids, "ids", "warning", "send a ts"),
+    (begun_anew, "anew", "wrong", "rename forecasts; the worker then goes on"),
+    (put_aside, "anew", "wrong", "start a worker"),
+    (endless_blocks, "blocks", "warning", "stream-node-max-entries 100"),
     (foreign_forecasts, "ahead", "wrong", "rename forecasts"),
     (no_store, "store", "warning", "tidecast train"),
     (no_directory, "store", "wrong", "correct the setting store"),

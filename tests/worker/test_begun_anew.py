@@ -1,0 +1,282 @@
+"""A stream of readings that was deleted and begun anew with lower ids: it is answered, or the worker says why not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+
+from tests.worker.test_loop import NOW, add, forecasts, new_worker, quick, sample, stream_of
+from tests.worker.test_stream import major, outcome
+from tidecast.embedded import EmbeddedRedis
+from tidecast.errors import Conflict, Fenced
+from tidecast.partitions import offset_of, waiting
+from tidecast.settings import Settings
+from tidecast.wire import keys_of
+from worker.backlog import Backlog, Progress, backlog_of
+from worker.health import Health
+from worker.lane import LOOK_EVERY_S
+from worker.stopping import Stop
+from worker.watch import WARN_EVERY_S
+
+Fault = Callable[[Redis], object]
+ANSWERED = range(101, 111)
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """As everywhere, but hardly waiting."""
+    return quick(redis_server.url, tmp_path / "models")
+
+
+def deleted(redis: Redis) -> None:
+    """Somebody deletes the key."""
+    redis.delete("readings")
+
+
+def renamed(redis: Redis) -> None:
+    """Somebody puts the old readings aside."""
+    redis.rename("readings", "old")
+
+
+def lowered(redis: Redis) -> None:
+    """Somebody empties the stream and sets its last id back."""
+    redis.xtrim("readings", maxlen=0, approximate=False)
+    redis.execute_command("XSETID", "readings", "0-1")
+
+
+FAULTS = pytest.mark.parametrize("fault", [deleted, renamed, lowered], ids=lambda fault: fault.__name__)
+
+
+def put_aside(redis: Redis) -> None:
+    """The remedy that is named."""
+    redis.rename("forecasts", "old-forecasts")
+
+
+def lag(redis: Redis) -> int | None:
+    """What `tidecast status` and the doctor say to wait."""
+    keys = keys_of()
+    return waiting(redis, keys, offset_of(redis, keys))
+
+
+@FAULTS
+@pytest.mark.parametrize("first", [1, 60])
+def test_new_readings_are_answered_once_nothing_is_in_the_way(
+    settings: Settings, redis: Redis, fault: Fault, first: int
+) -> None:
+    """A running worker notices by itself, and says so."""
+    health = Health()
+    worker = new_worker(settings, health)
+    add(redis, *ANSWERED)
+    worker.run(Stop(), burst=True)
+    fault(redis)
+    put_aside(redis)
+    with capture_logs() as log:
+        worker.step(NOW)
+        add(redis, *range(first, first + 9), series=("new",))
+        worker.run(Stop(), burst=True)
+        add(redis, *range(first + 9, first + 12), series=("new",))
+        worker.run(Stop(), burst=True)
+    assert [f"{n}-0" for n in range(first, first + 12)] == [made.id for made in forecasts(redis)]
+    assert 1 == sum(line["event"] == "readings were begun anew" and "first" in line for line in log)
+    counts = stream_of(settings).counts()
+    assert {"read": 22, "lost": 0, "forecast": 22} == counts
+    assert 0 == lag(redis)
+
+
+@FAULTS
+def test_a_worker_that_starts_later_begins_with_them_too(settings: Settings, redis: Redis, fault: Fault) -> None:
+    """Nobody was at work when it happened."""
+    add(redis, *ANSWERED)
+    new_worker(settings).run(Stop(), burst=True)
+    fault(redis)
+    put_aside(redis)
+    add(redis, *range(1, 4), series=("new",))
+    new_worker(settings).run(Stop(), burst=True)
+    assert ["1-0", "2-0", "3-0"] == [made.id for made in forecasts(redis)]
+    assert 0 == lag(redis)
+
+
+@FAULTS
+def test_readings_that_cannot_be_answered_are_told_of_once_and_go_on_with_the_remedy(
+    settings: Settings, redis: Redis, fault: Fault
+) -> None:
+    """A forecast has its reading's id, and the stream of forecasts holds higher ones: it has to be put aside."""
+    health = Health()
+    worker = new_worker(settings, health)
+    add(redis, *ANSWERED)
+    worker.run(Stop(), burst=True)
+    fault(redis)
+    add(redis, 1, 2, 3, series=("new",))
+    with capture_logs() as log:
+        assert [0] * 20 == [worker.step(NOW + n * LOOK_EVERY_S) for n in range(20)]
+    (line,) = (line for line in log if line["log_level"] == "error")
+    assert ("readings cannot be answered", 3, "110-0") == (line["event"], line["readings"], line["answered_to"])
+    assert line["remedy"].startswith("rename forecasts, which hold higher ids")
+    told = {name: sample(health, f"tidecast_{name}") for name in ("partitions_stuck", "lag_readings")}
+    assert {"partitions_stuck": 1.0, "lag_readings": 3.0} == told
+    assert (3, 10) == (lag(redis), len(forecasts(redis)))
+    assert b"110-0" == redis.hget("offset", "last")
+    put_aside(redis)
+    worker.run(Stop(), burst=True)
+    assert ["1-0", "2-0", "3-0"] == [made.id for made in forecasts(redis)]
+    assert 0.0 == sample(health, "tidecast_partitions_stuck")
+    assert 1.0 == sample(health, "tidecast_partitions_begun_anew_total")
+
+
+def test_what_cannot_be_answered_is_said_again_every_hour(settings: Settings, redis: Redis) -> None:
+    """An operator may have missed it."""
+    add(redis, *ANSWERED)
+    worker = new_worker(settings)
+    worker.run(Stop(), burst=True)
+    deleted(redis)
+    add(redis, 1)
+    with capture_logs() as log:
+        for n in range(9):
+            worker.step(NOW + n * WARN_EVERY_S / 4)
+    assert 3 == sum(line["log_level"] == "error" for line in log)
+
+
+def test_dead_letters_are_in_the_way_as_well(settings: Settings, redis: Redis) -> None:
+    """They have their readings' ids too."""
+    add(redis, *ANSWERED)
+    redis.xadd("readings", {"series": "a"}, id="111-0")
+    worker = new_worker(settings)
+    worker.run(Stop(), burst=True)
+    deleted(redis)
+    put_aside(redis)
+    add(redis, 1, series=("new",))
+    with capture_logs() as log:
+        assert 0 == worker.step(NOW)
+    assert ["rename dead, which"] == [line["remedy"][:18] for line in log if line["log_level"] == "error"]
+    redis.delete("dead")
+    worker.run(Stop(), burst=True)
+    assert ["1-0"] == [made.id for made in forecasts(redis)]
+
+
+def test_a_copy_of_an_older_time_is_not_answered_again(settings: Settings, redis: Redis) -> None:
+    """Readings restored alone, from a dump that is older than the offset: their forecasts are there."""
+    add(redis, *range(1, 6))
+    copy = redis.dump("readings")
+    assert copy
+    add(redis, *range(6, 11))
+    worker = new_worker(settings)
+    worker.run(Stop(), burst=True)
+    before = forecasts(redis)
+    redis.restore("readings", 0, copy, replace=True)
+    add(redis, 6)
+    with capture_logs() as log:
+        assert 0 == worker.step(NOW)
+    assert before == forecasts(redis)
+    assert ["readings cannot be answered"] == [line["event"] for line in log if line["log_level"] == "error"]
+
+
+def test_readings_with_higher_ids_go_on_as_before(settings: Settings, redis: Redis) -> None:
+    """As Redis chooses them: nothing is in the way, and nobody is alarmed."""
+    worker = new_worker(settings)
+    add(redis, *ANSWERED)
+    worker.run(Stop(), burst=True)
+    deleted(redis)
+    with capture_logs() as log:
+        worker.step(NOW)
+        add(redis, 200, 201, 202)
+        worker.run(Stop(), burst=True)
+        assert 0 == lag(redis)
+    assert 13 == len(forecasts(redis))
+    assert [] == [line for line in log if line["log_level"] == "error"]
+
+
+def test_a_stream_that_is_empty_is_waited_for(settings: Settings, redis: Redis) -> None:
+    """All was trimmed, or the worker itself made it anew: nobody knows which ids will come."""
+    worker = new_worker(settings)
+    add(redis, *ANSWERED)
+    worker.run(Stop(), burst=True)
+    deleted(redis)
+    worker = new_worker(settings)
+    with capture_logs() as log:
+        worker.run(Stop(), burst=True)
+    assert b"110-0" == redis.hget("offset", "last")
+    assert not any(line["event"].startswith("readings") for line in log)
+
+
+def test_a_commit_from_before_is_fenced(settings: Settings, redis: Redis) -> None:
+    """One that was under way for long must not come after the offset has moved: it would be applied a second time."""
+    add(redis, *ANSWERED)
+    stream = stream_of(settings)
+    epoch = stream.acquire("me") or 0
+    batch = outcome("110-0", *(f"{n}-0" for n in ANSWERED))
+    stream.commit(epoch, "0-0", batch)
+    deleted(redis)
+    put_aside(redis)
+    add(redis, 1)
+    stream.release(epoch)
+    assert stream.acquire("you") == epoch + 1
+    assert "0-0" == stream.progress().last
+    with pytest.raises(Fenced):
+        stream.commit(epoch, "0-0", batch)
+    with pytest.raises(Conflict):
+        stream.commit(epoch + 1, "110-0", outcome("111-0", "111-0"))
+
+
+def test_retention_keeps_what_was_not_answered(settings: Settings, redis: Redis) -> None:
+    """Their ids are old and before the offset, and nobody has read them."""
+    keeping = settings.model_copy(update={"worker": settings.worker.model_copy(update={"retention_s": 1.0})})
+    worker = new_worker(keeping)
+    add(redis, *ANSWERED)
+    worker.run(Stop(), burst=True)
+    deleted(redis)
+    add(redis, *range(1, 4))
+    for n in range(3):
+        worker.step(NOW + 100 * n)
+    assert 3 == redis.xlen("readings")
+
+
+@pytest.mark.parametrize(("kept", "lost"), [(5, 0), (3, 2)])
+def test_what_the_new_stream_has_lost_is_counted(settings: Settings, redis: Redis, kept: int, lost: int) -> None:
+    """From Redis 7 on, by its own count."""
+    add(redis, *ANSWERED)
+    worker = new_worker(settings)
+    worker.run(Stop(), burst=True)
+    deleted(redis)
+    put_aside(redis)
+    add(redis, *range(1, 6), series=("new",))
+    redis.xtrim("readings", maxlen=kept, approximate=False)
+    worker.run(Stop(), burst=True)
+    expected = lost if major(redis) >= 7 else 0
+    assert {"read": 10 + kept + expected, "lost": expected, "forecast": 10 + kept} == stream_of(settings).counts()
+    add(redis, 6, 7)
+    assert lag(redis) == (2 if major(redis) >= 7 else None)
+
+
+def info(added: int, ids: list[int], newest: int | None = None) -> dict[str, object]:
+    """What XINFO STREAM says of a stream with these entries."""
+    first, last = ([b"%d-0" % ids[i], {}] if ids else None for i in (0, -1))
+    entries = {"first-entry": first, "last-entry": last, "last-generated-id": b"%d-0" % (newest or ids[-1])}
+    return {"entries-added": added, "length": len(ids), **entries}
+
+
+@pytest.mark.parametrize(
+    ("of", "batch", "expected"),
+    [
+        (info(10, [*range(1, 11)]), [4, 5], Backlog(0, 5)),
+        (info(10, [*range(6, 11)]), [6, 7], Backlog(2, 3)),
+        (info(10, [*range(6, 11)]), [4, 5], Backlog(0, 5)),  # trimmed since they were read
+        (info(4, [11, 12, 13, 14]), [11, 12], Backlog(0, 2, shift=-3)),  # begun anew with higher ids
+        (info(9, [11, 12, 13, 14]), [11, 12], Backlog(2, 2)),
+        (info(6, [2, 3, 4, 5, 6, 7]), [4, 5], Backlog(0, 1)),
+        (info(4, [2, 3, 4, 5]), [4], Backlog(0, None)),  # of a count that began elsewhere
+        (info(4, [2, 3, 4, 5]), [4, 5], Backlog(0, 0, shift=-1)),  # until all is read
+        (info(7, [1, 2, 3, 5, 6]), [5, 6], Backlog(0, 0, shift=2)),  # two were deleted before they were read
+        (info(5, [1, 2, 3, 4], 5), [4], Backlog(0, 0, shift=1)),  # the newest was
+        (info(5, [], 5), [4, 5], Backlog()),
+    ],
+)
+def test_what_waits_is_right_whatever_became_of_the_stream(
+    of: dict[str, object], batch: list[int], expected: Backlog
+) -> None:
+    """Three readings are answered, `3-0` the last; a lag of 0 that is none hides a worker that stands still."""
+    newest = int(str(of["last-generated-id"], "ascii").partition("-")[0])  # type: ignore[call-overload] # it is bytes
+    found = backlog_of(of, Progress("3-0", 3), [(f"{n}-0", {}) for n in batch])
+    assert (expected.lost, expected.waiting, expected.shift) == (found.lost, found.waiting, found.shift)
+    assert max(0, newest - batch[-1]) / 1000 == found.behind_s

@@ -1,0 +1,95 @@
+"""Connections that were closed while idle are made anew without a word: nothing failed, and nothing is sent twice."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+
+from tests.worker.runs import until
+from tests.worker.test_loop import NOW, LossyProxy, add, forecasts, new_worker, quick, running, sample, stream_of
+from tidecast.embedded import EmbeddedRedis
+from tidecast.settings import Settings
+from worker.health import FAILURES, Health
+from worker.stopping import Stop
+
+Close = Callable[[Redis], object]
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """As everywhere, but hardly waiting."""
+    return quick(redis_server.url, tmp_path / "models")
+
+
+@pytest.fixture(autouse=True)
+def _patient(redis: Redis) -> Iterator[None]:
+    """The server is shared."""
+    yield
+    redis.config_set("timeout", 0)
+
+
+def others(redis: Redis) -> int:
+    """How many connections there are beside this one."""
+    return len(redis.client_list()) - 1
+
+
+def kill(redis: Redis) -> None:
+    """An operator closes all connections."""
+    redis.client_kill_filter(_type="normal", skipme=True)
+
+
+def wait_for_the_timeout(redis: Redis) -> None:
+    """Redis closes those that have been idle for a second."""
+    redis.config_set("timeout", 1)
+    until(lambda: others(redis) == 0)
+
+
+@pytest.mark.parametrize("close", [kill, wait_for_the_timeout], ids=lambda close: close.__name__)
+def test_an_idle_worker_goes_on_quietly(settings: Settings, redis: Redis, close: Close) -> None:
+    """Each was a failure, a commit sent again and lines of errors, at every pause of the readings."""
+    health = Health()
+    worker = new_worker(settings, health)
+    with capture_logs() as log:
+        for n in range(2):
+            add(redis, 2 * n + 1, 2 * n + 2)
+            worker.run(Stop(), burst=True)
+            worker.step(NOW + n)  # holds the partition again, and reads in vain
+            close(redis)
+    assert [f"{n}-0" for n in range(1, 5)] == [made.id for made in forecasts(redis)]
+    assert {"read": 4, "lost": 0, "forecast": 4} == stream_of(settings).counts()
+    assert 0.0 == sum(sample(health, "tidecast_failures_total", kind=kind) for kind in FAILURES)
+    assert 0.0 == sample(health, "tidecast_commits_retried_total")
+    assert [] == [line["event"] for line in log if line["log_level"] in ("warning", "error")]
+
+
+def test_a_read_that_waits_is_made_again(settings: Settings, redis: Redis) -> None:
+    """Whoever kills all connections meets one that waits for readings, as a rule."""
+    patient = settings.model_copy(update={"worker": settings.worker.model_copy(update={"block_ms": 500})})
+    health = Health()
+    with capture_logs() as log, running(new_worker(patient, health)):
+        for n in range(1, 6):
+            until(lambda: redis.info("clients")["blocked_clients"])
+            kill(redis)
+            add(redis, n)
+            until(lambda: len(forecasts(redis)) == n)  # noqa: B023 - called within the turn
+    assert 0.0 == sum(sample(health, "tidecast_failures_total", kind=kind) for kind in FAILURES)
+    assert [] == [line["event"] for line in log if line["log_level"] in ("warning", "error")]
+
+
+def test_a_proxy_that_closes_what_is_idle_is_borne(settings: Settings, redis: Redis) -> None:
+    """Redis itself knows nothing of it; the worker's end hears that the other end is closed."""
+    proxy = LossyProxy(int(settings.redis_url.get_secret_value().rpartition(":")[2].partition("/")[0]))
+    proxy.start()
+    through = quick(f"redis://127.0.0.1:{proxy.port}/0", settings.store)
+    health = Health()
+    worker = new_worker(through, health)
+    for n in range(1, 4):
+        add(redis, n)
+        worker.run(Stop(), burst=True)
+        kill(redis)  # the proxy's own, and so the worker's
+        until(lambda: others(redis) == 0)
+    proxy.close()
+    assert 3 == len(forecasts(redis))
+    assert 0.0 == sum(sample(health, "tidecast_failures_total", kind=kind) for kind in FAILURES)
