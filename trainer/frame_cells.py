@@ -83,6 +83,8 @@ def times(name: str, column: pd.Series) -> pd.Series:
     column = plain(column)
     if types.is_datetime64_any_dtype(column.dtype):
         return column
+    if types.is_signed_integer_dtype(column.dtype):
+        return column.astype("Int64")  # a message quotes its digits
     if _is_numeric(column) and not types.is_bool_dtype(column.dtype):
         return numbers(name, column)
     if _is_written(column):

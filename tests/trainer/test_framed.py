@@ -241,6 +241,8 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
         ),
         (one().assign(ds=[pd.NaT, *DS[1:]]), "row 1 of the frame has no ds"),
         (one().assign(ds="soon"), "ds 'soon' is no"),
+        (one().assign(ds=[int(f"202401{i % 28 + 1:02}") for i in range(ROWS)]), "ds '20240101' looks like a date"),
+        (one().assign(ds=np.uint64(2**63 + 5)), "ds '"),
         (one().assign(y="abc"), "column 'y' of the frame holds no usable number; row 1 of the frame: y 'abc'"),
         (one().assign(y=1j), "column 'y' of the frame holds complex128, not numbers"),
         (one().assign(y=DS), "column 'y' of the frame holds datetime64.*, not numbers"),
