@@ -21,7 +21,7 @@ from tidecast.start import child_command
 
 EPOCHS = 12  # enough for these series; a longer training gains little and keeps a visitor waiting
 END_S = 30.0  # how long a program may take to end, before it is killed
-EVERY_S = 10  # between two runs of the schedule: nobody would wait for the six hours of the default
+EVERY_S = 5  # between two runs of the schedule: nobody would wait for the six hours of the default
 SCHEDULE = {
     "RETRAIN__EVERY": f"{EVERY_S}s",
     "RETRAIN__CRON": "",
