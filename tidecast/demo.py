@@ -41,7 +41,7 @@ class Runs:
 
     Attributes:
         finished: how many have finished.
-        outcome: what the last one did with each series: `promoted` or `kept`.
+        outcome: what became of each series at last: `promoted` or `kept`.
         last: the id of the newest event seen.
     """
 
@@ -158,7 +158,7 @@ def _forecasts(stage: Stage, since: str, last: str) -> Iterator[Forecast]:
 
 
 def _await_run(stage: Stage, runs: Runs) -> None:
-    """Wait until a run of the schedule has finished that has seen all readings so far, and show what happens.
+    """Wait until a run of the schedule has finished that judged a series or began after all readings; show it.
 
     Raises:
         TidecastError: the run failed, or the worker has ended or is silent.
@@ -173,15 +173,13 @@ def _await_run(stage: Stage, runs: Runs) -> None:
             _note(event, runs, stage.console)
             if event.kind == "failed":
                 raise TidecastError(f"{event.detail}\n{stage.worker.log_end()}")
-            if event.kind == "finished" and began:
+            if event.kind == "finished" and (began or runs.outcome):
                 return
         stage.worker.check("no run of the schedule has finished", progress)
 
 
 def _note(event: Event, runs: Runs, console: Console) -> None:
     """Count an event of a run, and show it."""
-    if event.kind == "started":
-        runs.outcome.clear()
     if event.kind == "finished":
         runs.finished += 1
     if event.kind in VERDICTS and event.series:

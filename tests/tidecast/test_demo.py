@@ -105,12 +105,11 @@ def test_a_run_is_shown_from_its_start_to_its_end(
     ] == shown
 
 
-def test_a_run_that_began_before_the_readings_is_counted_but_another_is_awaited(
+def test_a_run_that_found_nothing_to_do_is_counted_but_another_is_awaited(
     client: Client, redis: Redis, tmp_path: Path, text: io.StringIO
 ) -> None:
-    """On a slow machine a run falls into the replay; the one that is shown has seen its readings."""
+    """On a slow machine a run begins before the readings are there; a visitor wants to see one that judges."""
     happen(redis, "started")
-    happen(redis, "promoted", series="a")
     stage = staged(client, worker(tmp_path, 1), text)
     happen(redis, "finished")
     runs = Runs()
@@ -122,6 +121,19 @@ def test_a_run_that_began_before_the_readings_is_counted_but_another_is_awaited(
     happen(redis, "finished")
     demo._await_run(stage, runs)
     assert (2, {"a": "kept"}) == (runs.finished, runs.outcome)
+
+
+def test_a_run_that_began_early_and_judged_is_enough(
+    client: Client, redis: Redis, tmp_path: Path, text: io.StringIO
+) -> None:
+    """It has read what was there when its training began; the next one would find nothing new."""
+    happen(redis, "started")
+    stage = staged(client, worker(tmp_path, 1), text)
+    happen(redis, "promoted", series="a")
+    happen(redis, "finished")
+    runs = Runs()
+    demo._await_run(stage, runs)
+    assert (1, {"a": "promoted"}) == (runs.finished, runs.outcome)
 
 
 def test_a_run_that_fails_ends_the_demo_with_the_workers_log(
