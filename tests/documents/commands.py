@@ -49,8 +49,9 @@ def wrong_in(words: list[str]) -> list[str]:
 
 
 def unknown_variables(page: str) -> set[str]:
-    """The variables of ours that a page names and that set nothing."""
-    return set(_VARIABLE.findall((ROOT / page).read_text())) - {CONFIG_VARIABLE} - set(_variables())
+    """The variables of ours that a page names and that set nothing; one that Kubernetes sets comes with its value."""
+    named = set(_VARIABLE.findall((ROOT / page).read_text())) - {CONFIG_VARIABLE} - set(_variables())
+    return {name for name in named if not re.search(rf"{name}=tcp://", (ROOT / page).read_text())}
 
 
 def _unknown_options(words: list[str]) -> Iterator[str]:
