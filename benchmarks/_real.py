@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.accuracy import data_sets
-from trainer.history import History, read_history
+from tidecast.files.history import History, read_history
 
 VARIABLE = "BENCHMARK_DATA"
 TARGET = "value"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tidecast.files.history import History
 from tidecast.model import Model
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.windows import Float
-from trainer.history import History
 from trainer.pipeline import Verdict, train
 from worker.forecaster import Forecaster
 from worker.outcome import Entry

@@ -21,10 +21,10 @@ from benchmarks._yardsticks import METHODS, NEEDS, Float, Series, season_of
 from tidecast import backtest
 from tidecast.backtest import Backtested
 from tidecast.backtest_report import Settled
+from tidecast.files.history import History, read_history
 from tidecast.presets import PRESETS, preset
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
-from trainer.history import History, read_history
 
 Backtest = Callable[[Sequence[History], float, Settings], Backtested]
 

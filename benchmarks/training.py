@@ -23,11 +23,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tidecast import lstm
+from tidecast.files.history import History
 from tidecast.settings import TrainSettings
 from tidecast.spec import Spec
 from trainer.architectures import build, initial_weights, set_weights
 from trainer.cohort import Fit, Problem, batch_order, fit_cohort
-from trainer.history import History
 from trainer.lesson import Unfit, prepare
 
 Value = TypeVar("Value")

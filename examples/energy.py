@@ -11,6 +11,7 @@ from pathlib import Path
 from shutil import copyfile
 
 from tidecast.errors import HistoryError, TidecastError
+from tidecast.files.history import read_history
 from tidecast.settings import load_settings
 from tidecast.spec import Spec
 from tidecast.start import prefer_own_modules
@@ -18,7 +19,6 @@ from tidecast.store import ModelStore
 
 prefer_own_modules()  # a `trainer.py` or `trainer/` of yours is not meant below
 
-from trainer.history import read_history
 from trainer.page import picture_path
 from trainer.pipeline import train
 from trainer.report import report

@@ -12,6 +12,7 @@ from shutil import copyfile
 from vega_datasets import local_data
 
 from tidecast.errors import TidecastError
+from tidecast.files.history import read_history
 from tidecast.settings import load_settings
 from tidecast.spec import Spec
 from tidecast.start import prefer_own_modules
@@ -20,7 +21,6 @@ from tidecast.store import ModelStore
 prefer_own_modules()  # a `trainer.py` or `trainer/` of yours is not meant below
 
 from trainer.explain import explain
-from trainer.history import read_history
 from trainer.page import picture_path
 from trainer.pipeline import train
 from trainer.report import report

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from tidecast import backtest_report
 from tidecast.backtest_report import Settled, cut, part
 from tidecast.errors import HistoryError, SettingsError
-from tidecast.files.refusal import Refusal
+from tidecast.files.history import Histories, History, read_history
+from tidecast.files.refusal import Refusal, print_notes
 from tidecast.moments import wire_text
 from tidecast.outputs import check_file, check_folder
 from tidecast.presets import preset
@@ -26,7 +27,6 @@ from tidecast.store import ModelStore
 from tidecast.wire import Forecast
 
 if TYPE_CHECKING:
-    from trainer.history import History
     from worker.forecaster import Forecaster
     from worker.outcome import Entry
 
@@ -51,10 +51,11 @@ class Job:
     out: Path
     test_size: float = 0.2
     target: str | None = None
-    features: tuple[str, ...] = ("all",)  # or ("none",)
+    features: tuple[str, ...] = ()  # every numeric column; or ("none",)
     time_zone: str | None = None
     preset: str | None = None
     pictures: Path | None = None  # a folder
+    series_column: str | None = None
 
 
 def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
@@ -64,18 +65,12 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
         SettingsError: an option is out of range, or nothing can be written where the results are to go.
         HistoryError: a file cannot be read, or no series has a test part.
     """
-    from trainer.history import read_history
-
     check_test_size(job.test_size, "--test-size")
     spec = Spec(**preset(job.preset))
     check_file("--out", job.out)
     if job.pictures:
         check_folder("--pictures", job.pictures)
-    features = () if job.features == ("none",) else job.features
-    read = read_history(job.sources, target=job.target, features=features, time_zone=job.time_zone)
-    if not read.found:
-        first = read.refused[0]
-        raise HistoryError(f"no series can be used; the first, {first.series!r}: {first.reason}")
+    read = _histories(job, settings)
     tested = backtest(read.found, job.test_size, settings, spec)
     settled = {series: rows for series, rows in tested.settled.items() if rows}
     write(job.out, settled)
@@ -88,8 +83,25 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
     return not refused
 
 
+def _histories(job: Job, settings: Settings) -> Histories:
+    read = read_history(
+        job.sources,
+        target=job.target,
+        features=job.features,
+        series_column=job.series_column,
+        time_zone=job.time_zone,
+        likely_target=settings.series.target,
+        all_by_default=True,
+    )
+    print_notes(read.all_notes)
+    if not read.found:
+        first = read.refused[0]
+        raise HistoryError(f"no series can be used; the first, {first.series!r}: {first.reason}")
+    return read
+
+
 def backtest(
-    histories: Sequence["History"], test_size: float, settings: Settings, spec: Spec | None = None
+    histories: Sequence[History], test_size: float, settings: Settings, spec: Spec | None = None
 ) -> Backtested:
     """Train on each history's first part and answer the rest.
 
@@ -132,7 +144,7 @@ def check_test_size(test_size: float, called: str = "test_size") -> None:
         )
 
 
-def _trained(histories: Sequence["History"], test_size: float, settings: Settings, spec: Spec) -> "Forecaster":
+def _trained(histories: Sequence[History], test_size: float, settings: Settings, spec: Spec) -> "Forecaster":
     """Train on the first parts, in a store that is thrown away, and return a worker's forecaster with the models."""
     from trainer.pipeline import train
     from worker.forecaster import Forecaster
@@ -149,7 +161,7 @@ def _trained(histories: Sequence["History"], test_size: float, settings: Setting
 
 
 def _answers(
-    histories: Sequence["History"], test_size: float, forecaster: "Forecaster"
+    histories: Sequence[History], test_size: float, forecaster: "Forecaster"
 ) -> tuple[dict[str, list[Forecast]], dict[str, str]]:
     """Answer the test parts; returns the forecasts by series, and the reason of a series' first dead reading."""
     # Readings before the test part fill the windows; no expert's record learns from them.
@@ -167,7 +179,7 @@ def _answers(
     return made, reasons
 
 
-def _too_short(history: "History", test_size: float) -> Refusal:
+def _too_short(history: History, test_size: float) -> Refusal:
     return Refusal(
         history.series,
         f"{len(history)} readings are too few for a test part of {test_size:.0%}: "
@@ -176,7 +188,7 @@ def _too_short(history: "History", test_size: float) -> Refusal:
 
 
 def _lacking(
-    history: "History", test_size: float, settled: Sequence[Settled], reasons: Mapping[str, str]
+    history: History, test_size: float, settled: Sequence[Settled], reasons: Mapping[str, str]
 ) -> Refusal | None:
     """Describe how many readings of the test part have no answer, and why; None if all have one."""
     wanted = len(history) - cut(history, test_size)
@@ -199,7 +211,7 @@ def write(path: Path, settled: Mapping[str, Iterable[Settled]]) -> None:
                 table.writerow((series, moment.isoformat(" "), f.yhat, f.yhat_lower, f.yhat_upper, f.kind))
 
 
-def _entries(history: "History", start: int) -> Iterator["Entry"]:
+def _entries(history: History, start: int) -> Iterator["Entry"]:
     """The readings from `start` on as entries of the stream, under ids of their own times."""
     name = history.series.encode()
     fields = [feature.encode() for feature in history.features]

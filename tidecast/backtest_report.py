@@ -5,17 +5,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from tidecast.files.history import History
 from tidecast.files.refusal import Refusal, print_refused
 from tidecast.wire import Forecast
-
-if TYPE_CHECKING:
-    from trainer.history import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +42,17 @@ class Score:
     width: float | None  # mean width over the first part's last-value MAE
 
 
-def cut(history: "History", test_size: float) -> int:
+def cut(history: History, test_size: float) -> int:
     """Return the index of the first reading of the test part."""
     return len(history) - int(test_size * len(history))
 
 
-def part(history: "History", start: int, stop: int) -> "History":
+def part(history: History, start: int, stop: int) -> History:
     """Return the readings from `start` to before `stop`."""
     return replace(history, ts=history.ts[start:stop], values=history.values[start:stop])
 
 
-def score(history: "History", settled: Sequence[Settled], test_size: float) -> Score:
+def score(history: History, settled: Sequence[Settled], test_size: float) -> Score:
     """Score the answers of one series."""
     error = np.array([row.y - row.forecast.yhat for row in settled])
     naive = float(np.mean([abs(row.y - row.before) for row in settled]))
@@ -83,7 +80,7 @@ def score(history: "History", settled: Sequence[Settled], test_size: float) -> S
     )
 
 
-def _skill_seasonal(history: "History", season: int | None, settled: Sequence[Settled], mae: float) -> float | None:
+def _skill_seasonal(history: History, season: int | None, settled: Sequence[Settled], mae: float) -> float | None:
     if season is None:
         return None
     at = np.searchsorted(history.ts, [row.ts for row in settled])
@@ -91,7 +88,7 @@ def _skill_seasonal(history: "History", season: int | None, settled: Sequence[Se
     return 1 - mae / naive if naive else 0.0
 
 
-def _season(history: "History", test_size: float) -> int | None:
+def _season(history: History, test_size: float) -> int | None:
     """The season that the first part shows, in readings."""
     from tidecast.windows import typical_step
     from trainer.lesson import on_grid
@@ -105,7 +102,7 @@ def _season(history: "History", test_size: float) -> int | None:
     return lengths[0] if lengths else None
 
 
-def draw(folder: Path, histories: Mapping[str, "History"], settled: Mapping[str, Sequence[Settled]]) -> None:
+def draw(folder: Path, histories: Mapping[str, History], settled: Mapping[str, Sequence[Settled]]) -> None:
     """Draw each series' newest readings beside their forecasts, in files named by the digest of its name."""
     from trainer.canvas import LIGHT, png
     from trainer.pictures import stream

@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from tidecast import __version__, dashboard_cli, doctor_cli, models_cli, replay_cli, retrain_cli, status_cli
+from tidecast import __version__, dashboard_cli, doctor_cli, models_cli, push_cli, replay_cli, retrain_cli, status_cli
 from tidecast.completion import series_in_store
 from tidecast.errors import SettingsError, TidecastError
+from tidecast.exit_codes import FAILED, INTERRUPTED, MISUSED, SOME_REFUSED
 from tidecast.options import (
     FeaturesOption,
     FilesArgument,
@@ -28,6 +29,7 @@ from tidecast.options import (
     PresetOption,
     RedisOption,
     SeriesArgument,
+    SeriesColumnOption,
     SinceOption,
     StoreOption,
     TargetOption,
@@ -45,7 +47,6 @@ from tidecast.standard_streams import open_standard_streams
 from tidecast.unset import without_empty_options
 
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
-FAILED, MISUSED, SOME_REFUSED, INTERRUPTED = 1, 2, 3, 130  # exit codes; 0 is success
 
 app = typer.Typer(
     help="Forecast the next reading of thousands of series, from Redis streams and back.",
@@ -57,6 +58,7 @@ app.command("retrain")(retrain_cli.retrain)
 app.command("events")(retrain_cli.events)
 app.command("doctor")(doctor_cli.doctor)
 app.command("status")(status_cli.status)
+app.command("push")(push_cli.push)
 app.command("replay")(replay_cli.replay)
 app.command("dashboard")(dashboard_cli.dashboard)
 
@@ -93,24 +95,6 @@ def worker(
         raise SettingsError("--json is of --check: a worker prints nothing, its log is JSON")
     else:
         program.run(settings, burst=burst)
-
-
-@app.command()
-def push(
-    file: Annotated[str, typer.Argument(help="A CSV or CSV.gz file; - reads standard input.")],
-    speed: Annotated[str | None, typer.Option(help="Replay by the rows' times, so many times faster: 60x.")] = None,
-    as_json: JsonOption = False,
-    redis: RedisOption = None,
-    namespace: NamespaceOption = None,
-) -> None:
-    """Push a file's readings, as fast as possible or at a speed."""
-    from tidecast import replay
-    from tidecast.client import Client
-
-    factor = replay.parse_speed(speed) if speed else None
-    with Client(redis, namespace=namespace) as client, progress("pushing", "readings") as tell:
-        pushed = replay.push_file(client, file, factor, progress=tell)
-    print(json.dumps({"pushed": pushed}) if as_json else f"{pushed} readings pushed")
 
 
 @app.command()
@@ -159,6 +143,7 @@ def train(
     history: HistoryOption = None,
     target: TargetOption = None,
     features: FeaturesOption = None,
+    series_column: SeriesColumnOption = None,
     preset: PresetOption = None,
     window: Annotated[int | None, typer.Option(help="How many readings the network sees.")] = None,
     units: Annotated[int | None, typer.Option(help="The width of each layer.")] = None,
@@ -198,6 +183,7 @@ def train(
             recorded=program.Recorded(ago_ms(since, "--since") if since else None, history) if recorded else None,
             target=target,
             features=names(features),
+            series_column=series_column,
             time_zone=time_zone,
             season=season,
             shape={name: value for name, value in shape.items() if value is not None},
@@ -229,6 +215,8 @@ def tune(
     ] = None,
     target: TargetOption = None,
     features: FeaturesOption = None,
+    series_column: SeriesColumnOption = None,
+    time_zone: TimeZoneOption = None,
     epochs: Annotated[int, typer.Option(help="How many epochs the longest trials get.", min=2)] = 30,
     as_json: JsonOption = False,
     store: StoreOption = None,
@@ -236,7 +224,9 @@ def tune(
     """Search for the network's shape that learns a series best; `train` then uses it."""
     from trainer import search
 
-    search.run(tuple(files), target, names(features), series, epochs, load_settings(store=store), as_json=as_json)
+    settings = load_settings(store=store)
+    sources = search.Sources(tuple(files), target, names(features), series_column, time_zone)
+    search.run(sources, series, epochs, settings, as_json=as_json)
 
 
 @app.command()
@@ -245,10 +235,8 @@ def backtest(
     out: Annotated[Path, typer.Option(help="The CSV file of the forecasts.")],
     test_size: Annotated[float, typer.Option(help="The share of the newest readings to answer.", min=0, max=0.9)] = 0.2,
     target: TargetOption = None,
-    features: Annotated[
-        str | None,
-        typer.Option(help="Further columns to learn from, with commas; none: only the target. By default all."),
-    ] = None,
+    features: FeaturesOption = None,
+    series_column: SeriesColumnOption = None,
     preset: PresetOption = None,
     non_negative: NonNegativeOption = False,
     pictures: Annotated[Path | None, typer.Option(help="A folder for a picture of each series.")] = None,
@@ -258,7 +246,7 @@ def backtest(
     """Train on the first part of a history, and answer the rest with the worker's own code."""
     from tidecast.backtest import Job, run
 
-    job = Job(tuple(data), out, test_size, target, names(features) or ("all",), time_zone, preset, pictures)
+    job = Job(tuple(data), out, test_size, target, names(features), time_zone, preset, pictures, series_column)
     if not run(job, bounded(load_settings(), non_negative=non_negative), as_json=as_json):
         raise typer.Exit(SOME_REFUSED)
 
@@ -269,6 +257,7 @@ def report(
     files: FilesArgument,
     target: TargetOption = None,
     features: FeaturesOption = None,
+    series_column: SeriesColumnOption = None,
     time_zone: TimeZoneOption = None,
     version: VersionOption = None,
     out: OutOption = Path("out/reports"),
@@ -279,7 +268,7 @@ def report(
     from trainer import report
     from trainer.subject import Request
 
-    request = Request(series, tuple(files), target, names(features), time_zone, version)
+    request = Request(series, tuple(files), target, names(features), time_zone, version, series_column)
     page = report.run(request, load_settings(store=store), out)
     print(json.dumps({"page": str(page)}) if as_json else page)
 
@@ -290,6 +279,7 @@ def explain(
     files: FilesArgument,
     target: TargetOption = None,
     features: FeaturesOption = None,
+    series_column: SeriesColumnOption = None,
     time_zone: TimeZoneOption = None,
     version: VersionOption = None,
     out: OutOption = Path("out/reports"),
@@ -300,7 +290,7 @@ def explain(
     from trainer import explain
     from trainer.subject import Request
 
-    request = Request(series, tuple(files), target, names(features), time_zone, version)
+    request = Request(series, tuple(files), target, names(features), time_zone, version, series_column)
     explain.run(request, load_settings(store=store), out, as_json=as_json)
 
 

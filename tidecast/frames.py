@@ -18,6 +18,8 @@ from tidecast import frame_arguments as arguments
 from tidecast.client import check_partitions
 from tidecast.connection import connect
 from tidecast.errors import HistoryError, MissingAnswers, SettingsError, TidecastError
+from tidecast.files.history import Histories, History
+from tidecast.files.refusal import Refusal
 from tidecast.frame_arguments import Time
 from tidecast.own_packages import own_packages
 from tidecast.settings import Settings, load_settings
@@ -28,8 +30,6 @@ from tidecast.wire import Forecast, common_keys, keys_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tidecast.files.refusal import Refusal
-    from trainer.history import Histories, History
 
 COLUMNS = ("unique_id", "ds", "y", "yhat", "yhat_lower", "yhat_upper")
 SHOWN = 5  # series that a warning names
@@ -215,7 +215,7 @@ def backtest_frame(
     return _between(answered)
 
 
-def _check_sent(asked: Sequence[str], read: "Histories") -> None:
+def _check_sent(asked: Sequence[str], read: Histories) -> None:
     """Make sure that some reading has each field that was asked for."""
     sent = dict.fromkeys(name for history in read.found for name in history.features)
     for name in asked:
@@ -235,7 +235,7 @@ def _warn_of_unknown(
         warnings.warn("; ".join(told[:SHOWN]), MissingAnswers, stacklevel=level)
 
 
-def _warn_of_missing(refused: Sequence["Refusal"], series: int) -> None:
+def _warn_of_missing(refused: Sequence[Refusal], series: int) -> None:
     """Warn the caller of `backtest_frame` of series that were left out, or answered in part."""
     if not refused:
         return
@@ -310,7 +310,7 @@ def _timestamp(ms: int) -> Any:
     return _pandas().Timestamp(ms, unit="ms", tz=UTC)
 
 
-def _frame_of(history: "History") -> "pd.DataFrame":
+def _frame_of(history: History) -> "pd.DataFrame":
     import pandas as pd
 
     _, *others = history.features

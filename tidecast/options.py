@@ -26,8 +26,14 @@ OneSeriesArgument = Annotated[str | None, typer.Argument(help="Only this series.
 FilesArgument = Annotated[
     list[str], typer.Argument(help="CSV, CSV.gz or Parquet files or directories; - reads standard input.")
 ]
+FileArgument = Annotated[
+    str, typer.Argument(help="A CSV, CSV.gz or Parquet file or a directory, as for train; - reads standard input.")
+]
+SeriesColumnOption = Annotated[
+    str | None, typer.Option(help="The column that names the series; by default series, unique_id, name or id.")
+]
 TargetOption = Annotated[str | None, typer.Option(help="The column to forecast.")]
-FeaturesOption = Annotated[str | None, typer.Option(help="Further columns to learn from, with commas; all: every.")]
+FeaturesOption = Annotated[str | None, typer.Option(help="Further columns to use, with commas; or all, or none.")]
 PresetOption = Annotated[
     str | None, typer.Option(help="What the networks see and learn: default, tutorial, revin, skip or seasonal.")
 ]

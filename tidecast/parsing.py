@@ -7,7 +7,11 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import cast
 
+import numpy as np
+
+from tidecast.decimals import decimals
 from tidecast.errors import BadReading
 from tidecast.wire import Fields, Reading, partition_of
 
@@ -16,11 +20,12 @@ MAX_NUMBER_BYTES = 64
 LARGEST = 3.4028234663852886e38  # float32's: beyond it no network can see the value
 AHEAD_MS = 86_400_000  # how far a reading's `ts` may be ahead of the worker's clock
 ID_AHEAD_MS = 60_000  # an entry id further ahead of the worker's clock is not taken for a time
+MAX_TIME_DIGITS = 15  # of epoch milliseconds; a double holds them exactly
 NEEDS_A_LOOK = -(10**15)  # instead of a time: no epoch of 15 digits
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _EPOCH = re.compile(rb"-?\d{1,15}")
-_NUMBERS, _EPOCHS = (re.compile(b"(?:%b,)*%b" % (one.pattern, one.pattern)) for one in (_NUMBER, _EPOCH))
+_DIGITS = b"0123456789,"  # the characters of times from 1970 on, with commas between them
 # One form of ISO-8601: parsers that read more forms take any character between the date and the time.
 _MOMENT = re.compile(
     rb"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
@@ -144,27 +149,22 @@ def parse_plain(values: Sequence[bytes], times: Sequence[bytes], now_ms: int) ->
 
 
 def _plain_numbers(values: Sequence[bytes]) -> list[float]:
-    if max(map(len, values)) <= MAX_NUMBER_BYTES and _all(_NUMBERS, values):
-        numbers = list(map(float, values))
-        if min(numbers) >= -LARGEST and max(numbers) <= LARGEST:
-            return numbers
+    if max(map(len, values)) <= MAX_NUMBER_BYTES:
+        numbers = decimals(b",".join(values), len(values))
+        if numbers is not None and numbers.min() >= -LARGEST and numbers.max() <= LARGEST:
+            return cast("list[float]", numbers.tolist())
     one_by_one = (float(raw) if len(raw) <= MAX_NUMBER_BYTES and _NUMBER.fullmatch(raw) else math.nan for raw in values)
     return [value if abs(value) <= LARGEST else math.nan for value in one_by_one]
 
 
 def _plain_times(times: Sequence[bytes], now_ms: int) -> list[int]:
-    if _all(_EPOCHS, times):
-        found = list(map(int, times))
-        if min(found) >= _LOOKS_LIKE_SECONDS.stop and max(found) <= now_ms + AHEAD_MS:
-            return found
+    joined = b",".join(times)
+    if not joined.translate(None, _DIGITS) and max(map(len, times)) <= MAX_TIME_DIGITS:
+        numbers = decimals(joined, len(times))
+        if numbers is not None and numbers.min() >= _LOOKS_LIKE_SECONDS.stop and numbers.max() <= now_ms + AHEAD_MS:
+            return cast("list[int]", numbers.astype(np.int64).tolist())
     one_by_one = (int(raw) if _EPOCH.fullmatch(raw) else NEEDS_A_LOOK for raw in times)
     return [NEEDS_A_LOOK if ts in _LOOKS_LIKE_SECONDS or ts > now_ms + AHEAD_MS else ts for ts in one_by_one]
-
-
-def _all(pattern: re.Pattern[bytes], raws: Sequence[bytes]) -> bool:
-    """Whether all match a pattern of a list with commas; one that holds a comma itself does not."""
-    joined = b",".join(raws)
-    return joined.count(b",") == len(raws) - 1 and bool(pattern.fullmatch(joined))
 
 
 def parse_number(name: bytes, raw: bytes) -> float:

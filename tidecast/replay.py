@@ -1,83 +1,77 @@
 """Push a file's readings: as fast as Redis takes them, or at a multiple of the speed at which they happened."""
 
-import csv
-import gzip
 import re
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import groupby, islice
-from pathlib import Path
-from typing import IO, TextIO
 
-from tidecast.client import PIPELINE, Client
-from tidecast.errors import HistoryError
+from tidecast.addresses import PIPELINE
+from tidecast.client import Client
+from tidecast.errors import BadReading, HistoryError
+from tidecast.files.following import follow
+from tidecast.files.history import Histories
+from tidecast.files.layout import Selection
+from tidecast.files.pipe import descriptor_of
+from tidecast.files.readings import Row, in_order, readings_in
+from tidecast.files.refusal import Refusal, print_notes, print_refused
+from tidecast.moments import wire_time
 
-SERIES_COLUMNS = ("series", "unique_id")
-TIME_COLUMNS = ("timestamp", "ds", "ts")
-VALUE_ALIASES = {"y": "value"}
 _SPEED = re.compile(r"(\d+(?:\.\d+)?)x?")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a file: the fields of a reading as text, and its time in epoch milliseconds."""
+@dataclass(slots=True)
+class Pushed:
+    """What was pushed so far."""
 
-    series: str
-    ts: int
-    values: Mapping[str, str]
+    count: int = 0
+    refused: list[Refusal] = field(default_factory=list)
 
 
 def push_file(
     client: Client,
-    path: str,
+    source: str,
+    selection: Selection,
+    pushed: Pushed,
+    *,
+    time_zone: str | None = None,
     speed: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     progress: Callable[[int], None] = lambda _done: None,
-) -> int:
-    """Push every reading of a CSV file ("-": standard input), and return how many there were.
+) -> None:
+    """Push every reading of a file, of a directory or of standard input ("-").
+
+    The lines of a pipe are pushed as they come; with a speed they are read to the end first.
 
     Args:
         client: where to push.
-        path: a CSV or CSV.gz file with the columns `series,timestamp,value` (or `unique_id,ds,y`); further columns
-            go along as features.
-        speed: None pushes in the file's order without pause; 60 replays all series together in the order of their
-            times, sixty times as fast as they happened.
+        source: CSV (gzip too), Parquet or a directory of these, as for training.
+        selection: the columns that were named.
+        pushed: where the readings are counted, and refused series are noted.
+        time_zone: of times without an offset; None: UTC.
+        speed: None pushes without pause; 60 pushes all series together sixty times as fast as they happened.
         sleep: how to wait, in seconds.
-        progress: told how many are pushed.
+        progress: called with the number of readings that were pushed.
 
     Raises:
-        HistoryError: the file cannot be read, with the line.
+        HistoryError: the file cannot be read; the message names the row and the remedy.
     """
-    pushed = 0
-    with _opened(path) as file:
-        rows = read_rows(file, path)
-        if speed is None:
-            while chunk := list(islice(rows, PIPELINE)):
-                pushed += _push(client, chunk)
-                progress(pushed)
-            return pushed
-        for pause_s, moment in paced(sorted(rows, key=lambda row: row.ts), speed):
-            sleep(pause_s)
-            pushed += _push(client, moment)
-            progress(pushed)
-    return pushed
+    descriptor = descriptor_of(source) if speed is None else None
+    if descriptor is None:
+        batches: Iterable[Histories] = [readings_in(source, selection, time_zone)]
+    else:
+        batches = follow(descriptor, source, selection, time_zone)
+    for histories in batches:
+        _note(histories, selection, pushed)
+        moments = paced(in_order(histories.found), speed) if speed else ((0.0, chunk) for chunk in _chunks(histories))
+        for pause_s, rows in moments:
+            if pause_s:
+                sleep(pause_s)
+            _push(client, rows, pushed)
+            progress(pushed.count)
 
 
-def rows_of(path: str) -> list[Row]:
-    """Read all rows of a CSV file ("-": standard input).
-
-    Raises:
-        HistoryError: the file cannot be read, with the line.
-    """
-    with _opened(path) as file:
-        return list(read_rows(file, path))
-
-
-def paced(rows: list[Row], speed: float) -> Iterator[tuple[float, list[Row]]]:
+def paced(rows: Iterable[Row], speed: float) -> Iterator[tuple[float, list[Row]]]:
     """Group sorted rows by their time: (seconds to wait first, the rows of that time)."""
     before: int | None = None
     for ts, moment in groupby(rows, key=lambda row: row.ts):
@@ -89,7 +83,7 @@ def parse_speed(text: str) -> float:
     """Read `60x` or `60` as 60.
 
     Raises:
-        HistoryError: it is no positive number.
+        HistoryError: it is not a positive number.
     """
     match = _SPEED.fullmatch(text)
     if not match or float(match[1]) == 0:
@@ -97,58 +91,40 @@ def parse_speed(text: str) -> float:
     return float(match[1])
 
 
-def read_rows(file: TextIO, name: str) -> Iterator[Row]:
-    """Read a CSV file's rows; a row without any value is passed over.
-
-    Raises:
-        HistoryError: a column is missing, or a row has no series or no time; the message names the line.
-    """
-    table = csv.DictReader(file)
-    columns = table.fieldnames or []
-    series_column = _find(columns, SERIES_COLUMNS, name)
-    time_column = _find(columns, TIME_COLUMNS, name)
-    fields = {c: VALUE_ALIASES.get(c, c) for c in columns if c not in (series_column, time_column)}
-    if not fields:
-        raise HistoryError(f"{name}: no column of values beside {', '.join(columns)}: add one named value")
-    for row in table:
-        values = {field: row[column] for column, field in fields.items() if row[column] not in (None, "")}
-        if not row[series_column]:
-            raise HistoryError(f"{name}, line {table.line_num}: the series is empty: name it")
-        if values:
-            yield Row(row[series_column], _ms(row[time_column] or "", f"{name}, line {table.line_num}"), values)
+def _note(histories: Histories, selection: Selection, pushed: Pushed) -> None:
+    print_notes((*histories.all_notes, *_field_notes(histories, selection.likely_target, pushed)))
+    print_refused(histories.refused)
+    pushed.refused += histories.refused
 
 
-def _push(client: Client, rows: list[Row]) -> int:
-    return len(client.push_many((row.series, row.values, row.ts) for row in rows))
+def _field_notes(histories: Histories, target: str, pushed: Pushed) -> Iterator[str]:
+    """Warn once of readings whose field a worker forecasts only where a model names it."""
+    fields = {history.features[0] for history in histories.found}
+    if fields and target not in fields and not pushed.count:
+        name = min(fields)
+        yield f"the field is {name!r}: a worker forecasts it where a model names it, or with series.target = {name!r}"
 
 
-def _find(columns: Sequence[str], wanted: tuple[str, ...], name: str) -> str:
-    for column in wanted:
-        if column in columns:
-            return column
-    raise HistoryError(
-        f"{name}: no column {' or '.join(wanted)} in {', '.join(columns) or 'an empty file'}: rename one"
-    )
+def _chunks(histories: Histories) -> Iterator[list[Row]]:
+    rows = in_order(histories.found)
+    while chunk := list(islice(rows, PIPELINE)):
+        yield chunk
 
 
-def _ms(text: str, where: str) -> int:
+def _push(client: Client, rows: list[Row], pushed: Pushed) -> None:
+    """Push rows; where a worker would refuse some, such as those with a time in the future, push the others."""
     try:
-        if text.removeprefix("-").isdecimal():
-            return int(text)
-        moment = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise HistoryError(f"{where}: {text!r} is no time: write ISO-8601 or epoch milliseconds") from exc
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        pushed.count += len(client.push_many([(row.series, row.values, wire_time(row.ts)) for row in rows]))
+    except BadReading:
+        for row in rows:
+            _push_one(client, row, pushed)
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[TextIO]:
-    if path == "-":
-        yield sys.stdin
-        return
+def _push_one(client: Client, row: Row, pushed: Pushed) -> None:
     try:
-        opener: Callable[..., IO[str]] = gzip.open if path.endswith(".gz") else open
-        with opener(Path(path), "rt", encoding="utf-8-sig", newline="") as file:
-            yield file  # type: ignore[misc] # gzip.open in text mode gives a TextIO
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as exc:
-        raise HistoryError(f"{path}: cannot be read as CSV in UTF-8 ({exc}): check the file") from exc
+        client.push(row.series, row.values, wire_time(row.ts))
+        pushed.count += 1
+    except BadReading as exc:
+        refusal = Refusal(row.series, str(exc))
+        print_refused([refusal])
+        pushed.refused.append(refusal)

@@ -9,31 +9,66 @@ from typing import Annotated, TextIO
 import typer
 
 from tidecast.errors import HistoryError
-from tidecast.options import NonNegativeOption, StoreOption, bounded
+from tidecast.exit_codes import SOME_REFUSED
+from tidecast.files.history import Histories
+from tidecast.files.layout import Selection
+from tidecast.files.readings import in_order, readings_in
+from tidecast.files.refusal import print_notes, print_refused
+from tidecast.options import (
+    FeaturesOption,
+    FileArgument,
+    NonNegativeOption,
+    SeriesColumnOption,
+    StoreOption,
+    TargetOption,
+    TimeZoneOption,
+    bounded,
+    names,
+)
 from tidecast.progress import progress
-from tidecast.replay import rows_of
 from tidecast.replayed import Replay, forecasts_of, write_csv, write_json
-from tidecast.settings import load_settings
+from tidecast.settings import Settings, load_settings
 
 
 def replay(
-    file: Annotated[str, typer.Argument(help="A CSV or CSV.gz file, as for push; - reads standard input.")],
+    file: FileArgument,
     out: Annotated[Path | None, typer.Option(help="Write the forecasts to this file.")] = None,
+    target: TargetOption = None,
+    features: FeaturesOption = None,
+    series_column: SeriesColumnOption = None,
+    time_zone: TimeZoneOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, an object a line, instead of CSV.")] = False,
     non_negative: NonNegativeOption = False,
     store: StoreOption = None,
 ) -> None:
     """Answer a file's readings with the worker's own code, without Redis and as fast as it goes."""
     settings = bounded(load_settings(store=store), non_negative=non_negative)
-    rows, done = rows_of(file), Replay()
+    selection = Selection(target, names(features), series_column, settings.series.target, all_by_default=True)
+    histories = readings_in(file, selection, time_zone)
+    print_notes(histories.all_notes)
+    print_refused(histories.refused)
+    settings = _with_target(settings, histories)
+    done = Replay()
     shown = out is not None or not sys.stdout.isatty()  # else the bar would run through the forecasts
-    with _written(out) as target, progress("replaying", "readings", len(rows), shown=shown) as tell:
-        made = forecasts_of(rows, settings, done, tell)
+    count = sum(map(len, histories.found))
+    with _written(out) as file_out, progress("replaying", "readings", count, shown=shown) as tell:
+        made = forecasts_of(in_order(histories.found), settings, done, tell)
         if as_json:
-            write_json(made, target)
+            write_json(made, file_out)
         else:
-            write_csv(made, target, settings.series)
+            write_csv(made, file_out, settings.series)
     print(done, file=sys.stderr)
+    if histories.refused or done.newest is not None:
+        raise typer.Exit(SOME_REFUSED)
+
+
+def _with_target(settings: Settings, histories: Histories) -> Settings:
+    """Let the worker forecast the file's target, as in a backtest, where the readings have no field of the setting."""
+    fields = {history.features[0] for history in histories.found}
+    if not fields or settings.series.target in fields:
+        return settings
+    series = settings.series.model_copy(update={"target": min(fields)})
+    return settings.model_copy(update={"series": series})
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import orjson
 
-from tidecast.replay import Row
+from tidecast.files.readings import Row
+from tidecast.moments import wire_text
 from tidecast.settings import SeriesSettings, Settings
 from tidecast.store import ModelStore
 from tidecast.tail import flat
@@ -102,5 +103,5 @@ def _forecaster(settings: Settings) -> "Forecaster":
 def _entries(rows: list[Row]) -> Iterator["Entry"]:
     for ms, moment in groupby(rows, key=lambda row: row.ts):
         for seq, row in enumerate(moment):
-            values = {name.encode(): value.encode() for name, value in row.values.items()}
-            yield f"{max(0, ms)}-{seq}", {b"series": row.series.encode(), b"ts": b"%d" % ms, **values}
+            values = {name.encode(): repr(value).encode() for name, value in row.values.items()}
+            yield f"{max(0, ms)}-{seq}", {b"series": row.series.encode(), b"ts": wire_text(ms).encode(), **values}

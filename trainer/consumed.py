@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from tidecast import parsing
 from tidecast.errors import BadReading
+from tidecast.files.history import History, carried, counted
 from tidecast.settings import Settings
-from trainer.digits import numbers_of, times_of
-from trainer.history import History, carried, counted
 from trainer.pages import Page, RawEntry
 
 ALL = ("all",)  # instead of features: every field of a series that only ever held numbers
@@ -136,12 +135,14 @@ class Consumed:
         times = found.get(b"ts")
         if times is None and parsing.time_elsewhere(names, self._asked):
             return at
-        y = numbers_of(found[self._target], clock)
+        y = _numbers(found[self._target])
         number = np.array(list(map(self._numbers.get, sent, repeat(UNKNOWN))), np.int32)
-        ts = times_of(times, clock) if times else np.array(self._times_of_ids(page, at), np.int64)
+        ts = np.array(
+            parsing.parse_plain((b"0",), times, clock)[1] if times else self._times_of_ids(page, at), np.int64
+        )
         good = (number != UNKNOWN) & ~np.isnan(y) & (ts != parsing.NEEDS_A_LOOK)
         for name in self._features_among(names):
-            column = numbers_of(found[name], clock)
+            column = _numbers(found[name])
             if self._wanted.features == ALL:
                 self._texts.setdefault(name, set()).update(number[good & np.isnan(column)].tolist())
             else:
@@ -252,6 +253,11 @@ class Consumed:
             return History(self._series[number], features, ts, columns[0][:, None], notes)
         values, filled = carried(np.column_stack(columns), features)
         return History(self._series[number], features, ts, values, (*notes, *filled))
+
+
+def _numbers(column: Column) -> Float:
+    """Read a field of many readings; NaN where one needs a closer look."""
+    return np.array(parsing.parse_plain(column, (b"0",), 0)[0])
 
 
 def _alike(page: Page) -> Iterator[tuple[Int64, Names, list[Column]]]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from tidecast import experts, windows
 from tidecast.experts import EXPERTS, HALF_LIVES, NAIVE
+from tidecast.files.history import History
 from tidecast.guard import Guard
 from tidecast.model import Evidence, Model, Scores
 from tidecast.windows import Float, Grid
-from trainer.history import History
 
 MODEL, LAST_VALUE, CHAMPION = "model", "last_value", "champion"
 CHUNK = 1024  # windows answered at once: bounds the memory of a long tail

@@ -15,13 +15,13 @@ from rich.table import Table
 from tidecast import lstm
 from tidecast.cells import CellTrace
 from tidecast.experts import EXPERTS
+from tidecast.files.history import History
 from tidecast.outputs import check_folder
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from trainer import gate_pictures, page, pictures
 from trainer.canvas import Palette
 from trainer.gate_pictures import Unit
-from trainer.history import History
 from trainer.page import Picture
 from trainer.report import FOLDER, SHARES_HEAD, moment, panel, shares
 from trainer.review import Review, review

@@ -13,10 +13,11 @@ import pandas as pd
 import pyarrow as pa
 
 from tidecast.errors import HistoryError
+from tidecast.files.history import Histories, read_history
+from tidecast.files.parts import OR_NAME_IT
 from tidecast.files.refusal import Refusal
 from tidecast.suggestions import did_you_mean, listed
 from trainer import frame_cells as cells
-from trainer.history import Histories, read_history
 
 SERIES = ("unique_id", "series")  # the first one that there is
 PERHAPS_SERIES = ("id", "name")  # unless no two rows share one: then it numbers the rows
@@ -212,7 +213,8 @@ def _read(table: pd.DataFrame, target: str | None, features: Sequence[str]) -> H
 
 
 def _of_frame(sentence: str, path: Path) -> str:
-    return sentence.replace(str(path), "the frame")
+    """Return a sentence of the reader of files as one on the frame, without options of the commands."""
+    return sentence.replace(str(path), "the frame").partition(OR_NAME_IT)[0]
 
 
 def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:

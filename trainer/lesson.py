@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from tidecast import windows
 from tidecast.experts import EXPERTS, Panel
+from tidecast.files.history import History
 from tidecast.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
 from tidecast.model import network_seasons
 from tidecast.settings import TrainSettings
 from tidecast.spec import Cycle, Spec
 from tidecast.windows import Grid, Scaler, Sequences
 from trainer.cohort import Problem
-from trainer.history import History
 from trainer.linear import fit_panel
 from trainer.season import cycles
 from trainer.season import seasons as find_seasons

@@ -8,12 +8,12 @@ import numpy as np
 import structlog
 
 from tidecast import windows
+from tidecast.files.history import History
 from tidecast.model import Model
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.cohort import CORES
-from trainer.history import History
 from trainer.lesson import MIN_READINGS, Lesson, on_grid, prepare
 from trainer.shared import MAX_EXAMPLES, MIN_EXAMPLES, MIN_SERIES, SAME_STEP, network_for, networks_in, train_shared
 

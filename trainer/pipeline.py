@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from tidecast.errors import ModelError
+from tidecast.files.history import History
 from tidecast.model import Evidence, Header, Model
 from tidecast.settings import Settings
 from tidecast.spec import Spec
@@ -27,7 +28,6 @@ from trainer.evaluate import (
     half_width,
     judge,
 )
-from trainer.history import History
 from trainer.lesson import Lesson, Unfit, prepare, split
 from trainer.linear import fit_panel
 from trainer.resume import RUN, run_digest, trained_before

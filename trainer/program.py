@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast.errors import HistoryError, SettingsError
+from tidecast.files.history import Histories, read_history
+from tidecast.files.refusal import print_notes
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import Settings
 from tidecast.settings_errors import option_sentence
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
-from trainer.history import Histories, read_history
 from trainer.pipeline import Verdict, train
 from trainer.recorded import read_recorded
 from trainer.season import check_season, check_season_fits
@@ -42,6 +43,7 @@ class Job:
     recorded: Recorded | None = None  # instead of sources
     target: str | None = None
     features: tuple[str, ...] = ()
+    series_column: str | None = None
     time_zone: str | None = None
     season: int | None = None
     shape: Mapping[str, Any] = field(default_factory=dict)
@@ -59,10 +61,9 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
     check_season(job.season, "--season")
     check_folder("the store", settings.store)
     spec, settings = _shape(job, settings)
-    console = Console(stderr=True)
     histories = _read(job, settings)
     check_season_fits(job.season, max(map(len, histories.found), default=0), "--season")
-    _tell_notes(histories, console)
+    print_notes(histories.all_notes)
     verdicts = [Verdict(refusal.series, "refused", refusal.reason) for refusal in histories.refused]
     if job.dry_run:
         verdicts += [Verdict(h.series, "readable", f"{len(h)} readings") for h in histories.found]
@@ -74,7 +75,14 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
 
 def _read(job: Job, settings: Settings) -> Histories:
     if job.recorded is None:
-        return read_history(job.sources, target=job.target, features=job.features, time_zone=job.time_zone)
+        return read_history(
+            job.sources,
+            target=job.target,
+            features=job.features,
+            series_column=job.series_column,
+            time_zone=job.time_zone,
+            likely_target=settings.series.target,
+        )
     since_ms, history = job.recorded.since_ms, job.recorded.history
     found = read_recorded(settings, since_ms=since_ms, target=job.target, features=job.features, history=history)
     if not found.found:
@@ -106,14 +114,6 @@ def _shape(job: Job, settings: Settings) -> tuple[Spec, Settings]:
         return Spec(**job.shape), settings
     except ValidationError as exc:
         raise SettingsError(option_sentence(exc, Spec)) from exc
-
-
-def _tell_notes(histories: Histories, console: Console) -> None:
-    for note in histories.notes:
-        console.print(f"note: {note}", style="dim", highlight=False, markup=False)
-    for history in histories.found:
-        for note in history.notes:
-            console.print(f"note: {history.series}: {note}", style="dim", highlight=False, markup=False)
 
 
 def _print(verdicts: Sequence[Verdict], *, as_json: bool) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from redis import Redis
 
 from tidecast.connection import connect
+from tidecast.files.history import Histories, History, counted
 from tidecast.settings import Settings
 from tidecast.wire import Keys, keys_of
 from trainer.archive import Archive
 from trainer.consumed import NO_TIME, Consumed, Wanted
-from trainer.history import Histories, History, counted
 from trainer.pages import Page, check_setup, committed, pages_of, pair, successor
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tidecast.experts import EXPERTS
+from tidecast.files.history import History
 from tidecast.model import Header
 from tidecast.outputs import check_folder
 from tidecast.settings import Settings
@@ -16,7 +17,6 @@ from tidecast.store import ModelStore
 from trainer import page, pictures
 from trainer.canvas import Palette
 from trainer.evaluate import LAST_VALUE, skill
-from trainer.history import History
 from trainer.page import Picture
 from trainer.resume import RUN
 from trainer.review import Review, review

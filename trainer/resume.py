@@ -3,11 +3,11 @@
 import hashlib
 
 from tidecast.errors import ModelError
+from tidecast.files.history import History
 from tidecast.model import Header
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
-from trainer.history import History
 
 RUN = "run"  # the entry of `Header.training` that holds the digest
 

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.errors import HistoryError
+from tidecast.files.history import History
 from tidecast.guard import Guard
 from tidecast.settings import Settings
 from tidecast.windows import Float
 from trainer.evaluate import MIN_ROWS, blended, expert_answers, skill
-from trainer.history import History
 from trainer.subject import Subject, with_next
 
 Int64 = NDArray[np.int64]

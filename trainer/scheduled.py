@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from tidecast.connection import connect
 from tidecast.errors import ModelError
+from tidecast.files.history import History
 from tidecast.model import Header
 from tidecast.moments import span_ms
 from tidecast.options import ago_ms
@@ -20,7 +21,6 @@ from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import Event, Keys, keys_of
 from trainer.due import Due, Facts, due
-from trainer.history import History
 from trainer.networks import refresh
 from trainer.pipeline import Verdict, train
 from trainer.recorded import read_recorded

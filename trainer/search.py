@@ -1,31 +1,35 @@
 """The search as a command: files in, a table of trials and the spec chosen out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
 from tidecast.errors import HistoryError
+from tidecast.files.history import History, read_history
+from tidecast.files.refusal import print_notes, print_refused
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
-from trainer.history import History, read_history
 from trainer.tune import Trained, Trial, Tuned, tune
 
 SHOWN = 12  # trials in the table; --json has them all
 
 
-def run(
-    sources: tuple[str, ...],
-    target: str | None,
-    features: tuple[str, ...],
-    series: str | None,
-    epochs: int,
-    settings: Settings,
-    *,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files of a search and the columns that were named."""
+
+    files: tuple[str, ...]
+    target: str | None = None
+    features: tuple[str, ...] = ()
+    series_column: str | None = None
+    time_zone: str | None = None
+
+
+def run(sources: Sources, series: str | None, epochs: int, settings: Settings, *, as_json: bool) -> None:
     """Tune on one series of the files, by default the longest, and print what was tried and chosen.
 
     Raises:
@@ -34,7 +38,17 @@ def run(
         TidecastError: the series does not bear a search.
     """
     check_folder("the store", settings.store)
-    history = _choose(read_history(sources, target=target, features=features).found, series)
+    histories = read_history(
+        sources.files,
+        target=sources.target,
+        features=sources.features,
+        series_column=sources.series_column,
+        time_zone=sources.time_zone,
+        likely_target=settings.series.target,
+    )
+    print_notes(histories.notes)
+    print_refused(histories.refused)
+    history = _choose(histories.found, series)
     with progress(f"searching on {history.series}", "trials") as tell:
         tuned, trials = tune(history, settings, epochs, tell)
     if as_json:

@@ -6,11 +6,11 @@ from hashlib import sha256
 import numpy as np
 
 from tidecast.errors import HistoryError
+from tidecast.files.history import Histories, History, read_history
+from tidecast.files.layout import DEFAULT_TARGET
 from tidecast.model import Model
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
-from trainer.history import Histories, History, read_history
-from trainer.layout import DEFAULT_TARGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Request:
     features: tuple[str, ...] = ()
     time_zone: str | None = None
     version: int | None = None  # None: the champion
+    series_column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,13 @@ def requested_history(request: Request, store: ModelStore) -> History:
     _, model = store.load(request.series, request.version)
     target = request.target or (model.spec.target if model.spec.target != DEFAULT_TARGET else None)
     features = request.features or model.spec.features[1:]
-    found = read_history(request.sources, target=target, features=features, time_zone=request.time_zone)
+    found = read_history(
+        request.sources,
+        target=target,
+        features=features,
+        series_column=request.series_column,
+        time_zone=request.time_zone,
+    )
     return _named(request.series, found)
 
 

@@ -8,11 +8,11 @@ import keras_tuner
 import numpy as np
 import psutil
 
+from tidecast.files.history import History
 from tidecast.spec import Spec
 from trainer.architectures import build
 from trainer.backend import keras
 from trainer.cohort import Problem
-from trainer.history import History
 from trainer.lesson import Unfit, prepare
 from trainer.tune import AGAIN, DATA, JOB, TRIALS, Job, Trial, Trials
 

@@ -14,11 +14,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tidecast.errors import StoreError, TidecastError
+from tidecast.files.history import History
 from tidecast.settings import Settings, TrainSettings
 from tidecast.spec import Spec
 from tidecast.start import child_command
 from tidecast.store import ModelStore
-from trainer.history import History
 from trainer.pipeline import train
 
 AGAIN = 75  # the child's exit code when it ended to free memory: EX_TEMPFAIL, "try again"

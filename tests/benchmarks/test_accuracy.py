@@ -13,9 +13,9 @@ from benchmarks._yardsticks import DAY_MS, HOUR_MS, Series, season_of
 from benchmarks.accuracy import data_sets, measure, options, series_of
 from tidecast.backtest import Backtested
 from tidecast.backtest_report import Settled
+from tidecast.files.history import History
 from tidecast.settings import Settings
 from tidecast.wire import Forecast
-from trainer.history import History
 
 HEAVY = "autoets,ar_ridge,boosting"
 

@@ -15,13 +15,13 @@ from tidecast.backtest import Job, _entries, backtest, run, write
 from tidecast.client import Client
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.experts import EXPERTS
+from tidecast.files.history import History
 from tidecast.presets import PRESETS, preset
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of
 from trainer import shared
-from trainer.history import History
 from trainer.pipeline import train
 from worker.health import Health
 from worker.loop import Worker
@@ -187,6 +187,28 @@ def test_a_history_that_cannot_be_split_is_one_sentence(tmp_path: Path) -> None:
     file.write_text("series,timestamp,value\na,2024-01-01,1\n")
     with pytest.raises(HistoryError, match="long enough"):
         run(Job((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path), as_json=True)
+
+
+def days(first: str, count: int, *, unit: str) -> str:
+    """A file of so many daily readings from a date on."""
+    start = np.datetime64(first, unit)
+    rows = [f"a,{start + np.timedelta64(day, 'D')}Z,{day % 7}" for day in range(count)]
+    return "\n".join(("series,timestamp,value", *rows))
+
+
+@pytest.mark.parametrize(
+    ("first", "unit"), [("1970-01-01", "s"), ("1969-12-20", "s"), ("1970-01-25", "ms"), ("1955-06-01", "s")]
+)
+def test_every_reading_of_early_years_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], first: str, unit: str
+) -> None:
+    """The unit of a date is known, so the guess that a number may be seconds never touches it."""
+    file = tmp_path / "old.csv"
+    file.write_text(days(first, 80, unit=unit))
+    code = command(monkeypatch, str(file), "--out", str(tmp_path / "out.csv"), "--test-size", "0.9", "--json")
+    answer = json.loads(capsys.readouterr().out)
+    assert (0, 72, []) == (code, answer["series"][0]["readings"], answer["refused"])
+    assert 73 == len((tmp_path / "out.csv").read_text().splitlines())
 
 
 def command(monkeypatch: pytest.MonkeyPatch, file: str, *words: str) -> int:

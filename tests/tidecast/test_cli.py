@@ -115,7 +115,7 @@ def test_without_redis_the_exit_code_is_1_and_the_remedy_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     """A sentence, no traceback."""
-    Path("readings.csv").write_text("series,ts,value\na,1,2\n")
+    Path("readings.csv").write_text("series,ts,value\na,2024-05-01,2\n")
     assert 1 == run(monkeypatch, *words, "--redis", NOBODY)
     err = capsys.readouterr().err
     assert err.startswith("tidecast: Redis: ")
@@ -199,7 +199,7 @@ def test_a_broken_file_or_speed_is_exit_code_1(
 ) -> None:
     """A sentence that names it."""
     assert 1 == run(monkeypatch, "push", "absent.csv")
-    assert capsys.readouterr().err.startswith("tidecast: absent.csv: cannot be read")
+    assert capsys.readouterr().err.startswith("tidecast: absent.csv does not exist")
     assert 1 == run(monkeypatch, "push", "absent.csv", "--speed", "fast")
     assert capsys.readouterr().err.startswith("tidecast: speed 'fast'")
 

@@ -20,11 +20,11 @@ from tidecast.backtest import backtest
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.errors import HistoryError, MissingAnswers, SettingsError, StreamError, TidecastError
+from tidecast.files.history import History
 from tidecast.frames import COLUMNS, backtest_frame, read_forecasts, read_readings
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast
 from trainer.archive import move
-from trainer.history import History
 from worker.health import Health
 from worker.program import make_worker
 from worker.stopping import Stop

@@ -17,7 +17,7 @@ from tidecast.settings import Settings
 FILES = {
     "worker.py": "NAME = 'the user\\'s worker'\n",
     "trainer/__init__.py": "NAME = 'the user\\'s trainer'\n",
-    "trainer/history.py": "raise SystemExit('hijacked')\n",
+    "trainer/pipeline.py": "raise SystemExit('hijacked')\n",
     "dashboard.py": "raise SystemExit('hijacked')\n",
 }
 # Both ways in one process, which is slow to start: before the user's modules were imported, and after.

@@ -1,8 +1,9 @@
-"""Pushing files: columns, times, speeds, and a sentence for every broken one."""
+"""Pushing files: the order of times, speeds, and what becomes of readings that cannot be sent."""
 
 import gzip
 import io
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,71 +13,104 @@ from redis import Redis
 from tidecast import replay
 from tidecast.client import Client
 from tidecast.errors import HistoryError
-from tidecast.replay import Row
+from tidecast.files.layout import Selection
+from tidecast.files.readings import Row
+from tidecast.replay import Pushed
 from tidecast.settings import Settings
 
-CSV = "series,timestamp,value\na,2023-11-14T22:13:20Z,1.5\nb,1700000060000,2.5\na,2023-11-14 22:14:20,3.5\n"
+CSV = "series,timestamp,value\na,2023-11-14T22:13:20Z,1.50\nb,2023-11-14T22:14:20Z,2.5\na,2023-11-14T22:14:20Z,3.5\n"
 AT = 1_700_000_000_000
-ROWS = [
-    Row("a", AT, {"value": "1.5"}),
-    Row("b", AT + 60_000, {"value": "2.5"}),
-    Row("a", AT + 60_000, {"value": "3.5"}),
-]
+SENT = [("a", AT, "1.5"), ("a", AT + 60_000, "3.5"), ("b", AT + 60_000, "2.5")]
 
 
-def rows_of(text: str) -> list[Row]:
-    """The rows of a CSV text."""
-    return list(replay.read_rows(io.StringIO(text, newline=""), "x.csv"))
+@pytest.fixture
+def client(settings: Settings, redis: Redis) -> Iterator[Client]:  # noqa: ARG001 - it empties the server
+    """A client of the emptied server."""
+    with Client(settings.redis_url.get_secret_value()) as client:
+        yield client
 
 
-def test_rows_are_series_time_and_value() -> None:
-    """Times with an offset, in milliseconds, or in UTC if they have none."""
-    assert ROWS == rows_of(CSV)
+def push(client: Client, source: str, *, speed: float | None = None, pauses: list[float] | None = None) -> Pushed:
+    """Push a file and return what was pushed."""
+    pushed = Pushed()
+    sleep = pauses.append if pauses is not None else time.sleep
+    replay.push_file(client, source, Selection(all_by_default=True), pushed, speed=speed, sleep=sleep)
+    return pushed
 
 
-def test_the_columns_of_forecasting_libraries_mean_the_same() -> None:
-    """`unique_id,ds,y` in any order."""
-    assert [Row("a", AT, {"value": "1.5"})] == rows_of(f"y,unique_id,ds\n1.5,a,{AT}\n")
+def sent(redis: Redis) -> list[dict[str, str]]:
+    """Return the fields of all readings on the stream."""
+    return [{k.decode(): v.decode() for k, v in fields.items()} for _, fields in redis.xrange("readings")]
 
 
-def test_further_columns_are_features_and_empty_cells_are_left_out() -> None:
-    """A row without any value is passed over."""
-    text = f"series,ts,load,wind\na,{AT},1,\na,{AT + 1},,\na,{AT + 2},,3\n"
-    assert [{"load": "1"}, {"wind": "3"}] == [row.values for row in rows_of(text)]
+@pytest.mark.parametrize("name", ["readings.csv", "readings.csv.gz", "-"])
+def test_a_file_is_pushed_in_the_order_of_its_times(
+    client: Client, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Plain, compressed or from standard input, with a byte-order mark or without: no reading becomes late."""
+    path = tmp_path / name
+    lines = CSV.splitlines(keepends=True)
+    content = "".join((lines[0], *lines[:0:-1])).encode()
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(content))
+    elif name == "-":
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    else:
+        path.write_bytes(b"\xef\xbb\xbf" + content)
+    pushed = push(client, "-" if name == "-" else str(path))
+    assert (3, []) == (pushed.count, pushed.refused)
+    assert sorted(SENT) == sorted((f["series"], int(f["ts"]), f["value"]) for f in sent(redis))
+    assert [AT, AT + 60_000, AT + 60_000] == [int(fields["ts"]) for fields in sent(redis)]
 
 
-def test_numbers_go_on_the_wire_as_they_are_written() -> None:
-    """Nothing is rounded or mended on the way; the worker judges."""
-    assert [{"value": "0.1000"}, {"value": "n/a"}] == [
-        row.values for row in rows_of("series,ts,value\na,1,0.1000\na,2,n/a\n")
+def test_missing_features_are_left_out_of_their_readings(client: Client, redis: Redis, tmp_path: Path) -> None:
+    """A worker carries a feature itself; a reading without its target is none."""
+    path = tmp_path / "x.csv"
+    path.write_text(f"series,ts,value,wind\na,{AT},1,\na,{AT + 1},,5\na,{AT + 2},2,3\n")
+    assert 2 == push(client, str(path)).count
+    assert [{"series": "a", "ts": str(AT), "value": "1.0"}, {"wind": "3.0"}] == [
+        sent(redis)[0],
+        {"wind": sent(redis)[1]["wind"]},
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("", "no column series or unique_id in an empty file"),
-        ("name,ts,value\na,1,2\n", "no column series or unique_id in name, ts, value"),
-        ("series,value\na,1\n", "no column timestamp or ds or ts"),
-        ("series,ts\na,1\n", "no column of values beside series, ts"),
-        ("series,ts,value\na,1,2\n,1,2\n", "line 3: the series is empty"),
-        ("series,ts,value\na,soon,2\n", "line 2: 'soon' is no time"),
-        ("series,ts,value\na,,2\n", "line 2: '' is no time"),
-        ("value,series,ts\n2,a\n", "line 2: '' is no time"),
-        ("series,ts,value\na," + "9" * 5000 + ",2\n", "line 2: '9"),
-    ],
-)
-def test_a_broken_file_is_a_sentence_with_its_line(text: str, sentence: str) -> None:
-    """Every message names the file and what to mend."""
-    with pytest.raises(HistoryError) as caught:
-        rows_of(text)
-    assert sentence in str(caught.value)
-    assert str(caught.value).startswith("x.csv")
+@pytest.mark.parametrize("first", ["1970-01-15", "1969-12-30", "1955-01-01"])
+def test_early_times_are_sent_so_that_no_unit_is_guessed(
+    client: Client, redis: Redis, tmp_path: Path, first: str
+) -> None:
+    """A worker would take the milliseconds of early 1970 for seconds, and refuse them."""
+    path = tmp_path / "x.csv"
+    path.write_text(f"series,ts,value\na,{first},1\n")
+    assert 1 == push(client, str(path)).count
+    assert [f"{first}T00:00:00+00:00"] == [fields["ts"] for fields in sent(redis)]
+
+
+def test_readings_that_a_worker_would_refuse_are_named_and_the_others_go_on(
+    client: Client, redis: Redis, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A time in the future costs its reading, with the worker's own sentence on standard error."""
+    path = tmp_path / "x.csv"
+    path.write_text(f"series,ts,value\na,{AT},1\na,2200-01-01,2\nb,{AT},3\n".replace(str(AT), "2024-01-01"))
+    pushed = push(client, str(path))
+    assert (2, ["a"]) == (pushed.count, [refusal.series for refusal in pushed.refused])
+    assert "over a day ahead" in pushed.refused[0].reason
+    assert "refused: a: " in capsys.readouterr().err
+    assert ["1.0", "3.0"] == [fields["value"] for fields in sent(redis)]
+
+
+def test_a_replay_goes_by_the_readings_times(client: Client, redis: Redis, tmp_path: Path) -> None:
+    """Sorted over all series, with the pauses of the original at the speed asked for."""
+    path = tmp_path / "readings.csv"
+    path.write_text("series,ts,value\na,120000,3\nb,0,1\na,60000,2\n")
+    pauses: list[float] = []
+    assert 3 == push(client, str(path), speed=60, pauses=pauses).count
+    assert [1.0, 1.0] == pauses
+    assert ["1.0", "2.0", "3.0"] == [fields["value"] for fields in sent(redis)]
 
 
 def test_moments_keep_their_distance_at_any_speed() -> None:
     """Rows of one time go together; the pause is the time between them over the speed."""
-    rows = [Row(name, ts, {"value": "1"}) for name, ts in (("a", 0), ("b", 0), ("a", 60_000), ("a", 90_000))]
+    rows = [Row(name, ts, {"value": 1.0}) for name, ts in (("a", 0), ("b", 0), ("a", 60_000), ("a", 90_000))]
     assert [(0.0, 2), (1.0, 1), (0.5, 1)] == [(pause_s, len(moment)) for pause_s, moment in replay.paced(rows, 60)]
 
 
@@ -91,60 +125,3 @@ def test_a_speed_that_is_none_is_refused(text: str) -> None:
     """The sentence shows how to write one."""
     with pytest.raises(HistoryError, match="write for instance 60x"):
         replay.parse_speed(text)
-
-
-@pytest.fixture
-def client(settings: Settings, redis: Redis) -> Iterator[Client]:  # noqa: ARG001 - it empties the server
-    """A client of the emptied server."""
-    with Client(settings.redis_url.get_secret_value()) as client:
-        yield client
-
-
-@pytest.mark.parametrize("name", ["readings.csv", "readings.csv.gz", "-"])
-def test_a_file_is_pushed_as_it_is(
-    client: Client, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """Plain, compressed or from standard input, with a byte-order mark or without, in the file's order."""
-    path = tmp_path / name
-    if name.endswith(".gz"):
-        path.write_bytes(gzip.compress(CSV.encode()))
-    elif name == "-":
-        monkeypatch.setattr(sys, "stdin", io.StringIO(CSV))
-    else:
-        path.write_bytes(b"\xef\xbb\xbf" + CSV.encode())
-    assert 3 == replay.push_file(client, "-" if name == "-" else str(path))
-    assert [
-        {b"series": row.series.encode(), b"ts": str(row.ts).encode(), b"value": row.values["value"].encode()}
-        for row in ROWS
-    ] == [fields for _, fields in redis.xrange("readings")]
-
-
-def test_a_replay_goes_by_the_readings_times(client: Client, redis: Redis, tmp_path: Path) -> None:
-    """Sorted over all series, with the pauses of the original at the speed asked for."""
-    path = tmp_path / "readings.csv"
-    path.write_text("series,ts,value\na,120000,3\nb,0,1\na,60000,2\n")
-    pauses: list[float] = []
-    assert 3 == replay.push_file(client, str(path), 60, pauses.append)
-    assert [0.0, 1.0, 1.0] == pauses
-    assert [b"1", b"2", b"3"] == [fields[b"value"] for _, fields in redis.xrange("readings")]
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("absent.csv", None),
-        ("latin.csv", "series,ts,value\nZürich,1,2\n".encode("latin-1")),
-        ("cut.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9]),
-        ("plain.csv.gz", CSV.encode()),
-        ("huge.csv", b'series,ts,value\na,1,"' + b"x" * 200_000 + b'"\n'),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_one_sentence(
-    client: Client, tmp_path: Path, name: str, content: bytes | None
-) -> None:
-    """Absent, of another encoding, cut short, not compressed, or no CSV."""
-    path = tmp_path / name
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(HistoryError, match=r"cannot be read as CSV in UTF-8"):
-        replay.push_file(client, str(path))

@@ -91,13 +91,13 @@ def test_a_push_shows_a_bar_on_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """And none beside JSON for a program; at a speed too."""
-    Path("r.csv").write_text("series,ts,value\n" + "".join(f"a,{1000 * i},1\n" for i in range(50)))
+    Path("r.csv").write_text("series,ts,value\n" + "".join(f"a,{1_700_000_000_000 + 1000 * i},1\n" for i in range(50)))
     words = ("push", "r.csv", "--redis", settings.redis_url.get_secret_value())
     code, text = on_a_terminal((TIDECAST, *words), tmp_path, {})
     assert (0, True, True) == (code, "pushing" in text, "50 readings pushed" in text)
     assert 0 == run(monkeypatch, *words, "--json", "--speed", "100000x")
     out, err = capsys.readouterr()
-    assert ({"pushed": 50}, "") == (json.loads(out), err)
+    assert ({"pushed": 50, "refused": []}, "") == (json.loads(out), err)
     assert 100 == redis.xlen("readings")
 
 

@@ -12,12 +12,12 @@ from itertools import islice, pairwise, product
 import numpy as np
 
 from tidecast.backtest import _entries
+from tidecast.files.history import History
 from tidecast.model import Model
 from tidecast.settings import Settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.windows import Float
-from trainer.history import History
 from trainer.pipeline import train
 from worker.forecaster import Forecaster
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.trainer.corruption import ALLOWED, CORRUPTIONS, Result, measure
+from tidecast.files.history import History
 from tidecast.settings import Settings, TrainSettings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
-from trainer.history import History
 
 pytestmark = pytest.mark.keras
 

@@ -8,6 +8,7 @@ import pytest
 from tests.models import make_model
 from tidecast import experts
 from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
+from tidecast.files.history import History
 from tidecast.guard import Guard
 from tidecast.model import Model
 from tidecast.spec import Spec
@@ -31,7 +32,6 @@ from trainer.evaluate import (
     scores,
     skill,
 )
-from trainer.history import History
 from trainer.linear import fit_panel
 from worker.window import Window
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from tidecast.files.history import History
 from tidecast.settings import TrainSettings
 from tidecast.spec import Spec
-from trainer.history import History
 from trainer.lesson import MIN_EXAMPLES, MIN_READINGS, Lesson, Unfit, prepare, readings_needed, split
 
 STEP = 60_000

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.models import make_model
+from tidecast.files.history import History
 from tidecast.settings import Settings, TrainSettings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer import networks, shared
-from trainer.history import History
 from trainer.networks import is_due, refresh
 
 pytestmark = pytest.mark.keras

@@ -9,6 +9,7 @@ import pytest
 
 from tidecast.errors import SettingsError
 from tidecast.experts import EXPERTS, NAIVE
+from tidecast.files.history import History
 from tidecast.model import Model
 from tidecast.settings import Settings, TrainSettings, load_settings
 from tidecast.spec import Spec
@@ -18,7 +19,6 @@ from trainer.architectures import initial_weights
 from trainer.change import change_of
 from trainer.cohort import Fit, Problem, fit_cohort
 from trainer.evaluate import CHAMPION, LAST_VALUE, MODEL, blended, expert_answers
-from trainer.history import History
 from trainer.lesson import Lesson, prepare
 from trainer.pipeline import Verdict, train
 

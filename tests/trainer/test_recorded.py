@@ -15,10 +15,10 @@ from tests.cluster import EmbeddedCluster
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.errors import SettingsError
+from tidecast.files.history import History
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of
 from trainer.archive import move
-from trainer.history import History
 from trainer.pages import pages_of, pair, successor
 from trainer.recorded import read_recorded
 from worker.health import Health

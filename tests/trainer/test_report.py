@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from tests.models import make_model
 from tidecast.errors import HistoryError, StoreError
 from tidecast.experts import NAIVE
+from tidecast.files.history import History
 from tidecast.model import Evidence, Model, Scores
 from tidecast.settings import load_settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer import canvas, pictures
 from trainer.canvas import DARK, LIGHT
-from trainer.history import History
 from trainer.page import picture_path
 from trainer.report import moment, network, report, run, shares
 from trainer.review import Review, autocorrelation, review, rolling_mean, rolling_span

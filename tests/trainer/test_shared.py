@@ -8,6 +8,7 @@ import pytest
 
 from tests.models import make_model
 from tidecast import lstm
+from tidecast.files.history import History
 from tidecast.model import Model, network_seasons, shared_forecast
 from tidecast.settings import Settings, TrainSettings, load_settings
 from tidecast.spec import Spec
@@ -15,7 +16,6 @@ from tidecast.store import ModelStore
 from tidecast.windows import windows_before
 from trainer import shared
 from trainer.architectures import initial_weights
-from trainer.history import History
 from trainer.lesson import Lesson, prepare
 from trainer.shared import cohort_name, examples_of, fit_shared, spec_of, train_shared
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tidecast.errors import StoreError
+from tidecast.files.history import History
 from tidecast.settings import load_settings
 from trainer import trials, tune
-from trainer.history import History
 from trainer.program import Job, _shape
 from trainer.tune import Trained, Tuned, read_tuned
 

@@ -90,7 +90,6 @@ FILES = [
         ("row 3 of", "opens a quote"),
     ),
     Broken("list as target", parquet(ts=DAYS, value=[[1], [2], [3]]), ("'value'", "list", "convert it"), "x.parquet"),
-    Broken("truth as target", parquet(ts=DAYS, value=[True, False, True]), ("'value'", "bool", "convert"), "x.parquet"),
     Broken("truth as time", parquet(ts=[True, False], value=[1, 2]), ("'ts'", "bool", "ISO-8601"), "x.parquet"),
     Broken("list as name", parquet(series=[[1]], ts=DAYS[:1], value=[1]), ("'series'", "not names"), "x.parquet"),
     Broken(

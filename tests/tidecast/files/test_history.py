@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.trainer.broken import DAYS, FILES, GOOD, SERIES, Broken, long_form, parquet
+from tests.tidecast.files.broken import DAYS, FILES, GOOD, SERIES, Broken, long_form, parquet
 from tidecast.errors import HistoryError
-from trainer.history import Histories, History, read_history
+from tidecast.files.history import Histories, History, read_history
 
 DAY = 86_400_000
 START = 1_704_067_200_000  # 2024-01-01T00:00:00Z
@@ -324,5 +324,5 @@ def test_a_large_file_is_split_exactly(tmp_path: Path) -> None:
 
 def test_reading_needs_no_tensorflow() -> None:
     """Files are checked before anything slow is loaded."""
-    code = "import sys, trainer.history; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    code = "import sys, tidecast.files.history; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode

@@ -1,23 +1,18 @@
 """Histories from files: one tidy array of readings for each series, and a sentence for each that is unusable."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from tidecast.errors import HistoryError
+from tidecast.files.columns import Float, Int64
+from tidecast.files.layout import DEFAULT_TARGET, Selection, layout_of
+from tidecast.files.parts import Part, parts_of
 from tidecast.files.refusal import Refusal
+from tidecast.files.tables import Table, read_tables
+from tidecast.files.zones import zone_of
 from tidecast.parsing import MAX_NAME_BYTES, quoted
-from trainer.layout import layout_of
-from trainer.parts import Part, parts_of
-from trainer.tables import read_tables
-
-Float = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +45,21 @@ class Histories:
     refused: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()  # what was decided for whole files
 
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What was decided and repaired, for whole files and for each series."""
+        return (*self.notes, *(f"{history.series}: {note}" for history in self.found for note in history.notes))
+
 
 def read_history(
     sources: Sequence[str | Path] | str | Path,
     *,
     target: str | None = None,
     features: Sequence[str] = (),
+    series_column: str | None = None,
     time_zone: str | None = None,
+    likely_target: str = DEFAULT_TARGET,
+    all_by_default: bool = False,
 ) -> Histories:
     """Read files, directories of them or `-`, standard input; a series in several files is joined.
 
@@ -64,49 +67,68 @@ def read_history(
         sources: CSV, gzip-compressed CSV, Parquet, directories of these, or `-`.
         target: the column to forecast; None: `value`, the only numeric column or the last one.
         features: further columns to use, or `("all",)` for every numeric one.
+        series_column: the column that names the series; None: `series`, `unique_id`, or none.
         time_zone: of times without an offset, such as `Europe/Berlin`; None: UTC.
+        likely_target: the setting `series.target`, which is the target of a file that has such a column.
+        all_by_default: use every numeric column where no features are named.
 
     Raises:
         HistoryError: a file cannot be read at all; the message names it, the row and the remedy.
     """
-    zone = _zone(time_zone)
-    by_series: dict[str, list[Part]] = {}
+    selection = Selection(target, tuple(features), series_column, likely_target, all_by_default)
+    tables = read_tables([sources] if isinstance(sources, str | Path) else sources)
+    return histories_of(tables, selection, time_zone)
+
+
+def histories_of(
+    tables: Iterable[Table], selection: Selection, time_zone: str | None = None, *, carry: bool = True
+) -> Histories:
+    """Read the series of tables; see `read_history`.
+
+    Args:
+        tables: of files.
+        selection: the columns that were named.
+        time_zone: of times without an offset.
+        carry: whether a missing feature gets its last value; else it stays NaN.
+    """
+    zone = zone_of(time_zone)
+    parts_by_series: dict[str, list[Part]] = {}
     notes: list[str] = []
-    for table in read_tables([sources] if isinstance(sources, str | Path) else sources):
-        layout = layout_of(table, target, features)
-        parts, clock_notes = parts_of(table, layout, zone)
-        notes += [f"{table.source}: {note}" for note in (*layout.notes, *clock_notes)]
+    for table in tables:
+        layout = layout_of(table, selection)
+        parts, time_notes = parts_of(table, layout, zone)
+        notes += [f"{table.source}: {note}" for note in (*layout.notes, *time_notes)]
         for part in parts:
-            by_series.setdefault(part.series, []).append(part)
-    results = [_tidy(series, parts) for series, parts in by_series.items()]
-    return Histories(
-        tuple(result for result in results if isinstance(result, History)),
-        tuple(result for result in results if isinstance(result, Refusal)),
-        tuple(notes),
-    )
+            parts_by_series.setdefault(part.series, []).append(part)
+    return Histories(*joined(parts_by_series.values(), carry=carry), tuple(notes))
 
 
-def _zone(name: str | None) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise HistoryError(f"time zone {name!r} is unknown: name one such as Europe/Berlin or UTC") from exc
+def joined(
+    parts_by_series: Iterable[Sequence[Part]], *, carry: bool
+) -> tuple[tuple[History, ...], tuple[Refusal, ...]]:
+    """Join the parts of each series; returns the series that can be used, and those that cannot."""
+    results = [_tidy(parts, carry=carry) for parts in parts_by_series]
+    usable = tuple(result for result in results if isinstance(result, History))
+    return usable, tuple(result for result in results if isinstance(result, Refusal))
 
 
-def _tidy(series: str, parts: Sequence[Part]) -> History | Refusal:
+def _tidy(parts: Sequence[Part], *, carry: bool) -> History | Refusal:
     """Join a series' parts and repair what can be repaired without guessing."""
+    series = parts[0].series
     fault = next((part.fault for part in parts if part.fault), None) or _misfit(parts) or _clash(parts)
     if fault:
         return Refusal(_printable(series), fault)
     ts = np.concatenate([part.ts for part in parts])
     values = np.concatenate([part.values for part in parts])
     ts, values, notes = _sorted(ts, values)
-    values, filled = carried(values, parts[0].features)
+    if carry:
+        values, filled = carried(values, parts[0].features)
+        notes += filled
     ts, values, dropped = _measured(ts, values)
     if not len(ts):
         return Refusal(series, f"no row of {_files(parts)} has its {parts[0].features[0]}: leave the series out")
     ts, values, unique = _unique(ts, values)
-    return History(series, parts[0].features, ts, values, (*notes, *filled, *dropped, *unique))
+    return History(series, parts[0].features, ts, values, (*notes, *dropped, *unique))
 
 
 def _misfit(parts: Sequence[Part]) -> str | None:
@@ -118,7 +140,7 @@ def _misfit(parts: Sequence[Part]) -> str | None:
 
 
 def _clash(parts: Sequence[Part]) -> str | None:
-    """Say which files lend one name to what looks like several series: their times repeat."""
+    """Name the files that lend one name to several series, as their repeated times show."""
     if len(parts) == 1 or not any(part.by_file for part in parts):
         return None
     rows = sum(len(part.ts) for part in parts)
@@ -150,14 +172,23 @@ def carried(values: Float, features: tuple[str, ...]) -> tuple[Float, tuple[str,
     gaps = np.isnan(values[:, 1:])
     if not gaps.any():
         return values, ()
-    filled = pd.DataFrame(values[:, 1:]).ffill().bfill().fillna(0.0).to_numpy()
+    filled = values.copy()
     notes = []
-    for name, missing in zip(features[1:], gaps.T, strict=True):
+    for place, name in enumerate(features[1:], start=1):
+        missing = gaps[:, place - 1]
         if missing.all():
             notes.append(f"feature {name!r} has no value: 0 throughout")
+            filled[:, place] = 0.0
         elif missing.any():
             notes.append(f"feature {name!r} missing in {counted(int(missing.sum()), 'row')}: the last value carried")
-    return np.column_stack([values[:, 0], filled]), tuple(notes)
+            filled[:, place] = _carried(values[:, place], missing)
+    return filled, tuple(notes)
+
+
+def _carried(column: Float, missing: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Float:
+    first = int(np.argmin(missing))
+    last = np.maximum.accumulate(np.where(missing, first, np.arange(len(column))))
+    return column[last]
 
 
 def _measured(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
@@ -177,5 +208,5 @@ def _unique(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what it counts, in the singular or the plural."""
+    """Return a number and what it counts, in the singular or the plural."""
     return f"{number} {noun}{'s' if number != 1 else ''}"

@@ -1,0 +1,75 @@
+"""Local times in UTC, at the changes of the clocks and in whichever direction a file's rows run."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from tidecast.files.history import read_history
+from tidecast.files.zones import to_utc
+
+BERLIN = ZoneInfo("Europe/Berlin")
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "UTC")
+
+
+def quarters(first: str, count: int, step_min: int = 15) -> list[datetime]:
+    """Return so many moments of UTC, a quarter of an hour apart."""
+    start = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    return [start + timedelta(minutes=step_min * i) for i in range(count)]
+
+
+def as_local_ms(moments: list[datetime], zone: ZoneInfo) -> np.ndarray:
+    """Return what a clock showed, as if that were UTC."""
+    shown = [moment.astimezone(zone).replace(tzinfo=UTC) for moment in moments]
+    return np.array([round(moment.timestamp() * 1000) for moment in shown])
+
+
+def as_ms(moments: list[datetime]) -> list[int]:
+    """Return epoch milliseconds."""
+    return [round(moment.timestamp() * 1000) for moment in moments]
+
+
+@pytest.mark.parametrize("name", ZONES)
+@pytest.mark.parametrize("backwards", [False, True], ids=["oldest first", "newest first"])
+def test_every_quarter_of_three_years_comes_back(name: str, backwards: bool) -> None:
+    """Whatever the zone and the direction: no reading is an hour off, none is lost."""
+    zone = ZoneInfo(name)
+    moments = quarters("2010-06-01", 4 * 24 * 900)
+    moments = moments[::-1] if backwards else moments
+    local = as_local_ms(moments, zone)
+    assert as_ms(moments) == to_utc(local, np.zeros(len(local), np.int64), zone).ms.tolist()
+
+
+def test_interleaved_series_follow_each_its_own_direction() -> None:
+    """One series' rows rise, another's fall, in one file."""
+    rising = quarters("2024-10-26T22:00", 24)
+    both = [moment for pair in zip(rising, rising[::-1], strict=True) for moment in pair]
+    series = np.array([0, 1] * len(rising))
+    assert as_ms(both) == to_utc(as_local_ms(both, BERLIN), series, BERLIN).ms.tolist()
+
+
+def test_a_time_that_the_clock_skipped_moves_to_the_next_that_exists() -> None:
+    """And is counted; so are the times that it showed twice."""
+    local = np.array([datetime(2024, 3, 31, 2, m, tzinfo=UTC).timestamp() * 1000 for m in (0, 15, 59)], np.int64)
+    localised = to_utc(local, np.zeros(3, np.int64), BERLIN)
+    assert [datetime(2024, 3, 31, 1, tzinfo=UTC).timestamp() * 1000] * 3 == localised.ms.tolist()
+    assert (3, 0) == (localised.skipped, localised.twice)
+    twice = as_local_ms(quarters("2024-10-27T00:00", 8), BERLIN)
+    assert 8 == to_utc(twice, np.zeros(8, np.int64), BERLIN).twice
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b")], ids=["one series", "two series"])
+@pytest.mark.parametrize("backwards", [False, True], ids=["oldest first", "newest first"])
+def test_a_file_across_the_change_loses_no_quarter(tmp_path: Path, names: tuple[str, ...], backwards: bool) -> None:
+    """Read with its zone, a local file is as evenly spaced as what was measured."""
+    moments = quarters("2024-10-26T20:00", 48)
+    rows = [
+        f"{name},{moment.astimezone(BERLIN):%Y-%m-%d %H:%M},{i}" for i, moment in enumerate(moments) for name in names
+    ]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(("series,timestamp,value", *(rows[::-1] if backwards else rows))))
+    for history in read_history(path, time_zone="Europe/Berlin").found:
+        assert as_ms(moments) == history.ts.tolist()
+        assert list(range(48)) == history.values[:, 0].tolist()

@@ -1,0 +1,194 @@
+"""Comma-separated text as columns of text, with the line that each row stands on."""
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tidecast.errors import HistoryError
+from tidecast.files.columns import Int64
+from tidecast.files.text import Text
+
+ACCEPTED = "give CSV (gzip too) or Parquet"
+DELIMITERS = ",;\t"  # the one that the header holds most often
+
+_BOM = "\ufeff"
+_FOREIGN = {b"PK\x03\x04": "a ZIP or Excel file", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text"}
+_NEWLINE = re.compile(rb"\r\n?|\n")
+_NO_SEPARATORS = {  # the bytes that are neither a delimiter nor a line break
+    delimiter: bytes(byte for byte in range(256) if byte not in (ord(delimiter), ord("\n"))) for delimiter in DELIMITERS
+}
+UNCLOSED = "opens a quote that nothing closes: close it or remove it"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a CSV file."""
+
+    source: str  # the file as messages name it
+    delimiter: str
+    names: tuple[str, ...]
+
+    @property
+    def needed(self) -> int:
+        """The number of fields that a row needs: columns at the end that have no name may be left out."""
+        return max(number for number, name in enumerate(self.names, start=1) if name.strip())
+
+
+def read_delimited(source: str, data: bytes) -> tuple[tuple[str, ...], list[Text], Int64]:
+    """Read CSV: the columns' names, their cells and each row's line; rows without any content are left out.
+
+    Raises:
+        HistoryError: it is not UTF-8 text, or its rows do not all have the same number of fields.
+    """
+    text = decoded(source, data)
+    end = text.find("\n") if "\n" in text else len(text)
+    header = header_of(source, text[:end])
+    columns, lines = read_rows(header, text[end + 1 :], 2)
+    return header.names, columns, lines
+
+
+def decoded(source: str, data: bytes, first_line: int = 1) -> str:
+    """Decode UTF-8 text, with `\\n` for every line break and without a byte-order mark.
+
+    Args:
+        source: the file as messages name it.
+        data: its bytes, or some of its lines.
+        first_line: the number of the first one.
+
+    Raises:
+        HistoryError: it is not UTF-8 text.
+    """
+    for magic, what in _FOREIGN.items():
+        if data.startswith(magic):
+            raise HistoryError(f"{source} is {what}: save it as CSV in UTF-8, or as Parquet")
+    if (at := data.find(b"\0")) >= 0:
+        raise HistoryError(
+            f"row {first_line + _breaks(data, at)} of {source} holds a NUL byte, so it is no text: {ACCEPTED}"
+        )
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as exc:
+        where = f"row {first_line + _breaks(data, exc.start)} of {source}"
+        raise HistoryError(f"{where} is not UTF-8 (byte 0x{data[exc.start]:02x}): save it as UTF-8") from exc
+    text = text.lstrip(_BOM)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def header_of(source: str, line: str) -> Header:
+    """Read the first line.
+
+    Raises:
+        HistoryError: it is blank, or one of its quotes is never closed.
+    """
+    if has_open_quote(line):
+        raise HistoryError(f"row 1 of {source} {UNCLOSED}")
+    delimiter = max(DELIMITERS, key=line.count)
+    try:
+        names = next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error as exc:
+        raise HistoryError(f"row 1 of {source} is no header ({exc}): begin the file with column names") from exc
+    if not any(name.strip() for name in names):
+        raise HistoryError(f"row 1 of {source} is blank: begin the file with column names")
+    return Header(source, delimiter, tuple(names))
+
+
+def has_open_quote(line: str) -> bool:
+    """Whether a line opens a quote that it does not close."""
+    return line.count('"') % 2 == 1
+
+
+def stop(sentence: str) -> None:
+    """Refuse a whole file for the fault of one of its rows."""
+    raise HistoryError(sentence)
+
+
+def read_rows(
+    header: Header, text: str, first_line: int, refuse: Callable[[str], None] = stop
+) -> tuple[list[Text], Int64]:
+    """Read lines below the header: their cells by column, and the line of each row.
+
+    Args:
+        header: of the columns.
+        text: the lines.
+        first_line: the number of the first one.
+        refuse: called with a sentence on each row that has another number of fields than the header.
+    """
+    width = len(header.names)
+    text = text if text.endswith("\n") else text + "\n"
+    separators = text.encode().translate(None, _NO_SEPARATORS[header.delimiter])
+    count = text.count("\n")
+    if '"' not in text and separators == (header.delimiter * (width - 1) + "\n").encode() * count:
+        cells = text[:-1].replace("\n", header.delimiter).split(header.delimiter)
+        numbers: Int64 = np.arange(first_line, first_line + count)
+    else:
+        cells, numbers = _read_oddly(header, text[:-1].split("\n"), first_line, refuse)
+    columns = [Text(cells[place::width]) for place in range(width)]
+    blank = header.delimiter * (width - 1) + "\n"
+    has_blank = text.startswith(blank) or f"\n{blank}" in text
+    return _without_blank_rows(columns, numbers) if has_blank else (columns, numbers)
+
+
+def _read_oddly(
+    header: Header, lines: list[str], first_line: int, refuse: Callable[[str], None]
+) -> tuple[list[str], Int64]:
+    """Read lines that have quotes, or not all the same number of delimiters; returns the cells row by row."""
+    reader = csv.reader((line + "\n" for line in lines), delimiter=header.delimiter)
+    cells: list[str] = []
+    starts: list[int] = []
+    start = 0
+    try:
+        for row in reader:
+            fitted = _fitted(header, row)
+            if fitted is None:
+                misfit = _misfit(header, row, lines[start : reader.line_num])
+                refuse(f"row {first_line + start} of {header.source} {misfit}")
+            elif any(fitted):
+                cells += fitted
+                starts.append(first_line + start)
+            start = reader.line_num
+    except csv.Error as exc:
+        raise HistoryError(_unreadable(header.source, lines, first_line, exc)) from exc
+    return cells, np.array(starts, np.int64)
+
+
+def _fitted(header: Header, row: list[str]) -> list[str] | None:
+    """Bring a row to the header's width: cells beyond it may be empty, columns without a name may be missing."""
+    width = len(header.names)
+    if len(row) == width:
+        return row
+    if not any(row):
+        return [""] * width
+    if any(row[width:]) or len(row) < header.needed:
+        return None
+    return row[:width] + [""] * (width - len(row))
+
+
+def _misfit(header: Header, row: Sequence[str], lines: Sequence[str]) -> str:
+    if sum(line.count('"') for line in lines) % 2:
+        return UNCLOSED
+    fields = f"{len(row)} field{'s' if len(row) > 1 else ''}"
+    return f"has {fields}, the header {len(header.names)}: write one for each column"
+
+
+def _without_blank_rows(columns: list[Text], lines: Int64) -> tuple[list[Text], Int64]:
+    """Leave out rows all of whose cells are empty, such as those that spreadsheets leave at the end."""
+    blank = np.ones(len(lines), np.bool_)
+    for column in columns:
+        blank &= np.array([not cell for cell in column.cells], np.bool_)
+    rows = np.flatnonzero(~blank)
+    return [column.take(rows) for column in columns], lines[rows]
+
+
+def _unreadable(source: str, lines: Sequence[str], first_line: int, exc: Exception) -> str:
+    """Blame the first line with an odd quote: one that opens and never closes swallows the rest of the file."""
+    for number, line in enumerate(lines, start=first_line):
+        if has_open_quote(line):
+            return f"row {number} of {source} {UNCLOSED}"
+    return f"{source} cannot be read as CSV ({exc}): save it again"
+
+
+def _breaks(data: bytes, at: int) -> int:
+    return len(_NEWLINE.findall(data, 0, at))

@@ -1,0 +1,165 @@
+"""The readings of a pipe as they come, by the rules of files; a bad row costs itself alone: others are sent by then."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from tidecast.errors import HistoryError
+from tidecast.files.columns import Column
+from tidecast.files.delimited import UNCLOSED, Header, decoded, has_open_quote, header_of, read_rows
+from tidecast.files.history import Histories, History, histories_of, joined
+from tidecast.files.layout import Layout, Selection, layout_of
+from tidecast.files.parts import Part, check_panel, rows_of, split
+from tidecast.files.pipe import Piece, pieces_of
+from tidecast.files.refusal import Refusal
+from tidecast.files.tables import STDIN, Table, named, printable, stem_of, table_of
+from tidecast.files.text import Text
+from tidecast.files.zones import zone_of
+
+RECENT = 1000  # rows in which several series that are taken for one are looked for
+ENOUGH = 20  # fewer rows show nothing
+
+
+def follow(descriptor: int, source: str, selection: Selection, time_zone: str | None = None) -> Iterator[Histories]:
+    """Give the readings of a pipe, each time those that came together; features stay NaN where they are missing.
+
+    A pipe that ends before anything was given is read as a file is.
+
+    Raises:
+        HistoryError: the pipe does not hold a table; the message names the row and the remedy.
+    """
+    name, stem = ("standard input", "stdin") if source == STDIN else (printable(source), stem_of(Path(source)))
+    pieces = pieces_of(descriptor, name)
+    first = next(pieces)
+    if first.is_last:
+        yield histories_of([table_of(name, stem, first.data)], selection, time_zone, carry=False)
+        return
+    lines = _Lines(name, stem, selection, time_zone)
+    for piece in chain([first], pieces):
+        yield lines.read(piece)
+
+
+class _Lines:
+    """Read a table's lines piece by piece; the first rows decide what its columns mean."""
+
+    def __init__(self, source: str, stem: str, selection: Selection, time_zone: str | None) -> None:
+        self._source = source
+        self._stem = stem
+        self._selection = selection
+        self._zone = zone_of(time_zone)
+        self._header: Header | None = None
+        self._layout: Layout | None = None
+        self._line = 1  # the number of the next one
+        self._recent: list[Table] = []
+        self._refused: list[Refusal] = []
+
+    def read(self, piece: Piece) -> Histories:
+        """Read the next lines."""
+        self._refused = []
+        table = self._table(piece.data)
+        if table is None:
+            return Histories((), tuple(self._refused))
+        notes: tuple[str, ...] = ()
+        if self._layout is None:
+            self._layout = self._first_layout(table)
+            notes = tuple(f"{self._source}: {note}" for note in self._layout.notes)
+        histories = self._read(table, self._layout)
+        self._check_panel(self._layout)
+        return Histories(tuple(histories), tuple(self._refused), notes)
+
+    def _table(self, data: bytes) -> Table | None:
+        """Split lines into columns; None if there is no row among them."""
+        lines = self._text(data).split("\n")
+        if self._header is None:
+            self._header = header_of(self._source, lines.pop(0))
+            self._line += 1
+        text = "\n".join(lines)
+        columns, numbers = read_rows(self._header, text, self._line, self._refuse)
+        self._line += text.count("\n")
+        named_columns = named(self._source, self._header.names, columns)
+        return Table(self._source, self._stem, named_columns, numbers) if len(numbers) else None
+
+    def _text(self, data: bytes) -> str:
+        """Decode lines; in the place of one that cannot be read stands an empty one."""
+        if self._header is None:
+            return decoded(self._source, data)
+        lines = []
+        for number, line in enumerate(data.split(b"\n"), start=self._line):
+            try:
+                text = decoded(self._source, line, number)
+                if has_open_quote(text):  # else it would take the next lines for its own
+                    raise HistoryError(f"row {number} of {self._source} {UNCLOSED}")
+            except HistoryError as exc:
+                self._refuse(str(exc))
+                text = ""
+            lines.append(text)
+        return "\n".join(lines)
+
+    def _refuse(self, sentence: str) -> None:
+        self._refused.append(Refusal(self._source, sentence))
+
+    def _first_layout(self, table: Table) -> Layout:
+        """Decide what the columns mean; a feature that nobody named and that has no value yet is left out."""
+        layout = layout_of(table, self._selection)
+        if layout.wide or self._selection.features:
+            return layout
+        empty = {name for name in layout.values[1:] if table.columns[name].missing().all()}
+        if not empty:
+            return layout
+        kept = [place for place, name in enumerate(layout.values) if name not in empty]
+        note = f"not used, for they begin without a value: {', '.join(sorted(empty))}"
+        return replace(
+            layout,
+            values=tuple(layout.values[place] for place in kept),
+            features=tuple(layout.features[place] for place in kept),
+            notes=(*layout.notes, note),
+        )
+
+    def _read(self, table: Table, layout: Layout) -> Sequence[History]:
+        """Read rows; where one is bad, halve them until it stands alone, and refuse it."""
+        try:
+            parts = split(table, layout, rows_of(table, layout, self._zone)[0])
+            histories, refused = joined([[part] for part in map(_measured, parts) if part], carry=False)
+            reasons = [(refusal.series, refusal.reason) for refusal in refused]
+        except HistoryError as exc:
+            histories = ()
+            reasons = [(self._source, str(exc))]
+        if reasons and len(table) > 1:
+            middle = len(table) // 2
+            halves = (np.arange(middle), np.arange(middle, len(table)))
+            return list(chain.from_iterable(self._read(table.take(half), layout) for half in halves))
+        self._refused += [Refusal(*reason) for reason in reasons]
+        if not reasons:
+            self._recent.append(table)
+        return histories
+
+    def _check_panel(self, layout: Layout) -> None:
+        """Refuse the pipe once its newest rows show several series that are taken for one."""
+        while len(self._recent) > 1 and sum(map(len, self._recent[1:])) >= RECENT:
+            self._recent.pop(0)
+        if sum(map(len, self._recent)) < ENOUGH:
+            return
+        self._recent = [_stacked(self._recent)]
+        rows, _ = rows_of(self._recent[0], layout, self._zone)
+        check_panel(self._recent[0], layout, rows)
+
+
+def _measured(part: Part) -> Part | None:
+    """Leave out rows without a value; None if no row has one. A fault stays."""
+    there = ~np.isnan(part.values[:, 0])
+    if part.fault or there.all():
+        return part
+    return replace(part, ts=part.ts[there], values=part.values[there]) if there.any() else None
+
+
+def _stacked(tables: Sequence[Table]) -> Table:
+    """Put tables of text with the same columns below one another."""
+    first = tables[0]
+    columns: dict[str, Column] = {}
+    for name in first.columns:
+        cells = chain.from_iterable(table.columns[name].names() for table in tables)
+        columns[name] = Text(list(cells))
+    return Table(first.source, first.stem, columns, np.concatenate([table.rows for table in tables]))

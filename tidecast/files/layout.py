@@ -1,0 +1,222 @@
+"""The meaning of a table's columns: which one names the series, which is the time, the target, a feature.
+
+Long form has a column of series names, or holds one series named after its file. Wide form has a time column and
+then one column for each series; this is how a table is read that has no column of names, several numeric columns, none
+of them called `value`, and of which neither a target nor features were named.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tidecast.errors import HistoryError
+from tidecast.files.columns import Column, Kind
+from tidecast.files.tables import Table, plain_name
+from tidecast.files.text import Text
+from tidecast.wire import RESERVED
+
+SERIES = ("unique_id", "series", "name")
+ROW_NUMBER = "id"  # of the series, unless no two rows share one: then it numbers the rows
+TIME = ("ds", "timestamp", "ts", "datetime", "time", "date")
+LIBRARY_TARGET = "y"  # of a table with `unique_id` or `ds`
+DEFAULT_TARGET = "value"
+TARGET = (DEFAULT_TARGET, LIBRARY_TARGET)
+ALL = "all"
+NONE = "none"
+
+_SAMPLE = 1000  # cells that decide whether a text column holds numbers
+_STAMPED = 10  # cells that decide whether an unnamed first column holds times
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The columns that a user named, and what holds where none were."""
+
+    target: str | None = None
+    features: tuple[str, ...] = ()  # or ("all",), ("none",)
+    series: str | None = None  # the column that names the series
+    likely_target: str = DEFAULT_TARGET  # the setting `series.target`: the target of a table that has such a column
+    all_by_default: bool = False  # whether every numeric column is a feature where no features are named
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of one table by what they mean."""
+
+    time: str
+    series: str | None  # None: one series named after the file, or wide form
+    values: tuple[str, ...]  # the target first; in wide form one column for each series
+    wide: bool
+    features: tuple[str, ...]  # what `values` are called in the history; in wide form of each series
+    notes: tuple[str, ...] = ()
+
+
+def layout_of(table: Table, selection: Selection) -> Layout:
+    """Decide what each column of a table means.
+
+    Raises:
+        HistoryError: the table has no time or no value column, or not the one asked for.
+    """
+    time = _time(table)
+    series = _series(table, time, selection.series)
+    rest = [name for name in table.columns if name not in (time, series)]
+    numeric = [name for name in rest if _is_value(name) and _is_numeric(table.columns[name])]
+    if _is_wide(selection, series, numeric):
+        note = f"{len(numeric)} columns read as one series each; a target would make one series of them"
+        return Layout(time, None, tuple(numeric), True, (DEFAULT_TARGET,), (note, *_unused(rest, numeric)))
+    target, called, notes = _target(table, selection, rest, numeric, _is_of_a_library(time, series))
+    features = _features(table, selection, target, rest, numeric)
+    if called in features:  # a feature called `value` beside the target `y`
+        called = target
+    used = (target, *features)
+    _check_fields(table, (called, *features))
+    return Layout(time, series, used, False, (called, *features), (*notes, *_unused(rest, used)))
+
+
+def _is_wide(selection: Selection, series: str | None, numeric: Sequence[str]) -> bool:
+    named = series or selection.target or (selection.features and not _are(selection.features, NONE))
+    aliases = (*TARGET, selection.likely_target.casefold())
+    return not named and len(numeric) > 1 and _find(numeric, aliases) is None
+
+
+def _is_of_a_library(time: str, series: str | None) -> bool:
+    """Whether the table is in the form of forecasting libraries: `unique_id, ds, y`."""
+    return time.casefold() == TIME[0] or (series is not None and series.casefold() == SERIES[0])
+
+
+def _find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    by_key = {name.casefold(): name for name in names}
+    return next((by_key[key] for key in wanted if key in by_key), None)
+
+
+def _time(table: Table) -> str:
+    names = list(table.columns)
+    if _find(names, ("date",)) and _find(names, ("time",)) and not _find(names, TIME[:4]):
+        raise HistoryError(f"{table.source} has both 'date' and 'time': join them into one column 'timestamp'")
+    if name := _find(names, TIME):
+        return name
+    if _looks_like_data(names):
+        raise HistoryError(f"row 1 of {table.source} looks like data: begin the file with column names")
+    if _is_stamped(table.columns[names[0]]):
+        return names[0]
+    stamps = (name for name in names if table.columns[name].holds_times and not table.columns[name].holds_numbers)
+    if name := next(stamps, None):
+        return name
+    raise HistoryError(
+        f"{table.source} has no time column among {_listed(names)}: call one 'timestamp' (or {', '.join(TIME)})"
+    )
+
+
+def _looks_like_data(cells: Sequence[str]) -> bool:
+    """Whether a header's cells read like a row: a time among them, or a number first."""
+    kinds = Text(cells).moments().kinds
+    return bool(np.isin(kinds, (Kind.LOCAL, Kind.OFFSET)).any() or kinds[0] != Kind.NONE)
+
+
+def _series(table: Table, time: str, asked: str | None) -> str | None:
+    names = [name for name in table.columns if name != time]
+    if asked is not None:
+        return _asked(table, "series column", asked, names)
+    if name := _find(names, SERIES):
+        return name
+    perhaps = _find(names, (ROW_NUMBER,))
+    if perhaps is None or not table.columns[perhaps].holds_names:
+        return perhaps
+    cells = table.columns[perhaps].names()
+    return perhaps if len(set(cells)) < len(cells) or len(cells) == 1 else None
+
+
+def _target(
+    table: Table, selection: Selection, rest: Sequence[str], numeric: Sequence[str], is_of_a_library: bool
+) -> tuple[str, str, tuple[str, ...]]:
+    """Choose the target; returns its column, what it is called from then on, and notes."""
+    if selection.target is not None:
+        target = _asked(table, "target", selection.target, rest)
+        return target, target, ()
+    if selection.likely_target != DEFAULT_TARGET and (likely := _find(rest, (selection.likely_target.casefold(),))):
+        return likely, likely, ()
+    named = [name for name in (_find(rest, (alias,)) for alias in TARGET) if name]
+    if len(named) > 1 and not is_of_a_library:
+        raise HistoryError(f"{table.source} has both {named[0]!r} and {named[1]!r}: name the one to forecast as target")
+    if named:
+        return named[-1], DEFAULT_TARGET, ()
+    if not numeric:
+        raise HistoryError(
+            f"{table.source} has no value column among {_listed(table.columns)}: call the numbers 'value' "
+            "or name their column as target"
+        )
+    notes = (f"target {numeric[-1]!r}, the last of {len(numeric)} numeric columns",) if len(numeric) > 1 else ()
+    return numeric[-1], numeric[-1], notes
+
+
+def _features(
+    table: Table, selection: Selection, target: str, rest: Sequence[str], numeric: Sequence[str]
+) -> tuple[str, ...]:
+    if _are(selection.features, NONE):
+        return ()
+    if _are(selection.features, ALL) or (selection.all_by_default and not selection.features):
+        # Of `y` and `value` only one is the target; the other is no feature unless it is named.
+        taken = (target, *(name for name in (_find(numeric, (alias,)) for alias in TARGET) if name))
+        return tuple(name for name in numeric if name not in taken and _is_field(name))
+    asked = [_asked(table, "feature", name, rest) for name in selection.features]
+    for name in asked:
+        if name != target and not _is_numeric(table.columns[name]):
+            raise HistoryError(f"feature {name!r} of {table.source} holds text, not numbers: leave it out or encode it")
+    return tuple(name for name in dict.fromkeys(asked) if name != target)
+
+
+def _are(features: Sequence[str], word: str) -> bool:
+    return [name.strip().casefold() for name in features] == [word]
+
+
+def _asked(table: Table, what: str, name: str, names: Sequence[str]) -> str:
+    column = _find(names, (plain_name(name).casefold(),))
+    if column is None:
+        raise HistoryError(f"{table.source} has no column for the {what} {name!r}: it has {_listed(names)}")
+    return column
+
+
+def _is_value(name: str) -> bool:
+    """Whether a column may be a value where nobody named it: it has a name, and none that times or series have."""
+    return bool(name) and name.casefold() not in (*SERIES, ROW_NUMBER, *TIME)
+
+
+def _is_field(name: str) -> bool:
+    """Whether a reading can have a field of this name."""
+    return name.isprintable() and name not in RESERVED
+
+
+def _check_fields(table: Table, names: Sequence[str]) -> None:
+    for name in names:
+        if not _is_field(name):
+            raise HistoryError(f"column {name!r} of {table.source} cannot be a field of a reading: rename it")
+
+
+def _is_numeric(column: Column) -> bool:
+    if not column.is_text:
+        return column.holds_numbers
+    head = column.take(np.arange(min(_SAMPLE, len(column))))
+    filled = ~head.missing()
+    if not filled.any():
+        head = column
+        filled = ~column.missing()
+    return bool(2 * np.count_nonzero(head.numbers().bad) <= np.count_nonzero(filled))
+
+
+def _is_stamped(column: Column) -> bool:
+    if not column.is_text:
+        return False
+    times = column.take(np.arange(min(_STAMPED, len(column)))).times()
+    return times.kind in (Kind.LOCAL, Kind.OFFSET) and not times.bad.all()
+
+
+def _unused(rest: Sequence[str], used: Sequence[str]) -> tuple[str, ...]:
+    taken = set(used)
+    left = [name or "without a name" for name in rest if name not in taken]
+    return (f"not used: column{'s' if len(left) > 1 else ''} {', '.join(left)}",) if left else ()
+
+
+def _listed(names: Iterable[str]) -> str:
+    quoted = [repr(name[:40]) for name in names]
+    return ", ".join(quoted[:8]) + (", …" if len(quoted) > 8 else "") if quoted else "no other column"

@@ -1,0 +1,71 @@
+"""Bare numbers as times: epoch seconds or milliseconds, or a sentence why they are neither."""
+
+from typing import Any
+
+import numpy as np
+
+from tidecast.epochs import why_no_epoch
+from tidecast.files.columns import Float, Int64, Kind, Moments
+
+FIRST_SECOND = 1e9  # numbers from here, 2001, up to 2128 are epoch seconds, as for the worker
+END_SECOND = 5e9
+COUNTER = 1500  # a column that begins below counts milliseconds from 1970 on; larger numbers may be years
+SAMPLE = 1000  # numbers that decide whether a column holds dates
+DATES = 0.9  # the share of them that has to be dates
+
+TOO_LARGE = 1e16
+NOISE_NS = 1000  # what a double cannot hold of epoch seconds
+
+NEITHER = "is not a time: epoch seconds begin with 1000000000, in 2001; write ISO-8601 such as 2024-05-01T12:00:00Z"
+FROM_0 = "the times are numbers from about 0 on: read as milliseconds since 1970-01-01"
+
+
+def epochs(values: Float) -> Moments:
+    """Read numbers, NaN where there is none, as epochs."""
+    is_number = np.isfinite(values) & (np.abs(values) < TOO_LARGE)
+    present = values[is_number]
+    kinds = np.where(is_number, _kinds(values, present), Kind.NONE)
+    exact = np.where(is_number, values, 0) * np.where(kinds == Kind.SECONDS, 1000, 1)
+    ms: Int64 = np.rint(exact).astype(np.int64)
+    below: Int64 = np.rint((exact - ms) * 1e6).astype(np.int64)
+    below[np.abs(below) < NOISE_NS] = 0
+    fault = _fault(present)
+    if fault:
+        row = int(np.flatnonzero(is_number)[fault[0]])
+        return Moments(ms, below, kinds, (row, fault[1]))
+    return Moments(ms, below, kinds, note=FROM_0 if _counts(present) else None)
+
+
+def _kinds(values: Float, present: Float) -> Any:
+    """Choose the unit: for the whole column where that is clear, else number by number."""
+    size = np.abs(present)
+    if _counts(present) or not len(present) or present.min() <= -END_SECOND:
+        return Kind.MILLISECONDS
+    if size.min() >= COUNTER and FIRST_SECOND <= size.max() < END_SECOND:
+        return Kind.SECONDS
+    seconds = (values >= FIRST_SECOND) & (values < END_SECOND)
+    return np.where(seconds, Kind.SECONDS, Kind.MILLISECONDS)
+
+
+def _counts(present: Float) -> bool:
+    """Whether the numbers count from about 0 on; a single 0 among epochs does not count."""
+    size = np.abs(present)
+    if not len(size) or size.min() >= COUNTER:
+        return False
+    others = size[size > size.min()]
+    return not len(others) or bool(others.min() < FIRST_SECOND)
+
+
+def _fault(present: Float) -> tuple[int, str] | None:
+    """Explain why the numbers are not epochs, at one of them; None if they may be."""
+    if not len(present):
+        return None
+    stride = 1 + len(present) // SAMPLE
+    reasons = [why_no_epoch(number) for number in present[::stride].tolist()]
+    dates = [(stride * i, reason) for i, reason in enumerate(reasons) if reason]
+    if len(dates) >= DATES * len(reasons):
+        return dates[0]
+    size = np.abs(present)
+    if size.min() >= COUNTER and size.max() < FIRST_SECOND:
+        return 0, NEITHER
+    return None

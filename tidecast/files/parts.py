@@ -1,0 +1,308 @@
+"""A table's rows by series, and for a series with an unusable cell the sentence that names it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from tidecast.errors import BadReading, HistoryError
+from tidecast.files import panel
+from tidecast.files.columns import (
+    END_MS,
+    FIRST_MS,
+    FIRST_YEAR,
+    LAST_YEAR,
+    SPELLED,
+    Bools,
+    Float,
+    Int64,
+    Kind,
+    Times,
+    numbered,
+)
+from tidecast.files.layout import Layout
+from tidecast.files.tables import Table
+from tidecast.files.text import Text, is_missing, is_swallowed, is_too_long, why_no_number
+from tidecast.files.zones import to_utc
+from tidecast.parsing import series_of
+
+OR_NAME_IT = ", or name it with --series-column"  # what the commands offer in the sentence on a panel
+CLOCK = frozenset(("hour", "hr", "hh", "h", "minute", "min", "mm", "second", "time", "clock", "period", "slot"))
+
+_OUT_OF_RANGE = f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct it, or give epoch seconds or milliseconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One series' rows of one file, in the file's order; NaN where missing."""
+
+    series: str
+    source: str
+    by_file: bool  # the series has no name of its own: the file's stands for it
+    features: tuple[str, ...]
+    ts: Int64  # (rows,)
+    values: Float  # (rows, features)
+    fault: str | None  # the first one, as a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A whole table's rows; row i belongs to the series `names[codes[i]]`."""
+
+    names: list[str]
+    codes: Int64  # (rows,)
+    times: Times
+    values: Float  # (rows, columns)
+    bad: Bools  # (rows, columns)
+
+
+def parts_of(table: Table, layout: Layout, zone: ZoneInfo | None) -> tuple[list[Part], tuple[str, ...]]:
+    """Split a table into its series; returns notes on its times too.
+
+    Raises:
+        HistoryError: a column that all series need cannot be read, or several series are taken for one.
+    """
+    rows, notes = rows_of(table, layout, zone)
+    check_panel(table, layout, rows)
+    return split(table, layout, rows), notes
+
+
+def rows_of(table: Table, layout: Layout, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
+    """Read the columns that a layout names; returns notes on the times too.
+
+    Raises:
+        HistoryError: a column that all series need cannot be read.
+    """
+    rows, notes = _utc(_rows(table, layout), zone)
+    return rows, (*rows.times.notes, *notes)
+
+
+def split(table: Table, layout: Layout, rows: Rows) -> list[Part]:
+    """Split the rows of a table into its series."""
+    return list(_wide(table, layout, rows) if layout.wide else _long(table, layout, rows))
+
+
+def _rows(table: Table, layout: Layout) -> Rows:
+    times = _times(table, layout)
+    values = np.empty((len(table), len(layout.values)))
+    bad = np.empty(values.shape, np.bool_)
+    for place, name in enumerate(layout.values):
+        values[:, place], bad[:, place] = _numbers(table, name)
+    codes, names = _series(table, layout)
+    return Rows(names, codes, times, values, bad)
+
+
+def _times(table: Table, layout: Layout) -> Times:
+    """Read the time column; one bad time refuses its series, or the file if that is all it holds."""
+    column = table.columns[layout.time]
+    if not column.holds_times:
+        raise HistoryError(
+            f"column {layout.time!r} of {table.source} holds {column.type_name}, not times: write ISO-8601 or epochs"
+        )
+    times = column.times()
+    if times.fault:
+        row, reason = times.fault
+        raise HistoryError(f"{table.row(row)}: {layout.time} {table.cell(layout.time, row)} {reason}")
+    if times.bad.all() or (layout.series is None and times.bad.any()):
+        raise HistoryError(_time_fault(table, layout.time, times.kind, int(np.argmax(times.bad))))
+    return times
+
+
+def _numbers(table: Table, name: str) -> tuple[Float, Bools]:
+    column = table.columns[name]
+    if not column.holds_numbers:
+        raise HistoryError(f"column {name!r} of {table.source} holds {column.type_name}, not numbers: convert it")
+    numbers = column.numbers()
+    if numbers.bad.any() and np.isnan(numbers.values).all():
+        fault = _number_fault(table, name, int(np.argmax(numbers.bad)))
+        raise HistoryError(f"column {name!r} of {table.source} holds no usable number; {fault}")
+    return numbers.values, numbers.bad
+
+
+def _series(table: Table, layout: Layout) -> tuple[Int64, list[str]]:
+    """Number the series that each row belongs to; in wide form every row belongs to all of them."""
+    if layout.series is None:
+        codes = np.zeros(len(table), np.int64)
+        return codes, list(layout.values) if layout.wide else [table.stem]
+    column = table.columns[layout.series]
+    if not column.holds_names:
+        raise HistoryError(
+            f"column {layout.series!r} of {table.source} holds {column.type_name}, not names: convert it"
+        )
+    codes, names = numbered(column.names())
+    if "" in names:
+        row = table.row(int(np.argmax(codes == names.index(""))))
+        raise HistoryError(f"{row} has no name in column {layout.series!r}: write the series' name")
+    return codes, names
+
+
+def _utc(rows: Rows, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
+    """Bring local times to UTC; returns notes on those that the clock skipped or showed twice."""
+    if zone is None or rows.times.kind is not Kind.LOCAL:
+        return rows, ()
+    localised = to_utc(rows.times.ms, rows.codes, zone)
+    notes = []
+    if localised.skipped:
+        notes.append(f"{zone.key} skips {localised.skipped} of the times: moved to the next that exists")
+    if localised.twice:
+        notes.append(
+            f"{zone.key} shows {localised.twice} of the times twice: the earlier reading taken as before the change"
+        )
+    return replace(rows, times=replace(rows.times, ms=localised.ms)), tuple(notes)
+
+
+def check_panel(table: Table, layout: Layout, rows: Rows) -> None:
+    """Refuse a table in which so many times repeat within a series that it holds more series than have a name."""
+    if panel.is_few(_repeated(rows), len(rows.codes)):
+        return
+    moments = panel.paired(rows.codes, np.unique(rows.times.ms, return_inverse=True)[1])
+    columns = {name: column.codes() for name, column in table.columns.items()}
+    kept = panel.without_copies(list(columns.values()))
+    moments = moments[kept]
+    repeated = panel.repeats(moments)
+    if panel.is_few(repeated, len(kept)):
+        return
+    known = {layout.time, layout.series} | (set() if layout.wide else {layout.values[0]})
+    candidates = {name: codes for name, codes in columns.items() if name and name not in known}
+    telling = panel.telling_columns(moments, _without_measurements(table, candidates), kept)
+    within = "" if layout.series is None else " of their series"
+    if telling:
+        remedy = _panel_remedy(layout, telling)
+        raise HistoryError(f"{repeated} of {len(kept)} times{within} in {table.source} repeat, and {remedy}")
+    if len(kept) > 3 and panel.HALF * repeated >= len(kept):
+        raise HistoryError(
+            f"{repeated} of {len(kept)} times{within} in {table.source} repeat, and no column names the series: "
+            "call the one that does 'series'"
+        )
+
+
+def _by_series(rows: Rows) -> Int64:
+    """Order the rows by series, each series' own as in the file."""
+    # NumPy sorts small integers in one pass.
+    return np.argsort(rows.codes.astype(np.min_scalar_type(len(rows.names))), kind="stable")
+
+
+def _repeated(rows: Rows) -> int:
+    """Count the rows that repeat a time of their series."""
+    order = _by_series(rows)
+    codes = rows.codes[order]
+    steps = np.diff(rows.times.ms[order])[codes[1:] == codes[:-1]]
+    if (steps > 0).all():  # nearly always
+        return 0
+    order = np.lexsort((rows.times.ms, rows.codes))
+    ms = rows.times.ms[order]
+    codes = rows.codes[order]
+    return int(np.count_nonzero((ms[1:] == ms[:-1]) & (codes[1:] == codes[:-1])))
+
+
+def _without_measurements(table: Table, candidates: dict[str, Int64]) -> dict[str, Int64]:
+    """Leave out columns of fractions, which name nothing."""
+    return {name: codes for name, codes in candidates.items() if not _has_fractions(table, name)}
+
+
+def _has_fractions(table: Table, name: str) -> bool:
+    column = table.columns[name]
+    if not column.holds_numbers:
+        return not column.holds_names
+    numbers = column.numbers()
+    values = numbers.values[~np.isnan(numbers.values)]
+    return bool(len(values) and not numbers.bad.any() and (values != np.rint(values)).any())
+
+
+def _panel_remedy(layout: Layout, columns: Sequence[str]) -> str:
+    """Name the columns that tell the rows apart, and what to do with them."""
+    if len(columns) > 1:
+        first, second = columns
+        return (
+            f"columns {first!r} and {second!r} together tell the rows apart: join these into one column 'series', "
+            f"or into {layout.time!r} if they belong to the time"
+        )
+    (column,) = columns
+    if column.casefold() in CLOCK:
+        return f"column {column!r} tells the rows apart: join it with {layout.time!r} into one column 'timestamp'"
+    if layout.series is not None:
+        return f"column {column!r} tells the rows apart: join it with {layout.series!r} into one column 'series'"
+    return f"column {column!r} tells the rows apart: call it 'series'{OR_NAME_IT} {column}"
+
+
+def _wide(table: Table, layout: Layout, rows: Rows) -> Iterator[Part]:
+    clash = _same_millisecond(table, layout, rows, np.arange(len(table)))
+    for i, name in enumerate(rows.names):
+        fault = _name_fault(table, name) or clash
+        if fault is None and rows.bad[:, i].any():
+            fault = _number_fault(table, name, int(np.argmax(rows.bad[:, i])))
+        yield Part(name, table.source, False, layout.features, rows.times.ms, rows.values[:, i : i + 1], fault)
+
+
+def _long(table: Table, layout: Layout, rows: Rows) -> Iterator[Part]:
+    faulty = np.flatnonzero(rows.bad.any(axis=1) | rows.times.bad)
+    codes, first = np.unique(rows.codes[faulty], return_index=True)
+    first_faulty = dict(zip(codes.tolist(), faulty[first].tolist(), strict=True))
+    ends = np.cumsum(np.bincount(rows.codes, minlength=len(rows.names)))
+    by_series = np.split(_by_series(rows), ends[:-1])
+    for code, (name, mine) in enumerate(zip(rows.names, by_series, strict=True)):
+        fault = _name_fault(table, name)
+        if fault is None and code in first_faulty:
+            fault = _row_fault(table, layout, rows, first_faulty[code])
+        fault = fault or _same_millisecond(table, layout, rows, mine)
+        by_file = layout.series is None
+        yield Part(name, table.source, by_file, layout.features, rows.times.ms[mine], rows.values[mine], fault)
+
+
+def _same_millisecond(table: Table, layout: Layout, rows: Rows, mine: Int64) -> str | None:
+    """Describe the first two readings of a series that only finer times would tell apart."""
+    below = rows.times.below[mine]
+    if not below.any():
+        return None
+    ms = rows.times.ms[mine]
+    order = np.lexsort((below, ms))
+    clash = (ms[order[1:]] == ms[order[:-1]]) & (below[order[1:]] != below[order[:-1]])
+    if not clash.any():
+        return None
+    later = int(mine[order[1 + int(np.argmax(clash))]])
+    return (
+        f"{table.row(later)}: {layout.time} {table.cell(layout.time, later)} lies in the same millisecond as another: "
+        "keep one reading of each millisecond, or aggregate them"
+    )
+
+
+def _row_fault(table: Table, layout: Layout, rows: Rows, row: int) -> str:
+    if rows.times.bad[row]:
+        return _time_fault(table, layout.time, rows.times.kind, row)
+    return _number_fault(table, layout.values[int(np.argmax(rows.bad[row]))], row)
+
+
+def _number_fault(table: Table, name: str, row: int) -> str:
+    return f"{table.row(row)}: {name} {table.cell(name, row)} {why_no_number(table.text(name, row))}"
+
+
+def _time_fault(table: Table, name: str, kind: Kind, row: int) -> str:
+    text = table.text(name, row)
+    if is_missing(text):
+        return f"{table.row(row)} has no {name}: write its time or remove the row"
+    is_written = table.columns[name].is_text or table.columns[name].holds_numbers
+    reason = _why_no_time(text, kind) if is_written else _OUT_OF_RANGE
+    return f"{table.row(row)}: {name} {table.cell(name, row)} {reason}"
+
+
+def _why_no_time(text: str, kind: Kind) -> str:
+    """Explain a bad time in a column of `kind`, and give the remedy."""
+    if is_swallowed(text):
+        return "goes on over several lines: close or remove its quote"
+    moments = Text([text]).moments()
+    other = Kind(int(moments.kinds[0]))
+    too_long = is_too_long(text)
+    if other is Kind.NONE and not too_long:
+        return "is no time: write ISO-8601 such as 2024-05-01T12:00:00Z, or epoch seconds or milliseconds"
+    if too_long or not FIRST_MS <= moments.ms[0] < END_MS:
+        return _OUT_OF_RANGE
+    return f"is {SPELLED[other]}, but the first time is {SPELLED[kind]}: write all of them alike"
+
+
+def _name_fault(table: Table, name: str) -> str | None:
+    try:
+        series_of({b"series": name.encode()})
+    except BadReading as exc:
+        return f"{table.source}: {exc}"
+    return None

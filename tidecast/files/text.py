@@ -1,0 +1,157 @@
+"""Columns of text, as CSV has them: nothing is converted before it is asked for, so `007` stays `007`."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from tidecast.decimals import decimals
+from tidecast.files import iso
+from tidecast.files.columns import Bools, Column, Float, Int64, Kind, Moments, Numbers
+from tidecast.files.numbered import epochs
+from tidecast.parsing import LARGEST
+
+MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "nat", "<na>"))
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_EPOCH = re.compile(rb"-?0{1,15}(?:\.0*)?")  # a form in which every digit is 0
+_TOO_LONG = re.compile(r"-?[0-9]{16,}")  # microseconds or nanoseconds
+_SWALLOWED = "goes on over several lines: close or remove its quote"
+
+
+class Text(Column):
+    """Cells of text; white space around them is no part of them."""
+
+    type_name = "text"
+    is_text = True
+
+    def __init__(self, cells: Sequence[str]) -> None:
+        self.cells = cells
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def text(self, row: int) -> str:
+        """Return a cell."""
+        return self.cells[row].strip()
+
+    def take(self, rows: Int64) -> "Text":
+        """Return some of the rows."""
+        return Text(_chosen(self.cells, rows))
+
+    def missing(self) -> Bools:
+        """Mark the cells that say that nothing is there."""
+        return np.fromiter(map(is_missing, self.cells), np.bool_, len(self))
+
+    def names(self) -> Sequence[str]:
+        """Return the cells."""
+        return list(map(str.strip, self.cells))
+
+    def numbers(self) -> Numbers:
+        """Read decimal numbers."""
+        values = self._plain_floats()
+        bad = np.zeros(len(self), np.bool_)
+        if values is None:
+            cells = self.names()
+            is_number = np.array([_NUMBER.fullmatch(cell) is not None for cell in cells], np.bool_)
+            values = np.array([float(cell) if sound else np.nan for cell, sound in zip(cells, is_number, strict=True)])
+            bad = ~(is_number | self.missing())
+        bad |= np.abs(values) > LARGEST
+        return Numbers(np.where(bad, np.nan, values), bad)
+
+    def _plain_floats(self) -> Float | None:
+        """Read cells that are all plain numbers or empty, the usual case; None if one is anything else."""
+        present = [cell for cell in self.cells if cell] if "" in self.cells else self.cells
+        values = decimals(",".join(present).encode(), len(present))
+        if values is None or len(present) == len(self):
+            return values
+        all_values = np.full(len(self), np.nan)
+        all_values[[cell != "" for cell in self.cells]] = values
+        return all_values
+
+    def moments(self) -> Moments:
+        """Read ISO-8601 and epochs, each cell as it is written."""
+        cells = self.cells
+        joined = "\n".join(cells).encode().upper()
+        groups = _rows_by_shape(joined, len(self))
+        if not all(map(_is_time, groups)):  # perhaps for white space, or for a line break within a cell
+            joined = "\n".join(cell.strip().replace("\n", "\0") for cell in cells).encode().upper()
+            groups = _rows_by_shape(joined, len(self))
+        ms, below, kinds = np.zeros((3, len(self)), np.int64)
+        numbers = np.full(len(self), np.nan)
+        for shape, rows in groups.items():
+            if kind := iso.kind_of(shape):
+                times = iso.read_shape(shape, iso.matrix(joined, len(shape), rows, len(self)))
+                ms[rows] = np.where(times.good, times.ms, 0)
+                below[rows] = times.below
+                kinds[rows] = np.where(times.good, kind, Kind.NONE)
+            elif _EPOCH.fullmatch(shape):
+                digits = iso.matrix(joined, len(shape), rows, len(self))
+                plain = not shape.strip(b"0")
+                numbers[rows] = iso.number(digits, 0, len(shape)) if plain else list(map(float, _chosen(cells, rows)))
+        return _with_epochs(Moments(ms, below, kinds), numbers)
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell's text says that nothing is there."""
+    return cell.strip().lower() in MISSING
+
+
+def is_too_long(cell: str) -> bool:
+    """Whether a cell is an integer with more digits than epoch milliseconds have."""
+    return _TOO_LONG.fullmatch(cell.strip()) is not None
+
+
+def is_swallowed(cell: str) -> bool:
+    """Whether a cell holds several lines, as after a quote that nothing closes."""
+    return "\n" in cell.strip()
+
+
+def why_no_number(cell: str) -> str:
+    """Explain a bad number and give the remedy."""
+    text = cell.strip().lower()
+    if is_swallowed(text):
+        return _SWALLOWED
+    if "," in text:
+        return "has a comma: write a point for decimals and nothing between thousands"
+    if text.lstrip("+-") in ("inf", "infinity"):
+        return "is infinite: write a finite number, or nothing where it is missing"
+    if _NUMBER.fullmatch(text):
+        return "is beyond 3.4e38, what float32 can hold: rescale it"
+    return "is no number: write one such as 42.1, or nothing where it is missing"
+
+
+def _with_epochs(iso_times: Moments, numbers: Float) -> Moments:
+    """Add the cells that are bare numbers, NaN where there is none."""
+    if np.isnan(numbers).all():
+        return iso_times
+    times = epochs(numbers)
+    is_number = times.kinds != Kind.NONE
+    return Moments(
+        np.where(is_number, times.ms, iso_times.ms),
+        np.where(is_number, times.below, iso_times.below),
+        np.where(is_number, times.kinds, iso_times.kinds),
+        times.fault,
+        times.note,
+    )
+
+
+def _is_time(shape: bytes) -> bool:
+    return bool(iso.kind_of(shape)) or _EPOCH.fullmatch(shape) is not None
+
+
+def _chosen(cells: Sequence[str], rows: Int64) -> Sequence[str]:
+    return cells if len(rows) == len(cells) else [cells[row] for row in rows.tolist()]
+
+
+def _rows_by_shape(joined: bytes, count: int) -> dict[bytes, Int64]:
+    """Group the cells of a text, with line breaks between them, by their shapes."""
+    shapes = iso.shapes(joined)
+    end = shapes.find(b"\n")
+    first = shapes if end < 0 else shapes[:end]
+    if shapes == b"\n".join([first] * count):  # nearly always
+        return {first: np.arange(count)}
+    rows_by_shape: dict[bytes, list[int]] = {}
+    for row, shape in enumerate(shapes.split(b"\n")):
+        rows_by_shape.setdefault(shape, []).append(row)
+    return {shape: np.array(rows) for shape, rows in rows_by_shape.items()}

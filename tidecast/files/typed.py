@@ -1,0 +1,151 @@
+"""Columns that have a type, as Parquet and frames have them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidecast.files.columns import Bools, Column, Int64, Kind, Moments, Numbers
+from tidecast.files.numbered import epochs
+from tidecast.parsing import LARGEST
+
+
+class Numeric(Column):
+    """Numbers and truth values; a truth value is 0 or 1.
+
+    Args:
+        values: `(rows,)` numbers; anything where they are missing.
+        missing: `(rows,)` which are missing.
+        type_name: as messages call it.
+    """
+
+    def __init__(self, values: NDArray[np.generic], missing: Bools, type_name: str) -> None:
+        self.type_name = type_name
+        self.holds_times = type_name != "bool"
+        self._values = values
+        self._missing = missing
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def text(self, row: int) -> str:
+        """Return a cell as Python writes the number."""
+        return "" if self._missing[row] else str(self._values[row].item())
+
+    def take(self, rows: Int64) -> "Numeric":
+        """Return some of the rows."""
+        return Numeric(self._values[rows], self._missing[rows], self.type_name)
+
+    def missing(self) -> Bools:
+        """Mark what is missing."""
+        return self._missing
+
+    def numbers(self) -> Numbers:
+        """Return the numbers; infinity is bad."""
+        values = np.where(self._missing, np.nan, self._values.astype(np.float64))
+        bad = np.abs(values) > LARGEST
+        return Numbers(np.where(bad, np.nan, values), bad)
+
+    def moments(self) -> Moments:
+        """Read the numbers as epochs."""
+        return epochs(np.where(self._missing, np.nan, self._values.astype(np.float64)))
+
+    def names(self) -> Sequence[str]:
+        """Return the digits; of whole numbers without a point."""
+        values = self._values
+        if values.dtype.kind == "f":
+            present = values[~self._missing].astype(np.float64)
+            if (present == np.rint(present)).all() and (np.abs(present) < 2**63).all():
+                values = np.where(self._missing, 0, values).astype(np.int64)
+        names = map(str, values.tolist())
+        return ["" if missing else name for name, missing in zip(names, self._missing.tolist(), strict=True)]
+
+
+class Stamps(Column):
+    """Times and dates.
+
+    Args:
+        ms: `(rows,)` epoch milliseconds, of a local time as if its clock showed UTC; anything where missing.
+        below: `(rows,)` the nanoseconds beyond them.
+        missing: `(rows,)` which are missing.
+        has_offset: whether they are moments rather than what a clock showed.
+        type_name: as messages call it.
+    """
+
+    holds_numbers = False
+    holds_names = False
+
+    def __init__(self, ms: Int64, below: Int64, missing: Bools, *, has_offset: bool, type_name: str) -> None:
+        self.type_name = type_name
+        self._ms = np.where(missing, 0, ms)
+        self._below = np.where(missing, 0, below)
+        self._missing = missing
+        self._has_offset = has_offset
+
+    def __len__(self) -> int:
+        return len(self._ms)
+
+    def text(self, row: int) -> str:
+        """Return a time in ISO-8601."""
+        return "" if self._missing[row] else str(np.datetime64(int(self._ms[row]), "ms"))
+
+    def take(self, rows: Int64) -> "Stamps":
+        """Return some of the rows."""
+        missing = self._missing[rows]
+        return Stamps(self._ms[rows], self._below[rows], missing, has_offset=self._has_offset, type_name=self.type_name)
+
+    def missing(self) -> Bools:
+        """Mark what is missing."""
+        return self._missing
+
+    def numbers(self) -> Numbers:
+        """Refuse: times are not numbers."""
+        raise TypeError(f"{self.type_name} holds no numbers")
+
+    def moments(self) -> Moments:
+        """Return the times."""
+        kind = Kind.OFFSET if self._has_offset else Kind.LOCAL
+        return Moments(self._ms, self._below, np.where(self._missing, Kind.NONE, kind))
+
+    def names(self) -> Sequence[str]:
+        """Return the times in ISO-8601."""
+        return [self.text(row) for row in range(len(self))]
+
+
+class Foreign(Column):
+    """Cells of a type that nothing can be read from, such as lists."""
+
+    holds_numbers = False
+    holds_times = False
+    holds_names = False
+
+    def __init__(self, count: int, type_name: str) -> None:
+        self.type_name = type_name
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def text(self, row: int) -> str:  # noqa: ARG002 - as of every column
+        """Return nothing."""
+        return ""
+
+    def take(self, rows: Int64) -> "Foreign":
+        """Return some of the rows."""
+        return Foreign(len(rows), self.type_name)
+
+    def missing(self) -> Bools:
+        """Mark all: nothing can be read."""
+        return np.ones(self._count, np.bool_)
+
+    def numbers(self) -> Numbers:
+        """Refuse."""
+        raise TypeError(f"{self.type_name} holds no numbers")
+
+    def moments(self) -> Moments:
+        """Refuse."""
+        raise TypeError(f"{self.type_name} holds no times")
+
+    def names(self) -> Sequence[str]:
+        """Return an empty name for each row."""
+        return [""] * self._count

@@ -1,0 +1,117 @@
+"""Bring what a clock showed to UTC: the hour that it skips in spring, and the one that it shows twice in autumn."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+from tidecast.errors import HistoryError
+from tidecast.files.columns import Bools, Int64
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Localised:
+    """Local times in UTC."""
+
+    ms: Int64  # (rows,) epoch milliseconds
+    skipped: int  # how many the clock never showed: moved to the next that exists
+    twice: int  # how many it showed twice
+
+
+def zone_of(name: str | None) -> ZoneInfo | None:
+    """Find a time zone by its name.
+
+    Raises:
+        HistoryError: there is none of this name.
+    """
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise HistoryError(f"time zone {name!r} is unknown: name one such as Europe/Berlin or UTC") from exc
+
+
+def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:
+    """Bring local times to UTC.
+
+    Of a time shown twice, the earlier reading of a series is taken as before the clock went back and any later one as
+    after it. Which reading is the earlier one follows the direction of the series' rows: in a file with the newest row
+    first it is the lower one.
+
+    Args:
+        local_ms: `(rows,)` as if the clock showed UTC.
+        series: `(rows,)` the series that each row belongs to, in the file's order.
+        zone: the clock's time zone.
+    """
+    seconds = local_ms // 1000
+    starts, offsets = _changes(zone, int(seconds.min()) - 2 * _DAY_S, int(seconds.max()) + 2 * _DAY_S)
+    # In UTC, the change before a local time is that of one of the offsets around it.
+    before = offsets[_last(starts, seconds - int(offsets.max()))]
+    after = offsets[_last(starts, seconds - int(offsets.min()))]
+    valid_before = offsets[_last(starts, seconds - before)] == before
+    valid_after = offsets[_last(starts, seconds - after)] == after
+    skipped = ~valid_before & ~valid_after
+    twice = valid_before & valid_after & (before != after)
+    later = np.zeros(len(local_ms), np.bool_)
+    odd = np.flatnonzero(twice)
+    later[odd] = _repeated(local_ms[odd], series[odd], _backwards(local_ms, series)[odd])
+    offset = np.where(valid_before & ~later, before, after)
+    ms = local_ms - 1000 * offset
+    ms[skipped] = 1000 * starts[_last(starts, seconds[skipped] - before[skipped])]
+    return Localised(ms, int(np.count_nonzero(skipped)), len(odd))
+
+
+def _last(starts: Int64, moments: Int64) -> Int64:
+    """Return which offset holds at each moment: both in seconds of UTC."""
+    return np.maximum(np.searchsorted(starts, moments, side="right") - 1, 0)
+
+
+def _changes(zone: ZoneInfo, first: int, last: int) -> tuple[Int64, Int64]:
+    """Return when each offset of a zone begins, and the offsets: seconds of UTC from `first` to `last`."""
+    days = np.arange(first, last + _DAY_S, _DAY_S).tolist()
+    offsets = [_offset(zone, day) for day in days]
+    starts = [first]
+    held = [offsets[0]]
+    for day, before, after in zip(days[1:], offsets, offsets[1:], strict=False):
+        if before != after:
+            starts.append(_change(zone, day - _DAY_S, day))
+            held.append(after)
+    return np.array(starts, np.int64), np.array(held, np.int64)
+
+
+def _change(zone: ZoneInfo, low: int, high: int) -> int:
+    """Return the second at which an offset changes that is one at `low` and another at `high`."""
+    before = _offset(zone, low)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset(zone, middle) == before:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _offset(zone: ZoneInfo, second: int) -> int:
+    moment = (_EPOCH + timedelta(seconds=second)).astimezone(zone)
+    return round((moment.utcoffset() or timedelta()).total_seconds())
+
+
+def _backwards(local_ms: Int64, series: Int64) -> Bools:
+    """Mark the rows of series whose times mostly fall from row to row."""
+    order = np.argsort(series, kind="stable")
+    codes = series[order]
+    steps = np.sign(np.diff(local_ms[order])) * (codes[1:] == codes[:-1])
+    trend = np.bincount(codes[1:], weights=steps, minlength=int(series.max()) + 1)
+    return trend[series] < 0
+
+
+def _repeated(local_ms: Int64, series: Int64, backwards: Bools) -> Bools:
+    """Mark all but the earliest of the rows of one series that share a local time."""
+    order = np.arange(len(local_ms))
+    order = np.lexsort((np.where(backwards, -order, order), local_ms, series))
+    repeated = np.zeros(len(local_ms), np.bool_)
+    repeated[order[1:]] = (local_ms[order[1:]] == local_ms[order[:-1]]) & (series[order[1:]] == series[order[:-1]])
+    return repeated
