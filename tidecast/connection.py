@@ -1,10 +1,6 @@
 """How Tidecast reaches Redis: one server or a cluster, plain or over TLS; no command is repeated silently."""
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -14,6 +10,7 @@ from redis.connection import parse_url
 from redis.exceptions import NoPermissionError, RedisError
 from redis.retry import Retry
 
+from tidecast.address import FORM, usable_url
 from tidecast.cluster import AsyncCluster, Cluster
 from tidecast.errors import SettingsError
 from tidecast.redis_errors import meaning_of_error
@@ -21,8 +18,6 @@ from tidecast.settings import Settings
 
 RIGHTS = "docs/operations.md, Users and rights"
 _REFUSED_IN_A_SCRIPT = ("user executing the script can't", "ACL failure in script")  # up to 7.0, and after
-_BEHIND_ADDRESS = re.compile("[/?#]")
-_CHECKS = ("ssl_cert_reqs", "ssl_check_hostname")  # what a URL might switch off
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -35,8 +30,7 @@ def connect(settings: Settings) -> redis.Redis:
         SettingsError: the URL is none of Redis, or a setting does not go with a cluster.
         ConnectionError: no server of the cluster answers.
     """
-    check_address(settings)
-    url = settings.redis_url.get_secret_value()
+    url = check_address(settings)
     if settings.redis_cluster:
         return cast("redis.Redis", Cluster(url=url, **_options(settings), retry=Retry(NoBackoff(), 0)))
     return redis.Redis.from_url(url, **_options(settings), retry=Retry(NoBackoff(), 0))
@@ -48,30 +42,27 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
     Raises:
         SettingsError: the URL is none of Redis, or a setting does not go with a cluster.
     """
-    check_address(settings)
-    url = settings.redis_url.get_secret_value()
+    url = check_address(settings)
     kind: Any = AsyncCluster if settings.redis_cluster else redis.asyncio.Redis
     opened = kind.from_url(url, **_options(settings), retry=AsyncRetry(NoBackoff(), 0))
     return cast("redis.asyncio.Redis", opened)
 
 
-def check_address(settings: Settings) -> None:
-    """Make sure that the settings on Redis go together, without asking it.
+def check_address(settings: Settings) -> str:
+    """Make sure that the settings on Redis go together, without asking it; returns the address as redis-py may have it.
 
     Raises:
         SettingsError: they do not.
     """
-    url = settings.redis_url.get_secret_value()
-    with _url_checked(url):
+    url = usable_url(settings.redis_url.get_secret_value())
+    try:
         named = parse_url(url)
-        # A connection without connecting: an unknown option in the URL is found now, not at the first command.
+        # A connection without connecting: what redis-py does not accept is found now, not at the first command.
+        named.pop("max_connections", None)  # the pool's
         kind = named.pop("connection_class", redis.Connection)
         kind(**named)
-    if any(name in named for name in _CHECKS):
-        raise SettingsError(
-            f"setting redis_url holds {' or '.join(_CHECKS)}: leave it out, certificates are always checked; "
-            "name your own authority's in redis_ca"
-        )
+    except (ValueError, TypeError):
+        raise SettingsError(f"setting redis_url is no address: {FORM}") from None
     if settings.redis_ca and not settings.redis_ca.is_file():
         raise SettingsError(f"setting redis_ca is {settings.redis_ca}, which is not a file: name the authority's")
     if settings.redis_ca and not url.startswith("rediss://"):
@@ -80,6 +71,7 @@ def check_address(settings: Settings) -> None:
         )
     if settings.redis_cluster:
         _check_cluster(settings, named)
+    return url
 
 
 def explain(exc: RedisError, remedy: str = "") -> str:
@@ -119,21 +111,8 @@ def _options(settings: Settings) -> dict[str, Any]:
     timeout = settings.redis_timeout_s
     # RESP2 gives stream replies the same shape on every server version.
     options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout, "socket_connect_timeout": timeout}
-    if urlsplit(settings.redis_url.get_secret_value()).scheme == "rediss":
+    if settings.redis_url.get_secret_value().startswith("rediss://"):
         options |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
         if settings.redis_ca:
             options["ssl_ca_certs"] = str(settings.redis_ca)
     return options
-
-
-@contextmanager
-def _url_checked(url: str) -> Iterator[None]:
-    """Whatever is wrong with the URL is said without a word of it, for that may be the password's."""
-    _, *behind = _BEHIND_ADDRESS.split(url.partition("://")[2], maxsplit=1)
-    # What stands before such a sign would pass for the host or the port, and show in every message.
-    if not url.startswith("unix:") and "@" in "".join(behind):
-        raise SettingsError("setting redis_url has a / ? or # before an @: write them in a password as %2F, %3F, %23")
-    try:
-        yield
-    except (ValueError, TypeError):
-        raise SettingsError("setting redis_url is no address: write it as redis://:password@host:port/db") from None

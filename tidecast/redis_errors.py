@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 _UNKNOWN_COMMAND = re.compile(r"unknown command [`']([^`']+)[`']", re.IGNORECASE)
 _TLS_ALERT = "\\x15"  # the first byte of what a TLS port answers to plain words
+_NO_DATABASE = ("DB index is out of range", "invalid DB index", "SELECT is not allowed")
 _UNKNOWN_HOST = ("Name or service not known", "nodename nor servname", "name resolution", "No address associated")
 
 
@@ -52,6 +53,11 @@ COMMANDS = Meaning(
     "commands",
     "the server that redis_url names does not know {}, which a worker needs",
     "enable it (rename-command in Redis' configuration), or use a server or service that has it",
+)
+DATABASE = Meaning(
+    "database",
+    "redis_url names a database that Redis does not have ({})",
+    "end it with a lower number, such as /0, or raise `databases` in Redis' configuration",
 )
 LOADING = Meaning("loading", "Redis is still loading its data", "wait; INFO persistence says how far it is")
 
@@ -97,15 +103,7 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
             "correct the user and the password in redis_url",
         ),
     ),
-    (
-        RedisError,
-        "DB index is out of range",
-        Meaning(
-            "database",
-            "redis_url names a database that Redis does not have",
-            "end it with a lower number, such as /0, or raise `databases` in Redis' configuration",
-        ),
-    ),
+    *((RedisError, words, DATABASE) for words in _NO_DATABASE),
     (
         RedisError,
         "protected mode",

@@ -16,6 +16,7 @@ from tidecast.connection import check_address, connect
 from tidecast.errors import SettingsError, Unavailable
 from tidecast.listening import Place
 from tidecast.log import log_as_json
+from tidecast.redis_errors import DATABASE, meaning_of_error
 from tidecast.retraining import Choice, choose_schedule
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore
@@ -104,7 +105,7 @@ def _agreed(settings: Settings, stop: Stop) -> bool:
     """Make sure that Redis knows no other number of partitions, as soon as it answers; False if told to stop before.
 
     Raises:
-        SettingsError: it does.
+        SettingsError: it does, or no waiting would make it answer.
     """
     key, pause_s = common_keys(settings.namespace)[0], BACKOFF_S[0]
     repeats = Repeats()
@@ -113,6 +114,7 @@ def _agreed(settings: Settings, stop: Stop) -> bool:
             with connect(settings) as redis:
                 check_partitions(key, cast("bytes | None", redis.get(key)), settings.partitions)
         except RedisError as exc:
+            _refuse_for_good(exc)
             _report_start(repeats, "redis", explain(exc), pause_s)
             stop.wait(pause_s)
             pause_s = min(BACKOFF_S[1], 2 * pause_s)
@@ -172,9 +174,8 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
     while not stop.is_set():
         try:
             return make_worker(settings, health)
-        except MovedError as exc:  # it will not mend itself
-            raise SettingsError(explain(exc)) from exc
         except RedisError as exc:
+            _refuse_for_good(exc)
             meaning = meaning_of(exc)
             kind, error = ("refused", str(meaning)) if isinstance(meaning, Unavailable) else ("redis", explain(exc))
             _report_start(repeats, kind, error, pause_s)
@@ -182,6 +183,17 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
             stop.wait(pause_s)
             pause_s = min(longest_s, 2 * pause_s)
     return None
+
+
+def _refuse_for_good(exc: RedisError) -> None:
+    """End a start that no waiting would mend: `redis_url` names a server of a cluster, or a database that is not there.
+
+    Raises:
+        SettingsError: it is such an error.
+    """
+    meaning = meaning_of_error(exc)
+    if isinstance(exc, MovedError) or (meaning and meaning.check == DATABASE.check):
+        raise SettingsError(explain(exc)) from exc
 
 
 def _report_start(repeats: Repeats, kind: str, error: str, pause_s: float) -> None:

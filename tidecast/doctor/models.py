@@ -29,7 +29,11 @@ def store(case: Case) -> Iterator[Finding]:
 
 def champions(case: Case) -> Iterator[Finding]:
     """Every champion can be loaded."""
-    for models in (case.store, case.store.shared):
+    try:
+        stores = (case.store, case.store.shared)
+    except StoreError:
+        return  # it is not a folder, which `store` tells
+    for models in stores:
         broken = list(_broken(models))
         yield from broken[:TOLD]
         if len(broken) > TOLD:
