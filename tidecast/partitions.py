@@ -165,6 +165,17 @@ def stream_info(redis: Redis, stream: str) -> Mapping[str, Any] | None:
         return None
 
 
+def has_group(redis: Redis, stream: str, group: str) -> bool:
+    """Whether a stream exists and has a consumer group of this name."""
+    try:
+        groups = redis.xinfo_groups(stream)
+    except ResponseError as exc:
+        if "no such key" not in str(exc):
+            raise
+        return False
+    return group.encode() in [each["name"] for each in groups]
+
+
 def newest_entries(
     redis: Redis, stream: str, most: int, since: str | int = "-"
 ) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:

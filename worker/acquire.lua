@@ -1,9 +1,11 @@
 -- Take a partition that is free, expired or already mine, under a new epoch; by the server's clock.
 --
--- KEYS: lease, offset, readings, state, forecasts, dead   ARGV: owner, lease_ms, group, longest_ms
+-- KEYS: lease, offset, readings, state, forecasts, dead   ARGV: owner, lease_ms, group, longest_ms,
+--       instance, fresh
 -- Every check before any write. Returns {epoch}, with 0 while another owner's lease runs. A lease that would run for
 -- longer than any lease may, or until what is not a number, runs for lease_ms from now; then its old end is returned as
--- well.
+-- well. {-1}: another instance holds the lease under the same name. A fresh one, which has never held it, takes it over,
+-- for it may have been started in the other's place; one that has held it before is the other's twin.
 local lease, offset, readings, state, forecasts, dead = unpack(KEYS)
 for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [readings] = 'stream'}) do
   local found = redis.call('TYPE', key).ok
@@ -16,7 +18,7 @@ local function whole(text) -- nil for what is not a whole number
 end
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-local owner, expires = unpack(redis.call('HMGET', lease, 'owner', 'expires_ms'))
+local owner, expires, instance = unpack(redis.call('HMGET', lease, 'owner', 'expires_ms', 'instance'))
 if owner and owner ~= ARGV[1] then
   local left = (whole(expires) or math.huge) - now
   if left > tonumber(ARGV[4]) then
@@ -24,6 +26,11 @@ if owner and owner ~= ARGV[1] then
     return {0, expires or ''}
   end
   if left > 0 then return {0} end
+end
+local twin = owner and instance and instance ~= ARGV[5] and ARGV[6] ~= '1'
+if twin and (whole(expires) or 0) > now then
+  redis.call('HSET', lease, 'twin_ms', now)
+  return {-1}
 end
 -- The epoch fences off former owners, so it is never begun anew; the counts only inform.
 local former = redis.call('HGET', lease, 'epoch')
@@ -87,7 +94,8 @@ for i = 1, #counts, 2 do
 end
 local epoch = redis.call('HINCRBY', lease, 'epoch', 1)
 -- An owner that is still named did not give the lease back: perhaps the readings killed it.
-redis.call('HSET', lease, 'owner', ARGV[1], 'expires_ms', now + ARGV[2], 'abandoned', owner and 1 or 0)
+redis.call('HSET', lease, 'owner', ARGV[1], 'instance', ARGV[5], 'expires_ms', now + ARGV[2],
+  'abandoned', owner and 1 or 0)
 redis.call('HSET', offset, 'last', last, 'read', read)
 if before ~= 0 or former_before then redis.call('HSET', offset, 'before', before) end
 return {epoch}

@@ -19,8 +19,10 @@ local function crowded(n)
   return n > 0 and length > 1 and length + n > tonumber(forecasts_kept)
 end
 
--- The oldest forecast that a consumer group still needs: its oldest pending one, else the last it was given.
+-- The oldest forecast that a consumer group still needs: its oldest pending one, else the last it was given; nil: there
+-- is no such group.
 local function unacknowledged(name)
+  if redis.call('EXISTS', forecasts) == 0 then return nil end
   for _, info in ipairs(redis.call('XINFO', 'GROUPS', forecasts)) do
     local found = named(info)
     if found.name == name then
@@ -28,7 +30,7 @@ local function unacknowledged(name)
       return found['last-delivered-id']
     end
   end
-  return '0'
+  return nil
 end
 
 -- 1. The epoch is mine: nobody has taken the partition since.
@@ -65,10 +67,14 @@ end
 -- room beside them nothing is published. What it has acknowledged goes first, which is no part of this commit.
 if wait_for ~= '' then
   local n = #ids
-  if crowded(n) then redis.call('XTRIM', forecasts, 'MINID', unacknowledged(wait_for)) end
+  local needed = crowded(n) and unacknowledged(wait_for)
+  if needed then redis.call('XTRIM', forecasts, 'MINID', needed) end
   if crowded(n) then
+    local remedy = needed and ': let it read on, or raise worker.forecasts_kept' or
+      ', for there is no such group: create it with XGROUP CREATE ' .. forecasts .. ' ' .. wait_for ..
+      ' 0, or correct worker.wait_for_group'
     return redis.error_reply('FULL ' .. forecasts .. ' holds ' .. redis.call('XLEN', forecasts) ..
-      ' entries that group ' .. wait_for .. ' has not acknowledged: let it read on, or raise worker.forecasts_kept')
+      ' entries that group ' .. wait_for .. ' has not acknowledged' .. remedy)
   end
 end
 

@@ -247,6 +247,8 @@ class Lane:
         self.tried_at = now
         progress = self._partition.acquire(now)
         if progress is None:
+            if self._stream.has_twin:
+                self._watch.twin(self._partition.owner, now)
             return False
         self.forecaster.restore({})
         for some in self._stream.states():
@@ -262,6 +264,8 @@ class Lane:
             series=len(self.forecaster.states),
         )
         self._health.lease_changed("acquired")
+        if self._stream.awaits_nobody():
+            self._watch.group(self._settings.wait_for_group)
         return True
 
     def _given_back_to_begin_anew(self, now: float) -> bool:

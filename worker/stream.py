@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from tidecast.errors import Conflict
-from tidecast.partitions import whole_number
+from tidecast.partitions import has_group, whole_number
 from tidecast.portion import answers
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
@@ -22,6 +23,7 @@ from worker.scripts import script_of
 from worker.stored import tell
 from worker.stored_states import states_of
 
+TWIN = -1  # instead of an epoch
 TRIMMED_AT_ONCE = 1_000_000  # readings: it takes Redis some 40 ms
 Meanwhile = Callable[[], None] | None
 
@@ -41,9 +43,16 @@ class Stream:
     """One partition's keys in Redis.
 
     Every method raises `Unavailable` where Redis refuses for now, having done nothing.
+
+    Attributes:
+        keys: their names.
+        has_twin: whether the last `acquire` found that another worker of the same name is alive.
     """
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
+        self.has_twin = False
+        self._instance = token_hex(8)
+        self._fresh = True  # until the lease is held for the first time
         self._redis = redis
         self._settings = settings
         self.keys = keys
@@ -67,13 +76,23 @@ class Stream:
         own = self.keys
         keys = [own.lease, own.offset, own.readings, own.state, own.forecasts, own.dead]
         args: list[str | int] = [owner, self._lease_ms, self._settings.group, round(LONGEST_LEASE_S * 1000)]
+        args += [self._instance, int(self._fresh)]
         with refusals_explained():
             epoch, *cut = cast("list[Any]", self._acquire(keys=keys, args=args))
-            if epoch:
+            self.has_twin = epoch == TWIN
+            if epoch > 0:
+                self._fresh = False
                 self._create_group()
         for stored in cut:
             tell(f"{self.keys.lease} expires_ms", stored, f"the lease ends {self._settings.lease_s:g} s from now")
-        return epoch or None
+        return epoch if epoch > 0 else None
+
+    def awaits_nobody(self) -> bool:
+        """Whether the consumer group that is waited for does not exist."""
+        if not self._settings.wait_for_group:
+            return False
+        with refusals_explained():
+            return not has_group(self._redis, self.keys.forecasts, self._settings.wait_for_group)
 
     def abandoned(self) -> bool:
         """Whether the lease was taken over from a holder that had not given it back: it died, or stood still."""

@@ -28,6 +28,7 @@ class Watch:
         self._health = health
         self._warned_at = -WARN_EVERY_S
         self._stuck_at = -WARN_EVERY_S
+        self._twin_at = -WARN_EVERY_S
 
     def ids(self, newest: str, now: float) -> None:
         """Warn where the newest id read is ahead of the clock: ids never go back, so all later ones are as well.
@@ -80,6 +81,29 @@ class Watch:
                 answered_to=last,
                 remedy=f"rename {' and '.join(anew.in_the_way)}, which hold higher ids: the worker then goes on",
             )
+
+    def twin(self, name: str, now: float) -> None:
+        """Warn that another worker of the same name holds the partition."""
+        if 0 <= now - self._twin_at < WARN_EVERY_S:
+            return
+        self._twin_at = now
+        log.error(
+            "another worker has the same name",
+            partition=self._partition,
+            name=name,
+            meaning="it has taken the partition over, and this worker stands by",
+            remedy="give each worker a worker.name of its own, or leave it empty",
+        )
+
+    def group(self, group: str) -> None:
+        """Warn that the consumer group that is waited for does not exist."""
+        log.warning(
+            "the consumer group that is waited for does not exist",
+            partition=self._partition,
+            group=group,
+            meaning="once worker.forecasts_kept forecasts are there, no reading is answered any more",
+            remedy="create it with XGROUP CREATE, or correct worker.wait_for_group",
+        )
 
     def forget(self) -> None:
         """The partition is another worker's."""

@@ -29,6 +29,8 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "partitions": keys.partitions,
         "state": keys.state,
         "lease": flow.lease,
+        "names": flow.names,
+        "groups": flow.groups,
         "lag": flow.lag,
         "ids": flow.ids,
         "trimmed": flow.trimmed,

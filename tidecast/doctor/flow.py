@@ -10,13 +10,14 @@ from redis.exceptions import ResponseError
 from tidecast.doctor.finding import Case, Finding, id_ms
 from tidecast.moments import utc_text
 from tidecast.parsing import ID_AHEAD_MS
-from tidecast.partitions import begun_anew, newest_entries, offset_of, stream_info, waiting, whole_number
+from tidecast.partitions import begun_anew, has_group, newest_entries, offset_of, stream_info, waiting, whole_number
 from tidecast.settings import LONGEST_LEASE_S
 from tidecast.wire import Keys, common_keys, id_pair
 
 WAITED_S = (10.0, 60.0)  # of the oldest reading that is not answered: a warning, and wrong
 RECENT_MS = 3_600_000
 DAY_MS = 86_400_000
+TWINS_MS = 60_000  # since a worker last met another of its name
 COUNTED = 1000  # dead letters
 
 
@@ -38,6 +39,35 @@ def lease(case: Case) -> Iterator[Finding]:
         elif -silent_ms > LONGEST_LEASE_S * 1000:
             found = f"the lease in {keys.lease} ends {utc_text(case.server_ms() - silent_ms)}, later than any lease may"
             yield Finding("lease", "wrong", found, f"a worker that looks at it cuts it; {remedy}")
+
+
+def names(case: Case) -> Iterator[Finding]:
+    """No two workers have one name: they would take the partitions from each other."""
+    for keys in case.partitions():
+        if not _is(case, keys.lease, b"hash"):
+            continue
+        owner, seen = cast("list[bytes | None]", case.redis.hmget(keys.lease, ["owner", "twin_ms"]))
+        if owner and case.server_ms() - (whole_number(seen) or 0) < TWINS_MS:
+            found = f"two workers are called {owner.decode(errors='backslashreplace')}, and both want {keys.readings}"
+            yield Finding("names", "wrong", found, "give each worker a worker.name of its own, or leave it empty")
+            return
+
+
+def groups(case: Case) -> Iterator[Finding]:
+    """The consumer groups exist: the one that is waited for, and the passive one that shows the lag."""
+    worker = case.settings.worker
+    for keys in _in_order(case):
+        if worker.wait_for_group and not has_group(case.redis, keys.forecasts, worker.wait_for_group):
+            found = (
+                f"{keys.forecasts} has no group {worker.wait_for_group}, which worker.wait_for_group names: workers "
+            )
+            found += f"wait for it once {worker.forecasts_kept} forecasts are there"
+            remedy = f"XGROUP CREATE {keys.forecasts} {worker.wait_for_group} 0 MKSTREAM, or correct the setting"
+            yield Finding("group", "wrong", found, remedy)
+        begun = begun_anew(case.redis.xinfo_stream(keys.readings), _last(case, keys))  # which `anew` tells
+        if case.redis.exists(keys.offset) and not begun and not has_group(case.redis, keys.readings, worker.group):
+            found = f"{keys.readings} has no group {worker.group}, whose lag shows how many readings wait"
+            yield Finding("group", "warning", found, "push a reading: the next commit creates it again")
 
 
 def _roster(case: Case) -> Iterator[Finding]:

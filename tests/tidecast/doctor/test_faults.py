@@ -11,8 +11,11 @@ from tests.ward import Ward
 from tests.worker.runs import until
 from tidecast.doctor import server
 from tidecast.doctor.examination import examine
+from tidecast.errors import Fenced
 from tidecast.model import FORMAT
 from tidecast.settings import RetrainSettings
+from worker.health import Health
+from worker.program import make_worker
 from worker.record import Claim
 
 Fault = Callable[[Ward], Ward | None]
@@ -158,6 +161,34 @@ def put_aside(ward: Ward) -> None:
     """The same, with the forecasts out of the way; no worker has looked since."""
     begun_anew(ward)
     ward.redis.rename("forecasts", "old")
+
+
+def no_awaited_group(ward: Ward) -> Ward:
+    """A setting that names a group which nobody has created."""
+    return ward.told(worker=ward.settings.worker.model_copy(update={"wait_for_group": "plant"}))
+
+
+def another_awaited_group(ward: Ward) -> Ward:
+    """A setting with a mistake in the name."""
+    ward.redis.xgroup_create("forecasts", "plant", id="0")
+    return ward.told(worker=ward.settings.worker.model_copy(update={"wait_for_group": "plamt"}))
+
+
+def no_passive_group(ward: Ward) -> None:
+    """Somebody destroyed the group that shows the lag."""
+    ward.redis.xgroup_destroy("readings", ward.settings.worker.group)
+
+
+def twins(ward: Ward) -> None:
+    """A second worker under the name of the first, which wants its partition back."""
+    named = ward.settings.model_copy(update={"worker": ward.settings.worker.model_copy(update={"name": "one"})})
+    ward.worker.leave()
+    first, second = (make_worker(named, Health()) for _ in range(2))
+    for worker in (first, second):
+        worker.step(time.time())
+    with pytest.raises(Fenced):
+        first.step(time.time() + 30)
+    first.step(time.time() + 31)
 
 
 def endless_blocks(ward: Ward) -> None:
@@ -317,6 +348,10 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (hurried_ids, "ids", "warning", "send a ts"),
     (begun_anew, "anew", "wrong", "rename forecasts; the worker then goes on"),
     (put_aside, "anew", "wrong", "start a worker"),
+    (no_awaited_group, "group", "wrong", "XGROUP CREATE forecasts plant 0"),
+    (another_awaited_group, "group", "wrong", "XGROUP CREATE forecasts plamt 0"),
+    (no_passive_group, "group", "warning", "the next commit creates it again"),
+    (twins, "names", "wrong", "a worker.name of its own"),
     (endless_blocks, "blocks", "warning", "stream-node-max-entries 100"),
     (foreign_forecasts, "ahead", "wrong", "rename forecasts"),
     (no_store, "store", "warning", "tidecast train"),
