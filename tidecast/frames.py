@@ -18,13 +18,12 @@ from tidecast import frame_arguments as arguments
 from tidecast.client import check_partitions
 from tidecast.connection import connect
 from tidecast.errors import HistoryError, MissingAnswers, SettingsError, TidecastError
-from tidecast.files.history import Histories, History
+from tidecast.files.history import History
 from tidecast.files.refusal import Refusal
 from tidecast.frame_arguments import Time
 from tidecast.own_packages import own_packages
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
-from tidecast.suggestions import did_you_mean
 from tidecast.wire import Forecast, common_keys, keys_of
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def read_readings(
         MissingAnswers: there is nothing of a series that was named.
     """
     pd = _pandas()
-    from trainer.recorded import read_recorded
+    from trainer.recorded import check_sent, read_recorded
 
     settings = _settings(redis_or_url, given)
     wanted = arguments.series_names(series)
@@ -150,7 +149,7 @@ def read_readings(
             history=arguments.folder("history", history),
             connection=connection,
         )
-    _check_sent(asked, read)
+    check_sent(asked, read)
     frames = [_frame_of(each) for each in read.found]
     frame = pd.concat(frames or [pd.DataFrame({"unique_id": [], "ds": _moments([]), "y": []})], ignore_index=True)
     _warn_of_unknown(wanted, frame["unique_id"], "reading", DECORATED, read.notes)
@@ -198,7 +197,8 @@ def backtest_frame(
     check_test_size(test_size)
     spec = Spec(**presets.preset(preset))
     settings = load_settings(**given)
-    read = read_frame(frame, arguments.column("target", target), arguments.columns("features", features))
+    columns = arguments.columns("features", features)
+    read = read_frame(frame, arguments.column("target", target), columns, settings.series.target)
     if not read.found:
         first = read.refused[0]
         raise HistoryError(f"series {first.series!r}: {first.reason}")
@@ -213,14 +213,6 @@ def backtest_frame(
     answered = pd.DataFrame(rows, columns=[*COLUMNS, "kind"])
     answered["ds"] = _moments(answered["ds"].tolist())
     return _between(answered)
-
-
-def _check_sent(asked: Sequence[str], read: Histories) -> None:
-    """Make sure that some reading has each field that was asked for."""
-    sent = dict.fromkeys(name for history in read.found for name in history.features)
-    for name in asked:
-        if read.found and name not in sent and name != "all":
-            raise HistoryError(f"no reading has the field {name!r}: {did_you_mean(name, sent)}")
 
 
 def _warn_of_unknown(

@@ -18,6 +18,7 @@ from tidecast.options import (
     since_id,
     with_setting,
 )
+from tidecast.outputs import check_folder
 from tidecast.settings import Settings, load_settings
 from tidecast.suggestions import did_you_mean
 from tidecast.tail import follow_events
@@ -96,6 +97,7 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     from worker.retrain import Summary, check_installed, run
 
     check_address(settings)
+    check_folder("the store", settings.store)
     check_installed()
     log_as_json()
     _check_known(settings, series)

@@ -72,7 +72,7 @@ class Archive:
     def unchanged(self, *, by_others: bool = False) -> Iterator[None]:
         """Keep everyone from moving readings into the directory, or everyone else: waits for who is at it."""
         try:
-            descriptor = os.open(self._folder, os.O_RDONLY)
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as exc:
             raise HistoryError(
                 f"{self._folder} holds no archive ({exc.strerror}): run tidecast archive, or name another directory"

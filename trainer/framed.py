@@ -14,27 +14,27 @@ import pyarrow as pa
 
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, read_history
+from tidecast.files.layout import ALL, DEFAULT_TARGET, LIBRARY_TARGET, NONE, ROW_NUMBER, SERIES, TIME
 from tidecast.files.parts import OR_NAME_IT
 from tidecast.files.refusal import Refusal
+from tidecast.files.tables import plain_name
 from tidecast.suggestions import did_you_mean, listed
 from trainer import frame_cells as cells
 
-SERIES = ("unique_id", "series")  # the first one that there is
-PERHAPS_SERIES = ("id", "name")  # unless no two rows share one: then it numbers the rows
-TIME = ("ds", "timestamp", "ts", "datetime", "time", "date")
-TARGET = ("y", "value")
-DEFAULT_TARGET = "value"
-ALL = "all"
+TARGET = (LIBRARY_TARGET, DEFAULT_TARGET)  # the first one that there is
 _FILE = "frame.parquet"
 
 
-def read_frame(frame: Any, target: str | None, features: Sequence[str]) -> Histories:
+def read_frame(
+    frame: Any, target: str | None, features: Sequence[str], likely_target: str = DEFAULT_TARGET
+) -> Histories:
     """Read a frame as `tidecast train` reads a file with these rows.
 
     Args:
         frame: a pandas DataFrame or Series; or an object that its own method `to_pandas` turns into one.
         target: the column to forecast; None: `y`, `value`, or the only one with numbers.
         features: further columns; `("all",)`: every one with numbers.
+        likely_target: the setting `series.target`, which is the target of a frame that has such a column.
 
     Raises:
         HistoryError: the frame cannot be read, or it is not clear what is to be forecast.
@@ -46,6 +46,8 @@ def read_frame(frame: Any, target: str | None, features: Sequence[str]) -> Histo
     series = series_of(table, time)
     rest = [name for name in table.columns if name not in (time, series)]
     numeric = [name for name in rest if name not in loose and _is_value(name) and cells.holds_numbers(table[name])]
+    if target is None and likely_target != DEFAULT_TARGET and _find(rest, (likely_target,)):
+        target = likely_target
     chosen = target_of(table, rest, numeric, target)
     others = features_of(table, rest, numeric, chosen, features)
     # `y` or `value` alone is called as in files; beside a feature called `value` the target keeps its name.
@@ -83,7 +85,7 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if frame.columns.nlevels > 1:
         raise HistoryError("the columns of the frame have several levels: give each column a single name")
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns], dtype=object)
+    frame.columns = pd.Index([plain_name(str(name)) for name in frame.columns], dtype=object)
     keys = frame.columns.str.casefold()
     if keys.has_duplicates:
         first = frame.columns[int(keys.duplicated().argmax())]
@@ -111,7 +113,7 @@ def with_index(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
             frame.insert(0, name, level)
         elif not level.astype(object).equals(frame[twin].astype(object)):
             raise HistoryError(f"the index and the column {twin!r} differ, and both may be {name!r}: drop one of them")
-    known = {*SERIES, *PERHAPS_SERIES, *TIME, *TARGET}
+    known = {*SERIES, ROW_NUMBER, *TIME, *TARGET}
     return frame, frozenset(name for name in names.values() if name.casefold() not in known)
 
 
@@ -141,7 +143,7 @@ def series_of(table: pd.DataFrame, time: str) -> str | None:
     names = [name for name in table.columns if name != time]
     if (known := _find(names, SERIES)) is not None:
         return known
-    perhaps = _find(names, PERHAPS_SERIES)
+    perhaps = _find(names, (ROW_NUMBER,))
     if perhaps is None:
         return None
     repeated = table[perhaps].astype(object).map(str).duplicated().any()
@@ -176,8 +178,13 @@ def features_of(
     Raises:
         HistoryError: one does not exist.
     """
-    if [name.strip().casefold() for name in features] == [ALL] and _find(rest, (ALL,)) is None:
-        return tuple(name for name in numeric if name != target)
+    words = [name.strip().casefold() for name in features]
+    if words == [NONE] and _find(rest, (NONE,)) is None:
+        return ()
+    if words == [ALL] and _find(rest, (ALL,)) is None:
+        # Of `y` and `value` only one is the target; the other is no feature unless it is named.
+        taken = (target, *(TARGET if target.casefold() in TARGET else ()))
+        return tuple(name for name in numeric if name not in taken and name.casefold() not in taken)
     asked = dict.fromkeys(_asked(table, rest, "feature", name) for name in features)
     return tuple(name for name in asked if name != target)
 
@@ -191,7 +198,7 @@ def _columns(
     yield (time if _find([time], TIME) else TIME[0]), cells.times(time, table[time])
     for name in (target, *features):
         yield name, cells.numbers(name, table[name])
-    known = {*TIME, *SERIES, *PERHAPS_SERIES, *TARGET}
+    known = {*TIME, *SERIES, ROW_NUMBER, *TARGET}
     for name in table.columns:
         if name not in (time, series, target, *features) and name.casefold() not in known:
             yield name, cells.other(table[name])  # it may tell apart rows of one time
@@ -220,7 +227,7 @@ def _of_frame(sentence: str, path: Path) -> str:
 def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:
     """Return the names under which levels of an index become columns; one that only numbers the rows becomes none."""
     levels = list(index.levels) if isinstance(index, pd.MultiIndex) else [index]
-    names = ["" if name is None else str(name).strip() for name in index.names]
+    names = ["" if name is None else plain_name(str(name)) for name in index.names]
     has_series = has_series or _find(names, SERIES) is not None
     times = [i for i, level in enumerate(levels) if cells.is_time(level) or names[i].casefold() in TIME]
     labels = [i for i, level in enumerate(levels) if i not in times and cells.is_text(level)]
@@ -238,7 +245,7 @@ def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:
 
 def _is_value(name: str) -> bool:
     """Return whether a column may be a value where nobody named it."""
-    return name.casefold() not in (*SERIES, *PERHAPS_SERIES, *TIME)
+    return name.casefold() not in (*SERIES, ROW_NUMBER, *TIME)
 
 
 def _find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
@@ -248,10 +255,10 @@ def _find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
 
 
 def _asked(table: pd.DataFrame, rest: Sequence[str], what: str, name: str) -> str:
-    known = _find(rest, (name.strip(),))
+    known = _find(rest, (plain_name(name),))
     if known is not None:
         return known
-    if _find(list(table.columns), (name.strip(),)):
+    if _find(list(table.columns), (plain_name(name),)):
         raise HistoryError(f"the {what} {name!r} is the frame's column of times or ids: name another")
     raise HistoryError(f"the frame has no column for the {what} {name!r}: {did_you_mean(name, rest)}")
 

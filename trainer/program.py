@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import Histories, read_history
+from tidecast.files.layout import NONE
 from tidecast.files.refusal import print_notes
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
@@ -20,7 +21,7 @@ from tidecast.settings_errors import option_sentence
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from trainer.pipeline import Verdict, train
-from trainer.recorded import read_recorded
+from trainer.recorded import check_sent, read_recorded
 from trainer.season import check_season, check_season_fits
 from trainer.tune import read_tuned
 
@@ -84,10 +85,15 @@ def _read(job: Job, settings: Settings) -> Histories:
             likely_target=settings.series.target,
         )
     since_ms, history = job.recorded.since_ms, job.recorded.history
-    found = read_recorded(settings, since_ms=since_ms, target=job.target, features=job.features, history=history)
+    features = () if job.features == (NONE,) else job.features
+    found = read_recorded(settings, since_ms=since_ms, target=job.target, features=features, history=history)
     if not found.found:
-        why = "; ".join(found.notes) or "no worker has answered a reading of that time"
+        if found.notes:
+            why = "; ".join(found.notes)
+            raise HistoryError(f"nothing recorded can be used ({why}): name a field of the readings with --target")
+        why = "no worker has answered a reading of that time"
         raise HistoryError(f"nothing is recorded ({why}): start a worker, or reach further back with --since")
+    check_sent(features, found)
     return found
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from redis import Redis
 
 from tidecast.connection import connect
+from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, History, counted
 from tidecast.settings import Settings
+from tidecast.suggestions import did_you_mean
 from tidecast.wire import Keys, keys_of
 from trainer.archive import Archive
-from trainer.consumed import NO_TIME, Consumed, Wanted
+from trainer.consumed import ALL, NO_TIME, Consumed, Wanted
 from trainer.pages import Page, check_setup, committed, pages_of, pair, successor
 
 
@@ -67,6 +69,18 @@ def read_recorded(
             found += consumed.histories()
             refused += consumed.refused
     return Histories(tuple(found), notes=_notes(refused))
+
+
+def check_sent(asked: Sequence[str], read: Histories) -> None:
+    """Make sure that some reading has each field that was asked for as a feature.
+
+    Raises:
+        HistoryError: nobody has sent one of them.
+    """
+    sent = dict.fromkeys(name for history in read.found for name in history.features)
+    for name in asked:
+        if read.found and name not in sent and (name,) != ALL:
+            raise HistoryError(f"no reading has the field {name!r}: {did_you_mean(name, sent)}")
 
 
 def _pages(redis: Redis, settings: Settings, partition: int, first: bytes, history: Path | None) -> Iterator[Page]:

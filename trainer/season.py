@@ -57,7 +57,7 @@ def check_season_fits(season: int | None, readings: int, called: str = "season")
         SettingsError: it does not, so that the season would be given in vain.
     """
     if season is not None and readings and season >= max(readings, 2):
-        raise SettingsError(f"{called} is {season}, but the longest history has {readings} readings: bring a longer")
+        raise SettingsError(f"{called} is {season}, but the longest history has {readings} readings: bring more")
 
 
 def season_length(values: Float, segment: NDArray[np.int64]) -> int | None:

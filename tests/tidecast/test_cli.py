@@ -192,6 +192,16 @@ def test_recorded_readings_are_archived_and_trained_on(
     for more, count in (((), 2), (("--history", "history"), 3), (("--history", "history", "--since", "36h"), 1)):
         assert 0 == run(monkeypatch, *train, *more)
         assert [("a", f"{count} readings")] == [(v["series"], v["reason"]) for v in json.loads(capsys.readouterr().out)]
+    Path("file").write_text("")
+    for more, sentence in (
+        (("--target", "valeu"), "nothing recorded can be used (2 readings that a worker refuses too (2 no_value)"),
+        (("--features", "valeu"), "no reading has the field 'valeu': did you mean 'value'?"),
+        (("--history", "file"), "file holds no archive (Not a directory)"),
+        (("--history", "nowhere"), "nowhere holds no archive (No such file or directory)"),
+    ):
+        assert 1 == run(monkeypatch, *train, *more)
+        assert sentence in capsys.readouterr().err
+    assert 0 == run(monkeypatch, *train, "--features", "none")
 
 
 def test_a_broken_file_or_speed_is_exit_code_1(

@@ -95,10 +95,10 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     (("models", "prune", "--keep", "0"), "value for '--keep'"),
 ]
 FAILED: list[tuple[tuple[str, ...], str]] = [
-    (train("--target", "valeu"), "has no column for the target 'valeu'"),
-    (train("--features", "wnd"), "has no column for the feature 'wnd'"),
+    (train("--target", "valeu"), "has no column for the target 'valeu': did you mean 'value'?"),
+    (train("--features", "wnd"), "has no column for the feature 'wnd': did you mean 'wind'?"),
     (train("--features", ","), "has no column for the feature ''"),
-    (train("--time-zone", "Europe/Berln"), "time zone 'Europe/Berln' is unknown"),
+    (train("--time-zone", "Europe/Berln"), "time zone 'Europe/Berln' is unknown: did you mean 'Europe/Berlin'?"),
     (("tune", "history.csv", "--series", "aa"), "there is no series 'aa': did you mean 'a'?"),
     (("tune", "history.csv", "--series", "zz"), "there is no series 'zz': use one of a"),
     *((words, "series 'aa' has no champion in models: did you mean 'a'?") for words in looking("aa", "history.csv")),

@@ -82,6 +82,18 @@ def test_named_series_are_trained_due_or_not_and_no_other_partition(
 
 
 @pytest.mark.usefixtures("url")
+def test_a_store_that_cannot_be_written_is_one_sentence_before_the_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The child would find out after its start, which takes seconds."""
+    stand_for_the_trainer(monkeypatch, "assert False, 'the training has begun'")
+    (tmp_path / "file").write_text("")
+    assert 2 == run(monkeypatch, "retrain", "--store", "file/models")
+    expected = "tidecast: the store is file/models, but file is a file: name another place\n"
+    assert expected == capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("url")
 @pytest.mark.parametrize(
     ("words", "remedy"), [(["boiler7"], "did you mean 'boiler-7'?"), (["boiler-7", "x"], "use one of 'boiler-7'")]
 )

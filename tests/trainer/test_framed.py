@@ -17,6 +17,7 @@ ROWS = 48
 DS = pd.date_range("2024-01-01", periods=ROWS, freq="h")
 Y = np.random.default_rng(0).normal(size=ROWS).round(3)
 FIRST_MS = 1_704_067_200_000  # 2024-01-01
+NUMBERS = [1] * ROWS + [2] * ROWS
 Frame = pd.DataFrame
 Change = Callable[[Frame], Any]
 
@@ -91,6 +92,7 @@ def with_column(**columns: Any) -> Change:
         lambda frame: frame.rename(columns={"unique_id": "series", "ds": "timestamp", "y": "value"}),
         lambda frame: frame.rename(columns=str.upper),
         lambda frame: frame.rename(columns={"unique_id": "id"}),
+        lambda frame: frame.rename(columns={"unique_id": "\ufeffname\xa0"}),
         with_column(series="s", timestamp=pd.Timestamp("1999-01-01"), value=99.0),  # unique_id, ds, y win
         with_column(note="text", nothing=None, more=[[1]] * (2 * ROWS)),
         Foreign,
@@ -190,8 +192,10 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
         assert ("value", "wind", "Sun") == history.features
     (history,) = read_frame(frame, "wind", ("all",)).found
     assert ("wind", "y", "Sun") == history.features
-    (history,) = read_frame(frame.assign(value=5.0), None, ("all",)).found
-    assert ("y", "wind", "Sun", "value") == history.features
+    assert ("value", "wind", "Sun") == read_frame(frame.assign(value=5.0), None, ("all",)).found[0].features
+    assert ("value",) == read_frame(frame, None, ("none",)).found[0].features
+    (history,) = read_frame(frame.assign(value=5.0), None, ("wind", "value")).found
+    assert ("y", "wind", "value") == history.features
     assert Y.tolist() == history.values[:, 0].tolist()
 
 
@@ -250,16 +254,37 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
         (two().assign(unique_id=[None] * ROWS + ["b"] * ROWS), "row 1 of the frame has no name in column 'unique_id'"),
         (one().assign(unique_id=pd.Series(["\ud800"] * ROWS, dtype=object)), "the frame cannot be read: .*surrogates"),
         # Several series, whose names are where nobody said.
-        (two().rename(columns={"unique_id": "shop"}), "times? "),
-        (two().set_index("unique_id").rename_axis("shop"), "times? "),
-        (two().set_index("unique_id").rename_axis(None), "times? "),
+        (two().rename(columns={"unique_id": "shop"}), "48 of 96 times .* column 'shop' tells the rows apart"),
+        (two().set_index("unique_id").rename_axis("shop"), "column 'shop' tells the rows apart"),
+        (two().set_index("unique_id").rename_axis(None), "'level 0 of the index' tells the rows apart"),
         (
-            two().assign(unique_id=[1] * ROWS + [2] * ROWS).set_index(["unique_id", "ds"]).rename_axis(["n", "ds"]),
-            "times? ",
+            two().assign(unique_id=NUMBERS).set_index(["unique_id", "ds"]).rename_axis(["n", "ds"]),
+            "column 'n' tells the rows",
         ),
         (
-            two().assign(unique_id=[1] * ROWS + [2] * ROWS).set_index(["unique_id", "ds"]).rename_axis([None, None]),
-            "times? ",
+            two().assign(unique_id=NUMBERS).set_index(["ds", "unique_id"]).rename_axis([None, None]),
+            "'level 1 of the index'",
+        ),
+        (
+            Frame(
+                {
+                    "date": np.repeat(DS[:5].normalize() + pd.to_timedelta(range(5), "D"), 24),
+                    "hour": [*range(24)] * 5,
+                    "y": range(120),
+                }
+            ),
+            "column 'hour' tells the rows apart",
+        ),
+        (two().assign(unique_id="a", town=[1] * ROWS + [2] * ROWS), "column 'town' tells the rows apart"),
+        # Numbers that are dates.
+        (
+            one().assign(ds=45292.0 + np.arange(ROWS) / 24),
+            "ds '45292.0' looks like the number of a day in a spreadsheet: write 2024-01-01",
+        ),
+        (one().assign(ds=[2024 - i % 40 for i in range(ROWS)]), "looks like a year"),
+        (
+            one().assign(ds=[200001 + 100 * (i // 12) + i % 12 for i in range(ROWS)]),
+            "ds '200001' looks like a date: write 2000-01-01",
         ),
     ],
 )
@@ -298,6 +323,23 @@ def test_a_series_that_cannot_be_used_does_not_keep_the_others() -> None:
     assert ["b"] == [history.series for history in histories.found]
     (refusal,) = histories.refused
     assert ("a", True) == (refusal.series, refusal.reason.startswith("row 4 of the frame: y 'inf' is infinite"))
+
+
+def test_the_field_that_the_worker_forecasts_is_the_target_of_a_frame_that_has_it() -> None:
+    """The setting `series.target`; a target that is named wins, and a frame without the field is read as ever."""
+    frame = one().assign(load=1.0)
+    assert ("load",) == read_frame(frame, None, (), "load").found[0].features
+    assert ("y",) == read_frame(frame, "y", (), "load").found[0].features
+    assert ("value",) == read_frame(one(), None, (), "load").found[0].features
+
+
+def test_a_name_with_odd_blanks_is_a_field_without_them() -> None:
+    """As of a file: a reading's field may have none that nobody sees."""
+    frame = one().rename(columns={"y": "\ufeffload\xa0mw "})
+    assert ("load mw",) == read_frame(frame, None, ()).found[0].features
+    assert ("load mw",) == read_frame(frame, "load\xa0mw", ()).found[0].features
+    with pytest.raises(HistoryError, match="cannot be a field of a reading: rename it"):
+        read_frame(one().rename(columns={"y": "a\x07b"}), None, ())
 
 
 def test_the_callers_frame_is_left_as_it_is() -> None:

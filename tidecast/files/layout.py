@@ -14,6 +14,7 @@ from tidecast.errors import HistoryError
 from tidecast.files.columns import Column, Kind
 from tidecast.files.tables import Table, plain_name
 from tidecast.files.text import Text
+from tidecast.suggestions import did_you_mean
 from tidecast.wire import RESERVED
 
 SERIES = ("unique_id", "series", "name")
@@ -157,7 +158,8 @@ def _features(
         return ()
     if _are(selection.features, ALL) or (selection.all_by_default and not selection.features):
         # Of `y` and `value` only one is the target; the other is no feature unless it is named.
-        taken = (target, *(name for name in (_find(numeric, (alias,)) for alias in TARGET) if name))
+        others = [_find(numeric, (alias,)) for alias in TARGET] if target.casefold() in TARGET else []
+        taken = (target, *others)
         return tuple(name for name in numeric if name not in taken and _is_field(name))
     asked = [_asked(table, "feature", name, rest) for name in selection.features]
     for name in asked:
@@ -173,7 +175,8 @@ def _are(features: Sequence[str], word: str) -> bool:
 def _asked(table: Table, what: str, name: str, names: Sequence[str]) -> str:
     column = _find(names, (plain_name(name).casefold(),))
     if column is None:
-        raise HistoryError(f"{table.source} has no column for the {what} {name!r}: it has {_listed(names)}")
+        remedy = did_you_mean(name, names) if names else "it has no other column"
+        raise HistoryError(f"{table.source} has no column for the {what} {name!r}: {remedy}")
     return column
 
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 
 from tidecast.errors import HistoryError
 from tidecast.files.columns import Bools, Int64
+from tidecast.suggestions import most_similar
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
@@ -31,7 +32,9 @@ def zone_of(name: str | None) -> ZoneInfo | None:
     try:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise HistoryError(f"time zone {name!r} is unknown: name one such as Europe/Berlin or UTC") from exc
+        similar = most_similar(str(name), available_timezones())
+        remedy = f"did you mean {similar!r}?" if similar else "name one such as Europe/Berlin or UTC"
+        raise HistoryError(f"time zone {name!r} is unknown: {remedy}") from exc
 
 
 def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:

@@ -62,8 +62,8 @@ FILES = [
     Broken("only text columns", b"timestamp,wind\n2024-01-01,SE\n", ("no value column", "'wind'")),
     Broken("date and time apart", b"date,time,value\n2024-01-01,12:00,1\n", ("'date' and 'time'", "join them")),
     Broken("duplicate column", b"timestamp,value,Value\n2024-01-01,1,2\n", ("'Value' twice", "rename one")),
-    Broken("wrong target", GOOD, ("target 'load'", "it has 'value'"), options=(("target", "load"),)),
-    Broken("unknown feature", GOOD, ("feature 'temp'", "it has 'value'"), options=(("features", ("temp",)),)),
+    Broken("wrong target", GOOD, ("target 'load'", "use one of value"), options=(("target", "load"),)),
+    Broken("unknown feature", GOOD, ("feature 'temp'", "use one of value"), options=(("features", ("temp",)),)),
     Broken(
         "text feature",
         b"ts,value,wind\n2024-01-01,1,SE\n2024-01-02,2,NW\n",
