@@ -27,6 +27,7 @@ from tidecast.connection import check_address
 from tidecast.listening import Place, listen, url_of
 from tidecast.log import log_as_json
 from tidecast.settings import Settings
+from tidecast.signals import stopping
 
 FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2f80c8"/>'
@@ -43,8 +44,8 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at SIGINT and SIGTERM."""
-        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Stop at SIGTERM, SIGINT and SIGHUP."""
+        former = {number: signal.signal(number, self.handle_exit) for number in stopping()}
         try:
             yield
         finally:

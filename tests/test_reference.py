@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from tidecast import cli
 from tidecast.cli import app
 from tidecast.settings import Settings
+from tidecast.signals import stopping
 from worker.health import Health
 
 ROOT = Path(__file__).parent.parent
@@ -84,8 +85,8 @@ def test_the_reference_names_no_command_that_does_not_exist() -> None:
 
 
 def test_every_exit_code_is_documented() -> None:
-    """Those of the constants, and 0."""
-    codes = {0, cli.FAILED, cli.MISUSED, cli.SOME_REFUSED, cli.INTERRUPTED}
+    """Those of the constants, of the signals that end a command, and 0."""
+    codes = {0, cli.FAILED, cli.MISUSED, cli.SOME_REFUSED, *(128 + number for number in stopping())}
     table = REFERENCE.partition("| exit code |")[2].partition("\n\n")[0]
     assert codes == {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
 

@@ -4,6 +4,9 @@ if __name__ == "__main__":  # `python -m tidecast.cli`: among the imports below 
     from tidecast.start import prefer_own_modules
 
     prefer_own_modules()
+    from tidecast import signals
+
+    signals.end_at_once()  # before the imports below, which take a while
 
 import json
 import sys
@@ -345,4 +348,5 @@ def _fail(sentence: str, code: int) -> None:
 
 
 if __name__ == "__main__":
+    signals.begin()
     main()

@@ -21,8 +21,12 @@ PACKAGES = ("tidecast", "worker", "trainer", "dashboard")
 def main() -> None:
     """Run the `tidecast` command."""
     prefer_own_modules()
+    from tidecast import signals
+
+    signals.end_at_once()  # before the imports of the next line, which take a while
     from tidecast.cli import main as run
 
+    signals.begin()
     run()
 
 

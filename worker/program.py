@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 from redis.exceptions import MovedError, RedisError
 
+from tidecast import signals
 from tidecast.client import check_partitions
 from tidecast.connection import check_address, connect
 from tidecast.errors import SettingsError, Unavailable
@@ -43,14 +44,14 @@ log = structlog.get_logger("tidecast.worker")
 
 
 def run(settings: Settings, *, burst: bool = False) -> None:
-    """Run the worker until SIGTERM or SIGINT, or with `burst` until every reading is answered.
+    """Run the worker until SIGTERM, SIGINT or SIGHUP, or with `burst` until every reading is answered.
 
     Raises:
         SettingsError: the settings ask for something that this worker does not do.
     """
     _check_settings(settings)
+    signals.end_at_once(service=True)
     log_as_json()
-    stop = _told_by_signals()
     health = Health()
     health.partitions.set(settings.partitions)
     if settings.worker.health_port is not None:
@@ -58,6 +59,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
         server = health.serve(Place(host, port, "worker.health_host", "worker.health_port"))
         log.info("health served", port=server.port)
     _warm(health)
+    stop = _told_by_signals()
     worker = _begin(settings, health, stop)
     if worker:
         with _scheduled(settings, worker, health, stop) if not burst else nullcontext():
@@ -65,7 +67,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
 
 
 def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_port: int | None = None) -> None:
-    """Retrain all partitions when it is time, without answering readings, until SIGTERM or SIGINT.
+    """Retrain all partitions when it is time, without answering readings, until a signal as for `run`.
 
     Args:
         settings: where Redis and the store are, and when to retrain.
@@ -250,7 +252,7 @@ def _check_settings(settings: Settings) -> None:
 
 def _told_by_signals() -> Stop:
     stop = Stop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in signals.stopping():
         signal.signal(number, _flag(stop))
     return stop
 

@@ -145,7 +145,7 @@ def test_a_daemon_needs_a_schedule_and_nothing_else(
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_daemon_keeps_the_schedule_until_told_to_stop(
     url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:

@@ -1,6 +1,7 @@
 """The worker as a process: signals, exit codes, and what it says."""
 
 import json
+import os
 import resource
 import signal
 import socket
@@ -18,7 +19,7 @@ from redis import Redis
 from tests.models import make_model
 from tests.nursery import Forked
 from tests.patience import PATIENCE_S
-from tests.processes import forked_worker, worker_process
+from tests.processes import TIDECAST, forked_worker, worker_process
 from tests.worker.runs import until
 from tidecast.client import Client
 from tidecast.connection import connect
@@ -60,7 +61,7 @@ def said(process: Forked | subprocess.Popen[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in err.splitlines()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_told_to_stop_a_worker_finishes_its_batch_and_leaves(
     settings: Settings, redis: Redis, number: signal.Signals
 ) -> None:
@@ -79,6 +80,23 @@ def test_told_to_stop_a_worker_finishes_its_batch_and_leaves(
     stream = Stream(connect(settings), keys_of(), settings.worker)
     assert 2 == stream.acquire("next")
     assert (made[-1], len(made)) == (stream.progress().last, stream.progress().read)
+
+
+@pytest.mark.usefixtures("redis")
+def test_under_nohup_a_worker_outlives_its_terminal(settings: Settings) -> None:
+    """SIGHUP is ignored there when it starts, and stays ignored; SIGTERM stops it."""
+    command = ("nohup", TIDECAST, "worker", "--store", settings.store)
+    environment = os.environ | {"TIDECAST_REDIS_URL": settings.redis_url.get_secret_value()}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        assert any("partition acquired" in line for line in process.stderr)
+        process.send_signal(signal.SIGHUP)
+        push(settings, 5)
+        with Client(settings.redis_url.get_secret_value()) as client:
+            assert 5 == len(list(islice(client.forecasts("0"), 5)))
+        process.terminate()
+        assert "worker stopped" == said(process)[-1]["event"]
+    assert 0 == process.returncode
 
 
 def test_killed_at_any_moment_the_next_worker_goes_on(settings: Settings, redis: Redis) -> None:

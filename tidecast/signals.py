@@ -1,0 +1,60 @@
+"""End a program at a signal while it starts, and let it clean up once it has begun.
+
+A start takes a second of imports, and the first one compiles for some more. Python would end it with a traceback at
+SIGINT. As the first process of a container (PID 1) it would not end at SIGTERM at all: the kernel passes it only the
+signals that it handles.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+SERVICES = ("worker", "dashboard")  # they run until a signal stops them; `retrain --daemon` too
+_ONCE = ("--check", "--help")  # with these a service does one thing and ends
+
+
+def stopping() -> list[signal.Signals]:
+    """The signals that stop a program; without SIGHUP where `nohup` has it ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT] if ignored else [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+def end_at_once(*, service: bool | None = None) -> None:
+    """End the process at a signal, without any cleaning up: there is nothing to give back yet.
+
+    Args:
+        service: whether the program runs until a signal stops it, so that the signal is no failure: the exit code is
+            0. Otherwise it is that of a shell for the signal. None: the command line decides.
+    """
+    is_service = _is_service(sys.argv[1:]) if service is None else service
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        os._exit(0 if is_service else 128 + number)
+
+    for number in stopping():
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+def begin() -> None:
+    """Let a command clean up at a signal from now on. A service goes on ending at once, until it has its own handlers.
+
+    At SIGINT KeyboardInterrupt is raised, as Python does, and at the others SystemExit.
+    """
+    if _is_service(sys.argv[1:]):
+        return
+    for number in stopping():
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _exit)
+
+
+def _exit(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _is_service(words: list[str]) -> bool:
+    command = next((word for word in words if not word.startswith("-")), "")
+    runs_on = command in SERVICES or (command == "retrain" and "--daemon" in words)
+    return runs_on and not any(word in words for word in _ONCE)
