@@ -1,6 +1,7 @@
 """Streams of readings, forecasts and events by the settings, and the readings that may be sent to them."""
 
 import math
+import re
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -15,6 +16,7 @@ from tidecast.wire import Fields, common_keys, keys_of, partition_of
 
 T = TypeVar("T")
 PIPELINE = 1000  # readings in one round trip
+DELETE = "delete it while no worker runs; the next one writes its own number"
 RECHECK_S = 5.0  # how soon it is asked again how many partitions there are, while Redis does not say
 
 
@@ -26,6 +28,8 @@ def check_partitions(key: str, found: bytes | None, wanted: int) -> None:
     """
     if found is not None and found != b"%d" % wanted:
         number = found.decode(errors="backslashreplace")
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", number):
+            raise SettingsError(f"{key} in Redis is {number[:40]!r}, not a number: {DELETE}")
         raise SettingsError(
             f"setting partitions is {wanted}, but {key} in Redis says {number}: use that, or another namespace"
         )

@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from tidecast.portion import Portion, shrinking
-from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair
+from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id
 
 _WHOLE = re.compile(rb"-?[0-9]{1,18}")
 PIECE = 500  # entries of one reply
@@ -96,7 +96,8 @@ def offset_of(redis: Redis, keys: Keys) -> Offset:
     """Read how far a partition has come."""
     found = cast("dict[bytes, bytes]", redis.hgetall(keys.offset))
     counts = {_text(name): _number(value) for name, value in found.items() if name != b"last"}
-    return Offset(found.get(b"last", b"0-0").decode(), counts)
+    last = found.get(b"last", b"")
+    return Offset(last.decode() if is_entry_id(last) else "0-0", counts)
 
 
 def waiting(redis: Redis, keys: Keys, offset: Offset) -> int | None:

@@ -33,6 +33,7 @@ STATE_FORMAT = 6  # the first byte of what a worker remembers of a series
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which no series' name holds
 MAX_ECHO_BYTES = 1024  # of each field that a dead letter quotes
 MAX_ECHO_FIELDS = 32
+_ENTRY_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ def common_keys(namespace: str = "") -> tuple[str, str]:
     """The keys that all partitions share: the number of partitions, and who is at work."""
     prefix = f"{namespace}:" if namespace else ""
     return f"{prefix}partitions", f"{prefix}workers"
+
+
+def is_entry_id(text: bytes | str) -> bool:
+    """Return whether a text is an entry's id in full, as Redis writes it."""
+    match = _ENTRY_ID.fullmatch(text.decode(errors="replace") if isinstance(text, bytes) else text)
+    return match is not None and max(map(int, match.groups())) < 2**64
 
 
 def id_pair(entry_id: bytes | str) -> tuple[int, int]:

@@ -35,13 +35,24 @@ end
 -- The epoch fences off former owners, so it is never begun anew; the counts only inform.
 local former = redis.call('HGET', lease, 'epoch')
 if former and not whole(former) then
-  return redis.error_reply('WRONGKEY the epoch in ' .. lease .. ' is ' .. string.sub(former, 1, 40) .. ', which is not a whole number')
+  former = string.sub(former, 1, 40)
+  return redis.error_reply('WRONGKEY the epoch in ' .. lease .. ' is ' .. former .. ', which is not a whole number')
 end
 local info
 if redis.call('EXISTS', readings) == 1 then
   info = named(redis.call('XINFO', 'STREAM', readings))
 end
 local last, read, before = unpack(redis.call('HMGET', offset, 'last', 'read', 'before'))
+local function is_id(text) -- as Redis reads it: two numbers of 64 bits
+  local ms, seq = string.match(text, '^(%d+)%-(%d+)$')
+  local most = '18446744073709551615'
+  local function fits(part) return #part < #most or (#part == #most and part <= most) end
+  return ms and fits(ms) and fits(seq)
+end
+if last and not is_id(last) then
+  last = string.sub(last, 1, 40)
+  return redis.error_reply('WRONGKEY last in ' .. offset .. ' is ' .. last .. ', which is not an entry id')
+end
 read = whole(read) or 0
 local former_before = before
 before = before and string.match(before, '^%-?%d+$') and tonumber(before) or 0

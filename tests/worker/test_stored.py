@@ -11,16 +11,16 @@ from structlog.testing import capture_logs
 from dashboard.words import time_text
 from tests.worker.runs import record, until
 from tidecast.client import Client
-from tidecast.errors import StreamError
+from tidecast.errors import SettingsError, StreamError
 from tidecast.moments import utc_text
-from tidecast.partitions import server_ms, whole_number
+from tidecast.partitions import offset_of, server_ms, whole_number
 from tidecast.settings import RetrainSettings, Settings, WorkerSettings
 from tidecast.wire import keys_of
 from worker.health import Health
 from worker.program import make_worker
 from worker.record import Busy, Claim, Record
 from worker.retrain import Outcome, Summary
-from worker.roster import EVERY_S, Roster
+from worker.roster import EVERY_S, Roster, claim_partitions
 from worker.stopping import Stop
 from worker.stream import Attempt, Stream
 from worker.timing import timing_of
@@ -218,6 +218,29 @@ def test_an_epoch_that_cannot_be_counted_up_is_one_sentence(redis: Redis, text: 
     redis.hset("lease", "epoch", text.encode(errors="surrogateescape"))
     with pytest.raises(StreamError, match=r"the epoch in lease is .*, which is not a whole number: .* delete that key"):
         Stream(redis, keys_of(), WorkerSettings()).acquire("me")
+
+
+@pytest.mark.parametrize("text", ["", "soon", "5", "1-2-3", "-1-0", "1-x", "99999999999999999999-0", "9" * 30 + "-0"])
+def test_an_offset_that_is_not_an_entry_id_is_one_sentence(redis: Redis, text: str) -> None:
+    """It ended every try with an error of the script, and `tidecast status` with a traceback."""
+    redis.hset("offset", "last", text)
+    with pytest.raises(StreamError, match=r"last in offset is .*, which is not an entry id: .* delete that key"):
+        Stream(redis, keys_of(), WorkerSettings()).acquire("me")
+    assert "0-0" == offset_of(redis, keys_of()).last
+
+
+def test_an_offset_at_the_last_entry_id_of_all_is_one(redis: Redis) -> None:
+    """Each of its numbers has 64 bits."""
+    redis.hset("offset", "last", f"{2**64 - 1}-{2**64 - 1}")
+    assert 1 == Stream(redis, keys_of(), WorkerSettings()).acquire("me")
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-1", "1.0", "9999"])
+def test_a_number_of_partitions_that_is_not_one_is_not_recommended(redis: Redis, text: str) -> None:
+    """The sentence asked the operator to set it."""
+    redis.set("partitions", text)
+    with pytest.raises(SettingsError, match=f"^partitions in Redis is '{text}', not a number: delete it while no"):
+        claim_partitions(redis, "partitions", 4)
 
 
 @pytest.mark.parametrize("value", [TEN_YEARS, 2 * HOUR, *NO_NUMBERS])

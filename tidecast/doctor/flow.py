@@ -12,7 +12,7 @@ from tidecast.moments import utc_text
 from tidecast.parsing import ID_AHEAD_MS
 from tidecast.partitions import begun_anew, has_group, newest_entries, offset_of, stream_info, waiting, whole_number
 from tidecast.settings import LONGEST_LEASE_S
-from tidecast.wire import Keys, common_keys, id_pair
+from tidecast.wire import Keys, common_keys, id_pair, is_entry_id
 
 WAITED_S = (10.0, 60.0)  # of the oldest reading that is not answered: a warning, and wrong
 RECENT_MS = 3_600_000
@@ -210,10 +210,11 @@ def dead(case: Case) -> Iterator[Finding]:
 
 
 def _in_order(case: Case) -> Iterator[Keys]:
-    """The partitions whose readings and offset are what they should be; `types` tells of the others."""
+    """The partitions whose readings and offset are what they should be; `types` and `numbers` tell of the others."""
     for keys in case.partitions():
         offset = cast("bytes", case.redis.type(keys.offset))
-        if _is(case, keys.readings, b"stream") and offset in (b"none", b"hash"):
+        right = _is(case, keys.readings, b"stream") and offset in (b"none", b"hash")
+        if right and is_entry_id(_last(case, keys)):
             yield keys
 
 
@@ -222,4 +223,5 @@ def _is(case: Case, key: str, kind: bytes) -> bool:
 
 
 def _last(case: Case, keys: Keys) -> str:
-    return (cast("bytes | None", case.redis.hget(keys.offset, "last")) or b"0-0").decode()
+    last = cast("bytes | None", case.redis.hget(keys.offset, "last"))
+    return "0-0" if last is None else last.decode(errors="replace")

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import cast
 
-from tidecast.client import check_partitions
+from tidecast.addresses import DELETE, check_partitions
 from tidecast.doctor.finding import Case, Finding
 from tidecast.errors import SettingsError
 from tidecast.partitions import whole_number
-from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, keys_of
+from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, is_entry_id, keys_of
 
 KINDS = {  # of Redis' types
     "readings": "stream",
@@ -51,10 +51,18 @@ def numbers(case: Case) -> Iterator[Finding]:
             if case.redis.type(key) == b"hash":
                 values = cast("list[bytes | None]", case.redis.hmget(key, names))
                 yield from _not_whole(key, dict(zip(names, values, strict=True)))
+            if key == keys.offset and case.redis.type(key) == b"hash":
+                yield from _not_an_id(key, cast("bytes | None", case.redis.hget(key, "last")))
     roster = common_keys(case.settings.namespace)[1]
     if case.redis.type(roster) == b"hash":
         until = cast("dict[bytes, bytes]", case.redis.hgetall(roster))
         yield from _not_whole(roster, {name.decode(errors="backslashreplace"): raw for name, raw in until.items()})
+
+
+def _not_an_id(key: str, last: bytes | None) -> Iterator[Finding]:
+    if last is not None and not is_entry_id(last):
+        found = f"last in {key} is {last[:LONGEST_SHOWN].decode(errors='backslashreplace')!r}, not an entry id"
+        yield Finding("numbers", "wrong", found, "delete the key: the next worker goes on where the consumer group is")
 
 
 def _not_whole(key: str, values: Mapping[str, bytes | None]) -> Iterator[Finding]:
@@ -73,7 +81,7 @@ def partitions(case: Case) -> Iterator[Finding]:
         check_partitions(key, cast("bytes | None", case.redis.get(key)), settings.partitions)
     except SettingsError as exc:
         found, _, remedy = str(exc).rpartition(": ")
-        yield Finding("partitions", "wrong", found, f"in the settings {remedy}")
+        yield Finding("partitions", "wrong", found, remedy if remedy == DELETE else f"in the settings {remedy}")
         return
     plain = keys_of(namespace=settings.namespace).readings
     if settings.partitions > 1 and case.redis.type(plain) == b"stream":

@@ -322,6 +322,16 @@ def no_epoch(ward: Ward) -> None:
     ward.redis.hset("lease", "epoch", b"\xff")
 
 
+def no_entry_id(ward: Ward) -> None:
+    """An offset that is a word."""
+    ward.redis.hset("offset", "last", "soon")
+
+
+def no_count_of_partitions(ward: Ward) -> None:
+    """A number of partitions that is a word."""
+    ward.redis.set("partitions", "many")
+
+
 def no_time(ward: Ward) -> None:
     """A due time that is a word."""
     ward.redis.hset("retrain", "due_ms", b"9" * 5000)
@@ -371,6 +381,8 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (distant_lease, "lease", "wrong", "a worker that looks at it cuts it"),
     (ghost, "lease", "wrong", "delete the field"),
     (no_number, "numbers", "wrong", "puts it right"),
+    (no_entry_id, "numbers", "wrong", "delete the key: the next worker goes on"),
+    (no_count_of_partitions, "partitions", "wrong", "delete it while no worker runs"),
     (no_time, "numbers", "wrong", "puts it right"),
     (no_epoch, "numbers", "wrong", "delete the key while no worker runs"),
     (run_died, "schedule", "wrong", "tidecast retrain --daemon"),
