@@ -192,6 +192,7 @@ def backtest_frame(
     """
     pd = _pandas()
     from tidecast.backtest import backtest, check_test_size
+    from tidecast.files.history import REPEATED
     from trainer.framed import read_frame
 
     check_test_size(test_size)
@@ -209,7 +210,8 @@ def backtest_frame(
         for row in settled
         for f in (row.forecast,)
     ]
-    _warn_of_missing((*read.refused, *tested.refused), len(read.found) + len(read.refused))
+    repeated = [Refusal(h.series, note) for h in read.found for note in h.notes if REPEATED in note]
+    _warn_of_missing((*read.refused, *tested.refused, *repeated), len(read.found) + len(read.refused))
     answered = pd.DataFrame(rows, columns=[*COLUMNS, "kind"])
     answered["ds"] = _moments(answered["ds"].tolist())
     return _between(answered)
@@ -233,7 +235,8 @@ def _warn_of_missing(refused: Sequence[Refusal], series: int) -> None:
         return
     reasons = "; ".join(f"{refusal.series!r}: {refusal.reason}" for refusal in refused[:SHOWN])
     more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
-    told = f"{len(refused)} of {series} series were left out or answered in part: {reasons}{more}"
+    count = len({refusal.series for refusal in refused})
+    told = f"{count} of {series} series were left out or answered in part: {reasons}{more}"
     warnings.warn(told, MissingAnswers, stacklevel=DECORATED)
 
 

@@ -217,6 +217,14 @@ def test_a_series_without_answers_is_warned_of_by_name() -> None:
 
 
 @pytest.mark.keras
+def test_readings_of_one_time_are_warned_of() -> None:
+    """Of each only the last is answered: the frame has more rows than the answer is made of."""
+    frame = pd.concat([wave(), wave().tail(2)], ignore_index=True)
+    with pytest.warns(MissingAnswers, match="1 of 1 series .* 'wave': 2 duplicate times: the last kept"):
+        assert len(backtest_frame(wave(), **QUICK)) == len(backtest_frame(frame, **QUICK))
+
+
+@pytest.mark.keras
 def test_two_series_in_the_index_are_two_in_the_answer() -> None:
     """As they are in columns."""
     frame = pd.concat([wave("a"), wave("b").assign(y=lambda b: -b["y"])], ignore_index=True)

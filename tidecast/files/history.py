@@ -14,6 +14,8 @@ from tidecast.files.tables import Table, read_tables
 from tidecast.files.zones import zone_of
 from tidecast.parsing import MAX_NAME_BYTES, quoted
 
+REPEATED = "duplicate time"  # as notes call a time that several readings of a series have
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -204,7 +206,7 @@ def _unique(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
     repeated = int(np.count_nonzero(~last))
     if not repeated:
         return ts, values, ()
-    return ts[last], values[last], (f"{counted(repeated, 'duplicate time')}: the last kept",)
+    return ts[last], values[last], (f"{counted(repeated, REPEATED)}: the last kept",)
 
 
 def counted(number: int, noun: str) -> str:
