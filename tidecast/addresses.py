@@ -48,7 +48,7 @@ class Addresses:
         return self._addressed(entry_of(series, values, ts, now_ms=_now_ms(), most_bytes=self._most_bytes))
 
     def entries(self, readings: Iterable[NewReading], start: int) -> list[Entry]:
-        """Return the streams and fields of many readings, the first of which has the number `start`."""
+        """Return the streams and fields of many readings; the first has the number `start`."""
         fields = entries_of(readings, start, now_ms=_now_ms(), most_bytes=self._most_bytes)
         return [self._addressed(each) for each in fields]
 

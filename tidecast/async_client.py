@@ -118,7 +118,8 @@ class AsyncClient:
         if self._opened is None or self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed():
                 raise TidecastError("the client is in use by another event loop: make one for each loop")
-            self._loop, self._opened = loop, connect_async(self._settings)
+            self._loop = loop
+            self._opened = connect_async(self._settings)
             self._closing = _closed_with_the_loop(self._opened)
             await anext(self._closing)
         return self._opened
@@ -178,7 +179,9 @@ class AsyncFollower(AsyncIterator[T]):
 
     async def _read(self) -> StreamReply:
         connection = await self._connected()
-        position, slice_ms, count = self._course.position, self._course.slice_ms, self._course.portion.count
+        position = self._course.position
+        slice_ms = self._course.slice_ms
+        count = self._course.portion.count
         try:
             if isinstance(connection, AsyncCluster):
                 reply = await connection.read_each(position, count, slice_ms)
@@ -195,7 +198,7 @@ class AsyncFollower(AsyncIterator[T]):
     async def _warn_of_gaps(self) -> None:
         connection = await self._connected()
         for key in self._course.with_an_id():
-            with suppress(ResponseError):  # there is no such stream, or XINFO is not allowed
+            with suppress(ResponseError):  # the stream does not exist, or XINFO is not allowed
                 warn_of_gap(key, self._course.position[key], cast("Any", await connection.xinfo_stream(key)))
 
 

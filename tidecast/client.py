@@ -216,7 +216,9 @@ class _Follower(Iterator[T]):
 
     def _read(self) -> StreamReply:
         connection = self._connected()
-        position, slice_ms, count = self._course.position, self._course.slice_ms, self._course.portion.count
+        position = self._course.position
+        slice_ms = self._course.slice_ms
+        count = self._course.portion.count
         try:
             if isinstance(connection, Cluster):
                 reply = connection.read_each(position, count, slice_ms)
@@ -231,6 +233,6 @@ class _Follower(Iterator[T]):
 
     def _warn_of_gaps(self) -> None:
         for key in self._course.with_an_id():
-            with suppress(ResponseError):  # there is no such stream, or XINFO is not allowed
+            with suppress(ResponseError):  # the stream does not exist, or XINFO is not allowed
                 info = self._connected().xinfo_stream(key)
                 warn_of_gap(key, self._course.position[key], cast("Any", info))

@@ -1,4 +1,4 @@
-"""Readings as entries of the stream, checked before they are sent: with the rules by which the worker reads them."""
+"""Readings as entries of the stream, checked before they are sent by the rules of the worker."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +73,7 @@ def entries_of(readings: Iterable[NewReading], start: int, *, now_ms: int, most_
 
 
 def _fields(series: Any, values: Any, ts: Any = None) -> dict[bytes, bytes]:
-    """Return a reading's fields, of which only those are checked that could not be written otherwise."""
+    """Return a reading's fields; they are checked only as far as they could not be written otherwise."""
     fields = {b"series": _name(series)}
     if ts is not None:
         fields[b"ts"] = _time(ts)
@@ -135,7 +135,7 @@ def _numbered(exc: BadReading, index: int) -> BadReading:
 def _name(series: Any) -> bytes:
     if not isinstance(series, str):
         raise BadReading("bad_series", f"the series name is {_shown(series)}, which is not text: send a str")
-    return series.encode("utf-8", "surrogatepass")  # what is not UTF-8 is refused where the worker refuses it
+    return series.encode("utf-8", "surrogatepass")  # the rule of the worker refuses a name that is not UTF-8
 
 
 def _field(name: Any) -> bytes:
@@ -150,7 +150,7 @@ def _field(name: Any) -> bytes:
 
 
 def _number(name: str, value: Any) -> bytes:
-    """Return a number as text; what is not a number keeps its own text, which the worker's rule then refuses."""
+    """Return a number as text; any other object keeps its own text, which the worker's rule then refuses."""
     if type(value) is float:
         return b"%r" % value
     if isinstance(value, str):
@@ -174,7 +174,7 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _time(ts: Any) -> bytes:
-    """Return a time as text; what is none keeps its own text, which the worker's rule then refuses."""
+    """Return a time as text; any other object keeps its own text, which the worker's rule then refuses."""
     if isinstance(ts, datetime) and ts == ts:  # NaT, a datetime too, is not itself
         offset = ts.utcoffset()
         if offset and offset.seconds % 60:  # of a zone before it had a standard time

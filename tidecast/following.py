@@ -154,7 +154,7 @@ def position_of(since: str | int) -> str:
     """Return the entry id from which a user wants to follow.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it is not an entry id.
     """
     text = str(since) if isinstance(since, str | int) and not isinstance(since, bool) else ""
     if text != NEXT and not (_ID.fullmatch(text) and max(id_pair(text)) < _LONGEST_ID_PART):

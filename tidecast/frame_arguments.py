@@ -24,7 +24,7 @@ def series_names(series: Any) -> frozenset[str] | None:
     """Return the series that are wanted; None: every one.
 
     Raises:
-        SettingsError: they are no names, or there is none.
+        SettingsError: they are not names, or the list is empty.
     """
     if series is None:
         return None
@@ -38,7 +38,7 @@ def column(argument: str, name: Any) -> str | None:
     """Return the name of a column; None: none was named.
 
     Raises:
-        SettingsError: it is no name.
+        SettingsError: it is not a name.
     """
     if name is None or (isinstance(name, str) and name.strip()):
         return name
@@ -46,10 +46,10 @@ def column(argument: str, name: Any) -> str | None:
 
 
 def columns(argument: str, names: Any) -> tuple[str, ...]:
-    """Return names of columns, of which a single one may stand alone.
+    """Return names of columns; a single one may stand alone.
 
     Raises:
-        SettingsError: they are no names.
+        SettingsError: they are not names.
     """
     return texts(argument, names, "names of columns, or ('all',) for every one with numbers")
 
@@ -58,7 +58,7 @@ def folder(argument: str, path: Any) -> Path | None:
     """Return a folder's path; None: none was named.
 
     Raises:
-        SettingsError: it is no path.
+        SettingsError: it is not a path.
     """
     if path is None:
         return None
@@ -68,10 +68,10 @@ def folder(argument: str, path: Any) -> Path | None:
 
 
 def texts(argument: str, given: Any, wanted: str) -> tuple[str, ...]:
-    """Return texts, of which a single one may stand alone.
+    """Return texts; a single one may stand alone.
 
     Raises:
-        SettingsError: they are none.
+        SettingsError: they are not texts.
     """
     each = (given,) if isinstance(given, str) else given
     items = tuple(each) if isinstance(each, Iterable) else (each,)
@@ -84,7 +84,7 @@ def bounds_ms(start: Any, end: Any) -> tuple[int | None, int | None]:
     """Return the first moment that is wanted and the one before which it ends, in epoch milliseconds; None: unbounded.
 
     Raises:
-        SettingsError: one is no time, or they are the wrong way round.
+        SettingsError: one is not a time, or they are the wrong way round.
     """
     first = None if start is None else moment_ms("start", start)
     last = None if end is None else moment_ms("end", end)
@@ -97,7 +97,7 @@ def moment_ms(argument: str, bound: Any) -> int:
     """Return a time in epoch milliseconds; without an offset it is UTC.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it is not a time.
     """
     try:
         if isinstance(bound, Integral) and bound is not True and bound is not False:
@@ -110,7 +110,7 @@ def moment_ms(argument: str, bound: Any) -> int:
     except BadReading as exc:
         raise SettingsError(f"{argument}: {exc}") from exc
     except (ValueError, TypeError, AttributeError, OverflowError) as exc:
-        raise SettingsError(f"{argument} {bound!r} is no time: {_FORMS}") from exc
+        raise SettingsError(f"{argument} {bound!r} is not a time: {_FORMS}") from exc
 
 
 def _moment(bound: Any) -> datetime:

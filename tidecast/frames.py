@@ -220,7 +220,7 @@ def backtest_frame(
 def _warn_of_unknown(
     wanted: frozenset[str] | None, series: Iterable[str], what: str, level: int, notes: Sequence[str] = ()
 ) -> None:
-    """Warn the caller of series of which there is nothing, and of a frame that is empty because nothing can be used."""
+    """Warn the caller of series that were not found, and of a frame that is empty because no reading can be used."""
     known = set(series)
     told = [f"there is no {what} of series {name!r}: check its name" for name in sorted((wanted or set()) - known)]
     if not known:

@@ -37,7 +37,7 @@ class Silent:
         raise RuntimeError("no")
 
 
-# What is pushed, the reason of its dead letter, and what the sentence holds.
+# Series, values and time of a push; the reason of its dead letter and a part of the sentence.
 REFUSED: list[tuple[Any, Any, Any, str, str]] = [
     # values
     ("a", math.nan, None, "bad_value", f"field 'value' is 'nan': {NUMBER}"),

@@ -272,7 +272,8 @@ def test_an_asyncio_client_serves_one_event_loop_after_the_other(url: str, redis
 def test_two_event_loops_at_once_are_refused(url: str) -> None:
     """Connections of one loop do not work in another: a clear error instead of a strange one."""
     client = AsyncClient(url)
-    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    first = asyncio.new_event_loop()
+    second = asyncio.new_event_loop()
     try:
         first.run_until_complete(client.push("a", 1.0))
         with pytest.raises(TidecastError, match="in use by another event loop: make one for each loop"):
@@ -284,7 +285,7 @@ def test_two_event_loops_at_once_are_refused(url: str) -> None:
 
 
 async def test_a_step_that_is_cancelled_loses_nothing(url: str) -> None:
-    """Whoever waits with a time limit may go on afterwards; the client serves all the while."""
+    """A caller that waits with a time limit may go on afterwards; the client serves all the while."""
     async with AsyncClient(url) as client:
         forecasts = client.forecasts("0")
         for i in range(1, 4):
@@ -304,7 +305,8 @@ def test_two_iterations_at_once_get_all_each_and_a_shared_one_gives_each_once(ur
     publish(url, *(f"{i}-0" for i in range(1, 9)))
     with Follower(url, asynchronous=asynchronous) as follower:
         other = follower.client.forecasts("0")
-        mine, follower.items = follower.items, other
+        mine = follower.items
+        follower.items = other
         assert [f"{i}-0" for i in range(1, 9)] == [follower.next_id() for _ in range(8)]
         follower.items = mine
         steps = [follower.step() for _ in range(8)]

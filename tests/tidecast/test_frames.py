@@ -256,7 +256,7 @@ def test_an_argument_of_a_backtest_is_checked_before_the_frame(given: dict[str, 
     [
         *(({"series": wrong}, "series is") for wrong in ([], "", [""], 5, [5], [None])),
         *(
-            ({argument: wrong}, f"{argument} .* is no time: give ISO-8601|{argument}: ts")
+            ({argument: wrong}, f"{argument} .* is not a time: give ISO-8601|{argument}: ts")
             for argument in ("start", "end")
             for wrong in (
                 "soon",

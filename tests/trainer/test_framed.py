@@ -33,7 +33,7 @@ def two() -> Frame:
 
 
 def read(frame: Any, target: str | None = None, features: tuple[str, ...] = ()) -> dict[str, list[float]]:
-    """The target's values by series, all of which are usable and begin at the same time."""
+    """The target's values by series; all series are usable and begin at the same time."""
     histories = read_frame(frame, target, features)
     assert () == histories.refused
     assert {FIRST_MS} == {int(history.ts[0]) for history in histories.found}
@@ -185,7 +185,7 @@ def test_numbers_of_series_keep_their_digits() -> None:
 
 
 def test_the_target_and_features_are_those_that_are_asked_for() -> None:
-    """In any case; twice is once, and the target is no feature of itself."""
+    """In any case; twice is once, and the target is not a feature of itself."""
     frame = one().assign(wind=1.0, Sun=2.0, note="x")
     for asked in (("wind", "sun"), ("WIND", "Sun", "wind", "y")):
         (history,) = read_frame(frame, None, asked).found
