@@ -85,7 +85,7 @@ _HARMLESS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 def usable_url(url: str) -> str:
     """Return an address as redis-py may have it: without the options that are ours to choose.
 
-    What is wrong with it is said without its user, its password and the values of its options.
+    The error shows neither its user nor its password nor the values of its options.
 
     Raises:
         SettingsError: it is not an address, or holds what it may not.
@@ -99,7 +99,7 @@ def usable_url(url: str) -> str:
 
 def _split(url: str) -> SplitResult:
     _, *behind = _BEHIND_ADDRESS.split(url.partition("://")[2], maxsplit=1)
-    # What stands before such a sign would pass for the host or the port, and show in every message.
+    # The part before such a sign would pass for the host or the port, and show in every message.
     if not url.startswith("unix:") and "@" in "".join(behind):
         raise SettingsError("setting redis_url has a / ? or # before an @: write them in a password as %2F, %3F, %23")
     if not url.startswith(("redis://", "rediss://", "unix://")):

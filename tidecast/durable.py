@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# How file systems, containers and access rules say that they do not do something. Of a link EACCES and EPERM may mean
-# that as well: the file itself could be written in the same folder. A full or failing disk is another matter.
+# The errors by which file systems, containers and access rules refuse what they cannot do or do not allow. For a link
+# EACCES and EPERM are such errors too: the file itself could be written in the same folder. A full or failing disk is
+# another matter.
 REFUSALS = {
     *(errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
     *(errno.EMLINK, errno.EXDEV),

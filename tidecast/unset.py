@@ -1,4 +1,4 @@
-"""What counts as not set: empty variables, file entries and options, and the variables of Kubernetes' service links.
+"""Leave out what is not set: empty variables, file entries and options, and variables of Kubernetes' service links.
 
 Compose and CI hand an unset variable on as an empty one: `TIDECAST_WORKER__RETENTION_S=${RETENTION:-}`. Kubernetes
 gives every pod variables for each service, and those of a service called `tidecast-redis` begin with our prefix.
@@ -14,7 +14,7 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f.:]+")
 _NUMBER = re.compile(r"[0-9]+")
 _URL = re.compile(r"(tcp|udp|sctp)://\S+:[0-9]+")
 _PORT = r"_PORT_[0-9]+_(TCP|UDP|SCTP)"
-# By the end of the name, the form of the value. `TIDECAST_WORKER_PORT=8080` is none of them, but somebody's mistake.
+# By the end of the name, the form of the value. `TIDECAST_WORKER_PORT=8080` has another form: it is a mistake.
 _SERVICE_LINKS = (
     (re.compile(r"_SERVICE_HOST"), _ADDRESS),
     (re.compile(r"_SERVICE_PORT(_[A-Z0-9_]+)?"), _NUMBER),

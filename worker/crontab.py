@@ -33,7 +33,7 @@ class Crontab:
         self._zone = zone
 
     def after(self, moment: datetime) -> datetime | None:
-        """Return the first due time after a moment, in UTC; None if there is none."""
+        """Return the first due time after a moment, in UTC, or None."""
         local = moment.astimezone(self._zone).replace(tzinfo=UTC)
         while following := self._local_times.get_next_fire_time(None, local + MICROSECOND):
             due = first_moment_of(following.replace(tzinfo=None), self._zone)

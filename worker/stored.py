@@ -26,8 +26,8 @@ class Correction(NamedTuple):
 
     Attributes:
         field: its name.
-        stored: what was read; empty where there is none.
-        value: what stands instead.
+        stored: the text that was read; empty if the field is missing.
+        value: the time that replaces it.
     """
 
     field: str
@@ -38,10 +38,11 @@ class Correction(NamedTuple):
 def corrections(record: Mapping[bytes, bytes], timing: "Timing", now_ms: int) -> list[Correction]:
     """Return what a partition's record should hold in place of times that lie too far ahead, or are not numbers.
 
-    The next due time is at most that of a schedule which begins now, a retry at most the longest pause ahead, and the
+    The next due time is at most that of a schedule which begins now. A retry is at most the longest pause ahead. The
     run that is under way was due by now.
     """
-    state, due_ms = record.get(b"state", b""), whole_number(record.get(b"due_ms"))
+    state = record.get(b"state", b"")
+    due_ms = whole_number(record.get(b"due_ms"))
     last_ms = due_ms if due_ms is not None and 0 <= due_ms <= now_ms + SET_BACK_MS else None
     bounds = []
     if state in UNENDED:

@@ -94,7 +94,7 @@ def test_no_value_of_an_option_is_shown() -> None:
 def test_a_worker_and_a_client_work_with_harmless_options(
     redis_server: EmbeddedRedis, redis: Redis, tmp_path: Path, query: str
 ) -> None:
-    """Those that tune the pool, and those that say what is so anyway."""
+    """Some tune the pool, others ask for the usual behaviour."""
     settings = settings_of(f"{redis_server.url}?{query}", store=tmp_path)
     with Client(settings.redis_url.get_secret_value()) as client:
         entry_id = client.push("a", 1.0)
@@ -111,7 +111,7 @@ async def test_the_asyncio_client_works_with_harmless_options(redis_server: Embe
 
 
 def test_a_name_given_to_the_connection_is_the_connections(redis_server: EmbeddedRedis) -> None:
-    """What is harmless is passed on, not dropped."""
+    """Harmless options are passed on, not dropped."""
     with connect(settings_of(f"{redis_server.url}?client_name=tidecast-w1")) as connection:
         assert "tidecast-w1" == connection.client_getname()
 
@@ -175,7 +175,7 @@ def test_what_is_not_an_address_is_refused(url: str) -> None:
 
 
 def test_a_worker_ends_where_redis_has_no_such_database(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """It tried for ever, and every line said that it would go on."""
+    """It tried again and again, and nobody looks for a typing error then."""
     url = redis_server.url.replace("/0", "/99")
     with forked_worker(url, tmp_path, "--burst") as process:
         _, said = process.communicate(PATIENCE_S)
@@ -186,8 +186,8 @@ def test_a_worker_ends_where_redis_has_no_such_database(redis_server: EmbeddedRe
 
 def test_the_doctor_finds_a_database_that_redis_does_not_have(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
     """With the remedy."""
-    found = examine(settings_of(redis_server.url.replace("/0", "/99"), store=tmp_path, retrain={"every": "never"}))
-    assert ["database"] == [finding.check for finding in found if finding.severity == "wrong"]
+    findings = examine(settings_of(redis_server.url.replace("/0", "/99"), store=tmp_path, retrain={"every": "never"}))
+    assert ["database"] == [finding.check for finding in findings if finding.severity == "wrong"]
 
 
 @pytest.mark.parametrize("text", ["invalid DB index", "SELECT is not allowed in cluster mode"])

@@ -66,7 +66,7 @@ def test_a_store_without_hard_links_works(monkeypatch: pytest.MonkeyPatch, store
 def test_a_full_or_failing_disk_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, store: ModelStore, call: str, name: str
 ) -> None:
-    """It is no matter of what the file system can do; nothing half written is left, and nothing was published."""
+    """The fallback is not for these errors. Nothing half written is left, and nothing was published."""
     store.publish(make_model("a"))
     before = set(store.root.rglob("*"))
     with monkeypatch.context() as patch:
@@ -98,9 +98,11 @@ def test_processes_that_publish_at_once_without_links_get_distinct_numbers(store
 
 def test_a_name_that_another_took_by_a_link_is_not_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs with different rights may share a store: the two ways exclude each other."""
-    first, second, name = (tmp_path / each for each in ("first", "second", "name"))
+    first = tmp_path / "first"
     first.write_bytes(b"first")
+    second = tmp_path / "second"
     second.write_bytes(b"second")
+    name = tmp_path / "name"
     assert durable.named_first(first, name)
     monkeypatch.setattr(os, "link", failing("EPERM"))
     assert not durable.named_first(second, name)
@@ -129,8 +131,9 @@ def test_a_publisher_killed_in_the_middle_leaves_no_version(store: ModelStore, s
 
 def test_a_rename_that_fails_gives_the_name_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else each try on a full disk would use up a number."""
-    temporary, name = tmp_path / "temporary", tmp_path / "name"
+    temporary = tmp_path / "temporary"
     temporary.write_bytes(b"content")
+    name = tmp_path / "name"
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", failing("EPERM"))
         patch.setattr(Path, "replace", failing("EIO"))

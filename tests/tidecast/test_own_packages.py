@@ -71,8 +71,8 @@ def test_where_the_user_has_no_such_modules_nothing_changes() -> None:
 
 def test_a_users_module_comes_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its submodules too."""
-    theirs = {name: ModuleType(name) for name in ("worker", "worker.jobs")}
-    for name, module in theirs.items():
+    users = {name: ModuleType(name) for name in ("worker", "worker.jobs")}
+    for name, module in users.items():
         monkeypatch.setitem(sys.modules, name, module)
     finders = list(sys.meta_path)
 
@@ -83,18 +83,19 @@ def test_a_users_module_comes_back_after_an_error(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(ValueError):  # noqa: PT011 - our own
         fail()
-    assert theirs == {name: sys.modules[name] for name in theirs}
+    assert users == {name: sys.modules[name] for name in users}
     assert finders == sys.meta_path
 
 
 def test_the_last_of_two_calls_gives_the_names_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads may be in calls of ours; the one that ends first must not pull the modules from under the other."""
-    theirs = ModuleType("trainer")
-    monkeypatch.setitem(sys.modules, "trainer", theirs)
-    first, second = own_packages(), own_packages()
+    users = ModuleType("trainer")
+    monkeypatch.setitem(sys.modules, "trainer", users)
+    first = own_packages()
+    second = own_packages()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert sys.modules.get("trainer") is not theirs
+    assert sys.modules.get("trainer") is not users
     second.__exit__(None, None, None)
-    assert sys.modules["trainer"] is theirs
+    assert sys.modules["trainer"] is users

@@ -104,7 +104,8 @@ def test_every_zone_of_the_system_has_a_run_a_day() -> None:
     """As many runs as days, but where a zone skipped or repeated a whole day; none of them comes twice."""
     start = datetime(2026, 1, 1, 12, tzinfo=UTC)
     for zone in ("Europe/Dublin", "Asia/Gaza", "America/Scoresbysund", "Africa/El_Aaiun", "Asia/Tehran", *CHANGES):
-        crontab, moments = Crontab("30 2 * * *", ZoneInfo(zone)), [start]
+        crontab = Crontab("30 2 * * *", ZoneInfo(zone))
+        moments = [start]
         for _ in range(365):
             following = crontab.after(moments[-1])
             assert following
@@ -115,7 +116,8 @@ def test_every_zone_of_the_system_has_a_run_a_day() -> None:
 
 def test_an_hourly_line_rests_while_the_hour_is_repeated() -> None:
     """The second two o'clock is the same local time: an interval in hours is `every`."""
-    berlin, moment = Crontab("0 * * * *", ZoneInfo("Europe/Berlin")), datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+    berlin = Crontab("0 * * * *", ZoneInfo("Europe/Berlin"))
+    moment = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
     due = []
     for _ in range(3):
         following = berlin.after(moment)

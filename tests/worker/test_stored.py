@@ -177,23 +177,25 @@ def test_counts_of_runs_that_are_not_numbers_are_counted_anew(bench: Bench, fiel
 @pytest.mark.parametrize("value", [TEN_YEARS, HOUR, *NO_NUMBERS])
 def test_a_claim_to_a_run_ends_after_the_life_of_a_claim(redis: Redis, value: int | str) -> None:
     """Its holder is dead: else it would have renewed it."""
-    mine, theirs = (Record(redis, keys_of(), owner, 1000, 0.2) for owner in ("me", "you"))
+    mine = Record(redis, keys_of(), "me", 1000, 0.2)
+    other = Record(redis, keys_of(), "you", 1000, 0.2)
     mine.plan("every 1h", NOW_MS)
-    assert isinstance(theirs.claim(NOW_MS, "t", 0), Claim)
+    assert isinstance(other.claim(NOW_MS, "t", 0), Claim)
     text = str(server_ms(redis) + value) if isinstance(value, int) else value
     redis.hset("retrain", "expires_ms", text.encode(errors="surrogateescape"))
     with capture_logs() as lines:
         assert Busy(0.2) == mine.claim(NOW_MS, "u", 0)
-        found = mine.claim(NOW_MS, "u", 0)
-        assert isinstance(found, Claim) or found.for_s <= 0.2
+        claim = mine.claim(NOW_MS, "u", 0)
+        assert isinstance(claim, Claim) or claim.for_s <= 0.2
     assert ["retrain expires_ms"] == told(lines)
 
 
 @pytest.mark.parametrize("value", [TEN_YEARS, 2 * HOUR, *NO_NUMBERS])
 def test_a_lease_that_ends_later_than_any_may_ends_after_a_lease(redis: Redis, value: int | str) -> None:
     """Its owner is dead; a partition without a worker until 2036 is one that nobody answers."""
-    mine, theirs = (Stream(redis, keys_of(), WorkerSettings(lease_s=lease_s)) for lease_s in (0.5, 5.0))
-    assert 1 == theirs.acquire("you")
+    mine = Stream(redis, keys_of(), WorkerSettings(lease_s=0.5))
+    other = Stream(redis, keys_of(), WorkerSettings(lease_s=5.0))
+    assert 1 == other.acquire("you")
     text = str(server_ms(redis) + value) if isinstance(value, int) else value
     redis.hset("lease", "expires_ms", text.encode(errors="surrogateescape"))
     with capture_logs() as lines:
@@ -205,8 +207,9 @@ def test_a_lease_that_ends_later_than_any_may_ends_after_a_lease(redis: Redis, v
 
 def test_the_longest_lease_that_may_be_set_is_believed(redis: Redis) -> None:
     """Workers of one installation may have different settings."""
-    mine, theirs = (Stream(redis, keys_of(), WorkerSettings(lease_s=lease_s)) for lease_s in (0.5, 3600.0))
-    assert 1 == theirs.acquire("you")
+    mine = Stream(redis, keys_of(), WorkerSettings(lease_s=0.5))
+    other = Stream(redis, keys_of(), WorkerSettings(lease_s=3600.0))
+    assert 1 == other.acquire("you")
     with capture_logs() as lines:
         assert mine.acquire("me") is None
     assert [] == told(lines)
@@ -214,7 +217,7 @@ def test_the_longest_lease_that_may_be_set_is_believed(redis: Redis) -> None:
 
 @pytest.mark.parametrize("text", NO_NUMBERS[1:])
 def test_an_epoch_that_cannot_be_counted_up_is_one_sentence(redis: Redis, text: str) -> None:
-    """It fences former owners off: nobody begins it anew behind the operator's back."""
+    """It fences former owners off, so nobody starts again from 1 without the operator."""
     redis.hset("lease", "epoch", text.encode(errors="surrogateescape"))
     with pytest.raises(StreamError, match=r"the epoch in lease is .*, which is not a whole number: .* delete that key"):
         Stream(redis, keys_of(), WorkerSettings()).acquire("me")
@@ -285,7 +288,7 @@ def test_counts_of_readings_that_are_not_numbers_stop_no_worker(
 @pytest.mark.parametrize("field", ["tried_size", "tries"])
 @pytest.mark.parametrize("text", NO_NUMBERS[:6])
 def test_a_try_that_is_not_a_number_blames_no_reading(redis: Redis, field: str, text: str) -> None:
-    """It is begun anew."""
+    """The tries are counted from the beginning."""
     stream = Stream(redis, keys_of(), WorkerSettings())
     epoch = stream.acquire("me") or 0
     stream.attempt(epoch, "0-0", 8)
