@@ -22,6 +22,7 @@ from tidecast.files.history import History
 from tidecast.files.refusal import Refusal
 from tidecast.frame_arguments import Time
 from tidecast.own_packages import own_packages
+from tidecast.portion import Portion, shrinking
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
 from tidecast.wire import Forecast, common_keys, keys_of
@@ -276,14 +277,24 @@ def _forecasts(connection: redis.Redis, settings: Settings, wanted: frozenset[st
     for partition in range(settings.partitions):
         stream = keys_of(partition, settings.partitions, settings.namespace).forecasts
         newest = cast("list[Any]", connection.xrevrange(stream, count=1))
-        first = "-"
-        while newest:  # what comes meanwhile is not waited for
-            page = cast("list[Any]", connection.xrange(stream, first, newest[0][0], count=PAGE))
+        for page in (
+            _pages(connection, stream, newest[0][0]) if newest else ()
+        ):  # what comes meanwhile is not waited for
             chosen = page if names is None else (entry for entry in page if entry[1].get(b"series") in names)
             yield from (Forecast.decode(*entry) for entry in chosen)
-            if len(page) < PAGE:
-                break
-            first = "(" + page[-1][0].decode()
+
+
+def _pages(connection: redis.Redis, stream: str, last: bytes) -> Iterator[list[tuple[bytes, Any]]]:
+    """The entries of a stream up to `last`, as many at once as Redis sends."""
+    first, portion = "-", Portion(PAGE)
+
+    def ask(count: int) -> list[tuple[bytes, Any]]:
+        return cast("list[tuple[bytes, Any]]", connection.xrange(stream, first, last, count=count))
+
+    while page := shrinking(connection, portion, ask):
+        portion.went_well()
+        yield page
+        first = "(" + page[-1][0].decode()
 
 
 def _moments(ms: Sequence[int | None]) -> Any:

@@ -203,8 +203,9 @@ class Forecaster:
                 except BadReading as exc:
                     outcome.dead.append(DeadLetter(entry[0], exc.reason, str(exc), entry[1]))
                     outcome.counts["dead"] += 1
-                else:
-                    without_ts |= set() if has_ts else {i}
+                    continue
+                if not has_ts:
+                    without_ts.add(i)
         if without_ts:
             _put_in_order(parsed, without_ts)
         return parsed

@@ -9,6 +9,7 @@ from dashboard.follower import Follower
 from tidecast.client import AsyncClient, Client
 from tidecast.doctor.examination import examine
 from tidecast.doctor.series import facts_of
+from tidecast.frames import read_forecasts
 from tidecast.partitions import newest_entries
 from tidecast.settings import Settings
 from trainer.pages import newest_pages, pages_of
@@ -21,7 +22,7 @@ IDS = [f"{n}-0" for n in range(1, COUNT + 1)]
 @pytest.fixture
 def narrow(redis: Redis) -> Iterator[Redis]:
     """Forecasts and dead letters, half a megabyte of each, on a server that closes a connection with so much."""
-    made = {"series": "a" * 256, "yhat": 1, "level": 0.9, "origin": 1, "kind": "naive", "y": 1}
+    made = {"series": "a" * 256, "ts": 2, "yhat": 1, "level": 0.9, "origin": 1, "kind": "naive", "y": 1}
     with redis.pipeline() as together:
         for entry_id in IDS:
             together.xadd("forecasts", made, id=entry_id)  # type: ignore[arg-type] # numbers are fine
@@ -75,6 +76,13 @@ def test_the_newest_entries_come_in_pieces(narrow: Redis) -> None:
     """Newest first, and no more than asked for."""
     ids = [entry_id.decode() for entry_id, _ in newest_entries(narrow, "forecasts", 1200)]
     assert IDS[:-1201:-1] == ids
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_frame_has_all_forecasts(url: str) -> None:
+    """Ten thousand at once are more than some servers send."""
+    frame = read_forecasts(url, match="next")
+    assert COUNT == len(frame)
 
 
 def test_the_trainer_reads_all_pages(narrow: Redis) -> None:
