@@ -64,6 +64,18 @@ def test_the_doctor_counts_dead_letters(narrow: Redis, settings: Settings) -> No
     assert COUNT == narrow.xlen("dead")
 
 
+def test_an_entry_that_redis_cannot_send_keeps_the_doctor_from_no_other_check(
+    narrow: Redis, settings: Settings
+) -> None:
+    """XINFO sends the first entry as a whole; Redis answers all the same."""
+    settings.store.mkdir()
+    narrow.xadd("readings", {"series": "a", "note": "x" * 200_000}, id="1-0")
+    found = {finding.check: finding for finding in examine(settings)}
+    assert "client-output-buffer-limit" in found["ids"].remedy
+    assert {"redis", "lost"}.isdisjoint(found)
+    assert "dead" in found
+
+
 @pytest.mark.usefixtures("narrow")
 def test_the_doctor_tells_of_a_series(settings: Settings) -> None:
     """Looking through thousands of entries."""

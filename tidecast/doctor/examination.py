@@ -12,6 +12,7 @@ from tidecast.doctor import commands, flow, keys, models, rights, schedule, serv
 from tidecast.doctor.finding import Case, Check, Finding
 from tidecast.doctor.reach import obstacle, unreached
 from tidecast.errors import SettingsError
+from tidecast.portion import answers
 from tidecast.redis_errors import unknown_command
 from tidecast.settings import Settings
 
@@ -91,6 +92,9 @@ def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
                 unknown.append(name)
             elif isinstance(exc, ResponseError):
                 yield Finding(name, "warning", f"this could not be looked at: {explain(exc)}", "look by hand")
+            elif answers(case.redis):  # it closes the connection over a reply, such as a very large entry
+                remedy = "look by hand, or raise client-output-buffer-limit"
+                yield Finding(name, "warning", f"this could not be looked at: {explain(exc)}", remedy)
             else:
                 yield Finding("redis", "wrong", f"Redis no longer answers: {explain(exc)}", "look into its log")
                 return
