@@ -1,7 +1,7 @@
 """Histories from files: one tidy array of readings for each series, and a sentence for each that is unusable."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tidecast.errors import HistoryError
 from tidecast.files.refusal import Refusal
 from tidecast.parsing import MAX_NAME_BYTES, quoted
+from tidecast.windows import NOTHING
 from trainer.layout import layout_of
 from trainer.parts import Part, parts_of
 from trainer.tables import read_tables
@@ -30,6 +31,7 @@ class History:
         ts: `(readings,)` epoch milliseconds, strictly increasing.
         values: `(readings, features)`, finite; a feature that was missing holds its last value.
         notes: what was repaired, a sentence each.
+        left_out: the times of gross errors, epoch milliseconds: another value stands in their place.
     """
 
     series: str
@@ -37,9 +39,15 @@ class History:
     ts: Int64
     values: Float
     notes: tuple[str, ...] = ()
+    left_out: Int64 = field(default_factory=NOTHING.copy)
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    @property
+    def believed(self) -> NDArray[np.bool_]:
+        """Which readings are no gross errors, `(readings,)`."""
+        return ~np.isin(self.ts, self.left_out)
 
 
 @dataclass(frozen=True, slots=True)
