@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tidecast import backtest_report
 from tidecast.backtest_report import Settled, cut, part
+from tidecast.doubt import FEWEST_ROWS
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import Histories, History, read_history
 from tidecast.files.refusal import Refusal, print_notes
@@ -165,7 +166,8 @@ def _answers(
 ) -> tuple[dict[str, list[Forecast]], dict[str, str]]:
     """Answer the test parts; returns the forecasts by series, and the reason of a series' first dead reading."""
     # Readings before the test part fill the windows; no expert's record learns from them.
-    starts = {h.series: cut(h, test_size) - forecaster.rows_read(h.series) for h in histories}
+    # A few more, which no expert reads: the first rows of a window are always believed.
+    starts = {h.series: cut(h, test_size) - forecaster.rows_read(h.series) - int(FEWEST_ROWS) for h in histories}
     entries = (entry for history in histories for entry in _entries(history, starts[history.series]))
     made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
     reasons: dict[str, str] = {}

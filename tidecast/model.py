@@ -76,7 +76,8 @@ class Header(_Frozen):
     scale: tuple[float, ...]
     level: float = Field(gt=0, lt=1)  # of the interval
     half_width: float = Field(ge=0)  # of the interval at that level, on the held-out tail
-    largest_move: float = Field(0.0, ge=0)  # the usual largest, with which a guard begins; 0: not known
+    largest_move: float = Field(0.0, ge=0)  # the usual largest; 0: not known
+    known: tuple[float, float] | None = None  # the values of its history lie between these, but for a few strays
     span: tuple[int, int]  # epoch milliseconds of the first and last reading trained on
     judged: tuple[int, int] = (0, 0)  # of the first and last reading of the tail that judged it
     evidence: Evidence

@@ -5,7 +5,7 @@ The trainer walks a whole history at once (`to_grid`, `sequences`), the worker o
 every array of rows column 0 is the target; the other features follow.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Form = Literal["change", "level", "raw"]
 
+NOTHING = np.zeros(0, np.int64)
 CLIP = 20.0  # in units of the scale: a spike must not drive a recurrent state out of its trained range
 
 
@@ -25,9 +26,17 @@ class Grid:
     values: Float  # (rows, features)
     segment: NDArray[np.int64]  # (rows,) numbered from 0
     filled: NDArray[np.bool_]  # (rows,) True where interpolated
+    left_out: NDArray[np.int64] = field(default_factory=NOTHING.copy)  # the rows of readings that are gross errors
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Where a reading stands that may be learned from, `(rows,)`."""
+        measured = ~self.filled
+        measured[self.left_out] = False
+        return measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,15 @@ def typical_step(ts: NDArray[np.int64]) -> float:
     return float(np.median(np.diff(ts)))
 
 
-def to_grid(ts: NDArray[np.int64], values: Float, step_ms: float, max_gap: int, *, gridded: bool = True) -> Grid:
+def to_grid(
+    ts: NDArray[np.int64],
+    values: Float,
+    step_ms: float,
+    max_gap: int,
+    *,
+    gridded: bool = True,
+    left_out: NDArray[np.int64] = NOTHING,
+) -> Grid:
     """Lay readings out on the grid: up to `max_gap` missing steps are interpolated, a longer gap starts a segment.
 
     Args:
@@ -113,9 +130,11 @@ def to_grid(ts: NDArray[np.int64], values: Float, step_ms: float, max_gap: int, 
         step_ms: the grid's step.
         max_gap: how many steps in a row may be missing.
         gridded: False: the readings come at no regular step, and each is the row after the last.
+        left_out: the times of readings that are gross errors.
     """
+    wrong = np.flatnonzero(np.isin(ts, left_out))
     if len(ts) == 0 or not gridded:
-        return Grid(ts, values, np.zeros(len(ts), np.int64), np.zeros(len(ts), np.bool_))
+        return Grid(ts, values, np.zeros(len(ts), np.int64), np.zeros(len(ts), np.bool_), wrong)
     taken = slots(np.diff(ts), step_ms)
     broken = taken - 1 > max_gap
     place = np.concatenate([[0], np.cumsum(np.where(broken, 1, taken))])
@@ -126,14 +145,15 @@ def to_grid(ts: NDArray[np.int64], values: Float, step_ms: float, max_gap: int, 
     segment[place[1:][broken]] = 1
     columns = [np.interp(rows, place, values[:, f]) for f in range(values.shape[1])]
     times = np.interp(rows, place, ts.astype(np.float64)).astype(np.int64)
-    return Grid(times, np.stack(columns, axis=1), np.cumsum(segment), filled)
+    return Grid(times, np.stack(columns, axis=1), np.cumsum(segment), filled, place[wrong])
 
 
 def sequences(grid: Grid, window: int, reach: int | None = None) -> Sequences:
     """Every window and the value that followed it, within a segment.
 
-    A filled row may stand in a window but is never a target, for a model is not taught what nobody measured; nor is
-    it a window's last row, for it was drawn towards the reading after it and would give the target away.
+    A filled row, or that of a gross error, may stand in a window but is never a target, for a model is not taught what
+    nobody measured; nor is it a window's last row, for it was drawn towards the reading after it and would give the
+    target away.
 
     Args:
         grid: the history.
@@ -142,7 +162,8 @@ def sequences(grid: Grid, window: int, reach: int | None = None) -> Sequences:
     """
     reach = window if reach is None else reach
     rows = np.arange(min(window, len(grid)), len(grid))
-    usable = (grid.segment[rows] == grid.segment[rows - window]) & ~grid.filled[rows] & ~grid.filled[rows - 1]
+    measured = grid.measured
+    usable = (grid.segment[rows] == grid.segment[rows - window]) & measured[rows] & measured[rows - 1]
     rows = rows[usable]
     return Sequences(*windows_before(grid, rows, reach), grid.values[rows, 0], rows)
 

@@ -29,7 +29,7 @@ EVENTS = (  # their kinds
     "proved",  # a champion came through its probation
     "rolled_back",  # or did not
 )
-STATE_FORMAT = 6  # the first byte of what a worker remembers of a series
+STATE_FORMAT = 7  # the first byte of what a worker remembers of a series
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which no series' name holds
 MAX_ECHO_BYTES = 1024  # of each field that a dead letter quotes
 MAX_ECHO_FIELDS = 32
@@ -111,7 +111,7 @@ class Forecast:
         kind: the expert behind it, such as `lstm` or `naive`.
         y: the reading; `error` is `y` minus the forecast that stood for it, None if there was none.
         anomaly_score: |error| over that forecast's half-width, at most 1e9; above 1 exactly outside the interval.
-        filled: how many interpolated values stood in the rows that the experts read.
+        filled: how many values of the rows that the experts read are interpolated or in the place of a gross error.
         more: further fields by name: `yhat_lower_50` and `yhat_upper_50` of an interval of 50 %; with several horizons
             `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on.
     """

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast import experts, windows
+from tidecast.doubt import Moves
 from tidecast.experts import EXPERTS, HALF_LIVES, NAIVE
 from tidecast.files.history import History
-from tidecast.guard import Guard
+from tidecast.guard import Guard, farthest
 from tidecast.model import Evidence, Model, Scores
 from tidecast.windows import Float, Grid
 
@@ -22,6 +23,7 @@ CHUNK = 1024  # windows answered at once: bounds the memory of a long tail
 UNUSUAL_MOVE, UNUSUAL_MEAN = 5.0, 2.5  # times what is usual: beyond, a tail is unlike what came before
 MOST_MOVES = 20.0  # times the usual move: larger errors do not tell one expert from another
 HANDICAP = 1.6  # times the last value's error: with it an expert says e^-12 of what the last value does
+ROWS = 400  # readings that tell what is usual
 MIN_ROWS = 8  # on which a champion is compared: fewer would be a toss
 
 
@@ -93,9 +95,10 @@ def contest(
 ) -> Contest:
     """Let a candidate's blend and its contestants forecast every reading from `tail` on.
 
-    Every blend begins without a record, as all its experts are new to the tail; which moves are usual is known. The
-    champion takes part where it has not been trained on the reading itself; the rows are then those. One that was
-    judged on this very tail, before its linear experts learned from it, brings the scores it had then.
+    Gross errors do not count. Every blend begins without a record, as all its experts are new to the tail; which moves
+    are usual is known. The champion takes part where it has not been trained on the reading itself; the rows are then
+    those. One that was judged on this very tail, before its linear experts learned from it, brings the scores it had
+    then.
 
     Args:
         history: the readings.
@@ -108,24 +111,25 @@ def contest(
     """
     y, first = history.values[:, 0], tail if since is None else since
     mine, actual = mine[first - tail :], y[first:]
-    guard = Guard().begin(habit_of(y, first).largest)
-    answers = {MODEL: blended(mine, actual, guard=guard).yhat, LAST_VALUE: y[first - 1 : -1]}
+    usual = habit_of(y, first).largest
+    believed = history.believed[first:]
+    answers = {MODEL: blended(mine, actual, usual=usual).yhat, LAST_VALUE: y[first - 1 : -1]}
     answers |= {
         name: mine[:, at]
         for at, name in enumerate(EXPERTS)
         if at != NAIVE and np.isfinite(mine[:, at]).all() and len(mine)
     }
-    rows, known = np.ones(len(actual), np.bool_), None
+    rows, known = believed, None
     if champion and champion[0].header.judged == (int(history.ts[tail]), int(history.ts[-1])):
         known = champion[0].header.evidence.scores.get(MODEL)
     elif champion:
-        unseen = history.ts[first:] > champion[0].header.span[1]
+        unseen = believed & (history.ts[first:] > champion[0].header.span[1])
         if (
             np.count_nonzero(unseen) >= MIN_ROWS
             and (theirs := expert_answers(*champion, history, tail, max_gap)) is not None
         ):
             # Its records have lived through the change, and so they do where it answers.
-            answers[CHAMPION], rows = blended(theirs, y[tail:], guard=guard).yhat[first - tail :], unseen
+            answers[CHAMPION], rows = blended(theirs, y[tail:], usual=usual).yhat[first - tail :], unseen
     answers = {name: answer[rows] for name, answer in answers.items()}
     season = model.header.seasons[0] if model.header.seasons else None
     return Contest(actual[rows], answers, season, float(np.abs(np.diff(y[:tail])).mean()), known)
@@ -142,7 +146,9 @@ def expert_answers(model: Model, shared: Model | None, history: History, first: 
         return None
     values = history.values[:, [history.features.index(name) for name in spec.features]]
     header = model.header
-    grid = windows.to_grid(history.ts, values, header.step_ms, max_gap, gridded=header.gridded)
+    grid = windows.to_grid(
+        history.ts, values, header.step_ms, max_gap, gridded=header.gridded, left_out=history.left_out
+    )
     newest = _newest_rows(grid, first)
     reach = max(model.rows, model.rows_with(shared))
     answers = np.full((len(newest), len(EXPERTS)), np.nan)
@@ -153,24 +159,26 @@ def expert_answers(model: Model, shared: Model | None, history: History, first: 
     return answers
 
 
-def blended(answers: Float, actual: Float, errors: Float | None = None, guard: Guard | None = None) -> Blended:
+def blended(answers: Float, actual: Float, errors: Float | None = None, usual: float = 0.0) -> Blended:
     """Blend experts' answers as the worker does, each record learning from every reading that came.
 
     Args:
         answers: `(readings, experts)`, each made before its reading came.
         actual: `(readings,)`.
         errors: `(records, experts)` to begin with; None: no expert has a record.
-        guard: to begin with; None: it knows of no move.
+        usual: the series' usual largest move; 0: not known.
     """
-    guard = guard or Guard()
+    guard, moves = Guard(), Moves(of_model=usual)
     record = np.full((len(HALF_LIVES), len(EXPERTS)), np.nan) if errors is None else errors
     says, yhat = np.empty_like(answers), np.empty(len(answers))
     for i, (said, y) in enumerate(zip(answers, actual.tolist(), strict=True)):
         says[i], last = experts.shares(record, said), float(said[NAIVE])
         together = experts.blend(says[i], said)
-        yhat[i] = guard.answer(last, together)
+        yhat[i] = guard.answer(last, together, moves.usual)
         says[i] = np.eye(len(EXPERTS))[NAIVE] if guard.distrusts else says[i]
-        record, guard = experts.learn(record, said, y, guard.farthest), guard.learn(last, together, y)
+        moves = moves.learn(abs(y - last), actual[max(0, i - ROWS) : i])
+        record = experts.learn(record, said, y, farthest(moves.usual))
+        guard = guard.learn(last, together, y, moves.usual)
     return Blended(answers, says, yhat)
 
 

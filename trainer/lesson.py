@@ -128,7 +128,7 @@ def prepare(
         return unfit
     step_ms = windows.typical_step(history.ts)
     gridded = on_grid(history.ts)
-    grid = windows.to_grid(history.ts, history.values, step_ms, max_gap, gridded=gridded)
+    grid = windows.to_grid(history.ts, history.values, step_ms, max_gap, gridded=gridded, left_out=history.left_out)
     measured = np.flatnonzero(~grid.filled)  # (readings,) the row of each
     # Up to the last reading of a part: rows filled after it were drawn towards the next part.
     learned, before_tail = int(measured[validation - 1]) + 1, int(measured[tail - 1]) + 1

@@ -166,8 +166,8 @@ def examples(grid: Grid, lags: Int64, columns: Int64, stop: int) -> tuple[Float,
         `(examples, terms)`, NaN where a gap hides a row; and `(examples,)`.
     """
     newest = np.arange(min(stop, len(grid)) - 1)
-    measured = ~grid.filled[newest] & ~grid.filled[newest + 1]
-    newest = newest[measured & (grid.segment[newest] == grid.segment[newest + 1])]
+    measured = grid.measured
+    newest = newest[measured[newest] & measured[newest + 1] & (grid.segment[newest] == grid.segment[newest + 1])]
     at = newest[:, None] - lags
     seen = (at >= 0) & (grid.segment[np.maximum(at, 0)] == grid.segment[newest][:, None])
     last = grid.values[newest, 0]

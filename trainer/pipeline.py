@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
+from tidecast.doubt import limits
 from tidecast.errors import ModelError
 from tidecast.files.history import History
 from tidecast.model import Evidence, Header, Model
@@ -33,6 +34,7 @@ from trainer.linear import fit_panel
 from trainer.resume import RUN, run_digest, trained_before
 from trainer.season import check_season, check_season_fits
 from trainer.shared import kept_shared, train_shared
+from trainer.sound import sound
 
 CHUNK = 128  # series between two visits to the store: what an interruption may cost
 LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # of which a version may depend
@@ -161,6 +163,7 @@ def _ready(
     history: History, spec: Spec, settings: Settings, store: ModelStore, season: int | None, *, force: bool
 ) -> Candidate | Verdict:
     """Make a series ready to train, or say why it is not trained."""
+    history = sound(history)
     try:
         spec = Spec(**{**spec.model_dump(), "target": history.features[0], "features": history.features})
     except ValidationError as exc:
@@ -239,20 +242,26 @@ def _publish(
         "evidence": ruling.evidence,
         "half_width": half_width(errors, settings.series.level),
         "largest_move": habit.largest,
+        "known": limits(values),
     }
     # The tail has judged; now the linear experts learn from it too, for they cannot learn it by heart. Not where it is
     # unlike all before: a broken sensor's readings would make experts of them that nobody has judged.
     panel = lesson.panel if habit.broken else fit_panel(parted(lesson.grid, change), lesson.seasons, len(lesson.grid))
-    panel = replace(panel, errors=first_errors(answers[since - lesson.tail :], values[since:], habit))
+    believed = lesson.history.believed[since:]
+    errors = first_errors(answers[since - lesson.tail :][believed], values[since:][believed], habit)
+    panel = replace(panel, errors=errors)
     model = Model(header.model_copy(update=judged), model.weights, panel)
     number = store.publish(model, promote=ruling.promote)
     status: Status = (
         "trained" if ruling.promote else "kept the champion" if CHAMPION in ruling.evidence.scores else "refused"
     )
-    reason = (
-        f"{ruling.evidence.verdict}; {lesson.without_network}" if lesson.without_network else ruling.evidence.verdict
-    )
-    return Verdict(series, status, reason, number, ruling.evidence)
+    reasons = (ruling.evidence.verdict, lesson.without_network, _left_out(lesson.history))
+    return Verdict(series, status, "; ".join(filter(None, reasons)), number, ruling.evidence)
+
+
+def _left_out(history: History) -> str | None:
+    count = len(history.left_out)
+    return f"{count} of {len(history)} readings were left out as gross errors" if count else None
 
 
 def _finite(fitted: Fit) -> bool:

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from tidecast.errors import HistoryError
 from tidecast.files.history import History
-from tidecast.guard import Guard
 from tidecast.settings import Settings
 from tidecast.windows import Float
 from trainer.evaluate import MIN_ROWS, blended, expert_answers, skill
@@ -84,14 +83,14 @@ def review(subject: Subject, settings: Settings) -> Review:
     answers = expert_answers(subject.model, subject.shared, extended, first, max_gap)
     if answers is None:
         raise AssertionError("a subject's history has the columns that its model reads")
-    guard = Guard().begin(header.largest_move)
-    found = blended(answers, extended.values[first:, 0], subject.model.panel.errors, guard)
+    found = blended(answers, extended.values[first:, 0], subject.model.panel.errors, header.largest_move)
+    believed = history.believed[first:]
     return Review(
-        ts=history.ts[first:],
-        actual=history.values[first:, 0],
-        answer=found.yhat[:-1],
-        last=history.values[first - 1 : -1, 0],
-        says=found.says[:-1],
+        ts=history.ts[first:][believed],
+        actual=history.values[first:, 0][believed],
+        answer=found.yhat[:-1][believed],
+        last=history.values[first - 1 : -1, 0][believed],
+        says=found.says[:-1][believed],
         half_width=header.half_width,
         level=header.level,
         gap_ms=(max_gap + 1.5) * header.step_ms,

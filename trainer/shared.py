@@ -58,9 +58,8 @@ def examples_of(lesson: Lesson, spec: Spec, start: int, stop: int, every: int = 
     grid = lesson.grid
     seasons = network_seasons(lesson.seasons, spec)
     rows = np.arange(max(start, spec.window), stop)
-    rows = rows[(grid.segment[rows] == grid.segment[rows - spec.window]) & ~grid.filled[rows] & ~grid.filled[rows - 1]][
-        ::every
-    ]
+    measured = grid.measured
+    rows = rows[(grid.segment[rows] == grid.segment[rows - spec.window]) & measured[rows] & measured[rows - 1]][::every]
     seen, held = windows_before(grid, rows, rows_read(spec, seasons))
     scale = np.full((len(rows), 1), lesson.change_scale)
     prepared = network_inputs(seen[..., :1], held, spec, np.tile(seasons, (len(rows), 1)), np.zeros_like(scale), scale)

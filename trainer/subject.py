@@ -1,6 +1,6 @@
 """The subject of a report: one version of a series' model, and the history that it is shown on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -11,6 +11,7 @@ from tidecast.files.layout import DEFAULT_TARGET
 from tidecast.model import Model
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
+from trainer.sound import sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +63,21 @@ def requested_history(request: Request, store: ModelStore) -> History:
 
 
 def subject_of(series: str, history: History, store: ModelStore, version: int | None) -> Subject:
-    """Bring a history and a version of a series' model together.
+    """Bring a history, without its gross errors, and a version of a series' model together.
 
     Raises:
         StoreError: the series has no such version.
         HistoryError: the history lacks a feature that the model reads.
     """
     number, model = store.load(series, version)
-    return Subject(number, model, _columns(history, model.spec), store.cohort_network(model.header.shared))
+    readings = sound(_columns(history, model.spec), model.header.largest_move or None)
+    return Subject(number, model, readings, store.cohort_network(model.header.shared))
 
 
 def with_next(history: History, step_ms: float) -> History:
     """Append a place for the reading to come, so that forecasting a history answers the next value too."""
     ts = np.append(history.ts, history.ts[-1] + max(1, round(step_ms)))
-    return History(history.series, history.features, ts, np.vstack([history.values, history.values[-1:]]))
+    return replace(history, ts=ts, values=np.vstack([history.values, history.values[-1:]]))
 
 
 def _named(series: str, found: Histories) -> History:
@@ -97,4 +99,4 @@ def _columns(history: History, spec: Spec) -> History:
             "name its column with --target or --features"
         )
     order = [history.features.index(name) for name in spec.features]
-    return History(history.series, spec.features, history.ts, history.values[:, order], history.notes)
+    return replace(history, features=spec.features, values=history.values[:, order])

@@ -59,7 +59,9 @@ def trace(subject: Subject, max_gap: int) -> Trace:
     model, history = subject.model, subject.history
     header = model.header
     extended = with_next(history, header.step_ms)
-    grid = windows.to_grid(extended.ts, extended.values, header.step_ms, max_gap, gridded=header.gridded)
+    grid = windows.to_grid(
+        extended.ts, extended.values, header.step_ms, max_gap, gridded=header.gridded, left_out=extended.left_out
+    )
     reach = max(model.network_rows, model.panel.rows if model.spec.skip else 0)
     found = windows.sequences(grid, model.spec.window, reach)
     if not len(found):

@@ -20,6 +20,7 @@ from tidecast.spec import Spec
 from tidecast.start import child_command
 from tidecast.store import ModelStore
 from trainer.pipeline import train
+from trainer.sound import sound
 
 AGAIN = 75  # the child's exit code when it ended to free memory: EX_TEMPFAIL, "try again"
 TRIALS_A_CHILD = 20  # then another takes over: each trial leaves some tens of megabytes behind
@@ -95,6 +96,7 @@ def tune(
     Raises:
         TidecastError: the history does not bear a search, or the child failed.
     """
+    history = sound(history)
     default = _in_full(history, Spec(), settings.train.learning_rate, settings)
     trials = _search(history, settings, epochs, on_trials)
     best = _in_full(history, trials[0].spec, trials[0].learning_rate, settings)

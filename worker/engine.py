@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.doubt import NO_LIMITS, Limits
 from tidecast.experts import EXPERTS, LINEAR, LSTM, SHARED
 from tidecast.inputs import Inputs, calendar_inputs, cycles_borne, rows_read
 from tidecast.model import Model, network_seasons
@@ -57,6 +58,7 @@ class Seat:
     seasons: tuple[int, ...]
     half_width: float
     largest_move: float
+    known: Limits  # the lowest and the highest value of its history
     errors: Float  # (records, experts) to begin with
     shared: str | None
     trained_until: int  # epoch milliseconds: errors on readings up to then are no record of it
@@ -154,6 +156,7 @@ class Engine:
             header.seasons,
             header.half_width,
             header.largest_move,
+            header.known or NO_LIMITS,
             np.ascontiguousarray(model.panel.errors, np.float64),
             header.shared,
             header.span[1],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidecast import parsing
+from tidecast.doubt import NO_LIMITS
 from tidecast.errors import BadReading
 from tidecast.experts import EXPERTS
 from tidecast.model import Model
@@ -20,7 +21,7 @@ from worker.intervals import Tracker
 from worker.memory import address_of
 from worker.outcome import Entry, Outcome
 from worker.packing import changes_of
-from worker.scoring import NOTHING, Champions, Scores, settle
+from worker.scoring import NOTHING, Champions, Readings, Scores, settle
 from worker.state import SeriesState, decode_all
 from worker.trials import Trials
 from worker.window import DUPLICATE, Window, take
@@ -55,6 +56,8 @@ class Accepted:
     question: Question
     filled: int  # interpolated rows among those that the experts read
     skipped: bool  # whether steps were missing just before the reading, be they filled or too many to fill
+    doubted: int  # how many readings in a row, this one last, are not believed
+    moves: float  # the series' usual largest move, 0 if it is not known
 
 
 Parsed = tuple[Member, int, tuple[float, ...]]  # a reading's series, its time in epoch milliseconds and its values
@@ -273,27 +276,30 @@ class Forecaster:
         widest = max(widths)
         if min(widths) < widest:
             values = tuple((*row, *[math.nan] * (widest - len(row))) for row in values)
-        taken, rows, lengths, filled, steps = take(
+        taken = take(
             np.array([member.state.window.address for member in members]),
             np.array(times),
             np.array(values),
             reads,
             self.settings.max_gap,
+            _habits([member.seat for member in members]),
         )
-        held = np.minimum(lengths, reads)
+        held = np.minimum(taken.lengths, reads)
         ends = (held * widths).cumsum()
-        columns = (taken.tolist(), lengths.tolist(), held.tolist(), ends.tolist(), filled.tolist(), steps.tolist())
-        for i, (missing, length, count, end, marked, step) in enumerate(zip(*columns, strict=True)):
+        counts = (taken.missing, taken.lengths, held, ends, taken.filled, taken.doubted)
+        columns = [column.tolist() for column in (*counts, taken.steps, taken.moves)]
+        for i, (missing, length, count, end, marked, doubted, step, moves) in enumerate(zip(*columns, strict=True)):
             if missing < 0:
                 yield "duplicate" if missing == DUPLICATE else "late"
                 continue
             member, ts, width = members[i], times[i], widths[i]
             next_ts = ts + round(step) if step else None
-            newest = rows[end - count * width : end].reshape(count, width)
+            newest = taken.rows[end - count * width : end].reshape(count, width)
             seat = member.seat
             question = Question(seat, seat.shared if seat else None, newest, next_ts or ts)
             skipped = missing > 0 or length == 1
-            yield Accepted(ids[i], member, ts, values[i][0], next_ts, question, marked, skipped)
+            y = values[i][0]
+            yield Accepted(ids[i], member, ts, y, next_ts, question, marked, skipped, doubted, moves)
 
     def _accept_young(self, entry_id: str, member: Member, ts: int, values: tuple[float, ...]) -> Accepted | str:
         """A reading of a series without a model, which learns its step, and so its cohort, while it runs."""
@@ -310,8 +316,9 @@ class Forecaster:
             window.reshape(max(window.capacity, reads), range(len(state.features)))
         held = min(window.length, reads)
         question = Question(None, cohort, window.newest(held), next_ts or ts)
-        skipped = missing > 0 or window.length == 1
-        return Accepted(entry_id, member, ts, values[0], next_ts, question, window.filled_in(held), skipped)
+        skipped, filled = missing > 0 or window.length == 1, window.filled_in(held)
+        told = (skipped, window.doubted, window.largest_move)
+        return Accepted(entry_id, member, ts, values[0], next_ts, question, filled, *told)
 
     def _settle(self, accepted: Sequence[Accepted], answers: Float) -> Scores:
         """Score what stood, let every expert's record learn from it, and blend the next forecasts."""
@@ -340,15 +347,18 @@ class Forecaster:
         """Score readings with records and first errors at these addresses."""
         return settle(
             np.array(records, np.int64),
-            np.array([one.ts for one in accepted], np.int64),
-            np.array([one.y for one in accepted], np.float64),
+            Readings(
+                np.array([one.ts for one in accepted], np.int64),
+                np.array([one.y for one in accepted], np.float64),
+                np.array([one.skipped for one in accepted], np.int64),
+                np.array([one.doubted for one in accepted], np.int64),
+                np.array([one.moves for one in accepted], np.float64),
+            ),
             answers,
-            np.array([one.skipped for one in accepted], np.int64),
             Champions(
                 np.array([seat.version if seat else 0 for seat in seats], np.int64),
                 np.array(errors, np.int64),
                 np.array([seat.half_width if seat else 0.0 for seat in seats], np.float64),
-                np.array([seat.largest_move if seat else 0.0 for seat in seats], np.float64),
                 np.array([seat.trained_until if seat else 0 for seat in seats], np.int64),
             ),
             self._levels,
@@ -370,7 +380,7 @@ class Forecaster:
                 continue
             trial.heard_ts = one.ts
             # The first reading settles what the former one said; of what a model has learned from it knows the answer.
-            known = begun or one.ts <= seat.trained_until
+            known = begun or one.ts <= seat.trained_until or one.doubted
             event = self.trials.compare(one.member.series, trial, math.nan if known else error, shadow_error)
             if event:
                 yield event
@@ -452,6 +462,13 @@ def _put_in_order(parsed: list[Parsed | None], without_ts: set[int]) -> None:
             ts = before + 1
             parsed[i] = member, ts, values
         newest[member.series] = max(before, ts)
+
+
+def _habits(seats: Sequence[Seat | None]) -> tuple[Float, Float, Float]:
+    """What the models' histories tell of gross errors, as `take` reads it."""
+    known = [seat.known if seat else NO_LIMITS for seat in seats]
+    usual = np.array([seat.largest_move if seat else 0.0 for seat in seats])
+    return usual, np.array([low for low, _ in known]), np.array([high for _, high in known])
 
 
 def _of_the_former(accepted: Accepted) -> Question:

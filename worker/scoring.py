@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidecast.experts import EXPERTS, FORGETTING, HALF_LIVES, LSTM, NAIVE, SHARPNESS
-from tidecast.guard import ALERT, FADING, FARTHEST, GROWTH, REGRET, REGRET_MOST, SHOCK
-from tidecast.guard import WARM_UP as MOVES_KNOWN
+from tidecast.guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
 from tidecast.windows import Float
 from worker.kernel import Int64, compiled_exactly, part_exactly
 from worker.memory import carray, floats_at
@@ -68,8 +67,8 @@ DRIFT_NUMBERS = 20
 
 # The numbers of a record that are its guard's, by their place among them.
 BLENDED = 0  # what the experts say of the next reading, believed or not
-LARGEST, MOVES, ALERTED, REGRETTED = range(1, 5)  # as in `Guard`
-GUARD_NUMBERS = 5
+ALERTED, REGRETTED = 1, 2  # as in `Guard`
+GUARD_NUMBERS = 3
 
 # A record's numbers: the standing forecast, the model that was heard last, the experts' standing answers, their
 # errors record by record, the guard, what tells of drift, and a tracker for each level.
@@ -82,7 +81,8 @@ TRACKER = 4
 STOOD, SETTLED, HALF, MEAN = range(
     TRACKER
 )  # the half-width that stands, on how many errors it rests, it, the mean error
-Limits = tuple[float, float, float, float, float, float, float, float]  # as `settle` gives them
+SHOCK_AT, FARTHEST_AT, ALERT_AT, REGRET_AT, REGRET_MOST_AT = range(5)  # the guard's limits, by their place
+Limits = tuple[float, float, float, float, float]
 _RATES = FORGETTING[:, 0].copy()
 _SEASONAL = EXPERTS.index("seasonal_naive")
 _LARGEST = float(np.finfo(np.float64).max)
@@ -92,7 +92,7 @@ def new_record(levels: int) -> Float:
     """The record of a series of which nothing is known."""
     record = np.full(TRACKERS + TRACKER * levels, np.nan)
     record[HEARD] = 0
-    record[GUARD + LARGEST : TRACKERS] = 0
+    record[GUARD + ALERTED : TRACKERS] = 0
     for level in range(levels):
         record[TRACKERS + TRACKER * level + 1 : TRACKERS + TRACKER * (level + 1)] = 0
     return record
@@ -106,14 +106,12 @@ class Champions:
         version: `(n,)`, 0 where a series has no model.
         errors: `(n,)` addresses of `(records, experts)`.
         half_width: `(n,)`.
-        largest_move: `(n,)`, of their histories, 0 where it is not known.
         trained_until: `(n,)` epoch milliseconds: what a model has learned from says nothing of it.
     """
 
     version: Int64
     errors: Int64
     half_width: Float
-    largest_move: Float
     trained_until: Int64
 
 
@@ -144,12 +142,29 @@ class Scores:
     statistic: Float
 
 
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """A batch's readings, as they took their place in their series' windows.
+
+    Attributes:
+        ts: `(n,)` epoch milliseconds.
+        y: `(n,)`.
+        skipped: `(n,)`, not 0 where steps were missing before the reading: an error over a gap tells of no drift.
+        doubted: `(n,)`, how many readings in a row, this one last, are not believed: no record learns from them.
+        moves: `(n,)` the usual largest move, 0 where it is not known.
+    """
+
+    ts: Int64
+    y: Float
+    skipped: Int64
+    doubted: Int64
+    moves: Float
+
+
 def settle(
     records: Int64,
-    ts: Int64,
-    y: Float,
+    readings: Readings,
     answers: Float,
-    skipped: Int64,
     champions: Champions,
     levels: Float,
     bounds: tuple[float, float],
@@ -158,10 +173,8 @@ def settle(
 
     Args:
         records: `(n,)` addresses; a record may stand here many times.
-        ts: `(n,)` epoch milliseconds.
-        y: `(n,)`, the readings.
+        readings: of the series that the records belong to.
         answers: `(n, experts)`, what they say of the next.
-        skipped: `(n,)`, not 0 where steps were missing before the reading: an error over a gap tells of no drift.
         champions: a model that answers for the first time begins with its own errors.
         levels: `(levels,)` of the intervals.
         bounds: no forecast leaves them.
@@ -179,13 +192,14 @@ def settle(
         np.empty(n),
     )
     _settle(
-        (records, ts, y, answers, skipped),
-        (champions.version, champions.errors, champions.half_width, champions.largest_move, champions.trained_until),
+        (records, readings.ts, readings.skipped, readings.doubted),
+        (readings.y, readings.moves, answers),
+        (champions.version, champions.errors, champions.half_width, champions.trained_until),
         levels,
         bounds,
         (_RATES, SHARPNESS, NAIVE, _SEASONAL, LSTM),
         (ANSWERS, ERRORS, GUARD, DRIFT, TRACKERS),
-        (SHOCK, FARTHEST, FADING, GROWTH, MOVES_KNOWN, ALERT, REGRET, REGRET_MOST),
+        (SHOCK, FARTHEST, ALERT, REGRET, REGRET_MOST),
         (scores.yhat, scores.error, scores.score, scores.half_widths, scores.says),
         (scores.leader, scores.begun, scores.drift, scores.statistic),
     )
@@ -196,8 +210,9 @@ def warm() -> None:
     """Compile what a batch needs, or load it."""
     one, number = np.zeros(1, np.int64), np.ones(1)
     record, errors = new_record(1), np.ones((len(HALF_LIVES), len(EXPERTS)))
-    champions = Champions(one + 1, one + errors.ctypes.data, number, number, one)
-    settle(one + record.ctypes.data, one, number, np.ones((1, len(EXPERTS))), one, champions, number, (-1.0, 1.0))
+    champions = Champions(one + 1, one + errors.ctypes.data, number, one)
+    readings = Readings(one, number, one, one, number)
+    settle(one + record.ctypes.data, readings, np.ones((1, len(EXPERTS))), champions, number, (-1.0, 1.0))
 
 
 def warm_trackers() -> None:
@@ -209,8 +224,9 @@ def warm_trackers() -> None:
 
 @compiled_exactly
 def _settle(
-    readings: tuple[Int64, Int64, Float, Float, Int64],
-    champions: tuple[Int64, Int64, Float, Float, Int64],
+    readings: tuple[Int64, Int64, Int64, Int64],
+    values: tuple[Float, Float, Float],
+    champions: tuple[Int64, Int64, Float, Int64],
     levels: Float,
     bounds: tuple[float, float],
     rule: tuple[Float, float, int, int, int],
@@ -219,8 +235,9 @@ def _settle(
     said: tuple[Float, Float, Float, Float, Float],
     noted: tuple[Int64, Int64, Int64, Float],
 ) -> None:  # pragma: no cover - compiled
-    records, ts, y, answers, skipped = readings
-    versions, begin_with, begin_wide, largest_move, trained_until = champions
+    records, ts, skipped, doubted = readings
+    y, moves, answers = values
+    versions, begin_with, begin_wide, trained_until = champions
     rates, sharpness, naive, seasonal, lstm = rule
     answers_at, errors_at, guard_at, drift_at, trackers_at = places
     yhats, all_errors, scores, half_widths, says = said
@@ -242,19 +259,20 @@ def _settle(
         if begun[i]:
             record[HEARD] = versions[i]
             drift[:] = 0.0
-            begin_guard(guard, largest_move[i], limits)
             _copy(errors.reshape(errors.size), carray(floats_at(begin_with[i]), (errors.size,)))
             for level in range(count):
                 begin(trackers[level], begin_wide[i] if level == 0 else 0.0)
-        elif taught:
-            learn(errors, standing, y[i], rates, farthest(guard, limits))
-            if not math.isnan(error):
-                for level in range(count):
-                    track(trackers[level], error, levels[level])
-        watch(guard, standing[naive], guard[BLENDED] if taught else np.nan, y[i], limits)
+        elif taught and not math.isnan(error) and doubted[i] <= 1:  # a run of gross errors counts as one
+            for level in range(count):
+                track(trackers[level], error, levels[level])
+        if not doubted[i]:
+            if taught:
+                learn(errors, standing, y[i], rates, farthest(moves[i], limits))
+            watch(guard, standing[naive], guard[BLENDED] if taught else np.nan, y[i], moves[i], limits)
         blended = blend(errors, answers[i], says[i], sharpness, naive)
         network = says[i, lstm]  # whether it is believed or not
-        yhat = min(max(answer(guard, answers[i, naive], blended, says[i], limits, naive), bounds[0]), bounds[1])
+        believed = answer(guard, answers[i, naive], blended, moves[i], says[i], limits, naive)
+        yhat = min(max(believed, bounds[0]), bounds[1])
         drifts[i] = NOTHING
         if taught and not skipped[i] and not math.isnan(error):
             drifts[i] = look(drift, y[i], error, standing[seasonal], network)
@@ -318,7 +336,7 @@ def track(tracker: Float, error: float, level: float) -> None:  # pragma: no cov
         _begin_cautiously(tracker, size)
 
 
-@compiled_exactly
+@part_exactly
 def _seldom(tracker: Float, size: float, level: float) -> bool:  # pragma: no cover - compiled
     """Whether an interval without width may stay so: few errors had a size, and not the very first."""
     weight = max(MEMORY, 1 / tracker[SETTLED])
@@ -327,7 +345,7 @@ def _seldom(tracker: Float, size: float, level: float) -> bool:  # pragma: no co
     return bool(size == 0.0 or (tracker[SETTLED] > 1 and few))
 
 
-@compiled_exactly
+@part_exactly
 def _begin_cautiously(tracker: Float, size: float) -> None:  # pragma: no cover - compiled
     """Limit the half-width by the largest of the first errors that are not doubtful."""
     tracker[MEAN] = size if tracker[SETTLED] <= DOUBTFUL + 1 else max(tracker[MEAN], size)
@@ -405,53 +423,40 @@ def blend(
 
 
 @part_exactly
-def begin_guard(guard: Float, largest: float, limits: Limits) -> None:  # pragma: no cover - compiled
-    """`Guard.begin`, in place."""
-    if largest > 0:
-        guard[LARGEST], guard[MOVES] = max(guard[LARGEST], largest), max(guard[MOVES], limits[4])
-
-
-@part_exactly
-def farthest(guard: Float, limits: Limits) -> float:  # pragma: no cover - compiled
-    """`Guard.farthest`."""
-    known = guard[MOVES] >= limits[4] and guard[LARGEST] > 0
-    return float(limits[1] * guard[LARGEST]) if known else np.inf
+def farthest(usual: float, limits: Limits) -> float:  # pragma: no cover - compiled
+    """`guard.farthest`."""
+    return float(limits[FARTHEST_AT] * usual) if usual > 0 else np.inf
 
 
 @part_exactly
 def answer(
-    guard: Float, last: float, blended: float, says: Float, limits: Limits, naive: int
+    guard: Float, last: float, blended: float, usual: float, says: Float, limits: Limits, naive: int
 ) -> float:  # pragma: no cover - compiled
     """`Guard.answer`, in place: the shares are the last value's alone where nobody else is believed."""
     guard[BLENDED] = blended
-    if guard[ALERTED] > 0 and guard[REGRETTED] > limits[6]:
+    if guard[ALERTED] > 0 and guard[REGRETTED] > limits[REGRET_AT]:
         says[:] = 0.0
         says[naive] = 1.0
         return last
-    away, most = blended - last, farthest(guard, limits)
+    away, most = blended - last, farthest(usual, limits)
     return last + math.copysign(most, away) if abs(away) > most else blended
 
 
 @part_exactly
 def watch(
-    guard: Float, last: float, blended: float, actual: float, limits: Limits
+    guard: Float, last: float, blended: float, actual: float, usual: float, limits: Limits
 ) -> None:  # pragma: no cover - compiled
     """`Guard.learn`, in place."""
-    shock_at, _, fading, growth, warm_up, alert, _, regret_most = limits
     move, lost = abs(last - actual), abs(blended - actual)
     if not math.isfinite(move):
         return
-    largest = guard[LARGEST]
-    known = guard[MOVES] >= warm_up and largest > 0
-    shock = known and move > shock_at * largest
-    guard[ALERTED] = alert if shock else max(0.0, guard[ALERTED] - 1)
+    shock = 0 < limits[SHOCK_AT] * usual < move
+    guard[ALERTED] = limits[ALERT_AT] if shock else max(0.0, guard[ALERTED] - 1)
     worse = max(lost, move) if math.isfinite(lost) else 0.0
     balance = (lost - move) / worse if worse > 0 else 0.0
-    regret = min(max(0.0, guard[REGRETTED] + balance), regret_most) if guard[ALERTED] > 0 else 0.0
-    guard[REGRETTED] = regret_most if shock else regret
-    bound = growth * largest if known else move
-    guard[LARGEST] = max(fading * largest, min(move, bound))
-    guard[MOVES] += 1
+    most = limits[REGRET_MOST_AT]
+    regret = min(max(0.0, guard[REGRETTED] + balance), most) if guard[ALERTED] > 0 else 0.0
+    guard[REGRETTED] = most if shock else regret
 
 
 @part_exactly

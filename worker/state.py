@@ -147,6 +147,7 @@ class SeriesState:
         self.window.step_ms, self.window.gridded = step_ms, gridded
         if features[0] != self.features[0]:
             self.window.clear()
+            self.window.forget_moves()
             self._hold(new_record(self.levels))
             self.ahead, self.ahead_trackers = np.zeros((0, 1)), []
         self._call(features)

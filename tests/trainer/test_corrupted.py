@@ -52,4 +52,4 @@ def test_the_experts_come_back_after_a_shock(results: list[Result]) -> None:
 def test_the_scenarios_hold_retrainings(results: list[Result]) -> None:
     """Of many of them a new model comes; the others tell of the champion that stays."""
     assert len(results) == len(SHAPES) * len(CORRUPTIONS) * 4
-    assert sum(one.status == "trained" for one in results) > len(results) / 4
+    assert sum(one.status == "trained" for one in results) > len(results) / 5

@@ -9,7 +9,6 @@ from tests.models import make_model
 from tidecast import experts
 from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.files.history import History
-from tidecast.guard import Guard
 from tidecast.model import Model
 from tidecast.spec import Spec
 from tidecast.windows import Float, to_grid
@@ -288,8 +287,8 @@ def test_every_expert_that_answered_all_readings_is_scored_beside_the_blend() ->
     assert found.season == 5
     assert found.answers["seasonal_naive"].tolist() == given.values[35:-5, 0].tolist()
     assert found.answers[LAST_VALUE].tolist() == given.values[39:-1, 0].tolist()
-    guard = Guard().begin(habit_of(given.values[:, 0], 40).largest)
-    alone = blended(answers_of(model, given, 40), given.values[40:, 0], guard=guard)
+    usual = habit_of(given.values[:, 0], 40).largest
+    alone = blended(answers_of(model, given, 40), given.values[40:, 0], usual=usual)
     assert found.answers[MODEL].tolist() == alone.yhat.tolist()
     torn = history()
     assert "lstm" not in contest_of(torn, 30, model).answers

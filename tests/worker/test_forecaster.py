@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests.models import make_model, make_shared, random_panel
 from tests.worker.states import all_whole, whole
 from tidecast import experts
+from tidecast.doubt import Doubt
 from tidecast.errors import StateError
 from tidecast.experts import EXPERTS, Panel
-from tidecast.guard import Guard
+from tidecast.guard import Guard, farthest
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.spec import Spec
@@ -144,17 +145,20 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
     made = [*ask(forecaster, *(entry(n, value=v) for n, v in enumerate(values))).forecasts]
     seat = forecaster.engine.seat("a")
     errors, count, stood, guard, blended = model.panel.errors, model.rows_with(network), None, Guard(), np.nan
+    doubt = Doubt()
     for n, value in enumerate(values):
         rows = np.array(values[: n + 1])[-count:, None]
         (answers,) = forecaster.engine.answers([Question(seat, "seconds", rows, 1000 * (n + 1))])
-        if stood is not None and n > until:
-            errors = experts.learn(errors, stood, value, guard.farthest)
         if stood is not None:
-            guard = guard.learn(values[n - 1], blended if n > until else np.nan, value)
+            doubt, _ = doubt.take(np.array(values[:n]), value)
+            assert not doubt.run
+            if n > until:
+                errors = experts.learn(errors, stood, value, farthest(doubt.moves.usual))
+            guard = guard.learn(values[n - 1], blended if n > until else np.nan, value, doubt.moves.usual)
         says, stood = experts.shares(errors, answers), answers
         blended = experts.blend(says, answers)
         assert made[n].kind == ("naive" if guard.distrusts else EXPERTS[says.argmax()])
-        assert guard.answer(value, blended) == pytest.approx(made[n].yhat, rel=1e-9, abs=1e-12)
+        assert guard.answer(value, blended, doubt.moves.usual) == pytest.approx(made[n].yhat, rel=1e-9, abs=1e-12)
         assert made[n].error == (None if n == 0 else value - made[n - 1].yhat)
 
 

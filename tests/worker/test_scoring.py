@@ -11,21 +11,23 @@ from hypothesis.extra.numpy import arrays
 
 from tidecast import experts
 from tidecast.experts import EXPERTS, HALF_LIVES, NAIVE
-from tidecast.guard import ALERT, REGRET_MOST, WARM_UP, Guard
+from tidecast.guard import ALERT, REGRET_MOST, Guard, farthest
 from tidecast.windows import Float
 from worker.memory import address_of
 from worker.scoring import (
+    ALERTED,
     ANSWERS,
     BLENDED,
     DRIFT,
     ERRORS,
     GUARD,
+    HALF,
     HEARD,
-    LARGEST,
     MOST_SCORE,
     STANDING,
     TRACKERS,
     Champions,
+    Readings,
     Scores,
     new_record,
     settle,
@@ -49,29 +51,29 @@ def records(draw: st.DrawFn) -> Float:
 @st.composite
 def guards(draw: st.DrawFn) -> Guard:
     """Any that readings can lead to, many of them at a threshold."""
-    largest = draw(st.floats(0, 1e6) | st.sampled_from([0.0, 1e-300, 1.0, 1e300]))
-    moves = draw(st.integers(0, 2 * int(WARM_UP)))
     alert = draw(st.sampled_from([0.0, 1.0, ALERT]) | st.integers(0, int(ALERT)))
-    return Guard(largest, float(moves), float(alert), draw(st.floats(0, REGRET_MOST)))
+    return Guard(float(alert), draw(st.floats(0, REGRET_MOST)))
 
 
-def told(record: Float, y: float, answers: Float, ts: int = 1, **champion: float) -> Scores:
+usual_moves = st.floats(0, 1e6) | st.sampled_from([0.0, 1e-300, 1.0, 1e300])
+
+
+def told(
+    record: Float, y: float, answers: Float, ts: int = 1, *, doubted: int = 0, usual: float = 0.0, **champion: float
+) -> Scores:
     """Settle one reading of a record with one level, of a series without a model unless one is described."""
     errors = np.full((len(HALF_LIVES), COUNT), 7.0)
-    number = {"version": 0, "half_width": 0.0, "largest_move": 0.0, "trained_until": 0} | champion
+    number = {"version": 0, "half_width": 0.0, "trained_until": 0} | champion
     champions = Champions(
         np.array([number["version"]], np.int64),
         np.array([address_of(errors)]),
         np.array([number["half_width"]]),
-        np.array([number["largest_move"]]),
         np.array([number["trained_until"]], np.int64),
     )
-    everywhere = (-math.inf, math.inf)
-    at = np.array([address_of(record)])
     none_skipped = np.zeros(1, np.int64)
-    return settle(
-        at, np.array([ts]), np.array([y]), answers[None], none_skipped, champions, np.array([0.9]), everywhere
-    )
+    reading = Readings(np.array([ts]), np.array([y]), none_skipped, np.array([doubted]), np.array([usual]))
+    at, everywhere = np.array([address_of(record)]), (-math.inf, math.inf)
+    return settle(at, reading, answers[None], champions, np.array([0.9]), everywhere)
 
 
 @pytest.mark.parametrize(
@@ -105,53 +107,57 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
-@hypothesis.given(records(), answers_, st.floats(-1e6, 1e6), guards())
-def test_a_record_learns_as_the_definition_says(errors: Float, answers: Float, actual: float, guard: Guard) -> None:
+@hypothesis.given(records(), answers_, st.floats(-1e6, 1e6), usual_moves)
+def test_a_record_learns_as_the_definition_says(errors: Float, answers: Float, actual: float, usual: float) -> None:
     """In place, bit for bit."""
     record = new_record(1)
     record[ANSWERS:ERRORS], record[ERRORS:GUARD] = answers, errors.ravel()
-    record[GUARD + LARGEST : DRIFT] = astuple(guard)
-    told(record, actual, np.zeros(COUNT))
-    np.testing.assert_array_equal(experts.learn(errors, answers, actual, guard.farthest).ravel(), record[ERRORS:GUARD])
+    told(record, actual, np.zeros(COUNT), usual=usual)
+    learned = experts.learn(errors, answers, actual, farthest(usual)).ravel()
+    np.testing.assert_array_equal(learned, record[ERRORS:GUARD])
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
-@hypothesis.given(guards(), answers_, answer, st.floats(-1e6, 1e6), st.integers(0, 9))
+@hypothesis.given(guards(), answers_, answer, st.floats(-1e6, 1e6), st.integers(0, 9), usual_moves)
 def test_a_guard_learns_as_the_definition_says(
-    guard: Guard, answers: Float, blended: float, actual: float, trained_until: int
+    guard: Guard, answers: Float, blended: float, actual: float, trained_until: int, usual: float
 ) -> None:
     """In place, bit for bit; readings that a model was trained on do not judge its blend."""
     record = new_record(1)
     record[HEARD], record[ANSWERS:ERRORS], record[GUARD + BLENDED] = 3, answers, blended
-    record[GUARD + LARGEST : DRIFT] = astuple(guard)
-    told(record, actual, np.zeros(COUNT), ts=5, version=3, trained_until=trained_until)
+    record[GUARD + ALERTED : DRIFT] = astuple(guard)
+    told(record, actual, np.zeros(COUNT), ts=5, version=3, trained_until=trained_until, usual=usual)
     judged = blended if trained_until < 5 else math.nan
-    expected = guard.learn(float(answers[NAIVE]), judged, actual)
-    assert [*astuple(expected)] == record[GUARD + LARGEST : DRIFT].tolist()
-
-
-@hypothesis.settings(deadline=None)
-@hypothesis.given(guards(), st.sampled_from([0.0, 1.0, 1e7]), st.floats(-1e6, 1e6))
-def test_a_guard_begins_with_what_the_history_tells(guard: Guard, largest: float, last: float) -> None:
-    """Unless the readings told of larger moves; then it learns from the reading as always."""
-    record = new_record(1)
-    record[ANSWERS:ERRORS], record[GUARD + LARGEST : DRIFT] = last, astuple(guard)
-    told(record, 1.0, np.zeros(COUNT), version=3, largest_move=largest)
-    assert [*astuple(guard.begin(largest).learn(last, math.nan, 1.0))] == record[GUARD + LARGEST : DRIFT].tolist()
+    expected = guard.learn(float(answers[NAIVE]), judged, actual, usual)
+    assert [*astuple(expected)] == record[GUARD + ALERTED : DRIFT].tolist()
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
-@hypothesis.given(guards(), records(), arrays(np.float64, COUNT, elements=st.floats(-1e6, 1e6)))
-def test_only_what_is_believed_is_answered(guard: Guard, errors: Float, answers: Float) -> None:
+@hypothesis.given(guards(), records(), arrays(np.float64, COUNT, elements=st.floats(-1e6, 1e6)), usual_moves)
+def test_only_what_is_believed_is_answered(guard: Guard, errors: Float, answers: Float, usual: float) -> None:
     """As the definition says, and the shares are those of the forecast."""
     record = new_record(1)
-    record[ERRORS:GUARD], record[GUARD + LARGEST : DRIFT] = errors.ravel(), astuple(guard)
-    found = told(record, 0.0, answers)  # no answer stands, so nothing is learned
-    assert guard.answer(float(answers[NAIVE]), float(record[GUARD + BLENDED])) == found.yhat[0]
+    record[ERRORS:GUARD], record[GUARD + ALERTED : DRIFT] = errors.ravel(), astuple(guard)
+    found = told(record, 0.0, answers, usual=usual)  # no answer stands, so nothing is learned
+    assert guard.answer(float(answers[NAIVE]), float(record[GUARD + BLENDED]), usual) == found.yhat[0]
     if guard.distrusts:
         assert (np.arange(COUNT) == NAIVE).tolist() == found.says[0].tolist()
     else:
         np.testing.assert_allclose(found.says[0], experts.shares(errors, answers), rtol=1e-9, atol=1e-300)
+
+
+@pytest.mark.parametrize(("doubted", "widened"), [(0, True), (1, True), (2, False), (9, False)])
+def test_no_record_learns_from_a_gross_error(doubted: int, *, widened: bool) -> None:
+    """It neither judges an expert nor alarms the guard; of several in a row the first alone widens the interval."""
+    record = new_record(1)
+    told(record, 1.0, np.ones(COUNT))
+    told(record, 2.0, np.ones(COUNT))
+    before = record.copy()
+    found = told(record, 1e6, np.ones(COUNT), doubted=doubted, usual=1.0)
+    learned = not np.array_equal(before[ERRORS:GUARD], record[ERRORS:GUARD], equal_nan=True)
+    assert (doubted == 0, doubted == 0) == (learned, record[GUARD + ALERTED] > 0)
+    assert widened == (record[TRACKERS + HALF] > before[TRACKERS + HALF])
+    assert found.score[0] > 1
 
 
 def test_a_model_that_answers_for_the_first_time_begins_with_its_own_errors() -> None:
@@ -168,8 +174,9 @@ def test_a_model_that_answers_for_the_first_time_begins_with_its_own_errors() ->
 
 def test_a_forecast_stays_within_its_bounds() -> None:
     """What stands is what was said."""
-    record, one = new_record(1), np.zeros(1, np.int64)
-    champions = Champions(one, one, np.zeros(1), np.zeros(1), one)
+    record, nothing = new_record(1), np.zeros(1, np.int64)
+    champions = Champions(nothing, nothing, np.zeros(1), nothing)
+    reading = Readings(nothing, np.zeros(1), nothing, nothing, np.zeros(1))
     at, levels = np.array([address_of(record)]), np.array([0.9])
-    found = settle(at, one, np.zeros(1), np.full((1, COUNT), 5.0), one, champions, levels, (0.0, 3.0))
+    found = settle(at, reading, np.full((1, COUNT), 5.0), champions, levels, (0.0, 3.0))
     assert (3.0, 3.0) == (found.yhat[0], record[STANDING])

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from tests.histories import STEP_MS, accepted, histories
 from tidecast import windows
+from tidecast.doubt import NO_LIMITS, Doubt, Moves
 from worker.window import DUPLICATE, LATE, STEPS_REMEMBERED, Window, take
 
 unhurried = hypothesis.settings(deadline=None)
+USUAL, KNOWN = 1e4, (-1e5, 1e5)  # of a model's history
 
 
 @unhurried
@@ -140,23 +142,58 @@ def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
         window, width = pairs[i][0], 1 + i
         relation = window.accepts(ts)
         if relation != "next":
-            expected.append((DUPLICATE if relation == "duplicate" else LATE, 0, 0, 0.0, []))
+            expected.append((DUPLICATE if relation == "duplicate" else LATE, 0, 0, 0.0, 0, 0.0, []))
             continue
-        missing = window.push(ts, row[:width], max_gap)
+        missing = window.push(ts, row[:width], max_gap, USUAL, KNOWN)
         rows = window.newest(min(5, window.length)).ravel().tolist()
-        expected.append((missing, window.length, window.filled_in(5), window.step or 0.0, rows))
+        doubted = max(0, window.doubted - missing)
+        habits = (doubted, max(USUAL, window.largest_move))
+        expected.append((missing, window.length, window.filled_in(5), window.step or 0.0, *habits, rows))
     asked = [pairs[i][1] for i, _, _ in readings]
-    taken, rows, lengths, filled, steps = take(
+    taken = take(
         np.array([window.address for window in asked]),
         np.array([ts for _, ts, _ in readings]),
         np.array([row for _, _, row in readings]),
         np.full(len(readings), 5),
         max_gap,
+        tuple(np.full(len(readings), number) for number in (USUAL, *KNOWN)),
     )
-    assert [one[:4] for one in expected] == list(
-        zip(taken.tolist(), lengths.tolist(), filled.tolist(), steps.tolist(), strict=True)
-    )
-    np.testing.assert_array_equal(np.concatenate([one[4] for one in expected]), rows)
+    columns = (taken.missing, taken.lengths, taken.filled, taken.steps, taken.doubted, taken.moves)
+    assert [each[:6] for each in expected] == list(zip(*(column.tolist() for column in columns), strict=True))
+    rows = np.concatenate([each[6] for each in expected])
+    np.testing.assert_array_equal(rows, taken.rows[: len(rows)])
     for one, other in pairs:
         np.testing.assert_array_equal(one.rows, other.rows)
         assert (one.last_ts, one.appended, one.steps_seen) == (other.last_ts, other.appended, other.steps_seen)
+
+
+readings_ = st.lists(st.integers(-20, 20) | st.sampled_from([-9999, -9999, 5000, 5001]), min_size=2, max_size=200)
+
+
+@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.given(
+    readings_, st.sampled_from([0.0, 0.5, 30.0]), st.sampled_from([NO_LIMITS, (-5.0, 9.0), (-9999.0, 0.0)])
+)
+def test_a_window_doubts_as_the_definition_says(values: list[int], usual: float, known: tuple[float, float]) -> None:
+    """Which readings are not believed, what the experts read instead, and which moves are usual: bit for bit."""
+    window, doubt, rows = Window(60, 1), Doubt(Moves(of_model=usual), known), np.zeros(0)
+    window.step_ms = STEP_MS
+    for n, y in enumerate(map(float, values)):
+        doubt, rows = doubt.take(rows[-60:], y) if n else (doubt, np.array([y]))
+        window.push(n * STEP_MS, [y], 3, usual, known)
+        assert (doubt.run, doubt.moves.largest) == (window.doubted, window.largest_move)
+        np.testing.assert_allclose(rows[-60:], window.rows[:, 0], rtol=1e-12)
+
+
+def test_the_row_of_a_gross_error_counts_as_filled_and_keeps_the_other_features() -> None:
+    """They were measured; and a window that begins anew, or has another target, doubts nothing of its own."""
+    window = Window(30, 2)
+    window.step_ms = STEP_MS
+    for n in range(20):
+        window.push(n * STEP_MS, [10 + n % 3, n], 3, 2.0)
+    window.push(20 * STEP_MS, [-9999, 20], 3, 2.0)
+    assert ([11.0, 20.0], 1, 1) == (window.rows[-1].tolist(), window.doubted, window.filled_in(30))
+    window.push(99 * STEP_MS, [-9999, 99], 3, 2.0)
+    assert ([[-9999.0, 99.0]], 0) == (window.rows.tolist(), window.doubted)
+    window.forget_moves()
+    assert 0 == window.largest_move

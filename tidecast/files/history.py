@@ -1,10 +1,11 @@
 """Histories from files: one tidy array of readings for each series, and a sentence for each that is unusable."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tidecast.files.columns import Float, Int64
 from tidecast.files.layout import DEFAULT_TARGET, Selection, layout_of
@@ -13,6 +14,7 @@ from tidecast.files.refusal import Refusal
 from tidecast.files.tables import Table, read_tables
 from tidecast.files.zones import zone_of
 from tidecast.parsing import MAX_NAME_BYTES, quoted
+from tidecast.windows import NOTHING
 
 REPEATED = "duplicate time"  # as notes call a time that several readings of a series have
 
@@ -27,6 +29,7 @@ class History:
         ts: `(readings,)` epoch milliseconds, strictly increasing.
         values: `(readings, features)`, finite; a feature that was missing holds its last value.
         notes: what was repaired, a sentence each.
+        left_out: the times of gross errors, epoch milliseconds: another value stands in their place.
     """
 
     series: str
@@ -34,9 +37,15 @@ class History:
     ts: Int64
     values: Float
     notes: tuple[str, ...] = ()
+    left_out: Int64 = field(default_factory=NOTHING.copy)
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    @property
+    def believed(self) -> NDArray[np.bool_]:
+        """Which readings are no gross errors, `(readings,)`."""
+        return ~np.isin(self.ts, self.left_out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,125 @@
+"""Gross errors in a history: what is learned from it, how it is judged, and what the worker then answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tidecast.backtest import Backtested, backtest
+from tidecast.files.history import History
+from tidecast.settings import TrainSettings, load_settings
+from tidecast.spec import Spec
+from tidecast.store import ModelStore
+from tidecast.windows import Float
+from trainer.lesson import Lesson, prepare
+from trainer.linear import examples
+from trainer.pipeline import train
+from trainer.shared import examples_of, spec_of
+from trainer.sound import sound
+
+pytestmark = pytest.mark.keras
+
+HOUR, BEGUN = 3_600_000, 1_600_000_000_000
+READINGS, CUT = 1500, 1200  # the test part begins at the cut
+HOURS = np.arange(READINGS)
+WAVE = 50 + 10 * np.sin(2 * np.pi * HOURS / 24) + np.random.default_rng(0).normal(size=READINGS)
+SETTINGS = load_settings(train=TrainSettings(epochs=2, learning_rate=0.02, shared_epochs=0))
+SPEC = Spec(window=12, units=6)
+SPOILED = {
+    "four of -9999 while training": (-9999.0, [300, 611, 820, 1015]),
+    "four of -9999 in the tail that judges": (-9999.0, [1050, 1100, 1101, 1180]),
+    "twenty of 0": (0.0, np.linspace(50, 1190, 20).astype(int).tolist()),
+    "one of 1e6, the last before the cut": (1e6, [1199]),
+    "65535 every day at the same hour, on both sides": (65535.0, [*range(963, 1440, 24)]),
+    "99.99 in runs, live too": (99.99, [*range(700, 704), *range(1190, 1194), *range(1290, 1294)]),
+    "the largest number there is": (3.4e38, [400, 800, 1300]),
+}
+
+
+def history_of(values: Float, series: str = "s") -> History:
+    """Return hourly readings."""
+    return History(series, ("value",), BEGUN + HOUR * np.arange(len(values)), values[:, None])
+
+
+def spoiled(code: float, spots: list[int]) -> Float:
+    """Return the wave with a code in some places."""
+    values = WAVE.copy()
+    values[spots] = code
+    return values
+
+
+@pytest.fixture(scope="module")
+def answered() -> Backtested:
+    """All spoiled series, and the clean one, in one backtest."""
+    values = {"clean": WAVE, **{name: spoiled(*case) for name, case in SPOILED.items()}}
+    return backtest([history_of(y, name) for name, y in values.items()], 0.2, SETTINGS, SPEC)
+
+
+def test_clean(answered: Backtested) -> None:
+    """The series is worth learning, else nothing of this could be seen."""
+    assert _skill(answered, "clean", []) > 0.5
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_clean_readings_cost_what_they_cost_without_the_errors(answered: Backtested, name: str) -> None:
+    """Within a few hundredths of the skill; no forecast comes near the errors, and the intervals cover as ever."""
+    spots = SPOILED[name][1]
+    assert _skill(answered, name, spots) > _skill(answered, "clean", spots) - 0.04
+    rows = answered.settled[name]
+    yhat = np.array([row.forecast.yhat for row in rows])
+    assert WAVE.min() - 5 < yhat.min() < yhat.max() < WAVE.max() + 5
+    inside = [row.forecast.yhat_lower <= y <= row.forecast.yhat_upper for row, y in _clean(answered, name, spots)]
+    assert 0.84 < np.mean(inside) < 0.96
+
+
+def _clean(answered: Backtested, name: str, spots: list[int]) -> list:
+    hours = [(row.ts - BEGUN) // HOUR for row in answered.settled[name]]
+    return [(row, WAVE[n]) for row, n in zip(answered.settled[name], hours, strict=True) if n not in spots]
+
+
+def _skill(answered: Backtested, name: str, spots: list[int]) -> float:
+    """Over the last value of the clean series."""
+    hours = np.setdiff1d(HOURS[CUT:], spots)
+    errors = [abs(row.forecast.yhat - y) for row, y in _clean(answered, name, spots)]
+    return float(1 - np.mean(errors) / np.abs(WAVE[hours] - WAVE[hours - 1]).mean())
+
+
+@pytest.fixture
+def lesson() -> Lesson:
+    """Made of a history with errors in each part."""
+    made = prepare(sound(history_of(spoiled(-9999.0, [300, 611, 612, 1015, 1400]))), SPEC, SETTINGS.train, 3)
+    assert isinstance(made, Lesson)
+    return made
+
+
+def test_no_expert_learns_of_a_gross_error(lesson: Lesson) -> None:
+    """Neither to forecast it nor to forecast from it; scales are those of the sound readings."""
+    wrong = {300, 611, 612, 1015, 1400}
+    assert wrong == set(lesson.grid.left_out.tolist())
+    for part in (lesson.learn, lesson.stop):
+        assert not wrong & set(part.rows.tolist())
+        assert not wrong & set((part.rows - 1).tolist())
+    learned = examples_of(lesson, spec_of("value"), 0, lesson.rows_before_tail)
+    terms, moves = examples(lesson.grid, np.array([1]), np.array([0]), READINGS)
+    assert len(moves) == len(terms) == READINGS - 1 - 9  # each error ends an example and begins one
+    assert np.abs(learned.y).max() < 5
+    clean = prepare(history_of(WAVE), SPEC, SETTINGS.train, 3)
+    assert isinstance(clean, Lesson)
+    assert lesson.change_scale == pytest.approx(clean.change_scale, rel=0.02)
+    assert lesson.seasons == clean.seasons
+
+
+def test_a_verdict_counts_the_readings_that_were_left_out(tmp_path: Path) -> None:
+    """The user is told; and what the model says of its history is that of the sound readings."""
+    store = ModelStore(tmp_path)
+    given = history_of(spoiled(-9999.0, [300, 611, 1015, 1400, 1490]))
+    verdict = train([given], SPEC, SETTINGS, store)[0]
+    assert "trained" == verdict.status
+    assert "; 5 of 1500 readings were left out as gross errors" in verdict.reason
+    header = store.load("s")[1].header
+    low, high = header.known
+    assert WAVE.min() <= low < high <= WAVE.max()
+    assert header.largest_move < 8
+    assert header.half_width < 4
+    again = train([given], SPEC, SETTINGS, store)[0]
+    assert "already trained" == again.status

@@ -1,0 +1,139 @@
+"""Gross errors among the readings of a live series: no forecast comes near them, and the clean readings pay nothing."""
+
+import numpy as np
+import pytest
+
+from tests.models import make_model
+from tests.worker.answers import BEGUN_MS, HOUR_MS, answers_to, outcome_of
+from tidecast.doubt import limits, usual_move
+from tidecast.experts import EXPERTS, LSTM, SHARED
+from tidecast.model import Model
+from tidecast.settings import SeriesSettings
+from tidecast.windows import Float, to_grid
+from tidecast.wire import Forecast
+from trainer.linear import fit_panel
+from worker.forecaster import Forecaster
+
+LEARNED, LIVE = 800, 300  # readings
+HOURS = np.arange(LEARNED + LIVE)
+WAVE = 50 + 10 * np.sin(2 * np.pi * HOURS / 24) + np.random.default_rng(0).normal(size=len(HOURS))
+LOAD = 30_000 + 9000 * np.sin(2 * np.pi * HOURS / 24) + np.random.default_rng(1).normal(0, 300, len(HOURS))
+CODES = [-9999.0, 9999.0, 0.0, -1.0, 65535.0, 1e6, 32767.0, -273.15, 99.99]
+PLACES = {
+    "one": [40],
+    "four": [40, 90, 91, 200],
+    "twenty": [*range(30, 290, 13)],
+    "daily": [*range(35, 290, 24)],
+    "runs": [*range(50, 54), *range(120, 126)],
+}
+LONG = [*range(100, 120)]  # nobody knows what the series did meanwhile
+COST = 1.1  # times the error on clean readings
+
+
+def model_of(values: Float) -> Model:
+    """Return a model of linear experts that were fitted to the values, with what the trainer says of them."""
+    ts = BEGUN_MS + HOUR_MS * np.arange(len(values))
+    panel = fit_panel(to_grid(ts, values[:, None], HOUR_MS, 3), (24,), len(values))
+    panel.errors[:, [*range(LSTM)]] = 1.0
+    panel.errors[:, [EXPERTS.index("long_seasonal_naive"), LSTM, SHARED]] = np.nan
+    told = {"largest_move": usual_move(values, 100), "known": limits(values), "seasons": (24,), "network": False}
+    return make_model("a", panel=panel, step_ms=HOUR_MS, span=(0, int(ts[-1])), **told)
+
+
+def live(values: Float) -> list[Forecast]:
+    """Return the forecasts that stood at the live readings."""
+    forecaster = Forecaster(SeriesSettings())
+    forecaster.adopt(
+        "a", 1, model_of(values[:LEARNED] if (values[:LEARNED] == WAVE[:LEARNED]).all() else LOAD[:LEARNED])
+    )
+    return answers_to(forecaster, values[LEARNED - 400 :], first=LEARNED - 400)[399:-1]
+
+
+def errors_of(values: Float, code: float | None, spots: list[int]) -> tuple[Float, Float]:
+    """Return the errors at the readings that are clean, with the code in some places, and all forecasts."""
+    sent = values.copy()
+    sent[LEARNED:][spots] = sent[LEARNED:][spots] if code is None else code
+    yhat = np.array([forecast.yhat for forecast in live(sent)])
+    clean = np.setdiff1d(np.arange(LIVE), spots)
+    return np.abs(yhat - values[LEARNED:])[clean], yhat
+
+
+@pytest.mark.parametrize("places", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("code", CODES)
+def test_clean_readings_cost_what_they_cost_without_the_errors(code: float, places: list[int]) -> None:
+    """And no forecast lies outside what the series itself has shown, give or take a little."""
+    without, _ = errors_of(WAVE, None, places)
+    error, yhat = errors_of(WAVE, code, places)
+    assert error.mean() < COST * without.mean()
+    assert WAVE.min() - 5 < yhat.min()
+    assert yhat.max() < WAVE.max() + 5
+
+
+@pytest.mark.parametrize("code", [-9999.0, 0.0, 1e6])
+def test_after_a_long_run_of_errors_the_forecasts_come_back(code: float) -> None:
+    """No forecast comes near it, and a day after its end nothing is left of it."""
+    without, _ = errors_of(WAVE, None, LONG)
+    error, yhat = errors_of(WAVE, code, LONG)
+    assert WAVE.min() - 5 < yhat.min() < yhat.max() < WAVE.max() + 5
+    assert error[150:].mean() < COST * without[150:].mean()
+
+
+@pytest.mark.parametrize("code", [-9999.0, 0.0, -1.0, 1e6])
+def test_the_unit_of_a_series_does_not_matter(code: float) -> None:
+    """A load of tens of thousands has its 0 and its -9999 too, though they are not so far away."""
+    places = PLACES["four"]
+    without, _ = errors_of(LOAD, None, places)
+    error, yhat = errors_of(LOAD, code, places)
+    assert error.mean() < COST * without.mean()
+    assert LOAD.min() - 4500 < yhat.min() < yhat.max() < LOAD.max() + 4500
+
+
+def test_a_gross_error_is_an_anomaly_and_is_answered() -> None:
+    """The forecast's error and score are those of the reading, and one row in the window counts as filled."""
+    sent = WAVE.copy()
+    sent[LEARNED + 40] = -9999
+    made = live(sent)
+    forecast, after = made[41], made[42]
+    assert (-9999.0, -9999 - made[40].yhat, 1) == (forecast.y, forecast.error, forecast.filled)
+    assert forecast.anomaly_score > 100
+    assert after.anomaly_score < 3
+
+
+def test_errors_of_a_series_without_a_model_are_not_repeated() -> None:
+    """The last value is the last one that was believed, once fifty readings have told how far the series moves."""
+    sent = WAVE[:LIVE].copy()
+    sent[[80, 140, 141, 250]] = -9999
+    made = answers_to(Forecaster(SeriesSettings()), sent)
+    assert [sent[79], sent[139], sent[139], sent[249]] == [made[n].yhat for n in (80, 140, 141, 250)]
+
+
+def test_a_real_change_of_level_is_followed() -> None:
+    """It costs one reading more, and widens the interval."""
+    sent = WAVE.copy()
+    sent[LEARNED + 100 :] += 500
+    made = live(sent)
+    errors = np.abs([forecast.yhat - y for forecast, y in zip(made, sent[LEARNED:], strict=True)])
+    assert (errors[[100, 101]] > 400).all()
+    assert (errors[102:] < 60).all()
+    assert errors[200:].mean() < 3
+    widths = [forecast.yhat_upper - forecast.yhat_lower for forecast in made]
+    assert widths[102] > 1.3 * widths[100]
+
+
+def test_a_batch_of_readings_is_doubted_as_each_alone() -> None:
+    """A restart between any two readings changes nothing either: all that is known of a series is stored."""
+    sent = WAVE.copy()
+    sent[LEARNED:][PLACES["runs"] + PLACES["daily"]] = -9999
+    model = model_of(WAVE[:LEARNED])
+    together = Forecaster(SeriesSettings())
+    together.adopt("a", 1, model)
+    expected = [forecast.yhat for forecast in answers_to(together, sent[LEARNED - 400 :], first=LEARNED - 400)]
+    states, made = {}, []
+    for n in range(LEARNED - 400, len(sent), 7):
+        alone = Forecaster(SeriesSettings())
+        alone.adopt("a", 1, model)
+        alone.restore(states)
+        outcome = outcome_of(alone, sent[n : n + 7], first=n)
+        states |= outcome.states
+        made += [forecast.yhat for forecast in outcome.forecasts]
+    assert expected == made
