@@ -110,7 +110,7 @@ def test_a_worker_whose_password_is_refused_says_so_without_it(
 def test_a_worker_without_the_password_that_a_server_wants_says_so(guarded: EmbeddedRedis, tmp_path: Path) -> None:
     """Nor is the server's own shown."""
     said = _run_worker(guarded.url, tmp_path)
-    assert "Authentication required" in said
+    assert "password" in said
     assert "another-password" not in said
 
 
@@ -235,4 +235,4 @@ def test_no_command_shows_the_password(
             cli.main()
         captured = capsys.readouterr()
         assert [] == leaks(captured.out + captured.err + written_out(caught.value))
-        assert command[-1] == "--check" or captured.err.startswith("tidecast: ")
+        assert command[-1] == "--check" or captured.err.splitlines()[-1].startswith("tidecast: ")

@@ -65,9 +65,18 @@ def _problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
         return _unknown(path, error["input"], model)
     if error["type"] in _OF_A_GROUP:
         return f"setting {where} is a group: write its settings below [{where}]"
-    value = "not valid" if path[-1] in SECRETS else _shown(error["input"])
+    value = "not valid" if path[-1] in SECRETS or _may_be_secret(error) else _shown(error["input"])
     remedy = _remedy(error, _field(path, model))
     return f"setting {where} is {value}{', ' if remedy.startswith('which ') else ': '}{remedy}"
+
+
+def _may_be_secret(error: Mapping[str, Any]) -> bool:
+    """Return whether a value may be a password that ended up in another setting: an address, or words for a number."""
+    value = error["input"]
+    if not isinstance(value, str):
+        return False
+    is_number = value.strip()[:1] in {*"+-.0123456789"}
+    return "://" in value or "@" in value or (error["type"].startswith(("int", "float")) and not is_number)
 
 
 def _remedy(error: Mapping[str, Any], field: FieldInfo | None) -> str:

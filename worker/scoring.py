@@ -297,7 +297,9 @@ def anomaly_score(
     if math.isnan(yhat) or math.isnan(half_width):
         return np.nan
     error = abs(y - yhat)
-    score = 0.0 if error == 0.0 else min(error / half_width, MOST_SCORE)
+    score = 0.0 if error == 0.0 else MOST_SCORE
+    if half_width > 0.0:
+        score = min(error / half_width, MOST_SCORE)
     inside = max(yhat - half_width, bounds[0]) <= y <= min(yhat + half_width, bounds[1])
     return float(min(score, 1.0) if inside else max(score, JUST_OUTSIDE))
 

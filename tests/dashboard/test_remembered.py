@@ -5,7 +5,7 @@ import pytest
 
 from dashboard.remembered import Remembered, names
 from tidecast.errors import StateError
-from tidecast.wire import SEPARATOR
+from tidecast.wire import SEPARATOR, STATE_FORMAT
 from worker.state import SeriesState
 from worker.window import Window
 
@@ -84,7 +84,8 @@ def test_a_series_that_nobody_remembers_has_no_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "said"), [(b"", "format none"), (b"\xff", "format 255"), (bytes([6, 1, 0, 0, 0]), "5 bytes is cut short")]
+    ("head", "said"),
+    [(b"", "format none"), (b"\xff", "format 255"), (bytes([STATE_FORMAT, 1, 0, 0, 0]), "5 bytes is cut short")],
 )
 def test_a_state_that_cannot_be_read_is_a_sentence(head: bytes, said: str) -> None:
     """Of another format, or not whole."""

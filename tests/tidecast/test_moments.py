@@ -94,7 +94,7 @@ def test_a_time_is_a_span_ago_a_date_a_time_or_epoch_milliseconds(text: str, ms:
         ("2026-03-01112:00:00Z", "is not a time"),
         ("2027-03-01", "lies ahead"),
         ("1772323200", "looks like seconds: write milliseconds, 1772323200000"),
-        ("20260301", "looks like the date 2026-03-01"),
+        ("20260301", "looks like a date: write 2026-03-01"),
     ],
 )
 def test_what_is_not_a_time_in_the_past_is_refused(text: str, words: str) -> None:

@@ -67,7 +67,6 @@ PLACES: dict[str, tuple[Callable[[str, Path], Any], str]] = {
         "does not know EVALSHA, which a worker",
     ),
     "TIME": (lambda server, _: redis_with(server, *without("TIME")), "rename-command in Redis' configuration"),
-    "database": (lambda *_: saying(b"-ERR DB index is out of range\r\n"), "end it with a lower number, such as /0"),
 }
 
 
