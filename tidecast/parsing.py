@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from tidecast.decimals import decimals
+from tidecast.epochs import date_in
 from tidecast.errors import BadReading
 from tidecast.wire import Fields, Reading, partition_of
 
@@ -34,6 +35,8 @@ _MOMENT = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # An epoch in seconds of the years 2001 to 2128, read as milliseconds, falls in early 1970.
 _LOOKS_LIKE_SECONDS = range(1_000_000_000, 5_000_000_000)
+_MAY_BE_A_DATE = range(100_000, 1_000_000_000)  # as 202403 and 20240301; smaller numbers count from 0 in some programs
+_FIRST_SPELLED = 10**13  # a date to the second has 14 digits, and no epoch of these centuries has as many
 # Names of a time in other programs, in lower case and without the characters of `_PUNCTUATION`.
 _NAMES_OF_A_TIME = frozenset(
     b"ts tsms timestamp timestampms time timems date datetime ds epoch epochms unixtime eventtime".split()
@@ -164,7 +167,12 @@ def _plain_times(times: Sequence[bytes], now_ms: int) -> list[int]:
         if numbers is not None and numbers.min() >= _LOOKS_LIKE_SECONDS.stop and numbers.max() <= now_ms + AHEAD_MS:
             return cast("list[int]", numbers.astype(np.int64).tolist())
     one_by_one = (int(raw) if _EPOCH.fullmatch(raw) else NEEDS_A_LOOK for raw in times)
-    return [NEEDS_A_LOOK if ts in _LOOKS_LIKE_SECONDS or ts > now_ms + AHEAD_MS else ts for ts in one_by_one]
+    return [NEEDS_A_LOOK if ts > now_ms + AHEAD_MS or _is_no_epoch(ts) else ts for ts in one_by_one]
+
+
+def _is_no_epoch(ts: int) -> bool:
+    """Whether a bare number is seconds or a date by mistake; a date with its clock lies ahead, or may be an epoch."""
+    return ts in _LOOKS_LIKE_SECONDS or (ts in _MAY_BE_A_DATE and date_in(ts) is not None)
 
 
 def parse_number(name: bytes, raw: bytes) -> float:
@@ -207,6 +215,9 @@ def _epoch_ms(raw: bytes) -> int:
     ts = int(raw)
     if ts in _LOOKS_LIKE_SECONDS:  # only a bare number can have the wrong unit
         raise BadReading("bad_ts", f"ts {quoted(raw)} looks like seconds: send milliseconds")
+    if (ts in _MAY_BE_A_DATE or ts >= _FIRST_SPELLED) and (likely := date_in(ts)):
+        moment = likely if "T" in likely else f"{likely}T00:00"
+        raise BadReading("bad_ts", f"ts {quoted(raw)} looks like a date: send epoch milliseconds or {moment}Z")
     return ts
 
 

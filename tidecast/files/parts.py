@@ -28,7 +28,9 @@ from tidecast.files.zones import to_utc
 from tidecast.parsing import series_of
 
 OR_NAME_IT = ", or name it with --series-column"  # what the commands offer in the sentence on a panel
-CLOCK = frozenset(("hour", "hr", "hh", "h", "minute", "min", "mm", "second", "time", "clock", "period", "slot"))
+CLOCK = frozenset(
+    ("hour", "hr", "hh", "h", "minute", "min", "mm", "second", "time", "clock", "period", "slot", "he", "hour_ending")
+)
 
 _OUT_OF_RANGE = f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct it, or give epoch seconds or milliseconds"
 
