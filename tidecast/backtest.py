@@ -193,11 +193,11 @@ def _lacking(
     history: History, test_size: float, settled: Sequence[Settled], reasons: Mapping[str, str]
 ) -> Refusal | None:
     """Describe how many readings of the test part have no answer, and why; None if all have one."""
-    wanted = len(history) - cut(history, test_size)
-    if len(settled) == wanted:
+    expected = len(history) - cut(history, test_size)
+    if len(settled) == expected:
         return None
     reason = reasons.get(history.series, "the worker took them for late or repeated")
-    return Refusal(history.series, f"{wanted - len(settled)} of {wanted} readings were not answered: {reason}")
+    return Refusal(history.series, f"{expected - len(settled)} of {expected} readings were not answered: {reason}")
 
 
 def write(path: Path, settled: Mapping[str, Iterable[Settled]]) -> None:

@@ -1,4 +1,4 @@
-"""Bare numbers as times: find the date that a number spells or counts, and that is no epoch."""
+"""Find the date that a bare number spells or counts, where a time was expected."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -34,7 +34,7 @@ def date_in(number: float) -> str | None:
 
 
 def why_no_epoch(number: float) -> str | None:
-    """Explain a number that is a date rather than an epoch, and give the remedy; None if it may be an epoch."""
+    """Explain a number that is a date instead of an epoch, and give the remedy; None if it may be an epoch."""
     likely = date_in(number)
     if likely is None:
         return None

@@ -22,7 +22,7 @@ _SPEED = re.compile(r"(\d+(?:\.\d+)?)x?")
 
 @dataclass(slots=True)
 class Pushed:
-    """What was pushed so far."""
+    """A count of the readings pushed so far, and the refused series."""
 
     count: int = 0
     refused: list[Refusal] = field(default_factory=list)

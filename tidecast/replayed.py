@@ -29,7 +29,7 @@ COLUMNS = ("series", "origin", "y", "ts", "yhat", "yhat_lower", "yhat_upper", "k
 
 @dataclass(slots=True)
 class Replay:
-    """What became of the readings so far.
+    """Counts of the readings answered so far.
 
     Attributes:
         counts: of them by disposition.
@@ -43,11 +43,11 @@ class Replay:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{self.counts[name]} {name}" for name in ("forecast", "duplicate", "late", "dead"))
-        told = f"{self.counts.total()} readings: {counts}"
+        summary = f"{self.counts.total()} readings: {counts}"
         if self.newest is None:
-            return told
+            return summary
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
-        return f"{told} ({reasons}; the newest: {self.newest.detail})"
+        return f"{summary} ({reasons}; the newest: {self.newest.detail})"
 
 
 def forecasts_of(
@@ -58,8 +58,8 @@ def forecasts_of(
     Args:
         rows: the readings; those of one time keep their order.
         settings: of series, probation and batches; and the store, whose champions answer from the first reading on.
-        into: what became of them is counted there.
-        progress: told how many are answered.
+        into: counts the readings by disposition.
+        progress: called with the number of answered readings.
     """
     forecaster = _forecaster(settings)
     entries = _entries(sorted(rows, key=lambda row: row.ts))
@@ -92,7 +92,8 @@ def _forecaster(settings: Settings) -> "Forecaster":
     """A worker's, with the champions of the store."""
     from worker.forecaster import Forecaster
 
-    forecaster, store = Forecaster(settings.series, probation=settings.retrain.probation), ModelStore(settings.store)
+    forecaster = Forecaster(settings.series, probation=settings.retrain.probation)
+    store = ModelStore(settings.store)
     for cohort in store.shared.served():
         forecaster.adopt_shared(cohort, store.shared.load(cohort)[1])
     for series in store.served():

@@ -21,7 +21,7 @@ _texts = st.one_of(_decimals, st.floats().map(lambda x: repr(x).encode()), st.bi
 
 
 def number(raw: bytes) -> float:
-    """Read a number alone; NaN where it is none."""
+    """Read a number alone; NaN where that fails."""
     try:
         return parse_number(b"value", raw)
     except BadReading:
@@ -29,7 +29,7 @@ def number(raw: bytes) -> float:
 
 
 def time(raw: bytes) -> int:
-    """Read an epoch alone; `NEEDS_A_LOOK` where it is none."""
+    """Read an epoch alone; `NEEDS_A_LOOK` where that fails."""
     try:
         return parse_time(raw, NOW_MS) if raw.lstrip(b"-").isdigit() else NEEDS_A_LOOK
     except BadReading:

@@ -64,7 +64,7 @@ def test_a_file_is_pushed_in_the_order_of_its_times(
 
 
 def test_missing_features_are_left_out_of_their_readings(client: Client, redis: Redis, tmp_path: Path) -> None:
-    """A worker carries a feature itself; a reading without its target is none."""
+    """A worker carries a feature itself; a row without its target is not a reading."""
     path = tmp_path / "x.csv"
     path.write_text(f"series,ts,value,wind\na,{AT},1,\na,{AT + 1},,5\na,{AT + 2},2,3\n")
     assert 2 == push(client, str(path)).count

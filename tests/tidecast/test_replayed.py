@@ -122,6 +122,28 @@ def test_forecasts_are_written_as_json_to_a_file(
     assert [(one.id, one.yhat, one.kind) for one in made] == [(one["id"], one["yhat"], one["kind"]) for one in lines]
 
 
+def test_readings_without_an_answer_are_exit_code_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refused series and one more than a worker remembers each have a line that gives the reason."""
+    Path("odd.csv").write_text("series,timestamp,value\na,2024-01-01,1\nb,2024-01-01,2\nc,2024-01-01,x\n")
+    monkeypatch.setenv("TIDECAST_SERIES__MAX_SERIES", "1")
+    assert 3 == run(monkeypatch, "odd.csv")
+    err = capsys.readouterr().err
+    assert "refused: c: row 4 of odd.csv: value 'x' is no number" in err
+    assert "2 readings: 1 forecast, 0 duplicate, 0 late, 1 dead (1 series_cap; the newest: " in err
+
+
+def test_the_target_of_a_file_is_forecast_whatever_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a backtest does; with a feature beside it, and epoch seconds."""
+    Path("shop.csv").write_text("Date;Sales\n1709251200;5\n1709337600;7\n")
+    assert 0 == run(monkeypatch, "shop.csv")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [("shop", "5.0"), ("shop", "7.0")] == [(row["series"], row["y"]) for row in rows]
+
+
 def test_non_negative_bounds_every_forecast(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,11 +48,11 @@ class Numbers:
 class Moments:
     """Cells as times, before the column's kind is known."""
 
-    ms: Int64  # (rows,) epoch milliseconds; of a local time as if its clock showed UTC; 0 where there is none
+    ms: Int64  # (rows,) epoch milliseconds; of a local time as if its clock showed UTC; 0 where a cell holds no time
     below: Int64  # (rows,) nanoseconds that the time has beyond its milliseconds
     kinds: Int64  # (rows,) of `Kind`
     fault: tuple[int, str] | None = None  # a row, and why the bare numbers of the column are not times
-    note: str | None = None  # what was decided for them
+    note: str | None = None  # a decision about them, for the user
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ def follow(descriptor: int, source: str, selection: Selection, time_zone: str | 
         return
     lines = _Lines(name, stem, selection, time_zone)
     for piece in chain([first], pieces):
-        yield lines.read(piece)
+        if piece.data:
+            yield lines.read(piece)
 
 
 class _Lines:
@@ -71,7 +72,7 @@ class _Lines:
         return Histories(tuple(histories), tuple(self._refused), notes)
 
     def _table(self, data: bytes) -> Table | None:
-        """Split lines into columns; None if there is no row among them."""
+        """Split lines into columns; None if they hold no row."""
         lines = self._text(data).split("\n")
         if self._header is None:
             self._header = header_of(self._source, lines.pop(0))

@@ -27,8 +27,8 @@ class History:
         series: the series' name.
         features: what the columns of `values` are called; the target first.
         ts: `(readings,)` epoch milliseconds, strictly increasing.
-        values: `(readings, features)`, finite; a feature that was missing holds its last value.
-        notes: what was repaired, a sentence each.
+        values: `(readings, features)`, finite; a feature that was missing holds its last value, or NaN if asked for.
+        notes: a sentence on each repair.
         left_out: the times of gross errors, epoch milliseconds: another value stands in their place.
     """
 
@@ -54,11 +54,11 @@ class Histories:
 
     found: tuple[History, ...]
     refused: tuple[Refusal, ...] = ()
-    notes: tuple[str, ...] = ()  # what was decided for whole files
+    notes: tuple[str, ...] = ()  # a sentence on each decision about a whole file
 
     @property
     def all_notes(self) -> tuple[str, ...]:
-        """What was decided and repaired, for whole files and for each series."""
+        """All notes: on whole files, and on each series with its name."""
         return (*self.notes, *(f"{history.series}: {note}" for history in self.found for note in history.notes))
 
 

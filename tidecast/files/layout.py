@@ -1,8 +1,8 @@
 """The meaning of a table's columns: which one names the series, which is the time, the target, a feature.
 
 Long form has a column of series names, or holds one series named after its file. Wide form has a time column and
-then one column for each series; this is how a table is read that has no column of names, several numeric columns, none
-of them called `value`, and of which neither a target nor features were named.
+then one column for each series. A table is read in wide form if it has no column of names and several numeric columns, none
+of them is called `value`, and the user named neither a target nor features.
 """
 
 from collections.abc import Iterable, Sequence
@@ -157,7 +157,7 @@ def _features(
     if _are(selection.features, NONE):
         return ()
     if _are(selection.features, ALL) or (selection.all_by_default and not selection.features):
-        # Of `y` and `value` only one is the target; the other is no feature unless it is named.
+        # Of `y` and `value` only one is the target; the other becomes a feature only if the user names it.
         others = [_find(numeric, (alias,)) for alias in TARGET] if target.casefold() in TARGET else []
         taken = (target, *others)
         return tuple(name for name in numeric if name not in taken and _is_field(name))

@@ -21,7 +21,7 @@ FROM_0 = "the times are numbers from about 0 on: read as milliseconds since 1970
 
 
 def epochs(values: Float) -> Moments:
-    """Read numbers, NaN where there is none, as epochs."""
+    """Read numbers as epochs; NaN stands for a missing one."""
     is_number = np.isfinite(values) & (np.abs(values) < TOO_LARGE)
     present = values[is_number]
     kinds = np.where(is_number, _kinds(values, present), Kind.NONE)

@@ -110,7 +110,7 @@ def named(source: str, names: Sequence[str], columns: Sequence[Column]) -> dict[
     """Give each column its name; of columns without a name the first is kept.
 
     Raises:
-        HistoryError: two columns have the same name, or there is none.
+        HistoryError: two columns have the same name, or the file has no column.
     """
     by_name: dict[str, Column] = {}
     written: dict[str, str] = {}

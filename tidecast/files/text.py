@@ -1,4 +1,4 @@
-"""Columns of text, as CSV has them: nothing is converted before it is asked for, so `007` stays `007`."""
+"""Columns of text, as CSV has them; a cell is converted only when a caller asks for numbers or times."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _SWALLOWED = "goes on over several lines: close or remove its quote"
 
 
 class Text(Column):
-    """Cells of text; white space around them is no part of them."""
+    """Cells of text, read without the white space around them."""
 
     type_name = "text"
     is_text = True
@@ -40,7 +40,7 @@ class Text(Column):
         return Text(_chosen(self.cells, rows))
 
     def missing(self) -> Bools:
-        """Mark the cells that say that nothing is there."""
+        """Mark the empty cells and those that hold a word for it, such as `NA`."""
         return np.fromiter(map(is_missing, self.cells), np.bool_, len(self))
 
     def names(self) -> Sequence[str]:
@@ -93,7 +93,7 @@ class Text(Column):
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell's text says that nothing is there."""
+    """Whether a cell is empty or holds a word for it, such as `NA`."""
     return cell.strip().lower() in MISSING
 
 
@@ -122,7 +122,7 @@ def why_no_number(cell: str) -> str:
 
 
 def _with_epochs(iso_times: Moments, numbers: Float) -> Moments:
-    """Add the cells that are bare numbers, NaN where there is none."""
+    """Add the cells that are bare numbers; NaN stands for all others."""
     if np.isnan(numbers).all():
         return iso_times
     times = epochs(numbers)

@@ -27,7 +27,7 @@ def zone_of(name: str | None) -> ZoneInfo | None:
     """Find a time zone by its name.
 
     Raises:
-        HistoryError: there is none of this name.
+        HistoryError: no time zone has this name.
     """
     try:
         return ZoneInfo(name) if name else None

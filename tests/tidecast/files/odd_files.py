@@ -109,6 +109,16 @@ READ = [
         lines("date,value,state", *(f"2024-01-{1 + d:02},{d},ok" for d in range(31)), "2024-01-31,7,again"),
         {"x": [(f"2024-01-{1 + d:02}T00:00:00", float(d)) for d in range(30)] + [("2024-01-31T00:00:00", 7.0)]},
     ),
+    OddFile(
+        "the hour that the clock showed twice, without its zone",
+        lines("ts,y", *(f"2024-10-27 {hour:02}:{minute:02},{place}" for place, (hour, minute) in enumerate((h, m) for h in (0, 1, 2, 2, 3, 4, 5, 6) for m in (0, 15, 30, 45)))),
+        {"x": [(f"2024-10-27T{hour:02}:{minute:02}:00", float(4 * (hour + (hour > 1)) + minute // 15)) for hour in range(7) for minute in (0, 15, 30, 45)]},
+    ),
+    OddFile(
+        "a feature that names nothing",
+        lines("date,weekday,value", *(f"2024-01-{1 + d:02},{d % 7},{d}" for d in range(31)), "2024-01-31,3,30.5"),
+        {"x": [(f"2024-01-{1 + d:02}T00:00:00", float(d)) for d in range(30)] + [("2024-01-31T00:00:00", 30.5)]},
+    ),
     OddFile("dates of January and February 1970", lines("date,y", "1970-01-15,1", "1970-02-10,2"), {"x": [("1970-01-15T00:00:00", 1.0), ("1970-02-10T00:00:00", 2.0)]}),
     OddFile("dates before 1970", lines("date,y", "1949-01,1", "1949-02,2"), {"x": [("1949-01-01T00:00:00", 1.0), ("1949-02-01T00:00:00", 2.0)]}),
     OddFile("microseconds that differ in their milliseconds", lines("ts,y", "2024-03-01T00:00:00.001900Z,1.5", "2024-03-01T00:00:00.002100Z,2.5"), {"x": [("2024-03-01T00:00:00.001", 1.5), ("2024-03-01T00:00:00.002", 2.5)]}),

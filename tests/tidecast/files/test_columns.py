@@ -28,19 +28,19 @@ def test_a_number_is_read_as_the_worker_reads_it(cell: str, others: list[str]) -
     """Whatever stands in the cells beside it: what trains could have been pushed."""
     numbers = Text([cell, *others]).numbers()
     try:
-        wanted = parse_number(b"value", cell.encode())
+        expected = parse_number(b"value", cell.encode())
     except ValueError:
-        wanted = math.nan
-    np.testing.assert_array_equal(numbers.values[0], wanted)
-    assert bool(numbers.bad[0]) == (math.isnan(wanted) and cell.strip() != "")
+        expected = math.nan
+    np.testing.assert_array_equal(numbers.values[0], expected)
+    assert bool(numbers.bad[0]) == (math.isnan(expected) and cell.strip() != "")
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=64), min_size=1))
 def test_numbers_are_read_to_the_last_bit(values: list[float]) -> None:
     """By whichever parser: training and service see the same."""
     numbers = Text([repr(value) for value in values]).numbers()
-    wanted = [value if abs(value) <= LARGEST else math.nan for value in values]
-    np.testing.assert_array_equal(numbers.values, wanted)
+    expected = [value if abs(value) <= LARGEST else math.nan for value in values]
+    np.testing.assert_array_equal(numbers.values, expected)
 
 
 @given(st.lists(st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1)), min_size=1, max_size=5), st.data())
