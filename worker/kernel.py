@@ -10,16 +10,31 @@ whatever else is in the batch and however many threads share it.
 """
 
 from collections.abc import Callable
+from os import strerror
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
+from tidecast.errors import SettingsError
 from tidecast.windows import Float
+
+try:  # before any other import of numba, which tries at its import whether code may be made
+    from llvmlite import binding, ir
+    from numba import njit, types
+    from numba.core import cgutils
+    from numba.extending import intrinsic, register_jitable
+except PermissionError as exc:
+    raise SettingsError(
+        f"forecasts need code that is made at run time, and this system forbids it ({strerror(exc.errno or 0)}): allow "
+        "it, with MemoryDenyWriteExecute=no in the systemd unit, or with SELinux's boolean deny_execmem off"
+    ) from exc
+except OSError as exc:
+    raise SettingsError(
+        "forecasts need compiled code, and the compiler (llvmlite) cannot be loaded: give this process more memory, "
+        "or install it again"
+    ) from exc
+
 from worker.code_cache import CodeCache
 
 Compiled = TypeVar("Compiled", bound=Callable[..., Any])

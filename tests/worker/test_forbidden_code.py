@@ -1,0 +1,79 @@
+"""A system that forbids code made at run time: one sentence with a remedy, instead of fifty lines of traceback."""
+
+import ctypes
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.patience import PATIENCE_S
+from tests.processes import TIDECAST
+
+REMEDY = "allow it, with MemoryDenyWriteExecute=no in the systemd unit, or with SELinux's boolean deny_execmem off"
+PR_SET_MDWE = 65  # Linux 6.3; what systemd's MemoryDenyWriteExecute=yes asks for
+FORBID = f"""
+import ctypes, os, sys
+if ctypes.CDLL(None).prctl({PR_SET_MDWE}, 1, 0, 0, 0) != 0:
+    sys.exit("too old")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+# As numba asks at its import, where the system has another way to say no.
+REFUSE = """
+import sys
+from llvmlite import binding
+
+number = int(sys.argv[1])
+
+def check_jit_execution():
+    raise OSError(number, "cannot allocate executable memory")
+
+binding.check_jit_execution = check_jit_execution
+sys.argv[1:] = ["worker"]
+from tidecast.cli import main
+main()
+"""
+
+
+def ended(*command: str | Path) -> tuple[int, str]:
+    """Exit code of a command, and all that it says on standard error."""
+    environment = os.environ | {"TIDECAST_REDIS_URL": "redis://127.0.0.1:1"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=Path.cwd()
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(
+    ctypes.CDLL(None).prctl(PR_SET_MDWE + 1, 0, 0, 0, 0) < 0, reason="this kernel cannot forbid code made at run time"
+)
+@pytest.mark.parametrize("words", ["worker", "worker --check", "replay"])
+def test_where_the_kernel_forbids_it_a_command_says_so(tmp_path: Path, words: str) -> None:
+    """Exit code 2 as for any setting that does not fit."""
+    readings = tmp_path / "readings.csv"
+    readings.write_text("series,ts,value\na,2024-01-01T00:00:00Z,1\n")
+    more = [readings] if words == "replay" else []
+    code, said = ended(sys.executable, "-c", FORBID, TIDECAST, *words.split(), *more)
+    assert 2 == code
+    assert said.startswith("tidecast: forecasts need code that is made at run time, and this system forbids it (")
+    assert said.endswith(f"): {REMEDY}\n")
+    assert 1 == said.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, REMEDY),
+        (errno.EPERM, REMEDY),
+        (errno.ENOMEM, "give this process more memory, or install it again"),
+    ],
+    ids=["SELinux", "seccomp", "a limit"],
+)
+def test_whatever_refuses_the_memory_the_remedy_fits(number: int, remedy: str) -> None:
+    """LLVM's own question, answered as each of them would."""
+    code, said = ended(sys.executable, "-c", REFUSE, str(number))
+    assert 2 == code
+    assert said.endswith(f": {remedy}\n")
+    assert 1 == said.count("\n")
