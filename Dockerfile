@@ -5,10 +5,10 @@ ENV PYTHONUNBUFFERED=1 \
     HOME=/tmp \
     PATH=/opt/tidecast/bin:$PATH \
     TIDECAST_STORE=/store
-# A new named volume takes the owner of the directory that it is mounted on.
+# A new named volume takes the owner of the directory that it is mounted on. The second one is for compiled code, see below.
 RUN groupadd --gid 10001 tidecast \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tidecast \
- && install --directory --owner=10001 --group=10001 /store
+ && install --directory --owner=10001 --group=10001 /store /var/cache/tidecast
 # A tidecast.toml mounted here is read.
 WORKDIR /etc/tidecast
 STOPSIGNAL SIGTERM
@@ -31,6 +31,10 @@ FROM build AS worker-environment
 RUN --mount=type=cache,target=/var/cache/pip \
     pip install -c constraints.txt /wheels/*.whl
 
+# The loops are compiled here, so that no container does so when it starts. -P: the installed worker, not the one in /src.
+# On a processor of another kind a worker compiles once and keeps the code below XDG_CACHE_HOME: mount a volume there.
+RUN python -P -c "from worker.threads import warm; warm()"
+
 FROM build AS trainer-environment
 RUN --mount=type=cache,target=/var/cache/pip \
     pip install -c constraints.txt "$(echo /wheels/*.whl)[train]"
@@ -46,11 +50,12 @@ CMD ["train", "--help"]
 
 FROM base AS worker
 ENV TIDECAST_WORKER__HEALTH_HOST=0.0.0.0 \
-    TIDECAST_WORKER__HEALTH_PORT=8080
+    TIDECAST_WORKER__HEALTH_PORT=8080 \
+    XDG_CACHE_HOME=/var/cache
 COPY --from=worker-environment /opt/tidecast /opt/tidecast
 USER 10001:10001
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8080, timeout=3); c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["tidecast"]
 CMD ["worker"]

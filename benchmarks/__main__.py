@@ -7,10 +7,14 @@ A benchmark is a module of this package with `options(parser)`, which adds its o
 import argparse
 import importlib
 import json
+import platform
 import pkgutil
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import benchmarks
+from tidecast.settings import cores
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -23,6 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     if not chosen.name and not {"-h", "--help"}.isdisjoint(rest):
         parser.print_help()
         return
+    print(processor())
     figures: dict[str, float] = {}
     for name in [chosen.name] if chosen.name else names:
         found = run(name, rest)
@@ -30,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
         figures |= found if chosen.name else {f"{name}.{figure}": value for figure, value in found.items()}
         show(name, found)
     if chosen.json:
-        print(json.dumps({"figures": figures}))
+        print(json.dumps({"figures": figures, "processor": processor()}))
 
 
 def run(name: str, argv: list[str]) -> dict[str, float]:
@@ -48,6 +53,16 @@ def show(name: str, figures: Mapping[str, float]) -> None:
     print(f"\n{name}")
     for figure, value in figures.items():
         print(f"  {figure:<{width}}  {value:>12,.3f}")
+
+
+def processor() -> str:
+    """Return the processor's name and how many cores this process may use: figures of two machines do not compare."""
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        info = ""
+    names = re.findall(r"^model name\s*: (.+)$", info, re.MULTILINE)
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {cores()} cores"
 
 
 if __name__ == "__main__":

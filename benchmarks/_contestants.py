@@ -178,7 +178,7 @@ def starting_worker(
     """
     command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--store", str(folder / "models")]
     told = {"WORKER__LEASE_S": str(LEASE_S)} | dict(variables)
-    environment = _environment() | {f"{PREFIX}{name}": value for name, value in told.items()}
+    environment = plain_environment() | {f"{PREFIX}{name}": value for name, value in told.items()}
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen([*command, *options], cwd=folder, env=environment, stderr=log)
     with _ending(process):
@@ -220,7 +220,7 @@ def helper(server: EmbeddedRedis, module: str, *arguments: object) -> Iterator[s
     pipe = subprocess.PIPE
     with log.open("ab") as said:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=_environment(), stdin=pipe, stdout=pipe, stderr=said, text=True
+            command, cwd=ROOT, env=plain_environment(), stdin=pipe, stdout=pipe, stderr=said, text=True
         )
     with _ending(process):
         if process.stdout is None or process.stdout.readline() != "ready\n":
@@ -233,7 +233,7 @@ def log_of(server: EmbeddedRedis, module: str) -> Path:
     return server.folder / f"{module}.log"
 
 
-def _environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     """Ours without Tidecast's settings: a benchmark measures the defaults."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]

@@ -58,3 +58,24 @@ def test_only_the_trainer_installs_the_extra_with_tensorflow() -> None:
     assert "[train]" in install["trainer"]
     assert "[train]" not in install["worker"]
     assert all("-c constraints.txt" in line for line in install.values())
+
+
+def test_the_image_of_the_worker_holds_compiled_code() -> None:
+    """No container compiles when it starts: by then the installed worker has, not the copy that it was built from."""
+    *_, install, compiling = stages()["worker-environment"]["RUN"]
+    assert "pip install" in install
+    assert compiling == 'python -P -c "from worker.threads import warm; warm()"'
+    assert "--from=worker-environment /opt/tidecast /opt/tidecast" in stages()["worker"]["COPY"]
+
+
+def test_code_for_another_processor_is_kept_on_a_volume() -> None:
+    """A machine of another kind compiles once, not at every start: the worker's user can write there, and it stays."""
+    told = dict(pair.split("=") for line in stages()["worker"]["ENV"] for pair in line.split())
+    place = f"{told['XDG_CACHE_HOME']}/tidecast"
+    assert any(line.endswith(f"install --directory --owner=10001 --group=10001 /store {place}") for line in made())
+    assert f"cache:{place}" in COMPOSE["services"]["worker"]["volumes"]
+
+
+def made() -> list[str]:
+    """What the base of all images does to itself."""
+    return [line.strip() for line in stages()["base"]["RUN"]]

@@ -13,8 +13,9 @@ from numba.core import config
 
 from tests.patience import PATIENCE_S
 from tests.processes import worker_process
+from tests.worker.compiled_code import QUICK, copy_compiled_code
 from tidecast.settings import Settings
-from worker import code_cache, threads
+from worker import code_cache
 from worker.kernel import compiled, part
 
 
@@ -269,13 +270,8 @@ def test_a_worker_starts_beside_a_damaged_file(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
 ) -> None:
     """As an operator sees it: one line of the log names the file, and readings are answered."""
-    threads.warm()
-    kept = next(folder for folder in code_cache._folders(Path(code_cache.__file__)) if any(folder.glob("*.nbc")))
-    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    (copied,) = code_cache._folders(Path(code_cache.__file__))
-    shutil.copytree(kept, copied)
-    damaged = [file for file in copied.glob("window._clear.*.nbc") if file.write_bytes(damage) == len(damage)]
+    damaged = [file for file in copy_compiled_code(tmp_path).glob(QUICK) if file.write_bytes(damage) == len(damage)]
     with worker_process(settings.redis_url.get_secret_value(), settings.store, "--burst") as process:
         _, log = process.communicate(timeout=PATIENCE_S)
     assert 0 == process.returncode
