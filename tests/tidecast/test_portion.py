@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 
 from tidecast.portion import PATIENCE, Portion, answers, shrinking
 
@@ -51,7 +53,7 @@ def test_one_entry_that_redis_does_not_give_is_an_error(redis: Redis) -> None:
 
 def test_a_server_that_is_away_shrinks_nothing() -> None:
     """The size of the request is not the reason."""
-    away, portion = Redis(port=1), Portion(1000)
+    away, portion = Redis(port=1, retry=Retry(NoBackoff(), 0)), Portion(1000)
     ask, asked = closing_above(0, RedisConnectionError)
     with pytest.raises(RedisConnectionError):
         shrinking(away, portion, ask)
