@@ -7,8 +7,8 @@ A benchmark is a module of this package with `options(parser)`, which adds its o
 import argparse
 import importlib
 import json
-import platform
 import pkgutil
+import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path

@@ -13,6 +13,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 from tidecast.errors import SettingsError
 
 FEWEST_CONNECTIONS = 8  # a worker reads, commits, reads ahead and retrains at the same time
+SCHEMES = ("redis", "rediss", "unix")
+LARGEST_PORT = 65_535
 FORM = "write it as redis://:password@host:port/db"
 _BEHIND_ADDRESS = re.compile("[/?#]")
 _DATABASE = re.compile(r"[0-9]{1,9}")
@@ -102,13 +104,13 @@ def _split(url: str) -> SplitResult:
     # The part before such a sign would pass for the host or the port, and show in every message.
     if not url.startswith("unix:") and "@" in "".join(behind):
         raise SettingsError("setting redis_url has a / ? or # before an @: write them in a password as %2F, %3F, %23")
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise SettingsError(f"setting redis_url is no address: {FORM}")
+    if not url.startswith(tuple(f"{name}://" for name in SCHEMES)):
+        raise SettingsError(f"setting redis_url is no address, {_why_no_address(url)}: {FORM}")
     try:
         parts = urlsplit(url)
         port = parts.port  # it is read only now
     except ValueError:
-        raise SettingsError(f"setting redis_url is no address: {FORM}") from None
+        raise SettingsError(f"setting redis_url is no address, {_why_no_address(url)}: {FORM}") from None
     if port == 0:  # redis-py takes its default port then
         raise SettingsError(f"setting redis_url names port 0: {FORM}")
     if parts.fragment:
@@ -146,3 +148,17 @@ def _check_database(parts: SplitResult, option: str | None) -> None:
         )
     if path and option and int(path) != int(option):
         raise SettingsError(f"setting redis_url names two databases, {path} and {option}: leave one out")
+
+
+def _why_no_address(url: str) -> str:
+    """Return what is wrong with a URL that cannot be read, without a word of it: any part may be the password."""
+    scheme, sign, rest = url.partition("://")
+    if not sign or scheme not in SCHEMES:
+        return f"it does not begin with {' or '.join(f'{name}://' for name in SCHEMES)}"
+    place = rest.partition("/")[0].rpartition("@")[2]
+    if place.count(":") > 1 and not place.startswith("["):
+        return "an IPv6 address needs brackets, as in redis://[::1]:6379/0"
+    port = place.rpartition(":")[2]
+    if ":" in place and not (port.isdecimal() and int(port) <= LARGEST_PORT):
+        return f"the port is not a number up to {LARGEST_PORT}"
+    return "it is not a URL"

@@ -10,8 +10,9 @@ if __name__ == "__main__":  # `python -m tidecast.cli`: among the imports below 
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from redis.exceptions import RedisError
@@ -44,10 +45,12 @@ from tidecast.options import (
     since_id,
     with_setting,
 )
+from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import load_settings
 from tidecast.standard_streams import open_standard_streams
 from tidecast.unset import without_empty_options
+from tidecast.usage import is_usage_error, usage_sentence
 
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
 
@@ -129,8 +132,10 @@ def archive(
     from trainer.archive import move
 
     settings = load_settings(redis_url=redis, namespace=namespace)
+    before_ms = ago_ms(older_than, "--older-than")
+    check_folder("--history", history)
     with progress("archiving", "readings") as tell:
-        moved = move(settings, history, ago_ms(older_than, "--older-than"), tell)
+        moved = move(settings, history, before_ms, tell)
     told = {"archived": moved, "history": str(history)}
     print(json.dumps(told) if as_json else f"{moved} readings archived in {history}")
 
@@ -167,7 +172,11 @@ def train(
 ) -> None:
     """Train a model for each series of a history, judge it and publish it."""
     from tidecast.presets import preset as fields_of
-    from trainer import program
+
+    _check_sources(files, recorded=recorded, narrowed=bool(since or history))
+    _check_archive(history)
+    since_ms = ago_ms(since, "--since") if since else None
+    from trainer import program  # only now: it takes seconds
 
     named = {
         "window": window,
@@ -176,14 +185,13 @@ def train(
         "bidirectional": bidirectional or None,
         "activation": activation,
     }
-    _check_sources(files, recorded=recorded, narrowed=bool(since or history))
     shape = fields_of(preset) | {name: value for name, value in named.items() if value is not None}
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     settings = with_setting(settings, "train", "epochs", epochs)
     all_trained = program.run(
         program.Job(
             sources=tuple(files or ()),
-            recorded=program.Recorded(ago_ms(since, "--since") if since else None, history) if recorded else None,
+            recorded=program.Recorded(since_ms, history) if recorded else None,
             target=target,
             features=names(features),
             series_column=series_column,
@@ -208,6 +216,11 @@ def _check_sources(files: list[str] | None, *, recorded: bool, narrowed: bool) -
         )
     if narrowed and not recorded:
         raise SettingsError("--since and --history say what to read of the recorded readings: add --recorded")
+
+
+def _check_archive(history: Path | None) -> None:
+    if history is not None and not history.is_dir():
+        raise SettingsError(f"--history is {history}, which is not a folder: name that of `tidecast archive`")
 
 
 @app.command()
@@ -314,7 +327,7 @@ def main() -> None:
     """Run the command; an error that is the user's to mend is one sentence, not a traceback."""
     open_standard_streams()
     try:
-        app(args=_words())
+        sys.exit(_run())
     except SettingsError as exc:
         _fail(str(exc), MISUSED)
     except TidecastError as exc:
@@ -332,6 +345,26 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has seen enough, as in `tidecast tail | head`
         sys.stdout = None  # or Python would flush into the broken pipe and say so
         sys.exit(0)
+    except UnicodeEncodeError as exc:  # only words of the command line can hold what is not Unicode
+        _fail(f"{exc.object!r} is not UTF-8: write it in UTF-8", MISUSED)
+    except OSError as exc:  # of a file or folder, or of standard output where the disk is full
+        where = f"{exc.filename}: " if exc.filename else ""
+        _fail(f"{where}{exc.strerror or exc}: make that possible, and repeat", FAILED)
+
+
+def _run() -> int:
+    """Run the command; returns its exit code."""
+    words = _words()
+    try:
+        code = app(args=words, prog_name="tidecast", standalone_mode=False)
+    except Exception as exc:
+        if not is_usage_error(exc):
+            raise
+        if type(exc).__name__ == "NoArgsIsHelpError":  # it has printed the help
+            return MISUSED
+        _fail(usage_sentence(exc, words), MISUSED)
+    sys.stdout.flush()  # what cannot be written is found now
+    return code if isinstance(code, int) else 0
 
 
 def _words() -> list[str]:
@@ -342,9 +375,24 @@ def _words() -> list[str]:
     return words
 
 
-def _fail(sentence: str, code: int) -> None:
-    print(f"tidecast: {sentence}", file=sys.stderr)
+def _fail(sentence: str, code: int) -> NoReturn:
+    """End with a sentence on standard error; if that cannot be written, the exit code is left."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    with suppress(OSError, ValueError):
+        print(f"tidecast: {sentence}", file=sys.stderr)
+    _abandon_unwritable()
     sys.exit(code)
+
+
+def _abandon_unwritable() -> None:
+    """Close what takes no output: Python would try once more at its end, and change the exit code."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except (OSError, ValueError):
+            setattr(sys, name, None)
 
 
 if __name__ == "__main__":

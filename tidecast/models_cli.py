@@ -1,6 +1,7 @@
 """`tidecast models`: look at the store's versions, and choose which one answers."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,8 @@ def describe(
     models = _store(store)
     _check_known(models, series)
     found = list(models.describe(series))
+    if not models.root.exists():
+        print(f"note: there is no store at {models.root} yet: `tidecast train` makes one", file=sys.stderr)
     if as_json:
         print(json.dumps([_row(v) for v in found], indent=1))
         return
@@ -51,14 +54,18 @@ def show(
 @app.command("promote")
 def promote(series: SeriesArgument, version: int, as_json: JsonOption = False, store: StoreOption = None) -> None:
     """Let a version answer from now on."""
-    _store(store).promote(series, version)
+    models = _store(store)
+    _check_known(models, series)
+    models.promote(series, version)
     _answers(series, version, "answers", as_json=as_json)
 
 
 @app.command("rollback")
 def rollback(series: SeriesArgument, as_json: JsonOption = False, store: StoreOption = None) -> None:
     """Let the version answer that answered before the champion."""
-    number = _store(store).rollback(series)
+    models = _store(store)
+    _check_known(models, series)
+    number = models.rollback(series)
     _answers(series, number, "answers again", as_json=as_json)
 
 

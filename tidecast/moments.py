@@ -21,6 +21,7 @@ MOMENT_FORMS = (
     "write how long ago it is, as 7d or 12h, a date such as 2026-03-01, a time such as 2026-03-01T12:00Z, "
     "or epoch milliseconds"
 )
+FIRST_LIKELY_MS = 100_000_000_000  # 1973: a smaller number that a user writes is rather a span without its unit
 FIRST_CLEAR_MS = 5_000_000_000  # a smaller number on the wire may be taken for seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -88,7 +89,10 @@ def moment_ms(text: str, now_ms: int, name: str = "time") -> int:
     """
     if is_span(text):
         return max(0, now_ms - span_ms(text, name))
-    ms = epoch_ms(text, name) if _EPOCH_MS.fullmatch(text) else _iso_ms(text, name)
+    is_number = bool(_EPOCH_MS.fullmatch(text))
+    ms = epoch_ms(text, name) if is_number else _iso_ms(text, name)
+    if is_number and 0 < ms < FIRST_LIKELY_MS:
+        raise SettingsError(f"{name} {text!r} has no unit: {MOMENT_FORMS}")
     if ms > now_ms:
         raise SettingsError(f"{name} {text!r} lies ahead: {MOMENT_FORMS}")
     return max(0, ms)

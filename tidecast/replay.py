@@ -8,7 +8,7 @@ from itertools import groupby, islice
 
 from tidecast.addresses import PIPELINE
 from tidecast.client import Client
-from tidecast.errors import BadReading, HistoryError
+from tidecast.errors import BadReading, SettingsError
 from tidecast.files.following import follow
 from tidecast.files.history import Histories
 from tidecast.files.layout import Selection
@@ -83,11 +83,11 @@ def parse_speed(text: str) -> float:
     """Read `60x` or `60` as 60.
 
     Raises:
-        HistoryError: it is not a positive number.
+        SettingsError: it is not a positive number.
     """
     match = _SPEED.fullmatch(text)
     if not match or float(match[1]) == 0:
-        raise HistoryError(f"speed {text!r} is no positive multiple: write for instance 60x")
+        raise SettingsError(f"--speed is {text!r}, which is not a positive number: write for instance 60x")
     return float(match[1])
 
 

@@ -25,6 +25,7 @@ from tidecast.options import (
     bounded,
     names,
 )
+from tidecast.outputs import check_file
 from tidecast.progress import progress
 from tidecast.replayed import Replay, forecasts_of, write_csv, write_json
 from tidecast.settings import Settings, load_settings
@@ -43,6 +44,8 @@ def replay(
 ) -> None:
     """Answer a file's readings with the worker's own code, without Redis and as fast as it goes."""
     settings = bounded(load_settings(store=store), non_negative=non_negative)
+    if out is not None:
+        check_file("--out", out)
     selection = Selection(target, names(features), series_column, settings.series.target, all_by_default=True)
     histories = readings_in(file, selection, time_zone)
     print_notes(histories.all_notes)

@@ -3,12 +3,13 @@
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from tidecast.completion import series_in_store
 from tidecast.errors import HistoryError, SettingsError
+from tidecast.known import answered_series
 from tidecast.options import (
     FollowOption,
     JsonOption,
@@ -22,7 +23,7 @@ from tidecast.outputs import check_folder
 from tidecast.settings import Settings, load_settings
 from tidecast.suggestions import did_you_mean
 from tidecast.tail import follow_events
-from tidecast.wire import SEPARATOR, keys_of, partition_of
+from tidecast.wire import keys_of, partition_of
 
 
 def retrain(
@@ -84,8 +85,7 @@ def _check_known(settings: Settings, series: list[str]) -> None:
             partition = partition_of(name, settings.partitions)
             state = keys_of(partition, settings.partitions, settings.namespace).state
             if not redis.hexists(state, name):
-                fields = cast("list[bytes]", redis.hkeys(state))
-                known = [field.decode() for field in fields if SEPARATOR.encode() not in field]
+                known = list(answered_series(redis, settings))
                 remedy = did_you_mean(name, known) if known else "check its name"
                 raise HistoryError(f"no worker has answered a reading of series {name!r}: {remedy}")
 
@@ -99,6 +99,7 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     check_address(settings)
     check_folder("the store", settings.store)
     check_installed()
+    check_folder("the store", settings.store)
     log_as_json()
     _check_known(settings, series)
     wanted: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}

@@ -1,6 +1,7 @@
 """What is wrong with a setting, as a sentence: the setting, its value, and what to write instead."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
@@ -86,6 +87,8 @@ def _remedy(error: Mapping[str, Any], field: FieldInfo | None) -> str:
     if kind.startswith(_OF_BOUNDS):
         limits = field.metadata if field else [_Limit(error["ctx"])]  # of an item of a list only one is known
         return f"use {_bounds(limits)}"
+    if kind == "literal_error":
+        return f"use {error['ctx']['expected']}"
     for end, remedy in _UNITS.items():
         if str(error["loc"][-1]).endswith(end) and kind.startswith(("int", "float")):
             return remedy
@@ -146,5 +149,5 @@ def _field(path: list[str], model: type[BaseModel]) -> FieldInfo | None:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = str(value) if isinstance(value, date) else repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))  # by their numbers
@@ -19,3 +21,6 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
+    if isinstance(sys.stdout, TextIOWrapper):
+        with suppress(OSError):  # it flushes, which not every stream allows
+            sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks is escaped

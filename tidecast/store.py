@@ -160,7 +160,8 @@ class ModelStore:
         champion = self.champion(series)
         earlier = self._promoted(series) & {n for n in self.versions(series) if champion and n < champion}
         if not earlier:
-            raise StoreError(f"series {series!r} has no earlier champion than {champion}: see `tidecast models list`")
+            of = f"before version {champion}" if champion else "at all"
+            raise StoreError(f"series {series!r} had no champion {of}: see `tidecast models list`, and promote one")
         self.promote(series, max(earlier))
         return max(earlier)
 

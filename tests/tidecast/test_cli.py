@@ -192,26 +192,23 @@ def test_recorded_readings_are_archived_and_trained_on(
     for more, count in (((), 2), (("--history", "history"), 3), (("--history", "history", "--since", "36h"), 1)):
         assert 0 == run(monkeypatch, *train, *more)
         assert [("a", f"{count} readings")] == [(v["series"], v["reason"]) for v in json.loads(capsys.readouterr().out)]
-    Path("file").write_text("")
     for more, sentence in (
         (("--target", "valeu"), "nothing recorded can be used (2 readings that a worker refuses too (2 no_value)"),
         (("--features", "valeu"), "no reading has the field 'valeu': did you mean 'value'?"),
-        (("--history", "file"), "file holds no archive (Not a directory)"),
-        (("--history", "nowhere"), "nowhere holds no archive (No such file or directory)"),
     ):
         assert 1 == run(monkeypatch, *train, *more)
         assert sentence in capsys.readouterr().err
     assert 0 == run(monkeypatch, *train, "--features", "none")
 
 
-def test_a_broken_file_or_speed_is_exit_code_1(
+def test_a_broken_file_is_exit_code_1_and_a_wrong_speed_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A sentence that names it."""
     assert 1 == run(monkeypatch, "push", "absent.csv")
     assert capsys.readouterr().err.startswith("tidecast: absent.csv does not exist")
-    assert 1 == run(monkeypatch, "push", "absent.csv", "--speed", "fast")
-    assert capsys.readouterr().err.startswith("tidecast: speed 'fast'")
+    assert 2 == run(monkeypatch, "push", "absent.csv", "--speed", "fast")
+    assert capsys.readouterr().err.startswith("tidecast: --speed is 'fast'")
 
 
 def test_a_worker_in_burst_answers_what_is_there_and_tail_shows_it(

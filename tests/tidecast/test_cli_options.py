@@ -63,9 +63,10 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     *((train("--window", wrong), f"--window is {wrong}: use 2 to 1024") for wrong in ("1", "0", "-5", "1025", HUGE)),
     *((train("--units", wrong), f"--units is {wrong}: use 1 to 1024") for wrong in ("0", "-1", "1025", HUGE)),
     *((train("--layers", wrong), f"--layers is {wrong}: use 1 to 4") for wrong in ("0", "-1", "5", HUGE)),
-    (train("--activation", "sigmoid"), "--activation is 'sigmoid': input should be 'tanh' or 'relu'"),
+    (train("--activation", "sigmoid"), "--activation is 'sigmoid': use 'tanh' or 'relu'"),
     (train("--preset", "defualt"), "preset 'defualt' does not exist: did you mean 'default'?"),
     (train("--preset", "x"), "preset 'x' does not exist: use one of default, tutorial"),
+    (train("--time-zone", "Europe/Berln"), "time zone 'Europe/Berln' is unknown: did you mean 'Europe/Berlin'?"),
     (train("--since", "7d"), "add --recorded"),
     (train("--history", "archive"), "add --recorded"),
     (("train",), "neither files nor --recorded"),
@@ -73,9 +74,9 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     (("train", "--recorded", "--since", "soon"), "'soon'"),
     *((train("--store", wrong), f"the store is {wrong}, but file is a file") for wrong in ("file", "file/models")),
     (("tune", "history.csv", "--store", "file"), "the store is file, but file is a file"),
-    *((("tune", "history.csv", "--epochs", wrong), "value for '--epochs'") for wrong in ("1", "0", "-1", "many")),
+    *((("tune", "history.csv", "--epochs", wrong), f"--epochs is {wrong!r}: ") for wrong in ("1", "0", "-1", "many")),
     *(
-        ((*BACKTEST, "o", "--test-size", wrong), "value for '--test-size'")
+        ((*BACKTEST, "o", "--test-size", wrong), f"--test-size is {wrong!r}: ")
         for wrong in ("-0.1", "1", "1.5", "nan", "x")
     ),
     ((*BACKTEST, "o", "--test-size", "0"), "--test-size is 0.0: give the share of the newest readings, above 0"),
@@ -88,17 +89,23 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     (("worker", "--check", "--health-port", "99999"), "--health-port is 99999: use 0 to 65535"),
     (("worker", "--check", "--health-port", "-1"), "--health-port is -1: use 0 to 65535"),
     (("retrain", "--daemon", "--health-port", "99999", *NOBODY), "--health-port is 99999: use 0 to 65535"),
-    *(((command, "-n", wrong, *NOBODY), "'-n'") for command in ("tail", "events") for wrong in ("0", "-5", "few")),
-    *((("status", "--once", "--interval", wrong, *NOBODY), "'--interval'") for wrong in ("nan", "0", "-1")),
+    *(
+        ((command, "-n", wrong, *NOBODY), f"-n is {wrong!r}: ")
+        for command in ("tail", "events")
+        for wrong in ("0", "-5", "few")
+    ),
+    *(
+        (("status", "--once", "--interval", wrong, *NOBODY), f"--interval is {wrong!r}: ")
+        for wrong in ("nan", "0", "-1")
+    ),
     (("demo", "--out", "file/demo"), "--out is file/demo, but file is a file: name another place"),
     (("demo", "--redis", "localhost"), "setting redis_url is no address"),
-    (("models", "prune", "--keep", "0"), "value for '--keep'"),
+    (("models", "prune", "--keep", "0"), "--keep is '0': use 1 or more"),
 ]
 FAILED: list[tuple[tuple[str, ...], str]] = [
     (train("--target", "valeu"), "has no column for the target 'valeu': did you mean 'value'?"),
     (train("--features", "wnd"), "has no column for the feature 'wnd': did you mean 'wind'?"),
     (train("--features", ","), "has no column for the feature ''"),
-    (train("--time-zone", "Europe/Berln"), "time zone 'Europe/Berln' is unknown: did you mean 'Europe/Berlin'?"),
     (("tune", "history.csv", "--series", "aa"), "there is no series 'aa': did you mean 'a'?"),
     (("tune", "history.csv", "--series", "zz"), "there is no series 'zz': use one of a"),
     *((words, "series 'aa' has no champion in models: did you mean 'a'?") for words in looking("aa", "history.csv")),

@@ -93,6 +93,8 @@ def test_a_time_is_a_span_ago_a_date_a_time_or_epoch_milliseconds(text: str, ms:
         ("12:00", "is not a time"),
         ("2026-03-01112:00:00Z", "is not a time"),
         ("2027-03-01", "lies ahead"),
+        ("7", "has no unit: write how long ago it is, as 7d"),
+        ("99999999999", "has no unit"),
         ("1772323200", "looks like seconds: write milliseconds, 1772323200000"),
         ("20260301", "looks like a date: write 2026-03-01"),
     ],

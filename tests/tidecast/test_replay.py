@@ -12,7 +12,7 @@ from redis import Redis
 
 from tidecast import replay
 from tidecast.client import Client
-from tidecast.errors import HistoryError
+from tidecast.errors import SettingsError
 from tidecast.files.layout import Selection
 from tidecast.files.readings import Row
 from tidecast.replay import Pushed
@@ -123,5 +123,5 @@ def test_a_speed_is_a_multiple(text: str, factor: float) -> None:
 @pytest.mark.parametrize("text", ["0", "0.0x", "-1", "fast", "", "1e3", "nan", "x"])
 def test_a_speed_that_is_none_is_refused(text: str) -> None:
     """The sentence shows how to write one."""
-    with pytest.raises(HistoryError, match="write for instance 60x"):
+    with pytest.raises(SettingsError, match="write for instance 60x"):
         replay.parse_speed(text)

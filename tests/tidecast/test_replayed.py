@@ -154,17 +154,21 @@ def test_non_negative_bounds_every_forecast(
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "sentence", "code"),
     [
-        (("absent.csv",), "tidecast: absent.csv does not exist"),
-        (("readings.csv", "--out", "readings.csv/x"), "tidecast: readings.csv/x cannot be written"),
+        (("absent.csv",), "tidecast: absent.csv does not exist", 1),
+        (("readings.csv", "--out", "readings.csv/x"), "tidecast: --out is readings.csv/x, but readings.csv is a", 2),
     ],
 )
-def test_a_file_that_cannot_be_read_or_written_is_exit_code_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
+def test_a_file_that_cannot_be_read_or_written_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    sentence: str,
+    code: int,
 ) -> None:
-    """One sentence with the remedy."""
-    assert 1 == run(monkeypatch, *words)
+    """With the remedy, before the work."""
+    assert code == run(monkeypatch, *words)
     assert capsys.readouterr().err.splitlines()[-1].startswith(sentence)
 
 

@@ -7,11 +7,13 @@ from typing import Any, cast
 from redis import Redis
 
 from tidecast.connection import connect
-from tidecast.errors import StreamError, TidecastError
+from tidecast.errors import StoreError, StreamError, TidecastError
+from tidecast.known import answered_series
 from tidecast.moments import utc_text
 from tidecast.partitions import newest_entries
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
+from tidecast.suggestions import did_you_mean
 from tidecast.wire import Event, Forecast, Keys, keys_of, partition_of
 
 NEWEST = 10_000  # entries of a stream that are looked through
@@ -30,12 +32,13 @@ def facts_of(series: str, settings: Settings, insight: Callable[[bytes], Facts])
     Raises:
         RedisError: Redis does not answer.
         StateError: the state is of another format.
+        StoreError: nothing is known of it.
     """
     partition = partition_of(series, settings.partitions)
     keys = keys_of(partition, settings.partitions, settings.namespace)
     with connect(settings) as redis:
         head = cast("bytes | None", redis.hget(keys.state, series))
-        return {
+        facts: Facts = {
             "series": series,
             "partition": partition,
             "min_history": settings.retrain.min_history,
@@ -45,6 +48,26 @@ def facts_of(series: str, settings: Settings, insight: Callable[[bytes], Facts])
             "events": _events(redis, keys, series),
             "dead": _dead(redis, keys, series),
         }
+        known = ("state", "forecast", "events")
+        is_known = any(facts[name] for name in known) or any(facts["model"].values()) or facts["dead"]["count"]
+        if not is_known and not _is_waiting(redis, keys, series):
+            raise StoreError(_unknown(series, redis, settings))
+        return facts
+
+
+def _is_waiting(redis: Redis, keys: Keys, series: str) -> bool:
+    """Whether a reading of the series is among the newest, answered or not."""
+    newest = newest_entries(redis, keys.readings, NEWEST)
+    return any(fields.get(b"series") == series.encode() for _, fields in newest)
+
+
+def _unknown(series: str, redis: Redis, settings: Settings) -> str:
+    """Return that there is no such series, with the name that was probably meant."""
+    names = {*answered_series(redis, settings), *ModelStore(settings.store).series()}
+    remedy = (
+        did_you_mean(series, sorted(names)) if names else "push a reading of it first, or check --redis and --store"
+    )
+    return f"neither Redis nor the store {settings.store} knows a series {series!r}: {remedy}"
 
 
 def _model(series: str, store: ModelStore) -> Facts:

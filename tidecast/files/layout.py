@@ -1,8 +1,8 @@
 """The meaning of a table's columns: which one names the series, which is the time, the target, a feature.
 
 Long form has a column of series names, or holds one series named after its file. Wide form has a time column and
-then one column for each series. A table is read in wide form if it has no column of names and several numeric columns, none
-of them is called `value`, and the user named neither a target nor features.
+then one column for each series. A table is read in wide form if it has no column of names and several numeric columns,
+none of them is called `value`, and the user named neither a target nor features.
 """
 
 from collections.abc import Iterable, Sequence

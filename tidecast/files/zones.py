@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 
-from tidecast.errors import HistoryError
+from tidecast.errors import SettingsError
 from tidecast.files.columns import Bools, Int64
 from tidecast.suggestions import most_similar
 
@@ -27,14 +27,14 @@ def zone_of(name: str | None) -> ZoneInfo | None:
     """Find a time zone by its name.
 
     Raises:
-        HistoryError: no time zone has this name.
+        SettingsError: no time zone has this name.
     """
     try:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
         similar = most_similar(str(name), available_timezones())
         remedy = f"did you mean {similar!r}?" if similar else "name one such as Europe/Berlin or UTC"
-        raise HistoryError(f"time zone {name!r} is unknown: {remedy}") from exc
+        raise SettingsError(f"time zone {name!r} is unknown: {remedy}") from exc
 
 
 def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:

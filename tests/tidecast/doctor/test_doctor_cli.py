@@ -142,8 +142,23 @@ def test_a_series_without_a_model_says_why(doctor: Doctor, healthy: Ward) -> Non
     healthy.redis.xadd("readings", {"series": "young", "value": 1})
     healthy.answer()
     assert "model: none: 1 readings, and it needs 200 (retrain.min_history)" in doctor("young")[1]
-    assert "readings: none answered so far" in doctor("nobody")[1]
+    healthy.redis.xadd("readings", {"series": "pushed", "value": 1})
+    assert "readings: none answered so far" in doctor("pushed")[1]
     healthy.store.publish(make_model("young"), promote=False)
     assert "model: none answers, for none was published" in doctor("young")[1]
     next(healthy.settings.store.rglob("champion")).write_bytes(b"x")
     assert "holds no version's number: promote one" in doctor("a")[1]
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("B", "did you mean 'b'?"), ("zzz", "use one of a, b"), ("", "use one")])
+def test_a_series_that_nobody_knows_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Ward, name: str, remedy: str
+) -> None:
+    """It was told of as a series without readings; the store's and Redis' names are looked through."""
+    healthy.store.publish(make_model("b"))
+    where = ("--redis", healthy.server.url, "--store", str(healthy.settings.store))
+    monkeypatch.setattr(sys, "argv", ["tidecast", "doctor", name, *where])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert 1 == caught.value.code
+    assert f"knows a series {name!r}: {remedy}" in capsys.readouterr().err

@@ -71,7 +71,6 @@ FILES = [
         options=(("features", ("wind",)),),
     ),
     Broken("text as target", b"ts,value\n2024-01-01,low\n", ("row 2 of", "'low'", "42.1")),
-    Broken("unknown time zone", GOOD, ("'Mars/Base'", "Europe/Berlin"), options=(("time_zone", "Mars/Base"),)),
     Broken("too many fields", long_form("a,2024-01-01,1", "a,2024-01-02,2,3"), ("row 3 of", "4 fields", "header 3")),
     Broken("too few fields", long_form("a,2024-01-01,1", "a,2024-01-02"), ("row 3 of", "2 fields", "header 3")),
     Broken("unclosed quote", long_form("a,2024-01-01,1", 'a,"2024-01-02,2', "a,2024-01-03,3"), ("row 3 of", "quote")),

@@ -172,7 +172,6 @@ REFUSED = [
     OddFile("times within a millisecond", lines("ts,y", "2024-03-01T00:00:00.000100Z,1", "2024-03-01T00:00:00.000200Z,2"), sentence="lies in the same millisecond as another", series="x"),
     OddFile("nanoseconds within a millisecond", parquet(ts=pa.array([ms("2024-03-01") * 10**6 + n for n in (5, 900)], pa.timestamp("ns")), y=[1.0, 2.0]), sentence="lies in the same millisecond as another", series="x"),
     OddFile("fractions of epoch milliseconds", lines("ts,y", "1709251200000.1,1", "1709251200000.2,2"), sentence="lies in the same millisecond as another", series="x"),
-    OddFile("an unknown zone", PLAIN, sentence="time zone 'Mars/Base' is unknown", options=("--time-zone", "Mars/Base")),
     OddFile("an unknown series column", PLAIN, sentence="has no column for the series column 'shop'", options=("--series-column", "shop")),
     OddFile("an unknown target", PLAIN, sentence="has no column for the target 'load'", options=("--target", "load")),
 ]  # fmt: skip

@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from tidecast.errors import SettingsError
 from tidecast.files.history import read_history
-from tidecast.files.zones import to_utc
+from tidecast.files.zones import to_utc, zone_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "UTC")
@@ -73,3 +74,18 @@ def test_a_file_across_the_change_loses_no_quarter(tmp_path: Path, names: tuple[
     for history in read_history(path, time_zone="Europe/Berlin").found:
         assert as_ms(moments) == history.ts.tolist()
         assert list(range(48)) == history.values[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("Mars/Base", "name one such as Europe/Berlin or UTC"),
+        ("Berlin", "did you mean 'Europe/Berlin'?"),
+        ("../etc/passwd", "name one such as Europe/Berlin or UTC"),
+    ],
+)
+def test_an_unknown_zone_is_refused(name: str, remedy: str) -> None:
+    """With the one that was meant, or two examples."""
+    with pytest.raises(SettingsError) as caught:
+        zone_of(name)
+    assert f"time zone {name!r} is unknown: {remedy}" == str(caught.value)
