@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from tests.patience import PATIENCE_S
 from tests.processes import forked_worker, worker_process
@@ -198,7 +199,7 @@ def test_a_worker_that_ends_before_it_is_ready_makes_no_schedule() -> None:
     assert [] == noted
 
 
-def test_a_schedule_that_cannot_be_made_does_not_end_the_worker(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_schedule_that_cannot_be_made_does_not_end_the_worker() -> None:
     """A damaged installation costs the schedule alone, and the log says so."""
 
     def fail() -> Any:
@@ -206,6 +207,5 @@ def test_a_schedule_that_cannot_be_made_does_not_end_the_worker(capsys: pytest.C
 
     ready = threading.Event()
     ready.set()
-    seen: list[str] = []
-    with LateSchedule(fail, ready):
-        until(lambda: seen.append(capsys.readouterr().out) or "schedule not started" in "".join(seen))
+    with capture_logs() as logs, LateSchedule(fail, ready):
+        until(lambda: "schedule not started" in [line["event"] for line in logs])
