@@ -90,6 +90,7 @@ def test_a_proxy_that_closes_what_is_idle_is_borne(settings: Settings, redis: Re
         worker.run(Stop(), burst=True)
         kill(redis)  # the proxy's own, and so the worker's
         until(lambda: others(redis) == 0)
+        until(proxy.is_idle)
     proxy.close()
     assert 3 == len(forecasts(redis))
     assert 0.0 == sum(sample(health, "tidecast_failures_total", kind=kind) for kind in FAILURES)

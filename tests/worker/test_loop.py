@@ -225,6 +225,7 @@ class LossyProxy(threading.Thread):
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.replies_to_lose = 0
+        self._passing: list[threading.Thread] = []
 
     def run(self) -> None:
         """Serve each connection in threads of its own, until closed."""
@@ -235,7 +236,13 @@ class LossyProxy(threading.Thread):
                 return
             server = socket.create_connection(("127.0.0.1", self._server_port))
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+                thread = threading.Thread(target=self._pass_on, args=(source, sink), daemon=True)
+                thread.start()
+                self._passing.append(thread)
+
+    def is_idle(self) -> bool:
+        """Whether both ends of every connection are closed."""
+        return not any(thread.is_alive() for thread in self._passing)
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with source, sink:
