@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks._scores import LAST_VALUE, TIDECAST, Result, Score, figures, header, line, score, scored_rows
-from benchmarks._yardsticks import METHODS, NEEDS, Float, Series, season_of
+from benchmarks.harness.scores import LAST_VALUE, TIDECAST, Result, Score, figures, header, line, score, scored_rows
+from benchmarks.harness.yardsticks import METHODS, NEEDS, Float, Series, season_of
 from tidecast import backtest
 from tidecast.backtest import Backtested
 from tidecast.backtest_report import Settled

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from benchmarks._contestants import ROOT, Contestant, serving
-from benchmarks._flow import flow
-from benchmarks._models import publish_models
-from benchmarks._readings import Readings
+from benchmarks.harness.contestants import ROOT, Contestant, serving
+from benchmarks.harness.flow import flow
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.readings import Readings
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import PREFIX
 from tidecast.store import ModelStore

@@ -18,7 +18,7 @@ from typing import Any, cast
 import psutil
 from redis import Redis
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.readiness import await_ready
 from tidecast.spec import Spec

@@ -15,7 +15,7 @@ from statistics import median
 
 from redis import Redis
 
-from benchmarks._readings import Readings, id_of
+from benchmarks.harness.readings import Readings, id_of
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import environment_with, load_settings

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benchmarks._contestants import Contestant, echoing, serving
-from benchmarks._flow import Flow, flow, queue_growth
-from benchmarks._models import publish_models
-from benchmarks._readings import Readings
+from benchmarks.harness.contestants import Contestant, echoing, serving
+from benchmarks.harness.flow import Flow, flow, queue_growth
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.readings import Readings
 from tidecast.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 

@@ -11,9 +11,9 @@ from statistics import median
 
 import psutil
 
-from benchmarks._contestants import serving
-from benchmarks._models import bytes_of_weights, bytes_of_windows, publish_models
-from benchmarks._readings import Readings
+from benchmarks.harness.contestants import serving
+from benchmarks.harness.models import bytes_of_weights, bytes_of_windows, publish_models
+from benchmarks.harness.readings import Readings
 from tidecast.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 

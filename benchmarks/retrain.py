@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._live import Retraining, retrain_live
-from benchmarks._real import VARIABLE, named_data, real_series, spread
-from benchmarks._splices import BACK, LEAST, NAMES, Found, splice
+from benchmarks.harness.live import Retraining, retrain_live
+from benchmarks.harness.real import VARIABLE, named_data, real_series, spread
+from benchmarks.harness.splices import BACK, LEAST, NAMES, Found, splice
 from tests.trainer.corruption import AFTER, ALLOWED, Result
 from tests.trainer.corruption import measure as measure_corrupted
 from tidecast.settings import Settings, TrainSettings

@@ -13,9 +13,9 @@ from statistics import median
 
 from redis import Redis
 
-from benchmarks._contestants import Contestant, starting_worker
-from benchmarks._models import publish_models
-from benchmarks._readings import Readings, id_of
+from benchmarks.harness.contestants import Contestant, starting_worker
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.readings import Readings, id_of
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.readiness import PATIENCE_S, probe
 from tidecast.settings import SeriesSettings

@@ -12,11 +12,11 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
-from benchmarks import _mover
-from benchmarks._contestants import Contestant, helper, serving
-from benchmarks._flow import Flow, flow
-from benchmarks._models import publish_models
-from benchmarks._readings import Readings
+from benchmarks.harness import mover
+from benchmarks.harness.contestants import Contestant, helper, serving
+from benchmarks.harness.flow import Flow, flow
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.readings import Readings
 from tidecast.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 
@@ -84,10 +84,10 @@ def _flow_beside_moves(
     worker: Contestant, server: EmbeddedRedis, rate: float, store: Path, series: int, version: int, seconds: float
 ) -> Flow:
     """A flow while another program lets another version of every series of a store answer, evenly over it."""
-    with helper(server, _mover.__name__, store, series, version, seconds) as mover:
+    with helper(server, mover.__name__, store, series, version, seconds) as moving:
 
         def move() -> None:
-            mover.communicate("go\n")
+            moving.communicate("go\n")
 
         return flow(worker, server, rate, seconds, move)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
-from benchmarks._contestants import Contestant, Pace, echoing, serving, tutoring
-from benchmarks._models import publish_models
-from benchmarks._readings import Readings, name_of
+from benchmarks.harness.contestants import Contestant, Pace, echoing, serving, tutoring
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.readings import Readings, name_of
 from tidecast.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 from worker.state import decode_all

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.cluster import EmbeddedCluster
+from tests.harness.cluster import EmbeddedCluster
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.settings import Settings, load_settings

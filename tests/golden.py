@@ -17,7 +17,7 @@ from unittest.mock import patch
 import numpy as np
 from redis import Redis
 
-from tests.models import make_model, make_shared, random_panel
+from tests.harness.models import make_model, make_shared, random_panel
 from tidecast.embedded import EmbeddedRedis
 from tidecast.experts import LINEAR, TERMS, Panel
 from tidecast.model import Model

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.nursery import Forked
-from tests.patience import PATIENCE_S
+from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
 from tidecast import cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, connect_async

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import _yardsticks as yardsticks
-from benchmarks._scores import Result, Score, figures, header, line, score
-from benchmarks._yardsticks import DAY_MS, HOUR_MS, Series, season_of
 from benchmarks.accuracy import data_sets, measure, options, series_of
+from benchmarks.harness import yardsticks
+from benchmarks.harness.scores import Result, Score, figures, header, line, score
+from benchmarks.harness.yardsticks import DAY_MS, HOUR_MS, Series, season_of
 from tidecast.backtest import Backtested
 from tidecast.backtest_report import Settled
 from tidecast.files.history import History

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._contestants import serving
-from benchmarks._flow import flow
-from benchmarks._models import publish_models
-from benchmarks._readings import Readings
+from benchmarks.harness.contestants import serving
+from benchmarks.harness.flow import flow
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.readings import Readings
 from tests.benchmarks.measuring import figures_of
 from tidecast.embedded import EmbeddedRedis
 from tidecast.store import ModelStore

@@ -3,8 +3,8 @@
 import pytest
 from redis import Redis
 
-from benchmarks._models import bytes_of_weights, bytes_of_windows, own_model
-from benchmarks._readings import EPOCH_MS, Readings
+from benchmarks.harness.models import bytes_of_weights, bytes_of_windows, own_model
+from benchmarks.harness.readings import EPOCH_MS, Readings
 from tests.benchmarks.measuring import figures_of
 from tidecast.embedded import EmbeddedRedis
 from worker.state import decode_all

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import _splices
-from benchmarks._real import real_series, spread
-from benchmarks._splices import Told, moved_level, moved_season
+from benchmarks.harness import splices
+from benchmarks.harness.real import real_series, spread
+from benchmarks.harness.splices import Told, moved_level, moved_season
 from benchmarks.retrain import LEAST_CORRUPTED
 from tests.benchmarks.measuring import figures_of
 from tidecast.settings import Settings
@@ -57,7 +57,7 @@ def test_a_change_touches_nothing_before_its_place() -> None:
 
 def test_an_alarm_counts_within_a_hundred_readings_after_the_change() -> None:
     """One before it, or later, does not."""
-    found = _splices.Found(1, 1, [Told("level", 8), Told("level", 12), Told("season", None)], 2, 20_000, [])
+    found = splices.Found(1, 1, [Told("level", 8), Told("level", 12), Told("season", None)], 2, 20_000, [])
     assert (2 / 3, 10, 0.5) == (found.found_share, found.delay_median, found.false_alarms_per_5000)
     assert 100 == replace(found, told=[Told("level", None)]).delay_median
 
@@ -66,10 +66,10 @@ def test_alarms_are_set_against_every_reading_that_may_tell(tmp_path: Path) -> N
     """A champion has learned from all before the rest; without one the readings that fill the window are looked at."""
     write(tmp_path / "days_open.csv", 1, 1000)
     (history,) = real_series(tmp_path, least=1000, newest=1000)
-    variant, settings = _splices.Variant(history, history.series, 600), Settings()
-    assert 400 == _splices._looked_at(variant, settings, has_champion=True)
-    assert 400 + settings.series.rows_kept == _splices._looked_at(variant, settings, has_champion=False)
-    assert 1000 == _splices._looked_at(replace(variant, cut=10), settings, has_champion=False)
+    variant, settings = splices.Variant(history, history.series, 600), Settings()
+    assert 400 == splices._looked_at(variant, settings, has_champion=True)
+    assert 400 + settings.series.rows_kept == splices._looked_at(variant, settings, has_champion=False)
+    assert 1000 == splices._looked_at(replace(variant, cut=10), settings, has_champion=False)
 
 
 def test_series_are_spread_over_the_sets(tmp_path: Path) -> None:

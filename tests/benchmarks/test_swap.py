@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._contestants import serving
-from benchmarks._models import publish_models
-from benchmarks._readings import Readings
+from benchmarks.harness.contestants import serving
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.readings import Readings
 from benchmarks.swap import _bearable
 from tests.benchmarks.measuring import figures_of
 from tidecast.embedded import EmbeddedRedis

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._contestants import Contestant, echoing, serving
-from benchmarks._models import publish_models
-from benchmarks._readings import Readings, id_of
+from benchmarks.harness.contestants import Contestant, echoing, serving
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.readings import Readings, id_of
 from benchmarks.throughput import CONFIGURATIONS, FIGURES
 from tests.benchmarks.measuring import figures_of
 from tidecast.embedded import EmbeddedRedis

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.model import Evidence, Scores
 from tidecast.spec import Spec
 from tidecast.store import ModelStore

@@ -11,8 +11,8 @@ from redis import Redis
 
 from tests.browser.conftest import TOKEN, dashboard
 from tests.browser.seeding import STEP_MS, seed_forecasts, seed_plant, store_at
-from tests.models import make_model
-from tests.processes import worker_process
+from tests.harness.models import make_model
+from tests.harness.processes import worker_process
 from tidecast.client import Client
 from tidecast.embedded import EmbeddedRedis
 from tidecast.spec import Spec

@@ -22,7 +22,7 @@ from tests.chaos.harness import EPOCH, entry_id, make_store
 from tests.chaos.points import send, start_mortal
 from tests.chaos.producer import Producer
 from tests.chaos.proxy import Proxy
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from tidecast.embedded import EmbeddedRedis, free_port
 
 SERIES = 20

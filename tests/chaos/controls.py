@@ -22,8 +22,8 @@ from redis import Redis
 
 from tests.chaos.harness import EPOCH, entry_id, finish, make_readings, make_store, push, start_worker
 from tests.chaos.verifier import Published, Violations, compare
-from tests.forecasts import entries
-from tests.nursery import Forked
+from tests.harness.forecasts import entries
+from tests.harness.nursery import Forked
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from tests.chaos.harness import start_worker
-from tests.models import make_model
-from tests.nursery import Forked
-from tests.patience import PATIENCE_S
+from tests.harness.models import make_model
+from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
 from tidecast.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore

@@ -15,8 +15,8 @@ import numpy as np
 from redis import Redis
 
 from tests.chaos.verifier import Published, Violations, compare
-from tests.models import make_model
-from tests.nursery import Forked
+from tests.harness.models import make_model
+from tests.harness.nursery import Forked
 from tidecast.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore

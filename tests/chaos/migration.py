@@ -19,8 +19,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.chaos.harness import entry_id, finish, make_readings, make_store, push, start_worker
 from tests.chaos.verifier import Published, Violations, compare_all
-from tests.cluster import EmbeddedCluster
-from tests.nursery import Forked
+from tests.harness.cluster import EmbeddedCluster
+from tests.harness.nursery import Forked
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import load_settings

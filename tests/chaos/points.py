@@ -17,7 +17,7 @@ from redis import Redis
 from redis.connection import Connection
 
 from tests.chaos.harness import COMMIT
-from tests.nursery import fork
+from tests.harness.nursery import fork
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.outcome import Outcome

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 
 CHUNK = 65536
 PIECES = (1, 7)  # bytes, from and to, in a chunk that is split

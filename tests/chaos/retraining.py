@@ -20,9 +20,9 @@ import psutil
 from redis import Redis
 
 from tests.chaos.harness import EPOCH, start_worker
-from tests.models import make_model
-from tests.nursery import Forked
-from tests.patience import PATIENCE_S
+from tests.harness.models import make_model
+from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
 from tests.worker.runs import check_each_due_ended_once, ended, events, record
 from tests.worker.test_retrain import gone
 from tidecast.embedded import EmbeddedRedis

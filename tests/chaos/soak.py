@@ -16,7 +16,7 @@ import psutil
 from redis import Redis
 
 from tests.chaos.harness import endless_readings, make_store, start_worker
-from tests.nursery import Forked
+from tests.harness.nursery import Forked
 from tidecast.embedded import EmbeddedRedis
 from tidecast.wire import DISPOSITIONS
 

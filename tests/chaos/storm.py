@@ -20,7 +20,7 @@ from tests.chaos.producer import Producer
 from tests.chaos.proxy import Fault, Proxy
 from tests.chaos.refusals import REFUSALS, Refusing
 from tests.chaos.verifier import Published, Violations, compare_all
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from tidecast.embedded import EmbeddedRedis
 from tidecast.wire import keys_of
 

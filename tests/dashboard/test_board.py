@@ -11,7 +11,7 @@ from dashboard.evidence import Evidence
 from dashboard.follower import Follower
 from dashboard.recent import ARRIVED
 from tests.dashboard.streams import entry
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.settings import load_settings
 from tidecast.store import ModelStore
 

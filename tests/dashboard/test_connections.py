@@ -14,7 +14,7 @@ import uvicorn
 
 from dashboard import connections
 from dashboard.connections import MOST_CONNECTIONS, LimitedProtocol, limited_protocol
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from tests.worker.runs import until
 
 

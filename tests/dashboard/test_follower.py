@@ -6,7 +6,7 @@ from redis import Redis
 from dashboard import follower as module
 from dashboard.follower import Follower
 from tests.dashboard.streams import entry
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore

@@ -7,7 +7,7 @@ import pytest
 
 from dashboard import gate_charts
 from dashboard.gates import Gates
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.cells import follow
 from tidecast.spec import Spec
 

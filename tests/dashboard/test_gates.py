@@ -9,9 +9,9 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dashboard.gates import GateReader, Gates
-from tests.models import make_model, make_shared
-from tests.patience import PATIENCE_S
-from tests.processes import worker_process
+from tests.harness.models import make_model, make_shared
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import worker_process
 from tidecast import lstm
 from tidecast.client import Client
 from tidecast.embedded import EmbeddedRedis

@@ -19,7 +19,7 @@ from dashboard.retraining import runs_html
 from dashboard.tables import events_html
 from dashboard.words import age_text, count_text, number_text, share_text, time_text
 from tests.dashboard.streams import entry
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast import cli, dashboard_cli
 from tidecast.partitions import Run
 from tidecast.settings import load_settings

@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 
 from dashboard.program import NICE
-from tests.patience import PATIENCE_S
-from tests.pipes import full_pipe
+from tests.harness.patience import PATIENCE_S
+from tests.harness.pipes import full_pipe
 from tests.worker.runs import until
 from tidecast.embedded import free_port
 from tidecast.settings import PREFIX, Settings

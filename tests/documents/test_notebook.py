@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents.blocks import ROOT
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 
 NOTEBOOK = ROOT / "examples" / "notebook" / "forecasts.ipynb"
 PROGRAM = """

@@ -18,7 +18,7 @@ from redis import Redis
 
 from tests.documents.blocks import ROOT, Block, blocks_of
 from tests.documents.sessions import PATIENCE_S, Reader
-from tests.processes import worker_process
+from tests.harness.processes import worker_process
 from tests.worker.runs import until
 from tidecast.embedded import EmbeddedRedis
 

@@ -12,10 +12,10 @@ import yaml
 from redis import Redis
 
 from tests.deploy.monitoring import ALERTS, PROMETHEUS, ROOT, SCENARIOS, drawn, plain
-from tests.models import make_model
+from tests.harness.models import make_model
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import worker_process
 from tests.monitoring.prometheus import Prometheus, prometheus, until
-from tests.patience import PATIENCE_S
-from tests.processes import worker_process
 from tidecast.client import Client
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.store import ModelStore

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ward import KEPT, Ward, ward
+from tests.harness.ward import KEPT, Ward, ward
 from tidecast.embedded import EmbeddedRedis
 
 

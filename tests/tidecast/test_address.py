@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.patience import PATIENCE_S
-from tests.processes import forked_worker
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import forked_worker
 from tidecast import redis_errors
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, connect_async, explain

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast import lstm
 from tidecast.cells import follow
 from tidecast.spec import Spec

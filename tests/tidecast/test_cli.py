@@ -13,7 +13,7 @@ import pytest
 import typer
 from redis import Redis
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast import __version__, cli
 from tidecast.client import Client
 from tidecast.settings import Settings

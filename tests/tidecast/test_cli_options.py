@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast import backtest, cli, demo_programs
 from tidecast.store import ModelStore
 from trainer import program, search

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.forecasts import sent
+from tests.harness.forecasts import sent
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.errors import SettingsError

@@ -13,8 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tests.cluster import EmbeddedCluster
-from tests.forecasts import sent
+from tests.harness.cluster import EmbeddedCluster
+from tests.harness.forecasts import sent
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis

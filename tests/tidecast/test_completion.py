@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.models import make_model
-from tests.processes import TIDECAST
+from tests.harness.models import make_model
+from tests.harness.processes import TIDECAST
 from tidecast import cli
 from tidecast.store import ModelStore
 

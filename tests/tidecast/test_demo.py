@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 from rich.console import Console
 
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from tidecast import demo, demo_programs
 from tidecast.client import Client
 from tidecast.demo import Runs, Stage

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.models import make_model
-from tests.nursery import fork
+from tests.harness.models import make_model
+from tests.harness.nursery import fork
 from tidecast import durable
 from tidecast.errors import StoreError
 from tidecast.store import ModelStore

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.models import random_panel
+from tests.harness.models import random_panel
 from tidecast import experts
 from tidecast.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, NAIVE, Panel, blend, learn, linear_answers, shares
 from tidecast.windows import Float

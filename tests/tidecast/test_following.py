@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.forecasts import sent
+from tests.harness.forecasts import sent
 from tidecast.client import AsyncClient, Client
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import ClosedError, SettingsError, StreamError, TidecastError

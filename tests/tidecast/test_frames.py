@@ -14,8 +14,8 @@ import pytest
 from redis import Redis
 
 import tidecast
-from tests.forecasts import sent
-from tests.patience import PATIENCE_S
+from tests.harness.forecasts import sent
+from tests.harness.patience import PATIENCE_S
 from tidecast.backtest import backtest
 from tidecast.client import Client
 from tidecast.connection import connect

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.processes import forked_worker
+from tests.harness.processes import forked_worker
 from tests.worker.runs import until
 from tidecast import cli
 from tidecast.client import AsyncClient, Client

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast import lstm
 from tidecast.spec import Spec
 

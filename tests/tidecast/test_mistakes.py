@@ -12,8 +12,8 @@ import pytest
 import typer.main
 from redis import Redis
 
-from tests.forecasts import sent
-from tests.models import make_model
+from tests.harness.forecasts import sent
+from tests.harness.models import make_model
 from tidecast import cli
 from tidecast.client import Client
 from tidecast.errors import SettingsError

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.numpy import save
 
-from tests.models import make_model, make_shared, random_panel
+from tests.harness.models import make_model, make_shared, random_panel
 from tidecast import model as models
 from tidecast.errors import ModelError
 from tidecast.experts import LINEAR, LSTM, SHARED, Panel

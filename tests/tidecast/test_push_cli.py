@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.patience import PATIENCE_S
-from tests.processes import TIDECAST
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import TIDECAST
 from tidecast import cli
 from tidecast.settings import Settings
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.models import make_model, make_shared
-from tests.processes import TIDECAST
-from tests.terminal import on_a_terminal
+from tests.harness.models import make_model, make_shared
+from tests.harness.processes import TIDECAST
+from tests.harness.terminal import on_a_terminal
 from tidecast import cli
 from tidecast.files.layout import Selection
 from tidecast.files.readings import Row, in_order, readings_in

@@ -12,8 +12,8 @@ import pytest
 import structlog
 from redis import Redis
 
-from tests.patience import PATIENCE_S
-from tests.processes import TIDECAST
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import TIDECAST
 from tests.worker.runs import FINISH, record, stand_in, until
 from tidecast import cli
 from tidecast.client import AsyncClient, Client

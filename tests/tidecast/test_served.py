@@ -1,6 +1,6 @@
 """Which series have a champion, as pointers move."""
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.served import Served
 from tidecast.store import ModelStore
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE_S
-from tests.processes import TIDECAST
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import TIDECAST
 from tidecast import signals
 from tidecast.embedded import free_port
 from tidecast.start import child_command

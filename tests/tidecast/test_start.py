@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.processes import TIDECAST
+from tests.harness.processes import TIDECAST
 from tidecast.settings import Settings
 from tidecast.start import child_command
 from worker import retrain

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.models import make_model
-from tests.processes import TIDECAST
-from tests.terminal import on_a_terminal
-from tests.ward import Ward
+from tests.harness.models import make_model
+from tests.harness.processes import TIDECAST
+from tests.harness.terminal import on_a_terminal
+from tests.harness.ward import Ward
 from tidecast import cli, status, status_cli
 from tidecast.settings import RetrainSettings
 from tidecast.status import Watch

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast import store as stores
 from tidecast.errors import ModelError, StoreError
 from tidecast.model import Model

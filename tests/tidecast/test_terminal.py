@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.models import make_model
-from tests.processes import TIDECAST
-from tests.terminal import on_a_terminal
+from tests.harness.models import make_model
+from tests.harness.processes import TIDECAST
+from tests.harness.terminal import on_a_terminal
 from tidecast import cli
 from tidecast.settings import Settings
 from tidecast.store import ModelStore

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.histories import STEP_MS, accepted, histories
+from tests.harness.histories import STEP_MS, accepted, histories
 from tidecast import windows
 from tidecast.windows import Float, Form, Grid, Scaler
 from worker.window import Window

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from tests.forecasts import entries, sent, together
+from tests.harness.forecasts import entries, sent, together
 from tidecast import wire
 from tidecast.wire import DeadLetter, Forecast, id_pair, keys_of
 

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from tests.trainer.test_recorded import TS, add, reading, told
 from tests.worker.test_rights import grant, login, rights_of
 from tidecast.client import Client

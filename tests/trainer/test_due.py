@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.model import Evidence, Header, Scores
 from tidecast.settings import RetrainSettings
 from trainer.due import AGES, ERRORS, Due, Facts, due

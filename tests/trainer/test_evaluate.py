@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast import experts
 from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.files.history import History

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.files.history import History
 from tidecast.settings import Settings, TrainSettings
 from tidecast.spec import Spec

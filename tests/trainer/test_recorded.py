@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from tests.chaos.fuzz import CAP, PARTITIONS, Drawn, Oracle, drawn_readings, fuzz_keys, push_drawn
-from tests.cluster import EmbeddedCluster
+from tests.harness.cluster import EmbeddedCluster
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.errors import SettingsError

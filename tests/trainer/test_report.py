@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.errors import HistoryError, StoreError
 from tidecast.experts import NAIVE
 from tidecast.files.history import History

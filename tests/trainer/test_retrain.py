@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from tests.models import make_model
-from tests.patience import PATIENCE_S
+from tests.harness.models import make_model
+from tests.harness.patience import PATIENCE_S
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, told_settings
 from tidecast.store import ModelStore

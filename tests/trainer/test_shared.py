@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast import lstm
 from tidecast.files.history import History
 from tidecast.model import Model, network_seasons, shared_forecast

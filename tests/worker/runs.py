@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 
 SUMMARY = '{"trained": 3, "kept": 1, "refused": 0, "put_off": 2, "seconds": 1.5}'
 # In place of the trainer, which takes seconds to start: a few lines that do what a test is about.

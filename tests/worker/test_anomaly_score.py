@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tests.worker.answers import answers_to, outcome_of
 from tidecast.settings import SeriesSettings
 from tidecast.spec import Spec

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tests.worker.odd_readings import FEATURES, READINGS, Case, T
 from tidecast import model as models
 from tidecast.connection import connect

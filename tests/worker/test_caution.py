@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
-from tests.nursery import Forked
+from tests.harness.nursery import Forked
 from tests.worker import deadly
 from tests.worker.deadly import POISON
 from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, quick, stream_of

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from numba.core import config
 
-from tests.patience import PATIENCE_S
-from tests.processes import worker_process
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import worker_process
 from tests.worker.compiled_code import QUICK, copy_compiled_code
 from tidecast.settings import Settings
 from worker import code_cache

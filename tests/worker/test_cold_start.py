@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from tests.processes import worker_process
+from tests.harness.processes import worker_process
 from tests.worker.runs import until
 from tests.worker.test_schedule import events
 from tidecast.embedded import EmbeddedRedis

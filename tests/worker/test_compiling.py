@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from worker import compiling, kernel, packing, prepared, scoring, window
 from worker.code_cache import NotKeptError, _only_loading
 

@@ -12,8 +12,8 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.patience import PATIENCE_S
-from tests.processes import forked_worker, worker_process
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import forked_worker, worker_process
 from tests.worker.runs import record, until
 from tests.worker.test_program import push
 from tidecast.settings import Settings

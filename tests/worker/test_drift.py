@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from numba import njit
 
-from tests.models import make_model, random_panel
+from tests.harness.models import make_model, random_panel
 from tests.worker.states import all_whole
 from tidecast.experts import LSTM
 from tidecast.model import Model

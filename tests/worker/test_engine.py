@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.models import make_model, make_shared, random_panel
+from tests.harness.models import make_model, make_shared, random_panel
 from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.model import Model, network_seasons, shared_forecast
 from tidecast.spec import Cycle, Spec

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE_S
-from tests.processes import TIDECAST
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import TIDECAST
 
 REMEDY = "allow it, with MemoryDenyWriteExecute=no in the systemd unit, or with SELinux's boolean deny_execmem off"
 PR_SET_MDWE = 65  # Linux 6.3; what systemd's MemoryDenyWriteExecute=yes asks for

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tests.worker.answers import BEGUN_MS, HOUR_MS, answers_to, outcome_of
 from tidecast.doubt import limits, usual_move
 from tidecast.experts import EXPERTS, LSTM, SHARED

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from tidecast.listening import Place
 from worker.backlog import Backlog
 from worker.drift import Drift

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.models import make_model, make_shared, random_panel
+from tests.harness.models import make_model, make_shared, random_panel
 from tests.worker.states import all_whole, whole
 from tidecast import experts
 from tidecast.model import Model

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from numba import njit
 
-from tests.models import make_model, random_panel
+from tests.harness.models import make_model, random_panel
 from tidecast import experts, lstm
 from tidecast.spec import Spec
 from worker import kernel, threads

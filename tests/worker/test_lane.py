@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.models import make_model
-from tests.patience import PATIENCE_S
+from tests.harness.models import make_model
+from tests.harness.patience import PATIENCE_S
 from tests.worker.runs import until
 from tests.worker.test_loop import Impatient
 from tidecast.client import Client

@@ -11,10 +11,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
-from tests.nursery import Forked
-from tests.patience import PATIENCE_S
-from tests.pipes import full_pipe
-from tests.processes import TIDECAST
+from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
+from tests.harness.pipes import full_pipe
+from tests.harness.processes import TIDECAST
 from tests.worker import daemon
 from tests.worker.runs import FINISH, until
 from tidecast import log

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.embedded import EmbeddedRedis

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from tests.models import make_model, make_shared
+from tests.harness.models import make_model, make_shared
 from tests.worker.test_loop import NOW, SPEC, add, forecasts, new_worker, quick, sample
 from tidecast.embedded import EmbeddedRedis
 from tidecast.experts import LSTM, SHARED

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tests.worker.states import all_whole
 from tests.worker.test_loop import NOW, quick
 from tidecast.connection import connect

@@ -16,10 +16,10 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
-from tests.models import make_model
-from tests.nursery import Forked
-from tests.patience import PATIENCE_S
-from tests.processes import TIDECAST, forked_worker, worker_process
+from tests.harness.models import make_model
+from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import TIDECAST, forked_worker, worker_process
 from tests.worker.runs import until
 from tidecast.client import Client
 from tidecast.connection import connect

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from tests.worker.runs import FINISH, stand_in
 from tidecast import log
 from tidecast.errors import SettingsError

@@ -13,10 +13,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from tests.cluster import EmbeddedCluster
-from tests.nursery import Forked
-from tests.patience import PATIENCE_S
-from tests.processes import forked_worker
+from tests.harness.cluster import EmbeddedCluster
+from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import forked_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import Unavailable

@@ -13,9 +13,9 @@ import pytest
 from apscheduler.executors.debug import DebugExecutor
 from redis import Redis
 
-from tests.nursery import Forked
-from tests.patience import PATIENCE_S
-from tests.processes import worker_process
+from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import worker_process
 from tests.worker import schedule_parent
 from tests.worker.runs import FINISH, check_each_due_ended_once, events, record, stand_in, until
 from tests.worker.test_retrain import gone

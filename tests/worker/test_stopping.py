@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from worker.stopping import Stop
 
 TOLD_WHILE_WAITING = """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from tests.forecasts import together
+from tests.harness.forecasts import together
 from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import DeadLetter, Forecast, keys_of

@@ -4,7 +4,7 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.histories import STEP_MS, accepted, histories
+from tests.harness.histories import STEP_MS, accepted, histories
 from tidecast import windows
 from tidecast.doubt import NO_LIMITS, Doubt, Moves
 from worker.window import DUPLICATE, LATE, STEPS_REMEMBERED, Window, take

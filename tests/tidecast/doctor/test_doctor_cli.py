@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.models import make_model
-from tests.ward import Ward
+from tests.harness.models import make_model
+from tests.harness.ward import Ward
 from tidecast import cli
 from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.models import make_model
-from tests.ward import Ward
+from tests.harness.models import make_model
+from tests.harness.ward import Ward
 from tests.worker.runs import until
 from tidecast.doctor import server
 from tidecast.doctor.examination import examine

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.cluster import EmbeddedCluster
-from tests.odd_servers import deaf, redis_with, saying, sentinel, without
-from tests.tls import HOST, make_authority, sign, tls_redis
-from tests.ward import Ward
+from tests.harness.cluster import EmbeddedCluster
+from tests.harness.odd_servers import deaf, redis_with, saying, sentinel, without
+from tests.harness.tls import HOST, make_authority, sign, tls_redis
+from tests.harness.ward import Ward
 from tests.worker.runs import until
 from tidecast.doctor.examination import examine
 from tidecast.doctor.finding import Finding

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.ward import Ward
+from tests.harness.ward import Ward
 from tidecast import status
 from tidecast.connection import connect
 from tidecast.doctor.rights import PROBES, needed

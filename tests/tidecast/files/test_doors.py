@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tests.tidecast.files.odd_files import READ, REFUSED, OddFile, Readings
 from tidecast import cli
 from tidecast.errors import TidecastError

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S
 from tidecast.errors import HistoryError
 from tidecast.files.following import follow
 from tidecast.files.history import Histories

@@ -1,4 +1,4 @@
-"""`python -m benchmarks._reader URL KEY START COUNT`: a consumer of forecasts that is blocked until one is there.
+"""`python -m benchmarks.harness.reader URL KEY START COUNT`: wait for forecasts in a blocking read.
 
 Says `ready`, and at the end writes when it saw the forecast of each reading, in nanoseconds of the monotonic clock as a
 JSON list; null where there was none within a while.
@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from redis import Redis
 
-from benchmarks._readings import id_of, number_of
+from benchmarks.harness.readings import id_of, number_of
 
 BLOCK_MS = 500
 PATIENCE_S = 20.0  # without a new forecast

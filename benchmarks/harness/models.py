@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from benchmarks._readings import EPOCH_MS, STEP_MS, name_of, past_values
+from benchmarks.harness.readings import EPOCH_MS, STEP_MS, name_of, past_values
 from tidecast.experts import EXPERTS, HALF_LIVES, LSTM, SHARED, Panel
 from tidecast.lstm import Array
 from tidecast.model import Evidence, Header, Model, Scores

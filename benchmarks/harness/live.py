@@ -19,10 +19,10 @@ import psutil
 from numpy.typing import NDArray
 from redis import Redis
 
-from benchmarks._contestants import Contestant, serving, worker_process
-from benchmarks._flow import Flow, flow
-from benchmarks._models import publish_models
-from benchmarks._readings import Readings
+from benchmarks.harness.contestants import Contestant, serving, worker_process
+from benchmarks.harness.flow import Flow, flow
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.readings import Readings
 from tidecast.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._yardsticks import Float, Series
+from benchmarks.harness.yardsticks import Float, Series
 
 TIDECAST, LAST_VALUE = "tidecast", "last_value"
 TITLES = {

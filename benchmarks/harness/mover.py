@@ -1,4 +1,4 @@
-"""`python -m benchmarks._mover URL STORE SERIES VERSION SECONDS`: lets another version of every series answer.
+"""`python -m benchmarks.harness.mover URL STORE SERIES VERSION SECONDS`: lets another version of every series answer.
 
 Steps aside as a retraining does, which is what moves champions by the hundred. Says `ready`, waits for a line, and
 moves one after the other, evenly over the seconds.
@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks._readings import name_of
+from benchmarks.harness.readings import name_of
 from tidecast.store import ModelStore
 from trainer.retrain import step_aside
 

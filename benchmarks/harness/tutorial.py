@@ -1,4 +1,4 @@
-"""`python -m benchmarks._tutorial REDIS_URL`: the way of the tutorials, as a yardstick.
+"""`python -m benchmarks.harness.tutorial REDIS_URL`: the way of the tutorials, as a yardstick.
 
 One reading is read, a Keras LSTM(50) over the last 24 is asked with `predict`, one forecast is written; then the next.
 All series share one model, which spares it the loading of a thousand.

@@ -19,8 +19,8 @@ import psutil
 from redis import Redis
 
 import benchmarks
-from benchmarks import _echo, _tutorial
-from benchmarks._readings import Readings, id_of
+from benchmarks.harness import echo, tutorial
+from benchmarks.harness.readings import Readings, id_of
 from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.readiness import await_ready
 from tidecast.settings import PREFIX, SeriesSettings
@@ -188,14 +188,14 @@ def starting_worker(
 @contextmanager
 def echoing(worker: Contestant, server: EmbeddedRedis) -> Iterator[Contestant]:
     """The echo worker, with the fields of the forecasts that the worker has just written."""
-    with _yardstick("echo", _echo.__name__, _echo.NAMESPACE, worker, server) as contestant:
+    with _yardstick("echo", echo.__name__, echo.NAMESPACE, worker, server) as contestant:
         yield contestant
 
 
 @contextmanager
 def tutoring(worker: Contestant, server: EmbeddedRedis) -> Iterator[Contestant]:
     """Keras `predict` for each reading."""
-    with _yardstick("tutorial", _tutorial.__name__, _tutorial.NAMESPACE, worker, server) as contestant:
+    with _yardstick("tutorial", tutorial.__name__, tutorial.NAMESPACE, worker, server) as contestant:
         yield contestant
 
 

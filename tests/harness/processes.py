@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.nursery import Forked
+from tests.harness.nursery import Forked
 
 TIDECAST = Path(sys.executable).with_name("tidecast")
 

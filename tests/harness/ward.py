@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from tests.models import make_model
+from tests.harness.models import make_model
 from tidecast.doctor.examination import examine
 from tidecast.doctor.finding import Finding
 from tidecast.embedded import EmbeddedRedis

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from tests.cluster import free_port
+from tests.harness.cluster import free_port
 from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks._echo REDIS_URL`: the least that a worker on Redis can do, as a yardstick.
+"""`python -m benchmarks.harness.echo REDIS_URL`: the least that a worker on Redis can do, as a yardstick.
 
 It reads batches as the worker reads them and publishes, in one script that moves its offset, one entry for each reading
 with the fields of a forecast that the real worker wrote, which it sends in the worker's form, prepared once. It parses

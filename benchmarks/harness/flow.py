@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import _pusher, _reader
-from benchmarks._contestants import Contestant, helper
-from benchmarks._readings import number_of
+from benchmarks.harness import pusher, reader
+from benchmarks.harness.contestants import Contestant, helper
+from benchmarks.harness.readings import number_of
 from tidecast.embedded import EmbeddedRedis
 
 HEAD_START_NS = 200_000_000  # from the word to the pusher until its first reading is due
@@ -59,14 +59,14 @@ def flow(
     """
     start, count = contestant.pushed, round(rate * seconds)
     with (
-        helper(server, _reader.__name__, contestant.keys.forecasts, start, count) as reader,
-        _pushing(contestant, server, count, rate) as pusher,
+        helper(server, reader.__name__, contestant.keys.forecasts, start, count) as reading,
+        _pushing(contestant, server, count, rate) as pushing,
     ):
-        begin = _begin(pusher)
+        begin = _begin(pushing)
         _sleep_until(begin)
         meanwhile()
-        late_ms = float(pusher.communicate()[0])
-        seen = np.array([np.nan if ns is None else ns for ns in json.loads(reader.communicate()[0])])
+        late_ms = float(pushing.communicate()[0])
+        seen = np.array([np.nan if ns is None else ns for ns in json.loads(reading.communicate()[0])])
     due_s = np.arange(count) / rate
     took = (seen - begin) / 1e6 - 1000 * due_s
     contestant.empty()
@@ -78,17 +78,17 @@ def queue_growth(contestant: Contestant, server: EmbeddedRedis, rate: float, sec
     """Which share of `rate` readings a second piles up unanswered: 0 where the queue does not grow."""
     start, count = contestant.pushed, round(rate * seconds)
     samples: list[tuple[float, int]] = []
-    with _pushing(contestant, server, count, rate) as pusher:
-        begin = _begin(pusher)
+    with _pushing(contestant, server, count, rate) as pushing:
+        begin = _begin(pushing)
         _sleep_until(begin + round(SETTLING * seconds * 1e9))
-        while pusher.poll() is None:
+        while pushing.poll() is None:
             pushed = _newest(contestant, contestant.keys.readings, start)
             if pushed >= start + count:
                 break
             behind = pushed - _newest(contestant, contestant.keys.forecasts, start)
             samples.append((time.monotonic(), behind))
             time.sleep(SAMPLE_S)
-        pusher.communicate()
+        pushing.communicate()
     contestant.await_answers()
     contestant.empty()
     if len(samples) < 2:
@@ -101,17 +101,17 @@ def queue_growth(contestant: Contestant, server: EmbeddedRedis, rate: float, sec
 def _pushing(contestant: Contestant, server: EmbeddedRedis, count: int, rate: float) -> Iterator[subprocess.Popen[str]]:
     start, contestant.pushed = contestant.pushed, contestant.pushed + count
     key, series = contestant.keys.readings, contestant.readings.series
-    with helper(server, _pusher.__name__, key, series, start, count, rate) as process:
+    with helper(server, pusher.__name__, key, series, start, count, rate) as process:
         yield process
 
 
-def _begin(pusher: subprocess.Popen[str]) -> int:
+def _begin(pushing: subprocess.Popen[str]) -> int:
     """Say when the first reading is due, in nanoseconds of the monotonic clock."""
     begin = time.monotonic_ns() + HEAD_START_NS
-    if pusher.stdin is None:
+    if pushing.stdin is None:
         raise RuntimeError("the pusher hears nothing")
-    pusher.stdin.write(f"{begin}\n")
-    pusher.stdin.flush()
+    pushing.stdin.write(f"{begin}\n")
+    pushing.stdin.flush()
     return begin
 
 

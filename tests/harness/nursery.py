@@ -1,7 +1,7 @@
 """Programs forked from a process that has imported and compiled all that a worker needs.
 
 A start takes tens of milliseconds, where a fresh interpreter takes two seconds of a core: a test can afford many. How
-the installed command starts is shown where it is started: by `tests.processes.worker_process`.
+the installed command starts is shown where it is started: by `tests.harness.processes.worker_process`.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Self
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -33,7 +33,7 @@ def fork(target: Callable[..., None], *args: object) -> BaseProcess:
 
 @cache
 def _begin() -> None:
-    _CONTEXT.set_forkserver_preload(["tests.warmed"])
+    _CONTEXT.set_forkserver_preload(["tests.harness.warmed"])
     with chdir(ROOT):  # Python 3.11 finds there what it is to import, and nowhere else
         ensure_running()
 

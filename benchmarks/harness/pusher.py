@@ -1,4 +1,4 @@
-"""`python -m benchmarks._pusher URL KEY SERIES START COUNT RATE`: readings, each when it is due.
+"""`python -m benchmarks.harness.pusher URL KEY SERIES START COUNT RATE`: readings, each when it is due.
 
 Says `ready`, reads from standard input when to begin in nanoseconds of the monotonic clock, and at the end writes how
 late its pushes were, in milliseconds: the 99th percentile.
@@ -10,7 +10,7 @@ import time
 import numpy as np
 from redis import Redis
 
-from benchmarks._readings import PacedPush, Readings
+from benchmarks.harness.readings import PacedPush, Readings
 
 
 def main(url: str, key: str, series: int, start: int, count: int, rate: float) -> None:
