@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.harness.contestants import plain_environment, starting_worker
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.readiness import COMPILING, await_ready
 
 CODE = "NUMBA_CACHE_DIR"  # where programs keep compiled code

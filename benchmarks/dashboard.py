@@ -25,7 +25,7 @@ from benchmarks.harness.contestants import ROOT, Contestant, serving
 from benchmarks.harness.flow import flow
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import PREFIX
 from tidecast.store import ModelStore
 

@@ -19,7 +19,7 @@ import psutil
 from redis import Redis
 
 from tests.harness.models import make_model
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.readiness import await_ready
 from tidecast.spec import Spec
 from tidecast.store import ModelStore

@@ -17,10 +17,10 @@ from redis import Redis
 
 from benchmarks.harness.readings import Readings, id_of
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.paging import pages_of
 from tidecast.settings import environment_with, load_settings
 from tidecast.wire import keys_of
-from trainer.pages import pages_of
 from trainer.recorded import read_recorded
 
 KB_PER_MB = 1e3

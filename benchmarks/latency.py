@@ -14,7 +14,7 @@ from benchmarks.harness.contestants import Contestant, echoing, serving
 from benchmarks.harness.flow import Flow, flow, queue_growth
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 
 SWEEPS = 3  # readings of each series before the first round

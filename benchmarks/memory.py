@@ -14,7 +14,7 @@ import psutil
 from benchmarks.harness.contestants import serving
 from benchmarks.harness.models import bytes_of_weights, bytes_of_windows, publish_models
 from benchmarks.harness.readings import Readings
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 
 MB = 1e6

@@ -16,7 +16,7 @@ from redis import Redis
 from benchmarks.harness.contestants import Contestant, starting_worker
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings, id_of
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.readiness import PATIENCE_S, probe
 from tidecast.settings import SeriesSettings
 from tidecast.store import ModelStore

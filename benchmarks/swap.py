@@ -17,7 +17,7 @@ from benchmarks.harness.contestants import Contestant, helper, serving
 from benchmarks.harness.flow import Flow, flow
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 
 VERSIONS = 2

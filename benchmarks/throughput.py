@@ -17,7 +17,7 @@ from typing import cast
 from benchmarks.harness.contestants import Contestant, Pace, echoing, serving, tutoring
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings, name_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 from worker.state import decode_all
 

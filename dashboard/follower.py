@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 
 from dashboard.recent import Entries, Recent
 from dashboard.totals import Counting, Totals
-from tidecast.cluster import Cluster, StreamReply
 from tidecast.connection import connect, explain
+from tidecast.connection.cluster import Cluster, StreamReply
+from tidecast.connection.partitions import newest_entries
+from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import StreamError, TidecastError
-from tidecast.partitions import newest_entries
-from tidecast.portion import Portion, shrinking
 from tidecast.served import Served
 from tidecast.settings import Settings
 from tidecast.store import ModelStore

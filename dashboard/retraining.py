@@ -7,7 +7,7 @@ from nicegui import ui
 from dashboard.frame import Context, every_second, now_ms, page
 from dashboard.tables import events_table, table_html
 from dashboard.words import NOTHING, age_text, time_text
-from tidecast.partitions import Run
+from tidecast.connection.partitions import Run
 
 EVENTS_SHOWN = 100
 NO_SCHEDULE = (

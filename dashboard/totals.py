@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from tidecast.partitions import Run, offset_of, owner_of, run_of, server_ms, stream_info, total, waiting, workers
+from tidecast.connection.partitions import (
+    Run,
+    offset_of,
+    owner_of,
+    run_of,
+    server_ms,
+    stream_info,
+    total,
+    waiting,
+    workers,
+)
 from tidecast.wire import keys_of
 
 RATE_OVER_S = 5.0

@@ -8,7 +8,7 @@ from redis import Redis
 
 from tests.harness.cluster import EmbeddedCluster
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis, bundled_server, find_server
+from tidecast.connection.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
 

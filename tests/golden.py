@@ -18,7 +18,7 @@ import numpy as np
 from redis import Redis
 
 from tests.harness.models import make_model, make_shared, random_panel
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.experts import LINEAR, TERMS, Panel
 from tidecast.model import Model
 from tidecast.settings import load_settings

@@ -16,7 +16,7 @@ from tests.harness.patience import PATIENCE_S
 from tidecast import cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, connect_async
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.errors import SettingsError
 from tidecast.settings import load_settings
 

@@ -18,11 +18,11 @@ from rich.live import Live
 from tidecast import demo_programs
 from tidecast.client import Client
 from tidecast.connection import connect
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.dashboard_cli import installed
 from tidecast.demo_data import Reading, side_by_side, sources
 from tidecast.demo_programs import EVERY_S, Place, Worker
 from tidecast.demo_score import Score, live_table, picture, score_table, sum_up
-from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
 from tidecast.outputs import check_folder
 from tidecast.settings import load_settings

@@ -12,8 +12,8 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tidecast.connection.embedded import free_port
 from tidecast.demo_data import Source
-from tidecast.embedded import free_port
 from tidecast.errors import TidecastError
 from tidecast.readiness import PATIENCE_S, POLL_S, await_ready, log_end
 from tidecast.settings import environment_with

@@ -12,7 +12,7 @@ import numpy as np
 
 from tidecast.errors import BadReading, SettingsError
 from tidecast.moments import is_span, span_ms
-from tidecast.parsing import parse_time
+from tidecast.wire.parsing import parse_time
 
 Time = str | datetime | int  # ISO-8601, a datetime, epoch milliseconds or a span such as 7d; without an offset UTC
 ANY_TIME = 10**15  # later than any: a bound may lie in the future

@@ -15,14 +15,14 @@ import redis.client
 
 from tidecast import forecast_columns, presets
 from tidecast import frame_arguments as arguments
-from tidecast.client import check_partitions
 from tidecast.connection import connect
+from tidecast.connection.partitions import check_partitions
+from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import HistoryError, MissingAnswers, SettingsError, TidecastError
 from tidecast.files.history import History
 from tidecast.files.refusal import Refusal
 from tidecast.frame_arguments import Time
 from tidecast.own_packages import own_packages
-from tidecast.portion import Portion, shrinking
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
 from tidecast.wire import Forecast, common_keys, keys_of

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 
-from tidecast.addresses import PIPELINE
 from tidecast.client import Client
+from tidecast.client.addresses import PIPELINE
 from tidecast.errors import BadReading, SettingsError
 from tidecast.files.following import follow
 from tidecast.files.history import Histories

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from tidecast.completion import series_in_store
+from tidecast.connection.known_series import answered_series
 from tidecast.errors import HistoryError, SettingsError
-from tidecast.known import answered_series
 from tidecast.options import (
     FollowOption,
     JsonOption,

@@ -5,7 +5,17 @@ from typing import Any, cast
 
 from redis import Redis
 
-from tidecast.partitions import Offset, Run, offset_of, owner_of, run_of, server_ms, total, waiting, workers
+from tidecast.connection.partitions import (
+    Offset,
+    Run,
+    offset_of,
+    owner_of,
+    run_of,
+    server_ms,
+    total,
+    waiting,
+    workers,
+)
 from tidecast.retraining import choose_schedule
 from tidecast.served import Served
 from tidecast.settings import Settings

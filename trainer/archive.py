@@ -21,11 +21,11 @@ import pyarrow.parquet
 from redis import Redis
 
 from tidecast.connection import connect
+from tidecast.connection.paging import Page, check_setup, committed, pages_of, pair, successor
 from tidecast.durable import sync
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings
 from tidecast.wire import Keys, keys_of
-from trainer.pages import Page, check_setup, committed, pages_of, pair, successor
 
 FORMAT = 1
 SUFFIX = ".parquet"

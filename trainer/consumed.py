@@ -9,11 +9,11 @@ from itertools import chain, pairwise, repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import parsing
+from tidecast.connection.paging import Page, RawEntry
 from tidecast.errors import BadReading
 from tidecast.files.history import History, carried, counted
 from tidecast.settings import Settings
-from trainer.pages import Page, RawEntry
+from tidecast.wire import parsing
 
 ALL = ("all",)  # instead of features: every field of a series that only ever held numbers
 NOT_ASKED_FOR, UNKNOWN = -1, -2  # instead of a series' number

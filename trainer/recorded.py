@@ -10,6 +10,7 @@ from pathlib import Path
 from redis import Redis
 
 from tidecast.connection import connect
+from tidecast.connection.paging import Page, check_setup, committed, pages_of, pair, successor
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, History, counted
 from tidecast.settings import Settings
@@ -17,7 +18,6 @@ from tidecast.suggestions import did_you_mean
 from tidecast.wire import Keys, keys_of
 from trainer.archive import Archive
 from trainer.consumed import ALL, NO_TIME, Consumed, Wanted
-from trainer.pages import Page, check_setup, committed, pages_of, pair, successor
 
 
 def read_recorded(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from redis import Redis
 
-from trainer.pages import newest_pages, pages_of, pair
+from tidecast.connection.paging import newest_pages, pages_of, pair
 
 MOST = 100_000  # forecasts looked at, the newest: about half of a second
 AT_ONCE = 2000  # of them: Redis answers nobody else for as long as it prepares a page

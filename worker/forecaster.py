@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tidecast import parsing
 from tidecast.doubt import NO_LIMITS
 from tidecast.errors import BadReading
 from tidecast.experts import EXPERTS
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings
 from tidecast.windows import Float
-from tidecast.wire import DeadLetter, Event, Forecasts
+from tidecast.wire import DeadLetter, Event, Forecasts, parsing
 from worker.drift import KINDS, Drift
 from worker.engine import Engine, Question, Seat
 from worker.horizons import Horizons

@@ -12,12 +12,12 @@ import structlog
 from redis.exceptions import MovedError, RedisError
 
 from tidecast import signals
-from tidecast.client import check_partitions
 from tidecast.connection import check_address, connect
+from tidecast.connection.partitions import check_partitions
+from tidecast.connection.redis_errors import DATABASE, meaning_of_error
 from tidecast.errors import SettingsError, Unavailable
 from tidecast.listening import Place
 from tidecast.log import log_as_json
-from tidecast.redis_errors import DATABASE, meaning_of_error
 from tidecast.retraining import Choice, choose_schedule
 from tidecast.settings import Settings, worker_name
 from tidecast.store import ModelStore

@@ -9,8 +9,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tidecast.partitions import begun_anew
-from tidecast.portion import Portion, answers, shrinking
+from tidecast.connection.partitions import begun_anew
+from tidecast.connection.portion import Portion, answers, shrinking
 from tidecast.settings import WorkerSettings
 from tidecast.wire import MAX_ECHO_BYTES, Keys, id_pair
 from worker.ahead import ReadAhead

@@ -10,8 +10,8 @@ from typing import Any, Self, cast
 
 from redis import Redis
 
+from tidecast.connection.partitions import whole_number
 from tidecast.moments import utc_text
-from tidecast.partitions import whole_number
 from tidecast.wire import Keys
 from worker.scripts import script_of
 from worker.stored import CLOCKS_MS, UNENDED, Correction, corrections, tell

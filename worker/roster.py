@@ -5,7 +5,7 @@ from typing import cast
 
 from redis import Redis
 
-from tidecast.client import check_partitions
+from tidecast.connection.partitions import check_partitions
 from tidecast.settings import LONGEST_LEASE_S
 from worker.scripts import script_of
 from worker.stored import tell

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from tidecast.partitions import whole_number
+from tidecast.connection.partitions import whole_number
 
 if TYPE_CHECKING:
     from worker.timing import Timing  # with APScheduler, which a worker without a schedule does not need

@@ -6,7 +6,7 @@ from typing import cast
 
 from redis import Redis
 
-from tidecast.portion import Portion, shrinking
+from tidecast.connection.portion import Portion, shrinking
 from tidecast.wire import SEPARATOR
 from worker.refusals import refusals_explained
 from worker.scripts import script_of

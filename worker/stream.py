@@ -9,9 +9,9 @@ from typing import Any, cast
 from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
+from tidecast.connection.partitions import has_group, whole_number
+from tidecast.connection.portion import answers
 from tidecast.errors import Conflict
-from tidecast.partitions import has_group, whole_number
-from tidecast.portion import answers
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
 from worker.backlog import Anew, Backlog, Progress

@@ -2,7 +2,7 @@
 
 import structlog
 
-from tidecast.parsing import ID_AHEAD_MS
+from tidecast.wire.parsing import ID_AHEAD_MS
 from worker.backlog import Anew, Backlog
 from worker.health import Health
 

@@ -21,7 +21,7 @@ from redis import Redis
 import benchmarks
 from benchmarks.harness import echo, tutorial
 from benchmarks.harness.readings import Readings, id_of
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.readiness import await_ready
 from tidecast.settings import PREFIX, SeriesSettings
 from tidecast.wire import Keys, keys_of

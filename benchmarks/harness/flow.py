@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.harness import pusher, reader
 from benchmarks.harness.contestants import Contestant, helper
 from benchmarks.harness.readings import number_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 
 HEAD_START_NS = 200_000_000  # from the word to the pusher until its first reading is due
 SAMPLE_S = 0.05  # between two looks at the queue

@@ -23,7 +23,7 @@ from benchmarks.harness.contestants import Contestant, serving, worker_process
 from benchmarks.harness.flow import Flow, flow
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of
 

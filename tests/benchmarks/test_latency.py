@@ -10,7 +10,7 @@ from benchmarks.harness.flow import flow
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
 from tests.benchmarks.measuring import figures_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 
 

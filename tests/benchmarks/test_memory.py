@@ -6,7 +6,7 @@ from redis import Redis
 from benchmarks.harness.models import bytes_of_weights, bytes_of_windows, own_model
 from benchmarks.harness.readings import EPOCH_MS, Readings
 from tests.benchmarks.measuring import figures_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from worker.state import decode_all
 
 

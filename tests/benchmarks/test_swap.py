@@ -9,7 +9,7 @@ from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
 from benchmarks.swap import _bearable
 from tests.benchmarks.measuring import figures_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.store import ModelStore
 
 

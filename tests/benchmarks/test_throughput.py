@@ -9,7 +9,7 @@ from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings, id_of
 from benchmarks.throughput import CONFIGURATIONS, FIGURES
 from tests.benchmarks.measuring import figures_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.experts import EXPERTS
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -9,7 +9,7 @@ from redis import Redis
 
 from tests.browser.conftest import TOKEN, dashboard
 from tests.browser.seeding import seed_forecasts
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -10,7 +10,7 @@ from redis import Redis
 
 from tests.browser.conftest import dashboard
 from tests.browser.seeding import seed_plant, store_at
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

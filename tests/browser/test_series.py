@@ -14,7 +14,7 @@ from tests.browser.seeding import STEP_MS, seed_forecasts, seed_plant, store_at
 from tests.harness.models import make_model
 from tests.harness.processes import worker_process
 from tidecast.client import Client
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 
 if TYPE_CHECKING:

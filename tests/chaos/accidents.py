@@ -23,7 +23,7 @@ from tests.chaos.points import send, start_mortal
 from tests.chaos.producer import Producer
 from tests.chaos.proxy import Proxy
 from tests.harness.patience import PATIENCE_S
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 
 SERIES = 20
 BROKEN_EVERY = 9  # readings of which one is no number; no divisor of the series, so that each has its turn

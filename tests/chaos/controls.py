@@ -24,7 +24,7 @@ from tests.chaos.harness import EPOCH, entry_id, finish, make_readings, make_sto
 from tests.chaos.verifier import Published, Violations, compare
 from tests.harness.forecasts import entries
 from tests.harness.nursery import Forked
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.outcome import Outcome

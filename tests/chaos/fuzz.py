@@ -23,7 +23,7 @@ from tests.chaos.harness import start_worker
 from tests.harness.models import make_model
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import DISPOSITIONS, Keys, keys_of, partition_of

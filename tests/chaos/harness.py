@@ -17,7 +17,7 @@ from redis import Redis
 from tests.chaos.verifier import Published, Violations, compare
 from tests.harness.models import make_model
 from tests.harness.nursery import Forked
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.spec import Spec
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of, partition_of

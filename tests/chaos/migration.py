@@ -22,7 +22,7 @@ from tests.chaos.verifier import Published, Violations, compare_all
 from tests.harness.cluster import EmbeddedCluster
 from tests.harness.nursery import Forked
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import load_settings
 from tidecast.wire import keys_of, partition_of
 

@@ -25,7 +25,7 @@ from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
 from tests.worker.runs import check_each_due_ended_once, ended, events, record
 from tests.worker.test_retrain import gone
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
 from tidecast.spec import Spec
 from tidecast.store import ModelStore

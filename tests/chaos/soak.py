@@ -17,7 +17,7 @@ from redis import Redis
 
 from tests.chaos.harness import endless_readings, make_store, start_worker
 from tests.harness.nursery import Forked
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.wire import DISPOSITIONS
 
 TICK_S = 0.1

@@ -21,7 +21,7 @@ from tests.chaos.proxy import Fault, Proxy
 from tests.chaos.refusals import REFUSALS, Refusing
 from tests.chaos.verifier import Published, Violations, compare_all
 from tests.harness.patience import PATIENCE_S
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.wire import keys_of
 
 PARTITIONS = 4

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.accidents import ACCIDENTS, Answers, Verdict, judge, make_steady, run_accident
 from tests.chaos.harness import entry_id
-from tidecast.embedded import bundled_server, find_server
+from tidecast.connection.embedded import bundled_server, find_server
 
 
 @pytest.mark.timeout(90)

@@ -7,7 +7,7 @@ from dashboard import follower as module
 from dashboard.follower import Follower
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
 from tidecast.wire import Event

@@ -14,7 +14,7 @@ from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import worker_process
 from tidecast import lstm
 from tidecast.client import Client
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.model import Model, shared_inputs
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec

@@ -21,7 +21,7 @@ from dashboard.words import age_text, count_text, number_text, share_text, time_
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tidecast import cli, dashboard_cli
-from tidecast.partitions import Run
+from tidecast.connection.partitions import Run
 from tidecast.settings import load_settings
 from tidecast.store import ModelStore
 from tidecast.wire import Event

@@ -13,7 +13,7 @@ from dashboard.program import NICE
 from tests.harness.patience import PATIENCE_S
 from tests.harness.pipes import full_pipe
 from tests.worker.runs import until
-from tidecast.embedded import free_port
+from tidecast.connection.embedded import free_port
 from tidecast.settings import PREFIX, Settings
 
 

@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from tests.deploy.compose import COMPOSE, ROOT, interpolate
 from tests.deploy.dockerfile import stages
 from tests.harness.patience import PATIENCE_S
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.readiness import await_ready
 
 

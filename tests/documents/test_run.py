@@ -20,7 +20,7 @@ from tests.documents.blocks import ROOT, Block, blocks_of
 from tests.documents.sessions import PATIENCE_S, Reader
 from tests.harness.processes import worker_process
 from tests.worker.runs import until
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 
 pytestmark = [pytest.mark.documents, pytest.mark.keras, pytest.mark.timeout(300)]
 NODE = ROOT / "examples" / "clients" / "node"

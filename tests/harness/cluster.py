@@ -10,7 +10,7 @@ from typing import Any, Self
 from redis.connection import Connection
 from redis.crc import key_slot
 
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 
 SLOTS = 16384
 START_S = 30.0

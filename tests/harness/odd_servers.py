@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.worker.runs import until
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 
 
 @contextmanager

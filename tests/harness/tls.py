@@ -11,7 +11,7 @@ from pathlib import Path
 from redis import Redis
 
 from tests.harness.cluster import free_port
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
 
 HOST = "localhost"  # the name in the certificate

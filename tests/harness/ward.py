@@ -10,9 +10,9 @@ from typing import Any
 from redis import Redis
 
 from tests.harness.models import make_model
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.doctor.examination import examine
 from tidecast.doctor.finding import Finding
-from tidecast.embedded import EmbeddedRedis
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore
 from tidecast.wire import keys_of

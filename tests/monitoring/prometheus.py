@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import yaml
 
 from tests.deploy.monitoring import CONFIG, PROMETHEUS
-from tidecast.embedded import free_port
+from tidecast.connection.embedded import free_port
 
 PATIENCE_S = 30.0
 

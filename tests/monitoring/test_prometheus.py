@@ -17,7 +17,7 @@ from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import worker_process
 from tests.monitoring.prometheus import Prometheus, prometheus, until
 from tidecast.client import Client
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.store import ModelStore
 from worker.health import Health
 

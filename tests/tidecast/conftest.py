@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.ward import KEPT, Ward, ward
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 
 
 @pytest.fixture(scope="session")

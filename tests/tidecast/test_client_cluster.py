@@ -17,7 +17,7 @@ from tests.harness.cluster import EmbeddedCluster
 from tests.harness.forecasts import sent
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of, partition_of

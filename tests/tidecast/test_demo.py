@@ -18,11 +18,11 @@ from rich.console import Console
 from tests.harness.patience import PATIENCE_S
 from tidecast import demo, demo_programs
 from tidecast.client import Client
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.demo import Runs, Stage
 from tidecast.demo_data import Reading, Source
 from tidecast.demo_programs import Place, Worker
 from tidecast.demo_score import Score
-from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
 from tidecast.settings import Settings
 from tidecast.wire import Event

@@ -13,7 +13,7 @@ from tests.worker.runs import until
 from tidecast import cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import SettingsError
 from tidecast.settings import load_settings
 

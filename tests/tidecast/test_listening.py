@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tidecast.embedded import free_port
+from tidecast.connection.embedded import free_port
 from tidecast.errors import SettingsError
 from tidecast.listening import Place, listen, unbracketed, url_of
 

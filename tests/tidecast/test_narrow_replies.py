@@ -7,12 +7,12 @@ from redis import Redis
 
 from dashboard.follower import Follower
 from tidecast.client import AsyncClient, Client
+from tidecast.connection.paging import newest_pages, pages_of
+from tidecast.connection.partitions import newest_entries
 from tidecast.doctor.examination import examine
 from tidecast.doctor.series import facts_of
 from tidecast.frames import read_forecasts
-from tidecast.partitions import newest_entries
 from tidecast.settings import Settings
-from trainer.pages import newest_pages, pages_of
 
 MOST = "100kb"
 COUNT = 1500

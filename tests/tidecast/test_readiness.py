@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from tests.harness.processes import worker_process
-from tidecast.embedded import free_port
+from tidecast.connection.embedded import free_port
 from tidecast.errors import TidecastError
 from tidecast.readiness import NOTE, await_ready, probe
 from tidecast.settings import Settings

@@ -17,7 +17,7 @@ from tests.harness.processes import TIDECAST
 from tests.worker.runs import FINISH, record, stand_in, until
 from tidecast import cli
 from tidecast.client import AsyncClient, Client
-from tidecast.embedded import free_port
+from tidecast.connection.embedded import free_port
 from tidecast.readiness import await_ready
 from tidecast.settings import Settings
 from tidecast.tail import event_line

@@ -12,7 +12,7 @@ import pytest
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import TIDECAST
 from tidecast import signals
-from tidecast.embedded import free_port
+from tidecast.connection.embedded import free_port
 from tidecast.start import child_command
 
 NUMBERS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]

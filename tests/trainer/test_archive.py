@@ -16,10 +16,10 @@ from tests.harness.patience import PATIENCE_S
 from tests.trainer.test_recorded import TS, add, reading, told
 from tests.worker.test_rights import grant, login, rights_of
 from tidecast.client import Client
+from tidecast.connection.paging import RawEntry, pages_of
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings, load_settings
 from trainer.archive import Archive, move
-from trainer.pages import RawEntry, pages_of
 from trainer.recorded import read_recorded
 from worker.health import Health
 from worker.program import make_worker

@@ -14,12 +14,12 @@ from tests.chaos.fuzz import CAP, PARTITIONS, Drawn, Oracle, drawn_readings, fuz
 from tests.harness.cluster import EmbeddedCluster
 from tidecast.client import Client
 from tidecast.connection import connect
+from tidecast.connection.paging import pages_of, pair, successor
 from tidecast.errors import SettingsError
 from tidecast.files.history import History
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of
 from trainer.archive import move
-from trainer.pages import pages_of, pair, successor
 from trainer.recorded import read_recorded
 from worker.health import Health
 from worker.program import make_worker

@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from tests.worker.test_loop import NOW, add, forecasts, new_worker, quick, sample, stream_of
 from tests.worker.test_stream import major, outcome
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.partitions import offset_of, waiting
 from tidecast.errors import Conflict, Fenced
-from tidecast.partitions import offset_of, waiting
 from tidecast.settings import Settings
 from tidecast.wire import keys_of
 from worker.backlog import Backlog, Progress, backlog_of

@@ -13,7 +13,7 @@ from tests.harness.nursery import Forked
 from tests.worker import deadly
 from tests.worker.deadly import POISON
 from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced
 from tidecast.settings import Settings
 from tidecast.wire import keys_of

@@ -16,7 +16,7 @@ from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import load_settings
 from tidecast.wire import keys_of
 

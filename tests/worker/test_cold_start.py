@@ -9,7 +9,7 @@ from redis import Redis
 from tests.harness.processes import worker_process
 from tests.worker.runs import until
 from tests.worker.test_schedule import events
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.experts import LSTM
 from tidecast.store import ModelStore
 from tidecast.wire import Forecast

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from tests.worker.test_stream import counted, outcome
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Conflict, Fenced, Unavailable
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of

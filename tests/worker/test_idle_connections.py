@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from tests.worker.runs import until
 from tests.worker.test_loop import NOW, LossyProxy, add, forecasts, new_worker, quick, running, sample, stream_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from worker.health import FAILURES, Health
 from worker.stopping import Stop

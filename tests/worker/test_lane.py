@@ -15,7 +15,7 @@ from tests.harness.patience import PATIENCE_S
 from tests.worker.runs import until
 from tests.worker.test_loop import Impatient
 from tidecast.client import Client
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec
 from tidecast.store import ModelStore

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from tests.harness.models import make_model
 from tidecast.client import Client
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StateError
 from tidecast.settings import Settings, load_settings
 from tidecast.spec import Spec

@@ -9,7 +9,7 @@ from redis import Redis
 
 from tests.harness.models import make_model, make_shared
 from tests.worker.test_loop import NOW, SPEC, add, forecasts, new_worker, quick, sample
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.experts import LSTM, SHARED
 from tidecast.model import FORMAT, Model
 from tidecast.settings import Settings

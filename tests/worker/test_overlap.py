@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.worker.test_loop import Impatient, add, forecasts, stream_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StreamError, Unavailable
 from tidecast.settings import Settings, load_settings
 from worker.health import Health

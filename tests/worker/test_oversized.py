@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from tests.worker.test_loop import forecasts, new_worker, quick, sample, stream_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from tidecast.wire import DISPOSITIONS
 from worker.health import FAILURES, Health

@@ -14,7 +14,7 @@ from tests.harness.models import make_model
 from tests.worker.states import all_whole
 from tests.worker.test_loop import NOW, quick
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.experts import LINEAR, TERMS, Panel
 from tidecast.model import Model
 from tidecast.settings import SeriesSettings, Settings

@@ -23,7 +23,7 @@ from tests.harness.processes import TIDECAST, forked_worker, worker_process
 from tests.worker.runs import until
 from tidecast.client import Client
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.errors import ModelError, SettingsError
 from tidecast.settings import Settings, load_settings
 from tidecast.store import ModelStore

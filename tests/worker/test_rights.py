@@ -18,7 +18,7 @@ from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker
 from tidecast.client import AsyncClient, Client
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Unavailable
 from tidecast.settings import load_settings
 from tidecast.wire import keys_of, partition_of

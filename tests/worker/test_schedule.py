@@ -20,7 +20,7 @@ from tests.worker import schedule_parent
 from tests.worker.runs import FINISH, check_each_due_ended_once, events, record, stand_in, until
 from tests.worker.test_retrain import gone
 from tidecast.connection import connect
-from tidecast.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from worker import program, schedule

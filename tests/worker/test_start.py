@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.harness.odd_servers import redis_with, saying, sentinel, without
-from tidecast.embedded import free_port
+from tidecast.connection.embedded import free_port
 from tidecast.settings import Settings, load_settings
 from worker import loop, program
 from worker.health import Health

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from dashboard.words import time_text
 from tests.worker.runs import record, until
 from tidecast.client import Client
+from tidecast.connection.partitions import offset_of, server_ms, whole_number
 from tidecast.errors import SettingsError, StreamError
 from tidecast.moments import utc_text
-from tidecast.partitions import offset_of, server_ms, whole_number
 from tidecast.settings import RetrainSettings, Settings, WorkerSettings
 from tidecast.wire import keys_of
 from worker.health import Health

@@ -7,7 +7,7 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced
 from tidecast.settings import Settings
 from worker.stopping import Stop

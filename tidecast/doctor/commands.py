@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from redis.exceptions import ResponseError
 
+from tidecast.connection.redis_errors import COMMANDS, unknown_command
 from tidecast.doctor.finding import Case, Finding
 from tidecast.doctor.rights import PROBES, Probe, needed
-from tidecast.redis_errors import COMMANDS, unknown_command
 from tidecast.wire import Keys, common_keys
 
 

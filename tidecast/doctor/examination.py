@@ -8,12 +8,12 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.connection import connect, explain, lacks_right
+from tidecast.connection.portion import answers
+from tidecast.connection.redis_errors import unknown_command
 from tidecast.doctor import commands, flow, keys, models, rights, schedule, server
 from tidecast.doctor.finding import Case, Check, Finding
 from tidecast.doctor.reach import obstacle, unreached
 from tidecast.errors import SettingsError
-from tidecast.portion import answers
-from tidecast.redis_errors import unknown_command
 from tidecast.settings import Settings
 
 OF_REDIS: Mapping[str, Check] = MappingProxyType(

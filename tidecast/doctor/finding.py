@@ -7,7 +7,7 @@ from typing import Literal
 
 from redis import Redis
 
-from tidecast.partitions import server_ms
+from tidecast.connection.partitions import server_ms
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from tidecast.wire import Keys, keys_of

@@ -7,12 +7,20 @@ from typing import Any, cast
 
 from redis.exceptions import ResponseError
 
+from tidecast.connection.partitions import (
+    begun_anew,
+    has_group,
+    newest_entries,
+    offset_of,
+    stream_info,
+    waiting,
+    whole_number,
+)
 from tidecast.doctor.finding import Case, Finding, id_ms
 from tidecast.moments import utc_text
-from tidecast.parsing import ID_AHEAD_MS
-from tidecast.partitions import begun_anew, has_group, newest_entries, offset_of, stream_info, waiting, whole_number
 from tidecast.settings import LONGEST_LEASE_S
 from tidecast.wire import Keys, common_keys, id_pair, is_entry_id
+from tidecast.wire.parsing import ID_AHEAD_MS
 
 WAITED_S = (10.0, 60.0)  # of the oldest reading that is not answered: a warning, and wrong
 RECENT_MS = 3_600_000

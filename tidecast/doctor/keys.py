@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import cast
 
-from tidecast.addresses import DELETE, check_partitions
+from tidecast.connection.partitions import DELETE, check_partitions, whole_number
 from tidecast.doctor.finding import Case, Finding
 from tidecast.errors import SettingsError
-from tidecast.partitions import whole_number
 from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, is_entry_id, keys_of
 
 KINDS = {  # of Redis' types

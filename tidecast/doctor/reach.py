@@ -8,8 +8,8 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.connection import explain, lacks_right
+from tidecast.connection.redis_errors import CLUSTER, meaning_of_error, unknown_command
 from tidecast.doctor.finding import Finding
-from tidecast.redis_errors import CLUSTER, meaning_of_error, unknown_command
 from tidecast.settings import Settings
 from tidecast.wire import common_keys
 

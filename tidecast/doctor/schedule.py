@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import cast
 
+from tidecast.connection.partitions import whole_number
 from tidecast.doctor.finding import Case, Finding
 from tidecast.moments import utc_text
-from tidecast.partitions import whole_number
 from tidecast.retraining import Choice, choose_schedule
 from tidecast.settings import NEVER
 

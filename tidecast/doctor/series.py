@@ -7,10 +7,10 @@ from typing import Any, cast
 from redis import Redis
 
 from tidecast.connection import connect
+from tidecast.connection.known_series import answered_series
+from tidecast.connection.partitions import newest_entries
 from tidecast.errors import StoreError, StreamError, TidecastError
-from tidecast.known import answered_series
 from tidecast.moments import utc_text
-from tidecast.partitions import newest_entries
 from tidecast.settings import Settings
 from tidecast.store import ModelStore
 from tidecast.suggestions import did_you_mean

@@ -25,7 +25,7 @@ from tidecast.files.layout import Layout
 from tidecast.files.tables import Table
 from tidecast.files.text import Text, is_missing, is_swallowed, is_too_long, why_no_number
 from tidecast.files.zones import to_utc
-from tidecast.parsing import series_of
+from tidecast.wire.parsing import series_of
 
 OR_NAME_IT = ", or name it with --series-column"  # what the commands offer in the sentence on a panel
 CLOCK = frozenset(

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tidecast.decimals import decimals
 from tidecast.files import iso
 from tidecast.files.columns import Bools, Column, Float, Int64, Kind, Moments, Numbers
 from tidecast.files.numbered import epochs
-from tidecast.parsing import LARGEST
+from tidecast.wire.decimals import decimals
+from tidecast.wire.parsing import LARGEST
 
 MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "nat", "<na>"))
 

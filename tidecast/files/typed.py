@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tidecast.files.columns import Bools, Column, Int64, Kind, Moments, Numbers
 from tidecast.files.numbered import epochs
-from tidecast.parsing import LARGEST
+from tidecast.wire.parsing import LARGEST
 
 
 class Numeric(Column):

@@ -12,9 +12,9 @@ from tests.harness.odd_servers import deaf, redis_with, saying, sentinel, withou
 from tests.harness.tls import HOST, make_authority, sign, tls_redis
 from tests.harness.ward import Ward
 from tests.worker.runs import until
+from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.doctor.examination import examine
 from tidecast.doctor.finding import Finding
-from tidecast.embedded import EmbeddedRedis, free_port
 from tidecast.settings import Settings, load_settings
 
 PASSWORD = "hunter2"  # noqa: S105 - a test's

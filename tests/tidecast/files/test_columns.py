@@ -16,7 +16,7 @@ from tidecast.errors import HistoryError
 from tidecast.files.columns import Kind
 from tidecast.files.history import read_history
 from tidecast.files.text import Text
-from tidecast.parsing import LARGEST, parse_number
+from tidecast.wire.parsing import LARGEST, parse_number
 
 NUMBERS = ["1", "-1.5", "+.5", "5.", "1e3", "1E-3", "007", "-0", "0.1", "1e400", "3.5e38", "9" * 30]
 NOT_NUMBERS = ["1_000", "0x10", "1,5", "--1", "1-2", ".", "e5", "inf", "\uff11", "1 2", "True", "[1]", "1]", "\t"]

@@ -1,38 +1,22 @@
 """Streams of readings, forecasts and events by the settings, and the readings that may be sent to them."""
 
 import math
-import re
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from tidecast.cluster import Entry
-from tidecast.entries import NewReading, Time, Values, entries_of, entry_of
-from tidecast.errors import ClosedError, SettingsError
-from tidecast.following import position_of
+from tidecast.client.entries import NewReading, Time, Values, entries_of, entry_of
+from tidecast.client.following import position_of
+from tidecast.connection.cluster import Entry
+from tidecast.connection.partitions import check_partitions
+from tidecast.errors import ClosedError
 from tidecast.settings import Settings
 from tidecast.wire import Fields, common_keys, keys_of, partition_of
 
 T = TypeVar("T")
 PIPELINE = 1000  # readings in one round trip
-DELETE = "delete it while no worker runs; the next one writes its own number"
 RECHECK_S = 5.0  # how soon it is asked again how many partitions there are, while Redis does not say
-
-
-def check_partitions(key: str, found: bytes | None, wanted: int) -> None:
-    """Make sure that a number of partitions is the one in Redis, if there is one.
-
-    Raises:
-        SettingsError: other programs of this namespace were started with another number.
-    """
-    if found is not None and found != b"%d" % wanted:
-        number = found.decode(errors="backslashreplace")
-        if not re.fullmatch(r"[1-9][0-9]{0,2}", number):
-            raise SettingsError(f"{key} in Redis is {number[:40]!r}, not a number: {DELETE}")
-        raise SettingsError(
-            f"setting partitions is {wanted}, but {key} in Redis says {number}: use that, or another namespace"
-        )
 
 
 class Addresses:

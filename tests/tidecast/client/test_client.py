@@ -157,7 +157,7 @@ def test_a_number_of_partitions_that_is_written_later_is_noticed(
     client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Producers may begin before the first worker."""
-    monkeypatch.setattr("tidecast.addresses.RECHECK_S", 0.0)
+    monkeypatch.setattr("tidecast.client.addresses.RECHECK_S", 0.0)
     client.push("a", 1.0)
     redis.set("partitions", 8)
     with pytest.raises(SettingsError, match="says 8"):

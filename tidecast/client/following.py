@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 from redis import exceptions
 from redis.exceptions import RedisError
 
-from tidecast.cluster import StreamReply
 from tidecast.connection import explain
+from tidecast.connection.cluster import StreamReply
+from tidecast.connection.portion import Portion
 from tidecast.errors import SettingsError
-from tidecast.portion import Portion
 from tidecast.settings import Settings
 from tidecast.wire import Fields, id_pair
 

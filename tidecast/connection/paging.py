@@ -6,9 +6,9 @@ from typing import Any, cast
 
 from redis import Redis
 
-from tidecast.client import check_partitions
-from tidecast.cluster import Cluster
-from tidecast.portion import Portion, shrinking
+from tidecast.connection.cluster import Cluster
+from tidecast.connection.partitions import check_partitions
+from tidecast.connection.portion import Portion, shrinking
 from tidecast.settings import Settings
 from tidecast.wire import Keys, common_keys
 

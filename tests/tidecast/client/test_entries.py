@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from tidecast.client import AsyncClient, Client
-from tidecast.entries import entries_of, entry_of
+from tidecast.client.entries import entries_of, entry_of
 from tidecast.errors import BadReading
-from tidecast.parsing import check_size, parse_reading, series_of
 from tidecast.settings import Settings
+from tidecast.wire.parsing import check_size, parse_reading, series_of
 
 NOW_MS = 1_700_000_000_000
 MOST_BYTES = 65_536

@@ -11,10 +11,10 @@ from typing import cast
 
 import numpy as np
 
-from tidecast.decimals import decimals
 from tidecast.epochs import date_in
 from tidecast.errors import BadReading
 from tidecast.wire import Fields, Reading, partition_of
+from tidecast.wire.decimals import decimals
 
 MAX_NAME_BYTES = 256
 MAX_NUMBER_BYTES = 64

@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from tests.worker.test_stream import major, outcome
-from tidecast.partitions import offset_of, owner_of, run_of, server_ms, total, waiting, workers
+from tidecast.connection.partitions import offset_of, owner_of, run_of, server_ms, total, waiting, workers
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
 from worker.stream import Stream

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from tidecast.portion import PATIENCE, Portion, answers, shrinking
+from tidecast.connection.portion import PATIENCE, Portion, answers, shrinking
 
 
 @pytest.fixture

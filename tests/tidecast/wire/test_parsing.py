@@ -10,7 +10,8 @@ import pytest
 from hypothesis import strategies as st
 
 from tidecast.errors import BadReading
-from tidecast.parsing import (
+from tidecast.wire import Reading
+from tidecast.wire.parsing import (
     AHEAD_MS,
     ID_AHEAD_MS,
     LARGEST,
@@ -21,7 +22,6 @@ from tidecast.parsing import (
     parse_time,
     series_of,
 )
-from tidecast.wire import Reading
 
 NOW_MS = 1_700_000_000_000
 DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)

@@ -8,7 +8,8 @@ from numbers import Real
 from typing import Any, cast
 
 from tidecast.errors import BadReading
-from tidecast.parsing import (
+from tidecast.wire import RESERVED, Fields
+from tidecast.wire.parsing import (
     NEEDS_A_LOOK,
     check_size,
     check_time_elsewhere,
@@ -17,7 +18,6 @@ from tidecast.parsing import (
     series_of,
     time_elsewhere,
 )
-from tidecast.wire import RESERVED, Fields
 
 Values = float | Mapping[str, float | str]  # text must be a decimal number
 Time = int | datetime | str  # epoch milliseconds, an aware datetime or ISO-8601 with an offset

@@ -9,11 +9,10 @@ from redis import Redis
 
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker
-from tidecast import redis_errors
 from tidecast.client import AsyncClient, Client
-from tidecast.connection import connect, connect_async, explain
+from tidecast.connection import connect, connect_async, explain, redis_errors
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.doctor.examination import examine
-from tidecast.embedded import EmbeddedRedis
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from worker.health import Health

@@ -1,4 +1,4 @@
-"""Read many decimal numbers at once, as `tidecast.parsing` reads each of them."""
+"""Read many decimal numbers at once, as `tidecast.wire.parsing` reads each of them."""
 
 import numpy as np
 import orjson

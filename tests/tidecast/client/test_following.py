@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.harness.forecasts import sent
 from tidecast.client import AsyncClient, Client
-from tidecast.embedded import EmbeddedRedis
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import ClosedError, SettingsError, StreamError, TidecastError
 from tidecast.settings import Settings
 from tidecast.wire import Forecast
@@ -33,7 +33,7 @@ def durable(redis_program: str) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidecast.following.PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr("tidecast.client.following.PAUSES_S", (0.01, 0.01))
 
 
 @pytest.fixture

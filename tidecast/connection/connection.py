@@ -10,10 +10,10 @@ from redis.connection import parse_url
 from redis.exceptions import NoPermissionError, RedisError
 from redis.retry import Retry
 
-from tidecast.address import FORM, usable_url
-from tidecast.cluster import AsyncCluster, Cluster
+from tidecast.connection.address import FORM, usable_url
+from tidecast.connection.cluster import AsyncCluster, Cluster
+from tidecast.connection.redis_errors import meaning_of_error
 from tidecast.errors import SettingsError
-from tidecast.redis_errors import meaning_of_error
 from tidecast.settings import Settings
 
 RIGHTS = "docs/operations.md, Users and rights"

@@ -10,12 +10,12 @@ from typing import Any, Self, TypeVar, cast
 import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 
-from tidecast.addresses import Addresses, PartitionsCheck, chunks, closed
-from tidecast.cluster import AsyncCluster, Entry, StreamReply
+from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
+from tidecast.client.entries import NewReading, Time, Values
+from tidecast.client.following import NEXT, Decode, Following, following, newest_id, warn_of_gap
 from tidecast.connection import check_address, connect_async
-from tidecast.entries import NewReading, Time, Values
+from tidecast.connection.cluster import AsyncCluster, Entry, StreamReply
 from tidecast.errors import TidecastError
-from tidecast.following import NEXT, Decode, Following, following, newest_id, warn_of_gap
 from tidecast.settings import load_settings
 from tidecast.wire import Event, Forecast
 

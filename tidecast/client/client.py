@@ -14,16 +14,14 @@ from typing import Any, Self, TypeVar, cast
 import redis
 from redis.exceptions import RedisError, ResponseError
 
-from tidecast.addresses import PIPELINE, Addresses, PartitionsCheck, check_partitions, chunks, closed
-from tidecast.async_client import AsyncClient
-from tidecast.cluster import Cluster, Entry, StreamReply
+from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
+from tidecast.client.entries import NewReading, Time, Values
+from tidecast.client.following import NEXT, Decode, Following, following, newest_id, warn_of_gap
 from tidecast.connection import check_address, connect
-from tidecast.entries import NewReading, Time, Values
-from tidecast.following import NEXT, Decode, Following, following, newest_id, warn_of_gap
+from tidecast.connection.cluster import Cluster, Entry, StreamReply
 from tidecast.settings import load_settings
 from tidecast.wire import Event, Forecast
 
-__all__ = ["PIPELINE", "AsyncClient", "Client", "check_partitions"]
 T = TypeVar("T")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.chaos.fuzz import EDGES, NO_NUMBERS, NO_TIMES
 from tidecast.errors import BadReading
-from tidecast.parsing import NEEDS_A_LOOK, parse_number, parse_plain, parse_time
+from tidecast.wire.parsing import NEEDS_A_LOOK, parse_number, parse_plain, parse_time
 
 NOW_MS = 1_700_000_000_000
 PLAIN = [b"1", b"42.10", b"-0.5", b"0.1", b"123456789012.345", b"999999999999999", b"1e3", b"-1.5E-3"]

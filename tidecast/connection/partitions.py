@@ -8,11 +8,30 @@ from typing import Any, cast
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from tidecast.portion import Portion, shrinking
+from tidecast.connection.portion import Portion, shrinking
+from tidecast.errors import SettingsError
 from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id
 
 _WHOLE = re.compile(rb"-?[0-9]{1,18}")
 PIECE = 500  # entries of one reply
+
+
+DELETE = "delete it while no worker runs; the next one writes its own number"
+
+
+def check_partitions(key: str, found: bytes | None, wanted: int) -> None:
+    """Make sure that a number of partitions is the one in Redis, if there is one.
+
+    Raises:
+        SettingsError: other programs of this namespace were started with another number.
+    """
+    if found is not None and found != b"%d" % wanted:
+        number = found.decode(errors="backslashreplace")
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", number):
+            raise SettingsError(f"{key} in Redis is {number[:40]!r}, not a number: {DELETE}")
+        raise SettingsError(
+            f"setting partitions is {wanted}, but {key} in Redis says {number}: use that, or another namespace"
+        )
 
 
 @dataclass(frozen=True, slots=True)

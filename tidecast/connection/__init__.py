@@ -1,0 +1,5 @@
+"""Connections to Redis: one server, a cluster, an embedded one."""
+
+from tidecast.connection.connection import RIGHTS, check_address, connect, connect_async, explain, lacks_right
+
+__all__ = ["RIGHTS", "check_address", "connect", "connect_async", "explain", "lacks_right"]
