@@ -33,7 +33,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 
 # The loops are compiled here, so that no container does so when it starts. -P: the installed worker, not the one in /src.
 # On a processor of another kind a worker compiles once and keeps the code below XDG_CACHE_HOME: mount a volume there.
-RUN python -P -c "from worker.threads import warm; warm()"
+RUN python -P -c "from worker.compiling import warm; warm()"
 
 FROM build AS trainer-environment
 RUN --mount=type=cache,target=/var/cache/pip \

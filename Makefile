@@ -27,7 +27,7 @@ demo: $(INSTALLED) ## train on real series, replay the rest through a real worke
 
 # Compiled once, before several processes begin together, or a time limit of a test begins.
 warm: $(INSTALLED)
-	@$(BIN)/python -c 'from worker.threads import warm; warm()'
+	@$(BIN)/python -c 'from worker.compiling import warm; warm()'
 
 test: $(INSTALLED) warm ## run the test suite (ARGS='-k name')
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -22,9 +22,9 @@ from tidecast import backtest
 from tidecast.backtest import Backtested
 from tidecast.backtest_report import Settled
 from tidecast.files.history import History, read_history
-from tidecast.presets import PRESETS, preset
+from tidecast.models.presets import PRESETS, preset
+from tidecast.models.spec import Spec
 from tidecast.settings import Settings, load_settings
-from tidecast.spec import Spec
 
 Backtest = Callable[[Sequence[History], float, Settings], Backtested]
 

@@ -26,8 +26,8 @@ from benchmarks.harness.flow import flow
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.models.store import ModelStore
 from tidecast.settings import PREFIX
-from tidecast.store import ModelStore
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -20,9 +20,9 @@ from redis import Redis
 
 from tests.harness.models import make_model
 from tidecast.connection.embedded import EmbeddedRedis, free_port
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.readiness import await_ready
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 
 MB = 2**20
 

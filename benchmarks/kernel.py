@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from tidecast import lstm
+from tidecast.models import lstm
+from tidecast.models.spec import Spec
+from tidecast.online.kernels.forward import Float32
+from tidecast.online.kernels.threads import Threads
+from tidecast.online.weight_layout import Layout
 from tidecast.settings import quiet_tensorflow
-from tidecast.spec import Spec
-from worker.kernel import Float32
-from worker.layout import Layout
-from worker.threads import Threads
 
 Round = Callable[[], Float32]
 

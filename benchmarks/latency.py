@@ -15,7 +15,7 @@ from benchmarks.harness.flow import Flow, flow, queue_growth
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 
 SWEEPS = 3  # readings of each series before the first round
 LOAD = 0.8  # of the most that the worker can do

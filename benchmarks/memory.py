@@ -15,7 +15,7 @@ from benchmarks.harness.contestants import serving
 from benchmarks.harness.models import bytes_of_weights, bytes_of_windows, publish_models
 from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 
 MB = 1e6
 PROGRAM_MB = 200.0  # that a worker may weigh without any model

@@ -15,8 +15,8 @@ from benchmarks.harness.real import VARIABLE, named_data, real_series, spread
 from benchmarks.harness.splices import BACK, LEAST, NAMES, Found, splice
 from tests.trainer.corruption import AFTER, ALLOWED, Result
 from tests.trainer.corruption import measure as measure_corrupted
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
-from tidecast.store import ModelStore
 
 SHARES, SEEDS = (0.05, 0.3), (0, 1)  # of the newest readings, those that are corrupted; of the corruption
 LEAST_CORRUPTED = 500 + AFTER  # readings of a series that is corrupted

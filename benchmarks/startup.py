@@ -17,9 +17,9 @@ from benchmarks.harness.contestants import Contestant, starting_worker
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings, id_of
 from tidecast.connection.embedded import EmbeddedRedis, free_port
+from tidecast.models.store import ModelStore
 from tidecast.readiness import PATIENCE_S, probe
 from tidecast.settings import SeriesSettings
-from tidecast.store import ModelStore
 from tidecast.wire import keys_of
 
 POLL_S = 0.1  # a probe takes the worker some milliseconds

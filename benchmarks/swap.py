@@ -18,7 +18,7 @@ from benchmarks.harness.flow import Flow, flow
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 
 VERSIONS = 2
 SWEEPS = 3  # readings of each series before the first round

@@ -18,8 +18,8 @@ from benchmarks.harness.contestants import Contestant, Pace, echoing, serving, t
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings, name_of
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.store import ModelStore
-from worker.state import decode_all
+from tidecast.models.store import ModelStore
+from tidecast.online.state import decode_all
 
 AOF = ("--appendonly", "yes", "--appendfsync", "everysec")
 SWEEPS = 3  # readings of each series before the first round: by then a forecast has all its fields

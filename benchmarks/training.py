@@ -22,10 +22,10 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tidecast import lstm
 from tidecast.files.history import History
+from tidecast.models import lstm
+from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from tidecast.spec import Spec
 from trainer.architectures import build, initial_weights, set_weights
 from trainer.cohort import Fit, Problem, batch_order, fit_cohort
 from trainer.lesson import Unfit, prepare

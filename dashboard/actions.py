@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tidecast.errors import TidecastError
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, environment_with
 from tidecast.start import child_command
-from tidecast.store import ModelStore
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from dashboard.frame import Context, every_second, figure, now_ms, page, state_c
 from dashboard.gate_card import gate_card
 from dashboard.tables import events_table, plain_table
 from dashboard.words import NOTHING, age_text, number_text, time_text
-from tidecast.store import Version
+from tidecast.models.store import Version
 
 _log = logging.getLogger(__name__)
 

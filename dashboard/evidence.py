@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tidecast.errors import TidecastError
-from tidecast.model import Header
-from tidecast.store import ModelStore, Version
+from tidecast.models.model import Header
+from tidecast.models.store import ModelStore, Version
 
 HEADERS_KEPT = 2000
 

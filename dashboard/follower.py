@@ -18,9 +18,9 @@ from tidecast.connection.cluster import Cluster, StreamReply
 from tidecast.connection.partitions import newest_entries
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import StreamError, TidecastError
-from tidecast.served import Served
+from tidecast.models.served import Served
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.store import ModelStore
 from tidecast.wire import Event, id_pair, keys_of
 
 BATCH = 1500  # entries of one read; after a full one the reader skips ahead: what it reads takes time from the workers

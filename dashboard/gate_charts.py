@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dashboard.charts import FORECAST, GREY, GRID, TRUTH, chart, line
 from dashboard.gates import Gates
 from dashboard.words import time_text
-from tidecast.lstm import Array
+from tidecast.models.lstm import Array
 
 MOST_STEPS, MOST_UNITS = 64, 32  # of a map: more would be too small to see, and much to send
 FORGET, INPUT, OUTPUT = (90, 164, 105), (144, 103, 198), (201, 143, 42)

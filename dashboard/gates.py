@@ -7,15 +7,15 @@ import numpy as np
 from redis import Redis
 
 from dashboard.remembered import Remembered, names, ring
-from tidecast.cells import CellTrace, follow
 from tidecast.connection import connect
 from tidecast.errors import TidecastError
-from tidecast.inputs import Inputs
-from tidecast.model import Model, network_seasons, shared_inputs
+from tidecast.models.inputs import Inputs
+from tidecast.models.lstm_trace import CellTrace, follow
+from tidecast.models.model import Model, network_seasons, shared_inputs
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import Float
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
-from tidecast.windows import Float
 from tidecast.wire import keys_of, partition_of
 
 MODELS_KEPT = 16  # of the series that are looked at

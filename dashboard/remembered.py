@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from tidecast.errors import StateError
-from tidecast.windows import Float
+from tidecast.models.time_grid import Float
 from tidecast.wire import SEPARATOR, STATE_FORMAT
 
 Fields = Sequence[bytes | None]

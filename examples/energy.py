@@ -12,10 +12,10 @@ from shutil import copyfile
 
 from tidecast.errors import HistoryError, TidecastError
 from tidecast.files.history import read_history
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
-from tidecast.spec import Spec
 from tidecast.start import prefer_own_modules
-from tidecast.store import ModelStore
 
 prefer_own_modules()  # a `trainer.py` or `trainer/` of yours is not meant below
 

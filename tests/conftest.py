@@ -9,8 +9,8 @@ from redis import Redis
 from tests.harness.cluster import EmbeddedCluster
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis, bundled_server, find_server
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.store import ModelStore
 
 LONG = {"benchmarks", "chaos", "examples", "trainer"}  # the folders that hold them
 

@@ -19,11 +19,11 @@ from redis import Redis
 
 from tests.harness.models import make_model, make_shared, random_panel
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.experts import LINEAR, TERMS, Panel
-from tidecast.model import Model
+from tidecast.models.experts import LINEAR, TERMS, Panel
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from worker import loop
 from worker.health import Health
 from worker.program import make_worker

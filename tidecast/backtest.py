@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 
 from tidecast import backtest_report
 from tidecast.backtest_report import Settled, cut, part
-from tidecast.doubt import FEWEST_ROWS
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import Histories, History, read_history
 from tidecast.files.refusal import Refusal, print_notes
+from tidecast.models.gross_errors import FEWEST_ROWS
+from tidecast.models.presets import preset
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.moments import wire_text
 from tidecast.outputs import check_file, check_folder
-from tidecast.presets import preset
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from tidecast.wire import Forecast
 
 if TYPE_CHECKING:
-    from worker.forecaster import Forecaster
-    from worker.outcome import Entry
+    from tidecast.online.batch import Entry
+    from tidecast.online.forecaster import Forecaster
 
 LARGEST_TEST_SIZE = 0.9
 BATCH = 1000  # readings handled together, as a worker under load would
@@ -147,8 +147,8 @@ def check_test_size(test_size: float, called: str = "test_size") -> None:
 
 def _trained(histories: Sequence[History], test_size: float, settings: Settings, spec: Spec) -> "Forecaster":
     """Train on the first parts, in a store that is thrown away, and return a worker's forecaster with the models."""
+    from tidecast.online.forecaster import Forecaster
     from trainer.pipeline import train
-    from worker.forecaster import Forecaster
 
     forecaster = Forecaster(settings.series.model_copy(update={"target": histories[0].features[0]}))
     with tempfile.TemporaryDirectory() as folder:

@@ -90,7 +90,7 @@ def _skill_seasonal(history: History, season: int | None, settled: Sequence[Sett
 
 def _season(history: History, test_size: float) -> int | None:
     """The season that the first part shows, in readings."""
-    from tidecast.windows import typical_step
+    from tidecast.models.time_grid import typical_step
     from trainer.lesson import on_grid
     from trainer.season import seasons
 

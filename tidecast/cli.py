@@ -171,7 +171,7 @@ def train(
     store: StoreOption = None,
 ) -> None:
     """Train a model for each series of a history, judge it and publish it."""
-    from tidecast.presets import preset as fields_of
+    from tidecast.models.presets import preset as fields_of
 
     _check_sources(files, recorded=recorded, narrowed=bool(since or history))
     _check_archive(history)

@@ -5,8 +5,8 @@ from pathlib import Path
 import typer
 
 from tidecast.errors import TidecastError
+from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
-from tidecast.store import ModelStore
 
 
 def series_in_store(ctx: typer.Context, incomplete: str) -> list[str]:

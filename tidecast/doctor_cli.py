@@ -71,7 +71,9 @@ def _show(findings: list[Finding], schedule: str) -> None:
 
 def _tell(series: str, settings: Settings, *, as_json: bool) -> None:
     from tidecast.doctor.series import facts_of, sentences
-    from worker.insight import insight  # only here: it knows how a state is stored, and costs a second to import
+    from tidecast.online.describe_state import (
+        insight,  # only here: it knows how a state is stored, and costs a second to import
+    )
 
     facts = facts_of(series, settings, insight)
     print(json.dumps(facts, indent=1) if as_json else "\n".join(sentences(facts)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import redis
 import redis.client
 
-from tidecast import forecast_columns, presets
+from tidecast import forecast_columns
 from tidecast import frame_arguments as arguments
 from tidecast.connection import connect
 from tidecast.connection.partitions import check_partitions
@@ -22,9 +22,10 @@ from tidecast.errors import HistoryError, MissingAnswers, SettingsError, Tidecas
 from tidecast.files.history import History
 from tidecast.files.refusal import Refusal
 from tidecast.frame_arguments import Time
+from tidecast.models import presets
+from tidecast.models.spec import Spec
 from tidecast.own_packages import own_packages
 from tidecast.settings import Settings, load_settings
-from tidecast.spec import Spec
 from tidecast.wire import Forecast, common_keys, keys_of
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast.errors import StoreError
+from tidecast.models.store import ModelStore, Version
 from tidecast.options import JsonOption, OneSeriesArgument, SeriesArgument, StoreOption, VersionOption
 from tidecast.settings import load_settings
-from tidecast.store import ModelStore, Version
 from tidecast.suggestions import did_you_mean
 
 app = typer.Typer(help="Look at the models in the store, and choose which one answers.", no_args_is_help=True)

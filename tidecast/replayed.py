@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, TextIO
 import orjson
 
 from tidecast.files.readings import Row
+from tidecast.models.store import ModelStore
 from tidecast.moments import wire_text
 from tidecast.settings import SeriesSettings, Settings
-from tidecast.store import ModelStore
 from tidecast.tail import flat
 from tidecast.wire import DeadLetter, Forecast
 
 if TYPE_CHECKING:
-    from worker.forecaster import Forecaster
-    from worker.outcome import Entry
+    from tidecast.online.batch import Entry
+    from tidecast.online.forecaster import Forecaster
 
 COLUMNS = ("series", "origin", "y", "ts", "yhat", "yhat_lower", "yhat_upper", "kind", "model", "error", "anomaly_score")
 
@@ -90,7 +90,7 @@ def write_json(batches: Iterable[list[Forecast]], file: TextIO) -> None:
 
 def _forecaster(settings: Settings) -> "Forecaster":
     """A worker's, with the champions of the store."""
-    from worker.forecaster import Forecaster
+    from tidecast.online.forecaster import Forecaster
 
     forecaster = Forecaster(settings.series, probation=settings.retrain.probation)
     store = ModelStore(settings.store)

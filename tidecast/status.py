@@ -16,10 +16,10 @@ from tidecast.connection.partitions import (
     waiting,
     workers,
 )
+from tidecast.models.served import Served
+from tidecast.models.store import ModelStore
 from tidecast.retraining import choose_schedule
-from tidecast.served import Served
 from tidecast.settings import Settings
-from tidecast.store import ModelStore
 from tidecast.wire import SEPARATOR, Keys, id_pair, keys_of
 
 COUNTED = 20_000  # fields of a partition's states: of more the series are estimated

@@ -1,6 +1,6 @@
 """The networks that a spec describes, as Keras builds them, and the weights they begin with.
 
-Keras' own layout is the layout of `tidecast.lstm` (gates side by side in the order input, forget, candidate,
+Keras' own layout is the layout of `tidecast.models.lstm` (gates side by side in the order input, forget, candidate,
 output), so weights pass between the two unchanged, in the order of `Spec.shapes`.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.spec import Spec
+from tidecast.models.spec import Spec
 from trainer.backend import keras
 
 Float32 = NDArray[np.float32]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.windows import Float, Grid
+from tidecast.models.time_grid import Float, Grid
 
 Int64 = NDArray[np.int64]
 

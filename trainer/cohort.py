@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from tidecast.spec import Spec
 from trainer.architectures import initial_weights
 from trainer.graph import Batch, Float32, Graph, State, flatten, graph_of, unflatten
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.model import Header
+from tidecast.models.model import Header
 from tidecast.settings import RetrainSettings
 
 MOST_DRIFTS = 3  # that count: more are the same drift told again

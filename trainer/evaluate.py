@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import experts, windows
-from tidecast.doubt import Moves
-from tidecast.experts import EXPERTS, HALF_LIVES, NAIVE
 from tidecast.files.history import History
-from tidecast.guard import Guard, farthest
-from tidecast.model import Evidence, Model, Scores
-from tidecast.windows import Float, Grid
+from tidecast.models import experts, time_grid
+from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
+from tidecast.models.gross_errors import Moves
+from tidecast.models.model import Evidence, Model, Scores
+from tidecast.models.outlier_guard import Guard, farthest
+from tidecast.models.time_grid import Float, Grid
 
 MODEL, LAST_VALUE, CHAMPION = "model", "last_value", "champion"
 CHUNK = 1024  # windows answered at once: bounds the memory of a long tail
@@ -146,7 +146,7 @@ def expert_answers(model: Model, shared: Model | None, history: History, first: 
         return None
     values = history.values[:, [history.features.index(name) for name in spec.features]]
     header = model.header
-    grid = windows.to_grid(
+    grid = time_grid.to_grid(
         history.ts, values, header.step_ms, max_gap, gridded=header.gridded, left_out=history.left_out
     )
     newest = _newest_rows(grid, first)
@@ -154,7 +154,7 @@ def expert_answers(model: Model, shared: Model | None, history: History, first: 
     answers = np.full((len(newest), len(EXPERTS)), np.nan)
     for start in range(0, len(newest), CHUNK):
         part = slice(start, start + CHUNK)
-        rows, held = windows.windows_before(grid, newest[part] + 1, reach)
+        rows, held = time_grid.windows_before(grid, newest[part] + 1, reach)
         answers[part] = model.answers(rows, held, shared, grid.ts[newest[part]])
     return answers
 

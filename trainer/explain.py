@@ -12,13 +12,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tidecast import lstm
-from tidecast.cells import CellTrace
-from tidecast.experts import EXPERTS
 from tidecast.files.history import History
+from tidecast.models import lstm
+from tidecast.models.experts import EXPERTS
+from tidecast.models.lstm_trace import CellTrace
+from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
 from tidecast.settings import Settings
-from tidecast.store import ModelStore
 from trainer import gate_pictures, page, pictures
 from trainer.canvas import Palette
 from trainer.gate_pictures import Unit

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
-from tidecast.cells import CellTrace
-from tidecast.lstm import Activation, Array
+from tidecast.models.lstm import Activation, Array
+from tidecast.models.lstm_trace import CellTrace
 from trainer import canvas
 from trainer.canvas import Palette
 from trainer.trace import Trace

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import lstm
-from tidecast.spec import Spec
+from tidecast.models import lstm
+from tidecast.models.spec import Spec
 from trainer.backend import tf
 
 Float32 = NDArray[np.float32]

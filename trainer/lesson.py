@@ -15,14 +15,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import windows
-from tidecast.experts import EXPERTS, Panel
 from tidecast.files.history import History
-from tidecast.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
-from tidecast.model import network_seasons
+from tidecast.models import time_grid
+from tidecast.models.experts import EXPERTS, Panel
+from tidecast.models.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
+from tidecast.models.model import network_seasons
+from tidecast.models.spec import Cycle, Spec
+from tidecast.models.time_grid import Grid, Scaler, Sequences
 from tidecast.settings import TrainSettings
-from tidecast.spec import Cycle, Spec
-from tidecast.windows import Grid, Scaler, Sequences
 from trainer.cohort import Problem
 from trainer.linear import fit_panel
 from trainer.season import cycles
@@ -79,7 +79,9 @@ class Lesson:
     def _examples(self, start: int, stop: int) -> Sequences:
         """The windows whose targets lie in the rows from `start` to `stop`, as far back as the network reads."""
         seasonal = rows_read(self.spec, network_seasons(self.seasons, self.spec))
-        found = windows.sequences(self.grid, self.spec.window, max(seasonal, self.panel.rows if self.spec.skip else 0))
+        found = time_grid.sequences(
+            self.grid, self.spec.window, max(seasonal, self.panel.rows if self.spec.skip else 0)
+        )
         return found.where((start <= found.rows) & (found.rows < stop))
 
     def problem(self, initial: Mapping[str, NDArray[Any]] | None = None) -> Problem:
@@ -101,7 +103,7 @@ class Lesson:
             self._phases(part) if spec.calendar else None,
         )
 
-    def _phases(self, part: Sequences) -> windows.Float:
+    def _phases(self, part: Sequences) -> time_grid.Float:
         borne = np.tile(cycles_borne(self.spec, self.calendar), (len(part), 1))
         next_ts = self.grid.ts[part.rows - 1] + round(self.step_ms)
         return calendar_inputs(self.spec, borne, next_ts, np.full(len(part), self.step_ms))
@@ -126,9 +128,9 @@ def prepare(
     validation, tail = split(len(history), settings)
     if unfit := _unfit(history, validation):
         return unfit
-    step_ms = windows.typical_step(history.ts)
+    step_ms = time_grid.typical_step(history.ts)
     gridded = on_grid(history.ts)
-    grid = windows.to_grid(history.ts, history.values, step_ms, max_gap, gridded=gridded, left_out=history.left_out)
+    grid = time_grid.to_grid(history.ts, history.values, step_ms, max_gap, gridded=gridded, left_out=history.left_out)
     measured = np.flatnonzero(~grid.filled)  # (readings,) the row of each
     # Up to the last reading of a part: rows filled after it were drawn towards the next part.
     learned, before_tail = int(measured[validation - 1]) + 1, int(measured[tail - 1]) + 1
@@ -136,7 +138,7 @@ def prepare(
     seasons = find_seasons(target, segment, step_ms, gridded=gridded) if season is None else _given(season)
     panel = fit_panel(grid, seasons, before_tail)
     scaler = Scaler.fit(grid.values[:learned], spec.form)
-    scale = windows.change_scale(grid.values[:learned, 0])
+    scale = time_grid.change_scale(grid.values[:learned, 0])
     known = cycles(int(history.ts[validation - 1] - history.ts[0]), step_ms) if gridded else ()
     lesson = Lesson(
         history, spec, step_ms, gridded, grid, seasons, known, scaler, scale, panel, learned, before_tail, tail
@@ -161,7 +163,7 @@ def readings_needed(window: int, settings: TrainSettings) -> int:
 
 def on_grid(ts: NDArray[np.int64]) -> bool:
     """Whether nearly all steps are the typical one, give or take a quarter of it; at least two readings."""
-    steps = np.diff(ts) / windows.typical_step(ts)
+    steps = np.diff(ts) / time_grid.typical_step(ts)
     return bool(np.mean(np.abs(steps - 1) > OFF_GRID) <= MAX_OFF_GRID)
 
 

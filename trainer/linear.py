@@ -1,4 +1,4 @@
-"""The linear experts of a series, fitted in closed form or nearly so: a panel for `tidecast.experts`.
+"""The linear experts of a series, fitted in closed form or nearly so: a panel for `tidecast.models.experts`.
 
 All of them forecast the next change from past rows taken less the newest value. The autoregression is fitted by
 ridge, which answers the mean, and by least absolute deviations, which answers the median and no spike can bend; with
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, Panel
-from tidecast.windows import Float, Grid
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, Panel
+from tidecast.models.time_grid import Float, Grid
 
 Int64 = NDArray[np.int64]
 Fit = Callable[[Float, Float], tuple[Float, float]]

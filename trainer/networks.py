@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import structlog
 
-from tidecast import windows
 from tidecast.files.history import History
-from tidecast.model import Model
+from tidecast.models import time_grid
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from trainer.cohort import CORES
 from trainer.lesson import MIN_READINGS, Lesson, on_grid, prepare
 from trainer.shared import MAX_EXAMPLES, MIN_EXAMPLES, MIN_SERIES, SAME_STEP, network_for, networks_in, train_shared
@@ -40,7 +40,7 @@ def refresh(histories: Sequence[History], settings: Settings, store: ModelStore,
     left_s, networks = budget_s * SHARE, networks_in(store)
     for members in _cohorts(histories):
         before = time.monotonic()
-        near = network_for(windows.typical_step(members[0].ts), members[0].features[0], networks)
+        near = network_for(time_grid.typical_step(members[0].ts), members[0].features[0], networks)
         network = near and near[1]
         if is_due(members, network):
             most = _examples_that_fit(members, network, settings, left_s)
@@ -74,7 +74,7 @@ def _examples_that_fit(members: Sequence[History], network: Model | None, settin
 def _cohorts(histories: Sequence[History]) -> Iterator[list[History]]:
     """Group what lies on a grid by target and step, which may differ a little."""
     able = [one for one in histories if len(one) >= MIN_READINGS and on_grid(one.ts)]
-    steps = {one.series: windows.typical_step(one.ts) for one in able}
+    steps = {one.series: time_grid.typical_step(one.ts) for one in able}
     group: list[History] = []
     for one in sorted(able, key=lambda one: (one.features[0], steps[one.series])):
         first = group[0] if group else one

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from tidecast.doubt import limits
 from tidecast.errors import ModelError
 from tidecast.files.history import History
-from tidecast.model import Evidence, Header, Model
+from tidecast.models.gross_errors import limits
+from tidecast.models.model import Evidence, Header, Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from trainer.change import change_of, parted
 from trainer.cohort import Fit, fit_cohort
 from trainer.evaluate import (

@@ -14,12 +14,12 @@ from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import Histories, read_history
 from tidecast.files.layout import NONE
 from tidecast.files.refusal import print_notes
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import Settings
 from tidecast.settings_errors import option_sentence
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from trainer.pipeline import Verdict, train
 from trainer.recorded import check_sent, read_recorded
 from trainer.season import check_season, check_season_fits

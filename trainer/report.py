@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from tidecast.experts import EXPERTS
 from tidecast.files.history import History
-from tidecast.model import Header
+from tidecast.models.experts import EXPERTS
+from tidecast.models.model import Header
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from trainer import page, pictures
 from trainer.canvas import Palette
 from trainer.evaluate import LAST_VALUE, skill

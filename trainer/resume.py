@@ -4,10 +4,10 @@ import hashlib
 
 from tidecast.errors import ModelError
 from tidecast.files.history import History
-from tidecast.model import Header
+from tidecast.models.model import Header
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 
 RUN = "run"  # the entry of `Header.training` that holds the digest
 

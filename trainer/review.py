@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from tidecast.errors import HistoryError
 from tidecast.files.history import History
+from tidecast.models.time_grid import Float
 from tidecast.settings import Settings
-from tidecast.windows import Float
 from trainer.evaluate import MIN_ROWS, blended, expert_answers, skill
 from trainer.subject import Subject, with_next
 

@@ -13,12 +13,12 @@ from redis.exceptions import RedisError
 from tidecast.connection import connect
 from tidecast.errors import ModelError
 from tidecast.files.history import History
-from tidecast.model import Header
+from tidecast.models.model import Header
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.moments import span_ms
 from tidecast.options import ago_ms
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from tidecast.wire import Event, Keys, keys_of
 from trainer.due import Due, Facts, due
 from trainer.networks import refresh

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import lstm
-from tidecast.inputs import network_inputs, rows_read
-from tidecast.model import Evidence, Header, Model, network_seasons
+from tidecast.models import lstm
+from tidecast.models.inputs import network_inputs, rows_read
+from tidecast.models.model import Evidence, Header, Model, network_seasons
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import windows_before
 from tidecast.settings import Settings, TrainSettings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
-from tidecast.windows import windows_before
 from trainer.architectures import initial_weights
 from trainer.cohort import CORES, batch_order
 from trainer.graph import BETA_1, BETA_2, EPSILON, Batch, Float32, flatten, graph_of, unflatten

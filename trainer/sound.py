@@ -1,8 +1,8 @@
 """Histories without gross errors, such as the -9999 of a broken sensor.
 
-The worker does not believe a reading that lies far from all others (`tidecast/doubt.py`). A history also shows what
-came after it, so here a run of readings is an error if it went far away and came back. No model learns to forecast
-such a reading, and none is judged by it.
+The worker does not believe a reading that lies far from all others (`models/gross_errors.py`). A history also shows the
+readings after it, so here a run of readings is an error if it went far away and came back. No model learns to forecast
+such a reading, and no model is judged by it.
 """
 
 from dataclasses import replace
@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.doubt import FAR, NEAR, STUCK, limits, spans_away, usual_move
 from tidecast.files.history import History
-from tidecast.windows import Float, typical_step
+from tidecast.models.gross_errors import FAR, NEAR, STUCK, limits, spans_away, usual_move
+from tidecast.models.time_grid import Float, typical_step
 from trainer.season import calendar, season_length
 
 Bool = NDArray[np.bool_]

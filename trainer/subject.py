@@ -8,9 +8,9 @@ import numpy as np
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, History, read_history
 from tidecast.files.layout import DEFAULT_TARGET
-from tidecast.model import Model
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from trainer.sound import sound
 
 

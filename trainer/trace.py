@@ -1,15 +1,15 @@
-"""A trained network followed gate by gate over one real window, as `tidecast.lstm` computes it."""
+"""A trained network followed gate by gate over one real window, as `tidecast.models.lstm` computes it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast import windows
-from tidecast.cells import CellTrace, follow
 from tidecast.errors import HistoryError
-from tidecast.lstm import Array
-from tidecast.model import Model
+from tidecast.models import time_grid
+from tidecast.models.lstm import Array
+from tidecast.models.lstm_trace import CellTrace, follow
+from tidecast.models.model import Model
 from trainer.subject import Subject, with_next
 
 
@@ -17,7 +17,7 @@ from trainer.subject import Subject, with_next
 class Seen:
     """The rows behind a forecast, `(rows, features)`, of which the newest `held` are real."""
 
-    rows: windows.Float
+    rows: time_grid.Float
     held: int
 
 
@@ -26,7 +26,7 @@ class Trace:
     """A window and what the network made of it."""
 
     ts: NDArray[np.int64]  # (window,) epoch milliseconds
-    values: windows.Float  # (window, features)
+    values: time_grid.Float  # (window, features)
     cells: tuple[CellTrace, ...]  # layer by layer, forward before backward
     kernel: Array  # (units * directions,) the output layer's weights
     bias: float
@@ -59,11 +59,11 @@ def trace(subject: Subject, max_gap: int) -> Trace:
     model, history = subject.model, subject.history
     header = model.header
     extended = with_next(history, header.step_ms)
-    grid = windows.to_grid(
+    grid = time_grid.to_grid(
         extended.ts, extended.values, header.step_ms, max_gap, gridded=header.gridded, left_out=extended.left_out
     )
     reach = max(model.network_rows, model.panel.rows if model.spec.skip else 0)
-    found = windows.sequences(grid, model.spec.window, reach)
+    found = time_grid.sequences(grid, model.spec.window, reach)
     if not len(found):
         raise HistoryError(
             f"series {model.header.series!r}: its model reads {model.spec.window} readings in a row, of the "

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 
 from tidecast.files.history import History
-from tidecast.spec import Spec
+from tidecast.models.spec import Spec
 from trainer.architectures import build
 from trainer.backend import keras
 from trainer.cohort import Problem

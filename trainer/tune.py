@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tidecast.errors import StoreError, TidecastError
 from tidecast.files.history import History
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
-from tidecast.spec import Spec
 from tidecast.start import child_command
-from tidecast.store import ModelStore
 from trainer.pipeline import train
 from trainer.sound import sound
 

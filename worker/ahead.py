@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from worker.outcome import Entry
+from tidecast.online.batch import Entry
 
 Read = Callable[[str, int | None], tuple[list[Entry], bool]]  # after which id, how long to wait: entries, whether full
 

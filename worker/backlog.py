@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.outcome import Entry
+from tidecast.online.batch import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from tidecast.errors import StreamError, TidecastError
+from tidecast.online.batch import Entry, Outcome
 from tidecast.wire import DeadLetter
-from worker.outcome import Entry, Outcome
 from worker.stream import Stream
 
 MAX_TRIES = 3  # of a single reading: after them it is blamed

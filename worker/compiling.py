@@ -13,11 +13,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
+import numpy as np
 import structlog
 
+from tidecast.code_cache import NotKeptError, can_keep, only_loading
+from tidecast.models.spec import Spec
+from tidecast.online import state_encoder, window
+from tidecast.online.kernels import network_inputs, scoring
+from tidecast.online.kernels.threads import Threads, linear_answers
+from tidecast.online.weight_layout import Layout
 from tidecast.settings import cores
 from tidecast.start import child_command
-from worker.code_cache import NotKeptError, can_keep, only_loading
 
 Step = Callable[[], object]  # calls compiled functions, which are then loaded or compiled
 PATIENCE = 3.0  # how many times longer than we the helper may take: its core may be busy with other work
@@ -114,7 +120,35 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-if __name__ == "__main__":
-    from worker.threads import OF_HELPER
+def _answer_network() -> None:
+    spec = Spec(window=2, units=1, layers=2, hidden=1)
+    layout = Layout(spec)
+    Threads().answers(np.zeros((1, 2, 1), np.float32), layout.slab(1), np.zeros(1, np.int64), layout)
 
+
+def _answer_linear() -> None:
+    at, whole_numbers, numbers = np.zeros(1, np.int64), np.zeros((1, 1), np.int64), np.zeros((1, 1))
+    panels = (whole_numbers, whole_numbers, np.zeros((1, 1, 1)), numbers, whole_numbers)
+    linear_answers(numbers, at + 1, at + 1, at, panels)
+
+
+# Two shares that take about as long as each other: the helper must start first.
+OWN = (_answer_network, _answer_linear, scoring.warm, scoring.warm_trackers)
+OF_HELPER = (window.warm, state_encoder.warm, network_inputs.warm)
+
+
+def _ignore() -> None:
+    """Do nothing."""
+
+
+def warm(on_cold: Callable[[], None] = _ignore) -> None:
+    """Load everything that answers readings, or compile it: a worker does so before it takes a lease.
+
+    Args:
+        on_cold: called first if something must be compiled, which takes some seconds, once on a machine.
+    """
+    load_or_compile(OWN, OF_HELPER, on_cold)
+
+
+if __name__ == "__main__":
     compile_share(OF_HELPER)

@@ -14,9 +14,9 @@ from prometheus_client.registry import Collector
 
 from tidecast.listening import Place, listen
 from tidecast.log import lines_lost
+from tidecast.online.drift import KINDS, Drift
 from tidecast.wire import DISPOSITIONS
 from worker.backlog import Backlog
-from worker.drift import KINDS, Drift
 from worker.probes import ProbeServer
 
 STAGES = ("read", "handle", "commit")

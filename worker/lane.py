@@ -11,12 +11,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from tidecast.errors import Conflict, Fenced, StreamError, TidecastError
+from tidecast.online.batch import Outcome
+from tidecast.online.forecaster import Forecaster
 from tidecast.settings import WorkerSettings
 from worker.backlog import Backlog, Progress
 from worker.caution import Caution
-from worker.forecaster import Forecaster
 from worker.health import Health
-from worker.outcome import Outcome
 from worker.partitions import Partition
 from worker.reading import CLOSED
 from worker.stream import Stream

@@ -11,13 +11,13 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.errors import Conflict, Fenced, TidecastError, Unavailable
-from tidecast.model import Model
+from tidecast.models.model import Model
+from tidecast.models.store import ModelStore
+from tidecast.online.engine import Engine
+from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
-from tidecast.store import ModelStore
 from tidecast.wire import partition_of
 from worker.caution import PauseNeeded
-from worker.engine import Engine
-from worker.forecaster import Forecaster
 from worker.health import Health
 from worker.lane import Lane
 from worker.partitions import Partition

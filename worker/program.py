@@ -18,10 +18,11 @@ from tidecast.connection.redis_errors import DATABASE, meaning_of_error
 from tidecast.errors import SettingsError, Unavailable
 from tidecast.listening import Place
 from tidecast.log import log_as_json
+from tidecast.models.store import ModelStore
 from tidecast.retraining import Choice, choose_schedule
 from tidecast.settings import Settings, worker_name
-from tidecast.store import ModelStore
 from tidecast.wire import common_keys, keys_of
+from worker.compiling import warm
 from worker.health import Health
 from worker.late_schedule import LateSchedule
 from worker.loop import BACKOFF_S, Worker
@@ -32,7 +33,6 @@ from worker.rights import explain
 from worker.roster import Roster, claim_partitions
 from worker.stopping import Stop
 from worker.stream import Stream
-from worker.threads import warm
 
 if TYPE_CHECKING:
     from worker.schedule import Schedule

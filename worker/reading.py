@@ -11,12 +11,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.connection.partitions import begun_anew
 from tidecast.connection.portion import Portion, answers, shrinking
+from tidecast.online.batch import Entry
 from tidecast.settings import WorkerSettings
 from tidecast.wire import MAX_ECHO_BYTES, Keys, id_pair
 from worker.ahead import ReadAhead
 from worker.backlog import Anew, Backlog, Progress, backlog_of
 from worker.exchange import Exchange
-from worker.outcome import Entry
 from worker.refusals import refusals_explained
 from worker.scripts import script_of
 

@@ -12,11 +12,11 @@ from redis.exceptions import NoScriptError, ResponseError
 from tidecast.connection.partitions import has_group, whole_number
 from tidecast.connection.portion import answers
 from tidecast.errors import Conflict
+from tidecast.online.batch import Entry, Outcome
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
 from worker.backlog import Anew, Backlog, Progress
 from worker.exchange import Exchange
-from worker.outcome import Entry, Outcome
 from worker.reading import Reading
 from worker.refusals import refusals_explained
 from worker.scripts import script_of

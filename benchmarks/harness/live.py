@@ -24,7 +24,7 @@ from benchmarks.harness.flow import Flow, flow
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 from tidecast.wire import keys_of
 
 SETTLING_S = 1.0  # at the start of the first flow: the worker's first batches are left out

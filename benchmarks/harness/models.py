@@ -11,13 +11,13 @@ from functools import cache
 import numpy as np
 
 from benchmarks.harness.readings import EPOCH_MS, STEP_MS, name_of, past_values
-from tidecast.experts import EXPERTS, HALF_LIVES, LSTM, SHARED, Panel
-from tidecast.lstm import Array
-from tidecast.model import Evidence, Header, Model, Scores
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LSTM, SHARED, Panel
+from tidecast.models.lstm import Array
+from tidecast.models.model import Evidence, Header, Model, Scores
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import Grid
 from tidecast.settings import SeriesSettings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
-from tidecast.windows import Grid
 from trainer.linear import fit_panel
 
 OWN = Spec(window=24, units=50)

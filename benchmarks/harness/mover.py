@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.harness.readings import name_of
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 from trainer.retrain import step_aside
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from redis import Redis
 
-from worker.state import SeriesState
-from worker.window import Window
+from tidecast.online.state import SeriesState
+from tidecast.online.window import Window
 
 EPOCH_MS = 1_600_000_000_000
 STEP_MS = 60_000

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from tidecast.files.history import History
-from tidecast.model import Model
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import Float
+from tidecast.online.batch import Entry
+from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
-from tidecast.windows import Float
 from trainer.pipeline import Verdict, train
-from worker.forecaster import Forecaster
-from worker.outcome import Entry
 
 FITTED = 0.6  # of each series
 PLACES, LONG = (0.4, 0.6, 0.8), 1000  # of the rest; a shorter one has a change at the first place alone

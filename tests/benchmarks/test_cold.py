@@ -9,19 +9,19 @@ import pytest
 
 from benchmarks import cold
 from tests.benchmarks.measuring import figures_of
-from tests.worker.compiled_code import QUICK, copy_compiled_code
-from worker import threads
+from tests.harness.compiled_code import QUICK, copy_compiled_code
+from worker import compiling
 
 
 def test_every_figure_is_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With all but one of the functions compiled, and without the demo, which trains."""
-    threads.warm()  # what is missing is compiled here, not in the new place
+    compiling.warm()  # what is missing is compiled here, not in the new place
     empty_place = cold.new_place_for_code
 
     @contextmanager
     def nearly_full_place() -> Iterator[Path]:
         with empty_place() as folder:
-            for file in copy_compiled_code(folder / "code").glob(QUICK):
+            for file in copy_compiled_code(folder / "code").rglob(QUICK):
                 file.unlink()
             yield folder
 

@@ -11,7 +11,7 @@ from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
 from tests.benchmarks.measuring import figures_of
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 
 
 def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:

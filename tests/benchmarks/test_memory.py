@@ -7,7 +7,7 @@ from benchmarks.harness.models import bytes_of_weights, bytes_of_windows, own_mo
 from benchmarks.harness.readings import EPOCH_MS, Readings
 from tests.benchmarks.measuring import figures_of
 from tidecast.connection.embedded import EmbeddedRedis
-from worker.state import decode_all
+from tidecast.online.state import decode_all
 
 
 def test_every_figure_is_there(capsys: pytest.CaptureFixture[str]) -> None:

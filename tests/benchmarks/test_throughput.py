@@ -10,10 +10,10 @@ from benchmarks.harness.readings import Readings, id_of
 from benchmarks.throughput import CONFIGURATIONS, FIGURES
 from tests.benchmarks.measuring import figures_of
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.experts import EXPERTS
-from tidecast.store import ModelStore
+from tidecast.models.experts import EXPERTS
+from tidecast.models.store import ModelStore
+from tidecast.online.state import SeriesState, decode_all
 from tidecast.wire import Forecast
-from worker.state import SeriesState, decode_all
 
 TINY = ("throughput", "--series", "5", "--many", "8", "--rounds", "1", "--seconds", "0.05")
 

@@ -10,12 +10,12 @@ from typing import Any
 from redis import Redis
 
 from tests.harness.models import make_model
-from tidecast.model import Evidence, Scores
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
+from tidecast.models.model import Evidence, Scores
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.online.state import SeriesState
+from tidecast.online.window import Window
 from tidecast.wire import Event
-from worker.state import SeriesState
-from worker.window import Window
 
 ROWS_KEPT = 400
 STEP_MS = 1000

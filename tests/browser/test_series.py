@@ -15,7 +15,7 @@ from tests.harness.models import make_model
 from tests.harness.processes import worker_process
 from tidecast.client import Client
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.spec import Spec
+from tidecast.models.spec import Spec
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

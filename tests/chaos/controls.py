@@ -25,9 +25,9 @@ from tests.chaos.verifier import Published, Violations, compare
 from tests.harness.forecasts import entries
 from tests.harness.nursery import Forked
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.online.batch import Outcome
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
-from worker.outcome import Outcome
 from worker.scripts import script_of
 from worker.stream import Meanwhile, Stream
 

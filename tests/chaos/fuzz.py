@@ -24,8 +24,8 @@ from tests.harness.models import make_model
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.wire import DISPOSITIONS, Keys, keys_of, partition_of
 
 PARTITIONS = 2

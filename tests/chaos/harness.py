@@ -18,8 +18,8 @@ from tests.chaos.verifier import Published, Violations, compare
 from tests.harness.models import make_model
 from tests.harness.nursery import Forked
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.wire import keys_of, partition_of
 from worker.scripts import script_of
 

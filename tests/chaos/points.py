@@ -18,9 +18,9 @@ from redis.connection import Connection
 
 from tests.chaos.harness import COMMIT
 from tests.harness.nursery import fork
+from tidecast.online.batch import Outcome
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
-from worker.outcome import Outcome
 from worker.stream import Meanwhile, Stream
 
 POINTS = (

@@ -27,8 +27,8 @@ from tests.worker.runs import check_each_due_ended_once, ended, events, record
 from tests.worker.test_retrain import gone
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 
 SERIES = 3
 RECORDED = 120  # readings of each before the first run

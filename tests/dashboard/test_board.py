@@ -12,8 +12,8 @@ from dashboard.follower import Follower
 from dashboard.recent import ARRIVED
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
+from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
-from tidecast.store import ModelStore
 
 NOW = 1_700_000_003_000.0
 

@@ -8,8 +8,8 @@ from dashboard.follower import Follower
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.store import ModelStore
 from tidecast.wire import Event
 
 

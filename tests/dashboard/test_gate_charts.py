@@ -8,8 +8,8 @@ import pytest
 from dashboard import gate_charts
 from dashboard.gates import Gates
 from tests.harness.models import make_model
-from tidecast.cells import follow
-from tidecast.spec import Spec
+from tidecast.models.lstm_trace import follow
+from tidecast.models.spec import Spec
 
 LAST_TS = 1772334010000
 

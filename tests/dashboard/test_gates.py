@@ -12,16 +12,16 @@ from dashboard.gates import GateReader, Gates
 from tests.harness.models import make_model, make_shared
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import worker_process
-from tidecast import lstm
 from tidecast.client import Client
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.model import Model, shared_inputs
+from tidecast.models import lstm
+from tidecast.models.model import Model, shared_inputs
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.online.state import SeriesState
+from tidecast.online.window import Window
 from tidecast.settings import Settings, load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from tidecast.wire import keys_of, partition_of
-from worker.state import SeriesState
-from worker.window import Window
 
 NAME = "boiler-7"
 START, STEP_MS = 1_700_000_000_000, 1000

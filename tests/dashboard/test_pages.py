@@ -22,8 +22,8 @@ from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tidecast import cli, dashboard_cli
 from tidecast.connection.partitions import Run
+from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
-from tidecast.store import ModelStore
 from tidecast.wire import Event
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from dashboard.remembered import Remembered, names
 from tidecast.errors import StateError
+from tidecast.online.state import SeriesState
+from tidecast.online.window import Window
 from tidecast.wire import SEPARATOR, STATE_FORMAT
-from worker.state import SeriesState
-from worker.window import Window
 
 NAME = "boiler-7"
 STEP_MS = 1000

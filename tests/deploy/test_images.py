@@ -64,7 +64,7 @@ def test_the_image_of_the_worker_holds_compiled_code() -> None:
     """No container compiles when it starts: by then the installed worker has, not the copy that it was built from."""
     *_, install, compiling = stages()["worker-environment"]["RUN"]
     assert "pip install" in install
-    assert compiling == 'python -P -c "from worker.threads import warm; warm()"'
+    assert compiling == 'python -P -c "from worker.compiling import warm; warm()"'
     assert "--from=worker-environment /opt/tidecast /opt/tidecast" in stages()["worker"]["COPY"]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from worker.window import Window
+from tidecast.online.window import Window
 
 STEP_MS = 1000
 # Gaps of all kinds: repeated and earlier times, jitter, some missing steps, long silences.

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from tidecast.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, Panel
-from tidecast.model import Evidence, Header, Model, Scores
-from tidecast.spec import Spec
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, Panel
+from tidecast.models.model import Evidence, Header, Model, Scores
+from tidecast.models.spec import Spec
 
 
 def make_model(

@@ -13,8 +13,8 @@ from tests.harness.models import make_model
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.doctor.examination import examine
 from tidecast.doctor.finding import Finding
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.store import ModelStore
 from tidecast.wire import keys_of
 from worker.health import Health
 from worker.loop import Worker

@@ -3,7 +3,7 @@
 import tidecast.cli
 import worker.program
 import worker.schedule
-from worker.threads import warm
+from worker.compiling import warm
 
 __all__ = ["tidecast", "worker"]
 

@@ -18,7 +18,7 @@ from tests.harness.processes import worker_process
 from tests.monitoring.prometheus import Prometheus, prometheus, until
 from tidecast.client import Client
 from tidecast.connection.embedded import EmbeddedRedis, free_port
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 from worker.health import Health
 
 pytestmark = pytest.mark.monitoring

@@ -14,12 +14,12 @@ from tidecast import cli
 from tidecast.backtest import Job, _entries, backtest, run, write
 from tidecast.client import Client
 from tidecast.errors import HistoryError, SettingsError
-from tidecast.experts import EXPERTS
 from tidecast.files.history import History
-from tidecast.presets import PRESETS, preset
+from tidecast.models.experts import EXPERTS
+from tidecast.models.presets import PRESETS, preset
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from tidecast.wire import keys_of
 from trainer import shared
 from trainer.pipeline import train

@@ -16,8 +16,8 @@ from redis import Redis
 from tests.harness.models import make_model
 from tidecast import __version__, cli
 from tidecast.client import Client
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.store import ModelStore
 from tidecast.tail import line
 
 NOBODY = "redis://127.0.0.1:1/0"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.models import make_model
 from tidecast import backtest, cli, demo_programs
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 from trainer import program, search
 
 NOBODY = ("--redis", "redis://127.0.0.1:1/0")

@@ -9,7 +9,7 @@ import pytest
 from tests.harness.models import make_model
 from tests.harness.processes import TIDECAST
 from tidecast import cli
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 
 SERIES = ["boiler-7", "boiler-8", "pump 1"]
 

@@ -16,7 +16,7 @@ from tests.harness.models import make_model
 from tests.harness.nursery import fork
 from tidecast import durable
 from tidecast.errors import StoreError
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 
 CANNOT = ("EPERM", "EACCES", "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "EXDEV")
 FAULTS = ("ENOSPC", "EDQUOT", "EIO", "EROFS", "ENOENT", "ESTALE", "ENOMEM", "ENAMETOOLONG")

@@ -17,8 +17,8 @@ from tests.harness.models import make_model
 from tidecast import cli
 from tidecast.client import Client
 from tidecast.errors import SettingsError
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.store import ModelStore
 from tidecast.wire import Forecast
 
 FORMS = (

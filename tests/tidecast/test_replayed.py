@@ -15,9 +15,9 @@ from tests.harness.terminal import on_a_terminal
 from tidecast import cli
 from tidecast.files.layout import Selection
 from tidecast.files.readings import Row, in_order, readings_in
+from tidecast.models.store import ModelStore
 from tidecast.replayed import Replay, forecasts_of
 from tidecast.settings import Settings, load_settings
-from tidecast.store import ModelStore
 from tidecast.wire import Forecast
 from worker.health import Health
 from worker.program import make_worker

@@ -14,8 +14,8 @@ from tests.harness.models import make_model
 from tests.harness.processes import TIDECAST
 from tests.harness.terminal import on_a_terminal
 from tidecast import cli
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.store import ModelStore
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;)")
 NOBODY = "redis://127.0.0.1:1/0"

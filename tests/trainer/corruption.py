@@ -13,13 +13,13 @@ import numpy as np
 
 from tidecast.backtest import _entries
 from tidecast.files.history import History
-from tidecast.model import Model
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import Float
+from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
-from tidecast.windows import Float
 from trainer.pipeline import train
-from worker.forecaster import Forecaster
 
 WINDOW = 200  # readings over which the forecasts must not be worse than the last value
 ALLOWED = 1.05  # times the last value's mean error

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tidecast import lstm
-from tidecast.spec import Spec
+from tidecast.models import lstm
+from tidecast.models.spec import Spec
 from trainer.architectures import build, initial_weights, set_weights, weights_of
 
 pytestmark = pytest.mark.keras

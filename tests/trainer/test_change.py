@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tidecast.windows import Float, to_grid
+from tidecast.models.time_grid import Float, to_grid
 from trainer.change import FEWEST, SMOOTHED, change_of, parted
 
 SEASON, AT, TAIL = 24, 500, 480

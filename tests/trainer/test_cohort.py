@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from tidecast import lstm
+from tidecast.models import lstm
+from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from tidecast.spec import Spec
 from trainer import cohort
 from trainer.architectures import build, initial_weights, set_weights, weights_of
 from trainer.cohort import Fit, Problem, batch_order, capacity, fit_cohort

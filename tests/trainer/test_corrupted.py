@@ -5,9 +5,9 @@ import pytest
 
 from tests.trainer.corruption import ALLOWED, CORRUPTIONS, Result, measure
 from tidecast.files.history import History
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 
 pytestmark = pytest.mark.keras
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
-from tidecast.model import Evidence, Header, Scores
+from tidecast.models.model import Evidence, Header, Scores
 from tidecast.settings import RetrainSettings
 from trainer.due import AGES, ERRORS, Due, Facts, due
 

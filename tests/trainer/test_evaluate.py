@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
-from tidecast import experts
-from tidecast.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.files.history import History
-from tidecast.model import Model
-from tidecast.spec import Spec
-from tidecast.windows import Float, to_grid
+from tidecast.models import experts
+from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.time_grid import Float, to_grid
+from tidecast.online.window import Window
 from trainer import evaluate
 from trainer.evaluate import (
     CHAMPION,
@@ -32,7 +33,6 @@ from trainer.evaluate import (
     skill,
 )
 from trainer.linear import fit_panel
-from worker.window import Window
 
 STEP = 1000
 START = 2_000_000  # after what `make_model` says it was trained on

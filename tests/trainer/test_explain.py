@@ -22,12 +22,12 @@ from tests.trainer.test_report import (
     make_version,
     write_csv,
 )
-from tidecast import lstm, windows
 from tidecast.errors import HistoryError, StoreError
-from tidecast.model import Model
+from tidecast.models import lstm, time_grid
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from trainer import canvas, gate_pictures
 from trainer.canvas import LIGHT
 from trainer.explain import Explanation, explain, lines, run, show
@@ -70,7 +70,7 @@ def test_every_layer_is_followed_as_the_network_runs_it(spec: Spec) -> None:
     """Hidden states in the order of time equal the layer's output, for each layer and direction."""
     model, found = traced(spec)
     header = model.header
-    scaled = windows.scale_windows(found.values, np.array(header.center), np.array(header.scale), spec.form)
+    scaled = time_grid.scale_windows(found.values, np.array(header.center), np.array(header.scale), spec.form)
     sequence = scaled.astype(np.float32)
     for i, cells in enumerate(lstm.cells_of(model.weights)):
         sequence = lstm.layer(sequence, cells, spec.activation)

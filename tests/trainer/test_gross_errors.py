@@ -7,10 +7,10 @@ import pytest
 
 from tidecast.backtest import Backtested, backtest
 from tidecast.files.history import History
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import Float
 from tidecast.settings import TrainSettings, load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
-from tidecast.windows import Float
 from trainer.lesson import Lesson, prepare
 from trainer.linear import examples
 from trainer.pipeline import train

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tidecast.files.history import History
+from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from tidecast.spec import Spec
 from trainer.lesson import MIN_EXAMPLES, MIN_READINGS, Lesson, Unfit, prepare, readings_needed, split
 
 STEP = 60_000

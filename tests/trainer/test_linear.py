@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tidecast.experts import EXPERTS, LINEAR, TERMS
-from tidecast.windows import Float, Grid, to_grid, windows_before
+from tidecast.models.experts import EXPERTS, LINEAR, TERMS
+from tidecast.models.time_grid import Float, Grid, to_grid, windows_before
 from trainer.linear import examples, fit_panel, least_absolute, ridge, seasonal_lags
 
 STEP = 1000

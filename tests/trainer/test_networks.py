@@ -7,9 +7,9 @@ import pytest
 
 from tests.harness.models import make_model
 from tidecast.files.history import History
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from trainer import networks, shared
 from trainer.networks import is_due, refresh
 

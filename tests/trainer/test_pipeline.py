@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tidecast.errors import SettingsError
-from tidecast.experts import EXPERTS, NAIVE
 from tidecast.files.history import History
-from tidecast.model import Model
+from tidecast.models.experts import EXPERTS, NAIVE
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings, load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from trainer import pipeline
 from trainer.architectures import initial_weights
 from trainer.change import change_of

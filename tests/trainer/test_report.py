@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from tests.harness.models import make_model
 from tidecast.errors import HistoryError, StoreError
-from tidecast.experts import NAIVE
 from tidecast.files.history import History
-from tidecast.model import Evidence, Model, Scores
+from tidecast.models.experts import NAIVE
+from tidecast.models.model import Evidence, Model, Scores
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from trainer import canvas, pictures
 from trainer.canvas import DARK, LIGHT
 from trainer.page import picture_path

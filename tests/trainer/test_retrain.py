@@ -18,8 +18,8 @@ from redis import Redis
 from tests.harness.models import make_model
 from tests.harness.patience import PATIENCE_S
 from tidecast.errors import SettingsError
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, told_settings
-from tidecast.store import ModelStore
 from tidecast.wire import EVENTS, Event, partition_of
 from trainer.retrain import BAD_SETTINGS, ENDED, ORPHANED
 from trainer.scheduled import Job, Summary, run

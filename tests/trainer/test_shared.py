@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
-from tidecast import lstm
 from tidecast.files.history import History
-from tidecast.model import Model, network_seasons, shared_forecast
+from tidecast.models import lstm
+from tidecast.models.model import Model, network_seasons, shared_forecast
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import windows_before
 from tidecast.settings import Settings, TrainSettings, load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
-from tidecast.windows import windows_before
 from trainer import shared
 from trainer.architectures import initial_weights
 from trainer.lesson import Lesson, prepare

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tidecast.files.history import History
-from tidecast.windows import Float
+from tidecast.models.time_grid import Float
 from trainer.sound import gross_errors, sound
 
 HOUR = 3_600_000

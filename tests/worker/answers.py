@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from tidecast.online.batch import Entry, Outcome
+from tidecast.online.forecaster import Forecaster
 from tidecast.wire import Forecast
-from worker.forecaster import Forecaster
-from worker.outcome import Entry, Outcome
 
 HOUR_MS = 3_600_000
 BEGUN_MS = 1_600_000_000_000

@@ -4,7 +4,7 @@ import os
 import signal
 
 from tidecast import cli
-from worker.forecaster import Entry, Forecaster, Outcome
+from tidecast.online.forecaster import Entry, Forecaster, Outcome
 
 POISON = b"13"
 

@@ -7,8 +7,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from tidecast.online.batch import Entry
 from worker.ahead import ReadAhead
-from worker.outcome import Entry
 
 BATCH = 3
 

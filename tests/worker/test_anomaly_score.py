@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tests.harness.models import make_model
 from tests.worker.answers import answers_to, outcome_of
+from tidecast.models.spec import Spec
+from tidecast.online.forecaster import Forecaster
+from tidecast.online.kernels.scoring import MOST_SCORE, anomaly_score
 from tidecast.settings import SeriesSettings
-from tidecast.spec import Spec
-from worker.forecaster import Forecaster
-from worker.scoring import MOST_SCORE, anomaly_score
 
 EVERYWHERE = (-math.inf, math.inf)
 SURPRISES = {

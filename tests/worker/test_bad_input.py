@@ -14,18 +14,18 @@ from structlog.testing import capture_logs
 
 from tests.harness.models import make_model
 from tests.worker.odd_readings import FEATURES, READINGS, Case, T
-from tidecast import model as models
 from tidecast.connection import connect
 from tidecast.errors import StreamError
+from tidecast.models import model as models
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.online.batch import Entry, Outcome
+from tidecast.online.forecaster import Forecaster
+from tidecast.online.state import decode_all
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from tidecast.wire import DISPOSITIONS, MAX_ECHO_BYTES, MAX_ECHO_FIELDS, Forecast, keys_of, partition_of
-from worker.forecaster import Forecaster
 from worker.health import Health
 from worker.loop import Worker
-from worker.outcome import Entry, Outcome
-from worker.state import decode_all
 from worker.stopping import Stop
 from worker.stream import Stream
 

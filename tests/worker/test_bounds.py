@@ -7,8 +7,8 @@ from redis import Redis
 
 from tests.worker.test_stream import forecast, outcome
 from tidecast.errors import Fenced, Unavailable
+from tidecast.models.store import ModelStore
 from tidecast.settings import WorkerSettings, load_settings
-from tidecast.store import ModelStore
 from tidecast.wire import Event, keys_of
 from worker.backlog import Progress
 from worker.health import Health

@@ -15,11 +15,11 @@ from tests.worker.deadly import POISON
 from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced
+from tidecast.online.batch import Entry
+from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
 from tidecast.wire import keys_of
 from worker.caution import MAX_TRIES, Caution
-from worker.forecaster import Forecaster
-from worker.outcome import Entry
 from worker.stopping import Stop
 from worker.stream import Attempt, Stream
 

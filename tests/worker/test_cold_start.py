@@ -10,10 +10,10 @@ from tests.harness.processes import worker_process
 from tests.worker.runs import until
 from tests.worker.test_schedule import events
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.experts import LSTM
-from tidecast.store import ModelStore
+from tidecast.models.experts import LSTM
+from tidecast.models.store import ModelStore
+from tidecast.online.state import SeriesState
 from tidecast.wire import Forecast
-from worker.state import SeriesState
 
 ENOUGH = 200  # readings for a first model
 HOUR = 3_600_000

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from tests.harness.patience import PATIENCE_S
-from worker import compiling, kernel, packing, prepared, scoring, window
-from worker.code_cache import NotKeptError, _only_loading
+from tidecast.code_cache import NotKeptError, _only_loading
+from tidecast.online import state_encoder, window
+from tidecast.online.kernels import forward, network_inputs, scoring
+from worker import compiling
 
-COMPILED = (kernel, packing, prepared, scoring, window)
+COMPILED = (forward, state_encoder, network_inputs, scoring, window)
 Made = Callable[[], None]
 
 

@@ -11,11 +11,11 @@ from redis.exceptions import ResponseError
 from tests.worker.test_stream import counted, outcome
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Conflict, Fenced, Unavailable
+from tidecast.online.batch import Entry
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
 from worker.backlog import Backlog, Progress
 from worker.exchange import Exchange
-from worker.outcome import Entry
 from worker.scripts import script_of
 from worker.stream import Stream
 

@@ -20,8 +20,8 @@ from tests.chaos.fuzz import (
     push_drawn,
 )
 from tidecast.connection import connect
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.store import ModelStore
 from tidecast.wire import Forecast
 from worker.health import Health
 from worker.loop import Worker

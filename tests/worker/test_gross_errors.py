@@ -5,14 +5,14 @@ import pytest
 
 from tests.harness.models import make_model
 from tests.worker.answers import BEGUN_MS, HOUR_MS, answers_to, outcome_of
-from tidecast.doubt import limits, usual_move
-from tidecast.experts import EXPERTS, LSTM, SHARED
-from tidecast.model import Model
+from tidecast.models.experts import EXPERTS, LSTM, SHARED
+from tidecast.models.gross_errors import limits, usual_move
+from tidecast.models.model import Model
+from tidecast.models.time_grid import Float, to_grid
+from tidecast.online.forecaster import Forecaster
 from tidecast.settings import SeriesSettings
-from tidecast.windows import Float, to_grid
 from tidecast.wire import Forecast
 from trainer.linear import fit_panel
-from worker.forecaster import Forecaster
 
 LEARNED, LIVE = 800, 300  # readings
 HOURS = np.arange(LEARNED + LIVE)

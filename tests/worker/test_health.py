@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.patience import PATIENCE_S
 from tidecast.listening import Place
+from tidecast.online.drift import Drift
 from worker.backlog import Backlog
-from worker.drift import Drift
 from worker.health import CHANGES, FAILURES, OUTCOMES, STAGES, Health
 
 

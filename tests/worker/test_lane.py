@@ -16,9 +16,9 @@ from tests.worker.runs import until
 from tests.worker.test_loop import Impatient
 from tidecast.client import Client
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from tidecast.wire import Forecast, keys_of, partition_of
 from worker.health import Health
 from worker.loop import Worker

@@ -16,9 +16,9 @@ from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StateError
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from tidecast.wire import Forecast, keys_of
 from worker.health import Health
 from worker.loop import Worker

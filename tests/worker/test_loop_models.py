@@ -10,17 +10,17 @@ from redis import Redis
 from tests.harness.models import make_model, make_shared
 from tests.worker.test_loop import NOW, SPEC, add, forecasts, new_worker, quick, sample
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.experts import LSTM, SHARED
-from tidecast.model import FORMAT, Model
+from tidecast.models.experts import LSTM, SHARED
+from tidecast.models.model import FORMAT, Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.online.state import SeriesState
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 from tidecast.wire import Forecast
 from worker import loop
 from worker.health import Health
 from worker.lane import Lane
 from worker.loop import Worker
-from worker.state import SeriesState
 
 
 @pytest.fixture

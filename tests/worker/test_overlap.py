@@ -10,10 +10,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.worker.test_loop import Impatient, add, forecasts, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StreamError, Unavailable
+from tidecast.online.batch import Outcome
 from tidecast.settings import Settings, load_settings
 from worker.health import Health
 from worker.loop import Worker
-from worker.outcome import Outcome
 from worker.program import make_worker
 from worker.stream import Meanwhile, Stream
 

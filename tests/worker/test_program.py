@@ -25,8 +25,8 @@ from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.errors import ModelError, SettingsError
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.store import ModelStore
 from tidecast.wire import keys_of
 from worker import program
 from worker.stream import Stream

@@ -8,10 +8,10 @@ from redis import Redis
 
 from tests.harness.forecasts import together
 from tidecast.errors import Conflict, Fenced, StreamError
+from tidecast.online.batch import Outcome
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import DeadLetter, Forecast, keys_of
 from worker.backlog import Progress
-from worker.outcome import Outcome
 from worker.stream import Stream
 
 MAX_SEQ = 18_446_744_073_709_551_615

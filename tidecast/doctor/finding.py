@@ -8,8 +8,8 @@ from typing import Literal
 from redis import Redis
 
 from tidecast.connection.partitions import server_ms
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.store import ModelStore
 from tidecast.wire import Keys, keys_of
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tidecast.doctor.finding import Case, Finding
 from tidecast.errors import ModelError, StoreError
-from tidecast.store import ModelStore
+from tidecast.models.store import ModelStore
 
 TOLD = 5  # broken champions one by one; of more, only how many
 

@@ -10,9 +10,9 @@ from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
 from tidecast.connection.partitions import newest_entries
 from tidecast.errors import StoreError, StreamError, TidecastError
+from tidecast.models.store import ModelStore
 from tidecast.moments import utc_text
 from tidecast.settings import Settings
-from tidecast.store import ModelStore
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import Event, Forecast, Keys, keys_of, partition_of
 

@@ -13,7 +13,7 @@ from tidecast.files.parts import Part, parts_of
 from tidecast.files.refusal import Refusal
 from tidecast.files.tables import Table, read_tables
 from tidecast.files.zones import zone_of
-from tidecast.windows import NOTHING
+from tidecast.models.time_grid import NOTHING
 from tidecast.wire.parsing import MAX_NAME_BYTES, quoted
 
 REPEATED = "duplicate time"  # as notes call a time that several readings of a series have

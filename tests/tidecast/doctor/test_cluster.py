@@ -11,9 +11,9 @@ from tests.harness.models import make_model
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.doctor.examination import examine
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.status import Watch
-from tidecast.store import ModelStore
 from worker.health import Health
 from worker.program import make_worker
 

@@ -12,7 +12,7 @@ from tests.worker.runs import until
 from tidecast.doctor import server
 from tidecast.doctor.examination import examine
 from tidecast.errors import Fenced
-from tidecast.model import FORMAT
+from tidecast.models.model import FORMAT
 from tidecast.settings import RetrainSettings
 from worker.health import Health
 from worker.program import make_worker

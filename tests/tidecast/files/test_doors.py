@@ -16,10 +16,10 @@ from tidecast import cli
 from tidecast.errors import TidecastError
 from tidecast.files.history import History
 from tidecast.files.readings import Row
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
 from tidecast.moments import utc_datetime
 from tidecast.settings import Settings
-from tidecast.spec import Spec
-from tidecast.store import ModelStore
 
 DOORS = ("train", "tune", "backtest", "report", "explain", "push", "pipe", "replay")
 FAILED = 1

@@ -1,0 +1,221 @@
+"""The linear experts against plain loops; how errors become shares, and what they forget."""
+
+import math
+from dataclasses import fields
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from tests.harness.models import random_panel
+from tidecast.models import experts
+from tidecast.models.experts import (
+    EXPERTS,
+    HALF_LIVES,
+    LINEAR,
+    LSTM,
+    NAIVE,
+    Panel,
+    blend,
+    learn,
+    linear_answers,
+    shares,
+)
+from tidecast.models.time_grid import Float
+
+unhurried = hypothesis.settings(deadline=None)
+size = st.just(0.0) | st.floats(1e-300, 1e300)  # of an error
+PARTS = ("lags", "columns", "coefficients", "bias", "needs")
+
+
+def naive_answers(panel: Panel, rows: Float, held: int) -> list[float]:
+    """What the last value and each linear expert say to one window, `(rows, features)`, term by term."""
+    newest = rows[-1, 0]
+    found = [newest]
+    for expert in range(len(LINEAR)):
+        answer = newest + panel.bias[expert]
+        for term, (lag, column) in enumerate(zip(panel.lags, panel.columns, strict=True)):
+            if panel.coefficients[expert, term]:
+                value = rows[len(rows) - 1 - lag, column] - (newest if column == 0 else 0.0)
+                answer += panel.coefficients[expert, term] * (0.0 if math.isnan(value) else value)
+        found.append(answer if 0 < panel.needs[expert] <= held else math.nan)
+    return found
+
+
+def some_rows(seed: int, count: int, reach: int, features: int) -> Float:
+    """Random rows, a few of the further features' values unknown."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(20, 4, (count, reach, features))
+    rows[..., 1:][rng.random((count, reach, features - 1)) < 0.1] = np.nan
+    return rows
+
+
+@unhurried
+@hypothesis.given(st.integers(0, 1000), st.integers(1, 3), st.integers(1, 24))
+def test_the_linear_experts_say_what_plain_loops_say(seed: int, features: int, held: int) -> None:
+    """Of any lags and columns; the target's terms count from its newest value, unknown values count nothing."""
+    panel = random_panel(seed, features)
+    rows = some_rows(seed, 3, 24, features)
+    found = panel.answers(rows, np.full(3, held))
+    assert (3, 1 + len(LINEAR)) == found.shape
+    np.testing.assert_allclose([naive_answers(panel, one, held) for one in rows], found, rtol=1e-12, atol=1e-9)
+
+
+@unhurried
+@hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 24)), min_size=1, max_size=300))
+def test_an_answer_does_not_depend_on_its_batch(asked: list[tuple[int, int]]) -> None:
+    """Stacked with others of as many terms, each panel answers bit for bit as alone."""
+    panels = [panel for panel in map(random_panel, range(40)) if len(panel.lags) == 16][:6]
+    chosen = [panels[i] for i, _ in asked]
+    held = np.array([rows for _, rows in asked])
+    rows = some_rows(len(asked), len(asked), 24, 1)
+    stacked = [np.stack([getattr(panel, part) for panel in chosen]) for part in PARTS]
+    expected = [panel.answers(rows[i : i + 1], held[i : i + 1])[0] for i, panel in enumerate(chosen)]
+    np.testing.assert_array_equal(expected, linear_answers(rows, held, *stacked))
+
+
+def test_longer_padding_moves_no_answer() -> None:
+    """Rows before those that the experts read may be there or not, and be anything."""
+    panel = random_panel(2)
+    rows = some_rows(0, 5, 30, 1)
+    held = np.array([30, 20, 10, 3, 1])
+    rows[:, :10] = 1e30
+    expected = panel.answers(rows[:, -20:], np.minimum(held, 20))
+    np.testing.assert_array_equal(expected, panel.answers(rows, held))
+
+
+def test_an_expert_that_sees_too_few_rows_says_nothing() -> None:
+    """Exactly from the row on that it needs; one that the series lacks never does."""
+    panel = random_panel(0)
+    rows = some_rows(0, panel.rows, panel.rows, 1)
+    known = np.isfinite(panel.answers(rows, np.arange(1, panel.rows + 1)))
+    assert panel.rows == panel.needs.max()
+    assert [panel.rows, *((panel.rows - n + 1) * (n > 0) for n in panel.needs.tolist())] == known.sum(axis=0).tolist()
+
+
+def test_a_panel_of_which_nothing_was_learned_is_the_last_value_alone() -> None:
+    """One row is all it reads, and no other expert has a record."""
+    panel = Panel.naive(2.5)
+    assert 1 == panel.rows
+    np.testing.assert_array_equal(
+        [[7.0] + [np.nan] * len(LINEAR)], panel.answers(np.full((1, 1, 1), 7.0), np.array([1]))
+    )
+    np.testing.assert_array_equal([[2.5] + [np.nan] * (len(EXPERTS) - 1)] * len(HALF_LIVES), panel.errors)
+    assert {*PARTS, "errors"} == {part.name for part in fields(panel)}
+
+
+@unhurried
+@hypothesis.given(st.lists(st.tuples(size | st.just(math.nan), size, st.booleans()), min_size=10, max_size=10))
+def test_shares_sum_to_one_and_only_those_who_can_answer_have_any(known: list[tuple[float, float, bool]]) -> None:
+    """Whatever the errors are, zero and huge ones included, no share is negative and none is NaN."""
+    errors = np.array([[long, short if math.isfinite(long) else math.nan] for long, short, _ in known]).T
+    answers = np.array([1.0 if answers else math.nan for _, _, answers in known])
+    says = shares(errors, answers)
+    can = np.isfinite(errors[0]) & np.isfinite(answers)
+    assert says.sum() == pytest.approx(1)
+    assert (says >= 0).all()
+    assert says[~can].sum() == (0 if can.any() else 1)
+    if not can.any():
+        assert says[NAIVE] == 1
+
+
+@unhurried
+@hypothesis.given(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)), min_size=10, max_size=10))
+def test_an_expert_weighs_what_the_worse_of_its_two_records_allows(records: list[tuple[float, float]]) -> None:
+    """`exp(-20 (E / E_min - 1))`, each record over the least of its own."""
+    best = [min(pair[record] for pair in records) for record in (0, 1)]
+    weights = [math.exp(-20 * max(pair[0] / best[0] - 1, pair[1] / best[1] - 1)) for pair in records]
+    hypothesis.assume(sum(weights) > 1e-200)
+    expected = [weight / sum(weights) for weight in weights]
+    np.testing.assert_allclose(expected, shares(np.array(records).T, np.ones(10)), rtol=1e-6, atol=1e-12)
+
+
+def test_errors_five_per_cent_larger_weigh_an_eth() -> None:
+    """Of the best one's share; the scale of the errors does not matter."""
+    errors = np.full((2, 10), np.nan)
+    errors[:, NAIVE], errors[:, LSTM] = 1.05, 1.0
+    for unit in (1e-30, 1.0, 1e30):
+        says = shares(unit * errors, np.ones(10))
+        assert math.exp(-1) == pytest.approx(says[NAIVE] / says[LSTM])
+
+
+def test_an_expert_without_any_error_silences_the_others() -> None:
+    """Several of them share alike; the smallest number is not the same as none."""
+    errors = np.full((2, 10), 1.0)
+    errors[:, LSTM] = 0.0
+    assert (np.arange(10) == LSTM).tolist() == shares(errors, np.ones(10)).tolist()
+    errors[:, NAIVE] = 0.0
+    assert 0.5 == shares(errors, np.ones(10))[NAIVE]
+    errors[:, NAIVE] = 5e-324
+    assert (np.arange(10) == LSTM).tolist() == shares(errors, np.ones(10)).tolist()
+
+
+def test_experts_that_are_each_without_error_in_one_record_share_alike() -> None:
+    """No one is better in both: the forecast lies between them, and is a number."""
+    errors = np.full((2, 10), np.nan)
+    errors[:, NAIVE], errors[:, LSTM] = (0.0, 1.0), (1.0, 0.0)
+    says = shares(errors, np.ones(10))
+    assert [0.5, 0.5] == says[[NAIVE, LSTM]].tolist()
+
+
+def test_a_series_that_stays_the_same_for_days_is_answered_without_a_warning() -> None:
+    """Its errors fade towards the smallest number there is, beside those of experts that never fit."""
+    errors, answers = np.ones((2, 10)), np.full(10, 5.5)
+    answers[NAIVE] = 5.0
+    for _ in range(40_000):
+        errors = learn(errors, answers, 5.0)
+    assert 0 < errors[1, NAIVE] < 1e-300
+    assert 1 == shares(errors, answers)[NAIVE]
+
+
+@unhurried
+@hypothesis.given(st.lists(st.tuples(st.floats(-100, 100), st.none() | st.floats(-100, 100)), max_size=60))
+def test_what_is_learned_is_an_exponential_smoothing_of_the_errors(history: list[tuple[float, float | None]]) -> None:
+    """With half-lives of 100 and 25 readings; begun with the first error, held where there was no answer."""
+    errors = np.full((2, 2), np.nan)
+    expected: list[float | None] = [None, None]
+    for actual, answer in history:
+        errors = learn(errors, np.array([0.0, math.nan if answer is None else answer]), actual)
+        if answer is not None:
+            size = abs(answer - actual)
+            for record, half_life in enumerate(HALF_LIVES):
+                forget, before = 1 - 0.5 ** (1 / half_life), expected[record]
+                expected[record] = size if before is None else before + forget * (size - before)
+    np.testing.assert_allclose([math.nan if e is None else e for e in expected], errors[:, 1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("record", [0, 1])
+def test_after_a_half_life_an_error_counts_half(record: int) -> None:
+    """A single error among none fades to a half, a quarter and so on."""
+    errors = np.ones((len(HALF_LIVES), 1))
+    for n in range(1, 301):
+        errors = learn(errors, np.zeros(1), 0.0)
+        assert 0.5 ** (n / HALF_LIVES[record]) == pytest.approx(errors[record, 0])
+
+
+def test_the_short_record_silences_soon_who_was_good_for_long() -> None:
+    """Ten readings after a change an expert whose errors became tenfold has no say, for all its history."""
+    errors = np.tile([2.0, 1.0], (2, 1))
+    for _ in range(10):
+        errors = learn(errors, np.array([2.0, 10.0]), 0.0)
+    assert errors[0, 1] < 2 < errors[1, 1]
+    assert shares(errors, np.ones(2))[1] < 0.01
+    assert shares(errors[:1], np.ones(2))[1] > 0.5
+
+
+@unhurried
+@hypothesis.given(st.lists(st.tuples(st.floats(0, 1), st.floats(-1e6, 1e6)), min_size=1, max_size=10))
+def test_the_blend_is_the_sum_of_the_answers_in_their_shares(parts: list[tuple[float, float]]) -> None:
+    """Who has no share is not even asked: a NaN there does not spoil the forecast."""
+    says = np.array([share for share, _ in parts] + [0.0])
+    answers = np.array([answer for _, answer in parts] + [math.nan])
+    assert sum(share * answer for share, answer in parts) == pytest.approx(blend(says, answers))
+
+
+def test_the_experts_stand_in_their_fixed_order() -> None:
+    """Panels in files and states in Redis rely on it."""
+    assert ("naive", "lstm", "shared_lstm") == (EXPERTS[NAIVE], EXPERTS[LSTM], EXPERTS[experts.SHARED])
+    assert "seasonal_naive long_seasonal_naive smoothing linear linear_lad linear_season linear_recent" == " ".join(
+        EXPERTS[i] for i in LINEAR
+    )

@@ -1,0 +1,313 @@
+"""Model files: what is written is read, and nothing else is believed."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from safetensors.numpy import save
+
+from tests.harness.models import make_model, make_shared, random_panel
+from tidecast.errors import ModelError
+from tidecast.models import model as models
+from tidecast.models.experts import LINEAR, LSTM, SHARED, Panel
+from tidecast.models.model import Model, network_seasons, shared_forecast
+from tidecast.models.spec import Spec
+
+WIDE = Spec(features=("temperature", "value"), window=5, units=3, layers=2, bidirectional=True, activation="relu")
+RICH = Spec(window=5, units=3, normalise=True, seasonal=2, skip=True, hidden=4)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where a model file goes."""
+    return tmp_path / "000001.safetensors"
+
+
+def arrays_of(model: Model) -> dict[str, np.ndarray]:
+    """All that its file holds: the weights and the panel."""
+    return safetensors.numpy.load(models.encode(model))
+
+
+def forged(model: Model, header: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> bytes:
+    """A file with a matching checksum, whatever it says."""
+    text, arrays = json.dumps(header), arrays_of(model) if arrays is None else arrays
+    return save(arrays, metadata={models.HEADER: text, models.CHECKSUM: models._checksum(text, arrays)})
+
+
+def header_of(model: Model, **changed: Any) -> dict[str, Any]:
+    """The model's header as JSON, with some entries changed."""
+    found: dict[str, Any] = model.header.model_dump(mode="json") | changed
+    return found
+
+
+@pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(form="raw", loss="mse"), RICH])
+def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> None:
+    """Header and weights are equal, and so are the forecasts."""
+    panel = random_panel(1, len(spec.features))
+    model = make_model("Zürich/../x", spec, panel=panel, seasons=(24, 7, 168), shared="hourly", gridded=False)
+    file.write_bytes(models.encode(model))
+    found = models.load(file)
+    assert model.header == found.header == models.load_header(file)
+    assert set(spec.shapes()) == set(found.weights)
+    assert all(np.array_equal(model.weights[name], found.weights[name]) for name in spec.shapes())
+    for part in fields(Panel):
+        np.testing.assert_array_equal(getattr(model.panel, part.name), getattr(found.panel, part.name))
+    rows = np.random.default_rng(0).normal(size=(3, model.rows, len(spec.features)))
+    held = np.array([1, spec.window, model.rows])
+    np.testing.assert_array_equal(model.answers(rows, held), found.answers(rows, held))
+
+
+def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
+    """Its linear experts answer alone; it holds no weights, and reads what they read."""
+    model = make_model("a", panel=random_panel(3), network=False, seasons=(7, 24))
+    file.write_bytes(models.encode(model))
+    found = models.load(file)
+    assert (model.header, {}) == (found.header, dict(found.weights))
+    assert (0, model.panel.rows) == (found.network_rows, found.rows)
+    answers = found.answers(np.ones((1, found.rows, 1)), np.array([found.rows]))
+    assert np.isnan(answers[0, [LSTM, SHARED]]).all()
+
+
+def test_the_target_is_the_first_feature_and_none_occurs_twice() -> None:
+    """Column 0 is the target, however the features were named."""
+    assert ("value",) == Spec().features
+    assert ("value", "temperature") == WIDE.features
+    assert ("y", "a", "b") == Spec(target="y", features=("a", "y", "b", "a")).features
+
+
+def test_a_forecast_of_no_change_is_the_last_value() -> None:
+    """With weights of zero the network of the form `change` is the last value."""
+    model = make_model("a")
+    silent = Model(model.header, {name: np.zeros_like(w) for name, w in model.weights.items()})
+    assert [3.0, 9.0] == silent.forecast(np.array([[[1.0]] * 5 + [[3.0]], [[2.0]] * 5 + [[9.0]]])).tolist()
+
+
+def test_many_windows_at_once_are_answered_as_each_alone() -> None:
+    """To the last bit: a backtest in one call is what the worker will answer one by one."""
+    model = make_model("a", Spec(window=24, units=50))
+    rows = np.random.default_rng(0).normal(size=(33, 24, 1))
+    assert [float(model.forecast(one[None])[0]) for one in rows] == model.forecast(rows).tolist()
+
+
+def test_an_answer_of_every_expert_stands_in_its_own_place() -> None:
+    """The panel's, the network's and the cohort's; those that see too few rows say nothing."""
+    model = make_model("a", RICH, panel=random_panel(1), seasons=(9, 7), change_scale=2.5)
+    network = make_shared("hourly")
+    count = model.rows_with(network)
+    rows = np.random.default_rng(0).normal(20, 4, size=(2, count, 1))
+    held = np.array([count, 4])
+    found = model.answers(rows, held, network)
+    np.testing.assert_array_equal(model.panel.answers(rows, held), found[:, :LSTM])
+    seasons = np.array([[7, 9]])
+    shared = shared_forecast(network, rows[:1], held[:1], seasons, np.array([2.5]))
+    assert [float(model.forecast(rows[:1])[0]), float(shared[0])] == found[0, LSTM:].tolist()
+    assert np.isnan(found[1, LSTM:]).all()
+    assert (5 + 9 - 1, max(13, model.panel.rows)) == (model.network_rows, count)
+
+
+def test_rows_that_are_not_held_move_no_answer() -> None:
+    """What lies before a series' history may be anything."""
+    model, network = make_model("a", RICH, panel=random_panel(1), seasons=(9, 7)), make_shared("hourly")
+    rows = np.random.default_rng(0).normal(20, 4, size=(20, 20, 1))
+    held = np.arange(1, 21)
+    other = np.where(np.arange(20) < 20 - held[:, None], 1e9, rows[..., 0])[..., None]
+    np.testing.assert_array_equal(model.answers(rows, held, network), model.answers(other, held, network))
+
+
+def test_a_network_reads_the_more_marked_seasons_the_shorter_first() -> None:
+    """Two at most, and 0 where the series has fewer."""
+    seasonal = [network_seasons(seasons, RICH).tolist() for seasons in ((), (24,), (168, 24), (24, 168, 7))]
+    assert [[0, 0], [24, 0], [24, 168], [24, 168]] == seasonal
+    assert [[], [7]] == [network_seasons((24, 7), RICH.model_copy(update={"seasonal": n})).tolist() for n in range(2)]
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(st.data())
+def test_a_cut_or_flipped_file_is_never_loaded(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Wherever it is cut, and whichever bit is turned, the file is refused by a ModelError."""
+    whole = models.encode(make_model("a"))
+    path = tmp_path_factory.getbasetemp() / "broken.safetensors"
+    at = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        broken = whole[:at]
+    else:
+        broken = whole[:at] + bytes([whole[at] ^ (1 << data.draw(st.integers(0, 7)))]) + whole[at + 1 :]
+    path.write_bytes(broken)
+    with pytest.raises(ModelError):
+        models.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 100, b"x" * 5000, b'{"tidecast": 1}'])
+def test_what_is_no_model_file_is_refused(file: Path, content: bytes) -> None:
+    """Empty, binary or text."""
+    file.write_bytes(content)
+    for read in (models.load, models.load_header):
+        with pytest.raises(ModelError, match="not a whole model file"):
+            read(file)
+
+
+def test_an_absent_file_is_refused(file: Path) -> None:
+    """The message names the path."""
+    for read in (models.load, models.load_header):
+        with pytest.raises(ModelError, match=file.name):
+            read(file)
+
+
+def test_a_foreign_safetensors_file_is_refused(file: Path) -> None:
+    """Weights without our header are not ours."""
+    file.write_bytes(save({"x": np.zeros(3, np.float32)}))
+    with pytest.raises(ModelError, match="not a Tidecast model"):
+        models.load(file)
+
+
+def test_another_format_is_refused_by_its_number(file: Path) -> None:
+    """The sentence says which format the file has and which one this program reads."""
+    model = make_model("a")
+    file.write_bytes(forged(model, header_of(model, format=models.FORMAT + 1, new_field=1)))
+    with pytest.raises(ModelError, match=f"model format {models.FORMAT + 1}, this program reads {models.FORMAT}"):
+        models.load(file)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"step_ms": 0},
+        {"step_ms": -1},
+        {"level": 1},
+        {"half_width": -0.1},
+        {"half_width": "NaN"},
+        {"scale": [0.0]},
+        {"scale": [1.0, 1.0]},
+        {"center": []},
+        {"unknown": 1},
+        {"spec": {"units": 10**9}},
+        {"spec": {"window": 1}},
+        {"spec": {"activation": "__import__"}},
+        {"format": "x"},
+        {"span": None},
+        {"seasons": [1]},
+        {"seasons": [2000]},
+        {"seasons": [2, 3, 4, 5, 6]},
+        {"change_scale": 0},
+    ],
+)
+def test_a_header_that_makes_no_sense_is_refused(file: Path, changed: dict[str, Any]) -> None:
+    """Every field is checked, though the checksum matches."""
+    model = make_model("a")
+    file.write_bytes(forged(model, header_of(model, **changed)))
+    for read in (models.load, models.load_header):
+        with pytest.raises(ModelError, match="bad header"):
+            read(file)
+
+
+def test_weights_that_do_not_fit_the_spec_are_refused(file: Path) -> None:
+    """Missing, extra, or of another shape: the message names the weight."""
+    model = make_model("a")
+    bias = model.weights["dense.bias"]
+    without = {name: w for name, w in model.weights.items() if name != "dense.bias"}
+    for weights in (without, {**model.weights, "extra": bias}, {**without, "dense.bias": np.zeros(2, np.float32)}):
+        panel = {name: array for name, array in arrays_of(model).items() if name.startswith("panel.")}
+        file.write_bytes(forged(model, header_of(model), weights | panel))
+        with pytest.raises(ModelError, match=r"weight (dense\.bias|extra) is"):
+            models.load(file)
+        with pytest.raises(ModelError, match=r"weight (dense\.bias|extra) is"):
+            models.encode(Model(model.header, weights, model.panel))
+
+
+def test_weights_beside_a_header_that_declares_no_network_are_refused(file: Path) -> None:
+    """What nobody would read has no place in the file."""
+    model = make_model("a")
+    file.write_bytes(forged(model, header_of(model, network=False)))
+    with pytest.raises(ModelError, match="its spec says None"):
+        models.load(file)
+
+
+@pytest.mark.parametrize(
+    ("part", "broken"),
+    [
+        ("lags", np.full(8, -1)),
+        ("lags", np.full(8, 2 * models.MAX_SEASON + 1)),
+        ("columns", np.full(8, 1)),
+        ("columns", np.full(8, -1)),
+        ("needs", np.full(len(LINEAR), -1)),
+        ("needs", np.full(len(LINEAR), 2 * models.MAX_SEASON + 2)),
+        ("bias", np.full(len(LINEAR), np.nan)),
+        ("coefficients", np.full((len(LINEAR), 8), np.inf)),
+    ],
+)
+def test_a_panel_that_no_series_could_feed_is_refused(file: Path, part: str, broken: np.ndarray) -> None:
+    """Rows before the window, columns that are not there, numbers that are none: none is ever read."""
+    model = make_model("a")
+    file.write_bytes(models.encode(Model(model.header, model.weights, replace(model.panel, **{part: broken}))))
+    with pytest.raises(ModelError, match="reads rows or columns that no series has"):
+        models.load(file)
+
+
+def test_a_panel_of_another_size_is_refused(file: Path) -> None:
+    """Terms come in multiples, all of its parts have as many, and no expert is missing."""
+    model = make_model("a")
+    whole = arrays_of(model)
+    terms = ("panel.lags", "panel.columns", "panel.coefficients")
+    for broken in (
+        {name: whole[name][..., :5] for name in terms},
+        {name: whole[name][..., :0] for name in terms},
+        {"panel.lags": whole["panel.lags"][:5]},
+        {"panel.errors": whole["panel.errors"][:, 1:]},
+        {"panel.lags": np.zeros((), np.int64)},
+    ):
+        file.write_bytes(forged(model, header_of(model), whole | broken))
+        with pytest.raises(ModelError, match="train it again"):
+            models.load(file)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])
+def test_weights_of_another_type_are_refused(file: Path, dtype: type) -> None:
+    """The engine holds float32, and float64 and whole numbers for a panel: another type would answer otherwise."""
+    model = make_model("a")
+    whole = arrays_of(model)
+    for name, array in whole.items():
+        file.write_bytes(forged(model, header_of(model), whole | {name: np.zeros(array.shape, dtype)}))
+        if array.dtype == dtype:
+            models.load(file)
+        else:
+            with pytest.raises(ModelError, match=f"{name} is of type .*, not {array.dtype}"):
+                models.load(file)
+
+
+def test_a_type_that_numpy_does_not_know_is_refused(file: Path) -> None:
+    """A bfloat16 file is somebody's model, but not one of ours."""
+    whole = models.encode(make_model("a"))
+    size = int.from_bytes(whole[:8], "little")
+    table = json.loads(whole[8 : 8 + size])
+    body = b""
+    for entry in sorted((e for e in table.values() if "dtype" in e), key=lambda e: e["data_offsets"]):
+        content = whole[8 + size :][slice(*entry["data_offsets"])]
+        if entry["dtype"] == "F32":
+            entry["dtype"], content = "BF16", content[::2]
+        entry["data_offsets"] = [len(body), len(body := body + content)]
+    text = json.dumps(table).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + body)
+    with pytest.raises(ModelError, match="is of type BF16, not float32"):
+        models.load(file)
+
+
+def test_a_file_beyond_all_reason_is_not_even_opened(file: Path) -> None:
+    """A sparse file of the forbidden size costs nothing to refuse."""
+    with file.open("wb") as sparse:
+        sparse.truncate(models.MAX_FILE_BYTES + 1)
+    with pytest.raises(ModelError, match="larger than"):
+        models.load(file)
+
+
+def test_a_header_cannot_be_made_without_sense() -> None:
+    """What the file's reader refuses, the writer cannot build."""
+    header = make_model("a").header
+    with pytest.raises(ValidationError, match="positive scales"):
+        models.Header(**(header.model_dump() | {"scale": (1.0, 1.0)}))

@@ -1,0 +1,28 @@
+"""Which series have a champion, as pointers move."""
+
+from tests.harness.models import make_model
+from tidecast.models.served import Served
+from tidecast.models.store import ModelStore
+
+
+def test_who_has_a_champion_is_known_from_the_start_and_with_each_move(store: ModelStore) -> None:
+    """A version that nobody promoted is none."""
+    served = Served(store)
+    assert set() == served.names()
+    store.publish(make_model("a"))
+    store.publish(make_model("b"), promote=False)
+    assert {"a"} == served.names() == Served(store).names()
+    store.promote("b", 1)
+    assert {"a", "b"} == served.names()
+
+
+def test_a_store_in_which_nothing_moved_is_not_listed_again(store: ModelStore) -> None:
+    """What is known stays, whatever lies in the directories; another version of a known series changes nothing."""
+    store.publish(make_model("a"))
+    served = Served(store)
+    names = served.names()
+    (store.root / "series").rename(store.root / "elsewhere")
+    assert names is served.names()
+    (store.root / "elsewhere").rename(store.root / "series")
+    store.publish(make_model("a", seed=1))
+    assert names is served.names()

@@ -1,0 +1,65 @@
+"""What is told of a stored state."""
+
+import numpy as np
+import pytest
+
+from tidecast.errors import StateError
+from tidecast.models.experts import EXPERTS, LSTM, NAIVE
+from tidecast.online.describe_state import insight
+from tidecast.online.drift import KINDS
+from tidecast.online.kernels.scoring import HEARD, JUMP_STAYS, LOST, QUIET, SAY_MOST, SEEN, STAYED
+from tidecast.online.state import SeriesState
+from tidecast.online.window import Window
+
+
+def a_state() -> SeriesState:
+    """Of a series with two readings."""
+    state = SeriesState(("value",), Window(8, 1))
+    for second in range(2):
+        state.window.push(1000 * second, [1.0], 3)
+    return state
+
+
+def test_of_a_young_series_little_is_known() -> None:
+    """No version, no error, no trial."""
+    found = insight(a_state().head())
+    assert (None, 1000, 2, 1000.0, {}) == tuple(
+        found[name] for name in ("version", "last_ts", "readings", "step_ms", "errors")
+    )
+    assert (None, 0, dict.fromkeys(KINDS, 0.0)) == (found["probation"], found["silent_for"], found["drift"])
+
+
+def test_errors_and_drift_are_told_by_name() -> None:
+    """The worse of an expert's records; sums in thresholds, and the larger of a level's two."""
+    state = a_state()
+    state.record[HEARD] = 3
+    state.errors[:, NAIVE] = 2.0, 1.0
+    state.errors[:, LSTM] = 0.5, 0.7
+    state.drift[[SEEN, QUIET, STAYED, LOST]] = 10, 100, JUMP_STAYS / 2, SAY_MOST / 4
+    found = insight(state.head())
+    assert {EXPERTS[NAIVE]: 2.0, EXPERTS[LSTM]: 0.7} == found["errors"]
+    assert (3, 90, 0.5, 0.25) == (
+        found["version"],
+        found["silent_for"],
+        found["drift"]["level"],
+        found["drift"]["lost_say"],
+    )
+
+
+def test_a_trial_is_told() -> None:
+    """With its figures so far."""
+    state = a_state()
+    state.record[HEARD] = 1
+    state.begin_trial(2)
+    assert state.probation
+    for error in np.linspace(1, 2, 5):
+        state.probation.compare(float(error), 1.0)
+    trial = insight(state.head())["probation"]
+    assert (2, 1, 5, False) == tuple(trial[name] for name in ("version", "former", "readings", "condemned"))
+    assert state.probation.standard_errors == trial["standard_errors"]
+
+
+def test_a_state_of_another_format_is_refused() -> None:
+    """With the sentence that a worker has."""
+    with pytest.raises(StateError, match="state format 254"):
+        insight(b"\xfe" + a_state().head()[1:])

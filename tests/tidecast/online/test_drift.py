@@ -1,0 +1,380 @@
+"""Changes of a series, told from its errors: when, as what, and never twice."""
+
+from collections.abc import Callable, Sequence
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from numba import njit
+
+from tests.harness.models import make_model, random_panel
+from tests.worker.states import all_whole
+from tidecast.models.experts import LSTM
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.time_grid import Float, Grid
+from tidecast.online.batch import Entry
+from tidecast.online.drift import KINDS, Drift
+from tidecast.online.forecaster import Forecaster
+from tidecast.online.kernels import scoring
+from tidecast.online.kernels.scoring import (
+    CUT,
+    DRIFT_NUMBERS,
+    ERRORS_ALLOWED,
+    ERRORS_MOST,
+    ERRORS_ROSE,
+    JUMP_RETURNS,
+    JUMP_STAYS,
+    LEVEL_MOVED,
+    NOTHING,
+    PAIRS,
+    RISEN,
+    SAY_LOST,
+    SEASON_CHANGED,
+    SEEN,
+    SHIFT,
+    SILENCE,
+    TOLD,
+    USUAL,
+    WARM_UP,
+)
+from tidecast.settings import SeriesSettings
+from trainer.linear import fit_panel
+
+NOW_MS = 1_700_000_000_000
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+unhurried = hypothesis.settings(deadline=None, max_examples=60)
+
+
+@njit(error_model="numpy")
+def look(record: Float, y: float, error: float, seasonal: float, say: float) -> int:
+    """`scoring.look` as it is compiled into what a worker runs."""
+    return scoring.look(record, y, error, seasonal, say)
+
+
+def told(
+    y: Sequence[float] | Float,
+    errors: Sequence[float] | Float,
+    season: int | None = None,
+    say: Sequence[float] | None = None,
+) -> list[tuple[int, str]]:
+    """When a record told of a change, and of which kind."""
+    record, found = np.zeros(DRIFT_NUMBERS), []
+    for i, (reading, error) in enumerate(zip(y, errors, strict=True)):
+        before = y[i - season] if season and i >= season else np.nan
+        kind = look(record, float(reading), float(error), float(before), say[i] if say is not None else 0.0)
+        found += [] if kind == NOTHING else [(i, KINDS[kind])]
+    return found
+
+
+def noise(count: int, seed: int = 0) -> Float:
+    """Errors of one size."""
+    return np.random.default_rng(seed).normal(size=count)
+
+
+def seasonal(count: int, seed: int = 0, shift: Callable[[int], int] = lambda _: 0) -> Float:
+    """A season of 24 with noise of a tenth of it; `shift` moves a reading within the season."""
+    at = np.array([i + shift(i) for i in range(count)])
+    return 10 * np.sin(2 * np.pi * at / 24) + noise(count, seed)
+
+
+def page_hinkley(x: Sequence[float] | Float, allowed: float) -> list[float]:
+    """The test as textbooks and `river` write it: the sum of the excesses over the running mean, less its least."""
+    sums, found, mean = [0.0], [], 0.0
+    for n, value in enumerate(x, 1):
+        mean += (value - mean) / n
+        sums.append(sums[-1] + value / mean - 1 - allowed)
+        found.append(sums[-1] - min(sums))
+    return found
+
+
+@unhurried
+@hypothesis.given(st.lists(st.floats(0.5, 1.5), min_size=WARM_UP + 1, max_size=300), st.floats(0.6, 4.0))
+def test_the_sum_of_the_errors_is_that_of_the_textbook(sizes: list[float], growth: float) -> None:
+    """On sizes of which none is cut, reading for reading, from the end of the warming up on."""
+    x = [*sizes, *(growth * size for size in sizes)][: int(USUAL)]
+    hypothesis.assume(all(size < CUT * np.mean(x[:i]) for i, size in enumerate(x) if i))
+    record, sums = np.zeros(DRIFT_NUMBERS), []
+    for i, size in enumerate(x):
+        look(record, 0.0, size * (-1) ** i, np.nan, 0.0)
+        sums.append(record[RISEN])
+    mean_before = np.cumsum(x) / np.arange(1, len(x) + 1)
+    expected, found = 0.0, []
+    for i in range(len(x)):
+        expected = 0.0 if i < WARM_UP else max(0.0, expected + x[i] / mean_before[i] - 1 - ERRORS_ALLOWED)
+        if expected >= ERRORS_MOST:
+            break  # an alarm, after which the record starts anew
+        found.append(expected)
+    np.testing.assert_allclose(sums[: len(found)], found, atol=1e-9)
+
+
+def test_the_reflected_sum_is_the_sum_less_its_least() -> None:
+    """Page's form, which needs one number, and Hinkley's, which needs two, are one test."""
+    x = np.abs(noise(400)) * np.where(np.arange(400) < 200, 1, 4)
+    reflected, kept, mean = [], 0.0, 0.0
+    for n, value in enumerate(x, 1):
+        mean += (value - mean) / n
+        kept = max(0.0, kept + value / mean - 1 - 0.5)
+        reflected.append(kept)
+    np.testing.assert_allclose(page_hinkley(x, 0.5), reflected, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_errors_that_grow_are_told(seed: int) -> None:
+    """Five times the size, within a hundred readings, as errors and nothing else."""
+    sizes = noise(1000, seed) * np.where(np.arange(1000) < 800, 1, 8)
+    ((at, kind), *_) = told(np.zeros(1000), sizes)
+    assert (True, "errors") == (800 <= at < 900, kind)
+
+
+@pytest.mark.parametrize("season", [24, None])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_level_that_moves_is_told(season: int | None, sign: int) -> None:
+    """Up or down, though the experts follow it with the next reading: by its season, or by the jump where it stayed."""
+    y = seasonal(700) if season else noise(700)
+    y[500:] += sign * 30
+    errors = noise(700, 1)
+    errors[500] += sign * 30
+    ((at, kind), *_) = told(y, errors, season)
+    assert (True, "level") == (500 <= at < 600, kind)
+
+
+def test_a_season_that_moves_is_told() -> None:
+    """By half its length, though the errors be those of before."""
+    y = seasonal(700, shift=lambda i: 12 * (i >= 500))
+    ((at, kind), *_) = told(y, noise(700, 1), 24)
+    assert (True, "season") == (500 <= at < 600, kind)
+
+
+def test_a_network_that_loses_its_say_is_told() -> None:
+    """It had most of the blend and has none; one that never had any has nothing to lose."""
+    says = np.where(np.arange(700) < 500, 0.9, 0.02)
+    ((at, kind), *_) = told(np.zeros(700), noise(700), say=says.tolist())
+    assert (True, "lost_say") == (500 <= at < 600, kind)
+    assert [] == told(np.zeros(700), noise(700), say=[0.02] * 700)
+
+
+def test_outliers_are_no_drift() -> None:
+    """A reading that is far away once in a while and comes back."""
+    y, errors = seasonal(5000), noise(5000, 1)
+    for at in range(200, 5000, 400):
+        y[at] += 500
+        errors[at] += 500
+        errors[at + 1] -= 500
+    assert [] == told(y, errors, 24)
+    assert [] == told(noise(5000) + (y - seasonal(5000)), errors)
+
+
+@pytest.mark.parametrize("season", [24, None])
+def test_unchanged_series_raise_fewer_alarms_than_one_in_5000_readings(season: int | None) -> None:
+    """Twenty made-up series of 5,000 readings each."""
+    made = [seasonal(5000, seed) if season else noise(5000, seed) for seed in range(20)]
+    assert len([one for seed, y in enumerate(made) for one in told(y, noise(5000, 100 + seed), season)]) < 20
+
+
+@unhurried
+@hypothesis.given(
+    st.lists(st.tuples(numbers, numbers, st.none() | numbers, st.floats(0, 1)), max_size=300), st.integers(0, 5)
+)
+def test_whatever_comes_the_record_stays_finite_and_alarms_stay_apart(
+    readings: list[tuple[float, float, float | None, float]], seed: int
+) -> None:
+    """No number turns into NaN, which would silence a series for ever, and no two alarms are nearer than a hundred."""
+    record = np.zeros(DRIFT_NUMBERS)
+    order = np.random.default_rng(seed).permutation(np.arange(5 * len(readings)) % max(1, len(readings)))
+    alarms = [-SILENCE]
+    for i, at in enumerate(order):
+        y, error, answer, say = readings[at]
+        if look(record, y, error, np.nan if answer is None else answer, say) != NOTHING:
+            assert record[TOLD] > 1
+            assert i - alarms[-1] > SILENCE or alarms == [-SILENCE]
+            alarms.append(i)
+    assert np.isfinite(record).all()
+
+
+@pytest.mark.parametrize(("small", "large"), [(1e-200, 1e140), (1e-140, 1e149), (0.0, 1e149)])
+def test_a_jump_from_next_to_nothing_keeps_the_record_finite(small: float, large: float) -> None:
+    """Errors that are more means than a number can hold."""
+    record = np.zeros(DRIFT_NUMBERS)
+    for size in [small] * 60 + [large] * 5 + [-large] * 5 + [small] * 50:
+        look(record, size, size, np.nan, 0.0)
+        assert np.isfinite(record).all()
+
+
+@pytest.mark.parametrize("stay", [JUMP_STAYS, JUMP_STAYS + 1])
+def test_a_level_is_told_once_the_series_has_stayed_there(stay: int) -> None:
+    """An episode that is over before is none, and what was usual before it still is."""
+    y, errors = noise(1000), noise(1000, 1)
+    y[500 : 500 + stay] += 30
+    y[500 + stay] = 0
+    errors[500] += 30
+    errors[500 + stay] -= 30
+    assert ([(500 + JUMP_STAYS, "level")] if stay > JUMP_STAYS else []) == told(y, errors)
+
+
+def test_a_reading_that_came_back_is_made_up_for_by_twelve_that_stayed() -> None:
+    """A level that moved is told though an outlier lies where it was before, later by as many readings."""
+    y, errors = noise(1000), noise(1000, 1)
+    y[500:] += 30
+    errors[500] += 30
+    y[540] = 0
+    assert [(500 + JUMP_STAYS + JUMP_RETURNS + 1, "level")] == told(y, errors)[:1]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_an_outlier_moves_no_level_that_stood_elsewhere_before(side: int) -> None:
+    """A walk has led away from the usual level; a spike towards the other side, and the walk stands where it stood."""
+    y, errors = noise(1000), 0.1 * noise(1000, 1)
+    y[450:] += side * np.minimum(3.0, 0.03 * np.arange(550))
+    y[600] -= side * 30
+    errors[600] -= side * 30
+    errors[601] += side * 30
+    assert [] == told(y, errors)
+
+
+def test_a_jump_far_beyond_the_spread_need_not_be_many_errors() -> None:
+    """The errors are nearly as large as the spread: of seven of them few jumps would consist."""
+    y, errors = noise(1000), noise(1000, 1)
+    y[500:] += 6
+    errors[500] = 6
+    assert [(500 + JUMP_STAYS, "level")] == told(y, errors)[:1]
+    y[500:] -= 4
+    errors[500] = 2
+    assert [] == told(y, errors)
+
+
+@unhurried
+@hypothesis.given(st.integers(0, 100), st.integers(-60, 60))
+def test_the_unit_does_not_matter(seed: int, power: int) -> None:
+    """A series in thousandths tells the same at the same time; by powers of two to the last bit."""
+    y, errors = seasonal(400, seed, lambda i: 12 * (i >= 250)), noise(400, seed + 1)
+    assert told(y, errors, 24) == told(y * 2.0**power, errors * 2.0**power, 24)
+
+
+def fitted(series: str, past: Float, step_ms: int) -> Model:
+    """A model without a network: the linear experts, fitted to a series' past."""
+    whole = np.zeros(len(past), np.int64)
+    grid = Grid(step_ms * np.arange(1, len(past) + 1), past[:, None], whole, whole.astype(np.bool_))
+    panel = fit_panel(grid, (24,), len(past))
+    panel.errors[:, :LSTM][:, np.r_[True, panel.needs > 0]] = 1.0
+    return make_model(
+        series, panel=panel, step_ms=step_ms, network=False, seasons=(24,), span=(step_ms, step_ms * len(past))
+    )
+
+
+def weather(seed: int) -> Float:
+    """1,500 made-up hours: a day of two waves whose height wanders, a level that wanders and comes back, and noise."""
+    rng, hour = np.random.default_rng(seed), np.arange(1500)
+    wander = np.zeros((2, 1500))
+    for i in range(1, 1500):
+        wander[:, i] = 0.98 * wander[:, i - 1] + rng.normal(size=2) * [0.2, 0.02]
+    day = 5 * np.sin(2 * np.pi * hour / 24) + 2 * np.sin(4 * np.pi * hour / 24 + 1)
+    return 20 + day * (1 + wander[1]) + wander[0] + 0.4 * rng.normal(size=1500)
+
+
+SPLICES: dict[str, Callable[[Float], Float]] = {  # what follows the reading 1,100
+    "level": lambda y: np.r_[y[:1100], y[1100:] + 10],
+    "phase": lambda y: np.r_[y[:1100], y[1112:]],
+    "flat": lambda y: np.r_[y[:1100], y[1100:] - y[1076 - 24 * 40 : 1076].reshape(40, 24).mean(0)[np.arange(400) % 24]],
+}
+
+
+@pytest.mark.parametrize("splice", [*SPLICES, "unchanged"])
+def test_spliced_changes_are_told_by_the_worker_within_a_hundred_readings(splice: str) -> None:
+    """On nine of ten made-up series, by the errors of experts fitted before; unchanged ones stay all but silent."""
+    forecaster, found = Forecaster(SeriesSettings()), dict[str, list[int]]()
+    for seed in range(20):
+        series, y = f"s{seed}", weather(seed)
+        forecaster.adopt(series, 1, fitted(series, y[:800], 1000))
+        made = entries(SPLICES[splice](y) if splice in SPLICES else y, series=series)[600:]
+        drifts = [one for i in range(0, len(made), 300) for one in forecaster.handle(made[i : i + 300], NOW_MS).drifts]
+        found[series] = [one.ts // 1000 - 1 for one in drifts]
+    early = [at for alarms in found.values() for at in alarms if splice == "unchanged" or at < 1100]
+    assert len(early) <= 20 * (700 if splice == "unchanged" else 300) / 5000
+    if splice != "unchanged":
+        assert sum(any(1100 <= at < 1200 for at in alarms) for alarms in found.values()) >= 18
+
+
+def entries(values: Float, start: int = 0, series: str = "a") -> list[Entry]:
+    """Readings of one series, a second apart."""
+    name = series.encode()
+    return [
+        (f"{1000 * n}-0", {b"series": name, b"ts": b"%d" % (1000 * n), b"value": repr(float(value)).encode()})
+        for n, value in enumerate(values, start + 1)
+    ]
+
+
+def jump() -> Float:
+    """A series whose level moves after 300 readings."""
+    return noise(500) + 30 * (np.arange(500) >= 300)
+
+
+def test_the_forecaster_tells_of_a_drift_once() -> None:
+    """With the series, the time of the reading and the kind, and not again within a hundred readings."""
+    forecaster, made = Forecaster(SeriesSettings()), entries(jump())
+    found = [one for i in range(0, 500, 50) for one in forecaster.handle(made[i : i + 50], NOW_MS).drifts]
+    (one,) = found
+    assert isinstance(one, Drift)
+    assert ("a", "level", True, True) == (one.series, one.kind, 300_000 < one.ts < 400_000, one.statistic > 1)
+    assert f"{one.ts}-0" == one.id
+
+
+def test_the_kinds_are_named_by_their_numbers() -> None:
+    """A number without a name would stop a batch."""
+    named = {"errors": ERRORS_ROSE, "level": LEVEL_MOVED, "season": SEASON_CHANGED, "lost_say": SAY_LOST}
+    assert named == {kind: number for number, kind in enumerate(KINDS)}
+    assert NOTHING == len(KINDS)
+
+
+def test_the_distance_is_that_from_what_stood_before_the_reading() -> None:
+    """A season that repeats itself to the last bit, and the answers that stand are those about the next reading."""
+    forecaster, y = Forecaster(SeriesSettings()), np.tile(np.arange(24.0), 10)
+    forecaster.adopt("a", 1, fitted("a", weather(0)[:800], 1000))
+    forecaster.handle(entries(y, 800), NOW_MS)
+    drift = forecaster.states["a"].drift
+    assert (True, 0.0) == (drift[PAIRS] > 100, drift[SHIFT])
+
+
+def test_readings_behind_a_gap_are_not_looked_at() -> None:
+    """The error over a gap is none of one step."""
+    forecaster = Forecaster(SeriesSettings())
+    forecaster.handle(entries(noise(100)), NOW_MS)
+    before = forecaster.states["a"].drift.copy()
+    forecaster.handle(entries(noise(1), 102), NOW_MS)
+    np.testing.assert_array_equal(before, forecaster.states["a"].drift)
+    forecaster.handle(entries(noise(1), 103), NOW_MS)
+    assert before[SEEN] + 1 == forecaster.states["a"].drift[SEEN]
+
+
+def test_a_restart_moves_no_alarm() -> None:
+    """A worker that was restored after every batch tells the same, and stores the same bytes."""
+    settings, made = SeriesSettings(), entries(jump())
+    steady, stored = Forecaster(settings), dict[str, bytes]()
+    for i in range(0, 500, 50):
+        restarted = Forecaster(settings)
+        restarted.restore(stored)
+        one, other = (each.handle(made[i : i + 50], NOW_MS) for each in (steady, restarted))
+        assert one.drifts == other.drifts
+        stored |= other.states
+        assert all_whole(stored) == all_whole(stored | one.states)
+
+
+def test_a_new_version_begins_a_record_of_its_own() -> None:
+    """What was usual for another model is no measure for it."""
+    forecaster = Forecaster(SeriesSettings())
+    forecaster.handle(entries(noise(100)), NOW_MS)
+    assert forecaster.states["a"].drift.any()
+    forecaster.adopt("a", 1, make_model("a", Spec(window=4, units=3), panel=random_panel(2), span=(0, 0)))
+    forecaster.handle(entries(noise(1), 100), NOW_MS)
+    assert [0.0] * DRIFT_NUMBERS == forecaster.states["a"].drift.tolist()
+
+
+def test_readings_that_a_model_has_learned_from_are_not_looked_at() -> None:
+    """Their errors are smaller than those to come."""
+    forecaster = Forecaster(SeriesSettings())
+    forecaster.adopt("a", 1, make_model("a", Spec(window=4, units=3), panel=random_panel(2), span=(0, 100_000)))
+    forecaster.handle(entries(noise(100)), NOW_MS)
+    assert not forecaster.states["a"].drift.any()
+    forecaster.handle(entries(noise(1), 100), NOW_MS)
+    assert forecaster.states["a"].drift.any()

@@ -1,0 +1,273 @@
+"""The stacked experts: what each model answers alone, bit for bit the same in every company."""
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from tests.harness.models import make_model, make_shared, random_panel
+from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
+from tidecast.models.model import Model, network_seasons, shared_forecast
+from tidecast.models.spec import Cycle, Spec
+from tidecast.models.time_grid import Float
+from tidecast.online import engine as engines
+from tidecast.online.engine import Engine, Question, Seat
+
+SPECS = (
+    Spec(window=6, units=5),
+    Spec(window=24, units=50),
+    Spec(window=5, units=3, layers=2, bidirectional=True),
+    Spec(window=4, units=7, features=("a", "b"), activation="relu", form="level"),
+    Spec(window=5, units=4, normalise=True, seasonal=2, skip=True, hidden=3),
+    Spec(window=3, units=4, form="raw", seasonal=1),
+    Spec(window=4, units=4, seasonal=1, calendar=("day", "week")),
+)
+NEWEST = 1_700_000_000_000
+NEXT = NEWEST + 1000
+CALENDARS: tuple[tuple[Cycle, ...], ...] = ((), ("week",), ("day", "year"))
+SEASONS: tuple[tuple[int, ...], ...] = ((), (7,), (24, 7), (5, 9, 3))
+COHORTS = {"fast": make_shared("fast", seed=1), "slow": make_shared("slow", seed=2, step_ms=60_000, seasonal=1)}
+
+
+def mixed(series: str, seed: int) -> Model:
+    """A model of any shape, with any panel, seasons and scale; every eighth has no network."""
+    spec = SPECS[seed % len(SPECS)]
+    return make_model(
+        series,
+        spec,
+        seed=seed,
+        panel=random_panel(seed, len(spec.features), reach=30),
+        network=seed % 8 != 6,
+        seasons=SEASONS[seed % len(SEASONS)],
+        calendar=CALENDARS[seed % len(CALENDARS)],
+        change_scale=1.0 + seed / 10,
+        shared=(None, "fast", "slow")[seed % 3],
+        center=(float(seed),) * len(spec.features),
+    )
+
+
+COUNT = 24
+CLOSE = 1e-5 * 4  # the windows' spread, and the largest change scale
+MODELS = {f"s{i}": mixed(f"s{i}", i) for i in range(COUNT)}
+
+
+def filled(models: dict[str, Model], threads: int = 1) -> Engine:
+    """An engine with these champions, all of version 1, and two cohorts' networks."""
+    engine = Engine(threads)
+    for cohort, network in COHORTS.items():
+        engine.put_shared(cohort, network)
+    for series, model in models.items():
+        engine.put(series, 1, model)
+    return engine
+
+
+def seat_of(engine: Engine, series: str) -> Seat:
+    """The seat of a series that has one."""
+    seat = engine.seat(series)
+    assert seat is not None
+    return seat
+
+
+def rows_of(model: Model, seed: int, held: int = 60) -> Float:
+    """Random rows of the model's features."""
+    return np.random.default_rng(seed).normal(20, 4, size=(held, len(model.spec.features)))
+
+
+def question(engine: Engine, model: Model, rows: Float) -> Question:
+    """Ask the champion of the model's series."""
+    seat = seat_of(engine, model.header.series)
+    return Question(seat, seat.shared, rows, NEWEST + round(seat.step_ms))
+
+
+def alone(model: Model, rows: Float) -> list[float]:
+    """What the model, and its cohort's network, answer in NumPy, without an engine."""
+    shared = COHORTS[model.header.shared] if model.header.shared else None
+    return list(model.answers(rows[None], np.array([len(rows)]), shared, np.array([NEWEST]))[0])
+
+
+def assert_close(expected: object, said: object) -> None:
+    """The same in every series' unit, to 1e-5 of the scales in these tests; NaN where NaN is expected."""
+    np.testing.assert_allclose(said, expected, rtol=0, atol=CLOSE)
+
+
+ENGINE = filled(MODELS)
+asked = st.lists(st.tuples(st.integers(0, COUNT - 1), st.integers(0, 5), st.integers(1, 60)), min_size=1, max_size=40)
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(asked)
+def test_an_answer_does_not_depend_on_its_company(asked: list[tuple[int, int, int]]) -> None:
+    """Whatever else is in the batch, in which order, with how many rows: bit for bit what is answered to it alone."""
+    chosen = [(MODELS[f"s{i}"], rows_of(MODELS[f"s{i}"], seed, held)) for i, seed, held in asked]
+    wanted = [question(ENGINE, model, rows) for model, rows in chosen]
+    answers = ENGINE.answers(wanted)
+    np.testing.assert_array_equal([ENGINE.answers([one])[0] for one in wanted], answers)
+    assert_close([alone(model, rows) for model, rows in chosen], answers)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_an_answer_does_not_depend_on_the_number_of_threads(threads: int) -> None:
+    """A batch that is large enough to be shared is answered bit for bit as by one thread."""
+    shape = Spec(window=24, units=50)
+    models = {f"m{i}": make_model(f"m{i}", shape, seed=i, shared="fast") for i in range(290)}
+    one, many = filled(models), filled(models, threads)
+    rows = {series: rows_of(model, i) for i, (series, model) in enumerate(models.items())}
+    expected = one.answers([question(one, model, rows[series]) for series, model in models.items()])
+    said = many.answers([question(many, model, rows[series]) for series, model in models.items()])
+    np.testing.assert_array_equal(expected, said)
+
+
+def test_a_batch_larger_than_one_gathering_is_answered_alike() -> None:
+    """The pieces of a large batch meet at no seam."""
+    models = [MODELS[f"s{i % COUNT}"] for i in range(6 * engines.ROWS_AT_ONCE + 3)]
+    wanted = [question(ENGINE, model, rows_of(model, i % 7)) for i, model in enumerate(models)]
+    expected = [ENGINE.answers([one])[0] for one in wanted]
+    np.testing.assert_array_equal(expected, ENGINE.answers(wanted))
+
+
+def test_an_empty_batch_is_an_empty_answer() -> None:
+    """No model is asked."""
+    assert (0, len(EXPERTS)) == Engine().answers([]).shape
+
+
+def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
+    """And by its cohort's network, if it has one and the rows for it; nothing else is said."""
+    rows = np.arange(7.0)[:, None]
+    wanted = [
+        Question(None, None, rows, NEXT),
+        Question(None, "fast", rows[:4], NEXT),
+        Question(None, "unknown", rows, NEXT),
+    ]
+    said = ENGINE.answers([*wanted, Question(None, "fast", rows, NEXT)])
+    assert [6.0, 3.0, 6.0, 6.0] == said[:, NAIVE].tolist()
+    assert [False, False, False, True] == np.isfinite(said[:, SHARED]).tolist()
+    assert np.isnan(said[:, 1:SHARED]).all()
+
+
+@pytest.mark.parametrize("held", [5, 9, 28, 60])
+def test_the_network_of_a_cohort_reads_each_series_seasons_and_scale(held: int) -> None:
+    """One network for all: the engine says what `shared_forecast` says, in each series' unit."""
+    network = COHORTS["fast"]
+    models = {f"m{i}": make_model(f"m{i}", seasons=s, shared="fast", change_scale=9.0) for i, s in enumerate(SEASONS)}
+    engine = filled(models)
+    rows = {series: rows_of(model, i, held) for i, (series, model) in enumerate(models.items())}
+    wanted = [question(engine, model, rows[series]) for series, model in models.items()]
+    young = 20 + 1e-3 * rows_of(MODELS["s0"], 99, held)  # hardly moves: no change scale holds it back
+    said = engine.answers([*wanted, Question(None, "fast", young, NEXT)])[:, SHARED]
+    seasons = np.stack([network_seasons(s, network.spec) for s in (*SEASONS, ())])
+    stacked = np.stack([*rows.values(), young])
+    scale = np.array([9.0] * len(SEASONS) + [0.0])
+    expected = shared_forecast(network, stacked, np.full(len(stacked), held), seasons, scale)
+    assert_close(expected, said)
+    assert len(said) == len(set(said.tolist()))
+
+
+def test_a_cohort_is_found_by_step_and_target() -> None:
+    """Within a hundredth of its step; a series of an unknown step or another target belongs to none."""
+    found = [ENGINE.cohort_of(step, "value") for step in (1000.0, 1009.0, 991.0, 1011.0, 60_000.0, 5.0, None)]
+    assert ["fast", "fast", "fast", None, "slow", None, None] == found
+    assert ENGINE.cohort_of(1000.0, "temp") is None
+
+
+def test_a_series_is_said_to_need_all_the_rows_that_its_experts_read() -> None:
+    """The last value's one, its model's, and those that its cohort's network reads for its seasons."""
+    assert [1, 5, 1] == [ENGINE.rows_of(None, cohort) for cohort in (None, "fast", "unknown")]
+    for series, model in MODELS.items():
+        seat = seat_of(ENGINE, series)
+        shared = COHORTS[seat.shared] if seat.shared else None
+        assert (model.rows, model.rows_with(shared)) == (ENGINE.rows_of(seat, None), ENGINE.rows_of(seat, seat.shared))
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(asked)
+def test_more_rows_than_are_needed_move_no_answer(asked: list[tuple[int, int, int]]) -> None:
+    """A window that is longer than what the experts read answers the same, to the last bit."""
+    chosen = [(MODELS[f"s{i}"], rows_of(MODELS[f"s{i}"], seed, held)) for i, seed, held in asked]
+    needed = [ENGINE.rows_of(seat, seat.shared) for seat in (seat_of(ENGINE, m.header.series) for m, _ in chosen)]
+    short = [question(ENGINE, model, rows[-n:]) for (model, rows), n in zip(chosen, needed, strict=True)]
+    whole = [question(ENGINE, model, rows) for model, rows in chosen]
+    np.testing.assert_array_equal(ENGINE.answers(short), ENGINE.answers(whole))
+
+
+def test_a_new_version_takes_the_old_ones_place() -> None:
+    """The same row, another answer, and the seat says which version."""
+    engine = filled(MODELS)
+    before = seat_of(engine, "s0")
+    newer = make_model("s0", SPECS[0], seed=99, step_ms=500, panel=random_panel(0, reach=30))
+    engine.put("s0", 2, newer)
+    seat = seat_of(engine, "s0")
+    assert (before.row, 2, 500.0, COUNT) == (seat.row, seat.version, seat.step_ms, len(engine))
+    rows = rows_of(newer, 1)
+    assert_close([alone(newer, rows)], engine.answers([question(engine, newer, rows)]))
+
+
+def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
+    """From the next call on."""
+    engine, network = filled(MODELS), make_shared("fast", seed=77)
+    rows = rows_of(MODELS["s1"], 1)
+    wanted = [question(engine, MODELS["s1"], rows), Question(None, "fast", rows, NEXT)]
+    before = engine.answers(wanted)
+    engine.put_shared("fast", network)
+    after = engine.answers(wanted)
+    np.testing.assert_array_equal(before[:, :SHARED], after[:, :SHARED])
+    assert (before[:, SHARED] != after[:, SHARED]).all()
+    assert_close(MODELS["s1"].answers(rows[None], np.array([60]), network)[0, SHARED], after[0, SHARED])
+
+
+@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.none() | st.integers(0, 30)), max_size=40))
+def test_any_history_of_swaps_leaves_everyone_their_own_model(moves: list[tuple[str, int | None]]) -> None:
+    """Put, replaced by the same or another shape, dropped: no series ever answers with another's experts."""
+    engine = filled({})
+    expected: dict[str, Model] = {}
+    for version, (series, seed) in enumerate(moves, 1):
+        if seed is None:
+            engine.drop(series)
+            expected.pop(series, None)
+        else:
+            expected[series] = mixed(series, seed)
+            engine.put(series, version, expected[series])
+    assert len(expected) == len(engine)
+    assert all((engine.seat(series) is not None) == (series in expected) for series in "abcdefgh")
+    rows = [rows_of(model, 3) for model in expected.values()]
+    answers = engine.answers([question(engine, m, r) for m, r in zip(expected.values(), rows, strict=True)])
+    assert len(expected) == len(answers)
+    for model, one, said in zip(expected.values(), rows, answers, strict=True):
+        assert_close(alone(model, one), said)
+
+
+def test_rows_that_become_free_are_used_again() -> None:
+    """Swapping models for ever does not grow the slabs."""
+    engine = Engine()
+    for i in range(200):
+        engine.put("a", i, make_model("a", SPECS[i % 2], seed=i))
+    assert max(len(slab._center) for slab in engine._slabs.values()) <= 8
+
+
+@pytest.mark.parametrize("expected", [0, 100, 1000])
+def test_room_for_the_models_that_are_expected_is_made_at_once(expected: int) -> None:
+    """For each shape its share, however many there come to be in the end; everyone keeps their own model."""
+    engine = Engine()
+    engine.expect(expected)
+    models = {f"s{i}": make_model(f"s{i}", SPECS[i % 2], seed=i) for i in range(200)}
+    for series, model in models.items():
+        engine.put(series, 1, model)
+    rows = [rows_of(model, 3) for model in models.values()]
+    answers = engine.answers([question(engine, m, r) for m, r in zip(models.values(), rows, strict=True)])
+    for model, one, said in zip(models.values(), rows, answers, strict=True):
+        assert_close(alone(model, one), said)
+    room = sum(len(slab._center) for slab in engine._slabs.values())
+    assert 0.9 * max(expected, 200) <= room <= 1.5 * max(expected, 200)
+
+
+@pytest.mark.parametrize("form", ["change", "level", "raw"])
+def test_nan_in_a_feature_is_its_middle(form: str) -> None:
+    """A feature that was never seen does not spoil the network's forecast."""
+    model = make_model("a", Spec(window=4, units=3, features=("a", "b"), form=form))
+    engine = filled({"a": model})
+    rows = rows_of(model, 0)
+    unknown, middle = rows.copy(), rows.copy()
+    unknown[:, 1:], middle[:, 1:] = np.nan, np.array(model.header.center[1:])
+    first, second = engine.answers([question(engine, model, unknown), question(engine, model, middle)])[:, LSTM]
+    assert np.isfinite(first)
+    assert second == first

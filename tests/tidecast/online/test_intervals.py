@@ -1,0 +1,189 @@
+"""The adaptive interval."""
+
+import math
+from collections.abc import Sequence
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from tests.worker.answers import answers_to
+from tidecast.online.forecaster import Forecaster
+from tidecast.online.intervals import Tracker
+from tidecast.online.kernels.scoring import FIRST_ERRORS, FIRST_WIDENING, LEAST, RATE
+from tidecast.settings import SeriesSettings
+from tidecast.wire import Forecast
+
+
+def test_nothing_is_known_before_the_first_error() -> None:
+    """No interval is better than an invented one."""
+    assert Tracker().known is None
+
+
+def test_a_models_own_residuals_begin_its_interval() -> None:
+    """What was seen of another expert's errors is no guide to a new model's."""
+    tracker = Tracker(errors=50, half_width=9.0, mean_error=4.0)
+    tracker.begin(2.0)
+    assert 2.0 == tracker.known
+    tracker.settle(1.0, 0.9)
+    assert 1.9 < tracker.half_width < 2.0
+
+
+def test_one_error_gives_a_cautious_interval() -> None:
+    """Several times the only error known, narrowed once for the hit."""
+    tracker = Tracker()
+    tracker.settle(-2.0, 0.9)
+    assert FIRST_WIDENING * 2.0 * math.exp(-RATE * 0.1) == pytest.approx(tracker.known)
+
+
+def test_a_miss_widens_and_a_hit_narrows() -> None:
+    """Nine hits undo what one miss did, at 90 %, in any unit."""
+    for unit in (1e-9, 1.0, 1e9):
+        tracker = Tracker(100, 5.0 * unit, 1.0 * unit)
+        tracker.settle(6.0 * unit, 0.9)
+        assert 5.0 * unit * math.exp(RATE * 0.9) == pytest.approx(tracker.half_width)
+        for _ in range(9):
+            assert tracker.half_width > 5.0 * unit
+            tracker.settle(0.1 * unit, 0.9)
+        assert 5.0 * unit == pytest.approx(tracker.half_width)
+
+
+def test_an_interval_never_falls_far_below_the_errors() -> None:
+    """After any number of forecasts without error the next bad ones still find it within reach."""
+    tracker = Tracker(100, 5.0, 1.0)
+    for _ in range(200):
+        tracker.settle(0.0, 0.5)
+    assert LEAST * tracker.mean_error == tracker.half_width > 0
+
+
+def test_a_tracker_shows_the_numbers_that_it_lies_on() -> None:
+    """The half-width that stands included, known or not."""
+    for standing in (None, 1.25, 0.0):
+        tracker = Tracker.on(Tracker(3, 1.5, 0.5, standing).numbers)
+        assert (3, 1.5, 0.5, standing) == (tracker.errors, tracker.half_width, tracker.mean_error, tracker.standing)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
+@pytest.mark.parametrize("kind", ["normal", "cauchy", "tenfold"])
+def test_in_the_long_run_the_level_is_covered(level: float, kind: str) -> None:
+    """Whatever the errors' distribution does, also when it changes midway."""
+    rng = np.random.default_rng(7)
+    errors = rng.standard_cauchy(6000).clip(-1000, 1000) if kind == "cauchy" else rng.normal(size=6000)
+    if kind == "tenfold":
+        errors[3000:] *= 10
+    tracker, covered = Tracker(), 0
+    for error in errors.tolist():
+        covered += abs(error) <= (tracker.known or 0.0)
+        tracker.settle(error, level)
+    assert level == pytest.approx(covered / len(errors), abs=0.02)
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(st.lists(st.floats(-1e38, 1e38), max_size=50), st.floats(0.01, 0.99))
+def test_the_half_width_is_never_negative_nor_infinite(errors: list[float], level: float) -> None:
+    """Zeros, huge errors and any order of them."""
+    tracker = Tracker()
+    for error in errors:
+        tracker.settle(error, level)
+        assert 0 <= tracker.half_width < 1e40
+    assert len(errors) == tracker.errors
+
+
+HOURS = np.arange(420)
+SHAPES = {
+    "noise": lambda rng: 50 + rng.normal(size=len(HOURS)),
+    "wave": lambda rng: 50 + 10 * np.sin(2 * np.pi * HOURS / 24) + rng.normal(size=len(HOURS)),
+    "walk": lambda rng: 100 + rng.normal(size=len(HOURS)).cumsum(),
+    "counts": lambda rng: rng.poisson(3, len(HOURS)).astype(np.float64),
+}
+WIDE = SeriesSettings(more_levels=(0.5, 0.99), horizon=3)
+SPIKE = 200  # the reading that is off
+SOON = 20  # readings after it
+
+
+def _shape(name: str) -> np.ndarray:
+    return SHAPES[name](np.random.default_rng(3))
+
+
+def _made(values: Sequence[float]) -> list[Forecast]:
+    return answers_to(Forecaster(WIDE), values)
+
+
+def _widths(forecast: Forecast) -> np.ndarray:
+    """Of the levels .9, .5 and .99, and of the second and the third step."""
+    more = dict(forecast.more)
+    ends = (("yhat_lower_50", "yhat_upper_50"), ("yhat_lower_99", "yhat_upper_99"))
+    ends += (("yhat_2_lower", "yhat_2_upper"), ("yhat_3_lower", "yhat_3_upper"))
+    return np.array([forecast.yhat_upper - forecast.yhat_lower, *(more[high] - more[low] for low, high in ends)])
+
+
+@pytest.mark.parametrize("size", [10.0, 1e3, 1e6, 1e9, 1e12, -1e12])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_isolated_spike_of_any_size_is_soon_forgotten(shape: str, size: float) -> None:
+    """Within 20 readings every interval is at most twice as wide as it was, and sees the next anomaly."""
+    values = _shape(shape)
+    values[SPIKE] += size * values.std()
+    values[SPIKE + 3 * SOON] += 20 * values[:SPIKE].std()
+    made = _made(values)
+    assert (_widths(made[SPIKE + SOON]) <= 2 * _widths(made[SPIKE - 1])).all()
+    assert made[SPIKE].anomaly_score > 1
+    assert made[SPIKE + 3 * SOON].anomaly_score > 2
+
+
+@pytest.mark.parametrize("second", [201, 206, 230])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_two_spikes_widen_no_more_than_four_misses_do(shape: str, second: int) -> None:
+    """One after the other, or a little later."""
+    values = _shape(shape)
+    values[[SPIKE, second]] += 1e9
+    made = _made(values)
+    assert (_widths(made[second + SOON]) <= math.exp(4 * RATE) * _widths(made[SPIKE - 1])).all()
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 5, 12, 30])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_spike_among_the_first_readings_is_forgotten_too(shape: str, at: int) -> None:
+    """An interval that begins with it is no wider for it than a few misses make it, whatever its size."""
+    values = _shape(shape)
+    clean = _widths(_made(values)[at + SOON])
+    for size in (1e3, 1e6, 1e12):
+        spoiled = values.copy()
+        spoiled[at] += size
+        assert (_widths(_made(spoiled)[at + SOON]) <= 4 * clean).all()
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 5, 12, 30, SPIKE])
+def test_a_spike_of_a_series_that_never_moves_leaves_no_width(at: int) -> None:
+    """Not at a level of 99 % either; the next move is an anomaly again."""
+    values = np.full(len(HOURS), 5.0)
+    values[at], values[-1] = 1e6, 6.0
+    made = _made(values)
+    assert [0.0] * 5 == _widths(made[at + SOON]).tolist()
+    assert made[-1].anomaly_score > 1
+
+
+def test_a_series_that_begins_to_move_gets_a_width() -> None:
+    """After any number of readings without an error."""
+    values = np.concatenate([np.full(300, 5.0), 5 + np.random.default_rng(5).normal(size=100)])
+    made = _made(values)
+    assert 0 == made[299].yhat_upper - made[299].yhat_lower
+    assert 1 < made[-1].yhat_upper - made[-1].yhat_lower < 10
+
+
+def test_errors_that_stay_large_widen_the_interval() -> None:
+    """Nothing but the number of misses tells a spike from a change: 25 of them make a hundredfold."""
+    values = _shape("noise")
+    values[SPIKE:] = 50 + 100 * (values[SPIKE:] - 50)
+    made = _made(values)
+    assert (_widths(made[SPIKE + 80]) > 30 * _widths(made[SPIKE - 1])).all()
+
+
+def test_a_models_own_half_width_is_not_limited_by_its_first_errors() -> None:
+    """It rests on the errors of a whole tail."""
+    tracker = Tracker()
+    tracker.begin(2.0)
+    assert FIRST_ERRORS == tracker.errors
+    for _ in range(FIRST_ERRORS):
+        tracker.settle(1e-6, 0.9)
+    assert 2.0 * math.exp(-RATE * 0.1 * FIRST_ERRORS) == pytest.approx(tracker.half_width)

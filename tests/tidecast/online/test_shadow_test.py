@@ -1,0 +1,352 @@
+"""A new champion on trial, beside the former one, which goes on as if nothing had happened until there is a verdict."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from redis import Redis
+from structlog.testing import capture_logs
+
+from tests.harness.models import make_model
+from tests.worker.states import all_whole
+from tests.worker.test_loop import NOW, quick
+from tidecast.connection import connect
+from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.models.experts import LINEAR, TERMS, Panel
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.online.batch import Entry, Outcome
+from tidecast.online.forecaster import Forecaster
+from tidecast.online.shadow_test import FINAL, FIRST_LOOK, Probation
+from tidecast.settings import SeriesSettings, Settings
+from tidecast.wire import Event, keys_of
+from worker import loop
+from worker.health import Health
+from worker.loop import Worker
+from worker.stream import Stream
+
+NOW_MS = 1_700_000_000_000
+ENOUGH = 30  # readings of a probation
+SPEC = Spec(window=2, units=1)
+
+
+def knowing() -> Model:
+    """A champion with an expert that expects the reading before the last one, which is right for `swinging`."""
+    panel = Panel.naive(10.0)
+    lags, needs = np.zeros(TERMS, np.int64), np.zeros(len(LINEAR), np.int64)
+    coefficients = np.zeros((len(LINEAR), TERMS))
+    lags[0], needs[0], coefficients[0, 0] = 1, 3, 1.0
+    panel.errors[:, 1] = 0.1
+    known = Panel(lags, lags * 0, coefficients, np.zeros(len(LINEAR)), needs, panel.errors)
+    return make_model("a", SPEC, network=False, panel=known, span=(0, 1))
+
+
+def ignorant(trained_until: int = 1) -> Model:
+    """One that has the last value alone."""
+    return make_model("a", SPEC, network=False, panel=Panel.naive(10.0), span=(0, trained_until))
+
+
+def swinging(first: int, stop: int) -> list[Entry]:
+    """Readings that go up and down in turn, with a little noise."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 1000)
+    return [
+        (f"{n}-0", {b"series": b"a", b"ts": b"%d" % (1000 * n), b"value": b"%.6f" % (5 * (-1) ** n + noise[n])})
+        for n in range(first, stop)
+    ]
+
+
+def started(model: Model, enough: int = ENOUGH) -> Forecaster:
+    """A series that a first champion has answered for twenty readings."""
+    forecaster = Forecaster(SeriesSettings(rows_kept=8), probation=enough)
+    forecaster.adopt("a", 1, model)
+    forecaster.handle(swinging(1, 21), NOW_MS)
+    return forecaster
+
+
+def try_out(forecaster: Forecaster, new: Model, former: Model) -> None:
+    """Let a second version answer, and the first beside it, as the worker does."""
+    forecaster.adopt("a", 2, new)
+    assert {"a": 1} == forecaster.trials.lacking
+    forecaster.accompany("a", 1, former)
+    assert {} == forecaster.trials.lacking
+
+
+def answered(forecaster: Forecaster, first: int, stop: int, batch: int = 7) -> list[Outcome]:
+    """Readings in batches."""
+    return [forecaster.handle(swinging(start, min(stop, start + batch)), NOW_MS) for start in range(first, stop, batch)]
+
+
+def kinds(outcomes: list[Outcome]) -> list[str]:
+    """Of the events."""
+    return [event.kind for outcome in outcomes for event in outcome.events]
+
+
+def test_a_champion_that_is_worse_is_condemned_and_the_former_answers_again_as_if_nothing_had_been() -> None:
+    """Its live record was kept: forecasts and intervals are those of a series that never had another champion."""
+    tried, undisturbed = started(knowing()), started(knowing())
+    try_out(tried, ignorant(), knowing())
+    outcomes = answered(tried, 21, 60)
+    assert ["rolled_back"] == kinds(outcomes)
+    (event,) = [event for outcome in outcomes for event in outcome.events]
+    assert ("a", 2) == (event.series, event.version)
+    assert {"a": (2, 1)} == tried.trials.condemned
+    tried.adopt("a", 1, knowing())
+    assert ({}, {}, None) == (tried.trials.condemned, tried.trials.lacking, tried.states["a"].probation)
+    answered(undisturbed, 21, 60)
+    for ours, theirs in zip(answered(tried, 60, 90), answered(undisturbed, 60, 90), strict=True):
+        assert list(theirs.forecasts.yhat) == list(ours.forecasts.yhat)
+        assert theirs.forecasts.yhat_upper == ours.forecasts.yhat_upper
+
+
+def test_what_is_much_worse_is_found_long_before_the_probation_ends() -> None:
+    """After ten comparisons at the earliest; the first reading settles the former one's forecast."""
+    tried = started(knowing())
+    try_out(tried, ignorant(), knowing())
+    outcomes = answered(tried, 21, 60, batch=1)
+    (at,) = [i for i, outcome in enumerate(outcomes) if outcome.events]
+    assert FIRST_LOOK == at
+
+
+@pytest.mark.parametrize("new", [knowing, ignorant])
+def test_a_champion_that_is_no_worse_is_proved_after_its_probation(new: type) -> None:
+    """The former one is not asked any more."""
+    tried = started(ignorant())
+    try_out(tried, new(), ignorant())
+    outcomes = answered(tried, 21, 21 + ENOUGH, batch=1)
+    assert [] == kinds(outcomes)
+    assert ["proved"] == kinds(answered(tried, 21 + ENOUGH, 60))
+    assert (None, None) == (tried.states["a"].probation, tried.engine.shadow("a"))
+
+
+def test_readings_that_the_new_champion_has_learned_from_prove_nothing() -> None:
+    """It may know them by heart; they arrive when a queue was long."""
+    tried = started(ignorant())
+    try_out(tried, ignorant(trained_until=40_000), ignorant())
+    answered(tried, 21, 41)
+    trial = tried.states["a"].probation
+    assert trial
+    assert 0 == trial.readings
+    answered(tried, 41, 46)
+    assert 5 == trial.readings
+
+
+@pytest.mark.parametrize("at", [21, 25])
+def test_a_trial_goes_on_after_a_restart(at: int) -> None:
+    """From what was stored, to the last bit: whether the former champion was there by then or not."""
+    whole_time, before = started(knowing()), started(knowing())
+    stored: dict[str, bytes] = {}
+    for one in (whole_time, before):
+        one.adopt("a", 2, ignorant())
+        if at > 21 or one is whole_time:
+            one.accompany("a", 1, knowing())
+    expected = answered(whole_time, 21, 60, batch=1)
+    before.states["a"].window.unsaved = before.states["a"].window.length
+    stored |= before.states["a"].changes("a")
+    for outcome in answered(before, 21, at, batch=1):
+        stored |= outcome.states
+    after = Forecaster(SeriesSettings(rows_kept=8), probation=ENOUGH)
+    after.adopt("a", 2, ignorant())
+    after.restore(stored)
+    assert {"a": 1} == after.trials.lacking
+    after.accompany("a", 1, knowing())
+    found = answered(after, at, 60, batch=1)
+    assert kinds(expected) == kinds(found) == ["rolled_back"]
+    assert all_whole(expected[-1].states | stored) == all_whole(found[-1].states | stored)
+
+
+def test_readings_that_passed_without_the_former_champion_are_not_compared() -> None:
+    """What it said before them was said of other readings."""
+    tried = started(knowing())
+    tried.adopt("a", 2, ignorant())
+    answered(tried, 21, 25)
+    tried.accompany("a", 1, knowing())
+    answered(tried, 25, 30)
+    trial = tried.states["a"].probation
+    assert trial
+    assert 4 == trial.readings
+
+
+def test_who_was_condemned_before_a_restart_still_is() -> None:
+    """The store may not have been written yet; nothing is told twice."""
+    tried = started(knowing())
+    try_out(tried, ignorant(), knowing())
+    stored: dict[str, bytes] = {}
+    tried.states["a"].window.unsaved = tried.states["a"].window.length
+    for outcome in answered(tried, 21, 60):
+        stored |= outcome.states
+    after = Forecaster(SeriesSettings(rows_kept=8), probation=ENOUGH)
+    after.adopt("a", 2, ignorant())
+    after.restore(stored)
+    assert {"a": (2, 1)} == after.trials.condemned
+    after.accompany("a", 1, knowing())
+    assert [] == kinds(answered(after, 60, 90))
+
+
+def test_a_third_version_is_compared_with_the_last_that_was_proved() -> None:
+    """Not with one that is itself on trial."""
+    tried = started(knowing())
+    try_out(tried, ignorant(), knowing())
+    answered(tried, 21, 25)
+    tried.adopt("a", 3, ignorant())
+    trial = tried.states["a"].probation
+    assert trial
+    assert (3, 1, 0) == (trial.version, trial.former, trial.readings)
+    assert ["rolled_back"] == kinds(answered(tried, 25, 60))
+
+
+def test_without_probation_nobody_is_tried() -> None:
+    """Nor is a first champion, nor an older version."""
+    tried = started(knowing(), enough=0)
+    tried.adopt("a", 2, ignorant())
+    assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
+    tried = Forecaster(SeriesSettings(), probation=ENOUGH)
+    tried.handle(swinging(1, 21), NOW_MS)
+    tried.adopt("a", 2, ignorant())
+    tried.handle(swinging(21, 23), NOW_MS)
+    tried.adopt("a", 1, knowing())
+    assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
+
+
+def test_a_trial_that_was_stored_for_other_intervals_goes_on() -> None:
+    """Its record takes their size, whether or not the new champion has heard a reading by then."""
+    for heard in (21, 25):
+        tried = started(knowing())
+        try_out(tried, ignorant(), knowing())
+        answered(tried, 21, heard)
+        state = tried.states["a"]
+        state.window.unsaved = state.window.length
+        after = Forecaster(SeriesSettings(rows_kept=8, more_levels=(0.5, 0.7)), probation=ENOUGH)
+        after.adopt("a", 2, ignorant())
+        after.restore(state.changes("a"))
+        trial = after.states["a"].probation
+        assert trial
+        assert len(after.states["a"].record) == len(trial.record)
+        after.accompany("a", 1, knowing())
+        assert ["rolled_back"] == kinds(answered(after, heard, 60))
+
+
+def test_a_champion_that_reads_other_features_is_not_tried() -> None:
+    """The windows of the two would not be the same."""
+    tried = started(knowing())
+    tried.adopt("a", 2, make_model("a", Spec(window=2, units=1, features=("value", "b")), span=(0, 1)))
+    assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
+
+
+@hypothesis.given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=2, max_size=60))
+def test_the_statistic_is_that_of_diebold_and_mariano(errors: list[tuple[float, float]]) -> None:
+    """The mean of the differences of the absolute errors over its standard error."""
+    trial = Probation.of(2, 1, np.zeros(3), 0)
+    for ours, theirs in errors:
+        trial.compare(ours, theirs)
+    trial.compare(np.nan, 1.0)
+    d = np.array([abs(ours) - abs(theirs) for ours, theirs in errors])
+    assert len(d) == trial.readings
+    if d.std() > 1e-3:
+        assert trial.standard_errors == pytest.approx(d.mean() / (d.std(ddof=1) / np.sqrt(len(d))), rel=1e-4, abs=1e-6)
+
+
+def test_of_equal_champions_few_are_called_worse() -> None:
+    """2,000 pairs of errors with heavy tails: about one in a hundred by the last look, a few more by those before."""
+    random, worse = np.random.default_rng(0), 0
+    for _ in range(2000):
+        trial, verdict = Probation.of(2, 1, np.zeros(3), 0), None
+        common = random.standard_t(3, 100)
+        for e, ours, theirs in zip(common, *random.normal(0, 0.3, (2, 100)), strict=True):
+            trial.compare(e + ours, e + theirs)
+            verdict = trial.verdict(100)
+            if verdict is not None:
+                break
+        worse += verdict is False
+    assert worse / 2000 < 0.03
+    assert FINAL > 2
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """A worker that hardly waits, and proves champions in thirty readings."""
+    found = quick(redis_server.url, tmp_path / "models")
+    return found.model_copy(update={"retrain": found.retrain.model_copy(update={"probation": ENOUGH})})
+
+
+@pytest.fixture
+def worker(
+    settings: Settings,
+    redis: Redis,  # noqa: ARG001 - it empties the server
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Worker]:
+    """Its connections end with the test. A model is loaded in every round: how many rounds there are is chance."""
+    monkeypatch.setattr(loop, "LOADING_SHARE", 1e9)
+    with connect(settings) as client:
+        yield Worker(settings, [Stream(client, keys_of(), settings.worker)], ModelStore(settings.store), Health())
+
+
+def serve(worker: Worker, redis: Redis, first: int, stop: int, now: float = NOW) -> None:
+    """Push readings and have them answered."""
+    with redis.pipeline() as together:
+        for entry_id, fields in swinging(first, stop):
+            together.xadd("readings", fields, id=entry_id)  # type: ignore[arg-type] # bytes are fine
+        together.execute()
+    left = stop - first
+    while left:
+        left -= worker.step(now) or 0
+
+
+def events(redis: Redis) -> list[Event]:
+    """All that were told."""
+    return [Event.decode(*entry) for entry in redis.xrange("events")]
+
+
+@pytest.fixture
+def condemning(worker: Worker, settings: Settings, redis: Redis) -> ModelStore:
+    """The store of a worker that has just found a published champion worse."""
+    store = ModelStore(settings.store)
+    store.publish(knowing())
+    serve(worker, redis, 1, 21)
+    store.publish(ignorant())
+    serve(worker, redis, 21, 60, NOW + 1)
+    assert 2 == store.champion("a")
+    return store
+
+
+def test_a_published_champion_that_is_worse_is_rolled_back_by_the_worker(
+    worker: Worker, condemning: ModelStore, redis: Redis
+) -> None:
+    """In the store, within a second, and told once; the former one answers."""
+    with capture_logs() as logs:
+        serve(worker, redis, 60, 61, NOW + 2)
+        assert 1 == condemning.champion("a")
+        serve(worker, redis, 61, 62, NOW + 3)
+    assert ["champion rolled back"] == [line["event"] for line in logs if line["log_level"] == "warning"]
+    assert b"1" == redis.xrevrange("forecasts", count=1)[0][1][b"model"]
+    assert [("met", None), ("rolled_back", 2)] == [(event.kind, event.version) for event in events(redis)]
+
+
+def test_who_promotes_by_hand_has_decided(worker: Worker, settings: Settings, redis: Redis) -> None:
+    """Nothing is tried, nothing rolled back."""
+    store = ModelStore(settings.store)
+    store.publish(knowing())
+    store.publish(ignorant(), promote=False)
+    serve(worker, redis, 1, 21)
+    store.promote("a", 2)
+    serve(worker, redis, 21, 90, NOW + 1)
+    assert (2, ["met"]) == (store.champion("a"), [event.kind for event in events(redis)])
+
+
+def test_a_store_that_cannot_be_moved_back_is_tried_again_and_stops_no_forecast(
+    worker: Worker, condemning: ModelStore, redis: Redis
+) -> None:
+    """The operator is told once what to do."""
+    (file,) = condemning.root.glob("series/*/000001.safetensors")
+    aside = file.rename(file.with_suffix(".aside"))
+    with capture_logs() as logs:
+        serve(worker, redis, 60, 65, NOW + 2)
+        serve(worker, redis, 65, 70, NOW + 3)
+    assert ["champion not rolled back"] == [line["event"] for line in logs if line["log_level"] == "error"]
+    assert (2, 69) == (condemning.champion("a"), redis.xlen("forecasts"))
+    aside.rename(file)
+    serve(worker, redis, 70, 71, NOW + 4)
+    assert 1 == condemning.champion("a")

@@ -1,0 +1,182 @@
+"""What is stored of a series, byte for byte."""
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tests.worker.states import all_fields, all_whole, whole
+from tidecast.errors import StateError
+from tidecast.models.experts import EXPERTS, HALF_LIVES, learn
+from tidecast.online.intervals import Tracker
+from tidecast.online.kernels.scoring import DRIFT_NUMBERS, GUARD_NUMBERS, HEARD, STANDING
+from tidecast.online.state import VERSION, SeriesState, decode_all
+from tidecast.online.window import Window
+
+unhurried = hypothesis.settings(deadline=None, max_examples=60)
+number = st.floats(allow_nan=False, allow_infinity=False)
+answer = st.floats(-1e39, 1e39) | st.just(float("nan"))  # of an expert, or its error: NaN is none
+trackers = st.builds(Tracker, st.integers(0, 2**31 - 1), number, number, st.none() | number)
+versions = st.integers(0, 2**31)
+names = st.lists(
+    st.text(st.characters(min_codepoint=0x21, exclude_categories=["Cs"]), min_size=1),
+    min_size=1,
+    max_size=4,
+    unique=True,
+)
+
+
+@st.composite
+def states(draw: st.DrawFn) -> SeriesState:
+    """Any state that readings can lead to."""
+    features = tuple(draw(names))
+    window = Window(draw(st.integers(1, 12)), len(features))
+    window.step_ms = draw(st.none() | st.floats(0.5, 1e9))
+    ts = draw(st.integers(-(10**14), 10**14))
+    for delta in draw(st.lists(st.integers(1, 4000) | st.just(10**12), max_size=30)):
+        ts += delta
+        row = draw(
+            st.lists(st.floats(-1e38, 1e38) | st.just(float("nan")), min_size=len(features), max_size=len(features))
+        )
+        window.push(ts, np.array([0.0 if np.isnan(row[0]) else row[0], *row[1:]]), 3)
+    state = SeriesState(features, window, draw(st.integers(1, 9)))
+    state.record[HEARD] = draw(versions)
+    state.record[STANDING] = draw(number)
+    state.answers[:] = draw(arrays(np.float64, len(EXPERTS), elements=answer))
+    state.errors[:] = draw(arrays(np.float64, (len(HALF_LIVES), len(EXPERTS)), elements=answer))
+    state.guard[:] = draw(arrays(np.float64, GUARD_NUMBERS, elements=number))
+    state.drift[:] = draw(arrays(np.float64, DRIFT_NUMBERS, elements=number))
+    for tracker in state.trackers:
+        tracker.numbers[:] = draw(trackers).numbers
+    further = draw(st.integers(0, 4))
+    state.ahead = draw(arrays(np.float64, (further, further + 1), elements=answer))
+    state.ahead_trackers = draw(st.lists(trackers, min_size=further, max_size=further))
+    return state
+
+
+@unhurried
+@hypothesis.given(states())
+def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
+    """Everything is restored, and stored again gives the same bytes."""
+    (found,) = decode_all(all_fields(state)).values()
+    assert whole(state) == whole(found)
+    assert all_fields(state) == all_fields(found)
+    for name in ("version", "features", "standing", "levels"):
+        assert getattr(state, name) == getattr(found, name)
+    for name in ("record", "errors", "answers", "drift", "ahead"):
+        np.testing.assert_array_equal(getattr(state, name), getattr(found, name))
+    for one, other in zip(state.ahead_trackers, found.ahead_trackers, strict=True):
+        np.testing.assert_array_equal(one.numbers, other.numbers)
+    np.testing.assert_array_equal(state.window.rows, found.window.rows)
+    assert state.window.filled_in(12) == found.window.filled_in(12)
+    for name in ("capacity", "length", "appended", "last_ts", "step_ms", "steps_seen"):
+        assert getattr(state.window, name) == getattr(found.window, name)
+
+
+@unhurried
+@hypothesis.given(states(), st.lists(st.integers(1, 3000), min_size=1, max_size=30))
+def test_a_restored_state_goes_on_as_the_one_that_was_never_stored(state: SeriesState, deltas: list[int]) -> None:
+    """After any number of further readings both are equal in every byte."""
+    (restored,) = decode_all(all_fields(state)).values()
+    for each in (state, restored):
+        ts = max(each.window.last_ts, 0)
+        for delta in deltas:
+            ts += delta
+            each.window.push(ts, np.full(len(each.features), float(delta)), 3)
+            each.errors[:] = learn(each.errors, each.answers, float(delta))
+            for tracker in (*each.trackers, *each.ahead_trackers):
+                tracker.settle(delta / 7, 0.9)
+            each.ahead[:, -1:] = delta
+    assert whole(state) == whole(restored)
+    assert state.changes("a") == restored.changes("a")
+
+
+@unhurried
+@hypothesis.given(states(), st.data())
+def test_a_state_cut_short_is_refused(state: SeriesState, data: st.DataObject) -> None:
+    """Wherever it was cut, the head or a block."""
+    fields = all_fields(state)
+    name = data.draw(st.sampled_from(sorted(fields)))
+    cut = fields | {name: fields[name][: data.draw(st.integers(1, len(fields[name]) - 1))]}
+    with pytest.raises(StateError):
+        decode_all(cut)
+
+
+def test_a_state_of_another_version_is_refused_by_its_number() -> None:
+    """The sentence names both versions."""
+    raw = SeriesState(("value",), Window(4, 1)).head()
+    with pytest.raises(StateError, match=f"state format {VERSION + 1}, this worker reads {VERSION}"):
+        SeriesState.decode(bytes([VERSION + 1]) + raw[1:])
+
+
+def test_a_reading_costs_the_same_however_long_the_window() -> None:
+    """The head and the block that it fell into: a year of rows takes no more than a day."""
+    most = {}
+    for capacity in (48, 400, 2048):
+        state, sizes = SeriesState(("value",), Window(capacity, 1)), []
+        for ts in range(3 * capacity):
+            state.window.push(ts * 1000, np.array([1.0]), 3)
+            changes = state.changes("a")
+            assert 2 == len(changes)
+            sizes.append(sum(map(len, changes.values())))
+        most[capacity] = max(sizes)
+    assert 1 == len(set(most.values()))
+    assert most[400] < 950
+
+
+def test_the_fields_of_a_state_do_not_grow_in_number() -> None:
+    """Blocks take turns in a ring, and what is read back is the window, whatever older turns have left there."""
+    state, stored = SeriesState(("value",), Window(100, 1)), dict[str, bytes]()
+    for ts in range(1000):
+        state.window.push((ts + (ts > 500) * 10) * 1000, np.array([float(ts)]), 3)  # one long gap
+        stored |= state.changes("a")
+        if ts % 7 == 0:
+            assert {"a": whole(state)} == {name: whole(one) for name, one in decode_all(stored).items()}
+    assert 1 + 5 == len(stored)
+
+
+def test_a_window_whose_older_blocks_are_gone_begins_after_them() -> None:
+    """Somebody deleted them: what is left follows one another."""
+    state = SeriesState(("value",), Window(100, 1))
+    for ts in range(100):
+        state.window.push(ts * 1000, np.array([float(ts)]), 3)
+    fields = all_fields(state)
+    del fields[f"a\x1f{0}"]
+    assert [*map(float, range(32, 100))] == decode_all(fields)["a"].window.rows[:, 0].tolist()
+    del fields[f"a\x1f{2}"]
+    assert [96.0, 97.0, 98.0, 99.0] == decode_all(fields)["a"].window.rows[:, 0].tolist()
+    assert 4 == decode_all(fields)["a"].window.length
+    assert 0 == decode_all({"a": fields["a"]})["a"].window.length
+    assert {} == decode_all({name: raw for name, raw in fields.items() if name != "a"})
+
+
+def test_a_model_with_other_features_keeps_what_is_known() -> None:
+    """Columns follow their names, a new one is unknown, and the forecast that stands still counts."""
+    state = SeriesState(("load", "wind"), Window(3, 2))
+    state.record[STANDING], state.trackers[0].numbers[:] = 7.0, Tracker(5, 1.0, 2.0).numbers
+    for ts in (0, 1000, 2000):
+        state.window.push(ts, np.array([ts, -ts], float), 3)
+    state.wear(("load", "sun", "wind"), 2, 500.0, gridded=False)
+    np.testing.assert_array_equal([[1000, np.nan, -1000], [2000, np.nan, -2000]], state.window.rows)
+    assert (("load", "sun", "wind"), 500.0, 7.0, 5) == (
+        state.features,
+        state.window.step,
+        state.standing,
+        state.trackers[0].errors,
+    )
+    assert not state.window.gridded
+    assert {"a": whole(state)} == all_whole(all_fields(state))
+
+
+def test_another_target_leaves_nothing_but_the_time() -> None:
+    """No error, no answer and no interval of one field says anything of another's."""
+    state = SeriesState(("load", "wind"), Window(3, 2))
+    state.record[:] = 3.0
+    state.ahead, state.ahead_trackers = np.ones((1, 2)), [Tracker(5, 1.0, 2.0)]
+    state.window.push(1000, np.array([1.0, 2.0]), 3)
+    state.wear(("wind",), 3, None, gridded=True)
+    fresh = SeriesState(("wind",), Window(3, 1))
+    fresh.window.last_ts = 1000
+    fresh.window.appended = state.window.appended
+    assert whole(fresh) == whole(state)

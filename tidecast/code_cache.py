@@ -1,0 +1,198 @@
+"""Keep compiled functions on disk, so that each is compiled once on a machine.
+
+A file holds one function, for one signature and one processor. Numba's own cache would hand damaged machine code to
+LLVM, which then ends the process. Its index, shared by all processors, can name another one's code when two processes
+write at once. So a file here names its processor, and carries a digest that is checked before anything reads it.
+"""
+
+import inspect
+import logging
+import pickle
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import llvmlite
+import numba
+from numba.core import caching, config, serialize
+from numba.core.compiler import CompileResult
+from numba.misc.appdirs import AppDirs
+
+MAGIC = b"tidecast code 1\n"
+DIGEST = 32  # bytes of a SHA-256
+HEAD = len(MAGIC) + 2 * DIGEST  # the stamp says what was compiled, the digest covers all but itself
+SHARED = Path(__file__).with_name("online") / "kernels" / "pointers.py"  # becomes part of functions in other files
+
+# Not structlog: a backtest prints its answers to standard output, where structlog writes until it is told otherwise.
+log = logging.getLogger(__name__)
+_only_loading: ContextVar[bool] = ContextVar("only_loading", default=False)
+_refused: set[Path] = set()  # folders that could not be written to, each of which is logged once
+
+
+class NotKeptError(Exception):
+    """A function is not on disk, and is not to be compiled now."""
+
+
+class _DamagedError(Exception):
+    """A file is not as it was written."""
+
+
+@contextmanager
+def only_loading() -> Iterator[None]:
+    """Raise `NotKeptError` within the block where a function would have to be compiled."""
+    token = _only_loading.set(True)
+    try:
+        yield
+    finally:
+        _only_loading.reset(token)
+
+
+def can_keep() -> bool:
+    """Return whether compiled code can be written to disk."""
+    return any(_takes_files(folder) for folder in _folders(SHARED))
+
+
+class CodeCache(caching.NullCache):
+    """The compiled code of one function; numba's dispatcher asks it before it compiles.
+
+    Files are looked for, and written, in the directory that NUMBA_CACHE_DIR names; without that beside the source, and
+    then in the user's cache. The first that can be written to gets what was compiled.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._source = Path(inspect.getfile(function))
+        self._name = f"{self._source.stem}.{function.__qualname__}"
+
+    @property
+    def cache_path(self) -> str:
+        """The first directory that is looked into."""
+        return str(_folders(self._source)[0])
+
+    def load_overload(self, signature: object, target: Any) -> object:
+        """Return the function compiled for a signature, None if it is not on disk.
+
+        Raises:
+            NotKeptError: it is not on disk, within `only_loading`.
+        """
+        target.refresh()
+        machine = _machine(signature, target.codegen())
+        stamp = _stamp(self._source, machine)
+        for folder in _folders(self._source):
+            result = _loaded(folder / self._file_name(machine), stamp, target)
+            if result is not None:
+                return result
+        if _only_loading.get():
+            raise NotKeptError(self._name)
+        return None
+
+    def save_overload(self, signature: object, result: Any) -> None:
+        """Write a compiled function to disk, if any of the directories can be written to."""
+        if result.library.has_dynamic_globals:  # it holds addresses of this process
+            return
+        machine = _machine(signature, result.codegen)
+        data = _packed(serialize.dumps(result._reduce()), _stamp(self._source, machine))
+        folders = _folders(self._source)
+        for folder in folders:
+            try:
+                _write(folder / self._file_name(machine), data)
+            except OSError as exc:
+                error = exc
+            else:
+                return
+        if folders[0] not in _refused:
+            _refused.add(folders[0])
+            log.warning("compiled code is not kept, the next start compiles again: %s", error)
+
+    def _file_name(self, machine: bytes) -> str:
+        return f"{self._name}.{machine.hex()[:16]}.nbc"
+
+
+def _folders(source: Path) -> list[Path]:
+    """The directories of the code that a file's functions become, the first to be looked into first."""
+    name = f"{source.parent.name}_{sha256(bytes(source.parent)).hexdigest()[:16]}"  # checkouts do not share code
+    chosen: str = config.CACHE_DIR  # type: ignore[attr-defined] # numba sets it from the environment
+    if chosen:
+        return [Path(chosen, name)]
+    return [source.parent / "__pycache__", Path(AppDirs("tidecast", appauthor=False).user_cache_dir, name)]
+
+
+def _takes_files(folder: Path) -> bool:
+    probe = folder / f"probe.{uuid4().hex[:16]}"
+    try:
+        _write(probe, b"")
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _machine(signature: object, codegen: Any) -> bytes:
+    """A digest of what decides whether code fits: the argument types, the versions and the processor."""
+    versions = (platform.python_implementation(), platform.python_version(), numba.__version__, llvmlite.__version__)
+    return sha256(repr((signature, versions, codegen.magic_tuple())).encode()).digest()
+
+
+def _stamp(source: Path, machine: bytes) -> bytes:
+    """A digest of what a file of code was made of."""
+    return sha256(_digest_of(source) + _digest_of(SHARED) + machine).digest()
+
+
+@cache
+def _digest_of(source: Path) -> bytes:
+    """A file is read once: a process runs what it has imported, whatever becomes of the file."""
+    try:
+        return sha256(source.read_bytes()).digest()
+    except OSError:  # installed without its source
+        return bytes(DIGEST)
+
+
+def _loaded(path: Path, stamp: bytes, target: Any) -> object:
+    """Return the function in a file, None if there is none that can be used."""
+    try:
+        payload = _unpacked(path.read_bytes(), stamp)
+        return None if payload is None else CompileResult._rebuild(target, *pickle.loads(payload))  # noqa: S301
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except Exception as exc:  # whatever is wrong with it, it can be compiled
+        if not _only_loading.get():  # else it is looked at once more, before it is compiled
+            log.warning("compiled code cannot be used and is compiled again: %s: %s", path, exc)
+    return None
+
+
+def _packed(payload: bytes, stamp: bytes) -> bytes:
+    return MAGIC + stamp + sha256(MAGIC + stamp + payload).digest() + payload
+
+
+def _unpacked(data: bytes, stamp: bytes) -> bytes | None:
+    """The payload of a file; None if it was made of another source.
+
+    Raises:
+        _DamagedError: the file is not as it was written.
+    """
+    front, digest, payload = data[: HEAD - DIGEST], data[HEAD - DIGEST : HEAD], data[HEAD:]
+    if not front.startswith(MAGIC) or digest != sha256(front + payload).digest():
+        raise _DamagedError("the file is damaged")
+    return payload if front[len(MAGIC) :] == stamp else None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all, with its directory.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.tmp.{uuid4().hex[:16]}")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise

@@ -1,0 +1,1 @@
+"""Models: what a network looks like, the experts, the model file and the store."""

@@ -1,0 +1,112 @@
+"""What a network reads of a series' rows, and how its answer comes back to the series' unit.
+
+The trainer, the worker and `explain` all prepare rows here, so that a network sees in service what it saw in training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidecast.models.spec import CYCLES, Cycle, Spec
+from tidecast.models.time_grid import CLIP, Float, scale_windows
+
+LEAST_SPREAD = 0.1  # of the training part's change scale: a window that hardly moves is not blown up to noise
+DAY_MS = 86_400_000.0
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Windows as the network takes them: its answer of 0 means `base`, and 1 means `size` more."""
+
+    x: NDArray[np.float32]  # (n, window, channels)
+    base: Float  # (n,) in the series' unit
+    size: Float  # (n,) in the series' unit, > 0
+
+    def restore(self, answer: NDArray[np.floating]) -> Float:
+        """Bring answers, `(n,)`, to the series' unit."""
+        restored: Float = self.base + answer.astype(np.float64) * self.size
+        return restored
+
+    def targets(self, actual: Float, spec: Spec) -> NDArray[np.float32]:
+        """Express what came next, `(n,)`, as the network shall answer it."""
+        scaled = (actual - self.base) / self.size
+        return (np.clip(scaled, -CLIP, CLIP) if spec.form == "change" else scaled).astype(np.float32)
+
+
+def network_inputs(
+    rows: Float,
+    held: Int64,
+    spec: Spec,
+    seasons: Int64,
+    center: Float,
+    scale: Float,
+    linear: Float | None = None,
+    calendar: Float | None = None,
+) -> Inputs:
+    """Prepare rows for a network.
+
+    Args:
+        rows: `(n, rows, features)`, newest last; at least the window, and the seasons before it for a seasonal spec.
+        held: `(n,)` how many of the rows are real; those before them may be anything.
+        spec: the network's shape and form.
+        seasons: `(n, >= spec.seasonal)` season lengths in rows; 0: the series has none.
+        center: `(n, features)` of the scaler.
+        scale: `(n, features)` of the scaler; of the form `change` the first is the change scale.
+        linear: `(n,)` what the linear expert says, for a spec that learns what it leaves over.
+        calendar: `(n, window, 2 * cycles)` of `calendar_inputs`; None: the times are not known, and 0 stands there.
+    """
+    window = rows[:, -spec.window :]
+    last, size = window[:, -1, 0], scale[:, 0].copy()
+    if spec.normalise:
+        scale = scale.copy()
+        spread = np.ascontiguousarray(window[..., 0]).std(axis=1)
+        size = np.maximum(spread, np.maximum(LEAST_SPREAD * size, np.finfo(np.float32).tiny))
+        scale[:, 0] = size
+    channels = [scale_windows(window, center, scale, spec.form)]
+    base = last if spec.form == "change" else center[:, 0]
+    channels += [_seasonal(rows, held, spec.window, seasons[:, i], base, size) for i in range(spec.seasonal)]
+    if spec.calendar:
+        unknown = np.zeros((len(rows), spec.window, 2 * len(spec.calendar)))
+        channels.append(unknown if calendar is None else calendar)
+    if spec.skip and linear is not None:
+        base = np.where(np.isfinite(linear), linear, base)
+    return Inputs(np.concatenate(channels, axis=2).astype(np.float32), base, size)
+
+
+def rows_read(spec: Spec, seasons: Int64) -> int:
+    """How many rows a network reads, those of its seasonal inputs, `(spec.seasonal,)`, included."""
+    return spec.window + max(0, int(seasons.max(initial=0)) - 1)
+
+
+def calendar_inputs(spec: Spec, borne: Float, next_ts: Int64, step_ms: Float) -> Float:
+    """Where in each cycle of the calendar, in UTC, the reading after each row falls: `(n, window, 2 * cycles)`.
+
+    Args:
+        spec: of the cycles.
+        borne: `(n, cycles)` of `cycles_borne`; 0 stands for a cycle that is not.
+        next_ts: `(n,)` epoch milliseconds of what comes after the newest row.
+        step_ms: `(n,)` of the grid.
+    """
+    before = np.arange(1 - spec.window, 1)
+    days = (next_ts[:, None] + step_ms[:, None] * before) / DAY_MS
+    angle = 2 * np.pi * days[..., None] / np.array([CYCLES[cycle] for cycle in spec.calendar])
+    waves = np.stack([np.sin(angle), np.cos(angle)], axis=-1) * borne[:, None, :, None]
+    return waves.reshape(*days.shape, 2 * len(spec.calendar))
+
+
+def cycles_borne(spec: Spec, calendar: Sequence[Cycle]) -> Float:
+    """For each cycle that a spec names, 1 if it is one of those that a series' history bears, else 0: `(cycles,)`."""
+    return np.array([float(cycle in calendar) for cycle in spec.calendar])
+
+
+def _seasonal(rows: Float, held: Int64, window: int, season: Int64, base: Float, size: Float) -> Float:
+    """The value one season before what follows each step, and a flag where it is known: `(n, window, 2)`."""
+    count = rows.shape[1]
+    at = count - window + np.arange(window)[None] + 1 - season[:, None]
+    known = (season > 0)[:, None] & (at >= count - held[:, None]) & (at >= 0)
+    values = rows[np.arange(len(rows))[:, None], np.where(known, at, 0), 0]
+    scaled = np.where(known, (np.where(known, values, 0.0) - base[:, None]) / size[:, None], 0.0)
+    return np.stack([np.clip(scaled, -CLIP, CLIP), known.astype(np.float64)], axis=2)

@@ -1,0 +1,76 @@
+"""The shape of a series' network: all that must be known to build it, train it or run it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tidecast.models import lstm, time_grid
+from tidecast.wire import RESERVED
+
+Cycle = Literal["day", "week", "year"]
+CYCLES: Mapping[Cycle, float] = MappingProxyType({"day": 1.0, "week": 7.0, "year": 365.25})  # in days
+
+
+class Spec(BaseModel):
+    """One network's shape; what is left out is the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    target: str = "value"
+    features: tuple[str, ...] = ()  # the target first; filled in when left out
+    window: int = Field(24, ge=2, le=1024)  # how many rows the network reads
+    units: int = Field(50, ge=1, le=1024)  # per layer and direction
+    layers: int = Field(1, ge=1, le=4)
+    bidirectional: bool = False
+    activation: lstm.Activation = "tanh"
+    form: time_grid.Form = "change"
+    loss: Literal["mae", "mse"] = "mae"
+    normalise: bool = False  # each window over its own spread: instance normalisation, RevIN (Kim et al. 2022)
+    seasonal: int = Field(0, ge=0, le=2)  # how many seasons back the network also sees the target
+    calendar: tuple[Cycle, ...] = ()  # the cycles whose phase it sees, where the history spans enough of them
+    skip: bool = False  # it learns what the linear expert leaves over
+    hidden: int = Field(0, ge=0, le=1024)  # units of a dense layer (ReLU) before the output; 0: none
+
+    @model_validator(mode="before")
+    @classmethod
+    def _target_first(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        target = data.get("target", "value")
+        others = [f for f in data.get("features") or () if f != target]
+        return {**data, "features": (target, *dict.fromkeys(others))}
+
+    @field_validator("features")
+    @classmethod
+    def _are_fields(cls, features: tuple[str, ...]) -> tuple[str, ...]:
+        for name in features:
+            if not name or not name.isprintable() or name in RESERVED:
+                raise ValueError(f"{name!r} cannot be a reading's field: name the column otherwise")
+        return features
+
+    @property
+    def channels(self) -> int:
+        """How many numbers a step of the input has: a seasonal value and its presence, a cycle's sine and cosine."""
+        return len(self.features) + 2 * self.seasonal + 2 * len(self.calendar)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The names of a layer's cells."""
+        return ("forward", "backward") if self.bidirectional else ("forward",)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every weight's name and shape, in the order of Keras."""
+        found: dict[str, tuple[int, ...]] = {}
+        width = self.channels
+        for i in range(self.layers):
+            for direction in self.directions:
+                found[f"lstm.{i}.{direction}.kernel"] = (width, 4 * self.units)
+                found[f"lstm.{i}.{direction}.recurrent"] = (self.units, 4 * self.units)
+                found[f"lstm.{i}.{direction}.bias"] = (4 * self.units,)
+            width = self.units * len(self.directions)
+        if self.hidden:
+            found |= {"hidden.kernel": (width, self.hidden), "hidden.bias": (self.hidden,)}
+            width = self.hidden
+        return found | {"dense.kernel": (width, 1), "dense.bias": (1,)}

@@ -1,0 +1,306 @@
+"""Versions of every series' model on disk, and the pointer that says which one answers.
+
+    <root>/series/<sha256 of the name>/series.json        the name itself
+                                       000001.safetensors  a version, never changed once written
+                                       champion            the version that answers; `published` if the gate chose it
+    <root>/moves.log                                       one line for each move of a pointer
+    <root>/shared/                                         the same again: the networks that cohorts share
+
+A series name is data: it is never part of a path.
+"""
+
+import contextlib
+import fnmatch
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tidecast.durable import is_written, named_first, replace, sync, write_new
+from tidecast.errors import ModelError, StoreError
+from tidecast.models import model as models
+from tidecast.models.model import Header, Model
+from tidecast.suggestions import most_similar
+
+SUFFIX = ".safetensors"
+VERSIONS = f"[0-9]*{SUFFIX}"
+PUBLISHED = b"published"  # in a pointer's file, after the number
+
+
+class Pointer(NamedTuple):
+    """What a series' pointer says.
+
+    Attributes:
+        version: the one that answers.
+        published: it was made champion when it was published, not by hand or by falling back on it.
+    """
+
+    version: int
+    published: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a series' model, as the store lists it."""
+
+    series: str
+    number: int
+    champion: bool
+    header: Header
+
+
+class ModelStore:
+    """A directory of models, safe for one or many writers and readers on one machine."""
+
+    def __init__(self, root: Path) -> None:
+        if any(map(os.path.isfile, (root, *root.parents))):
+            raise StoreError(f"the store {root} is a file, or within one: name a folder")
+        self.root = root
+        self._moves = root / "moves.log"
+        self._series = root / "series"
+
+    @property
+    def shared(self) -> "ModelStore":
+        """The networks that cohorts of series share, by the cohort's name."""
+        return ModelStore(self.root / "shared")
+
+    def cohort_network(self, cohort: str | None) -> Model | None:
+        """The network that a cohort's series share; None where there is none, or none that can be read."""
+        if cohort is None or self.shared.champion(cohort) is None:
+            return None
+        try:
+            return self.shared.load(cohort)[1]
+        except ModelError:
+            return None
+
+    def series(self) -> list[str]:
+        """Every series that has at least one version, sorted by name."""
+        return sorted(_name_in(folder) for folder, _ in self._folders())
+
+    def served(self) -> list[str]:
+        """Every series that has a champion, sorted by name."""
+        return sorted(_name_in(folder) for folder, files in self._folders() if "champion" in files)
+
+    def publish(self, model: Model, *, promote: bool = True) -> int:
+        """Add a version, durably, and make it champion unless told otherwise; returns its number.
+
+        Raises:
+            ModelError: the model is not valid.
+            StoreError: the store cannot be written.
+        """
+        content = models.encode(model)  # before anything is written: it may refuse
+        folder = self._folder(model.header.series)
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / "series.json").exists():
+                replace(folder / "series.json", json.dumps({"series": model.header.series}).encode())
+            number = _add(folder, content)
+        if promote:
+            self.promote(model.header.series, number, published=True)
+        return number
+
+    def versions(self, series: str) -> list[int]:
+        """The numbers of a series' versions, oldest first; empty for an unknown series."""
+        files = self._folder(series).glob(VERSIONS)
+        return sorted(_number(file) for file in files if is_written(file))
+
+    def champion(self, series: str) -> int | None:
+        """The version that answers for a series, None when none does.
+
+        Raises:
+            StoreError: the pointer is damaged.
+        """
+        pointer = self.pointer(series)
+        return pointer.version if pointer else None
+
+    def pointer(self, series: str) -> Pointer | None:
+        """The version that answers for a series, and how it came to that; None when none does.
+
+        Raises:
+            StoreError: the pointer is damaged.
+        """
+        path = self._folder(series) / "champion"
+        try:
+            version, _, word = path.read_bytes().partition(b" ")
+            return Pointer(int(version), word.strip() == PUBLISHED)
+        except FileNotFoundError:
+            return None
+        except ValueError as exc:
+            raise StoreError(f"{path} holds no version's number: promote one of the series' versions") from exc
+
+    def promote(self, series: str, number: int, *, published: bool = False) -> None:
+        """Let a version answer from now on.
+
+        Args:
+            series: whose.
+            number: the version.
+            published: it is new, and stands on probation.
+
+        Raises:
+            StoreError: there is no such version, or the store cannot be written.
+        """
+        folder = self._folder(series)
+        if not is_written(folder / _file(number)):
+            known = ", ".join(map(str, self.versions(series))) or "none"
+            raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
+        with self._writing():
+            replace(folder / "champion", b"%d %s" % (number, PUBLISHED) if published else b"%d" % number)
+            with self._moves.open("a") as log:  # one short write in append mode: whole lines, whoever else writes
+                log.write(json.dumps({"series": series, "version": number}) + "\n")
+
+    def rollback(self, series: str) -> int:
+        """Let the version answer that answered before the champion; returns its number.
+
+        Raises:
+            StoreError: no earlier version ever answered, or it was pruned.
+        """
+        champion = self.champion(series)
+        earlier = self._promoted(series) & {n for n in self.versions(series) if champion and n < champion}
+        if not earlier:
+            of = f"before version {champion}" if champion else "at all"
+            raise StoreError(f"series {series!r} had no champion {of}: see `tidecast models list`, and promote one")
+        self.promote(series, max(earlier))
+        return max(earlier)
+
+    def prune(self, series: str, keep: int) -> list[int]:
+        """Delete all but the `keep` (1 or more) newest, the champion and the one to roll back to; returns what went."""
+        champion, versions = self.champion(series), self.versions(series)
+        earlier = [n for n in versions if champion and n < champion and n in self._promoted(series)]
+        spared = {champion, *earlier[-1:], *versions[-keep:]}
+        gone = [number for number in versions if number not in spared]
+        for number in gone:
+            (self._folder(series) / _file(number)).unlink()
+        return gone
+
+    def load(self, series: str, number: int | None = None) -> tuple[int, Model]:
+        """Read a version, by default the champion, as (number, model).
+
+        Raises:
+            StoreError: the series has no such version, or no champion.
+            ModelError: the file is not whole.
+        """
+        folder = self._folder(series)
+        number = self.champion(series) if number is None else number
+        if number is None:
+            similar = None if self.versions(series) else most_similar(series, self.series())
+            remedy = f"did you mean {similar!r}?" if similar else "train it first"
+            raise StoreError(f"series {series!r} has no champion in {self.root}: {remedy}")
+        path = folder / _file(number)
+        try:
+            model = models.load(path)
+        except ModelError as exc:
+            if path.exists():
+                raise
+            raise StoreError(f"series {series!r} has no version {number}: see `tidecast models list`") from exc
+        if model.header.series != series:
+            raise StoreError(f"{path} belongs to {model.header.series!r}, not to {series!r}: restore the right file")
+        return number, model
+
+    def header(self, series: str, number: int) -> Header:
+        """What a version is, without its weights.
+
+        Raises:
+            ModelError: there is no such file, or it is not whole.
+        """
+        return models.load_header(self._folder(series) / _file(number))
+
+    def describe(self, series: str | None = None) -> Iterator[Version]:
+        """Describe every version of one series or of all, by name and number."""
+        for name in self.series() if series is None else [series]:
+            champion = self.champion(name)
+            for number in self.versions(name):
+                header = models.load_header(self._folder(name) / _file(number))
+                yield Version(name, number, number == champion, header)
+
+    def moves_since(self, position: int) -> tuple[int, list[str]]:
+        """Which series' pointers moved after byte `position` of the log: (new position, names).
+
+        Every series with a version is named at `position` 0, and after a line that is none, or once the log became
+        shorter: the log alone does not tell then, as a crash may have come between a pointer's move and its line.
+        """
+        try:
+            size = self._moves.stat().st_size
+        except FileNotFoundError:
+            return 0, []
+        if size == position:
+            return position, []
+        start = position if position < size else 0
+        with self._moves.open("rb") as log:
+            log.seek(start)
+            lines, newline, _ = log.read().rpartition(b"\n")
+        if not newline:
+            return start, []
+        moved = _named(lines) if start else None
+        return start + len(lines) + 1, self.served() if moved is None else moved
+
+    def _promoted(self, series: str) -> set[int]:
+        """Every version that was ever champion."""
+        if not self._moves.exists():
+            return set()
+        moves = [json.loads(line) for line in _whole_lines(self._moves.read_bytes())]
+        return {move["version"] for move in moves if move["series"] == series}
+
+    def _folder(self, series: str) -> Path:
+        return self._series / hashlib.sha256(series.encode()).hexdigest()
+
+    def _folders(self) -> Iterator[tuple[Path, list[str]]]:
+        """The folder of every series that has a version, and the names of its files."""
+        for folder in self._series.glob("*/"):
+            files = [entry.name for entry in os.scandir(folder)]
+            versions = fnmatch.filter(files, VERSIONS)
+            # A champion was written to its end; without one, the only version may be a name that was reserved.
+            written = "champion" in files or any(is_written(folder / name) for name in versions)
+            if "series.json" in files and versions and written:
+                yield folder, files
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say in one sentence what keeps the store from being written."""
+        try:
+            yield
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            remedy = "let this user write there, and see that its disk has room"
+            raise StoreError(f"the store {self.root} cannot be written ({reason}): {remedy}") from exc
+
+
+def _add(folder: Path, content: bytes) -> int:
+    """Write a version under the first number that nobody has; returns the number."""
+    number = max(map(_number, folder.glob(VERSIONS)), default=0) + 1
+    temporary = write_new(folder, content)
+    try:
+        while not named_first(temporary, folder / _file(number)):
+            number += 1
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(folder)
+    return number
+
+
+def _name_in(folder: Path) -> str:
+    name: str = json.loads((folder / "series.json").read_bytes())["series"]
+    return name
+
+
+def _named(lines: bytes) -> list[str] | None:
+    """The series that lines of the log name, each once; None if a line is damaged."""
+    try:
+        return list(dict.fromkeys(json.loads(line)["series"] for line in lines.splitlines()))
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _whole_lines(content: bytes) -> list[bytes]:
+    """The lines that were written to their end: the last may still be on its way."""
+    return content.rpartition(b"\n")[0].splitlines()
+
+
+def _file(number: int) -> str:
+    return f"{number:06d}{SUFFIX}"
+
+
+def _number(file: Path) -> int:
+    return int(file.name.removesuffix(SUFFIX))

@@ -1,0 +1,181 @@
+"""How a series becomes model input: the time grid, gaps, scaling and sequences.
+
+The trainer walks a whole history at once (`to_grid`, `sequences`), the worker one reading at a time
+(`online/window.py`); both place readings by the same rule, so that a model sees in service what it saw in training. In
+every array of rows column 0 is the target; the other features follow.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+Form = Literal["change", "level", "raw"]
+
+NOTHING = np.zeros(0, np.int64)
+CLIP = 20.0  # in units of the scale: a spike must not drive a recurrent state out of its trained range
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A history on its time grid, with `rows` rows; a segment ends where a gap was too long to fill."""
+
+    ts: NDArray[np.int64]  # (rows,) epoch milliseconds
+    values: Float  # (rows, features)
+    segment: NDArray[np.int64]  # (rows,) numbered from 0
+    filled: NDArray[np.bool_]  # (rows,) True where interpolated
+    left_out: NDArray[np.int64] = field(default_factory=NOTHING.copy)  # the rows of readings that are gross errors
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Where a reading stands that may be learned from, `(rows,)`."""
+        measured = ~self.filled
+        measured[self.left_out] = False
+        return measured
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Training examples: what a model reads and what came next."""
+
+    windows: Float  # (examples, reach, features)
+    held: NDArray[np.int64]  # (examples,) how many of a window's rows are real: the others lie before the history
+    targets: Float  # (examples,)
+    rows: NDArray[np.int64]  # (examples,) the grid row of each target
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def where(self, mask: NDArray[np.bool_]) -> "Sequences":
+        """Keep the examples that `mask`, of shape `(examples,)`, selects."""
+        return Sequences(self.windows[mask], self.held[mask], self.targets[mask], self.rows[mask])
+
+
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """Brings each feature to a common scale; fitted on the training part alone."""
+
+    center: Float  # (features,)
+    scale: Float  # (features,), all > 0
+
+    @classmethod
+    def fit(cls, values: Float, form: Form) -> Self:
+        """Fit on `values` of shape `(rows, features)`."""
+        width = values.shape[1]
+        if form == "raw":
+            return cls(np.zeros(width), np.ones(width))
+        center, scale = values.mean(axis=0), values.std(axis=0)
+        if form == "change":
+            center[0], scale[0] = 0.0, change_scale(values[:, 0])
+        return cls(center, np.where(scale > 0, scale, 1.0))
+
+
+def change_scale(values: Float) -> float:
+    """Robust size of a series' changes: the mean of |d - median d|, which one spike cannot inflate much."""
+    changes = np.diff(values)
+    if not len(changes):
+        return 1.0
+    size = float(np.abs(changes - np.median(changes)).mean())
+    return size if size > 0 else 1.0
+
+
+def scale_windows(windows: Float, center: Float, scale: Float, form: Form) -> Float:
+    """Scale `windows` of `(..., window, features)` by `center` and `scale` of `(..., features)`.
+
+    In the form `change` the target's column is taken relative to its last value, so that the network need not
+    know the level and an untrained one answers "no change".
+    """
+    base = np.broadcast_to(center, (*windows.shape[:-2], windows.shape[-1])).copy()
+    if form == "change":
+        base[..., 0] = windows[..., -1, 0]
+    scaled: Float = np.nan_to_num((windows - base[..., None, :]) / scale[..., None, :], nan=0.0)
+    return scaled if form == "raw" else np.clip(scaled, -CLIP, CLIP)
+
+
+def slots(delta_ms: Any, step_ms: float) -> Any:
+    """How many grid steps lie between two readings; an early one still takes the next place."""
+    return np.maximum(1, np.rint(delta_ms / step_ms)).astype(np.int64)
+
+
+def typical_step(ts: NDArray[np.int64]) -> float:
+    """The median step of a history in milliseconds.
+
+    Raises:
+        ValueError: there are fewer than two readings.
+    """
+    if len(ts) < 2:
+        raise ValueError("a step needs at least two readings")
+    return float(np.median(np.diff(ts)))
+
+
+def to_grid(
+    ts: NDArray[np.int64],
+    values: Float,
+    step_ms: float,
+    max_gap: int,
+    *,
+    gridded: bool = True,
+    left_out: NDArray[np.int64] = NOTHING,
+) -> Grid:
+    """Lay readings out on the grid: up to `max_gap` missing steps are interpolated, a longer gap starts a segment.
+
+    Args:
+        ts: `(readings,)` epoch milliseconds, strictly increasing.
+        values: `(readings, features)`, finite.
+        step_ms: the grid's step.
+        max_gap: how many steps in a row may be missing.
+        gridded: False: the readings come at no regular step, and each is the row after the last.
+        left_out: the times of readings that are gross errors.
+    """
+    wrong = np.flatnonzero(np.isin(ts, left_out))
+    if len(ts) == 0 or not gridded:
+        return Grid(ts, values, np.zeros(len(ts), np.int64), np.zeros(len(ts), np.bool_), wrong)
+    taken = slots(np.diff(ts), step_ms)
+    broken = taken - 1 > max_gap
+    place = np.concatenate([[0], np.cumsum(np.where(broken, 1, taken))])
+    rows = np.arange(place[-1] + 1)
+    filled = np.ones(len(rows), np.bool_)
+    filled[place] = False
+    segment = np.zeros(len(rows), np.int64)
+    segment[place[1:][broken]] = 1
+    columns = [np.interp(rows, place, values[:, f]) for f in range(values.shape[1])]
+    times = np.interp(rows, place, ts.astype(np.float64)).astype(np.int64)
+    return Grid(times, np.stack(columns, axis=1), np.cumsum(segment), filled, place[wrong])
+
+
+def sequences(grid: Grid, window: int, reach: int | None = None) -> Sequences:
+    """Every window and the value that followed it, within a segment.
+
+    A filled row, or that of a gross error, may stand in a window but is never a target, for a model is not taught what
+    nobody measured; nor is it a window's last row, for it was drawn towards the reading after it and would give the
+    target away.
+
+    Args:
+        grid: the history.
+        window: how many rows of a segment a window must have.
+        reach: how many rows it has where the segment goes back so far; None: `window`.
+    """
+    reach = window if reach is None else reach
+    rows = np.arange(min(window, len(grid)), len(grid))
+    measured = grid.measured
+    usable = (grid.segment[rows] == grid.segment[rows - window]) & measured[rows] & measured[rows - 1]
+    rows = rows[usable]
+    return Sequences(*windows_before(grid, rows, reach), grid.values[rows, 0], rows)
+
+
+def windows_before(grid: Grid, rows: NDArray[np.int64], reach: int) -> tuple[Float, NDArray[np.int64]]:
+    """The `reach` rows before each of `rows`, and how many of them are real: of its segment.
+
+    Returns:
+        `(rows, reach, features)`, 0 where they are not; and `(rows,)`.
+    """
+    starts = np.searchsorted(grid.segment, grid.segment[np.maximum(rows - 1, 0)])
+    held = np.minimum(rows - starts, reach)
+    at = rows[:, None] + np.arange(-reach, 0)
+    real = np.arange(reach) >= reach - held[:, None]
+    return np.where(real[..., None], grid.values[np.where(real, at, 0)], 0.0), held

@@ -1,0 +1,68 @@
+"""What a series' stored state says, in words and figures for people."""
+
+import math
+from typing import Any
+
+from tidecast.models.experts import EXPERTS
+from tidecast.online.drift import KINDS
+from tidecast.online.kernels.scoring import (
+    ALERTED,
+    ERRORS_MOST,
+    JUMP_STAYS,
+    LEVEL,
+    LEVEL_MOST,
+    LOST,
+    QUIET,
+    RISEN,
+    SAY_MOST,
+    SEASON,
+    SEASON_MOST,
+    SEEN,
+    STAYED,
+)
+from tidecast.online.state import SeriesState
+
+# What alarms, as KINDS; of a level it is either of two.
+_SUMS = (
+    ((RISEN, ERRORS_MOST),),
+    ((LEVEL, LEVEL_MOST), (STAYED, JUMP_STAYS)),
+    ((SEASON, SEASON_MOST),),
+    ((LOST, SAY_MOST),),
+)
+
+
+def insight(head: bytes) -> dict[str, Any]:
+    """All but the rows of a state, ready for JSON.
+
+    Returns:
+        `version` (of the model heard last), `last_ts` (epoch milliseconds), `readings` (rows appended since its
+        window began), `step_ms`, `errors` (by expert, discounted, the worse of its records), `drift` (by
+        kind, in thresholds: an alarm at 1), `silent_for` (readings until another alarm can be told), `alert` (readings
+        since a shock for which the blend is watched), `probation` (None: none).
+
+    Raises:
+        StateError: it is of another version, or cut short.
+    """
+    state = SeriesState.decode(head)
+    drift, trial = state.drift, state.probation
+    errors = dict(zip(EXPERTS, state.errors.max(axis=0).tolist(), strict=True))
+    return {
+        "version": state.version or None,
+        "last_ts": int(state.window.last_ts),
+        "readings": int(state.window.appended),
+        "step_ms": state.window.step,
+        "errors": {expert: error for expert, error in errors.items() if math.isfinite(error)},
+        "drift": {
+            kind: max(float(drift[at]) / most for at, most in sums) for kind, sums in zip(KINDS, _SUMS, strict=True)
+        },
+        "silent_for": max(0, int(drift[QUIET] - drift[SEEN])),
+        "alert": int(state.guard[ALERTED]),
+        "probation": trial
+        and {
+            "version": trial.version,
+            "former": trial.former,
+            "readings": trial.readings,
+            "standard_errors": trial.standard_errors,
+            "condemned": trial.condemned,
+        },
+    }

@@ -1,0 +1,289 @@
+"""What the worker remembers of a series, and the bytes in which every commit stores it.
+
+A state is one head and as many blocks of rows as its window spans. A commit writes the head and the blocks that have
+new rows: what a reading costs does not grow with the window. Blocks take turns in a ring of fields, and a row of an
+older turn is told by its block's number.
+
+The head, little-endian: sizes; the window's numbers, as they lie in memory; the record's; what stands for further steps
+and their trackers; a champion's probation; the names of the features. A block: its number, the bits of its filled
+rows, its rows.
+"""
+
+import struct
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+
+from tidecast.errors import StateError
+from tidecast.models.experts import EXPERTS, HALF_LIVES
+from tidecast.models.time_grid import Float
+from tidecast.online.intervals import Tracker
+from tidecast.online.kernels.pointers import address_of
+from tidecast.online.kernels.scoring import (
+    ANSWERS,
+    DRIFT,
+    ERRORS,
+    GUARD,
+    HEARD,
+    STANDING,
+    TRACKER,
+    TRACKERS,
+    new_record,
+)
+from tidecast.online.shadow_test import NUMBERS, Probation
+from tidecast.online.window import (
+    APPENDED,
+    BLOCK,
+    CAPACITY,
+    END,
+    LENGTH,
+    SEEN,
+    STEPS_REMEMBERED,
+    STORED,
+    UNSAVED,
+    WIDTH,
+    Window,
+    bits_of,
+    mark,
+)
+from tidecast.wire import SEPARATOR, STATE_FORMAT
+
+VERSION = STATE_FORMAT
+MOST_ROWS = 2**20  # of a window: more than any setting or model asks for
+# Version, levels, further steps, whether a champion is on trial, bytes of names; the numbers begin on 8 bytes.
+_HEADER = struct.Struct("<BBBBI")
+_BLOCK = struct.Struct("<QI")
+
+
+class SeriesState:
+    """One series: its features, its window, the forecast that stands and how well every expert did.
+
+    All numbers but those of further steps lie in two arrays, the window's and the record, as they are stored.
+
+    Attributes:
+        features: the target first.
+        names: theirs, as they are stored.
+        window: its rows.
+        record: `(numbers,)`, see `tidecast/online/kernels/scoring.py`.
+        address: the record's.
+        levels: how many intervals it has.
+        ahead: `(further steps, further steps + 1)`, what stands for them.
+        ahead_trackers: one for each further step.
+        probation: of its champion, if that is new.
+    """
+
+    __slots__ = ("address", "ahead", "ahead_trackers", "features", "levels", "names", "probation", "record", "window")
+
+    def __init__(self, features: tuple[str, ...], window: Window, levels: int = 1, record: Float | None = None) -> None:
+        self.window = window
+        self.ahead: Float = np.zeros((0, 1))
+        self.ahead_trackers: list[Tracker] = []
+        self.probation: Probation | None = None
+        self._call(features)
+        self._hold(new_record(levels) if record is None else record)
+
+    def _call(self, features: tuple[str, ...]) -> None:
+        self.features, self.names = features, SEPARATOR.join(features).encode()
+
+    def _hold(self, record: Float) -> None:
+        self.record, self.address = record, address_of(record)
+        self.levels = (len(record) - TRACKERS) // TRACKER
+
+    @property
+    def standing(self) -> float | None:
+        """The forecast that the next reading will settle, in the series' unit."""
+        return None if np.isnan(self.record[STANDING]) else float(self.record[STANDING])
+
+    @property
+    def version(self) -> int:
+        """The model that the errors belong to; 0: none has answered yet."""
+        return int(self.record[HEARD])
+
+    @property
+    def answers(self) -> Float:
+        """What stands of each expert, `(experts,)`, NaN: nothing; a view."""
+        return self.record[ANSWERS:ERRORS]
+
+    @property
+    def errors(self) -> Float:
+        """The experts' discounted errors, `(records, experts)`, NaN: none known; a view."""
+        return self.record[ERRORS:GUARD].reshape(len(HALF_LIVES), len(EXPERTS))
+
+    @property
+    def guard(self) -> Float:
+        """What tells whom to believe, `(GUARD_NUMBERS,)`; a view."""
+        return self.record[GUARD:DRIFT]
+
+    @property
+    def drift(self) -> Float:
+        """What tells whether the series has changed, `(DRIFT_NUMBERS,)`; a view."""
+        return self.record[DRIFT:TRACKERS]
+
+    @property
+    def trackers(self) -> list[Tracker]:
+        """One for each level, on the record's numbers."""
+        return [Tracker.on(numbers) for numbers in self.record[TRACKERS:].reshape(-1, TRACKER)]
+
+    def expect_levels(self, levels: int) -> None:
+        """Have so many intervals: the first is kept, others begin anew."""
+        if levels != self.levels:
+            self._hold(_with_levels(self.record, levels))
+            if self.probation:
+                self.probation.record = _with_levels(self.probation.record, levels)
+
+    def begin_trial(self, version: int) -> None:
+        """Compare the model that answers from now on with the one heard so far, or with that which one was compared."""
+        former = self.probation.former if self.probation else self.version
+        record = (self.probation.record if self.probation else self.record).copy()
+        heard_ts = self.probation.heard_ts if self.probation else self.window.last_ts
+        self.probation = Probation.of(version, former, record, heard_ts)
+
+    def accompany(self) -> None:
+        """Go on with the former model: what it said last stands, unless readings have passed without it."""
+        if self.probation and self.probation.heard_ts != self.window.last_ts:
+            self.probation.record[[STANDING, *range(ANSWERS, ERRORS)]] = np.nan
+
+    def end_trial(self, answering: int) -> None:
+        """Have no probation any more; if the former model answers again, its record goes on where it is now."""
+        if self.probation and self.probation.former == answering and len(self.probation.record) == len(self.record):
+            self._hold(self.probation.record)
+        self.probation = None
+
+    def wear(self, features: tuple[str, ...], capacity: int, step_ms: float | None, *, gridded: bool) -> None:
+        """Take the shape that a model needs, keeping what is known; another target has nothing to keep but the time."""
+        known = {name: i for i, name in enumerate(self.features)}
+        self.window.reshape(capacity, [known.get(name) for name in features])
+        self.window.step_ms, self.window.gridded = step_ms, gridded
+        if features[0] != self.features[0]:
+            self.window.clear()
+            self.window.forget_moves()
+            self._hold(new_record(self.levels))
+            self.ahead, self.ahead_trackers = np.zeros((0, 1)), []
+        self._call(features)
+
+    def changes(self, series: str) -> dict[str, bytes]:
+        """The fields that must be written now, by name: the head, and each block with rows that are not yet stored."""
+        numbers = self.window.numbers.tolist()
+        found, ring = {series: self.head()}, _ring(numbers[CAPACITY])
+        first = numbers[APPENDED] - min(numbers[UNSAVED], numbers[LENGTH])
+        for number in range(first // BLOCK, -(-numbers[APPENDED] // BLOCK)):
+            found[f"{series}{SEPARATOR}{number % ring}"] = self._block(number, numbers)
+        self.window.unsaved = 0
+        return found
+
+    def head(self) -> bytes:
+        """All but the rows."""
+        trial = self.probation
+        parts = [
+            _HEADER.pack(VERSION, self.levels, len(self.ahead), trial is not None, len(self.names)),
+            self.window.numbers[:STORED].tobytes(),
+            self.record.tobytes(),
+        ]
+        if len(self.ahead):
+            parts += [self.ahead.tobytes(), *(tracker.numbers.tobytes() for tracker in self.ahead_trackers)]
+        if trial:
+            parts += [trial.numbers.tobytes(), trial.record.tobytes()]
+        return b"".join((*parts, self.names))
+
+    def _block(self, number: int, numbers: list[int]) -> bytes:
+        appended = numbers[APPENDED]
+        oldest, begin = appended - numbers[LENGTH], numbers[END] - appended  # in the buffer: of row 0
+        first, stop = begin + max(BLOCK * number, oldest), begin + min(BLOCK * (number + 1), appended)
+        return _BLOCK.pack(number, bits_of(self.window, first, stop)) + self.window.buffer[first:stop].tobytes()
+
+    @classmethod
+    def decode(cls, head: bytes, blocks: Mapping[int, bytes] | None = None) -> Self:
+        """Read a state.
+
+        Args:
+            head: all but the rows.
+            blocks: its blocks by their field's number. Where one is missing, the window begins after it.
+
+        Raises:
+            StateError: the bytes are of another version or cut short.
+        """
+        if not head or head[0] != VERSION:
+            found = head[0] if head else "none"
+            raise StateError(f"state format {found}, this worker reads {VERSION}: run the worker that wrote it")
+        try:
+            state = cls._decode(head)
+            state._take_rows(blocks or {})
+        except (struct.error, ValueError) as exc:
+            raise StateError(f"a state of {len(head)} bytes is cut short ({exc}): restore Redis, or delete it") from exc
+        return state
+
+    @classmethod
+    def _decode(cls, raw: bytes) -> Self:
+        _, levels, further, trial, names = _HEADER.unpack_from(raw)
+        record = TRACKERS + TRACKER * levels
+        sizes = (STORED, record, further * (further + 1), TRACKER * further, trial * NUMBERS, trial * record)
+        if len(raw) != _HEADER.size + 8 * sum(sizes) + names:
+            raise ValueError(f"its numbers need {8 * sum(sizes)} bytes and its names {names}")
+        features = tuple(raw[len(raw) - names :].decode().split(SEPARATOR))
+        parts = np.split(np.frombuffer(raw, np.float64, sum(sizes), _HEADER.size), np.cumsum(sizes)[:-1])
+        numbers = parts[0].view(np.int64)
+        if not 0 <= numbers[LENGTH] <= numbers[CAPACITY] <= MOST_ROWS or numbers[WIDTH] != len(features):
+            raise ValueError("its window has no such shape")
+        if not 0 <= numbers[SEEN] <= STEPS_REMEMBERED:
+            raise ValueError(f"it has seen {numbers[SEEN]} steps")
+        window = Window(int(numbers[CAPACITY]), len(features))
+        window.numbers[:STORED] = numbers
+        state = cls(features, window, levels, parts[1].copy())
+        state.ahead = parts[2].reshape(further, further + 1).copy() if further else np.zeros((0, 1))
+        state.ahead_trackers = [Tracker.on(one.copy()) for one in parts[3].reshape(-1, TRACKER)]
+        if trial:
+            state.probation = Probation(parts[4].copy(), parts[5].copy())
+        return state
+
+    def _take_rows(self, blocks: Mapping[int, bytes]) -> None:
+        """Fill the window from its blocks, the newest first, as far back as they follow one another."""
+        window, wanted = self.window, self.window.length
+        stop = window.length = 0
+        end = window.end = window.capacity
+        appended, ring = window.appended, _ring(end)
+        for number in range((appended - 1) // BLOCK, -1, -1):
+            raw = blocks.get(number % ring, b"")
+            if stop >= wanted or not raw:
+                break
+            its_number, filled = _BLOCK.unpack_from(raw)
+            rows = np.frombuffer(raw, np.float64, offset=_BLOCK.size).reshape(-1, window.buffer.shape[1])
+            whole = BLOCK * (number + 1) <= appended
+            due = min(BLOCK if whole else appended - BLOCK * number, wanted - stop)
+            if its_number != number:
+                break
+            if len(rows) < due:
+                raise ValueError(f"block {number} has {len(rows)} rows of {due}")
+            window.buffer[end - stop - due : end - stop] = rows[-due:]
+            if filled:
+                mark(window, filled, end - stop - due, end - stop)
+            stop = window.length = stop + due
+
+
+def _with_levels(record: Float, levels: int) -> Float:
+    """A record with so many intervals."""
+    found, kept = new_record(levels), min(len(record), TRACKERS + TRACKER * min(1, levels))
+    found[:kept] = record[:kept]
+    return found
+
+
+def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
+    """Read the states of a partition's series from the fields of its hash.
+
+    Raises:
+        StateError: one was written by another version of the worker, or is cut short.
+    """
+    heads: dict[str, bytes] = {}
+    blocks: dict[str, dict[int, bytes]] = {}
+    for name, raw in fields.items():
+        series, _, place = name.partition(SEPARATOR)
+        if place:
+            blocks.setdefault(series, {})[int(place)] = raw
+        else:
+            heads[series] = raw
+    return {series: SeriesState.decode(head, blocks.get(series)) for series, head in heads.items()}
+
+
+def _ring(capacity: int) -> int:
+    """How many fields a window's blocks take turns in: one more than it spans, for it seldom begins with a block."""
+    return -(-capacity // BLOCK) + 1

@@ -1,0 +1,61 @@
+"""Where the weights of a network lie, so that the kernel reads them in one sweep."""
+
+import numpy as np
+
+from tidecast.models import lstm
+from tidecast.models.spec import Spec
+from tidecast.online.kernels.forward import CACHE_LINE, VECTOR, Float32, Int64
+
+
+class Layout:
+    """Where each weight of a network lies in its row of a slab: padded to whole vectors, the gates' halved.
+
+    A sigmoid is a tanh of half the input: with halved weights one loop squashes all four gates.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self._places: dict[str, tuple[int, int, int, int]] = {}  # offset, rows, columns, padded columns
+        self._shares = np.ones(4 * spec.units, np.float32)  # of a gate's weights that are kept
+        for gate in (lstm.INPUT, lstm.FORGET, lstm.OUTPUT):
+            self._shares[gate * spec.units : (gate + 1) * spec.units] = 0.5
+        size = 0
+        for name, shape in spec.shapes().items():
+            rows, columns = (1, *shape)[-2:]
+            if name == "dense.kernel":  # one column: read as a row
+                rows, columns = columns, rows
+            padded = whole(columns, VECTOR)
+            self._places[name] = (size, rows, columns, padded)
+            size += rows * padded
+        self.size = size
+        self.shape: Int64 = np.array(
+            [  # in the order of UNITS, LAYERS and so on of the kernel
+                spec.units,
+                spec.layers,
+                len(spec.directions),
+                spec.activation == "relu",
+                spec.hidden,
+                whole(4 * spec.units, VECTOR),
+                whole(spec.hidden, VECTOR),
+                whole(spec.units, VECTOR // 2),
+            ],
+            np.int64,
+        )
+        self.offsets: Int64 = np.array([place[0] for place in self._places.values()], np.int64)
+
+    def slab(self, models: int) -> Float32:
+        """Room for so many models, `(models, size)`, each on whole cache lines; what is not written takes no memory."""
+        room = np.zeros(models * self.size + VECTOR, np.float32)
+        first = -room.ctypes.data % CACHE_LINE // room.itemsize
+        return room[first : first + models * self.size].reshape(models, self.size)
+
+    def write(self, row: Float32, weights: lstm.Weights) -> None:
+        """Put a network's weights into a row of a slab, `(size,)`."""
+        for name, (offset, rows, columns, padded) in self._places.items():
+            place = row[offset : offset + rows * padded].reshape(rows, padded)
+            share = self._shares if name.startswith("lstm.") else 1.0
+            np.multiply(weights[name].reshape(rows, columns), share, out=place[:, :columns], dtype=np.float32)
+
+
+def whole(count: int, unit: int) -> int:
+    """The least multiple of a unit that is not below a count."""
+    return -(-count // unit) * unit
