@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from benchmarks.harness.scores import LAST_VALUE, TIDECAST, Result, Score, figures, header, line, score, scored_rows
 from benchmarks.harness.yardsticks import METHODS, NEEDS, Float, Series, season_of
-from tidecast import backtest
-from tidecast.backtest import Backtested
-from tidecast.backtest_report import Settled
 from tidecast.files.history import History, read_history
 from tidecast.models.presets import PRESETS, preset
 from tidecast.models.spec import Spec
 from tidecast.settings import Settings, load_settings
+from tidecast.tools import backtest
+from tidecast.tools.backtest import Backtested
+from tidecast.tools.backtest_report import Settled
 
 Backtest = Callable[[Sequence[History], float, Settings], Backtested]
 

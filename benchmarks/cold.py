@@ -17,7 +17,7 @@ from statistics import median
 
 from benchmarks.harness.contestants import plain_environment, starting_worker
 from tidecast.connection.embedded import EmbeddedRedis, free_port
-from tidecast.readiness import COMPILING, await_ready
+from tidecast.tools.readiness import COMPILING, await_ready
 
 CODE = "NUMBA_CACHE_DIR"  # where programs keep compiled code
 

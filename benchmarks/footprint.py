@@ -22,7 +22,7 @@ from tests.harness.models import make_model
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.readiness import await_ready
+from tidecast.tools.readiness import await_ready
 
 MB = 2**20
 

@@ -18,8 +18,8 @@ from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings, id_of
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.models.store import ModelStore
-from tidecast.readiness import PATIENCE_S, probe
 from tidecast.settings import SeriesSettings
+from tidecast.tools.readiness import PATIENCE_S, probe
 from tidecast.wire import keys_of
 
 POLL_S = 0.1  # a probe takes the worker some milliseconds

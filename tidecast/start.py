@@ -24,7 +24,7 @@ def main() -> None:
     from tidecast import signals
 
     signals.end_at_once()  # before the imports of the next line, which take a while
-    from tidecast.cli import main as run
+    from tidecast.cli.main import main as run
 
     signals.begin()
     run()
@@ -41,7 +41,7 @@ def child_command(module: str, *arguments: str) -> list[str]:
 def prefer_own_modules() -> None:
     """Import the standard library and what is installed before the user's files, and our packages from here alone.
 
-    This is for a process of our own. In a user's process, `tidecast.own_packages` does what is needed for one call.
+    This is for a process of our own. In a user's process, see `tidecast.tools.own_packages`.
     """
     _search_users_directories_last()
     if OwnPackages not in sys.meta_path:

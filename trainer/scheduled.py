@@ -10,6 +10,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tidecast.cli.options import ago_ms
 from tidecast.connection import connect
 from tidecast.errors import ModelError
 from tidecast.files.history import History
@@ -17,7 +18,6 @@ from tidecast.models.model import Header
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.moments import span_ms
-from tidecast.options import ago_ms
 from tidecast.settings import Settings
 from tidecast.wire import Event, Keys, keys_of
 from trainer.due import Due, Facts, due

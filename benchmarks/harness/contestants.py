@@ -22,8 +22,8 @@ import benchmarks
 from benchmarks.harness import echo, tutorial
 from benchmarks.harness.readings import Readings, id_of
 from tidecast.connection.embedded import EmbeddedRedis, free_port
-from tidecast.readiness import await_ready
 from tidecast.settings import PREFIX, SeriesSettings
+from tidecast.tools.readiness import await_ready
 from tidecast.wire import Keys, keys_of
 
 ROOT = Path(benchmarks.__file__).parents[1]

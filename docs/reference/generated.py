@@ -10,7 +10,7 @@ from typing import Any
 
 import typer.main
 
-from tidecast.cli import app
+from tidecast.cli.main import app
 from tidecast.settings import PREFIX, Settings
 from worker.health import Health
 

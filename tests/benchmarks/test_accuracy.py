@@ -11,10 +11,10 @@ from benchmarks.accuracy import data_sets, measure, options, series_of
 from benchmarks.harness import yardsticks
 from benchmarks.harness.scores import Result, Score, figures, header, line, score
 from benchmarks.harness.yardsticks import DAY_MS, HOUR_MS, Series, season_of
-from tidecast.backtest import Backtested
-from tidecast.backtest_report import Settled
 from tidecast.files.history import History
 from tidecast.settings import Settings
+from tidecast.tools.backtest import Backtested
+from tidecast.tools.backtest_report import Settled
 from tidecast.wire import Forecast
 
 HEAVY = "autoets,ar_ridge,boosting"

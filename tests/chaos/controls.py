@@ -215,7 +215,7 @@ def _wait(done: Callable[[], bool], timeout_s: float = 30.0, *, give_up: bool = 
 
 def main() -> None:
     """Run the real worker's command with the named control's stream."""
-    from tidecast import cli
+    from tidecast.cli import main as cli
     from worker import program
 
     name = next(argument for argument in sys.argv if argument in PROGRAMS)

@@ -140,7 +140,7 @@ def _committed(redis: Redis) -> int:
 
 
 def start_worker(
-    folder: Path, url: str, *options: str, program: str = "tidecast.cli", log: Path | None = None
+    folder: Path, url: str, *options: str, program: str = "tidecast.cli.main", log: Path | None = None
 ) -> Forked:
     """Start a worker on the store and settings that `make_store` left; another program may stand for it."""
     command = ["tidecast", "worker", "--redis", url, "--store", "models", *options]

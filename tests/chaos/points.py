@@ -122,7 +122,7 @@ def send(worker: BaseProcess, number: signal.Signals) -> None:
 
 def _work(folder: Path, url: str, log: Path) -> None:
     """Run the real worker's command with a mortal stream."""
-    from tidecast import cli
+    from tidecast.cli import main as cli
     from worker import program
 
     os.chdir(folder)

@@ -20,7 +20,8 @@ from dashboard.tables import events_html
 from dashboard.words import age_text, count_text, number_text, share_text, time_text
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
-from tidecast import cli, dashboard_cli
+from tidecast.cli import dashboard
+from tidecast.cli import main as cli
 from tidecast.connection.partitions import Run
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
@@ -126,7 +127,7 @@ def test_without_its_extra_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One sentence, exit code 1."""
-    monkeypatch.setattr(dashboard_cli, "installed", lambda: False)
+    monkeypatch.setattr(dashboard, "installed", lambda: False)
     monkeypatch.setattr(sys, "argv", ["tidecast", "dashboard"])
     with pytest.raises(SystemExit) as caught:
         cli.main()

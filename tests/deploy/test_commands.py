@@ -21,7 +21,7 @@ from tests.deploy.compose import COMPOSE, ROOT, interpolate
 from tests.deploy.dockerfile import stages
 from tests.harness.patience import PATIENCE_S
 from tidecast.connection.embedded import EmbeddedRedis, free_port
-from tidecast.readiness import await_ready
+from tidecast.tools.readiness import await_ready
 
 
 @pytest.mark.parametrize("service", [name for name, service in COMPOSE["services"].items() if "build" in service])

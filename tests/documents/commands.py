@@ -10,7 +10,7 @@ from typing import Any
 import typer.main
 
 from tests.documents.blocks import ROOT
-from tidecast.cli import app
+from tidecast.cli.main import app
 from tidecast.settings import CONFIG_VARIABLE, PREFIX, Settings
 
 PROGRAM: Any = typer.main.get_command(app)

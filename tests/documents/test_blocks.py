@@ -9,7 +9,7 @@ import typer.main
 import yaml
 
 from tests.documents.blocks import ROOT, RUNNABLE, blocks_of, fences_of
-from tidecast.cli import app
+from tidecast.cli.main import app
 from tidecast.settings import Settings
 from worker.health import Health
 

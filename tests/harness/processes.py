@@ -34,7 +34,7 @@ def worker_process(url: str, store: Path, *options: str, **variables: str) -> It
 def forked_worker(url: str, store: Path, *options: str, **variables: str) -> Iterator[Forked]:
     """The same forked: where it matters what a worker does, not how its program starts."""
     command = ["tidecast", "worker", "--store", str(store), *options]
-    with Forked("tidecast.cli", command, Path.cwd(), _environment(url, variables)) as process:
+    with Forked("tidecast.cli.main", command, Path.cwd(), _environment(url, variables)) as process:
         try:
             yield process
         finally:

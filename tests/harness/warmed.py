@@ -1,6 +1,6 @@
 """All that a worker imports and compiles: imported once by the process that workers are forked from."""
 
-import tidecast.cli
+import tidecast.cli.main
 import worker.program
 import worker.schedule
 from worker.compiling import warm

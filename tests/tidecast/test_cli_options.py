@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
-from tidecast import backtest, cli, demo_programs
+from tidecast.cli import main as cli
 from tidecast.models.store import ModelStore
+from tidecast.tools import backtest, demo_programs
 from trainer import program, search
 
 NOBODY = ("--redis", "redis://127.0.0.1:1/0")

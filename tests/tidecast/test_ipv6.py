@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.harness.processes import forked_worker
 from tests.worker.runs import until
-from tidecast import cli
+from tidecast.cli import main as cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis

@@ -14,7 +14,7 @@ from redis import Redis
 
 from tests.harness.forecasts import sent
 from tests.harness.models import make_model
-from tidecast import cli
+from tidecast.cli import main as cli
 from tidecast.client import Client
 from tidecast.errors import SettingsError
 from tidecast.models.store import ModelStore

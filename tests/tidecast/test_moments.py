@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from tidecast.cli.options import LAST_SEQ, ago_ms, since_id
 from tidecast.errors import SettingsError
 from tidecast.moments import LONGEST_MS, moment_ms, span_ms
-from tidecast.options import LAST_SEQ, ago_ms, since_id
 from tidecast.settings import load_settings
 
 NOW_MS = 1_800_000_000_000  # 2027-01-15T08:00Z

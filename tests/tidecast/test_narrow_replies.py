@@ -11,8 +11,8 @@ from tidecast.connection.paging import newest_pages, pages_of
 from tidecast.connection.partitions import newest_entries
 from tidecast.doctor.examination import examine
 from tidecast.doctor.series import facts_of
-from tidecast.frames import read_forecasts
 from tidecast.settings import Settings
+from tidecast.tools.frames import read_forecasts
 
 MOST = "100kb"
 COUNT = 1500

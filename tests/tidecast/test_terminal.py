@@ -13,7 +13,7 @@ from redis import Redis
 from tests.harness.models import make_model
 from tests.harness.processes import TIDECAST
 from tests.harness.terminal import on_a_terminal
-from tidecast import cli
+from tidecast.cli import main as cli
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 

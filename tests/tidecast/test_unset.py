@@ -10,7 +10,7 @@ import pytest
 import typer.main
 from pydantic import BaseModel
 
-from tidecast import cli
+from tidecast.cli import main as cli
 from tidecast.errors import SettingsError
 from tidecast.settings import PREFIX, Settings, load_settings
 from tidecast.unset import is_service_link, variables_of, without_empty_options

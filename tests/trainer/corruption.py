@@ -11,7 +11,6 @@ from itertools import islice, pairwise, product
 
 import numpy as np
 
-from tidecast.backtest import _entries
 from tidecast.files.history import History
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
@@ -19,6 +18,7 @@ from tidecast.models.store import ModelStore
 from tidecast.models.time_grid import Float
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
+from tidecast.tools.backtest import _entries
 from trainer.pipeline import train
 
 WINDOW = 200  # readings over which the forecasts must not be worse than the last value

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tidecast.backtest import Backtested, backtest
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.models.time_grid import Float
 from tidecast.settings import TrainSettings, load_settings
+from tidecast.tools.backtest import Backtested, backtest
 from trainer.lesson import Lesson, prepare
 from trainer.linear import examples
 from trainer.pipeline import train

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from tidecast import cli
+from tidecast.cli import main as cli
 from tidecast.online.forecaster import Entry, Forecaster, Outcome
 
 POISON = b"13"

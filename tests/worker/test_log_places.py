@@ -28,7 +28,7 @@ PLACES = ["full disk", "pipe that nobody reads", "pipe whose reader has gone"]
 
 @contextmanager
 def started(
-    place: str, settings: Settings, folder: Path, *words: str, module: str = "tidecast.cli", **variables: str
+    place: str, settings: Settings, folder: Path, *words: str, module: str = "tidecast.cli.main", **variables: str
 ) -> Iterator[Forked]:
     """A program whose standard error takes no line, killed at the end if it still runs."""
     url, store = settings.redis_url.get_secret_value(), str(settings.store)

@@ -13,7 +13,7 @@ from tidecast.connection import connect
 from tidecast.doctor.examination import examine
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.status import Watch
+from tidecast.tools.status import Watch
 from worker.health import Health
 from worker.program import make_worker
 

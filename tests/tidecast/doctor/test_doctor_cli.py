@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.models import make_model
 from tests.harness.ward import Ward
-from tidecast import cli
+from tidecast.cli import main as cli
 from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE
 
 

@@ -12,13 +12,13 @@ import pytest
 from pydantic import SecretStr
 
 from tests.harness.ward import Ward
-from tidecast import status
 from tidecast.connection import connect
 from tidecast.doctor.rights import PROBES, needed
 from tidecast.doctor.series import facts_of
 from tidecast.models.store import ModelStore
 from tidecast.online.describe_state import insight
 from tidecast.settings import RetrainSettings, Settings, WorkerSettings
+from tidecast.tools import status
 
 DOCS = Path(__file__).parents[3] / "docs"
 NOBODY = 65_534  # a user without rights

@@ -12,7 +12,7 @@ from redis import Redis
 
 from tests.harness.models import make_model
 from tests.tidecast.files.odd_files import READ, REFUSED, OddFile, Readings
-from tidecast import cli
+from tidecast.cli import main as cli
 from tidecast.errors import TidecastError
 from tidecast.files.history import History
 from tidecast.files.readings import Row
@@ -140,10 +140,10 @@ def read(
 
         monkeypatch.setattr("trainer.program.train", lambda histories, *_, **__: stop(histories))
         monkeypatch.setattr("trainer.search.tune", lambda history, *_: stop([history]))
-        monkeypatch.setattr("tidecast.backtest.backtest", lambda histories, *_: stop(histories))
+        monkeypatch.setattr("tidecast.tools.backtest.backtest", lambda histories, *_: stop(histories))
         for module in ("report", "explain"):
             monkeypatch.setattr(f"trainer.{module}.subject_of", lambda _, history, *__: stop([history]))
-        monkeypatch.setattr("tidecast.replay_cli.forecasts_of", lambda rows, *_: iter([reader.keep_rows(rows) or []]))
+        monkeypatch.setattr("tidecast.cli.replay.forecasts_of", lambda rows, *_: iter([reader.keep_rows(rows) or []]))
         return reader(door, file), reader
 
     return run

@@ -1,0 +1,279 @@
+"""The `tidecast` command: help, exit codes, and sentences instead of tracebacks."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from redis import Redis
+
+from tests.harness.models import make_model
+from tidecast import __version__
+from tidecast.cli import main as cli
+from tidecast.client import Client
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
+from tidecast.tools.tail import line
+
+NOBODY = "redis://127.0.0.1:1/0"
+DAY_MS = 86_400_000
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    """Every command and group of commands, as the words after `tidecast`."""
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, *path, name)
+
+
+ALL = sorted(commands(typer.main.get_command(cli.app)))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command within this process; returns its exit code."""
+    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    code = caught.value.code
+    return code if isinstance(code, int) else 0
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings file but the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_command_explains_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """`--help` exits 0 and says what the command is for."""
+    assert 0 == run(monkeypatch, *words, "--help")
+    assert "Usage:" in capsys.readouterr().out
+
+
+def test_the_commands_are_those_of_the_documentation() -> None:
+    """None is missing, none undocumented."""
+    assert {
+        (),
+        ("worker",),
+        ("push",),
+        ("tail",),
+        ("train",),
+        ("archive",),
+        ("demo",),
+        ("models", "list"),
+        ("models", "show"),
+    } <= set(ALL)
+
+
+def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the package says it."""
+    assert 0 == run(monkeypatch, "--version")
+    assert f"{__version__}\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("worker", "--check"),
+        ("tail",),
+        ("push", "readings.csv"),
+        ("models", "list"),
+        ("models", "show", "a"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_setting_is_exit_code_2_and_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """Whatever the command."""
+    Path("tidecast.toml").write_text("partitions = 0\n")
+    assert 2 == run(monkeypatch, *words)
+    assert "tidecast: setting partitions is 0: use 1 to 256\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("tail",), ("push", "readings.csv")], ids=" ".join)
+def test_an_address_that_is_none_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """One sentence without the password."""
+    assert 2 == run(monkeypatch, *words, "--redis", "redis://:hunter2/@h")
+    err = capsys.readouterr().err
+    assert err.startswith("tidecast: setting redis_url")
+    assert "hunter2" not in err
+
+
+@pytest.mark.parametrize("words", [("tail",), ("push", "readings.csv")], ids=" ".join)
+def test_without_redis_the_exit_code_is_1_and_the_remedy_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """A sentence, no traceback."""
+    Path("readings.csv").write_text("series,ts,value\na,2024-05-01,2\n")
+    assert 1 == run(monkeypatch, *words, "--redis", NOBODY)
+    err = capsys.readouterr().err
+    assert err.startswith("tidecast: Redis: ")
+    assert err.endswith(": start it, or name another with --redis\n")
+    assert 1 == err.count("\n")
+
+
+def test_the_installed_program_ends_the_same_way(tmp_path: Path) -> None:
+    """As its own process: exit code 1, one line on standard error, nothing on standard output."""
+    program = Path(sys.executable).with_name("tidecast")
+    found = subprocess.run(
+        [program, "tail", "--redis", NOBODY],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ},
+        check=False,
+    )
+    assert (1, "", 1) == (found.returncode, found.stdout, found.stderr.count("\n"))
+
+
+@pytest.mark.parametrize("words", [("pusj",), ("push",), ("tail", "-n", "many"), ("worker", "--fast")], ids=" ".join)
+def test_a_wrong_call_is_exit_code_2(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """An unknown command or option, a missing or wrong argument."""
+    assert 2 == run(monkeypatch, *words)
+
+
+def test_pushed_readings_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: Settings, redis: Redis
+) -> None:
+    """Under the namespace asked for."""
+    Path("readings.csv").write_text("series,ts,value\na,1,2\na,2,3\n")
+    url = settings.redis_url.get_secret_value()
+    assert 0 == run(monkeypatch, "push", "readings.csv", "--redis", url, "--namespace", "plant")
+    assert "2 readings pushed\n" == capsys.readouterr().out
+    assert 2 == redis.xlen("plant:readings")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("train",), "neither files nor --recorded"),
+        (("train", "history.csv", "--recorded"), "both files and --recorded"),
+        (("train", "history.csv", "--since", "1d"), "add --recorded"),
+        (("train", "--recorded", "--since", "soon"), "--since 'soon' is not a time"),
+        (("archive", "--older-than", "-1d"), "--older-than '-1d' is not a time"),
+    ],
+    ids=" ".join,
+)
+def test_a_history_that_is_not_named_clearly_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
+) -> None:
+    """One sentence that says what to name."""
+    assert 2 == run(monkeypatch, *words)
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert 1 == err.count("\n")
+
+
+def test_recorded_readings_are_archived_and_trained_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: Settings, redis: Redis
+) -> None:
+    """From the stream, and from the archive where it is named; where nothing is recorded, a sentence says so."""
+    where = ("--redis", settings.redis_url.get_secret_value())
+    train = ("train", "--recorded", "--dry-run", "--json", *where)
+    assert 1 == run(monkeypatch, *train)
+    assert capsys.readouterr().err.startswith("tidecast: nothing is recorded (no worker has answered")
+    now_ms = time.time_ns() // 1_000_000
+    for age_ms in (10 * DAY_MS, 2 * DAY_MS, 1000):
+        last = redis.xadd("readings", {"series": "a", "value": 1, "ts": now_ms - age_ms}, id=f"{now_ms - age_ms}-0")
+    redis.hset("offset", "last", last)
+    assert 0 == run(monkeypatch, "archive", *where)
+    assert "1 readings archived in history\n" == capsys.readouterr().out
+    for more, count in (((), 2), (("--history", "history"), 3), (("--history", "history", "--since", "36h"), 1)):
+        assert 0 == run(monkeypatch, *train, *more)
+        assert [("a", f"{count} readings")] == [(v["series"], v["reason"]) for v in json.loads(capsys.readouterr().out)]
+    for more, sentence in (
+        (("--target", "valeu"), "nothing recorded can be used (2 readings that a worker refuses too (2 no_value)"),
+        (("--features", "valeu"), "no reading has the field 'valeu': did you mean 'value'?"),
+    ):
+        assert 1 == run(monkeypatch, *train, *more)
+        assert sentence in capsys.readouterr().err
+    assert 0 == run(monkeypatch, *train, "--features", "none")
+
+
+def test_a_broken_file_is_exit_code_1_and_a_wrong_speed_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence that names it."""
+    assert 1 == run(monkeypatch, "push", "absent.csv")
+    assert capsys.readouterr().err.startswith("tidecast: absent.csv does not exist")
+    assert 2 == run(monkeypatch, "push", "absent.csv", "--speed", "fast")
+    assert capsys.readouterr().err.startswith("tidecast: --speed is 'fast'")
+
+
+def test_a_worker_in_burst_answers_what_is_there_and_tail_shows_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: Settings, redis: Redis
+) -> None:
+    """The shortest way through the whole program, without a model."""
+    url = settings.redis_url.get_secret_value()
+    with Client(url) as client:
+        ids = client.push_many([("a", 1.0, 1000), ("a", 2.0, 2000)])
+        subprocess.run(
+            [Path(sys.executable).with_name("tidecast"), "worker", "--burst", "--redis", url, "--store", "models"],
+            check=True,
+            capture_output=True,
+        )
+        made = list(client.forecasts("0", block_ms=1, stop_when_idle=True))
+    assert ids == [forecast.id for forecast in made] == [entry_id.decode() for entry_id, _ in redis.xrange("forecasts")]
+    assert 0 == run(monkeypatch, "tail", "--since", "0", "-n", "2", "--redis", url)
+    assert "".join(f"{line(forecast)}\n" for forecast in made) == capsys.readouterr().out
+
+
+def test_check_counts_the_champions_and_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: ModelStore
+) -> None:
+    """No Redis is needed; a broken champion is exit code 1."""
+    store.publish(make_model("a"))
+    store.publish(make_model("b"), promote=False)
+    assert 0 == run(monkeypatch, "worker", "--check", "--store", str(store.root), "--redis", NOBODY)
+    assert f"settings are valid; 1 champions in {store.root}\n" == capsys.readouterr().out
+    for file in store.root.rglob("*.safetensors"):
+        file.write_bytes(b"broken")
+    assert 1 == run(monkeypatch, "worker", "--check", "--store", str(store.root))
+    assert "not a whole model file" in capsys.readouterr().err
+
+
+def test_models_are_listed_and_shown_as_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: ModelStore
+) -> None:
+    """Every version with its evidence; show prints all of one."""
+    for name in ("b", "a", "b"):
+        store.publish(make_model(name))
+    assert 0 == run(monkeypatch, "models", "list", "--json", "--store", str(store.root))
+    listed = json.loads(capsys.readouterr().out)
+    assert [("a", 1, True), ("b", 1, False), ("b", 2, True)] == [
+        (row["series"], row["version"], row["champion"]) for row in listed
+    ]
+    assert 0 == run(monkeypatch, "models", "show", "b", "--version", "1", "--store", str(store.root))
+    shown = json.loads(capsys.readouterr().out)
+    assert {"version": 1, **make_model("b").header.model_dump(mode="json")} == shown
+
+
+def test_models_are_listed_as_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: ModelStore
+) -> None:
+    """For people; an empty store is no error."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert 0 == run(monkeypatch, "models", "list", "--store", str(store.root))
+    store.publish(make_model("boiler-7"))
+    assert 0 == run(monkeypatch, "models", "list", "--store", str(store.root))
+    assert "boiler-7" in capsys.readouterr().out
+
+
+def test_an_unknown_model_is_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: ModelStore
+) -> None:
+    """The sentence says what to do."""
+    assert 1 == run(monkeypatch, "models", "show", "nobody", "--store", str(store.root))
+    assert "no champion" in capsys.readouterr().err

@@ -1,0 +1,248 @@
+"""`tidecast retrain` and `tidecast events`: by hand, on schedule, and what is said of it."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import structlog
+from redis import Redis
+
+from tests.harness.patience import PATIENCE_S
+from tests.harness.processes import TIDECAST
+from tests.worker.runs import FINISH, record, stand_in, until
+from tidecast.cli import main as cli
+from tidecast.client import AsyncClient, Client
+from tidecast.connection.embedded import free_port
+from tidecast.settings import Settings
+from tidecast.tools.readiness import await_ready
+from tidecast.tools.tail import event_line
+from tidecast.wire import Event, keys_of, partition_of
+from worker import retrain
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command within this process; returns its exit code."""
+    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
+
+
+def stand_for_the_trainer(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Let a few lines stand in for the trainer, which takes seconds to start."""
+    monkeypatch.setattr(
+        retrain.run, "__kwdefaults__", {**(retrain.run.__kwdefaults__ or {}), "command": stand_in(program)}
+    )
+
+
+@pytest.fixture
+def url(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001 - it empties the server
+    """The address of the emptied server, told by the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TIDECAST_REDIS_URL", settings.redis_url.get_secret_value())
+    yield settings.redis_url.get_secret_value()
+    structlog.reset_defaults()  # the command's log goes to what this test captured
+
+
+@pytest.mark.usefixtures("url")
+def test_by_hand_every_partition_is_trained_once_and_the_sum_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The child finds out which series are due."""
+    monkeypatch.setenv("TIDECAST_PARTITIONS", "2")
+    stand_for_the_trainer(monkeypatch, f"assert not told['force'] and told['series'] == []\n{FINISH}")
+    assert 0 == run(monkeypatch, "retrain")
+    assert "6 series trained, 2 kept their model, 0 refused, 4 put off, in 3.0 s\n" == capsys.readouterr().out
+    assert 0 == run(monkeypatch, "retrain", "--json")
+    expected = {"trained": 6, "kept": 2, "refused": 0, "put_off": 4, "seconds": 3.0, "failures": []}
+    assert expected == json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("url")
+def test_named_series_are_trained_due_or_not_and_no_other_partition(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], redis: Redis
+) -> None:
+    """Each in the partition that it belongs to, once."""
+    monkeypatch.setenv("TIDECAST_PARTITIONS", "8")
+    its = partition_of("a", 8)
+    other = next(f"s{n}" for n in range(99) if partition_of(f"s{n}", 8) != its)
+    expected = {its: ["a"], partition_of(other, 8): [other]}
+    stand_for_the_trainer(
+        monkeypatch, f"assert told['force'] and told['series'] == {expected!r}[told['partition']]\n{FINISH}"
+    )
+    for partition, (name,) in expected.items():
+        redis.hset(keys_of(partition, 8).state, name, "state")
+    assert 0 == run(monkeypatch, "retrain", "a", other, "a")
+    assert capsys.readouterr().out.startswith("6 series trained")
+
+
+@pytest.mark.usefixtures("url")
+def test_a_store_that_cannot_be_written_is_one_sentence_before_the_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The child would find out after its start, which takes seconds."""
+    stand_for_the_trainer(monkeypatch, "assert False, 'the training has begun'")
+    (tmp_path / "file").write_text("")
+    assert 2 == run(monkeypatch, "retrain", "--store", "file/models")
+    expected = "tidecast: the store is file/models, but file is a file: name another place\n"
+    assert expected == capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("url")
+@pytest.mark.parametrize(
+    ("words", "remedy"), [(["boiler7"], "did you mean 'boiler-7'?"), (["boiler-7", "x"], "use one of 'boiler-7'")]
+)
+def test_a_series_that_no_worker_has_met_is_one_sentence_before_the_training(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    redis: Redis,
+    words: list[str],
+    remedy: str,
+) -> None:
+    """A mistyped name would end with no series trained, as if none were due."""
+    stand_for_the_trainer(monkeypatch, "assert False, 'the training has begun'")
+    redis.hset(keys_of().state, mapping={"boiler-7": "state", "boiler-7\x1f0": "block"})
+    assert 1 == run(monkeypatch, "retrain", *words)
+    error = capsys.readouterr().err
+    assert f"tidecast: no worker has answered a reading of series {words[-1]!r}: {remedy}\n" == error
+
+
+@pytest.mark.usefixtures("url")
+def test_a_failed_run_by_hand_is_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other partitions are trained all the same."""
+    monkeypatch.setenv("TIDECAST_PARTITIONS", "2")
+    stand_for_the_trainer(monkeypatch, f"told['partition'] or sys.exit(3)\n{FINISH}")
+    assert 1 == run(monkeypatch, "retrain")
+    said = capsys.readouterr()
+    assert said.out.startswith("3 series trained")
+    assert "tidecast: retraining failed, partition 0: it ended with exit code 3: its log says why\n" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("retrain", "--daemon"), 'there is no schedule to keep: retrain.every is "never"; set it to a span'),
+        (("retrain", "--health-port", "0"), "--health-port is of --daemon"),
+        (("retrain", "--daemon", "a"), "leave the series and --json out"),
+        (("retrain", "--daemon", "--json"), "leave the series and --json out"),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("url")
+def test_a_daemon_needs_a_schedule_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
+) -> None:
+    """Exit code 2 and a sentence."""
+    monkeypatch.setenv("TIDECAST_RETRAIN__EVERY", "never")
+    assert 2 == run(monkeypatch, *words)
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_daemon_keeps_the_schedule_until_told_to_stop(
+    url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Of all partitions; another number of them than in Redis is refused."""
+    monkeypatch.setenv("TIDECAST_PARTITIONS", "2")
+    monkeypatch.setenv("TIDECAST_RETRAIN__EVERY", "6h")
+    assert url
+    redis.set("partitions", 2)
+    with subprocess.Popen([TIDECAST, "retrain", "--daemon"], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: all(record(redis, f"{{{n}}}:retrain").get("next_ms") for n in (0, 1)))
+            process.send_signal(number)
+            _, err = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+    assert 0 == process.returncode
+    assert ["schedule started", "schedule stopped"] == [json.loads(line)["event"] for line in err.splitlines()]
+    redis.set("partitions", 4)
+    assert 2 == run(monkeypatch, "retrain", "--daemon")
+
+
+def test_a_daemon_has_the_same_default_as_a_worker_and_a_health_port(url: str, redis: Redis) -> None:
+    """A container of its own needs no setting, and its probes say when it keeps the schedule."""
+    assert url
+    port = free_port()
+    command = [TIDECAST, "retrain", "--daemon", "--health-port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            await_ready(f"http://127.0.0.1:{port}", process, lambda: "")
+            until(lambda: record(redis).get("trigger") == "every 6h")
+        finally:
+            process.terminate()
+            _, err = process.communicate(timeout=PATIENCE_S)
+    assert 0 == process.returncode
+    assert '"by_default": true' in err
+
+
+@pytest.mark.usefixtures("url")
+def test_a_daemon_that_cannot_write_the_store_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has nothing else to do: its supervisor sees the exit code, and the sentence names the remedy."""
+    assert 2 == run(monkeypatch, "retrain", "--daemon", "--store", "/proc/models")
+    err = capsys.readouterr().err
+    assert err.startswith("tidecast: there is no schedule to keep: the store /proc/models cannot be written (")
+    assert "let this user write there" in err
+
+
+def happen(redis: Redis, event: Event, partition: int = 0, partitions: int = 1) -> Event:
+    """Put an event on its partition's stream."""
+    flat = event.encode()
+    redis.xadd(keys_of(partition, partitions).events, dict(zip(flat[::2], flat[1::2], strict=True)))  # type: ignore[arg-type]
+    return event
+
+
+PROMOTED = Event("promoted", "beats version 2 by 4 %", "boiler-7", 3)
+STARTED = Event("started", "the run due at 2026-03-01T03:00:00Z has started, try 1")
+
+
+def test_events_of_all_partitions_are_followed(url: str, redis: Redis) -> None:
+    """From the oldest, or from now on."""
+    first = [happen(redis, PROMOTED, 0, 2), happen(redis, STARTED, 1, 2)]
+    with Client(url, partitions=2) as client:
+        found = list(client.events("0", block_ms=1, stop_when_idle=True))
+        assert set(first) == set(found)
+        live = client.events(block_ms=100)
+        later = happen(redis, Event("drift", "new"), 1, 2)
+        assert [later] == list(islice(live, 1))
+        assert all(event.id for event in found)
+
+
+async def test_the_asyncio_client_follows_events_too(url: str, redis: Redis) -> None:
+    """The same, to be awaited."""
+    happen(redis, PROMOTED)
+    async with AsyncClient(url) as client:
+        assert [PROMOTED] == [found async for found in client.events("0", block_ms=1, stop_when_idle=True)]
+        assert [] == [found async for found in client.events(block_ms=1, stop_when_idle=True)]
+
+
+@pytest.mark.usefixtures("url")
+def test_events_are_printed_as_lines_or_as_json(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At most so many."""
+    for event in (PROMOTED, STARTED, PROMOTED):
+        happen(redis, event)
+    entry_id = redis.xrange("events")[1][0].decode()
+    assert 0 == run(monkeypatch, "events", "--since", "0", "-n", "2")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("Z  promoted  boiler-7 v3  beats version 2 by 4 %")
+    assert second.endswith("Z  started  the run due at 2026-03-01T03:00:00Z has started, try 1")
+    assert 0 == run(monkeypatch, "events", "--since", "0", "-n", "2", "--json")
+    found = json.loads(capsys.readouterr().out.splitlines()[1])
+    assert {"id": entry_id, "kind": "started", "detail": STARTED.detail, "series": None, "version": None} == found
+
+
+def test_a_line_says_when_what_and_of_whom() -> None:
+    """The entry's id tells when."""
+    event = Event("met", "its first reading", "boiler-7", None, "1700000000000-0")
+    assert "2023-11-14T22:13:20Z  met  boiler-7  its first reading" == event_line(event)

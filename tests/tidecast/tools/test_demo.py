@@ -1,0 +1,254 @@
+"""The demo: it waits as long as a worker lives, shows a run of the schedule, and prints one object for programs."""
+
+import io
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from rich.console import Console
+
+from tests.harness.patience import PATIENCE_S
+from tidecast.client import Client
+from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.errors import TidecastError
+from tidecast.settings import Settings
+from tidecast.tools import demo, demo_programs
+from tidecast.tools.demo import Runs, Stage
+from tidecast.tools.demo_data import Reading, Source
+from tidecast.tools.demo_programs import Place, Worker
+from tidecast.tools.demo_score import Score
+from tidecast.wire import Event
+
+ROOT = Path(__file__).resolve().parents[3]
+FIRST_MS = 1_700_000_000_000
+LOG = "a line\nredis is away\n"
+
+
+class Process:
+    """A process that has ended, or runs for so many looks."""
+
+    def __init__(self, looks: int, code: int = 1) -> None:
+        self._looks = looks
+        self._code = code
+
+    def poll(self) -> int | None:
+        """Return the exit code once the looks are used up."""
+        self._looks -= 1
+        return None if self._looks >= 0 else self._code
+
+
+def worker(folder: Path, looks: int, code: int = 1) -> Worker:
+    """A worker with a log, which lives for so many looks."""
+    log = folder / "worker.log"
+    log.write_text(LOG)
+    process: Any = Process(looks, code)
+    return Worker(process, "http://127.0.0.1:1", log, 0.0, False)
+
+
+@pytest.fixture
+def text() -> io.StringIO:
+    """What the demo shows."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def client(settings: Settings, redis: Redis) -> Iterator[Client]:  # noqa: ARG001 - it empties the server
+    """A client of the emptied server."""
+    with Client(settings.redis_url.get_secret_value()) as opened:
+        yield opened
+
+
+def staged(client: Client, worker: Worker, text: io.StringIO) -> Stage:
+    """A replay of one series, after a first reading."""
+    console = Console(file=text, width=200)
+    return Stage(client, worker, {"a": Score(test_from=0)}, console, [client.push("a", 1.0, 1000)])
+
+
+def happen(redis: Redis, kind: str, detail: str = "it did", series: str | None = None) -> None:
+    """Put an event on the stream."""
+    flat = Event(kind, detail, series, 2 if series else None).encode()
+    redis.xadd("events", dict(zip(flat[::2], flat[1::2], strict=True)))  # type: ignore[arg-type] # text is fine
+
+
+def answer(redis: Redis, entry_id: str) -> None:
+    """Put a forecast on the stream."""
+    told = {"series": "a", "y": 1, "yhat": 1, "kind": "naive", "ts": 2000, "origin": 1000, "level": 0.9}
+    redis.xadd("forecasts", told, id=entry_id)  # type: ignore[arg-type] # numbers are fine
+
+
+def test_a_run_is_shown_from_its_start_to_its_end(
+    client: Client, redis: Redis, tmp_path: Path, text: io.StringIO
+) -> None:
+    """Started, what became of each series, finished."""
+    stage = staged(client, worker(tmp_path, 100), text)
+    happen(redis, "started", "the run has started, try 1")
+    happen(redis, "promoted", "it beats version 1", "a")
+    happen(redis, "refused", "version 1 is at least as good", "b")
+    happen(redis, "finished", "the run has finished: 1 series trained")
+    runs = Runs()
+    demo._await_run(stage, runs)
+    assert (1, {"a": "promoted", "b": "kept"}) == (runs.finished, runs.outcome)
+    shown = [line.strip() for line in text.getvalue().splitlines()]
+    assert [
+        "the run has started, try 1",
+        "a promoted: it beats version 1",
+        "b kept: version 1 is at least as good",
+        "the run has finished: 1 series trained",
+    ] == shown
+
+
+def test_a_run_that_found_nothing_to_do_is_counted_but_another_is_awaited(
+    client: Client, redis: Redis, tmp_path: Path, text: io.StringIO
+) -> None:
+    """On a slow machine a run begins before the readings are there; a visitor wants to see one that judges."""
+    happen(redis, "started")
+    stage = staged(client, worker(tmp_path, 1), text)
+    happen(redis, "finished")
+    runs = Runs()
+    with pytest.raises(TidecastError, match="no run of the schedule has finished"):
+        demo._await_run(stage, runs)
+    assert 1 == runs.finished
+    happen(redis, "started")
+    happen(redis, "refused", series="a")
+    happen(redis, "finished")
+    demo._await_run(stage, runs)
+    assert (2, {"a": "kept"}) == (runs.finished, runs.outcome)
+
+
+def test_a_run_that_began_early_and_judged_is_enough(
+    client: Client, redis: Redis, tmp_path: Path, text: io.StringIO
+) -> None:
+    """It has read what was there when its training began; the next one would find nothing new."""
+    happen(redis, "started")
+    stage = staged(client, worker(tmp_path, 1), text)
+    happen(redis, "promoted", series="a")
+    happen(redis, "finished")
+    runs = Runs()
+    demo._await_run(stage, runs)
+    assert (1, {"a": "promoted"}) == (runs.finished, runs.outcome)
+
+
+def test_a_run_that_fails_ends_the_demo_with_the_workers_log(
+    client: Client, redis: Redis, tmp_path: Path, text: io.StringIO
+) -> None:
+    """A visitor, or CI, must not wait for what will not come."""
+    stage = staged(client, worker(tmp_path, 100), text)
+    happen(redis, "failed", "the run has failed: out of memory")
+    with pytest.raises(TidecastError, match="the run has failed: out of memory\na line\nredis is away"):
+        demo._await_run(stage, Runs())
+
+
+@pytest.mark.parametrize("code", [1, -9])
+def test_a_worker_that_ends_in_the_replay_ends_the_demo(
+    client: Client, tmp_path: Path, text: io.StringIO, code: int
+) -> None:
+    """At once, with its exit code and the end of its log."""
+    stage = staged(client, worker(tmp_path, 0, code), text)
+    with pytest.raises(
+        TidecastError, match=f"has no forecast, and the worker has ended with exit code {code}:\na line"
+    ):
+        list(demo._forecasts(stage, "0", stage.ids[-1]))
+
+
+def test_a_forecast_that_comes_late_is_waited_for(
+    client: Client, redis: Redis, tmp_path: Path, text: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker may be slow, for as long as it lives: it is looked at after each wait in vain."""
+    monkeypatch.setattr(demo, "BLOCK_MS", 1)
+    stage = staged(client, worker(tmp_path, 100), text)
+    looks = 0
+
+    def look(_what: str, _since: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 5:
+            answer(redis, stage.ids[-1])
+
+    monkeypatch.setattr(Worker, "check", lambda _self, what, since: look(what, since))
+    assert stage.ids == [forecast.id for forecast in demo._forecasts(stage, "0", stage.ids[-1])]
+    assert 5 == looks
+
+
+def test_a_worker_that_is_silent_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives, and answers nothing."""
+    monkeypatch.setattr(demo_programs, "PATIENCE_S", 5.0)
+    monkeypatch.setattr("time.monotonic", lambda: 1000.0)
+    silent = worker(tmp_path, 100)
+    silent.check("reading 1-0 has no forecast", since=995.5)
+    with pytest.raises(TidecastError, match="reading 1-0 has no forecast, and the worker was silent for 5 s:\na line"):
+        silent.check("reading 1-0 has no forecast", since=994.0)
+
+
+def test_a_worker_that_does_not_start_ends_the_demo_with_its_log(tmp_path: Path, settings: Settings) -> None:
+    """Such as one with a wrong setting in the visitor's environment."""
+    place = Place(settings.redis_url.get_secret_value(), "no such namespace", tmp_path)
+    with (
+        pytest.raises(TidecastError, match="ended with exit code 2 before it was ready:\ntidecast: setting namespace"),
+        demo_programs.worker(place, print),
+    ):
+        pass
+
+
+def test_without_its_packages_the_demo_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each of them, before anything is trained."""
+    for name in demo.PACKAGES:
+        with monkeypatch.context() as patch:
+            patch.setattr(demo, "find_spec", lambda wanted, name=name: None if wanted == name else object())
+            with pytest.raises(TidecastError, match=r"pip install 'tidecast\[demo\]'"):
+                demo.run(None, tmp_path, as_json=True)
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from tests.tidecast.tools.test_demo import few
+from tidecast import demo, demo_programs
+demo.sources = few
+demo_programs.EPOCHS = 1
+demo.run(sys.argv[1], Path("out"), as_json=True)
+"""
+
+
+def few() -> list[Source]:
+    """Return two short series in place of the demo's."""
+    noise = random.Random(7)
+    waves = [20 + 9 * math.sin(hour * math.pi / 12) + noise.gauss(0, 1) for hour in range(1000)]
+    plain: list[Reading] = [("a", {"value": wave}, FIRST_MS + 3_600_000 * hour) for hour, wave in enumerate(waves)]
+    windy: list[Reading] = [("b", values | {"wind": noise.random()}, ts) for _, values, ts in plain]
+    return [Source("a", "value", (), plain), Source("b", "value", ("wind",), windy)]
+
+
+@pytest.mark.keras
+@pytest.mark.timeout(300)
+def test_for_programs_the_demo_prints_one_object_and_nothing_else(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+    """From the training to a run of the schedule and the picture, with real processes; none is left."""
+    command = [sys.executable, "-c", PROGRAM, redis_server.url]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    (line,) = done.stdout.splitlines()
+    result = json.loads(line)
+    assert result["scheduled_runs"] >= 1
+    assert {"a", "b"} == set(result["retrained"])
+    assert {"promoted", "kept"} >= set(result["retrained"].values())
+    assert 0 < result["ready_cold_s"] < PATIENCE_S
+    assert isinstance(result["compiled"], bool)
+    assert (result["readings"], 0) == (result["forecasts"], result["unanswered"])
+    assert result["readings"] == sum(result["dispositions"].values())
+    assert (tmp_path / result["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert [] == [path.name for path in tmp_path.iterdir() if path.name != "out"]

@@ -1,0 +1,154 @@
+"""`tidecast status`: what it counts, as a table, as JSON, and on a terminal again and again."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.models import make_model
+from tests.harness.processes import TIDECAST
+from tests.harness.terminal import on_a_terminal
+from tests.harness.ward import Ward
+from tidecast.cli import main as cli
+from tidecast.cli import status as status_command
+from tidecast.settings import RetrainSettings
+from tidecast.tools import status
+from tidecast.tools.status import Watch
+
+
+def run(monkeypatch: pytest.MonkeyPatch, ward: Ward, *words: str) -> int:
+    """Run the command on the ward; returns its exit code."""
+    where = ("--redis", ward.server.url, "--store", str(ward.settings.store), "--interval", "0.1")
+    monkeypatch.setattr(sys, "argv", ["tidecast", "status", *words, *where])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
+
+
+def looked(ward: Ward, **sums: Any) -> dict[str, Any]:
+    """One look, without the rates."""
+    return Watch(ward.redis, ward.settings).look().as_dict() | sums
+
+
+def test_a_look_counts_what_there_is(healthy: Ward) -> None:
+    """Readings, series, models, dead letters, and when models are trained anew."""
+    healthy.push(3000, "n/a")
+    healthy.answer()
+    healthy.push(60_000)
+    found = looked(healthy)
+    (one,) = found["partitions"]
+    assert (4, 1, 0, 1) == tuple(found[name] for name in ("answered", "dead", "lost", "series"))
+    assert 1 == found["champions"]
+    assert [one["owner"]] == list(found["workers"])
+    assert 50 < one["behind_s"] < 3600
+    assert one["lag"] == (1 if "entries-added" in healthy.redis.xinfo_stream("readings") else None)
+    assert {"state": None, "last_ms": None, "detail": None} == {
+        n: v for n, v in one["retrain"].items() if n != "next_ms"
+    }
+    assert healthy.began_ms < one["retrain"]["next_ms"]
+
+
+def test_two_looks_tell_a_rate(healthy: Ward) -> None:
+    """Readings a second between them."""
+    watch = Watch(healthy.redis, healthy.settings)
+    before = watch.look()
+    for step in range(3, 13):
+        healthy.push(1000 * step)
+    healthy.answer()
+    after = watch.look()
+    expected = 10 / ((after.at_ms - before.at_ms) / 1000)
+    assert pytest.approx(expected) == after.as_dict()["rate"]
+    assert before.as_dict()["rate"] is None
+
+
+def test_a_look_sees_what_was_published_since_the_one_before(healthy: Ward) -> None:
+    """Without listing the store anew."""
+    watch = Watch(healthy.redis, healthy.settings)
+    assert 1 == watch.look().champions
+    healthy.store.publish(make_model("b"))
+    assert 2 == watch.look().champions
+
+
+def test_a_worker_that_is_silent_or_gone_is_no_owner(healthy: Ward) -> None:
+    """Its partition is nobody's."""
+    healthy.redis.hset("lease", "expires_ms", 1)
+    assert ((), None) == (looked(healthy)["workers"], looked(healthy)["partitions"][0]["owner"])
+    healthy.worker.leave()
+    assert ((), None) == (looked(healthy)["workers"], looked(healthy)["partitions"][0]["owner"])
+
+
+def test_many_series_are_estimated(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a sample of the fields, for each series has several."""
+    monkeypatch.setattr(status, "COUNTED", 100)
+    names = [f"s{i}" for i in range(2000)]
+    blocks = {f"{name}\x1f{block}": "" for name in names for block in range(3)}
+    healthy.redis.hset("state", mapping=dict.fromkeys(names, "") | blocks)
+    (one,) = looked(healthy)["partitions"]
+    assert one["estimated"]
+    assert 1600 < one["series"] < 2400
+
+
+def test_partitions_have_rows_of_their_own(healthy: Ward) -> None:
+    """Also those that nobody has begun."""
+    found = looked(healthy.told(partitions=3))
+    assert [(0, None), (1, None), (2, None)] == [(one["partition"], one["owner"]) for one in found["partitions"]]
+
+
+def test_without_a_terminal_it_looks_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Ward
+) -> None:
+    """As a table without colours, or as one object."""
+    monkeypatch.setenv("COLUMNS", "200")
+    capsys.readouterr()
+    assert 0 == run(monkeypatch, healthy)
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert "1 series, 1 with a model, 0 dead letters" in told
+    assert "retraining of partition 0: next 20" in told
+    assert 0 == run(monkeypatch, healthy, "--json")
+    assert 3 == json.loads(capsys.readouterr().out)["answered"]
+
+
+@pytest.mark.parametrize(
+    ("retrain", "line"),
+    [
+        (RetrainSettings(), "retraining: every 6h, by default; no run is planned yet"),
+        (RetrainSettings(cron="0 3 * * *"), "retraining: cron 0 3 * * *; no run is planned yet"),
+        (
+            RetrainSettings(every="never"),
+            'retraining: off here: retrain.every is "never"; set it to a span such as "6h"; no run is planned yet',
+        ),
+    ],
+)
+def test_a_schedule_without_a_run_is_shown_too(healthy: Ward, retrain: RetrainSettings, line: str) -> None:
+    """Or why there is none: silence would look like a schedule."""
+    healthy.redis.delete("retrain")
+    found = Watch(healthy.redis, healthy.told(retrain=retrain).settings).look()
+    assert line in list(status_command._lines(found))
+    assert found.as_dict()["schedule"] in line
+
+
+@pytest.mark.parametrize("words", [(), ("--once",)], ids=["live", "once"])
+def test_on_a_terminal_it_follows_until_interrupted(healthy: Ward, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The table is drawn anew; `--once` ends by itself."""
+    answered = interrupted = False
+
+    def seen(text: str, process: subprocess.Popen[bytes]) -> None:
+        nonlocal answered, interrupted
+        if "1 series" in text and not answered and not words:
+            answered = True
+            healthy.redis.xadd("readings", {"series": "b", "value": 1})
+            healthy.worker.step(time.time())
+        if "2 series" in text and not interrupted:
+            interrupted = True  # once: another would meet the end that the first has begun
+            process.send_signal(signal.SIGINT)
+
+    where = ("--redis", healthy.server.url, "--store", str(healthy.settings.store), "--interval", "0.1")
+    code, text = on_a_terminal((TIDECAST, "status", *words, *where), tmp_path, {}, seen)
+    assert (0 if words else 130, not words) == (code, "2 series" in text)
+    assert "\x1b[" in text

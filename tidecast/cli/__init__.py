@@ -1,0 +1,1 @@
+"""The `tidecast` command, one file for each subcommand."""

@@ -1,0 +1,5 @@
+"""Run `python -m tidecast.cli`."""
+
+from tidecast.start import main
+
+main()

@@ -1,0 +1,45 @@
+"""`tidecast dashboard`: the web page."""
+
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr
+
+from tidecast.cli.options import NamespaceOption, RedisOption, StoreOption
+from tidecast.errors import TidecastError
+from tidecast.settings import load_settings
+
+
+def dashboard(
+    host: Annotated[str | None, typer.Option(help="The address to listen on; others need a token.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 0 picks one.", min=0, max=65535)] = None,
+    token: Annotated[str | None, typer.Option(help="What viewers must know; it turns the buttons on.")] = None,
+    redis: RedisOption = None,
+    namespace: NamespaceOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Show series, forecasts and retraining on a web page, until told to stop."""
+    check_installed()
+    from dashboard.program import run
+
+    settings = load_settings(redis_url=redis, namespace=namespace, store=store)
+    given: dict[str, object] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    if token is not None:
+        given["token"] = SecretStr(token)
+    run(settings.model_copy(update={"dashboard": settings.dashboard.model_copy(update=given)}))
+
+
+def installed() -> bool:
+    """Whether the packages of the dashboard are there."""
+    return find_spec("nicegui") is not None
+
+
+def check_installed() -> None:
+    """Make sure that they are.
+
+    Raises:
+        TidecastError: they are not.
+    """
+    if not installed():
+        raise TidecastError("the dashboard needs its extra: pip install 'tidecast[dashboard]'")

@@ -1,0 +1,79 @@
+"""`tidecast doctor`: what is wrong and what to do about it; or all that is known of one series."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tidecast.cli.completion import series_in_store
+from tidecast.cli.options import JsonOption, NamespaceOption, RedisOption, StoreOption
+from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE, examine
+from tidecast.doctor.finding import Finding
+from tidecast.errors import SettingsError
+from tidecast.retraining import choose_schedule
+from tidecast.settings import Settings, load_settings
+
+COLOURS = {"wrong": "bold red", "warning": "yellow"}
+
+
+def doctor(
+    series: Annotated[
+        str | None,
+        typer.Argument(help="Tell all that is known of this series instead.", autocompletion=series_in_store),
+    ] = None,
+    as_json: JsonOption = False,
+    redis: RedisOption = None,
+    namespace: NamespaceOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Say what is wrong with Redis, the workers, the models and the schedule, and what to do about it."""
+    given: dict[str, Any] = {"redis_url": redis, "namespace": namespace, "store": store}
+    if series is not None:
+        _tell(series, load_settings(**given), as_json=as_json)
+        return
+    findings, schedule = _findings(given)
+    healthy = all(finding.severity != "wrong" for finding in findings)
+    if as_json:
+        told = {"healthy": healthy, "schedule": schedule, "findings": [asdict(finding) for finding in findings]}
+        print(json.dumps(told, indent=1))
+    else:
+        _show(findings, schedule)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _findings(given: dict[str, Any]) -> tuple[list[Finding], str]:
+    """Return what is wrong, and in one line the schedule of retraining: empty if the settings cannot be read."""
+    try:
+        settings = load_settings(**given)
+    except SettingsError as exc:
+        remedy = "correct the file, the variable or the option; docs/reference.md lists all settings"
+        return [Finding("settings", "wrong", str(exc), remedy)], ""
+    return examine(settings), str(choose_schedule(settings))
+
+
+def _show(findings: list[Finding], schedule: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in findings:
+        title = Text(f"{finding.severity:<9}", COLOURS[finding.severity])
+        console.print(title + Text(f"{finding.check}: {finding.found}", ""))
+        console.print(Text(f"{'':9}-> {finding.remedy}"))
+    if schedule:
+        console.print(Text(f"retraining: {schedule}"))
+    wrong = sum(finding.severity == "wrong" for finding in findings)
+    checks = len(OF_REDIS) + len(OF_THE_STORE)
+    sum_up = f"{wrong} wrong, {len(findings) - wrong} to look at" if findings else f"all is well: {checks} checks"
+    console.print(Text(sum_up))
+
+
+def _tell(series: str, settings: Settings, *, as_json: bool) -> None:
+    from tidecast.doctor.series import facts_of, sentences
+    from tidecast.online.describe_state import (
+        insight,  # only here: it knows how a state is stored, and costs a second to import
+    )
+
+    facts = facts_of(series, settings, insight)
+    print(json.dumps(facts, indent=1) if as_json else "\n".join(sentences(facts)))

