@@ -21,7 +21,7 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.paging import pages_of
 from tidecast.settings import environment_with, load_settings
 from tidecast.wire import keys_of
-from trainer.recorded import read_recorded
+from trainer.data.recorded import read_recorded
 
 KB_PER_MB = 1e3
 

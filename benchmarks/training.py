@@ -26,9 +26,9 @@ from tidecast.files.history import History
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from trainer.architectures import build, initial_weights, set_weights
-from trainer.cohort import Fit, Problem, batch_order, fit_cohort
-from trainer.lesson import Unfit, prepare
+from trainer.fit.cohort import Fit, Problem, batch_order, fit_cohort
+from trainer.fit.keras_models import build, initial_weights, set_weights
+from trainer.fit.training_set import Unfit, prepare
 
 Value = TypeVar("Value")
 Series = NDArray[np.float64]  # (rows,)

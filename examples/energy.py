@@ -19,9 +19,9 @@ from tidecast.start import prefer_own_modules
 
 prefer_own_modules()  # a `trainer.py` or `trainer/` of yours is not meant below
 
-from trainer.page import picture_path
 from trainer.pipeline import train
-from trainer.report import report
+from trainer.reports.html_page import picture_path
+from trainer.reports.report import report
 
 MADE_UP = Path(__file__).parent / "data" / "energy_made_up.csv"
 SPEC = Spec(window=24, units=50)  # a day of hours

@@ -20,10 +20,10 @@ from tidecast.start import prefer_own_modules
 
 prefer_own_modules()  # a `trainer.py` or `trainer/` of yours is not meant below
 
-from trainer.explain import explain
-from trainer.page import picture_path
 from trainer.pipeline import train
-from trainer.report import report
+from trainer.reports.explain import explain
+from trainer.reports.html_page import picture_path
+from trainer.reports.report import report
 
 SPEC = Spec(window=30, units=32)  # a month of days
 SHORT_SPEC, SHORT_DAYS = Spec(window=10, units=8), 200  # enough to see that it runs

@@ -25,8 +25,8 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
 from worker import loop
-from worker.health import Health
-from worker.program import make_worker
+from worker.main import make_worker
+from worker.metrics import Health
 
 BEGIN_MS = 1_600_000_000_000
 STEP_MS = 60_000

@@ -1,4 +1,4 @@
-"""The direction of the arrows between the rooms: `worker -> tidecast <- trainer`."""
+"""The directions of imports between packages, and what the pure ones may import at all."""
 
 import ast
 import re
@@ -17,20 +17,37 @@ from tests.harness.patience import PATIENCE_S
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = {"tidecast": {"tidecast"}} | {room: {room, "tidecast"} for room in ("worker", "trainer", "dashboard")}
-# The commands, the demo, the backtest and the frames know all programs, and import them only inside functions.
-DOORS = (
-    "cli",
-    "dashboard_cli",
-    "doctor/schedule",
-    "doctor_cli",
-    "retrain_cli",
-    "replayed",
-    "demo",
-    "backtest",
-    "backtest_report",
-    "frames",
+# The lowest first. A package imports from its own level only itself, and else only from those below.
+LEVELS: tuple[set[str], ...] = (
+    {"tidecast"},
+    {"tidecast.wire"},
+    {"tidecast.models"},
+    {"tidecast.online", "tidecast.connection", "tidecast.files"},
+    {"tidecast.client"},
+    {"worker", "trainer"},
+    {"tidecast.tools", "tidecast.doctor", "dashboard"},
+    {"tidecast.cli"},
 )
-FRONT_DOORS = {f"tidecast/{name}.py" for name in DOORS}
+LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in packages}
+# The Python interface and the entry point of the command stand at the root, and lead upward.
+FRONTS = {"tidecast/__init__.py", "tidecast/start.py"}
+# Tools, commands and checks know all programs, and import them only inside functions.
+DEFERRING = ("tidecast/tools/", "tidecast/cli/", "tidecast/doctor/")
+PURE = ("tidecast/online/", "tidecast/models/")
+IMPURE = {
+    "asyncio",
+    "datetime",
+    "logging",
+    "os",
+    "pathlib",
+    "random",
+    "redis",
+    "socket",
+    "structlog",
+    "subprocess",
+    "time",
+}
+OF_FILES = {"tidecast/models/model.py", "tidecast/models/store.py", "tidecast/models/served.py"}  # they may name paths
 # They cost seconds and hundreds of megabytes.
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
@@ -45,9 +62,23 @@ def test_every_package_of_the_wheel_is_a_room_with_rules() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_imports_only_from_its_own_room_and_the_vocabulary(module: str) -> None:
-    """The worker and the trainer never meet; the vocabulary knows neither."""
-    imports = _imports(module, top_level_only=module in FRONT_DOORS)
+    """The worker and the trainer never meet; the library knows neither until a command asks for one."""
+    imports = _imports(module, top_level_only=module.startswith(DEFERRING))
     assert imports & set(ROOMS) <= ROOMS[module.split("/")[0]]
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in FRONTS])
+def test_no_import_leads_to_a_package_above_or_beside(module: str) -> None:
+    """A reader who knows a package has to know only those below it."""
+    own = _package(module.removesuffix(".py").replace("/", "."))
+    imported = {_package(name) for name in _names_imported(module)}
+    assert not {package for package in imported - {own} if LEVEL[package] >= LEVEL[own]}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(PURE)])
+def test_the_forecasting_core_knows_no_redis_clock_log_or_file(module: str) -> None:
+    """It takes times and arrays, so that a replay and a test run it as the worker does."""
+    assert not _imports(module) & (IMPURE - ({"pathlib", "os", "time"} if module in OF_FILES else set()))
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("trainer/")])
@@ -124,6 +155,24 @@ def _imported(node: ast.AST, room: str, *, top_level_only: bool) -> Iterator[str
             yield room if child.level else (child.module or "").split(".")[0]
         elif not (top_level_only and _is_deferred(child)):
             yield from _imported(child, room, top_level_only=top_level_only)
+
+
+def _names_imported(module: str) -> Iterator[str]:
+    """Yield the full names of our modules that a module imports anywhere."""
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] in ROOMS)
+
+
+def _package(name: str) -> str:
+    """Return the package of a module or of a name in it, as `LEVELS` has it."""
+    inner = ".".join(name.split(".")[:2])
+    return inner if inner in LEVEL else name.split(".")[0]
 
 
 def _is_deferred(node: ast.AST) -> bool:

@@ -14,7 +14,7 @@ from tidecast.cli import main as cli
 from tidecast.cli.main import app
 from tidecast.settings import Settings
 from tidecast.signals import stopping
-from worker.health import Health
+from worker.metrics import Health
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()

@@ -16,9 +16,9 @@ from tidecast.models.model import Evidence, Header, Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from trainer.change import change_of, parted
-from trainer.cohort import Fit, fit_cohort
-from trainer.evaluate import (
+from trainer.data.gross_errors import sound
+from trainer.evaluation.changepoint import change_of, parted
+from trainer.evaluation.evaluate import (
     CHAMPION,
     MIN_ROWS,
     MODEL,
@@ -29,12 +29,12 @@ from trainer.evaluate import (
     half_width,
     judge,
 )
-from trainer.lesson import Lesson, Unfit, prepare, split
-from trainer.linear import fit_panel
-from trainer.resume import RUN, run_digest, trained_before
-from trainer.season import check_season, check_season_fits
-from trainer.shared import kept_shared, train_shared
-from trainer.sound import sound
+from trainer.fingerprint import RUN, run_digest, trained_before
+from trainer.fit.cohort import Fit, fit_cohort
+from trainer.fit.linear import fit_panel
+from trainer.fit.seasonality import check_season, check_season_fits
+from trainer.fit.shared_network import kept_shared, train_shared
+from trainer.fit.training_set import Lesson, Unfit, prepare, split
 
 CHUNK = 128  # series between two visits to the store: what an interruption may cost
 LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # of which a version may depend

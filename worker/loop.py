@@ -17,15 +17,15 @@ from tidecast.online.engine import Engine
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
 from tidecast.wire import partition_of
-from worker.caution import PauseNeeded
-from worker.health import Health
-from worker.lane import Lane
-from worker.partitions import Partition
+from worker.acl import explain
+from worker.membership import EVERY_S, Roster
+from worker.metrics import Health
+from worker.partition.consumer import Lane
+from worker.partition.lease import Partition
+from worker.partition.poison import PauseNeeded
+from worker.partition.stream import Stream
 from worker.repeats import Repeats
-from worker.rights import explain
-from worker.roster import EVERY_S, Roster
-from worker.stopping import Stop
-from worker.stream import Stream
+from worker.stop import Stop
 
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to what is now a replica
 BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure

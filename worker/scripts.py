@@ -7,6 +7,6 @@ COMPARING = ("acquire", "commit", "retain")  # the scripts that need the functio
 
 def script_of(name: str) -> str:
     """Read one of the scripts that run inside Redis, with the functions that it uses."""
-    folder = files("worker")
+    folder = files("worker") / "lua"
     shared = (folder / "ids.lua").read_text() if name in COMPARING else ""
     return shared + (folder / f"{name}.lua").read_text()

@@ -12,7 +12,7 @@ import structlog
 from tidecast.connection.partitions import whole_number
 
 if TYPE_CHECKING:
-    from worker.timing import Timing  # with APScheduler, which a worker without a schedule does not need
+    from worker.retraining.triggers import Timing  # with APScheduler, which a worker without a schedule does not need
 
 CLOCKS_MS = 60_000  # how far apart the clocks of two workers may be
 SET_BACK_MS = 86_400_000  # how far a clock may be set back: then the last run was due after now

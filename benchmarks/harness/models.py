@@ -18,7 +18,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.models.time_grid import Grid
 from tidecast.settings import SeriesSettings
-from trainer.linear import fit_panel
+from trainer.fit.linear import fit_panel
 
 OWN = Spec(window=24, units=50)
 SHARED_NETWORK = Spec(window=48, units=64, hidden=64, normalise=True, seasonal=2)  # as the trainer makes a cohort's

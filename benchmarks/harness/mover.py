@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.harness.readings import name_of
 from tidecast.models.store import ModelStore
-from trainer.retrain import step_aside
+from trainer.retrain.main import step_aside
 
 
 def main(store: ModelStore, series: int, version: int, seconds: float) -> None:

@@ -12,7 +12,7 @@ import typer.main
 
 from tidecast.cli.main import app
 from tidecast.settings import PREFIX, Settings
-from worker.health import Health
+from worker.metrics import Health
 
 PLACE = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)[^)\s]*\)")

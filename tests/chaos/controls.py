@@ -28,8 +28,8 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.online.batch import Outcome
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
+from worker.partition.stream import Meanwhile, Stream
 from worker.scripts import script_of
-from worker.stream import Meanwhile, Stream
 
 BATCH = 50
 SETTINGS = f"""
@@ -216,7 +216,7 @@ def _wait(done: Callable[[], bool], timeout_s: float = 30.0, *, give_up: bool = 
 def main() -> None:
     """Run the real worker's command with the named control's stream."""
     from tidecast.cli import main as cli
-    from worker import program
+    from worker import main as program
 
     name = next(argument for argument in sys.argv if argument in PROGRAMS)
     sys.argv.remove(name)

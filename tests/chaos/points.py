@@ -21,7 +21,7 @@ from tests.harness.nursery import fork
 from tidecast.online.batch import Outcome
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
-from worker.stream import Meanwhile, Stream
+from worker.partition.stream import Meanwhile, Stream
 
 POINTS = (
     "after acquire",
@@ -123,7 +123,7 @@ def send(worker: BaseProcess, number: signal.Signals) -> None:
 def _work(folder: Path, url: str, log: Path) -> None:
     """Run the real worker's command with a mortal stream."""
     from tidecast.cli import main as cli
-    from worker import program
+    from worker import main as program
 
     os.chdir(folder)
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())

@@ -8,16 +8,16 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from dashboard import charts
 from dashboard.actions import Actions, summary_text
-from dashboard.board import View
-from dashboard.follower import Follower
-from dashboard.frame import notice, series_path
-from dashboard.overview import view_of, view_path
-from dashboard.recent import Recent
-from dashboard.retraining import runs_html
-from dashboard.tables import events_html
-from dashboard.words import age_text, count_text, number_text, share_text, time_text
+from dashboard.data.board import View
+from dashboard.data.follower import Follower
+from dashboard.data.recent import Recent
+from dashboard.pages import charts
+from dashboard.pages.frame import notice, series_path
+from dashboard.pages.overview import view_of, view_path
+from dashboard.pages.retraining import runs_html
+from dashboard.pages.tables import events_html
+from dashboard.pages.words import age_text, count_text, number_text, share_text, time_text
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tidecast.cli import dashboard
@@ -127,7 +127,7 @@ def test_without_its_extra_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One sentence, exit code 1."""
-    monkeypatch.setattr(dashboard, "installed", lambda: False)
+    monkeypatch.setattr(dashboard, "dashboard_installed", lambda: False)
     monkeypatch.setattr(sys, "argv", ["tidecast", "dashboard"])
     with pytest.raises(SystemExit) as caught:
         cli.main()

@@ -21,7 +21,7 @@ from tests.deploy.monitoring import (
     plain,
     selected,
 )
-from worker.health import Health
+from worker.metrics import Health
 
 NAMES = [alert["alert"] for alert in ALERTS]
 OURS_TO_ADD = {"job", "instance", "le"}  # labels of Prometheus and of a histogram

@@ -11,7 +11,7 @@ import yaml
 from tests.documents.blocks import ROOT, RUNNABLE, blocks_of, fences_of
 from tidecast.cli.main import app
 from tidecast.settings import Settings
-from worker.health import Health
+from worker.metrics import Health
 
 # How a block begins and why no test runs it.
 NOT_RUN = {

@@ -16,10 +16,10 @@ from tidecast.doctor.finding import Finding
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import keys_of
-from worker.health import Health
 from worker.loop import Worker
-from worker.program import make_worker
-from worker.record import Record
+from worker.main import make_worker
+from worker.metrics import Health
+from worker.retraining.job_state import Record
 
 KEPT = ("--appendonly", "yes", "--appendfsync", "no")
 AS_IT_WAS = {

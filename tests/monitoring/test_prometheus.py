@@ -19,7 +19,7 @@ from tests.monitoring.prometheus import Prometheus, prometheus, until
 from tidecast.client import Client
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.models.store import ModelStore
-from worker.health import Health
+from worker.metrics import Health
 
 pytestmark = pytest.mark.monitoring
 READINGS = 2000

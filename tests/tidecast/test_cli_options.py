@@ -11,7 +11,8 @@ from tests.harness.models import make_model
 from tidecast.cli import main as cli
 from tidecast.models.store import ModelStore
 from tidecast.tools import backtest, demo_programs
-from trainer import program, search
+from trainer import main as program
+from trainer.tuning import main as search
 
 NOBODY = ("--redis", "redis://127.0.0.1:1/0")
 HUGE = "1" + 30 * "0"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from dashboard.follower import Follower
+from dashboard.data.follower import Follower
 from tidecast.client import AsyncClient, Client
 from tidecast.connection.paging import newest_pages, pages_of
 from tidecast.connection.partitions import newest_entries

@@ -13,11 +13,11 @@ from redis import Redis
 from tests.harness.processes import TIDECAST
 from tidecast.settings import Settings
 from tidecast.start import child_command
-from worker import retrain
-from worker.retrain import Summary
+from worker.retraining import child
+from worker.retraining.child import Summary
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("dashboard.py", "tidecast.py", "trainer/__init__.py", "trainer/retrain.py", "worker.py")
+OURS = ("dashboard.py", "tidecast.py", "trainer/__init__.py", "trainer/retrain/main.py", "worker.py")
 # Names of the standard library and of packages that every command imports, or the retraining's child.
 OTHERS = (
     "contextlib.py",
@@ -96,7 +96,7 @@ def test_what_a_program_of_ours_starts_does_not_look_in_the_directory_either(tmp
 def test_the_child_that_retrains_is_ours_in_a_directory_full_of_namesakes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings, redis: Redis
 ) -> None:
-    """It was started as `-m trainer.retrain`, and a folder `trainer/` there was run in its place."""
+    """It was started as `-m trainer.retrain.main`, and a folder `trainer/` there was run in its place."""
     redis.ping()
     lay_traps(tmp_path, (*OURS, *OTHERS))
     (tmp_path / "lib").mkdir()
@@ -104,7 +104,7 @@ def test_the_child_that_retrains_is_ours_in_a_directory_full_of_namesakes(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "lib")
     haste = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"step_aside": False})})
-    outcome = retrain.run(haste, 0)
+    outcome = child.run(haste, 0)
     assert isinstance(outcome.summary, Summary), outcome.failure
     assert not list(tmp_path.rglob("imported"))
 
@@ -113,7 +113,7 @@ def test_the_child_that_retrains_is_ours_in_a_directory_full_of_namesakes(
 def test_the_child_that_tunes_is_ours_in_a_directory_full_of_namesakes(tmp_path: Path) -> None:
     """Without a job it ends with the error of its own first line: it came as far as that."""
     lay_traps(tmp_path, (*OURS, *OTHERS, "keras_tuner.py"))
-    command = child_command("trainer.trials", str(tmp_path))
+    command = child_command("trainer.tuning.child", str(tmp_path))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "job.json" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "imported").exists()

@@ -11,11 +11,11 @@ from tidecast.models.store import ModelStore
 from tidecast.models.time_grid import Float
 from tidecast.settings import TrainSettings, load_settings
 from tidecast.tools.backtest import Backtested, backtest
-from trainer.lesson import Lesson, prepare
-from trainer.linear import examples
+from trainer.data.gross_errors import sound
+from trainer.fit.linear import examples
+from trainer.fit.shared_network import examples_of, spec_of
+from trainer.fit.training_set import Lesson, prepare
 from trainer.pipeline import train
-from trainer.shared import examples_of, spec_of
-from trainer.sound import sound
 
 pytestmark = pytest.mark.keras
 

@@ -15,11 +15,11 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings, load_settings
 from trainer import pipeline
-from trainer.architectures import initial_weights
-from trainer.change import change_of
-from trainer.cohort import Fit, Problem, fit_cohort
-from trainer.evaluate import CHAMPION, LAST_VALUE, MODEL, blended, expert_answers
-from trainer.lesson import Lesson, prepare
+from trainer.evaluation.changepoint import change_of
+from trainer.evaluation.evaluate import CHAMPION, LAST_VALUE, MODEL, blended, expert_answers
+from trainer.fit.cohort import Fit, Problem, fit_cohort
+from trainer.fit.keras_models import initial_weights
+from trainer.fit.training_set import Lesson, prepare
 from trainer.pipeline import Verdict, train
 
 pytestmark = pytest.mark.keras

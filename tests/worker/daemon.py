@@ -4,7 +4,7 @@ import sys
 
 from tests.worker.runs import stand_in
 from tidecast.settings import load_settings
-from worker.program import run_schedule
+from worker.main import run_schedule
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ import threading
 
 from tests.worker.runs import stand_in
 from tidecast.settings import load_settings
-from worker.health import Health
-from worker.schedule import Schedule
-from worker.timing import timing_of
+from worker.metrics import Health
+from worker.retraining.scheduler import Schedule
+from worker.retraining.triggers import timing_of
 
 
 def main() -> None:

@@ -24,10 +24,10 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.online.state import decode_all
 from tidecast.settings import Settings
 from tidecast.wire import DISPOSITIONS, MAX_ECHO_BYTES, MAX_ECHO_FIELDS, Forecast, keys_of, partition_of
-from worker.health import Health
 from worker.loop import Worker
-from worker.stopping import Stop
-from worker.stream import Stream
+from worker.metrics import Health
+from worker.partition.stream import Stream
+from worker.stop import Stop
 
 PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
 HEAD = "| what is sent | disposition | reason | what becomes of it, or what the dead letter says |\n|---|---|---|---|\n"

@@ -7,18 +7,18 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from tests.worker.partition.test_stream import major, outcome
 from tests.worker.test_loop import NOW, add, forecasts, new_worker, quick, sample, stream_of
-from tests.worker.test_stream import major, outcome
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.partitions import offset_of, waiting
 from tidecast.errors import Conflict, Fenced
 from tidecast.settings import Settings
 from tidecast.wire import keys_of
-from worker.backlog import Backlog, Progress, backlog_of
-from worker.health import Health
-from worker.lane import LOOK_EVERY_S
-from worker.stopping import Stop
-from worker.watch import WARN_EVERY_S
+from worker.metrics import Health
+from worker.partition.backlog import Backlog, Progress, backlog_of
+from worker.partition.consumer import LOOK_EVERY_S
+from worker.partition.watch import WARN_EVERY_S
+from worker.stop import Stop
 
 Fault = Callable[[Redis], object]
 ANSWERED = range(101, 111)

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from tests.worker.test_stream import forecast, outcome
+from tests.worker.partition.test_stream import forecast, outcome
 from tidecast.errors import Fenced, Unavailable
 from tidecast.models.store import ModelStore
 from tidecast.settings import WorkerSettings, load_settings
 from tidecast.wire import Event, keys_of
-from worker.backlog import Progress
-from worker.health import Health
-from worker.lane import RETAIN_EVERY_S
 from worker.loop import Worker
-from worker.stopping import Stop
-from worker.stream import Stream
+from worker.metrics import Health
+from worker.partition.backlog import Progress
+from worker.partition.consumer import RETAIN_EVERY_S
+from worker.partition.stream import Stream
+from worker.stop import Stop
 
 NOW = 1_700_000_000.0
 KEPT_S = 3600.0

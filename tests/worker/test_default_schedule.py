@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker, worker_process
 from tests.worker.runs import record, until
-from tests.worker.test_program import push
+from tests.worker.test_main import push
 from tidecast.settings import Settings
-from worker.late_schedule import LateSchedule
+from worker.retraining.late_schedule import LateSchedule
 
 HIDER = """
 import sys

@@ -23,10 +23,10 @@ from tidecast.connection import connect
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast
-from worker.health import Health
 from worker.loop import Worker
-from worker.stopping import Stop
-from worker.stream import Stream
+from worker.metrics import Health
+from worker.partition.stream import Stream
+from worker.stop import Stop
 
 
 def _worker(settings: Settings, store: Path, health: Health) -> Worker:

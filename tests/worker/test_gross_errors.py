@@ -12,7 +12,7 @@ from tidecast.models.time_grid import Float, to_grid
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast
-from trainer.linear import fit_panel
+from trainer.fit.linear import fit_panel
 
 LEARNED, LIVE = 800, 300  # readings
 HOURS = np.arange(LEARNED + LIVE)

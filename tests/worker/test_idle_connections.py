@@ -11,8 +11,8 @@ from tests.worker.runs import until
 from tests.worker.test_loop import NOW, LossyProxy, add, forecasts, new_worker, quick, running, sample, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
-from worker.health import FAILURES, Health
-from worker.stopping import Stop
+from worker.metrics import FAILURES, Health
+from worker.stop import Stop
 
 Close = Callable[[Redis], object]
 

@@ -21,7 +21,7 @@ from tidecast import log
 from tidecast.client import Client
 from tidecast.log import LineWriter
 from tidecast.settings import Settings
-from worker.health import Health
+from worker.metrics import Health
 
 PLACES = ["full disk", "pipe that nobody reads", "pipe whose reader has gone"]
 

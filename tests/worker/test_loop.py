@@ -20,10 +20,10 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of
-from worker.health import Health
 from worker.loop import Worker
-from worker.stopping import Stop
-from worker.stream import Stream
+from worker.metrics import Health
+from worker.partition.stream import Stream
+from worker.stop import Stop
 
 NOW = 1_700_000_000.0
 SPEC = Spec(window=4, units=3)

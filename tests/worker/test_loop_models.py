@@ -18,9 +18,9 @@ from tidecast.online.state import SeriesState
 from tidecast.settings import Settings
 from tidecast.wire import Forecast
 from worker import loop
-from worker.health import Health
-from worker.lane import Lane
 from worker.loop import Worker
+from worker.metrics import Health
+from worker.partition.consumer import Lane
 
 
 @pytest.fixture

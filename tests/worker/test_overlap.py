@@ -12,10 +12,10 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StreamError, Unavailable
 from tidecast.online.batch import Outcome
 from tidecast.settings import Settings, load_settings
-from worker.health import Health
 from worker.loop import Worker
-from worker.program import make_worker
-from worker.stream import Meanwhile, Stream
+from worker.main import make_worker
+from worker.metrics import Health
+from worker.partition.stream import Meanwhile, Stream
 
 NOW = 1_700_000_000.0
 BATCH = 3

@@ -10,9 +10,9 @@ from tests.worker.test_loop import forecasts, new_worker, quick, sample, stream_
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from tidecast.wire import DISPOSITIONS
-from worker.health import FAILURES, Health
 from worker.loop import Worker
-from worker.stopping import Stop
+from worker.metrics import FAILURES, Health
+from worker.stop import Stop
 
 NOTE = "x" * 60_000
 

@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 from tests.harness.odd_servers import redis_with, saying, sentinel, without
 from tidecast.connection.embedded import free_port
 from tidecast.settings import Settings, load_settings
-from worker import loop, program
-from worker.health import Health
+from worker import loop
+from worker import main as program
+from worker.metrics import Health
 from worker.repeats import Repeats
-from worker.stopping import Stop
+from worker.stop import Stop
 
 QUARTER_S = 900.0
 

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from dashboard.words import time_text
+from dashboard.pages.words import time_text
 from tests.worker.runs import record, until
 from tidecast.client import Client
 from tidecast.connection.partitions import offset_of, server_ms, whole_number
@@ -16,15 +16,15 @@ from tidecast.errors import SettingsError, StreamError
 from tidecast.moments import utc_text
 from tidecast.settings import RetrainSettings, Settings, WorkerSettings
 from tidecast.wire import keys_of
-from worker.health import Health
-from worker.program import make_worker
-from worker.record import Busy, Claim, Record
-from worker.retrain import Outcome, Summary
-from worker.roster import EVERY_S, Roster, claim_partitions
-from worker.stopping import Stop
-from worker.stream import Attempt, Stream
-from worker.timing import timing_of
-from worker.turn import Turn
+from worker.main import make_worker
+from worker.membership import EVERY_S, Roster, claim_partitions
+from worker.metrics import Health
+from worker.partition.stream import Attempt, Stream
+from worker.retraining.child import Outcome, Summary
+from worker.retraining.job import Turn
+from worker.retraining.job_state import Busy, Claim, Record
+from worker.retraining.triggers import timing_of
+from worker.stop import Stop
 
 NOW = 1_772_000_000.0
 NOW_MS = 1_772_000_000_000

@@ -10,8 +10,8 @@ from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, q
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced
 from tidecast.settings import Settings
-from worker.stopping import Stop
-from worker.watch import WARN_EVERY_S
+from worker.partition.watch import WARN_EVERY_S
+from worker.stop import Stop
 
 NAMED = "another worker has the same name"
 

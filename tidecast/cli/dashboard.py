@@ -1,6 +1,5 @@
 """`tidecast dashboard`: the web page."""
 
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ from pydantic import SecretStr
 from tidecast.cli.options import NamespaceOption, RedisOption, StoreOption
 from tidecast.errors import TidecastError
 from tidecast.settings import load_settings
+from tidecast.tools.demo_programs import dashboard_installed
 
 
 def dashboard(
@@ -21,7 +21,7 @@ def dashboard(
 ) -> None:
     """Show series, forecasts and retraining on a web page, until told to stop."""
     check_installed()
-    from dashboard.program import run
+    from dashboard.main import run
 
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     given: dict[str, object] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
@@ -30,16 +30,11 @@ def dashboard(
     run(settings.model_copy(update={"dashboard": settings.dashboard.model_copy(update=given)}))
 
 
-def installed() -> bool:
-    """Whether the packages of the dashboard are there."""
-    return find_spec("nicegui") is not None
-
-
 def check_installed() -> None:
     """Make sure that they are.
 
     Raises:
         TidecastError: they are not.
     """
-    if not installed():
+    if not dashboard_installed():
         raise TidecastError("the dashboard needs its extra: pip install 'tidecast[dashboard]'")

@@ -82,7 +82,7 @@ def worker(
     store: StoreOption = None,
 ) -> None:
     """Answer every reading with a forecast, until told to stop."""
-    from worker import program
+    from worker import main as program
 
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     settings = bounded(settings, non_negative=non_negative)
@@ -122,7 +122,7 @@ def archive(
     namespace: NamespaceOption = None,
 ) -> None:
     """Move answered readings from Redis into Parquet files, from which training reads them as well."""
-    from trainer.archive import move
+    from trainer.data.archive import move
 
     settings = load_settings(redis_url=redis, namespace=namespace)
     before_ms = ago_ms(older_than, "--older-than")
@@ -169,7 +169,7 @@ def train(
     _check_sources(files, recorded=recorded, narrowed=bool(since or history))
     _check_archive(history)
     since_ms = ago_ms(since, "--since") if since else None
-    from trainer import program  # only now: it takes seconds
+    from trainer import main as program  # only now: it takes seconds
 
     named = {
         "window": window,
@@ -231,7 +231,7 @@ def tune(
     store: StoreOption = None,
 ) -> None:
     """Search for the network's shape that learns a series best; `train` then uses it."""
-    from trainer import search
+    from trainer.tuning import main as search
 
     settings = load_settings(store=store)
     sources = search.Sources(tuple(files), target, names(features), series_column, time_zone)
@@ -274,8 +274,8 @@ def report(
     store: StoreOption = None,
 ) -> None:
     """Write one page on a version: how it learned, what it forecast, what it got wrong, why it was published."""
-    from trainer import report
-    from trainer.subject import Request
+    from trainer.reports import report
+    from trainer.reports.target import Request
 
     request = Request(series, tuple(files), target, names(features), time_zone, version, series_column)
     page = report.run(request, load_settings(store=store), out)
@@ -296,8 +296,8 @@ def explain(
     store: StoreOption = None,
 ) -> None:
     """Show the gates and the cell state of a model over the newest window, as a table and drawn."""
-    from trainer import explain
-    from trainer.subject import Request
+    from trainer.reports import explain
+    from trainer.reports.target import Request
 
     request = Request(series, tuple(files), target, names(features), time_zone, version, series_column)
     explain.run(request, load_settings(store=store), out, as_json=as_json)

@@ -50,7 +50,7 @@ def retrain(
         return
     if series or as_json:
         raise SettingsError("--daemon keeps the schedule of all series: leave the series and --json out")
-    from worker.program import run_schedule
+    from worker.main import run_schedule
 
     run_schedule(settings, health_port=health_port)
 
@@ -94,7 +94,7 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     """Train in each partition, or in those of the series, and print the sum; whether nothing failed."""
     from tidecast.connection import check_address
     from tidecast.log import log_as_json
-    from worker.retrain import Summary, check_installed, run
+    from worker.retraining.child import Summary, check_installed, run
 
     check_address(settings)
     check_folder("the store", settings.store)

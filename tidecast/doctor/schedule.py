@@ -64,9 +64,9 @@ def _late(record: Record, now_ms: int, jitter_ms: float) -> Iterator[Finding]:
 
 def _ahead(record: Record, key: str, now_ms: int) -> Iterator[Finding]:
     """No time lies further ahead than the schedule of the record allows: nothing would run until then."""
-    from worker.record import TTL_S  # only here: the schedule's modules bring APScheduler
+    from worker.retraining.job_state import TTL_S  # only here: the schedule's modules bring APScheduler
+    from worker.retraining.triggers import timing_named
     from worker.stored import corrections
-    from worker.timing import timing_named
 
     expires_ms = _ms(record, b"expires_ms")
     if record.get(b"state") == b"running" and expires_ms > now_ms + 1000 * TTL_S:

@@ -91,8 +91,8 @@ def _skill_seasonal(history: History, season: int | None, settled: Sequence[Sett
 def _season(history: History, test_size: float) -> int | None:
     """The season that the first part shows, in readings."""
     from tidecast.models.time_grid import typical_step
-    from trainer.lesson import on_grid
-    from trainer.season import seasons
+    from trainer.fit.seasonality import seasons
+    from trainer.fit.training_set import on_grid
 
     first = part(history, 0, cut(history, test_size))
     if len(first) < 2:
@@ -104,8 +104,8 @@ def _season(history: History, test_size: float) -> int | None:
 
 def draw(folder: Path, histories: Mapping[str, History], settled: Mapping[str, Sequence[Settled]]) -> None:
     """Draw each series' newest readings beside their forecasts, in files named by the digest of its name."""
-    from trainer.canvas import LIGHT, png
-    from trainer.pictures import stream
+    from trainer.reports.canvas import LIGHT, png
+    from trainer.reports.figures import stream
 
     folder.mkdir(parents=True, exist_ok=True)
     for series, rows in settled.items():

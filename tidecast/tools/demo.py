@@ -15,7 +15,6 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from tidecast.cli.dashboard import installed
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
@@ -90,7 +89,7 @@ def run(redis_url: str | None, out: Path, *, as_json: bool, dashboard: bool = Tr
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidecast-demo-")))
         url = redis_url or stack.enter_context(EmbeddedRedis()).url
         place = Place(url, f"demo-{os.urandom(3).hex()}", folder)  # a Redis of the user's keeps its own keys
-        shown = dashboard and installed() and not as_json
+        shown = dashboard and demo_programs.dashboard_installed() and not as_json
         result = _play(place, stack, console, quiet=as_json, dashboard=shown, out=out)
         _report(result, console, as_json=as_json)
         if shown and sys.stdin.isatty():

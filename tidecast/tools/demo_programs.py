@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -126,6 +127,11 @@ def worker(place: Place, show: Callable[[str], None]) -> Iterator[Worker]:
     with _program(place, log, SCHEDULE, "worker", "--health-port", str(port)) as process:
         compiled = await_ready(f"http://127.0.0.1:{port}", process, log.read_text, show=show)
         yield Worker(process, f"http://127.0.0.1:{port}", log, time.monotonic() - began, compiled)
+
+
+def dashboard_installed() -> bool:
+    """Return whether the packages of the dashboard are installed."""
+    return find_spec("nicegui") is not None
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def read_readings(
         MissingAnswers: there is nothing of a series that was named.
     """
     pd = _pandas()
-    from trainer.recorded import check_sent, read_recorded
+    from trainer.data.recorded import check_sent, read_recorded
 
     settings = _settings(redis_or_url, given)
     wanted = arguments.series_names(series)
@@ -195,7 +195,7 @@ def backtest_frame(
     pd = _pandas()
     from tidecast.files.history import REPEATED
     from tidecast.tools.backtest import backtest, check_test_size
-    from trainer.framed import read_frame
+    from trainer.data.frames import read_frame
 
     check_test_size(test_size)
     spec = Spec(**presets.preset(preset))

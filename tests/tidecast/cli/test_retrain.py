@@ -22,7 +22,7 @@ from tidecast.settings import Settings
 from tidecast.tools.readiness import await_ready
 from tidecast.tools.tail import event_line
 from tidecast.wire import Event, keys_of, partition_of
-from worker import retrain
+from worker.retraining import child
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -35,9 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 def stand_for_the_trainer(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """Let a few lines stand in for the trainer, which takes seconds to start."""
-    monkeypatch.setattr(
-        retrain.run, "__kwdefaults__", {**(retrain.run.__kwdefaults__ or {}), "command": stand_in(program)}
-    )
+    monkeypatch.setattr(child.run, "__kwdefaults__", {**(child.run.__kwdefaults__ or {}), "command": stand_in(program)})
 
 
 @pytest.fixture

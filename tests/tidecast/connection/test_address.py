@@ -15,9 +15,9 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.doctor.examination import examine
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
-from worker.health import Health
-from worker.program import make_worker
-from worker.stopping import Stop
+from worker.main import make_worker
+from worker.metrics import Health
+from worker.stop import Stop
 
 HOST = "redis://127.0.0.1:6379"
 REFUSED = {

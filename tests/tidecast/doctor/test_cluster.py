@@ -14,8 +14,8 @@ from tidecast.doctor.examination import examine
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.tools.status import Watch
-from worker.health import Health
-from worker.program import make_worker
+from worker.main import make_worker
+from worker.metrics import Health
 
 SLOTS_AT_MOST = 6000  # of the first of three servers
 CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": 4}

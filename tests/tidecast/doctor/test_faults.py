@@ -14,9 +14,9 @@ from tidecast.doctor.examination import examine
 from tidecast.errors import Fenced
 from tidecast.models.model import FORMAT
 from tidecast.settings import RetrainSettings
-from worker.health import Health
-from worker.program import make_worker
-from worker.record import Claim
+from worker.main import make_worker
+from worker.metrics import Health
+from worker.retraining.job_state import Claim
 
 Fault = Callable[[Ward], Ward | None]
 TEN_YEARS_MS = 3650 * 86_400_000

@@ -138,8 +138,8 @@ def read(
                 raise SeenError("seen")
             return []
 
-        monkeypatch.setattr("trainer.program.train", lambda histories, *_, **__: stop(histories))
-        monkeypatch.setattr("trainer.search.tune", lambda history, *_: stop([history]))
+        monkeypatch.setattr("trainer.main.train", lambda histories, *_, **__: stop(histories))
+        monkeypatch.setattr("trainer.tuning.main.tune", lambda history, *_: stop([history]))
         monkeypatch.setattr("tidecast.tools.backtest.backtest", lambda histories, *_: stop(histories))
         for module in ("report", "explain"):
             monkeypatch.setattr(f"trainer.{module}.subject_of", lambda _, history, *__: stop([history]))

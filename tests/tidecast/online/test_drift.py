@@ -40,7 +40,7 @@ from tidecast.online.kernels.scoring import (
     WARM_UP,
 )
 from tidecast.settings import SeriesSettings
-from trainer.linear import fit_panel
+from trainer.fit.linear import fit_panel
 
 NOW_MS = 1_700_000_000_000
 numbers = st.floats(allow_nan=False, allow_infinity=False)

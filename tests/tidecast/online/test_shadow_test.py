@@ -25,9 +25,9 @@ from tidecast.online.shadow_test import FINAL, FIRST_LOOK, Probation
 from tidecast.settings import SeriesSettings, Settings
 from tidecast.wire import Event, keys_of
 from worker import loop
-from worker.health import Health
 from worker.loop import Worker
-from worker.stream import Stream
+from worker.metrics import Health
+from worker.partition.stream import Stream
 
 NOW_MS = 1_700_000_000_000
 ENOUGH = 30  # readings of a probation

@@ -21,12 +21,12 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.tools.backtest import Job, _entries, backtest, run, write
 from tidecast.wire import keys_of
-from trainer import shared
+from trainer.fit import shared_network
 from trainer.pipeline import train
-from worker.health import Health
 from worker.loop import Worker
-from worker.stopping import Stop
-from worker.stream import Stream
+from worker.metrics import Health
+from worker.partition.stream import Stream
+from worker.stop import Stop
 
 QUICK = {"epochs": 1, "shared_epochs": 1}
 HOUR = 3_600_000
@@ -79,7 +79,7 @@ def test_a_cohort_on_redis_gives_the_same_forecasts(
     redis: Redis, settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three series with a network of their cohort, two features and gaps: online equals offline to 1e-6."""
-    monkeypatch.setattr(shared, "MIN_EXAMPLES", 100)
+    monkeypatch.setattr(shared_network, "MIN_EXAMPLES", 100)
     settings = settings.model_copy(update={"train": settings.train.model_copy(update=QUICK)})
     histories = []
     for name in ("a", "bb", "ccc"):

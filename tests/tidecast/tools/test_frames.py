@@ -24,10 +24,10 @@ from tidecast.settings import Settings, load_settings
 from tidecast.tools.backtest import backtest
 from tidecast.tools.frames import COLUMNS, backtest_frame, read_forecasts, read_readings
 from tidecast.wire import Forecast
-from trainer.archive import move
-from worker.health import Health
-from worker.program import make_worker
-from worker.stopping import Stop
+from trainer.data.archive import move
+from worker.main import make_worker
+from worker.metrics import Health
+from worker.stop import Stop
 
 MINUTE = 60_000
 AT = 1_700_000_000_000 // MINUTE * MINUTE

@@ -19,9 +19,9 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.tools.replay import Replay, forecasts_of
 from tidecast.wire import Forecast
-from worker.health import Health
-from worker.program import make_worker
-from worker.stopping import Stop
+from worker.main import make_worker
+from worker.metrics import Health
+from worker.stop import Stop
 
 AT = 1_700_000_000_000
 

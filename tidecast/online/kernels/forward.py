@@ -10,7 +10,6 @@ whatever else is in the batch and however many threads share it.
 """
 
 from collections.abc import Callable
-from os import strerror
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -26,7 +25,7 @@ try:  # before any other import of numba, which tries at its import whether code
     from numba.extending import intrinsic, register_jitable
 except PermissionError as exc:
     raise SettingsError(
-        f"forecasts need code that is made at run time, and this system forbids it ({strerror(exc.errno or 0)}): allow "
+        f"forecasts need code that is made at run time, and this system forbids it ({exc.strerror or exc}): allow "
         "it, with MemoryDenyWriteExecute=no in the systemd unit, or with SELinux's boolean deny_execmem off"
     ) from exc
 except OSError as exc:

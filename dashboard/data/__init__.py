@@ -1,0 +1,1 @@
+"""What the dashboard reads from Redis and the store."""

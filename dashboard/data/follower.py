@@ -1,0 +1,200 @@
+"""The one background reader for all viewers: follows forecasts and events, and keeps what the pages show."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Set
+from itertools import islice
+from typing import Any, cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from dashboard.data.recent import Entries, Recent
+from dashboard.data.totals import Counting, Totals
+from tidecast.connection import connect, explain
+from tidecast.connection.cluster import Cluster, StreamReply
+from tidecast.connection.partitions import newest_entries
+from tidecast.connection.portion import Portion, shrinking
+from tidecast.errors import StreamError, TidecastError
+from tidecast.models.served import Served
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
+from tidecast.wire import Event, id_pair, keys_of
+
+BATCH = 1500  # entries of one read; after a full one the reader skips ahead: what it reads takes time from the workers
+BACKFILL = 30_000  # forecasts of each partition that are read at the start
+PAUSE_S = 0.25  # between two reads: entries come in few large batches, which cost less
+SKIPPED_TO = 250  # of the newest forecasts, those that it then reads
+LOOK_S = 1.0  # how often Redis is asked for the totals
+RETRY_S = 1.0  # after Redis was away
+EVENTS_KEPT = 500
+FIRST = "0-0"
+TELLING = ("drift", "promoted", "refused", "rolled_back", "proved")
+
+_log = logging.getLogger(__name__)
+
+
+class Follower:
+    """What is known of all series, kept up to date by `step`.
+
+    Attributes:
+        recent: the newest readings and forecasts.
+        events: the newest events, oldest first.
+        told: by series, the kind of the last event that says how its model stands.
+        served: the series that have a champion in the store.
+        totals: of the last look; None before the first.
+        trouble: why Redis cannot be read; empty while it can.
+        skipped_at: when the reader last skipped ahead, in seconds of the clock; None: never.
+        lock: held while any of this changes.
+        ready: set once what had been there at the start was read.
+    """
+
+    def __init__(self, settings: Settings, most_series: int) -> None:
+        self._settings = settings
+        all_keys = [keys_of(p, settings.partitions, settings.namespace) for p in range(settings.partitions)]
+        self._forecasts = [keys.forecasts for keys in all_keys]
+        self._events = [keys.events for keys in all_keys]
+        self._position: dict[str, str] = {}
+        self._portion = Portion(BATCH)
+        self._redis: Redis | None = None
+        self._counting: Counting | None = None
+        self._look_at = 0.0
+        self._served = Served(ModelStore(settings.store))
+        self.recent = Recent(most_series)
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.told: dict[str, str] = {}
+        self.served: Set[str] = frozenset()
+        self.totals: Totals | None = None
+        self.trouble = ""
+        self.skipped_at: float | None = None
+        self.lock = threading.RLock()
+        self.ready = threading.Event()
+
+    def run(self, stop: threading.Event, clock: Callable[[], float] = time.monotonic) -> None:
+        """Follow until told to stop; whatever Redis does, the reader goes on."""
+        while not stop.is_set():
+            stop.wait(PAUSE_S if self.step(clock()) else RETRY_S)
+        if self._redis is not None:
+            self._redis.close()
+
+    def step(self, now: float) -> bool:
+        """Read what is new, and now and then the totals; False while Redis cannot be read."""
+        try:
+            redis = self._connected()
+            if now >= self._look_at:
+                self._look(now)
+            self._follow(redis, now)
+        except (RedisError, OSError) as exc:
+            self._fail(explain(exc) if isinstance(exc, RedisError) else str(exc))
+        except TidecastError as exc:
+            self._fail(str(exc))
+        else:
+            self.trouble = ""
+            self.ready.set()
+        return not self.trouble
+
+    def _fail(self, sentence: str) -> None:
+        if not self.trouble:
+            _log.warning("Redis cannot be read: %s", sentence)
+        self.trouble = sentence
+        self._look_at = 0.0
+
+    def _connected(self) -> Redis:
+        if self._redis is None:
+            self._redis = connect(self._settings)
+            self._counting = Counting(self._redis, self._settings.partitions, self._settings.namespace)
+        return self._redis
+
+    def _look(self, now: float) -> None:
+        if self._counting is None:
+            raise AssertionError("not connected")
+        self.totals = self._counting.look(now)
+        served = self._served.names()
+        with self.lock:
+            self.served = served
+        self._look_at = now + LOOK_S
+        if any(id_pair(newest) < id_pair(self._position.get(key, FIRST)) for key, newest in self.totals.newest.items()):
+            # Redis was emptied, or restored to an earlier state: what we hold is no longer what it says.
+            self._position.clear()
+            with self.lock:
+                self.recent.clear()
+                self.events.clear()
+                self.told.clear()
+
+    def _follow(self, redis: Redis, now: float) -> None:
+        if not self._position:
+            self._begin(redis)
+        reply = shrinking(redis, self._portion, lambda count: self._read(redis, min(count, BATCH)))
+        if any(len(entries) >= min(self._portion.count, BATCH) for _, entries in reply):
+            self._skip(redis, now)
+        if reply:
+            self._portion.went_well()
+
+    def _begin(self, redis: Redis) -> None:
+        """Read the newest that is there, and stand behind it."""
+        position = {}
+        for key in self._forecasts:
+            entries = _newest_of(redis, key, BACKFILL)
+            self._take(entries)
+            position[key] = entries[-1][0].decode() if entries else FIRST
+        for key in self._events:
+            entries = _newest_of(redis, key, EVENTS_KEPT)
+            self._tell(entries)
+            position[key] = entries[-1][0].decode() if entries else FIRST
+        self._position = position
+
+    def _read(self, redis: Redis, count: int) -> StreamReply:
+        connection = cast("Redis | Cluster", redis)
+        if isinstance(connection, Cluster):
+            reply = connection.read_each(self._position, count, 0)
+        else:
+            reply = cast("StreamReply", connection.xread(cast("Any", self._position), count=count) or [])
+        for raw_key, entries in reply:
+            key = raw_key.decode()
+            if key in self._forecasts:
+                self._take(entries)
+            else:
+                self._tell(entries)
+            self._position[key] = entries[-1][0].decode()
+        return reply
+
+    def _skip(self, redis: Redis, now: float) -> None:
+        """Go on with the newest: a page shows what is, and who is late shows what was."""
+        for key in self._forecasts:
+            entries = _newest_of(redis, key, SKIPPED_TO)
+            fresh = [entry for entry in entries if id_pair(entry[0]) > id_pair(self._position[key])]
+            self._take(fresh)
+            if len(fresh) == SKIPPED_TO:
+                self.skipped_at = now
+            if fresh:
+                self._position[key] = fresh[-1][0].decode()
+
+    def _take(self, entries: Entries) -> None:
+        for first in range(0, len(entries), BATCH):
+            with self.lock:
+                self.recent.add(entries[first : first + BATCH])
+
+    def _tell(self, entries: Entries) -> None:
+        for entry_id, fields in entries:
+            try:
+                event = Event.decode(entry_id, fields or {})
+            except StreamError as exc:
+                _log.warning("%s", exc)
+                continue
+            with self.lock:
+                self.events.append(event)
+                if event.series is not None and event.kind in TELLING:
+                    self.told[event.series] = event.kind
+
+    def newest_events(self, count: int, series: str | None = None) -> list[Event]:
+        """The newest events, of one series or of all, newest first."""
+        with self.lock:
+            found: Iterable[Event] = reversed(list(self.events))
+        return list(islice((event for event in found if series is None or event.series == series), count))
+
+
+def _newest_of(redis: Redis, key: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The newest entries of a stream, oldest first."""
+    return list(newest_entries(redis, key, count))[::-1]

@@ -1,0 +1,128 @@
+"""What the gates of a series' network did over its newest window, computed when a page asks for it."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from redis import Redis
+
+from dashboard.data.state_reader import Remembered, names, ring
+from tidecast.connection import connect
+from tidecast.errors import TidecastError
+from tidecast.models.inputs import Inputs
+from tidecast.models.lstm_trace import CellTrace, follow
+from tidecast.models.model import Model, network_seasons, shared_inputs
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import Float
+from tidecast.settings import Settings
+from tidecast.wire import keys_of, partition_of
+
+MODELS_KEPT = 16  # of the series that are looked at
+NO_MODEL = "No model answers yet, so there is no network whose gates could be shown."
+NO_NETWORK = "Version {} has no network: its linear experts answer alone, and they have no gates."
+NO_WINDOW = "No worker has stored a window of this series yet."
+SHORT = "The network reads {} readings in a row; the series has {} so far."
+LACKS = "Version {} reads {}, which the window does not hold before its first reading with that version."
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The first cell of the network that answers, over the newest window.
+
+    Attributes:
+        version: whose network it is.
+        shared: whether it is the network that its cohort shares.
+        spec: the network's shape.
+        values: `(window,)`, the target in the series' unit, oldest first.
+        last_ts: of the newest, epoch milliseconds.
+        cell: what the cell did at each.
+    """
+
+    version: int
+    shared: bool
+    spec: Spec
+    values: Float
+    last_ts: int
+    cell: CellTrace
+
+
+class GateReader:
+    """Reads windows from Redis and models from the store, for all viewers; a look takes a moment and blocks meanwhile.
+
+    Args:
+        settings: where Redis and the store are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store = ModelStore(settings.store)
+        self._redis: Redis | None = None
+        self._models: dict[tuple[str, int], Model] = {}
+
+    def look(self, series: str) -> Gates | str:
+        """A series' gates, or a sentence that says why there are none.
+
+        Raises:
+            RedisError: Redis is away, or refuses.
+        """
+        try:
+            return self._gates(series)
+        except TidecastError as exc:
+            return str(exc)
+
+    def _gates(self, series: str) -> Gates | str:
+        version = self._store.champion(series)
+        if version is None:
+            return NO_MODEL
+        model = self._model(series, version)
+        network = model if model.header.network else self._store.cohort_network(model.header.shared)
+        if network is None:
+            return NO_NETWORK.format(version)
+        window = self._window(series)
+        if window is None:
+            return NO_WINDOW
+        reads = model.spec.features if network is model else model.spec.features[:1]
+        if lacking := [name for name in reads if name not in window.features]:
+            return LACKS.format(version, lacking[0])
+        rows = window.rows[:, [window.features.index(name) for name in reads]]
+        if len(rows) < network.spec.window:
+            return SHORT.format(network.spec.window, len(rows))
+        cell = next(follow(network, _inputs(model, network, rows, window.last_ts)))
+        values = rows[-network.spec.window :, 0]
+        return Gates(version, network is not model, network.spec, values, window.last_ts, cell)
+
+    def _model(self, series: str, version: int) -> Model:
+        key = (series, version)
+        if key not in self._models:
+            if len(self._models) >= MODELS_KEPT:
+                self._models.clear()
+            self._models[key] = self._store.load(series, version)[1]
+        return self._models[key]
+
+    def _window(self, series: str) -> Remembered | None:
+        """Head and blocks come in one command, so that they are of one commit."""
+        capacity = self._settings.series.rows_kept
+        found = self._remembered(series, capacity)
+        while found and ring(found.capacity) != ring(capacity):  # its model reads more than is kept of every series
+            capacity = found.capacity
+            found = self._remembered(series, capacity)
+        return found
+
+    def _remembered(self, series: str, capacity: int) -> Remembered | None:
+        if self._redis is None:
+            self._redis = connect(self._settings)
+        partitions = self._settings.partitions
+        key = keys_of(partition_of(series, partitions), partitions, self._settings.namespace).state
+        return Remembered.of(cast("list[bytes | None]", self._redis.hmget(key, cast("Any", names(series, capacity)))))
+
+
+def _inputs(model: Model, network: Model, rows: Float, last_ts: int) -> Inputs:
+    """Prepare the newest rows as the worker does; where fewer are known than it would read, zeros stand before them."""
+    reach = model.rows_with(None if network is model else network)
+    held = np.array([min(len(rows), reach)])
+    padded = np.concatenate([np.zeros((reach - held[0], rows.shape[1])), rows[-held[0] :]])[None]
+    if network is model:
+        return model.inputs(padded, held, np.array([last_ts]))
+    seasons = network_seasons(model.header.seasons, network.spec)[None]
+    return shared_inputs(network, padded, held, seasons, np.array([model.header.change_scale]))

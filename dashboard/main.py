@@ -1,0 +1,139 @@
+"""The dashboard as a program: one reader in the background, one web server, until told to stop."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
+from nicegui import ui
+
+from dashboard.actions import Actions
+from dashboard.auth import Access, check_access
+from dashboard.connections import limited_protocol
+from dashboard.data.board import USUAL_SIZE, Board
+from dashboard.data.evidence import Evidence
+from dashboard.data.follower import Follower
+from dashboard.data.gates import GateReader
+from dashboard.pages.detail import detail
+from dashboard.pages.frame import STYLE, Context
+from dashboard.pages.overview import overview, view_of
+from dashboard.pages.retraining import retraining
+from tidecast.connection import check_address
+from tidecast.listening import Place, listen, url_of
+from tidecast.log import log_as_json
+from tidecast.settings import Settings
+from tidecast.signals import stopping
+
+FAVICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2f80c8"/>'
+    '<path d="M5 19q5.5-9 11 0t11 0" fill="none" stroke="#fff" stroke-width="3.5" stroke-linecap="round"/></svg>'
+)
+
+
+GRACE_S = 3  # for open pages, once it is told to stop
+NICE = 10  # whoever watches comes after those who are watched
+
+
+class _Server(uvicorn.Server):
+    """A web server that ends when it is told to: uvicorn's own would then raise the signal once more."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM, SIGINT and SIGHUP."""
+        former = {number: signal.signal(number, self.handle_exit) for number in stopping()}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+def run(settings: Settings) -> None:
+    """Serve the pages until told to stop.
+
+    Raises:
+        SettingsError: it would listen beyond this machine without a token, or the settings on Redis do not go together.
+        SettingsError: the host is not one of this machine, or the port cannot be had.
+    """
+    told = settings.dashboard
+    token = told.token.get_secret_value()
+    check_access(told.host, token)
+    check_address(settings)
+    log_as_json()
+    listeners = listen(Place(told.host, told.port, "dashboard.host", "dashboard.port"))
+    os.nice(NICE)  # before the reader's thread begins, which inherits it
+    with ExitStack() as closing:
+        for listener in listeners:
+            closing.enter_context(listener)
+        follower = closing.enter_context(following(settings))
+        server = _server(Access(build(settings, follower), token))
+        with suppress(OSError):  # nobody may be there to read it
+            print(f"The dashboard is at {url_of(told.host, listeners[0].getsockname()[1])}", flush=True)
+        asyncio.run(server.serve(listeners))
+
+
+def _server(door: Access) -> _Server:
+    """Return the web server before the pages."""
+    return _Server(
+        uvicorn.Config(
+            door,
+            http=limited_protocol(),
+            log_config=None,
+            log_level="warning",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+
+
+def build(settings: Settings, follower: Follower) -> FastAPI:
+    """The pages as an application."""
+    evidence = Evidence(settings.store)
+    actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
+    board = Board(follower, evidence, actions.under_way if actions else ())
+    context = Context(follower, evidence, board, GateReader(settings), actions)
+    ui.add_css(STYLE, shared=True)
+    # A page is built whole before it is sent: its functions are called for each viewer.
+
+    def of_all(search: str = "", by: str = "", descending: bool = False, page: int = 1, size: int = USUAL_SIZE) -> None:
+        overview(context, settings, view_of(search, by, descending, page, size))
+
+    ui.page("/", title="Tidecast")(of_all)
+    ui.page("/retraining", title="Retraining · Tidecast")(lambda: retraining(context))
+
+    def of_series(name: str = "") -> None:
+        ui.page_title(f"{name} · Tidecast")
+        detail(context, name)
+
+    ui.page("/series")(of_series)
+    outer = FastAPI(openapi_url=None)
+    ui.run_with(
+        outer,
+        title="Tidecast",
+        favicon=FAVICON,
+        dark=None,
+        tailwind=False,
+        binding_refresh_interval=None,
+        show_welcome_message=False,
+        # The first paint waits for the scripts, which are compressed anew for each viewer.
+        gzip_middleware_factory=lambda inner: GZipMiddleware(inner, minimum_size=1000, compresslevel=1),
+    )
+    return outer
+
+
+@contextmanager
+def following(settings: Settings) -> Iterator[Follower]:
+    """The reader on its thread, for the length of the block."""
+    follower, stop = Follower(settings, settings.dashboard.max_series), threading.Event()
+    thread = threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True)
+    thread.start()
+    try:
+        yield follower
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,141 @@
+"""The options of the charts, from arrays: pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dashboard.data.recent import DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Float, Y
+
+TRUTH, FORECAST, GREY = "#2f80c8", "#e0693a", "#8a94a0"
+LAST_VALUE = GREY
+GRID = {"left": 8, "right": 16, "top": 34, "bottom": 8, "containLabel": True}
+SMOOTHED = 12  # readings
+Points = list[list[float]]
+
+
+def stream_chart() -> dict[str, Any]:
+    """Readings, forecasts and their interval, without data."""
+    return chart(
+        [
+            line("reading", TRUTH, width=2),
+            line("forecast", FORECAST, width=1.6) | {"symbolSize": 3, "showSymbol": False},
+            line("lower", FORECAST, width=0) | {"stack": "interval", "stackStrategy": "all"},
+            line("interval", FORECAST, width=0)
+            | {
+                "stack": "interval",
+                "stackStrategy": "all",
+                "areaStyle": {"color": FORECAST, "opacity": 0.18},
+                "itemStyle": {"color": FORECAST, "opacity": 0.3},
+            },
+        ],
+        legend=["reading", "forecast", {"name": "interval", "icon": "roundRect"}],
+    )
+
+
+def stream_data(points: Float) -> list[Points]:
+    """The data of `stream_chart`: each forecast at the time that it was made for.
+
+    Args:
+        points: of one series, oldest first, see `Recent.of`.
+    """
+    at = points[:, ORIGIN]
+    # What a reading was forecast as stands with the reading before; the newest forecast stands at the time to come.
+    due = np.append(at[1:], points[-1:, DUE])
+    width = points[:, UPPER] - points[:, LOWER]
+    return [_pairs(at, points[:, Y]), _pairs(due, points[:, YHAT]), _pairs(due, points[:, LOWER]), _pairs(due, width)]
+
+
+def error_chart() -> dict[str, Any]:
+    """The mean absolute error of the forecasts and of the last value, without data."""
+    options = chart([line("forecast", FORECAST, width=1.8), line("last value", LAST_VALUE, width=1.4)])
+    options["yAxis"] |= {"min": 0}
+    return options
+
+
+def error_data(points: Float) -> list[Points]:
+    """The data of `error_chart`: means over the last readings, up to each."""
+    known = ~(np.isnan(points[:, ERROR]) | np.isnan(points[:, NAIVE]))
+    at = points[known, ORIGIN]
+    return [_pairs(at, _smoothed(np.abs(points[known, column]))) for column in (ERROR, NAIVE)]
+
+
+def curve_chart(curves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """The losses of a training, epoch by epoch."""
+    colours = (TRUTH, FORECAST, LAST_VALUE, "#5aa469", "#9067c6")
+    lines = [
+        line(name.replace("_", " "), colours[i % len(colours)], width=1.8)
+        | {"data": [[epoch, loss] for epoch, loss in enumerate(losses, 1)], "showSymbol": len(losses) < 3}
+        for i, (name, losses) in enumerate(curves.items())
+    ]
+    options = chart(lines)
+    named = {"name": "epoch", "nameLocation": "middle", "nameGap": 24, "nameTextStyle": {"color": GREY}}
+    options["xAxis"] = named | {
+        "type": "value",
+        "minInterval": 1,
+        "axisLabel": {"color": GREY},
+        "splitLine": {"show": False},
+        "min": 1,
+        "max": max(2, *map(len, curves.values())),
+    }
+    options["grid"] = GRID | {"bottom": 22}
+    return options
+
+
+def with_data(options: dict[str, Any], data: Sequence[Points]) -> None:
+    """Put data into a chart's options."""
+    for one, points in zip(options["series"], data, strict=True):
+        one["data"] = points
+
+
+def chart(series: list[dict[str, Any]], legend: list[Any] | None = None) -> dict[str, Any]:
+    """What the lines have in common, over time."""
+    return {
+        "animation": False,
+        "useUTC": True,
+        "grid": GRID,
+        "legend": {
+            "data": legend or [one["name"] for one in series],
+            "left": 4,
+            "top": 0,
+            "textStyle": {"color": GREY},
+            "itemHeight": 8,
+        },
+        "tooltip": {"trigger": "axis", "axisPointer": {"type": "line"}},
+        "xAxis": {"type": "time", "axisLabel": {"color": GREY, "hideOverlap": True}, "splitLine": {"show": False}},
+        "yAxis": {
+            "type": "value",
+            "scale": True,
+            "axisLabel": {"color": GREY},
+            "splitLine": {"lineStyle": {"color": GREY, "opacity": 0.2}},
+        },
+        "series": series,
+    }
+
+
+def line(name: str, colour: str, width: float) -> dict[str, Any]:
+    """A line without data."""
+    return {
+        "name": name,
+        "type": "line",
+        "showSymbol": False,
+        "symbol": "circle",
+        "lineStyle": {"width": width, "color": colour},
+        "itemStyle": {"color": colour},
+        "data": [],
+    }
+
+
+def _smoothed(values: Float) -> Float:
+    """The mean of the last `SMOOTHED` values, of fewer at the beginning."""
+    sums = np.cumsum(np.insert(values, 0, 0.0))
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(0, stop - SMOOTHED)
+    means: Float = (sums[stop] - sums[start]) / (stop - start)
+    return means
+
+
+def _pairs(x: Float, y: Float) -> Points:
+    """Points that are known, as the chart takes them, to seven digits."""
+    known = ~(np.isnan(x) | np.isnan(y))
+    return [[a, float(f"{b:.7g}")] for a, b in zip(x[known].tolist(), y[known].tolist(), strict=True)]

@@ -1,0 +1,177 @@
+"""The page of one series: its stream as it moves, its errors, its versions and what can be done."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from nicegui import ui
+
+from dashboard.actions import Actions
+from dashboard.pages import charts
+from dashboard.pages.frame import Context, every_second, figure, now_ms, page, state_class
+from dashboard.pages.gate_card import gate_card
+from dashboard.pages.tables import events_table, plain_table
+from dashboard.pages.words import NOTHING, age_text, number_text, time_text
+from tidecast.models.store import Version
+
+_log = logging.getLogger(__name__)
+
+EVENTS_SHOWN = 20
+VERSIONS_SHOWN = 20
+NO_VERSION = "No model yet: the last value answers, until <code>tidecast train</code> or the schedule makes one."
+
+
+def detail(context: Context, series: str) -> None:
+    """Build the page for one viewer."""
+    with page(context, "Series"):
+        with ui.element("div").classes("heading"):
+            ui.label(series).classes("title")
+            state = ui.label().classes("badge")
+
+            def look() -> None:
+                now = context.board.state_of(series, now_ms())
+                state.set_text(now)
+                state.classes(replace=f"badge {state_class(now)}")
+
+            every_second(look)
+            if context.actions:
+                _buttons(context.actions, series)
+        _figures(context, series)
+        _stream(context, series)
+        gate_card(context, series)
+        _of_versions(context, series, _versions)
+        with ui.element("section").classes("card"):
+            ui.label("Events").classes("subtitle")
+            events_table(lambda: context.follower.newest_events(EVENTS_SHOWN, series), of_series=True)
+
+
+def _figures(context: Context, series: str) -> None:
+    with ui.element("section").classes("figures"):
+        names = ("last reading", "forecast", "skill", "interval", "coverage", "model", "age")
+        shown = {name: figure(name) for name in names}
+    fields = {"last reading": "y", "forecast": "yhat"}
+
+    def look() -> None:
+        row = context.board.row(series, now_ms())
+        for name, label in shown.items():
+            label.set_text(str(row[fields.get(name, name)] or NOTHING))
+        shown["skill"].classes(replace="value worse" if row["worse"] else "value")
+
+    every_second(look)
+
+
+def _stream(context: Context, series: str) -> None:
+    with ui.element("section").classes("card"):
+        ui.label("Readings and forecasts, in UTC").classes("subtitle")
+        stream = ui.echart(charts.stream_chart()).classes("chart tall").mark("stream")
+    with ui.element("div").classes("pair"):
+        with ui.element("section").classes("card"):
+            ui.label(f"Mean absolute error over {charts.SMOOTHED} readings").classes("subtitle")
+            errors = ui.echart(charts.error_chart()).classes("chart")
+        _of_versions(context, series, _learned)
+    seen = [-1]
+
+    def look() -> None:
+        follower = context.follower
+        with follower.lock:
+            i = follower.recent.index.get(series)
+            count = -1 if i is None else int(follower.recent.count[i])
+            points = None if i is None else follower.recent.of(i).copy()
+        if points is None or count == seen[0]:
+            return
+        seen[0] = count
+        charts.with_data(stream.options, charts.stream_data(points))
+        charts.with_data(errors.options, charts.error_data(points))
+        stream.update()
+        errors.update()
+
+    every_second(look)
+
+
+def _of_versions(context: Context, series: str, build: Callable[[list[Version]], None]) -> None:
+    """What is built of a series' versions, and anew when there is another one or another champion."""
+    place = ui.element("div").classes("contents")
+    seen: list[object] = [None]
+
+    def look() -> None:
+        versions = context.evidence.versions(series)
+        now = [(version.number, version.champion) for version in versions]
+        if now != seen[0]:
+            seen[0] = now
+            place.clear()
+            with place:
+                build(versions)
+
+    every_second(look)
+
+
+def _learned(versions: list[Version]) -> None:
+    champion = next((one for one in versions if one.champion), versions[0] if versions else None)
+    if champion and champion.header.curves:
+        with ui.element("section").classes("card"):
+            ui.label(f"How version {champion.number} learned").classes("subtitle")
+            ui.echart(charts.curve_chart(champion.header.curves)).classes("chart")
+
+
+def _versions(versions: list[Version]) -> None:
+    with ui.element("section").classes("card"):
+        ui.label("Versions").classes("subtitle")
+        if not versions:
+            ui.html(NO_VERSION, sanitize=False)
+            return
+        columns = ("version", "network", "learned from", "made", "skill", "MAE", "last value's", "verdict")
+        plain_table(columns, [_version_row(version) for version in versions[:VERSIONS_SHOWN]])
+
+
+def _version_row(version: Version) -> tuple[str, ...]:
+    header, evidence = version.header, version.header.evidence
+    spec, scores = header.spec, evidence.scores
+    network = f"{'bi-' if spec.bidirectional else ''}LSTM {spec.layers}x{spec.units}, window {spec.window}"
+    return (
+        f"{version.number} (answers)" if version.champion else str(version.number),
+        network if header.network else "none",
+        f"{time_text(header.span[0])[:10]} to {time_text(header.span[1])[:10]}",
+        f"{age_text(now_ms() - header.created_ms)} ago" if header.created_ms else NOTHING,
+        f"{100 * evidence.skill:.1f} %",
+        number_text(scores["model"].mae),
+        number_text(scores["last_value"].mae) if "last_value" in scores else NOTHING,
+        evidence.verdict,
+    )
+
+
+def _buttons(actions: Actions, series: str) -> None:
+    async def roll_back() -> str:
+        return actions.rollback(series)
+
+    with ui.element("div").classes("buttons"):
+        again = _button("Retrain", f"Train {series} anew now?", lambda: actions.retrain(series))
+        _button("Roll back", f"Let the former version of {series} answer again?", roll_back)
+
+    def look() -> None:
+        again.set_enabled(series not in actions.under_way)
+
+    every_second(look)
+
+
+def _button(name: str, question: str, deed: Callable[[], Awaitable[str]]) -> ui.button:
+    """A button that asks before it acts, and says what came of it; to the log, if the viewer has left meanwhile."""
+    with ui.dialog() as dialog, ui.card():
+        ui.label(question)
+        with ui.row():
+            ui.button("Yes", on_click=lambda: dialog.submit(True)).props("flat")
+            ui.button("No", on_click=lambda: dialog.submit(False)).props("flat")
+
+    async def act() -> None:
+        if not await dialog:
+            return
+        button.disable()
+        try:
+            said = await deed()
+        finally:
+            button.enable()
+        if button.is_deleted:
+            _log.warning("%s", said)
+        else:
+            ui.notify(said, timeout=8000, multi_line=True)
+
+    button = ui.button(name, on_click=act).props("outline dense no-caps")
+    return button

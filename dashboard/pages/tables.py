@@ -1,0 +1,56 @@
+"""The tables that need no sorting: of versions, runs and events."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+from nicegui import ui
+
+from dashboard.pages.frame import every_second, series_path
+from dashboard.pages.words import time_text
+from tidecast.wire import Event
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> ui.html:
+    """A table of texts."""
+    return ui.html(table_html(columns, [[escape(cell) for cell in row] for row in rows]), sanitize=False)
+
+
+def events_table(newest: Callable[[], list[Event]], *, of_series: bool = False) -> None:
+    """The newest events, as they come."""
+    shown = ui.html("", sanitize=False)
+
+    def look() -> None:
+        shown.set_content(events_html(newest(), of_series=of_series))
+
+    every_second(look)
+
+
+def events_html(events: Sequence[Event], *, of_series: bool) -> str:
+    """A table of events; where all are of one series, its name is left out."""
+    if not events:
+        return '<p class="quiet">None yet.</p>'
+    columns = ["time (UTC)", "event", *([] if of_series else ["series"]), "version", "detail"]
+    return table_html(columns, [_event_cells(event, of_series=of_series) for event in events])
+
+
+def table_html(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in HTML; what it is given must be escaped."""
+    head = "".join(f"<th>{name}</th>" for name in columns)
+    body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cells(columns: Sequence[str], row: Sequence[str]) -> str:
+    """A phone shows each cell on a line of its own, with its name."""
+    return "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in zip(columns, row, strict=True))
+
+
+def _event_cells(event: Event, *, of_series: bool) -> list[str]:
+    link = f'<a href="{series_path(event.series)}">{escape(event.series)}</a>' if event.series else ""
+    return [
+        time_text(int(event.id.partition("-")[0])),
+        f'<span class="badge event-{escape(event.kind)}">{escape(event.kind.replace("_", " "))}</span>',
+        *([] if of_series else [link]),
+        str(event.version or ""),
+        escape(event.detail),
+    ]

@@ -1,0 +1,133 @@
+"""The rows of the overview: found, sorted, cut to a page; and the states."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dashboard.data.board import Board, View, spark
+from dashboard.data.evidence import Evidence
+from dashboard.data.follower import Follower
+from dashboard.data.recent import ARRIVED
+from tests.dashboard.streams import entry
+from tests.harness.models import make_model
+from tidecast.models.store import ModelStore
+from tidecast.settings import load_settings
+
+NOW = 1_700_000_003_000.0
+
+
+class Desk:
+    """A board whose follower is fed by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = ModelStore(folder)
+        self.follower = Follower(load_settings(store=folder), 100)
+        self.under_way: set[str] = set()
+        self.board = Board(self.follower, Evidence(folder), self.under_way)
+
+    def feed(self, series: str, *values: float, **more: Any) -> None:
+        """Let a series have these readings, a second apart."""
+        self.follower.recent.add([entry(series, turn, y, y + 0.5, **more) for turn, y in enumerate(values)])
+
+    def states(self, now: float = NOW) -> dict[str, str]:
+        """Of all series."""
+        return {row["series"]: row["state"] for row in self.board.page(View(size=100), now).rows}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """An empty one."""
+    tmp_path.joinpath("models").mkdir()
+    return Desk(tmp_path / "models")
+
+
+def test_rows_are_sorted_by_their_figures_with_the_unknown_last(desk: Desk) -> None:
+    """In both directions."""
+    desk.feed("a", 3.0)
+    desk.feed("b", 1.0)
+    desk.feed("c", 2.0)
+    desk.follower.served = {"d"}
+
+    def names(view: View) -> list[str]:
+        return [row["series"] for row in desk.board.page(view, NOW).rows]
+
+    assert ["b", "c", "a", "d"] == names(View(by="y"))
+    assert ["a", "c", "b", "d"] == names(View(by="y", descending=True))
+    assert ["d", "c", "b", "a"] == names(View(by="series", descending=True))
+
+
+def test_a_page_is_cut_from_what_was_found(desk: Desk) -> None:
+    """All words must be there, in the name or the state."""
+    for i in range(30):
+        desk.feed(f"Pump-{i:02}", 1.0, **({"model": 1} if i % 2 else {}))
+    found = desk.board.page(View(search="pump LIVE", page=2, size=10), NOW)
+    assert (15, 30, 5) == (found.found, found.series, len(found.rows))
+    assert "Pump-21" == found.rows[0]["series"]
+
+
+def test_each_state_is_told(desk: Desk) -> None:
+    """By what answers, what was told, and how long ago."""
+    for name in ("naive", "live", "drifted", "asked"):
+        desk.feed(name, 1.0, 2.0, **({} if name == "naive" else {"model": 2, "kind": "lstm"}))
+    desk.follower.served = {"expected", "live"}
+    desk.follower.told["drifted"] = "drift"
+    desk.under_way.add("asked")
+    states = {"naive": "naive", "live": "live", "drifted": "drifting", "asked": "retraining"}
+    assert states | {"expected": "awaiting data"} == desk.states()
+    assert "stale" == desk.states(NOW + 31_000)["live"]
+    run: Any = SimpleNamespace(runs=[SimpleNamespace(state="running")])
+    desk.follower.totals = run
+    assert "retraining" == desk.states(NOW + 1000)["drifted"]
+
+
+def test_a_slow_series_is_not_stale_between_two_of_its_readings(desk: Desk) -> None:
+    """An hour between readings is usual for one that has one an hour."""
+    desk.feed("hourly", 1.0, 2.0)
+    desk.follower.recent.gap_ms[0] = 3_600_000
+    assert "naive" == desk.states(NOW + 3_600_000)["hourly"]
+    assert 1_700_000_001_000 == desk.follower.recent.newest()[0, ARRIVED]
+
+
+def test_a_model_is_named_with_its_age(desk: Desk) -> None:
+    """As the header says."""
+    desk.store.publish(make_model("a", created_ms=int(NOW) - 7_200_000))
+    desk.feed("a", 1.0, model=1, kind="lstm")
+    row = desk.board.row("a", NOW)
+    assert ("lstm v1", "2 h") == (row["model"], row["age"])
+
+
+def test_an_expert_is_named_in_words(desk: Desk) -> None:
+    """As people write it."""
+    desk.feed("a", 1.0, model=1, kind="linear_ridge")
+    assert "linear ridge v1" == desk.board.row("a", NOW)["model"]
+
+
+@pytest.mark.parametrize(("forecast_error", "worse"), [(1.2, True), (1.0009, False), (0.5, False)])
+def test_a_skill_is_worse_once_it_is_shown_below_0(desk: Desk, forecast_error: float, worse: bool) -> None:
+    """What is rounded to 0 is no alarm."""
+    desk.feed("a", 1.0, 2.0, 3.0, error=forecast_error)
+    row = desk.board.row("a", NOW)
+    assert worse is row["worse"]
+    assert worse is row["skill"].startswith("-")
+
+
+def test_a_version_that_was_pruned_is_named_all_the_same(desk: Desk) -> None:
+    """Only its age is not known."""
+    desk.feed("a", 1.0, model=7, kind="lstm")
+    row = desk.board.row("a", NOW)
+    assert ("lstm v7", "") == (row["model"], row["age"])
+
+
+def test_an_unknown_series_has_an_empty_row(desk: Desk) -> None:
+    """A page may be opened before its first reading."""
+    row = desk.board.row("nobody", NOW)
+    assert ("nobody", "awaiting data", "") == (row["series"], row["state"], row["y"])
+
+
+def test_a_spark_of_equal_values_is_a_level_line(desk: Desk) -> None:
+    """And one value is no line."""
+    desk.feed("a", 2.0, 2.0)
+    assert "1,14.0 119,14.0" == spark(desk.follower.recent.of(0)[:, 3])
+    assert "" == spark(desk.follower.recent.of(0)[:1, 3])

@@ -1,0 +1,120 @@
+"""The background reader on a real Redis: incremental, bounded, and never ended by what Redis does."""
+
+import pytest
+from redis import Redis
+
+from dashboard.data import follower as module
+from dashboard.data.follower import Follower
+from tests.dashboard.streams import entry
+from tests.harness.models import make_model
+from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings, load_settings
+from tidecast.wire import Event
+
+
+def write(redis: Redis, series: str, *turns: int) -> None:
+    """Forecasts as a worker writes them."""
+    for turn in turns:
+        entry_id, fields = entry(series, turn, turn, turn)
+        redis.xadd("forecasts", dict(fields), id=entry_id)
+
+
+@pytest.fixture
+def follower(settings: Settings) -> Follower:
+    """One that has not looked yet."""
+    return Follower(settings, 100)
+
+
+def test_what_was_there_and_what_comes_is_read_once(redis: Redis, follower: Follower) -> None:
+    """The newest first, then each new entry."""
+    write(redis, "a", 0, 1, 2)
+    assert follower.step(0.0)
+    write(redis, "a", 3)
+    assert follower.step(0.25)
+    assert follower.step(0.5)
+    assert [0, 1, 2, 3] == follower.recent.of(0)[:, 3].tolist()
+    assert follower.ready.is_set()
+
+
+def test_a_reader_that_falls_behind_skips_to_the_newest(
+    monkeypatch: pytest.MonkeyPatch, redis: Redis, follower: Follower
+) -> None:
+    """And remembers when, so that the page can say so."""
+    monkeypatch.setattr(module, "BATCH", 4)
+    monkeypatch.setattr(module, "SKIPPED_TO", 3)
+    follower.step(0.0)
+    write(redis, "a", *range(9))
+    follower.step(7.0)
+    assert [0, 1, 2, 3, 6, 7, 8] == follower.recent.of(0)[:, 3].tolist()
+    assert 7.0 == follower.skipped_at
+
+
+def test_an_emptied_redis_is_begun_anew(redis: Redis, follower: Follower) -> None:
+    """What is no longer there is not shown."""
+    write(redis, "a", 5)
+    follower.step(0.0)
+    redis.flushall()
+    write(redis, "b", 1)
+    follower.step(2.0)
+    assert ["b"] == follower.recent.names
+
+
+def test_redis_away_is_trouble_until_it_is_back(redis_program: str) -> None:
+    """The reader goes on by itself."""
+    with EmbeddedRedis(redis_program, ("--appendonly", "yes")) as server:
+        follower = Follower(load_settings(redis_url=server.url), 100)
+        assert follower.step(0.0)
+        server.kill()
+        assert not follower.step(1.0)
+        assert "Error" in follower.trouble
+        server.start()
+        with Redis.from_url(server.url) as connection:
+            write(connection, "a", 1)
+        assert follower.step(2.0)
+        assert ("", ["a"]) == (follower.trouble, follower.recent.names)
+
+
+def test_events_are_kept_and_the_last_of_a_series_tells_its_state(redis: Redis, follower: Follower) -> None:
+    """Newest first, of one series or of all."""
+    for event in (Event("drift", "x", "a"), Event("met", "y", "b"), Event("promoted", "z", "a", 2)):
+        flat = event.encode()
+        redis.xadd("events", dict(zip(flat[::2], flat[1::2], strict=True)))
+    redis.xadd("events", {"other": "entry"})
+    follower.step(0.0)
+    assert ["promoted", "met", "drift"] == [event.kind for event in follower.newest_events(10)]
+    assert ["promoted"] == [event.kind for event in follower.newest_events(1, "a")]
+    assert {"a": "promoted"} == follower.told
+
+
+def test_totals_come_from_the_counts_that_workers_keep(redis: Redis, follower: Follower, store: ModelStore) -> None:
+    """Rates are those between two looks; lost readings were never taken in."""
+    store.publish(make_model("in-the-store"))
+    redis.hset("offset", mapping={"last": "5-0", "read": 10, "forecast": 7, "dead": 2, "late": 1, "lost": 4})
+    now_ms = 1000 * redis.time()[0]
+    redis.hset("workers", mapping={"one": now_ms + 60_000, "gone": now_ms - 60_000})
+    redis.hset("lease", mapping={"epoch": 1, "owner": "two", "expires_ms": now_ms + 60_000})
+    redis.hset("retrain", mapping={"trigger": "every 6h", "state": "finished", "runs": 3, "next_ms": 7})
+    redis.xadd("readings", {"series": "a", "value": 1})
+    follower.step(0.0)
+    redis.hincrby("offset", "forecast", 20)
+    follower.step(2.0)
+    totals = follower.totals
+    assert totals is not None
+    assert (30, 27, 2, 2, 1) == (totals.readings, totals.forecasts, totals.dead, totals.workers, totals.lag)
+    assert (10.0, 10.0) == (totals.readings_per_s, totals.forecasts_per_s)
+    assert [("every 6h", "finished", 3, 7)] == [(r.trigger, r.state, r.runs, r.next_ms) for r in totals.runs]
+    assert {"in-the-store"} == follower.served
+
+
+def test_the_lag_is_what_waits_whatever_the_passive_group_says(redis: Redis, follower: Follower) -> None:
+    """Of what was trimmed before it was read, nothing."""
+    for turn in range(1, 5):
+        redis.xadd("readings", {"series": "a", "value": 1}, id=f"{turn}-0")
+    redis.xgroup_create("readings", "tidecast", id="$")
+    redis.hset("offset", mapping={"last": "1-0", "read": 1, "forecast": 1})
+    redis.xtrim("readings", minid="3-0", approximate=False)
+    follower.step(0.0)
+    totals = follower.totals
+    assert totals is not None
+    assert 2 == totals.lag

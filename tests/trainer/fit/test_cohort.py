@@ -1,0 +1,171 @@
+"""Training in company: each series as if it were alone, and as Keras would train it."""
+
+import keras
+import numpy as np
+import pytest
+
+from tidecast.models import lstm
+from tidecast.models.spec import Spec
+from tidecast.settings import TrainSettings
+from trainer.fit import cohort
+from trainer.fit.cohort import Fit, Problem, batch_order, capacity, fit_cohort
+from trainer.fit.keras_models import build, initial_weights, set_weights, weights_of
+
+pytestmark = pytest.mark.keras
+
+SMALL = Spec(units=5, window=4)
+ARCHITECTURES = {
+    "simple": SMALL,
+    "stacked": Spec(units=4, window=4, layers=2),
+    "bidirectional": Spec(units=3, window=3, bidirectional=True, layers=2),
+    "multi_feature": Spec(units=4, window=4, features=("value", "wind", "rain")),
+    "relu": Spec(units=4, window=4, activation="relu", form="level", loss="mse"),
+}
+LENGTHS = ((45, 20), (20, 9), (32, 33))  # examples and validation examples: last batches of 13, 4 and 16
+
+
+def problem(spec: Spec, examples: int, held_out: int, seed: int = 0) -> Problem:
+    """A series whose next change depends on its last two, and on noise."""
+    rng = np.random.default_rng((seed, examples))
+    x = rng.normal(size=(examples + held_out, spec.window, len(spec.features))).astype(np.float32)
+    y = (0.5 * x[:, -1, 0] - 0.3 * x[:, -2, -1] + 0.2 * rng.normal(size=len(x))).astype(np.float32)
+    return Problem(x[:examples], y[:examples], x[examples:], y[examples:])
+
+
+class Alone:
+    """Keras training one series after another, each from the start; traced once, which takes most of the time."""
+
+    def __init__(self, spec: Spec, settings: TrainSettings) -> None:
+        self.spec, self.settings, self.model = spec, settings, build(spec)
+        optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self.model.compile(optimizer, spec.loss)
+        optimizer.build(self.model.trainable_variables)
+        self.untouched = [v.numpy() for v in optimizer.variables]
+
+    def fit(self, one: Problem) -> tuple[list[dict[str, np.ndarray]], list[float]]:
+        """Train in the cohort's order; answer the weights after each epoch, and the losses."""
+        set_weights(self.model, self.spec, initial_weights(self.spec, self.settings.seed))
+        for variable, value in zip(self.model.optimizer.variables, self.untouched, strict=True):
+            variable.assign(value)
+        weights, losses = [], []
+        for epoch in range(1, self.settings.epochs + 1):
+            rows = batch_order(len(one.y), epoch, self.settings.seed)
+            history = self.model.fit(one.x[rows], one.y[rows], batch_size=self.settings.batch, shuffle=False, verbose=0)
+            weights.append(weights_of(self.model, self.spec))
+            losses.append(history.history["loss"][0])
+        return weights, losses
+
+
+def val_loss(fit: Fit, one: Problem, spec: Spec) -> float:
+    """The validation loss of the weights kept, by the NumPy definition."""
+    return float(np.abs(lstm.forward(one.x_val, fit.weights, spec.activation)[:, 0] - one.y_val).mean())
+
+
+def assert_same(expected: Fit, actual: Fit, atol: float = 1e-5) -> None:
+    """Two fits that went the same way."""
+    assert expected.best_epoch == actual.best_epoch
+    np.testing.assert_allclose(expected.val_loss, actual.val_loss, atol=atol)
+    for name, weights in expected.weights.items():
+        np.testing.assert_allclose(weights, actual.weights[name], atol=atol)
+
+
+@pytest.mark.parametrize("spec", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
+def test_a_cohort_trains_each_series_as_keras_would(spec: Spec) -> None:
+    """After three epochs in company of other lengths, weights and losses are those of Keras' own fit."""
+    settings = TrainSettings(epochs=3, batch=16)
+    problems = [problem(spec, *lengths) for lengths in LENGTHS]
+    alone = Alone(spec, settings)
+    for one, fit in zip(problems, fit_cohort(problems, spec, settings), strict=True):
+        weights, losses = alone.fit(one)
+        np.testing.assert_allclose(losses, fit.loss, atol=1e-5)
+        assert fit.best_epoch == 1 + int(np.argmin(fit.val_loss))
+        for name, expected in weights[fit.best_epoch - 1].items():
+            np.testing.assert_allclose(expected, fit.weights[name], atol=1e-4)
+
+
+def test_a_series_that_stops_early_is_not_moved_by_those_that_go_on() -> None:
+    """Each series ends as if alone, at its own epoch, with the weights of its own best epoch."""
+    settings = TrainSettings(epochs=12, patience=2, batch=16, learning_rate=0.03)
+    problems = [problem(SMALL, n, 12, seed) for seed, n in enumerate((18, 40, 25, 60))]
+    together = fit_cohort(problems, SMALL, settings)
+    assert len({len(fit.val_loss) for fit in together}) > 1
+    for one, fit in zip(problems, together, strict=True):
+        assert_same(fit_cohort([one], SMALL, settings)[0], fit)
+        assert val_loss(fit, one, SMALL) == pytest.approx(min(fit.val_loss), abs=1e-6)
+
+
+def test_patience_counts_from_the_best_epoch() -> None:
+    """A training ends as many epochs after its best one as patience allows, or with the last epoch."""
+    settings = TrainSettings(epochs=30, patience=3, batch=8, learning_rate=0.1)
+    fit = fit_cohort([problem(SMALL, 20, 10)], SMALL, settings)[0]
+    assert len(fit.val_loss) == min(settings.epochs, fit.best_epoch + settings.patience) < settings.epochs
+
+
+def test_series_that_wait_for_room_are_trained_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for one on each core, five series end as they do together, in the order in which they came."""
+    settings = TrainSettings(epochs=3, patience=1, batch=16)
+    problems = [problem(SMALL, n, 12, seed) for seed, n in enumerate((18, 40, 25, 60, 9))]
+    together = fit_cohort(problems, SMALL, settings)
+    monkeypatch.setattr(cohort, "WIDEST", 1)
+    told: list[tuple[int, int]] = []
+    in_turn = fit_cohort(problems, SMALL, settings, on_epoch=lambda epoch, left: told.append((epoch, left)))
+    for expected, fit in zip(together, in_turn, strict=True):
+        assert_same(expected, fit)
+    assert list(range(1, len(told) + 1)) == [epoch for epoch, _ in told]
+    assert told[-1][1] == 0
+    assert [left for _, left in told] == sorted((left for _, left in told), reverse=True)
+
+
+def test_a_champion_that_cannot_be_beaten_is_kept() -> None:
+    """A warm start counts its own weights as epoch 0 and gives up early."""
+    settings = TrainSettings(epochs=20, batch=16, learning_rate=5.0, warm_patience=2)
+    one = problem(SMALL, 60, 20)
+    champion = fit_cohort([one], SMALL, TrainSettings(epochs=20, batch=16))[0]
+    warm = Problem(one.x, one.y, one.x_val, one.y_val, initial=champion.weights)
+    fit = fit_cohort([warm], SMALL, settings)[0]
+    assert (fit.best_epoch, len(fit.val_loss)) == (0, 2)
+    for name, weights in champion.weights.items():
+        np.testing.assert_array_equal(weights, fit.weights[name])
+
+
+def test_a_warm_start_goes_on_from_the_champion() -> None:
+    """Warm and cold series share a cohort; the warm one starts lower and ends no worse than it began."""
+    settings = TrainSettings(epochs=6, batch=16, learning_rate=0.01)
+    one = problem(SMALL, 60, 20)
+    champion = fit_cohort([one], SMALL, settings)[0]
+    warm, cold = fit_cohort(
+        [Problem(one.x, one.y, one.x_val, one.y_val, initial=champion.weights), one], SMALL, settings
+    )
+    assert_same(champion, cold)
+    assert warm.loss[0] < cold.loss[0]
+    assert val_loss(warm, one, SMALL) <= val_loss(champion, one, SMALL)
+
+
+def test_a_warm_start_offers_the_mean_of_the_champion_and_its_epochs() -> None:
+    """The second epoch's offer is a third of each: the champion, and what Adam reached after the first and second."""
+    one = problem(SMALL, 160, 80)  # enough that the second epoch gains
+    settings = TrainSettings(epochs=2, batch=16, warm_epochs=2, warm_rate=1.0)
+    warm = Problem(one.x, one.y, one.x_val, one.y_val, initial=initial_weights(SMALL, settings.seed))
+    weights, _ = Alone(SMALL, settings).fit(one)
+    fit = fit_cohort([warm], SMALL, settings)[0]
+    assert fit.best_epoch == 2
+    for name, kept in fit.weights.items():
+        mean = (warm.initial[name] + weights[0][name] + weights[1][name]) / 3  # type: ignore[index] # it is there
+        np.testing.assert_allclose(mean, kept, atol=1e-5)
+
+
+def test_the_order_of_batches_is_a_permutation_that_each_epoch_draws_anew() -> None:
+    """Every example once an epoch; the same length and epoch give the same order."""
+    np.testing.assert_array_equal(np.arange(50), np.sort(batch_order(50, 1, 0)))
+    np.testing.assert_array_equal(batch_order(50, 1, 0), batch_order(50, 1, 0))
+    assert not np.array_equal(batch_order(50, 1, 0), batch_order(50, 2, 0))
+    assert not np.array_equal(batch_order(50, 1, 0), batch_order(50, 1, 1))
+
+
+def test_large_networks_train_fewer_at_a_time() -> None:
+    """Memory bounds the cohort; even a network beyond the budget trains, alone."""
+    small = capacity(Spec(units=50, window=24), 32)
+    large = capacity(Spec(units=128, window=336, layers=4, features=tuple("abcdefgh"), target="a"), 32)
+    assert small == cohort.WIDEST
+    assert 1 <= large < small
+    assert capacity(Spec(units=1024, window=1024, layers=4), 512) == 1

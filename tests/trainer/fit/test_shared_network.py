@@ -1,0 +1,165 @@
+"""The network of a cohort: who belongs to it, what it learns, and how it is kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.harness.models import make_model
+from tidecast.files.history import History
+from tidecast.models import lstm
+from tidecast.models.model import Model, network_seasons, shared_forecast
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import windows_before
+from tidecast.settings import Settings, TrainSettings, load_settings
+from trainer.fit import shared_network
+from trainer.fit.keras_models import initial_weights
+from trainer.fit.shared_network import cohort_name, examples_of, fit_shared, spec_of, train_shared
+from trainer.fit.training_set import Lesson, prepare
+
+pytestmark = pytest.mark.keras
+
+HOUR = 3_600_000
+TINY = Spec(window=8, units=4, hidden=3, normalise=True, seasonal=2)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network and a cohort small enough for a test."""
+    monkeypatch.setattr(shared_network, "spec_of", lambda target: TINY.model_copy(update={"target": target}))
+    monkeypatch.setattr(shared_network, "MIN_EXAMPLES", 200)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Two epochs."""
+    return load_settings(store=tmp_path / "models", train=TrainSettings(epochs=1, shared_epochs=2))
+
+
+def lesson(
+    series: str, rows: int = 300, *, step: int = HOUR, scale: float = 1.0, seed: int = 0, newest: float = 0.0
+) -> Lesson:
+    """A wave of a day with noise, in a unit of its own."""
+    noise = np.random.default_rng(seed).normal(0, 0.1, rows)
+    values = scale * (np.sin(2 * np.pi * np.arange(rows) / 24) + noise)
+    values[-1] += newest
+    made = prepare(History(series, ("value",), np.arange(rows) * step, values[:, None]), Spec(), TrainSettings(), 3)
+    assert isinstance(made, Lesson)
+    return made
+
+
+@pytest.mark.usefixtures("small")
+def test_series_of_one_step_share_a_network_and_others_do_not(settings: Settings, store: ModelStore) -> None:
+    """Two series alone have too little to tell one another."""
+    hourly = [lesson(f"h{i}", seed=i) for i in range(3)]
+    daily = [lesson(f"d{i}", step=24 * HOUR, seed=i) for i in range(2)]
+    found = train_shared([*hourly, *daily], settings, store, 0)
+    assert set(found) == {"h0", "h1", "h2"}
+    assert store.shared.series() == ["value every 3600 s"] == [cohort_name(HOUR, "value")]
+    header = store.shared.load("value every 3600 s")[1].header
+    assert (header.training["series"], len(header.curves["loss"])) == (3, 2)
+    assert header.evidence.verdict.startswith("published")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_network_is_not_trained_twice_on_the_same_readings(settings: Settings, store: ModelStore) -> None:
+    """With newer ones it is, from the champion's weights, and the better one stays."""
+    members = [lesson(f"h{i}", seed=i) for i in range(3)]
+    for _ in range(2):
+        train_shared(members, settings, store, 0)
+    name = cohort_name(HOUR, "value")
+    assert store.shared.versions(name) == [1]
+    train_shared([*members[:2], lesson("h2", seed=2, newest=0.5)], settings, store, 0)
+    assert store.shared.versions(name) == [1, 2]
+    assert len(store.shared.load(name, 2)[1].header.curves["loss"]) == 1  # a third of the epochs, at least one
+
+
+@pytest.mark.usefixtures("small")
+def test_a_young_series_gets_the_network_of_its_cohort(settings: Settings, store: ModelStore) -> None:
+    """Alone it trains none; what the others taught serves it."""
+    train_shared([lesson(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
+    found = train_shared([lesson("young", 60)], settings, store, 0)
+    assert set(found) == {"young"}
+    assert store.shared.versions(cohort_name(HOUR, "value")) == [1]
+
+
+def test_the_tail_and_the_unit_of_a_series_are_no_matter() -> None:
+    """Readings of the tail are not learned from; a series in thousandths teaches the same."""
+    small_unit, large_unit = (lesson("s", scale=scale) for scale in (1.0, 1000.0))
+    one, other = (examples_of(each, TINY, 0, each.rows_before_tail) for each in (small_unit, large_unit))
+    np.testing.assert_allclose(one.x, other.x, atol=1e-4)
+    np.testing.assert_allclose(one.y, other.y, atol=1e-4)
+    np.testing.assert_allclose(one.weight, other.weight, rtol=1e-4)
+    changed = replace(small_unit.grid, values=small_unit.grid.values.copy())
+    changed.values[small_unit.rows_before_tail :] = 99
+    moved = examples_of(replace(small_unit, grid=changed), TINY, 0, small_unit.rows_before_tail)
+    np.testing.assert_array_equal(one.x, moved.x)
+    np.testing.assert_array_equal(one.y, moved.y)
+
+
+def test_the_examples_are_what_the_worker_will_ask() -> None:
+    """The answers of the network for a training window are those of `shared_forecast` in service."""
+
+    given = lesson("s")
+    network = make_model("cohort", TINY)
+    network = Model(network.header, initial_weights(TINY.model_copy(update={"form": "level"}), 1))
+    examples = examples_of(given, TINY, 100, 110)
+    raw = lstm.forward(examples.x, network.weights, "tanh")[:, 0]
+    seasons = network_seasons(given.seasons, TINY)
+    rows, held = windows_before(given.grid, np.arange(100, 110), 60)
+    scale = np.full(10, given.change_scale)
+    served = shared_forecast(network, rows, held, np.tile(seasons, (10, 1)), scale)
+    spread = np.maximum(rows[:, -8:, 0].std(axis=1), 0.1 * given.change_scale)
+    assert served.tolist() == pytest.approx((rows[:, -1, 0] + raw * spread).tolist(), rel=1e-5)
+
+
+def test_a_network_learns_what_all_series_have_in_common() -> None:
+    """The loss falls; a warm start takes a third of the epochs."""
+    members = [lesson(f"h{i}", seed=i) for i in range(3)]
+    parts = [examples_of(m, TINY, 0, m.rows_before_tail) for m in members]
+    settings = TrainSettings(shared_epochs=60)
+    weights, losses = fit_shared(shared_network._joined(parts), TINY, settings)
+    assert losses[-1] < 0.8 * losses[0]
+    assert len(fit_shared(shared_network._joined(parts), TINY, settings, weights)[1]) == 20
+
+
+def test_of_too_many_windows_some_are_left_out(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in so many of every series, so that all of them and all of their time are there."""
+    given = lesson("s")
+    all_of_them = examples_of(given, TINY, 0, given.rows_before_tail)
+    some = examples_of(given, TINY, 0, given.rows_before_tail, every=3)
+    np.testing.assert_array_equal(all_of_them.x[::3], some.x)
+    np.testing.assert_array_equal(all_of_them.y[::3], some.y)
+    monkeypatch.setattr(shared_network, "spec_of", lambda target: TINY.model_copy(update={"target": target}))
+    monkeypatch.setattr(shared_network, "MIN_EXAMPLES", 200)
+    monkeypatch.setattr(shared_network, "MAX_EXAMPLES", 300)
+    train_shared([lesson(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
+    assert store.shared.load(cohort_name(HOUR, "value"))[1].header.training["examples"] <= 300  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_training_that_diverged_leaves_no_network(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a version nor an expert; a champion that is there goes on."""
+    rate = shared_network.RATE
+    members = [lesson(f"h{i}", seed=i) for i in range(3)]
+    monkeypatch.setattr(shared_network, "RATE", np.nan)
+    assert train_shared(members, settings, store, 0) == {}
+    assert store.shared.series() == []
+    monkeypatch.setattr(shared_network, "RATE", rate)
+    train_shared(members, settings, store, 0)
+    monkeypatch.setattr(shared_network, "RATE", np.nan)
+    found = train_shared([*members[:2], lesson("h2", seed=2, newest=0.5)], settings, store, 0)
+    assert set(found) == {"h0", "h1", "h2"}
+    assert store.shared.versions(cohort_name(HOUR, "value")) == [1]
+
+
+def test_the_shape_is_the_one_that_normalises_each_window() -> None:
+    """Otherwise series of different size could not share it."""
+    assert spec_of("load").normalise
+    assert spec_of("load").features == ("load",)

@@ -1,0 +1,344 @@
+"""A report shows what the model did, tells nothing else, and opens without a network."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from tests.harness.models import make_model
+from tidecast.errors import HistoryError, StoreError
+from tidecast.files.history import History
+from tidecast.models.experts import NAIVE
+from tidecast.models.model import Evidence, Model, Scores
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.settings import load_settings
+from trainer.reports import canvas, figures
+from trainer.reports.canvas import DARK, LIGHT
+from trainer.reports.html_page import picture_path
+from trainer.reports.report import moment, network, report, run, shares
+from trainer.reports.review import Review, autocorrelation, review, rolling_mean, rolling_span
+from trainer.reports.target import Request, Subject, requested_history, subject_of
+
+SERIES = "<script>alert('x')</script> & $co/"
+SPEC = Spec(window=6, units=5)
+START, STEP_MS = 1_704_067_200_000, 60_000  # 2024 began
+ROWS = 90
+TAIL = 30
+CURVES = {"loss": (0.9, 0.5, 0.4), "val_loss": (0.8, 0.4, 0.6)}
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def make_history(rows: int = ROWS, *, series: str = SERIES, features: tuple[str, ...] = ("value",)) -> History:
+    """A wave with noise, a minute apart."""
+    rng = np.random.default_rng(3)
+    values = np.sin(np.arange(rows) / 4)[:, None] + 0.3 * rng.normal(size=(rows, len(features)))
+    return History(series, features, START + np.arange(rows, dtype=np.int64) * STEP_MS, values)
+
+
+def make_version(spec: Spec = SPEC, *, trained: int = ROWS - TAIL, **changes: object) -> Model:
+    """A model that learned from the first `trained` readings."""
+    model = make_model(SERIES, spec, step_ms=STEP_MS)
+    scores = {"model": Scores(mae=0.5, rmse=0.7, mase=0.8), "last_value": Scores(mae=1.0, rmse=1.2)}
+    evidence = Evidence(rows=TAIL, season=25, scores=scores, skill=0.5, verdict="published <b>because</b>")
+    known = {
+        "span": (START, START + (trained - 1) * STEP_MS),
+        "curves": CURVES,
+        "libraries": {"<i>keras": "3"},
+        "evidence": evidence,
+        "half_width": 0.9,
+    }
+    return Model(model.header.model_copy(update={**known, **changes}), model.weights, model.panel)
+
+
+def write_csv(file: Path, history: History) -> Path:
+    """A history as a user brings it, with one more column than it has."""
+    rows = (
+        f'"{history.series}",{ts},7,{",".join(map(repr, map(float, row)))}\n'
+        for ts, row in zip(history.ts, history.values, strict=True)
+    )
+    file.write_text(f"series,ts,other,{','.join(history.features)}\n{''.join(rows)}")
+    return file
+
+
+def reviewed(model: Model, history: History) -> Review:
+    """The review with default settings."""
+    return review(Subject(1, model, history), load_settings())
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One report, for the tests that only read it."""
+    folder = tmp_path_factory.mktemp("report")
+    settings = load_settings(store=folder / "models")
+    ModelStore(settings.store).publish(make_version())
+    file = write_csv(folder / "history.csv", make_history())
+    return run(Request(SERIES, (str(file),)), settings, folder / "out")
+
+
+def test_a_page_needs_nothing_but_itself(written: Path) -> None:
+    """No script, no link, no address: every picture is inside, and the page forbids the browser to fetch more."""
+    html = written.read_text()
+    assert [] == re.findall(r"<script|<link|<iframe|https?:|url\(|@import| on\w+=", html)
+    sources = re.findall(r'(?:src|srcset)="([^"]{22})', html)
+    assert {"data:image/png;base64,"} == set(sources)
+    assert 10 == len(sources)
+    assert "default-src 'none'" in html
+
+
+def test_names_and_verdicts_are_text_not_markup(written: Path) -> None:
+    """A series name, verdict or table cell that looks like HTML is shown, not run."""
+    html = written.read_text()
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; $co/" in html
+    assert "published &lt;b&gt;because&lt;/b&gt;" in html
+    assert "&lt;i&gt;keras 3" in html
+
+
+def test_files_are_named_by_the_digest_of_the_series(written: Path) -> None:
+    """A series name never becomes part of a path."""
+    digest = sha256(SERIES.encode()).hexdigest()[:12]
+    names = ["", "-coverage", "-forecasts", "-learning", "-residuals", "-weights"]
+    assert {f"{digest}-v1{name}{'.png' if name else '.html'}" for name in names} == {
+        file.name for file in written.parent.iterdir()
+    }
+
+
+def test_pictures_lie_beside_the_page(written: Path) -> None:
+    """Each is a PNG of the common width."""
+    for name in ("learning", "forecasts", "weights", "residuals", "coverage"):
+        data = picture_path(written, name).read_bytes()
+        assert data.startswith(SIGNATURE)
+        assert int(canvas.WIDTH * canvas.DPI) == int.from_bytes(data[16:20], "big")
+
+
+def test_the_page_states_the_figures_of_the_review(written: Path) -> None:
+    """Next value with its interval, skill, error and coverage are those that the review computes."""
+    html, found = written.read_text(), reviewed(make_version(), make_history())
+    low, high = found.next_answer - 0.9, found.next_answer + 0.9
+    assert f"{found.next_answer:.5g} ({low:.5g} to {high:.5g})" in html
+    assert f"<dd>{found.skill:.3f}</dd>" in html
+    assert f"<dd>{found.mae:.4g}</dd>" in html
+    assert f"<dd>{np.count_nonzero(found.inside)} of {TAIL}</dd>" in html
+
+
+def test_the_page_keeps_the_evidence(written: Path) -> None:
+    """Every contestant's scores, and what the version is made of."""
+    html = written.read_text()
+    assert "<td>model</td><td>0.5</td><td>0.7</td><td>0.800</td><td>0.500</td>" in html
+    assert "<td>last value</td><td>1</td><td>1.2</td><td></td><td>0.000</td>" in html
+    assert "<td>trained on</td><td>2024-01-01 to 2024-01-01 00:59 UTC</td>" in html
+    assert "25 readings" in html
+
+
+def test_the_tail_is_forecast_window_by_window() -> None:
+    """A review equals a loop that shows the model one window at a time."""
+    model, history = make_version(), make_history()
+    found = reviewed(model, history)
+    naive = [float(model.forecast(history.values[None, i - 6 : i])[0]) for i in range(ROWS - TAIL, ROWS + 1)]
+    np.testing.assert_allclose(found.answer, naive[:-1], rtol=1e-6)
+    assert found.next_answer == pytest.approx(naive[-1], rel=1e-6)
+    assert START + ROWS * STEP_MS == found.next_ts
+    np.testing.assert_array_equal(history.values[-TAIL:, 0], found.actual)
+    assert not found.trained_on
+
+
+def test_coverage_counts_the_readings_inside() -> None:
+    """The share within the half-width, the border included."""
+    found = replace(reviewed(make_version(), make_history()), actual=np.zeros(4), answer=np.array([0.0, 0.9, 1.0, -2]))
+    assert [True, True, False, False] == found.inside.tolist()
+    assert found.coverage == 0.5
+    np.testing.assert_array_equal([0, -0.9, -1, 2], found.errors)
+
+
+def test_skill_is_against_the_last_value_on_the_same_readings() -> None:
+    """1 - MAE / MAE of the reading before."""
+    history = make_history()
+    found = reviewed(make_version(), history)
+    naive = np.abs(np.diff(history.values[-TAIL - 1 :, 0])).mean()
+    assert found.skill == pytest.approx(1 - np.abs(found.errors).mean() / naive)
+
+
+@pytest.mark.parametrize("trained", [ROWS, ROWS - 3])
+def test_readings_that_were_trained_on_are_shown_as_such(trained: int) -> None:
+    """With hardly a new reading the newest share of the history is shown, and marked."""
+    found = reviewed(make_version(trained=trained), make_history())
+    assert found.trained_on
+    assert int(load_settings().train.test * ROWS) == len(found)
+
+
+def test_a_page_says_what_is_not_there(store: ModelStore, tmp_path: Path) -> None:
+    """No unseen readings, no learning curves, no network: the page says so."""
+    bare = make_version(trained=ROWS, curves={}, network=False)
+    store.publish(Model(bare.header, {}, bare.panel))
+    html = report(SERIES, make_history(), load_settings(), store, tmp_path).read_text()
+    assert "it has learned from the readings shown here" in html
+    assert "keeps no learning curves" in html
+    assert "<td>network</td><td>none</td>" in html
+
+
+def test_after_a_gap_the_last_value_answers_until_the_window_is_full() -> None:
+    """Every reading has a forecast, the next one too; the drawn lines are broken at the gap."""
+    history = make_history()
+    ts = history.ts.copy()
+    ts[70:] += 50 * STEP_MS
+    ts[-2:] += 50 * STEP_MS
+    found = reviewed(make_version(), replace(history, ts=ts))
+    np.testing.assert_array_equal(ts[60:], found.ts)
+    naive = found.says.argmax(axis=1) == NAIVE
+    assert [*range(71, 76), 89] == (60 + np.flatnonzero(naive)).tolist()
+    assert found.next_answer == history.values[-1, 0]
+    broken, answers = figures._broken(found, found.ts, found.answer)
+    assert len(found) + 2 == len(broken)
+    assert [10, 29] == np.flatnonzero(np.isnan(answers)).tolist()
+
+
+def test_the_shares_are_listed_from_the_largest() -> None:
+    """Those who said something, by their mean share, and what each says in the next forecast."""
+    found = reviewed(make_version(), make_history())
+    assert [("lstm", "100.0%", "100.0%")] == shares(found)
+
+
+def test_columns_are_put_in_the_models_order(store: ModelStore) -> None:
+    """A history with more columns, in another order, gives the same review."""
+    model = make_version(Spec(window=6, units=5, target="a", features=("a", "b")))
+    history = make_history(features=("b", "c", "a"))
+    chosen = History(SERIES, ("a", "b"), history.ts, history.values[:, [2, 0]])
+    store.publish(model)
+    found = review(subject_of(SERIES, history, store, None), load_settings())
+    np.testing.assert_array_equal(reviewed(model, chosen).answer, found.answer)
+
+
+def test_what_is_missing_is_named_with_the_remedy(store: ModelStore, tmp_path: Path) -> None:
+    """An unknown series, version or feature, and a history that is too short, are sentences."""
+    settings = load_settings()
+    with pytest.raises(StoreError, match="has no champion"):
+        report(SERIES, make_history(), settings, store, tmp_path)
+    store.publish(make_version(Spec(window=6, units=5, target="a", features=("a", "b"))))
+    with pytest.raises(StoreError, match="no version 7"):
+        report(SERIES, make_history(), settings, store, tmp_path, version=7)
+    with pytest.raises(HistoryError, match=r"has no 'b'.*--features"):
+        report(SERIES, make_history(features=("a",)), settings, store, tmp_path)
+    with pytest.raises(HistoryError, match=r"1 readings, a report needs 2: bring a longer history"):
+        report(SERIES, make_history(1, features=("a", "b")), settings, store, tmp_path)
+
+
+def test_the_models_own_columns_are_read_unless_others_are_named(store: ModelStore, tmp_path: Path) -> None:
+    """Whoever trained with a target and features need not name them again."""
+    store.publish(make_version(Spec(window=6, units=5, target="load", features=("load", "wind"))))
+    history = make_history(features=("wind", "load"))
+    sources = (str(write_csv(tmp_path / "history.csv", history)),)
+    found = requested_history(Request(SERIES, sources), store)
+    assert ("load", "wind") == found.features
+    np.testing.assert_array_equal(history.values[:, ::-1], found.values)
+    assert ("wind", "other") == requested_history(Request(SERIES, sources, "wind", ("other",)), store).features
+
+
+def test_a_series_that_no_file_holds_is_an_error_that_lists_those_it_holds(store: ModelStore, tmp_path: Path) -> None:
+    """A wrong name or file is the likely mistake; a series that could not be read says why."""
+    store.publish(make_model("elsewhere", SPEC))
+    file = write_csv(tmp_path / "history.csv", make_history())
+    with pytest.raises(HistoryError, match=r"no file holds series 'elsewhere'; found: .*script"):
+        requested_history(Request("elsewhere", (str(file),)), store)
+    file.write_text("series,ts,value\nelsewhere,2024-01-01,x\nother,2024-01-01,1\n")
+    with pytest.raises(HistoryError, match=r"series 'elsewhere': .*'x'"):
+        requested_history(Request("elsewhere", (str(file),)), store)
+
+
+def test_an_older_version_can_be_asked_for(store: ModelStore) -> None:
+    """By default the champion is shown."""
+    for half_width in (0.5, 0.7):
+        store.publish(make_version(half_width=half_width))
+    widths = [subject_of(SERIES, make_history(), store, number).model.header.half_width for number in (1, None)]
+    assert [0.5, 0.7] == widths
+
+
+def test_rolling_mean_equals_a_loop() -> None:
+    """Each value is the mean of its neighbours, and there is one for each full span."""
+    values = np.random.default_rng(0).random(40) < 0.7
+    naive = [values[i : i + 7].mean() for i in range(34)]
+    np.testing.assert_allclose(rolling_mean(values, 7), naive)
+    assert [1, 10, 10, 20, 100] == [rolling_span(rows) for rows in (1, 10, 40, 100, 5000)]
+
+
+def test_autocorrelation_equals_its_definition() -> None:
+    """Sums of products over the sum of squares; none for errors that are all the same."""
+    errors = np.random.default_rng(1).normal(size=80).cumsum()
+    found = autocorrelation(errors)
+    centred = errors - errors.mean()
+    naive = [sum(centred[i] * centred[i - lag] for i in range(lag, 80)) / sum(centred**2) for lag in range(1, 21)]
+    np.testing.assert_allclose(found, naive)
+    assert 48 == len(autocorrelation(np.arange(1000.0)))
+    assert 0 == len(autocorrelation(np.ones(40)))
+
+
+def test_the_best_epoch_is_marked() -> None:
+    """The least validation loss, unless the training says otherwise; a warm start that nothing beat has none."""
+    header = make_version().header
+    assert 2 == figures.best_epoch(header)
+    assert 3 == figures.best_epoch(header.model_copy(update={"training": {"best_epoch": 3}}))
+    assert _labels(figures.learning(header, LIGHT)) == ["training", "validation", "kept: epoch 2"]
+    warm = header.model_copy(update={"training": {"best_epoch": 0}})
+    assert _labels(figures.learning(warm, LIGHT)) == ["training", "validation"]
+
+
+def test_the_forecasts_picture_shows_the_numbers() -> None:
+    """The lines are the readings and the forecasts, and the last point is the next value."""
+    found = reviewed(make_version(), make_history())
+    (axis,) = figures.forecasts(found, "value", LIGHT).axes
+    reading, forecast, following, *_ = axis.get_lines()
+    np.testing.assert_allclose(reading.get_ydata(), found.actual)
+    np.testing.assert_allclose(forecast.get_ydata(), found.answer)
+    np.testing.assert_allclose(np.ravel(following.get_ydata()).astype(float), [found.next_answer])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"half_width": 0.0},
+        {"ts": np.array([5]), "actual": np.array([2.0]), "answer": np.array([2.0]), "last": np.array([2.0])},
+        {"actual": np.full(TAIL, 1e30), "answer": np.full(TAIL, -1e30), "half_width": 1e29},
+    ],
+    ids=["no width", "one reading", "huge"],
+)
+def test_any_review_can_be_drawn(changes: dict[str, object]) -> None:
+    """Degenerate figures are drawn without a warning, which here is an error; names are never formulas."""
+    found = replace(reviewed(make_version(), make_history()), **changes)
+    for figure in (
+        figures.forecasts(found, "$\\frac{$", DARK),
+        figures.residuals(found, "气温", LIGHT),
+        figures.coverage(found, LIGHT),
+    ):
+        assert canvas.png(figure).startswith(SIGNATURE)
+
+
+def test_the_same_figure_gives_the_same_bytes_and_another_palette_others() -> None:
+    """A report made twice is the same file, and dark is not light."""
+    header = make_version().header
+    light = canvas.png(figures.learning(header, LIGHT))
+    assert canvas.png(figures.learning(header, LIGHT)) == light
+    assert canvas.png(figures.learning(header, DARK)) != light
+
+
+def test_networks_and_times_are_said_in_words() -> None:
+    """What is zero is left out."""
+    assert "LSTM, 5 units, window 6, tanh" == network(SPEC)
+    deep = Spec(window=6, units=5, layers=2, bidirectional=True, activation="relu")
+    assert "bidirectional LSTM, 2 layers of 5, window 6, relu" == network(deep)
+    assert ["1970-01-01", "1970-01-01 00:01 UTC", "1970-01-01 00:00:01 UTC"] == [moment(t) for t in (0, 60_000, 1000)]
+
+
+def test_a_report_does_not_load_tensorflow() -> None:
+    """Looking at a model needs no network library."""
+    code = "import sys, trainer.report, trainer.explain; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _labels(figure: Figure) -> list[str]:
+    (axis,) = figure.axes
+    return [text.get_text() for text in axis.get_legend().get_texts()]

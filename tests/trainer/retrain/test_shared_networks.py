@@ -1,0 +1,78 @@
+"""When a run of the schedule trains the network of a cohort."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.harness.models import make_model
+from tidecast.files.history import History
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings, TrainSettings
+from trainer.fit import shared_network
+from trainer.retrain.main import shared_networks
+from trainer.retrain.shared_networks import is_due, refresh
+
+pytestmark = pytest.mark.keras
+
+HOUR = 3_600_000
+NAME = "value every 3600 s"
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network and a cohort small enough for a test."""
+    tiny = Spec(window=8, units=4, hidden=3, normalise=True, seasonal=2)
+    monkeypatch.setattr(shared_network, "spec_of", lambda _: tiny)
+    for module in (shared_network, shared_networks):
+        monkeypatch.setattr(module, "MIN_EXAMPLES", 200)
+
+
+def members(count: int = 3, readings: int = 300) -> list[History]:
+    """Hourly waves with noise."""
+    t = np.arange(readings)
+    noise = np.random.default_rng(0).normal(0, 0.1, (count, readings))
+    return [History(f"s{i}", ("value",), HOUR * t, (np.sin(t / 4) + noise[i])[:, None]) for i in range(count)]
+
+
+def network(knows: int, **changed: Any) -> Any:
+    """One that learned from the first `knows` readings of its series."""
+    return make_model(NAME, step_ms=HOUR, span=(0, HOUR * (knows - 1)), **changed)
+
+
+def quick(settings: Settings) -> Settings:
+    """One epoch."""
+    return settings.model_copy(update={"train": TrainSettings(shared_epochs=1)})
+
+
+@pytest.mark.parametrize(("knows", "expected"), [(251, False), (250, True), (10, True)])
+def test_a_network_is_due_once_a_fifth_as_much_is_new_as_it_has_learned_from(knows: int, expected: bool) -> None:
+    """Over all its series together."""
+    assert expected == is_due(members(), network(knows))
+
+
+@pytest.mark.parametrize(("given", "expected"), [((3, 300), True), ((2, 300), False), ((3, 60), False)])
+def test_where_there_is_none_there_must_be_enough_to_learn_from(given: tuple[int, int], expected: bool) -> None:
+    """Series, and readings."""
+    assert expected == is_due(members(*given), None)
+
+
+def test_a_network_is_trained_once_and_only_where_the_time_suffices(settings: Settings, store: ModelStore) -> None:
+    """By the measured time of an example; the next run finds it fresh."""
+    refresh(members(), quick(settings), store, 0.01)
+    assert [] == store.shared.series()
+    for _ in range(2):
+        refresh(members(), quick(settings), store, 60)
+    assert [1] == store.shared.versions(NAME)
+
+
+def test_a_cohort_keeps_its_name_when_its_step_is_measured_a_little_otherwise(
+    settings: Settings, store: ModelStore
+) -> None:
+    """Else each run would begin another network."""
+    store.shared.publish(network(10))
+    longer = [History(h.series, h.features, h.ts * 1001 // 1000, h.values) for h in members()]
+    refresh(longer, quick(settings), store, 60)
+    assert [NAME] == store.shared.series()
+    assert [1, 2] == store.shared.versions(NAME)

@@ -1,0 +1,63 @@
+"""What is odd about a stream of readings is said, once, and shown while it lasts."""
+
+import time
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+
+from tests.worker.test_loop import NOW, forecasts, new_worker, sample
+from tidecast.settings import Settings
+from worker.metrics import Health
+from worker.partition.watch import WARN_EVERY_S
+
+WARNING = "entry ids are ahead of the clock"
+
+
+def push(redis: Redis, entry_id: str = "*") -> None:
+    """Append a reading without a time."""
+    redis.xadd("readings", {"series": "x", "value": 4}, id=entry_id)
+
+
+@pytest.mark.parametrize("ahead_ms", [90_000, 7_200_000, 75 * 365 * 86_400_000, 2**63])
+def test_readings_after_an_id_ahead_of_the_clock_are_answered_and_a_warning_is_given(
+    settings: Settings, redis: Redis, ahead_ms: int
+) -> None:
+    """Redis gives no lower id again: all later readings were duplicates, and nobody was told."""
+    health = Health()
+    worker = new_worker(settings, health)
+    now_ms = round(time.time() * 1000)  # the server has this clock too
+    push(redis, f"{now_ms + ahead_ms}-0")
+    with capture_logs() as log:
+        for n in range(3):
+            push(redis)
+            worker.step(now_ms / 1000 + n)
+    assert [0, 1, 1000, 2000] == [made.origin - now_ms for made in forecasts(redis)]
+    (line,) = (line for line in log if line["event"] == WARNING)
+    assert (0, "warning", ahead_ms // 1000) == (line["partition"], line["log_level"], line["ahead_s"])
+    assert ahead_ms / 1000 - 2 == pytest.approx(sample(health, "tidecast_ids_ahead_seconds"))
+    worker.leave()
+    assert 0.0 == sample(health, "tidecast_ids_ahead_seconds")
+
+
+def test_the_warning_is_repeated_every_hour_while_it_lasts(settings: Settings, redis: Redis) -> None:
+    """A line for each batch would hide the rest of the log."""
+    worker = new_worker(settings)
+    push(redis, "4102444800000-0")
+    times = [NOW + n * WARN_EVERY_S / 4 for n in range(9)]
+    with capture_logs() as log:
+        for now in times:
+            push(redis)
+            worker.step(now)
+    assert 3 == sum(line["event"] == WARNING for line in log)
+
+
+def test_ids_that_are_the_time_or_a_little_ahead_are_not_warned_of(settings: Settings, redis: Redis) -> None:
+    """The clocks of two machines differ."""
+    worker = new_worker(settings)
+    with capture_logs() as log:
+        for ahead_ms in (-1_000_000, 0, 60_000):
+            push(redis, f"{round(NOW * 1000) + ahead_ms}-0")
+            worker.step(NOW)
+    assert [] == [line for line in log if line["event"] == WARNING]
+    assert 3 == len(forecasts(redis))

@@ -1,0 +1,152 @@
+"""What Redis refuses for a while, provoked on real servers: told, waited out, and answered as if nothing had been."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from redis import Redis, exceptions
+from redis.exceptions import ResponseError
+
+from tests.chaos.refusals import busy, no_replicas, no_snapshot, out_of_memory
+from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, quick, sample, stream_of
+from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.errors import StreamError, Unavailable
+from tidecast.settings import Settings
+from worker.metrics import Health
+from worker.redis_failures import EXPLAINED, REMEDIES, meaning_of, refusals_explained
+
+Moment = Callable[[Redis], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="module")
+def server(redis_server: EmbeddedRedis) -> Iterator[EmbeddedRedis]:
+    """A server that may be ill-treated."""
+    with EmbeddedRedis(redis_server.program) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(server: EmbeddedRedis) -> Iterator[Redis]:
+    """A connection to it, emptied."""
+    with Redis.from_url(server.url, protocol=2) as redis:
+        redis.flushall()
+        yield redis
+
+
+@pytest.fixture
+def settings(server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """A worker's that hardly waits."""
+    return quick(server.url, tmp_path / "models")
+
+
+@contextmanager
+def demoted(redis: Redis) -> Iterator[None]:
+    """A replica of a server that is not there."""
+    redis.replicaof("127.0.0.1", 1)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        redis.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def without_a_right(redis: Redis) -> Iterator[None]:
+    """The user may not publish."""
+    redis.execute_command("ACL", "SETUSER", "default", "-xadd")
+    try:
+        yield
+    finally:
+        redis.execute_command("ACL", "SETUSER", "default", "+xadd")
+
+
+def await_refusal(redis: Redis) -> None:
+    """Wait until the moment has come: a script or a snapshot takes a while."""
+    with suppress(ResponseError):
+        while redis.xadd("probe", {"a": 1}):
+            time.sleep(0.01)
+
+
+MOMENTS = {
+    "OOM": out_of_memory,
+    "NOREPLICAS": no_replicas,
+    "READONLY": demoted,
+    "BUSY": busy,
+    "NOPERM": without_a_right,
+    "MISCONF": no_snapshot,
+}
+
+
+@pytest.mark.parametrize(("code", "moment"), MOMENTS.items(), ids=MOMENTS)
+def test_a_batch_outlives_a_refusal(code: str, moment: Moment, redis: Redis, settings: Settings) -> None:
+    """It says what and the remedy, changes nothing, and goes on with the same lease and the same memory."""
+    worker = new_worker(settings)
+    add(redis, 1, 2, 3)
+    assert 3 == worker.step(NOW)
+    add(redis, 4, 5, 6)
+    with moment(redis):
+        await_refusal(redis)
+        for _ in range(2):
+            with pytest.raises(Unavailable) as caught:
+                worker.step(NOW)
+    assert (code, True) == (caught.value.code, REMEDIES.get(code, "lacks a right") in str(caught.value))
+    assert 3 == len(forecasts(redis))
+    assert (1, 3) == (worker.held, worker.step(NOW))
+    assert [1, 2, 3, 4, 5, 6] == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
+    assert b"1" == redis.hget("lease", "epoch")
+
+
+def test_a_worker_waits_out_a_refusal_by_itself(redis: Redis, settings: Settings) -> None:
+    """Longer each time, counted as refused and each further try as a retry; not in a hot loop."""
+    health, stop = Health(), Impatient(6)
+    worker = new_worker(settings, health)
+    add(redis, 1)
+    assert 1 == worker.step(time.time())
+    add(redis, 2)
+    with out_of_memory(redis):
+        worker.run(stop)
+    assert 6.0 == sample(health, "tidecast_failures_total", kind="refused")
+    assert 5.0 <= sample(health, "tidecast_commits_retried_total")
+    assert stop.longest_s > 0.5
+
+
+def test_a_worker_may_start_while_redis_refuses(redis: Redis, settings: Settings) -> None:
+    """It takes its partition as soon as it is let."""
+    worker = new_worker(settings)
+    add(redis, 1)
+    with out_of_memory(redis), pytest.raises(Unavailable):
+        worker.step(NOW)
+    assert 1 == worker.step(NOW + 1)
+
+
+SAID = {
+    "TRYAGAIN": exceptions.TryAgainError("Multiple keys request during rehashing of slot"),
+    "CLUSTERDOWN": exceptions.ClusterDownError("The cluster is down"),
+    "MASTERDOWN": exceptions.MasterDownError("Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
+    "MOVED": exceptions.MovedError("1 127.0.0.1:7000"),
+    "ASK": exceptions.AskError("1 127.0.0.1:7000"),
+    "OOM": ResponseError("Error running script (call to f_1): @user_script:9: -OOM command not allowed"),
+    "MISCONF": ResponseError("Error running script (call to f_1): @user_script: 9: -MISCONF Redis is configured to"),
+    "NOPERM": ResponseError("ACL failure in script: User worker has no permissions to run the 'xadd' command"),
+    "NOREPLICAS": ResponseError("NOREPLICAS Not enough good replicas to write. script: f_1, on @user_script:9."),
+}
+
+
+@pytest.mark.parametrize(("code", "said"), SAID.items(), ids=SAID)
+def test_a_refusal_is_known_in_every_form(code: str, said: ResponseError) -> None:
+    """As redis-py names it, as Redis 6.2 quotes it from a script, and as Redis 7 says it."""
+    meaning = meaning_of(said)
+    assert isinstance(meaning, Unavailable)
+    assert code == meaning.code
+    assert code in EXPLAINED or REMEDIES[code] in str(meaning)
+
+
+def test_what_no_waiting_cures_is_not_called_a_moment(redis: Redis, settings: Settings) -> None:
+    """A key of the wrong type, an unknown command: they are errors of their own."""
+    redis.set("readings", "a string")
+    with pytest.raises(StreamError, match="rename") as caught:
+        stream_of(settings).read("0-0", None)
+    assert not isinstance(caught.value, Unavailable)
+    with pytest.raises(ResponseError, match="unknown command"), refusals_explained():
+        redis.execute_command("NONSENSE")

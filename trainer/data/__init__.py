@@ -1,0 +1,1 @@
+"""Read histories from recorded streams, archives and frames, and find gross errors in them."""

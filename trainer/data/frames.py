@@ -1,0 +1,268 @@
+"""A caller's frame as histories: finds the id, the time and the target, wherever they are and of whatever type.
+
+The rows then pass through the reader of files, so that a frame is read as strictly as `tidecast train` reads a file.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from tidecast.errors import HistoryError
+from tidecast.files.history import Histories, read_history
+from tidecast.files.layout import ALL, DEFAULT_TARGET, LIBRARY_TARGET, NONE, ROW_NUMBER, SERIES, TIME
+from tidecast.files.parts import OR_NAME_IT
+from tidecast.files.refusal import Refusal
+from tidecast.files.tables import plain_name
+from tidecast.suggestions import did_you_mean, listed
+from trainer.data import frame_cells as cells
+
+TARGET = (LIBRARY_TARGET, DEFAULT_TARGET)  # the first one that there is
+_FILE = "frame.parquet"
+
+
+def read_frame(
+    frame: Any, target: str | None, features: Sequence[str], likely_target: str = DEFAULT_TARGET
+) -> Histories:
+    """Read a frame as `tidecast train` reads a file with these rows.
+
+    Args:
+        frame: a pandas DataFrame or Series; or an object that its own method `to_pandas` turns into one.
+        target: the column to forecast; None: `y`, `value`, or the only one with numbers.
+        features: further columns; `("all",)`: every one with numbers.
+        likely_target: the setting `series.target`, which is the target of a frame that has such a column.
+
+    Raises:
+        HistoryError: the frame cannot be read, or it is not clear what is to be forecast.
+    """
+    table, loose = with_index(named(as_frame(frame)))
+    if not len(table):
+        raise HistoryError("the frame has no row: give it a row for each reading")
+    time = time_of(table)
+    series = series_of(table, time)
+    rest = [name for name in table.columns if name not in (time, series)]
+    numeric = [name for name in rest if name not in loose and _is_value(name) and cells.holds_numbers(table[name])]
+    if target is None and likely_target != DEFAULT_TARGET and _find(rest, (likely_target,)):
+        target = likely_target
+    chosen = target_of(table, rest, numeric, target)
+    others = features_of(table, rest, numeric, chosen, features)
+    # `y` or `value` alone is called as in files; beside a feature called `value` the target keeps its name.
+    is_default = target is None and _find(TARGET, (chosen,)) is not None and _find(others, (DEFAULT_TARGET,)) is None
+    columns = dict(_columns(table, time, series, chosen, others))
+    return _read(pd.DataFrame(columns), None if is_default else chosen, others)
+
+
+def as_frame(frame: Any) -> pd.DataFrame:
+    """Return a caller's object as a pandas frame of its own.
+
+    Raises:
+        HistoryError: it is none, and has no `to_pandas`.
+    """
+    if not isinstance(frame, pd.DataFrame | pd.Series) and callable(getattr(frame, "to_pandas", None)):
+        try:
+            frame = frame.to_pandas()
+        except Exception as exc:
+            raise HistoryError(f"the {_kind(frame)} cannot be converted by its to_pandas: {exc}") from exc
+    if isinstance(frame, pd.Series):
+        return frame.to_frame(TARGET[0])
+    if isinstance(frame, pd.DataFrame):
+        return frame.copy(deep=False)
+    raise HistoryError(
+        f"the frame is of type {_kind(frame)}: give a pandas DataFrame with a row for each reading "
+        "and the columns unique_id, ds and y"
+    )
+
+
+def named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with text for its columns' names.
+
+    Raises:
+        HistoryError: the columns have several levels, or two have one name.
+    """
+    if frame.columns.nlevels > 1:
+        raise HistoryError("the columns of the frame have several levels: give each column a single name")
+    frame.columns = pd.Index([plain_name(str(name)) for name in frame.columns], dtype=object)
+    keys = frame.columns.str.casefold()
+    if keys.has_duplicates:
+        first = frame.columns[int(keys.duplicated().argmax())]
+        raise HistoryError(f"the frame has the column {first!r} twice: rename or drop one")
+    return frame
+
+
+def with_index(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
+    """Return the frame with the levels of its index as columns, where they may hold ids or times.
+
+    Returns:
+        The frame, with a plain index, and those of the new columns whose meaning is not known.
+
+    Raises:
+        HistoryError: a level and a column have one meaning and differ, or the ids are spread over several levels.
+    """
+    index = frame.index
+    names = _level_names(index, _find(list(frame.columns), SERIES) is not None)
+    frame = frame.reset_index(drop=True)
+    for number, name in reversed(names.items()):
+        level = pd.Series(index.get_level_values(number), index=frame.index, name=name)
+        is_unnamed_time = name == TIME[0] and index.names[number] is None
+        twin = _find(list(frame.columns), TIME if is_unnamed_time else (name,))
+        if twin is None:
+            frame.insert(0, name, level)
+        elif not level.astype(object).equals(frame[twin].astype(object)):
+            raise HistoryError(f"the index and the column {twin!r} differ, and both may be {name!r}: drop one of them")
+    known = {*SERIES, ROW_NUMBER, *TIME, *TARGET}
+    return frame, frozenset(name for name in names.values() if name.casefold() not in known)
+
+
+def time_of(table: pd.DataFrame) -> str:
+    """Return the column of the times.
+
+    Raises:
+        HistoryError: there is none, or several may be it.
+    """
+    names = list(table.columns)
+    if _find(names, ("date",)) and _find(names, ("time",)) and not _find(names, TIME[:4]):
+        raise HistoryError("the frame has both 'date' and 'time': join them into one column 'ds'")
+    if (known := _find(names, TIME)) is not None:
+        return known
+    typed = [name for name in names if cells.is_time(table[name])]
+    if len(typed) > 1:
+        raise HistoryError(f"several columns hold times ({listed(typed)}): call the right one 'ds'")
+    if typed:
+        return typed[0]
+    if names and cells.looks_like_times(table[names[0]]):
+        return names[0]
+    raise HistoryError(f"the frame has no time column among {listed(names)}: call the one that holds them 'ds'")
+
+
+def series_of(table: pd.DataFrame, time: str) -> str | None:
+    """Return the column of the series' names; None: the frame is one series."""
+    names = [name for name in table.columns if name != time]
+    if (known := _find(names, SERIES)) is not None:
+        return known
+    perhaps = _find(names, (ROW_NUMBER,))
+    if perhaps is None:
+        return None
+    repeated = table[perhaps].astype(object).map(str).duplicated().any()
+    return perhaps if repeated or len(table) == 1 else None
+
+
+def target_of(table: pd.DataFrame, rest: Sequence[str], numeric: Sequence[str], target: str | None) -> str:
+    """Return the column to forecast.
+
+    Raises:
+        HistoryError: there is none, not the one asked for, or several may be it.
+    """
+    if target is not None:
+        return _asked(table, rest, "target", target)
+    if (known := _find(rest, TARGET)) is not None:
+        return known
+    if len(numeric) == 1:
+        return numeric[0]
+    if numeric:
+        raise HistoryError(
+            f"several columns hold numbers ({listed(numeric)}) and none is called 'y': name one as target; "
+            "if each is a series, bring them into rows with melt"
+        )
+    raise HistoryError(f"no column holds numbers among {listed(rest)}: call the one to forecast 'y'")
+
+
+def features_of(
+    table: pd.DataFrame, rest: Sequence[str], numeric: Sequence[str], target: str, features: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the further columns to learn from.
+
+    Raises:
+        HistoryError: one does not exist.
+    """
+    words = [name.strip().casefold() for name in features]
+    if words == [NONE] and _find(rest, (NONE,)) is None:
+        return ()
+    if words == [ALL] and _find(rest, (ALL,)) is None:
+        # Of `y` and `value` only one is the target; the other is no feature unless it is named.
+        taken = (target, *(TARGET if target.casefold() in TARGET else ()))
+        return tuple(name for name in numeric if name not in taken and name.casefold() not in taken)
+    asked = dict.fromkeys(_asked(table, rest, "feature", name) for name in features)
+    return tuple(name for name in asked if name != target)
+
+
+def _columns(
+    table: pd.DataFrame, time: str, series: str | None, target: str, features: Sequence[str]
+) -> Iterator[tuple[str, pd.Series]]:
+    """Yield the columns for the reader of files, which then finds those that were chosen here and no others."""
+    if series is not None:
+        yield SERIES[0], cells.names(table[series])
+    yield (time if _find([time], TIME) else TIME[0]), cells.times(time, table[time])
+    for name in (target, *features):
+        yield name, cells.numbers(name, table[name])
+    known = {*TIME, *SERIES, ROW_NUMBER, *TARGET}
+    for name in table.columns:
+        if name not in (time, series, target, *features) and name.casefold() not in known:
+            yield name, cells.other(table[name])  # it may tell apart rows of one time
+
+
+def _read(table: pd.DataFrame, target: str | None, features: Sequence[str]) -> Histories:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / _FILE
+        try:
+            table.to_parquet(path, index=False)
+        except (pa.ArrowException, ValueError) as exc:
+            raise HistoryError(f"the frame cannot be read: {exc}") from exc
+        try:
+            read = read_history(path, target=target, features=features)
+        except HistoryError as exc:
+            raise HistoryError(_of_frame(str(exc), path)) from exc
+        refused = tuple(Refusal(refusal.series, _of_frame(refusal.reason, path)) for refusal in read.refused)
+        return replace(read, refused=refused, notes=tuple(_of_frame(note, path) for note in read.notes))
+
+
+def _of_frame(sentence: str, path: Path) -> str:
+    """Return a sentence of the reader of files as one on the frame, without options of the commands."""
+    return sentence.replace(str(path), "the frame").partition(OR_NAME_IT)[0]
+
+
+def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:
+    """Return the names under which levels of an index become columns; one that only numbers the rows becomes none."""
+    levels = list(index.levels) if isinstance(index, pd.MultiIndex) else [index]
+    names = ["" if name is None else plain_name(str(name)) for name in index.names]
+    has_series = has_series or _find(names, SERIES) is not None
+    times = [i for i, level in enumerate(levels) if cells.is_time(level) or names[i].casefold() in TIME]
+    labels = [i for i, level in enumerate(levels) if i not in times and cells.is_text(level)]
+    if times and len(labels) > 1 and not has_series:
+        told = " and ".join(repr(names[i] or f"level {i}") for i in labels)
+        raise HistoryError(f"the index has the levels {told} beside the times: join them into one level 'unique_id'")
+    named = {i: name for i, name in enumerate(names) if name}
+    named |= {i: TIME[0] for i in times if not names[i]}
+    if times and labels and not has_series:
+        named[labels[0]] = SERIES[0]
+    if len(levels) > 1 or labels:
+        named |= {i: f"level {i} of the index" for i in range(len(levels)) if i not in named}
+    return dict(sorted(named.items()))
+
+
+def _is_value(name: str) -> bool:
+    """Return whether a column may be a value where nobody named it."""
+    return name.casefold() not in (*SERIES, ROW_NUMBER, *TIME)
+
+
+def _find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Return the first of the wanted names that there is; a name in another case is one too."""
+    by_key = {name.casefold(): name for name in names}
+    return next((by_key[key.casefold()] for key in wanted if key.casefold() in by_key), None)
+
+
+def _asked(table: pd.DataFrame, rest: Sequence[str], what: str, name: str) -> str:
+    known = _find(rest, (plain_name(name),))
+    if known is not None:
+        return known
+    if _find(list(table.columns), (plain_name(name),)):
+        raise HistoryError(f"the {what} {name!r} is the frame's column of times or ids: name another")
+    raise HistoryError(f"the frame has no column for the {what} {name!r}: {did_you_mean(name, rest)}")
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} {kind.__name__}"

@@ -1,0 +1,1 @@
+"""Judge a trained model on readings that it never saw."""

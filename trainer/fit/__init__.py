@@ -1,0 +1,1 @@
+"""Fit models: training sets, linear experts, LSTMs, shared networks."""

@@ -1,0 +1,133 @@
+"""The trainer as a command: files in, a progress bar, a table of verdicts out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from tidecast.errors import HistoryError, SettingsError
+from tidecast.files.history import Histories, read_history
+from tidecast.files.layout import NONE
+from tidecast.files.refusal import print_notes
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.outputs import check_folder
+from tidecast.progress import progress
+from tidecast.settings import Settings
+from tidecast.settings_errors import option_sentence
+from trainer.data.recorded import check_sent, read_recorded
+from trainer.fit.seasonality import check_season, check_season_fits
+from trainer.pipeline import Verdict, train
+from trainer.tuning.tune import read_tuned
+
+REFUSALS = ("too short", "constant", "irregular", "refused")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Which of the readings that workers answered: those that arrived since a time, and those of an archive too."""
+
+    since_ms: int | None = None  # epoch milliseconds; None: from the oldest
+    history: Path | None = None  # the archive's directory
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to train on and how; `shape` names fields of the spec that differ from the defaults."""
+
+    sources: tuple[str, ...]
+    recorded: Recorded | None = None  # instead of sources
+    target: str | None = None
+    features: tuple[str, ...] = ()
+    series_column: str | None = None
+    time_zone: str | None = None
+    season: int | None = None
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    force: bool = False
+    dry_run: bool = False
+
+
+def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
+    """Train, and print what became of each series; False if some could not be trained.
+
+    Raises:
+        SettingsError: an option is out of range.
+        HistoryError: a file cannot be read, or no reading was recorded.
+    """
+    check_season(job.season, "--season")
+    check_folder("the store", settings.store)
+    spec, settings = _shape(job, settings)
+    histories = _read(job, settings)
+    check_season_fits(job.season, max(map(len, histories.found), default=0), "--season")
+    print_notes(histories.all_notes)
+    verdicts = [Verdict(refusal.series, "refused", refusal.reason) for refusal in histories.refused]
+    if job.dry_run:
+        verdicts += [Verdict(h.series, "readable", f"{len(h)} readings") for h in histories.found]
+    else:
+        verdicts += _train(job, histories, spec, settings)
+    _print(verdicts, as_json=as_json)
+    return not any(verdict.status in REFUSALS for verdict in verdicts)
+
+
+def _read(job: Job, settings: Settings) -> Histories:
+    if job.recorded is None:
+        return read_history(
+            job.sources,
+            target=job.target,
+            features=job.features,
+            series_column=job.series_column,
+            time_zone=job.time_zone,
+            likely_target=settings.series.target,
+        )
+    since_ms, history = job.recorded.since_ms, job.recorded.history
+    features = () if job.features == (NONE,) else job.features
+    found = read_recorded(settings, since_ms=since_ms, target=job.target, features=features, history=history)
+    if not found.found:
+        if found.notes:
+            why = "; ".join(found.notes)
+            raise HistoryError(f"nothing recorded can be used ({why}): name a field of the readings with --target")
+        why = "no worker has answered a reading of that time"
+        raise HistoryError(f"nothing is recorded ({why}): start a worker, or reach further back with --since")
+    check_sent(features, found)
+    return found
+
+
+def _train(job: Job, histories: Histories, spec: Spec, settings: Settings) -> list[Verdict]:
+    with progress("training", "series", len(histories.found)) as tell:
+        return train(
+            histories.found,
+            spec,
+            settings,
+            ModelStore(settings.store),
+            season=job.season,
+            force=job.force,
+            progress=tell,
+        )
+
+
+def _shape(job: Job, settings: Settings) -> tuple[Spec, Settings]:
+    """The network to train: what was asked for, else what a search chose for this store, else the default."""
+    tuned = None if job.shape else read_tuned(settings.store)
+    if tuned:
+        training = settings.train.model_copy(update={"learning_rate": tuned.chosen.learning_rate})
+        return tuned.chosen.spec, settings.model_copy(update={"train": training})
+    try:
+        return Spec(**job.shape), settings
+    except ValidationError as exc:
+        raise SettingsError(option_sentence(exc, Spec)) from exc
+
+
+def _print(verdicts: Sequence[Verdict], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([verdict.as_dict() for verdict in verdicts], indent=1))  # noqa: T201 - the answer
+        return
+    table = Table("series", "verdict", "version", "skill", "why")
+    for verdict in verdicts:
+        skill = f"{verdict.evidence.skill:.3f}" if verdict.evidence else ""
+        table.add_row(verdict.series, verdict.status, str(verdict.version or ""), skill, verdict.reason)
+    Console().print(table)

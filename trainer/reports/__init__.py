@@ -1,0 +1,1 @@
+"""Reports and explanations of one series' model."""

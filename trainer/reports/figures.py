@@ -1,0 +1,214 @@
+"""A report's pictures: how the model learned, what it forecast, what it got wrong, what its interval held."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tidecast.models.experts import EXPERTS
+from tidecast.models.model import Header
+from tidecast.models.time_grid import Float
+from trainer.reports import canvas
+from trainer.reports.canvas import Palette
+from trainer.reports.review import Review, autocorrelation, rolling_mean, rolling_span
+
+SHOWN = 160  # readings in the forecasts' picture: more cannot be told apart
+WIDE_RANGE = 20.0  # losses that span more than this factor are drawn on a logarithmic scale
+SAME = 1e-9  # of their size: errors that differ by less are one bar
+CONFIDENCE = 1.96  # of white noise's autocorrelation, times 1 / sqrt(rows)
+
+
+def best_epoch(header: Header) -> int | None:
+    """The epoch, from 1, with the least validation loss: the one whose weights were kept; None if unknown."""
+    known = header.training.get("best_epoch")
+    if known is not None:
+        return int(known)
+    losses = header.curves.get("val_loss", ())
+    return int(np.argmin(losses)) + 1 if losses else None
+
+
+def learning(header: Header, palette: Palette) -> Figure:
+    """Draw the losses by epoch and mark the epoch whose weights were kept."""
+    figure = canvas.new_figure(palette, 3.0)
+    axis = figure.subplots()
+    canvas.dress(axis, palette, "Loss by epoch")
+    canvas.label(axis, palette, x="epoch", y=f"loss ({header.spec.loss.upper()} of scaled values)")
+    styles = {"loss": (palette.interval, "training"), "val_loss": (palette.forecast, "validation")}
+    for name, (colour, said) in styles.items():
+        losses = header.curves.get(name, ())
+        axis.plot(range(1, len(losses) + 1), losses, color=colour, lw=1.6, marker=".", ms=4, label=said)
+    _mark_best(axis, header, palette)
+    drawn = [loss for name in styles for loss in header.curves.get(name, ())]
+    if drawn and min(drawn) > 0 and max(drawn) > WIDE_RANGE * min(drawn):
+        axis.set_yscale("log")
+    canvas.whole_numbers(axis.xaxis)
+    canvas.legend(axis, palette, columns=3)
+    return figure
+
+
+def _mark_best(axis: Any, header: Header, palette: Palette) -> None:
+    losses, best = header.curves.get("val_loss", ()), best_epoch(header)
+    if not best or best > len(losses):  # 0: a warm start that nothing beat
+        return
+    axis.axvline(best, color=palette.muted, lw=0.8, ls=(0, (4, 3)), zorder=0)
+    ring = {"marker": "o", "ms": 8, "mfc": "none", "mec": palette.ink, "mew": 1.4, "ls": "none"}
+    axis.plot([best], [losses[best - 1]], **ring, label=f"kept: epoch {best}")
+
+
+def forecasts(review: Review, target: str, palette: Palette) -> Figure:
+    """Draw the newest readings, what was forecast for each one step before, and the next value."""
+    figure = canvas.new_figure(palette, 3.6)
+    axis = figure.subplots()
+    newest = slice(-SHOWN, None)
+    ts, actual, answer = _broken(review, review.ts[newest], review.actual[newest], review.answer[newest])
+    at = canvas.moments(ts)
+    low, high = answer - review.half_width, answer + review.half_width
+    axis.fill_between(
+        at, low, high, color=palette.interval, alpha=0.22, lw=0, label=f"{review.level * 100:g} % interval"
+    )
+    axis.plot(at, actual, color=palette.reading, lw=1.3, label="reading")
+    axis.plot(at, answer, color=palette.forecast, lw=1.3, label="forecast, one step before")
+    _mark_next(axis, review, review.next_answer, palette)
+    canvas.dress(axis, palette, "Readings and forecasts")
+    canvas.label(axis, palette, y=canvas.drawable(target))
+    canvas.time_axis(axis)
+    axis.margins(x=0.015)
+    canvas.legend(axis, palette, columns=4)
+    return figure
+
+
+def stream(ts: NDArray[np.int64], actual: Float, forecast: Float, title: str, palette: Palette) -> Figure:
+    """Draw the newest readings and the forecasts that stood for them.
+
+    Args:
+        ts: `(rows,)` epoch milliseconds.
+        actual: `(rows,)` the readings.
+        forecast: `(rows, 3)` forecast, lower and upper bound; NaN where there was no interval.
+        title: what they are.
+        palette: the colours.
+    """
+    figure = canvas.new_figure(palette, 3.4)
+    axis = figure.subplots()
+    at, newest = canvas.moments(ts[-SHOWN:]), forecast[-SHOWN:]
+    axis.fill_between(at, newest[:, 1], newest[:, 2], color=palette.interval, alpha=0.22, lw=0, label="interval")
+    axis.plot(at, actual[-SHOWN:], color=palette.reading, lw=1.3, label="reading")
+    axis.plot(at, newest[:, 0], color=palette.forecast, lw=1.3, label="forecast, one step before")
+    canvas.dress(axis, palette, canvas.drawable(title))
+    canvas.time_axis(axis)
+    axis.margins(x=0.015)
+    canvas.legend(axis, palette, columns=3)
+    return figure
+
+
+def _mark_next(axis: Any, review: Review, answer: float, palette: Palette) -> None:
+    at = canvas.moments(np.array([review.next_ts]))
+    point = {"fmt": "o", "ms": 6, "mec": palette.paper, "mew": 0.8, "elinewidth": 1.6, "capsize": 4, "zorder": 5}
+    axis.errorbar(at, [answer], yerr=review.half_width, color=palette.forecast, label="next", **point)
+
+
+def weights(review: Review, palette: Palette) -> Figure:
+    """Draw each expert's share in the forecasts over time, the largest at the bottom."""
+    figure = canvas.new_figure(palette, 3.0)
+    axis = figure.subplots()
+    order = [i for i in np.argsort(-review.says.mean(axis=0)).tolist() if review.says[:, i].any()]
+    stack = review.says[:, order].T
+    colours = canvas.shades(palette, len(order))
+    axis.stackplot(
+        canvas.moments(review.ts), stack, labels=[EXPERTS[i].replace("_", " ") for i in order], colors=colours
+    )
+    canvas.dress(axis, palette, "Shares of the experts")
+    canvas.label(axis, palette, y="share of the forecast")
+    canvas.time_axis(axis)
+    axis.set_ylim(0, 1)
+    axis.margins(x=0)
+    canvas.legend(axis, palette, columns=4)
+    return figure
+
+
+def residuals(review: Review, target: str, palette: Palette) -> Figure:
+    """Draw the errors over time, how they are distributed and how each depends on those before it."""
+    figure = canvas.new_figure(palette, 5.0)
+    axes = figure.subplot_mosaic([["time", "time"], ["histogram", "correlation"]])
+    _errors_over_time(axes["time"], review, canvas.drawable(target), palette)
+    _histogram(axes["histogram"], review, canvas.drawable(target), palette)
+    _correlation(axes["correlation"], review.errors, palette)
+    return figure
+
+
+def _errors_over_time(axis: Any, review: Review, unit: str, palette: Palette) -> None:
+    canvas.dress(axis, palette, "Errors over time (reading minus forecast)")
+    canvas.label(axis, palette, y=f"error ({unit})")
+    ts, errors, _ = _broken(review, review.ts, review.errors, review.errors)
+    axis.axhspan(-review.half_width, review.half_width, color=palette.interval, alpha=0.16, lw=0)
+    axis.axhline(0, color=palette.muted, lw=0.8)
+    axis.plot(canvas.moments(ts), errors, color=palette.forecast, lw=0.9)
+    canvas.time_axis(axis)
+    axis.margins(x=0.015)
+
+
+def _histogram(axis: Any, review: Review, unit: str, palette: Palette) -> None:
+    canvas.dress(axis, palette, "How the errors are distributed")
+    canvas.label(axis, palette, x=f"error ({unit})", y="readings")
+    axis.axvspan(-review.half_width, review.half_width, color=palette.interval, alpha=0.16, lw=0)
+    axis.hist(review.errors, bins=_bins(review.errors), color=palette.forecast, edgecolor=palette.paper, linewidth=0.5)
+    axis.axvline(0, color=palette.muted, lw=0.8)
+    axis.locator_params(axis="x", nbins=6)
+
+
+def _bins(errors: Float) -> Float:
+    """The edges of a histogram's bars: more for more errors, one where they hardly differ."""
+    low, high = float(errors.min()), float(errors.max())
+    size = max(abs(low), abs(high))
+    if high - low <= SAME * size:
+        return np.array([low - (size or 1), high + (size or 1)])
+    return np.linspace(low, high, int(np.clip(2 * np.sqrt(len(errors)), 8, 50)) + 1)
+
+
+def _correlation(axis: Any, errors: Float, palette: Palette) -> None:
+    canvas.dress(axis, palette, "How an error depends on earlier ones")
+    canvas.label(axis, palette, x="lag (readings)", y="autocorrelation")
+    found = autocorrelation(errors)
+    lags = np.arange(1, len(found) + 1)
+    noise = CONFIDENCE / np.sqrt(len(errors))
+    axis.axhspan(-noise, noise, color=palette.interval, alpha=0.16, lw=0)
+    axis.axhline(0, color=palette.muted, lw=0.8)
+    axis.bar(lags, found, width=0.6, color=palette.forecast)
+    reach = max(0.3, noise * 1.5, *np.abs(found)) if len(found) else 1.0
+    axis.set_ylim(-1.1 * reach, 1.1 * reach)
+    canvas.whole_numbers(axis.xaxis)
+
+
+def coverage(review: Review, palette: Palette) -> Figure:
+    """Draw the share of readings inside the interval, rolling and overall, and each one that fell outside."""
+    figure = canvas.new_figure(palette, 2.8)
+    axis = figure.subplots()
+    span = rolling_span(len(review))
+    canvas.dress(axis, palette, "Readings inside the interval")
+    canvas.label(axis, palette, y="share inside")
+    at = canvas.moments(review.ts)
+    rolling = rolling_mean(review.inside, span)
+    axis.plot(at[span - 1 :], rolling, color=palette.interval, lw=1.6, marker=_dot(rolling), label=f"last {span}")
+    axis.axhline(review.coverage, color=palette.ink, lw=1.0, label=f"all: {review.coverage * 100:.1f} %")
+    axis.axhline(review.level, color=palette.muted, lw=1.0, ls=(0, (4, 3)), label=f"asked: {review.level * 100:g} %")
+    lowest = min(0.6, float(rolling.min()) - 0.05, review.coverage - 0.05)
+    outside = at[~review.inside]
+    axis.plot(outside, np.full(len(outside), 1.03), "|", color=palette.forecast, ms=7, label=f"outside: {len(outside)}")
+    axis.set_ylim(lowest, 1.07)
+    axis.yaxis.set_major_formatter(lambda share, _: f"{share * 100:.0f} %" if share <= 1 else "")
+    axis.set_xlim(at[0], at[-1] + np.timedelta64(1, "ms"))
+    axis.margins(x=0.015)
+    canvas.time_axis(axis)
+    canvas.legend(axis, palette, columns=4)
+    return figure
+
+
+def _dot(line: Float) -> str | None:
+    """A line of one point is invisible without a marker."""
+    return "." if len(line) == 1 else None
+
+
+def _broken(review: Review, ts: NDArray[np.int64], *columns: Float) -> tuple[Any, ...]:
+    """Break lines where a gap in the history lies, rather than draw what nobody measured."""
+    gaps = np.flatnonzero(np.diff(ts) > review.gap_ms) + 1
+    return np.insert(ts, gaps, ts[gaps - 1]), *(np.insert(column, gaps, np.nan) for column in columns)

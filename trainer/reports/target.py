@@ -1,0 +1,102 @@
+"""The subject of a report: one version of a series' model, and the history that it is shown on."""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+import numpy as np
+
+from tidecast.errors import HistoryError
+from tidecast.files.history import Histories, History, read_history
+from tidecast.files.layout import DEFAULT_TARGET
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from trainer.data.gross_errors import sound
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a user asks to see; what is left out is taken from the model."""
+
+    series: str
+    sources: tuple[str, ...]
+    target: str | None = None
+    features: tuple[str, ...] = ()
+    time_zone: str | None = None
+    version: int | None = None  # None: the champion
+    series_column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A version and a history whose columns are those that it reads, in its order."""
+
+    number: int
+    model: Model
+    history: History
+    shared: Model | None = None  # the network of its cohort
+
+    @property
+    def stem(self) -> str:
+        """What its files are called: a series name is data and never part of one."""
+        return f"{sha256(self.model.header.series.encode()).hexdigest()[:12]}-v{self.number}"
+
+
+def requested_history(request: Request, store: ModelStore) -> History:
+    """Read the history of a request, with the model's own columns where none are named.
+
+    Raises:
+        StoreError: the series has no such version.
+        HistoryError: a file cannot be read, or holds no usable series of this name.
+    """
+    _, model = store.load(request.series, request.version)
+    target = request.target or (model.spec.target if model.spec.target != DEFAULT_TARGET else None)
+    features = request.features or model.spec.features[1:]
+    found = read_history(
+        request.sources,
+        target=target,
+        features=features,
+        series_column=request.series_column,
+        time_zone=request.time_zone,
+    )
+    return _named(request.series, found)
+
+
+def subject_of(series: str, history: History, store: ModelStore, version: int | None) -> Subject:
+    """Bring a history, without its gross errors, and a version of a series' model together.
+
+    Raises:
+        StoreError: the series has no such version.
+        HistoryError: the history lacks a feature that the model reads.
+    """
+    number, model = store.load(series, version)
+    readings = sound(_columns(history, model.spec), model.header.largest_move or None)
+    return Subject(number, model, readings, store.cohort_network(model.header.shared))
+
+
+def with_next(history: History, step_ms: float) -> History:
+    """Append a place for the reading to come, so that forecasting a history answers the next value too."""
+    ts = np.append(history.ts, history.ts[-1] + max(1, round(step_ms)))
+    return replace(history, ts=ts, values=np.vstack([history.values, history.values[-1:]]))
+
+
+def _named(series: str, found: Histories) -> History:
+    for history in found.found:
+        if history.series == series:
+            return history
+    for refusal in found.refused:
+        if refusal.series == series:
+            raise HistoryError(f"series {series!r}: {refusal.reason}")
+    names = sorted(history.series for history in found.found)
+    listed = ", ".join(repr(name[:40]) for name in names[:5]) + (", …" if len(names) > 5 else "")
+    raise HistoryError(f"no file holds series {series!r}; found: {listed or 'none'}: name one of these or other files")
+
+
+def _columns(history: History, spec: Spec) -> History:
+    if lacking := [name for name in spec.features if name not in history.features]:
+        raise HistoryError(
+            f"series {history.series!r} has no {lacking[0]!r} in this history, which its model reads: "
+            "name its column with --target or --features"
+        )
+    order = [history.features.index(name) for name in spec.features]
+    return replace(history, features=spec.features, values=history.values[:, order])

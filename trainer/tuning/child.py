@@ -1,0 +1,130 @@
+"""The child process of a search: Keras Tuner's trials, until it is done or has taken enough memory."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+import psutil
+
+from tidecast.files.history import History
+from tidecast.models.spec import Spec
+from trainer.fit.backend import keras
+from trainer.fit.cohort import Problem
+from trainer.fit.keras_models import build
+from trainer.fit.training_set import Unfit, prepare
+from trainer.tuning.tune import AGAIN, DATA, JOB, TRIALS, Job, Trial, Trials
+
+MAX_MB = 1400  # of resident memory: beyond it the process ends, however few its trials were
+
+WINDOWS = (12, 24, 36, 48)
+UNITS = (16, 32, 50, 64)
+
+
+class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is untyped
+    """What is tried: architecture, width, window and learning rate, on one history."""
+
+    def __init__(self, history: History, job: Job) -> None:
+        super().__init__()
+        self._history, self._job = history, job
+        self._problems: dict[int, Problem] = {}
+
+    def spec(self, hp: Any) -> Spec:
+        """The spec that a trial's hyperparameters stand for."""
+        return Spec(
+            target=self._job.features[0],
+            features=self._job.features,
+            window=hp.Choice("window", WINDOWS, default=24),
+            units=hp.Choice("units", UNITS, default=50),
+            layers=hp.Int("layers", 1, 3, default=1),
+            bidirectional=hp.Boolean("bidirectional", default=False),
+            activation=hp.Choice("activation", ["tanh", "relu"], default="tanh"),
+        )
+
+    def build(self, hp: Any) -> Any:
+        """Build a trial's network, ready to fit."""
+        spec = self.spec(hp)
+        rate = hp.Float("learning_rate", 5e-4, 1e-2, sampling="log", default=self._job.train.learning_rate)
+        network = build(spec)
+        network.compile(optimizer=keras.optimizers.Adam(rate), loss=spec.loss)
+        return network
+
+    def fit(self, hp: Any, model: Any, *_: Any, **options: Any) -> Any:
+        """Train on the oldest part, judge on the validation part; the tail is not even loaded."""
+        problem = self.problem(self.spec(hp))
+        return model.fit(
+            problem.x,
+            problem.y,
+            validation_data=(problem.x_val, problem.y_val),
+            batch_size=self._job.train.batch,
+            verbose=0,
+            **{name: value for name, value in options.items() if name in ("callbacks", "epochs", "initial_epoch")},
+        )
+
+    def problem(self, spec: Spec) -> Problem:
+        """The examples to learn from and to stop by, prepared once for each window."""
+        if spec.window not in self._problems:
+            lesson = prepare(self._history, spec, self._job.train, self._job.max_gap)
+            if isinstance(lesson, Unfit):
+                raise keras_tuner.errors.FailedTrialError(lesson.reason)
+            self._problems[spec.window] = lesson.problem()
+        return self._problems[spec.window]
+
+
+class Search(keras_tuner.Hyperband):  # type: ignore[misc] # the library is untyped
+    """Hyperband that writes its table of trials, and stops when the process has grown."""
+
+    finished, at_most = 0, 1
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Save the trial; end the process if it has taken enough."""
+        super().on_trial_end(trial)
+        self.finished += 1
+        self.write()
+        keras.backend.clear_session()
+        if self.finished >= self.at_most or psutil.Process().memory_info().rss > MAX_MB * 2**20:
+            sys.exit(AGAIN)
+
+    def write(self) -> None:
+        """Write all finished trials where the parent reads them."""
+        done = [t for t in self.oracle.trials.values() if t.status == "COMPLETED"]
+        table = Trials(trials=tuple(self._row(trial) for trial in done))
+        temporary = Path(self.directory) / f"{TRIALS}.new"
+        temporary.write_text(table.model_dump_json())
+        temporary.replace(Path(self.directory) / TRIALS)
+
+    def _row(self, trial: Any) -> Trial:
+        values = trial.hyperparameters
+        return Trial(
+            spec=self.hypermodel.spec(values),
+            learning_rate=values.get("learning_rate"),
+            epochs=values.get("tuner/epochs"),
+            val_loss=float(trial.score),
+        )
+
+
+def main(folder: Path) -> None:
+    """Run a search's trials; exit code 0 when all are done, AGAIN when there are more."""
+    job = Job.model_validate_json((folder / JOB).read_text())
+    with np.load(folder / DATA) as data:
+        history = History("tuned", job.features, data["ts"], data["values"])
+    keras.utils.set_random_seed(job.train.seed)
+    search = Search(
+        Network(history, job),
+        objective="val_loss",
+        max_epochs=job.epochs,
+        factor=3,
+        seed=job.train.seed,
+        directory=str(folder),
+        project_name="trials",
+        overwrite=False,
+        max_consecutive_failed_trials=5,
+    )
+    search.at_most = job.trials_a_child
+    search.search(callbacks=[keras.callbacks.EarlyStopping(patience=job.train.patience)], verbose=0)
+    search.write()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,88 @@
+"""The search as a command: files in, a table of trials and the spec chosen out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from tidecast.errors import HistoryError
+from tidecast.files.history import History, read_history
+from tidecast.files.refusal import print_notes, print_refused
+from tidecast.outputs import check_folder
+from tidecast.progress import progress
+from tidecast.settings import Settings
+from tidecast.suggestions import did_you_mean
+from trainer.tuning.tune import Trained, Trial, Tuned, tune
+
+SHOWN = 12  # trials in the table; --json has them all
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files of a search and the columns that were named."""
+
+    files: tuple[str, ...]
+    target: str | None = None
+    features: tuple[str, ...] = ()
+    series_column: str | None = None
+    time_zone: str | None = None
+
+
+def run(sources: Sources, series: str | None, epochs: int, settings: Settings, *, as_json: bool) -> None:
+    """Tune on one series of the files, by default the longest, and print what was tried and chosen.
+
+    Raises:
+        SettingsError: nothing can be written to the store.
+        HistoryError: a file cannot be read, or the series is not in it.
+        TidecastError: the series does not bear a search.
+    """
+    check_folder("the store", settings.store)
+    histories = read_history(
+        sources.files,
+        target=sources.target,
+        features=sources.features,
+        series_column=sources.series_column,
+        time_zone=sources.time_zone,
+        likely_target=settings.series.target,
+    )
+    print_notes(histories.notes)
+    print_refused(histories.refused)
+    history = _choose(histories.found, series)
+    with progress(f"searching on {history.series}", "trials") as tell:
+        tuned, trials = tune(history, settings, epochs, tell)
+    if as_json:
+        rows = ",".join(trial.model_dump_json() for trial in trials)
+        print(f'{{"tuned": {tuned.model_dump_json()}, "trials": [{rows}]}}')  # noqa: T201 - the answer
+    else:
+        _show(tuned, trials)
+
+
+def _choose(histories: Sequence[History], series: str | None) -> History:
+    found = [history for history in histories if series in (None, history.series)]
+    if not found:
+        if not histories or series is None:
+            raise HistoryError("no series can be used: `tidecast train --dry-run` gives the reasons")
+        raise HistoryError(f"there is no series {series!r}: {did_you_mean(series, [h.series for h in histories])}")
+    return max(found, key=len)
+
+
+def _show(tuned: Tuned, trials: Sequence[Trial]) -> None:
+    console = Console()
+    table = Table("window", "units", "layers", "both ways", "activation", "learning rate", "epochs", "validation loss")
+    for trial in trials[:SHOWN]:
+        table.add_row(*_shape(trial), f"{trial.learning_rate:.2g}", str(trial.epochs), f"{trial.val_loss:.5f}")
+    console.print(table)
+    console.print(f"{len(trials)} trials. Trained in full, with the tail's figures, which chose nothing:")
+    final = Table("", "window", "units", "layers", "both ways", "activation", "validation loss", "tail MAE", "skill")
+    for name, trained in (("default", tuned.default), ("chosen", tuned.chosen)):
+        skill = 1 - trained.tail_mae / trained.tail_mae_last_value
+        final.add_row(name, *_shape(trained), f"{trained.val_loss:.5f}", f"{trained.tail_mae:.5g}", f"{skill:.3f}")
+    console.print(final)
+    console.print("`tidecast train` uses the chosen one from now on, unless you name another shape.")
+
+
+def _shape(found: Trial | Trained) -> tuple[str, ...]:
+    spec = found.spec
+    both = "yes" if spec.bidirectional else ""
+    return str(spec.window), str(spec.units), str(spec.layers), both, spec.activation

@@ -1,0 +1,180 @@
+"""Hyperparameters by Hyperband (Li et al. 2018, through Keras Tuner): which spec learns a history best.
+
+Every trial leaves memory behind in TensorFlow, so the search runs in a child process that ends after some trials
+and is started again; Keras Tuner goes on from what it wrote. Trials are judged on the validation part alone.
+"""
+
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tidecast.errors import StoreError, TidecastError
+from tidecast.files.history import History
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings, TrainSettings
+from tidecast.start import child_command
+from trainer.data.gross_errors import sound
+from trainer.pipeline import train
+
+AGAIN = 75  # the child's exit code when it ended to free memory: EX_TEMPFAIL, "try again"
+TRIALS_A_CHILD = 20  # then another takes over: each trial leaves some tens of megabytes behind
+BETTER = 0.99  # of the default's validation loss: a smaller gain is noise, and the default is kept
+JOB, TRIALS, DATA, LOG = "job.json", "trials.json", "history.npz", "search.log"
+TUNED = "tuned.json"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Job(_Frozen):
+    """What the child must know; on file, so that it can be started again."""
+
+    features: tuple[str, ...]
+    train: TrainSettings
+    max_gap: int
+    epochs: int  # that the longest trials get
+    trials_a_child: int
+
+
+class Trial(_Frozen):
+    """One trial: what was tried, for how long, and its best loss on the validation part."""
+
+    spec: Spec
+    learning_rate: float
+    epochs: int
+    val_loss: float
+
+
+class Trials(_Frozen):
+    """All finished trials of a search."""
+
+    trials: tuple[Trial, ...]
+
+
+class Trained(_Frozen):
+    """A spec trained in full: its loss on the validation part, which decides, and its error on the tail.
+
+    The loss is in mean changes of the training part, the errors in the series' unit.
+    """
+
+    spec: Spec
+    learning_rate: float
+    val_loss: float
+    tail_mae: float
+    tail_mae_last_value: float
+
+
+class Tuned(_Frozen):
+    """What a search chose, and what it had to beat."""
+
+    series: str
+    chosen: Trained
+    default: Trained
+
+
+def tune(
+    history: History, settings: Settings, epochs: int, on_trials: Callable[[int], None]
+) -> tuple[Tuned, list[Trial]]:
+    """Search for a spec that learns this history better than the default, and leave it where `train` finds it.
+
+    The best trial and the default are both trained in full; the trial is chosen only if its validation loss is
+    lower by more than noise. Interrupted, the search goes on where it stopped when called again.
+
+    Args:
+        history: one series.
+        settings: of the training and the store.
+        epochs: how many epochs the longest trials get.
+        on_trials: told the number of finished trials whenever it has grown.
+
+    Raises:
+        TidecastError: the history does not bear a search, or the child failed.
+    """
+    history = sound(history)
+    default = _in_full(history, Spec(), settings.train.learning_rate, settings)
+    trials = _search(history, settings, epochs, on_trials)
+    best = _in_full(history, trials[0].spec, trials[0].learning_rate, settings)
+    chosen = best if best.val_loss < BETTER * default.val_loss else default
+    tuned = Tuned(series=history.series, chosen=chosen, default=default)
+    settings.store.mkdir(parents=True, exist_ok=True)
+    (settings.store / TUNED).write_text(tuned.model_dump_json(indent=1))
+    return tuned, trials
+
+
+def read_tuned(store: Path) -> Tuned | None:
+    """What the last search chose for this store, None if there was none.
+
+    Raises:
+        StoreError: the file is not what a search writes.
+    """
+    try:
+        return Tuned.model_validate_json((store / TUNED).read_text())
+    except FileNotFoundError:
+        return None
+    except ValidationError as exc:
+        raise StoreError(f"{store / TUNED} is not what `tidecast tune` writes: tune again, or delete it") from exc
+
+
+def _search(history: History, settings: Settings, epochs: int, on_trials: Callable[[int], None]) -> list[Trial]:
+    """Run the child until the search is done; the best trial comes first."""
+    job = Job(
+        features=history.features,
+        train=settings.train,
+        max_gap=settings.series.max_gap,
+        epochs=epochs,
+        trials_a_child=TRIALS_A_CHILD,
+    )
+    folder = settings.store / "tuning" / _digest(history, job)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / DATA, ts=history.ts, values=history.values)
+    (folder / JOB).write_text(job.model_dump_json())
+    with (folder / LOG).open("ab") as log:
+        while (code := _child(folder, log.fileno())) == AGAIN:
+            on_trials(len(_read(folder)))
+    if code != 0:
+        tail = (folder / LOG).read_text(errors="replace")[-500:]
+        raise TidecastError(f"the search ended with exit code {code}: {tail}")
+    found = _read(folder)
+    on_trials(len(found))
+    return sorted(found, key=lambda trial: trial.val_loss)
+
+
+def _child(folder: Path, log: int) -> int:
+    command = child_command("trainer.tuning.child", str(folder))
+    return subprocess.run(command, stdout=log, stderr=log, check=False).returncode  # noqa: S603 - ourselves
+
+
+def _read(folder: Path) -> list[Trial]:
+    return list(Trials.model_validate_json((folder / TRIALS).read_text()).trials)
+
+
+def _digest(history: History, job: Job) -> str:
+    digest = hashlib.sha256(job.model_dump_json().encode())
+    digest.update(history.series.encode())
+    digest.update(history.ts.tobytes())
+    digest.update(history.values.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _in_full(history: History, spec: Spec, learning_rate: float, settings: Settings) -> Trained:
+    """Train and judge a spec as `train` would, in a store that is thrown away."""
+    training = settings.train.model_copy(update={"learning_rate": learning_rate})
+    with tempfile.TemporaryDirectory() as folder:
+        store = ModelStore(Path(folder))
+        verdict = train([history], spec, settings.model_copy(update={"train": training}), store)[0]
+        if verdict.version is None or verdict.evidence is None:
+            raise TidecastError(f"series {history.series!r} cannot be tuned: {verdict.reason}")
+        header = store.load(history.series, verdict.version)[1].header
+    return Trained(
+        spec=spec,
+        learning_rate=learning_rate,
+        val_loss=min(header.curves["val_loss"]),
+        tail_mae=verdict.evidence.scores["model"].mae,
+        tail_mae_last_value=verdict.evidence.scores["last_value"].mae,
+    )

@@ -1,0 +1,264 @@
+"""The worker as a process: settings in, signals heard, exit code out."""
+
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING, cast
+
+import structlog
+from redis.exceptions import MovedError, RedisError
+
+from tidecast import signals
+from tidecast.connection import check_address, connect
+from tidecast.connection.partitions import check_partitions
+from tidecast.connection.redis_errors import DATABASE, meaning_of_error
+from tidecast.errors import SettingsError, Unavailable
+from tidecast.listening import Place
+from tidecast.log import log_as_json
+from tidecast.models.store import ModelStore
+from tidecast.retraining import Choice, choose_schedule
+from tidecast.settings import Settings, worker_name
+from tidecast.wire import common_keys, keys_of
+from worker.acl import explain
+from worker.compiling import warm
+from worker.loop import BACKOFF_S, Worker
+from worker.membership import Roster, claim_partitions
+from worker.metrics import Health
+from worker.partition.stream import Stream
+from worker.redis_failures import meaning_of
+from worker.repeats import Repeats
+from worker.retraining.child import COMMAND, check_installed
+from worker.retraining.late_schedule import LateSchedule
+from worker.stop import Stop
+
+if TYPE_CHECKING:
+    from worker.retraining.scheduler import Schedule
+    from worker.retraining.triggers import Timing
+
+IDLE_S = 3600.0  # a wait that a signal ends
+
+log = structlog.get_logger("tidecast.worker")
+
+
+def run(settings: Settings, *, burst: bool = False) -> None:
+    """Run the worker until SIGTERM, SIGINT or SIGHUP, or with `burst` until every reading is answered.
+
+    Raises:
+        SettingsError: the settings ask for something that this worker does not do.
+    """
+    _check_settings(settings)
+    signals.end_at_once(service=True)
+    log_as_json()
+    health = Health()
+    health.partitions.set(settings.partitions)
+    if settings.worker.health_port is not None:
+        host, port = settings.worker.health_host, settings.worker.health_port
+        server = health.serve(Place(host, port, "worker.health_host", "worker.health_port"))
+        log.info("health served", port=server.port)
+    _warm(health)
+    stop = _told_by_signals()
+    worker = _begin(settings, health, stop)
+    if worker:
+        with _scheduled(settings, worker, health, stop) if not burst else nullcontext():
+            worker.run(stop, burst=burst)
+
+
+def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_port: int | None = None) -> None:
+    """Retrain all partitions when it is time, without answering readings, until a signal as for `run`.
+
+    Args:
+        settings: where Redis and the store are, and when to retrain.
+        command: what to start as the child.
+        health_port: serve the metrics and the probes there; 0 picks a free port.
+
+    Raises:
+        SettingsError: the settings ask for no schedule, or for one that cannot be kept here.
+    """
+    from worker.retraining.scheduler import Schedule
+
+    check_address(settings)
+    choice = choose_schedule(settings)
+    timing = _timing_of(choice)
+    if timing is None:
+        raise SettingsError(f"there is no schedule to keep: {choice.why_off}; {choice.remedy}")
+    check_installed()
+    log_as_json()
+    stop = _told_by_signals()
+    health = Health()
+    if health_port is not None:
+        server = health.serve(Place(settings.worker.health_host, health_port, "worker.health_host", "--health-port"))
+        log.info("health served", port=server.port)
+    if not _agreed(settings, stop):
+        return
+    everything = range(settings.partitions)
+    # Another name than a worker's of the same settings, which would take over at once what is ours.
+    owner = f"{worker_name(settings)}:daemon"
+    with Schedule(settings, timing, lambda: everything, owner, health, told=stop.is_set, command=command):
+        health.ready.set()
+        while not stop.wait(IDLE_S):
+            pass
+    log.info("schedule stopped")
+
+
+def _agreed(settings: Settings, stop: Stop) -> bool:
+    """Make sure that Redis knows no other number of partitions, as soon as it answers; False if told to stop before.
+
+    Raises:
+        SettingsError: it does, or no waiting would make it answer.
+    """
+    key, pause_s = common_keys(settings.namespace)[0], BACKOFF_S[0]
+    repeats = Repeats()
+    while not stop.is_set():
+        try:
+            with connect(settings) as redis:
+                check_partitions(key, cast("bytes | None", redis.get(key)), settings.partitions)
+        except RedisError as exc:
+            _refuse_for_good(exc)
+            _report_start(repeats, "redis", explain(exc), pause_s)
+            stop.wait(pause_s)
+            pause_s = min(BACKOFF_S[1], 2 * pause_s)
+        else:
+            return True
+    return False
+
+
+def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -> AbstractContextManager[object]:
+    """Return the schedule of retraining, if there is one; it begins once the worker is ready."""
+    choice = choose_schedule(settings)
+    if not choice.on:
+        log.info("schedule off", reason=choice.why_off, remedy=choice.remedy)
+        return nullcontext()
+    owner = worker_name(settings)
+
+    def make() -> "Schedule":
+        from worker.retraining.scheduler import Schedule  # with APScheduler, which costs memory and time
+
+        timing = _timing_of(choice)
+        assert timing is not None  # noqa: S101 - the schedule is on
+        return Schedule(settings, timing, worker.partitions_held, owner, health, told=stop.is_set)
+
+    return LateSchedule(make, health.ready)
+
+
+def _timing_of(choice: Choice) -> "Timing | None":
+    """Return when the runs of a schedule are due; None if there is no schedule."""
+    from worker.retraining.triggers import timing_of
+
+    timing = timing_of(choice.retrain) if choice.on else None
+    return replace(timing, yields=True) if timing and choice.by_default else timing
+
+
+def _warm(health: Health) -> None:
+    """Load or compile what answers, before a lease is taken: a reading must not wait for it."""
+    began = time.monotonic()
+
+    def say_so() -> None:
+        health.compiling.set()
+        log.info("compiling, once on this machine")
+
+    warm(say_so)
+    if health.compiling.is_set():
+        health.compiling.clear()
+        log.info("compiled", seconds=round(time.monotonic() - began, 1))
+
+
+def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
+    """A worker as soon as Redis answers, takes writes and grants what is asked; None if told to stop before.
+
+    Raises:
+        SettingsError: the settings do not fit what Redis says.
+    """
+    pause_s, longest_s = BACKOFF_S
+    repeats = Repeats()
+    while not stop.is_set():
+        try:
+            return make_worker(settings, health)
+        except RedisError as exc:
+            _refuse_for_good(exc)
+            meaning = meaning_of(exc)
+            kind, error = ("refused", str(meaning)) if isinstance(meaning, Unavailable) else ("redis", explain(exc))
+            _report_start(repeats, kind, error, pause_s)
+            health.failed(kind)
+            stop.wait(pause_s)
+            pause_s = min(longest_s, 2 * pause_s)
+    return None
+
+
+def _refuse_for_good(exc: RedisError) -> None:
+    """End a start that no waiting would mend: `redis_url` names a server of a cluster, or a database that is not there.
+
+    Raises:
+        SettingsError: it is such an error.
+    """
+    meaning = meaning_of_error(exc)
+    if isinstance(exc, MovedError) or (meaning and meaning.check == DATABASE.check):
+        raise SettingsError(explain(exc)) from exc
+
+
+def _report_start(repeats: Repeats, kind: str, error: str, pause_s: float) -> None:
+    """Log why the start failed: at once, and while it goes on ever more rarely."""
+    if times := repeats.times(f"{kind} {error}"):
+        log.error("start failed", kind=kind, error=error, pause_s=pause_s, times=times)
+
+
+def make_worker(settings: Settings, health: Health) -> Worker:
+    """A worker on the partitions that the settings name.
+
+    Raises:
+        SettingsError: Redis was set up for another number of partitions.
+    """
+    redis, count = connect(settings), settings.partitions
+    streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker) for i in range(count)]
+    claim_partitions(redis, common_keys(settings.namespace)[0], count)
+    roster = None
+    if count > 1:
+        name = worker_name(settings)
+        settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
+        roster = Roster(redis, common_keys(settings.namespace), name, settings.worker.lease_s)
+    return Worker(settings, streams, ModelStore(settings.store), health, roster)
+
+
+def check(settings: Settings) -> int:
+    """Say how many series have a champion whose file is whole; the dry run of `run`.
+
+    Raises:
+        SettingsError: the settings ask for something that this worker does not do.
+        ModelError: a champion's file is not whole.
+    """
+    _check_settings(settings)
+    store = ModelStore(settings.store)
+    served = store.served()
+    for series in served:
+        store.load(series)
+    return len(served)
+
+
+def _check_settings(settings: Settings) -> None:
+    check_address(settings)
+    block_ms, timeout_s = settings.worker.block_ms, settings.redis_timeout_s
+    if block_ms > timeout_s * 500:  # a read without readings, which Redis ends late, must not look like a failure
+        raise SettingsError(
+            f"setting worker.block_ms is {block_ms}: use at most half of redis_timeout_s, {timeout_s:g} s"
+        )
+    if settings.retrain.asks_for_schedule:
+        from worker.retraining.triggers import timing_of
+
+        timing_of(settings.retrain)
+        check_installed()
+
+
+def _told_by_signals() -> Stop:
+    stop = Stop()
+    for number in signals.stopping():
+        signal.signal(number, _flag(stop))
+    return stop
+
+
+def _flag(stop: Stop) -> "signal._HANDLER":
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()  # a flag only: logging is unsafe in a signal handler
+
+    return handle

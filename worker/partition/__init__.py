@@ -1,0 +1,1 @@
+"""Consume one partition: its lease, its stream and its readings."""

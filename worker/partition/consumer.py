@@ -1,0 +1,294 @@
+"""One partition's way through the worker: hold the lease, read, handle, commit, again and again."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from tidecast.errors import Conflict, Fenced, StreamError, TidecastError
+from tidecast.online.batch import Outcome
+from tidecast.online.forecaster import Forecaster
+from tidecast.settings import WorkerSettings
+from worker.metrics import Health
+from worker.partition.backlog import Backlog, Progress
+from worker.partition.lease import Partition
+from worker.partition.poison import Caution
+from worker.partition.reading import CLOSED
+from worker.partition.stream import Stream
+from worker.partition.watch import Watch
+
+RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
+LOOK_EVERY_S = 1.0  # how often it is asked, while nothing is read, whether the readings were begun anew
+DRIFTS_NAMED = 10  # in a line of the log
+
+CLOSED_AT_MOST = 3  # times over the commit of a batch, before it is taken for too large
+SMALLER_FOR = 256  # batches, before twice as many readings are tried again
+PROTOCOL_ERROR = "Protocol error"  # what Redis says of an argument beyond proto-max-bulk-len
+
+log = structlog.get_logger("tidecast.worker")
+
+
+class TooLarge(TidecastError):  # noqa: N818 - as the others of its family
+    """Redis closes the connection over a commit."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A batch that was handled but whose commit is not yet known to have happened."""
+
+    started_from: Progress  # as it was before the stream's count was corrected
+    outcome: Outcome
+    backlog: Backlog
+    sent: bool = False
+    closed: int = 0  # how often the connection was closed over its commit
+
+    @property
+    def answered(self) -> int:
+        """How many readings it holds."""
+        return sum(self.outcome.counts.values())
+
+    @property
+    def ends_at(self) -> Progress:
+        """The progress once it is committed."""
+        before = self.started_from.read + self.backlog.shift
+        return Progress(self.outcome.last, before + self.answered + self.backlog.lost)
+
+
+class Lane:
+    """A partition, this worker's claim to it, and the memory of its series while the claim stands."""
+
+    def __init__(
+        self,
+        number: int,
+        stream: Stream,
+        partition: Partition,
+        forecaster: Forecaster,
+        health: Health,
+        settings: WorkerSettings,
+    ) -> None:
+        self.number = number
+        self.forecaster = forecaster
+        self.tried_at = -float("inf")  # when the lease was last asked for
+        self.retry_at = -float("inf")  # until when it is left alone after a failure, by the monotonic clock
+        self.failures = 0  # in a row
+        self._stream = stream
+        self._partition = partition
+        self._health = health
+        self._settings = settings
+        self._caution = Caution(stream, settings.batch)
+        self._watch = Watch(number, health)
+        self._retained_at = -float("inf")
+        self._looked_at = -float("inf")
+        self._progress: Progress | None = None  # of what was handled
+        self._uncommitted: deque[_Batch] = deque()  # two at most, the later one handled while the earlier was sent
+
+    @property
+    def held(self) -> bool:
+        """Whether this worker believes that the partition is its own; the commit makes sure."""
+        return self._partition.held
+
+    def step(self, now: float, block_ms: int | None) -> int | None:
+        """One iteration; returns how many readings were answered, None if the partition is another worker's for now.
+
+        Args:
+            now: epoch seconds.
+            block_ms: how long to wait for readings; None: not at all.
+        """
+        if not self.held and not self._take_over(now):
+            return None
+        if not self._partition.hold(now):
+            raise Fenced("the lease ran out and another worker took the partition")
+        if not self._uncommitted:
+            self._handle_next(now, block_ms)
+        if not self._uncommitted and self._given_back_to_begin_anew(now):
+            return None
+        try:
+            answered = self._commit_next(now) if self._uncommitted else 0
+        except TooLarge as exc:
+            log.warning("a commit is too large for Redis", partition=self.number, error=str(exc))
+            self._health.failed("redis")
+            self.leave()  # the readings are read again, fewer at once
+            return None
+        self._retain(now)
+        return answered
+
+    def drop(self, reason: str, *, logged: bool = True) -> None:
+        """Lose the partition and all memory of it; `logged`: say so in the log."""
+        if logged:
+            log.warning("partition dropped", partition=self.number, reason=reason, epoch=self._partition.epoch)
+        self._health.lease_changed("lost")
+        self._partition.lose()
+        self._forget()
+
+    def leave(self) -> None:
+        """Give the partition back, so that another worker may take it at once.
+
+        A batch that was handled but not committed is nobody's loss: the next worker handles it again.
+        """
+        self._partition.release()
+        self._health.lease_changed("released")
+        self._forget()
+
+    def reconnect(self) -> None:
+        """Talk to Redis over new connections from now on."""
+        self._stream.reconnect()
+
+    def _forget(self) -> None:
+        self._progress = None
+        self._uncommitted.clear()
+        self._stream.read_no_further()
+        self.forecaster.restore({})
+        self._caution.end()
+        self._health.behind(self.number, None)
+        self._watch.forget()
+
+    def _handle_next(self, now: float, block_ms: int | None) -> None:
+        """Read and answer another batch, if there is one; its commit is still to come."""
+        progress, epoch = self._progress, self._partition.epoch
+        if progress is None or epoch is None:
+            raise Conflict("no offset is loaded: acquire the partition anew")
+        with self._health.stage("read"):
+            entries = self._stream.read(progress.last, block_ms)
+        if not entries:
+            self._health.behind(self.number, self._watch.backlog)
+            return
+        self._watch.ids(entries[-1][0], now)
+        chosen, outcome = self._caution.choose(epoch, progress.last, entries)
+        backlog = self._stream.backlog(progress, chosen)
+        self._health.behind(self.number, backlog)
+        self._stream.read_ahead()
+        self._watch.count(backlog, progress.last)
+        if backlog.lost:
+            log.error("readings were trimmed before they were read", lost=backlog.lost, after=progress.last)
+        if outcome:
+            log.error("a reading was set aside", partition=self.number, id=outcome.last, detail=outcome.dead[0].detail)
+        else:
+            with self._health.stage("handle"):
+                outcome = self.forecaster.handle(chosen, round(now * 1000))
+        outcome.shift = backlog.shift
+        batch = _Batch(progress, outcome, backlog)
+        self._uncommitted.append(batch)
+        self._progress = batch.ends_at
+
+    def _commit_next(self, now: float) -> int:
+        """Commit the earliest batch; the next one, if it is there, is handled meanwhile.
+
+        Redis takes a fifth of the time of a batch, and waits for nothing that the next one needs. Both are lost
+        together if the partition is, and sent one after the other if Redis was away.
+        """
+        batch, epoch = self._uncommitted[0], self._partition.epoch
+        if epoch is None:
+            raise Fenced("there is no lease to commit under")
+        alone = len(self._uncommitted) == 1 and not self._caution.awake
+        self._commit(batch, epoch, partial(self._handle_next, now, None) if alone else None)
+        self._uncommitted.popleft()
+        self._partition.renewed(now)
+        self._note(batch)
+        return batch.answered
+
+    def _note(self, batch: _Batch) -> None:
+        """Tell what was committed."""
+        outcome = batch.outcome
+        self._health.committed(outcome.counts, batch.backlog.lost, outcome.intervals, outcome.drifts)
+        if outcome.drifts:  # one line a batch: a thousand series may change at once
+            some = [f"{one.kind} of {one.series} at {one.id}" for one in outcome.drifts[:DRIFTS_NAMED]]
+            log.info("series have changed", partition=self.number, drifts=len(outcome.drifts), some=some)
+
+    def _commit(self, batch: _Batch, epoch: int, meanwhile: Callable[[], None] | None) -> None:
+        if batch.sent:
+            self._health.retried()
+        batch.sent = True
+        began, elsewhere = time.perf_counter(), 0.0
+
+        def apart() -> None:
+            nonlocal elsewhere
+            left = time.perf_counter()
+            try:
+                if meanwhile:
+                    meanwhile()
+            finally:
+                elsewhere = time.perf_counter() - left
+
+        try:
+            started_from, lost = batch.started_from.last, batch.backlog.lost
+            self._stream.commit(epoch, started_from, batch.outcome, lost, meanwhile and apart)
+        except (StreamError, ResponseError) as exc:
+            self._caution.acquit(epoch)
+            if PROTOCOL_ERROR in str(exc):
+                self._shrink(batch, exc)
+            raise
+        except CLOSED as exc:
+            batch.closed += 1
+            if batch.closed >= CLOSED_AT_MOST and self._stream.answers():
+                self._shrink(batch, exc)
+            raise
+        finally:
+            self._health.took("commit", time.perf_counter() - began - elsewhere)
+
+    def _shrink(self, batch: _Batch, exc: Exception) -> None:
+        """Read half as many from now on, since Redis closes the connection over this commit and answers otherwise.
+
+        Raises:
+            TooLarge: the batch has to be handled again, in parts.
+            ConnectionError: it is one reading.
+        """
+        why = f"Redis closes the connection over the answers to {batch.answered} readings"
+        if batch.answered == 1:
+            raise RedisConnectionError(f"{why}: raise its client-query-buffer-limit and proto-max-bulk-len") from exc
+        self._stream.read_less(SMALLER_FOR)
+        raise TooLarge(why) from exc
+
+    def _take_over(self, now: float) -> bool:
+        self.tried_at = now
+        progress = self._partition.acquire(now)
+        if progress is None:
+            if self._stream.has_twin:
+                self._watch.twin(self._partition.owner, now)
+            return False
+        self.forecaster.restore({})
+        for some in self._stream.states():
+            self.forecaster.remember(some)
+        if self._stream.abandoned():
+            self._caution.begin()
+        self._progress = progress  # last: without it no batch is read, so a half-loaded memory answers nothing
+        log.info(
+            "partition acquired",
+            partition=self.number,
+            epoch=self._partition.epoch,
+            after=progress.last,
+            series=len(self.forecaster.states),
+        )
+        self._health.lease_changed("acquired")
+        if self._stream.awaits_nobody():
+            self._watch.group(self._settings.wait_for_group)
+        return True
+
+    def _given_back_to_begin_anew(self, now: float) -> bool:
+        """Look now and then whether the readings were deleted and begun anew with lower ids, which no read finds.
+
+        The partition is given back then: the script that takes it moves the offset, under a new epoch, so that no
+        commit that is still on its way can come after it. Where forecasts or dead letters are in the way, it waits.
+        """
+        if self._progress is None or 0 <= now - self._looked_at < LOOK_EVERY_S:
+            return False
+        self._looked_at = now
+        anew = self._stream.begun_anew(self._progress.last)
+        self._watch.anew(anew, self._progress.last, now)
+        if anew is None or anew.in_the_way:
+            return False
+        self._health.begun_anew()
+        self.leave()
+        return True
+
+    def _retain(self, now: float) -> None:
+        """Trim what was answered long enough ago, now and then."""
+        kept_s, epoch = self._settings.retention_s, self._partition.epoch
+        if kept_s is None or epoch is None or 0 <= now - self._retained_at < RETAIN_EVERY_S:
+            return
+        if self._stream.retain(epoch, max(0, round((now - kept_s) * 1000))):
+            self._retained_at = now

@@ -1,0 +1,185 @@
+"""The entries of one partition's stream of readings, batch after batch, and what lies beyond a batch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, cast
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tidecast.connection.partitions import begun_anew
+from tidecast.connection.portion import Portion, answers, shrinking
+from tidecast.online.batch import Entry
+from tidecast.settings import WorkerSettings
+from tidecast.wire import MAX_ECHO_BYTES, Keys, id_pair
+from worker.partition.backlog import Anew, Backlog, Progress, backlog_of
+from worker.partition.pipeline import Exchange
+from worker.partition.prefetch import ReadAhead
+from worker.redis_failures import refusals_explained
+from worker.scripts import script_of
+
+CLOSED = (RedisConnectionError, RedisTimeoutError)
+LARGEST_FIELD = 2**26  # bytes that a field too large to be sent stands for in memory
+
+
+class Reading:
+    """Read the entries of one partition's stream.
+
+    Args:
+        redis: where it is.
+        keys: the partition's.
+        settings: how much to read at once.
+
+    Attributes:
+        portion: how many entries at once, fewer while they are large.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
+        self.portion = Portion(settings.batch)
+        self._redis = redis
+        self._keys = keys
+        self._batch_bytes = settings.batch_bytes
+        self._ahead = ReadAhead(self._read)
+        self._peek = redis.register_script(script_of("peek"))
+        self._extent_without_entries = redis.register_script(script_of("extent"))
+        self._exchange = Exchange(redis) if isinstance(redis, Redis) else None
+        self._asked: tuple[str, int] | None = None  # after which id, and how many at most; the reply is to come
+        self._told: tuple[str, Mapping[str, Any] | None] | None = None  # with a read after which id, what XINFO said
+
+    def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
+        """Read the entries after `last`, see `Stream.read`."""
+        return self._ahead.read(last, block_ms)
+
+    def read_ahead(self) -> None:
+        """Read on behind the last batch, on a thread, if it was full."""
+        self._ahead.go_on()
+
+    def ask(self, last: str) -> None:
+        """Ask for the entries after `last`, before a commit; the next `read` takes the reply."""
+        self.forget_asked()
+        if self._exchange is None or self._ahead.holds(last):
+            return
+        readings, count = self._keys.readings, self.portion.count
+        self._exchange.send(
+            ("XREAD", "COUNT", count, "STREAMS", readings, last),
+            ("XINFO", "STREAM", readings),
+        )
+        self._asked = last, count
+
+    def forget_asked(self) -> None:
+        """Let go of the reply that was asked for."""
+        if self._exchange and self._asked:
+            self._exchange.close()
+        self._asked = None
+
+    def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
+        """What lies beyond a batch that was read after `progress`, and what was trimmed before it could be read."""
+        told = self._told[1] if self._told and self._told[0] == progress.last else self._extent(self._keys.readings)
+        return Backlog() if told is None else backlog_of(told, progress, batch)
+
+    def begun_anew(self, last: str) -> Anew | None:
+        """Look whether the readings' ids end before `last`, the last one answered; None: they do not."""
+        info = self._extent(self._keys.readings)
+        if info is None or not begun_anew(info, last):
+            return None
+        first = info["first-entry"][0].decode()
+        outputs = {key: self._extent(key) for key in (self._keys.forecasts, self._keys.dead)}
+        above = (key for key, its in outputs.items() if its and id_pair(its["last-generated-id"]) >= id_pair(first))
+        return Anew(first, info["last-generated-id"].decode(), int(info["length"]), tuple(above))
+
+    def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
+        """Read entries; returns them, and whether there were as many as asked for."""
+        if self._asked and self._asked[0] == last:
+            taken = self._take_asked(self._asked[1])
+            if taken and (taken[0] or block_ms is None):
+                return taken
+        self._told = None
+
+        def ask(count: int) -> tuple[Any, int]:
+            with refusals_explained():
+                return self._redis.xread({self._keys.readings: last}, count=count, block=block_ms), count
+
+        try:
+            reply, count = shrinking(self._redis, self.portion, ask)
+        except CLOSED:
+            if self.portion.count > 1:
+                raise
+            return self._peeked(last), False
+        streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes] | None]]]]", reply)
+        entries: list[Entry] = (
+            [(entry_id.decode(), fields or {}) for entry_id, fields in streams[0][1]] if streams else []
+        )
+        return self._within_bytes(entries), len(entries) == count
+
+    def _take_asked(self, count: int) -> tuple[list[Entry], bool] | None:
+        """Take the reply to `ask`; None: the connection was closed, and the same has to be asked for again."""
+        if self._exchange is None or self._asked is None:
+            raise AssertionError("nothing was asked for")
+        last, self._asked = self._asked[0], None
+        try:
+            with refusals_explained():
+                reply = self._exchange.reply()
+            self._told = last, _info(self._exchange)
+        except CLOSED:
+            self._exchange.close()
+            return None
+        except Exception:
+            self._exchange.close()
+            raise
+        sent = cast("list[tuple[bytes, list[bytes] | None]]", reply[0][1] if reply else [])
+        entries: list[Entry] = [(entry_id.decode(), dict(_pairs(flat or ()))) for entry_id, flat in sent]
+        return self._within_bytes(entries), len(entries) == count
+
+    def _within_bytes(self, entries: list[Entry]) -> list[Entry]:
+        """As many as `batch_bytes` allow, and one at least."""
+        sizes = accumulate(sum(map(len, (*fields, *fields.values()))) for _, fields in entries)
+        fitting = sum(size <= self._batch_bytes for size in sizes)
+        if fitting < len(entries):
+            self.portion.halve()
+        elif entries:
+            self.portion.went_well()
+        return entries[: max(1, fitting)]
+
+    def _peeked(self, last: str) -> list[Entry]:
+        """Read an entry over which Redis closes the connection: of its size, with the beginnings of its fields."""
+        with refusals_explained():
+            reply = self._peek(keys=[self._keys.readings], args=[last, MAX_ECHO_BYTES])
+        if reply is None:
+            return []
+        entry_id, cut = cast("tuple[bytes, list[Any]]", reply)
+        texts = [text.ljust(min(size, LARGEST_FIELD), b"\0") for text, size in _pairs(cut)]
+        return [(entry_id.decode(), dict(_pairs(texts)))]
+
+    def _extent(self, stream: str) -> Mapping[str, Any] | None:
+        """What XINFO says of a stream; None: there is none."""
+        try:
+            with refusals_explained():
+                return cast("Mapping[str, Any]", self._redis.xinfo_stream(stream))
+        except ResponseError as exc:
+            if "no such key" not in str(exc):
+                raise
+            return None
+        except CLOSED:  # perhaps over the first and the last entry, which XINFO sends as a whole
+            if not answers(self._redis):
+                raise
+        with refusals_explained():
+            flat = self._extent_without_entries(keys=[stream])
+        return None if flat is None else {name.decode(): value for name, value in _pairs(cast("list[Any]", flat))}
+
+
+def _info(exchange: Exchange) -> dict[str, Any] | None:
+    """What XINFO STREAM says; None: the stream is gone."""
+    try:
+        return {name.decode(): value for name, value in _pairs(exchange.reply())}
+    except ResponseError as exc:
+        if "no such key" not in str(exc):
+            raise
+        return None
+
+
+def _pairs(flat: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
+    """Names and values that come in turn."""
+    turns = iter(flat)
+    return zip(turns, turns, strict=True)

@@ -1,0 +1,58 @@
+"""The states of a partition's series as they were last committed, some series at a time: they are large together."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import cast
+
+from redis import Redis
+
+from tidecast.connection.portion import Portion, shrinking
+from tidecast.wire import SEPARATOR
+from worker.redis_failures import refusals_explained
+from worker.scripts import script_of
+
+SERIES_AT_ONCE = 256
+FIELDS_AT_ONCE = 10_000
+NAMES_AT_ONCE = 1000
+
+
+def states_of(redis: Redis, key: str) -> Iterator[dict[str, bytes]]:
+    """Read the fields of each series, all of one together; nobody else may write them meanwhile."""
+    fields: dict[bytes, list[bytes]] = {}
+    for name in dict.fromkeys(_names(redis, key)):
+        fields.setdefault(name.partition(SEPARATOR.encode())[0], []).append(name)
+    series, portion = iter(fields.values()), Portion(FIELDS_AT_ONCE)
+    while some := list(chain.from_iterable(islice(series, SERIES_AT_ONCE))):
+        yield {name.decode(): raw for name, raw in _values(redis, key, some, portion) if raw is not None}
+
+
+def _names(redis: Redis, key: str) -> Iterator[bytes]:
+    """The fields of a hash; one may come twice."""
+    script, portion, cursor = redis.register_script(script_of("names")), Portion(NAMES_AT_ONCE), b"0"
+
+    def ask(count: int) -> tuple[bytes, list[bytes]]:
+        with refusals_explained():
+            return cast("tuple[bytes, list[bytes]]", script(keys=[key], args=[cursor, count]))
+
+    while True:
+        cursor, names = shrinking(redis, portion, ask)
+        portion.went_well()
+        yield from names
+        if cursor == b"0":
+            return
+
+
+def _values(redis: Redis, key: str, names: list[bytes], portion: Portion) -> Iterable[tuple[bytes, bytes | None]]:
+    """The values of some fields of a hash."""
+
+    def ask(count: int) -> list[tuple[bytes, bytes | None]]:
+        some = names[at : at + count]
+        with refusals_explained():
+            return list(zip(some, cast("list[bytes | None]", redis.hmget(key, some)), strict=True))
+
+    at = 0
+    while at < len(names):
+        values = shrinking(redis, portion, ask)
+        portion.went_well()
+        at += len(values)
+        yield from values

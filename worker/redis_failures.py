@@ -1,0 +1,91 @@
+"""What it means when Redis refuses a command: another's partition, a key that is in the way, or only a bad moment."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+from redis import exceptions
+from redis.exceptions import RedisError, ResponseError
+
+from tidecast.connection import lacks_right
+from tidecast.errors import Conflict, Fenced, StreamError, Unavailable
+from worker.acl import explain
+
+# The words of the worker's own scripts.
+_OURS: Mapping[str, type[StreamError]] = MappingProxyType(
+    {"FENCED": Fenced, "CONFLICT": Conflict, "WRONGKEY": StreamError, "AHEAD": StreamError, "FULL": Unavailable}
+)
+# Redis has done nothing, and the same command may be sent again: why, and what an operator can do.
+REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        "OOM": "Redis is at its maxmemory: raise it, or keep less (worker.forecasts_kept, worker.retention_s)",
+        "MISCONF": "Redis cannot save to its disk and refuses to write: free the disk, its log says more",
+        "READONLY": "this Redis is a replica: point redis_url to its master",
+        "MASTERDOWN": "this Redis is a replica without its master: point redis_url to the master",
+        "NOREPLICAS": "too few replicas are connected (min-replicas-to-write): bring them back",
+        "BUSY": "a script of another client blocks Redis: wait, or end it with SCRIPT KILL",
+        "TRYAGAIN": "the partition's keys are being moved to another node of the cluster: wait",
+        "CLUSTERDOWN": "the cluster does not serve all slots: look at CLUSTER INFO",
+    }
+)
+EXPLAINED = ("MOVED", "ASK", "NOPERM")  # those that need more than a sentence of their own
+_CLASSES: Mapping[type[ResponseError], str] = MappingProxyType(
+    {  # redis-py takes the word from the text of those that it knows
+        exceptions.OutOfMemoryError: "OOM",
+        exceptions.ReadOnlyError: "READONLY",
+        exceptions.MasterDownError: "MASTERDOWN",
+        exceptions.TryAgainError: "TRYAGAIN",
+        exceptions.MovedError: "MOVED",  # before ASK, of which it is a kind
+        exceptions.AskError: "ASK",
+        exceptions.ClusterDownError: "CLUSTERDOWN",
+        exceptions.NoPermissionError: "NOPERM",
+    }
+)
+# Of a refusal within a script Redis 6.2 quotes the word, and says of a missing right only this.
+_WITHIN = re.compile(rf"(?:^|: )-?({'|'.join((*REMEDIES, *EXPLAINED))})\b")
+
+
+@contextmanager
+def refusals_explained() -> Iterator[None]:
+    """Turn what Redis refuses within the `with` block into an error that says what it means.
+
+    Raises:
+        Fenced: another worker has the partition.
+        Conflict: the offset is another.
+        Unavailable: it was the wrong moment; nothing has happened, and the same may be sent again.
+        StreamError: a key is of the wrong type, or holds foreign entries.
+    """
+    try:
+        yield
+    except ResponseError as exc:
+        raise meaning_of(exc) from exc
+
+
+def meaning_of(exc: RedisError) -> Exception:
+    """What an error of Redis means to a worker; the error itself where it means nothing more."""
+    if not isinstance(exc, ResponseError):
+        return exc
+    word, _, sentence = str(exc).partition(" ")
+    ours = _OURS.get(word)
+    if ours is StreamError:
+        return StreamError(f"{sentence}: rename or delete that key, or use another namespace")
+    if ours is Unavailable:
+        return Unavailable(word, sentence)
+    if ours:
+        return ours(sentence)
+    if word == "WRONGTYPE":
+        return StreamError("a key is not of the type that this worker uses: rename or delete it, or use a namespace")
+    code = _code(exc)
+    if code in EXPLAINED:
+        return Unavailable(code, explain(exc))
+    return Unavailable(code, f"{REMEDIES[code]} ({exc})") if code else exc
+
+
+def _code(exc: RedisError) -> str | None:
+    for kind, code in _CLASSES.items():
+        if isinstance(exc, kind):
+            return code
+    if found := _WITHIN.search(str(exc)):
+        return found[1]
+    return "NOPERM" if lacks_right(exc) else None

@@ -1,0 +1,1 @@
+"""Retraining on a schedule: when, which process, and its state in Redis."""

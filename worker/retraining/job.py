@@ -1,0 +1,176 @@
+"""One partition's runs, one after the other: plan, claim, train, settle."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+from redis.exceptions import RedisError
+
+from tidecast.settings import RetrainSettings
+from worker.metrics import Health
+from worker.retraining.child import Outcome
+from worker.retraining.job_state import Busy, Claim, Plan, Record
+from worker.retraining.triggers import Timing
+from worker.stored import corrections
+
+YIELD_S = 60.0  # how soon a schedule that gives way looks again
+BUSY_S = (0.05, 5.0)  # how soon at least and at most a run that is another's is looked at again
+RENEWALS = 3  # how often a claim is renewed within its life
+SURE = 0.8  # of a claim's life: if nothing renewed it for so long, the child is ended before another begins
+
+Train = Callable[[Callable[[], bool]], Outcome]  # given what to ask whether to stop
+
+log = structlog.get_logger("tidecast.worker")
+
+
+class Turn:
+    """A partition's schedule, carried on for as long as the partition is ours.
+
+    Args:
+        partition: its number.
+        record: what Redis remembers.
+        timing: when runs are due.
+        settings: how often a run is tried, and how far it is put off.
+        train: runs the child.
+        health: what is told to the operator.
+        clock: epoch seconds.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        record: Record,
+        timing: Timing,
+        settings: RetrainSettings,
+        train: Train,
+        health: Health,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._partition = partition
+        self._record = record
+        self._timing = timing
+        self._settings = settings
+        self._train = train
+        self._health = health
+        self._clock = clock
+        self._token = ""  # of a claim whose reply may have been lost
+        self._unsaid: Callable[[], bool] | None = None  # how a run ended, which Redis does not know yet
+        self._other = ""  # the trigger of the schedule that this one gives way to
+        self._drawn = (-1, 0)  # a due time, and when its run begins
+
+    def step(self, cancelled: Callable[[], bool]) -> float:
+        """Do what is due, if anything is; returns when to come again, in epoch seconds.
+
+        Raises:
+            RedisError: Redis is away; what was done by then is told the next time.
+        """
+        self._say()
+        now_ms = self._now_ms()
+        if self._gives_way(now_ms):
+            return now_ms / 1000 + YIELD_S
+        plan = self._plan(now_ms)
+        at_ms = plan.at_ms if plan.unended else self._begin_ms(plan.next_ms, now_ms)
+        self._health.retrain_at(self._partition, max(at_ms, now_ms) / 1000)
+        if at_ms > now_ms:
+            return at_ms / 1000
+        self._token = self._token or os.urandom(8).hex()
+        due_ms = plan.claimable_ms
+        claim = self._record.claim(due_ms, self._token, self._timing.missed(due_ms, now_ms))
+        self._token = ""
+        if isinstance(claim, Busy):
+            return now_ms / 1000 + min(BUSY_S[1], max(BUSY_S[0], claim.for_s))
+        self._run(claim, cancelled)
+        self._say()
+        return self._clock()
+
+    def _gives_way(self, now_ms: int) -> bool:
+        """Return whether a schedule that nobody asked for leaves the partition to another one."""
+        other = self._record.other_trigger(self._timing.text, now_ms) if self._timing.yields else ""
+        if other != self._other and other:
+            log.info("schedule gives way", partition=self._partition, trigger=self._timing.text, other=other)
+        self._other = other
+        if other:
+            self._health.retrain_at(self._partition, None)  # a time that has passed would look like a late run
+        return bool(other)
+
+    def _plan(self, now_ms: int) -> Plan:
+        """Read what is to come, and correct what cannot be true."""
+        text, first_ms = self._timing.text, self._timing.first(now_ms)
+        record = self._record.plan(text, first_ms)
+        if wrong := corrections(record, self._timing, now_ms):
+            record = self._record.plan(text, first_ms, wrong)
+        return Plan.of(record)
+
+    def _run(self, claim: Claim, cancelled: Callable[[], bool]) -> None:
+        """Train, and note what is to be said of it."""
+        if claim.tries > self._settings.retries + 1:  # of the last try nothing was heard: it took its parent with it
+            self._settle(claim, Outcome(failure="the process that watched it was killed each time"), 0.0)
+            return
+        log.info("retraining started", partition=self._partition, due_ms=claim.due_ms, tries=claim.tries)
+        began = time.monotonic()
+        outcome = self._train(self._watched(claim, cancelled))
+        self._settle(claim, outcome, time.monotonic() - began)
+
+    def _settle(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
+        due_ms, now_ms = claim.due_ms, self._now_ms()
+        next_ms, missed = self._timing.after(due_ms, now_ms), self._timing.missed(due_ms, now_ms)
+        if outcome.summary:
+            kind = "finished"
+            self._unsaid = partial(self._record.finish, claim, str(outcome.summary), next_ms, missed)
+        elif outcome.cancelled:
+            kind = "cancelled"
+            self._unsaid = partial(self._record.give_back, claim)
+        elif claim.tries <= self._settings.retries:
+            kind = "retried"
+            retry_ms = now_ms + self._timing.pause_ms(claim.tries, due_ms)
+            self._unsaid = partial(self._record.put_off, claim, outcome.failure, retry_ms)
+        else:
+            kind = "failed"
+            said = f"{outcome.failure}; given up after {claim.tries} tries"
+            self._unsaid = partial(self._record.fail, claim, said, next_ms, missed)
+        tell = log.info if kind in ("finished", "cancelled") else log.error
+        said = str(outcome.summary) if outcome.summary else outcome.failure
+        tell(f"retraining {kind}", partition=self._partition, due_ms=due_ms, tries=claim.tries, detail=said)
+        self._health.retrained(kind, seconds)
+
+    def _say(self) -> None:
+        """Tell Redis how the last run ended, if it does not know yet."""
+        if self._unsaid:
+            if not self._unsaid():
+                log.warning("retraining was another's", partition=self._partition)
+            self._unsaid = None
+
+    def _watched(self, claim: Claim, cancelled: Callable[[], bool]) -> Callable[[], bool]:
+        """What a child is asked about: told to stop, or its run no longer ours; renews the claim now and then."""
+        asked = renewed = time.monotonic()
+
+        def lost() -> bool:
+            nonlocal asked, renewed
+            if cancelled():
+                return True
+            now = time.monotonic()
+            if now - asked < self._record.ttl_s / RENEWALS:
+                return now - renewed > SURE * self._record.ttl_s
+            asked = now
+            try:
+                if not self._record.beat(claim):
+                    return True
+                renewed = now
+            except RedisError as exc:
+                log.warning("retraining cannot renew its claim", partition=self._partition, error=type(exc).__name__)
+            return now - renewed > SURE * self._record.ttl_s
+
+        return lost
+
+    def _begin_ms(self, due_ms: int, now_ms: int) -> int:
+        """When the run of a due time begins: put off at random, but the same each time that one asks."""
+        if self._drawn[0] != due_ms:
+            jitter_ms = round(1000 * random.uniform(0, self._settings.jitter_s))  # noqa: S311 - no secret
+            self._drawn = (due_ms, max(due_ms, now_ms) + jitter_ms)
+        return self._drawn[1]
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)

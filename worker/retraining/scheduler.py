@@ -1,0 +1,216 @@
+"""The schedule of retraining: APScheduler's threads, and a job for each partition that is ours.
+
+What is due is in Redis (`record.py`), and what becomes of it in `turn.py`; a job only says when to look next.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tidecast.connection import connect
+from tidecast.settings import Settings
+from tidecast.wire import keys_of
+from worker.acl import explain
+from worker.metrics import Health
+from worker.repeats import Repeats
+from worker.retraining import child
+from worker.retraining.job import Turn
+from worker.retraining.job_state import TTL_S, Record
+from worker.retraining.triggers import Timing
+
+LOOK_S = 3600.0  # a partition is looked at once an hour at least, whatever its job returned
+RECONCILE_S = 1.0  # how often it is asked which partitions are ours
+ANSWER_S = 1.0  # how long Redis may take for one of the schedule's scripts: a stop waits for no longer
+STOP_S = 2.0  # how long a stop waits for the child's end and its being said
+BACKOFF_S = (0.5, 30.0)  # the first and the longest pause after a failure
+RECONCILING = "reconcile"  # a job and its executor: beside the runs, so that it does not wait for them
+
+log = structlog.get_logger("tidecast.worker")
+
+
+class Schedule:
+    """Retrains the partitions that are ours when it is time, on threads of its own, one child at a time.
+
+    Args:
+        settings: where Redis is, and how to retrain.
+        timing: when.
+        held: asked from other threads which partitions are ours now.
+        owner: who claims the runs; the same one goes on at once with what it left.
+        health: what is told to the operator.
+        told: whether the program was told to stop, asked ten times a second while a child runs.
+        command: what to start as the child.
+        ttl_s: how long a claim holds that nobody renews.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        timing: Timing,
+        held: Callable[[], Collection[int]],
+        owner: str,
+        health: Health,
+        *,
+        told: Callable[[], bool] = lambda: False,
+        command: Sequence[str] = child.COMMAND,
+        ttl_s: float = TTL_S,
+    ) -> None:
+        self._settings = settings
+        self._timing = timing
+        self._held = held
+        self._owner = owner
+        self._health = health
+        self._told = told
+        self._command = command
+        self._ttl_s = ttl_s
+        self._redis: Redis | None = None
+        self._ours: set[int] = set()  # the partitions that have a job
+        self._turns: dict[int, Turn] = {}  # of the runs' thread alone
+        self._failures = 0  # in a row
+        self._repeats = Repeats()
+        self._stopping = threading.Event()
+        self._running = threading.Lock()  # while a job runs
+        # What goes wrong in a job is told by ourselves; the rest are notes on runs that outlast their interval.
+        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(1), RECONCILING: ThreadPoolExecutor(1)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone=UTC,
+        )
+
+    def start(self) -> None:
+        """Begin; returns at once, and waits for no Redis."""
+        self._scheduler.add_listener(self._come_again, EVENT_JOB_EXECUTED)
+        every = IntervalTrigger(seconds=RECONCILE_S, timezone=UTC)
+        self._scheduler.add_job(
+            self.reconcile, every, id=RECONCILING, executor=RECONCILING, next_run_time=_datetime(time.time())
+        )
+        self._scheduler.start()
+        log.info("schedule started", trigger=self._timing.text, by_default=self._timing.yields)
+
+    def stop(self) -> None:
+        """End, and the child with it; its run is given back, if Redis answers soon."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._scheduler.shutdown(wait=False)
+        if self._running.acquire(timeout=STOP_S):
+            self._running.release()
+            if self._redis is not None:
+                self._redis.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def reconcile(self) -> None:
+        """Give each partition that is newly ours a job, and take it from those that no longer are."""
+        held = set(self._held())
+        for lost in self._ours - held:
+            with suppress(JobLookupError):
+                self._scheduler.remove_job(str(lost))
+            self._health.retrain_at(lost, None)
+        for new in held - self._ours:
+            # At once: the step looks in Redis when the next run is due.
+            begin = _datetime(time.time())
+            again = _Again()
+            self._scheduler.add_job(partial(self._look, new, again), again, id=str(new), next_run_time=begin)
+        self._ours = held
+
+    def _turn(self, partition: int) -> Turn:
+        settings = self._settings
+        if self._redis is None:
+            answer_s = min(ANSWER_S, settings.redis_timeout_s)
+            self._redis = connect(settings.model_copy(update={"redis_timeout_s": answer_s}))
+        keys = keys_of(partition, settings.partitions, settings.namespace)
+        record = Record(self._redis, keys, self._owner, settings.worker.events_kept, self._ttl_s)
+
+        def train(cancelled: Callable[[], bool]) -> child.Outcome:
+            return child.run(settings, partition, cancelled=cancelled, command=self._command)
+
+        return Turn(partition, record, self._timing, settings.retrain, train, self._health)
+
+    def _look(self, partition: int, again: "_Again") -> float:
+        """Run a partition's job; returns when it is to run again, in epoch seconds."""
+        again.at = min(self._step(partition), time.time() + LOOK_S)
+        return again.at
+
+    def _step(self, partition: int) -> float:
+        """Do what is due in a partition; returns when there is something to do next, in epoch seconds."""
+
+        def cancelled() -> bool:
+            return self._stopping.is_set() or self._told() or partition not in self._held()
+
+        with self._running:
+            if cancelled():
+                return time.time() + RECONCILE_S
+            try:
+                if partition not in self._turns:
+                    self._turns[partition] = self._turn(partition)
+                at = self._turns[partition].step(cancelled)
+            except Exception as exc:  # whatever it is, the thread must live on
+                return time.time() + self._pause_s(partition, exc)
+            self._failures = 0
+            return at
+
+    def _pause_s(self, partition: int, exc: Exception) -> float:
+        """How long to wait after a failure, told: longer each time."""
+        shortest, longest = BACKOFF_S
+        pause_s: float = min(longest, shortest * 2.0 ** min(self._failures, 30))
+        self._failures += 1
+        away = isinstance(exc, RedisError)
+        error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
+        if times := self._repeats.times(f"{partition} {error}"):
+            log.error(
+                "retraining waits", partition=partition, error=error, pause_s=pause_s, times=times, exc_info=not away
+            )
+        return pause_s
+
+    def _come_again(self, event: Any) -> None:
+        """Let a job that has run do so again at the time that it returned; `_Again` knew none while it ran.
+
+        The event comes after the job counts as ended: set earlier, a time that is already past would be refused.
+        """
+        if event.job_id != RECONCILING and not self._stopping.is_set():
+            with suppress(JobLookupError):  # the partition was lost meanwhile
+                self._scheduler.modify_job(event.job_id, next_run_time=_datetime(event.retval))
+
+
+class _Again(BaseTrigger):  # type: ignore[misc] # the library is untyped
+    """When a partition's job runs next: at the time that its last run returned.
+
+    APScheduler asks for it right after it has handed the job to a thread. A short run has ended by then, its event too:
+    a fixed interval would overwrite the time that the event has set.
+    """
+
+    def __init__(self) -> None:
+        self.at = 0.0  # epoch seconds
+
+    def get_next_fire_time(self, previous: datetime, now: datetime) -> datetime:
+        """Return the time that was set since the job began; else one that is far enough for the event to come."""
+        at = _datetime(self.at)
+        return at if at > previous else now + timedelta(seconds=LOOK_S)
+
+
+def _datetime(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,144 @@
+"""When runs are due: pure, from the settings and a time."""
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from tidecast.errors import SettingsError
+from tidecast.moments import span_ms
+from tidecast.settings import NEVER, RetrainSettings
+from worker.retraining.crontab import Crontab
+
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # as crontab counts them; 7 is Sunday again
+MOST_MISSED = 1000  # due times that went by are counted so far
+NEVER_MS = 2**53  # of a cron that names a last time
+RETRY_S = 10.0  # the pause before the second try, doubled each time
+RETRY_SHARE = 0.1  # of the time between two runs, which no pause exceeds
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When runs are due, at an interval or by crontab, and the text by which the record knows it.
+
+    Attributes:
+        text: the settings in short.
+        when: the interval in milliseconds, or a line of crontab.
+        yields: whether another schedule of the same partition comes first: nobody has asked for this one.
+    """
+
+    text: str
+    when: int | Crontab
+    yields: bool = False
+
+    def first(self, now_ms: int) -> int:
+        """The first due time of a schedule that begins now: an interval later, or the next time of crontab."""
+        if isinstance(self.when, Crontab):
+            return self.after(now_ms, now_ms)
+        return now_ms // 1000 * 1000 + self.when
+
+    def after(self, due_ms: int, now_ms: int) -> int:
+        """The first due time after both a due time and now."""
+        start = max(due_ms, now_ms)
+        if isinstance(self.when, Crontab):
+            due = self.when.after(_datetime(start))
+            return round(due.timestamp() * 1000) if due else NEVER_MS
+        return due_ms + self.when * ((start - due_ms) // self.when + 1)
+
+    def missed(self, due_ms: int, now_ms: int) -> int:
+        """How many due times after this one have come by now; from `MOST_MISSED` on it is not counted."""
+        if isinstance(self.when, int):
+            return min(MOST_MISSED, max(0, now_ms - due_ms) // self.when)
+        count = 0
+        while count < MOST_MISSED and (due_ms := self.after(due_ms, due_ms)) <= now_ms:
+            count += 1
+        return count
+
+    def pause_ms(self, tries: int, due_ms: int) -> int:
+        """How long to wait after so many tries: 10 s doubled each time, at most a tenth of the time to the next due."""
+        period_s = (self.after(due_ms, due_ms) - due_ms) / 1000
+        return math.ceil(1000 * min(RETRY_S * 2.0 ** min(tries - 1, 30), RETRY_SHARE * period_s))
+
+    def longest_pause_ms(self, due_ms: int) -> int:
+        """Return the longest pause before another try of a run."""
+        return self.pause_ms(31, due_ms)
+
+
+def timing_of(settings: RetrainSettings) -> Timing | None:
+    """What the settings say of when; None if they set no schedule.
+
+    Raises:
+        SettingsError: `every` and `cron` are both set, or one is none, or the zone is none.
+    """
+    if settings.every == NEVER and not settings.cron:
+        return None
+    if settings.every and settings.cron:
+        raise SettingsError("settings retrain.every and retrain.cron are both set: leave one of them out")
+    if settings.every:
+        every_ms = span_ms(settings.every)
+        if not every_ms:
+            raise SettingsError(f"setting retrain.every is {settings.every}: set at least 1s")
+        return Timing(f"every {settings.every}", every_ms)
+    if settings.cron:
+        return _cron(settings.cron, settings.time_zone)
+    return None
+
+
+def timing_named(text: str) -> Timing | None:
+    """Return the timing that a record knows by this text; None if there is none."""
+    kind, _, when = text.partition(" ")
+    line, _, zone = when.rpartition(" ")
+    given = {"every": {"every": when}, "cron": {"cron": line, "time_zone": zone}}.get(kind)
+    try:
+        return timing_of(RetrainSettings(**given)) if given else None
+    except (SettingsError, ValueError):
+        return None
+
+
+def _cron(text: str, zone: str) -> Timing:
+    where = _zone(zone)
+    try:
+        *others, weekdays = text.split()
+        crontab = Crontab(" ".join([*others, _named(weekdays)]), where)
+        comes = crontab.after(datetime.now(UTC))
+    except (ValueError, IndexError) as exc:
+        raise SettingsError(
+            f'setting retrain.cron is "{text}": {exc}: write minute, hour, day, month and weekday, as "0 3 * * *"'
+        ) from exc
+    if comes is None:
+        raise SettingsError(f'setting retrain.cron is "{text}", which never comes: correct it')
+    return Timing(f"cron {text} {zone}", crontab)
+
+
+def _zone(name: str) -> tzinfo:
+    if name.upper() == "UTC":
+        return UTC  # it needs no data of the system's
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError) as exc:
+        raise SettingsError(
+            f"setting retrain.time_zone is {name!r}, which this system does not know: write it as Europe/Berlin, "
+            "or install tzdata"
+        ) from exc
+
+
+def _named(weekdays: str) -> str:
+    """The weekdays of a crontab by name: there 0 is Sunday, and APScheduler's is Monday."""
+    if not any(sign.isdigit() for sign in weekdays):
+        return weekdays
+    return ",".join(name for part in weekdays.split(",") for name in _names(part))
+
+
+def _names(part: str) -> list[str]:
+    days, _, step = part.partition("/")
+    if days != "*" and not days[:1].isdigit():
+        return [part]
+    first, _, last = ("0", "-", "6") if days == "*" else days.partition("-")
+    numbers = range(int(first), int(last or ("6" if step else first)) + 1, int(step or 1))
+    if not numbers or numbers[-1] > 7:
+        raise ValueError(f"{part!r} is no weekday: they are 0 to 7")
+    return [WEEKDAYS[number % 7] for number in numbers]
+
+
+def _datetime(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
