@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["AsyncClient", "Client", "backtest_frame", "read_forecasts", "read_readings"]
 
-_ROOMS = {"AsyncClient": "client", "Client": "client"}  # the others are frames
+_PACKAGES = {"AsyncClient": "client", "Client": "client"}  # the other names are in `tools.frames`
 
 
 def __getattr__(name: str) -> "Any":
-    """Import what is asked for only then: the worker and the command start without it."""
+    """Import a name when it is first used: the worker and the command start without them."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_ROOMS.get(name, 'frames')}"), name)
+    return getattr(import_module(f"{__name__}.{_PACKAGES.get(name, 'tools.frames')}"), name)

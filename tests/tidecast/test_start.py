@@ -38,7 +38,7 @@ def lay_traps(folder: Path, names: Iterable[str]) -> None:
     """Write files that would end whatever imports them, and leave a mark."""
     for name in names:
         path = folder / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"open({str(folder / 'imported')!r}, 'a').write(__file__)\nraise SystemExit('hijacked')\n")
 
 

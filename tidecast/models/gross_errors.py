@@ -19,7 +19,7 @@ from tidecast.models.time_grid import Float
 
 FAR = 3.0  # usual largest moves: a nearer reading is believed
 STRAY = 2.0  # rows at either end of a window's values that do not count among all that it holds
-FEWEST_ROWS = 8.0  # of a window that tell what a series' values are
+FEWEST_ROWS = 8.0  # of a window, beside a model's history, that tell which values a series has; without one `WARM_UP`
 OTHER_SIDE = 2.0  # spans: so far away a value on the other side of zero is at least
 NEAR = 0.5  # of the way from the last believed value: a reading so much nearer to the one before confirms it
 STUCK = 24.0  # readings in a row that are not believed, after which the next one is
@@ -91,7 +91,8 @@ class Doubt:
             What is known then, and what the experts read, `(held + 1,)`.
         """
         moves, move = self.moves, abs(y - float(rows[-1]))
-        far = move > FAR * moves.usual > 0 and len(rows) >= FEWEST_ROWS
+        enough = len(rows) >= (FEWEST_ROWS if self.of_model != NO_LIMITS else WARM_UP)
+        far = move > FAR * moves.usual > 0 and enough
         outside = far and spans_away(_joined(limits(rows), self.of_model), y) > 1
         if outside and not self._is_confirmed(rows, y, move):
             moves = replace(moves, seen=moves.seen + 1)

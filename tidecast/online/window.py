@@ -338,7 +338,8 @@ def _doubts(window: int, y: float, habit: Habit, rule: Rule) -> bool:  # pragma:
     numbers = carray(floats_at(window), (SIZE,))
     move = abs(y - _believed(window, 0))
     known = max(numbers[LARGEST], habit[0])
-    far = move > rule[FAR] * known > 0 and w[LENGTH] >= rule[FEWEST_ROWS]
+    enough = w[LENGTH] >= (rule[FEWEST_ROWS] if habit[1] <= habit[2] else rule[WARM_UP])
+    far = move > rule[FAR] * known > 0 and enough
     outside = far and _spans_away(window, y, habit, rule) > 1
     if outside and not _is_confirmed(window, y, move, rule):
         numbers[NEWEST] = y

@@ -191,7 +191,7 @@ def test_the_row_of_a_gross_error_counts_as_filled_and_keeps_the_other_features(
     window.step_ms = STEP_MS
     for n in range(20):
         window.push(n * STEP_MS, [10 + n % 3, n], 3, 2.0)
-    window.push(20 * STEP_MS, [-9999, 20], 3, 2.0)
+    window.push(20 * STEP_MS, [-9999, 20], 3, 2.0, (10.0, 12.0))
     assert ([11.0, 20.0], 1, 1) == (window.rows[-1].tolist(), window.doubted, window.filled_in(30))
     window.push(99 * STEP_MS, [-9999, 99], 3, 2.0)
     assert ([[-9999.0, 99.0]], 0) == (window.rows.tolist(), window.doubted)

@@ -210,7 +210,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from tests.tidecast.tools.test_demo import few
-from tidecast import demo, demo_programs
+from tidecast.tools import demo, demo_programs
 demo.sources = few
 demo_programs.EPOCHS = 1
 demo.run(sys.argv[1], Path("out"), as_json=True)

@@ -38,7 +38,7 @@ MORTAL = """
 import os, signal, sys
 from pathlib import Path
 from tidecast.settings import load_settings
-from trainer import archive
+from trainer.data import archive
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

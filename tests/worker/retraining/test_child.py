@@ -156,8 +156,8 @@ def test_a_child_dies_with_a_parent_that_was_killed(settings: Settings, tmp_path
     program = f"open({str(file)!r}, 'w').write(str(os.getpid()))\nsys.stdin.read()\n"
     parent = f"""
 from tidecast.settings import load_settings
-from worker import retrain
-retrain.run(load_settings(), 0, command={stand_in(program)!r})
+from worker.retraining import child
+child.run(load_settings(), 0, command={stand_in(program)!r})
 """
     environment = os.environ | {"TIDECAST_STORE": str(settings.store), "PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen([sys.executable, "-c", parent], env=environment) as process:
