@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import llvmlite
-import numba
-from numba.core import caching, config, serialize
-from numba.core.compiler import CompileResult
-from numba.misc.appdirs import AppDirs
+from tidecast.compiler import compiler_imports
+
+with compiler_imports():
+    import llvmlite
+    import numba
+    from numba.core import caching, config, serialize
+    from numba.core.compiler import CompileResult
+    from numba.misc.appdirs import AppDirs
 
 MAGIC = b"tidecast code 1\n"
 DIGEST = 32  # bytes of a SHA-256

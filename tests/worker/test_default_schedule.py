@@ -150,7 +150,7 @@ def test_a_worker_that_ends_by_itself_keeps_no_schedule(
 
 def test_the_worker_imports_no_scheduler_before_it_is_ready() -> None:
     """It costs a quarter of a second, which the first reading would wait for."""
-    program = "import sys, worker.program; print(any(name.startswith('apscheduler') for name in sys.modules))"
+    program = "import sys, worker.main; print(any(name.startswith('apscheduler') for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "False\n" == done.stdout
 

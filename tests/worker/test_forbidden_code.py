@@ -32,7 +32,7 @@ def check_jit_execution():
 
 binding.check_jit_execution = check_jit_execution
 sys.argv[1:] = ["worker"]
-from tidecast.cli import main
+from tidecast.cli.main import main
 main()
 """
 

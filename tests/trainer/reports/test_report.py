@@ -335,7 +335,8 @@ def test_networks_and_times_are_said_in_words() -> None:
 
 def test_a_report_does_not_load_tensorflow() -> None:
     """Looking at a model needs no network library."""
-    code = "import sys, trainer.report, trainer.explain; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    imports = "import sys, trainer.reports.report, trainer.reports.explain"
+    code = f"{imports}; assert not {{'tensorflow', 'keras'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -186,7 +186,7 @@ def test_what_does_not_fit_into_the_budget_is_put_off(
     settings: Settings, redis: Redis, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a clock of ten seconds a look, of which the reading takes some; the first chunk tells the pace."""
-    monkeypatch.setattr("trainer.retrain.main.job.FIRST", 1)
+    monkeypatch.setattr("trainer.retrain.job.FIRST", 1)
     send(redis, range(220))
     ticks = count(0, 10)
     summary = run(changed(settings, retrain={"budget": "60s"}), Job(0), lambda: float(next(ticks)))

@@ -11,7 +11,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
 from trainer.fit import shared_network
-from trainer.retrain.main import shared_networks
+from trainer.retrain import shared_networks
 from trainer.retrain.shared_networks import is_due, refresh
 
 pytestmark = pytest.mark.keras

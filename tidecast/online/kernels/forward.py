@@ -15,24 +15,14 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.errors import SettingsError
+from tidecast.compiler import compiler_imports
 from tidecast.models.time_grid import Float
 
-try:  # before any other import of numba, which tries at its import whether code may be made
+with compiler_imports():
     from llvmlite import binding, ir
     from numba import njit, types
     from numba.core import cgutils
     from numba.extending import intrinsic, register_jitable
-except PermissionError as exc:
-    raise SettingsError(
-        f"forecasts need code that is made at run time, and this system forbids it ({exc.strerror or exc}): allow "
-        "it, with MemoryDenyWriteExecute=no in the systemd unit, or with SELinux's boolean deny_execmem off"
-    ) from exc
-except OSError as exc:
-    raise SettingsError(
-        "forecasts need compiled code, and the compiler (llvmlite) cannot be loaded: give this process more memory, "
-        "or install it again"
-    ) from exc
 
 from tidecast.code_cache import CodeCache
 

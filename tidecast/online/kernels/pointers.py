@@ -8,11 +8,15 @@ addresses keeps the owners until the loop has ended.
 from collections.abc import Callable
 from typing import Any, cast
 
-import numba
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from tidecast.compiler import compiler_imports
+
+with compiler_imports():
+    import numba
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
 
 carray = numba.carray  # type: ignore[attr-defined] # an array at an address, in compiled code
 

@@ -1,0 +1,27 @@
+"""Say in one sentence why the compiler of the kernels cannot be imported."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tidecast.errors import SettingsError
+
+
+@contextmanager
+def compiler_imports() -> Iterator[None]:
+    """Import Numba within the block: its import tests whether this system lets a process make code.
+
+    Raises:
+        SettingsError: the system forbids it, or the compiler cannot be loaded.
+    """
+    try:
+        yield
+    except PermissionError as exc:
+        raise SettingsError(
+            f"forecasts need code that is made at run time, and this system forbids it ({exc.strerror or exc}): allow "
+            "it, with MemoryDenyWriteExecute=no in the systemd unit, or with SELinux's boolean deny_execmem off"
+        ) from exc
+    except OSError as exc:
+        raise SettingsError(
+            "forecasts need compiled code, and the compiler (llvmlite) cannot be loaded: give this process more "
+            "memory, or install it again"
+        ) from exc
