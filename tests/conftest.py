@@ -22,8 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Take SIGHUP again where `nohup` has it ignored: each program under test would inherit that."""
+    """Take the signals that `nohup` or a shell's `&` has ignored: each program under test would inherit that."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,8 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def redis_program(request: pytest.FixtureRequest) -> str:
     """The path of the redis-server that the suite runs against."""
-    wanted = request.config.getoption("--redis-server")
-    return {"found": find_server, "bundled": bundled_server}.get(wanted, lambda: wanted)()
+    choice = request.config.getoption("--redis-server")
+    return {"found": find_server, "bundled": bundled_server}.get(choice, lambda: choice)()
 
 
 @pytest.fixture(scope="session")
