@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,9 @@ IMPURE = {
     "subprocess",
     "time",
 }
-OF_FILES = {"tidecast/models/model.py", "tidecast/models/store.py", "tidecast/models/served.py"}  # they may name paths
+OF_FILES = {"tidecast/models/model.py", "tidecast/models/store.py", "tidecast/models/served.py"}  # they may use `PATHS`
+PATHS = {"os", "pathlib", "time"}
+FRAMES = "tidecast/tools/frames.py"
 # They cost seconds and hundreds of megabytes.
 HEAVY = {"tensorflow", "keras", "keras_tuner", "pandas"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
@@ -60,52 +63,59 @@ def test_every_package_of_the_wheel_is_a_room_with_rules() -> None:
     assert set(ROOMS) == set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_from_its_own_room_and_the_vocabulary(module: str) -> None:
+def test_a_module_imports_only_from_its_own_room_and_the_library() -> None:
     """The worker and the trainer never meet; the library knows neither until a command asks for one."""
-    imports = _imports(module, top_level_only=module.startswith(DEFERRING))
-    assert imports & set(ROOMS) <= ROOMS[module.split("/")[0]]
+    wrong = {}
+    for module in MODULES:
+        rooms = _imports(module, top_level_only=module.startswith(DEFERRING)) & set(ROOMS)
+        wrong[module] = rooms - ROOMS[module.split("/")[0]]
+    assert {} == _offenders(wrong)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module not in FRONTS])
-def test_no_import_leads_to_a_package_above_or_beside(module: str) -> None:
+def test_no_import_leads_to_a_package_above_or_beside() -> None:
     """A reader who knows a package has to know only those below it."""
-    own = _package(module.removesuffix(".py").replace("/", "."))
-    imported = {_package(name) for name in _names_imported(module)}
-    assert not {package for package in imported - {own} if LEVEL[package] >= LEVEL[own]}
+    wrong = {}
+    for module in set(MODULES) - FRONTS:
+        own = _package(module.removesuffix(".py").replace("/", "."))
+        imported = {_package(name) for name in _names_imported(module)} - {own}
+        wrong[module] = {package for package in imported if LEVEL[package] >= LEVEL[own]}
+    assert {} == _offenders(wrong)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(PURE)])
-def test_the_forecasting_core_knows_no_redis_clock_log_or_file(module: str) -> None:
+def test_the_forecasting_core_knows_no_redis_clock_log_or_file() -> None:
     """It takes times and arrays, so that a replay and a test run it as the worker does."""
-    assert not _imports(module) & (IMPURE - ({"pathlib", "os", "time"} if module in OF_FILES else set()))
+    pure = [module for module in MODULES if module.startswith(PURE)]
+    wrong = {module: _imports(module) & (IMPURE - (PATHS if module in OF_FILES else set())) for module in pure}
+    assert {} == _offenders(wrong)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("trainer/")])
-def test_nothing_but_the_trainer_imports_tensorflow_keras_or_pandas(module: str) -> None:
-    """Not even inside a function; what gives frames may, once one is asked for."""
-    allowed = {"pandas"} if module == "tidecast/tools/frames.py" else set()
-    assert not _imports(module) & HEAVY - allowed
-    assert not _imports(module, top_level_only=True) & HEAVY
+def test_only_the_trainer_imports_tensorflow_keras_or_pandas() -> None:
+    """Not even inside a function; the functions that return frames may, when they are called."""
+    others = [module for module in MODULES if not module.startswith("trainer/")]
+    wrong = {module: _imports(module) & HEAVY for module in others if module != FRAMES}
+    wrong[FRAMES] = _imports(FRAMES) & HEAVY - {"pandas"} | _imports(FRAMES, top_level_only=True) & HEAVY
+    assert {} == _offenders(wrong)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith(("trainer/", "dashboard/"))])
-def test_outside_the_trainer_and_the_dashboard_a_plain_install_satisfies_every_import_at_the_top(module: str) -> None:
-    """Whoever installs no extra can import every module of the worker and of the vocabulary."""
+def test_outside_the_trainer_and_the_dashboard_a_plain_install_satisfies_every_import_at_the_top() -> None:
+    """Without any extra, every module of the worker and of the library can be imported."""
     plain = {_normal(re.split(r"[\[<>=~! ;]", line)[0]) for line in PROJECT["project"]["dependencies"]}
-    for name in _imports(module, top_level_only=True) - set(ROOMS) - sys.stdlib_module_names:
-        assert {_normal(provider) for provider in _providers()[name]} & plain, name
+    wrong = {}
+    for module in [module for module in MODULES if not module.startswith(("trainer/", "dashboard/"))]:
+        names = _imports(module, top_level_only=True) - set(ROOMS) - sys.stdlib_module_names
+        wrong[module] = {name for name in names if not {_normal(by) for by in _providers()[name]} & plain}
+    assert {} == _offenders(wrong)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "tidecast/settings.py"])
-def test_only_the_settings_read_the_environment(module: str) -> None:
+def test_only_the_settings_read_the_environment() -> None:
     """A setting has one way in; to set a variable for a library or a child process is not to read one."""
-    assert list(_reads_of_the_environment(_tree(module))) == []
+    others = [module for module in MODULES if module != "tidecast/settings.py"]
+    assert {} == _offenders({module: set(_reads_of_the_environment(_tree(module))) for module in others})
 
 
 @pytest.mark.parametrize("room", ["tidecast", "worker"])
 def test_a_fresh_interpreter_with_the_whole_room_has_no_tensorflow(room: str) -> None:
-    """What is imported through others counts too; pkgutil finds the modules, so that none is forgotten."""
+    """Indirect imports count too; pkgutil finds the modules, so that none is forgotten."""
     program = f"""
 import importlib, pkgutil, sys
 import {room}
@@ -135,6 +145,11 @@ print(*sys.modules)
 def test_a_read_of_the_environment_is_told_from_a_write(source: str, reads: int) -> None:
     """The check itself sees every form of reading, and lets writing pass."""
     assert reads == len(list(_reads_of_the_environment(ast.parse(source))))
+
+
+def _offenders(wrong: Mapping[str, set[Any]]) -> dict[str, set[Any]]:
+    """Return the modules that have anything wrong."""
+    return {module: names for module, names in wrong.items() if names}
 
 
 @cache
