@@ -1,1 +1,1 @@
-"""The long-running program: reading, window, forecast, commit."""
+"""The long-running worker: read, update the window, forecast, commit."""

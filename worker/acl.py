@@ -1,4 +1,4 @@
-"""What Redis does not let a worker do, as a sentence that names the command."""
+"""Explain Redis permission errors, and name the command that was refused."""
 
 import re
 from hashlib import sha1
@@ -13,14 +13,14 @@ SCRIPTS = (
     "settle",
 )
 _PLACE = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
-_UNKNOWN = "Unknown Redis command"  # of a script that calls one
+_UNKNOWN = "Unknown Redis command"  # the error of a script that calls a command that the server does not support
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '([A-Z]+)')?")
 
 
 def explain(exc: RedisError) -> str:
-    """Return an error of Redis as a sentence with its remedy.
+    """Return a Redis error as a sentence with its remedy.
 
-    Where a script lacks a right, or calls what the server does not know, the script's command is named.
+    If a script lacks a right, or calls a command that the server does not support, the sentence names that command.
     """
     sentence = connection.explain(exc)
     refused = connection.lacks_right(exc) or _UNKNOWN in str(exc)

@@ -1,8 +1,8 @@
-"""Compile all that answers readings before the first of them waits for it, in two processes side by side.
+"""Compile the functions that answer readings in two parallel processes, before the first reading arrives.
 
-Compiling takes one core about ten seconds, once on a machine. So a second process, the helper, compiles one share of
-the functions and leaves them on disk, while this process compiles the other share. Whatever becomes of the helper, this
-process then loads what is there and compiles what is not.
+Compiling takes about ten seconds on one core, once on a machine. So a second process, the helper, compiles one share
+of the functions and stores them on disk, while this process compiles the other share. This process then loads the
+stored functions and compiles the missing ones, whether or not the helper succeeded.
 """
 
 import gc
@@ -26,15 +26,15 @@ from tidecast.settings import cores
 from tidecast.start import child_command
 
 Step = Callable[[], object]  # calls compiled functions, which are then loaded or compiled
-PATIENCE = 3.0  # how many times longer than we the helper may take: its core may be busy with other work
-PATIENCE_S = 10.0  # and so much more
-COLLECTED = 50_000  # new objects between two looks for garbage while compiling
+PATIENCE = 3.0  # the helper may take this many times as long as we do: its core may be busy with other work
+PATIENCE_S = 10.0  # additional time for the helper
+COLLECTED = 50_000  # new objects between two garbage collections while compiling
 
 log = structlog.get_logger("tidecast.worker")
 
 
 def load_or_compile(own: Sequence[Step], of_helper: Sequence[Step], on_cold: Callable[[], None]) -> None:
-    """Load the functions that all steps call, and compile those that are not on disk.
+    """Load the functions that the steps call, and compile those that are not on disk.
 
     Args:
         own: the steps that this process compiles.
@@ -55,7 +55,7 @@ def load_or_compile(own: Sequence[Step], of_helper: Sequence[Step], on_cold: Cal
 
 
 def compile_share(steps: Sequence[Step]) -> None:
-    """Compile, as the helper, until it is done or the process that waits for it has ended."""
+    """Compile the helper's share; exit early if the parent process ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with _rare_collections():
         for step in steps:
@@ -72,16 +72,16 @@ def _loads(step: Step) -> bool:
 
 
 def _is_worth_it() -> bool:
-    """Whether a second process has a core to run on, and a place for what it compiles."""
+    """Return whether a second process has a core to run on and a place to store the compiled functions."""
     return cores() > 1 and can_keep()
 
 
 @contextmanager
 def _helper() -> Iterator[None]:
-    """Let the helper compile its share while the block runs, and wait for it at the end."""
+    """Run the helper in parallel with the block, and wait for it at the end."""
     began = time.monotonic()
     try:
-        # Its input ends when this process ends, however that happens.
+        # The helper's standard input ends when this process ends, for whatever reason.
         process = subprocess.Popen(  # noqa: S603 - ourselves
             child_command("worker.compiling"),
             stdin=subprocess.PIPE,
@@ -106,7 +106,7 @@ def _helper() -> Iterator[None]:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Look for garbage less often within the block: compiling makes many objects that stay, and is 6 % faster so."""
+    """Collect garbage less often within the block: compiling creates many lasting objects, and this saves 6 %."""
     usual = gc.get_threshold()
     gc.set_threshold(COLLECTED, *usual[1:])
     try:
@@ -127,12 +127,14 @@ def _answer_network() -> None:
 
 
 def _answer_linear() -> None:
-    at, whole_numbers, numbers = np.zeros(1, np.int64), np.zeros((1, 1), np.int64), np.zeros((1, 1))
+    at = np.zeros(1, np.int64)
+    whole_numbers = np.zeros((1, 1), np.int64)
+    numbers = np.zeros((1, 1))
     panels = (whole_numbers, whole_numbers, np.zeros((1, 1, 1)), numbers, whole_numbers)
     linear_answers(numbers, at + 1, at + 1, at, panels)
 
 
-# Two shares that take about as long as each other: the helper must start first.
+# Both shares take about the same time, counting the start of the helper.
 OWN = (_answer_network, _answer_linear, scoring.warm, scoring.warm_trackers)
 OF_HELPER = (window.warm, state_encoder.warm, network_inputs.warm)
 
@@ -142,10 +144,10 @@ def _ignore() -> None:
 
 
 def warm(on_cold: Callable[[], None] = _ignore) -> None:
-    """Load everything that answers readings, or compile it: a worker does so before it takes a lease.
+    """Load or compile all functions that answer readings; a worker does this before it takes a lease.
 
     Args:
-        on_cold: called first if something must be compiled, which takes some seconds, once on a machine.
+        on_cold: called first if something must be compiled. Compiling takes some seconds, once on a machine.
     """
     load_or_compile(OWN, OF_HELPER, on_cold)
 

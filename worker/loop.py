@@ -1,4 +1,4 @@
-"""The worker: its fair share of the partitions, served one after the other, again and again."""
+"""The worker's main loop: serve a fair share of the partitions, one after the other."""
 
 import math
 import random
@@ -27,28 +27,28 @@ from worker.partition.stream import Stream
 from worker.repeats import Repeats
 from worker.stop import Stop
 
-STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to what is now a replica
+STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica
 BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
-MODELS_EVERY_S = 0.5  # how often the store is asked whether a champion moved
-LOADING_SHARE = 0.05  # of the time: what champions that moved are loaded in while readings flow
-CREDIT_S = 0.0005  # of that at most at once: one model, or two
-QUIET_S = 0.02  # without a reading: none flows any more
-IDLE_LOADING_S = 0.005  # at once, while partitions are held but no readings flow
-FREE_LOADING_S = 0.5  # at once, while none is held and no reading waits, but a signal may
-IDLE_S = 0.01  # between two rounds over several partitions that all had nothing to read
+MODELS_EVERY_S = 0.5  # how often the store is checked for new champions
+LOADING_SHARE = 0.05  # share of the time for loading new champions while readings flow
+CREDIT_S = 0.0005  # most loading time in one round while readings flow: one or two models
+QUIET_S = 0.02  # after this long without a reading, the flow has stopped
+IDLE_LOADING_S = 0.005  # loading time in one round while partitions are held but no readings flow
+FREE_LOADING_S = 0.5  # the same while no partition is held: no reading waits, but a signal may
+IDLE_S = 0.01  # pause between two rounds over several partitions without readings
 
 log = structlog.get_logger("tidecast.worker")
 
 
 class Worker:
-    """The readings of one or many partitions, answered for as long as the program runs.
+    """A worker that answers the readings of one or more partitions until it is stopped.
 
     Args:
         settings: how to read, commit and hold leases.
         streams: one for each partition, in their order.
-        store: where the champions are.
-        health: what is told to the operator.
-        roster: the other workers; None where there is one partition, whose lease alone says who serves it.
+        store: the model store with the champions.
+        health: the metrics.
+        roster: the other workers; None if there is one partition, whose lease alone decides who serves it.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class Worker:
         health: Health,
         roster: Roster | None = None,
     ) -> None:
-        name, lease_s = worker_name(settings), settings.worker.lease_s
+        name = worker_name(settings)
+        lease_s = settings.worker.lease_s
         self._settings = settings
         self._store = store
         self._health = health
@@ -76,22 +77,22 @@ class Worker:
             )
             for i, stream in enumerate(streams)
         ]
-        self._first = random.randrange(len(streams))  # noqa: S311 - so that not all workers ask for the same one first
+        self._first = random.randrange(len(streams))  # noqa: S311 - workers start at different partitions
         self._store_position = self._shared_position = 0
-        self._models_at = -math.inf  # when the store was last asked
-        self._moved: dict[str, None] = {}  # series whose champions are to be loaded yet, the last to move last
-        self._credit_s = 0.0  # for how long models may be loaded now; below 0 once one took longer
-        self._credit_at = time.monotonic()  # when it was last added to
-        self._answered_at = -math.inf  # when a round last had readings to answer, by the monotonic clock
-        self._adopted = 0  # champions since the last word about them
+        self._models_at = -math.inf  # when the store was last checked
+        self._moved: dict[str, None] = {}  # series whose champions are still to be loaded, the latest change last
+        self._credit_s = 0.0  # remaining loading time; below 0 after a model that took longer
+        self._credit_at = time.monotonic()  # when the credit was last increased
+        self._answered_at = -math.inf  # when a round last answered readings, by the monotonic clock
+        self._adopted = 0  # champions loaded since the last log line about them
         self._stuck: dict[str, int] = {}  # series and versions that could not be rolled back
-        self._failures = 0  # in a row, of what all partitions share
+        self._failures = 0  # consecutive failures of what all partitions share: the roster and the store
         self._pauses = 0
         self._repeats = Repeats()
         self._share = len(streams)
 
     def run(self, stop: Stop, *, burst: bool = False) -> None:
-        """Step until told to stop; with `burst`, until every reading of the partitions held is answered."""
+        """Serve until `stop` is set; with `burst`, until every reading of the held partitions is answered."""
         while not stop.is_set():
             answered = self._guarded_round(stop)
             if burst and answered == 0:
@@ -99,9 +100,9 @@ class Worker:
         self.leave()
 
     def step(self, now: float) -> int | None:
-        """One iteration over the partitions; returns how many readings were answered, None if none is held for now.
+        """Serve each partition once; return the number of readings answered, None if no partition is held.
 
-        `now` is in epoch seconds. What goes wrong in a partition is raised; `run` alone goes on.
+        `now` is in epoch seconds. An error in a partition is raised here; `run` handles it and continues.
         """
         self._notice_models(now)
         if self._loading:
@@ -112,7 +113,7 @@ class Worker:
         return answered
 
     def leave(self) -> None:
-        """Give every partition back, so that other workers may take them at once."""
+        """Release every partition, so that other workers can take them at once."""
         try:
             for lane in self._lanes:
                 if lane.held:
@@ -126,24 +127,24 @@ class Worker:
 
     @property
     def held(self) -> int:
-        """How many partitions this worker believes to be its own; the commits make sure."""
+        """Return how many partitions this worker believes it owns; each commit checks it."""
         return sum(lane.held for lane in self._lanes)
 
     def partitions_held(self) -> frozenset[int]:
-        """Which they are; other threads may ask."""
+        """Return the numbers of the held partitions; safe to call from other threads."""
         return frozenset(lane.number for lane in self._lanes if lane.held)
 
     @property
     def _loading(self) -> bool:
-        """Whether champions must be loaded before any state is: they say which features a series has."""
+        """Whether champions must be loaded before any state: they determine the features of a series."""
         return bool(self._moved) and not self.held
 
     @property
     def _block_ms(self) -> int | None:
-        """How long a read waits for readings; None, not at all, if there is something else to do.
+        """Return how long a read waits for readings; None for no wait, if there is other work.
 
-        While readings flow and champions wait to be loaded, it is until it is clear that no more flow: to ask again and
-        again took the processor from those who send them.
+        While readings flow and champions wait to be loaded, a read waits `QUIET_S`: after that the flow has stopped.
+        Polling without a wait took processor time from the senders.
         """
         if len(self._lanes) > 1 or (self._moved and not self._flowing):
             return None
@@ -152,7 +153,7 @@ class Worker:
 
     @property
     def _flowing(self) -> bool:
-        """Whether readings come just now: between two of them there may well be a round without."""
+        """Whether readings are arriving; a single round without readings does not end the flow."""
         return self.held > 0 and time.monotonic() - self._answered_at < QUIET_S
 
     def _note_flow(self, answered: int | None) -> None:
@@ -163,7 +164,7 @@ class Worker:
         return Forecaster(self._settings.series, self._engine, partition, partitions, self._settings.retrain.probation)
 
     def _due(self, now: float) -> list[Lane]:
-        """The partitions to serve or to ask for; what is beyond the fair share is given back first."""
+        """Return the partitions to serve or to acquire, after releasing those beyond the fair share."""
         if self._roster is None:
             return self._lanes
         self._share = share = self._roster.share(len(self._lanes), now)
@@ -171,20 +172,22 @@ class Worker:
         for lane in held[share:]:
             lane.leave()
             log.info("partition handed over", partition=lane.number)
-        due, wanted = held[:share], share - len(held)
-        around = self._lanes[self._first :] + self._lanes[: self._first]
-        free = [lane for lane in around if not lane.held and not 0 <= now - lane.tried_at < EVERY_S]
-        return due + (free if wanted > 0 else [])
+        due = held[:share]
+        missing = share - len(held)
+        rotated = self._lanes[self._first :] + self._lanes[: self._first]
+        free = [lane for lane in rotated if not lane.held and not 0 <= now - lane.tried_at < EVERY_S]
+        return due + (free if missing > 0 else [])
 
     def _guarded_round(self, stop: Stop) -> int | None:
-        """Serve every partition that is due; what fails in one does not keep the others waiting."""
-        now, pauses = time.time(), self._pauses
+        """Serve every partition that is due; a failure in one does not delay the others."""
+        now = time.time()
+        pauses = self._pauses
         try:
             self._notice_models(now)
             if self._loading:
                 return None
             due = self._due(now)
-        except Exception as exc:  # the roster's Redis is away, or the store's disk
+        except Exception as exc:  # the roster's Redis or the store's disk is unavailable
             self._failures += 1
             delay = self._pause_s(self._failures)
             self._report(_kind(exc), exc, delay)
@@ -196,16 +199,16 @@ class Worker:
             if stop.is_set():
                 break
             if not lane.held and self.held >= self._share:
-                continue  # enough were won on the way
+                continue  # this round has already acquired the fair share
             answered.append(None if time.monotonic() < lane.retry_at else self._guarded_step(lane, stop))
         self._health.holding(self.held, self._series())
         total = _sum(answered)
         self._note_flow(total)
-        if total is None and self._pauses == pauses:  # nothing is ours; after a failure there was a pause already
+        if total is None and self._pauses == pauses:  # no partition is held; after a failure there was a pause already
             stop.wait(self._settings.worker.block_ms / 1000)
         elif total == 0 and len(self._lanes) > 1:
             stop.wait(IDLE_S)
-        # What was put off, dropped or is still a dead worker's may have readings yet.
+        # Partitions that we skipped, dropped or do not own yet may still hold readings.
         return None if total == 0 and (None in answered or self.held < self._share) else total
 
     def _guarded_step(self, lane: Lane, stop: Stop) -> int | None:
@@ -224,17 +227,17 @@ class Worker:
             self._health.failed("fenced" if isinstance(exc, Fenced) else "conflict")
             return None
         except (RedisConnectionError, RedisTimeoutError) as exc:
-            # The commit may or may not have happened: it is sent again, and the script can tell.
+            # The commit may or may not have happened: it is sent again, and the script detects a repeat.
             self._put_off(lane, stop, self._failed(lane, "redis", exc)[0])
             return None
         except Unavailable as exc:
-            # Nothing has happened: what was handled is kept, and sent again once Redis is able to take it.
+            # Redis changed nothing: the handled batch is kept, and sent again once Redis accepts it.
             if exc.code in STALE:
                 lane.reconnect()
             self._put_off(lane, stop, self._failed(lane, "refused", exc)[0])
             return None
         except Exception as exc:
-            # Whatever it was, memory may have moved on without a commit: start again from what Redis holds.
+            # The state in memory may be ahead of the last commit: start again from the state in Redis.
             delay, logged = self._failed(lane, _kind(exc), exc)
             if lane.held:
                 lane.drop(str(exc), logged=logged)
@@ -244,78 +247,79 @@ class Worker:
         return answered
 
     def _notice_models(self, now: float) -> None:
-        """Ask the store now and then whose champion moved, and let those answer that did."""
+        """Check the store for new champions every `MODELS_EVERY_S`, and load them."""
         cohorts = 0
         self._adopt_shadows()
         if not 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
             self._models_at = now
-            self._credit_s = CREDIT_S  # what is noticed now is not kept waiting for what was noticed before
-            # The shared networks first: a champion reads as many rows as its cohort's network asks for.
+            self._credit_s = CREDIT_S  # a new change does not wait because of earlier loading
+            # The shared networks first: a champion reads as many rows as its cohort's network needs.
             cohorts = self._adopt_networks()
             self._store_position, moved = self._store.moves_since(self._store_position)
             self._moved |= dict.fromkeys(moved)
             self._roll_back()
         if self._moved or cohorts:
             self._adopted += self._adopt_champions()
-            if not self._moved:  # a line and a walk through all of them each round would take longer than the loading
+            if not self._moved:  # logging and listing all models in each round would take longer than the loading
                 self._health.serving(self._engine.made_ms)
                 log.info("champions loaded", count=self._adopted, shared=cohorts)
                 self._adopted = 0
 
     def _adopt_networks(self) -> int:
-        """Let the cohorts' networks that moved answer; returns how many did."""
+        """Load the cohort networks that changed; return how many cohorts changed."""
         self._shared_position, cohorts = self._store.shared.moves_since(self._shared_position)
         for cohort in cohorts:
-            if found := self._load(self._store.shared, cohort):
-                self._engine.put_shared(cohort, found[1])
+            if loaded := self._load(self._store.shared, cohort):
+                self._engine.put_shared(cohort, loaded[1])
         if cohorts:
             for lane in self._lanes:
                 lane.forecaster.refit()
         return len(cohorts)
 
     def _adopt_champions(self) -> int:
-        """Let champions that moved answer, no more in a round than there is time for; returns how many did."""
+        """Load new champions for as long as this round allows; return how many were loaded."""
         waiting = len(self._moved)
         self._engine.expect(max(waiting, len(self._engine)))
-        # Not in threads: of a model's time only the hash and the file are read without Python's lock. At the start two
-        # threads took longer than one, and beside a flow one made every forecast wait twice as long.
+        # Not in threads: only hashing and reading the file run without Python's lock. At the start, two threads took
+        # longer than one. While readings flowed, one thread doubled the delay of every forecast.
         if waiting:
             self._load_for_a_while(self._adopt_newest)
         return waiting - len(self._moved)
 
     def _adopt_shadows(self) -> None:
-        """Let former champions answer beside those on trial, no more in a round than there is time for."""
+        """Load former champions to run beside their successors on trial, for as long as this round allows."""
         if not any(lane.forecaster.trials.lacking for lane in self._lanes):
             return
         self._load_for_a_while(self._accompany_next)
 
     def _accompany_next(self) -> bool:
-        """Load the former champion of one on trial; whether there are more."""
+        """Load the former champion of one series on trial; return whether there are more."""
         lacking = [(lane.forecaster, lane.forecaster.trials.lacking) for lane in self._lanes]
-        forecaster, wanted = next(one for one in lacking if one[1])
-        series, version = next(iter(wanted.items()))
-        if found := self._load(self._store, series, version):
-            forecaster.accompany(series, *found)
+        forecaster, former = next((forecaster, versions) for forecaster, versions in lacking if versions)
+        series, version = next(iter(former.items()))
+        if loaded := self._load(self._store, series, version):
+            forecaster.accompany(series, *loaded)
         else:
             forecaster.acquit(series)
-        return any(wanted for _, wanted in lacking)
+        return any(versions for _, versions in lacking)
 
     def _adopt_newest(self) -> bool:
-        """Load the champion that moved last; whether there are more.
+        """Load the champion that changed last; return whether there are more.
 
-        Who moves one by hand need not wait for a thousand that were moved before.
+        A champion promoted by hand does not wait for a thousand that changed before it.
         """
-        self._adopt(self._moved.popitem()[0])  # removed first: what cannot be foreseen must not happen for ever
+        self._adopt(self._moved.popitem()[0])  # removed first: an unforeseen error must not repeat endlessly
         return bool(self._moved)
 
     def _load_for_a_while(self, load_one: Callable[[], bool]) -> None:
-        """Load models one after the other, while that says that there are more and there is time.
+        """Call `load_one` while it returns that there are more models and there is time.
 
-        While readings flow they get a share of the time and no more: what one takes beyond it is paid back before the
-        next. One at least in each round was a fifth of the time at 5,000 readings a second, where the worker has no
-        fifth to spare, and every forecast came four times as late.
+        While readings flow, loading gets a fixed share of the time. A model that takes longer delays the next one.
+        Loading at least one model in each round took a fifth of the time at 5,000 readings a second. The worker could
+        not spare it there, and the delay of every forecast was four times as long.
         """
-        began, flowing = time.monotonic(), self._flowing
+        began = time.monotonic()
+        flowing = self._flowing
         self._credit_s = min(CREDIT_S, self._credit_s + LOADING_SHARE * (began - self._credit_at))
         self._credit_at = began
         allowed_s = self._credit_s if flowing else IDLE_LOADING_S if self.held else FREE_LOADING_S
@@ -327,7 +331,7 @@ class Worker:
             self._credit_s -= time.monotonic() - began
 
     def _roll_back(self) -> None:
-        """Let the former champions answer again where the new ones were found worse."""
+        """Switch back to the former champion of each series whose new champion performs worse."""
         for lane in self._lanes:
             condemned = lane.forecaster.trials.condemned
             for series, (version, former) in list(condemned.items()):
@@ -336,14 +340,14 @@ class Worker:
                         self._store.promote(series, former)
                         log.warning("champion rolled back", series=series, version=version, former=former)
                     del condemned[series]
-                except (TidecastError, OSError) as exc:  # it is tried again, and told once
+                except (TidecastError, OSError) as exc:  # tried again in the next round, logged once
                     if self._stuck.get(series) != version:
                         remedy = "let this worker write the store, or use `tidecast models promote`"
                         log.error("champion not rolled back", series=series, error=str(exc), remedy=remedy)
                     self._stuck[series] = version
 
     def _adopt(self, series: str) -> None:
-        """Let a series' champion answer."""
+        """Load a series' champion and forecast with it from now on."""
         try:
             pointer = self._store.pointer(series)
             version, model = self._store.load(series, pointer and pointer.version)
@@ -361,7 +365,7 @@ class Worker:
             return None
 
     def _refuse(self, name: str, exc: Exception) -> None:
-        """Go on without a model: one bad file must not take the others' forecasts."""
+        """Log that a model cannot be loaded; the other series are still forecast."""
         log.error("model not loaded", name=name, error=str(exc))
         self._health.failed("model")
 
@@ -369,27 +373,27 @@ class Worker:
         return sum(len(lane.forecaster.states) for lane in self._lanes)
 
     def _failed(self, lane: Lane, kind: str, exc: Exception) -> tuple[float, bool]:
-        """Count a partition's failure; returns the pause in seconds, and whether the failure was logged."""
+        """Count a partition's failure; return the pause in seconds, and whether the failure was logged."""
         lane.failures += 1
         delay = self._pause_s(lane.failures)
         return delay, self._report(kind, exc, delay)
 
     def _put_off(self, lane: Lane, stop: Stop, delay: float) -> None:
-        """Try a partition again later; meanwhile the others are served, if there are any."""
+        """Retry a partition after a delay; if there are others, they are served meanwhile."""
         if len(self._lanes) == 1:
             stop.wait(delay)
         else:
             lane.retry_at = time.monotonic() + delay
 
     def _pause_s(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row: longer each time, but no lease runs out of it."""
+        """Return the pause after this many consecutive failures: longer each time, but too short to lose a lease."""
         shortest, longest = BACKOFF_S
         longest = min(longest, self._settings.worker.lease_s / 2)
-        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - so that workers do not knock in step
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - workers must not retry at the same time
         return jitter * min(longest, shortest * 2.0 ** min(failures - 1, 30))
 
     def _report(self, kind: str, exc: Exception, pause_s: float) -> bool:
-        """Count a failure, and log it unless an equal one was logged just now; returns whether it was logged."""
+        """Count a failure, and log it unless an equal one was logged recently; return whether it was logged."""
         self._pauses += 1
         self._health.failed(kind)
         error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
@@ -409,6 +413,6 @@ def _kind(exc: Exception) -> str:
 
 
 def _sum(answered: Sequence[int | None]) -> int | None:
-    """How many were answered, None if no partition was held."""
-    known = [number for number in answered if number is not None]
-    return sum(known) if known else None
+    """Return the number of readings answered, None if no partition was held."""
+    counts = [number for number in answered if number is not None]
+    return sum(counts) if counts else None

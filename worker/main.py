@@ -1,4 +1,4 @@
-"""The worker as a process: settings in, signals heard, exit code out."""
+"""Run the worker as a process: check the settings, handle signals, wait for Redis."""
 
 import signal
 import time
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from worker.retraining.scheduler import Schedule
     from worker.retraining.triggers import Timing
 
-IDLE_S = 3600.0  # a wait that a signal ends
+IDLE_S = 3600.0  # length of one wait in the main thread; a signal ends it
 
 log = structlog.get_logger("tidecast.worker")
 
 
 def run(settings: Settings, *, burst: bool = False) -> None:
-    """Run the worker until SIGTERM, SIGINT or SIGHUP, or with `burst` until every reading is answered.
+    """Run the worker until SIGTERM, SIGINT or SIGHUP; with `burst`, until every reading is answered.
 
     Raises:
-        SettingsError: the settings ask for something that this worker does not do.
+        SettingsError: the settings request something that this worker does not support.
     """
     _check_settings(settings)
     signals.end_at_once(service=True)
@@ -55,8 +55,10 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     health = Health()
     health.partitions.set(settings.partitions)
     if settings.worker.health_port is not None:
-        host, port = settings.worker.health_host, settings.worker.health_port
-        server = health.serve(Place(host, port, "worker.health_host", "worker.health_port"))
+        place = Place(
+            settings.worker.health_host, settings.worker.health_port, "worker.health_host", "worker.health_port"
+        )
+        server = health.serve(place)
         log.info("health served", port=server.port)
     _warm(health)
     stop = _told_by_signals()
@@ -67,15 +69,15 @@ def run(settings: Settings, *, burst: bool = False) -> None:
 
 
 def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_port: int | None = None) -> None:
-    """Retrain all partitions when it is time, without answering readings, until a signal as for `run`.
+    """Retrain all partitions on schedule, without answering readings, until a signal as for `run`.
 
     Args:
         settings: where Redis and the store are, and when to retrain.
-        command: what to start as the child.
-        health_port: serve the metrics and the probes there; 0 picks a free port.
+        command: the command that starts the child.
+        health_port: the port of the metrics and the probes; 0 picks a free port.
 
     Raises:
-        SettingsError: the settings ask for no schedule, or for one that cannot be kept here.
+        SettingsError: the settings contain no schedule, or one that cannot run here.
     """
     from worker.retraining.scheduler import Schedule
 
@@ -94,7 +96,7 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
     if not _agreed(settings, stop):
         return
     everything = range(settings.partitions)
-    # Another name than a worker's of the same settings, which would take over at once what is ours.
+    # Not the name of a worker with the same settings: a worker of this name would take over our runs at once.
     owner = f"{worker_name(settings)}:daemon"
     with Schedule(settings, timing, lambda: everything, owner, health, told=stop.is_set, command=command):
         health.ready.set()
@@ -104,12 +106,13 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
 
 
 def _agreed(settings: Settings, stop: Stop) -> bool:
-    """Make sure that Redis knows no other number of partitions, as soon as it answers; False if told to stop before.
+    """Wait for Redis, and check that it holds the same number of partitions; return False if stopped before.
 
     Raises:
-        SettingsError: it does, or no waiting would make it answer.
+        SettingsError: Redis holds another number, or waiting cannot help.
     """
-    key, pause_s = common_keys(settings.namespace)[0], BACKOFF_S[0]
+    key = common_keys(settings.namespace)[0]
+    pause_s = BACKOFF_S[0]
     repeats = Repeats()
     while not stop.is_set():
         try:
@@ -126,7 +129,7 @@ def _agreed(settings: Settings, stop: Stop) -> bool:
 
 
 def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -> AbstractContextManager[object]:
-    """Return the schedule of retraining, if there is one; it begins once the worker is ready."""
+    """Return the retraining schedule, if there is one; it starts once the worker is ready."""
     choice = choose_schedule(settings)
     if not choice.on:
         log.info("schedule off", reason=choice.why_off, remedy=choice.remedy)
@@ -134,7 +137,7 @@ def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -
     owner = worker_name(settings)
 
     def make() -> "Schedule":
-        from worker.retraining.scheduler import Schedule  # with APScheduler, which costs memory and time
+        from worker.retraining.scheduler import Schedule  # imports APScheduler, which costs memory and time
 
         timing = _timing_of(choice)
         assert timing is not None  # noqa: S101 - the schedule is on
@@ -144,7 +147,7 @@ def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -
 
 
 def _timing_of(choice: Choice) -> "Timing | None":
-    """Return when the runs of a schedule are due; None if there is no schedule."""
+    """Return when the runs of a schedule are due; None without a schedule."""
     from worker.retraining.triggers import timing_of
 
     timing = timing_of(choice.retrain) if choice.on else None
@@ -152,7 +155,7 @@ def _timing_of(choice: Choice) -> "Timing | None":
 
 
 def _warm(health: Health) -> None:
-    """Load or compile what answers, before a lease is taken: a reading must not wait for it."""
+    """Load or compile the forecasting functions before a lease is taken: no reading must wait for this."""
     began = time.monotonic()
 
     def say_so() -> None:
@@ -166,10 +169,10 @@ def _warm(health: Health) -> None:
 
 
 def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
-    """A worker as soon as Redis answers, takes writes and grants what is asked; None if told to stop before.
+    """Return a worker once Redis answers, accepts writes and grants the needed rights; None if stopped before.
 
     Raises:
-        SettingsError: the settings do not fit what Redis says.
+        SettingsError: the settings do not fit this Redis.
     """
     pause_s, longest_s = BACKOFF_S
     repeats = Repeats()
@@ -179,7 +182,12 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
         except RedisError as exc:
             _refuse_for_good(exc)
             meaning = meaning_of(exc)
-            kind, error = ("refused", str(meaning)) if isinstance(meaning, Unavailable) else ("redis", explain(exc))
+            if isinstance(meaning, Unavailable):
+                kind = "refused"
+                error = str(meaning)
+            else:
+                kind = "redis"
+                error = explain(exc)
             _report_start(repeats, kind, error, pause_s)
             health.failed(kind)
             stop.wait(pause_s)
@@ -188,10 +196,10 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
 
 
 def _refuse_for_good(exc: RedisError) -> None:
-    """End a start that no waiting would mend: `redis_url` names a server of a cluster, or a database that is not there.
+    """Raise a SettingsError if waiting cannot help.
 
     Raises:
-        SettingsError: it is such an error.
+        SettingsError: `redis_url` names a server of a cluster, or a database that does not exist.
     """
     meaning = meaning_of_error(exc)
     if isinstance(exc, MovedError) or (meaning and meaning.check == DATABASE.check):
@@ -199,18 +207,19 @@ def _refuse_for_good(exc: RedisError) -> None:
 
 
 def _report_start(repeats: Repeats, kind: str, error: str, pause_s: float) -> None:
-    """Log why the start failed: at once, and while it goes on ever more rarely."""
+    """Log why the start failed: at once, then less and less often while the failure lasts."""
     if times := repeats.times(f"{kind} {error}"):
         log.error("start failed", kind=kind, error=error, pause_s=pause_s, times=times)
 
 
 def make_worker(settings: Settings, health: Health) -> Worker:
-    """A worker on the partitions that the settings name.
+    """Return a worker for the partitions of the settings.
 
     Raises:
         SettingsError: Redis was set up for another number of partitions.
     """
-    redis, count = connect(settings), settings.partitions
+    redis = connect(settings)
+    count = settings.partitions
     streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker) for i in range(count)]
     claim_partitions(redis, common_keys(settings.namespace)[0], count)
     roster = None
@@ -222,11 +231,11 @@ def make_worker(settings: Settings, health: Health) -> Worker:
 
 
 def check(settings: Settings) -> int:
-    """Say how many series have a champion whose file is whole; the dry run of `run`.
+    """Check the settings and load every champion, as a dry run of `run`; return the number of champions.
 
     Raises:
-        SettingsError: the settings ask for something that this worker does not do.
-        ModelError: a champion's file is not whole.
+        SettingsError: the settings request something that this worker does not support.
+        ModelError: a champion's file is damaged.
     """
     _check_settings(settings)
     store = ModelStore(settings.store)
@@ -238,8 +247,9 @@ def check(settings: Settings) -> int:
 
 def _check_settings(settings: Settings) -> None:
     check_address(settings)
-    block_ms, timeout_s = settings.worker.block_ms, settings.redis_timeout_s
-    if block_ms > timeout_s * 500:  # a read without readings, which Redis ends late, must not look like a failure
+    block_ms = settings.worker.block_ms
+    timeout_s = settings.redis_timeout_s
+    if block_ms > timeout_s * 500:  # a blocking read that Redis ends late must not look like a timeout
         raise SettingsError(
             f"setting worker.block_ms is {block_ms}: use at most half of redis_timeout_s, {timeout_s:g} s"
         )

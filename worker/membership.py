@@ -1,4 +1,4 @@
-"""Who else is at work: every worker says so now and then, and each takes its fair share of the partitions."""
+"""Track the live workers, so that each takes its fair share of the partitions."""
 
 import math
 from typing import cast
@@ -10,11 +10,11 @@ from tidecast.settings import LONGEST_LEASE_S
 from worker.scripts import script_of
 from worker.stored import tell
 
-EVERY_S = 0.5  # how often a worker says that it is alive: a partition that is given up is taken up as soon
+EVERY_S = 0.5  # how often a worker registers as alive; a released partition is taken over within this time
 
 
 def claim_partitions(redis: Redis, key: str, partitions: int) -> None:
-    """Write down how many partitions there are, once and for all; or check it.
+    """Store the number of partitions in Redis, or check it against the stored one.
 
     Raises:
         SettingsError: other programs of this namespace were started with another number.
@@ -24,12 +24,12 @@ def claim_partitions(redis: Redis, key: str, partitions: int) -> None:
 
 
 class Roster:
-    """The workers of one namespace, by the server's clock.
+    """The live workers of one namespace, by the server's clock.
 
     Args:
-        redis: where they meet.
-        keys: of the number of partitions, and of the workers.
-        name: this worker's.
+        redis: the server with the list of workers.
+        keys: the key of the number of partitions, and the key of the workers.
+        name: this worker's name.
         lease_s: how long a silent worker counts as alive.
     """
 
@@ -43,11 +43,11 @@ class Roster:
         self._alive = 1
 
     def share(self, partitions: int, now: float) -> int:
-        """How many partitions are this worker's fair share: as many as the others', one more where they don't divide.
+        """Return this worker's fair share of the partitions: their number divided by the workers, rounded up.
 
         Raises:
-            RedisError: the roster cannot be kept.
-            SettingsError: somebody has deleted the number of partitions and written another one.
+            RedisError: the list of workers cannot be read or written.
+            SettingsError: another number of partitions was stored in Redis since the start.
         """
         if not 0 <= now - self._joined_at < min(EVERY_S, self._lease_s / 3):  # below 0 the clock was set back
             claim_partitions(self._redis, self._number, partitions)
@@ -60,7 +60,7 @@ class Roster:
         return -(-partitions // self._alive)
 
     def leave(self) -> None:
-        """Let the others share what was this worker's."""
+        """Remove this worker from the list, so that the others share its partitions."""
         self._say(0)
 
     def _say(self, alive_s: float) -> list[list[bytes]]:

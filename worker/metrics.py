@@ -1,4 +1,4 @@
-"""What an operator sees: Prometheus metrics and two probes, on a port of their own."""
+"""Prometheus metrics and two probes, served on their own port."""
 
 import math
 import threading
@@ -26,7 +26,7 @@ OUTCOMES = ("finished", "retried", "failed", "cancelled")
 
 
 class Health:
-    """The worker's metrics; none has a label for each series."""
+    """The worker's metrics, none of them labelled by series."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -74,7 +74,7 @@ class Health:
             "tidecast_partitions_begun_anew", "Streams of readings that were begun anew.", registry=self.registry
         )
         self._age = Gauge("tidecast_model_age_seconds", "Age of the models.", ["which"], registry=self.registry)
-        # Of what every batch tells the children are looked up once: that takes as long as counting.
+        # The children for each batch are looked up once: a lookup takes as long as counting.
         self._timed = {name: self._stages.labels(name) for name in STAGES}
         self._counted = {name: self._readings.labels(name) for name in DISPOSITIONS}
         self._placed = {name: self._intervals.labels(name) for name in ("inside", "outside")}
@@ -106,11 +106,11 @@ class Health:
         self._backlogs: dict[int, Backlog] = {}
         self._ahead_s: dict[int, float] = {}
         self._stuck_in: set[int] = set()
-        self.ready = threading.Event()  # a partition is held, its state loaded
-        self.compiling = threading.Event()  # which takes some seconds, once on a machine
+        self.ready = threading.Event()  # set while a partition is held and its state is loaded
+        self.compiling = threading.Event()  # set while functions compile: some seconds, once on a machine
 
     def _begin_at_zero(self) -> None:
-        """Show what is rare before it happens: of a counter that appears at 1 Prometheus sees no increase."""
+        """Create rare counters at 0: Prometheus detects no increase in a counter that appears at 1."""
         for kind in FAILURES:
             self._failures.labels(kind)
         for change in CHANGES:
@@ -120,11 +120,11 @@ class Health:
             self._retrain_last.labels(outcome)
 
     def stage(self, name: str) -> AbstractContextManager[object]:
-        """Time a stage."""
+        """Return a context manager that times a stage."""
         return self._timed[name].time()
 
     def took(self, name: str, seconds: float) -> None:
-        """Note how long a stage was."""
+        """Record the duration of a stage."""
         self._timed[name].observe(seconds)
 
     def committed(
@@ -153,17 +153,18 @@ class Health:
         self._retries.inc()
 
     def behind(self, partition: int, backlog: Backlog | None) -> None:
-        """Note what a partition has before it; None: it is no longer this worker's."""
+        """Record a partition's backlog; None: this worker does not hold it any more."""
         if backlog is None:
             self._backlogs.pop(partition, None)
         else:
             self._backlogs[partition] = backlog
-        known = self._backlogs.values()
-        self._lag.set(math.nan if any(one.waiting is None for one in known) else sum(one.waiting or 0 for one in known))
-        self._behind.set(max((one.behind_s for one in known), default=0.0))
+        backlogs = self._backlogs.values()
+        unknown = any(each.waiting is None for each in backlogs)
+        self._lag.set(math.nan if unknown else sum(each.waiting or 0 for each in backlogs))
+        self._behind.set(max((each.behind_s for each in backlogs), default=0.0))
 
     def ids_ahead(self, partition: int, ahead_s: float | None) -> None:
-        """Note how far a partition's entry ids are ahead of the clock; None: it is no longer this worker's."""
+        """Record how far a partition's entry ids are ahead of the clock; None: the partition is not held any more."""
         if ahead_s is None:
             self._ahead_s.pop(partition, None)
         else:
@@ -171,7 +172,7 @@ class Health:
         self._ids_ahead.set(max(self._ahead_s.values(), default=0.0))
 
     def stuck(self, partition: int, *, stuck: bool) -> None:
-        """Note whether a partition's readings have ids that cannot be answered."""
+        """Record whether a partition's readings have ids that cannot be answered."""
         if stuck:
             self._stuck_in.add(partition)
         else:
@@ -179,18 +180,18 @@ class Health:
         self._stuck.set(len(self._stuck_in))
 
     def begun_anew(self) -> None:
-        """Count a stream of readings that was begun anew, and is read from its start."""
+        """Count a stream of readings that was deleted and recreated, and is read from its start."""
         self._anew.inc()
 
     def serving(self, made_ms: Sequence[int]) -> None:
-        """Note the models that answer by when they were made, epoch milliseconds; their age is told when asked for."""
+        """Record when the active models were made, in epoch milliseconds; their age is computed at each scrape."""
         self.models.set(len(made_ms))
         if made_ms:
             for which, ms in (("oldest", min(made_ms)), ("median", median(made_ms)), ("newest", max(made_ms))):
                 self._age.labels(which).set_function(partial(_age_s, ms))
 
     def holding(self, partitions: int, series: int) -> None:
-        """Note how many partitions are ours, and how many series they have."""
+        """Record how many partitions are held, and how many series they have."""
         self._held.set(partitions)
         self._series.set(series)
         if partitions:
@@ -199,13 +200,13 @@ class Health:
             self.ready.clear()
 
     def retrained(self, outcome: str, seconds: float) -> None:
-        """Note a run of the schedule that finished, failed, is to be retried or was cancelled."""
+        """Record a scheduled run that finished, failed, was cancelled or is to be retried."""
         self._retrained.labels(outcome).inc()
         self._retrain_last.labels(outcome).set_to_current_time()
         self._retrain_seconds.observe(seconds)
 
     def retrain_at(self, partition: int, at: float | None) -> None:
-        """Note when a partition's next run is due, in epoch seconds; None: the partition is no longer ours."""
+        """Record when a partition's next run is due, in epoch seconds; None: the partition is not held any more."""
         if at is None:
             self._runs_at.pop(partition, None)
         else:
@@ -213,10 +214,10 @@ class Health:
         self._retrain_at.set(min(list(self._runs_at.values()), default=math.nan))
 
     def serve(self, place: Place) -> ProbeServer:
-        """Answer /metrics, /healthz and /readyz from a thread of its own; the server knows its port.
+        """Serve /metrics, /healthz and /readyz on a separate thread; return the server.
 
         Raises:
-            SettingsError: the host is not one of this machine, or the port cannot be had.
+            SettingsError: the host does not belong to this machine, or the port is not available.
         """
         return ProbeServer(self._answer, listen(place))
 
@@ -225,18 +226,18 @@ class Health:
         if path == "/metrics":
             metrics: Iterable[bytes] = make_wsgi_app(self.registry)(environ, start)
             return metrics
-        found = {"/healthz": "200 OK", "/readyz": "200 OK" if self.ready.is_set() else "503 Service Unavailable"}
-        status = found.get(str(path), "404 Not Found")
+        statuses = {"/healthz": "200 OK", "/readyz": "200 OK" if self.ready.is_set() else "503 Service Unavailable"}
+        status = statuses.get(str(path), "404 Not Found")
         start(status, [("Content-Type", "text/plain")])
         reason = ": compiling, once on this machine" if status.startswith("503") and self.compiling.is_set() else ""
         return [f"{status}{reason}\n".encode()]
 
 
 class _LinesLost(Collector):
-    """The log lines that could not be written, counted where they are lost."""
+    """A collector for the number of log lines that could not be written."""
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        """Read the count."""
+        """Yield the current count."""
         yield CounterMetricFamily("tidecast_log_lines_lost", "Log lines that could not be written.", lines_lost())
 
     describe = collect

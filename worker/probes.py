@@ -1,7 +1,7 @@
-"""A small web server for probes and metrics, on a thread of its own.
+"""A small web server for probes and metrics, on its own thread.
 
-Whoever connects cannot hold up the worker or the other probes: the connections are few and short, and where there are
-too many the oldest is closed.
+A client cannot block the worker or the other probes: the number and the duration of connections are limited. If there
+are too many, the oldest is closed.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import structlog
 
 MOST_CONNECTIONS = 32  # at once; each takes a file descriptor
-DESCRIPTORS_SHARE = 4  # no more connections than one in so many of the descriptors that the process may have
-WHOLE_S = 5.0  # from the connection to the end of the answer
-LINGER_S = 1.0  # how long the end of the client's data is waited for: closed before it, an answer may be lost
-MOST_BYTES = 8192  # of a request's head
-PAUSE_S = 0.5  # before the next try to accept, where there was no descriptor
-REPORT_S = 60.0  # how often trouble is logged at most
+DESCRIPTORS_SHARE = 4  # connections use at most one in this many of the process's file descriptors
+WHOLE_S = 5.0  # time limit from the connection to the end of the response
+LINGER_S = 1.0  # how long to wait for the client to close: closing first may lose the response
+MOST_BYTES = 8192  # limit for a request's head
+PAUSE_S = 0.5  # before the next accept, if there was no file descriptor
+REPORT_S = 60.0  # shortest time between two log lines about trouble
 
 App = Callable[[dict[str, object], Callable[..., object]], Iterable[bytes]]
 
@@ -30,15 +30,15 @@ log = structlog.get_logger("tidecast.worker")
 
 
 class _RefusedError(Exception):
-    """A request that gets no answer of the application; the text is the status."""
+    """A request that the application does not answer; the text is the status."""
 
 
 class ProbeServer:
-    """Answers GET and HEAD with a WSGI application, which must be quick.
+    """A server that answers GET and HEAD with a WSGI application, which must be quick.
 
     Args:
-        app: the application; of `environ` it gets method, path, query, Accept and Accept-Encoding.
-        listeners: listening sockets, which the server closes at its end.
+        app: the application; its `environ` has method, path, query, Accept and Accept-Encoding only.
+        listeners: listening sockets; the server closes them when it stops.
     """
 
     def __init__(self, app: App, listeners: Sequence[socket.socket]) -> None:
@@ -56,7 +56,7 @@ class ProbeServer:
 
     def close(self) -> None:
         """Stop listening, and wait for the thread."""
-        with suppress(RuntimeError):  # it is closed already
+        with suppress(RuntimeError):  # already closed
             self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
@@ -73,12 +73,12 @@ class ProbeServer:
             listener.close()
 
     async def _accept(self, listener: socket.socket) -> None:
-        """Begin a task for each connection; the oldest one ends where there are too many."""
+        """Start a task for each connection; close the oldest one if there are too many."""
         listener.setblocking(False)
         while True:
             try:
                 client, _ = await self._loop.sock_accept(listener)
-            except OSError as exc:  # the process has no descriptor left, or the client has gone
+            except OSError as exc:  # no file descriptor is left, or the client has gone
                 self._report(self._loop, {"message": "a probe was not accepted", "exception": exc})
                 self._close_oldest()
                 await asyncio.sleep(PAUSE_S)
@@ -86,7 +86,7 @@ class ProbeServer:
             if len(self._connections) >= self._most:
                 self._close_oldest()
             self._connections[self._loop.create_task(self._converse(client))] = None
-            await asyncio.sleep(0)  # the others' turn, however many connect
+            await asyncio.sleep(0)  # let the other tasks run, however many clients connect
 
     def _close_oldest(self) -> None:
         if self._connections:
@@ -117,11 +117,13 @@ class ProbeServer:
         try:
             lines = await _head(reader)
             if not lines:
-                return  # it has closed without a request
+                return  # the client has closed without a request
             environ = _environ(lines)
             status, headers, body = self._asked(environ)
         except _RefusedError as exc:
-            status, headers, body = str(exc), [("Allow", "GET, HEAD")], f"{exc}\n".encode()
+            status = str(exc)
+            headers = [("Allow", "GET, HEAD")]
+            body = f"{exc}\n".encode()
         headers = [*headers, ("Content-Length", str(len(body))), ("Connection", "close")]
         head = "".join(f"{name}: {value}\r\n" for name, value in headers)
         only_head = bool(lines) and lines[0].startswith(b"HEAD ")
@@ -130,7 +132,7 @@ class ProbeServer:
         writer.write_eof()
 
     def _asked(self, environ: dict[str, object]) -> tuple[str, list[tuple[str, str]], bytes]:
-        """Return status, headers and body of the application's answer."""
+        """Return status, headers and body of the application's response."""
         started: list[tuple[str, list[tuple[str, str]]]] = []
         try:
             body = b"".join(self._app(environ, lambda status, headers: started.append((status, headers))))
@@ -141,7 +143,7 @@ class ProbeServer:
         return status, headers, body
 
     def _report(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """Log trouble, such as too few file descriptors to accept a connection, now and then."""
+        """Log trouble, such as too few file descriptors to accept a connection, at most once per `REPORT_S`."""
         now = time.monotonic()
         if now - self._reported_at >= REPORT_S:
             self._reported_at = now
@@ -149,7 +151,7 @@ class ProbeServer:
 
 
 async def _head(reader: asyncio.StreamReader) -> list[bytes]:
-    """Read the lines of a request up to the empty one; none: the client has closed."""
+    """Read the lines of a request up to the empty one; return an empty list if the client has closed."""
     lines: list[bytes] = []
     size = 0
     while size <= MOST_BYTES:
@@ -165,7 +167,7 @@ async def _head(reader: asyncio.StreamReader) -> list[bytes]:
 
 
 def _environ(lines: Sequence[bytes]) -> dict[str, object]:
-    """Return what the application needs to know of a request."""
+    """Return the WSGI environment of a request."""
     method, _, rest = lines[0].decode("latin-1").strip().partition(" ")
     target, _, version = rest.partition(" ")
     if not target or not version.startswith("HTTP/"):
@@ -185,7 +187,7 @@ def _environ(lines: Sequence[bytes]) -> dict[str, object]:
 
 
 def _most_connections() -> int:
-    """Return how many connections leave the process enough descriptors for Redis and the store."""
+    """Return the largest number of connections that leaves enough file descriptors for Redis and the store."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if descriptors == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS

@@ -1,4 +1,4 @@
-"""What it means when Redis refuses a command: another's partition, a key that is in the way, or only a bad moment."""
+"""Map Redis errors to worker errors: a lost partition, a wrong key, or a temporary refusal."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ from tidecast.connection import lacks_right
 from tidecast.errors import Conflict, Fenced, StreamError, Unavailable
 from worker.acl import explain
 
-# The words of the worker's own scripts.
+# Error codes of the worker's own scripts.
 _OURS: Mapping[str, type[StreamError]] = MappingProxyType(
     {"FENCED": Fenced, "CONFLICT": Conflict, "WRONGKEY": StreamError, "AHEAD": StreamError, "FULL": Unavailable}
 )
-# Redis has done nothing, and the same command may be sent again: why, and what an operator can do.
+# Redis changed nothing, and the same command may be sent again. Each text has the reason and the remedy.
 REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         "OOM": "Redis is at its maxmemory: raise it, or keep less (worker.forecasts_kept, worker.retention_s)",
@@ -29,31 +29,31 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "CLUSTERDOWN": "the cluster does not serve all slots: look at CLUSTER INFO",
     }
 )
-EXPLAINED = ("MOVED", "ASK", "NOPERM")  # those that need more than a sentence of their own
+EXPLAINED = ("MOVED", "ASK", "NOPERM")  # codes that `explain` describes
 _CLASSES: Mapping[type[ResponseError], str] = MappingProxyType(
-    {  # redis-py takes the word from the text of those that it knows
+    {  # redis-py removes the code from the text of these errors
         exceptions.OutOfMemoryError: "OOM",
         exceptions.ReadOnlyError: "READONLY",
         exceptions.MasterDownError: "MASTERDOWN",
         exceptions.TryAgainError: "TRYAGAIN",
-        exceptions.MovedError: "MOVED",  # before ASK, of which it is a kind
+        exceptions.MovedError: "MOVED",  # before ASK, its base class
         exceptions.AskError: "ASK",
         exceptions.ClusterDownError: "CLUSTERDOWN",
         exceptions.NoPermissionError: "NOPERM",
     }
 )
-# Of a refusal within a script Redis 6.2 quotes the word, and says of a missing right only this.
+# Redis 6.2 quotes the code of an error within a script; for a missing right its text has nothing else.
 _WITHIN = re.compile(rf"(?:^|: )-?({'|'.join((*REMEDIES, *EXPLAINED))})\b")
 
 
 @contextmanager
 def refusals_explained() -> Iterator[None]:
-    """Turn what Redis refuses within the `with` block into an error that says what it means.
+    """Convert Redis errors within the `with` block into the worker's own errors.
 
     Raises:
         Fenced: another worker has the partition.
-        Conflict: the offset is another.
-        Unavailable: it was the wrong moment; nothing has happened, and the same may be sent again.
+        Conflict: the offset has changed.
+        Unavailable: Redis refuses temporarily; nothing has happened, and the same command may be sent again.
         StreamError: a key is of the wrong type, or holds foreign entries.
     """
     try:
@@ -63,7 +63,7 @@ def refusals_explained() -> Iterator[None]:
 
 
 def meaning_of(exc: RedisError) -> Exception:
-    """What an error of Redis means to a worker; the error itself where it means nothing more."""
+    """Return the worker's error for a Redis error, or the Redis error itself if it needs no translation."""
     if not isinstance(exc, ResponseError):
         return exc
     word, _, sentence = str(exc).partition(" ")
@@ -86,6 +86,6 @@ def _code(exc: RedisError) -> str | None:
     for kind, code in _CLASSES.items():
         if isinstance(exc, kind):
             return code
-    if found := _WITHIN.search(str(exc)):
-        return found[1]
+    if match := _WITHIN.search(str(exc)):
+        return match[1]
     return "NOPERM" if lacks_right(exc) else None

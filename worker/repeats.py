@@ -1,17 +1,17 @@
-"""Which of many equal failures are logged: the first at once, and then ever fewer."""
+"""Limit how often equal failures are logged: the first at once, later ones less and less often."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-INTERVALS_S = (5.0, 600.0)  # from the first line of a failure to the second, doubled from line to line up to the last
-FORGET_S = 60.0  # a failure that has not come back for so long, or for its own interval, is new again
-MOST = 100  # different failures that are kept in mind
+INTERVALS_S = (5.0, 600.0)  # between the first two lines of a failure, and the limit; doubled after each line
+FORGET_S = 60.0  # a failure that was absent for this long, or for its own interval, counts as new
+MOST = 100  # most failures that are remembered
 
 
 @dataclass(slots=True)
 class _Seen:
-    """A failure: when it was logged and seen last, in seconds of the clock, and how often since."""
+    """A failure: when it was last logged and last seen, in clock seconds, and the count since the last log line."""
 
     logged_at: float
     seen_at: float
@@ -20,10 +20,10 @@ class _Seen:
 
 
 class Repeats:
-    """Counts equal failures.
+    """A counter of equal failures.
 
     Args:
-        clock: seconds that never run backwards.
+        clock: returns seconds that never run backwards.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,19 +31,19 @@ class Repeats:
         self._seen: dict[str, _Seen] = {}
 
     def times(self, failure: str) -> int:
-        """Count a failure; returns how often it has happened since it was last logged, 0 if it is not to be logged."""
+        """Count a failure; return how often it has happened since it was last logged, 0 if it must not be logged."""
         now = self._clock()
-        seen = self._seen.get(failure)
-        if seen is None or now - seen.seen_at >= max(FORGET_S, seen.interval_s):
+        former = self._seen.get(failure)
+        if former is None or now - former.seen_at >= max(FORGET_S, former.interval_s):
             self._seen.pop(failure, None)
             self._seen[failure] = _Seen(now, now, INTERVALS_S[0])
             if len(self._seen) > MOST:
                 del self._seen[next(iter(self._seen))]
             return 1
-        seen.seen_at = now
-        seen.times += 1
-        if now - seen.logged_at < seen.interval_s:
+        former.seen_at = now
+        former.times += 1
+        if now - former.logged_at < former.interval_s:
             return 0
-        times = seen.times
-        self._seen[failure] = _Seen(now, now, min(INTERVALS_S[1], 2 * seen.interval_s))
+        times = former.times
+        self._seen[failure] = _Seen(now, now, min(INTERVALS_S[1], 2 * former.interval_s))
         return times

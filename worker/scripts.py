@@ -1,4 +1,4 @@
-"""The scripts that run inside Redis."""
+"""Load the Lua scripts that run inside Redis."""
 
 from importlib.resources import files
 
@@ -6,7 +6,7 @@ COMPARING = ("acquire", "commit", "retain")  # the scripts that need the functio
 
 
 def script_of(name: str) -> str:
-    """Read one of the scripts that run inside Redis, with the functions that it uses."""
+    """Return the text of a Lua script, with the shared functions that it uses."""
     folder = files("worker") / "lua"
     shared = (folder / "ids.lua").read_text() if name in COMPARING else ""
     return shared + (folder / f"{name}.lua").read_text()

@@ -1,14 +1,14 @@
-"""The wish that the worker stop, which a signal handler may tell at any moment."""
+"""A stop flag that is safe to set from a signal handler."""
 
 import queue
 from contextlib import suppress
 
 
 class Stop:
-    """Told once; whoever waits is woken.
+    """A flag that is set once and wakes the waiting thread.
 
-    Not `threading.Event`: its `set` takes a lock that the very thread which the signal interrupts may hold, if it was
-    just beginning to wait, and then neither goes on. A `SimpleQueue` is made for being fed from a signal handler.
+    It is not a `threading.Event`: `set` takes a lock that the interrupted thread may hold if it has just begun to
+    wait, which is a deadlock. `SimpleQueue.put` is safe in a signal handler.
     """
 
     def __init__(self) -> None:
@@ -16,16 +16,16 @@ class Stop:
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def set(self) -> None:
-        """Say that it is time to stop."""
+        """Set the flag, and wake the waiting thread."""
         self._told = True
         self._bell.put(None)
 
     def is_set(self) -> bool:
-        """Whether it is time to stop."""
+        """Return whether the flag is set."""
         return self._told
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or until told; whether it is time to stop."""
+        """Wait for some seconds or until the flag is set; return whether it is set."""
         if not self._told:
             with suppress(queue.Empty):
                 self._bell.get(timeout=max(0.0, seconds))

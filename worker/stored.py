@@ -1,7 +1,7 @@
-"""Times that Redis keeps are believed within limits: a wrong one must not stop a worker for years.
+"""Check stored times against limits, since a wrong one could stop a worker for years.
 
-A hand, another program or a clock that was wrong may have written it. A time that no worker can have written is
-replaced, and a line of the log says so.
+A person, another program or a worker with a wrong clock may have written it. A time that no worker can have written is
+replaced and logged.
 """
 
 from collections.abc import Mapping
@@ -12,22 +12,24 @@ import structlog
 from tidecast.connection.partitions import whole_number
 
 if TYPE_CHECKING:
-    from worker.retraining.triggers import Timing  # with APScheduler, which a worker without a schedule does not need
+    from worker.retraining.triggers import (
+        Timing,
+    )  # imports APScheduler, which a worker without a schedule does not need
 
-CLOCKS_MS = 60_000  # how far apart the clocks of two workers may be
-SET_BACK_MS = 86_400_000  # how far a clock may be set back: then the last run was due after now
+CLOCKS_MS = 60_000  # largest allowed difference between the clocks of two workers
+SET_BACK_MS = 86_400_000  # how far a clock may be set back; the last run's due time may then lie in the future
 UNENDED = (b"running", b"waiting")
 
 log = structlog.get_logger("tidecast.worker")
 
 
 class Correction(NamedTuple):
-    """A field of the schedule's record that is not believed.
+    """A correction of one implausible field in the schedule's record.
 
     Attributes:
-        field: its name.
+        field: the name of the field.
         stored: the text that was read; empty if the field is missing.
-        value: the time that replaces it.
+        value: the new time, in epoch milliseconds.
     """
 
     field: str
@@ -36,10 +38,10 @@ class Correction(NamedTuple):
 
 
 def corrections(record: Mapping[bytes, bytes], timing: "Timing", now_ms: int) -> list[Correction]:
-    """Return what a partition's record should hold in place of times that lie too far ahead, or are not numbers.
+    """Return corrections for times in a partition's record that lie too far ahead or are not numbers.
 
-    The next due time is at most that of a schedule which begins now. A retry is at most the longest pause ahead. The
-    run that is under way was due by now.
+    The next due time is at most that of a schedule which starts now. A retry is at most the longest pause ahead. The
+    due time of a run that has started is not after now.
     """
     state = record.get(b"state", b"")
     due_ms = whole_number(record.get(b"due_ms"))
@@ -65,5 +67,5 @@ def _is_believed(stored: bytes, latest_ms: int) -> bool:
 
 
 def tell(place: str, stored: bytes, instead: str) -> None:
-    """Log that a stored time or number is not believed, and what is used in its place."""
+    """Log that a stored time or number is implausible, and which value replaces it."""
     log.warning("stored value not believed", place=place, stored=stored.decode(errors="backslashreplace"), used=instead)

@@ -1,4 +1,4 @@
-"""What a shell offers for a series' name: those in the store."""
+"""Complete series names in the shell, from the store."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from tidecast.settings import load_settings
 
 
 def series_in_store(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The names of series with a version that begin so; none where there is no store that can be read.
+    """Return the names of stored series that begin with `incomplete`; an empty list if the store cannot be read.
 
     Args:
-        ctx: of the command so far, which may have named another store.
-        incomplete: what was typed of the name.
+        ctx: the command so far, which may name another store.
+        incomplete: the typed beginning of the name.
     """
     given = ctx.params.get("store")
     try:
         names = ModelStore(load_settings(store=Path(given) if given else None).store).series()
-    except (TidecastError, OSError, ValueError, LookupError, TypeError):  # a shell has no place for an error
+    except (TidecastError, OSError, ValueError, LookupError, TypeError):  # a shell cannot show an error here
         return []
     taken = ctx.params.get("series")
     others = taken if isinstance(taken, list | tuple) else ()

@@ -1,4 +1,4 @@
-"""`tidecast dashboard`: the web page."""
+"""`tidecast dashboard`: serve the web page."""
 
 from typing import Annotated
 
@@ -14,12 +14,12 @@ from tidecast.tools.demo_programs import dashboard_installed
 def dashboard(
     host: Annotated[str | None, typer.Option(help="The address to listen on; others need a token.")] = None,
     port: Annotated[int | None, typer.Option(help="The port; 0 picks one.", min=0, max=65535)] = None,
-    token: Annotated[str | None, typer.Option(help="What viewers must know; it turns the buttons on.")] = None,
+    token: Annotated[str | None, typer.Option(help="Require this token from viewers; it turns the buttons on.")] = None,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Show series, forecasts and retraining on a web page, until told to stop."""
+    """Show series, forecasts and retraining on a web page (Ctrl+C to stop)."""
     check_installed()
     from dashboard.main import run
 
@@ -31,10 +31,10 @@ def dashboard(
 
 
 def check_installed() -> None:
-    """Make sure that they are.
+    """Check that the dashboard's packages are installed.
 
     Raises:
-        TidecastError: they are not.
+        TidecastError: they are missing.
     """
     if not dashboard_installed():
         raise TidecastError("the dashboard needs its extra: pip install 'tidecast[dashboard]'")

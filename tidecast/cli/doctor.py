@@ -1,4 +1,4 @@
-"""`tidecast doctor`: what is wrong and what to do about it; or all that is known of one series."""
+"""`tidecast doctor`: check the installation and suggest remedies, or describe one series."""
 
 import json
 from dataclasses import asdict
@@ -22,14 +22,14 @@ COLOURS = {"wrong": "bold red", "warning": "yellow"}
 def doctor(
     series: Annotated[
         str | None,
-        typer.Argument(help="Tell all that is known of this series instead.", autocompletion=series_in_store),
+        typer.Argument(help="Describe this series instead.", autocompletion=series_in_store),
     ] = None,
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Say what is wrong with Redis, the workers, the models and the schedule, and what to do about it."""
+    """Check Redis, the workers, the models and the schedule, and suggest remedies."""
     given: dict[str, Any] = {"redis_url": redis, "namespace": namespace, "store": store}
     if series is not None:
         _tell(series, load_settings(**given), as_json=as_json)
@@ -37,8 +37,8 @@ def doctor(
     findings, schedule = _findings(given)
     healthy = all(finding.severity != "wrong" for finding in findings)
     if as_json:
-        told = {"healthy": healthy, "schedule": schedule, "findings": [asdict(finding) for finding in findings]}
-        print(json.dumps(told, indent=1))
+        answer = {"healthy": healthy, "schedule": schedule, "findings": [asdict(finding) for finding in findings]}
+        print(json.dumps(answer, indent=1))
     else:
         _show(findings, schedule)
     if not healthy:
@@ -46,7 +46,7 @@ def doctor(
 
 
 def _findings(given: dict[str, Any]) -> tuple[list[Finding], str]:
-    """Return what is wrong, and in one line the schedule of retraining: empty if the settings cannot be read."""
+    """Return the findings, and one line about the retraining schedule: empty if the settings cannot be read."""
     try:
         settings = load_settings(**given)
     except SettingsError as exc:
@@ -72,7 +72,7 @@ def _show(findings: list[Finding], schedule: str) -> None:
 def _tell(series: str, settings: Settings, *, as_json: bool) -> None:
     from tidecast.doctor.series import facts_of, sentences
     from tidecast.online.describe_state import (
-        insight,  # only here: it knows how a state is stored, and costs a second to import
+        insight,  # imported late: it takes a second
     )
 
     facts = facts_of(series, settings, insight)

@@ -1,4 +1,4 @@
-"""How the commands end; 0 is success."""
+"""The exit codes of the commands; 0 is success."""
 
 FAILED = 1
 MISUSED = 2

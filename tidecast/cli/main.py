@@ -1,4 +1,4 @@
-"""The `tidecast` command: parse, one call. The programs are imported only when they are asked for."""
+"""The `tidecast` command: parse the options and make one call. Programs are imported only when needed."""
 
 import json
 import sys
@@ -72,24 +72,25 @@ def about(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def worker(
-    burst: Annotated[bool, typer.Option("--burst", help="End when every reading is answered.")] = False,
-    dry_run: Annotated[bool, typer.Option("--check", help="Check settings and store, and do nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what --check finds as JSON.")] = False,
+    burst: Annotated[bool, typer.Option("--burst", help="Exit when every reading is answered.")] = False,
+    dry_run: Annotated[bool, typer.Option("--check", help="Only check settings and store.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result of --check as JSON.")] = False,
     health_port: Annotated[int | None, typer.Option(help="Serve metrics and probes here; 0 picks a port.")] = None,
     non_negative: NonNegativeOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Answer every reading with a forecast, until told to stop."""
+    """Answer every reading with a forecast (Ctrl+C to stop)."""
     from worker import main as program
 
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     settings = bounded(settings, non_negative=non_negative)
     settings = with_setting(settings, "worker", "health_port", health_port)
     if dry_run:
-        told = {"champions": program.check(settings), "store": str(settings.store)}
-        print(json.dumps(told) if as_json else f"settings are valid; {told['champions']} champions in {settings.store}")
+        answer = {"champions": program.check(settings), "store": str(settings.store)}
+        sentence = f"settings are valid; {answer['champions']} champions in {settings.store}"
+        print(json.dumps(answer) if as_json else sentence)
     elif as_json:
         raise SettingsError("--json is of --check: a worker prints nothing, its log is JSON")
     else:
@@ -99,12 +100,12 @@ def worker(
 @app.command()
 def tail(
     since: FollowOption = "$",
-    count: Annotated[int | None, typer.Option("-n", help="End after so many.", min=1)] = None,
+    count: Annotated[int | None, typer.Option("-n", help="Exit after this many.", min=1)] = None,
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
 ) -> None:
-    """Follow the forecasts as they are made."""
+    """Print new forecasts as they are made (Ctrl+C to stop)."""
     from tidecast.client import Client
     from tidecast.tools.tail import follow
 
@@ -115,13 +116,15 @@ def tail(
 
 @app.command()
 def archive(
-    older_than: Annotated[str, typer.Option(help="Move what arrived before so long, as 7d, 12h or 90m.")] = "7d",
+    older_than: Annotated[
+        str, typer.Option(help="Move readings that arrived longer ago than this, such as 7d, 12h or 90m.")
+    ] = "7d",
     history: Annotated[Path, typer.Option(help="The directory of the archive.")] = Path("history"),
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
 ) -> None:
-    """Move answered readings from Redis into Parquet files, from which training reads them as well."""
+    """Move answered readings from Redis into Parquet files, which training can read too."""
     from trainer.data.archive import move
 
     settings = load_settings(redis_url=redis, namespace=namespace)
@@ -129,8 +132,8 @@ def archive(
     check_folder("--history", history)
     with progress("archiving", "readings") as tell:
         moved = move(settings, history, before_ms, tell)
-    told = {"archived": moved, "history": str(history)}
-    print(json.dumps(told) if as_json else f"{moved} readings archived in {history}")
+    answer = {"archived": moved, "history": str(history)}
+    print(json.dumps(answer) if as_json else f"{moved} readings archived in {history}")
 
 
 @app.command()
@@ -146,30 +149,32 @@ def train(
     features: FeaturesOption = None,
     series_column: SeriesColumnOption = None,
     preset: PresetOption = None,
-    window: Annotated[int | None, typer.Option(help="How many readings the network sees.")] = None,
+    window: Annotated[int | None, typer.Option(help="The number of readings in the network's window.")] = None,
     units: Annotated[int | None, typer.Option(help="The width of each layer.")] = None,
-    layers: Annotated[int | None, typer.Option(help="How many layers are stacked, 1 to 4.")] = None,
+    layers: Annotated[int | None, typer.Option(help="The number of stacked layers, 1 to 4.")] = None,
     bidirectional: Annotated[bool, typer.Option("--bidirectional", help="Read windows both ways.")] = False,
     activation: Annotated[str | None, typer.Option(help="tanh or relu.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="How often each example is seen at most.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="The largest number of passes over the data.")] = None,
     season: Annotated[
-        int | None, typer.Option(help="The season length in rows; by default found from the data.")
+        int | None, typer.Option(help="The season length in rows; by default detected in the data.")
     ] = None,
     time_zone: TimeZoneOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Train again what was trained on this history.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check the history, train nothing.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train series again that were trained on this history.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read and check the history.")] = False,
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Train a model for each series of a history, judge it and publish it."""
+    """Train a model for each series of a history, evaluate it and publish it."""
     from tidecast.models.presets import preset as fields_of
 
     _check_sources(files, recorded=recorded, narrowed=bool(since or history))
     _check_archive(history)
     since_ms = ago_ms(since, "--since") if since else None
-    from trainer import main as program  # only now: it takes seconds
+    from trainer import main as program  # imported late: it takes seconds
 
     named = {
         "window": window,
@@ -226,11 +231,11 @@ def tune(
     features: FeaturesOption = None,
     series_column: SeriesColumnOption = None,
     time_zone: TimeZoneOption = None,
-    epochs: Annotated[int, typer.Option(help="How many epochs the longest trials get.", min=2)] = 30,
+    epochs: Annotated[int, typer.Option(help="The number of epochs of the longest trials.", min=2)] = 30,
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Search for the network's shape that learns a series best; `train` then uses it."""
+    """Search for the network shape that learns a series best; `train` then uses it."""
     from trainer.tuning import main as search
 
     settings = load_settings(store=store)
@@ -240,19 +245,21 @@ def tune(
 
 @app.command()
 def backtest(
-    data: Annotated[list[str], typer.Option(help="A file or directory, as for train; may be given again.")],
+    data: Annotated[list[str], typer.Option(help="A file or directory, as for train; can be repeated.")],
     out: Annotated[Path, typer.Option(help="The CSV file of the forecasts.")],
-    test_size: Annotated[float, typer.Option(help="The share of the newest readings to answer.", min=0, max=0.9)] = 0.2,
+    test_size: Annotated[
+        float, typer.Option(help="The share of the newest readings to forecast.", min=0, max=0.9)
+    ] = 0.2,
     target: TargetOption = None,
     features: FeaturesOption = None,
     series_column: SeriesColumnOption = None,
     preset: PresetOption = None,
     non_negative: NonNegativeOption = False,
-    pictures: Annotated[Path | None, typer.Option(help="A folder for a picture of each series.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="The folder for a picture of each series.")] = None,
     time_zone: TimeZoneOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train on the first part of a history, and answer the rest with the worker's own code."""
+    """Train on the first part of a history, and forecast the rest with the worker's code."""
     from tidecast.tools.backtest import Job, run
 
     job = Job(tuple(data), out, test_size, target, names(features), time_zone, preset, pictures, series_column)
@@ -273,7 +280,7 @@ def report(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Write one page on a version: how it learned, what it forecast, what it got wrong, why it was published."""
+    """Write a page about a model version: training, forecasts, errors, and why it was published."""
     from trainer.reports import report
     from trainer.reports.target import Request
 
@@ -295,7 +302,7 @@ def explain(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Show the gates and the cell state of a model over the newest window, as a table and drawn."""
+    """Show a model's gates and cell state over the newest window, as a table and a picture."""
     from trainer.reports import explain
     from trainer.reports.target import Request
 
@@ -307,17 +314,17 @@ def explain(
 def demo(
     as_json: JsonOption = False,
     redis: Annotated[str | None, typer.Option(help="Use this Redis instead of an embedded one.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("out/demo"),
-    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Serve no web page meanwhile.")] = False,
+    out: Annotated[Path, typer.Option(help="The folder for the picture.")] = Path("out/demo"),
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Do not serve the web page.")] = False,
 ) -> None:
-    """Train on real series, replay the rest through a real worker, and watch."""
+    """Train on real series, and replay the rest through a real worker while you watch."""
     from tidecast.tools.demo import run
 
     run(redis_url=redis, out=out, as_json=as_json, dashboard=not no_dashboard)
 
 
 def main() -> None:
-    """Run the command; an error that is the user's to mend is one sentence, not a traceback."""
+    """Run the command; print an error that the user can correct as one sentence, not as a traceback."""
     open_standard_streams()
     try:
         sys.exit(_run())
@@ -335,28 +342,28 @@ def main() -> None:
         _fail(f"Redis: {explain(exc, 'start it, or name another with --redis')}", FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has seen enough, as in `tidecast tail | head`
-        sys.stdout = None  # or Python would flush into the broken pipe and say so
+    except BrokenPipeError:  # the reader of our output has closed the pipe, as in `tidecast tail | head`
+        sys.stdout = None  # otherwise Python would flush into the broken pipe and print an error
         sys.exit(0)
-    except UnicodeEncodeError as exc:  # only words of the command line can hold what is not Unicode
+    except UnicodeEncodeError as exc:  # only the command line can contain text that is not Unicode
         _fail(f"{exc.object!r} is not UTF-8: write it in UTF-8", MISUSED)
-    except OSError as exc:  # of a file or folder, or of standard output where the disk is full
+    except OSError as exc:  # a file or folder, or standard output on a full disk
         where = f"{exc.filename}: " if exc.filename else ""
         _fail(f"{where}{exc.strerror or exc}: make that possible, and repeat", FAILED)
 
 
 def _run() -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     words = _words()
     try:
         code = app(args=words, prog_name="tidecast", standalone_mode=False)
     except Exception as exc:
         if not is_usage_error(exc):
             raise
-        if type(exc).__name__ == "NoArgsIsHelpError":  # it has printed the help
+        if type(exc).__name__ == "NoArgsIsHelpError":  # the help was printed
             return MISUSED
         _fail(usage_sentence(exc, words), MISUSED)
-    sys.stdout.flush()  # what cannot be written is found now
+    sys.stdout.flush()  # raises now if the output cannot be written
     return code if isinstance(code, int) else 0
 
 
@@ -369,7 +376,7 @@ def _words() -> list[str]:
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
-    """End with a sentence on standard error; if that cannot be written, the exit code is left."""
+    """Exit with a sentence on standard error; if it cannot be written, only with the exit code."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
@@ -380,7 +387,7 @@ def _fail(sentence: str, code: int) -> NoReturn:
 
 
 def _abandon_unwritable() -> None:
-    """Close what takes no output: Python would try once more at its end, and change the exit code."""
+    """Drop streams that cannot be written: at exit Python would try again, and change the exit code."""
     for name in ("stdout", "stderr"):
         try:
             getattr(sys, name).flush()

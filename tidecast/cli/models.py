@@ -1,4 +1,4 @@
-"""`tidecast models`: look at the store's versions, and choose which one answers."""
+"""`tidecast models`: inspect the versions in the store, and choose the champion."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from tidecast.models.store import ModelStore, Version
 from tidecast.settings import load_settings
 from tidecast.suggestions import did_you_mean
 
-app = typer.Typer(help="Look at the models in the store, and choose which one answers.", no_args_is_help=True)
+app = typer.Typer(help="Inspect the models in the store, and choose which one forecasts.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -24,17 +24,17 @@ def describe(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """List every version, with its evidence; the champions are marked."""
+    """List all versions with their scores; champions are marked."""
     models = _store(store)
     _check_known(models, series)
-    found = list(models.describe(series))
+    versions = list(models.describe(series))
     if not models.root.exists():
         print(f"note: there is no store at {models.root} yet: `tidecast train` makes one", file=sys.stderr)
     if as_json:
-        print(json.dumps([_row(v) for v in found], indent=1))
+        print(json.dumps([_row(version) for version in versions], indent=1))
         return
     table = Table("series", "version", "champion", "network", "skill", "MAE", "verdict")
-    for version in found:
+    for version in versions:
         row = _row(version)
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)
@@ -46,14 +46,14 @@ def show(
     version: VersionOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Print all that is known of a version, as JSON."""
+    """Print all details of a version as JSON."""
     number, model = _store(store).load(series, version)
     print(json.dumps({"version": number, **model.header.model_dump(mode="json")}, indent=1))
 
 
 @app.command("promote")
 def promote(series: SeriesArgument, version: int, as_json: JsonOption = False, store: StoreOption = None) -> None:
-    """Let a version answer from now on."""
+    """Make a version the champion, which forecasts from now on."""
     models = _store(store)
     _check_known(models, series)
     models.promote(series, version)
@@ -62,7 +62,7 @@ def promote(series: SeriesArgument, version: int, as_json: JsonOption = False, s
 
 @app.command("rollback")
 def rollback(series: SeriesArgument, as_json: JsonOption = False, store: StoreOption = None) -> None:
-    """Let the version answer that answered before the champion."""
+    """Switch back to the previous champion."""
     models = _store(store)
     _check_known(models, series)
     number = models.rollback(series)
@@ -71,12 +71,12 @@ def rollback(series: SeriesArgument, as_json: JsonOption = False, store: StoreOp
 
 @app.command("prune")
 def prune(
-    keep: Annotated[int, typer.Option(help="How many of the newest versions of each series stay.", min=1)] = 5,
+    keep: Annotated[int, typer.Option(help="Keep this many of the newest versions of each series.", min=1)] = 5,
     series: OneSeriesArgument = None,
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Delete old versions; champions and the versions to roll back to stay."""
+    """Delete old versions, except champions and the versions to roll back to."""
     models = _store(store)
     _check_known(models, series)
     gone = {name: models.prune(name, keep) for name in ([series] if series else models.series())}
@@ -91,8 +91,8 @@ def _check_known(models: ModelStore, series: str | None) -> None:
 
 
 def _answers(series: str, version: int, how: str, *, as_json: bool) -> None:
-    told = json.dumps({"series": series, "champion": version})
-    print(told if as_json else f"{series}: version {version} {how}")
+    answer = json.dumps({"series": series, "champion": version})
+    print(answer if as_json else f"{series}: version {version} {how}")
 
 
 def _store(folder: Path | None) -> ModelStore:
@@ -100,8 +100,8 @@ def _store(folder: Path | None) -> ModelStore:
 
 
 def _row(version: Version) -> dict[str, str | int | float | bool]:
-    header, evidence = version.header, version.header.evidence
-    spec = header.spec
+    evidence = version.header.evidence
+    spec = version.header.spec
     network = f"{'bi-' if spec.bidirectional else ''}lstm {spec.layers}x{spec.units}, window {spec.window}"
     return {
         "series": version.series,

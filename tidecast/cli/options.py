@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""Options that several commands share, and functions that parse them."""
 
 import re
 import time
@@ -14,13 +14,13 @@ from tidecast.moments import epoch_ms, moment_ms
 from tidecast.settings import Settings
 from tidecast.settings_errors import option_sentence
 
-LAST_SEQ = 2**64 - 1  # of the entries of one millisecond
+LAST_SEQ = 2**64 - 1  # the highest sequence number of an entry id
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(?:-[0-9]{1,20})?")
 
-RedisOption = Annotated[str | None, typer.Option("--redis", help="Where Redis listens, as redis://host:port/db.")]
+RedisOption = Annotated[str | None, typer.Option("--redis", help="The address of Redis, such as redis://host:port/db.")]
 NamespaceOption = Annotated[str | None, typer.Option(help="The prefix of every key.")]
 StoreOption = Annotated[Path | None, typer.Option(help="The directory of the models.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text for people.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 SeriesArgument = Annotated[str, typer.Argument(help="The name of a series.", autocompletion=series_in_store)]
 OneSeriesArgument = Annotated[str | None, typer.Argument(help="Only this series.", autocompletion=series_in_store)]
 FilesArgument = Annotated[
@@ -33,39 +33,41 @@ SeriesColumnOption = Annotated[
     str | None, typer.Option(help="The column that names the series; by default series, unique_id, name or id.")
 ]
 TargetOption = Annotated[str | None, typer.Option(help="The column to forecast.")]
-FeaturesOption = Annotated[str | None, typer.Option(help="Further columns to use, with commas; or all, or none.")]
+FeaturesOption = Annotated[
+    str | None, typer.Option(help="Further columns to use, separated by commas; or all, or none.")
+]
 PresetOption = Annotated[
-    str | None, typer.Option(help="What the networks see and learn: default, tutorial, revin, skip or seasonal.")
+    str | None, typer.Option(help="The preset of the networks: default, tutorial, revin, skip or seasonal.")
 ]
-TimeZoneOption = Annotated[str | None, typer.Option(help="The zone of times without an offset; by default UTC.")]
+TimeZoneOption = Annotated[str | None, typer.Option(help="The time zone of times without an offset; by default UTC.")]
 NonNegativeOption = Annotated[
-    bool, typer.Option("--non-negative", help="No forecast and no interval falls below 0: for counts.")
+    bool, typer.Option("--non-negative", help="Keep forecasts and intervals at 0 or above, for counts.")
 ]
-VersionOption = Annotated[int | None, typer.Option(help="By default the champion.")]
-OutOption = Annotated[Path, typer.Option(help="The folder that it goes to.")]
+VersionOption = Annotated[int | None, typer.Option(help="The version of the model; by default the champion.")]
+OutOption = Annotated[Path, typer.Option(help="The folder for the output.")]
 
 
 SinceOption = Annotated[
-    str | None, typer.Option(help="From when on, by the time of arrival: 30d, 12h, 2026-03-01 or 2026-03-01T12:00Z.")
+    str | None, typer.Option(help="Start at this time of arrival: 30d, 12h, 2026-03-01 or 2026-03-01T12:00Z.")
 ]
 FollowOption = Annotated[
     str,
     typer.Option(
-        help="From when on: 1h (ago), 2026-03-01, 2026-03-01T12:00Z, an entry id, 0 (the oldest) or $ (the next)."
+        help="Start at: 1h (ago), 2026-03-01, 2026-03-01T12:00Z, an entry id, 0 (the oldest) or $ (the next)."
     ),
 ]
-HistoryOption = Annotated[Path | None, typer.Option(help="The directory of archived readings, to read them too.")]
+HistoryOption = Annotated[Path | None, typer.Option(help="The directory of archived readings to read too.")]
 
 
 def bounded(settings: Settings, *, non_negative: bool) -> Settings:
-    """The settings with what an option says of the bounds."""
+    """Return the settings, with a minimum of 0 if `non_negative` is set."""
     if not non_negative:
         return settings
     return settings.model_copy(update={"series": settings.series.model_copy(update={"minimum": 0.0})})
 
 
 def with_setting(settings: Settings, group: str, name: str, value: Any) -> Settings:
-    """Return the settings with the value of the option that is named after one of them; None: unchanged.
+    """Return the settings with one of them changed to the value of an option; None leaves it unchanged.
 
     Raises:
         SettingsError: the value is out of range.
@@ -81,19 +83,19 @@ def with_setting(settings: Settings, group: str, name: str, value: Any) -> Setti
 
 
 def ago_ms(text: str, name: str = "time") -> int:
-    """Read a time in the past, see `moment_ms`; returns epoch milliseconds.
+    """Parse a time in the past, see `moment_ms`; return epoch milliseconds.
 
     Raises:
-        SettingsError: it is not a time, or lies ahead.
+        SettingsError: the text is not a time, or the time is in the future.
     """
     return moment_ms(text, _now_ms(), name)
 
 
 def since_id(text: str, name: str = "--since") -> str:
-    """Return the entry id after which a stream is to be followed from a time, or from the id that the text is.
+    """Return the entry id after which to follow a stream; the text is a time or an entry id.
 
     Raises:
-        SettingsError: it is neither.
+        SettingsError: the text is neither.
     """
     if text in ("$", "now"):
         return "$"
@@ -105,7 +107,7 @@ def since_id(text: str, name: str = "--since") -> str:
         ms = moment_ms(text, _now_ms(), name)
     except SettingsError as exc:
         raise SettingsError(f"{exc}; or an entry id, 0 for the oldest, $ for the next") from exc
-    return f"{ms - 1}-{LAST_SEQ}" if ms else "0"  # an entry of that very millisecond is wanted
+    return f"{ms - 1}-{LAST_SEQ}" if ms else "0"  # includes entries of that millisecond
 
 
 def _now_ms() -> int:
@@ -113,5 +115,5 @@ def _now_ms() -> int:
 
 
 def names(columns: str | None) -> tuple[str, ...]:
-    """The columns that an option lists."""
+    """Split the column names of an option at commas."""
     return tuple(columns.split(",")) if columns else ()

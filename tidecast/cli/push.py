@@ -1,4 +1,4 @@
-"""`tidecast push`: the readings of a file or of a pipe onto the stream."""
+"""`tidecast push`: push the readings of a file or a pipe to the stream."""
 
 import json
 from dataclasses import asdict
@@ -26,7 +26,9 @@ from tidecast.tools.push import Pushed, parse_speed, push_file
 
 def push(
     file: FileArgument,
-    speed: Annotated[str | None, typer.Option(help="Replay by the rows' times, so many times faster: 60x.")] = None,
+    speed: Annotated[
+        str | None, typer.Option(help="Follow the rows' times, this many times faster, such as 60x.")
+    ] = None,
     target: TargetOption = None,
     features: FeaturesOption = None,
     series_column: SeriesColumnOption = None,
@@ -35,7 +37,7 @@ def push(
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
 ) -> None:
-    """Push the readings of a file, as fast as possible or at a speed; the lines of a pipe as they come."""
+    """Push the readings of a file, as fast as possible or at a given speed; lines of a pipe are pushed as they come."""
     from tidecast.client import Client
 
     factor = parse_speed(speed) if speed else None

@@ -1,4 +1,4 @@
-"""`tidecast replay`: what a worker would have answered to the readings of a file."""
+"""`tidecast replay`: forecast the readings of a file as a worker would have done."""
 
 import sys
 from collections.abc import Iterator
@@ -38,11 +38,11 @@ def replay(
     features: FeaturesOption = None,
     series_column: SeriesColumnOption = None,
     time_zone: TimeZoneOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, an object a line, instead of CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object per line, instead of CSV.")] = False,
     non_negative: NonNegativeOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Answer a file's readings with the worker's own code, without Redis and as fast as it goes."""
+    """Forecast a file's readings with the worker's code, without Redis and as fast as possible."""
     settings = bounded(load_settings(store=store), non_negative=non_negative)
     if out is not None:
         check_file("--out", out)
@@ -52,7 +52,7 @@ def replay(
     print_refused(histories.refused)
     settings = _with_target(settings, histories)
     done = Replay()
-    shown = out is not None or not sys.stdout.isatty()  # else the bar would run through the forecasts
+    shown = out is not None or not sys.stdout.isatty()  # otherwise the bar would mix with the forecasts
     count = sum(map(len, histories.found))
     with _written(out) as file_out, progress("replaying", "readings", count, shown=shown) as tell:
         made = forecasts_of(in_order(histories.found), settings, done, tell)
@@ -66,7 +66,7 @@ def replay(
 
 
 def _with_target(settings: Settings, histories: Histories) -> Settings:
-    """Let the worker forecast the file's target, as in a backtest, where the readings have no field of the setting."""
+    """Set the target to the file's, as a backtest does, if the readings do not have the target of the settings."""
     fields = {history.features[0] for history in histories.found}
     if not fields or settings.series.target in fields:
         return settings

@@ -1,4 +1,4 @@
-"""`tidecast retrain` and `tidecast events`: train anew by hand or on schedule, and see what happened."""
+"""`tidecast retrain` and `tidecast events`: retrain by hand or on schedule, and follow the events."""
 
 import json
 import sys
@@ -28,9 +28,9 @@ from tidecast.wire import keys_of, partition_of
 
 def retrain(
     series: Annotated[
-        list[str] | None, typer.Argument(help="Only these series, due or not.", autocompletion=series_in_store)
+        list[str] | None, typer.Argument(help="Retrain only these series, due or not.", autocompletion=series_in_store)
     ] = None,
-    daemon: Annotated[bool, typer.Option("--daemon", help="Keep the schedule, without answering readings.")] = False,
+    daemon: Annotated[bool, typer.Option("--daemon", help="Run the schedule, without answering readings.")] = False,
     health_port: Annotated[
         int | None, typer.Option(help="With --daemon, serve metrics and probes here; 0 picks a port.")
     ] = None,
@@ -39,7 +39,7 @@ def retrain(
     namespace: NamespaceOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Train the series that are due anew, now and once; or keep the schedule until told to stop."""
+    """Retrain all due series now; with --daemon, run the schedule (Ctrl+C to stop)."""
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     settings = with_setting(settings, "worker", "health_port", health_port)
     if not daemon:
@@ -57,12 +57,12 @@ def retrain(
 
 def events(
     since: FollowOption = "$",
-    count: Annotated[int | None, typer.Option("-n", help="End after so many.", min=1)] = None,
+    count: Annotated[int | None, typer.Option("-n", help="Exit after this many.", min=1)] = None,
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
 ) -> None:
-    """Follow what happens to series, models and runs of the schedule."""
+    """Print new events of series, models and scheduled runs (Ctrl+C to stop)."""
     from tidecast.client import Client
 
     after = since_id(since)
@@ -71,14 +71,14 @@ def events(
 
 
 def _check_known(settings: Settings, series: list[str]) -> None:
-    """Make sure that a worker has answered a reading of each series that is named: else there is nothing to train on.
+    """Check that a worker has answered a reading of each named series: otherwise training has no data.
 
     Raises:
-        HistoryError: one is not known.
+        HistoryError: a series is unknown.
     """
     from tidecast.connection import connect
 
-    if settings.retrain.history:  # its readings may all be archived
+    if settings.retrain.history:  # the readings may all be archived
         return
     with connect(settings) as redis:
         for name in series:
@@ -91,7 +91,7 @@ def _check_known(settings: Settings, series: list[str]) -> None:
 
 
 def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> bool:
-    """Train in each partition, or in those of the series, and print the sum; whether nothing failed."""
+    """Train in each partition, or in those of the series, and print the sum; return whether all succeeded."""
     from tidecast.connection import check_address
     from tidecast.log import log_as_json
     from worker.retraining.child import Summary, check_installed, run
@@ -102,11 +102,12 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     check_folder("the store", settings.store)
     log_as_json()
     _check_known(settings, series)
-    wanted: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
+    selected: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
     for name in dict.fromkeys(series):
-        wanted.setdefault(partition_of(name, settings.partitions), []).append(name)
-    total, failures = Summary(), []
-    for partition, names in sorted(wanted.items()):
+        selected.setdefault(partition_of(name, settings.partitions), []).append(name)
+    total = Summary()
+    failures = []
+    for partition, names in sorted(selected.items()):
         outcome = run(settings, partition, names, force=bool(names))
         if outcome.summary:
             total += outcome.summary

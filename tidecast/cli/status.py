@@ -1,4 +1,4 @@
-"""`tidecast status`: a table that follows an installation, or one look at it."""
+"""`tidecast status`: show the state of an installation, live or once."""
 
 import json
 import time
@@ -19,30 +19,34 @@ from tidecast.tools.status import PartitionStatus, Status, Watch
 
 
 def status(
-    once: Annotated[bool, typer.Option("--once", help="Look once, and end; so it is where no terminal is.")] = False,
-    interval: Annotated[float, typer.Option(help="Seconds between two looks, which tell the rates.", min=0.1)] = 1.0,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the status once; this is the default without a terminal.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(help="Seconds between two updates; rates are of this time.", min=0.1)
+    ] = 1.0,
     as_json: JsonOption = False,
     redis: RedisOption = None,
     namespace: NamespaceOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Show how partitions, workers, series and retraining do, again and again until interrupted."""
+    """Show live status (Ctrl+C to stop)."""
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     console = Console()
-    looks = _looks(settings, interval)
-    first = next(looks)
+    statuses = _looks(settings, interval)
+    first = next(statuses)
     if as_json:
         print(json.dumps(first.as_dict(), indent=1))
     elif once or not console.is_terminal:
         console.print(page(first))
     else:
         with Live(page(first), console=console, auto_refresh=False) as live:
-            for found in looks:
-                live.update(page(found), refresh=True)
+            for current in statuses:
+                live.update(page(current), refresh=True)
 
 
 def _looks(settings: Settings, interval_s: float) -> Iterator[Status]:
-    """One look after the other, each with the rates since the one before."""
+    """Yield the status every `interval_s` seconds, each with the rates since the one before."""
     with connect(settings) as redis:
         watch = Watch(redis, settings)
         watch.look()
@@ -51,28 +55,28 @@ def _looks(settings: Settings, interval_s: float) -> Iterator[Status]:
             yield watch.look()
 
 
-def page(found: Status) -> Group:
-    """A look for people."""
+def page(current: Status) -> Group:
+    """Return the status as a table and lines of text."""
     table = Table("partition", "worker", "series", "answered", "a second", "lag", "behind", "dead", "lost")
-    for one in found.partitions:
-        table.add_row(*_row(one), style="" if one.owner else "red")
-    return Group(table, *(Text(line) for line in _lines(found)))
+    for part in current.partitions:
+        table.add_row(*_row(part), style="" if part.owner else "red")
+    return Group(table, *(Text(line) for line in _lines(current)))
 
 
-def _row(one: PartitionStatus) -> Iterator[str]:
-    yield from (str(one.partition), one.owner or "nobody", f"{'about ' * one.estimated}{one.series}")
-    yield from (str(one.answered), "" if one.rate is None else f"{one.rate:.0f}")
-    yield from ("?" if one.lag is None else str(one.lag), f"{one.behind_s:.1f} s", str(one.dead), str(one.lost))
+def _row(part: PartitionStatus) -> Iterator[str]:
+    yield from (str(part.partition), part.owner or "nobody", f"{'about ' * part.estimated}{part.series}")
+    yield from (str(part.answered), "" if part.rate is None else f"{part.rate:.0f}")
+    yield from ("?" if part.lag is None else str(part.lag), f"{part.behind_s:.1f} s", str(part.dead), str(part.lost))
 
 
-def _lines(found: Status) -> Iterator[str]:
-    sums: dict[str, Any] = found.as_dict()
-    yield f"{utc_text(found.at_ms)}  {len(found.workers)} workers: {', '.join(found.workers) or 'nobody'}"
-    yield f"{sums['series']} series, {found.champions} with a model, {sums['dead']} dead letters"
-    if not any(one.run and one.run.next_ms for one in found.partitions):
-        yield f"retraining: {found.schedule}; no run is planned yet"
-    for one in found.partitions:
-        if (run := one.run) and run.next_ms:
+def _lines(current: Status) -> Iterator[str]:
+    sums: dict[str, Any] = current.as_dict()
+    yield f"{utc_text(current.at_ms)}  {len(current.workers)} workers: {', '.join(current.workers) or 'nobody'}"
+    yield f"{sums['series']} series, {current.champions} with a model, {sums['dead']} dead letters"
+    if not any(part.run and part.run.next_ms for part in current.partitions):
+        yield f"retraining: {current.schedule}; no run is planned yet"
+    for part in current.partitions:
+        if (run := part.run) and run.next_ms:
             last = f", the last {run.state} {utc_text(run.ended_ms)}: {run.detail}" if run.ended_ms else ""
             past = last or (f", {run.state}" if run.state else "")
-            yield f"retraining of partition {one.partition}: next {utc_text(run.next_ms)}{past}"
+            yield f"retraining of partition {part.partition}: next {utc_text(run.next_ms)}{past}"

@@ -1,10 +1,10 @@
-"""A mistake on the command line as one sentence: the option, its value, and what to write instead."""
+"""Explain a mistake on the command line in one sentence: the option, its value and the correction."""
 
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-_ADDRESS = re.compile(r"\w+://\S*@\S*")  # it may hold a password
+_ADDRESS = re.compile(r"\w+://\S*@\S*")  # may contain a password
 _FORMS: tuple[tuple[str, Callable[[str], str]], ...] = (
     (r"valid integer|is not a valid integer", lambda _: "write a whole number"),
     (r"valid (?:number|float)|is not a valid float", lambda _: "write a number"),
@@ -16,15 +16,15 @@ _FORMS: tuple[tuple[str, Callable[[str], str]], ...] = (
 
 
 def is_usage_error(exc: BaseException) -> bool:
-    """Whether an exception is the command line parser's.
+    """Return whether an exception comes from the command line parser.
 
-    Typer has raised errors of its own or of Click, from version to version; both have these methods.
+    Depending on its version, Typer raises its own errors or those of Click; both have these attributes.
     """
     return hasattr(exc, "format_message") and hasattr(exc, "exit_code")
 
 
 def usage_sentence(exc: Any, words: Sequence[str]) -> str:
-    """Return what is wrong with a command line.
+    """Return a sentence about the mistake on a command line.
 
     Args:
         exc: the parser's error.
@@ -48,7 +48,7 @@ def _problem(exc: Any, words: Sequence[str]) -> str:
 
 
 def _value_of(options: Sequence[str], words: Sequence[str]) -> str | None:
-    """Return the value that the command line gives an option by one of its names, None if it gives none."""
+    """Return the value of an option on the command line, given by any of its names; None without a value."""
     for position, word in enumerate(words):
         name, equals, value = word.partition("=")
         if word in options and position + 1 < len(words):

@@ -1,1 +1,1 @@
-"""What is wrong with an installation, and what to do about it: one file for each kind of check."""
+"""Checks of an installation, with remedies; one file for each kind of check."""

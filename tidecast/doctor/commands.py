@@ -1,4 +1,4 @@
-"""Whether the server has the commands that a worker needs: a service may have disabled some, or lack them."""
+"""Check that the server has the commands that a worker needs; some services disable commands or lack them."""
 
 from collections.abc import Iterator
 
@@ -11,19 +11,19 @@ from tidecast.wire import Keys, common_keys
 
 
 def commands(case: Case) -> Iterator[Finding]:
-    """Every command that a worker needs is there.
+    """Check that every command that a worker needs exists.
 
-    Each is tried as its right is, by a form that changes nothing.
+    Each command is called in a form that changes nothing, as in the check of rights.
     """
     probes = [PROBES[right] for right in sorted(needed(case.settings))]
     missing = {name for probe in probes if (name := _missing(case, probe))}
     if missing:
-        found = COMMANDS.problem.format(", ".join(sorted(missing)))
-        yield Finding("commands", "wrong", found, COMMANDS.remedy)
+        problem = COMMANDS.problem.format(", ".join(sorted(missing)))
+        yield Finding("commands", "wrong", problem, COMMANDS.remedy)
 
 
 def _missing(case: Case, probe: Probe) -> str | None:
-    """Return the command of a probe if the server does not know it."""
+    """Return the command of a probe if the server does not support it."""
     keys = next(case.partitions())
     places = {name: getattr(keys, name) for name in Keys.__slots__}
     places["partitions"] = common_keys(case.settings.namespace)[0]

@@ -1,4 +1,4 @@
-"""All checks in turn."""
+"""Run all checks, one after the other."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,11 +46,11 @@ OF_THE_STORE: Mapping[str, Check] = MappingProxyType({"store": models.store, "ch
 
 
 def examine(settings: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:
-    """Look at everything; an empty list is a healthy installation.
+    """Run all checks and return their findings; an empty list means a healthy installation.
 
     Args:
-        settings: the installation's.
-        clock: the time here, in epoch seconds.
+        settings: the settings of the installation.
+        clock: returns the time of this machine, in epoch seconds.
     """
     try:
         with connect(settings.model_copy(update={"redis_cluster": False})) as named:
@@ -76,14 +76,16 @@ def _examined(settings: Settings, named: Redis, clock: Callable[[], float]) -> I
 
 
 def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
-    """Run the checks; one that fails itself is a finding, and does not keep the others from running."""
+    """Run the checks; a check that fails with an error yields a finding, and the other checks still run."""
     forbidden: list[str] = []
     unknown: list[str] = []
     for name, check in checks.items():
         try:
             for finding in check(case):
                 yield finding
-                if finding.check == "partitions":  # all keys are others then, and what they lack says nothing
+                if (
+                    finding.check == "partitions"
+                ):  # the keys have other names then, so the remaining checks are meaningless
                     return
         except RedisError as exc:
             if lacks_right(exc):
@@ -92,23 +94,32 @@ def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
                 unknown.append(name)
             elif isinstance(exc, ResponseError):
                 yield Finding(name, "warning", f"this could not be looked at: {explain(exc)}", "look by hand")
-            elif answers(case.redis):  # it closes the connection over a reply, such as a very large entry
+            elif answers(case.redis):  # Redis closes the connection because of one reply, such as a very large entry
                 remedy = "look by hand, or raise client-output-buffer-limit"
                 yield Finding(name, "warning", f"this could not be looked at: {explain(exc)}", remedy)
             else:
                 yield Finding("redis", "wrong", f"Redis no longer answers: {explain(exc)}", "look into its log")
                 return
-        except (LookupError, ValueError, TypeError, AttributeError) as exc:  # a reply of another form than Redis'
-            found = f"this could not be looked at, the server answers otherwise than Redis: {type(exc).__name__}: {exc}"
-            yield Finding(name, "warning", found, "look by hand")
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as exc:  # a reply in another format than that of Redis
+            problem = (
+                f"this could not be looked at, the server answers otherwise than Redis: {type(exc).__name__}: {exc}"
+            )
+            yield Finding(name, "warning", problem, "look by hand")
     yield from _unseen(forbidden, unknown)
 
 
 def _unseen(forbidden: Sequence[str], unknown: Sequence[str]) -> Iterator[Finding]:
-    """Name the checks that were left out, and why."""
+    """Yield the checks that were skipped, with the reason."""
     if forbidden:
-        found = f"the user that redis_url names may not look at everything; not checked: {', '.join(forbidden)}"
-        yield Finding("unseen", "warning", found, "grant it what docs/how-to/doctor.md names, or look as another user")
+        problem = f"the user that redis_url names may not look at everything; not checked: {', '.join(forbidden)}"
+        yield Finding(
+            "unseen", "warning", problem, "grant it what docs/how-to/doctor.md names, or look as another user"
+        )
     if unknown:
-        found = f"the server does not know all commands that the doctor looks with; not checked: {', '.join(unknown)}"
-        yield Finding("unseen", "warning", found, "enable INFO, CONFIG and those of `commands`, or look by hand")
+        problem = f"the server does not know all commands that the doctor looks with; not checked: {', '.join(unknown)}"
+        yield Finding("unseen", "warning", problem, "enable INFO, CONFIG and those of `commands`, or look by hand")

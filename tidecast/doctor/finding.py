@@ -1,4 +1,4 @@
-"""What a check has found, and what checks have before them."""
+"""The result of a check, and the input of the checks."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +15,13 @@ from tidecast.wire import Keys, keys_of
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be.
+    """A problem that a check has detected.
 
     Attributes:
         check: the name of the check.
-        severity: `wrong`: something does not work or will be lost; `warning`: it works, but look at it.
-        found: a sentence with the figures.
-        remedy: what to do.
+        severity: `wrong`: something does not work or will be lost; `warning`: it works, but needs attention.
+        found: a sentence about the problem, with its numbers.
+        remedy: the action that corrects it.
     """
 
     check: str
@@ -32,13 +32,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An installation as the checks see it.
+    """The installation that is checked.
 
     Attributes:
-        settings: as this program was given them; the workers' should be the same.
-        redis: for the keys, wherever they are.
-        server: the server that `redis_url` names.
-        clock: the time here, in epoch seconds.
+        settings: the settings of this program; those of the workers should be the same.
+        redis: the connection for commands on keys; in a cluster it routes them.
+        server: the connection to the server in `redis_url`.
+        clock: returns the time of this machine, in epoch seconds.
     """
 
     settings: Settings
@@ -48,23 +48,23 @@ class Case:
 
     @property
     def store(self) -> ModelStore:
-        """The store that the settings name."""
+        """The store of the settings."""
         return ModelStore(self.settings.store)
 
     def partitions(self) -> Iterator[Keys]:
-        """The keys of each partition."""
+        """Return the keys of each partition."""
         count = self.settings.partitions
         return (keys_of(partition, count, self.settings.namespace) for partition in range(count))
 
     def server_ms(self) -> int:
-        """Redis' own time, epoch milliseconds, by which leases and claims end."""
+        """Return the time of Redis in epoch milliseconds; the ends of leases and claims use it."""
         return server_ms(self.server)
 
 
-Check = Callable[[Case], Iterator[Finding]]  # nothing is yielded where all is well; a RedisError: it cannot look
+Check = Callable[[Case], Iterator[Finding]]  # yields problems only; raises a RedisError if it cannot check
 
 
 def id_ms(entry_id: bytes | str) -> int:
-    """When an entry arrived, by its id, in epoch milliseconds."""
+    """Return the time of arrival in an entry id, in epoch milliseconds."""
     text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
     return int(text.partition("-")[0])

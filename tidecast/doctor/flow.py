@@ -1,4 +1,4 @@
-"""The way of the readings: who answers them, how far behind, and what was lost or set aside."""
+"""Check the flow of readings: leases, lag, lost readings and dead letters."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,75 +22,82 @@ from tidecast.settings import LONGEST_LEASE_S
 from tidecast.wire import Keys, common_keys, id_pair, is_entry_id
 from tidecast.wire.parsing import ID_AHEAD_MS
 
-WAITED_S = (10.0, 60.0)  # of the oldest reading that is not answered: a warning, and wrong
+WAITED_S = (10.0, 60.0)  # age of the oldest unanswered reading for severity `warning` and `wrong`
 RECENT_MS = 3_600_000
 DAY_MS = 86_400_000
-TWINS_MS = 60_000  # since a worker last met another of its name
-COUNTED = 1000  # dead letters
+TWINS_MS = 60_000  # a twin counts as present for this long after a worker detected it
+COUNTED = 1000  # most dead letters that are counted
 
 
 def lease(case: Case) -> Iterator[Finding]:
-    """Every partition has a worker that is alive, and none counts as alive for longer than a lease may last."""
+    """Check that every partition has a live worker, and that leases do not exceed their longest duration."""
     yield from _roster(case)
     for keys in case.partitions():
         if not _is(case, keys.lease, b"hash") and case.redis.exists(keys.lease):
-            continue  # which `types` tells
+            continue  # reported by `types`
         owner, expires = cast("list[bytes | None]", case.redis.hmget(keys.lease, ["owner", "expires_ms"]))
         silent_ms = case.server_ms() - (whole_number(expires) or 0)
         remedy = "start `tidecast worker` with these settings"
         if owner is None:
             yield Finding("lease", "wrong", f"no worker answers {keys.readings}", remedy)
         elif silent_ms > 0:
-            found = f"{owner.decode(errors='backslashreplace')}, which answered {keys.readings}, has been silent since "
-            found += f"its lease ended {silent_ms / 1000:.0f} s ago"
-            yield Finding("lease", "wrong", found, f"look into its log; {remedy}")
+            name = owner.decode(errors="backslashreplace")
+            problem = f"{name}, which answered {keys.readings}, has been silent since "
+            problem += f"its lease ended {silent_ms / 1000:.0f} s ago"
+            yield Finding("lease", "wrong", problem, f"look into its log; {remedy}")
         elif -silent_ms > LONGEST_LEASE_S * 1000:
-            found = f"the lease in {keys.lease} ends {utc_text(case.server_ms() - silent_ms)}, later than any lease may"
-            yield Finding("lease", "wrong", found, f"a worker that looks at it cuts it; {remedy}")
+            problem = (
+                f"the lease in {keys.lease} ends {utc_text(case.server_ms() - silent_ms)}, later than any lease may"
+            )
+            yield Finding("lease", "wrong", problem, f"a worker that looks at it cuts it; {remedy}")
 
 
 def names(case: Case) -> Iterator[Finding]:
-    """No two workers have one name: they would take the partitions from each other."""
+    """Check that worker names are unique: two workers of the same name take the partitions from each other."""
     for keys in case.partitions():
         if not _is(case, keys.lease, b"hash"):
             continue
-        owner, seen = cast("list[bytes | None]", case.redis.hmget(keys.lease, ["owner", "twin_ms"]))
-        if owner and case.server_ms() - (whole_number(seen) or 0) < TWINS_MS:
-            found = f"two workers are called {owner.decode(errors='backslashreplace')}, and both want {keys.readings}"
-            yield Finding("names", "wrong", found, "give each worker a worker.name of its own, or leave it empty")
+        owner, twin_ms = cast("list[bytes | None]", case.redis.hmget(keys.lease, ["owner", "twin_ms"]))
+        if owner and case.server_ms() - (whole_number(twin_ms) or 0) < TWINS_MS:
+            problem = f"two workers are called {owner.decode(errors='backslashreplace')}, and both want {keys.readings}"
+            yield Finding("names", "wrong", problem, "give each worker a worker.name of its own, or leave it empty")
             return
 
 
 def groups(case: Case) -> Iterator[Finding]:
-    """The consumer groups exist: the one that is waited for, and the passive one that shows the lag."""
+    """Check that the consumer groups exist: `wait_for_group`, and the passive group that shows the lag."""
     worker = case.settings.worker
     for keys in _in_order(case):
         if worker.wait_for_group and not has_group(case.redis, keys.forecasts, worker.wait_for_group):
-            found = (
+            problem = (
                 f"{keys.forecasts} has no group {worker.wait_for_group}, which worker.wait_for_group names: workers "
             )
-            found += f"wait for it once {worker.forecasts_kept} forecasts are there"
+            problem += f"wait for it once {worker.forecasts_kept} forecasts are there"
             remedy = f"XGROUP CREATE {keys.forecasts} {worker.wait_for_group} 0 MKSTREAM, or correct the setting"
-            yield Finding("group", "wrong", found, remedy)
-        begun = begun_anew(case.redis.xinfo_stream(keys.readings), _last(case, keys))  # which `anew` tells
+            yield Finding("group", "wrong", problem, remedy)
+        begun = begun_anew(
+            case.redis.xinfo_stream(keys.readings), _last(case, keys)
+        )  # another check reports a recreated stream
         if case.redis.exists(keys.offset) and not begun and not has_group(case.redis, keys.readings, worker.group):
-            found = f"{keys.readings} has no group {worker.group}, whose lag shows how many readings wait"
-            yield Finding("group", "warning", found, "push a reading: the next commit creates it again")
+            problem = f"{keys.readings} has no group {worker.group}, whose lag shows how many readings wait"
+            yield Finding("group", "warning", problem, "push a reading: the next commit creates it again")
 
 
 def _roster(case: Case) -> Iterator[Finding]:
-    key, latest_ms = common_keys(case.settings.namespace)[1], case.server_ms() + LONGEST_LEASE_S * 1000
+    """Check that no worker is registered as alive for longer than the longest lease."""
+    key = common_keys(case.settings.namespace)[1]
+    latest_ms = case.server_ms() + LONGEST_LEASE_S * 1000
     if not _is(case, key, b"hash"):
         return
     for name, raw in cast("dict[bytes, bytes]", case.redis.hgetall(key)).items():
         if (until_ms := whole_number(raw)) is not None and until_ms > latest_ms:
-            found = f"{name.decode(errors='backslashreplace')} counts as alive until {utc_text(until_ms)} in {key}, "
-            found += "later than any worker may: the others leave partitions to it"
-            yield Finding("lease", "wrong", found, "start a worker, which cuts that, or delete the field")
+            problem = f"{name.decode(errors='backslashreplace')} counts as alive until {utc_text(until_ms)} in {key}, "
+            problem += "later than any worker may: the others leave partitions to it"
+            yield Finding("lease", "wrong", problem, "start a worker, which cuts that, or delete the field")
 
 
 def lag(case: Case) -> Iterator[Finding]:
-    """No reading waits long for its answer."""
+    """Check that readings are answered soon."""
     for keys in _in_order(case):
         last = _last(case, keys)
         oldest = cast("list[Any]", case.redis.xrange(keys.readings, f"({last}", "+", count=1))
@@ -98,42 +105,43 @@ def lag(case: Case) -> Iterator[Finding]:
             continue
         waited_s = (case.server_ms() - id_ms(oldest[0][0])) / 1000
         if waited_s > WAITED_S[0]:
-            found = f"{_waiting(case, keys)}in {keys.readings} wait for an answer, the oldest for {waited_s:.0f} s"
+            problem = f"{_waiting(case, keys)}in {keys.readings} wait for an answer, the oldest for {waited_s:.0f} s"
             remedy = "start a worker where there is none; else raise partitions and share them among more workers"
-            yield Finding("lag", "wrong" if waited_s > WAITED_S[1] else "warning", found, remedy)
+            yield Finding("lag", "wrong" if waited_s > WAITED_S[1] else "warning", problem, remedy)
 
 
 def _waiting(case: Case, keys: Keys) -> str:
-    """How many readings wait, before the name of the stream, as far as Redis counts them."""
+    """Return the number of unanswered readings as words before the stream's name, if Redis counts them."""
     count = waiting(case.redis, keys, offset_of(case.redis, keys))
     return f"{count} readings " if count else "readings "
 
 
 def ids(case: Case) -> Iterator[Finding]:
-    """Entry ids are times: where one is ahead of the clock, so are all after it, for ids never go back."""
+    """Check that entry ids, which are times, are not ahead of the clock: ids never decrease, so this would last."""
     for keys in _in_order(case):
         newest = case.redis.xinfo_stream(keys.readings)["last-generated-id"]
         ahead_ms = id_ms(newest) - case.server_ms()
         if ahead_ms > ID_AHEAD_MS:
             ahead = f"{ahead_ms / 1000:.0f} s" if ahead_ms < DAY_MS else f"{ahead_ms / DAY_MS:.0f} days"
-            found = (
+            problem = (
                 f"the newest entry id in {keys.readings}, {newest.decode()}, is {ahead} ahead of Redis' clock, and so "
             )
-            found += (
+            problem += (
                 "are all after it: readings without ts get the worker's clock, and worker.retention_s keeps all of them"
             )
             streams = f"{keys.readings}, {keys.forecasts} and {keys.dead}"
             remedy = f"send a ts; for ids that are times again, rename {streams} once all readings are answered"
-            yield Finding("ids", "warning", found, remedy)
+            yield Finding("ids", "warning", problem, remedy)
 
 
 def trimmed(case: Case) -> Iterator[Finding]:
-    """No reading was trimmed before it was read."""
+    """Check that readings were not trimmed before they were read."""
     remedy = "keep readings longer: let no producer trim below what workers have read; worker.retention_s never does"
     for keys in _in_order(case):
         info = case.redis.xinfo_stream(keys.readings)
         offset = offset_of(case.redis, keys)
-        first, lost = info["first-entry"], offset.counts.get("lost")
+        first = info["first-entry"]
+        lost = offset.counts.get("lost")
         if (
             "read" in offset.counts
             and "entries-added" in info
@@ -145,64 +153,65 @@ def trimmed(case: Case) -> Iterator[Finding]:
                     "trimmed", "wrong", f"{gone} readings in {keys.readings} went before they were read", remedy
                 )
         if lost:
-            found = f"{lost} readings of {keys.readings} were trimmed before they were read, since the beginning"
-            yield Finding("lost", "warning", found, remedy)
+            problem = f"{lost} readings of {keys.readings} were trimmed before they were read, since the beginning"
+            yield Finding("lost", "warning", problem, remedy)
 
 
 def anew(case: Case) -> Iterator[Finding]:
-    """The readings' ids go on from the offset: they end before it where the stream was deleted and begun anew."""
+    """Check that the readings' ids do not end before the offset, as in a stream that was deleted and recreated."""
     for keys in _in_order(case):
-        info, last = case.redis.xinfo_stream(keys.readings), _last(case, keys)
+        info = case.redis.xinfo_stream(keys.readings)
+        last = _last(case, keys)
         if not begun_anew(info, last):
             continue
         first = id_pair(info["first-entry"][0])
         above = [key for key in (keys.forecasts, keys.dead) if id_pair(_newest(case, key)) >= first]
         newest = info["last-generated-id"].decode()
-        found = (
+        problem = (
             f"the {info['length']} readings in {keys.readings} have ids up to {newest}, before the last one answered, "
         )
-        found += f"{last}: the stream was begun anew"
+        problem += f"{last}: the stream was begun anew"
         if above:
-            found += f", and they cannot be answered, for {' and '.join(above)} hold higher ids than theirs"
+            problem += f", and they cannot be answered, for {' and '.join(above)} hold higher ids than theirs"
         remedy = (
             f"rename {' and '.join(above)}; the worker then goes on" if above else "start a worker: it begins with them"
         )
-        yield Finding("anew", "wrong", found, remedy)
+        yield Finding("anew", "wrong", problem, remedy)
 
 
 def _newest(case: Case, key: str) -> bytes:
-    """The highest id that a stream has ever had."""
+    """Return the highest id that a stream has ever had."""
     info = stream_info(case.redis, key) if _is(case, key, b"stream") else None
     return cast("bytes", info["last-generated-id"]) if info else b"0-0"
 
 
 def ahead(case: Case) -> Iterator[Finding]:
-    """The forecasts end where the offset says: else a worker could publish none."""
+    """Check that the forecasts do not go beyond the offset: otherwise a worker cannot publish."""
     for keys in _in_order(case):
         if not _is(case, keys.forecasts, b"stream"):
             continue
-        # The forecasts first: a commit between the two looks moves the offset beyond them.
+        # Read the forecasts first: a commit between the two commands moves the offset beyond them.
         newest = case.redis.xinfo_stream(keys.forecasts)["last-generated-id"]
         last = _last(case, keys)
         if id_pair(newest) > id_pair(last):
-            found = f"{keys.forecasts} goes on to {newest.decode()}, but readings are answered to {last} only"
+            problem = f"{keys.forecasts} goes on to {newest.decode()}, but readings are answered to {last} only"
             remedy = f"restore {keys.offset}, or rename {keys.forecasts} if another program wrote there"
-            yield Finding("ahead", "wrong", found, remedy)
+            yield Finding("ahead", "wrong", problem, remedy)
 
 
 def blocks(case: Case) -> Iterator[Finding]:
-    """Streams lie in blocks of a limited size: what is trimmed in a block keeps its memory while others are there."""
-    found = {}
+    """Check that stream blocks are limited: trimmed entries keep their memory while others are in their block."""
+    limits = {}
     for name in ("stream-node-max-entries", "stream-node-max-bytes"):
         with suppress(ResponseError):  # a service that hides CONFIG
-            found[name] = case.server.config_get(name).get(name)
-    if list(found.values()) == ["0", "0"]:
-        told = f"{' and '.join(found)} are 0: the memory of entries that are trimmed is not given back for long"
-        yield Finding("blocks", "warning", told, "set stream-node-max-entries 100, Redis' default")
+            limits[name] = case.server.config_get(name).get(name)
+    if list(limits.values()) == ["0", "0"]:
+        problem = f"{' and '.join(limits)} are 0: the memory of entries that are trimmed is not given back for long"
+        yield Finding("blocks", "warning", problem, "set stream-node-max-entries 100, Redis' default")
 
 
 def dead(case: Case) -> Iterator[Finding]:
-    """Readings are not set aside just now."""
+    """Check that no recent readings became dead letters."""
     for keys in case.partitions():
         if not _is(case, keys.dead, b"stream"):
             continue
@@ -210,15 +219,15 @@ def dead(case: Case) -> Iterator[Finding]:
         letters = list(newest_entries(case.redis, keys.dead, COUNTED, since))
         if letters:
             reasons = Counter(fields.get(b"reason", b"?").decode() for _, fields in letters)
-            told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+            listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
             number = f"{COUNTED} or more" if len(letters) == COUNTED else str(len(letters))
             detail = letters[0][1].get(b"detail", b"").decode(errors="backslashreplace")
-            found = f"{number} readings became dead letters in {keys.dead} within the hour: {told}"
-            yield Finding("dead", "warning", found, f"of the newest: {detail}")
+            problem = f"{number} readings became dead letters in {keys.dead} within the hour: {listed}"
+            yield Finding("dead", "warning", problem, f"of the newest: {detail}")
 
 
 def _in_order(case: Case) -> Iterator[Keys]:
-    """The partitions whose readings and offset are what they should be; `types` and `numbers` tell of the others."""
+    """Yield the partitions with valid readings and a valid offset; `types` and `numbers` report the others."""
     for keys in case.partitions():
         offset = cast("bytes", case.redis.type(keys.offset))
         right = _is(case, keys.readings, b"stream") and offset in (b"none", b"hash")

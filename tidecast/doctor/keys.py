@@ -1,4 +1,4 @@
-"""The keys: that they are ours, of this version's form, and as many as the settings say."""
+"""Check the keys: their types, their format, and the number of partitions."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -9,7 +9,7 @@ from tidecast.doctor.finding import Case, Finding
 from tidecast.errors import SettingsError
 from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, is_entry_id, keys_of
 
-KINDS = {  # of Redis' types
+KINDS = {  # Redis types
     "readings": "stream",
     "forecasts": "stream",
     "dead": "stream",
@@ -22,29 +22,29 @@ KINDS = {  # of Redis' types
 IN_LEASE = ("epoch", "expires_ms", "tried_size", "tries")
 IN_OFFSET = ("read", "lost", *DISPOSITIONS)
 IN_RETRAIN = ("next_ms", "due_ms", "retry_ms", "expires_ms", "tries", "runs", "started_ms", "ended_ms")
-LONGEST_SHOWN = 40  # bytes of what is not a number
+LONGEST_SHOWN = 40  # most bytes of an invalid value that are shown
 _REMEDIES = {
     "epoch": "delete the key while no worker runs: no worker takes a partition whose epoch cannot be counted up",
     "started_ms": "the next run writes it anew",
     "ended_ms": "the end of the next run writes it anew",
 }
-PAGE = 50  # fields of a reply: states may be large
-LOOKED_AT = 1000  # fields of a partition's states: a worker reads all or none
+PAGE = 50  # fields in a reply, since states may be large
+LOOKED_AT = 1000  # most fields of a partition's states that are checked: a worker reads all states or none
 
 
 def types(case: Case) -> Iterator[Finding]:
-    """Every key is of the type that Tidecast gives it."""
+    """Check that every key has its expected Redis type."""
     number, workers = common_keys(case.settings.namespace)
-    wanted = {getattr(keys, name): kind for keys in case.partitions() for name, kind in KINDS.items()}
-    for key, kind in (wanted | {number: "string", workers: "hash"}).items():
-        found = cast("bytes", case.redis.type(key)).decode()
-        if found not in ("none", kind):
+    expected = {getattr(keys, name): kind for keys in case.partitions() for name, kind in KINDS.items()}
+    for key, kind in (expected | {number: "string", workers: "hash"}).items():
+        actual = cast("bytes", case.redis.type(key)).decode()
+        if actual not in ("none", kind):
             remedy = "rename or delete that key, or set another namespace"
-            yield Finding("types", "wrong", f"the key {key} is a {found}, not a {kind}: it is not Tidecast's", remedy)
+            yield Finding("types", "wrong", f"the key {key} is a {actual}, not a {kind}: it is not Tidecast's", remedy)
 
 
 def numbers(case: Case) -> Iterator[Finding]:
-    """What should be a whole number is one, in the leases, the offsets, the schedules and the workers' roster."""
+    """Check the whole numbers and entry ids in the leases, the offsets, the schedules and the list of workers."""
     for keys in case.partitions():
         for key, names in ((keys.lease, IN_LEASE), (keys.offset, IN_OFFSET), (keys.retrain, IN_RETRAIN)):
             if case.redis.type(key) == b"hash":
@@ -60,37 +60,42 @@ def numbers(case: Case) -> Iterator[Finding]:
 
 def _not_an_id(key: str, last: bytes | None) -> Iterator[Finding]:
     if last is not None and not is_entry_id(last):
-        found = f"last in {key} is {last[:LONGEST_SHOWN].decode(errors='backslashreplace')!r}, not an entry id"
-        yield Finding("numbers", "wrong", found, "delete the key: the next worker goes on where the consumer group is")
+        problem = f"last in {key} is {last[:LONGEST_SHOWN].decode(errors='backslashreplace')!r}, not an entry id"
+        yield Finding(
+            "numbers", "wrong", problem, "delete the key: the next worker goes on where the consumer group is"
+        )
 
 
 def _not_whole(key: str, values: Mapping[str, bytes | None]) -> Iterator[Finding]:
     for name, raw in values.items():
         if raw is not None and whole_number(raw) is None:
-            found = f"{name} in {key} is {raw[:LONGEST_SHOWN].decode(errors='backslashreplace')!r}, not a whole number"
-            yield Finding("numbers", "wrong", found, _REMEDIES.get(name, "a worker that looks at it puts it right"))
+            problem = (
+                f"{name} in {key} is {raw[:LONGEST_SHOWN].decode(errors='backslashreplace')!r}, not a whole number"
+            )
+            yield Finding("numbers", "wrong", problem, _REMEDIES.get(name, "a worker that looks at it puts it right"))
 
 
 def partitions(case: Case) -> Iterator[Finding]:
-    """Redis was set up for as many partitions as the settings say, and no readings lie where nobody looks."""
-    key, settings = common_keys(case.settings.namespace)[0], case.settings
+    """Check the number of partitions in Redis, and that no readings are in a stream that no worker reads."""
+    key = common_keys(case.settings.namespace)[0]
+    settings = case.settings
     if case.redis.type(key) not in (b"none", b"string"):
-        return  # which `types` tells
+        return  # reported by `types`
     try:
         check_partitions(key, cast("bytes | None", case.redis.get(key)), settings.partitions)
     except SettingsError as exc:
-        found, _, remedy = str(exc).rpartition(": ")
-        yield Finding("partitions", "wrong", found, remedy if remedy == DELETE else f"in the settings {remedy}")
+        problem, _, remedy = str(exc).rpartition(": ")
+        yield Finding("partitions", "wrong", problem, remedy if remedy == DELETE else f"in the settings {remedy}")
         return
     plain = keys_of(namespace=settings.namespace).readings
     if settings.partitions > 1 and case.redis.type(plain) == b"stream":
-        found = f"{case.redis.xlen(plain)} readings are in {plain}, where no worker of several partitions looks"
+        problem = f"{case.redis.xlen(plain)} readings are in {plain}, where no worker of several partitions looks"
         remedy = "set partitions for their producer too, push them again, and delete that key"
-        yield Finding("misplaced", "warning", found, remedy)
+        yield Finding("misplaced", "warning", problem, remedy)
 
 
 def state(case: Case) -> Iterator[Finding]:
-    """What is remembered of the series was written in the form that this version reads."""
+    """Check that the states of the series have the format of this version."""
     for keys in case.partitions():
         if case.redis.type(keys.state) != b"hash":
             continue
@@ -99,7 +104,7 @@ def state(case: Case) -> Iterator[Finding]:
         odd = {name: raw for name, raw in heads.items() if raw[:1] != bytes([STATE_FORMAT])}
         for name, raw in list(odd.items())[:1]:
             form = raw[0] if raw else "none"
-            found = f"{len(odd)} of {len(heads)} states in {keys.state} are of another format, such as {form} of "
-            found += f"{name.decode(errors='backslashreplace')}; this version reads {STATE_FORMAT}"
+            problem = f"{len(odd)} of {len(heads)} states in {keys.state} are of another format, such as {form} of "
+            problem += f"{name.decode(errors='backslashreplace')}; this version reads {STATE_FORMAT}"
             remedy = f"run the version of the worker that wrote them, or delete {keys.state} to begin its windows anew"
-            yield Finding("state", "wrong", found, remedy)
+            yield Finding("state", "wrong", problem, remedy)

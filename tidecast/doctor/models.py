@@ -1,4 +1,4 @@
-"""The store: that it is there, can be written, and that every champion can answer."""
+"""Check the store: that it exists and can be written, and that every champion can be loaded."""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,47 +7,48 @@ from tidecast.doctor.finding import Case, Finding
 from tidecast.errors import ModelError, StoreError
 from tidecast.models.store import ModelStore
 
-TOLD = 5  # broken champions one by one; of more, only how many
+TOLD = 5  # most broken champions that are listed; the others are only counted
 
 
 def store(case: Case) -> Iterator[Finding]:
-    """The store is a directory, and whoever trains may write to it."""
-    root, retrain = case.settings.store, case.settings.retrain
+    """Check that the store is a directory that this user can write."""
+    root = case.settings.store
+    retrain = case.settings.retrain
     if not root.exists():
-        found = f"there is no store at {root}, so that only the simplest experts answer"
-        yield Finding("store", "warning", found, "train models with `tidecast train`, or correct the setting store")
+        problem = f"there is no store at {root}, so that only the simplest experts answer"
+        yield Finding("store", "warning", problem, "train models with `tidecast train`, or correct the setting store")
     elif not root.is_dir():
         yield Finding("store", "wrong", f"the store {root} is no directory", "correct the setting store")
     else:
         try:
             tempfile.TemporaryFile(dir=root).close()
         except OSError as exc:
-            found = f"the store {root} cannot be written ({exc.strerror}), so that nothing can be trained here"
+            problem = f"the store {root} cannot be written ({exc.strerror}), so that nothing can be trained here"
             remedy = "grant this user the right to write there, or train as another user"
-            yield Finding("writable", "wrong" if retrain.asks_for_schedule else "warning", found, remedy)
+            yield Finding("writable", "wrong" if retrain.asks_for_schedule else "warning", problem, remedy)
 
 
 def champions(case: Case) -> Iterator[Finding]:
-    """Every champion can be loaded."""
+    """Check that every champion can be loaded."""
     try:
         stores = (case.store, case.store.shared)
     except StoreError:
-        return  # it is not a folder, which `store` tells
+        return  # not a folder, reported by `store`
     for models in stores:
         broken = list(_broken(models))
         yield from broken[:TOLD]
         if len(broken) > TOLD:
-            found = f"{len(broken) - TOLD} more champions in {models.root} cannot be loaded"
-            yield Finding("champions", "wrong", found, "`tidecast doctor` tells the next ones once these are mended")
+            problem = f"{len(broken) - TOLD} more champions in {models.root} cannot be loaded"
+            yield Finding("champions", "wrong", problem, "`tidecast doctor` tells the next ones once these are mended")
 
 
 def _broken(models: ModelStore) -> Iterator[Finding]:
     try:
         served = models.served()
     except (OSError, ValueError, LookupError, TypeError) as exc:
-        found = f"a series.json in {models.root} cannot be read: {exc}"
+        problem = f"a series.json in {models.root} cannot be read: {exc}"
         yield Finding(
-            "champions", "wrong", found, "restore the store, or delete that series' directory and train it anew"
+            "champions", "wrong", problem, "restore the store, or delete that series' directory and train it anew"
         )
         return
     for series in served:

@@ -1,4 +1,4 @@
-"""Whether Redis can be looked at; if not, nothing else can be asked of it."""
+"""Check that Redis can be reached, which all other checks of Redis need."""
 
 from contextlib import suppress
 from typing import Any, cast
@@ -14,19 +14,23 @@ from tidecast.settings import Settings
 from tidecast.wire import common_keys
 
 TLS_WORDS = ("SSL", "CERTIFICATE", "certificate", "[X509")
-CLOSED_WORDS = ("Connection closed", "Connection reset", "Error while reading")  # as of TLS that was spoken to plainly
-HARMLESS = ("WRONGTYPE", "MASTERDOWN", "Link with MASTER is down", "BUSY")  # the checks explain these
+CLOSED_WORDS = (
+    "Connection closed",
+    "Connection reset",
+    "Error while reading",
+)  # errors of a plain connection to a TLS port
+HARMLESS = ("WRONGTYPE", "MASTERDOWN", "Link with MASTER is down", "BUSY")  # later checks explain these
 
 
 def obstacle(redis: Redis, settings: Settings) -> Finding | None:
-    """Return what keeps all further checks from saying anything, if there is such a thing.
+    """Return a finding that makes all further checks useless, or None.
 
     Args:
-        redis: the server that `redis_url` names.
-        settings: the installation's.
+        redis: the connection to the server in `redis_url`.
+        settings: the settings of the installation.
 
     Raises:
-        RedisError: it does not answer.
+        RedisError: the server does not answer.
     """
     try:
         redis.get(common_keys(settings.namespace)[0])  # a command that Redis refuses while it loads
@@ -40,7 +44,7 @@ def obstacle(redis: Redis, settings: Settings) -> Finding | None:
 
 
 def _refused(redis: Redis, settings: Settings, exc: ResponseError) -> Finding | None:
-    """Return what the refusal of a plain GET means."""
+    """Return a finding for a refused GET; None if later checks explain it."""
     meaning = meaning_of_error(exc)
     if unknown_command(exc):
         return _sentinel(redis)
@@ -52,27 +56,27 @@ def _refused(redis: Redis, settings: Settings, exc: ResponseError) -> Finding | 
 
 
 def _sentinel(redis: Redis) -> Finding | None:
-    """Return that the server is a Sentinel, with the address of the Redis that it watches, if it is one."""
+    """Return a finding with the address of the watched Redis if the server is a Sentinel; else None."""
     with suppress(RedisError):
         if redis.info("server").get("redis_mode") != "sentinel":
-            return None  # the commands that are missing are checked later
-        found = "redis_url names a Sentinel, which holds no data"
+            return None  # missing commands are checked later
+        problem = "redis_url names a Sentinel, which holds no data"
         masters = cast("dict[str, dict[str, Any]]", redis.sentinel_masters()).values()
         addresses = " or ".join(f"redis://{master['ip']}:{master['port']}/0" for master in masters)
         remedy = f"name the Redis that it watches in redis_url: {addresses or 'it watches none yet'}"
-        return Finding("sentinel", "wrong", found, remedy)
+        return Finding("sentinel", "wrong", problem, remedy)
     return None
 
 
 def _in_a_cluster(redis: Redis) -> bool:
-    """Return whether a server says that it is part of a cluster."""
+    """Return whether a server reports that it is part of a cluster."""
     with suppress(RedisError):
         return bool(redis.info("cluster").get("cluster_enabled"))
     return False
 
 
 def unreached(exc: RedisError, url: str) -> Finding:
-    """Return what a first command's failure means."""
+    """Return a finding for the failure of the first command."""
     text = str(exc)
     silent = isinstance(exc, RedisTimeoutError) and url.startswith("rediss://")  # Redis waits for the rest of a command
     if silent or any(word in text for word in TLS_WORDS):
@@ -84,8 +88,8 @@ def unreached(exc: RedisError, url: str) -> Finding:
         return Finding("tls", "wrong", f"Redis ends the connection: {text}", remedy)
     if isinstance(exc, ResponseError):
         return Finding("redis", "wrong", f"Redis refuses a plain GET: {text}", "look into its log and configuration")
-    found = explain(exc)
-    return Finding("redis", "wrong", f"Redis does not answer: {found}", "start it, or name another in redis_url")
+    problem = explain(exc)
+    return Finding("redis", "wrong", f"Redis does not answer: {problem}", "start it, or name another in redis_url")
 
 
 def _tls_remedy(text: str) -> str:

@@ -1,7 +1,7 @@
-"""Whether the user that `redis_url` names may do what a worker does.
+"""Check that the user in `redis_url` has the rights that a worker needs.
 
-Each right is tried by a command that Redis refuses for its form or that changes nothing: rights are checked before
-anything else of a command is.
+Each right is checked with a command that is invalid or changes nothing: Redis checks rights before it checks anything
+else of a command.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,11 @@ from tidecast.retraining import choose_schedule
 from tidecast.settings import Settings
 from tidecast.wire import Keys, common_keys
 
-NOBODY = "0" * 40  # the name of no script, field or group
-NO_ID = "none"  # as an entry's id an error
+NOBODY = "0" * 40  # a name that no script, field or group has
+NO_ID = "none"  # an invalid entry id
 Probe = tuple[str | bytes | int, ...]
 
-# By right; `readings` and so on stand for the keys of the first partition.
+# A command for each right; `readings` and so on stand for the keys of the first partition.
 PROBES: Mapping[str, Probe] = MappingProxyType(
     {
         "evalsha": ("EVALSHA", NOBODY, 1, "lease"),
@@ -52,25 +52,25 @@ _SOMETIMES = {"xrange", "xtrim", "xlen", "xpending", "xinfo|groups"}
 
 
 def needed(settings: Settings) -> set[str]:
-    """The rights that a worker with these settings needs."""
+    """Return the rights that a worker with these settings needs."""
     worker = settings.worker
-    found = set(PROBES) - _SOMETIMES
-    found |= {"xtrim"} if worker.retention_s else set()
-    found |= {"xtrim", "xlen", "xpending", "xinfo|groups"} if worker.wait_for_group else set()
-    return found | ({"xrange"} if choose_schedule(settings).on else set())
+    names = set(PROBES) - _SOMETIMES
+    names |= {"xtrim"} if worker.retention_s else set()
+    names |= {"xtrim", "xlen", "xpending", "xinfo|groups"} if worker.wait_for_group else set()
+    return names | ({"xrange"} if choose_schedule(settings).on else set())
 
 
 def rights(case: Case) -> Iterator[Finding]:
-    """No command and no key is refused for want of a right."""
+    """Check that the user has the rights to all needed commands and keys."""
     keys = next(case.partitions())
     places = {name: getattr(keys, name) for name in Keys.__slots__} | {"partitions": _common(case)[0]}
-    wanted = needed(case.settings)
-    lacking = [f"+{right}" for right, probe in PROBES.items() if right in wanted and _refused(case, probe, places)]
+    required = needed(case.settings)
+    lacking = [f"+{right}" for right, probe in PROBES.items() if right in required and _refused(case, probe, places)]
     if "+type" not in lacking:
         lacking += [f"~{key}" for key in (*_all_keys(case), *_common(case)) if _refused(case, ("TYPE", key), {})]
     if lacking:
-        found = f"the user that redis_url names lacks rights of a worker: {' '.join(dict.fromkeys(lacking))}"
-        yield Finding("rights", "wrong", found, f"grant them with ACL SETUSER: {RIGHTS}")
+        problem = f"the user that redis_url names lacks rights of a worker: {' '.join(dict.fromkeys(lacking))}"
+        yield Finding("rights", "wrong", problem, f"grant them with ACL SETUSER: {RIGHTS}")
 
 
 def _all_keys(case: Case) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _common(case: Case) -> tuple[str, ...]:
 
 
 def _refused(case: Case, probe: Probe, places: Mapping[str, str]) -> bool:
-    """Whether the right is lacking; anything else that Redis says of the command is no matter."""
+    """Return whether the right is missing; other errors of the command are ignored."""
     words = [places.get(str(word), word) for word in probe]
     to = case.redis if len(words) > 1 and words[0] != "SCRIPT LOAD" else case.server
     try:

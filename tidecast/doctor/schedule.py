@@ -1,4 +1,4 @@
-"""The schedule of retraining: that runs begin when they are due, and end well."""
+"""Check the retraining schedule: that runs start when they are due, and do not fail."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -9,7 +9,7 @@ from tidecast.moments import utc_text
 from tidecast.retraining import Choice, choose_schedule
 from tidecast.settings import NEVER
 
-GRACE_MS = 60_000  # beyond the jitter: how late a run may begin
+GRACE_MS = 60_000  # how late a run may start, in addition to the jitter
 OR_NEVER = f'or set retrain.every = "{NEVER}"'
 REMEDY = "start a worker or `tidecast retrain --daemon` with this schedule, and look into its log"
 
@@ -18,13 +18,13 @@ Record = dict[bytes, bytes]
 
 
 def overdue(case: Case) -> Iterator[Finding]:
-    """No run is late or too far ahead, and the last one did not fail."""
+    """Check that runs are not late or too far ahead, and that the last one did not fail."""
     if case.settings.retrain.every == NEVER:
         return
     unkept = []
     for keys in case.partitions():
         if case.redis.type(keys.retrain) not in (b"none", b"hash"):
-            continue  # which `types` tells
+            continue  # reported by `types`
         record = cast("Record", case.redis.hgetall(keys.retrain))
         if record:
             yield from _late(record, case.server_ms(), 1000 * case.settings.retrain.jitter_s)
@@ -36,11 +36,11 @@ def overdue(case: Case) -> Iterator[Finding]:
 
 
 def _unkept(keys: list[str], choice: Choice) -> Finding:
-    """Return the finding for partitions whose series nobody retrains."""
+    """Return the finding for partitions whose series are not retrained."""
     place = f"{keys[0]} is empty" if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more are empty"
     if not choice.on:
-        found = f"no models are retrained ({place}): {choice.why_off}"
-        return Finding("schedule", "warning", found, f"{choice.remedy}, {OR_NEVER}")
+        problem = f"no models are retrained ({place}): {choice.why_off}"
+        return Finding("schedule", "warning", problem, f"{choice.remedy}, {OR_NEVER}")
     if choice.by_default:
         return Finding("schedule", "warning", f"no models are retrained ({place})", f"{REMEDY}, {OR_NEVER}")
     return Finding("schedule", "warning", f"a schedule is set, but nobody keeps it ({place})", REMEDY)
@@ -50,34 +50,34 @@ def _late(record: Record, now_ms: int, jitter_ms: float) -> Iterator[Finding]:
     state = record.get(b"state", b"").decode(errors="replace")
     due = utc_text(_ms(record, b"due_ms"))
     if state == "running" and _ms(record, b"expires_ms") < now_ms:
-        found = f"the run due at {due} has begun, and whoever ran it has been silent"
-        yield Finding("schedule", "wrong", found, REMEDY)
+        problem = f"the run due at {due} has begun, and whoever ran it has been silent"
+        yield Finding("schedule", "wrong", problem, REMEDY)
     elif state != "running":
         at_ms = _ms(record, b"retry_ms" if state == "waiting" else b"next_ms")
         if at_ms + GRACE_MS + jitter_ms < now_ms:
             late_s = (now_ms - at_ms) / 1000
             yield Finding("schedule", "wrong", f"the run due at {utc_text(at_ms)} is {late_s:.0f} s overdue", REMEDY)
     if state == "failed":
-        found = f"the last run of the schedule, due at {due}, has failed"
-        yield Finding("retraining", "warning", found, "`tidecast events --since 0` says why")
+        problem = f"the last run of the schedule, due at {due}, has failed"
+        yield Finding("retraining", "warning", problem, "`tidecast events --since 0` says why")
 
 
 def _ahead(record: Record, key: str, now_ms: int) -> Iterator[Finding]:
-    """No time lies further ahead than the schedule of the record allows: nothing would run until then."""
-    from worker.retraining.job_state import TTL_S  # only here: the schedule's modules bring APScheduler
+    """Check for times further ahead than the schedule allows: until then, retraining would not run."""
+    from worker.retraining.job_state import TTL_S  # imported late: the schedule's modules import APScheduler
     from worker.retraining.triggers import timing_named
     from worker.stored import corrections
 
     expires_ms = _ms(record, b"expires_ms")
     if record.get(b"state") == b"running" and expires_ms > now_ms + 1000 * TTL_S:
-        found = f"the claim to the run under way, in {key}, ends {utc_text(expires_ms)}, later than any claim may"
-        yield Finding("schedule", "wrong", found, REMEDY)
+        problem = f"the claim to the run under way, in {key}, ends {utc_text(expires_ms)}, later than any claim may"
+        yield Finding("schedule", "wrong", problem, REMEDY)
     timing = timing_named(record.get(b"trigger", b"").decode(errors="replace"))
     for field, stored, value in corrections(record, timing, now_ms) if timing else ():
-        if (stored_ms := whole_number(stored)) is not None:  # else `numbers` tells
-            found = f"{field} in {key} is {utc_text(stored_ms)}, which its schedule cannot have set"
+        if (stored_ms := whole_number(stored)) is not None:  # otherwise reported by `numbers`
+            problem = f"{field} in {key} is {utc_text(stored_ms)}, which its schedule cannot have set"
             remedy = f"{REMEDY}: the next one that looks at it puts {utc_text(value)} there"
-            yield Finding("schedule", "wrong", found, remedy)
+            yield Finding("schedule", "wrong", problem, remedy)
 
 
 def _ms(record: Record, name: bytes) -> int:

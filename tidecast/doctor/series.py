@@ -1,4 +1,4 @@
-"""All that is known of one series: its model and why it has it, who answers, how well, and what went wrong."""
+"""Describe one series: its model and verdicts, its newest forecast and errors, its events and dead letters."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,23 +16,23 @@ from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import Event, Forecast, Keys, keys_of, partition_of
 
-NEWEST = 10_000  # entries of a stream that are looked through
-EVENTS_TOLD = 5
+NEWEST = 10_000  # most entries of a stream that are searched
+EVENTS_TOLD = 5  # most events that are shown
 Facts = dict[str, Any]
 
 
 def facts_of(series: str, settings: Settings, insight: Callable[[bytes], Facts]) -> Facts:
-    """What Redis and the store tell of a series, ready for JSON.
+    """Collect the facts about a series from Redis and the store, as JSON types.
 
     Args:
         series: its name.
         settings: where Redis and the store are.
-        insight: how to read a stored state.
+        insight: decodes a stored state.
 
     Raises:
         RedisError: Redis does not answer.
         StateError: the state is of another format.
-        StoreError: nothing is known of it.
+        StoreError: the series is unknown.
     """
     partition = partition_of(series, settings.partitions)
     keys = keys_of(partition, settings.partitions, settings.namespace)
@@ -56,13 +56,13 @@ def facts_of(series: str, settings: Settings, insight: Callable[[bytes], Facts])
 
 
 def _is_waiting(redis: Redis, keys: Keys, series: str) -> bool:
-    """Whether a reading of the series is among the newest, answered or not."""
+    """Return whether a reading of the series is among the newest ones, answered or not."""
     newest = newest_entries(redis, keys.readings, NEWEST)
     return any(fields.get(b"series") == series.encode() for _, fields in newest)
 
 
 def _unknown(series: str, redis: Redis, settings: Settings) -> str:
-    """Return that there is no such series, with the name that was probably meant."""
+    """Return the message for an unknown series, with a similar name if there is one."""
     names = {*answered_series(redis, settings), *ModelStore(settings.store).series()}
     remedy = (
         did_you_mean(series, sorted(names)) if names else "push a reading of it first, or check --redis and --store"
@@ -71,13 +71,14 @@ def _unknown(series: str, redis: Redis, settings: Settings) -> str:
 
 
 def _model(series: str, store: ModelStore) -> Facts:
-    """The champion and the newest version with their verdicts; `error`: what is broken."""
+    """Return the champion and the newest version with their verdicts, or an `error` if the store is damaged."""
     try:
-        champion, versions = store.champion(series), store.versions(series)
-        told = {number: store.header(series, number) for number in {champion, *versions[-1:]} - {None} if number}
+        champion = store.champion(series)
+        versions = store.versions(series)
+        headers = {number: store.header(series, number) for number in {champion, *versions[-1:]} - {None} if number}
     except TidecastError as exc:
         return {"champion": None, "versions": [], "verdicts": {}, "error": str(exc)}
-    verdicts = {str(number): header.evidence.verdict for number, header in sorted(told.items())}
+    verdicts = {str(number): header.evidence.verdict for number, header in sorted(headers.items())}
     return {"champion": champion, "versions": versions, "verdicts": verdicts, "error": None}
 
 
@@ -85,21 +86,21 @@ def _newest_forecast(redis: Redis, keys: Keys, series: str) -> Facts | None:
     for entry_id, fields in newest_entries(redis, keys.forecasts, NEWEST):
         if fields.get(b"series") == series.encode():
             try:
-                found = Forecast.decode(entry_id, fields)
+                newest = Forecast.decode(entry_id, fields)
             except StreamError:
-                continue  # not a worker's
-            return {"id": found.id, "kind": found.kind, "model": found.model, "y": found.y, "yhat": found.yhat}
+                continue  # not written by a worker
+            return {"id": newest.id, "kind": newest.kind, "model": newest.model, "y": newest.y, "yhat": newest.yhat}
     return None
 
 
 def _events(redis: Redis, keys: Keys, series: str) -> list[Facts]:
-    """The newest that are told of the series, the oldest of them first."""
-    found: list[Facts] = []
+    """Return the newest events of the series, the oldest of them first."""
+    events: list[Facts] = []
     for entry_id, fields in newest_entries(redis, keys.events, NEWEST):
-        if fields.get(b"series") == series.encode() and len(found) < EVENTS_TOLD:
+        if fields.get(b"series") == series.encode() and len(events) < EVENTS_TOLD:
             event = Event.decode(entry_id, fields)
-            found.append({"id": event.id, "kind": event.kind, "detail": event.detail, "version": event.version})
-    return found[::-1]
+            events.append({"id": event.id, "kind": event.kind, "detail": event.detail, "version": event.version})
+    return events[::-1]
 
 
 def _dead(redis: Redis, keys: Keys, series: str) -> Facts:
@@ -114,8 +115,10 @@ def _dead(redis: Redis, keys: Keys, series: str) -> Facts:
 
 
 def sentences(facts: Facts) -> Iterator[str]:
-    """The facts for people, a line each."""
-    state, forecast, dead = facts["state"], facts["forecast"], facts["dead"]
+    """Yield the facts as lines of text."""
+    state = facts["state"]
+    forecast = facts["forecast"]
+    dead = facts["dead"]
     yield f"{facts['series']}, in partition {facts['partition']}"
     yield from _of_the_model(facts)
     if state is None:
@@ -124,8 +127,8 @@ def sentences(facts: Facts) -> Iterator[str]:
         yield f"readings: {state['readings']} in its window's life, the newest of {utc_text(state['last_ts'])}"
         yield from _of_the_blend(state, forecast)
         yield from _of_the_drift(state)
-    told = ", ".join(f"{count} {reason}" for reason, count in dead["reasons"].items())
-    yield f"dead letters: {told}; the newest: {dead['newest']}" if told else "dead letters: none"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dead["reasons"].items())
+    yield f"dead letters: {reasons}; the newest: {dead['newest']}" if reasons else "dead letters: none"
     for event in facts["events"]:
         version = f" v{event['version']}" if event["version"] else ""
         yield f"event: {utc_text(int(event['id'].partition('-')[0]))}  {event['kind']}{version}  {event['detail']}"
@@ -153,7 +156,7 @@ def _of_the_model(facts: Facts) -> Iterator[str]:
 
 
 def _of_the_blend(state: Facts, forecast: Facts | None) -> Iterator[str]:
-    ranked = sorted(state["errors"].items(), key=lambda one: one[1])
+    ranked = sorted(state["errors"].items(), key=lambda item: item[1])
     if forecast:
         version = f" of version {forecast['model']}" if forecast["model"] else ""
         yield f"answers: {forecast['kind']}{version} weighs most: {forecast['y']:.6g} -> {forecast['yhat']:.6g}"
@@ -164,9 +167,9 @@ def _of_the_blend(state: Facts, forecast: Facts | None) -> Iterator[str]:
 
 
 def _of_the_drift(state: Facts) -> Iterator[str]:
-    told = ", ".join(f"{kind} {share:.2f}" for kind, share in state["drift"].items())
+    shares = ", ".join(f"{kind} {share:.2f}" for kind, share in state["drift"].items())
     silent = f"; silent for {state['silent_for']} more readings after an alarm" if state["silent_for"] else ""
-    yield f"drift, an alarm at 1: {told}{silent}"
+    yield f"drift, an alarm at 1: {shares}{silent}"
     if trial := state["probation"]:
         yield (
             f"probation: version {trial['version']} beside {trial['former']} over {trial['readings']} readings, "

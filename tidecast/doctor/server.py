@@ -1,4 +1,4 @@
-"""The server itself: its version, what survives a restart, its memory, its role and its clock."""
+"""Check the Redis server: its version, persistence, memory, role and clock."""
 
 from collections.abc import Iterator
 
@@ -8,48 +8,48 @@ from tidecast.connection import lacks_right
 from tidecast.doctor.finding import Case, Finding
 
 OLDEST = (6, 2)
-NEARLY_FULL = 0.9  # of maxmemory
-SKEW_S = (2.0, 60.0)  # a warning, and wrong
+NEARLY_FULL = 0.9  # share of maxmemory
+SKEW_S = (2.0, 60.0)  # clock difference for severity `warning` and `wrong`
 
 
 def version(case: Case) -> Iterator[Finding]:
-    """Redis is one that the scripts run on."""
-    found = str(case.server.info("server")["redis_version"])
-    if tuple(int(part) for part in found.split(".")[:2]) < OLDEST:
-        wanted = ".".join(map(str, OLDEST))
+    """Check that the scripts run on this version of Redis."""
+    running = str(case.server.info("server")["redis_version"])
+    if tuple(int(part) for part in running.split(".")[:2]) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
         yield Finding(
-            "version", "wrong", f"Redis is {found}", f"upgrade it to {wanted} or later; 7 counts lost readings"
+            "version", "wrong", f"Redis is {running}", f"upgrade it to {oldest} or later; 7 counts lost readings"
         )
 
 
 def persistence(case: Case) -> Iterator[Finding]:
-    """What was committed survives a restart of Redis, and can be saved now."""
+    """Check that Redis saves its data, so that commits survive a restart."""
     info = case.server.info("persistence")
     if info.get("loading"):
         yield Finding(
             "loading", "wrong", "Redis is still loading its data", "wait; INFO persistence says how far it is"
         )
     if not info.get("aof_enabled") and not _saves(case):
-        found = "Redis keeps neither an append-only file nor snapshots: a restart loses readings, windows and offsets"
-        yield Finding("persistence", "warning", found, "set `appendonly yes` in its configuration")
+        problem = "Redis keeps neither an append-only file nor snapshots: a restart loses readings, windows and offsets"
+        yield Finding("persistence", "warning", problem, "set `appendonly yes` in its configuration")
     for name, kind in (
         ("rdb_last_bgsave_status", "snapshot"),
         ("aof_last_write_status", "write to its append-only file"),
     ):
         if info.get(name, "ok") != "ok":
-            found = f"Redis' last {kind} failed, and it may refuse to write"
+            problem = f"Redis' last {kind} failed, and it may refuse to write"
             yield Finding(
-                "disk", "wrong", found, "free its disk, or grant it the right to write there; its log says more"
+                "disk", "wrong", problem, "free its disk, or grant it the right to write there; its log says more"
             )
 
 
 def _saves(case: Case) -> bool:
-    """Whether snapshots are made; a service that hides CONFIG is believed to keep data by ways of its own."""
+    """Return whether snapshots are made; a service that hides CONFIG is assumed to save data in its own way."""
     return bool(_configured(case, "save", "hidden"))
 
 
 def _configured(case: Case, name: str, hidden: str) -> str:
-    """Return a value of Redis' configuration, or `hidden` where the server does not show it to anybody."""
+    """Return a value of Redis' configuration, or `hidden` if the server hides it from all users."""
     try:
         return str(case.server.config_get(name).get(name, hidden))
     except ResponseError as exc:
@@ -59,39 +59,41 @@ def _configured(case: Case, name: str, hidden: str) -> str:
 
 
 def memory(case: Case) -> Iterator[Finding]:
-    """Redis throws nothing away, and has room."""
+    """Check that Redis does not evict keys, and has free memory."""
     info = case.server.info("memory")
-    most, used, policy = int(info["maxmemory"]), int(info["used_memory"]), str(info["maxmemory_policy"])
+    most = int(info["maxmemory"])
+    used = int(info["used_memory"])
+    policy = str(info["maxmemory_policy"])
     if not most:
         return
-    if policy.startswith("allkeys"):  # the others evict only what has a time to live, as none of our keys has
-        found = f"maxmemory-policy is {policy}: Redis may throw away readings and windows, and tells nobody"
-        yield Finding("eviction", "wrong", found, "set `maxmemory-policy noeviction`")
+    if policy.startswith("allkeys"):  # other policies evict only keys with a time to live, which ours do not have
+        problem = f"maxmemory-policy is {policy}: Redis may throw away readings and windows, and tells nobody"
+        yield Finding("eviction", "wrong", problem, "set `maxmemory-policy noeviction`")
     if used >= NEARLY_FULL * most:
-        found = f"Redis uses {used / 2**20:.0f} MB of its maxmemory of {most / 2**20:.0f} MB"
+        problem = f"Redis uses {used / 2**20:.0f} MB of its maxmemory of {most / 2**20:.0f} MB"
         remedy = "raise maxmemory, or keep less: worker.forecasts_kept, worker.retention_s, `tidecast archive`"
-        yield Finding("memory", "wrong" if used >= most else "warning", found, remedy)
+        yield Finding("memory", "wrong" if used >= most else "warning", problem, remedy)
 
 
 def role(case: Case) -> Iterator[Finding]:
-    """Redis takes writes."""
+    """Check that Redis accepts writes."""
     info = case.server.info("replication")
     if info["role"] != "master":
         master = f"{info.get('master_host')}:{info.get('master_port')}"
-        found = f"this Redis is a replica of {master} and takes no writes"
-        yield Finding("replica", "wrong", found, f"point redis_url to the master, {master}")
+        problem = f"this Redis is a replica of {master} and takes no writes"
+        yield Finding("replica", "wrong", problem, f"point redis_url to the master, {master}")
         return
-    wanted = int(_configured(case, "min-replicas-to-write", "0") or 0)
-    if (good := int(info.get("min_slaves_good_slaves", wanted))) < wanted:
-        found = f"{good} replicas are connected, min-replicas-to-write is {wanted}: Redis refuses to write"
-        yield Finding("replicas", "wrong", found, "bring the replicas back, or lower min-replicas-to-write")
+    required = int(_configured(case, "min-replicas-to-write", "0") or 0)
+    if (good := int(info.get("min_slaves_good_slaves", required))) < required:
+        problem = f"{good} replicas are connected, min-replicas-to-write is {required}: Redis refuses to write"
+        yield Finding("replicas", "wrong", problem, "bring the replicas back, or lower min-replicas-to-write")
 
 
 def clock(case: Case) -> Iterator[Finding]:
-    """The clocks agree: Redis' gives readings their time, and that of the workers judges it."""
+    """Check that the clocks agree: Redis' clock stamps readings, and the workers' clock validates these times."""
     skew_s = case.clock() - case.server_ms() / 1000
     warning_s, wrong_s = SKEW_S
     if abs(skew_s) > warning_s:
-        found = f"the clock here is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} Redis'"
+        problem = f"the clock here is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} Redis'"
         remedy = "let NTP set the clocks of both machines"
-        yield Finding("clock", "wrong" if abs(skew_s) > wrong_s else "warning", found, remedy)
+        yield Finding("clock", "wrong" if abs(skew_s) > wrong_s else "warning", problem, remedy)

@@ -1,4 +1,4 @@
-"""Columns of a table, and what can be read from them: numbers, times and names. Bad cells are marked, never guessed."""
+"""Define columns of a table, which convert to numbers, times and names. Bad cells are marked, never guessed."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ Bools = NDArray[np.bool_]
 Int64 = NDArray[np.int64]
 Float = NDArray[np.float64]
 
-FIRST_YEAR = 1678  # the years of the accepted times: nanoseconds in 64 bits hold them, so that any tool can draw them
+FIRST_YEAR = 1678  # accepted years: their times fit into 64-bit nanoseconds, so that every tool can plot them
 LAST_YEAR = 2261
 FIRST_MS = int(np.datetime64(f"{FIRST_YEAR}-01-01", "ms").astype(np.int64))
 END_MS = int(np.datetime64(f"{LAST_YEAR + 1}-01-01", "ms").astype(np.int64))
 
 
 class Kind(IntEnum):
-    """How a time is written."""
+    """The notation of a time."""
 
-    NONE = 0  # missing, or no time at all
+    NONE = 0  # missing, or not a time
     LOCAL = 1  # ISO-8601 without offset
     OFFSET = 2  # ISO-8601 with offset
     SECONDS = 3
@@ -38,31 +38,31 @@ SPELLED = {
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A column as numbers: NaN where missing or bad."""
+    """A column as numbers; NaN if missing or bad."""
 
     values: Float  # (rows,)
-    bad: Bools  # (rows,) True where the cell is not a finite number that float32 can hold
+    bad: Bools  # (rows,) True if the cell is not a finite number in the range of float32
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Cells as times, before the column's kind is known."""
+    """Cells as times, before the kind of the column is known."""
 
-    ms: Int64  # (rows,) epoch milliseconds; of a local time as if its clock showed UTC; 0 where a cell holds no time
-    below: Int64  # (rows,) nanoseconds that the time has beyond its milliseconds
+    ms: Int64  # (rows,) epoch milliseconds; local times as if the clock showed UTC; 0 if a cell is not a time
+    below: Int64  # (rows,) nanoseconds beyond the milliseconds
     kinds: Int64  # (rows,) of `Kind`
-    fault: tuple[int, str] | None = None  # a row, and why the bare numbers of the column are not times
-    note: str | None = None  # a decision about them, for the user
+    fault: tuple[int, str] | None = None  # a row, and the reason why the numbers of the column are not times
+    note: str | None = None  # a note for the user about the interpretation of numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """A column as times: 0 where bad."""
+    """A column as times; 0 if bad."""
 
     ms: Int64  # (rows,) as in `Moments`
     below: Int64
-    bad: Bools  # (rows,) True where missing, unreadable, out of range or of another kind than the column
-    kind: Kind  # of the column: that of its first time
+    bad: Bools  # (rows,) True if missing, unreadable, out of range or of another kind than the column
+    kind: Kind  # the kind of the first time in the column
     fault: tuple[int, str] | None = None  # as in `Moments`
     notes: tuple[str, ...] = ()
 
@@ -70,7 +70,7 @@ class Times:
 class Column(ABC):
     """One column of a table."""
 
-    type_name: str  # as messages call it
+    type_name: str  # used in messages
     is_text = False
     holds_numbers = True
     holds_times = True
@@ -81,30 +81,30 @@ class Column(ABC):
 
     @abstractmethod
     def text(self, row: int) -> str:
-        """Return a cell as messages quote it."""
+        """Return a cell as text for messages."""
 
     @abstractmethod
     def take(self, rows: Int64) -> "Column":
-        """Return some of the rows."""
+        """Return a column with some of the rows."""
 
     @abstractmethod
     def missing(self) -> Bools:
-        """Mark the cells that hold nothing."""
+        """Mark the empty cells."""
 
     @abstractmethod
     def numbers(self) -> Numbers:
-        """Read the cells as numbers, as strictly as a worker reads a reading."""
+        """Convert the cells to numbers, as strictly as a worker parses a reading."""
 
     @abstractmethod
     def moments(self) -> Moments:
-        """Read the cells as times."""
+        """Convert the cells to times of any kind."""
 
     @abstractmethod
     def names(self) -> Sequence[str]:
-        """Read the cells as names."""
+        """Convert the cells to names."""
 
     def times(self) -> Times:
-        """Read the cells as times; the first time decides how the others have to be written."""
+        """Convert the cells to times; all must be of the same kind as the first time."""
         moments = self.moments()
         is_time = moments.kinds != Kind.NONE
         kind = Kind(int(moments.kinds[np.argmax(is_time)])) if is_time.any() else Kind.NONE
@@ -126,7 +126,7 @@ class Column(ABC):
 
 
 def numbered(names: Sequence[str]) -> tuple[Int64, list[str]]:
-    """Number names in the order of their first appearance; returns each one's number, and the names by number."""
+    """Number the names in the order of their first appearance; return the number of each, and the distinct names."""
     distinct = list(dict.fromkeys(names))
     numbers = dict(zip(distinct, range(len(distinct)), strict=True))
     return np.fromiter(map(numbers.__getitem__, names), np.int64, len(names)), distinct

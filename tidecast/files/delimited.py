@@ -1,4 +1,4 @@
-"""Comma-separated text as columns of text, with the line that each row stands on."""
+"""Read comma-separated text as columns of text, with the line number of each row."""
 
 import csv
 import re
@@ -12,12 +12,12 @@ from tidecast.files.columns import Int64
 from tidecast.files.text import Text
 
 ACCEPTED = "give CSV (gzip too) or Parquet"
-DELIMITERS = ",;\t"  # the one that the header holds most often
+DELIMITERS = ",;\t"  # the most frequent one in the header is used
 
 _BOM = "\ufeff"
 _FOREIGN = {b"PK\x03\x04": "a ZIP or Excel file", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text"}
 _NEWLINE = re.compile(rb"\r\n?|\n")
-_NO_SEPARATORS = {  # the bytes that are neither a delimiter nor a line break
+_NO_SEPARATORS = {  # all bytes except the delimiter and the line break
     delimiter: bytes(byte for byte in range(256) if byte not in (ord(delimiter), ord("\n"))) for delimiter in DELIMITERS
 }
 UNCLOSED = "opens a quote that nothing closes: close it or remove it"
@@ -27,18 +27,18 @@ UNCLOSED = "opens a quote that nothing closes: close it or remove it"
 class Header:
     """The first line of a CSV file."""
 
-    source: str  # the file as messages name it
+    source: str  # the name of the file in messages
     delimiter: str
     names: tuple[str, ...]
 
     @property
     def needed(self) -> int:
-        """The number of fields that a row needs: columns at the end that have no name may be left out."""
+        """The smallest number of fields in a row: unnamed columns at the end may be left out."""
         return max(number for number, name in enumerate(self.names, start=1) if name.strip())
 
 
 def read_delimited(source: str, data: bytes) -> tuple[tuple[str, ...], list[Text], Int64]:
-    """Read CSV: the columns' names, their cells and each row's line; rows without any content are left out.
+    """Read CSV; return the columns' names, their cells and each row's line number. Empty rows are left out.
 
     Raises:
         HistoryError: it is not UTF-8 text, or its rows do not all have the same number of fields.
@@ -54,12 +54,12 @@ def decoded(source: str, data: bytes, first_line: int = 1) -> str:
     """Decode UTF-8 text, with `\\n` for every line break and without a byte-order mark.
 
     Args:
-        source: the file as messages name it.
+        source: the name of the file in messages.
         data: its bytes, or some of its lines.
-        first_line: the number of the first one.
+        first_line: the number of the first line.
 
     Raises:
-        HistoryError: it is not UTF-8 text.
+        HistoryError: the data are not UTF-8 text.
     """
     for magic, what in _FOREIGN.items():
         if data.startswith(magic):
@@ -78,10 +78,10 @@ def decoded(source: str, data: bytes, first_line: int = 1) -> str:
 
 
 def header_of(source: str, line: str) -> Header:
-    """Read the first line.
+    """Parse the first line.
 
     Raises:
-        HistoryError: it is blank, or one of its quotes is never closed.
+        HistoryError: the line is blank, or has an unclosed quote.
     """
     if has_open_quote(line):
         raise HistoryError(f"row 1 of {source} {UNCLOSED}")
@@ -96,25 +96,25 @@ def header_of(source: str, line: str) -> Header:
 
 
 def has_open_quote(line: str) -> bool:
-    """Whether a line opens a quote that it does not close."""
+    """Return whether a line opens a quote that it does not close."""
     return line.count('"') % 2 == 1
 
 
 def stop(sentence: str) -> None:
-    """Refuse a whole file for the fault of one of its rows."""
+    """Raise a HistoryError, which refuses a whole file because of one row."""
     raise HistoryError(sentence)
 
 
 def read_rows(
     header: Header, text: str, first_line: int, refuse: Callable[[str], None] = stop
 ) -> tuple[list[Text], Int64]:
-    """Read lines below the header: their cells by column, and the line of each row.
+    """Read lines below the header; return their cells by column, and the line number of each row.
 
     Args:
-        header: of the columns.
+        header: the header of the file.
         text: the lines.
-        first_line: the number of the first one.
-        refuse: called with a sentence on each row that has another number of fields than the header.
+        first_line: the number of the first line.
+        refuse: called with a sentence about each row whose number of fields differs from the header.
     """
     width = len(header.names)
     text = text if text.endswith("\n") else text + "\n"
@@ -134,7 +134,7 @@ def read_rows(
 def _read_oddly(
     header: Header, lines: list[str], first_line: int, refuse: Callable[[str], None]
 ) -> tuple[list[str], Int64]:
-    """Read lines that have quotes, or not all the same number of delimiters; returns the cells row by row."""
+    """Read lines with quotes or different numbers of delimiters; return the cells row by row, and the line numbers."""
     reader = csv.reader((line + "\n" for line in lines), delimiter=header.delimiter)
     cells: list[str] = []
     starts: list[int] = []
@@ -155,7 +155,7 @@ def _read_oddly(
 
 
 def _fitted(header: Header, row: list[str]) -> list[str] | None:
-    """Bring a row to the header's width: cells beyond it may be empty, columns without a name may be missing."""
+    """Fit a row to the header's width, or return None; extra cells must be empty, unnamed columns may be missing."""
     width = len(header.names)
     if len(row) == width:
         return row
@@ -174,7 +174,7 @@ def _misfit(header: Header, row: Sequence[str], lines: Sequence[str]) -> str:
 
 
 def _without_blank_rows(columns: list[Text], lines: Int64) -> tuple[list[Text], Int64]:
-    """Leave out rows all of whose cells are empty, such as those that spreadsheets leave at the end."""
+    """Leave out rows with only empty cells, which spreadsheets often write at the end."""
     blank = np.ones(len(lines), np.bool_)
     for column in columns:
         blank &= np.array([not cell for cell in column.cells], np.bool_)
@@ -183,7 +183,7 @@ def _without_blank_rows(columns: list[Text], lines: Int64) -> tuple[list[Text], 
 
 
 def _unreadable(source: str, lines: Sequence[str], first_line: int, exc: Exception) -> str:
-    """Blame the first line with an odd quote: one that opens and never closes swallows the rest of the file."""
+    """Return a message that names the first line with an unclosed quote, which swallows the rest of the file."""
     for number, line in enumerate(lines, start=first_line):
         if has_open_quote(line):
             return f"row {number} of {source} {UNCLOSED}"

@@ -1,4 +1,4 @@
-"""The readings of a pipe as they come, by the rules of files; a bad row costs itself alone: others are sent by then."""
+"""Read a pipe as it arrives, by the rules of files; a bad row is refused alone, since others were already pushed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,19 +19,20 @@ from tidecast.files.tables import STDIN, Table, named, printable, stem_of, table
 from tidecast.files.text import Text
 from tidecast.files.zones import zone_of
 
-RECENT = 1000  # rows in which several series that are taken for one are looked for
-ENOUGH = 20  # fewer rows show nothing
+RECENT = 1000  # newest rows that are checked for several series that are read as one
+ENOUGH = 20  # fewer rows are not checked
 
 
 def follow(descriptor: int, source: str, selection: Selection, time_zone: str | None = None) -> Iterator[Histories]:
-    """Give the readings of a pipe, each time those that came together; features stay NaN where they are missing.
+    """Yield the readings of a pipe in the groups in which they arrive; missing features stay NaN.
 
-    A pipe that ends before anything was given is read as a file is.
+    A pipe that ends before its first group is read like a file.
 
     Raises:
-        HistoryError: the pipe does not hold a table; the message names the row and the remedy.
+        HistoryError: the pipe does not contain a table; the message names the row and the remedy.
     """
-    name, stem = ("standard input", "stdin") if source == STDIN else (printable(source), stem_of(Path(source)))
+    name = "standard input" if source == STDIN else printable(source)
+    stem = "stdin" if source == STDIN else stem_of(Path(source))
     pieces = pieces_of(descriptor, name)
     first = next(pieces)
     if first.is_last:
@@ -44,7 +45,7 @@ def follow(descriptor: int, source: str, selection: Selection, time_zone: str | 
 
 
 class _Lines:
-    """Read a table's lines piece by piece; the first rows decide what its columns mean."""
+    """A reader of a table's lines, piece by piece; the first rows determine the layout of the columns."""
 
     def __init__(self, source: str, stem: str, selection: Selection, time_zone: str | None) -> None:
         self._source = source
@@ -53,12 +54,12 @@ class _Lines:
         self._zone = zone_of(time_zone)
         self._header: Header | None = None
         self._layout: Layout | None = None
-        self._line = 1  # the number of the next one
+        self._line = 1  # the number of the next line
         self._recent: list[Table] = []
         self._refused: list[Refusal] = []
 
     def read(self, piece: Piece) -> Histories:
-        """Read the next lines."""
+        """Read the next lines, and return their histories and refusals."""
         self._refused = []
         table = self._table(piece.data)
         if table is None:
@@ -72,7 +73,7 @@ class _Lines:
         return Histories(tuple(histories), tuple(self._refused), notes)
 
     def _table(self, data: bytes) -> Table | None:
-        """Split lines into columns; None if they hold no row."""
+        """Split lines into columns; return None if they contain no rows."""
         lines = self._text(data).split("\n")
         if self._header is None:
             self._header = header_of(self._source, lines.pop(0))
@@ -84,14 +85,14 @@ class _Lines:
         return Table(self._source, self._stem, named_columns, numbers) if len(numbers) else None
 
     def _text(self, data: bytes) -> str:
-        """Decode lines; in the place of one that cannot be read stands an empty one."""
+        """Decode lines; replace a line that cannot be read by an empty one, and refuse it."""
         if self._header is None:
             return decoded(self._source, data)
         lines = []
         for number, line in enumerate(data.split(b"\n"), start=self._line):
             try:
                 text = decoded(self._source, line, number)
-                if has_open_quote(text):  # else it would take the next lines for its own
+                if has_open_quote(text):  # it would swallow the next lines
                     raise HistoryError(f"row {number} of {self._source} {UNCLOSED}")
             except HistoryError as exc:
                 self._refuse(str(exc))
@@ -103,7 +104,7 @@ class _Lines:
         self._refused.append(Refusal(self._source, sentence))
 
     def _first_layout(self, table: Table) -> Layout:
-        """Decide what the columns mean; a feature that nobody named and that has no value yet is left out."""
+        """Determine the layout; features that the user did not name and that have no value yet are left out."""
         layout = layout_of(table, self._selection)
         if layout.wide or self._selection.features:
             return layout
@@ -120,7 +121,7 @@ class _Lines:
         )
 
     def _read(self, table: Table, layout: Layout) -> Sequence[History]:
-        """Read rows; where one is bad, halve them until it stands alone, and refuse it."""
+        """Read rows; if some are bad, halve the rows until each bad row is alone, and refuse it."""
         try:
             parts = split(table, layout, rows_of(table, layout, self._zone)[0])
             histories, refused = joined([[part] for part in map(_measured, parts) if part], carry=False)
@@ -138,18 +139,17 @@ class _Lines:
         return histories
 
     def _check_panel(self, layout: Layout) -> None:
-        """Refuse the pipe once its newest rows show several series that are taken for one."""
+        """Raise a HistoryError if the newest rows contain several series that are read as one."""
         while len(self._recent) > 1 and sum(map(len, self._recent[1:])) >= RECENT:
             self._recent.pop(0)
         if sum(map(len, self._recent)) < ENOUGH:
             return
         self._recent = [_stacked(self._recent)]
-        rows, _ = rows_of(self._recent[0], layout, self._zone)
-        check_panel(self._recent[0], layout, rows)
+        check_panel(self._recent[0], layout, rows_of(self._recent[0], layout, self._zone)[0])
 
 
 def _measured(part: Part) -> Part | None:
-    """Leave out rows without a value; None if no row has one. A fault stays."""
+    """Leave out rows without a value; return None if no rows are left. A part with a fault is returned as it is."""
     there = ~np.isnan(part.values[:, 0])
     if part.fault or there.all():
         return part
@@ -157,7 +157,7 @@ def _measured(part: Part) -> Part | None:
 
 
 def _stacked(tables: Sequence[Table]) -> Table:
-    """Put tables of text with the same columns below one another."""
+    """Concatenate tables of text with the same columns."""
     first = tables[0]
     columns: dict[str, Column] = {}
     for name in first.columns:

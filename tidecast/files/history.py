@@ -1,4 +1,4 @@
-"""Histories from files: one tidy array of readings for each series, and a sentence for each that is unusable."""
+"""Read histories from files: an array of readings for each usable series, and a reason for each refused one."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from tidecast.files.zones import zone_of
 from tidecast.models.time_grid import NOTHING
 from tidecast.wire.parsing import MAX_NAME_BYTES, quoted
 
-REPEATED = "duplicate time"  # as notes call a time that several readings of a series have
+REPEATED = "duplicate time"  # the word in notes for a time that several readings of a series have
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class History:
 
     Attributes:
         series: the series' name.
-        features: what the columns of `values` are called; the target first.
+        features: the names of the columns of `values`, the target first.
         ts: `(readings,)` epoch milliseconds, strictly increasing.
-        values: `(readings, features)`, finite; a feature that was missing holds its last value, or NaN if asked for.
-        notes: a sentence on each repair.
-        left_out: the times of gross errors, epoch milliseconds: another value stands in their place.
+        values: `(readings, features)`, finite; a missing feature has its last value, or NaN without `carry`.
+        notes: a sentence about each repair.
+        left_out: the times of gross errors, in epoch milliseconds; their values were replaced.
     """
 
     series: str
@@ -44,21 +44,21 @@ class History:
 
     @property
     def believed(self) -> NDArray[np.bool_]:
-        """Which readings are no gross errors, `(readings,)`."""
+        """A mask of the readings that are not gross errors, `(readings,)`."""
         return ~np.isin(self.ts, self.left_out)
 
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """All that the sources hold, in their order; a series is in `found` or in `refused`, never in both."""
+    """The series of all sources, in their order; each series is either in `found` or in `refused`."""
 
     found: tuple[History, ...]
     refused: tuple[Refusal, ...] = ()
-    notes: tuple[str, ...] = ()  # a sentence on each decision about a whole file
+    notes: tuple[str, ...] = ()  # a sentence about each decision on a whole file
 
     @property
     def all_notes(self) -> tuple[str, ...]:
-        """All notes: on whole files, and on each series with its name."""
+        """All notes: those on whole files, and those on each series with its name."""
         return (*self.notes, *(f"{history.series}: {note}" for history in self.found for note in history.notes))
 
 
@@ -72,19 +72,19 @@ def read_history(
     likely_target: str = DEFAULT_TARGET,
     all_by_default: bool = False,
 ) -> Histories:
-    """Read files, directories of them or `-`, standard input; a series in several files is joined.
+    """Read files, directories or standard input (`-`); the parts of a series in several files are joined.
 
     Args:
         sources: CSV, gzip-compressed CSV, Parquet, directories of these, or `-`.
         target: the column to forecast; None: `value`, the only numeric column or the last one.
         features: further columns to use, or `("all",)` for every numeric one.
-        series_column: the column that names the series; None: `series`, `unique_id`, or none.
-        time_zone: of times without an offset, such as `Europe/Berlin`; None: UTC.
-        likely_target: the setting `series.target`, which is the target of a file that has such a column.
-        all_by_default: use every numeric column where no features are named.
+        series_column: the column with the names of the series; None: `series`, `unique_id`, or none.
+        time_zone: the zone of times without an offset, such as `Europe/Berlin`; None: UTC.
+        likely_target: the setting `series.target`; it is the target of a file that has such a column.
+        all_by_default: use every numeric column if no features are named.
 
     Raises:
-        HistoryError: a file cannot be read at all; the message names it, the row and the remedy.
+        HistoryError: a file cannot be read; the message names it, the row and the remedy.
     """
     selection = Selection(target, tuple(features), series_column, likely_target, all_by_default)
     tables = read_tables([sources] if isinstance(sources, str | Path) else sources)
@@ -97,10 +97,10 @@ def histories_of(
     """Read the series of tables; see `read_history`.
 
     Args:
-        tables: of files.
-        selection: the columns that were named.
-        time_zone: of times without an offset.
-        carry: whether a missing feature gets its last value; else it stays NaN.
+        tables: the tables of the files.
+        selection: the named columns.
+        time_zone: the zone of times without an offset.
+        carry: whether a missing feature gets its last value; otherwise it stays NaN.
     """
     zone = zone_of(time_zone)
     parts_by_series: dict[str, list[Part]] = {}
@@ -117,14 +117,14 @@ def histories_of(
 def joined(
     parts_by_series: Iterable[Sequence[Part]], *, carry: bool
 ) -> tuple[tuple[History, ...], tuple[Refusal, ...]]:
-    """Join the parts of each series; returns the series that can be used, and those that cannot."""
+    """Join the parts of each series; return the usable series and the refused ones."""
     results = [_tidy(parts, carry=carry) for parts in parts_by_series]
     usable = tuple(result for result in results if isinstance(result, History))
     return usable, tuple(result for result in results if isinstance(result, Refusal))
 
 
 def _tidy(parts: Sequence[Part], *, carry: bool) -> History | Refusal:
-    """Join a series' parts and repair what can be repaired without guessing."""
+    """Join a series' parts, and make all repairs that need no guessing."""
     series = parts[0].series
     fault = next((part.fault for part in parts if part.fault), None) or _misfit(parts) or _clash(parts)
     if fault:
@@ -151,7 +151,7 @@ def _misfit(parts: Sequence[Part]) -> str | None:
 
 
 def _clash(parts: Sequence[Part]) -> str | None:
-    """Name the files that lend one name to several series, as their repeated times show."""
+    """Return a message for files that give several series the same name; their repeated times show it."""
     if len(parts) == 1 or not any(part.by_file for part in parts):
         return None
     rows = sum(len(part.ts) for part in parts)
@@ -179,7 +179,7 @@ def _sorted(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
 
 
 def carried(values: Float, features: tuple[str, ...]) -> tuple[Float, tuple[str, ...]]:
-    """Let each feature but the target keep its last value where missing; at the start, its first one."""
+    """Fill missing features with their last value, at the start with their first one; the target is not filled."""
     gaps = np.isnan(values[:, 1:])
     if not gaps.any():
         return values, ()
@@ -219,5 +219,5 @@ def _unique(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number and what it counts, in the singular or the plural."""
+    """Return a number with its noun in the singular or the plural."""
     return f"{number} {noun}{'s' if number != 1 else ''}"

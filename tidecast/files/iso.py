@@ -1,4 +1,4 @@
-"""Read many ISO-8601 times at once: cells of one shape, which differ in their digits alone, together."""
+"""Parse many ISO-8601 times at once: cells of the same shape, which differ only in their digits, together."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tidecast.files.columns import Bools, Int64, Kind
 Bytes = NDArray[np.uint8]
 
 _DIGITS_TO_0 = bytes(ord("0") if ord("0") <= byte <= ord("9") else byte for byte in range(256))
-# A form of ISO-8601 in which every digit is 0. The day and the parts of the clock may be missing.
+# The shapes of ISO-8601 times, with every digit replaced by 0. The day and parts of the clock may be missing.
 _FORM = re.compile(
     rb"(?P<year>0000)[-/](?P<month>00?)"
     rb"(?:[-/](?P<day>00?)"
@@ -28,9 +28,9 @@ _DAY_MS = 86_400_000
 class ShapeTimes:
     """Cells of one shape as times."""
 
-    ms: Int64  # (rows,) epoch milliseconds; of a local time as if its clock showed UTC
-    below: Int64  # (rows,) the nanoseconds beyond them
-    good: Bools  # (rows,) which are times: `2024-02-30` is not
+    ms: Int64  # (rows,) epoch milliseconds; local times as if the clock showed UTC
+    below: Int64  # (rows,) nanoseconds beyond the milliseconds
+    good: Bools  # (rows,) True for valid times: `2024-02-30` is not valid
 
 
 def shapes(joined: bytes) -> bytes:
@@ -39,7 +39,7 @@ def shapes(joined: bytes) -> bytes:
 
 
 def kind_of(shape: bytes) -> Kind:
-    """Return how times of this shape are written; NONE if they are not in ISO-8601."""
+    """Return the kind of times of this shape; NONE if the shape is not ISO-8601."""
     form = _FORM.fullmatch(shape)
     if form is None:
         return Kind.NONE
@@ -47,10 +47,10 @@ def kind_of(shape: bytes) -> Kind:
 
 
 def read_shape(shape: bytes, cells: Bytes) -> ShapeTimes:
-    """Read cells of one shape.
+    """Parse cells of one shape.
 
     Args:
-        shape: one whose `kind_of` is not NONE.
+        shape: a shape whose `kind_of` is not NONE.
         cells: `(rows, at least len(shape))` characters.
     """
     form = _FORM.fullmatch(shape)
@@ -60,7 +60,8 @@ def read_shape(shape: bytes, cells: Bytes) -> ShapeTimes:
     zero = np.zeros(len(cells), np.int64)
     month = (parts["year"] - 1970) * 12 + parts["month"] - 1
     day = parts.get("day", zero + 1)
-    first_day, next_month = (_days(months) for months in (month, month + 1))
+    first_day = _days(month)
+    next_month = _days(month + 1)
     clock = [parts.get(name, zero) for name in ("hour", "minute", "second")]
     good = (parts["month"] >= 1) & (parts["month"] <= 12) & (day >= 1) & (first_day + day <= next_month)
     good &= (clock[0] < 24) & (clock[1] < 60) & (clock[2] < 60)
@@ -73,7 +74,17 @@ def read_shape(shape: bytes, cells: Bytes) -> ShapeTimes:
 
 
 def matrix(joined: bytes, length: int, rows: Int64, count: int) -> Bytes:
-    """Stack cells of one length, `(rows, length)`, of a text of `count` cells with line breaks between them."""
+    """Stack the chosen `rows`, all cells of the same length, as characters.
+
+    Args:
+        joined: all cells with line breaks between them.
+        length: the length of the chosen cells.
+        rows: the chosen cells.
+        count: the number of all cells.
+
+    Returns:
+        `(rows, length + 1)`: the last character is the line break.
+    """
     if len(rows) < count:
         cells = joined.split(b"\n")
         joined = b"\n".join([cells[row] for row in rows.tolist()])
@@ -81,13 +92,13 @@ def matrix(joined: bytes, length: int, rows: Int64, count: int) -> Bytes:
 
 
 def number(cells: Bytes, start: int, end: int) -> Int64:
-    """Read the digits between two places of each cell."""
-    number = np.zeros(len(cells), np.int64)
+    """Parse the digits between two places of each cell."""
+    result = np.zeros(len(cells), np.int64)
     for place in range(start, end):
-        number = 10 * number + (cells[:, place] - ord("0"))
-    return number
+        result = 10 * result + (cells[:, place] - ord("0"))
+    return result
 
 
 def _days(months: Int64) -> Int64:
-    """Return the first day of each month: both since 1970."""
+    """Return the first day of each month; days and months count from 1970."""
     return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)

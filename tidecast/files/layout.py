@@ -1,8 +1,8 @@
-"""The meaning of a table's columns: which one names the series, which is the time, the target, a feature.
+"""Determine the layout of a table: the columns of series names, times, target and features.
 
-Long form has a column of series names, or holds one series named after its file. Wide form has a time column and
-then one column for each series. A table is read in wide form if it has no column of names and several numeric columns,
-none of them is called `value`, and the user named neither a target nor features.
+Long form has a column of series names, or contains one series that is named after its file. Wide form has a time
+column and then one column for each series. A table is read in wide form under three conditions. It has several numeric
+columns, but no column of names. None of its columns is called `value`. The user named neither a target nor features.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,46 +18,46 @@ from tidecast.suggestions import did_you_mean
 from tidecast.wire import RESERVED
 
 SERIES = ("unique_id", "series", "name")
-ROW_NUMBER = "id"  # of the series, unless no two rows share one: then it numbers the rows
+ROW_NUMBER = "id"  # names the series, unless all its values differ: then it numbers the rows
 TIME = ("ds", "timestamp", "ts", "datetime", "time", "date")
-LIBRARY_TARGET = "y"  # of a table with `unique_id` or `ds`
+LIBRARY_TARGET = "y"  # the target of a table with `unique_id` or `ds`
 DEFAULT_TARGET = "value"
 TARGET = (DEFAULT_TARGET, LIBRARY_TARGET)
 ALL = "all"
 NONE = "none"
 
-_SAMPLE = 1000  # cells that decide whether a text column holds numbers
-_STAMPED = 10  # cells that decide whether an unnamed first column holds times
+_SAMPLE = 1000  # cells that decide whether a text column contains numbers
+_STAMPED = 10  # cells that decide whether an unnamed first column contains times
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The columns that a user named, and what holds where none were."""
+    """The columns that a user named, and the defaults without them."""
 
     target: str | None = None
     features: tuple[str, ...] = ()  # or ("all",), ("none",)
-    series: str | None = None  # the column that names the series
+    series: str | None = None  # the column with the names of the series
     likely_target: str = DEFAULT_TARGET  # the setting `series.target`: the target of a table that has such a column
-    all_by_default: bool = False  # whether every numeric column is a feature where no features are named
+    all_by_default: bool = False  # whether every numeric column is a feature if no features are named
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of one table by what they mean."""
+    """The columns of one table by their meaning."""
 
     time: str
     series: str | None  # None: one series named after the file, or wide form
     values: tuple[str, ...]  # the target first; in wide form one column for each series
     wide: bool
-    features: tuple[str, ...]  # what `values` are called in the history; in wide form of each series
+    features: tuple[str, ...]  # the names of `values` in the history; in wide form those of each series
     notes: tuple[str, ...] = ()
 
 
 def layout_of(table: Table, selection: Selection) -> Layout:
-    """Decide what each column of a table means.
+    """Determine the meaning of each column of a table.
 
     Raises:
-        HistoryError: the table has no time or no value column, or not the one asked for.
+        HistoryError: the table has no time or no value column, or a named column is missing.
     """
     time = _time(table)
     series = _series(table, time, selection.series)
@@ -82,13 +82,13 @@ def _is_wide(selection: Selection, series: str | None, numeric: Sequence[str]) -
 
 
 def _is_of_a_library(time: str, series: str | None) -> bool:
-    """Whether the table is in the form of forecasting libraries: `unique_id, ds, y`."""
+    """Return whether the table is in the form of forecasting libraries: `unique_id, ds, y`."""
     return time.casefold() == TIME[0] or (series is not None and series.casefold() == SERIES[0])
 
 
-def _find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+def _find(names: Sequence[str], aliases: Sequence[str]) -> str | None:
     by_key = {name.casefold(): name for name in names}
-    return next((by_key[key] for key in wanted if key in by_key), None)
+    return next((by_key[key] for key in aliases if key in by_key), None)
 
 
 def _time(table: Table) -> str:
@@ -110,7 +110,7 @@ def _time(table: Table) -> str:
 
 
 def _looks_like_data(cells: Sequence[str]) -> bool:
-    """Whether a header's cells read like a row: a time among them, or a number first."""
+    """Return whether a header looks like a row of data: it contains a time, or its first cell is a number."""
     kinds = Text(cells).moments().kinds
     return bool(np.isin(kinds, (Kind.LOCAL, Kind.OFFSET)).any() or kinds[0] != Kind.NONE)
 
@@ -131,7 +131,7 @@ def _series(table: Table, time: str, asked: str | None) -> str | None:
 def _target(
     table: Table, selection: Selection, rest: Sequence[str], numeric: Sequence[str], is_of_a_library: bool
 ) -> tuple[str, str, tuple[str, ...]]:
-    """Choose the target; returns its column, what it is called from then on, and notes."""
+    """Choose the target; return its column, its name in the history, and notes."""
     if selection.target is not None:
         target = _asked(table, "target", selection.target, rest)
         return target, target, ()
@@ -181,12 +181,12 @@ def _asked(table: Table, what: str, name: str, names: Sequence[str]) -> str:
 
 
 def _is_value(name: str) -> bool:
-    """Whether a column may be a value where nobody named it: it has a name, and none that times or series have."""
+    """Return whether a column can be a value without being selected: it has a name that times and series never have."""
     return bool(name) and name.casefold() not in (*SERIES, ROW_NUMBER, *TIME)
 
 
 def _is_field(name: str) -> bool:
-    """Whether a reading can have a field of this name."""
+    """Return whether a reading can have a field of this name."""
     return name.isprintable() and name not in RESERVED
 
 

@@ -1,4 +1,4 @@
-"""Bare numbers as times: epoch seconds or milliseconds, or a sentence why they are neither."""
+"""Interpret numbers as times: epoch seconds or milliseconds, or a reason why they are neither."""
 
 from typing import Any
 
@@ -7,21 +7,21 @@ import numpy as np
 from tidecast.epochs import why_no_epoch
 from tidecast.files.columns import Float, Int64, Kind, Moments
 
-FIRST_SECOND = 1e9  # numbers from here, 2001, up to 2128 are epoch seconds, as for the worker
+FIRST_SECOND = 1e9  # numbers from here (the year 2001) to the year 2128 are epoch seconds, as in the worker
 END_SECOND = 5e9
-COUNTER = 1500  # a column that begins below counts milliseconds from 1970 on; larger numbers may be years
-SAMPLE = 1000  # numbers that decide whether a column holds dates
-DATES = 0.9  # the share of them that has to be dates
+COUNTER = 1500  # a column with a smaller minimum counts milliseconds from 1970 on; larger numbers may be years
+SAMPLE = 1000  # numbers that decide whether a column contains dates
+DATES = 0.9  # the smallest share of dates among them
 
 TOO_LARGE = 1e16
-NOISE_NS = 1000  # what a double cannot hold of epoch seconds
+NOISE_NS = 1000  # rounding error of epoch seconds in a double
 
 NEITHER = "is not a time: epoch seconds begin with 1000000000, in 2001; write ISO-8601 such as 2024-05-01T12:00:00Z"
 FROM_0 = "the times are numbers from about 0 on: read as milliseconds since 1970-01-01"
 
 
 def epochs(values: Float) -> Moments:
-    """Read numbers as epochs; NaN stands for a missing one."""
+    """Interpret numbers as epochs; NaN stands for a missing number."""
     is_number = np.isfinite(values) & (np.abs(values) < TOO_LARGE)
     present = values[is_number]
     kinds = np.where(is_number, _kinds(values, present), Kind.NONE)
@@ -37,7 +37,7 @@ def epochs(values: Float) -> Moments:
 
 
 def _kinds(values: Float, present: Float) -> Any:
-    """Choose the unit: for the whole column where that is clear, else number by number."""
+    """Choose the unit: for the whole column if that is clear, otherwise for each number."""
     size = np.abs(present)
     if _counts(present) or not len(present) or present.min() <= -END_SECOND:
         return Kind.MILLISECONDS
@@ -48,7 +48,7 @@ def _kinds(values: Float, present: Float) -> Any:
 
 
 def _counts(present: Float) -> bool:
-    """Whether the numbers count from about 0 on; a single 0 among epochs does not count."""
+    """Return whether the numbers start at about 0; a single 0 among epochs is ignored."""
     size = np.abs(present)
     if not len(size) or size.min() >= COUNTER:
         return False
@@ -57,7 +57,7 @@ def _counts(present: Float) -> bool:
 
 
 def _fault(present: Float) -> tuple[int, str] | None:
-    """Explain why the numbers are not epochs, at one of them; None if they may be."""
+    """Return the index of a number and the reason why the numbers are not epochs; None if they may be."""
     if not len(present):
         return None
     stride = 1 + len(present) // SAMPLE

@@ -1,4 +1,4 @@
-"""Find the column that tells apart the rows of one time, in a table of several series that is taken for one."""
+"""Find the column that distinguishes rows of the same time, in a table of several series that is read as one."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -7,32 +7,32 @@ import numpy as np
 
 from tidecast.files.columns import Int64
 
-FEW = 100  # a hundredth of the rows may repeat a time, as after a sensor sent some readings again
-TENTH = 10  # more than this part of the rows is never few
+FEW = 100  # one in this many rows may repeat a time, as after a sensor sent some readings again
+TENTH = 10  # one in this many rows, or more, are never few
 HALF = 2
-MOST_CANDIDATES = 10  # columns that are tried in pairs
+MOST_CANDIDATES = 10  # most columns that are tried in pairs
 
 
 def is_few(repeated: int, rows: int) -> bool:
-    """Whether so few rows repeat a time that a sensor or a clock may have repeated them."""
+    """Return whether the repeated times are so few that a sensor or a clock may have caused them."""
     return repeated <= max(3, rows // FEW) and TENTH * repeated < rows
 
 
 def repeats(moments: Int64) -> int:
-    """Count the rows whose moment another row has as well."""
+    """Count the rows that repeat the moment of an earlier row."""
     return len(moments) - len(np.unique(moments))
 
 
 def telling_columns(moments: Int64, columns: Mapping[str, Int64], rows: Int64) -> tuple[str, ...]:
-    """Return the one column, or the two, that tell apart rows of the same moment; none if no column does.
+    """Return the column, or the two columns, that distinguish rows of the same moment; else an empty tuple.
 
-    A column that does so has a value for each of several series, which comes again and again. A measurement differs
-    from row to row as well, but its values do not come again at the other moments.
+    Such a column has a value for each of several series, which recurs at other moments. The values of a measurement
+    also differ from row to row, but they do not recur at other moments.
 
     Args:
         moments: `(kept,)` the same number for rows of one series and time.
         columns: by name, `(all,)` the same number for equal cells.
-        rows: `(kept,)` the rows of the columns that are not copies of others.
+        rows: `(kept,)` the rows that are not copies of others.
     """
     candidates = {name: codes[rows] for name, codes in columns.items() if _recurs(codes)}
     fitting = [name for name, codes in candidates.items() if _tells_apart(moments, codes)]
@@ -51,7 +51,7 @@ def paired(first: Int64, second: Int64) -> Int64:
 
 
 def without_copies(columns: Sequence[Int64]) -> Int64:
-    """Return the rows that remain if each that is a copy of an earlier one is left out."""
+    """Return the rows without copies of earlier rows."""
     rows = np.unique(columns[0], return_inverse=True)[1]
     for column in columns[1:]:
         rows = paired(rows, column)
@@ -70,7 +70,7 @@ def _tells_apart(moments: Int64, codes: Int64) -> bool:
 
 
 def _overlap(moments: Int64, codes: Int64) -> bool:
-    """Whether most rows outside the largest group share their moment with another row."""
+    """Return whether most rows outside the largest group share their moment with another row."""
     groups, sizes = np.unique(codes, return_counts=True)
     outside = codes != groups[np.argmax(sizes)]
     _, where, count = np.unique(moments, return_inverse=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""Parquet files as columns; pyarrow, which reads them, comes with the extra `train`."""
+"""Read Parquet files as columns, with pyarrow from the extra `train`."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _UNITS_PER_MS = {"us": 1000, "ns": 1_000_000}
 
 
 def read_parquet(source: str, data: bytes) -> tuple[tuple[str, ...], list[Column]]:
-    """Read a Parquet file: the columns' names and the columns.
+    """Read a Parquet file; return the columns' names and the columns.
 
     Raises:
         HistoryError: the file is damaged, or pyarrow is not installed.
@@ -37,7 +37,7 @@ def read_parquet(source: str, data: bytes) -> tuple[tuple[str, ...], list[Column
 
 
 def column_of(array: Any) -> Column:
-    """Convert a column of Arrow."""
+    """Convert an Arrow array to a column."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""A table's rows by series, and for a series with an unusable cell the sentence that names it."""
+"""Split a table's rows by series; a series with an unusable cell gets a sentence about that cell."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from tidecast.files.text import Text, is_missing, is_swallowed, is_too_long, why
 from tidecast.files.zones import to_utc
 from tidecast.wire.parsing import series_of
 
-OR_NAME_IT = ", or name it with --series-column"  # what the commands offer in the sentence on a panel
+OR_NAME_IT = ", or name it with --series-column"  # the part of the message that applies only to commands
 CLOCK = frozenset(
     ("hour", "hr", "hh", "h", "minute", "min", "mm", "second", "time", "clock", "period", "slot", "he", "hour_ending")
 )
@@ -37,20 +37,20 @@ _OUT_OF_RANGE = f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct it
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One series' rows of one file, in the file's order; NaN where missing."""
+    """One series' rows of one file, in the file's order; NaN if missing."""
 
     series: str
     source: str
-    by_file: bool  # the series has no name of its own: the file's stands for it
+    by_file: bool  # whether the series is named after its file
     features: tuple[str, ...]
     ts: Int64  # (rows,)
     values: Float  # (rows, features)
-    fault: str | None  # the first one, as a sentence
+    fault: str | None  # a sentence about the first unusable cell
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A whole table's rows; row i belongs to the series `names[codes[i]]`."""
+    """The rows of a whole table; row i belongs to the series `names[codes[i]]`."""
 
     names: list[str]
     codes: Int64  # (rows,)
@@ -60,10 +60,10 @@ class Rows:
 
 
 def parts_of(table: Table, layout: Layout, zone: ZoneInfo | None) -> tuple[list[Part], tuple[str, ...]]:
-    """Split a table into its series; returns notes on its times too.
+    """Split a table into its series; return them with notes about the times.
 
     Raises:
-        HistoryError: a column that all series need cannot be read, or several series are taken for one.
+        HistoryError: a column that all series need cannot be read, or several series would be read as one.
     """
     rows, notes = rows_of(table, layout, zone)
     check_panel(table, layout, rows)
@@ -71,7 +71,7 @@ def parts_of(table: Table, layout: Layout, zone: ZoneInfo | None) -> tuple[list[
 
 
 def rows_of(table: Table, layout: Layout, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
-    """Read the columns that a layout names; returns notes on the times too.
+    """Read the columns of a layout; return the rows with notes about the times.
 
     Raises:
         HistoryError: a column that all series need cannot be read.
@@ -96,7 +96,7 @@ def _rows(table: Table, layout: Layout) -> Rows:
 
 
 def _times(table: Table, layout: Layout) -> Times:
-    """Read the time column; one bad time refuses its series, or the file if that is all it holds."""
+    """Read the time column; a bad time refuses its series, or the whole file if it has a single series."""
     column = table.columns[layout.time]
     if not column.holds_times:
         raise HistoryError(
@@ -123,7 +123,7 @@ def _numbers(table: Table, name: str) -> tuple[Float, Bools]:
 
 
 def _series(table: Table, layout: Layout) -> tuple[Int64, list[str]]:
-    """Number the series that each row belongs to; in wide form every row belongs to all of them."""
+    """Return the series number of each row, and the names; in wide form every row belongs to all series."""
     if layout.series is None:
         codes = np.zeros(len(table), np.int64)
         return codes, list(layout.values) if layout.wide else [table.stem]
@@ -140,7 +140,7 @@ def _series(table: Table, layout: Layout) -> tuple[Int64, list[str]]:
 
 
 def _utc(rows: Rows, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
-    """Bring local times to UTC; returns notes on those that the clock skipped or showed twice."""
+    """Convert local times to UTC; return notes about times that the clock skipped or showed twice."""
     if zone is None or rows.times.kind is not Kind.LOCAL:
         return rows, ()
     localised = to_utc(rows.times.ms, rows.codes, zone)
@@ -155,7 +155,7 @@ def _utc(rows: Rows, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
 
 
 def check_panel(table: Table, layout: Layout, rows: Rows) -> None:
-    """Refuse a table in which so many times repeat within a series that it holds more series than have a name."""
+    """Raise a HistoryError if so many times repeat within a series that it must contain several series."""
     if panel.is_few(_repeated(rows), len(rows.codes)):
         return
     moments = panel.paired(rows.codes, np.unique(rows.times.ms, return_inverse=True)[1])
@@ -180,17 +180,17 @@ def check_panel(table: Table, layout: Layout, rows: Rows) -> None:
 
 
 def _by_series(rows: Rows) -> Int64:
-    """Order the rows by series, each series' own as in the file."""
+    """Return the order of the rows by series, in file order within each series."""
     # NumPy sorts small integers in one pass.
     return np.argsort(rows.codes.astype(np.min_scalar_type(len(rows.names))), kind="stable")
 
 
 def _repeated(rows: Rows) -> int:
-    """Count the rows that repeat a time of their series."""
+    """Count the rows that repeat a time within their series."""
     order = _by_series(rows)
     codes = rows.codes[order]
     steps = np.diff(rows.times.ms[order])[codes[1:] == codes[:-1]]
-    if (steps > 0).all():  # nearly always
+    if (steps > 0).all():  # the usual case
         return 0
     order = np.lexsort((rows.times.ms, rows.codes))
     ms = rows.times.ms[order]
@@ -199,7 +199,7 @@ def _repeated(rows: Rows) -> int:
 
 
 def _without_measurements(table: Table, candidates: dict[str, Int64]) -> dict[str, Int64]:
-    """Leave out columns of fractions, which name nothing."""
+    """Leave out columns with fractions, since these are measurements."""
     return {name: codes for name, codes in candidates.items() if not _has_fractions(table, name)}
 
 
@@ -213,7 +213,7 @@ def _has_fractions(table: Table, name: str) -> bool:
 
 
 def _panel_remedy(layout: Layout, columns: Sequence[str]) -> str:
-    """Name the columns that tell the rows apart, and what to do with them."""
+    """Return a sentence about the columns that distinguish the rows, with the remedy."""
     if len(columns) > 1:
         first, second = columns
         return (
@@ -253,7 +253,7 @@ def _long(table: Table, layout: Layout, rows: Rows) -> Iterator[Part]:
 
 
 def _same_millisecond(table: Table, layout: Layout, rows: Rows, mine: Int64) -> str | None:
-    """Describe the first two readings of a series that only finer times would tell apart."""
+    """Return a message about the first two readings of a series in the same millisecond; None without any."""
     below = rows.times.below[mine]
     if not below.any():
         return None
@@ -289,7 +289,7 @@ def _time_fault(table: Table, name: str, kind: Kind, row: int) -> str:
 
 
 def _why_no_time(text: str, kind: Kind) -> str:
-    """Explain a bad time in a column of `kind`, and give the remedy."""
+    """Return the reason for a bad time in a column of `kind`, with the remedy."""
     if is_swallowed(text):
         return "goes on over several lines: close or remove its quote"
     moments = Text([text]).moments()

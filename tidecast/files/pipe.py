@@ -1,4 +1,4 @@
-"""Follow a pipe: its lines are given out each time nothing more came for a moment, so that none waits for the end."""
+"""Follow a pipe: yield its lines after each short pause, so that lines do not wait for the end."""
 
 import os
 import select
@@ -14,9 +14,9 @@ from tidecast.errors import HistoryError
 from tidecast.files import parquet
 from tidecast.files.tables import GZIP, STDIN
 
-PAUSE_S = 0.25  # lines are given out when nothing has come for so long
-LONGEST_S = 1.0  # or when the oldest of them has waited for so long
-MOST_BYTES = 1 << 20  # or when there are so many
+PAUSE_S = 0.25  # lines are yielded after a pause of this length
+LONGEST_S = 1.0  # or once the oldest of them has waited this long
+MOST_BYTES = 1 << 20  # or once there are more bytes than this
 BLOCK = 1 << 16
 
 
@@ -50,14 +50,14 @@ def descriptor_of(source: str) -> int | None:
 
 
 def pieces_of(descriptor: int, source: str) -> Iterator[Piece]:
-    """Give the lines of a pipe as they come, unpacked if they are gzip; after Ctrl+C those that are there, too.
+    """Yield the lines of a pipe as they arrive, decompressed if they are gzip; on Ctrl+C, yield the pending lines.
 
     Raises:
         HistoryError: the gzip data are damaged.
     """
     pending = bytearray()
     unpack = _Unpacker(source)
-    began: float | None = None  # when the oldest whole line came
+    began: float | None = None  # when the oldest whole line arrived
     try:
         while True:
             whole = pending.rfind(b"\n") + 1 if not pending.startswith(parquet.MAGIC) else 0
@@ -80,7 +80,7 @@ def pieces_of(descriptor: int, source: str) -> Iterator[Piece]:
 
 
 def _is_due(descriptor: int, began: float | None) -> bool:
-    """Wait for more, and return whether the lines that are there shall go first."""
+    """Wait for more data; return whether the pending lines must be yielded first."""
     if began is None:
         select.select([descriptor], [], [])
         return False
@@ -95,7 +95,7 @@ def _taken(pending: bytearray, count: int) -> bytes:
 
 
 class _Unpacker:
-    """Decompress what comes if it begins as gzip does, else leave it as it is."""
+    """A decompressor of gzip data; other data are passed on unchanged."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -127,7 +127,7 @@ class _Unpacker:
             raise HistoryError(f"{self._source} is a damaged gzip file ({exc}): copy or compress it again") from exc
 
     def close(self) -> bytes:
-        """Return what was too short to be gzip; make sure that gzip data are whole."""
+        """Return data that were too short to be recognised; raise a HistoryError if gzip data are incomplete."""
         if self._gzip is not None and not self._gzip.eof:
             raise HistoryError(f"{self._source} is a damaged gzip file (it was cut short): copy or compress it again")
         return b"" if self._is_known else self._head

@@ -1,4 +1,4 @@
-"""A file's readings one by one, in the order of their times, as `push` and `replay` send them."""
+"""Read a file's readings in the order of their times, as `push` and `replay` send them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tidecast.files.tables import read_tables
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One reading of a file: its time in epoch milliseconds, and a number for each field that has one."""
+    """One reading of a file: its time in epoch milliseconds, and its fields that have a number."""
 
     series: str
     ts: int
@@ -20,16 +20,16 @@ class Row:
 
 
 def readings_in(source: str, selection: Selection, time_zone: str | None = None) -> Histories:
-    """Read a file, a directory or `-` as training does, but leave missing features out instead of filling them.
+    """Read a file, a directory or `-` as training does, but leave out missing features instead of filling them.
 
     Raises:
-        HistoryError: it cannot be read; the message names the row and the remedy.
+        HistoryError: the source cannot be read; the message names the row and the remedy.
     """
     return histories_of(read_tables([source]), selection, time_zone, carry=False)
 
 
 def in_order(histories: Sequence[History]) -> Iterator[Row]:
-    """Give the readings of all series in the order of their times; those of one time in the order of the series."""
+    """Yield the readings of all series in the order of their times; equal times follow the order of the series."""
     if not histories:
         return
     ts = np.concatenate([history.ts for history in histories])
@@ -42,6 +42,6 @@ def in_order(histories: Sequence[History]) -> Iterator[Row]:
 
 def _row(history: History, row: int) -> Row:
     values = history.values[row].tolist()
-    # NaN is the one number that is not itself.
+    # Only NaN differs from itself.
     fields = {name: value for name, value in zip(history.features, values, strict=True) if value == value}
     return Row(history.series, int(history.ts[row]), fields)

@@ -1,4 +1,4 @@
-"""Series that cannot be used, although others of their file can."""
+"""Refusals: series that cannot be used, although others of their file can."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from rich.console import Console
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One series and the reason why it, or a part of it, was not used."""
+    """A series, and the reason why it or a part of it was not used."""
 
     series: str
-    reason: str  # a sentence that names file and row where there is one, and the remedy
+    reason: str  # a sentence with the file, the row if there is one, and the remedy
 
 
 def print_refused(refused: Iterable[Refusal]) -> None:
@@ -22,7 +22,7 @@ def print_refused(refused: Iterable[Refusal]) -> None:
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """Print a line on standard error for each thing that was decided or repaired."""
+    """Print a line for each note on standard error."""
     console = Console(stderr=True, soft_wrap=True)
     for note in notes:
         console.print(f"note: {note}", style="dim", highlight=False, markup=False)

@@ -1,6 +1,6 @@
-"""Files as tables: find them, unpack them and split them into columns, without asking yet what a column means.
+"""Read files as tables: find them, decompress them and split them into columns.
 
-The content of a file decides what it is, never its name.
+The format of a file is detected from its content, never from its name. `layout.py` determines the columns' meanings.
 """
 
 import gzip
@@ -17,27 +17,27 @@ from tidecast.files.columns import Column, Int64
 from tidecast.files.delimited import ACCEPTED, read_delimited
 from tidecast.files.parquet import MAGIC, read_parquet
 
-ENDINGS = (".csv", ".csv.gz", ".parquet")  # the files that are read of a directory
+ENDINGS = (".csv", ".csv.gz", ".parquet")  # files in a directory with these endings are read
 STDIN = "-"
 
 GZIP = b"\x1f\x8b"
-_INVISIBLE = "\ufeff\u200b"  # a byte-order mark, a space of no width
+_INVISIBLE = "\ufeff\u200b"  # byte-order mark, zero-width space
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """One file's columns, all of the same length."""
 
-    source: str  # the file as messages name it
+    source: str  # the name of the file in messages
     stem: str  # its name without directory and endings
-    columns: dict[str, Column]  # by name, white space within which is single blanks
-    rows: Int64  # (rows,) their numbers in the file, from 1; in CSV the header's is 1
+    columns: dict[str, Column]  # by name, with single blanks as white space
+    rows: Int64  # (rows,) row numbers in the file, from 1; in CSV the header is row 1
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def row(self, index: int) -> str:
-        """Name a row as a text editor numbers it."""
+        """Return a row's name for messages, with its number in the file."""
         return f"row {self.rows[index]} of {self.source}"
 
     def text(self, column: str, index: int) -> str:
@@ -45,25 +45,25 @@ class Table:
         return self.columns[column].text(index)
 
     def cell(self, column: str, index: int) -> str:
-        """Quote a cell, cut to what fits into a line."""
+        """Return a cell in quotes, shortened for messages."""
         text = self.text(column, index)
         return repr(text[:40]) + ("…" if len(text) > 40 else "")
 
     def take(self, rows: Int64) -> "Table":
-        """Return some of the rows."""
+        """Return a table with some of the rows."""
         columns = {name: column.take(rows) for name, column in self.columns.items()}
         return Table(self.source, self.stem, columns, self.rows[rows])
 
 
 def read_tables(sources: Sequence[str | Path]) -> Iterator[Table]:
-    """Read every file that `sources` names; a directory stands for the tables in it, `-` for standard input.
+    """Yield the table of every file in `sources`; a directory stands for its files, `-` for standard input.
 
     Raises:
         HistoryError: a source is missing, is not a table or is damaged.
     """
     if not sources:
         raise HistoryError(f"no history was named: {ACCEPTED}, a directory of them, or - for standard input")
-    # A file that is named twice, or beside its directory, is still one file.
+    # A file that is named twice, or together with its directory, is read once.
     for path in dict.fromkeys(path for source in sources for path in _files(Path(source))):
         if str(path) == STDIN:
             yield table_of("standard input", "stdin", sys.stdin.buffer.read())
@@ -72,7 +72,7 @@ def read_tables(sources: Sequence[str | Path]) -> Iterator[Table]:
 
 
 def stem_of(path: Path) -> str:
-    """Return a file's name without its endings, as text that can be printed."""
+    """Return a file's name without its endings, as printable text."""
     name = path.name
     for ending in (".gz", ".csv", ".parquet"):
         if name.lower().endswith(ending) and len(name) > len(ending):
@@ -81,15 +81,15 @@ def stem_of(path: Path) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a file name as text that can be printed, also where its bytes are not UTF-8."""
+    """Return a file name as printable text, even if its bytes are not UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def table_of(source: str, stem: str, data: bytes) -> Table:
-    """Read the content of a file.
+    """Return the table in the content of a file.
 
     Raises:
-        HistoryError: it is not a table, is damaged or has no row.
+        HistoryError: the content is not a table, is damaged or has no rows.
     """
     data = _unpacked(source, data)
     if not data or data.isspace():
@@ -107,10 +107,10 @@ def table_of(source: str, stem: str, data: bytes) -> Table:
 
 
 def named(source: str, names: Sequence[str], columns: Sequence[Column]) -> dict[str, Column]:
-    """Give each column its name; of columns without a name the first is kept.
+    """Return the columns by name; only the first column without a name is kept.
 
     Raises:
-        HistoryError: two columns have the same name, or the file has no column.
+        HistoryError: two columns have the same name, or the file has no columns.
     """
     by_name: dict[str, Column] = {}
     written: dict[str, str] = {}
@@ -125,7 +125,7 @@ def named(source: str, names: Sequence[str], columns: Sequence[Column]) -> dict[
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name without invisible characters; any white space within it is one blank."""
+    """Return a column's name without invisible characters, with single blanks as white space."""
     return " ".join(name.translate(dict.fromkeys(map(ord, _INVISIBLE))).split())
 
 

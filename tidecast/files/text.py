@@ -1,4 +1,4 @@
-"""Columns of text, as CSV has them; a cell is converted only when a caller asks for numbers or times."""
+"""Columns of text from CSV; cells are converted to numbers or times only when needed."""
 
 import re
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from tidecast.wire.parsing import LARGEST
 MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "nat", "<na>"))
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_EPOCH = re.compile(rb"-?0{1,15}(?:\.0*)?")  # a form in which every digit is 0
+_EPOCH = re.compile(rb"-?0{1,15}(?:\.0*)?")  # the shape of an epoch, with every digit replaced by 0
 _TOO_LONG = re.compile(r"-?[0-9]{16,}")  # microseconds or nanoseconds
 _SWALLOWED = "goes on over several lines: close or remove its quote"
 
 
 class Text(Column):
-    """Cells of text, read without the white space around them."""
+    """A column of text; white space around a cell is ignored."""
 
     type_name = "text"
     is_text = True
@@ -36,11 +36,11 @@ class Text(Column):
         return self.cells[row].strip()
 
     def take(self, rows: Int64) -> "Text":
-        """Return some of the rows."""
+        """Return a column with some of the rows."""
         return Text(_chosen(self.cells, rows))
 
     def missing(self) -> Bools:
-        """Mark the empty cells and those that hold a word for it, such as `NA`."""
+        """Mark the cells that are empty or contain a word for a missing value, such as `NA`."""
         return np.fromiter(map(is_missing, self.cells), np.bool_, len(self))
 
     def names(self) -> Sequence[str]:
@@ -48,7 +48,7 @@ class Text(Column):
         return list(map(str.strip, self.cells))
 
     def numbers(self) -> Numbers:
-        """Read decimal numbers."""
+        """Parse the cells as decimal numbers."""
         values = self._plain_floats()
         bad = np.zeros(len(self), np.bool_)
         if values is None:
@@ -60,7 +60,7 @@ class Text(Column):
         return Numbers(np.where(bad, np.nan, values), bad)
 
     def _plain_floats(self) -> Float | None:
-        """Read cells that are all plain numbers or empty, the usual case; None if one is anything else."""
+        """Parse cells that are all plain numbers or empty, the usual case; return None for any other cells."""
         present = [cell for cell in self.cells if cell] if "" in self.cells else self.cells
         values = decimals(",".join(present).encode(), len(present))
         if values is None or len(present) == len(self):
@@ -70,14 +70,16 @@ class Text(Column):
         return all_values
 
     def moments(self) -> Moments:
-        """Read ISO-8601 and epochs, each cell as it is written."""
+        """Parse the cells as ISO-8601 times or epochs, each in its own kind."""
         cells = self.cells
         joined = "\n".join(cells).encode().upper()
         groups = _rows_by_shape(joined, len(self))
-        if not all(map(_is_time, groups)):  # perhaps for white space, or for a line break within a cell
+        if not all(map(_is_time, groups)):  # perhaps because of white space or a line break within a cell
             joined = "\n".join(cell.strip().replace("\n", "\0") for cell in cells).encode().upper()
             groups = _rows_by_shape(joined, len(self))
-        ms, below, kinds = np.zeros((3, len(self)), np.int64)
+        ms = np.zeros(len(self), np.int64)
+        below = np.zeros(len(self), np.int64)
+        kinds = np.zeros(len(self), np.int64)
         numbers = np.full(len(self), np.nan)
         for shape, rows in groups.items():
             if kind := iso.kind_of(shape):
@@ -93,22 +95,22 @@ class Text(Column):
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell is empty or holds a word for it, such as `NA`."""
+    """Return whether a cell is empty or contains a word for a missing value, such as `NA`."""
     return cell.strip().lower() in MISSING
 
 
 def is_too_long(cell: str) -> bool:
-    """Whether a cell is an integer with more digits than epoch milliseconds have."""
+    """Return whether a cell is an integer with more digits than epoch milliseconds."""
     return _TOO_LONG.fullmatch(cell.strip()) is not None
 
 
 def is_swallowed(cell: str) -> bool:
-    """Whether a cell holds several lines, as after a quote that nothing closes."""
+    """Return whether a cell contains several lines, as after an unclosed quote."""
     return "\n" in cell.strip()
 
 
 def why_no_number(cell: str) -> str:
-    """Explain a bad number and give the remedy."""
+    """Return the reason why a cell is not a valid number, with the remedy."""
     text = cell.strip().lower()
     if is_swallowed(text):
         return _SWALLOWED
@@ -122,7 +124,7 @@ def why_no_number(cell: str) -> str:
 
 
 def _with_epochs(iso_times: Moments, numbers: Float) -> Moments:
-    """Add the cells that are bare numbers; NaN stands for all others."""
+    """Merge ISO-8601 times with the epochs in `numbers`, which is NaN for all other cells."""
     if np.isnan(numbers).all():
         return iso_times
     times = epochs(numbers)
@@ -145,11 +147,11 @@ def _chosen(cells: Sequence[str], rows: Int64) -> Sequence[str]:
 
 
 def _rows_by_shape(joined: bytes, count: int) -> dict[bytes, Int64]:
-    """Group the cells of a text, with line breaks between them, by their shapes."""
+    """Group the rows by the shapes of their cells; `joined` has all cells with line breaks between them."""
     shapes = iso.shapes(joined)
     end = shapes.find(b"\n")
     first = shapes if end < 0 else shapes[:end]
-    if shapes == b"\n".join([first] * count):  # nearly always
+    if shapes == b"\n".join([first] * count):  # the usual case
         return {first: np.arange(count)}
     rows_by_shape: dict[bytes, list[int]] = {}
     for row, shape in enumerate(shapes.split(b"\n")):

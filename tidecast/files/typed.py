@@ -1,4 +1,4 @@
-"""Columns that have a type, as Parquet and frames have them."""
+"""Typed columns, from Parquet files and frames."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from tidecast.wire.parsing import LARGEST
 
 
 class Numeric(Column):
-    """Numbers and truth values; a truth value is 0 or 1.
+    """A column of numbers or booleans; a boolean is 0 or 1.
 
     Args:
-        values: `(rows,)` numbers; anything where they are missing.
-        missing: `(rows,)` which are missing.
-        type_name: as messages call it.
+        values: `(rows,)` numbers; arbitrary if missing.
+        missing: `(rows,)` True for missing cells.
+        type_name: the name of the type in messages.
     """
 
     def __init__(self, values: NDArray[np.generic], missing: Bools, type_name: str) -> None:
@@ -29,15 +29,15 @@ class Numeric(Column):
         return len(self._values)
 
     def text(self, row: int) -> str:
-        """Return a cell as Python writes the number."""
+        """Return a cell in Python's notation of the number."""
         return "" if self._missing[row] else str(self._values[row].item())
 
     def take(self, rows: Int64) -> "Numeric":
-        """Return some of the rows."""
+        """Return a column with some of the rows."""
         return Numeric(self._values[rows], self._missing[rows], self.type_name)
 
     def missing(self) -> Bools:
-        """Mark what is missing."""
+        """Mark the missing cells."""
         return self._missing
 
     def numbers(self) -> Numbers:
@@ -47,11 +47,11 @@ class Numeric(Column):
         return Numbers(np.where(bad, np.nan, values), bad)
 
     def moments(self) -> Moments:
-        """Read the numbers as epochs."""
+        """Interpret the numbers as epochs."""
         return epochs(np.where(self._missing, np.nan, self._values.astype(np.float64)))
 
     def names(self) -> Sequence[str]:
-        """Return the digits; of whole numbers without a point."""
+        """Return the numbers as text; whole numbers without a decimal point."""
         values = self._values
         if values.dtype.kind == "f":
             present = values[~self._missing].astype(np.float64)
@@ -62,14 +62,14 @@ class Numeric(Column):
 
 
 class Stamps(Column):
-    """Times and dates.
+    """A column of times or dates.
 
     Args:
-        ms: `(rows,)` epoch milliseconds, of a local time as if its clock showed UTC; anything where missing.
-        below: `(rows,)` the nanoseconds beyond them.
-        missing: `(rows,)` which are missing.
-        has_offset: whether they are moments rather than what a clock showed.
-        type_name: as messages call it.
+        ms: `(rows,)` epoch milliseconds, local times as if the clock showed UTC; arbitrary if missing.
+        below: `(rows,)` nanoseconds beyond the milliseconds.
+        missing: `(rows,)` True for missing cells.
+        has_offset: whether the times are moments rather than local times.
+        type_name: the name of the type in messages.
     """
 
     holds_numbers = False
@@ -90,16 +90,16 @@ class Stamps(Column):
         return "" if self._missing[row] else str(np.datetime64(int(self._ms[row]), "ms"))
 
     def take(self, rows: Int64) -> "Stamps":
-        """Return some of the rows."""
+        """Return a column with some of the rows."""
         missing = self._missing[rows]
         return Stamps(self._ms[rows], self._below[rows], missing, has_offset=self._has_offset, type_name=self.type_name)
 
     def missing(self) -> Bools:
-        """Mark what is missing."""
+        """Mark the missing cells."""
         return self._missing
 
     def numbers(self) -> Numbers:
-        """Refuse: times are not numbers."""
+        """Raise a TypeError: times are not numbers."""
         raise TypeError(f"{self.type_name} holds no numbers")
 
     def moments(self) -> Moments:
@@ -113,7 +113,7 @@ class Stamps(Column):
 
 
 class Foreign(Column):
-    """Cells of a type that nothing can be read from, such as lists."""
+    """A column of a type that is not supported, such as lists."""
 
     holds_numbers = False
     holds_times = False
@@ -126,24 +126,24 @@ class Foreign(Column):
     def __len__(self) -> int:
         return self._count
 
-    def text(self, row: int) -> str:  # noqa: ARG002 - as of every column
-        """Return nothing."""
+    def text(self, row: int) -> str:  # noqa: ARG002 - as in every column
+        """Return an empty text."""
         return ""
 
     def take(self, rows: Int64) -> "Foreign":
-        """Return some of the rows."""
+        """Return a column with some of the rows."""
         return Foreign(len(rows), self.type_name)
 
     def missing(self) -> Bools:
-        """Mark all: nothing can be read."""
+        """Mark all cells."""
         return np.ones(self._count, np.bool_)
 
     def numbers(self) -> Numbers:
-        """Refuse."""
+        """Raise a TypeError."""
         raise TypeError(f"{self.type_name} holds no numbers")
 
     def moments(self) -> Moments:
-        """Refuse."""
+        """Raise a TypeError."""
         raise TypeError(f"{self.type_name} holds no times")
 
     def names(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Bring what a clock showed to UTC: the hour that it skips in spring, and the one that it shows twice in autumn."""
+"""Convert local times to UTC, including the skipped hour in spring and the repeated hour in autumn."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,8 @@ class Localised:
     """Local times in UTC."""
 
     ms: Int64  # (rows,) epoch milliseconds
-    skipped: int  # how many the clock never showed: moved to the next that exists
-    twice: int  # how many it showed twice
+    skipped: int  # the number of times that the clock skipped; they were moved to the next valid time
+    twice: int  # the number of times that the clock showed twice
 
 
 def zone_of(name: str | None) -> ZoneInfo | None:
@@ -38,20 +38,20 @@ def zone_of(name: str | None) -> ZoneInfo | None:
 
 
 def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:
-    """Bring local times to UTC.
+    """Convert local times to UTC.
 
-    Of a time shown twice, the earlier reading of a series is taken as before the clock went back and any later one as
-    after it. Which reading is the earlier one follows the direction of the series' rows: in a file with the newest row
-    first it is the lower one.
+    If a series has several readings at a time that the clock showed twice, the earliest counts as before the clock
+    change and the others as after it. The direction of the series' rows determines the earliest one: in a file with
+    the newest row first it is the lowest.
 
     Args:
-        local_ms: `(rows,)` as if the clock showed UTC.
-        series: `(rows,)` the series that each row belongs to, in the file's order.
-        zone: the clock's time zone.
+        local_ms: `(rows,)` milliseconds as if the clock showed UTC.
+        series: `(rows,)` the series number of each row, in the file's order.
+        zone: the time zone of the clock.
     """
     seconds = local_ms // 1000
     starts, offsets = _changes(zone, int(seconds.min()) - 2 * _DAY_S, int(seconds.max()) + 2 * _DAY_S)
-    # In UTC, the change before a local time is that of one of the offsets around it.
+    # The offset of a local time is one of the two offsets around it.
     before = offsets[_last(starts, seconds - int(offsets.max()))]
     after = offsets[_last(starts, seconds - int(offsets.min()))]
     valid_before = offsets[_last(starts, seconds - before)] == before
@@ -68,12 +68,12 @@ def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:
 
 
 def _last(starts: Int64, moments: Int64) -> Int64:
-    """Return which offset holds at each moment: both in seconds of UTC."""
+    """Return the index of the offset at each moment; starts and moments are in seconds of UTC."""
     return np.maximum(np.searchsorted(starts, moments, side="right") - 1, 0)
 
 
 def _changes(zone: ZoneInfo, first: int, last: int) -> tuple[Int64, Int64]:
-    """Return when each offset of a zone begins, and the offsets: seconds of UTC from `first` to `last`."""
+    """Return the starts of a zone's offsets from `first` to `last`, in seconds of UTC, and the offsets in seconds."""
     days = np.arange(first, last + _DAY_S, _DAY_S).tolist()
     offsets = [_offset(zone, day) for day in days]
     starts = [first]
@@ -86,7 +86,7 @@ def _changes(zone: ZoneInfo, first: int, last: int) -> tuple[Int64, Int64]:
 
 
 def _change(zone: ZoneInfo, low: int, high: int) -> int:
-    """Return the second at which an offset changes that is one at `low` and another at `high`."""
+    """Return the second between `low` and `high` at which the offset changes."""
     before = _offset(zone, low)
     while high - low > 1:
         middle = (low + high) // 2
@@ -103,7 +103,7 @@ def _offset(zone: ZoneInfo, second: int) -> int:
 
 
 def _backwards(local_ms: Int64, series: Int64) -> Bools:
-    """Mark the rows of series whose times mostly fall from row to row."""
+    """Mark the rows of series whose times mostly decrease from row to row."""
     order = np.argsort(series, kind="stable")
     codes = series[order]
     steps = np.sign(np.diff(local_ms[order])) * (codes[1:] == codes[:-1])

@@ -1,1 +1,1 @@
-"""What the commands and the Python functions do: backtest, replay, push, frames, demo, status."""
+"""The implementation of commands and Python functions: backtest, replay, push, frames, demo, status."""

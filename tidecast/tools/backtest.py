@@ -1,7 +1,7 @@
-"""What a worker would have answered: train on the first part of a history, send the rest through the worker's own code.
+"""Backtest: train on the first part of a history, and forecast the rest with the worker's code.
 
-Nothing is simulated but the clock: the readings of the test part pass, in the order of their times and as bytes,
-through the same `Forecaster` that serves a stream.
+Only the clock is simulated. The readings of the test part go, in the order of their times and as bytes, through the
+same `Forecaster` that serves a stream.
 """
 
 import csv
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
     from tidecast.online.forecaster import Forecaster
 
 LARGEST_TEST_SIZE = 0.9
-BATCH = 1000  # readings handled together, as a worker under load would
+BATCH = 1000  # readings handled together, as in a worker under load
 COLUMNS = ("series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind")
 
 
 @dataclass(frozen=True, slots=True)
 class Backtested:
-    """The answers of a backtest, and the series that lack some."""
+    """The forecasts of a backtest, and the refused series."""
 
-    settled: Mapping[str, list[Settled]]  # by series, in the order of time: the answered readings of its test part
-    refused: tuple[Refusal, ...] = ()  # the series with fewer answers than readings, or too short for a test part
+    settled: Mapping[str, list[Settled]]  # by series: the answered readings of the test part, in the order of time
+    refused: tuple[Refusal, ...] = ()  # series with fewer answers than readings, or too short for a test part
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to backtest on: as for `train`, and the share of the newest readings to answer."""
+    """The arguments of a backtest: as for `train`, and the share of the newest readings to forecast."""
 
     sources: tuple[str, ...]
     out: Path
     test_size: float = 0.2
     target: str | None = None
-    features: tuple[str, ...] = ()  # every numeric column; or ("none",)
+    features: tuple[str, ...] = ()  # empty: every numeric column; ("none",): none of them
     time_zone: str | None = None
     preset: str | None = None
     pictures: Path | None = None  # a folder
@@ -63,7 +63,7 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
     """Backtest, write every settled forecast to `job.out` and print the scores; False if a series lacks answers.
 
     Raises:
-        SettingsError: an option is out of range, or nothing can be written where the results are to go.
+        SettingsError: an option is out of range, or a result file cannot be written.
         HistoryError: a file cannot be read, or no series has a test part.
     """
     check_test_size(job.test_size, "--test-size")
@@ -104,12 +104,12 @@ def _histories(job: Job, settings: Settings) -> Histories:
 def backtest(
     histories: Sequence[History], test_size: float, settings: Settings, spec: Spec | None = None
 ) -> Backtested:
-    """Train on each history's first part and answer the rest.
+    """Train on each history's first part, and forecast the rest.
 
     Args:
-        histories: with one target name for all.
-        test_size: the share of the newest readings; they touch neither training nor scaling nor the season.
-        settings: of series and training; the store is not used, a backtest publishes nothing.
+        histories: the histories, all with the same target name.
+        test_size: the share of the newest readings; training, scaling and season detection do not use them.
+        settings: the settings of series and training; the store is not used, since a backtest publishes nothing.
         spec: the shape of the series' own networks; None: the default.
 
     Raises:
@@ -129,14 +129,14 @@ def backtest(
 
 
 def check_test_size(test_size: float, called: str = "test_size") -> None:
-    """Make sure that a share leaves a part to train on and a part to test on.
+    """Check that a share leaves a part for training and a part for testing.
 
     Args:
         test_size: the share.
         called: the option's name, for the message.
 
     Raises:
-        SettingsError: it does not.
+        SettingsError: it is not a number, or is out of range.
     """
     is_number = isinstance(test_size, int | float) and not isinstance(test_size, bool)
     if not is_number or not 0 < test_size <= LARGEST_TEST_SIZE:
@@ -146,7 +146,7 @@ def check_test_size(test_size: float, called: str = "test_size") -> None:
 
 
 def _trained(histories: Sequence[History], test_size: float, settings: Settings, spec: Spec) -> "Forecaster":
-    """Train on the first parts, in a store that is thrown away, and return a worker's forecaster with the models."""
+    """Train on the first parts, in a temporary store, and return a worker's forecaster with the models."""
     from tidecast.online.forecaster import Forecaster
     from trainer.pipeline import train
 
@@ -164,9 +164,9 @@ def _trained(histories: Sequence[History], test_size: float, settings: Settings,
 def _answers(
     histories: Sequence[History], test_size: float, forecaster: "Forecaster"
 ) -> tuple[dict[str, list[Forecast]], dict[str, str]]:
-    """Answer the test parts; returns the forecasts by series, and the reason of a series' first dead reading."""
-    # Readings before the test part fill the windows; no expert's record learns from them.
-    # A few more, which no expert reads: the first rows of a window are always believed.
+    """Forecast the test parts; return the forecasts by series, and the reason of each series' first dead reading."""
+    # Readings before the test part fill the windows; the experts' records do not learn from them.
+    # Some more are added, which the experts do not read: the first rows of a window never count as gross errors.
     starts = {h.series: cut(h, test_size) - forecaster.rows_read(h.series) - int(FEWEST_ROWS) for h in histories}
     entries = (entry for history in histories for entry in _entries(history, starts[history.series]))
     made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
@@ -201,7 +201,7 @@ def _lacking(
 
 
 def write(path: Path, settled: Mapping[str, Iterable[Settled]]) -> None:
-    """Write settled forecasts as CSV; `timestamp` is that of the reading forecast, in UTC."""
+    """Write settled forecasts as CSV; `timestamp` is the time of the forecast reading, in UTC."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         table = csv.writer(file)
@@ -214,7 +214,7 @@ def write(path: Path, settled: Mapping[str, Iterable[Settled]]) -> None:
 
 
 def _entries(history: History, start: int) -> Iterator["Entry"]:
-    """The readings from `start` on as entries of the stream, under ids of their own times."""
+    """Yield the readings from `start` on as stream entries, with ids made from their times."""
     name = history.series.encode()
     fields = [feature.encode() for feature in history.features]
     for ts, row in zip(history.ts[max(0, start) :].tolist(), history.values[max(0, start) :].tolist(), strict=True):

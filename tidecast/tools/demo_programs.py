@@ -1,4 +1,4 @@
-"""The programs that the demo runs: the trainer, a worker with a schedule, and the dashboard."""
+"""Run the programs of the demo: the trainer, a worker with a schedule, and the dashboard."""
 
 import csv
 import subprocess
@@ -20,9 +20,9 @@ from tidecast.start import child_command
 from tidecast.tools.demo_data import Source
 from tidecast.tools.readiness import PATIENCE_S, POLL_S, await_ready, log_end
 
-EPOCHS = 12  # enough for these series; a longer training gains little and keeps a visitor waiting
-END_S = 30.0  # how long a program may take to end, before it is killed
-EVERY_S = 5  # between two runs of the schedule: nobody would wait for the six hours of the default
+EPOCHS = 12  # enough for these series; longer training gains little and makes a visitor wait
+END_S = 30.0  # how long a program may take to end before it is killed
+EVERY_S = 5  # between two scheduled runs; the default of six hours is too long for a demo
 SCHEDULE = {
     "RETRAIN__EVERY": f"{EVERY_S}s",
     "RETRAIN__CRON": "",
@@ -33,7 +33,7 @@ SCHEDULE = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where everything is: Redis, the keys in it, and a folder with the models and the logs."""
+    """The locations of the demo: Redis, the namespace, and a folder with the models and the logs."""
 
     url: str
     namespace: str
@@ -48,13 +48,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker that is ready.
+    """A running worker that is ready.
 
     Attributes:
-        process: the worker.
+        process: its process.
         health: the address of its health port.
-        log: the file that it logs to.
-        ready_s: from its start until it was ready, in seconds.
+        log: its log file.
+        ready_s: seconds from its start until it was ready.
         compiled: whether it had to compile first.
     """
 
@@ -65,11 +65,11 @@ class Worker:
     compiled: bool
 
     def check(self, what: str, since: float) -> None:
-        """Make sure that the worker lives, and is not silent for too long.
+        """Check that the worker is alive and not silent for too long.
 
         Args:
-            what: what is waited for, for the message.
-            since: when there was progress, in seconds of the monotonic clock.
+            what: the missing event, for the message.
+            since: the time of the last progress, in seconds of the monotonic clock.
 
         Raises:
             TidecastError: it has ended, or was silent for `PATIENCE_S`.
@@ -85,7 +85,7 @@ class Worker:
         return log_end(self.log.read_text())
 
     def dispositions(self, readings: int) -> dict[str, int]:
-        """Return its counts; its metrics follow the commit that made the last forecast by a moment."""
+        """Return its counts of readings; wait for them, since metrics are updated just after a commit."""
         began = time.monotonic()
         while sum((counts := self._counts()).values()) < readings:
             self.check(f"{readings} readings are not all counted", began)
@@ -114,13 +114,13 @@ def train(sources: Sequence[Source], folder: Path, *, quiet: bool) -> None:
         command += ["--store", str(folder / "models")]
         done = subprocess.run(command, capture_output=quiet, text=True, check=False)  # noqa: S603 - ourselves
         if done.returncode != 0:
-            said = log_end(f"{done.stdout or ''}{done.stderr or ''}")
-            raise TidecastError(f"training ended with exit code {done.returncode}:\n{said}")
+            output = log_end(f"{done.stdout or ''}{done.stderr or ''}")
+            raise TidecastError(f"training ended with exit code {done.returncode}:\n{output}")
 
 
 @contextmanager
 def worker(place: Place, show: Callable[[str], None]) -> Iterator[Worker]:
-    """Run a worker that keeps a schedule; the block begins when it is ready."""
+    """Run a worker with a schedule; the block begins when it is ready."""
     port = free_port()
     log = place.folder / "worker.log"
     began = time.monotonic()
@@ -136,18 +136,18 @@ def dashboard_installed() -> bool:
 
 @contextmanager
 def dashboard(place: Place) -> Iterator[str]:
-    """Run the dashboard; gives its address, which it prints as soon as it answers."""
+    """Run the dashboard; yield its address, which it prints once it is ready."""
     log = place.folder / "dashboard.log"
     with _program(place, log, {}, "dashboard", "--port", "0", "--host", "127.0.0.1") as process:
         line = process.stdout.readline().decode() if process.stdout else ""
-        if not line:  # it has ended
+        if not line:  # the dashboard has ended
             raise TidecastError(f"the dashboard did not start:\n{log_end(log.read_text())}")
         yield line.split()[-1]
 
 
 @contextmanager
 def _program(place: Place, log: Path, variables: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one of our commands for the length of the block; `variables` lack our prefix."""
+    """Run one of our commands during the block; `variables` are environment variables without our prefix."""
     environment = environment_with(place.url, **variables)
     with log.open("wb") as sink:
         process = subprocess.Popen(  # noqa: S603 - ourselves
@@ -160,7 +160,7 @@ def _program(place: Place, log: Path, variables: dict[str, str], *words: str) ->
 
 
 def _end(process: subprocess.Popen[Any]) -> None:
-    """Tell a program to end, and kill it if it does not."""
+    """Terminate a program, and kill it if it does not end."""
     process.terminate()
     try:
         process.communicate(timeout=END_S)

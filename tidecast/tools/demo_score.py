@@ -1,4 +1,4 @@
-"""How well the forecasts of the demo are: figures, a table and a picture."""
+"""Score the forecasts of the demo: figures, a table and a picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ SHOWN = 120  # readings of each series in the picture
 
 @dataclass(slots=True)
 class Score:
-    """How one series' forecasts did on the test part."""
+    """The errors of one series' forecasts on the test part."""
 
     test_from: int  # epoch milliseconds
     seen: list[Forecast] = field(default_factory=list)
@@ -24,7 +24,7 @@ class Score:
     covered: int = 0
 
     def add(self, forecast: Forecast) -> None:
-        """Score the forecast that this reading settled, and keep the new one."""
+        """Score the previous forecast with this reading, and keep the new one."""
         before = self.seen[-1] if self.seen else None
         self.seen.append(forecast)
         if before is None or forecast.error is None or forecast.origin < self.test_from:
@@ -35,7 +35,7 @@ class Score:
             self.covered += before.yhat_lower <= forecast.y <= before.yhat_upper
 
     def figures(self) -> dict[str, float]:
-        """Return the mean absolute error, that of the last value, the skill and the interval's coverage."""
+        """Return the mean absolute errors of the forecasts and the last value, the skill and the coverage."""
         return figures_of(self.errors, self.naive) | {"coverage": self.covered / max(1, len(self.errors))}
 
 
@@ -83,7 +83,7 @@ def score_table(series: dict[str, dict[str, float]]) -> Table:
 
 
 def picture(scores: dict[str, Score], out: Path) -> Path:
-    """Draw each series' last forecasts, with their intervals, over the readings that came; return the file."""
+    """Draw each series' newest forecasts, with their intervals, and the readings; return the file."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,4 +1,4 @@
-"""Forecasts as columns of a frame, each beside the reading that came later."""
+"""Convert forecasts to the columns of a frame, each with its actual reading."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ DETAILS = ("id", "origin", "level", "model", "kind", "filled")
 
 
 def by_time(made: Sequence[Forecast]) -> list[float]:
-    """Return the reading of exactly the time of each forecast; NaN where there is none."""
+    """Return the reading at exactly the time of each forecast; NaN if it is missing."""
     readings = {(f.series, f.origin): f.y for f in made}
     return [math.nan if f.ts is None else readings.get((f.series, f.ts), math.nan) for f in made]
 
 
 def by_order(made: Sequence[Forecast]) -> list[float]:
-    """Return the reading that came next in each forecast's series; NaN for the newest."""
+    """Return the next reading in each forecast's series; NaN for the newest."""
     following: dict[str, float] = {}
     readings = []
     for forecast in reversed(made):
@@ -26,7 +26,7 @@ def by_order(made: Sequence[Forecast]) -> list[float]:
 
 
 def columns(made: Sequence[Forecast], y: Sequence[float]) -> dict[str, Any]:
-    """Return the columns of every frame of forecasts, beside the readings `y`."""
+    """Return the columns that every frame of forecasts has, with the readings `y`."""
     return {
         "unique_id": [f.series for f in made],
         "ds": [f.ts for f in made],
@@ -38,7 +38,7 @@ def columns(made: Sequence[Forecast], y: Sequence[float]) -> dict[str, Any]:
 
 
 def details(made: Sequence[Forecast]) -> dict[str, Any]:
-    """Return the further columns: who answered, and further intervals and horizons."""
+    """Return the columns of details: the model and expert of each forecast, and further intervals and horizons."""
     named = [dict(f.more) for f in made]
     further = dict.fromkeys(name for each in named for name in each)
     return {name: [getattr(f, name) for f in made] for name in DETAILS} | {

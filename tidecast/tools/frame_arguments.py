@@ -1,4 +1,4 @@
-"""Arguments of the functions that give frames, checked before any work."""
+"""Check the arguments of the functions that return frames, before any work."""
 
 import re
 import time
@@ -15,16 +15,16 @@ from tidecast.moments import is_span, span_ms
 from tidecast.wire.parsing import parse_time
 
 Time = str | datetime | int  # ISO-8601, a datetime, epoch milliseconds or a span such as 7d; without an offset UTC
-ANY_TIME = 10**15  # later than any: a bound may lie in the future
+ANY_TIME = 10**15  # later than every time, since a bound may be in the future
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?")
 _FORMS = "give ISO-8601, a datetime, epoch milliseconds, or how long ago it is, such as 7d"
 
 
 def series_names(series: Any) -> frozenset[str] | None:
-    """Return the series that are wanted; None: every one.
+    """Return the names of the selected series; None: all series.
 
     Raises:
-        SettingsError: they are not names, or the list is empty.
+        SettingsError: an item is not a name, or the list is empty.
     """
     if series is None:
         return None
@@ -35,7 +35,7 @@ def series_names(series: Any) -> frozenset[str] | None:
 
 
 def column(argument: str, name: Any) -> str | None:
-    """Return the name of a column; None: none was named.
+    """Return the name of a column; None if it is left out.
 
     Raises:
         SettingsError: it is not a name.
@@ -46,16 +46,16 @@ def column(argument: str, name: Any) -> str | None:
 
 
 def columns(argument: str, names: Any) -> tuple[str, ...]:
-    """Return names of columns; a single one may stand alone.
+    """Return the names of columns; the argument may be a single string.
 
     Raises:
-        SettingsError: they are not names.
+        SettingsError: an item is not a name.
     """
     return texts(argument, names, "names of columns, or ('all',) for every one with numbers")
 
 
 def folder(argument: str, path: Any) -> Path | None:
-    """Return a folder's path; None: none was named.
+    """Return a folder's path; None if it is left out.
 
     Raises:
         SettingsError: it is not a path.
@@ -68,23 +68,23 @@ def folder(argument: str, path: Any) -> Path | None:
 
 
 def texts(argument: str, given: Any, wanted: str) -> tuple[str, ...]:
-    """Return texts; a single one may stand alone.
+    """Return strings as a tuple; the argument may be a single string.
 
     Raises:
-        SettingsError: they are not texts.
+        SettingsError: an item is not a string, or is blank.
     """
-    each = (given,) if isinstance(given, str) else given
-    items = tuple(each) if isinstance(each, Iterable) else (each,)
+    many = (given,) if isinstance(given, str) else given
+    items = tuple(many) if isinstance(many, Iterable) else (many,)
     if not all(isinstance(item, str) and item.strip() for item in items):
         raise SettingsError(f"{argument} is {given!r}: give {wanted}")
     return items
 
 
 def bounds_ms(start: Any, end: Any) -> tuple[int | None, int | None]:
-    """Return the first moment that is wanted and the one before which it ends, in epoch milliseconds; None: unbounded.
+    """Return the inclusive start and the exclusive end in epoch milliseconds; None: unbounded.
 
     Raises:
-        SettingsError: one is not a time, or they are the wrong way round.
+        SettingsError: one of them is not a time, or the start is after the end.
     """
     first = None if start is None else moment_ms("start", start)
     last = None if end is None else moment_ms("end", end)
@@ -114,7 +114,7 @@ def moment_ms(argument: str, bound: Any) -> int:
 
 
 def _moment(bound: Any) -> datetime:
-    """Return a datetime of ISO-8601 text, of a date or of an object that is like a datetime."""
+    """Return a datetime for ISO-8601 text, for a date or for an object that is like a datetime."""
     if isinstance(bound, np.datetime64):
         bound = str(bound)
     if isinstance(bound, str):

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 COLUMNS = ("unique_id", "ds", "y", "yhat", "yhat_lower", "yhat_upper")
-SHOWN = 5  # series that a warning names
-PAGE = 10_000  # entries of one round trip
+SHOWN = 5  # most series that a warning names
+PAGE = 10_000  # entries in one round trip
 MATCHES = ("time", "next")
-CALLED = 3  # the stack level of a function's caller, for what warns within the function
-DECORATED = CALLED + 1  # and where the function has a decorator
+CALLED = 3  # the stack level of a public function's caller, for warnings raised by a helper of that function
+DECORATED = CALLED + 1  # the same if the function has a decorator
 Found = redis.Redis | str | None
 
 
@@ -51,23 +51,23 @@ def read_forecasts(
     details: bool = False,
     **given: Any,
 ) -> "pd.DataFrame":
-    """Read the forecasts that Redis keeps, each beside the reading that came later.
+    """Read the forecasts in Redis, each with its actual reading.
 
     Args:
-        redis_or_url: a connection, or where Redis listens; by default what `tidecast.toml` or TIDECAST_REDIS_URL says.
-        series: a name or several; None: every one.
-        start: the first time forecast that is wanted; None: from the oldest.
-        end: the time forecast before which it ends; None: to the newest.
-        match: `time` takes for y the reading of exactly the time forecast; `next` the series' next reading, whenever
-            it came, which is how a worker scores: for series whose readings come at odd times.
-        details: also `id`, `origin` (the time of the reading that caused the forecast), `level`, `model`, `kind`,
-            `filled`, and what further intervals and horizons there are; see the wire.
+        redis_or_url: a connection or an address; by default the address from `tidecast.toml` or TIDECAST_REDIS_URL.
+        series: one name or several; None: all series.
+        start: the first forecast time to return; None: from the oldest.
+        end: the forecast time before which to stop; None: to the newest.
+        match: `time` takes as y the reading at exactly the forecast time. `next` takes the series' next reading at any
+            time, as a worker does for scoring; use it for series with irregular times.
+        details: also return `id`, `origin` (the time of the reading that caused the forecast), `level`, `model`,
+            `kind`, `filled`, and further intervals and horizons, if any; see the wire format.
         given: other settings by name, such as `namespace` or `partitions`.
 
     Returns:
-        A row for each forecast, by series and time: `unique_id`, `ds` (the time forecast), `y` (the reading; NaN where
-        it has not come), `yhat`, `yhat_lower`, `yhat_upper` (NaN while no error is known). A series' first forecast has
-        no time yet and is left out.
+        A row for each forecast, by series and time: `unique_id`, `ds` (the forecast time), `y` (the reading; NaN if it
+        has not arrived), `yhat`, `yhat_lower`, `yhat_upper` (NaN while errors are unknown). A series' first forecast
+        has no time yet and is left out.
 
     Raises:
         SettingsError: an argument or a setting is invalid, or Redis was set up for another number of partitions.
@@ -75,16 +75,16 @@ def read_forecasts(
         RedisError: Redis is away, or refuses.
 
     Warns:
-        MissingAnswers: there is nothing of a series that was named.
+        MissingAnswers: a named series has no data.
     """
     pd = _pandas()
     settings = _settings(redis_or_url, given)
-    wanted = arguments.series_names(series)
+    selected = arguments.series_names(series)
     first_ms, last_ms = arguments.bounds_ms(start, end)
     if match not in MATCHES:
         raise SettingsError(f"match is {match!r}: use {' or '.join(MATCHES)}")
     with _connected(redis_or_url, settings) as connection:
-        made = list(_forecasts(connection, settings, wanted))
+        made = list(_forecasts(connection, settings, selected))
     columns = forecast_columns.columns(
         made, forecast_columns.by_time(made) if match == "time" else forecast_columns.by_order(made)
     )
@@ -95,7 +95,7 @@ def read_forecasts(
         frame[name] = _moments(columns[name])
     if details:
         frame["model"] = frame["model"].astype("Int64")
-    _warn_of_unknown(wanted, frame["unique_id"], "forecast", CALLED)
+    _warn_of_unknown(selected, frame["unique_id"], "forecast", CALLED)
     return _between(frame[frame["ds"].notna()], first_ms, last_ms)
 
 
@@ -111,16 +111,16 @@ def read_readings(
     history: Path | str | None = None,
     **given: Any,
 ) -> "pd.DataFrame":
-    """Read the readings that workers have answered, as training sees them: nothing dead, late or repeated.
+    """Read the readings that workers have answered, as training uses them: without dead, late or repeated ones.
 
     Args:
         redis_or_url: as in `read_forecasts`.
-        series: a name or several; None: every one.
-        start: the first time that is wanted; None: from the oldest.
-        end: the time before which it ends; None: to the newest.
+        series: one name or several; None: all series.
+        start: the first time to return; None: from the oldest.
+        end: the time before which to stop; None: to the newest.
         target: the field that becomes `y`; None: the setting `series.target`.
-        features: further fields, each a column; `("all",)`: every one that was only ever sent numbers.
-        history: the directory to which `tidecast archive` moves readings, to read those too.
+        features: further fields to return as columns; `("all",)`: every field whose values were always numbers.
+        history: the directory of `tidecast archive`; archived readings are read too.
         given: other settings by name.
 
     Returns:
@@ -128,33 +128,33 @@ def read_readings(
 
     Raises:
         SettingsError: an argument or a setting is invalid, or Redis was set up for another number of partitions.
-        HistoryError: the archive is missing or damaged, or no reading has a field that was asked for.
+        HistoryError: the archive is missing or damaged, or a requested field occurs in no reading.
         TidecastError: the extra `train` is not installed.
         RedisError: Redis is away, or refuses.
 
     Warns:
-        MissingAnswers: there is nothing of a series that was named.
+        MissingAnswers: a named series has no data.
     """
     pd = _pandas()
     from trainer.data.recorded import check_sent, read_recorded
 
     settings = _settings(redis_or_url, given)
-    wanted = arguments.series_names(series)
+    selected = arguments.series_names(series)
     first_ms, last_ms = arguments.bounds_ms(start, end)
-    asked = arguments.columns("features", features)
+    fields = arguments.columns("features", features)
     with _connected(redis_or_url, settings) as connection:
         read = read_recorded(
             settings,
-            tuple(wanted or ()),
+            tuple(selected or ()),
             target=arguments.column("target", target),
-            features=asked,
+            features=fields,
             history=arguments.folder("history", history),
             connection=connection,
         )
-    check_sent(asked, read)
-    frames = [_frame_of(each) for each in read.found]
+    check_sent(fields, read)
+    frames = [_frame_of(recorded) for recorded in read.found]
     frame = pd.concat(frames or [pd.DataFrame({"unique_id": [], "ds": _moments([]), "y": []})], ignore_index=True)
-    _warn_of_unknown(wanted, frame["unique_id"], "reading", DECORATED, read.notes)
+    _warn_of_unknown(selected, frame["unique_id"], "reading", DECORATED, read.notes)
     return _between(frame, first_ms, last_ms)
 
 
@@ -168,24 +168,24 @@ def backtest_frame(
     preset: str | None = None,
     **given: Any,
 ) -> "pd.DataFrame":
-    """Train on the first part of each series of a frame, and answer the rest with the worker's own code.
+    """Train on the first part of each series of a frame, and forecast the rest with the worker's code.
 
     Args:
-        frame: a pandas DataFrame, or what its own `to_pandas` turns into one: a row for each reading with `unique_id`,
-            `ds` and `y`, in columns or in the index. Without `unique_id` it is one series. Times without an offset are
-            UTC, a bool is 0 or 1.
-        test_size: the share of the newest readings; they touch neither training nor scaling nor the season.
-        target: the column to forecast; None: `y`, `value`, or the only one with numbers.
-        features: further columns to use; `("all",)`: every one with numbers.
-        preset: what the networks see and learn: `default`, `tutorial`, `revin`, `skip` or `seasonal`; None: `default`.
+        frame: a pandas DataFrame, or an object with `to_pandas`. It has a row for each reading with `unique_id`, `ds`
+            and `y`, in columns or in the index. Without `unique_id` it is one series. Times without an offset are UTC,
+            a bool is 0 or 1.
+        test_size: the share of the newest readings; training, scaling and season detection do not use them.
+        target: the column to forecast; None: `y`, `value`, or the only numeric column.
+        features: further columns to use; `("all",)`: every numeric column.
+        preset: the preset of the networks: `default`, `tutorial`, `revin`, `skip` or `seasonal`; None: `default`.
         given: other settings by name, such as `train={"epochs": 4}` or `series={"minimum": 0}`.
 
     Returns:
-        A row for each reading of the test part, by series and time, in the columns of `read_forecasts` and `kind`, the
-        expert that weighed most. Nothing is published.
+        A row for each reading of the test part, by series and time, with the columns of `read_forecasts` and `kind`,
+        the expert with the largest weight. Nothing is published.
 
     Raises:
-        HistoryError: the frame cannot be read, it is not clear what is to be forecast, or no series has a test part.
+        HistoryError: the frame cannot be read, the target is not clear, or no series has a test part.
         SettingsError: an argument or a setting is invalid.
         TidecastError: the extra `train` is not installed.
 
@@ -220,26 +220,28 @@ def backtest_frame(
 
 
 def _warn_of_unknown(
-    wanted: frozenset[str] | None, series: Iterable[str], what: str, level: int, notes: Sequence[str] = ()
+    selected: frozenset[str] | None, series: Iterable[str], what: str, level: int, notes: Sequence[str] = ()
 ) -> None:
-    """Warn the caller of series that were not found, and of a frame that is empty because no reading can be used."""
+    """Warn the caller of named series without data, and of a frame that is empty because all readings are unusable."""
     known = set(series)
-    told = [f"there is no {what} of series {name!r}: check its name" for name in sorted((wanted or set()) - known)]
+    messages = [
+        f"there is no {what} of series {name!r}: check its name" for name in sorted((selected or set()) - known)
+    ]
     if not known:
-        told += notes
-    if told:
-        warnings.warn("; ".join(told[:SHOWN]), MissingAnswers, stacklevel=level)
+        messages += notes
+    if messages:
+        warnings.warn("; ".join(messages[:SHOWN]), MissingAnswers, stacklevel=level)
 
 
 def _warn_of_missing(refused: Sequence[Refusal], series: int) -> None:
-    """Warn the caller of `backtest_frame` of series that were left out, or answered in part."""
+    """Warn the caller of `backtest_frame` about series that were left out or answered in part."""
     if not refused:
         return
     reasons = "; ".join(f"{refusal.series!r}: {refusal.reason}" for refusal in refused[:SHOWN])
     more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
     count = len({refusal.series for refusal in refused})
-    told = f"{count} of {series} series were left out or answered in part: {reasons}{more}"
-    warnings.warn(told, MissingAnswers, stacklevel=DECORATED)
+    message = f"{count} of {series} series were left out or answered in part: {reasons}{more}"
+    warnings.warn(message, MissingAnswers, stacklevel=DECORATED)
 
 
 def _pandas() -> Any:
@@ -256,7 +258,7 @@ def _settings(redis_or_url: Found, given: Mapping[str, Any]) -> Settings:
 
 @contextmanager
 def _connected(redis_or_url: Found, settings: Settings) -> Iterator[redis.Redis]:
-    """A connection whose replies are bytes, closed in the end unless it is the caller's."""
+    """Yield a connection whose replies are bytes; close it at the end unless it is the caller's."""
     if redis_or_url is None or isinstance(redis_or_url, str):
         with connect(settings) as connection:
             yield connection
@@ -266,28 +268,28 @@ def _connected(redis_or_url: Found, settings: Settings) -> Iterator[redis.Redis]
             "redis_or_url is neither an address nor a redis.Redis whose replies are bytes: give the address, "
             "and for a cluster redis_cluster=True too"
         )
-    # The pool is the caller's, the client is not: how it reads replies may be changed.
+    # The pool is the caller's. The client is new, so that changes to its reply parsing do not affect the caller.
     yield redis.Redis(connection_pool=redis_or_url.connection_pool)
 
 
-def _forecasts(connection: redis.Redis, settings: Settings, wanted: frozenset[str] | None) -> Iterator[Forecast]:
-    """The forecasts of these series, or of all, up to those of this moment, a series' own in their order."""
-    names = None if wanted is None else {name.encode() for name in wanted}
+def _forecasts(connection: redis.Redis, settings: Settings, selected: frozenset[str] | None) -> Iterator[Forecast]:
+    """Yield the present forecasts of the selected series, or of all; those of one series are in their order."""
+    names = None if selected is None else {name.encode() for name in selected}
     key, _ = common_keys(settings.namespace)
     check_partitions(key, cast("bytes | None", connection.get(key)), settings.partitions)
     for partition in range(settings.partitions):
         stream = keys_of(partition, settings.partitions, settings.namespace).forecasts
         newest = cast("list[Any]", connection.xrevrange(stream, count=1))
-        for page in (
-            _pages(connection, stream, newest[0][0]) if newest else ()
-        ):  # what comes meanwhile is not waited for
+        # Forecasts that arrive meanwhile are left out.
+        for page in _pages(connection, stream, newest[0][0]) if newest else ():
             chosen = page if names is None else (entry for entry in page if entry[1].get(b"series") in names)
             yield from (Forecast.decode(*entry) for entry in chosen)
 
 
 def _pages(connection: redis.Redis, stream: str, last: bytes) -> Iterator[list[tuple[bytes, Any]]]:
-    """The entries of a stream up to `last`, as many at once as Redis sends."""
-    first, portion = "-", Portion(PAGE)
+    """Yield the entries of a stream up to `last`, in pages of a size that Redis can send."""
+    first = "-"
+    portion = Portion(PAGE)
 
     def ask(count: int) -> list[tuple[bytes, Any]]:
         return cast("list[tuple[bytes, Any]]", connection.xrange(stream, first, last, count=count))
@@ -299,13 +301,13 @@ def _pages(connection: redis.Redis, stream: str, last: bytes) -> Iterator[list[t
 
 
 def _moments(ms: Sequence[int | None]) -> Any:
-    """Epoch milliseconds as a column of times."""
+    """Return epoch milliseconds as a column of times."""
     pd = _pandas()
     return pd.Series(pd.array(ms, dtype="Int64")).astype("datetime64[ms]").dt.tz_localize(UTC)
 
 
 def _between(frame: "pd.DataFrame", first_ms: int | None = None, last_ms: int | None = None) -> "pd.DataFrame":
-    """Return the rows from the first moment to before the last, by series and time."""
+    """Return the rows from `first_ms` to before `last_ms`, sorted by series and time."""
     if first_ms is not None:
         frame = frame[frame["ds"] >= _timestamp(first_ms)]
     if last_ms is not None:

@@ -1,4 +1,4 @@
-"""Let a call of ours in a user's process use our packages, even where the user has modules of the same names."""
+"""Use our packages in a user's process, even if the user has modules of the same names."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,17 +14,17 @@ NAMES = ("worker", "trainer")
 
 
 class _Swap:
-    """The modules that are set aside: the user's during a call of ours, and ours between two calls."""
+    """A swap of modules in `sys.modules`: ours during a call of ours, the user's between two calls."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._calls = 0  # under way, in all threads
-        self._names: Sequence[str] = ()  # that mean other modules to the user
+        self._calls = 0  # active calls in all threads
+        self._names: Sequence[str] = ()  # names that the user's modules have too
         self._users: dict[str, ModuleType] = {}
         self._own: dict[str, ModuleType] = {}
 
     def begin(self) -> None:
-        """Give our modules their names, unless another call has done so."""
+        """Install our modules, unless another call has done so."""
         with self._lock:
             self._calls += 1
             if self._calls > 1:
@@ -36,7 +36,7 @@ class _Swap:
                 sys.meta_path.insert(0, OwnPackages)
 
     def end(self) -> None:
-        """Give the names back to the user's modules, unless another call is under way."""
+        """Restore the user's modules, unless another call is active."""
         with self._lock:
             self._calls -= 1
             if self._calls or not self._names:
@@ -51,10 +51,10 @@ _swap = _Swap()
 
 @contextmanager
 def own_packages() -> Iterator[None]:
-    """Let `import worker` and `import trainer` within the block mean our packages.
+    """Make `import worker` and `import trainer` within the block import our packages.
 
-    Where the user has no modules of these names, nothing changes. Otherwise the user's are set aside until the end of
-    the block. Meanwhile another thread that imports them for the first time would get ours.
+    If the user has modules of these names, they are set aside until the end of the block. Meanwhile another thread that
+    imports them for the first time gets ours. Otherwise nothing changes.
     """
     _swap.begin()
     try:
@@ -64,7 +64,7 @@ def own_packages() -> Iterator[None]:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a package of this name is ours: the one imported, or else the one that Python would import."""
+    """Return whether the package of this name, imported or to be imported, is ours."""
     if name in sys.modules:
         origin = getattr(sys.modules[name], "__file__", None)
     else:
@@ -74,6 +74,6 @@ def _is_ours(name: str) -> bool:
 
 
 def _taken_from(modules: dict[str, ModuleType], names: Sequence[str]) -> dict[str, ModuleType]:
-    """Remove the packages of these names with all their modules, and return them."""
+    """Remove the packages of these names with all their submodules, and return them."""
     chosen = [key for key in list(modules) if key.partition(".")[0] in names]
     return {key: modules.pop(key) for key in chosen}

@@ -1,4 +1,4 @@
-"""Push a file's readings: as fast as Redis takes them, or at a multiple of the speed at which they happened."""
+"""Push a file's readings: as fast as Redis takes them, or at a multiple of their original speed."""
 
 import re
 import time
@@ -22,7 +22,7 @@ _SPEED = re.compile(r"(\d+(?:\.\d+)?)x?")
 
 @dataclass(slots=True)
 class Pushed:
-    """A count of the readings pushed so far, and the refused series."""
+    """The number of readings pushed so far, and the refused series."""
 
     count: int = 0
     refused: list[Refusal] = field(default_factory=list)
@@ -44,14 +44,14 @@ def push_file(
     The lines of a pipe are pushed as they come; with a speed they are read to the end first.
 
     Args:
-        client: where to push.
-        source: CSV (gzip too), Parquet or a directory of these, as for training.
-        selection: the columns that were named.
-        pushed: where the readings are counted, and refused series are noted.
-        time_zone: of times without an offset; None: UTC.
-        speed: None pushes without pause; 60 pushes all series together sixty times as fast as they happened.
-        sleep: how to wait, in seconds.
-        progress: called with the number of readings that were pushed.
+        client: pushes the readings.
+        source: CSV (also gzip), Parquet or a directory of these, as for training.
+        selection: the named columns.
+        pushed: updated with the number of readings and the refused series.
+        time_zone: the zone of times without an offset; None: UTC.
+        speed: None pushes without pause; 60 pushes all series together at sixty times their original speed.
+        sleep: waits for a number of seconds.
+        progress: called with the number of pushed readings.
 
     Raises:
         HistoryError: the file cannot be read; the message names the row and the remedy.
@@ -72,7 +72,7 @@ def push_file(
 
 
 def paced(rows: Iterable[Row], speed: float) -> Iterator[tuple[float, list[Row]]]:
-    """Group sorted rows by their time: (seconds to wait first, the rows of that time)."""
+    """Group sorted rows by their time; yield (seconds to wait first, the rows of that time)."""
     before: int | None = None
     for ts, moment in groupby(rows, key=lambda row: row.ts):
         yield (ts - before) / 1000 / speed if before is not None else 0.0, list(moment)
@@ -80,10 +80,10 @@ def paced(rows: Iterable[Row], speed: float) -> Iterator[tuple[float, list[Row]]
 
 
 def parse_speed(text: str) -> float:
-    """Read `60x` or `60` as 60.
+    """Parse `60x` or `60` as 60.
 
     Raises:
-        SettingsError: it is not a positive number.
+        SettingsError: the text is not a positive number.
     """
     match = _SPEED.fullmatch(text)
     if not match or float(match[1]) == 0:
@@ -98,7 +98,7 @@ def _note(histories: Histories, selection: Selection, pushed: Pushed) -> None:
 
 
 def _field_notes(histories: Histories, target: str, pushed: Pushed) -> Iterator[str]:
-    """Warn once of readings whose field a worker forecasts only where a model names it."""
+    """Warn once about readings whose field a worker forecasts only if a model names it."""
     fields = {history.features[0] for history in histories.found}
     if fields and target not in fields and not pushed.count:
         name = min(fields)
@@ -112,7 +112,7 @@ def _chunks(histories: Histories) -> Iterator[list[Row]]:
 
 
 def _push(client: Client, rows: list[Row], pushed: Pushed) -> None:
-    """Push rows; where a worker would refuse some, such as those with a time in the future, push the others."""
+    """Push rows; if some are invalid, such as those with a time in the future, push the others."""
     try:
         pushed.count += len(client.push_many([(row.series, row.values, wire_time(row.ts)) for row in rows]))
     except BadReading:

@@ -1,4 +1,4 @@
-"""Wait for a worker to become ready: as long as it takes, while its process lives."""
+"""Wait until a worker is ready, while its process is alive."""
 
 import time
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from urllib.request import urlopen
 
 from tidecast.errors import TidecastError
 
-PATIENCE_S = 900.0  # a worker that compiles on a slow and busy machine needs a tenth of it
+PATIENCE_S = 900.0  # ten times what a worker needs to compile on a slow and busy machine
 POLL_S = 0.05
 PROBE_S = 10.0  # a worker that compiles may answer a probe late
-COMPILING = "compiling"  # what `/readyz` answers meanwhile
+COMPILING = "compiling"  # part of the response of `/readyz` while the worker compiles
 NOTE = "The worker is compiling, once on this machine …"
-LOG_BYTES = 2000  # of the worker's log in the error message
+LOG_BYTES = 2000  # length of the end of the worker's log in an error message
 
 
 class Process(Protocol):
-    """What is needed of `subprocess.Popen`."""
+    """The part of `subprocess.Popen` that is used here."""
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the process runs."""
@@ -36,14 +36,14 @@ def await_ready(
     show: Callable[[str], None] = _ignore,
     patience_s: float = PATIENCE_S,
 ) -> bool:
-    """Wait until a worker answers readings; return whether it had to compile first.
+    """Wait until a worker is ready; return whether it had to compile first.
 
     Args:
         health: the address of its health port, such as `http://127.0.0.1:8080`.
-        process: the worker.
-        log: returns what the worker has written; its end becomes part of an error message.
-        show: gets one line for people if the worker compiles.
-        patience_s: how long to wait while the process lives.
+        process: the worker's process.
+        log: returns the worker's log; its end becomes part of an error message.
+        show: called with one line of text if the worker compiles.
+        patience_s: how long to wait while the process is alive.
 
     Raises:
         TidecastError: the process has ended, or it is not ready after `patience_s`.
@@ -65,14 +65,14 @@ def await_ready(
 
 
 def probe(health: str) -> tuple[bool, str]:
-    """Ask `/readyz`; return whether the worker is ready, and the text of its answer: empty where it gives none."""
+    """Request `/readyz`; return whether the worker is ready, and the text of the response, empty without one."""
     try:
         with urlopen(f"{health}/readyz", timeout=PROBE_S) as answer:  # noqa: S310 - the worker's own port
             return True, str(answer.read(), "utf-8", "replace")
     except HTTPError as refusal:
         with refusal:
             return False, str(refusal.read(), "utf-8", "replace")
-    except (OSError, HTTPException):  # it does not listen yet, or has just ended
+    except (OSError, HTTPException):  # the worker does not listen yet, or has just ended
         return False, ""
 
 

@@ -1,7 +1,7 @@
-"""Recorded readings through the worker's own code, in this process and as fast as it goes.
+"""Replay recorded readings through the worker's code, in this process and as fast as possible, without Redis.
 
-Nothing is simulated but the clock, which stands at the readings' own times: an entry has the id that it would have had
-if it had arrived at once. No Redis is needed.
+Only the clock is simulated: it follows the readings' own times. Each entry has the id that it would have had if it had
+arrived at once.
 """
 
 import csv
@@ -29,12 +29,12 @@ COLUMNS = ("series", "origin", "y", "ts", "yhat", "yhat_lower", "yhat_upper", "k
 
 @dataclass(slots=True)
 class Replay:
-    """Counts of the readings answered so far.
+    """The counts of the readings answered so far.
 
     Attributes:
-        counts: of them by disposition.
-        reasons: of the dead ones.
-        newest: the last of those.
+        counts: the readings by disposition.
+        reasons: the dead readings by reason.
+        newest: the newest dead reading.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -53,12 +53,12 @@ class Replay:
 def forecasts_of(
     rows: Iterable[Row], settings: Settings, into: Replay, progress: Callable[[int], None] = lambda _done: None
 ) -> Iterator[list[Forecast]]:
-    """Answer readings in the order of their times, each batch as a worker would that had just met their series.
+    """Yield the forecasts of readings in the order of their times, batch by batch, as from a newly started worker.
 
     Args:
-        rows: the readings; those of one time keep their order.
-        settings: of series, probation and batches; and the store, whose champions answer from the first reading on.
-        into: counts the readings by disposition.
+        rows: the readings; those of the same time keep their order.
+        settings: the settings of series, probation, batches and the store; its champions forecast from the start.
+        into: updated with the counts of the readings.
         progress: called with the number of answered readings.
     """
     forecaster = _forecaster(settings)
@@ -73,7 +73,7 @@ def forecasts_of(
 
 
 def write_csv(batches: Iterable[list[Forecast]], file: TextIO, settings: SeriesSettings) -> None:
-    """Write forecasts as CSV: the fields of the wire, and those of further intervals and steps that are set."""
+    """Write forecasts as CSV: the fields of the wire format, and the configured further intervals and steps."""
     names = [f"yhat_{end}_{level * 100:g}" for level in settings.more_levels for end in ("lower", "upper")]
     names += [f"yhat_{step}{end}" for step in range(2, settings.horizon + 1) for end in ("", "_lower", "_upper")]
     table = csv.DictWriter(file, (*COLUMNS, *names), extrasaction="ignore")
@@ -83,13 +83,13 @@ def write_csv(batches: Iterable[list[Forecast]], file: TextIO, settings: SeriesS
 
 
 def write_json(batches: Iterable[list[Forecast]], file: TextIO) -> None:
-    """Write forecasts as JSON, an object a line, as `tidecast tail --json` does."""
+    """Write forecasts as JSON, one object per line, as `tidecast tail --json` does."""
     for batch in batches:
         file.writelines(f"{orjson.dumps(flat(forecast)).decode()}\n" for forecast in batch)
 
 
 def _forecaster(settings: Settings) -> "Forecaster":
-    """A worker's, with the champions of the store."""
+    """Return a worker's forecaster with the champions of the store."""
     from tidecast.online.forecaster import Forecaster
 
     forecaster = Forecaster(settings.series, probation=settings.retrain.probation)

@@ -1,4 +1,4 @@
-"""How an installation does at the moment: its partitions, workers, series, retraining and dead letters."""
+"""Read the status of an installation: its partitions, workers, series, retraining and dead letters."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -22,27 +22,27 @@ from tidecast.retraining import choose_schedule
 from tidecast.settings import Settings
 from tidecast.wire import SEPARATOR, Keys, id_pair, keys_of
 
-COUNTED = 20_000  # fields of a partition's states: of more the series are estimated
-SAMPLED = 2000  # from so many fields
-RETRAIN = {"state": "state", "last_ms": "ended_ms", "next_ms": "next_ms", "detail": "detail"}  # of a run, in JSON
+COUNTED = 20_000  # with more fields in a partition's states, the number of series is estimated
+SAMPLED = 2000  # the number of fields in the sample for the estimate
+RETRAIN = {"state": "state", "last_ms": "ended_ms", "next_ms": "next_ms", "detail": "detail"}  # JSON name: field of Run
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition.
+    """The status of one partition.
 
     Attributes:
         partition: its number.
-        owner: the worker that holds it; None: nobody does.
-        lag: readings that wait for an answer; None: Redis does not say.
-        behind_s: how long the oldest of them has waited; 0: none waits.
-        answered: readings that came to an end since the beginning, whatever it was.
-        rate: how many of them a second, since the look before; None: there was none.
-        series: how many are remembered, about so many where `estimated`.
-        estimated: whether that is an estimate.
-        dead: readings that became dead letters since the beginning.
-        lost: readings that were trimmed before they were read.
-        run: of the schedule; None: there is none.
+        owner: the worker that holds it; None if it is free.
+        lag: the number of unanswered readings; None if Redis does not provide it.
+        behind_s: how long the oldest of them has waited, in seconds; 0 without unanswered readings.
+        answered: the total number of answered readings, with any disposition.
+        rate: answered readings per second since the last look; None for the first look.
+        series: the number of series with a state.
+        estimated: whether `series` is an estimate.
+        dead: the total number of dead letters.
+        lost: the total number of readings that were trimmed before they were read.
+        run: the scheduled run; None without a schedule.
     """
 
     partition: int
@@ -58,17 +58,18 @@ class PartitionStatus:
     run: Run | None
 
     def as_dict(self) -> dict[str, Any]:
-        """It with what is most asked of the schedule, ready for JSON."""
-        told = asdict(self)
-        run = told.pop("run") or {}
-        return told | {"retrain": {name: run.get(field) or None for name, field in RETRAIN.items()}}
+        """Return the fields for JSON, with the main fields of the run as `retrain`."""
+        fields = asdict(self)
+        run = fields.pop("run") or {}
+        return fields | {"retrain": {name: run.get(field) or None for name, field in RETRAIN.items()}}
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All partitions, who is at work, and how many series have a model, at a time of Redis' in epoch milliseconds.
+    """The status of an installation at `at_ms`, by the clock of Redis in epoch milliseconds.
 
-    `schedule` describes in one line the schedule of retraining that a worker with these settings keeps here.
+    `workers` are the live workers, and `champions` is the number of series with a model. `schedule` describes the
+    retraining schedule of a worker with these settings in one line.
     """
 
     at_ms: int
@@ -78,30 +79,30 @@ class Status:
     schedule: str
 
     def as_dict(self) -> dict[str, Any]:
-        """It with its sums, ready for JSON."""
+        """Return the fields and the sums over all partitions, for JSON."""
         parts = self.partitions
-        rates = [one.rate for one in parts if one.rate is not None]
+        rates = [part.rate for part in parts if part.rate is not None]
         return {
             "at_ms": self.at_ms,
-            "partitions": [one.as_dict() for one in parts],
+            "partitions": [part.as_dict() for part in parts],
             "workers": self.workers,
             "champions": self.champions,
             "schedule": self.schedule,
-            "series": sum(one.series for one in parts),
-            "answered": sum(one.answered for one in parts),
+            "series": sum(part.series for part in parts),
+            "answered": sum(part.answered for part in parts),
             "rate": sum(rates) if rates else None,
-            "lag": total(one.lag for one in parts),
-            "dead": sum(one.dead for one in parts),
-            "lost": sum(one.lost for one in parts),
+            "lag": total(part.lag for part in parts),
+            "dead": sum(part.dead for part in parts),
+            "lost": sum(part.lost for part in parts),
         }
 
 
 class Watch:
-    """Looks at an installation again and again.
+    """A reader that returns the status of an installation repeatedly.
 
     Args:
-        redis: where the keys are.
-        settings: of the installation.
+        redis: the server with the keys.
+        settings: the settings of the installation.
     """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
@@ -113,14 +114,14 @@ class Watch:
         self._before: Status | None = None
 
     def look(self) -> Status:
-        """See how all does now, and how fast since the last look.
+        """Return the status now, with the rates since the last look.
 
         Raises:
-            RedisError: Redis does not answer, or refuses a look.
+            RedisError: Redis does not answer, or refuses a command.
         """
         now_ms = server_ms(self._redis)
         parts = tuple(self._partition(i, keys, now_ms) for i, keys in enumerate(self._keys))
-        alive = workers(self._redis, self._namespace, [one.owner for one in parts], now_ms)
+        alive = workers(self._redis, self._namespace, [part.owner for part in parts], now_ms)
         self._before = Status(now_ms, parts, tuple(sorted(alive)), len(self._served.names()), self._schedule)
         return self._before
 
@@ -149,13 +150,13 @@ class Watch:
 
 
 def _behind_s(redis: Redis, keys: Keys, offset: Offset, now_ms: int) -> float:
-    """How long the oldest reading that waits has waited."""
+    """Return how long the oldest unanswered reading has waited, in seconds."""
     oldest = cast("list[tuple[bytes, Any]]", redis.xrange(keys.readings, f"({offset.last}", "+", count=1))
     return max(0.0, (now_ms - id_pair(oldest[0][0])[0]) / 1000) if oldest else 0.0
 
 
 def _series(redis: Redis, state: str) -> tuple[int, bool]:
-    """How many series are remembered; where there are many fields, by a sample: each series has several."""
+    """Return the number of series, and whether it is an estimate; each series may have several fields."""
     fields = int(redis.hlen(state))
     mark = SEPARATOR.encode()
     counted = fields <= COUNTED

@@ -1,4 +1,4 @@
-"""Print forecasts and events, a line each."""
+"""Print forecasts and events, one per line."""
 
 import json
 from collections.abc import Iterator
@@ -25,18 +25,18 @@ def follow_events(events: Iterator[Event], count: int | None, *, as_json: bool) 
 
 
 def event_line(event: Event) -> str:
-    """One event for people: `2026-03-01T03:00:10Z  promoted  boiler-7 v3  beats version 2 by 4 %`."""
+    """Format an event as text: `2026-03-01T03:00:10Z  promoted  boiler-7 v3  beats version 2 by 4 %`."""
     of = "" if event.series is None else f"  {event.series}" + (f" v{event.version}" if event.version else "")
     return f"{utc_text(int(event.id.partition('-')[0]))}  {event.kind}{of}  {event.detail}"
 
 
 def flat(forecast: Forecast) -> dict[str, Any]:
-    """The fields of a forecast in one object, further intervals and steps among them."""
+    """Return the fields of a forecast as one dict, including further intervals and steps."""
     return {name: getattr(forecast, name) for name in _FIELDS} | dict(forecast.more)
 
 
 def line(forecast: Forecast) -> str:
-    """One forecast for people: `boiler-7  14:05:00  42.1 -> 42.4 [41.0, 43.8]  lstm v3`."""
+    """Format a forecast as text: `boiler-7  14:05:00  42.1 -> 42.4 [41.0, 43.8]  lstm v3`."""
     bounds = ""
     if forecast.yhat_lower is not None and forecast.yhat_upper is not None:
         bounds = f" [{forecast.yhat_lower:.6g}, {forecast.yhat_upper:.6g}]"

@@ -1,11 +1,11 @@
--- Take a partition that is free, expired or already mine, under a new epoch; by the server's clock.
+-- Acquire a partition that is free, expired or already ours, under a new epoch; uses the server's clock.
 --
 -- KEYS: lease, offset, readings, state, forecasts, dead   ARGV: owner, lease_ms, group, longest_ms,
 --       instance, fresh
--- Every check before any write. Returns {epoch}, with 0 while another owner's lease runs. A lease that would run for
--- longer than any lease may, or until what is not a number, runs for lease_ms from now; then its old end is returned as
--- well. {-1}: another instance holds the lease under the same name. A fresh one, which has never held it, takes it over,
--- for it may have been started in the other's place; one that has held it before is the other's twin.
+-- All checks come before all writes. Returns {epoch}, with 0 while another owner holds the lease. If the lease's end
+-- is later than any lease allows, or is not a number, it is set to lease_ms from now, and the old end is returned too.
+-- Returns {-1} if another instance holds the lease under the same name and this one is its twin: it has held the lease
+-- before. A fresh instance, which has never held the lease, takes it over, since it may replace the other one.
 local lease, offset, readings, state, forecasts, dead = unpack(KEYS)
 for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [readings] = 'stream'}) do
   local found = redis.call('TYPE', key).ok
@@ -13,7 +13,7 @@ for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end
-local function whole(text) -- nil for what is not a whole number
+local function whole(text) -- nil if the text is not a whole number
   return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or nil
 end
 local now = redis.call('TIME')
@@ -32,7 +32,7 @@ if twin and (whole(expires) or 0) > now then
   redis.call('HSET', lease, 'twin_ms', now)
   return {-1}
 end
--- The epoch fences off former owners, so it is never begun anew; the counts only inform.
+-- The epoch fences off former owners, so it never restarts; the counts are only statistics.
 local former = redis.call('HGET', lease, 'epoch')
 if former and not whole(former) then
   former = string.sub(former, 1, 40)
@@ -43,7 +43,7 @@ if redis.call('EXISTS', readings) == 1 then
   info = named(redis.call('XINFO', 'STREAM', readings))
 end
 local last, read, before = unpack(redis.call('HMGET', offset, 'last', 'read', 'before'))
-local function is_id(text) -- as Redis reads it: two numbers of 64 bits
+local function is_id(text) -- as Redis parses it: two 64-bit numbers
   local ms, seq = string.match(text, '^(%d+)%-(%d+)$')
   local most = '18446744073709551615'
   local function fits(part) return #part < #most or (#part == #most and part <= most) end
@@ -59,10 +59,10 @@ before = before and string.match(before, '^%-?%d+$') and tonumber(before) or 0
 
 if not last then
   last = '0-0'
-  -- Before the first worker ever, nothing was lost: what had been trimmed by then counts as read.
+  -- Before the first worker ever, nothing was lost: readings that were trimmed by then count as read.
   if info and info['entries-added'] then read = info['entries-added'] - info['length'] end
-  -- Where there are states, only the offset was deleted: to begin anew would meet windows that hold the readings
-  -- already. The passive group stands where the last commit has left it.
+  -- If there are states, only the offset was deleted. Starting again from 0-0 would feed readings to windows that
+  -- already hold them. The passive group still has the position of the last commit.
   if info and redis.call('EXISTS', state) == 1 then
     for _, each in ipairs(redis.call('XINFO', 'GROUPS', readings)) do
       local group = named(each)
@@ -73,10 +73,9 @@ if not last then
   end
 end
 
--- Ids of a stream only grow. Where the newest is before the offset, somebody deleted the stream and began it anew, and
--- nothing in it was answered: begin at its start. A forecast and a dead letter have their reading's id, which must be
--- new to their streams; else the partition waits until somebody has renamed them. A key of another type is the
--- commit's concern.
+-- Ids of a stream only grow. If the newest one is before the offset, the stream was deleted and recreated, and none of
+-- its entries was answered: begin at its start. A forecast and a dead letter use their reading's id, which must be new
+-- to their streams. Otherwise the partition waits until these streams are renamed. The commit checks their types.
 local function is_stream(key)
   local kind = redis.call('TYPE', key).ok
   return kind == 'stream' or kind == 'none'
@@ -87,7 +86,7 @@ if outputs and info and info['length'] > 0 and after(last, info['last-generated-
   if after(newest(dead), start) then start = newest(dead) end
   if after(info['first-entry'][1], start) then
     last = start
-    -- How many readings were read before the stream's own count began; what it has lost since then is lost.
+    -- The number of readings read before the stream's own count began; entries trimmed since then are lost.
     local added = info['entries-added']
     if added and added < read - before then
       before = read
@@ -104,7 +103,7 @@ for i = 1, #counts, 2 do
   end
 end
 local epoch = redis.call('HINCRBY', lease, 'epoch', 1)
--- An owner that is still named did not give the lease back: perhaps the readings killed it.
+-- An owner that is still named did not release the lease: perhaps the readings killed it.
 redis.call('HSET', lease, 'owner', ARGV[1], 'instance', ARGV[5], 'expires_ms', now + ARGV[2],
   'abandoned', owner and 1 or 0)
 redis.call('HSET', offset, 'last', last, 'read', read)

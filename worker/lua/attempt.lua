@@ -1,10 +1,10 @@
--- Write down that readings are about to be handled where a worker may have died of them: what never came to its commit
--- is tried again in halves, down to a single reading.
+-- Record that readings are about to be handled where a worker may have died because of them. A batch that was never
+-- committed is retried in halves, down to a single reading.
 --
 -- KEYS: lease   ARGV: epoch, from, size, pause_before
--- Returns how many readings may be handled at once, and which try of that size this is. A size of 0 takes back what
--- was written down: the handling came to its end. Before the try of that number of a single reading nothing is written
--- down and the try is 0: the worker pauses first, and who dies meanwhile does not die of the reading.
+-- Returns how many readings may be handled at once, and the number of the try at that size. A size of 0 deletes the
+-- record: the readings were handled. Before try number pause_before of a single reading, nothing is recorded and the
+-- try is 0: the worker pauses first, and if it dies during the pause, the reading is not the cause.
 local lease, epoch, from, size = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 if redis.call('HGET', lease, 'epoch') ~= epoch then
   return redis.error_reply('FENCED another worker holds the partition')
@@ -13,7 +13,7 @@ if size == 0 then
   redis.call('HDEL', lease, 'tried_by', 'tried_from', 'tried_size', 'tries')
   return {0, 0}
 end
-local function whole(text) -- nil for what is not a whole number
+local function whole(text) -- nil if the text is not a whole number
   return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or nil
 end
 local by, at, tried, tries = unpack(redis.call('HMGET', lease, 'tried_by', 'tried_from', 'tried_size', 'tries'))

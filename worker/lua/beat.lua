@@ -1,7 +1,7 @@
--- Keep the claim to a run for another while; by the server's clock.
+-- Renew the claim to a run; uses the server's clock.
 --
 -- KEYS: retrain   ARGV: token, ttl_ms
--- Returns 1, or 0 if the run is no longer this claim's.
+-- Returns 1, or 0 if the claim was lost.
 local state, token = unpack(redis.call('HMGET', KEYS[1], 'state', 'token'))
 if state ~= 'running' or token ~= ARGV[1] then return 0 end
 local now = redis.call('TIME')

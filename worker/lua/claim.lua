@@ -1,12 +1,12 @@
--- Claim a due run of the schedule, or one that nobody goes on with; by the server's clock.
+-- Claim a due run of the schedule, or an abandoned one; uses the server's clock.
 --
 -- KEYS: retrain, events   ARGV: due_ms, token, owner, ttl_ms, events_kept, detail
--- A run that was claimed and has not ended is the only one that can be claimed: once its claim has run out, or by the
--- same owner at once. The token tells claims apart: with the same one again, a reply was lost. `{try}` in the detail
--- stands for which try it is.
--- Returns {try, 0}, or {0, ms}: the run is another's for so long; or, with 0, is not the one that is due. A claim that
--- would hold for longer than claims do, or until what is not a number, holds for ttl_ms from now; then its old end is
--- returned as well.
+-- If a run has started and not ended, only that run can be claimed: by another owner once the claim has expired, by the
+-- same owner at once. The token identifies a claim; if the same token comes again, a reply was lost. `{try}` in the
+-- detail is replaced by the number of the try.
+-- Returns {try, 0} on success. Returns {0, ms} if another owner holds the run for this long, and {0, 0} if another run
+-- is due. If the end of a claim is later than ttl_ms from now, or is not a number, it is set to ttl_ms from now, and
+-- the old end is returned too.
 local record, events = unpack(KEYS)
 local due, token, owner, ttl_ms, events_kept, detail = unpack(ARGV)
 for key, kind in pairs({[record] = 'hash', [events] = 'stream'}) do
@@ -15,7 +15,7 @@ for key, kind in pairs({[record] = 'hash', [events] = 'stream'}) do
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end
-local function whole(text) -- nil for what is not a whole number
+local function whole(text) -- nil if the text is not a whole number
   return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or nil
 end
 local now = redis.call('TIME')

@@ -1,11 +1,11 @@
--- Publish a batch's forecasts and move the offset, atomically: every check before any write, then all of it.
+-- Publish a batch's forecasts and move the offset, atomically: all checks come before all writes.
 --
 -- KEYS: lease, offset, readings, forecasts, dead, state, events
--- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for, then lists, each led by its
+-- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for, then lists, each after its
 --       length:
---       counts (name, number)..., the forecasts' fields (name, JSON list of texts)..., the ids first,
---       dead letters (id, n, field, value, ...)..., events (n, field, value, ...)...,
---       and the states (series, state)... to the end.
+--       counts (name, number)..., the forecasts' fields (name, JSON list of texts)..., with the ids first,
+--       dead letters (id, n, field, value, ...)..., events (n, field, value, ...)...;
+--       then the states (series, state)... up to the end, without a length.
 local lease, offset, readings, forecasts, dead, state, events = unpack(KEYS)
 local epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for = unpack(ARGV, 1, 9)
 
@@ -19,8 +19,8 @@ local function crowded(n)
   return n > 0 and length > 1 and length + n > tonumber(forecasts_kept)
 end
 
--- The oldest forecast that a consumer group still needs: its oldest pending one, else the last it was given; nil: there
--- is no such group.
+-- Return the oldest forecast that a consumer group still needs: its oldest pending entry, else the last one delivered;
+-- nil if the group does not exist.
 local function unacknowledged(name)
   if redis.call('EXISTS', forecasts) == 0 then return nil end
   for _, info in ipairs(redis.call('XINFO', 'GROUPS', forecasts)) do
@@ -33,7 +33,7 @@ local function unacknowledged(name)
   return nil
 end
 
--- 1. The epoch is mine: nobody has taken the partition since.
+-- 1. The epoch is ours: no other worker has acquired the partition since.
 if redis.call('HGET', lease, 'epoch') ~= epoch then
   return redis.error_reply('FENCED another worker holds the partition')
 end
@@ -63,8 +63,8 @@ for _, pair in ipairs({{forecasts, ids[1]}, {dead, ARGV[letters] ~= '0' and ARGV
   end
 end
 
--- A consumer group may be waited for: forecasts that it has not acknowledged are not trimmed, and where there is no
--- room beside them nothing is published. What it has acknowledged goes first, which is no part of this commit.
+-- With wait_for, forecasts that this consumer group has not acknowledged are not trimmed. If they leave too little
+-- room, the commit is refused. Acknowledged forecasts are trimmed first; this stays even if the commit is refused.
 if wait_for ~= '' then
   local n = #ids
   local needed = crowded(n) and unacknowledged(wait_for)
@@ -78,8 +78,8 @@ if wait_for ~= '' then
   end
 end
 
--- 4. The forecasts, each under its reading's id; what is not known of one is left out. Only with the last entry is a
--- stream trimmed, and exactly: `~` trims whole blocks, which may hold as many entries as there are.
+-- 4. The forecasts, each under its reading's id; unknown fields are left out. A stream is trimmed only with the last
+-- entry, and exactly: `~` trims whole blocks, and a single block may hold all entries.
 local function add(stream, kept, id, ...)
   if kept then
     redis.call('XADD', stream, 'MAXLEN', kept, id, ...)
@@ -115,7 +115,7 @@ for k = 1, told do
   add(events, k == told and events_kept, '*', unpack(ARGV, i + 1, i + width))
   i = i + 1 + width
 end
--- 7. The touched series' states, in pieces that the Lua stack holds.
+-- 7. The changed states, in parts that fit on the Lua stack.
 while i <= #ARGV do
   local stop = math.min(i + 3999, #ARGV)
   redis.call('HSET', state, unpack(ARGV, i, stop))
@@ -126,11 +126,11 @@ redis.call('HSET', offset, 'last', to)
 for j = at, fields - 1, 2 do
   redis.call('HINCRBY', offset, ARGV[j], ARGV[j + 1])
 end
--- 9. The lease lives on, and the passive group shows the lag; nothing depends on the group, so it may fail.
+-- 9. Renew the lease, and move the passive group, which shows the lag; nothing depends on the group, so this may fail.
 local now = redis.call('TIME')
 redis.call('HSET', lease, 'expires_ms', now[1] * 1000 + math.floor(now[2] / 1000) + lease_ms)
 local read, before = unpack(redis.call('HMGET', offset, 'read', 'before'))
 local moved = redis.pcall('XGROUP', 'SETID', readings, group, to, 'ENTRIESREAD', read - (before or 0))
 if moved.err then moved = redis.pcall('XGROUP', 'SETID', readings, group, to) end
-if moved.err then redis.pcall('XGROUP', 'CREATE', readings, group, to) end -- it went with a stream that was deleted
+if moved.err then redis.pcall('XGROUP', 'CREATE', readings, group, to) end -- it was deleted together with a stream
 return 'COMMITTED'

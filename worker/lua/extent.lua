@@ -1,7 +1,7 @@
--- Say where a stream begins and ends, without its entries, which XINFO sends as a whole.
+-- Return where a stream begins and ends, without the contents of its first and last entry, which XINFO would send.
 --
 -- KEYS: stream
--- Returns nil where there is none; else names and values as of XINFO STREAM, entries without their fields.
+-- Returns nil if the stream does not exist; else names and values as in XINFO STREAM, entries without their fields.
 if redis.call('EXISTS', KEYS[1]) == 0 then return nil end
 local info = redis.call('XINFO', 'STREAM', KEYS[1])
 local wanted = {['length'] = true, ['last-generated-id'] = true, ['entries-added'] = true}

@@ -1,10 +1,10 @@
--- Keep a lease that is mine for another while (lease_ms > 0), or give it back (lease_ms = 0).
+-- Renew a lease of ours (lease_ms > 0), or release it (lease_ms = 0).
 --
 -- KEYS: lease   ARGV: epoch, lease_ms
--- Returns 1, or 0 if the epoch is no longer mine.
+-- Returns 1, or 0 if another epoch has begun.
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 if tonumber(ARGV[2]) == 0 then
-  redis.call('HDEL', KEYS[1], 'owner')  -- which a Redis out of memory allows too
+  redis.call('HDEL', KEYS[1], 'owner')  -- HDEL works even if Redis is out of memory
   return 1
 end
 local now = redis.call('TIME')

@@ -1,6 +1,6 @@
--- Stands before the scripts that compare entry ids.
+-- Functions that are prepended to the scripts that compare entry ids.
 
--- Entry ids are pairs of 64-bit numbers, more than a Lua number holds: compare them as text.
+-- Entry ids are pairs of 64-bit numbers, which a Lua number cannot hold exactly: compare them as text.
 local function after(a, b)
   local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
   local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
@@ -10,14 +10,14 @@ local function after(a, b)
   return #a_seq > #b_seq or (#a_seq == #b_seq and a_seq > b_seq)
 end
 
--- A list of names and values, as XINFO answers, as a table.
+-- Convert a flat list of names and values, as XINFO returns it, to a table.
 local function named(list)
   local found = {}
   for i = 1, #list, 2 do found[list[i]] = list[i + 1] end
   return found
 end
 
--- The highest id that a stream has ever had.
+-- Return the highest id that a stream has ever had.
 local function newest(stream)
   if redis.call('EXISTS', stream) == 0 then return '0-0' end
   return named(redis.call('XINFO', 'STREAM', stream))['last-generated-id']

@@ -1,13 +1,13 @@
--- Say that a worker is alive for another while (ttl_ms > 0), or that it leaves (ttl_ms = 0); by the server's clock.
+-- Register a worker as alive for ttl_ms, or remove it (ttl_ms = 0); uses the server's clock.
 --
 -- KEYS: workers   ARGV: name, ttl_ms, longest_ms
--- A worker that would count as alive for longer than any may, or until what is not a number, counts for ttl_ms from
--- now. Returns the names of all workers alive, and name and old time in turn of those whose time was cut.
+-- If a worker's end is later than longest_ms from now, or is not a number, it is set to ttl_ms from now. Returns the
+-- names of all live workers, and a flat list with the name and the old end of each worker whose end was corrected.
 local found = redis.call('TYPE', KEYS[1]).ok
 if found ~= 'none' and found ~= 'hash' then
   return redis.error_reply('WRONGKEY ' .. KEYS[1] .. ' is not a hash')
 end
-local function whole(text) -- nil for what is not a whole number
+local function whole(text) -- nil if the text is not a whole number
   return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or nil
 end
 local now = redis.call('TIME')

@@ -1,4 +1,4 @@
--- List some fields of a hash without their values; a whole list may be more than a client may be sent.
+-- List some fields of a hash without their values; a full list may exceed the client's output buffer limit.
 --
 -- KEYS: hash   ARGV: cursor, count
 -- Returns the next cursor, '0' at the end, and the names. A name may come twice.

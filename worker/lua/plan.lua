@@ -1,7 +1,7 @@
--- Write down when the next run of the schedule is due, if nothing is written yet or the schedule was set differently.
+-- Store when the next run of the schedule is due, if nothing is stored yet or the trigger has changed.
 --
--- KEYS: retrain   ARGV: trigger, next_ms, then what is to be corrected: field, the text that was read, new text...
--- A run that has begun is not touched, and a field that was changed since it was read is not corrected. Returns the
+-- KEYS: retrain   ARGV: trigger, next_ms, then corrections: field, the text that was read, new text...
+-- A run that has started is left alone, and a field that has changed since it was read is not corrected. Returns the
 -- whole record.
 local record = KEYS[1]
 local found = redis.call('TYPE', record).ok

@@ -1,9 +1,9 @@
--- Say how a claimed run has ended, and what comes next; once: with the same token again, a reply was lost.
+-- Store how a claimed run has ended, and what comes next. If the same token comes again, a reply was lost.
 --
 -- KEYS: retrain, events   ARGV: token, outcome, at_ms, events_kept, detail
--- The outcomes: finished, failed: the due has ended, the next one is at that time. again: this try has failed, the
--- next one of the same due is at that time. released: given back, and no try was spent.
--- Returns 1, or 0 if the run is no longer this claim's.
+-- Outcomes: finished and failed: the run has ended, the next due time is at_ms. again: this try has failed, the next
+-- try of the same run is at at_ms. released: the run is given back, and the try does not count.
+-- Returns 1, or 0 if the claim was lost.
 local record, events = unpack(KEYS)
 local token, outcome, at_ms, events_kept, detail = unpack(ARGV)
 local state, held, due = unpack(redis.call('HMGET', record, 'state', 'token', 'due_ms'))

@@ -1,4 +1,4 @@
-"""What lies before the worker once it has read a batch, and what was trimmed away before it could be read."""
+"""Compute the backlog of a partition: unread readings, and readings that were trimmed before they were read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from tidecast.online.batch import Entry
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a partition is.
+    """The position of a partition in its stream.
 
     Attributes:
-        last: the last entry committed.
-        read: how many of the entries that the stream has counted lie up to there (from Redis 7 on).
+        last: the id of the last committed entry.
+        read: how many of the entries that the stream has counted lie up to `last` (from Redis 7 on).
     """
 
     last: str
@@ -22,14 +22,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What lies before the worker once it has read a batch.
+    """The backlog behind a batch that was read.
 
     Attributes:
-        lost: readings trimmed away before they were read (known from Redis 7 on; before it, 0).
-        waiting: readings not yet read (from Redis 7 on; before it None); None where the stream's count does not say.
-        behind_s: how much older the last reading read is than the newest, by their ids.
-        shift: the correction of `Progress.read`. Below 0 the stream has counted fewer entries than were read: it was
-            deleted and begun anew, or Redis was upgraded and began to count.
+        lost: readings trimmed before they were read (from Redis 7 on; before it, 0).
+        waiting: readings not read yet (from Redis 7 on); None if they cannot be counted.
+        behind_s: how much older the last reading read is than the newest, by their ids, in seconds.
+        shift: the correction of `Progress.read`. If it is below 0, the stream has counted fewer entries than were read:
+            it was deleted and recreated, or Redis was upgraded and began to count.
     """
 
     lost: int = 0
@@ -40,13 +40,13 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Anew:
-    """A stream of readings whose ids end before the last one answered: it was deleted and begun anew.
+    """A recreated stream of readings: its ids end before the last one answered.
 
     Attributes:
-        first: its first entry.
-        newest: its last one.
-        waiting: how many it has; none was read.
-        in_the_way: streams that hold ids which are not lower, so that nothing can be published under the readings' own.
+        first: the id of its first entry.
+        newest: the id of its last entry.
+        waiting: the number of its entries; none was read.
+        in_the_way: output streams with ids that are not lower, so that the readings' ids cannot be used there.
     """
 
     first: str
@@ -56,27 +56,29 @@ class Anew:
 
     @property
     def backlog(self) -> Backlog:
-        """All of it waits."""
+        """Return its backlog: all entries are unread."""
         return Backlog(0, self.waiting, (_pair(self.newest)[0] - _pair(self.first)[0]) / 1000)
 
 
 def backlog_of(info: Mapping[str, Any], progress: Progress, batch: Sequence[Entry]) -> Backlog:
-    """What lies beyond a batch that was read after `progress`, by what XINFO STREAM says at any time after that.
+    """Return the backlog behind a batch that was read after `progress`, from a later XINFO STREAM reply.
 
-    Only once nothing up to `progress.last` is left can something after it be gone; what `batch` holds was read in
-    time, even if it is trimmed by now.
+    Entries after `progress.last` can only be gone once no entry up to it is left. The entries of `batch` were read in
+    time, even if they are trimmed by now.
     """
-    newest, at = _pair(info["last-generated-id"].decode()), _pair(batch[-1][0])
+    newest = _pair(info["last-generated-id"].decode())
+    at = _pair(batch[-1][0])
     behind_s = max(0, newest[0] - at[0]) / 1000
     if "entries-added" not in info:
         return Backlog(0, None, behind_s)
-    unread, length = int(info["entries-added"]) - progress.read, int(info["length"])
+    unread = int(info["entries-added"]) - progress.read
+    length = int(info["length"])
     first = _pair(info["first-entry"][0].decode()) if info["first-entry"] else None
-    if first is None or first > _pair(progress.last):  # all that is left is unread
+    if first is None or first > _pair(progress.last):  # all remaining entries are unread
         in_time = sum(first is None or _pair(entry_id) < first for entry_id, _ in batch)
         known = length + in_time
         return Backlog(max(0, unread - known), max(0, known - len(batch)), behind_s, min(0, unread - known))
-    if _pair(info["last-entry"][0].decode()) <= at:  # all that was counted is read with this batch
+    if _pair(info["last-entry"][0].decode()) <= at:  # the batch holds the last entry: all counted entries are read
         return Backlog(0, 0, behind_s, unread - len(batch))
     return Backlog(0, unread - len(batch) if unread > len(batch) else None, behind_s)
 

@@ -1,4 +1,4 @@
-"""One partition's way through the worker: hold the lease, read, handle, commit, again and again."""
+"""Consume one partition in a loop: hold the lease, read, handle, commit."""
 
 import time
 from collections import deque
@@ -23,44 +23,44 @@ from worker.partition.stream import Stream
 from worker.partition.watch import Watch
 
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
-LOOK_EVERY_S = 1.0  # how often it is asked, while nothing is read, whether the readings were begun anew
-DRIFTS_NAMED = 10  # in a line of the log
+LOOK_EVERY_S = 1.0  # without readings: how often to check whether the stream was recreated
+DRIFTS_NAMED = 10  # most drifts named in a log line
 
-CLOSED_AT_MOST = 3  # times over the commit of a batch, before it is taken for too large
-SMALLER_FOR = 256  # batches, before twice as many readings are tried again
-PROTOCOL_ERROR = "Protocol error"  # what Redis says of an argument beyond proto-max-bulk-len
+CLOSED_AT_MOST = 3  # after this many connections closed during the commit of a batch, it counts as too large
+SMALLER_FOR = 256  # batches of reduced size before twice as many readings are tried again
+PROTOCOL_ERROR = "Protocol error"  # the Redis error for an argument longer than proto-max-bulk-len
 
 log = structlog.get_logger("tidecast.worker")
 
 
 class TooLarge(TidecastError):  # noqa: N818 - as the others of its family
-    """Redis closes the connection over a commit."""
+    """Redis closes the connection because a commit is too large."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """A batch that was handled but whose commit is not yet known to have happened."""
+    """A handled batch whose commit is not confirmed yet."""
 
-    started_from: Progress  # as it was before the stream's count was corrected
+    started_from: Progress  # before the stream's count was corrected
     outcome: Outcome
     backlog: Backlog
     sent: bool = False
-    closed: int = 0  # how often the connection was closed over its commit
+    closed: int = 0  # how often the connection was closed during its commit
 
     @property
     def answered(self) -> int:
-        """How many readings it holds."""
+        """Return the number of its readings."""
         return sum(self.outcome.counts.values())
 
     @property
     def ends_at(self) -> Progress:
-        """The progress once it is committed."""
+        """Return the progress after its commit."""
         before = self.started_from.read + self.backlog.shift
         return Progress(self.outcome.last, before + self.answered + self.backlog.lost)
 
 
 class Lane:
-    """A partition, this worker's claim to it, and the memory of its series while the claim stands."""
+    """The consumer of one partition: its lease, and the state of its series while the lease is held."""
 
     def __init__(
         self,
@@ -73,9 +73,9 @@ class Lane:
     ) -> None:
         self.number = number
         self.forecaster = forecaster
-        self.tried_at = -float("inf")  # when the lease was last asked for
-        self.retry_at = -float("inf")  # until when it is left alone after a failure, by the monotonic clock
-        self.failures = 0  # in a row
+        self.tried_at = -float("inf")  # when this worker last tried to acquire the lease
+        self.retry_at = -float("inf")  # not served before this time after a failure, by the monotonic clock
+        self.failures = 0  # consecutive
         self._stream = stream
         self._partition = partition
         self._health = health
@@ -84,20 +84,20 @@ class Lane:
         self._watch = Watch(number, health)
         self._retained_at = -float("inf")
         self._looked_at = -float("inf")
-        self._progress: Progress | None = None  # of what was handled
-        self._uncommitted: deque[_Batch] = deque()  # two at most, the later one handled while the earlier was sent
+        self._progress: Progress | None = None  # after the last handled batch
+        self._uncommitted: deque[_Batch] = deque()  # at most two: the later is handled while the earlier is sent
 
     @property
     def held(self) -> bool:
-        """Whether this worker believes that the partition is its own; the commit makes sure."""
+        """Whether this worker believes that it holds the lease; each commit checks it."""
         return self._partition.held
 
     def step(self, now: float, block_ms: int | None) -> int | None:
-        """One iteration; returns how many readings were answered, None if the partition is another worker's for now.
+        """Run one iteration; return the number of readings answered, None if another worker holds the partition.
 
         Args:
             now: epoch seconds.
-            block_ms: how long to wait for readings; None: not at all.
+            block_ms: how long to wait for readings; None for no wait.
         """
         if not self.held and not self._take_over(now):
             return None
@@ -118,7 +118,7 @@ class Lane:
         return answered
 
     def drop(self, reason: str, *, logged: bool = True) -> None:
-        """Lose the partition and all memory of it; `logged`: say so in the log."""
+        """Forget the lost partition and its state; log it if `logged` is set."""
         if logged:
             log.warning("partition dropped", partition=self.number, reason=reason, epoch=self._partition.epoch)
         self._health.lease_changed("lost")
@@ -126,16 +126,16 @@ class Lane:
         self._forget()
 
     def leave(self) -> None:
-        """Give the partition back, so that another worker may take it at once.
+        """Release the partition, so that another worker can take it at once.
 
-        A batch that was handled but not committed is nobody's loss: the next worker handles it again.
+        A batch that was handled but not committed is not lost: the next worker handles it again.
         """
         self._partition.release()
         self._health.lease_changed("released")
         self._forget()
 
     def reconnect(self) -> None:
-        """Talk to Redis over new connections from now on."""
+        """Use new connections to Redis from now on."""
         self._stream.reconnect()
 
     def _forget(self) -> None:
@@ -148,8 +148,9 @@ class Lane:
         self._watch.forget()
 
     def _handle_next(self, now: float, block_ms: int | None) -> None:
-        """Read and answer another batch, if there is one; its commit is still to come."""
-        progress, epoch = self._progress, self._partition.epoch
+        """Read and handle the next batch, if there is one; it is committed later."""
+        progress = self._progress
+        epoch = self._partition.epoch
         if progress is None or epoch is None:
             raise Conflict("no offset is loaded: acquire the partition anew")
         with self._health.stage("read"):
@@ -176,12 +177,13 @@ class Lane:
         self._progress = batch.ends_at
 
     def _commit_next(self, now: float) -> int:
-        """Commit the earliest batch; the next one, if it is there, is handled meanwhile.
+        """Commit the earliest batch, and handle the next one meanwhile if there is one.
 
-        Redis takes a fifth of the time of a batch, and waits for nothing that the next one needs. Both are lost
-        together if the partition is, and sent one after the other if Redis was away.
+        Redis takes a fifth of the time of a batch, and handling the next batch does not depend on it. If the partition
+        is lost, both batches are dropped. If Redis was away, both are sent one after the other.
         """
-        batch, epoch = self._uncommitted[0], self._partition.epoch
+        batch = self._uncommitted[0]
+        epoch = self._partition.epoch
         if epoch is None:
             raise Fenced("there is no lease to commit under")
         alone = len(self._uncommitted) == 1 and not self._caution.awake
@@ -192,18 +194,19 @@ class Lane:
         return batch.answered
 
     def _note(self, batch: _Batch) -> None:
-        """Tell what was committed."""
+        """Record a committed batch in the metrics, and log its drifts."""
         outcome = batch.outcome
         self._health.committed(outcome.counts, batch.backlog.lost, outcome.intervals, outcome.drifts)
         if outcome.drifts:  # one line a batch: a thousand series may change at once
-            some = [f"{one.kind} of {one.series} at {one.id}" for one in outcome.drifts[:DRIFTS_NAMED]]
+            some = [f"{drift.kind} of {drift.series} at {drift.id}" for drift in outcome.drifts[:DRIFTS_NAMED]]
             log.info("series have changed", partition=self.number, drifts=len(outcome.drifts), some=some)
 
     def _commit(self, batch: _Batch, epoch: int, meanwhile: Callable[[], None] | None) -> None:
         if batch.sent:
             self._health.retried()
         batch.sent = True
-        began, elsewhere = time.perf_counter(), 0.0
+        began = time.perf_counter()
+        elsewhere = 0.0
 
         def apart() -> None:
             nonlocal elsewhere
@@ -215,7 +218,8 @@ class Lane:
                 elsewhere = time.perf_counter() - left
 
         try:
-            started_from, lost = batch.started_from.last, batch.backlog.lost
+            started_from = batch.started_from.last
+            lost = batch.backlog.lost
             self._stream.commit(epoch, started_from, batch.outcome, lost, meanwhile and apart)
         except (StreamError, ResponseError) as exc:
             self._caution.acquit(epoch)
@@ -231,11 +235,11 @@ class Lane:
             self._health.took("commit", time.perf_counter() - began - elsewhere)
 
     def _shrink(self, batch: _Batch, exc: Exception) -> None:
-        """Read half as many from now on, since Redis closes the connection over this commit and answers otherwise.
+        """Halve the number of readings in a batch, since Redis closes the connection only for this commit.
 
         Raises:
-            TooLarge: the batch has to be handled again, in parts.
-            ConnectionError: it is one reading.
+            TooLarge: the batch must be handled again, in parts.
+            ConnectionError: the batch has a single reading.
         """
         why = f"Redis closes the connection over the answers to {batch.answered} readings"
         if batch.answered == 1:
@@ -255,7 +259,7 @@ class Lane:
             self.forecaster.remember(some)
         if self._stream.abandoned():
             self._caution.begin()
-        self._progress = progress  # last: without it no batch is read, so a half-loaded memory answers nothing
+        self._progress = progress  # set last: without it no batch is read, so half-loaded states are never used
         log.info(
             "partition acquired",
             partition=self.number,
@@ -269,10 +273,11 @@ class Lane:
         return True
 
     def _given_back_to_begin_anew(self, now: float) -> bool:
-        """Look now and then whether the readings were deleted and begun anew with lower ids, which no read finds.
+        """Check whether the stream was recreated with lower ids, which reads never return; then release the partition.
 
-        The partition is given back then: the script that takes it moves the offset, under a new epoch, so that no
-        commit that is still on its way can come after it. Where forecasts or dead letters are in the way, it waits.
+        Acquiring the partition again moves the offset under a new epoch, so a commit that is still on its way is
+        refused. If forecasts or dead letters with higher ids are in the way, the partition waits. The check runs
+        every `LOOK_EVERY_S`; return whether the partition was released.
         """
         if self._progress is None or 0 <= now - self._looked_at < LOOK_EVERY_S:
             return False
@@ -286,8 +291,9 @@ class Lane:
         return True
 
     def _retain(self, now: float) -> None:
-        """Trim what was answered long enough ago, now and then."""
-        kept_s, epoch = self._settings.retention_s, self._partition.epoch
+        """Trim answered readings older than `retention_s`, every `RETAIN_EVERY_S`."""
+        kept_s = self._settings.retention_s
+        epoch = self._partition.epoch
         if kept_s is None or epoch is None or 0 <= now - self._retained_at < RETAIN_EVERY_S:
             return
         if self._stream.retain(epoch, max(0, round((now - kept_s) * 1000))):

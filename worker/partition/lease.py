@@ -1,15 +1,15 @@
-"""Leases: who owns which partition. The epoch gives safety, the clock only liveness."""
+"""Leases on partitions. The epoch gives safety; the clock gives only liveness."""
 
 import math
 
 from worker.partition.backlog import Progress
 from worker.partition.stream import Stream
 
-RENEWALS = 3  # how often a lease is renewed within its life
+RENEWALS = 3  # renewals within the lifetime of a lease
 
 
 class Partition:
-    """One partition and this worker's claim to it."""
+    """One partition and this worker's lease on it."""
 
     def __init__(self, stream: Stream, owner: str, lease_s: float) -> None:
         self.stream = stream
@@ -20,17 +20,17 @@ class Partition:
 
     @property
     def held(self) -> bool:
-        """Whether this worker believes that the partition is its own; the commit makes sure."""
+        """Whether this worker believes that it holds the lease; each commit checks it."""
         return self.epoch is not None
 
     def acquire(self, now: float) -> Progress | None:
-        """Take the partition if it is free, expired or ours; returns where to go on, None if it is another's."""
+        """Acquire the lease if it is free, expired or ours; return the progress, None if another worker holds it."""
         self.epoch = self.stream.acquire(self.owner)
         self.renewed(now)
         return self.stream.progress() if self.held else None
 
     def hold(self, now: float) -> bool:
-        """Renew the lease when it is due; False once it was lost."""
+        """Renew the lease when it is due; return False if it was lost."""
         if self.epoch is None:
             return False
         if not 0 <= now - self._renewed_at < self._lease_s / RENEWALS:  # below 0 the clock was set back
@@ -41,15 +41,15 @@ class Partition:
         return True
 
     def renewed(self, now: float) -> None:
-        """Note that the lease was renewed by other means, such as a commit."""
+        """Record that a commit or an acquisition has renewed the lease."""
         self._renewed_at = now
 
     def lose(self) -> None:
-        """Forget a claim that turned out to be void."""
+        """Forget a lease that was lost."""
         self.epoch = None
 
     def release(self) -> None:
-        """Give the partition back politely."""
+        """Give the lease back to Redis."""
         if self.epoch is not None:
             self.stream.release(self.epoch)
             self.epoch = None

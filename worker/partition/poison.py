@@ -1,4 +1,4 @@
-"""A reading that kills the process is found by halving, and set aside: it must not stop its partition for ever."""
+"""Find a reading that kills the process by halving the batch, and set it aside so that the partition goes on."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,48 +10,50 @@ from tidecast.online.batch import Entry, Outcome
 from tidecast.wire import DeadLetter
 from worker.partition.stream import Stream
 
-MAX_TRIES = 3  # of a single reading: after them it is blamed
+MAX_TRIES = 3  # a single reading is set aside after this many tries
 
 
 class PauseNeeded(TidecastError):  # noqa: N818 - it is a request
-    """The last try of a reading is due: workers that die one after the other for another reason need time to end."""
+    """The last try of a reading must wait: if the workers die for another reason, that may be over after a pause."""
 
 
 class Caution:
-    """How many readings are handled at once where the worker before did not come to its commit.
+    """A limit on the batch size after a worker died before its commit.
 
-    While it lasts, every batch is written down in Redis before it is handled; a worker that finds its own place there
-    knows that the one before died over that batch, and takes half of it. After as many readings as a batch holds have
-    gone well it ends, and costs nothing.
+    While the limit is active, every batch is recorded in Redis before it is handled. A worker that finds a record of
+    its own start position infers that the former worker died while handling it, and takes half of that batch. The
+    limit ends after as many good readings as a batch holds; then it costs nothing.
     """
 
     def __init__(self, stream: Stream, batch: int) -> None:
         self._stream = stream
         self._batch = batch
-        self._left = 0  # readings to go
+        self._left = 0  # readings until the limit ends
         self._size = batch
-        self._noted = False  # whether a batch is written down
+        self._noted = False  # whether a batch is recorded in Redis
         self._paused = False  # whether the pause before the last try of a reading is over
 
     @property
     def awake(self) -> bool:
-        """Whether what comes next is written down before it is handled."""
+        """Whether the next batch is recorded in Redis before it is handled."""
         return self._left > 0
 
     def begin(self) -> None:
-        """Be careful with what comes next."""
-        self._left, self._size = self._batch, self._batch
+        """Activate the limit for the next batches."""
+        self._left = self._batch
+        self._size = self._batch
 
     def end(self) -> None:
-        """Trust again: the partition is another's, or was given up in peace."""
-        self._left, self._paused = 0, False
+        """End the limit: the partition was released or lost."""
+        self._left = 0
+        self._paused = False
 
     def choose(self, epoch: int, started_from: str, entries: Sequence[Entry]) -> tuple[Sequence[Entry], Outcome | None]:
-        """The readings to handle now; and what becomes of them where that must not be tried once more.
+        """Return the readings to handle now, and a finished outcome if they must not be handled again.
 
         Raises:
             Fenced: another worker has the partition.
-            PauseNeeded: the next call is to come after a pause.
+            PauseNeeded: the caller must pause before the next call.
         """
         if not self.awake:
             return entries, None
@@ -61,15 +63,16 @@ class Caution:
         if self._paused:
             raise PauseNeeded(f"workers ended {MAX_TRIES - 1} times while they handled {entries[0][0]} alone")
         self._noted = True
-        chosen, self._size = entries[: attempt.size], attempt.size
+        chosen = entries[: attempt.size]
+        self._size = attempt.size
         self._left -= attempt.size
         return chosen, _set_aside(chosen[0]) if attempt.tries > MAX_TRIES else None
 
     def acquit(self, epoch: int) -> None:
-        """Blame no reading for a commit that was refused: handling them came to its end."""
+        """Delete the record of a batch whose commit was refused: handling it did not kill the worker."""
         if self._noted:
             self._noted = False
-            with suppress(StreamError, RedisError):  # the lease is another's, or Redis away: the next worker tries half
+            with suppress(StreamError, RedisError):  # the lease or Redis is gone: the next worker tries half
                 self._stream.acquit(epoch)
 
 

@@ -1,18 +1,18 @@
-"""The next batch is read while the last one is handled."""
+"""Prefetch the next batch while the last one is handled."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tidecast.online.batch import Entry
 
-Read = Callable[[str, int | None], tuple[list[Entry], bool]]  # after which id, how long to wait: entries, whether full
+Read = Callable[[str, int | None], tuple[list[Entry], bool]]  # (last id, wait in ms) -> (entries, whether full)
 
 
 class ReadAhead:
-    """Reads in the caller's stead, and behind a full batch, where another is to be expected, on a thread as well.
+    """A reader that, after a full batch, prefetches the next one on a background thread.
 
-    Reading changes nothing in Redis, so what was read ahead and is not asked for is thrown away. At most one batch is
-    held. Where batches are not full nothing is read ahead, and no reading waits for a thread.
+    Reading changes nothing in Redis, so an unused prefetched batch is thrown away. At most one batch is held. Batches
+    that are not full are never followed by a prefetch, so their readings do not wait for a thread.
 
     Args:
         read: reads the entries after an id.
@@ -20,32 +20,32 @@ class ReadAhead:
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._thread = ThreadPoolExecutor(1, "read-ahead")  # begins when it is first needed
+        self._thread = ThreadPoolExecutor(1, "read-ahead")  # starts on first use
         self._ahead: tuple[str, Future[tuple[list[Entry], bool]]] | None = None
         self._full_to: str | None = None  # where the last batch ends, if it was full
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
-        """The entries after `last`."""
+        """Return the entries after `last`."""
         entries, full = self._held(last) or self._read(last, block_ms)
         self._full_to = entries[-1][0] if full else None
         return entries
 
     def holds(self, last: str) -> bool:
-        """Whether what comes after `last` was read ahead, or is being."""
+        """Return whether the entries after `last` were prefetched, or are being prefetched."""
         return self._ahead is not None and self._ahead[0] == last
 
     def go_on(self) -> None:
-        """Read on behind the last batch, if it was full."""
+        """Start a prefetch after the last batch, if it was full."""
         if self._full_to:
             self._ahead = self._full_to, self._thread.submit(self._read, self._full_to, None)
             self._full_to = None
 
     def _held(self, last: str) -> tuple[list[Entry], bool] | None:
-        """What was read ahead after `last`; None if nothing was, or if reading failed, which is tried again then."""
+        """Return the prefetched entries after `last`; None if they are missing, empty or the prefetch failed."""
         if self._ahead is None:
             return None
         (after, future), self._ahead = self._ahead, None
-        if future.exception() or after != last:  # it waits until the thread has done, whatever comes of it
+        if future.exception() or after != last:  # waits for the thread
             return None
-        found = future.result()
-        return found if found[0] else None
+        batch = future.result()
+        return batch if batch[0] else None

@@ -1,4 +1,4 @@
-"""The entries of one partition's stream of readings, batch after batch, and what lies beyond a batch."""
+"""Read batches of entries from one partition's stream, and compute the backlog behind them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
@@ -21,19 +21,19 @@ from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
 
 CLOSED = (RedisConnectionError, RedisTimeoutError)
-LARGEST_FIELD = 2**26  # bytes that a field too large to be sent stands for in memory
+LARGEST_FIELD = 2**26  # most bytes in memory for a field that is too large to be sent
 
 
 class Reading:
-    """Read the entries of one partition's stream.
+    """The reader of one partition's stream.
 
     Args:
-        redis: where it is.
-        keys: the partition's.
+        redis: the server.
+        keys: the partition's keys.
         settings: how much to read at once.
 
     Attributes:
-        portion: how many entries at once, fewer while they are large.
+        portion: how many entries to read at once; fewer while they are large.
     """
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
@@ -45,23 +45,24 @@ class Reading:
         self._peek = redis.register_script(script_of("peek"))
         self._extent_without_entries = redis.register_script(script_of("extent"))
         self._exchange = Exchange(redis) if isinstance(redis, Redis) else None
-        self._asked: tuple[str, int] | None = None  # after which id, and how many at most; the reply is to come
-        self._told: tuple[str, Mapping[str, Any] | None] | None = None  # with a read after which id, what XINFO said
+        self._asked: tuple[str, int] | None = None  # (last id, count) of a pipelined read without its reply
+        self._told: tuple[str, Mapping[str, Any] | None] | None = None  # (last id of a pipelined read, XINFO reply)
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
         """Read the entries after `last`, see `Stream.read`."""
         return self._ahead.read(last, block_ms)
 
     def read_ahead(self) -> None:
-        """Read on behind the last batch, on a thread, if it was full."""
+        """Prefetch the next batch on a thread, if the last one was full."""
         self._ahead.go_on()
 
     def ask(self, last: str) -> None:
-        """Ask for the entries after `last`, before a commit; the next `read` takes the reply."""
+        """Request the entries after `last`, before a commit; the next `read` takes the reply."""
         self.forget_asked()
         if self._exchange is None or self._ahead.holds(last):
             return
-        readings, count = self._keys.readings, self.portion.count
+        readings = self._keys.readings
+        count = self.portion.count
         self._exchange.send(
             ("XREAD", "COUNT", count, "STREAMS", readings, last),
             ("XINFO", "STREAM", readings),
@@ -69,32 +70,34 @@ class Reading:
         self._asked = last, count
 
     def forget_asked(self) -> None:
-        """Let go of the reply that was asked for."""
+        """Discard the reply to a pipelined read."""
         if self._exchange and self._asked:
             self._exchange.close()
         self._asked = None
 
     def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
-        """What lies beyond a batch that was read after `progress`, and what was trimmed before it could be read."""
-        told = self._told[1] if self._told and self._told[0] == progress.last else self._extent(self._keys.readings)
-        return Backlog() if told is None else backlog_of(told, progress, batch)
+        """Return the backlog behind a batch that was read after `progress`, and the trimmed readings before it."""
+        info = self._told[1] if self._told and self._told[0] == progress.last else self._extent(self._keys.readings)
+        return Backlog() if info is None else backlog_of(info, progress, batch)
 
     def begun_anew(self, last: str) -> Anew | None:
-        """Look whether the readings' ids end before `last`, the last one answered; None: they do not."""
+        """Return the recreated stream if its ids end before `last`, the last one answered; else None."""
         info = self._extent(self._keys.readings)
         if info is None or not begun_anew(info, last):
             return None
         first = info["first-entry"][0].decode()
         outputs = {key: self._extent(key) for key in (self._keys.forecasts, self._keys.dead)}
-        above = (key for key, its in outputs.items() if its and id_pair(its["last-generated-id"]) >= id_pair(first))
+        above = (
+            key for key, output in outputs.items() if output and id_pair(output["last-generated-id"]) >= id_pair(first)
+        )
         return Anew(first, info["last-generated-id"].decode(), int(info["length"]), tuple(above))
 
     def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
-        """Read entries; returns them, and whether there were as many as asked for."""
+        """Read entries; return them, and whether the batch is full."""
         if self._asked and self._asked[0] == last:
-            taken = self._take_asked(self._asked[1])
-            if taken and (taken[0] or block_ms is None):
-                return taken
+            batch = self._take_asked(self._asked[1])
+            if batch and (batch[0] or block_ms is None):
+                return batch
         self._told = None
 
         def ask(count: int) -> tuple[Any, int]:
@@ -114,10 +117,11 @@ class Reading:
         return self._within_bytes(entries), len(entries) == count
 
     def _take_asked(self, count: int) -> tuple[list[Entry], bool] | None:
-        """Take the reply to `ask`; None: the connection was closed, and the same has to be asked for again."""
+        """Take the reply to `ask`; return None if the connection was closed and the request must be repeated."""
         if self._exchange is None or self._asked is None:
             raise AssertionError("nothing was asked for")
-        last, self._asked = self._asked[0], None
+        last = self._asked[0]
+        self._asked = None
         try:
             with refusals_explained():
                 reply = self._exchange.reply()
@@ -133,7 +137,7 @@ class Reading:
         return self._within_bytes(entries), len(entries) == count
 
     def _within_bytes(self, entries: list[Entry]) -> list[Entry]:
-        """As many as `batch_bytes` allow, and one at least."""
+        """Return as many entries as `batch_bytes` allows, but at least one."""
         sizes = accumulate(sum(map(len, (*fields, *fields.values()))) for _, fields in entries)
         fitting = sum(size <= self._batch_bytes for size in sizes)
         if fitting < len(entries):
@@ -143,7 +147,7 @@ class Reading:
         return entries[: max(1, fitting)]
 
     def _peeked(self, last: str) -> list[Entry]:
-        """Read an entry over which Redis closes the connection: of its size, with the beginnings of its fields."""
+        """Read an entry that is too large to be sent: the beginnings of its fields, padded to their sizes."""
         with refusals_explained():
             reply = self._peek(keys=[self._keys.readings], args=[last, MAX_ECHO_BYTES])
         if reply is None:
@@ -153,7 +157,7 @@ class Reading:
         return [(entry_id.decode(), dict(_pairs(texts)))]
 
     def _extent(self, stream: str) -> Mapping[str, Any] | None:
-        """What XINFO says of a stream; None: there is none."""
+        """Return the XINFO reply for a stream; None if it does not exist."""
         try:
             with refusals_explained():
                 return cast("Mapping[str, Any]", self._redis.xinfo_stream(stream))
@@ -161,7 +165,7 @@ class Reading:
             if "no such key" not in str(exc):
                 raise
             return None
-        except CLOSED:  # perhaps over the first and the last entry, which XINFO sends as a whole
+        except CLOSED:  # perhaps because XINFO sends the whole first and last entry, which may be too large
             if not answers(self._redis):
                 raise
         with refusals_explained():
@@ -170,7 +174,7 @@ class Reading:
 
 
 def _info(exchange: Exchange) -> dict[str, Any] | None:
-    """What XINFO STREAM says; None: the stream is gone."""
+    """Return the reply to XINFO STREAM; None if the stream is gone."""
     try:
         return {name.decode(): value for name, value in _pairs(exchange.reply())}
     except ResponseError as exc:
@@ -180,6 +184,6 @@ def _info(exchange: Exchange) -> dict[str, Any] | None:
 
 
 def _pairs(flat: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
-    """Names and values that come in turn."""
-    turns = iter(flat)
-    return zip(turns, turns, strict=True)
+    """Return pairs from a flat list of alternating names and values."""
+    items = iter(flat)
+    return zip(items, items, strict=True)

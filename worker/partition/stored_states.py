@@ -1,4 +1,4 @@
-"""The states of a partition's series as they were last committed, some series at a time: they are large together."""
+"""Read the committed states of a partition's series in portions, since all of them together are large."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -17,18 +17,21 @@ NAMES_AT_ONCE = 1000
 
 
 def states_of(redis: Redis, key: str) -> Iterator[dict[str, bytes]]:
-    """Read the fields of each series, all of one together; nobody else may write them meanwhile."""
+    """Yield the fields of some series at a time, each series whole; the caller must hold the lease."""
     fields: dict[bytes, list[bytes]] = {}
     for name in dict.fromkeys(_names(redis, key)):
         fields.setdefault(name.partition(SEPARATOR.encode())[0], []).append(name)
-    series, portion = iter(fields.values()), Portion(FIELDS_AT_ONCE)
+    series = iter(fields.values())
+    portion = Portion(FIELDS_AT_ONCE)
     while some := list(chain.from_iterable(islice(series, SERIES_AT_ONCE))):
         yield {name.decode(): raw for name, raw in _values(redis, key, some, portion) if raw is not None}
 
 
 def _names(redis: Redis, key: str) -> Iterator[bytes]:
-    """The fields of a hash; one may come twice."""
-    script, portion, cursor = redis.register_script(script_of("names")), Portion(NAMES_AT_ONCE), b"0"
+    """Yield the field names of a hash; a name may come twice."""
+    script = redis.register_script(script_of("names"))
+    portion = Portion(NAMES_AT_ONCE)
+    cursor = b"0"
 
     def ask(count: int) -> tuple[bytes, list[bytes]]:
         with refusals_explained():
@@ -43,7 +46,7 @@ def _names(redis: Redis, key: str) -> Iterator[bytes]:
 
 
 def _values(redis: Redis, key: str, names: list[bytes], portion: Portion) -> Iterable[tuple[bytes, bytes | None]]:
-    """The values of some fields of a hash."""
+    """Yield some fields of a hash with their values."""
 
     def ask(count: int) -> list[tuple[bytes, bytes | None]]:
         some = names[at : at + count]

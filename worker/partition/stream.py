@@ -1,4 +1,4 @@
-"""Every Redis command of the worker. What must happen together happens in one Lua script."""
+"""Every Redis command of the worker. Changes that must be atomic are in one Lua script."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,16 +23,16 @@ from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
 from worker.stored import tell
 
-TWIN = -1  # instead of an epoch
-TRIMMED_AT_ONCE = 1_000_000  # readings: it takes Redis some 40 ms
+TWIN = -1  # the script returns this instead of an epoch if a twin holds the lease
+TRIMMED_AT_ONCE = 1_000_000  # readings; Redis takes about 40 ms
 Meanwhile = Callable[[], None] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How many readings may be handled at once at a place where a worker died, and which try of that size it is.
+    """The number of readings to handle where a worker died, and the number of the try at that size.
 
-    Before a pause it is none, 0, and nothing is written down.
+    If a pause is needed first, `tries` is 0, and Redis has recorded nothing.
     """
 
     size: int
@@ -40,13 +40,13 @@ class Attempt:
 
 
 class Stream:
-    """One partition's keys in Redis.
+    """The Redis commands on one partition's keys.
 
-    Every method raises `Unavailable` where Redis refuses for now, having done nothing.
+    Every method raises `Unavailable` if Redis refuses temporarily and has changed nothing.
 
     Attributes:
-        keys: their names.
-        has_twin: whether the last `acquire` found that another worker of the same name is alive.
+        keys: the names of the keys.
+        has_twin: whether the last `acquire` detected another live worker of the same name.
     """
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
@@ -62,13 +62,13 @@ class Stream:
         self._commit = redis.register_script(script_of("commit"))
         self._retain = redis.register_script(script_of("retain"))
         self._reading = Reading(redis, keys, settings)
-        # In a cluster a slot may move: there a thread waits for a commit, and redis-py knows where to send it.
+        # In a cluster a slot may move, so redis-py must route the commit; a thread waits for it.
         self._committing: Exchange | ThreadPoolExecutor = (
             Exchange(redis) if isinstance(redis, Redis) else ThreadPoolExecutor(1, "commit")
         )
 
     def acquire(self, owner: str) -> int | None:
-        """Take the partition's lease; returns its epoch, None while another worker holds it.
+        """Acquire the partition's lease; return its epoch, None while another worker holds it.
 
         Raises:
             StreamError: a key is of the wrong type.
@@ -88,99 +88,100 @@ class Stream:
         return epoch if epoch > 0 else None
 
     def awaits_nobody(self) -> bool:
-        """Whether the consumer group that is waited for does not exist."""
+        """Return whether `wait_for_group` names a consumer group that does not exist."""
         if not self._settings.wait_for_group:
             return False
         with refusals_explained():
             return not has_group(self._redis, self.keys.forecasts, self._settings.wait_for_group)
 
     def abandoned(self) -> bool:
-        """Whether the lease was taken over from a holder that had not given it back: it died, or stood still."""
+        """Return whether the former holder did not release the lease: it died or hung."""
         with refusals_explained():
             return self._redis.hget(self.keys.lease, "abandoned") == b"1"
 
     def hold(self, epoch: int) -> bool:
-        """Keep the lease for another while; False if it is no longer ours."""
+        """Renew the lease; return False if it was lost."""
         with refusals_explained():
             return bool(self._hold(keys=[self.keys.lease], args=[epoch, self._lease_ms]))
 
     def release(self, epoch: int) -> None:
-        """Give the lease back, so that another worker may take it at once."""
+        """Release the lease, so that another worker can take it at once."""
         with refusals_explained():
             self._hold(keys=[self.keys.lease], args=[epoch, 0])
 
     def progress(self) -> Progress:
-        """Read how far the partition was committed; the lease must be held.
+        """Read the committed progress of the partition; the lease must be held.
 
         Raises:
-            Conflict: someone deleted the offset.
+            Conflict: the offset was deleted.
         """
         with refusals_explained():
-            found = self._redis.hmget(self.keys.offset, ["last", "read", "before"])
-        last, read, before = cast("list[bytes | None]", found)
+            values = self._redis.hmget(self.keys.offset, ["last", "read", "before"])
+        last, read, before = cast("list[bytes | None]", values)
         if last is None:
             raise Conflict(f"{self.keys.offset} is gone: acquire the partition anew")
         return Progress(last.decode(), (whole_number(read) or 0) - (whole_number(before) or 0))
 
     def states(self) -> Iterator[dict[str, bytes]]:
-        """Read every series' state as it was last committed, some series at a time; the lease must be held."""
+        """Yield the committed states of all series, some series at a time; the lease must be held."""
         return states_of(self._redis, self.keys.state)
 
     def counts(self) -> dict[str, int]:
-        """Read how many readings ended with each disposition since the beginning."""
-        found = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.offset))
-        informing = (b"last", b"before")
-        return {name.decode(): whole_number(value) or 0 for name, value in found.items() if name not in informing}
+        """Read the total number of readings by disposition."""
+        fields = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.offset))
+        not_counts = (b"last", b"before")
+        return {name.decode(): whole_number(value) or 0 for name, value in fields.items() if name not in not_counts}
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
         """Read the entries after `last`, waiting up to `block_ms` for the first; None does not wait.
 
-        At most `batch` of them and about `batch_bytes`: what is beyond is read the next time, and then fewer at once.
+        At most `batch` entries and about `batch_bytes` are returned. If the entries exceed `batch_bytes`, the next
+        read asks for fewer.
         """
         return self._reading.read(last, block_ms)
 
     def read_ahead(self) -> None:
-        """Read on behind the last batch, on a thread, if it was full.
+        """Prefetch the next batch on a thread, if the last one was full.
 
-        Not before `backlog` was asked about that batch: what is read ahead and trimmed then would pass for lost.
+        Call `backlog` for the last batch first: entries that are prefetched and then trimmed would count as lost.
         """
         self._reading.read_ahead()
 
     def read_no_further(self) -> None:
-        """Forget what was asked for beside a commit."""
+        """Discard the read that was requested before a commit."""
         self._reading.forget_asked()
 
     def read_less(self, patience: int) -> None:
-        """Read half as many at once, until so many reads have gone well."""
+        """Halve the number of entries per read, until `patience` reads have gone well."""
         self._reading.portion.refused(patience)
 
     def answers(self) -> bool:
-        """Whether Redis answers at all."""
+        """Return whether Redis answers at all."""
         return answers(self._redis)
 
     def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
-        """What lies beyond a batch that was read after `progress`, and what was trimmed before it could be read."""
+        """Return the backlog behind a batch that was read after `progress`, and the trimmed readings before it."""
         return self._reading.backlog(progress, batch)
 
     def begun_anew(self, last: str) -> Anew | None:
-        """Look whether the readings' ids end before `last`, the last one answered; None: they do not."""
+        """Return the recreated stream if its ids end before `last`, the last one answered; else None."""
         return self._reading.begun_anew(last)
 
     def attempt(self, epoch: int, started_from: str, size: int, pause_before: int = 0) -> Attempt:
-        """Write down that so many readings are about to be handled; what was never committed is tried in halves.
+        """Record in Redis that this many readings are about to be handled; uncommitted batches are retried in halves.
 
-        Before the try `pause_before` of a single reading nothing is written down; 0: there is no such try.
+        Try number `pause_before` of a single reading is not recorded, since a pause must come first; 0: never pause.
 
         Raises:
             Fenced: another worker has the partition.
         """
         with refusals_explained():
             args: list[str | int] = [epoch, started_from, size, pause_before]
-            found = cast("list[int]", self._attempt(keys=[self.keys.lease], args=args))
-        return Attempt(*found)
+            size, tries = cast("list[int]", self._attempt(keys=[self.keys.lease], args=args))
+        return Attempt(size, tries)
 
     def acquit(self, epoch: int) -> None:
-        """Take back what `attempt` has written down: the readings were handled, whatever became of their commit.
+        """Delete the record of `attempt`: the readings were handled, whether or not they were committed.
 
         Raises:
             Fenced: another worker has the partition.
@@ -189,7 +190,7 @@ class Stream:
             self._attempt(keys=[self.keys.lease], args=[epoch, "", 0, 0])
 
     def retain(self, epoch: int, since_ms: int, most: int = TRIMMED_AT_ONCE) -> bool:
-        """Trim the readings that are older than `since_ms`, by their ids, and committed; False: there may be more.
+        """Trim committed readings with ids older than `since_ms`; return False if there may be more.
 
         Raises:
             Fenced: another worker has the partition.
@@ -199,7 +200,7 @@ class Stream:
             return bool(self._retain(keys=keys, args=[epoch, since_ms, most]))
 
     def reconnect(self) -> None:
-        """Let go of the connections: the next ones may find another server behind the same name."""
+        """Close the connections: new ones may reach another server behind the same name."""
         self.read_no_further()
         if isinstance(self._committing, Exchange):
             self._committing.close()
@@ -216,22 +217,23 @@ class Stream:
     ) -> None:
         """Publish a batch's forecasts and move the offset, atomically; the steps are numbered in commit.lua.
 
-        1. The epoch is mine. 2. The offset is where the batch started; if it is where the batch ends, an earlier
-        reply was lost and all is well. 3. Key types and ids are right. Then, all or nothing: 4. forecasts,
-        5. dead letters, 6. events, 7. states, 8. offset and counts, 9. lease and group.
+        Checks: 1. the epoch is ours; 2. the offset is where the batch started (if it is where the batch ends, an
+        earlier reply was lost and the commit is done); 3. key types and ids are right. Then, all or nothing:
+        4. forecasts, 5. dead letters, 6. events, 7. states, 8. offset and counts, 9. lease and group.
 
-        What is to be done `meanwhile` is done while Redis commits; the next `read` is then asked for before the commit
-        is sent, since Redis does one thing after the other.
+        `meanwhile` is called while Redis commits. The next read is then requested before the commit is sent, since
+        Redis runs commands one after the other.
 
         Raises:
             Fenced: another worker has the partition.
-            Conflict: the offset is another.
+            Conflict: the offset has changed.
             StreamError: a key is of the wrong type, or `forecasts` holds foreign entries.
-            Unavailable: Redis refuses for now, or a consumer that is waited for has not read enough.
+            Unavailable: Redis refuses temporarily, or `wait_for_group` has not acknowledged enough forecasts.
         """
         if meanwhile:
             self._reading.ask(outcome.last)
-        keys, settings = self.keys, self._settings
+        keys = self.keys
+        settings = self._settings
         read = sum(outcome.counts.values())
         counts: dict[str, int] = {"read": read + lost, "lost": lost, **outcome.counts}
         counts |= {"before": -outcome.shift} if outcome.shift else {}
@@ -276,7 +278,7 @@ class Stream:
                 meanwhile()
             finally:
                 exchange.reply()
-        except NoScriptError:  # Redis was started anew; nothing has happened
+        except NoScriptError:  # Redis was restarted and has lost the script; nothing has happened
             self._commit(keys=keys, args=args)
         except ResponseError:
             raise

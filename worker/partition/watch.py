@@ -1,4 +1,4 @@
-"""Warn of what is odd about a partition's stream of readings: once, then now and then while it lasts."""
+"""Warn about anomalies in a partition's stream of readings: once, then every hour while they last."""
 
 import structlog
 
@@ -12,14 +12,14 @@ log = structlog.get_logger("tidecast.worker")
 
 
 class Watch:
-    """Compare the entry ids of one partition with the clock and with the offset.
+    """A monitor that compares the entry ids of one partition with the clock and with the offset.
 
     Args:
         partition: its number.
         health: the metrics.
 
     Attributes:
-        backlog: of the partition while nothing is read.
+        backlog: the backlog of the partition while reads return no entries.
     """
 
     def __init__(self, partition: int, health: Health) -> None:
@@ -31,7 +31,7 @@ class Watch:
         self._twin_at = -WARN_EVERY_S
 
     def ids(self, newest: str, now: float) -> None:
-        """Warn where the newest id read is ahead of the clock: ids never go back, so all later ones are as well.
+        """Warn if the newest id read is ahead of the clock: ids never decrease, so all later ones are ahead too.
 
         Args:
             newest: an entry id.
@@ -52,7 +52,7 @@ class Watch:
             )
 
     def count(self, backlog: Backlog, last: str) -> None:
-        """Warn where the stream has counted fewer entries than were read, up to `last`."""
+        """Warn if the stream has counted fewer entries than were read, up to `last`."""
         if backlog.shift < 0:
             log.warning(
                 "readings were begun anew",
@@ -62,7 +62,7 @@ class Watch:
             )
 
     def anew(self, anew: Anew | None, last: str, now: float) -> None:
-        """Note that the ids of the readings end before `last`, the last one answered; None: they do not."""
+        """Record and log a recreated stream, whose ids end before `last`, the last one answered; None: all is well."""
         stuck = anew is not None and bool(anew.in_the_way)
         self._health.stuck(self._partition, stuck=stuck)
         self.backlog = anew.backlog if anew else Backlog()
@@ -106,7 +106,7 @@ class Watch:
         )
 
     def forget(self) -> None:
-        """The partition is another worker's."""
+        """Reset the metrics of a partition that this worker does not hold any more."""
         self.backlog = Backlog()
         self._health.ids_ahead(self._partition, None)
         self._health.stuck(self._partition, stuck=False)

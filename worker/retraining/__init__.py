@@ -1,1 +1,1 @@
-"""Retraining on a schedule: when, which process, and its state in Redis."""
+"""Scheduled retraining: due times, the child process, and the job state in Redis."""

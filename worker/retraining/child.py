@@ -1,7 +1,7 @@
-"""The child process that trains one partition's series anew: started, watched, ended; TensorFlow stays in there.
+"""Start, watch and end the child process that retrains one partition's series; only the child loads TensorFlow.
 
-The child gets one line of JSON and then an open standard input, whose end tells it that its parent is gone. Its log
-comes by standard error, a JSON object a line, and its figures are the last line of its standard output.
+The child reads one line of JSON from standard input, which then stays open: its end means that the parent is gone. The
+child logs to standard error, one JSON object per line. The last line of its standard output is its summary.
 """
 
 import json
@@ -26,8 +26,8 @@ from tidecast.settings import Settings
 from tidecast.start import child_command
 
 COMMAND = tuple(child_command("trainer.retrain.main"))
-POLL_S = 0.1  # how often the child is looked at: as long as it may outlive a word to stop
-LINE_BYTES = 65_536  # what has no end by then is passed on as it is
+POLL_S = 0.1  # how often the child is checked, and how long it may outlive a request to stop
+LINE_BYTES = 65_536  # a log line that is longer is passed on in parts
 CHUNK = 65_536
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -36,14 +36,14 @@ log = structlog.get_logger("tidecast.worker")
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run did: each series that was due is counted once.
+    """The result of a run: the number of due series by what happened to them.
 
     Attributes:
-        trained: a new version answers.
+        trained: a new version forecasts from now on.
         kept: the champion was at least as good.
-        refused: it could not be trained, or no version may answer.
+        refused: the series could not be trained, or no version is allowed to forecast.
         put_off: there was no time.
-        seconds: how long the run took.
+        seconds: the duration of the run.
     """
 
     trained: int = 0
@@ -64,22 +64,22 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: with a summary; or with a sentence why not; or told to stop, with neither."""
+    """The result of a run: a summary if it finished, a sentence if it failed, neither if it was cancelled."""
 
     summary: Summary | None = None
     failure: str = ""
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was told to stop, and neither finished nor failed."""
+        """Whether the run was cancelled: it neither finished nor failed."""
         return self.summary is None and not self.failure
 
 
 def check_installed() -> None:
-    """Make sure that the child can train here.
+    """Check that the trainer's packages are installed.
 
     Raises:
-        SettingsError: this is an installation without the trainer's packages.
+        SettingsError: packages are missing.
     """
     if missing := missing_packages():
         names = ", ".join(missing)
@@ -87,11 +87,10 @@ def check_installed() -> None:
 
 
 def request(settings: Settings, partition: int, series: Sequence[str] = (), *, force: bool = False) -> bytes:
-    """The line that the child is given, with the password in it: no list of processes shows a standard input."""
-    told = settings.model_dump(mode="json") | {"redis_url": settings.redis_url.get_secret_value()}
-    return (
-        json.dumps({"settings": told, "partition": partition, "series": list(series), "force": force}).encode() + b"\n"
-    )
+    """Return the child's input line; it holds the password, since no list of processes shows standard input."""
+    dumped = settings.model_dump(mode="json") | {"redis_url": settings.redis_url.get_secret_value()}
+    line = json.dumps({"settings": dumped, "partition": partition, "series": list(series), "force": force})
+    return line.encode() + b"\n"
 
 
 def run(
@@ -106,12 +105,12 @@ def run(
     """Train a partition's series in a child process, and wait for its end.
 
     Args:
-        settings: the child's too; `retrain.timeout` and `retrain.memory_mb` end it.
+        settings: passed to the child; `retrain.timeout` and `retrain.memory_mb` limit it.
         partition: the number of the partition.
-        series: which series; none: the child finds out which are due.
+        series: the series to train; if empty, the child selects those that are due.
         force: train them even if they are not due.
-        cancelled: asked ten times a second whether the child is to be ended.
-        command: what to start.
+        cancelled: called ten times a second; the child is killed once it returns true.
+        command: the command that starts the child.
     """
     try:
         child = _Child(command, request(settings, partition, series, force=force))
@@ -147,26 +146,26 @@ def _meaning(code: int) -> str:
 
 
 def _summary(answer: bytes) -> Summary | None:
-    """What the last line says; None if it is no summary."""
+    """Parse the summary in the last line; return None if it is not a summary."""
     try:
-        found = json.loads(answer.strip().rpartition(b"\n")[2])
-        counts = {name: int(found[name]) for name in ("trained", "kept", "refused", "put_off")}
-        return Summary(**counts, seconds=float(found["seconds"]))
+        fields = json.loads(answer.strip().rpartition(b"\n")[2])
+        counts = {name: int(fields[name]) for name in ("trained", "kept", "refused", "put_off")}
+        return Summary(**counts, seconds=float(fields["seconds"]))
     except (ValueError, TypeError, KeyError):
         return None
 
 
 class _Child:
-    """A process, its pipes and its group."""
+    """A child process with its pipes and its process group."""
 
     def __init__(self, command: Sequence[str], line: bytes) -> None:
         pipe = subprocess.PIPE
-        # A session of its own: whatever it starts is in its group, and a terminal's Ctrl-C reaches the parent alone.
+        # Its own session: all processes that it starts are in its group, and a terminal's Ctrl-C reaches only us.
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
         )
         self.answer = b""  # the end of its standard output
-        self._said = b""  # the beginning of a line of its log
+        self._said = b""  # the beginning of an unfinished log line
         self._line = memoryview(line)
         self._ended = False
         self._selector = selectors.DefaultSelector()
@@ -176,24 +175,24 @@ class _Child:
             (self._process.stderr, selectors.EVENT_READ),
         ):
             assert stream is not None  # noqa: S101 - they are pipes
-            os.set_blocking(stream.fileno(), False)  # a child that stands still must not hold us up
+            os.set_blocking(stream.fileno(), False)  # a child that hangs must not block us
             self._selector.register(stream, events)
 
     def ended(self) -> bool:
-        """Whether the process has come to its end; it stays a zombie, so that its number is still its own."""
+        """Return whether the process has ended; it stays a zombie, so that its process id is not reused."""
         if not self._ended:
-            found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            self._ended = found is not None
+            status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            self._ended = status is not None
         return self._ended
 
     def attend(self, wait_s: float) -> bool:
-        """Write and read what there is, waiting so long for something; whether there was anything."""
-        if not self._selector.get_map():  # it has closed all: only its end is to come
+        """Serve the pipes that are ready, after waiting up to `wait_s`; return whether any was ready."""
+        if not self._selector.get_map():  # the child has closed all pipes: only its exit is missing
             time.sleep(wait_s)
             return False
         ready = self._selector.select(wait_s)
         for key, _ in ready:
-            stream: IO[bytes] = key.fileobj  # type: ignore[assignment] # we have registered it
+            stream: IO[bytes] = key.fileobj  # type: ignore[assignment] # registered above
             if stream is self._process.stdin:
                 self._write(stream)
             elif stream is self._process.stdout:
@@ -203,15 +202,17 @@ class _Child:
         return bool(ready)
 
     def resident_mb(self) -> float:
-        """How much memory it has now, in megabytes; 0 where the system does not say."""
+        """Return its resident memory in megabytes; 0 if the system does not provide it."""
         try:
             return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * _PAGE_MB
         except (OSError, IndexError):
             return 0.0
 
     def end(self) -> int:
-        """Kill whatever of it still runs, and read what it has left; returns its exit code, negative of a signal."""
-        with suppress(ProcessLookupError, PermissionError):  # the latter: all of the group are zombies, on some systems
+        """Kill its process group, and read the remaining output; return its exit code, negative for a signal."""
+        with suppress(
+            ProcessLookupError, PermissionError
+        ):  # the latter on some systems if all of the group are zombies
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
         while self._selector.get_map() and self.attend(0):
@@ -228,10 +229,10 @@ class _Child:
             self._line = self._line[os.write(stream.fileno(), self._line[:CHUNK]) :]
         except BlockingIOError:
             return
-        except OSError:  # it has closed its standard input: its end will say why
+        except OSError:  # the child has closed its standard input; its exit code gives the reason
             self._line = self._line[:0]
         if not self._line:
-            self._selector.unregister(stream)  # it stays open: its end would say that we are gone
+            self._selector.unregister(stream)  # not closed: the child would infer that we are gone
 
     def _read(self, stream: IO[bytes]) -> bytes:
         try:
@@ -243,10 +244,11 @@ class _Child:
         return data
 
     def _pass_on(self, data: bytes) -> None:
-        """Say what the child says, by whole lines, so that they do not mix with ours."""
+        """Pass the child's log on in whole lines, so that they do not mix with ours."""
         *lines, self._said = (self._said + data).split(b"\n")
         if len(self._said) > LINE_BYTES:
-            lines, self._said = [*lines, self._said], b""
+            lines.append(self._said)
+            self._said = b""
         for line in lines:
             if text := line.decode(errors="backslashreplace").strip():
                 _say(text)
@@ -255,5 +257,5 @@ class _Child:
 def _say(text: str) -> None:
     if text.startswith("{") and text.endswith("}"):
         write_line(text)
-    else:  # what libraries print, and tracebacks
+    else:  # output of libraries, and tracebacks
         log.info("retraining said", text=text)

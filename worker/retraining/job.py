@@ -1,4 +1,4 @@
-"""One partition's runs, one after the other: plan, claim, train, settle."""
+"""Run one partition's retraining jobs, one after the other: plan, claim, train, settle."""
 
 import os
 import random
@@ -16,27 +16,27 @@ from worker.retraining.job_state import Busy, Claim, Plan, Record
 from worker.retraining.triggers import Timing
 from worker.stored import corrections
 
-YIELD_S = 60.0  # how soon a schedule that gives way looks again
-BUSY_S = (0.05, 5.0)  # how soon at least and at most a run that is another's is looked at again
-RENEWALS = 3  # how often a claim is renewed within its life
-SURE = 0.8  # of a claim's life: if nothing renewed it for so long, the child is ended before another begins
+YIELD_S = 60.0  # a schedule that yields to another one checks again after this time
+BUSY_S = (0.05, 5.0)  # shortest and longest time until a run of another owner is checked again
+RENEWALS = 3  # renewals within the lifetime of a claim
+SURE = 0.8  # share of a claim's lifetime: without a renewal for this long, the child is killed before another starts
 
-Train = Callable[[Callable[[], bool]], Outcome]  # given what to ask whether to stop
+Train = Callable[[Callable[[], bool]], Outcome]  # its argument returns whether to stop
 
 log = structlog.get_logger("tidecast.worker")
 
 
 class Turn:
-    """A partition's schedule, carried on for as long as the partition is ours.
+    """The retraining job of one partition, kept while the partition is ours.
 
     Args:
         partition: its number.
-        record: what Redis remembers.
+        record: the job state in Redis.
         timing: when runs are due.
-        settings: how often a run is tried, and how far it is put off.
+        settings: the number of retries, and the random delay.
         train: runs the child.
-        health: what is told to the operator.
-        clock: epoch seconds.
+        health: the metrics.
+        clock: returns epoch seconds.
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class Turn:
         self._train = train
         self._health = health
         self._clock = clock
-        self._token = ""  # of a claim whose reply may have been lost
-        self._unsaid: Callable[[], bool] | None = None  # how a run ended, which Redis does not know yet
-        self._other = ""  # the trigger of the schedule that this one gives way to
-        self._drawn = (-1, 0)  # a due time, and when its run begins
+        self._token = ""  # the token of a claim whose reply may have been lost
+        self._unsaid: Callable[[], bool] | None = None  # writes the result of a run that is not in Redis yet
+        self._other = ""  # the trigger of the schedule that this one yields to
+        self._drawn = (-1, 0)  # a due time, and the start of its run after a random delay
 
     def step(self, cancelled: Callable[[], bool]) -> float:
-        """Do what is due, if anything is; returns when to come again, in epoch seconds.
+        """Run the job if it is due; return when to call this again, in epoch seconds.
 
         Raises:
-            RedisError: Redis is away; what was done by then is told the next time.
+            RedisError: Redis is away; the result of a finished run is written in the next call.
         """
         self._say()
         now_ms = self._now_ms()
@@ -87,7 +87,7 @@ class Turn:
         return self._clock()
 
     def _gives_way(self, now_ms: int) -> bool:
-        """Return whether a schedule that nobody asked for leaves the partition to another one."""
+        """Return whether this default schedule yields to another one of the partition."""
         other = self._record.other_trigger(self._timing.text, now_ms) if self._timing.yields else ""
         if other != self._other and other:
             log.info("schedule gives way", partition=self._partition, trigger=self._timing.text, other=other)
@@ -97,16 +97,17 @@ class Turn:
         return bool(other)
 
     def _plan(self, now_ms: int) -> Plan:
-        """Read what is to come, and correct what cannot be true."""
-        text, first_ms = self._timing.text, self._timing.first(now_ms)
+        """Read the plan, and correct implausible times."""
+        text = self._timing.text
+        first_ms = self._timing.first(now_ms)
         record = self._record.plan(text, first_ms)
         if wrong := corrections(record, self._timing, now_ms):
             record = self._record.plan(text, first_ms, wrong)
         return Plan.of(record)
 
     def _run(self, claim: Claim, cancelled: Callable[[], bool]) -> None:
-        """Train, and note what is to be said of it."""
-        if claim.tries > self._settings.retries + 1:  # of the last try nothing was heard: it took its parent with it
+        """Train, and write the result to Redis."""
+        if claim.tries > self._settings.retries + 1:  # the last try has no result: its parent was killed as well
             self._settle(claim, Outcome(failure="the process that watched it was killed each time"), 0.0)
             return
         log.info("retraining started", partition=self._partition, due_ms=claim.due_ms, tries=claim.tries)
@@ -115,8 +116,10 @@ class Turn:
         self._settle(claim, outcome, time.monotonic() - began)
 
     def _settle(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
-        due_ms, now_ms = claim.due_ms, self._now_ms()
-        next_ms, missed = self._timing.after(due_ms, now_ms), self._timing.missed(due_ms, now_ms)
+        due_ms = claim.due_ms
+        now_ms = self._now_ms()
+        next_ms = self._timing.after(due_ms, now_ms)
+        missed = self._timing.missed(due_ms, now_ms)
         if outcome.summary:
             kind = "finished"
             self._unsaid = partial(self._record.finish, claim, str(outcome.summary), next_ms, missed)
@@ -129,32 +132,35 @@ class Turn:
             self._unsaid = partial(self._record.put_off, claim, outcome.failure, retry_ms)
         else:
             kind = "failed"
-            said = f"{outcome.failure}; given up after {claim.tries} tries"
-            self._unsaid = partial(self._record.fail, claim, said, next_ms, missed)
-        tell = log.info if kind in ("finished", "cancelled") else log.error
-        said = str(outcome.summary) if outcome.summary else outcome.failure
-        tell(f"retraining {kind}", partition=self._partition, due_ms=due_ms, tries=claim.tries, detail=said)
+            reason = f"{outcome.failure}; given up after {claim.tries} tries"
+            self._unsaid = partial(self._record.fail, claim, reason, next_ms, missed)
+        write = log.info if kind in ("finished", "cancelled") else log.error
+        detail = str(outcome.summary) if outcome.summary else outcome.failure
+        write(f"retraining {kind}", partition=self._partition, due_ms=due_ms, tries=claim.tries, detail=detail)
         self._health.retrained(kind, seconds)
 
     def _say(self) -> None:
-        """Tell Redis how the last run ended, if it does not know yet."""
+        """Write the result of the last run to Redis, if it is not there yet."""
         if self._unsaid:
             if not self._unsaid():
                 log.warning("retraining was another's", partition=self._partition)
             self._unsaid = None
 
     def _watched(self, claim: Claim, cancelled: Callable[[], bool]) -> Callable[[], bool]:
-        """What a child is asked about: told to stop, or its run no longer ours; renews the claim now and then."""
-        asked = renewed = time.monotonic()
+        """Return a function that renews the claim when due, and returns whether to stop the child.
+
+        The child is stopped if the job is cancelled or the claim is lost.
+        """
+        tried = renewed = time.monotonic()
 
         def lost() -> bool:
-            nonlocal asked, renewed
+            nonlocal tried, renewed
             if cancelled():
                 return True
             now = time.monotonic()
-            if now - asked < self._record.ttl_s / RENEWALS:
+            if now - tried < self._record.ttl_s / RENEWALS:
                 return now - renewed > SURE * self._record.ttl_s
-            asked = now
+            tried = now
             try:
                 if not self._record.beat(claim):
                     return True
@@ -166,7 +172,7 @@ class Turn:
         return lost
 
     def _begin_ms(self, due_ms: int, now_ms: int) -> int:
-        """When the run of a due time begins: put off at random, but the same each time that one asks."""
+        """Return the start of the run of a due time, after a random delay that is drawn once per due time."""
         if self._drawn[0] != due_ms:
             jitter_ms = round(1000 * random.uniform(0, self._settings.jitter_s))  # noqa: S311 - no secret
             self._drawn = (due_ms, max(due_ms, now_ms) + jitter_ms)

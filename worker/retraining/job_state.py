@@ -1,7 +1,7 @@
-"""What Redis remembers of a partition's schedule: the run that is due or under way, and the next.
+"""The state of a partition's retraining job in Redis: the current run, and the next due time.
 
-Every change is one script, the event that tells of it with it: whoever is killed at whatever moment, each due time has
-one end, and one event says so.
+Every change and its event are written by one script. So each due time has one end and one event for it, even if a
+process is killed at any moment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,20 @@ from worker.retraining.triggers import timing_named
 from worker.scripts import script_of
 from worker.stored import CLOCKS_MS, UNENDED, Correction, corrections, tell
 
-LEFT_MS = 3_600_000  # a schedule whose run is overdue by more is no longer kept by anybody
-TTL_S = 15.0  # how long a claim holds that nobody renews: then its holder is dead, and another goes on
-AHEAD = (b"next_ms", b"retry_ms")  # the times at which a schedule comes back to its record
+LEFT_MS = 3_600_000  # a schedule whose run is overdue by more than this is abandoned
+TTL_S = 15.0  # lifetime of a claim without a renewal: after it the holder counts as dead, and another continues
+AHEAD = (b"next_ms", b"retry_ms")  # the fields with the times of the next action
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The record as a schedule sees it: what is due next, or has begun and not ended.
+    """The parsed job state: the current run and the next due time, in epoch milliseconds.
 
     Attributes:
         next_ms: the next due time.
         state: `running`, `waiting` for its next try, `finished` or `failed`; empty before the first run.
-        due_ms: the due time of the run that this state is of.
-        retry_ms: when a run that waits is tried again.
+        due_ms: the due time of the run with this state.
+        retry_ms: when a waiting run is tried again.
     """
 
     next_ms: int
@@ -40,13 +40,13 @@ class Plan:
 
     @classmethod
     def of(cls, record: Mapping[bytes, bytes]) -> Self:
-        """Read a record."""
+        """Parse the fields of a record."""
         times = {name: whole_number(record.get(name.encode())) or 0 for name in ("next_ms", "due_ms", "retry_ms")}
         return cls(state=record.get(b"state", b"").decode(errors="replace"), **times)
 
     @property
     def unended(self) -> bool:
-        """Whether a run has begun and not ended."""
+        """Whether a run has started and not ended."""
         return self.state.encode() in UNENDED
 
     @property
@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def at_ms(self) -> int:
-        """When there is something to do; 0: at once."""
+        """The time of the next action; 0: at once."""
         if self.state == "waiting":
             return self.retry_ms
         return 0 if self.unended else self.next_ms
@@ -64,7 +64,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A run that is ours: which, by what token, and which try it is."""
+    """A claimed run: its due time, the token of the claim, and the number of the try."""
 
     due_ms: int
     token: str
@@ -73,13 +73,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A run that is another's, for so many seconds at least; 0: the record has moved on."""
+    """A run that another owner holds for at least `for_s` seconds; 0: another run is due now."""
 
     for_s: float
 
 
 class Record:
-    """One partition's record, a hash, and the stream of events beside it."""
+    """The job state of one partition, a Redis hash, and its stream of events."""
 
     def __init__(self, redis: Redis, keys: Keys, owner: str, events_kept: int, ttl_s: float = TTL_S) -> None:
         self._redis = redis
@@ -94,12 +94,12 @@ class Record:
         self._settle = redis.register_script(script_of("settle"))
 
     def plan(self, trigger: str, next_ms: int, corrections: Sequence[Correction] = ()) -> dict[bytes, bytes]:
-        """Read the record; where nothing is written, or another trigger, the next due time is the one given.
+        """Read the record; set the next due time first if the record is empty or has another trigger.
 
         Args:
             trigger: the schedule's text.
-            next_ms: its next due time, if it begins now.
-            corrections: of what was read before, unless it has changed since.
+            next_ms: its next due time, if it starts now.
+            corrections: corrections of fields that were read before; a field that has changed since is left alone.
         """
         args: list[Any] = [trigger, next_ms]
         for correction in corrections:
@@ -109,12 +109,12 @@ class Record:
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
     def other_trigger(self, trigger: str, now_ms: int) -> str:
-        """Return the trigger of another schedule that is kept for the partition; empty if there is none."""
+        """Return the trigger of another active schedule of the partition; empty without one."""
         record = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.retrain))
         other = record.get(b"trigger", b"").decode(errors="replace")
         timing = timing_named(other)
         if other == trigger or timing is None or corrections(record, timing, now_ms):
-            return ""  # a time that the other schedule cannot have set is no sign of it
+            return ""  # the other schedule cannot have set these times, so they do not prove that it is active
         times = [whole_number(record.get(name)) or 0 for name in AHEAD]
         claimed_ms = whole_number(record.get(b"expires_ms")) or 0
         if claimed_ms <= now_ms + self._ttl_ms + CLOCKS_MS:
@@ -122,7 +122,7 @@ class Record:
         return other if max(times) > now_ms - LEFT_MS else ""
 
     def claim(self, due_ms: int, token: str, missed: int) -> Claim | Busy:
-        """Claim the run of a due time, and say that it has started; `missed` others went by before it."""
+        """Claim the run of a due time, and publish that it has started; `missed` due times passed before it."""
         also = f"; {_times(missed)} went by before it" if missed else ""
         detail = f"the run due at {utc_text(due_ms)} has started, try {{try}}{also}"
         args: list[Any] = [due_ms, token, self._owner, self._ttl_ms, self._kept, detail]
@@ -132,23 +132,23 @@ class Record:
         return Claim(due_ms, token, tries) if tries else Busy(wait_ms / 1000)
 
     def beat(self, claim: Claim) -> bool:
-        """Keep the claim for another while; False if the run is no longer ours."""
+        """Renew the claim; return False if it was lost."""
         return bool(self._beat(keys=[self._keys.retrain], args=[claim.token, self._ttl_ms]))
 
     def finish(self, claim: Claim, said: str, next_ms: int, missed: int) -> bool:
-        """Say that the run went to its end; `missed` due times went by until then. False if it is no longer ours."""
+        """Record that the run has finished; `missed` due times passed meanwhile. Return False if the claim was lost."""
         return self._end(claim, "finished", f"has finished: {said}", next_ms, missed)
 
     def fail(self, claim: Claim, said: str, next_ms: int, missed: int) -> bool:
-        """Say that the run is given up; see `finish`."""
+        """Record that the run has failed for good; see `finish`."""
         return self._end(claim, "failed", f"has failed: {said}", next_ms, missed)
 
     def put_off(self, claim: Claim, said: str, retry_ms: int) -> bool:
-        """Say that this try has failed, and when the next one is."""
+        """Record that this try has failed, and when the next one starts."""
         return self._settled(claim, "again", retry_ms, said)
 
     def give_back(self, claim: Claim) -> bool:
-        """Let another go on with the run at once; it costs none of its tries."""
+        """Release the run, so that another owner can continue at once; this does not count as a try."""
         return self._settled(claim, "released", 0, "given back")
 
     @property

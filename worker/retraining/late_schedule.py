@@ -1,4 +1,4 @@
-"""A schedule that begins once the worker is ready: what it imports must not delay the first forecast."""
+"""Start the schedule once the worker is ready, since its imports must not delay the first forecast."""
 
 import threading
 from collections.abc import Callable
@@ -10,16 +10,16 @@ import structlog
 if TYPE_CHECKING:
     from worker.retraining.scheduler import Schedule
 
-LOOK_S = 0.25  # how long an end may go unseen before the worker is ready
+LOOK_S = 0.25  # how often to check for the end while waiting for the worker to be ready
 
 log = structlog.get_logger("tidecast.worker")
 
 
 class LateSchedule:
-    """Makes and starts a schedule on a thread of its own, as soon as an event is set.
+    """A context manager that starts a schedule on a separate thread, as soon as an event is set.
 
     Args:
-        make: returns the schedule; called on the thread, and imports what it needs there.
+        make: returns the schedule; called on that thread, so that its imports run there.
         ready: the event.
     """
 
@@ -31,14 +31,14 @@ class LateSchedule:
         self._thread = threading.Thread(target=self._begin, name="schedule", daemon=True)
 
     def __enter__(self) -> Self:
-        """Wait for the event beside what the caller does."""
+        """Start waiting for the event in the background."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the schedule, or the wait for its begin."""
+        """Stop the schedule, or stop waiting for the event."""
         self._ended.set()
         self._thread.join()
         if self._schedule is not None:
@@ -53,5 +53,5 @@ class LateSchedule:
             if not self._ended.is_set():
                 schedule.start()
                 self._schedule = schedule
-        except Exception:  # whatever it is, the worker goes on answering
+        except Exception:  # the worker continues without a schedule
             log.exception("schedule not started")

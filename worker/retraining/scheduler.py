@@ -1,6 +1,6 @@
-"""The schedule of retraining: APScheduler's threads, and a job for each partition that is ours.
+"""Schedule retraining: APScheduler's threads, with a job for each partition that is ours.
 
-What is due is in Redis (`record.py`), and what becomes of it in `turn.py`; a job only says when to look next.
+The due times are in Redis (`job_state.py`), and `job.py` runs them; an APScheduler job only returns its next time.
 """
 
 import logging
@@ -34,28 +34,28 @@ from worker.retraining.job import Turn
 from worker.retraining.job_state import TTL_S, Record
 from worker.retraining.triggers import Timing
 
-LOOK_S = 3600.0  # a partition is looked at once an hour at least, whatever its job returned
-RECONCILE_S = 1.0  # how often it is asked which partitions are ours
-ANSWER_S = 1.0  # how long Redis may take for one of the schedule's scripts: a stop waits for no longer
-STOP_S = 2.0  # how long a stop waits for the child's end and its being said
+LOOK_S = 3600.0  # the job of a partition runs at least once an hour
+RECONCILE_S = 1.0  # how often to update the set of partitions that are ours
+ANSWER_S = 1.0  # timeout of the schedule's Redis commands, which limits how long a stop waits
+STOP_S = 2.0  # how long a stop waits for the child's end and for writing its result
 BACKOFF_S = (0.5, 30.0)  # the first and the longest pause after a failure
-RECONCILING = "reconcile"  # a job and its executor: beside the runs, so that it does not wait for them
+RECONCILING = "reconcile"  # a job with its own executor, so that it does not wait for the runs
 
 log = structlog.get_logger("tidecast.worker")
 
 
 class Schedule:
-    """Retrains the partitions that are ours when it is time, on threads of its own, one child at a time.
+    """A scheduler that retrains our partitions when they are due, on its own threads, one child at a time.
 
     Args:
         settings: where Redis is, and how to retrain.
-        timing: when.
-        held: asked from other threads which partitions are ours now.
-        owner: who claims the runs; the same one goes on at once with what it left.
-        health: what is told to the operator.
-        told: whether the program was told to stop, asked ten times a second while a child runs.
-        command: what to start as the child.
-        ttl_s: how long a claim holds that nobody renews.
+        timing: when runs are due.
+        held: returns the partitions that are ours now; called from other threads.
+        owner: the name in the claims; after a restart the same owner continues its runs at once.
+        health: the metrics.
+        told: returns whether the program must stop; called ten times a second while a child runs.
+        command: the command that starts the child.
+        ttl_s: the lifetime of a claim without a renewal.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class Schedule:
         self._ttl_s = ttl_s
         self._redis: Redis | None = None
         self._ours: set[int] = set()  # the partitions that have a job
-        self._turns: dict[int, Turn] = {}  # of the runs' thread alone
-        self._failures = 0  # in a row
+        self._turns: dict[int, Turn] = {}  # used only by the thread of the runs
+        self._failures = 0  # consecutive
         self._repeats = Repeats()
         self._stopping = threading.Event()
-        self._running = threading.Lock()  # while a job runs
-        # What goes wrong in a job is told by ourselves; the rest are notes on runs that outlast their interval.
+        self._running = threading.Lock()  # held while a job runs
+        # We log errors in jobs ourselves; APScheduler's other messages are about runs longer than their interval.
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(1), RECONCILING: ThreadPoolExecutor(1)},
@@ -94,7 +94,7 @@ class Schedule:
         )
 
     def start(self) -> None:
-        """Begin; returns at once, and waits for no Redis."""
+        """Start the scheduler; return at once, without waiting for Redis."""
         self._scheduler.add_listener(self._come_again, EVENT_JOB_EXECUTED)
         every = IntervalTrigger(seconds=RECONCILE_S, timezone=UTC)
         self._scheduler.add_job(
@@ -104,7 +104,7 @@ class Schedule:
         log.info("schedule started", trigger=self._timing.text, by_default=self._timing.yields)
 
     def stop(self) -> None:
-        """End, and the child with it; its run is given back, if Redis answers soon."""
+        """Stop the scheduler and the child; its run is released, if Redis answers soon."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -124,14 +124,14 @@ class Schedule:
         self.stop()
 
     def reconcile(self) -> None:
-        """Give each partition that is newly ours a job, and take it from those that no longer are."""
+        """Add a job for each new partition, and remove the jobs of lost partitions."""
         held = set(self._held())
         for lost in self._ours - held:
             with suppress(JobLookupError):
                 self._scheduler.remove_job(str(lost))
             self._health.retrain_at(lost, None)
         for new in held - self._ours:
-            # At once: the step looks in Redis when the next run is due.
+            # At once: the step reads from Redis when the next run is due.
             begin = _datetime(time.time())
             again = _Again()
             self._scheduler.add_job(partial(self._look, new, again), again, id=str(new), next_run_time=begin)
@@ -151,12 +151,12 @@ class Schedule:
         return Turn(partition, record, self._timing, settings.retrain, train, self._health)
 
     def _look(self, partition: int, again: "_Again") -> float:
-        """Run a partition's job; returns when it is to run again, in epoch seconds."""
+        """Run a partition's job; return when to run it again, in epoch seconds."""
         again.at = min(self._step(partition), time.time() + LOOK_S)
         return again.at
 
     def _step(self, partition: int) -> float:
-        """Do what is due in a partition; returns when there is something to do next, in epoch seconds."""
+        """Retrain a partition if it is due; return the time of the next action, in epoch seconds."""
 
         def cancelled() -> bool:
             return self._stopping.is_set() or self._told() or partition not in self._held()
@@ -168,13 +168,13 @@ class Schedule:
                 if partition not in self._turns:
                     self._turns[partition] = self._turn(partition)
                 at = self._turns[partition].step(cancelled)
-            except Exception as exc:  # whatever it is, the thread must live on
+            except Exception as exc:  # the thread must survive every error
                 return time.time() + self._pause_s(partition, exc)
             self._failures = 0
             return at
 
     def _pause_s(self, partition: int, exc: Exception) -> float:
-        """How long to wait after a failure, told: longer each time."""
+        """Log a failure and return the pause after it: longer each time."""
         shortest, longest = BACKOFF_S
         pause_s: float = min(longest, shortest * 2.0 ** min(self._failures, 30))
         self._failures += 1
@@ -187,9 +187,9 @@ class Schedule:
         return pause_s
 
     def _come_again(self, event: Any) -> None:
-        """Let a job that has run do so again at the time that it returned; `_Again` knew none while it ran.
+        """Reschedule a job at the time that its run returned; `_Again` did not have that time during the run.
 
-        The event comes after the job counts as ended: set earlier, a time that is already past would be refused.
+        APScheduler sends the event once the job counts as ended. Before that, it would refuse a time in the past.
         """
         if event.job_id != RECONCILING and not self._stopping.is_set():
             with suppress(JobLookupError):  # the partition was lost meanwhile
@@ -197,9 +197,9 @@ class Schedule:
 
 
 class _Again(BaseTrigger):  # type: ignore[misc] # the library is untyped
-    """When a partition's job runs next: at the time that its last run returned.
+    """A trigger that fires at the time that the last run of the job returned.
 
-    APScheduler asks for it right after it has handed the job to a thread. A short run has ended by then, its event too:
+    APScheduler calls it right after it has passed the job to a thread. A short run and its event are over by then, so
     a fixed interval would overwrite the time that the event has set.
     """
 
@@ -207,7 +207,7 @@ class _Again(BaseTrigger):  # type: ignore[misc] # the library is untyped
         self.at = 0.0  # epoch seconds
 
     def get_next_fire_time(self, previous: datetime, now: datetime) -> datetime:
-        """Return the time that was set since the job began; else one that is far enough for the event to come."""
+        """Return the time set since the job began; else a time late enough for the event to arrive first."""
         at = _datetime(self.at)
         return at if at > previous else now + timedelta(seconds=LOOK_S)
 

@@ -1,4 +1,4 @@
-"""When runs are due: pure, from the settings and a time."""
+"""Compute when runs are due, from the settings and a time."""
 
 import math
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from tidecast.moments import span_ms
 from tidecast.settings import NEVER, RetrainSettings
 from worker.retraining.crontab import Crontab
 
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # as crontab counts them; 7 is Sunday again
-MOST_MISSED = 1000  # due times that went by are counted so far
-NEVER_MS = 2**53  # of a cron that names a last time
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # numbered from 0 as in crontab; 7 is Sunday again
+MOST_MISSED = 1000  # missed due times are counted up to this number
+NEVER_MS = 2**53  # the due time after the last time of a cron that ends
 RETRY_S = 10.0  # the pause before the second try, doubled each time
-RETRY_SHARE = 0.1  # of the time between two runs, which no pause exceeds
+RETRY_SHARE = 0.1  # the longest pause, as a share of the time between two runs
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When runs are due, at an interval or by crontab, and the text by which the record knows it.
+    """The timing of a schedule: an interval or a crontab line, and its text in the record.
 
     Attributes:
-        text: the settings in short.
-        when: the interval in milliseconds, or a line of crontab.
-        yields: whether another schedule of the same partition comes first: nobody has asked for this one.
+        text: a short form of the settings.
+        when: the interval in milliseconds, or a crontab line.
+        yields: whether another schedule of the same partition takes precedence, since this one is a default.
     """
 
     text: str
@@ -32,13 +32,13 @@ class Timing:
     yields: bool = False
 
     def first(self, now_ms: int) -> int:
-        """The first due time of a schedule that begins now: an interval later, or the next time of crontab."""
+        """Return the first due time of a schedule that starts now: an interval later, or the next crontab time."""
         if isinstance(self.when, Crontab):
             return self.after(now_ms, now_ms)
         return now_ms // 1000 * 1000 + self.when
 
     def after(self, due_ms: int, now_ms: int) -> int:
-        """The first due time after both a due time and now."""
+        """Return the first due time after both a due time and now."""
         start = max(due_ms, now_ms)
         if isinstance(self.when, Crontab):
             due = self.when.after(_datetime(start))
@@ -46,7 +46,7 @@ class Timing:
         return due_ms + self.when * ((start - due_ms) // self.when + 1)
 
     def missed(self, due_ms: int, now_ms: int) -> int:
-        """How many due times after this one have come by now; from `MOST_MISSED` on it is not counted."""
+        """Return how many due times after `due_ms` have passed by now, at most `MOST_MISSED`."""
         if isinstance(self.when, int):
             return min(MOST_MISSED, max(0, now_ms - due_ms) // self.when)
         count = 0
@@ -55,7 +55,7 @@ class Timing:
         return count
 
     def pause_ms(self, tries: int, due_ms: int) -> int:
-        """How long to wait after so many tries: 10 s doubled each time, at most a tenth of the time to the next due."""
+        """Return the pause after a number of tries: 10 s, doubled each time, at most a tenth of the period."""
         period_s = (self.after(due_ms, due_ms) - due_ms) / 1000
         return math.ceil(1000 * min(RETRY_S * 2.0 ** min(tries - 1, 30), RETRY_SHARE * period_s))
 
@@ -65,10 +65,10 @@ class Timing:
 
 
 def timing_of(settings: RetrainSettings) -> Timing | None:
-    """What the settings say of when; None if they set no schedule.
+    """Return the timing of the settings; None if they do not set a schedule.
 
     Raises:
-        SettingsError: `every` and `cron` are both set, or one is none, or the zone is none.
+        SettingsError: `every` and `cron` are both set, or one of them or the zone is invalid.
     """
     if settings.every == NEVER and not settings.cron:
         return None
@@ -85,7 +85,7 @@ def timing_of(settings: RetrainSettings) -> Timing | None:
 
 
 def timing_named(text: str) -> Timing | None:
-    """Return the timing that a record knows by this text; None if there is none."""
+    """Return the timing for a text in a record; None if the text is invalid."""
     kind, _, when = text.partition(" ")
     line, _, zone = when.rpartition(" ")
     given = {"every": {"every": when}, "cron": {"cron": line, "time_zone": zone}}.get(kind)
@@ -112,7 +112,7 @@ def _cron(text: str, zone: str) -> Timing:
 
 def _zone(name: str) -> tzinfo:
     if name.upper() == "UTC":
-        return UTC  # it needs no data of the system's
+        return UTC  # works without the system's time zone data
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError) as exc:
@@ -123,8 +123,8 @@ def _zone(name: str) -> tzinfo:
 
 
 def _named(weekdays: str) -> str:
-    """The weekdays of a crontab by name: there 0 is Sunday, and APScheduler's is Monday."""
-    if not any(sign.isdigit() for sign in weekdays):
+    """Return the weekdays of a crontab by name: 0 is Sunday in crontab, but Monday in APScheduler."""
+    if not any(character.isdigit() for character in weekdays):
         return weekdays
     return ",".join(name for part in weekdays.split(",") for name in _names(part))
 
