@@ -1,1 +1,1 @@
-"""The measurements behind the figures of the documentation: `python -m benchmarks NAME`."""
+"""The benchmarks behind the figures in the documentation: `python -m benchmarks NAME`."""

@@ -1,7 +1,7 @@
-"""Run one benchmark, or all of them: a table for people, and under `--json` one object as the last line.
+"""Run one benchmark or all: prints a table, and with `--json` one object as the last line.
 
 A benchmark is a module of this package with `options(parser)`, which adds its own options, and
-`measure(args)`, which returns its figures by name. It is imported only when it is wanted.
+`measure(args)`, which returns its figures by name. It is imported only when it runs.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tidecast.settings import cores
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure what the command line names; without a name, everything with its default options."""
+    """Run the benchmark named on the command line; without a name, run all with their default options."""
     names = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_"))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", add_help=False, description=__doc__)
     parser.add_argument("name", nargs="?", choices=names, help="which one; all when left out")
@@ -30,16 +30,16 @@ def main(argv: list[str] | None = None) -> None:
     print(processor())
     figures: dict[str, float] = {}
     for name in [chosen.name] if chosen.name else names:
-        found = run(name, rest)
-        # Several benchmarks may measure a figure of the same name: where all run, each says whose it is.
-        figures |= found if chosen.name else {f"{name}.{figure}": value for figure, value in found.items()}
-        show(name, found)
+        measured = run(name, rest)
+        # Several benchmarks may have a figure of the same name: where all run, the benchmark's name is a prefix.
+        figures |= measured if chosen.name else {f"{name}.{figure}": value for figure, value in measured.items()}
+        show(name, measured)
     if chosen.json:
         print(json.dumps({"figures": figures, "processor": processor()}))
 
 
 def run(name: str, argv: list[str]) -> dict[str, float]:
-    """Measure one benchmark with its own options."""
+    """Run one benchmark with its own options."""
     module = importlib.import_module(f"benchmarks.{name}")
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name} [--json]", description=module.__doc__)
     module.options(parser)
@@ -56,7 +56,7 @@ def show(name: str, figures: Mapping[str, float]) -> None:
 
 
 def processor() -> str:
-    """Return the processor's name and how many cores this process may use: figures of two machines do not compare."""
+    """Return the processor's name and the cores for this process, as figures of two machines are not comparable."""
     try:
         info = Path("/proc/cpuinfo").read_text()
     except OSError:  # not Linux

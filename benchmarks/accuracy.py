@@ -1,7 +1,7 @@
-"""Compare what a worker would have answered on files of real series with the usual methods: errors, bands, minutes.
+"""Compare a worker's forecasts on files of real series with the usual methods: errors, bands, minutes.
 
-A file is a set of series, with the columns `series`, `timestamp` and numbers, the last of which is forecast one step
-ahead over the newest fifth of each series. docs/accuracy.md says what is measured and where such files are found.
+A file is a set of series, with the columns `series`, `timestamp` and numbers. The last column is forecast one step
+ahead over the newest fifth of each series. docs/accuracy.md describes the measurement and where to find such files.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from tidecast.tools.backtest_report import Settled
 
 Backtest = Callable[[Sequence[History], float, Settings], Backtested]
 
-TEST = 0.2  # the share of the newest rows, those without a reading included
+TEST = 0.2  # share of the newest rows, including rows without a reading
 SKIPPABLE = tuple(method for method in METHODS if method != LAST_VALUE)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Name the files, and what to leave out."""
+    """Add this benchmark's own options."""
     parser.add_argument("--data", type=Path, help="a directory of CSV files; nothing is measured when left out")
     parser.add_argument("--only", type=_names, default=(), help="sets, with commas: file names without _open.csv.gz")
     parser.add_argument("--without", type=_names, default=(), help=f"methods to skip: {', '.join(SKIPPABLE)}")
@@ -45,7 +45,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace, answer: Backtest = backtest.backtest) -> dict[str, float]:
-    """Run set after set, print each one's line of the table, and return the figures by name."""
+    """Measure each set, print its line of the table, and return the figures by name."""
     if not args.data:
         print("accuracy needs --data: docs/accuracy.md says where real series are found")
         return {}
@@ -54,24 +54,25 @@ def measure(args: argparse.Namespace, answer: Backtest = backtest.backtest) -> d
         answer = partial(backtest.backtest, spec=Spec(**preset(args.preset)))
     features = () if args.univariate else ("all",)
     paths = data_sets(args.data, args.only)
-    lines, results = header(methods), []
+    lines = header(methods)
+    results: list[Result] = []
     print(*lines, sep="\n", flush=True)
     for name, path in paths.items():
         results.append(run(name, path, methods, answer, features))
         lines.append(line(results[-1], methods))
         print(lines[-1], flush=True)
-        if args.table:  # after each set, so that a run that is broken off leaves what it has
+        if args.table:  # after each set, so that an interrupted run keeps its results
             args.table.write_text("\n".join(lines) + "\n")
     return figures(results)
 
 
 def data_sets(folder: Path, only: Sequence[str] = ()) -> dict[str, Path]:
-    """The files of a directory that hold a set of series, by name; other tables are passed over."""
+    """Return the files of a directory that hold a set of series, by name; other tables are skipped."""
     files = sorted(path for ending in ("*.csv", "*.csv.gz") for path in folder.glob(ending))
-    found = {_name(path): path for path in files if _is_set(path)}
-    if missing := [name for name in only if name not in found]:
-        sys.exit(f"{folder} has no set {', '.join(missing)}, but {', '.join(found) or 'none'}: correct --only")
-    return {name: path for name, path in found.items() if not only or name in only}
+    sets = {_name(path): path for path in files if _is_set(path)}
+    if missing := [name for name in only if name not in sets]:
+        sys.exit(f"{folder} has no set {', '.join(missing)}, but {', '.join(sets) or 'none'}: correct --only")
+    return {name: path for name, path in sets.items() if not only or name in only}
 
 
 def run(name: str, path: Path, methods: Sequence[str], answer: Backtest, features: Sequence[str] = ("all",)) -> Result:
@@ -83,7 +84,7 @@ def run(name: str, path: Path, methods: Sequence[str], answer: Backtest, feature
     target = histories[0].features[0] if histories else "value"
     frames = pd.read_csv(path, dtype={"series": str}).groupby("series", sort=False)
     scores = (_score(frame, target, settled.get(str(series), ()), methods) for series, frame in frames)
-    return Result(name, tuple(found for found in scores if found), minutes)
+    return Result(name, tuple(filter(None, scores)), minutes)
 
 
 def _settled(histories: Sequence[History], answer: Backtest) -> Mapping[str, Sequence[Settled]]:
@@ -92,20 +93,20 @@ def _settled(histories: Sequence[History], answer: Backtest) -> Mapping[str, Seq
 
 
 def _score(frame: pd.DataFrame, target: str, settled: Sequence[Settled], methods: Sequence[str]) -> Score | None:
-    """Score one series; None without a row to score."""
+    """Return the score of one series; None without a row to score."""
     ts = pd.to_datetime(frame["timestamp"], utc=True).to_numpy("datetime64[ms]").astype(np.int64)
     series = series_of(ts, frame[target].to_numpy(np.float64))
     if not len(scored_rows(series)):
         return None
-    found = {row.ts: row.forecast for row in settled}
-    made = [found.get(moment) for moment in ts.tolist()]
+    by_ts = {row.ts: row.forecast for row in settled}
+    made = [by_ts.get(moment) for moment in ts.tolist()]
     answers = np.array([(f.yhat, f.yhat_lower, f.yhat_upper) if f else (None,) * 3 for f in made], dtype=np.float64)
     forecasts = {method: METHODS[method](series) for method in methods if method != LAST_VALUE}
     return score(series, {TIDECAST: answers[:, 0], **forecasts}, answers[:, 1:])
 
 
 def series_of(ts: NDArray[np.int64], values: Float) -> Series:
-    """Cut a series as the scores want it: `int(0.2 * n)` of all rows are the test part, missing readings among them."""
+    """Split a series for scoring: the test part is the newest `int(0.2 * n)` rows, including missing readings."""
     filled: Float = np.asarray(pd.Series(values).ffill().bfill(), dtype=np.float64)
     cut = len(values) - int(TEST * len(values))
     return Series(filled, np.isfinite(values), cut, season_of(ts, filled, cut))

@@ -1,7 +1,7 @@
-"""How long a worker takes until it is ready where nothing was compiled yet, and where all was; and the whole demo.
+"""Measure the time until a worker is ready, without and with compiled code in the cache; and the time of the demo.
 
-Each round has a new directory for the compiled code: that of the checkout is neither read nor touched. The yardstick is
-the same start once more, which loads what the first one compiled. docs/benchmarks.md says what is measured.
+Each round has a new directory for the compiled code: that of the checkout is neither read nor changed. The yardstick is
+a second start, which loads the code that the first one compiled. docs/benchmarks.md describes the measurement.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from benchmarks.harness.contestants import plain_environment, starting_worker
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.tools.readiness import COMPILING, await_ready
 
-CODE = "NUMBA_CACHE_DIR"  # where programs keep compiled code
+CODE = "NUMBA_CACHE_DIR"  # names the directory of compiled code
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Start round after round, print each one's line, and return the medians."""
+    """Start workers in each round, print its line, and return the medians."""
     rounds = []
     with EmbeddedRedis() as server:
         for _ in range(args.rounds):
@@ -48,7 +48,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 @contextmanager
 def new_place_for_code() -> Iterator[Path]:
-    """An empty directory; programs that are started within the block keep their compiled code in it."""
+    """Provide an empty directory, in which programs started within the block keep their compiled code."""
     former = os.environ.get(CODE)
     with tempfile.TemporaryDirectory() as name:
         os.environ[CODE] = str(Path(name) / "code")
@@ -64,10 +64,11 @@ def _ready_s(server: EmbeddedRedis, folder: Path, *, compiles: bool) -> float:
     """Start a worker; return the seconds from its start until it is ready.
 
     Raises:
-        RuntimeError: it compiled, or did not, against what is to be measured.
+        RuntimeError: it compiled although `compiles` is False, or the reverse.
     """
     folder.mkdir()
-    port, log = free_port(), folder / "worker.log"
+    port = free_port()
+    log = folder / "worker.log"
     began = time.perf_counter()
     with starting_worker(server.url, folder, ("--health-port", str(port))) as process:
         await_ready(f"http://127.0.0.1:{port}", process, log.read_text)
@@ -78,7 +79,7 @@ def _ready_s(server: EmbeddedRedis, folder: Path, *, compiles: bool) -> float:
 
 
 def _demo_s(folder: Path) -> float:
-    """Run the whole demo; return how long it took."""
+    """Run the whole demo; return its duration in seconds."""
     command = [sys.executable, "-m", "tidecast.cli", "demo", "--json", "--out", str(folder / "demo")]
     began = time.perf_counter()
     subprocess.run(command, cwd=folder, env=plain_environment(), stdout=subprocess.DEVNULL, check=True)

@@ -1,9 +1,9 @@
-"""What the dashboard costs: the first paint in a browser, its process beside a steady flow, and what the worker loses.
+"""Measure the cost of the dashboard: the first paint in a browser, its processor time, and the worker's slowdown.
 
-The share of a core is that of the dashboard's process while readings flow and one page is open; the browser's own work,
-which is usually another machine's, is not counted. The worker's slowdown is how much faster it is while the dashboard,
-without a viewer, stands still: both are measured in turns. Without Chromium no page is open, and there is no first
-paint.
+The share of a core is that of the dashboard's process while readings flow and one page is open. The browser's own work,
+usually on another machine, is not counted. The worker's slowdown is its pace while the dashboard, without a viewer, is
+stopped, over its pace while it runs; both are measured in turns. Without Chromium no page is opened, and the first
+paint is not measured.
 """
 
 import argparse
@@ -37,11 +37,11 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 FILLED = "td.col-series"
 SETTLING_S = 3.0
 ENOUGH = 1000  # readings of the smallest measurement of a pace
-TURNS = 5  # of a round: the worker's pace alone and beside the dashboard
+TURNS = 5  # in a round, each with the worker's pace alone and beside the dashboard
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Say how many series, how many readings a second, and for how long."""
+    """Add this benchmark's own options."""
     parser.add_argument("--series", type=int, default=5000)
     parser.add_argument("--rate", type=float, default=2000.0, help="readings a second")
     parser.add_argument("--rounds", type=int, default=5)
@@ -49,7 +49,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Measure round after round, print each one's line, and return the medians."""
+    """Measure in rounds, print a line for each, and return the medians."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         publish_models(ModelStore(folder / "models"), args.series)
@@ -58,9 +58,11 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         worker.warm_up(2 * args.series)
         browser = stack.enter_context(_browser())
         count = max(ENOUGH, round(args.seconds * worker.pace(ENOUGH).per_s / (2 * TURNS)))
-        paints, shares, slowdowns = [], [], []
+        paints: list[float] = []
+        shares: list[float] = []
+        slowdowns: list[float] = []
         for _ in range(args.rounds):
-            worker.warm_up(args.series)  # so that there is something to show
+            worker.warm_up(args.series)  # so that the page has data to show
             with _dashboard(server, folder) as (process, address):
                 time.sleep(SETTLING_S)
                 slowdowns.append(_slowdown(process, worker, count))
@@ -76,13 +78,13 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _slowdown(process: psutil.Process, worker: Contestant, count: int) -> float:
-    found = []
+    slowdowns = []
     for _ in range(TURNS):
         process.suspend()
         alone = worker.pace(count).per_s
         process.resume()
-        found.append(alone / worker.pace(count).per_s)
-    return median(found)
+        slowdowns.append(alone / worker.pace(count).per_s)
+    return median(slowdowns)
 
 
 def _watched(
@@ -94,7 +96,7 @@ def _watched(
     rate: float,
     seconds: float,
 ) -> tuple[float, float]:
-    """The first paint, 0 without a browser, and the share of a core while readings flow and the page is open."""
+    """Measure the first paint, 0 without a browser, and the share of a core while readings flow and a page is open."""
     paint_s = 0.0
     with ExitStack() as stack:
         if browser is not None:
@@ -104,7 +106,8 @@ def _watched(
             page.goto(address)
             page.wait_for_selector(FILLED)
             paint_s = time.perf_counter() - began
-        used, began = _cpu_s(process), time.perf_counter()
+        used = _cpu_s(process)
+        began = time.perf_counter()
         flow(worker, server, rate, seconds)
         share = (_cpu_s(process) - used) / (time.perf_counter() - began)
     return paint_s, share
@@ -127,17 +130,17 @@ def _browser() -> Iterator["Browser | None"]:
 
 @contextmanager
 def _dashboard(server: EmbeddedRedis, folder: Path) -> Iterator[tuple[psutil.Process, str]]:
-    """`tidecast dashboard` on the worker's Redis and store; gives its process and address."""
+    """Run `tidecast dashboard` on the worker's Redis and store; yield its process and address."""
     command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0", "--store", str(folder / "models")]
     environment = os.environ | {f"{PREFIX}REDIS_URL": server.url, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None:
                 raise AssertionError("its output is a pipe")
-            said = process.stdout.readline().split()
-            if not said:
+            words = process.stdout.readline().split()
+            if not words:
                 raise RuntimeError("the dashboard did not start: see what it says above")
-            yield psutil.Process(process.pid), said[-1]
+            yield psutil.Process(process.pid), words[-1]
         finally:
             process.terminate()
 

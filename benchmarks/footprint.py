@@ -1,6 +1,7 @@
-"""What a worker costs at rest, and how soon it answers: memory with many models, and the first reading of a series.
+"""Measure a worker's memory with many models, and its response time to the first reading of a series.
 
-The yardstick of the answer is Redis itself in the same run: an XADD that another connection's blocked XREAD sees.
+The yardstick of the response time is Redis itself in the same run: from an XADD until another connection's blocked
+XREAD returns.
 """
 
 import argparse
@@ -28,13 +29,13 @@ MB = 2**20
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Say how many models and readings."""
+    """Add this benchmark's own options."""
     parser.add_argument("--models", type=int, default=100, help="LSTM(50) over 24 steps each")
     parser.add_argument("--readings", type=int, default=200, help="each the first of a series of its own")
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Measure a worker process from outside."""
+    """Measure a worker process from outside, and return the figures by name."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis() as server:
         store = ModelStore(Path(folder) / "models")
         for i in range(args.models):
@@ -68,7 +69,7 @@ def _worker(url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _use_models(redis: Redis, models: int) -> None:
-    """Fill every window, so that every model has answered."""
+    """Fill every window, so that every model has made a forecast."""
     pipeline = redis.pipeline(transaction=False)
     for t in range(30):
         for i in range(models):
@@ -79,20 +80,20 @@ def _use_models(redis: Redis, models: int) -> None:
 
 
 def _answer_ms(redis: Redis, series: str) -> float:
-    """Push a series' first reading and wait, blocked, for its forecast."""
+    """Push a series' first reading, and return the milliseconds until a blocked read receives its forecast."""
     newest = cast("list[Any]", redis.xrevrange("forecasts", count=1))
     began = time.perf_counter()
     entry_id = redis.xadd("readings", {"series": series, "value": 1})
     reply = cast("list[Any]", redis.xread({"forecasts": newest[0][0]}, block=4000))
     waited = time.perf_counter() - began
-    found, fields = reply[0][1][0]
-    if found != entry_id or fields[b"kind"] != b"naive":
-        raise RuntimeError(f"{entry_id!r} was answered by {found!r}, kind {fields.get(b'kind')!r}")
+    forecast_id, fields = reply[0][1][0]
+    if forecast_id != entry_id or fields[b"kind"] != b"naive":
+        raise RuntimeError(f"{entry_id!r} was answered by {forecast_id!r}, kind {fields.get(b'kind')!r}")
     return 1000 * waited
 
 
 def _echo_ms(url: str, redis: Redis) -> float:
-    """How long an entry takes to a reader that is blocked already, with no worker between."""
+    """Return the milliseconds from an XADD until a blocked reader receives the entry, without a worker in between."""
     began: list[float] = []
     newest = cast("bytes", redis.xadd("echo", {"value": 0}))
 

@@ -1,7 +1,7 @@
-"""The compiled kernel against stacked NumPy and stacked XLA: one forecast for each of many series with own weights.
+"""Compare the compiled kernel with stacked NumPy and stacked XLA: one forecast each for many series with own weights.
 
-All three run in the same rounds, one after the other, so that other work on the machine hinders all alike; medians,
-with the smallest and the largest beside them. What a batch of one shared network costs is measured the same way.
+All three run in the same rounds, one after the other, so that other work on the machine slows all alike. Medians are
+printed with the smallest and the largest times. A batch of one shared network is measured in the same way.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from tidecast.models import lstm
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.forward import Float32
 from tidecast.online.kernels.threads import Threads
-from tidecast.online.weight_layout import Layout
+from tidecast.online.weight_layout import WeightLayout
 from tidecast.settings import quiet_tensorflow
 
 Round = Callable[[], Float32]
 
-SHARED = Spec(window=48, units=64, hidden=64, normalise=True, seasonal=2)  # as the trainer makes a cohort's
+SHARED = Spec(window=48, units=64, hidden=64, normalise=True, seasonal=2)  # as for a cohort in the trainer
 SHARED_WINDOWS = 256
-CLOSE = 1e-4  # all contestants must answer the same
+CLOSE = 1e-4  # largest difference between the forecasts of two contestants
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +40,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Return the figures by name: microseconds a forecast, and how many times longer than the kernel others take."""
-    spec, rounds = Spec(units=args.units, window=args.window), max(5, args.rounds)
+    """Return the figures by name: microseconds per forecast, and the times of the others over that of the kernel."""
+    spec = Spec(units=args.units, window=args.window)
+    rounds = max(5, args.rounds)
     x, weights = _made(spec, args.series, args.series)
     own = {
         "kernel": _kernel(x, weights, spec, args.threads),
@@ -64,7 +65,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _made(spec: Spec, windows: int, models: int) -> tuple[Float32, dict[str, Float32]]:
-    """Windows, and stacked weights of a trained network's size."""
+    """Return random windows, and stacked random weights of a trained network's size."""
     rng = np.random.default_rng(0)
     weights = {
         name: (rng.normal(size=(models, *shape)) / np.sqrt(shape[0])).astype(np.float32)
@@ -74,42 +75,47 @@ def _made(spec: Spec, windows: int, models: int) -> tuple[Float32, dict[str, Flo
 
 
 def _kernel(x: Float32, weights: dict[str, Float32], spec: Spec, threads: int) -> Round:
-    layout = Layout(spec)
+    layout = WeightLayout(spec)
     slab = layout.slab(len(weights["dense.bias"]))
     for row in range(len(slab)):
         layout.write(slab[row], {name: w[row] for name, w in weights.items()})
-    rows, shared = np.arange(len(x)) % len(slab), Threads(threads)
+    rows = np.arange(len(x)) % len(slab)
+    shared = Threads(threads)
     return lambda: shared.answers(x, slab, rows, layout)
 
 
 def _numpy(x: Float32, weights: dict[str, Float32], spec: Spec, threads: int) -> Round:
-    """Stacked `np.matmul`, the series spread over the threads; it holds no lock while it multiplies."""
+    """Return a round of stacked `np.matmul` with the series split over threads; NumPy releases the GIL in products."""
     pool = ThreadPoolExecutor(threads)
     edges = np.linspace(0, len(x), threads + 1).astype(int)
     parts = [slice(first, last) for first, last in pairwise(edges)]
 
     def answer(part: slice) -> Float32:
-        said: Float32 = lstm.forward(x[part], {name: w[part] for name, w in weights.items()}, spec.activation)[:, 0]
-        return said
+        forecasts: Float32 = lstm.forward(x[part], {name: w[part] for name, w in weights.items()}, spec.activation)[
+            :, 0
+        ]
+        return forecasts
 
     return lambda: np.concatenate(list(pool.map(answer, parts)))
 
 
 def _xla(x: Float32, weights: dict[str, Float32], threads: int) -> dict[str, Round]:
-    """One compiled graph over the stacked weights of an LSTM with one layer; nothing where TensorFlow is missing."""
+    """Return a round of one compiled graph over the stacked weights of a one-layer LSTM; empty without TensorFlow."""
     if importlib.util.find_spec("tensorflow") is None:
         print("TensorFlow is not installed: XLA is left out (pip install 'tidecast[train]')")
         return {}
     quiet_tensorflow()
     import tensorflow as tf
 
-    with suppress(RuntimeError):  # it was used before in this process, and keeps its threads
+    with suppress(RuntimeError):  # TensorFlow is in use in this process already and keeps its threads
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-    kernel, recurrent, bias = (
-        tf.constant(weights[f"lstm.0.forward.{part}"]) for part in ("kernel", "recurrent", "bias")
-    )
-    dense, dense_bias, inputs = (tf.constant(a) for a in (weights["dense.kernel"], weights["dense.bias"], x))
+    kernel = tf.constant(weights["lstm.0.forward.kernel"])
+    recurrent = tf.constant(weights["lstm.0.forward.recurrent"])
+    bias = tf.constant(weights["lstm.0.forward.bias"])
+    dense = tf.constant(weights["dense.kernel"])
+    dense_bias = tf.constant(weights["dense.bias"])
+    inputs = tf.constant(x)
 
     @tf.function(jit_compile=True)  # type: ignore[untyped-decorator] # TensorFlow ships no types
     def forward(windows: Any) -> Any:
@@ -117,21 +123,25 @@ def _xla(x: Float32, weights: dict[str, Float32], threads: int) -> dict[str, Rou
         hidden = state = tf.zeros((len(x), recurrent.shape[1]))
         for t in range(x.shape[1]):
             gates = from_inputs[:, t] + tf.matmul(hidden[:, None], recurrent)[:, 0]
-            put, keep, new, show = tf.split(gates, 4, axis=1)
-            state = tf.sigmoid(keep) * state + tf.sigmoid(put) * tf.tanh(new)
-            hidden = tf.sigmoid(show) * tf.tanh(state)
+            input_gate, forget_gate, candidate, output_gate = tf.split(gates, 4, axis=1)
+            state = tf.sigmoid(forget_gate) * state + tf.sigmoid(input_gate) * tf.tanh(candidate)
+            hidden = tf.sigmoid(output_gate) * tf.tanh(state)
         return tf.matmul(hidden[:, None], dense)[:, 0, 0] + dense_bias[:, 0]
 
     return {"xla": lambda: forward(inputs).numpy()}
 
 
 def _interleaved(contestants: dict[str, Round], rounds: int) -> dict[str, list[float]]:
-    """Microseconds a forecast of each round, after one that is not counted; all must answer the same."""
+    """Return microseconds per forecast of each round, after one that is not counted.
+
+    Raises:
+        AssertionError: two contestants disagree by more than `CLOSE`.
+    """
     answers = {name: answer() for name, answer in contestants.items()}
     first = next(iter(answers.values()))
-    for name, said in answers.items():
-        if not np.allclose(first, said, rtol=0, atol=CLOSE):
-            raise AssertionError(f"{name} answers otherwise, by up to {np.abs(first - said).max()}")
+    for name, other in answers.items():
+        if not np.allclose(first, other, rtol=0, atol=CLOSE):
+            raise AssertionError(f"{name} answers otherwise, by up to {np.abs(first - other).max()}")
     took: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, answer in contestants.items():
@@ -139,6 +149,6 @@ def _interleaved(contestants: dict[str, Round], rounds: int) -> dict[str, list[f
             answer()
             took[name].append((time.perf_counter() - began) / len(first) * 1e6)
     print(f"{'microseconds a forecast':<24}  median     min     max")
-    for name, found in took.items():
-        print(f"{name:<24}  {median(found):6.1f}  {min(found):6.1f}  {max(found):6.1f}")
+    for name, times in took.items():
+        print(f"{name:<24}  {median(times):6.1f}  {min(times):6.1f}  {max(times):6.1f}")
     return took

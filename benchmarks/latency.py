@@ -1,7 +1,7 @@
-"""From a reading pushed to its forecast seen by a blocked reader, beside an echo; and whether the queue grows.
+"""Measure the time from a reading until a blocked reader receives its forecast, beside an echo; and the queue's growth.
 
-Readings come steadily from another process, and the time of each begins when it was due, not when it was pushed. Then
-80 % of what the worker can do at most, and the queue is watched. docs/benchmarks.md says what is measured.
+Readings arrive steadily from another process, and the time of each begins when it was due, not when it was pushed. The
+queue is then watched at 80 % of the worker's maximum rate. docs/benchmarks.md describes the measurement.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
 
 SWEEPS = 3  # readings of each series before the first round
-LOAD = 0.8  # of the most that the worker can do
-AT_MOST_S = 1.0  # about how long the round takes that says how much that is
-LEAST = 1000  # readings: one batch
+LOAD = 0.8  # of the worker's maximum rate
+AT_MOST_S = 1.0  # approximate duration of the round that measures the maximum rate
+LEAST = 1000  # readings in that round: one batch
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Say how many series, how many readings a second, and for how long."""
+    """Add this benchmark's own options."""
     parser.add_argument("--series", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=2000.0, help="readings a second")
     parser.add_argument("--rounds", type=int, default=5)
@@ -32,7 +32,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Measure round after round, print each one's line, and return the medians."""
+    """Measure in rounds, print the lines of each, and return the medians."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         publish_models(ModelStore(folder / "models"), args.series)
@@ -42,10 +42,13 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         echo = stack.enter_context(echoing(worker, server))
         print(f"{args.rate:,.0f} readings a second, milliseconds; then the queue at {LOAD:.0%} of the maximum")
         print(f"{'':8}{'p50':>9}{'p95':>9}{'p99':>9}{'pusher':>9}")
-        ours, theirs, most, growths = [], [], [], []
+        ours: list[Flow] = []
+        echoes: list[Flow] = []
+        most: list[float] = []
+        growths: list[float] = []
         for _ in range(args.rounds):
             ours.append(_shown(worker, flow(worker, server, args.rate, args.seconds)))
-            theirs.append(_shown(echo, flow(echo, server, args.rate, args.seconds)))
+            echoes.append(_shown(echo, flow(echo, server, args.rate, args.seconds)))
             most.append(worker.pace(max(LEAST, round(AT_MOST_S * worker.pace(LEAST).per_s))).per_s)
             growths.append(queue_growth(worker, server, LOAD * most[-1], args.seconds))
             print(f"at most {most[-1]:,.0f} a second; {growths[-1]:.1%} pile up at {LOAD:.0%} of it", flush=True)
@@ -55,10 +58,10 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         "p50_ms": _median(ours, 50),
         "p95_ms": _median(ours, 95),
         "p99_ms": _median(ours, 99),
-        "echo_p50_ms": _median(theirs, 50),
-        "echo_p95_ms": _median(theirs, 95),
-        "echo_p99_ms": _median(theirs, 99),
-        "lost": float(sum(found.lost for found in ours)),
+        "echo_p50_ms": _median(echoes, 50),
+        "echo_p95_ms": _median(echoes, 95),
+        "echo_p99_ms": _median(echoes, 99),
+        "lost": float(sum(each.lost for each in ours)),
         "most_per_s": median(most),
         "queue_growth": median(growths),
     }
@@ -71,4 +74,4 @@ def _shown(contestant: Contestant, found: Flow) -> Flow:
 
 
 def _median(flows: list[Flow], share: float) -> float:
-    return median(found.percentile(share) for found in flows)
+    return median(each.percentile(share) for each in flows)

@@ -1,7 +1,7 @@
-"""What a worker with many models weighs, over the bytes of their weights and of their series' windows.
+"""Measure the memory of a worker with many models, over the bytes of their weights and of their series' windows.
 
-Those bytes are the yardstick: the networks' weights as float32, and the rows kept of each series as float64. The worker
-is weighed when every model has answered. docs/benchmarks.md says what is measured.
+Those bytes are the yardstick: the networks' weights as float32, and the rows kept of each series as float64. The memory
+is measured once every model has made a forecast. docs/benchmarks.md describes the measurement.
 """
 
 import argparse
@@ -18,18 +18,18 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
 
 MB = 1e6
-PROGRAM_MB = 200.0  # that a worker may weigh without any model
-SWEEPS = 3  # readings of each series before the worker is weighed
+PROGRAM_MB = 200.0  # memory that a worker may take without any model
+SWEEPS = 3  # readings of each series before the memory is measured
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Say how many models."""
+    """Add this benchmark's own options."""
     parser.add_argument("--series", type=int, default=10_000, help="with a model each")
     parser.add_argument("--rounds", type=int, default=5)
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Weigh one worker after the other, print each one's line, and return the medians."""
+    """Measure one worker after the other, print a line for each, and return the medians."""
     bytes_mb = (bytes_of_weights(args.series) + bytes_of_windows(args.series)) / MB
     rss = []
     with tempfile.TemporaryDirectory() as name:

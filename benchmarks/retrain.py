@@ -1,6 +1,6 @@
-"""Retraining while readings flow: what the forecasts lose by it; and how it helps after a change or after corruption.
+"""Measure how retraining delays forecasts while readings flow, and how it helps after a change or after corruption.
 
-docs/benchmarks.md says what is measured.
+docs/benchmarks.md describes the measurement.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from tests.trainer.corruption import measure as measure_corrupted
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
 
-SHARES, SEEDS = (0.05, 0.3), (0, 1)  # of the newest readings, those that are corrupted; of the corruption
-LEAST_CORRUPTED = 500 + AFTER  # readings of a series that is corrupted
+SHARES, SEEDS = (0.05, 0.3), (0, 1)  # shares of the newest readings to corrupt; seeds of the corruption
+LEAST_CORRUPTED = 500 + AFTER  # readings that a series to corrupt needs
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Say how much flows beside the retraining."""
+    """Add this benchmark's own options."""
     live = parser.add_argument_group("beside a flow")
     live.add_argument("--series", type=int, default=500, help="each has a champion that is trained anew")
     live.add_argument("--readings", type=int, default=300, help="of each series, recorded before")
@@ -45,7 +45,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Measure the three parts, print what was found in each, and return the figures."""
+    """Measure the three parts, print the results of each, and return the figures."""
     figures: dict[str, float] = {}
     for name, part in PARTS.items():
         if args.only in (None, name):
@@ -57,17 +57,17 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _live(args: argparse.Namespace) -> dict[str, float]:
-    # No cohort's network: the series' own LSTMs are what is measured.
+    # Without cohort networks: only the series' own LSTMs are measured.
     variables = {"TRAIN__SHARED_EPOCHS": "0", "RETRAIN__STEP_ASIDE": str(not args.equal)}
-    found = retrain_live(args.series, args.readings, args.rate, args.calm, args.seconds, args.limit, variables)
-    _tell(found)
+    live = retrain_live(args.series, args.readings, args.rate, args.calm, args.seconds, args.limit, variables)
+    _tell(live)
     return {
-        "p99_ratio": found.p99_ratio,
-        "lost": float(found.lost),
-        "series_per_minute": found.series_per_minute,
-        "p99_calm_ms": float(np.percentile(found.calm_ms, 99)),
-        "p99_retrain_ms": float(np.percentile(found.during_ms, 99)),
-        "retrain_s": found.seconds,
+        "p99_ratio": live.p99_ratio,
+        "lost": float(live.lost),
+        "series_per_minute": live.series_per_minute,
+        "p99_calm_ms": float(np.percentile(live.calm_ms, 99)),
+        "p99_retrain_ms": float(np.percentile(live.during_ms, 99)),
+        "retrain_s": live.seconds,
     }
 
 
@@ -85,14 +85,14 @@ def _tell(found: Retraining) -> None:
 
 def _drift(args: argparse.Namespace) -> dict[str, float]:
     histories = spread(real_series(args.data, LEAST, args.newest), args.spliced)
-    found = splice(histories, _settings(args))
-    _tell_drift(found)
+    spliced = splice(histories, _settings(args))
+    _tell_drift(spliced)
     return {
-        "drift_found_share": found.found_share,
-        "drift_delay_median": found.delay_median,
-        "false_alarms_per_5000": found.false_alarms_per_5000,
-        "error_back_share": float(np.mean([one.ratio <= BACK for one in found.recoveries])),
-        "error_back_ratio": float(np.median([one.ratio for one in found.recoveries])),
+        "drift_found_share": spliced.found_share,
+        "drift_delay_median": spliced.delay_median,
+        "false_alarms_per_5000": spliced.false_alarms_per_5000,
+        "error_back_share": float(np.mean([recovery.ratio <= BACK for recovery in spliced.recoveries])),
+        "error_back_ratio": float(np.median([recovery.ratio for recovery in spliced.recoveries])),
     }
 
 
@@ -104,18 +104,18 @@ def _tell_drift(found: Found) -> None:
     )
     print("|---|---:|---:|---:|---:|---:|---:|")
     for kind in NAMES:
-        delays = [one.delay for one in found.told if one.kind == kind]
-        told = [one for one in delays if one is not None]
-        back = [one for one in found.recoveries if one.kind == kind]
+        delays = [change.delay for change in found.told if change.kind == kind]
+        detected = [delay for delay in delays if delay is not None]
+        back = [recovery for recovery in found.recoveries if recovery.kind == kind]
         if delays and back:
-            ratios = np.array([(one.ratio, one.without) for one in back])
+            ratios = np.array([(recovery.ratio, recovery.without) for recovery in back])
             cells = (
-                f"{len(told)} of {len(delays)}",
-                f"{np.median(told):.0f}" if told else "-",
+                f"{len(detected)} of {len(delays)}",
+                f"{np.median(detected):.0f}" if detected else "-",
                 f"{np.median(ratios[:, 0]):.3f}",
                 f"{(ratios[:, 0] <= BACK).sum()} of {len(back)}",
                 f"{np.median(ratios[:, 1]):.3f}, {(ratios[:, 1] <= BACK).sum()} of {len(back)}",
-                f"{sum(one.status == 'trained' for one in back)}",
+                f"{sum(recovery.status == 'trained' for recovery in back)}",
             )
             print(f"| {kind} | {' | '.join(cells)} |", flush=True)
 
@@ -123,7 +123,7 @@ def _tell_drift(found: Found) -> None:
 def _corruption(args: argparse.Namespace) -> dict[str, float]:
     histories = spread(real_series(args.data, LEAST_CORRUPTED, 2 * LEAST_CORRUPTED), args.corrupted)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure_corrupted(
+        results = measure_corrupted(
             histories,
             _settings(args),
             ModelStore(Path(folder)),
@@ -132,30 +132,35 @@ def _corruption(args: argparse.Namespace) -> dict[str, float]:
             seeds=SEEDS,
             most=args.runs,
         )
-    _tell_corruption(found)
+    _tell_corruption(results)
+    trained = [result.ratio for result in results if result.status == "trained"]
     return {
-        "worse_than_naive_max": max(one.ratio for one in found) - 1,
-        "worse_than_naive_trained_max": max([one.ratio for one in found if one.status == "trained"], default=1.0) - 1,
-        "let_through": float(sum(one.status == "trained" and one.ratio > ALLOWED for one in found)),
-        "corrupted_runs": float(len(found)),
+        "worse_than_naive_max": max(result.ratio for result in results) - 1,
+        "worse_than_naive_trained_max": max(trained, default=1.0) - 1,
+        "let_through": float(sum(ratio > ALLOWED for ratio in trained)),
+        "corrupted_runs": float(len(results)),
     }
 
 
 def _tell_corruption(found: list[Result]) -> None:
-    """Print kind by kind; a champion that stays answers as before, so that its errors are not the retraining's."""
-    kinds = Counter(_kind(one) for one in found)
+    """Print a line for each kind of corruption.
+
+    A champion that stays answers as before, so its errors are not due to the retraining.
+    """
+    kinds = Counter(map(_kind, found))
     print(f"\n{len(found)} retrainings on corrupted readings, then clean ones; the worst 200 beside the last value")
     print("| corruption | runs | promoted | worst | worst promoted | the same, had it not been | over 5 %, promoted |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for kind, runs in sorted(kinds.items()):
-        mine = [one for one in found if _kind(one) == kind]
-        trained = [one for one in mine if one.status == "trained"]
-        worst = max(trained, key=lambda one: one.ratio, default=None)
+        mine = [result for result in found if _kind(result) == kind]
+        trained = [result for result in mine if result.status == "trained"]
+        worst = max(trained, key=lambda result: result.ratio, default=None)
         cells = f"{worst.ratio:.3f} | {worst.without:.3f}" if worst else "- | -"
-        over = sum(one.ratio > ALLOWED for one in trained)
-        print(f"| {kind} | {runs} | {len(trained)} | {max(one.ratio for one in mine):.3f} | {cells} | {over} |")
-    for one in sorted(found, key=lambda one: -one.ratio)[:5]:
-        print(f"  {one.ratio:.3f} ({one.without:.3f} without retraining) {one.status}: {one.name}", flush=True)
+        over = sum(result.ratio > ALLOWED for result in trained)
+        print(f"| {kind} | {runs} | {len(trained)} | {max(result.ratio for result in mine):.3f} | {cells} | {over} |")
+    for result in sorted(found, key=lambda result: -result.ratio)[:5]:
+        cells = f"{result.ratio:.3f} ({result.without:.3f} without retraining)"
+        print(f"  {cells} {result.status}: {result.name}", flush=True)
 
 
 def _kind(result: Result) -> str:
@@ -163,7 +168,7 @@ def _kind(result: Result) -> str:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    """Defaults, but for the epochs, and without cohorts: a cohort's network takes longer than all the rest."""
+    """Return the defaults with other epochs and without cohort networks, which take longer than all the rest."""
     return Settings(train=TrainSettings(epochs=args.epochs, shared_epochs=0))
 
 

@@ -1,7 +1,7 @@
-"""How long a worker with many models takes from its start until it is ready and has answered its first reading.
+"""Measure the time from the start of a worker with many models until it is ready and has made its first forecast.
 
-The yardstick is to read the bytes of the model files, which every start must. The files and the series' states are
-there before, as after a restart. docs/benchmarks.md says what is measured.
+The yardstick is reading the bytes of the model files, which every start must do. The files and the series' states exist
+before, as after a restart. docs/benchmarks.md describes the measurement.
 """
 
 import argparse
@@ -22,18 +22,19 @@ from tidecast.settings import SeriesSettings
 from tidecast.tools.readiness import PATIENCE_S, probe
 from tidecast.wire import keys_of
 
-POLL_S = 0.1  # a probe takes the worker some milliseconds
+POLL_S = 0.1  # between two probes, which cost the worker some milliseconds each
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Say how many models."""
+    """Add this benchmark's own options."""
     parser.add_argument("--series", type=int, default=10_000, help="with a model each")
     parser.add_argument("--rounds", type=int, default=5)
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Start round after round, print each one's line, and return the medians."""
-    keys, readings = keys_of(), Readings(args.series)
+    """Start a worker in each round, print its line, and return the medians."""
+    keys = keys_of()
+    readings = Readings(args.series)
     with (
         tempfile.TemporaryDirectory() as name,
         EmbeddedRedis() as server,
@@ -44,7 +45,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         readings.fill(redis, keys.state, SeriesSettings().rows_kept)
         rounds = []
         for number in range(args.rounds):
-            reading = number * args.series  # each time the next one of the first series
+            reading = number * args.series  # in each round the next reading of the first series
             readings.push(redis, keys.readings, reading, reading + 1)
             read_s = _timed(lambda: _read(folder / "models"))
             rounds.append((*_start(server, folder, redis, readings, reading), read_s))
@@ -64,8 +65,9 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _start(server: EmbeddedRedis, folder: Path, redis: Redis, readings: Readings, reading: int) -> tuple[float, float]:
-    """Start a worker: seconds until it says that it is ready, and until a reading that waited for it is answered."""
-    port, began = free_port(), time.perf_counter()
+    """Start a worker; return the seconds until it is ready, and until a waiting reading has its forecast."""
+    port = free_port()
+    began = time.perf_counter()
     with starting_worker(server.url, folder, ("--health-port", str(port))) as process:
         worker = Contestant("worker", process, folder / "worker.log", redis, keys_of(), readings, reading + 1)
         ready_s = first_s = 0.0

@@ -1,7 +1,7 @@
-"""Champions moved while readings flow: nothing lost, and how much later the forecasts are than in calm.
+"""Measure lost and delayed forecasts while champions are switched and readings flow.
 
-A round is a calm flow, which is the yardstick; the same while another program moves the pointers of a store that nobody
-reads; and the same while it moves those of every series that is answered. docs/benchmarks.md says what is measured.
+A round has three flows: a calm one, which is the yardstick; one while another program switches the champions of an
+unused store; and one while it switches those of every series that flows. docs/benchmarks.md describes the measurement.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from tidecast.models.store import ModelStore
 
 VERSIONS = 2
 SWEEPS = 3  # readings of each series before the first round
-BEARABLE = 0.5  # of the most that the worker can do; no faster flow than that is sent
-LEAST = 1000  # readings in the round that says how much that is
-NOTICED_S = 2.0  # after the last move: by then the worker has seen it
+BEARABLE = 0.5  # of the worker's maximum rate: the flow is not faster than this
+LEAST = 1000  # readings in the round that measures the maximum rate
+NOTICED_S = 2.0  # after the last switch: by then the worker has loaded the models
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Say how many series, how many readings a second, and for how long."""
+    """Add this benchmark's own options."""
     parser.add_argument("--series", type=int, default=1000, help="each one's champion is moved once a round")
     parser.add_argument("--rate", type=float, default=5000.0, help="readings a second, if the worker can bear them")
     parser.add_argument("--rounds", type=int, default=5)
@@ -36,7 +36,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Measure round after round, print each one's line, and return the medians."""
+    """Measure in rounds, print a line for each, and return the medians."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stores = folder / "elsewhere", folder / "models"
@@ -51,19 +51,20 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
             version = 1 + number % VERSIONS
             moves = (args.series, version, args.seconds)
             calm = flow(worker, server, rate, args.seconds)
-            elsewhere, swapping = (_flow_beside_moves(worker, server, rate, store, *moves) for store in stores)
+            elsewhere = _flow_beside_moves(worker, server, rate, stores[0], *moves)
+            swapping = _flow_beside_moves(worker, server, rate, stores[1], *moves)
             _check(worker, version)
             rounds.append((calm, elsewhere, swapping))
-            said = [f"{found.percentile(99):.1f} ms" for found in rounds[-1]]
+            times = [f"{each.percentile(99):.1f} ms" for each in rounds[-1]]
             print(
-                f"p99 {said[0]} calm, {said[1]} while pointers move in another store, "
-                f"{said[2]} while {args.series} champions move",
+                f"p99 {times[0]} calm, {times[1]} while pointers move in another store, "
+                f"{times[2]} while {args.series} champions move",
                 flush=True,
             )
-    p99 = [[found.percentile(99) for found in one] for one in rounds]
+    p99 = [[each.percentile(99) for each in flows] for flows in rounds]
     return {
         "p99_ratio": median(swap / calm for calm, _, swap in p99),
-        "lost": float(sum(found.lost for one in rounds for found in one)),
+        "lost": float(sum(each.lost for flows in rounds for each in flows)),
         "p99_ratio_to_moves_elsewhere": median(swap / elsewhere for _, elsewhere, swap in p99),
         "p99_calm_ms": median(calm for calm, _, _ in p99),
         "p99_elsewhere_ms": median(elsewhere for _, elsewhere, _ in p99),
@@ -83,7 +84,7 @@ def _bearable(worker: Contestant, wanted: float) -> float:
 def _flow_beside_moves(
     worker: Contestant, server: EmbeddedRedis, rate: float, store: Path, series: int, version: int, seconds: float
 ) -> Flow:
-    """A flow while another program lets another version of every series of a store answer, evenly over it."""
+    """Run a flow while another program switches every series of a store to another version, evenly over the flow."""
     with helper(server, mover.__name__, store, series, version, seconds) as moving:
 
         def move() -> None:
@@ -93,13 +94,13 @@ def _flow_beside_moves(
 
 
 def _check(worker: Contestant, version: int) -> None:
-    """Make sure that every series is answered by the version that was moved to.
+    """Check that the forecasts of every series are made by the version that was switched to.
 
     Raises:
-        RuntimeError: one is not.
+        RuntimeError: a forecast is made by another version.
     """
     time.sleep(NOTICED_S)
-    worker.warm_up(1)  # the models are looked for between two batches
+    worker.warm_up(1)  # the worker checks for new models between two batches
     series = worker.readings.series
     worker.warm_up(series)
     newest = cast("list[tuple[bytes, dict[bytes, bytes]]]", worker.redis.xrevrange(worker.keys.forecasts, count=series))

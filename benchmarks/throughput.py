@@ -1,7 +1,7 @@
-"""Readings answered a second, over what an echo on Redis does and over the way of the tutorials.
+"""Measure forecasts per second of a worker, over those of an echo on Redis and of a typical tutorial's loop.
 
-Each configuration has a Redis, a store and a worker of its own, the yardsticks beside it; a round measures one after
-the other, and a ratio is the median of the rounds' ratios. docs/benchmarks.md says what is measured.
+Each configuration has its own Redis, store and worker, with the yardsticks beside it. A round measures one after the
+other, and a ratio is the median of the rounds' ratios. docs/benchmarks.md describes the measurement.
 """
 
 import argparse
@@ -22,25 +22,25 @@ from tidecast.models.store import ModelStore
 from tidecast.online.state import decode_all
 
 AOF = ("--appendonly", "yes", "--appendfsync", "everysec")
-SWEEPS = 3  # readings of each series before the first round: by then a forecast has all its fields
+SWEEPS = 3  # readings of each series before the first round: after them a forecast has all its fields
 TUTORIAL_READINGS = 20  # in a round: about a second
 LEAST = 1000  # readings in a round: one batch
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One line of the table: how many series, whose panel, which Redis."""
+    """A line of the table: the number of series, the panel and the options of Redis."""
 
     name: str
-    many: bool = False  # as many series as --many says, else as --series says
+    many: bool = False  # the number of series is --many, else --series
     default_panel: bool = False
     redis: tuple[str, ...] = ()
-    tutorial: bool = False  # whether that yardstick is measured too
+    tutorial: bool = False  # whether the tutorial is measured too
 
 
 CONFIGURATIONS = {
-    found.name: found
-    for found in (
+    configuration.name: configuration
+    for configuration in (
         Configuration("own", tutorial=True),
         Configuration("aof", redis=AOF),
         Configuration("10k", many=True),
@@ -57,21 +57,21 @@ FIGURES = {
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """What the rounds of a configuration have measured."""
+    """The measurements of a configuration, round by round."""
 
     worker: list[Pace]
     echo: list[Pace]
-    tutorial: list[Pace]  # empty where it was not measured
-    state_bytes: int  # of one series, in each commit that touches it
+    tutorial: list[Pace]  # empty if it was not measured
+    state_bytes: int  # of one series, in each commit that changes it
 
     @property
     def ratios(self) -> list[float]:
-        """The worker over the echo, round by round."""
+        """Return the worker's pace over the echo's, round by round."""
         return _ratios(self.worker, self.echo)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Say how many series, and for how long."""
+    """Add this benchmark's own options."""
     parser.add_argument("--series", type=int, default=1000)
     parser.add_argument("--many", type=int, default=10_000, help="series of the configuration 10k")
     parser.add_argument("--rounds", type=int, default=5)
@@ -81,7 +81,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Measure configuration after configuration, print each one's line, and return the figures."""
+    """Measure each configuration, print its line, and return the figures."""
     with_keras = not args.without_keras and find_spec("tensorflow") is not None
     if not with_keras:
         print("without the way of the tutorials" + ("" if args.without_keras else ": install the extra train"))
@@ -90,9 +90,9 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     figures: dict[str, float] = {}
     for name in args.only:
         series = _series(CONFIGURATIONS[name], args)
-        found = _measure(CONFIGURATIONS[name], args, with_keras=with_keras)
-        print(f"{name:10}{series:7}{_line(found)}", flush=True)
-        figures |= _figures(name, found)
+        rounds = _measure(CONFIGURATIONS[name], args, with_keras=with_keras)
+        print(f"{name:10}{series:7}{_line(rounds)}", flush=True)
+        figures |= _figures(name, rounds)
     return figures
 
 
@@ -119,7 +119,7 @@ def _measure(configuration: Configuration, args: argparse.Namespace, *, with_ker
 
 
 def _state_bytes(worker: Contestant) -> int:
-    """What a commit writes of the first series for one new row."""
+    """Return the bytes that a commit writes for one new row of the first series."""
     fields = cast("dict[bytes, bytes]", worker.redis.hgetall(worker.keys.state))
     state = decode_all({name.decode(): raw for name, raw in fields.items()})[name_of(0)]
     state.window.unsaved = 1
@@ -127,17 +127,18 @@ def _state_bytes(worker: Contestant) -> int:
 
 
 def _size(contestant: Contestant, seconds: float) -> int:
-    """How many readings keep it busy for so long, by a first round that does not count."""
+    """Return the number of readings that takes a contestant this long, estimated by rounds that do not count."""
     first = contestant.pace(LEAST).per_s
     return max(LEAST, round(seconds * contestant.pace(max(LEAST, round(seconds * first / 2))).per_s))
 
 
 def _line(found: Rounds) -> str:
-    (ours, our_us), (theirs, their_us) = _medians(found.worker), _medians(found.echo)
+    worker = _medians(found.worker)
+    echo = _medians(found.echo)
     ratios = found.ratios
     spread = f"{min(ratios):.3f} - {max(ratios):.3f}"
-    measured = f"{ours:10,.0f}{theirs:10,.0f}{median(ratios):8.3f}  {spread:15}"
-    return f"{measured}{our_us:10.1f}{their_us:9.1f}{found.state_bytes:13,}"
+    measured = f"{worker.per_s:10,.0f}{echo.per_s:10,.0f}{median(ratios):8.3f}  {spread:15}"
+    return f"{measured}{worker.cpu_us:10.1f}{echo.cpu_us:9.1f}{found.state_bytes:13,}"
 
 
 def _figures(name: str, found: Rounds) -> dict[str, float]:
@@ -150,7 +151,7 @@ def _figures(name: str, found: Rounds) -> dict[str, float]:
 
 
 def _ratios(ours: list[Pace], theirs: list[Pace]) -> list[float]:
-    return [one.per_s / other.per_s for one, other in zip(ours, theirs, strict=True)]
+    return [mine.per_s / other.per_s for mine, other in zip(ours, theirs, strict=True)]
 
 
 def _medians(rounds: list[Pace]) -> Pace:
@@ -158,8 +159,8 @@ def _medians(rounds: list[Pace]) -> Pace:
 
 
 def _series(configuration: Configuration, args: argparse.Namespace) -> int:
-    found: int = args.many if configuration.many else args.series
-    return found
+    series: int = args.many if configuration.many else args.series
+    return series
 
 
 def _chosen(listed: str) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""Train many series in one graph, against one Keras `fit` after another; warm starts; a thousand series.
+"""Compare training many series in one graph with one Keras `fit` per series; measure warm starts and a thousand series.
 
-Both sides get the same initial weights, batches, epochs and early stop, so that their losses differ by no luck of the
-draw. Keras is measured on a few series, half of them before the cohort and half after, so that a machine that grows
-busier favours neither, and scaled up.
+Both sides get the same initial weights, batches, epochs and early stop, so that their losses do not differ by chance.
+Keras is measured on a few series and scaled up. Half of them run before the cohort and half after it, so that a change
+in the machine's load favours neither.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
 from trainer.fit.cohort import Fit, Problem, batch_order, fit_cohort
 from trainer.fit.keras_models import build, initial_weights, set_weights
-from trainer.fit.training_set import Unfit, prepare
+from trainer.fit.training_set import Untrainable, prepare
 
 Value = TypeVar("Value")
 Series = NDArray[np.float64]  # (rows,)
@@ -70,7 +70,7 @@ def _against_keras(problems: list[Problem], some: int, spec: Spec, settings: Tra
 
 
 def _in_order(problem: Problem, settings: TrainSettings) -> Any:
-    """The batches of all epochs as the cohort takes them, in TensorFlow's own pipeline: as fast as plain arrays."""
+    """Return the batches of all epochs in the cohort's order, as a TensorFlow dataset: as fast as plain arrays."""
     examples = len(problem.y)
     orders = np.stack([batch_order(examples, epoch + 1, settings.seed) for epoch in range(settings.epochs)])
 
@@ -82,7 +82,7 @@ def _in_order(problem: Problem, settings: TrainSettings) -> Any:
 
 
 def _keras_fit(problem: Problem, spec: Spec, settings: TrainSettings) -> float:
-    """Train one series as Keras does and answer its best validation loss."""
+    """Train one series with Keras and return its best validation loss."""
     keras.utils.set_random_seed(settings.seed)
     model = build(spec)
     set_weights(model, spec, initial_weights(spec, settings.seed))
@@ -102,7 +102,7 @@ def _keras_fit(problem: Problem, spec: Spec, settings: TrainSettings) -> float:
 
 
 def _warm(series: list[Series], spec: Spec, settings: TrainSettings) -> dict[str, float]:
-    """Train champions on the older rows, then all rows from these champions, and from nothing."""
+    """Train champions on the older rows, then on all rows from these champions and from fresh weights."""
     older = [_problem(s[: round(len(s) / (1 + NEWER))], spec, settings) for s in series]
     champions = fit_cohort(older, spec, settings)
     newer = [_problem(s, spec, settings) for s in series]
@@ -115,22 +115,22 @@ def _warm(series: list[Series], spec: Spec, settings: TrainSettings) -> dict[str
 
 
 def _loss(fit: Fit, problem: Problem, spec: Spec) -> float:
-    """The validation loss of the weights that a fit kept, by the NumPy definition of the network."""
+    """Return the validation loss of the weights that a fit kept, by the NumPy definition of the network."""
     answers = lstm.forward(problem.x_val, fit.weights, spec.activation)[..., 0]
     return float(np.abs(answers - problem.y_val).mean())
 
 
 def _problem(values: Series, spec: Spec, settings: TrainSettings) -> Problem:
-    """What the trainer makes of a series: the training and the validation part, scaled."""
+    """Prepare a series as the trainer does: the training and the validation part, scaled."""
     ts = (np.arange(len(values)) * STEP_MS).astype(np.int64)
     lesson = prepare(History("made", ("value",), ts, values[:, None]), spec, settings, max_gap=3)
-    if isinstance(lesson, Unfit):
+    if isinstance(lesson, Untrainable):
         sys.exit(f"a series cannot be trained on: {lesson.reason}")
     return lesson.problem()
 
 
 def _read(path: Path, count: int) -> list[Series]:
-    """The longest `count` series of a file, in its order, cut to the newest rows."""
+    """Return the `count` longest series of a file, the longest first, cut to the newest rows."""
     frame = pd.read_csv(path)
     columns = [group["value"].to_numpy(np.float64) for _, group in frame.groupby("series", sort=False)]
     longest = sorted(columns, key=len, reverse=True)[:count]
@@ -140,7 +140,7 @@ def _read(path: Path, count: int) -> list[Series]:
 
 
 def _make_up(count: int) -> list[Series]:
-    """Hourly series with a day, a drift and noise that remembers a little."""
+    """Return random hourly series with a daily season, a drift and autocorrelated noise."""
     rng = np.random.default_rng(0)
     hours = np.arange(ROWS)
     made = []

@@ -1,1 +1,1 @@
-"""The dashboard: one page for all series, one for each, one for retraining. It reads Redis and the model store."""
+"""The dashboard: an overview of all series, a page for each, and one for retraining, from Redis and the model store."""

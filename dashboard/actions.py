@@ -1,4 +1,4 @@
-"""What the two buttons do: retrain a series in a process of its own, and let the former version answer again."""
+"""The actions of the two buttons: retrain a series in a child process, and roll back to the previous version."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from tidecast.start import child_command
 
 @dataclass(slots=True)
 class Actions:
-    """The buttons' deeds; each returns a sentence to show.
+    """The actions of the buttons; each returns a sentence to show.
 
     Attributes:
         settings: where Redis and the store are.
@@ -25,7 +25,7 @@ class Actions:
     under_way: set[str] = field(default_factory=set)
 
     async def retrain(self, series: str) -> str:
-        """Train a series anew, due or not, as `tidecast retrain SERIES` does."""
+        """Retrain a series, whether due or not, as `tidecast retrain SERIES` does."""
         if series in self.under_way:
             return f"{series} is being retrained already"
         self.under_way.add(series)
@@ -46,18 +46,18 @@ class Actions:
             env=environment_with(self.settings.redis_url.get_secret_value()),
         )
         try:
-            said, complained = await process.communicate()
+            output, errors = await process.communicate()
         except asyncio.CancelledError:
             process.terminate()
             await process.wait()
             raise
         if process.returncode:
-            last = complained.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             return f"Retraining {series} failed: {last[0]}"
-        return f"{series}: {summary_text(json.loads(said.decode().splitlines()[-1]))}"
+        return f"{series}: {summary_text(json.loads(output.decode().splitlines()[-1]))}"
 
     def rollback(self, series: str) -> str:
-        """Let the version answer that answered before."""
+        """Switch back to the previous version."""
         try:
             number = ModelStore(Path(self.settings.store)).rollback(series)
         except (TidecastError, OSError) as exc:
@@ -66,6 +66,6 @@ class Actions:
 
 
 def summary_text(summary: Mapping[str, object]) -> str:
-    """The figures of a run as `tidecast retrain --json` prints them: `1 trained, 0 kept`."""
+    """Format the summary that `tidecast retrain --json` prints: `1 trained, 2 kept`; zeros are left out."""
     counts = {name: value for name, value in summary.items() if isinstance(value, int) and not isinstance(value, bool)}
     return ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in counts.items() if value) or "nothing to do"

@@ -1,4 +1,4 @@
-"""Who may see the pages: everybody on this machine, or whoever knows the token."""
+"""Access control for the pages: open to all users of this machine, or only with the token."""
 
 import hashlib
 import hmac
@@ -27,7 +27,7 @@ input,button{font:inherit;width:100%;box-sizing:border-box;padding:.6rem;margin:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is of this machine alone."""
+    """Return whether an address is reachable only from this machine."""
     if host.casefold() == "localhost":
         return True
     try:
@@ -37,10 +37,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_access(host: str, token: str) -> None:
-    """Make sure that nobody is let in by oversight.
+    """Check that the pages are not open to others by oversight.
 
     Raises:
-        SettingsError: it would listen beyond this machine without a token, or with one that is soon guessed.
+        SettingsError: the server would listen beyond this machine without a token, or the token is too short.
     """
     if not token and not is_loopback(host):
         raise SettingsError(
@@ -52,24 +52,25 @@ def check_access(host: str, token: str) -> None:
 
 
 class Access:
-    """The door before all pages and their WebSocket.
+    """Middleware that guards all pages and their WebSocket.
 
-    Without a token it lets in whoever calls this machine by a name of its own: a foreign page that has its own name
-    point here is turned away. With one it wants the token once, by a form or as `?token=`, and then a cookie.
+    Without a token it admits requests whose host is a loopback name of this machine. This refuses a foreign page whose
+    domain name resolves to this machine. With a token it requires the token once, by a form or as `?token=`, and then
+    a cookie.
 
     Args:
-        app: what is behind the door.
-        token: empty: none.
+        app: the guarded application.
+        token: empty: no token is required.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._token = token
-        # The cookie tells nobody the token.
+        # The token cannot be derived from the cookie.
         self._cookie = hmac.new(token.encode(), b"dashboard", hashlib.sha256).hexdigest() if token else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let it through."""
+        """Pass a request on to the application, or answer it with the form or a refusal."""
         if scope["type"] == "lifespan" or self._may_enter(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -116,10 +117,10 @@ def _host_of(header: str) -> str:
 
 def _cookie_of(header: str) -> str:
     try:
-        found = SimpleCookie(header).get(COOKIE)
+        cookie = SimpleCookie(header).get(COOKIE)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return cookie.value if cookie else ""
 
 
 async def _posted(request: Request) -> str:

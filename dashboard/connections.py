@@ -1,4 +1,4 @@
-"""Limits on the web server's connections: uvicorn itself waits for a request for as long as the client likes."""
+"""Limits on the web server's connections: uvicorn itself waits for a request without a time limit."""
 
 import asyncio
 import resource
@@ -7,26 +7,28 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 MOST_CONNECTIONS = 512  # at once; a page holds one or two
-DESCRIPTORS_SHARE = 2  # no more connections than one in so many of the descriptors that the process may have
-REQUEST_S = 10.0  # from the connection, or the first byte of a further request, to the request's end
+DESCRIPTORS_SHARE = 2  # connections may use at most this fraction (1/2) of the process's file descriptors
+REQUEST_S = 10.0  # from the connection, or the first byte of a further request, to the end of the request
 MOST_BYTES = 1_000_000  # of one request
 
 
 class LimitedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # uvicorn chooses the class by what is installed
-    """An HTTP connection that is closed if its request does not come soon, or if there are too many of its kind."""
+    """An HTTP connection that is closed if its request is not complete in time, or if too many connections wait."""
 
-    # What uvicorn's own classes have.
+    # Attributes of uvicorn's own classes.
     connections: set[asyncio.Protocol]
     cycle: Any
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
 
     most: ClassVar[int] = MOST_CONNECTIONS
-    _waiting: ClassVar[dict["LimitedProtocol", asyncio.TimerHandle]] = {}  # for a request; the oldest first
-    _received = 0  # bytes of the request that is waited for
+    _waiting: ClassVar[
+        dict["LimitedProtocol", asyncio.TimerHandle]
+    ] = {}  # connections without a complete request; the oldest first
+    _received = 0  # bytes of the current request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the first request; where there are too many connections, the oldest that waits is closed."""
+        """Wait for the first request; with too many connections, close the one that has waited longest."""
         super().connection_made(transport)
         if len(self.connections) > self.most:
             next(iter(self._waiting), self)._give_up()
@@ -42,7 +44,7 @@ class LimitedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # uvi
             self._give_up()
             return
         super().data_received(data)
-        if self._is_answering or self.transport.get_protocol() is not self:  # the latter: a WebSocket has taken over
+        if self._is_answering or self.transport.get_protocol() is not self:  # the latter: it is a WebSocket now
             self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -68,7 +70,7 @@ class LimitedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # uvi
 
 
 def limited_protocol() -> type[asyncio.Protocol]:
-    """Return the protocol with a limit that leaves the process enough descriptors for Redis and its files."""
+    """Return the protocol, with a limit that leaves the process enough descriptors for Redis and files."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if descriptors != resource.RLIM_INFINITY:
         LimitedProtocol.most = max(1, min(MOST_CONNECTIONS, descriptors // DESCRIPTORS_SHARE))

@@ -1,4 +1,4 @@
-"""The dashboard as a program: one reader in the background, one web server, until told to stop."""
+"""The dashboard program: a background reader and a web server, which run until a signal stops them."""
 
 import asyncio
 import os
@@ -35,12 +35,12 @@ FAVICON = (
 )
 
 
-GRACE_S = 3  # for open pages, once it is told to stop
-NICE = 10  # whoever watches comes after those who are watched
+GRACE_S = 3  # for open pages, after a signal to stop
+NICE = 10  # lower priority than the workers that the dashboard shows
 
 
 class _Server(uvicorn.Server):
-    """A web server that ends when it is told to: uvicorn's own would then raise the signal once more."""
+    """A web server that stops at a signal without raising the signal again, as uvicorn's own server does."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -54,31 +54,32 @@ class _Server(uvicorn.Server):
 
 
 def run(settings: Settings) -> None:
-    """Serve the pages until told to stop.
+    """Serve the pages until a signal stops the program.
 
     Raises:
-        SettingsError: it would listen beyond this machine without a token, or the settings on Redis do not go together.
-        SettingsError: the host is not one of this machine, or the port cannot be had.
+        SettingsError: it would listen beyond this machine without a token, or the settings on Redis contradict each
+            other.
+        SettingsError: the host is not one of this machine, or the port is not available.
     """
-    told = settings.dashboard
-    token = told.token.get_secret_value()
-    check_access(told.host, token)
+    options = settings.dashboard
+    token = options.token.get_secret_value()
+    check_access(options.host, token)
     check_address(settings)
     log_as_json()
-    listeners = listen(Place(told.host, told.port, "dashboard.host", "dashboard.port"))
-    os.nice(NICE)  # before the reader's thread begins, which inherits it
+    listeners = listen(Place(options.host, options.port, "dashboard.host", "dashboard.port"))
+    os.nice(NICE)  # before the reader's thread starts, which inherits it
     with ExitStack() as closing:
         for listener in listeners:
             closing.enter_context(listener)
         follower = closing.enter_context(following(settings))
         server = _server(Access(build(settings, follower), token))
-        with suppress(OSError):  # nobody may be there to read it
-            print(f"The dashboard is at {url_of(told.host, listeners[0].getsockname()[1])}", flush=True)
+        with suppress(OSError):  # standard output may be closed
+            print(f"The dashboard is at {url_of(options.host, listeners[0].getsockname()[1])}", flush=True)
         asyncio.run(server.serve(listeners))
 
 
 def _server(door: Access) -> _Server:
-    """Return the web server before the pages."""
+    """Return the web server for the pages."""
     return _Server(
         uvicorn.Config(
             door,
@@ -92,13 +93,13 @@ def _server(door: Access) -> _Server:
 
 
 def build(settings: Settings, follower: Follower) -> FastAPI:
-    """The pages as an application."""
+    """Build the web application with all pages."""
     evidence = Evidence(settings.store)
     actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
     board = Board(follower, evidence, actions.under_way if actions else ())
     context = Context(follower, evidence, board, GateReader(settings), actions)
     ui.add_css(STYLE, shared=True)
-    # A page is built whole before it is sent: its functions are called for each viewer.
+    # A page is built completely before it is sent: these functions are called for each viewer.
 
     def of_all(search: str = "", by: str = "", descending: bool = False, page: int = 1, size: int = USUAL_SIZE) -> None:
         overview(context, settings, view_of(search, by, descending, page, size))
@@ -120,7 +121,7 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
         tailwind=False,
         binding_refresh_interval=None,
         show_welcome_message=False,
-        # The first paint waits for the scripts, which are compressed anew for each viewer.
+        # The first paint waits for the scripts, which are compressed again for each viewer.
         gzip_middleware_factory=lambda inner: GZipMiddleware(inner, minimum_size=1000, compresslevel=1),
     )
     return outer
@@ -128,8 +129,9 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
 
 @contextmanager
 def following(settings: Settings) -> Iterator[Follower]:
-    """The reader on its thread, for the length of the block."""
-    follower, stop = Follower(settings, settings.dashboard.max_series), threading.Event()
+    """Run the reader on its own thread during the block."""
+    follower = Follower(settings, settings.dashboard.max_series)
+    stop = threading.Event()
     thread = threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True)
     thread.start()
     try:

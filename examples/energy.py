@@ -17,7 +17,7 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
 from tidecast.start import prefer_own_modules
 
-prefer_own_modules()  # a `trainer.py` or `trainer/` of yours is not meant below
+prefer_own_modules()  # so that a `trainer.py` or `trainer/` of yours is not imported below
 
 from trainer.pipeline import train
 from trainer.reports.html_page import picture_path

@@ -18,7 +18,7 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
 from tidecast.start import prefer_own_modules
 
-prefer_own_modules()  # a `trainer.py` or `trainer/` of yours is not meant below
+prefer_own_modules()  # so that a `trainer.py` or `trainer/` of yours is not imported below
 
 from trainer.pipeline import train
 from trainer.reports.explain import explain
@@ -30,7 +30,7 @@ SHORT_SPEC, SHORT_DAYS = Spec(window=10, units=8), 200  # enough to see that it 
 
 
 def main(epochs: int, out: Path, *, short: bool) -> None:
-    """Read, train, report, explain."""
+    """Train a model on the weather, write its report and explain its next forecast."""
     file = Path(local_data.seattle_weather.filepath)
     (history,) = read_history(file, target="temp_max", features=("temp_min", "precipitation", "wind")).found
     if short:

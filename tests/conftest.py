@@ -1,4 +1,4 @@
-"""What the tests share: a real Redis server, and models small enough to make by hand."""
+"""The fixtures of all tests: a real Redis server, and models small enough to make by hand."""
 
 import signal
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take long, so that no process is left alone with one at the end."""
+    """Begin with the slow files, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: not LONG & {*item.path.parts})
 
 

@@ -19,7 +19,7 @@ from redis import Redis
 
 from tests.harness.models import make_model, make_shared, random_panel
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.models.experts import LINEAR, TERMS, Panel
+from tidecast.models.experts import LINEAR, TERMS, LinearExperts
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -112,19 +112,20 @@ def publish(store: ModelStore, part: int) -> None:
 
 def _seasonal(series: str, lag: int) -> Model:
     """Make a model with one linear expert that reads the row `lag` before the newest."""
-    panel = Panel.naive(10.0)
-    lags, needs = np.zeros(TERMS, np.int64), np.zeros(len(LINEAR), np.int64)
+    panel = LinearExperts.naive(10.0)
+    lags = np.zeros(TERMS, np.int64)
+    needs = np.zeros(len(LINEAR), np.int64)
     coefficients = np.zeros((len(LINEAR), TERMS))
     lags[0] = lag
     needs[0] = lag + 1
     coefficients[0, 0] = 1.0
     panel.errors[:, 1] = 0.1
-    known = Panel(lags, lags * 0, coefficients, np.zeros(len(LINEAR)), needs, panel.errors)
+    known = LinearExperts(lags, lags * 0, coefficients, np.zeros(len(LINEAR)), needs, panel.errors)
     return make_model(series, Spec(window=2, units=1), network=False, panel=known, step_ms=float(STEP_MS))
 
 
 def replay(folder: Path, rows: int = ROWS) -> dict[str, list[object]]:
-    """Run the worker over all readings and return what Redis then holds, by key, as text."""
+    """Run the worker over all readings and return the content of Redis afterwards, by key, as text."""
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
         settings = load_settings(
             redis_url=server.url,
@@ -177,7 +178,8 @@ def differences(before: dict[str, list[object]], after: dict[str, list[object]])
     """List where two replays differ, a line for each row."""
     lines = []
     for key in sorted(before.keys() | after.keys()):
-        old, new = before.get(key, []), after.get(key, [])
+        old = before.get(key, [])
+        new = after.get(key, [])
         if len(old) != len(new):
             lines.append(f"{key}: {len(old)} rows before, {len(new)} now")
         lines += [f"{key}: {a} -> {b}" for a, b in zip(old, new, strict=False) if a != b]

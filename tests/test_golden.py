@@ -1,4 +1,4 @@
-"""The golden replay, which shows that a change of the code changes no byte of what the worker writes."""
+"""The golden replay, which shows that a change of the code changes no byte of the worker's output."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from tests.golden import differences, replay
 
 
 def test_a_replay_writes_the_same_bytes_each_time_and_a_difference_is_listed(tmp_path: Path) -> None:
-    """A replay that depended on the clock or on chance could not tell whether a change of the code is harmless."""
+    """A replay that depended on the clock or on chance could not show that a change of the code is harmless."""
     first = replay(tmp_path / "first", rows=60)
     assert differences(first, replay(tmp_path / "second", rows=60)) == []
     assert len(first["forecasts"]) > 400

@@ -1,4 +1,4 @@
-"""The directions of imports between packages, and what the pure ones may import at all."""
+"""The directions of imports between packages, and the imports allowed in the pure ones."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ from tests.harness.patience import PATIENCE_S
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = {"tidecast": {"tidecast"}} | {room: {room, "tidecast"} for room in ("worker", "trainer", "dashboard")}
-# The lowest first. A package imports from its own level only itself, and else only from those below.
+# The lowest first. A package imports from itself, and otherwise only from lower levels.
 LEVELS: tuple[set[str], ...] = (
     {"tidecast"},
     {"tidecast.wire"},
@@ -64,7 +64,7 @@ def test_every_package_of_the_wheel_is_a_room_with_rules() -> None:
 
 
 def test_a_module_imports_only_from_its_own_room_and_the_library() -> None:
-    """The worker and the trainer never meet; the library knows neither until a command asks for one."""
+    """The worker and the trainer never meet; the library imports neither until a command needs one."""
     wrong = {}
     for module in MODULES:
         rooms = _imports(module, top_level_only=module.startswith(DEFERRING)) & set(ROOMS)
@@ -73,7 +73,7 @@ def test_a_module_imports_only_from_its_own_room_and_the_library() -> None:
 
 
 def test_no_import_leads_to_a_package_above_or_beside() -> None:
-    """A reader who knows a package has to know only those below it."""
+    """A reader of a package needs to read only those below it."""
     wrong = {}
     for module in set(MODULES) - FRONTS:
         own = _package(module.removesuffix(".py").replace("/", "."))
@@ -90,7 +90,7 @@ def test_the_forecasting_core_knows_no_redis_clock_log_or_file() -> None:
 
 
 def test_only_the_trainer_imports_tensorflow_keras_or_pandas() -> None:
-    """Not even inside a function; the functions that return frames may, when they are called."""
+    """This holds inside functions too; the functions that return frames may import pandas when they are called."""
     others = [module for module in MODULES if not module.startswith("trainer/")]
     wrong = {module: _imports(module) & HEAVY for module in others if module != FRAMES}
     wrong[FRAMES] = _imports(FRAMES) & HEAVY - {"pandas"} | _imports(FRAMES, top_level_only=True) & HEAVY
@@ -143,12 +143,12 @@ print(*sys.modules)
     ],
 )
 def test_a_read_of_the_environment_is_told_from_a_write(source: str, reads: int) -> None:
-    """The check itself sees every form of reading, and lets writing pass."""
+    """The check itself detects every form of reading, and allows writing."""
     assert reads == len(list(_reads_of_the_environment(ast.parse(source))))
 
 
 def _offenders(wrong: Mapping[str, set[Any]]) -> dict[str, set[Any]]:
-    """Return the modules that have anything wrong."""
+    """Return the modules with any fault."""
     return {module: names for module, names in wrong.items() if names}
 
 
@@ -158,7 +158,7 @@ def _tree(module: str) -> ast.Module:
 
 
 def _imports(module: str, *, top_level_only: bool = False) -> set[str]:
-    """The first names of what a module imports, with or without what its functions import."""
+    """Return the first names of a module's imports, with or without those inside its functions."""
     return set(_imported(_tree(module), module.split("/")[0], top_level_only=top_level_only))
 
 
@@ -191,13 +191,13 @@ def _package(name: str) -> str:
 
 
 def _is_deferred(node: ast.AST) -> bool:
-    """A function's body runs later if at all, and what only a type checker reads never runs."""
+    """Return whether code runs later or never: a function's body, or a block for type checkers."""
     for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     return for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
 def _reads_of_the_environment(tree: ast.Module) -> Iterator[int]:
-    """The lines that look at a variable: all that name the environment but do not just assign to it."""
+    """Return the lines that read a variable: all that name the environment but do not just assign to it."""
     writes = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):

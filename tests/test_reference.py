@@ -19,12 +19,12 @@ from worker.metrics import Health
 ROOT = Path(__file__).parent.parent
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 DOCTOR = (ROOT / "docs" / "how-to" / "doctor.md").read_text()
-COMMON = {"--redis", "--namespace", "--store"}  # a sentence says what they do, wherever they are
+COMMON = {"--redis", "--namespace", "--store"}  # described in one sentence, wherever they are
 COMPLETION = {"--install-completion", "--show-completion"}
 
 
 def commands(group: Any, path: str = "tidecast") -> Iterator[tuple[str, Any]]:
-    """Every command with its full name."""
+    """Yield every command with its full name."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{path} {name}")
@@ -36,11 +36,11 @@ ALL = dict(commands(typer.main.get_command(app)))
 
 
 def row(name: str) -> str:
-    """What the table of commands says of one, with what it refers to."""
-    found = re.search(rf"^\| `{name}[` ].*$", REFERENCE, re.MULTILINE)
-    assert found, f"{name} has no row"
-    like = re.search(r"options as for `(\w+)`", found[0])
-    return found[0] + (row(f"tidecast {like[1]}") if like else "")
+    """Return the row of a command in the table, with the rows that it refers to."""
+    match = re.search(rf"^\| `{name}[` ].*$", REFERENCE, re.MULTILINE)
+    assert match, f"{name} has no row"
+    like = re.search(r"options as for `(\w+)`", match[0])
+    return match[0] + (row(f"tidecast {like[1]}") if like else "")
 
 
 def options_of(command: Any) -> set[str]:
@@ -51,16 +51,16 @@ def options_of(command: Any) -> set[str]:
 @pytest.mark.parametrize("name", ALL)
 def test_every_command_and_option_is_documented(name: str) -> None:
     """In the command's own row; an option that the reference does not name is not finished."""
-    told = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row(name)))
-    assert set() == options_of(ALL[name]) - COMMON - told
+    documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row(name)))
+    assert set() == options_of(ALL[name]) - COMMON - documented
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_command_takes_the_options_that_its_row_names(name: str) -> None:
-    """What was renamed or removed does not stay in the reference."""
+    """Renamed or removed options do not stay in the reference."""
     row_of_its_own = row(name).split("\n")[0].partition(" | options as for")[0]
-    told = set(re.findall(r"`(--[a-z-]+)", row_of_its_own))
-    assert set() == told - options_of(ALL[name])
+    documented = set(re.findall(r"`(--[a-z-]+)", row_of_its_own))
+    assert set() == documented - options_of(ALL[name])
 
 
 def test_every_command_prints_json_if_asked() -> None:
@@ -105,8 +105,8 @@ def test_every_metric_is_documented() -> None:
     registry: CollectorRegistry = Health().registry
     names = {family.name for family in registry.collect()}
     table = REFERENCE.partition("## Metrics")[2].partition("\n## ")[0]
-    told = {name.removesuffix("_total") for name in re.findall(r"`(tidecast_[a-z_]+)(?:\{[a-z, ]+\})?`", table)}
-    assert names == told
+    documented = {name.removesuffix("_total") for name in re.findall(r"`(tidecast_[a-z_]+)(?:\{[a-z, ]+\})?`", table)}
+    assert names == documented
 
 
 def test_every_check_of_the_doctor_is_documented() -> None:
@@ -122,16 +122,16 @@ def test_every_check_of_the_doctor_is_documented() -> None:
 
 
 def _makes_a_finding(call: ast.Call) -> bool:
-    makers = ("Finding", "Meaning")  # the latter: what an error of Redis means, which becomes a finding
+    makers = ("Finding", "Meaning")  # the latter: the meaning of an error of Redis, which becomes a finding
     return isinstance(call.func, ast.Name) and call.func.id in makers and isinstance(call.args[0], ast.Constant)
 
 
 def _settings(model: type, prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, found in model.model_fields.items():  # type: ignore[attr-defined] # a pydantic model
-        if hasattr(found.annotation, "model_fields"):
-            yield from _settings(found.annotation, f"{prefix}{name}.")
+    for name, field in model.model_fields.items():  # type: ignore[attr-defined] # a pydantic model
+        if hasattr(field.annotation, "model_fields"):
+            yield from _settings(field.annotation, f"{prefix}{name}.")
             continue
-        default = found.default
+        default = field.default
         value = default.get_secret_value() if hasattr(default, "get_secret_value") else default
         shown = f"`{value}`" if value not in ("", None) else ""
-        yield prefix + name, f"| `{prefix}{name}` | {shown} | {found.description} |".replace("|  |", "| |")
+        yield prefix + name, f"| `{prefix}{name}` | {shown} | {field.description} |".replace("|  |", "| |")

@@ -1,4 +1,4 @@
-"""What must hold of the repository as a whole: it builds anywhere, its links work, its versions agree."""
+"""Properties of the repository as a whole: it builds anywhere, its links work, its versions agree."""
 
 import re
 import subprocess
@@ -25,13 +25,13 @@ LINK = re.compile(r"""!?\[[^\]]*\]\(<?([^)\s>]+)>?[^)]*\)|(?:src|href)="([^"]+)"
 
 def test_no_tracked_file_names_a_package_registry_or_a_place_on_someones_machine() -> None:
     """The repository installs from whatever registry the machine is set up for, in whatever directory."""
-    found = [
+    offences = [
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path in _tracked()
         for pattern in (REGISTRIES, OWN_PLACES)
         for match in pattern.finditer(path.read_bytes().decode("utf-8", errors="ignore"))
     ]
-    assert found == []
+    assert offences == []
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_no_tracked_file_names_a_package_registry_or_a_place_on_someones_machine
     ],
 )
 def test_a_registry_or_a_place_would_be_found(text: str, pattern: re.Pattern[str]) -> None:
-    """The patterns match what they are for."""
+    """The patterns match such names."""
     assert pattern.search(text)
 
 
@@ -67,7 +67,7 @@ def test_broken_links_would_be_found(tmp_path: Path) -> None:
 
 
 def test_every_decision_has_its_number_and_its_parts() -> None:
-    """The records are numbered without a gap, and each says why and at what price."""
+    """The records are numbered without a gap, and each has its reason and its price."""
     records = sorted((ROOT / "docs" / "adr").glob("*.md"))
     assert [f"{number:04}" for number in range(1, len(records) + 1)] == [record.name[:4] for record in records]
     for record in records:
@@ -75,7 +75,7 @@ def test_every_decision_has_its_number_and_its_parts() -> None:
 
 
 def test_the_version_is_the_same_everywhere() -> None:
-    """The package says the version that it is built with."""
+    """The package's version is the one that it is built with."""
     assert PROJECT["version"] == tidecast.__version__
 
 
@@ -92,7 +92,7 @@ def test_no_package_is_constrained_twice() -> None:
 
 
 def test_the_constraints_pin_every_direct_dependency_within_its_range() -> None:
-    """What is tested together is what a user gets, and it is something that pyproject.toml allows."""
+    """The versions tested together are those that a user gets, and pyproject.toml allows them."""
     pins = {canonicalize_name(name): Version(version) for name, version in (pin.split("==") for pin in _constraints())}
     extras = PROJECT["optional-dependencies"].values()
     for line in [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]:
@@ -102,7 +102,7 @@ def test_the_constraints_pin_every_direct_dependency_within_its_range() -> None:
 
 
 def test_ci_begins_with_what_a_newcomer_types() -> None:
-    """In a fresh clone nothing is compiled yet: what fails there fails in front of everybody who tries it."""
+    """In a fresh clone no code is compiled yet: a failure there affects everybody who tries it."""
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
     assert ["make demo ARGS=--json", "make lint type test docs"] == lines
 
@@ -127,8 +127,8 @@ def _constraints() -> list[str]:
 
 
 def _broken_links(page: Path) -> list[str]:
-    """The links of a page that lead nowhere in the repository."""
-    links = ("".join(found) for found in LINK.findall(_prose(page)))
+    """Return the links of a page that lead nowhere in the repository."""
+    links = ("".join(match) for match in LINK.findall(_prose(page)))
     return [link for link in links if not re.match(r"[a-z]+:", link) and not _resolves(page, link)]
 
 
@@ -139,7 +139,7 @@ def _resolves(page: Path, link: str) -> bool:
 
 
 def _headings(page: Path) -> set[str]:
-    """The anchors of a page's headings: lower case, punctuation dropped, spaces as hyphens."""
+    """Return the anchors of a page's headings: lower case, punctuation dropped, spaces as hyphens."""
     titles = re.findall(r"^#+ +(.+?)\s*$", _prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 

@@ -1,4 +1,4 @@
-"""A password is shown to nobody: not in a log, an error, a traceback, a metric or the form of an object."""
+"""A password is never shown: not in a log, an error, a traceback, a metric or the form of an object."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tidecast.settings import load_settings
 
 PASSWORD = "hunter2"  # noqa: S105 - made up
 SPECIAL = "hunter2/p@ss:w#rd?é%"
-SHOWN = (PASSWORD, "p@ss", "w#rd", "p%40ss", "w%23rd", "secret-user")  # parts of what must never be seen
+SHOWN = (PASSWORD, "p@ss", "w#rd", "p%40ss", "w%23rd", "secret-user")  # parts that must never be seen
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +30,12 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings but the test's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TIDECAST_REDIS_URL", raising=False)
-    monkeypatch.setenv("TIDECAST_REDIS_TIMEOUT_S", "1")  # a server that does not speak TLS lets a handshake wait
+    monkeypatch.setenv("TIDECAST_REDIS_TIMEOUT_S", "1")  # a handshake with a server without TLS waits
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[EmbeddedRedis]:
-    """A server that wants another password than the one that is given."""
+    """A server that needs another password than the given one."""
     with EmbeddedRedis() as server:
         with connect(load_settings(redis_url=server.url)) as redis:
             redis.config_set("requirepass", "another-password")
@@ -43,12 +43,12 @@ def guarded() -> Iterator[EmbeddedRedis]:
 
 
 def leaks(text: str) -> list[str]:
-    """What of the password a text shows."""
+    """Return the parts of the password that a text shows."""
     return [part for part in SHOWN if part in text]
 
 
 def written_out(exc: BaseException) -> str:
-    """An exception as it can be seen anywhere: its text, its form, its traceback and what caused it."""
+    """Return all visible forms of an exception: its text, its form, its traceback and its causes."""
     return f"{exc} {exc!r} {''.join(traceback.format_exception(exc))} {exc.__cause__!r}"
 
 
@@ -56,7 +56,7 @@ def written_out(exc: BaseException) -> str:
 
 
 def urls(port: int) -> dict[str, str]:
-    """The forms in which a password stands in an address."""
+    """Return the forms in which a password stands in an address."""
     return {
         "password": f"redis://:{PASSWORD}@127.0.0.1:{port}/0",
         "user and password": f"redis://secret-user:{PASSWORD}@127.0.0.1:{port}/0",
@@ -89,9 +89,9 @@ def _run_worker(url: str, folder: Path) -> str:
 @pytest.mark.parametrize("form", ["user and password", "encrypted"])
 def test_a_worker_whose_server_is_down_says_so_without_the_password(form: str, tmp_path: Path) -> None:
     """On standard output, standard error and in the metrics."""
-    said = _run_worker(urls(free_port())[form], tmp_path)
-    assert [] == leaks(said)
-    assert "Connection refused" in said
+    output = _run_worker(urls(free_port())[form], tmp_path)
+    assert [] == leaks(output)
+    assert "Connection refused" in output
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,16 @@ def test_a_worker_whose_password_is_refused_says_so_without_it(
     form: str, reason: str, guarded: EmbeddedRedis, tmp_path: Path
 ) -> None:
     """It goes on trying, for the server's password may be mended."""
-    said = _run_worker(urls(guarded.port)[form], tmp_path)
-    assert [] == leaks(said)
-    assert reason in said
+    output = _run_worker(urls(guarded.port)[form], tmp_path)
+    assert [] == leaks(output)
+    assert reason in output
 
 
 def test_a_worker_without_the_password_that_a_server_wants_says_so(guarded: EmbeddedRedis, tmp_path: Path) -> None:
-    """Nor is the server's own shown."""
-    said = _run_worker(guarded.url, tmp_path)
-    assert "password" in said
-    assert "another-password" not in said
+    """The server's own password is not shown either."""
+    output = _run_worker(guarded.url, tmp_path)
+    assert "password" in output
+    assert "another-password" not in output
 
 
 # Wrong settings
@@ -133,7 +133,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("url", BROKEN.values(), ids=BROKEN)
 def test_an_address_that_is_none_is_refused_without_a_word_of_it(url: str) -> None:
-    """By the blocking client, the one for asyncio and the worker's own connection, before anything is sent."""
+    """The blocking client, the one for asyncio and the worker's own connection check it, before they send anything."""
     for connecting in (Client, AsyncClient, lambda given: connect(load_settings(redis_url=given))):
         with pytest.raises(SettingsError, match=r"^setting redis_url ") as caught:
             connecting(url)
@@ -141,7 +141,7 @@ def test_an_address_that_is_none_is_refused_without_a_word_of_it(url: str) -> No
 
 
 def test_a_number_in_a_password_never_passes_for_a_port() -> None:
-    """`redis://:4711/x@host` would connect to port 4711 and say so."""
+    """`redis://:4711/x@host` would connect to port 4711 and log it."""
     with pytest.raises(SettingsError, match="%2F") as caught:
         Client("redis://:4711/x@127.0.0.1")
     assert "4711" not in str(caught.value) + repr(caught.value)
@@ -191,28 +191,28 @@ def test_a_wrong_variable_is_told_without_its_value(name: str, value: str, monke
 def test_no_object_shows_the_password_in_its_form(form: str) -> None:
     """Settings, clients, connections and their pools, as a debugger or a log would print them."""
     settings = load_settings(redis_url=urls(1)[form])
-    found: list[object] = [settings, settings.redis_url, settings.model_dump(), settings.model_dump_json()]
+    objects: list[object] = [settings, settings.redis_url, settings.model_dump(), settings.model_dump_json()]
     asynchronous = AsyncClient(urls(1)[form])
-    found += [Client(urls(1)[form]), vars(Client(urls(1)[form])), asynchronous, vars(asynchronous)]
+    objects += [Client(urls(1)[form]), vars(Client(urls(1)[form])), asynchronous, vars(asynchronous)]
     for redis in (connect(settings), connect_async(settings)):
-        found += [redis, vars(redis), redis.connection_pool]
-    assert [] == leaks(" ".join(f"{one} {one!r}" for one in found))
+        objects += [redis, vars(redis), redis.connection_pool]
+    assert [] == leaks(" ".join(f"{thing} {thing!r}" for thing in objects))
 
 
 @pytest.mark.parametrize("form", urls(1))
 async def test_no_error_of_a_client_shows_the_password(form: str, guarded: EmbeddedRedis) -> None:
     """Server down, password refused, no encryption: whatever is raised, however it is printed."""
-    said = []
+    messages = []
     for port in (free_port(), guarded.port):
         url = urls(port)[form]
         with Client(url, redis_timeout_s=1) as client, pytest.raises(Exception) as caught:  # noqa: PT011 - any
             client.push("s", 1.0)
-        said.append(written_out(caught.value))
+        messages.append(written_out(caught.value))
         async with AsyncClient(url, redis_timeout_s=1) as asynchronous:
             with pytest.raises(Exception) as caught:  # noqa: PT011 - any
                 await asynchronous.push("s", 1.0)
-        said.append(written_out(caught.value))
-    assert [] == leaks(" ".join(said))
+        messages.append(written_out(caught.value))
+    assert [] == leaks(" ".join(messages))
 
 
 COMMANDS = (("worker", "--check"), ("tail", "-n", "1"), ("push", "readings.csv"))

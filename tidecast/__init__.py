@@ -1,6 +1,6 @@
 """Tidecast: a forecast of the next reading for every reading of thousands of series."""
 
-# Nothing is imported here: by the time `tidecast.start` has its say, it might have been a file of the user's.
+# This file imports no module: before `tidecast.start` has run, the import might find a file of the user's.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -15,7 +15,7 @@ _PACKAGES = {"AsyncClient": "client", "Client": "client"}  # the other names are
 
 
 def __getattr__(name: str) -> "Any":
-    """Import a name when it is first used: the worker and the command start without them."""
+    """Import a public name at its first use, because the worker and the command start without these modules."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

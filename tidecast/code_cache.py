@@ -1,8 +1,8 @@
 """Keep compiled functions on disk, so that each is compiled once on a machine.
 
-A file holds one function, for one signature and one processor. Numba's own cache would hand damaged machine code to
-LLVM, which then ends the process. Its index, shared by all processors, can name another one's code when two processes
-write at once. So a file here names its processor, and carries a digest that is checked before anything reads it.
+A file holds one function, for one signature and one processor. Numba's own cache would pass damaged machine code to
+LLVM, which then ends the process. Its index, shared by all processors, can name the code of another processor when two
+processes write at once. So a file here names its processor, and has a digest that is checked before the file is used.
 """
 
 import inspect
@@ -29,26 +29,28 @@ with compiler_imports():
 
 MAGIC = b"tidecast code 1\n"
 DIGEST = 32  # bytes of a SHA-256
-HEAD = len(MAGIC) + 2 * DIGEST  # the stamp says what was compiled, the digest covers all but itself
-SHARED = Path(__file__).with_name("online") / "kernels" / "pointers.py"  # becomes part of functions in other files
+HEAD = len(MAGIC) + 2 * DIGEST  # the stamp identifies the compiled source, the digest covers all but itself
+SHARED = (
+    Path(__file__).with_name("online") / "kernels" / "pointers.py"
+)  # its code becomes part of functions in other files
 
-# Not structlog: a backtest prints its answers to standard output, where structlog writes until it is told otherwise.
+# Not structlog: by default it writes to standard output, where a backtest prints its results.
 log = logging.getLogger(__name__)
 _only_loading: ContextVar[bool] = ContextVar("only_loading", default=False)
-_refused: set[Path] = set()  # folders that could not be written to, each of which is logged once
+_refused: set[Path] = set()  # folders that could not be written to; each is logged once
 
 
 class NotKeptError(Exception):
-    """A function is not on disk, and is not to be compiled now."""
+    """A function is not on disk, and must not be compiled now."""
 
 
 class _DamagedError(Exception):
-    """A file is not as it was written."""
+    """A file has changed since it was written."""
 
 
 @contextmanager
 def only_loading() -> Iterator[None]:
-    """Raise `NotKeptError` within the block where a function would have to be compiled."""
+    """Raise `NotKeptError` within the block if a function would have to be compiled."""
     token = _only_loading.set(True)
     try:
         yield
@@ -62,10 +64,10 @@ def can_keep() -> bool:
 
 
 class CodeCache(caching.NullCache):
-    """The compiled code of one function; numba's dispatcher asks it before it compiles.
+    """The cache of one function's compiled code, which numba's dispatcher reads before it compiles.
 
-    Files are looked for, and written, in the directory that NUMBA_CACHE_DIR names; without that beside the source, and
-    then in the user's cache. The first that can be written to gets what was compiled.
+    Files are read and written in the directory NUMBA_CACHE_DIR. If that is not set, the directories are the one beside
+    the source and then the user's cache. New code is written to the first directory that is writable.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -74,14 +76,14 @@ class CodeCache(caching.NullCache):
 
     @property
     def cache_path(self) -> str:
-        """The first directory that is looked into."""
+        """Return the first directory to read from."""
         return str(_folders(self._source)[0])
 
     def load_overload(self, signature: object, target: Any) -> object:
         """Return the function compiled for a signature, None if it is not on disk.
 
         Raises:
-            NotKeptError: it is not on disk, within `only_loading`.
+            NotKeptError: the function is not on disk, within `only_loading`.
         """
         target.refresh()
         machine = _machine(signature, target.codegen())
@@ -95,8 +97,8 @@ class CodeCache(caching.NullCache):
         return None
 
     def save_overload(self, signature: object, result: Any) -> None:
-        """Write a compiled function to disk, if any of the directories can be written to."""
-        if result.library.has_dynamic_globals:  # it holds addresses of this process
+        """Write a compiled function to disk, if one of the directories is writable."""
+        if result.library.has_dynamic_globals:  # the code holds addresses of this process
             return
         machine = _machine(signature, result.codegen)
         data = _packed(serialize.dumps(result._reduce()), _stamp(self._source, machine))
@@ -117,7 +119,7 @@ class CodeCache(caching.NullCache):
 
 
 def _folders(source: Path) -> list[Path]:
-    """The directories of the code that a file's functions become, the first to be looked into first."""
+    """Return the directories for the compiled code of a source file, in the order of reading."""
     name = f"{source.parent.name}_{sha256(bytes(source.parent)).hexdigest()[:16]}"  # checkouts do not share code
     chosen: str = config.CACHE_DIR  # type: ignore[attr-defined] # numba sets it from the environment
     if chosen:
@@ -136,19 +138,19 @@ def _takes_files(folder: Path) -> bool:
 
 
 def _machine(signature: object, codegen: Any) -> bytes:
-    """A digest of what decides whether code fits: the argument types, the versions and the processor."""
+    """Return a digest of everything that code depends on: the argument types, the versions and the processor."""
     versions = (platform.python_implementation(), platform.python_version(), numba.__version__, llvmlite.__version__)
     return sha256(repr((signature, versions, codegen.magic_tuple())).encode()).digest()
 
 
 def _stamp(source: Path, machine: bytes) -> bytes:
-    """A digest of what a file of code was made of."""
+    """Return a digest of the sources and the machine that a file of code was compiled for."""
     return sha256(_digest_of(source) + _digest_of(SHARED) + machine).digest()
 
 
 @cache
 def _digest_of(source: Path) -> bytes:
-    """A file is read once: a process runs what it has imported, whatever becomes of the file."""
+    """Return the digest of a source, read only once: a process keeps running what it imported if the file changes."""
     try:
         return sha256(source.read_bytes()).digest()
     except OSError:  # installed without its source
@@ -156,14 +158,14 @@ def _digest_of(source: Path) -> bytes:
 
 
 def _loaded(path: Path, stamp: bytes, target: Any) -> object:
-    """Return the function in a file, None if there is none that can be used."""
+    """Return the function in a file, None if the file is absent or unusable."""
     try:
         payload = _unpacked(path.read_bytes(), stamp)
         return None if payload is None else CompileResult._rebuild(target, *pickle.loads(payload))  # noqa: S301
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except Exception as exc:  # whatever is wrong with it, it can be compiled
-        if not _only_loading.get():  # else it is looked at once more, before it is compiled
+    except Exception as exc:  # whatever the problem is, the function can be compiled again
+        if not _only_loading.get():  # otherwise the file is read once more before compiling, and logged then
             log.warning("compiled code cannot be used and is compiled again: %s: %s", path, exc)
     return None
 
@@ -173,22 +175,24 @@ def _packed(payload: bytes, stamp: bytes) -> bytes:
 
 
 def _unpacked(data: bytes, stamp: bytes) -> bytes | None:
-    """The payload of a file; None if it was made of another source.
+    """Return the payload of a file; None if it was compiled from another source.
 
     Raises:
-        _DamagedError: the file is not as it was written.
+        _DamagedError: the file has changed since it was written.
     """
-    front, digest, payload = data[: HEAD - DIGEST], data[HEAD - DIGEST : HEAD], data[HEAD:]
+    front = data[: HEAD - DIGEST]
+    digest = data[HEAD - DIGEST : HEAD]
+    payload = data[HEAD:]
     if not front.startswith(MAGIC) or digest != sha256(front + payload).digest():
         raise _DamagedError("the file is damaged")
     return payload if front[len(MAGIC) :] == stamp else None
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all, with its directory.
+    """Write a file completely or not at all, and make its directory.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.tmp.{uuid4().hex[:16]}")

@@ -1,4 +1,4 @@
-"""Say in one sentence why the compiler of the kernels cannot be imported."""
+"""Explain to the user why the compiler of the kernels cannot be imported."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from tidecast.errors import SettingsError
 
 @contextmanager
 def compiler_imports() -> Iterator[None]:
-    """Import Numba within the block: its import tests whether this system lets a process make code.
+    """Import Numba within the block; its import tests whether this system lets a process generate code.
 
     Raises:
         SettingsError: the system forbids it, or the compiler cannot be loaded.

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever the file system can do."""
+"""Write files that are complete or absent, on any file system."""
 
 import contextlib
 import errno
@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# The errors by which file systems, containers and access rules refuse what they cannot do or do not allow. For a link
-# EACCES and EPERM are such errors too: the file itself could be written in the same folder. A full or failing disk is
-# another matter.
+# The errors of file systems, containers and access rules for operations that they do not support or allow. For a link
+# EACCES and EPERM belong to them, because the file itself could be written in the same folder. Errors of a full or
+# failing disk do not.
 REFUSALS = {
     *(errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
     *(errno.EMLINK, errno.EXDEV),
@@ -17,12 +17,12 @@ REFUSALS = {
 
 
 def write_new(folder: Path, content: bytes) -> Path:
-    """Write content to a file with a name of its own; returns its path."""
+    """Write content to a file with a unique name; return its path."""
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=".new-")
     with os.fdopen(descriptor, "wb") as file, contextlib.ExitStack() as undo:
         undo.callback(os.unlink, name)
-        with _unless_refused():  # a file system may have no modes
-            os.fchmod(descriptor, 0o644)  # mkstemp's own mode would hide models from a worker of another user
+        with _unless_refused():  # a file system may not support modes
+            os.fchmod(descriptor, 0o644)  # with mkstemp's mode, a worker of another user could not read models
         file.write(content)
         file.flush()
         with _unless_refused():
@@ -32,7 +32,7 @@ def write_new(folder: Path, content: bytes) -> Path:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Let a file hold this content, at once and for good, whether it was there before or not."""
+    """Write or replace a file atomically and durably."""
     temporary = write_new(path.parent, content)
     with contextlib.ExitStack() as undo:
         undo.callback(temporary.unlink, missing_ok=True)
@@ -42,7 +42,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or a directory's entries, on the disk, where the file system knows how."""
+    """Flush a file, or a directory's entries, to the disk, if the file system supports it."""
     with _unless_refused():
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -52,7 +52,7 @@ def sync(path: Path) -> None:
 
 
 def named_first(temporary: Path, path: Path) -> bool:
-    """Give a finished file its name, unless it is taken; returns whether it was free."""
+    """Give a finished file its name, unless the name is taken; return whether it was free."""
     try:
         os.link(temporary, path)  # a link, unlike a rename, fails when another writer took the name first
     except FileExistsError:
@@ -65,9 +65,9 @@ def named_first(temporary: Path, path: Path) -> bool:
 
 
 def _named_by_reservation(temporary: Path, path: Path) -> bool:
-    """Do the same without links: reserve the name by an empty file, and let the finished one take its place.
+    """Name a file without links: reserve the name with an empty file, and replace that by the finished file.
 
-    An empty file is not a version. If we are killed in between it stays, and its number goes unused.
+    An empty file is not a version. If the process is killed in between, the empty file stays, and its number is unused.
     """
     try:
         path.touch(exist_ok=False)
@@ -81,7 +81,7 @@ def _named_by_reservation(temporary: Path, path: Path) -> bool:
 
 
 def is_written(path: Path) -> bool:
-    """Return whether a file is there; an empty one only reserves its name."""
+    """Return whether a file exists and is not empty; an empty file only reserves its name."""
     try:
         return path.stat().st_size > 0
     except FileNotFoundError:
@@ -90,7 +90,7 @@ def is_written(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _unless_refused() -> Iterator[None]:
-    """Go on where the file system does not do what is asked for; a full or failing disk is an error."""
+    """Ignore errors for unsupported or forbidden operations; raise those of a full or failing disk."""
     try:
         yield
     except OSError as exc:

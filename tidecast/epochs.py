@@ -1,23 +1,23 @@
-"""Find the date that a bare number spells or counts, where a time was expected."""
+"""Detect dates in bare numbers where a time was expected: written as digits, or as a spreadsheet's day number."""
 
 import re
 from datetime import date, datetime, timedelta
 
-FIRST_DAY = 20_000  # of the day numbers of spreadsheets: 1954
+FIRST_DAY = 20_000  # the first day number that counts as a date: 1954
 END_DAY = 80_000  # 2119
 END_YEAR = 10_000  # a year has four digits
-_DAY_0 = datetime(1899, 12, 30)  # what spreadsheets count from
+_DAY_0 = datetime(1899, 12, 30)  # day 0 of spreadsheets
 _SPELLED = re.compile(
-    r"(1[5-9]\d\d|2[0-2]\d\d)"  # a year, and perhaps what follows it: month, day, hour, minute, second
+    r"(1[5-9]\d\d|2[0-2]\d\d)"  # a year, and perhaps month, day, hour, minute, second
     r"(?:(0[1-9]|1[0-2])(?:(0[1-9]|[12]\d|3[01])(?:([01]\d|2[0-3])(?:([0-5]\d)([0-5]\d)?)?)?)?)?"
 )
 
 
 def date_in(number: float) -> str | None:
-    """Return the date, in ISO-8601, that a number spells or counts; None if it does neither.
+    """Return the date in a number, in ISO-8601; None if the number is not a date.
 
-    `2024`, `202403`, `20240301` and so on down to the second spell a date; `45352.5` counts the days of a spreadsheet.
-    Numbers of 10 and 12 digits may be epochs as well, so a caller should ask for many of them.
+    `2024`, `202403`, `20240301` and so on down to the second are dates in digits; `45352.5` is a day number of a
+    spreadsheet. Numbers of 10 and 12 digits may be epochs as well, so a caller should check many of them.
     """
     if _is_day_number(number):
         return (_DAY_0 + timedelta(days=number)).isoformat(timespec="minutes").removesuffix("T00:00")
@@ -34,7 +34,7 @@ def date_in(number: float) -> str | None:
 
 
 def why_no_epoch(number: float) -> str | None:
-    """Explain a number that is a date instead of an epoch, and give the remedy; None if it may be an epoch."""
+    """Return why a number is a date and not an epoch, with the remedy; None if it may be an epoch."""
     likely = date_in(number)
     if likely is None:
         return None

@@ -1,8 +1,8 @@
-"""Every error that Tidecast raises on purpose; each message says what, the value and the remedy."""
+"""All errors that Tidecast raises on purpose; each message has the problem, the value and the remedy."""
 
 
 class TidecastError(Exception):
-    """The root: catch this to catch everything Tidecast raises on purpose."""
+    """The root class of all errors that Tidecast raises on purpose."""
 
 
 class SettingsError(TidecastError):
@@ -10,11 +10,11 @@ class SettingsError(TidecastError):
 
 
 class ClosedError(TidecastError):
-    """A client is used after it was closed."""
+    """A client was used after it was closed."""
 
 
 class BadReading(TidecastError, ValueError):  # noqa: N818 - it names the thing, as `DeadLetter` does
-    """A reading that cannot be answered; `reason` is the dead letter's code, the message its sentence."""
+    """A reading that cannot be processed; `reason` is the dead letter's code, the message its sentence."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -22,35 +22,35 @@ class BadReading(TidecastError, ValueError):  # noqa: N818 - it names the thing,
 
 
 class ModelError(TidecastError):
-    """A model file that is not whole, not ours, or not what its spec declares."""
+    """A model file that is damaged, not from Tidecast, or does not match its spec."""
 
 
 class StoreError(TidecastError):
-    """The model store lacks what was asked of it."""
+    """The model store lacks a model, or cannot be used."""
 
 
 class HistoryError(TidecastError):
-    """A history that cannot be read: the message names the file, the row or series, and the remedy."""
+    """A history that cannot be read; the message has the file, the row or series, and the remedy."""
 
 
 class MissingAnswers(UserWarning):
-    """Some of the series or readings that were asked for are not in the answer: the message names them and says why."""
+    """Some requested series or readings are missing in the result; the message has their names and the reason."""
 
 
 class StreamError(TidecastError):
-    """Redis holds something that this worker cannot work with."""
+    """Redis holds data that this worker cannot use."""
 
 
 class Fenced(StreamError):  # noqa: N818 - the term of the literature
-    """Another worker has taken the partition: drop its memory and acquire it anew."""
+    """Another worker has taken the partition: drop its memory and acquire the lease again."""
 
 
 class Conflict(StreamError):  # noqa: N818 - the script's own word
-    """The committed offset is not the one this batch started from: reload the state."""
+    """The committed offset is not the one that this batch started from: reload the state."""
 
 
 class Unavailable(StreamError):  # noqa: N818 - it names the moment
-    """Redis refuses for now and has done nothing, so the same may be sent again; `code` is its word, such as OOM."""
+    """Redis refused a command for now without any effect, so it may be repeated; `code` is, for example, OOM."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -58,4 +58,4 @@ class Unavailable(StreamError):  # noqa: N818 - it names the moment
 
 
 class StateError(StreamError):
-    """Stored state of another format: written by another version of the worker."""
+    """The stored state has another format, because another version of the worker wrote it."""

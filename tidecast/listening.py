@@ -1,4 +1,4 @@
-"""Listening sockets for the addresses that a user names: IPv4, IPv6 or a host name."""
+"""Open listening sockets for a user's address: IPv4, IPv6 or a host name."""
 
 import errno
 import socket
@@ -8,20 +8,20 @@ from typing import Any
 
 from tidecast.errors import SettingsError
 
-_NOT_OURS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)  # the last: fe80:: without its interface
+_NOT_OURS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)  # EINVAL: fe80:: without its interface
 _EVERYWHERE = "::"
 _REMEDY = "name 127.0.0.1 or ::1 for this machine alone, 0.0.0.0 or :: for every address"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to listen, and the settings that name it, for messages.
+    """An address to listen on, with the names of its settings for messages.
 
     Attributes:
         host: an IPv4 or IPv6 address, with or without brackets, or a host name; empty: every address.
-        port: its number; 0: a free one.
-        host_setting: the full name of the setting with the host.
-        port_setting: that of the setting with the port.
+        port: the port number; 0: a free port.
+        host_setting: the full name of the setting of the host.
+        port_setting: the full name of the setting of the port.
     """
 
     host: str
@@ -31,10 +31,10 @@ class Place:
 
 
 def listen(place: Place) -> list[socket.socket]:
-    """Listen on every address of a host, on one and the same port.
+    """Listen on every address of a host, on the same port.
 
     Raises:
-        SettingsError: the host is not one of this machine, or the port cannot be had.
+        SettingsError: the host is not an address of this machine, or the port cannot be used.
     """
     host = unbracketed(place.host)
     port = place.port
@@ -66,7 +66,7 @@ def unbracketed(host: str) -> str:
 
 
 def url_of(host: str, port: int) -> str:
-    """Return the address under which a browser on this machine finds what listens there."""
+    """Return the URL of a listening address for a browser on this machine."""
     bare = unbracketed(host)
     shown = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", _EVERYWHERE: "::1"}.get(bare, bare)  # noqa: S104 - compared
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
@@ -75,18 +75,18 @@ def url_of(host: str, port: int) -> str:
 def _addresses(place: Place, host: str) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
     """Return every address of a host, each once."""
     try:
-        found = socket.getaddrinfo(host or None, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, ValueError, OverflowError) as exc:  # unknown, or never a name
+        resolved = socket.getaddrinfo(host or None, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, ValueError, OverflowError) as exc:  # an unknown host, or a text that cannot be a name
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise SettingsError(
             f"setting {place.host_setting} is {place.host!r}, which is neither an address nor a known host ({reason}): "
             f"{_REMEDY}"
         ) from exc
-    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in resolved))
 
 
 def _bound(family: socket.AddressFamily, address: tuple[Any, ...], *, both: bool) -> socket.socket:
-    """Return a socket that listens on an address; `both`: an IPv6 one may answer IPv4 too, as `::` does."""
+    """Return a listening socket; with `both`, an IPv6 address accepts IPv4 too, as `::` does."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

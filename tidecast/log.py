@@ -1,7 +1,7 @@
-"""The log of programs that run unattended: one JSON object a line on standard error, and never an exception.
+"""The log of programs that run unattended: one JSON object per line on standard error, without exceptions.
 
-A line that cannot be written is dropped and counted. A full disk, a closed terminal or a pipe that nobody reads must
-not keep a reading from its answer.
+A line that cannot be written is dropped and counted. A full disk, a closed terminal or a pipe without a reader must not
+stop forecasts.
 """
 
 import json
@@ -17,24 +17,24 @@ from typing import Any, TextIO
 
 import structlog
 
-PATIENCE_S = 0.25  # how long a line waits for a pipe that is full; the lines after it do not wait at all
+PATIENCE_S = 0.25  # how long a line waits for a full pipe; the lines after it do not wait
 _UNSHOWN = "(cannot be shown)"
 
 
 def _descriptor_of(stream: TextIO | None) -> int | None:
     try:
         return stream.fileno() if stream else None
-    except (OSError, ValueError):  # it is no file, or closed
+    except (OSError, ValueError):  # the stream is not a file, or closed
         return None
 
 
 class LineWriter:
-    """Write whole lines to a stream; a line that cannot be written is dropped and counted.
+    """A writer of whole lines to a stream; a line that cannot be written is dropped and counted.
 
-    It goes past Python's buffer, which would keep a refused line and try it again at the end of the program.
+    It bypasses Python's buffer, which would keep a refused line and write it again at the end of the program.
 
     Args:
-        stream: where the lines go; None: nowhere.
+        stream: the stream to write to; None: all lines are dropped.
 
     Attributes:
         lost: how many lines were dropped.
@@ -44,8 +44,8 @@ class LineWriter:
         self._stream = stream
         self._descriptor = _descriptor_of(stream)
         self._lock = threading.Lock()
-        self._blocked = False  # the last line waited in vain
-        self._cut = False  # the last line was written in part
+        self._blocked = False  # the last line waited, and could not be written
+        self._cut = False  # only a part of the last line was written
         self._unreported = 0  # lines dropped since the log last reported some
         self.lost = 0
 
@@ -59,7 +59,7 @@ class LineWriter:
                 self.lost += 1
 
     def _send(self, line: str) -> bool:
-        """Write a line; returns whether all of it arrived."""
+        """Write a line; return whether all of it was written."""
         data = f"{line}\n".encode(errors="backslashreplace")
         try:
             if self._descriptor is None:
@@ -69,7 +69,7 @@ class LineWriter:
             return False
 
     def _print(self, line: str) -> bool:
-        """Write to a stream that is no file, as tests have."""
+        """Write to a stream without a file descriptor, such as those in tests."""
         if self._stream is None:
             return False
         self._stream.write(f"{line}\n")
@@ -77,7 +77,7 @@ class LineWriter:
         return True
 
     def _send_pieces(self, descriptor: int, data: bytes) -> bool:
-        """Write piece by piece, each only where the system promises to take it at once."""
+        """Write piece by piece, each only when the system can take it without blocking."""
         left = memoryview(data)
         while left and self._takes_more(descriptor):
             left = left[os.write(descriptor, left[: select.PIPE_BUF]) :]
@@ -85,7 +85,7 @@ class LineWriter:
         return not left
 
     def _takes_more(self, descriptor: int) -> bool:
-        """Whether a write of `PIPE_BUF` bytes would not block; after a wait in vain nothing is waited for."""
+        """Return whether a write of `PIPE_BUF` bytes would not block; do not wait again after a wait that timed out."""
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
         self._blocked = not poll.poll(0 if self._blocked else 1000 * PATIENCE_S)
@@ -96,7 +96,7 @@ _writer = LineWriter(sys.stderr)
 
 
 def log_as_json() -> None:
-    """Write one JSON object a line to standard error, the warnings of libraries too."""
+    """Configure logging: one JSON object per line on standard error, including warnings of libraries."""
     global _writer  # a process has one standard error
     _writer = LineWriter(sys.stderr)
     structlog.configure(
@@ -115,17 +115,17 @@ def log_as_json() -> None:
 
 
 def write_line(line: str) -> None:
-    """Write a line that is JSON already, such as one of a child process, under the lock of our own lines."""
+    """Write a line that is JSON already, for example of a child process, under the lock of our own lines."""
     _writer.write(line)
 
 
 def lines_lost() -> int:
-    """How many lines of the log could not be written since the program began."""
+    """Return how many lines of the log could not be written since the program began."""
     return _writer.lost
 
 
 class _Lines:
-    """The logger below structlog's, which is given finished lines."""
+    """The logger below structlog's, which receives finished lines."""
 
     def msg(self, line: str) -> None:
         """Write a line."""
@@ -135,7 +135,7 @@ class _Lines:
 
 
 class _Logger(structlog.make_filtering_bound_logger(logging.INFO)):  # type: ignore[misc] # a class made at run time
-    """Log from INFO on; whatever goes wrong stays in here."""
+    """A logger from level INFO on that never raises an exception."""
 
     def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> None:
         try:
@@ -146,7 +146,7 @@ class _Logger(structlog.make_filtering_bound_logger(logging.INFO)):  # type: ign
 
 
 class _LibraryHandler(logging.Handler):
-    """Pass on what libraries log by Python's own `logging`."""
+    """A handler that writes the records of libraries to our log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record as one of our lines."""
@@ -179,7 +179,7 @@ def _text_of(value: object) -> str:
 
 
 def _failed_line(method: str, event: object, exc: Exception) -> Mapping[str, str]:
-    """What remains of a line whose making failed."""
+    """Return the line to log in place of one that could not be formatted."""
     shown = event if isinstance(event, str) else _text_of(event)
     return {"event": shown, "log_error": _text_of(exc), "level": method, "timestamp": _now()}
 

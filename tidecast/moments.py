@@ -1,4 +1,4 @@
-"""Times and spans as people and the wire write them: one parser for every option and setting."""
+"""Parse and format times and spans: one parser for every option and setting."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ _SPAN = re.compile(r"(?:[0-9]{1,6}(?:ms|[smhdw]))+")
 LONGEST_MS = 999_999 * _UNITS_MS["d"]
 _ISO = re.compile(
     r"\d{4}-\d{2}-\d{2}"  # a date
-    r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?",  # and perhaps a time and its offset
+    r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?",  # perhaps a time and its offset
     re.ASCII,
 )
 _EPOCH_MS = re.compile(r"[0-9]{1,15}")
@@ -21,8 +21,8 @@ MOMENT_FORMS = (
     "write how long ago it is, as 7d or 12h, a date such as 2026-03-01, a time such as 2026-03-01T12:00Z, "
     "or epoch milliseconds"
 )
-FIRST_LIKELY_MS = 100_000_000_000  # 1973: a smaller number that a user writes is rather a span without its unit
-FIRST_CLEAR_MS = 5_000_000_000  # a smaller number on the wire may be taken for seconds
+FIRST_LIKELY_MS = 100_000_000_000  # 1973: a smaller number from a user is probably a span without its unit
+FIRST_CLEAR_MS = 5_000_000_000  # a smaller number on the wire could be read as seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,30 +40,30 @@ def utc_datetime(ms: int) -> datetime:
 
 
 def wire_time(ms: int) -> int | datetime:
-    """Choose how to send a time whose unit is known: a number that looks like seconds goes as a datetime."""
+    """Return a time in milliseconds as it should be sent: as a datetime if the number would look like seconds."""
     return ms if ms >= FIRST_CLEAR_MS else utc_datetime(ms)
 
 
 def wire_text(ms: int) -> str:
-    """Write a time whose unit is known as a wire field."""
+    """Format a time in milliseconds as a wire field."""
     time = wire_time(ms)
     return str(time) if isinstance(time, int) else time.isoformat()
 
 
 def is_span(text: str) -> bool:
-    """Whether a text has the form of a span."""
+    """Return whether a text has the form of a span."""
     return bool(_SPAN.fullmatch(text))
 
 
 def span_ms(text: str, name: str = "span") -> int:
-    """Read a span such as `7d`, `12h`, `1h30m` or `45s`; the units are w, d, h, m, s and ms.
+    """Parse a span such as `7d`, `12h`, `1h30m` or `45s` to milliseconds; the units are w, d, h, m, s and ms.
 
     Args:
         text: the span.
-        name: the option or setting that it is from, for the message.
+        name: the option or setting of the span, for the message.
 
     Raises:
-        SettingsError: it is not a span.
+        SettingsError: the text is not a span, or the span is too long.
     """
     if not is_span(text):
         why = "has no unit" if text.isdecimal() else "is not a span of time"
@@ -75,17 +75,17 @@ def span_ms(text: str, name: str = "span") -> int:
 
 
 def moment_ms(text: str, now_ms: int, name: str = "time") -> int:
-    """Read a time in the past: a span ago, an ISO-8601 date or time, or epoch milliseconds; returns those.
+    """Parse a time in the past to epoch milliseconds: a span ago, an ISO-8601 date or time, or epoch milliseconds.
 
-    Without an offset a date or time is UTC.
+    A date or time without an offset is in UTC.
 
     Args:
         text: the time.
         now_ms: the time now, epoch milliseconds.
-        name: the option that it is from, for the message.
+        name: the option of the time, for the message.
 
     Raises:
-        SettingsError: it is not a time, looks like seconds, or lies ahead.
+        SettingsError: the text is not a time, looks like seconds, or lies ahead.
     """
     if is_span(text):
         return max(0, now_ms - span_ms(text, name))
@@ -99,10 +99,10 @@ def moment_ms(text: str, now_ms: int, name: str = "time") -> int:
 
 
 def epoch_ms(text: str, name: str) -> int:
-    """Read digits as epoch milliseconds.
+    """Parse digits as epoch milliseconds.
 
     Raises:
-        SettingsError: they look like seconds, or like a date.
+        SettingsError: the digits look like seconds, or like a date.
     """
     ms = int(text)
     if 1_000_000_000 <= ms < FIRST_CLEAR_MS:

@@ -1,4 +1,4 @@
-"""Places for results, checked before the work that fills them."""
+"""Check places for results before the work begins."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from tidecast.errors import SettingsError
 
 
 def check_file(option: str, path: Path) -> None:
-    """Make sure that a file can be written, whose folders may have to be made.
+    """Check that a file can be written; its folders need not exist yet.
 
     Raises:
-        SettingsError: the path is a folder, or nothing can be written there.
+        SettingsError: the path is a folder, or cannot be written.
     """
     if _exists(path) and path.is_dir():
         raise SettingsError(f"{option} is {path}, which is a folder: name a file")
@@ -20,16 +20,16 @@ def check_file(option: str, path: Path) -> None:
 
 
 def check_folder(option: str, path: Path) -> None:
-    """Make sure that files can be written to a folder, which may have to be made.
+    """Check that files can be written to a folder, which need not exist yet.
 
     Raises:
-        SettingsError: the path leads through a file, or nothing can be written there.
+        SettingsError: the path leads through a file, or cannot be written.
     """
     _check_way(option, path, path)
 
 
 def _check_way(option: str, path: Path, folder: Path) -> None:
-    """Make sure that a folder is there and may be written, or can be made."""
+    """Check that a folder exists and is writable, or can be made."""
     nearest = next((each for each in (folder, *folder.parents) if _exists(each)), Path())
     if not nearest.is_dir():
         raise SettingsError(f"{option} is {path}, but {nearest} is a file: name another place")
@@ -42,7 +42,7 @@ def _exists(path: Path) -> bool:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError as exc:  # a name that is too long, a folder that may not be looked into
+    except OSError as exc:  # a name that is too long, a folder that is not readable
         raise SettingsError(f"{path} cannot be used ({exc.strerror}): name another place") from exc
     except ValueError as exc:
         raise SettingsError(f"{str(path)!r} is no path ({exc}): name another place") from exc

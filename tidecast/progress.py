@@ -1,4 +1,4 @@
-"""A bar for what takes long: on standard error, and only where that is a terminal."""
+"""A progress bar for long work: on standard error, and only if that is a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 def progress(
     verb: str, noun: str, total: int | None = None, *, shown: bool = True
 ) -> Iterator[Callable[[float], None]]:
-    """Show how far something is; gives what to tell how many are done.
+    """Show a progress bar within the block; yield a function that sets the number of finished items.
 
     Args:
-        verb: what happens, as `training`.
-        noun: to what, as `series`.
-        total: how many there are; None: nobody knows.
-        shown: whether to show it at all.
+        verb: the activity, such as `training`.
+        noun: the items, such as `series`.
+        total: the number of items; None: not known.
+        shown: whether to show the bar at all.
     """
     console = Console(stderr=True)
     what = TextColumn("{task.description}", markup=False)

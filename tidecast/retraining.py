@@ -1,4 +1,4 @@
-"""Whether models are retrained on a schedule here, and if not, why not."""
+"""Choose the retraining schedule of this installation, or the reason for not having one."""
 
 import tempfile
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ ELSEWHERE = "or keep the schedule elsewhere with `tidecast retrain --daemon`"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The schedule of this installation, or the reason why there is none.
+    """The schedule of this installation, or the reason for not having one.
 
     Attributes:
-        retrain: the settings; of a schedule by default with `every` filled in.
-        by_default: whether nobody asked for the schedule; it then gives way to any other of the same series.
-        why_off: why there is no schedule; empty if there is one.
-        remedy: how to get one.
+        retrain: the settings; for the default schedule, `every` is filled in.
+        by_default: whether the schedule is the default, not set; any other schedule of the same series replaces it.
+        why_off: the reason for not having a schedule; empty with a schedule.
+        remedy: how to get a schedule.
     """
 
     retrain: RetrainSettings
@@ -30,7 +30,7 @@ class Choice:
 
     @property
     def on(self) -> bool:
-        """Whether there is a schedule."""
+        """Return whether there is a schedule."""
         return not self.why_off
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Choice:
 
 
 def choose_schedule(settings: Settings) -> Choice:
-    """Return the schedule that the settings ask for, else the default one where it can work."""
+    """Return the schedule of the settings, or else the default one if retraining can run here."""
     retrain = settings.retrain
     if retrain.every == NEVER and not retrain.cron:
         return Choice(retrain, why_off=f'retrain.every is "{NEVER}"', remedy='set it to a span such as "6h"')
@@ -58,19 +58,19 @@ def choose_schedule(settings: Settings) -> Choice:
 
 
 def missing_packages() -> list[str]:
-    """Return the packages that training needs and that are not installed; none of them is imported."""
+    """Return the packages for training that are not installed, without importing any."""
     return [name for name in PACKAGES if not _installed(name)]
 
 
 def _installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
-    except (ImportError, ValueError):  # a finder refuses it, or it is only half there
+    except (ImportError, ValueError):  # a finder refuses it, or it is installed incompletely
         return False
 
 
 def why_not_writable(store: Path) -> str:
-    """Return why a store cannot be written, or nothing; of a store that is to be made, its nearest folder counts."""
+    """Return why a store cannot be written, or an empty text; if it does not exist, check its nearest folder."""
     folder = store.absolute()
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -1,7 +1,7 @@
-"""Every setting, from `tidecast.toml` and the environment; nothing else reads the environment.
+"""All settings, from `tidecast.toml` and the environment; only this module reads the environment.
 
-What is passed in code wins over `TIDECAST_*` variables, those over the file, and the file over the defaults. An empty
-variable, and an empty text in the file, is as good as none.
+Values from code override `TIDECAST_*` variables, these override the file, and the file overrides the defaults. An empty
+variable, or an empty text in the file, counts as not set.
 Groups are nested with two underscores: `TIDECAST_WORKER__BATCH=500`.
 """
 
@@ -43,7 +43,7 @@ from tidecast.unset import is_service_link, variables_of, without_empty
 PREFIX = "TIDECAST_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 DEFAULT_FILE = Path("tidecast.toml")
-LONGEST_LEASE_S = 3600.0  # a lease in Redis that ends later is not believed
+LONGEST_LEASE_S = 3600.0  # a lease in Redis that ends later is ignored
 
 
 class _Group(BaseModel):
@@ -56,7 +56,7 @@ class _Group(BaseModel):
 
 
 def _no_truth(value: object, field: FieldInfo) -> object:
-    """Return a value that is not true or false, which pydantic takes for 1 and 0, unless the setting is one."""
+    """Return a value; refuse true and false, which pydantic reads as 1 and 0, unless the setting is a bool."""
     if isinstance(value, bool) and field.annotation is not bool:
         raise ValueError("it is not a matter of true or false")
     return value
@@ -66,26 +66,26 @@ NEVER = "never"
 
 
 def _span(value: object) -> object:
-    """Make sure that a value is a span."""
+    """Check that a value is a span."""
     return _checked(value, span_ms, SPAN_FORMS)
 
 
 def _span_or_never(value: object) -> object:
-    """Make sure that a value is a span or `never`."""
+    """Check that a value is a span or `never`."""
     return value if value == NEVER else _checked(value, span_ms, SPAN_FORMS, f', or "{NEVER}"')
 
 
 def _moment(value: object) -> object:
-    """Make sure that a value is a span or a time in the past; TOML has dates of its own."""
+    """Check that a value is a span or a time in the past; a date of TOML is converted to text."""
     value = value.isoformat() if isinstance(value, date) else value
     return _checked(value, lambda text: moment_ms(text, time.time_ns() // 1_000_000), MOMENT_FORMS)
 
 
 def _checked(value: object, read: Callable[[str], object], forms: str, more: str = "") -> object:
-    """Return a value as it is if it can be read.
+    """Return a value unchanged if it can be parsed.
 
     Raises:
-        ValueError: it cannot; the text says why and what to write.
+        ValueError: the value cannot be parsed; the message has the reason and the remedy.
     """
     if not isinstance(value, str):
         raise ValueError(f"{forms}{more}")
@@ -97,12 +97,12 @@ def _checked(value: object, read: Callable[[str], object], forms: str, more: str
 
 
 def _seconds(value: object) -> object:
-    """Turn a span into seconds; a number stays as it is."""
+    """Convert a span to seconds; a number stays as it is."""
     return span_ms(value) / 1000 if isinstance(value, str) and is_span(value) else value
 
 
 def _milliseconds(value: object) -> object:
-    """Turn a span into milliseconds; a number stays as it is."""
+    """Convert a span to milliseconds; a number stays as it is."""
     return span_ms(value) if isinstance(value, str) and is_span(value) else value
 
 
@@ -121,7 +121,7 @@ Milliseconds = Annotated[int, BeforeValidator(_milliseconds)]
 
 
 class WorkerSettings(_Group):
-    """How the worker reads, commits and holds its lease."""
+    """The settings of the worker: reading, committing and its lease."""
 
     name: str = Field(
         "",
@@ -158,7 +158,7 @@ class WorkerSettings(_Group):
 
 
 class SeriesSettings(_Group):
-    """How readings become windows and forecasts."""
+    """The settings of series: windows and forecasts."""
 
     target: str = Field("value", description="The field to forecast where no model names one.")
     rows_kept: int = Field(
@@ -197,7 +197,7 @@ class SeriesSettings(_Group):
 
 
 class TrainSettings(_Group):
-    """How the trainer fits and judges a model."""
+    """The settings of the trainer: fitting and testing a model."""
 
     epochs: int = Field(24, ge=1, description="How often each example is seen at most.")
     patience: int = Field(5, ge=1, description="How many epochs without a better validation loss end a training.")
@@ -213,7 +213,7 @@ class TrainSettings(_Group):
 
 
 class RetrainSettings(_Group):
-    """When models are trained anew while workers run, which ones, and what that may cost."""
+    """The settings of retraining while workers run: the times, the series and the limits."""
 
     every: SpanOrNever | None = Field(
         None,
@@ -249,12 +249,12 @@ class RetrainSettings(_Group):
 
     @property
     def asks_for_schedule(self) -> bool:
-        """Whether a schedule is set, so that one that cannot be kept is an error."""
+        """Return whether a schedule is set; a schedule that cannot run is then an error."""
         return bool(self.cron or (self.every and self.every != NEVER))
 
 
 class DashboardSettings(_Group):
-    """Where the web page listens, and who may see it."""
+    """The settings of the dashboard: its address and its token."""
 
     host: str = Field(
         "127.0.0.1",
@@ -270,14 +270,14 @@ class DashboardSettings(_Group):
 
 
 class _File(TomlConfigSettingsSource):
-    """The file of the settings."""
+    """The settings of the file."""
 
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         return without_empty(super()._read_file(file_path), Settings)
 
 
 class Settings(BaseSettings):
-    """All settings. An unknown or invalid one is an error, never ignored."""
+    """All settings; an unknown or invalid setting is an error, never ignored."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -317,7 +317,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Rank the sources: code, environment, file."""
+        """Return the sources in the order of priority: code, environment, file."""
         assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101 - the library's own
         known = set(variables_of(cls, PREFIX))
         env_settings.env_vars = {
@@ -327,7 +327,7 @@ class Settings(BaseSettings):
 
 
 class _Told(Settings):
-    """Settings that come from code alone."""
+    """The settings from code alone."""
 
     @classmethod
     def settings_customise_sources(
@@ -338,15 +338,15 @@ class _Told(Settings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Neither the environment nor a file has a say."""
+        """Return code as the only source, without the environment and a file."""
         return (init_settings,)
 
 
 def told_settings(given: Mapping[str, Any]) -> Settings:
-    """The settings that another program has gathered and tells this one, whatever environment and file say here.
+    """Return the settings that another program has passed to this one; ignore the environment and the file.
 
     Raises:
-        SettingsError: one is unknown or invalid.
+        SettingsError: a setting is unknown or invalid.
     """
     try:
         return _Told(**given)
@@ -355,10 +355,10 @@ def told_settings(given: Mapping[str, Any]) -> Settings:
 
 
 def load_settings(**given: Any) -> Settings:
-    """Gather the settings; a value given here wins unless it is None.
+    """Load the settings; a value given here overrides the other sources unless it is None.
 
     Raises:
-        SettingsError: one is unknown or invalid, or the file named by TIDECAST_CONFIG is absent.
+        SettingsError: a setting is unknown or invalid, or the file named by TIDECAST_CONFIG is absent.
     """
     _refuse_unknown_variables()
     named = os.environ.get(CONFIG_VARIABLE)
@@ -372,32 +372,32 @@ def load_settings(**given: Any) -> Settings:
         raise SettingsError(
             f"a TIDECAST_ variable cannot be read: {exc}: set each setting of a group by itself"
         ) from exc
-    except (OSError, ValueError) as exc:  # of the file: TOML and UTF-8
+    except (OSError, ValueError) as exc:  # errors of the file: TOML and UTF-8
         raise SettingsError(f"{named or DEFAULT_FILE} cannot be read: {exc}: correct the file") from exc
 
 
 def worker_name(settings: Settings) -> str:
-    """Who this worker is to the others: the name set, else one that no other process has."""
+    """Return the name of this worker: the one set, or else one that is unique to the process."""
     return settings.worker.name or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
 
 
 def worker_threads(settings: Settings) -> int:
-    """How many threads the worker computes with: the number set, else one for each core that it may run on."""
+    """Return the number of threads for computing: the number set, or else one for each usable core."""
     return settings.worker.threads or cores()
 
 
 def cores() -> int:
-    """How many cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: a container or `taskset` may grant fewer than there are
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: a container or `taskset` may allow only some of the cores
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def environment_with(redis_url: str, **variables: str) -> dict[str, str]:
-    """Return the environment for a child process: no list of processes shows the address and the password in it.
+    """Return the environment for a child process, with the password: unlike arguments, process lists do not show it.
 
     Args:
-        redis_url: where Redis listens.
+        redis_url: the address of Redis.
         variables: further settings by the names of their variables, without our prefix.
     """
     ours = {f"{PREFIX}{name}": value for name, value in {"REDIS_URL": redis_url, **variables}.items()}
@@ -405,12 +405,12 @@ def environment_with(redis_url: str, **variables: str) -> dict[str, str]:
 
 
 def colour_wanted() -> bool:
-    """Whether the user lets programs use colour (the NO_COLOR convention)."""
+    """Return whether programs may use colour (the NO_COLOR convention)."""
     return not os.environ.get("NO_COLOR")
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's notes on the machine off the screen, unless the user has set how much it says."""
+    """Hide TensorFlow's messages about the machine, unless the user has set its log level."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -419,16 +419,16 @@ def _file() -> Path:
 
 
 def _is_set(variable: str, value: str | None, known: set[str]) -> bool:
-    """Return whether a variable sets something: it is not an empty setting, and nothing that Kubernetes sets."""
+    """Return whether a variable counts: it is not an empty setting, and not a service link of Kubernetes."""
     empty = value == "" and variable.upper() in known
     return not empty and not is_service_link(PREFIX, variable, value or "")
 
 
 def _refuse_unknown_variables() -> None:
-    """Refuse a variable that names no setting; pydantic-settings sees only those that name one."""
+    """Raise SettingsError for a variable that is not a setting; pydantic-settings ignores these."""
     fields = Settings.model_fields.items()
     known = {f"{PREFIX}{name}".upper() for name, _ in fields} | {CONFIG_VARIABLE}
-    groups = {f"{PREFIX}{name}__".upper() for name, found in fields if hasattr(found.annotation, "model_fields")}
+    groups = {f"{PREFIX}{name}__".upper() for name, field in fields if hasattr(field.annotation, "model_fields")}
     for variable, value in sorted(os.environ.items()):
         name = variable.upper()
         if is_service_link(PREFIX, variable, value):

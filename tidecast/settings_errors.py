@@ -1,4 +1,4 @@
-"""What is wrong with a setting, as a sentence: the setting, its value, and what to write instead."""
+"""Describe a wrong setting in a sentence: the setting, its value, and what to write instead."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -38,7 +38,7 @@ _OF_BOUNDS = ("greater_than", "less_than")
 
 
 def sentence(exc: ValidationError, model: type[BaseModel]) -> str:
-    """Return all that is wrong with the settings.
+    """Return a sentence on all wrong settings.
 
     Args:
         exc: pydantic's error.
@@ -48,7 +48,7 @@ def sentence(exc: ValidationError, model: type[BaseModel]) -> str:
 
 
 def option_sentence(exc: ValidationError, model: type[BaseModel]) -> str:
-    """Return what is wrong with the first of some values that options gave.
+    """Return a sentence on the first wrong option.
 
     Args:
         exc: pydantic's error.
@@ -72,7 +72,7 @@ def _problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
 
 
 def _may_be_secret(error: Mapping[str, Any]) -> bool:
-    """Return whether a value may be a password that ended up in another setting: an address, or words for a number."""
+    """Return whether a value may be a password in the wrong setting: an address, or text instead of a number."""
     value = error["input"]
     if not isinstance(value, str):
         return False
@@ -82,10 +82,10 @@ def _may_be_secret(error: Mapping[str, Any]) -> bool:
 
 def _remedy(error: Mapping[str, Any], field: FieldInfo | None) -> str:
     kind = error["type"]
-    if kind == "value_error":  # a validator of ours
+    if kind == "value_error":  # from one of our validators
         return str(error["ctx"]["error"])
     if kind.startswith(_OF_BOUNDS):
-        limits = field.metadata if field else [_Limit(error["ctx"])]  # of an item of a list only one is known
+        limits = field.metadata if field else [_Limit(error["ctx"])]  # for an item of a list only one bound is known
         return f"use {_bounds(limits)}"
     if kind == "literal_error":
         return f"use {error['ctx']['expected']}"
@@ -99,7 +99,7 @@ def _remedy(error: Mapping[str, Any], field: FieldInfo | None) -> str:
 
 
 class _Limit:
-    """A bound in the form that a field has it."""
+    """A bound in the form of a field's metadata."""
 
     def __init__(self, bound: Mapping[str, Any]) -> None:
         vars(self).update(bound)
@@ -118,7 +118,7 @@ def _plain(bound: float) -> float:
 
 
 def _unknown(path: list[str], value: object, model: type[BaseModel]) -> str:
-    """Return what an unknown setting may have been meant to be, or where it belongs."""
+    """Return a sentence on an unknown setting: the similar name, or the group that it belongs to."""
     *above, name = path
     groups = {group: set(inner.model_fields) for group, inner in _groups(model)}
     of_all = set(model.model_fields) - set(groups)

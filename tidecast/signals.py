@@ -1,8 +1,8 @@
-"""End a program at a signal while it starts, and let it clean up once it has begun.
+"""End a program at a signal while it starts, and let it clean up once it runs.
 
-A start takes a second of imports, and the first one compiles for some more. Python would end it with a traceback at
-SIGINT. As the first process of a container (PID 1) it would not end at SIGTERM at all: the kernel passes it only the
-signals that it handles.
+Starting takes a second for imports, and the first start compiles for some more. At SIGINT, Python would end with a
+traceback. As the first process of a container (PID 1) it would not end at SIGTERM at all, because the kernel passes it
+only signals that it handles.
 """
 
 import os
@@ -11,22 +11,22 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-SERVICES = ("worker", "dashboard")  # they run until a signal stops them; `retrain --daemon` too
-_ONCE = ("--check", "--help")  # with these a service does one thing and ends
+SERVICES = ("worker", "dashboard")  # commands that run until a signal stops them, as `retrain --daemon` does
+_ONCE = ("--check", "--help")  # with these options a service ends by itself
 
 
 def stopping() -> list[signal.Signals]:
-    """The signals that stop a program; without SIGHUP where `nohup` has it ignored."""
+    """Return the signals that stop a program, without SIGHUP if `nohup` ignores it."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT] if ignored else [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 def end_at_once(*, service: bool | None = None) -> None:
-    """End the process at a signal, without any cleaning up: there is nothing to give back yet.
+    """End the process at a signal without cleaning up, because it holds no resources yet.
 
     Args:
-        service: whether the program runs until a signal stops it, so that the signal is no failure: the exit code is
-            0. Otherwise it is that of a shell for the signal. None: the command line decides.
+        service: whether the program runs until a signal stops it. Then the signal is not a failure, and the exit code
+            is 0. Otherwise it is the exit code of a shell for the signal. None: the command line decides.
     """
     is_service = _is_service(sys.argv[1:]) if service is None else service
 
@@ -39,9 +39,9 @@ def end_at_once(*, service: bool | None = None) -> None:
 
 
 def begin() -> None:
-    """Let a command clean up at a signal from now on. A service goes on ending at once, until it has its own handlers.
+    """Let a command clean up at a signal from now on; a service still ends at once, until it has its own handlers.
 
-    At SIGINT KeyboardInterrupt is raised, as Python does, and at the others SystemExit.
+    SIGINT raises KeyboardInterrupt, as in Python, and the other signals raise SystemExit.
     """
     if _is_service(sys.argv[1:]):
         return

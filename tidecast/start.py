@@ -1,10 +1,10 @@
-"""Start our programs with our own modules, whatever files of the same names the user has.
+"""Start our programs with our own modules, even if the user has files of the same names.
 
-Python looks for a module in the directory of the script and in PYTHONPATH before it looks at what is installed. There
-a user's `worker.py`, `trainer/` or `json.py` would be imported in place of ours. So the `tidecast` command begins in
-`main`, and a child process runs this file as a script: `python -P start.py MODULE ARGUMENT...`.
+Python searches the directory of the script and PYTHONPATH before the installed packages. A user's `worker.py`,
+`trainer/` or `json.py` there would be imported in place of ours. So the `tidecast` command begins in `main`, and a
+child process runs this file as a script: `python -P start.py MODULE ARGUMENT...`.
 
-Only `os` and `sys` are imported at the top: Python has imported both before it looks at any file of the user's.
+Only `os` and `sys` are imported at the top: Python has imported both before it reads any file of the user.
 """
 
 import os
@@ -23,7 +23,7 @@ def main() -> None:
     prefer_own_modules()
     from tidecast import signals
 
-    signals.end_at_once()  # before the imports of the next line, which take a while
+    signals.end_at_once()  # before the imports of the next line, which take some time
     from tidecast.cli.main import main as run
 
     signals.begin()
@@ -31,30 +31,30 @@ def main() -> None:
 
 
 def child_command(module: str, *arguments: str) -> list[str]:
-    """Return the command line that runs one of our modules as a process of its own.
+    """Return the command line that runs one of our modules as a separate process.
 
-    -P keeps the current directory out of the places where Python looks for modules.
+    -P keeps the current directory out of the places that Python searches for modules.
     """
     return [sys.executable, "-P", os.path.abspath(__file__), module, *arguments]  # noqa: PTH100
 
 
 def prefer_own_modules() -> None:
-    """Import the standard library and what is installed before the user's files, and our packages from here alone.
+    """Search the standard library and installed packages before the user's files, and our packages only here.
 
-    This is for a process of our own. In a user's process, see `tidecast.tools.own_packages`.
+    This is for our own processes. For a user's process, see `tidecast.tools.own_packages`.
     """
     _search_users_directories_last()
     if OwnPackages not in sys.meta_path:
         sys.meta_path.insert(0, OwnPackages)
-    os.environ["PYTHONSAFEPATH"] = "1"  # as -P, for the processes that a library starts
+    os.environ["PYTHONSAFEPATH"] = "1"  # the same as -P, for processes that a library starts
 
 
 class OwnPackages:
-    """A finder that knows our top-level packages, and where they are."""
+    """The finder of our own top-level packages."""
 
     @staticmethod
     def find_spec(name: str, _path: object = None, _target: object = None) -> "ModuleSpec | None":
-        """Return where one of our packages is; None for every other module."""
+        """Return the spec of one of our packages; None for all other modules."""
         if name not in PACKAGES:
             return None
         from importlib.util import spec_from_file_location
@@ -63,7 +63,7 @@ class OwnPackages:
 
 
 def _search_users_directories_last() -> None:
-    """Move what stands before the standard library to the end: the script's directory and those of PYTHONPATH."""
+    """Move the directories before the standard library to the end: those of the script and of PYTHONPATH."""
     library = os.path.dirname(os.__file__)  # noqa: PTH120
     if library in sys.path:
         first = sys.path.index(library)

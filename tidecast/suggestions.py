@@ -1,4 +1,4 @@
-"""Names for people who mistyped one."""
+"""Suggest names to people who mistyped one."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -15,14 +15,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def most_similar(name: str, known: Iterable[str]) -> str | None:
-    """Return the name that was probably meant; None where none is similar."""
+    """Return the name that was probably meant; None if no name is similar."""
     by_key = {each.casefold(): each for each in known}
     close = get_close_matches(name.casefold(), by_key, n=1)
     return by_key[close[0]] if close else None
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return the first of some names; one that is not plain is quoted."""
+    """Return the first of some names as a list in text; unusual names are quoted."""
     known = list(names)
     shown = [name if name.isidentifier() and len(name) <= LONGEST else repr(name[:LONGEST]) for name in known[:SHOWN]]
     return ", ".join(shown) + (", …" if len(known) > SHOWN else "") if shown else "none"

@@ -1,7 +1,7 @@
-"""Leave out what is not set: empty variables, file entries and options, and variables of Kubernetes' service links.
+"""Leave out empty variables, file entries and options, and the variables of Kubernetes' service links.
 
-Compose and CI hand an unset variable on as an empty one: `TIDECAST_WORKER__RETENTION_S=${RETENTION:-}`. Kubernetes
-gives every pod variables for each service, and those of a service called `tidecast-redis` begin with our prefix.
+Compose and CI pass an unset variable as an empty one: `TIDECAST_WORKER__RETENTION_S=${RETENTION:-}`. Kubernetes sets
+variables for each service in every pod, and those of a service called `tidecast-redis` begin with our prefix.
 """
 
 import re
@@ -14,7 +14,7 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f.:]+")
 _NUMBER = re.compile(r"[0-9]+")
 _URL = re.compile(r"(tcp|udp|sctp)://\S+:[0-9]+")
 _PORT = r"_PORT_[0-9]+_(TCP|UDP|SCTP)"
-# By the end of the name, the form of the value. `TIDECAST_WORKER_PORT=8080` has another form: it is a mistake.
+# The end of the name and the form of the value. `TIDECAST_WORKER_PORT=8080` has another form, so it is a mistake.
 _SERVICE_LINKS = (
     (re.compile(r"_SERVICE_HOST"), _ADDRESS),
     (re.compile(r"_SERVICE_PORT(_[A-Z0-9_]+)?"), _NUMBER),
@@ -26,7 +26,7 @@ _SERVICE_LINKS = (
 
 
 def is_service_link(prefix: str, variable: str, value: str) -> bool:
-    """Return whether Kubernetes sets this variable for a service whose name begins as our prefix does."""
+    """Return whether Kubernetes sets this variable for a service whose name begins like our prefix."""
     service = prefix.rstrip("_")
     name = variable.upper()
     if not name.startswith(service):
@@ -38,7 +38,7 @@ def is_service_link(prefix: str, variable: str, value: str) -> bool:
 
 
 def variables_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """Generate the variables of all settings, in capitals."""
+    """Yield the names of the variables of all settings, in capitals."""
     for name, field in model.model_fields.items():
         variable = f"{prefix}{name}".upper()
         yield variable
@@ -48,7 +48,7 @@ def variables_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def without_empty(entries: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """Return a file's entries without the settings that are empty; an unknown name stays, to be refused."""
+    """Return a file's entries without empty settings; unknown names stay, so that they are refused later."""
     kept = {name: value for name, value in entries.items() if value != "" or name not in model.model_fields}
     for name, value in kept.items():
         group = model.model_fields[name].annotation if name in model.model_fields else None
@@ -62,7 +62,7 @@ def without_empty_options(command: Any, words: Sequence[str]) -> list[str]:
 
     Args:
         command: the click command, or a group of them.
-        words: those behind its name.
+        words: the words after the command's name.
     """
     return list(_kept(command, iter(words)))
 

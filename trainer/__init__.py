@@ -1,5 +1,5 @@
-"""The offline program: history, sequences, fit, evaluation, publication."""
+"""The offline trainer: reads histories, fits models, evaluates them and publishes versions."""
 
 from tidecast.settings import quiet_tensorflow
 
-quiet_tensorflow()  # before anything here imports it
+quiet_tensorflow()  # before any module here imports TensorFlow

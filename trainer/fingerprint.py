@@ -1,4 +1,4 @@
-"""What a run was: so that one that was interrupted goes on, and one repeated does nothing twice."""
+"""Digests of training runs: an interrupted run resumes, and a repeated run trains nothing twice."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ RUN = "run"  # the entry of `Header.training` that holds the digest
 
 
 def run_digest(history: History, spec: Spec, settings: Settings, season: int | None) -> str:
-    """Digest all that decides what a training makes of a history, save the champion that it starts from."""
+    """Return a digest of the inputs that determine a trained model, except the champion that a warm start uses."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
     digest.update(settings.train.model_dump_json().encode())
     digest.update(f"{settings.series.max_gap} {settings.series.level} {season}".encode())
@@ -23,9 +23,9 @@ def run_digest(history: History, spec: Spec, settings: Settings, season: int | N
 
 
 def trained_before(store: ModelStore, series: str, digest: str) -> tuple[int, Header] | None:
-    """The newest version of the series, if it is of this very run.
+    """Return the newest version of the series if this run made it, else None.
 
-    Only the newest counts: who returns to an earlier spec wants it judged against today's champion.
+    Only the newest version counts: a user who returns to an earlier spec wants it judged against today's champion.
     """
     versions = store.versions(series)
     if not versions:
@@ -33,5 +33,5 @@ def trained_before(store: ModelStore, series: str, digest: str) -> tuple[int, He
     try:
         number, model = store.load(series, versions[-1])
     except ModelError:
-        return None  # a damaged version is no reason not to train: the next one takes its place
+        return None  # training continues after a damaged version: the next version replaces it
     return (number, model.header) if model.header.training.get(RUN) == digest else None

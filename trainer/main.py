@@ -1,4 +1,4 @@
-"""The trainer as a command: files in, a progress bar, a table of verdicts out."""
+"""The `train` command: reads files, shows a progress bar and prints a table of verdicts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,15 +30,15 @@ REFUSALS = ("too short", "constant", "irregular", "refused")
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Which of the readings that workers answered: those that arrived since a time, and those of an archive too."""
+    """The recorded readings to train on: those since a time, and optionally those of an archive."""
 
     since_ms: int | None = None  # epoch milliseconds; None: from the oldest
     history: Path | None = None  # the archive's directory
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What to train on and how; `shape` names fields of the spec that differ from the defaults."""
+class TrainJob:
+    """The data and options of a training run; `shape` holds the fields of the spec that differ from the defaults."""
 
     sources: tuple[str, ...]
     recorded: Recorded | None = None  # instead of sources
@@ -52,8 +52,8 @@ class Job:
     dry_run: bool = False
 
 
-def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
-    """Train, and print what became of each series; False if some could not be trained.
+def run(job: TrainJob, settings: Settings, *, as_json: bool) -> bool:
+    """Train and print a verdict for each series; return False if any series could not be trained.
 
     Raises:
         SettingsError: an option is out of range.
@@ -74,7 +74,7 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
     return not any(verdict.status in REFUSALS for verdict in verdicts)
 
 
-def _read(job: Job, settings: Settings) -> Histories:
+def _read(job: TrainJob, settings: Settings) -> Histories:
     if job.recorded is None:
         return read_history(
             job.sources,
@@ -84,21 +84,26 @@ def _read(job: Job, settings: Settings) -> Histories:
             time_zone=job.time_zone,
             likely_target=settings.series.target,
         )
-    since_ms, history = job.recorded.since_ms, job.recorded.history
     features = () if job.features == (NONE,) else job.features
-    found = read_recorded(settings, since_ms=since_ms, target=job.target, features=features, history=history)
-    if not found.found:
-        if found.notes:
-            why = "; ".join(found.notes)
+    histories = read_recorded(
+        settings,
+        since_ms=job.recorded.since_ms,
+        target=job.target,
+        features=features,
+        history=job.recorded.history,
+    )
+    if not histories.found:
+        if histories.notes:
+            why = "; ".join(histories.notes)
             raise HistoryError(f"nothing recorded can be used ({why}): name a field of the readings with --target")
         why = "no worker has answered a reading of that time"
         raise HistoryError(f"nothing is recorded ({why}): start a worker, or reach further back with --since")
-    check_sent(features, found)
-    return found
+    check_sent(features, histories)
+    return histories
 
 
-def _train(job: Job, histories: Histories, spec: Spec, settings: Settings) -> list[Verdict]:
-    with progress("training", "series", len(histories.found)) as tell:
+def _train(job: TrainJob, histories: Histories, spec: Spec, settings: Settings) -> list[Verdict]:
+    with progress("training", "series", len(histories.found)) as report_progress:
         return train(
             histories.found,
             spec,
@@ -106,12 +111,12 @@ def _train(job: Job, histories: Histories, spec: Spec, settings: Settings) -> li
             ModelStore(settings.store),
             season=job.season,
             force=job.force,
-            progress=tell,
+            progress=report_progress,
         )
 
 
-def _shape(job: Job, settings: Settings) -> tuple[Spec, Settings]:
-    """The network to train: what was asked for, else what a search chose for this store, else the default."""
+def _shape(job: TrainJob, settings: Settings) -> tuple[Spec, Settings]:
+    """Return the spec to train: the requested one, else the tuned one of this store, else the default."""
     tuned = None if job.shape else read_tuned(settings.store)
     if tuned:
         training = settings.train.model_copy(update={"learning_rate": tuned.chosen.learning_rate})

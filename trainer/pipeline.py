@@ -1,4 +1,4 @@
-"""The trainer from top to bottom: histories in; versions in the store and a verdict on each series out."""
+"""The training pipeline: takes histories, writes versions to the store and returns a verdict on each series."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ from trainer.evaluation.evaluate import (
     CHAMPION,
     MIN_ROWS,
     MODEL,
-    contest,
+    evaluate_candidates,
     expert_answers,
     first_errors,
     habit_of,
@@ -34,10 +34,10 @@ from trainer.fit.cohort import Fit, fit_cohort
 from trainer.fit.linear import fit_panel
 from trainer.fit.seasonality import check_season, check_season_fits
 from trainer.fit.shared_network import kept_shared, train_shared
-from trainer.fit.training_set import Lesson, Unfit, prepare, split
+from trainer.fit.training_set import TrainingSet, Untrainable, prepare, split
 
-CHUNK = 128  # series between two visits to the store: what an interruption may cost
-LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # of which a version may depend
+CHUNK = 128  # series trained between two writes to the store: an interruption loses at most this many
+LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # a version may depend on these
 PENDING = Evidence(rows=0, season=None, scores={}, skill=0.0, verdict="not judged yet")
 
 Status = Literal[
@@ -47,30 +47,30 @@ Status = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one series."""
+    """The result of training one series."""
 
     series: str
     status: Status
-    reason: str  # a sentence, with the figures if there are any
-    version: int | None = None  # stored for it, promoted or not
+    reason: str  # a sentence, with figures if there are any
+    version: int | None = None  # the version stored for the series, promoted or not
     evidence: Evidence | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The verdict as JSON takes it."""
+        """Return the verdict as a dict that JSON can encode."""
         return {**asdict(self), "evidence": self.evidence and self.evidence.model_dump()}
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A series on its way through the pipeline, and the champion that its model has to beat."""
+    """A series in the pipeline, and the champion that its new model must beat."""
 
-    lesson: Lesson
-    digest: str  # of the run
+    lesson: TrainingSet
+    digest: str  # identifies the run
     champion: tuple[int, Model] | None
 
     @property
     def parent(self) -> tuple[int, Model] | None:
-        """The champion, if its weights fit: training then goes on from them instead of starting anew."""
+        """Return the champion if its weights fit the spec; training then starts from them (a warm start)."""
         if self.champion and self.champion[1].header.network and self.champion[1].spec == self.lesson.spec:
             return self.champion
         return None
@@ -89,30 +89,30 @@ def train(
     fit: Callable[..., list[Fit]] = fit_cohort,
     train_cohorts: bool = True,
 ) -> list[Verdict]:
-    """Train a model for each history and publish it where it improves on what answers now.
+    """Train a model for each history and publish it where it is better than the current champion.
 
-    A series that cannot be trained does not stop the others. What was published stays if the run is interrupted,
-    and the same call goes on from there. The verdicts come in the order of the histories.
+    A series that cannot be trained does not stop the others. If the run is interrupted, published versions stay and
+    the same call resumes there. The verdicts are in the order of the histories.
 
     Args:
         histories: one for each series.
-        spec: the network's shape; target and features are each history's own.
+        spec: the network's shape; target and features come from each history.
         settings: how to fit and judge (`train`); which gaps to fill and what level to cover (`series`).
-        store: where champions come from and versions go to.
-        season: the season length in rows; None: found from the data; 1: none.
-        force: train again even what was trained with the same settings on the same readings.
-        progress: told after every epoch and every chunk how many of the histories are done, those in training by
-            the share of their epochs.
-        now_ms: when the versions were made; None: now.
+        store: champions are read from it and versions are written to it.
+        season: the season length in rows; None: detected from the data; 1: no season.
+        force: train a series even if it was trained with the same settings on the same readings.
+        progress: called after every epoch and every chunk with the number of histories done. A history in training
+            counts by the share of its epochs.
+        now_ms: the creation time of the versions, epoch milliseconds; None: now.
         fit: trains the prepared series of a chunk, as `fit_cohort` does.
-        train_cohorts: whether cohorts' networks are trained; else those in the store stay in use.
+        train_cohorts: whether to train the cohorts' networks; otherwise those in the store stay in use.
 
     Raises:
         SettingsError: the season is out of range.
     """
     check_season(season)
     check_season_fits(season, max(map(len, histories), default=0))
-    tell = progress or (lambda _: None)
+    report_progress = progress or (lambda _: None)
     created_ms = round(time.time() * 1000) if now_ms is None else now_ms
     verdicts: dict[str, Verdict] = {}
     candidates: list[Candidate] = []
@@ -125,25 +125,25 @@ def train(
     lessons = [candidate.lesson for candidate in candidates]
     shared = _cohort_networks(lessons, settings, store, created_ms) if train_cohorts else kept_shared(lessons, store)
     for chunk in _chunks(candidates):
-        for candidate, fitted in _fit(chunk, settings, fit, tell, len(verdicts)):
+        for candidate, fitted in _fit(chunk, settings, fit, report_progress, len(verdicts)):
             network = shared.get(candidate.lesson.history.series)
             verdict = _publish(candidate, fitted, network, settings, store, created_ms)
             verdicts[candidate.lesson.history.series] = verdict
-        tell(len(verdicts))
+        report_progress(len(verdicts))
     return [verdicts[history.series] for history in histories]
 
 
 def _cohort_networks(
-    lessons: Sequence[Lesson], settings: Settings, store: ModelStore, created_ms: int
+    lessons: Sequence[TrainingSet], settings: Settings, store: ModelStore, created_ms: int
 ) -> dict[str, tuple[str, Model]]:
-    """By series: its cohort's name and network."""
+    """Return each series' cohort name and network."""
     if not settings.train.shared_epochs:
         return {}
     return train_shared(lessons, settings, store, created_ms)
 
 
 def _chunks(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Group candidates that one cohort can train: of one shape, and of similar lengths, which wastes least."""
+    """Yield groups of candidates to train together: of one shape, and of similar lengths to waste little padding."""
 
     def shape(candidate: Candidate) -> tuple[bool, int]:
         return candidate.lesson.without_network is None, candidate.lesson.spec.channels
@@ -162,7 +162,7 @@ def _chunks(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
 def _ready(
     history: History, spec: Spec, settings: Settings, store: ModelStore, season: int | None, *, force: bool
 ) -> Candidate | Verdict:
-    """Make a series ready to train, or say why it is not trained."""
+    """Prepare a series for training, or return the verdict that explains why it is not trained."""
     history = sound(history)
     try:
         spec = Spec(**{**spec.model_dump(), "target": history.features[0], "features": history.features})
@@ -179,13 +179,13 @@ def _ready(
         reason = f"version {champion[0]} was trained on readings as new as this history's last: bring newer ones"
         return Verdict(history.series, "kept the champion", reason, champion[0])
     lesson = prepare(history, spec, settings.train, settings.series.max_gap, season)
-    if isinstance(lesson, Unfit):
+    if isinstance(lesson, Untrainable):
         return Verdict(history.series, lesson.cause, lesson.reason)
     return Candidate(lesson, digest, champion)
 
 
 def _knows_the_tail(champion: Header, history: History, settings: Settings) -> bool:
-    """Whether a champion has learned from the readings that would judge it, and was not judged by these very ones."""
+    """Return whether a champion was trained on readings of this tail, and was judged on another tail."""
     tail = min(split(len(history), settings.train)[1], len(history) - 1)
     same = champion.judged == (int(history.ts[tail]), int(history.ts[-1]))
     return bool(champion.span[1] >= history.ts[-MIN_ROWS:][0]) and not same
@@ -198,7 +198,7 @@ def _fit(
     tell: Callable[[float], None],
     done: int,
 ) -> Iterator[tuple[Candidate, Fit | None]]:
-    """Train a chunk's networks together, from their champions' weights where they have some."""
+    """Train a chunk's networks together, each from its champion's weights if they fit."""
     if candidates[0].lesson.without_network:
         return zip(candidates, [None] * len(candidates), strict=True)
     problems = [c.lesson.problem(c.parent and c.parent[1].weights) for c in candidates]
@@ -219,8 +219,10 @@ def _publish(
     store: ModelStore,
     created_ms: int,
 ) -> Verdict:
-    """Judge what was trained on the tail and store it; it answers from now on if the gate lets it through."""
-    lesson, series, max_gap = candidate.lesson, candidate.lesson.history.series, settings.series.max_gap
+    """Judge the trained model on the tail and store it; promote it if it passes the gate."""
+    lesson = candidate.lesson
+    series = lesson.history.series
+    max_gap = settings.series.max_gap
     if fitted and not _finite(fitted):
         return Verdict(series, "refused", "its training diverged: lower the learning rate, or choose the form `change`")
     cohort, network = shared or (None, None)
@@ -230,13 +232,13 @@ def _publish(
     if answers is None:
         raise AssertionError("a model reads features that its own history lacks")
     number, champion = candidate.champion or (None, None)
-    theirs = (champion, store.cohort_network(champion.header.shared)) if champion else None
+    rival = (champion, store.cohort_network(champion.header.shared)) if champion else None
     values = lesson.history.values[:, 0]
     change = change_of(values, lesson.tail, min(lesson.seasons, default=None))
     since = max(lesson.tail, change.over) if change else lesson.tail
-    found = contest(lesson.history, lesson.tail, answers, theirs, model, max_gap, since)
-    ruling = judge(found, number)
-    errors = found.actual - found.answers[MODEL]
+    comparison = evaluate_candidates(lesson.history, lesson.tail, answers, rival, model, max_gap, since)
+    ruling = judge(comparison, number)
+    errors = comparison.actual - comparison.answers[MODEL]
     habit = habit_of(values, since)
     judged = {
         "evidence": ruling.evidence,
@@ -244,8 +246,8 @@ def _publish(
         "largest_move": habit.largest,
         "known": limits(values),
     }
-    # The tail has judged; now the linear experts learn from it too, for they cannot learn it by heart. Not where it is
-    # unlike all before: a broken sensor's readings would make experts of them that nobody has judged.
+    # The model is judged, so the linear experts may now be fitted on the tail too: they cannot memorise it. A tail that
+    # differs from all readings before is not used: experts fitted to a broken sensor would go unjudged.
     panel = lesson.panel if habit.broken else fit_panel(parted(lesson.grid, change), lesson.seasons, len(lesson.grid))
     believed = lesson.history.believed[since:]
     errors = first_errors(answers[since - lesson.tail :][believed], values[since:][believed], habit)
@@ -308,7 +310,7 @@ def _champion(store: ModelStore, series: str) -> tuple[int, Model] | None:
     try:
         return store.load(series)
     except ModelError:
-        return None  # no worker can load it either: whoever beats the last value may take its place
+        return None  # no worker can load it either, so a candidate only has to beat the last value
 
 
 def _libraries() -> Iterator[tuple[str, str]]:
@@ -316,4 +318,4 @@ def _libraries() -> Iterator[tuple[str, str]]:
         try:
             yield name, version(name)
         except PackageNotFoundError:
-            continue  # TensorFlow has two names, of which a machine has one
+            continue  # TensorFlow is installed under one of two names

@@ -21,7 +21,7 @@ from tidecast.models.spec import Spec
 from tidecast.online import state_encoder, window
 from tidecast.online.kernels import network_inputs, scoring
 from tidecast.online.kernels.threads import Threads, linear_answers
-from tidecast.online.weight_layout import Layout
+from tidecast.online.weight_layout import WeightLayout
 from tidecast.settings import cores
 from tidecast.start import child_command
 
@@ -122,7 +122,7 @@ def _end_with_parent() -> None:
 
 def _answer_network() -> None:
     spec = Spec(window=2, units=1, layers=2, hidden=1)
-    layout = Layout(spec)
+    layout = WeightLayout(spec)
     Threads().answers(np.zeros((1, 2, 1), np.float32), layout.slab(1), np.zeros(1, np.int64), layout)
 
 

@@ -18,9 +18,9 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
 from tidecast.wire import partition_of
 from worker.acl import explain
-from worker.membership import EVERY_S, Roster
+from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
-from worker.partition.consumer import Lane
+from worker.partition.consumer import PartitionConsumer
 from worker.partition.lease import Partition
 from worker.partition.poison import PauseNeeded
 from worker.partition.stream import Stream
@@ -57,17 +57,17 @@ class Worker:
         streams: Sequence[Stream],
         store: ModelStore,
         health: Health,
-        roster: Roster | None = None,
+        membership: Membership | None = None,
     ) -> None:
         name = worker_name(settings)
         lease_s = settings.worker.lease_s
         self._settings = settings
         self._store = store
         self._health = health
-        self._roster = roster
+        self._membership = membership
         self._engine = Engine(worker_threads(settings))
-        self._lanes = [
-            Lane(
+        self._consumers = [
+            PartitionConsumer(
                 i,
                 stream,
                 Partition(stream, name, lease_s),
@@ -107,7 +107,7 @@ class Worker:
         self._notice_models(now)
         if self._loading:
             return None
-        answered = _sum([lane.step(now, self._block_ms) for lane in self._due(now)])
+        answered = _sum([consumer.step(now, self._block_ms) for consumer in self._due(now)])
         self._note_flow(answered)
         self._health.holding(self.held, self._series())
         return answered
@@ -115,11 +115,11 @@ class Worker:
     def leave(self) -> None:
         """Release every partition, so that other workers can take them at once."""
         try:
-            for lane in self._lanes:
-                if lane.held:
-                    lane.leave()
-            if self._roster:
-                self._roster.leave()
+            for consumer in self._consumers:
+                if consumer.held:
+                    consumer.leave()
+            if self._membership:
+                self._membership.leave()
         except (RedisError, Unavailable) as exc:
             log.warning("leases not released, they will run out", error=str(exc))
         self._health.holding(0, 0)
@@ -128,11 +128,11 @@ class Worker:
     @property
     def held(self) -> int:
         """Return how many partitions this worker believes it owns; each commit checks it."""
-        return sum(lane.held for lane in self._lanes)
+        return sum(consumer.held for consumer in self._consumers)
 
     def partitions_held(self) -> frozenset[int]:
         """Return the numbers of the held partitions; safe to call from other threads."""
-        return frozenset(lane.number for lane in self._lanes if lane.held)
+        return frozenset(consumer.number for consumer in self._consumers if consumer.held)
 
     @property
     def _loading(self) -> bool:
@@ -146,7 +146,7 @@ class Worker:
         While readings flow and champions wait to be loaded, a read waits `QUIET_S`: after that the flow has stopped.
         Polling without a wait took processor time from the senders.
         """
-        if len(self._lanes) > 1 or (self._moved and not self._flowing):
+        if len(self._consumers) > 1 or (self._moved and not self._flowing):
             return None
         longest = self._settings.worker.block_ms
         return min(longest, round(1000 * QUIET_S)) if self._moved else longest
@@ -163,19 +163,19 @@ class Worker:
     def _forecaster(self, partition: int, partitions: int) -> Forecaster:
         return Forecaster(self._settings.series, self._engine, partition, partitions, self._settings.retrain.probation)
 
-    def _due(self, now: float) -> list[Lane]:
+    def _due(self, now: float) -> list[PartitionConsumer]:
         """Return the partitions to serve or to acquire, after releasing those beyond the fair share."""
-        if self._roster is None:
-            return self._lanes
-        self._share = share = self._roster.share(len(self._lanes), now)
-        held = [lane for lane in self._lanes if lane.held]
-        for lane in held[share:]:
-            lane.leave()
-            log.info("partition handed over", partition=lane.number)
+        if self._membership is None:
+            return self._consumers
+        self._share = share = self._membership.share(len(self._consumers), now)
+        held = [consumer for consumer in self._consumers if consumer.held]
+        for consumer in held[share:]:
+            consumer.leave()
+            log.info("partition handed over", partition=consumer.number)
         due = held[:share]
         missing = share - len(held)
-        rotated = self._lanes[self._first :] + self._lanes[: self._first]
-        free = [lane for lane in rotated if not lane.held and not 0 <= now - lane.tried_at < EVERY_S]
+        rotated = self._consumers[self._first :] + self._consumers[: self._first]
+        free = [consumer for consumer in rotated if not consumer.held and not 0 <= now - consumer.tried_at < EVERY_S]
         return due + (free if missing > 0 else [])
 
     def _guarded_round(self, stop: Stop) -> int | None:
@@ -195,55 +195,55 @@ class Worker:
             return None
         self._failures = 0
         answered: list[int | None] = []
-        for lane in due:
+        for consumer in due:
             if stop.is_set():
                 break
-            if not lane.held and self.held >= self._share:
+            if not consumer.held and self.held >= self._share:
                 continue  # this round has already acquired the fair share
-            answered.append(None if time.monotonic() < lane.retry_at else self._guarded_step(lane, stop))
+            answered.append(None if time.monotonic() < consumer.retry_at else self._guarded_step(consumer, stop))
         self._health.holding(self.held, self._series())
         total = _sum(answered)
         self._note_flow(total)
         if total is None and self._pauses == pauses:  # no partition is held; after a failure there was a pause already
             stop.wait(self._settings.worker.block_ms / 1000)
-        elif total == 0 and len(self._lanes) > 1:
+        elif total == 0 and len(self._consumers) > 1:
             stop.wait(IDLE_S)
         # Partitions that we skipped, dropped or do not own yet may still hold readings.
         return None if total == 0 and (None in answered or self.held < self._share) else total
 
-    def _guarded_step(self, lane: Lane, stop: Stop) -> int | None:
+    def _guarded_step(self, consumer: PartitionConsumer, stop: Stop) -> int | None:
         try:
-            answered = lane.step(time.time(), self._block_ms)
+            answered = consumer.step(time.time(), self._block_ms)
         except PauseNeeded as exc:
             pause_s = self._settings.worker.lease_s / 2  # the lease outlives it
             log.warning(
-                "a reading is tried once more after a pause", partition=lane.number, why=str(exc), pause_s=pause_s
+                "a reading is tried once more after a pause", partition=consumer.number, why=str(exc), pause_s=pause_s
             )
             self._pauses += 1
-            self._put_off(lane, stop, pause_s)
+            self._put_off(consumer, stop, pause_s)
             return None
         except (Fenced, Conflict) as exc:
-            lane.drop(str(exc))
+            consumer.drop(str(exc))
             self._health.failed("fenced" if isinstance(exc, Fenced) else "conflict")
             return None
         except (RedisConnectionError, RedisTimeoutError) as exc:
             # The commit may or may not have happened: it is sent again, and the script detects a repeat.
-            self._put_off(lane, stop, self._failed(lane, "redis", exc)[0])
+            self._put_off(consumer, stop, self._failed(consumer, "redis", exc)[0])
             return None
         except Unavailable as exc:
             # Redis changed nothing: the handled batch is kept, and sent again once Redis accepts it.
             if exc.code in STALE:
-                lane.reconnect()
-            self._put_off(lane, stop, self._failed(lane, "refused", exc)[0])
+                consumer.reconnect()
+            self._put_off(consumer, stop, self._failed(consumer, "refused", exc)[0])
             return None
         except Exception as exc:
             # The state in memory may be ahead of the last commit: start again from the state in Redis.
-            delay, logged = self._failed(lane, _kind(exc), exc)
-            if lane.held:
-                lane.drop(str(exc), logged=logged)
-            self._put_off(lane, stop, delay)
+            delay, logged = self._failed(consumer, _kind(exc), exc)
+            if consumer.held:
+                consumer.drop(str(exc), logged=logged)
+            self._put_off(consumer, stop, delay)
             return None
-        lane.failures = 0
+        consumer.failures = 0
         return answered
 
     def _notice_models(self, now: float) -> None:
@@ -272,8 +272,8 @@ class Worker:
             if loaded := self._load(self._store.shared, cohort):
                 self._engine.put_shared(cohort, loaded[1])
         if cohorts:
-            for lane in self._lanes:
-                lane.forecaster.refit()
+            for consumer in self._consumers:
+                consumer.forecaster.refit()
         return len(cohorts)
 
     def _adopt_champions(self) -> int:
@@ -288,19 +288,19 @@ class Worker:
 
     def _adopt_shadows(self) -> None:
         """Load former champions to run beside their successors on trial, for as long as this round allows."""
-        if not any(lane.forecaster.trials.lacking for lane in self._lanes):
+        if not any(consumer.forecaster.trials.lacking for consumer in self._consumers):
             return
         self._load_for_a_while(self._accompany_next)
 
     def _accompany_next(self) -> bool:
         """Load the former champion of one series on trial; return whether there are more."""
-        lacking = [(lane.forecaster, lane.forecaster.trials.lacking) for lane in self._lanes]
+        lacking = [(consumer.forecaster, consumer.forecaster.trials.lacking) for consumer in self._consumers]
         forecaster, former = next((forecaster, versions) for forecaster, versions in lacking if versions)
         series, version = next(iter(former.items()))
         if loaded := self._load(self._store, series, version):
             forecaster.accompany(series, *loaded)
         else:
-            forecaster.acquit(series)
+            forecaster.clear(series)
         return any(versions for _, versions in lacking)
 
     def _adopt_newest(self) -> bool:
@@ -332,8 +332,8 @@ class Worker:
 
     def _roll_back(self) -> None:
         """Switch back to the former champion of each series whose new champion performs worse."""
-        for lane in self._lanes:
-            condemned = lane.forecaster.trials.condemned
+        for consumer in self._consumers:
+            condemned = consumer.forecaster.trials.condemned
             for series, (version, former) in list(condemned.items()):
                 try:
                     if self._store.champion(series) == version:
@@ -354,7 +354,7 @@ class Worker:
         except (TidecastError, OSError) as exc:
             self._refuse(series, exc)
             return
-        forecaster = self._lanes[partition_of(series, len(self._lanes))].forecaster
+        forecaster = self._consumers[partition_of(series, len(self._consumers))].forecaster
         forecaster.adopt(series, version, model, published=bool(pointer and pointer.published))
 
     def _load(self, store: ModelStore, name: str, version: int | None = None) -> tuple[int, Model] | None:
@@ -370,20 +370,20 @@ class Worker:
         self._health.failed("model")
 
     def _series(self) -> int:
-        return sum(len(lane.forecaster.states) for lane in self._lanes)
+        return sum(len(consumer.forecaster.states) for consumer in self._consumers)
 
-    def _failed(self, lane: Lane, kind: str, exc: Exception) -> tuple[float, bool]:
+    def _failed(self, consumer: PartitionConsumer, kind: str, exc: Exception) -> tuple[float, bool]:
         """Count a partition's failure; return the pause in seconds, and whether the failure was logged."""
-        lane.failures += 1
-        delay = self._pause_s(lane.failures)
+        consumer.failures += 1
+        delay = self._pause_s(consumer.failures)
         return delay, self._report(kind, exc, delay)
 
-    def _put_off(self, lane: Lane, stop: Stop, delay: float) -> None:
+    def _put_off(self, consumer: PartitionConsumer, stop: Stop, delay: float) -> None:
         """Retry a partition after a delay; if there are others, they are served meanwhile."""
-        if len(self._lanes) == 1:
+        if len(self._consumers) == 1:
             stop.wait(delay)
         else:
-            lane.retry_at = time.monotonic() + delay
+            consumer.retry_at = time.monotonic() + delay
 
     def _pause_s(self, failures: int) -> float:
         """Return the pause after this many consecutive failures: longer each time, but too short to lose a lease."""

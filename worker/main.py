@@ -25,7 +25,7 @@ from tidecast.wire import common_keys, keys_of
 from worker.acl import explain
 from worker.compiling import warm
 from worker.loop import BACKOFF_S, Worker
-from worker.membership import Roster, claim_partitions
+from worker.membership import Membership, claim_partitions
 from worker.metrics import Health
 from worker.partition.stream import Stream
 from worker.redis_failures import meaning_of
@@ -222,12 +222,12 @@ def make_worker(settings: Settings, health: Health) -> Worker:
     count = settings.partitions
     streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker) for i in range(count)]
     claim_partitions(redis, common_keys(settings.namespace)[0], count)
-    roster = None
+    membership = None
     if count > 1:
         name = worker_name(settings)
         settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
-        roster = Roster(redis, common_keys(settings.namespace), name, settings.worker.lease_s)
-    return Worker(settings, streams, ModelStore(settings.store), health, roster)
+        membership = Membership(redis, common_keys(settings.namespace), name, settings.worker.lease_s)
+    return Worker(settings, streams, ModelStore(settings.store), health, membership)
 
 
 def check(settings: Settings) -> int:

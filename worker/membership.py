@@ -23,7 +23,7 @@ def claim_partitions(redis: Redis, key: str, partitions: int) -> None:
     check_partitions(key, cast("bytes", redis.get(key)), partitions)
 
 
-class Roster:
+class Membership:
     """The live workers of one namespace, by the server's clock.
 
     Args:

@@ -1,6 +1,6 @@
-"""Programs that answer readings in processes of their own: the worker and its yardsticks, driven in the same way.
+"""Contestants: the worker and its yardsticks, each in its own process and driven in the same way.
 
-While readings are pushed for a measurement a program is stopped by SIGSTOP; the time begins when it is let go on.
+While readings are pushed for a measurement, a program is stopped by SIGSTOP; the time begins when it continues.
 """
 
 import os
@@ -27,31 +27,31 @@ from tidecast.tools.readiness import await_ready
 from tidecast.wire import Keys, keys_of
 
 ROOT = Path(benchmarks.__file__).parents[1]
-LEASE_S = 3600  # a program that is stopped keeps its partition
-POLL_S = 0.004  # between two looks at the newest forecast
+LEASE_S = 3600  # so that a stopped program keeps its partition
+POLL_S = 0.004  # between two reads of the newest forecast
 PATIENCE_S = 120.0  # without a new forecast
 
 
 class Pace(NamedTuple):
-    """How fast a contestant was."""
+    """The speed of a contestant."""
 
     per_s: float  # readings
-    cpu_us: float  # of its own processor time for each, that of Redis not counted
+    cpu_us: float  # of its own processor time per reading, without that of Redis
 
 
 @dataclass(slots=True)
 class Contestant:
-    """A running program and the streams between which it stands.
+    """A running program with its input and output streams.
 
     Attributes:
-        name: what the tables call it.
+        name: its name in the tables.
         process: the program.
-        log: what it has written to standard error.
-        redis: a connection of one's own.
+        log: the file of its standard error.
+        redis: a connection for the benchmark's use.
         keys: its streams.
-        readings: what it is asked.
-        pushed: how many it was asked so far.
-        remembers: whether answered readings stay in their stream, for a trainer to learn from.
+        readings: the readings to push.
+        pushed: the number of readings pushed so far.
+        remembers: whether consumed readings stay in their stream, for a trainer to read.
     """
 
     name: str
@@ -64,17 +64,17 @@ class Contestant:
     remembers: bool = False
 
     def push(self, count: int) -> None:
-        """Push so many readings."""
+        """Push `count` readings."""
         self.readings.push(self.redis, self.keys.readings, self.pushed, self.pushed + count)
         self.pushed += count
 
     def warm_up(self, count: int) -> None:
-        """Let it answer so many readings; the forecasts stay in their stream."""
+        """Push `count` readings and wait for their forecasts, which stay in their stream."""
         self.push(count)
         self.await_answers()
 
     def pace(self, count: int) -> Pace:
-        """Push so many readings while it stands still, and measure how fast it then answers them.
+        """Push `count` readings while the program is stopped, and measure how fast it then makes their forecasts.
 
         Raises:
             RuntimeError: a reading was not answered by a forecast.
@@ -82,46 +82,51 @@ class Contestant:
         self.empty()
         self.stop()
         self.push(count)
-        used, began = self._cpu_s(), time.perf_counter()
+        cpu_before = self._cpu_s()
+        began = time.perf_counter()
         self.go_on()
         self.await_answers()
-        took, used = time.perf_counter() - began, self._cpu_s() - used
-        if (found := self.redis.xlen(self.keys.forecasts)) != count:
-            raise RuntimeError(f"{self.name} answered {found} of {count} readings: {self.said()}")
+        took = time.perf_counter() - began
+        used = self._cpu_s() - cpu_before
+        if (answered := self.redis.xlen(self.keys.forecasts)) != count:
+            raise RuntimeError(f"{self.name} answered {answered} of {count} readings: {self.said()}")
         self.empty()
         return Pace(count / took, 1e6 * used / count)
 
     def stop(self) -> None:
-        """Let it stand still."""
+        """Stop the program by SIGSTOP."""
         self.process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it go on."""
+        """Continue the program by SIGCONT."""
         self.process.send_signal(signal.SIGCONT)
 
     def newest(self, key: str) -> bytes | None:
-        """The last entry's id of a stream; None while it is empty."""
-        found = cast("list[tuple[bytes, dict[bytes, bytes]]]", self.redis.xrevrange(key, count=1))
-        return found[0][0] if found else None
+        """Return the id of a stream's last entry; None while the stream is empty."""
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", self.redis.xrevrange(key, count=1))
+        return entries[0][0] if entries else None
 
     def await_answers(self) -> None:
-        """Wait until the last reading pushed is answered.
+        """Wait until the last reading pushed has its forecast.
 
         Raises:
-            RuntimeError: the program ended, or answers nothing more.
+            RuntimeError: the program ended, or makes no more forecasts.
         """
-        wanted, at, since = id_of(self.pushed - 1), None, time.monotonic()
-        while at != wanted:
+        last = id_of(self.pushed - 1)
+        at = None
+        since = time.monotonic()
+        while at != last:
             newest = self.newest(self.keys.forecasts)
             if newest != at:
-                at, since = newest, time.monotonic()
+                at = newest
+                since = time.monotonic()
             elif self.process.poll() is not None or time.monotonic() - since > PATIENCE_S:
                 raise RuntimeError(f"{self.name} answers no more: {self.said()}")
             else:
                 time.sleep(POLL_S)
 
     def empty(self) -> None:
-        """Let go of what was answered: streams that grow are no part of what is measured."""
+        """Empty the streams, so that their growth does not affect the measurement."""
         for key in [self.keys.forecasts] if self.remembers else [self.keys.readings, self.keys.forecasts]:
             self.redis.xtrim(key, maxlen=0, approximate=False)
 
@@ -130,7 +135,7 @@ class Contestant:
         return times.user + times.system
 
     def said(self) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         return self.log.read_text()[-1000:]
 
 
@@ -138,16 +143,17 @@ class Contestant:
 def serving(
     server: EmbeddedRedis, folder: Path, readings: Readings, options: Sequence[str] = ()
 ) -> Iterator[Contestant]:
-    """The real worker, with the models in `folder/models`, on series whose windows are full.
+    """Run the real worker, with the models in `folder/models`, on series with full windows.
 
     Args:
         server: where the streams are.
         folder: where the store is.
-        readings: what it will be asked.
+        readings: the readings to push.
         options: of the command `tidecast worker`.
     """
     with Redis.from_url(server.url, protocol=2) as redis:
-        keys, log = keys_of(), folder / "worker.log"
+        keys = keys_of()
+        log = folder / "worker.log"
         readings.fill(redis, keys.state, SeriesSettings().rows_kept)
         with worker_process(server.url, folder, options) as process:
             yield Contestant("worker", process, log, redis, keys, readings)
@@ -157,7 +163,7 @@ def serving(
 def worker_process(
     url: str, folder: Path, options: Sequence[str] = (), variables: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[subprocess.Popen[Any]]:
-    """Run `starting_worker`, and wait until it is ready: a measurement must not begin while it compiles."""
+    """Run `starting_worker` and wait until it is ready, as a measurement must not begin while it compiles."""
     port = free_port()
     with starting_worker(url, folder, (*options, "--health-port", str(port)), variables) as process:
         await_ready(f"http://127.0.0.1:{port}", process, (folder / "worker.log").read_text, show=print)
@@ -168,7 +174,7 @@ def worker_process(
 def starting_worker(
     url: str, folder: Path, options: Sequence[str] = (), variables: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[subprocess.Popen[Any]]:
-    """`tidecast worker` with the models in `folder/models`, its defaults, and a lease that outlasts a pause.
+    """Run `tidecast worker` with the models in `folder/models`, its defaults, and a lease longer than any pause.
 
     Args:
         url: where Redis listens.
@@ -177,8 +183,8 @@ def starting_worker(
         variables: settings by the names of their variables, without the prefix `TIDECAST_`.
     """
     command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--store", str(folder / "models")]
-    told = {"WORKER__LEASE_S": str(LEASE_S)} | dict(variables)
-    environment = plain_environment() | {f"{PREFIX}{name}": value for name, value in told.items()}
+    settings = {"WORKER__LEASE_S": str(LEASE_S)} | dict(variables)
+    environment = plain_environment() | {f"{PREFIX}{name}": value for name, value in settings.items()}
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen([*command, *options], cwd=folder, env=environment, stderr=log)
     with _ending(process):
@@ -187,14 +193,14 @@ def starting_worker(
 
 @contextmanager
 def echoing(worker: Contestant, server: EmbeddedRedis) -> Iterator[Contestant]:
-    """The echo worker, with the fields of the forecasts that the worker has just written."""
+    """Run the echo worker, with the fields of the worker's newest forecasts."""
     with _yardstick("echo", echo.__name__, echo.NAMESPACE, worker, server) as contestant:
         yield contestant
 
 
 @contextmanager
 def tutoring(worker: Contestant, server: EmbeddedRedis) -> Iterator[Contestant]:
-    """Keras `predict` for each reading."""
+    """Run the tutorial, which calls Keras `predict` for each reading."""
     with _yardstick("tutorial", tutorial.__name__, tutorial.NAMESPACE, worker, server) as contestant:
         yield contestant
 
@@ -203,7 +209,7 @@ def tutoring(worker: Contestant, server: EmbeddedRedis) -> Iterator[Contestant]:
 def _yardstick(
     name: str, module: str, namespace: str, worker: Contestant, server: EmbeddedRedis
 ) -> Iterator[Contestant]:
-    """A module of this package beside the worker, on streams of its own."""
+    """Run a module of this package beside the worker, on its own streams."""
     with helper(server, module) as process:
         keys = keys_of(namespace=namespace)
         yield Contestant(name, process, log_of(server, module), worker.redis, keys, worker.readings)
@@ -211,16 +217,19 @@ def _yardstick(
 
 @contextmanager
 def helper(server: EmbeddedRedis, module: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A module of this package as a process that has said that it is ready; its first argument is the server's address.
+    """Run a module of this package as a process and wait until it prints `ready`.
+
+    Its first argument is the server's address.
 
     Raises:
-        RuntimeError: it ended before it was.
+        RuntimeError: it ended before it was ready.
     """
-    command, log = [sys.executable, "-m", module, server.url, *map(str, arguments)], log_of(server, module)
+    command = [sys.executable, "-m", module, server.url, *map(str, arguments)]
+    log = log_of(server, module)
     pipe = subprocess.PIPE
-    with log.open("ab") as said:
+    with log.open("ab") as sink:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=plain_environment(), stdin=pipe, stdout=pipe, stderr=said, text=True
+            command, cwd=ROOT, env=plain_environment(), stdin=pipe, stdout=pipe, stderr=sink, text=True
         )
     with _ending(process):
         if process.stdout is None or process.stdout.readline() != "ready\n":
@@ -229,12 +238,12 @@ def helper(server: EmbeddedRedis, module: str, *arguments: object) -> Iterator[s
 
 
 def log_of(server: EmbeddedRedis, module: str) -> Path:
-    """Where a helper writes what goes wrong; it goes with the server."""
+    """Return the file of a helper's standard error; it is deleted with the server's folder."""
     return server.folder / f"{module}.log"
 
 
 def plain_environment() -> dict[str, str]:
-    """Ours without Tidecast's settings: a benchmark measures the defaults."""
+    """Return our environment without Tidecast's settings, as a benchmark measures the defaults."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     return kept | {"PYTHONPATH": os.pathsep.join(paths)}

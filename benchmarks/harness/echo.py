@@ -1,8 +1,8 @@
-"""`python -m benchmarks.harness.echo REDIS_URL`: the least that a worker on Redis can do, as a yardstick.
+"""`python -m benchmarks.harness.echo REDIS_URL`: the minimal work of a worker on Redis, as a yardstick.
 
-It reads batches as the worker reads them and publishes, in one script that moves its offset, one entry for each reading
-with the fields of a forecast that the real worker wrote, which it sends in the worker's form, prepared once. It parses
-nothing, keeps no state and knows no model.
+It reads batches as the worker does. For each reading it publishes one entry with the fields of a forecast by the real
+worker, by one script that also moves its offset. The fields are prepared once, in the worker's format. It does not
+parse readings, keep state or load models.
 """
 
 import json
@@ -42,8 +42,9 @@ redis.call('HSET', offset, 'last', to)
 
 
 def main(url: str) -> None:
-    """Echo until terminated; says `ready` once it reads."""
-    keys, settings = keys_of(namespace=NAMESPACE), WorkerSettings()
+    """Echo until terminated; print `ready` before the first read."""
+    keys = keys_of(namespace=NAMESPACE)
+    settings = WorkerSettings()
     with Redis.from_url(url, protocol=2) as redis:
         commit = redis.register_script(_COMMIT)
         forecasts = _real_forecasts(redis, settings.batch)
@@ -66,13 +67,13 @@ def main(url: str) -> None:
 
 
 def _real_forecasts(redis: Redis, count: int) -> list[dict[str, str]]:
-    """What the worker wrote last."""
+    """Return the worker's newest forecasts."""
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrevrange(keys_of().forecasts, count=count))
     return [{name.decode(): text.decode() for name, text in fields.items()} for _, fields in entries]
 
 
 def _columns(forecasts: Sequence[dict[str, str]]) -> list[str | bytes]:
-    """Each field, and a JSON list of its texts, null where an entry has none."""
+    """Return the name of each field and a JSON list of its texts, null where an entry lacks the field."""
     names = dict.fromkeys(name for fields in forecasts for name in fields)
     return [part for name in names for part in (name, json.dumps([fields.get(name) for fields in forecasts]))]
 

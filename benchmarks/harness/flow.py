@@ -1,4 +1,4 @@
-"""A steady flow of readings through a contestant: how long each forecast takes, and whether the queue grows."""
+"""A steady flow of readings through a contestant: measures the delay of each forecast and the growth of the queue."""
 
 import json
 import subprocess
@@ -15,20 +15,20 @@ from benchmarks.harness.contestants import Contestant, helper
 from benchmarks.harness.readings import number_of
 from tidecast.connection.embedded import EmbeddedRedis
 
-HEAD_START_NS = 200_000_000  # from the word to the pusher until its first reading is due
-SAMPLE_S = 0.05  # between two looks at the queue
-SETTLING = 0.2  # of a flow: what its queue does until then is left out
+HEAD_START_NS = 200_000_000  # from the message to the pusher until its first reading is due
+SAMPLE_S = 0.05  # between two samples of the queue
+SETTLING = 0.2  # of a flow: the queue is not sampled until then
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """How a flow went.
+    """The measurements of a flow.
 
     Attributes:
-        ms: from the moment when each reading was due to that when its forecast was seen; the lost ones left out.
-        due_s: when those were due, by the monotonic clock.
-        lost: readings without a forecast.
-        late_ms: how late the pusher was, the 99th percentile; it is part of `ms`.
+        ms: milliseconds from the time at which a reading was due until its forecast was read; without lost ones.
+        due_s: the times at which those readings were due, by the monotonic clock.
+        lost: the number of readings without a forecast.
+        late_ms: the 99th percentile of the pusher's delay, which is part of `ms`.
     """
 
     ms: NDArray[np.float64]
@@ -37,7 +37,7 @@ class Flow:
     late_ms: float
 
     def percentile(self, share: float) -> float:
-        """So many percent of the forecasts took at most so long."""
+        """Return a percentile of the delays in milliseconds; `share` is in per cent."""
         return float(np.percentile(self.ms, share)) if len(self.ms) else float("inf")
 
 
@@ -48,16 +48,17 @@ def flow(
     seconds: float,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Flow:
-    """Push `rate` readings a second from one process, and see their forecasts in another.
+    """Push `rate` readings a second from one process, and read their forecasts in another.
 
     Args:
-        contestant: what answers.
-        server: where.
+        contestant: the program to measure.
+        server: its Redis.
         rate: readings a second.
-        seconds: for how long.
-        meanwhile: what is done once the first reading is due.
+        seconds: the duration.
+        meanwhile: called once the first reading is due.
     """
-    start, count = contestant.pushed, round(rate * seconds)
+    start = contestant.pushed
+    count = round(rate * seconds)
     with (
         helper(server, reader.__name__, contestant.keys.forecasts, start, count) as reading,
         _pushing(contestant, server, count, rate) as pushing,
@@ -75,8 +76,9 @@ def flow(
 
 
 def queue_growth(contestant: Contestant, server: EmbeddedRedis, rate: float, seconds: float) -> float:
-    """Which share of `rate` readings a second piles up unanswered: 0 where the queue does not grow."""
-    start, count = contestant.pushed, round(rate * seconds)
+    """Return the share of `rate` readings a second that queues up: 0 if the queue does not grow."""
+    start = contestant.pushed
+    count = round(rate * seconds)
     samples: list[tuple[float, int]] = []
     with _pushing(contestant, server, count, rate) as pushing:
         begin = _begin(pushing)
@@ -99,14 +101,16 @@ def queue_growth(contestant: Contestant, server: EmbeddedRedis, rate: float, sec
 
 @contextmanager
 def _pushing(contestant: Contestant, server: EmbeddedRedis, count: int, rate: float) -> Iterator[subprocess.Popen[str]]:
-    start, contestant.pushed = contestant.pushed, contestant.pushed + count
-    key, series = contestant.keys.readings, contestant.readings.series
+    start = contestant.pushed
+    contestant.pushed += count
+    key = contestant.keys.readings
+    series = contestant.readings.series
     with helper(server, pusher.__name__, key, series, start, count, rate) as process:
         yield process
 
 
 def _begin(pushing: subprocess.Popen[str]) -> int:
-    """Say when the first reading is due, in nanoseconds of the monotonic clock."""
+    """Send the pusher the time at which its first reading is due, in nanoseconds of the monotonic clock; return it."""
     begin = time.monotonic_ns() + HEAD_START_NS
     if pushing.stdin is None:
         raise RuntimeError("the pusher hears nothing")
@@ -120,6 +124,6 @@ def _sleep_until(ns: int) -> None:
 
 
 def _newest(contestant: Contestant, key: str, otherwise: int) -> int:
-    """How many readings are in a stream, or were answered there, counted from the first reading ever."""
+    """Return the number of the newest reading or forecast in a stream, plus one; `otherwise` if it is empty."""
     newest = contestant.newest(key)
     return otherwise if newest is None else number_of(newest) + 1

@@ -1,8 +1,8 @@
-"""A worker that answers a steady flow, before and while its schedule retrains all of its series in the child process.
+"""A worker under a steady flow, before and while its schedule retrains all of its series in the child process.
 
-The series have a history that the worker has answered, and champions of random weights: each learns anew from them. The
-flow is one all the time; the moments of the events `started` and `finished` say which of its readings were due before
-the retraining and which meanwhile.
+The series have a history of consumed readings, and champions with random weights, from which each retraining starts.
+The flow does not change; the times of the events `started` and `finished` separate the readings before the retraining
+from those during it.
 """
 
 import tempfile
@@ -27,9 +27,9 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
 from tidecast.wire import keys_of
 
-SETTLING_S = 1.0  # at the start of the first flow: the worker's first batches are left out
-ADOPTION_S = 3.0  # after the last event: the last champions are loaded in that time
-LOOK_S = 0.5  # between two looks at the worker's memory map
+SETTLING_S = 1.0  # at the start of the first flow: the worker's first batches are not counted
+ADOPTION_S = 3.0  # after the last event: the last champions are loaded in this time
+LOOK_S = 0.5  # between two reads of the worker's memory map
 VERDICTS = ("promoted", "refused")
 FOREIGN = b"tensorflow"
 
@@ -38,35 +38,35 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Retraining:
-    """How a retraining beside a flow went."""
+    """The measurements of a retraining beside a flow."""
 
     calm_ms: Float  # of the forecasts before it
-    during_ms: Float  # of those meanwhile
+    during_ms: Float  # of the forecasts during it
     lost: int  # readings without a forecast
     series: int  # with a verdict
     promoted: int
     seconds: float  # from the event `started` to `finished`
-    child_mb: float  # the most that the child had resident
-    child_cpu_s: float  # of its processor time, at the last look
+    child_mb: float  # the child's peak resident memory
+    child_cpu_s: float  # the child's processor time, when last read
 
     @property
     def p99_ratio(self) -> float:
-        """How much later the 99th percentile of the forecasts is."""
+        """Return the 99th percentile of the delays during the retraining over that before it."""
         return float(np.percentile(self.during_ms, 99) / np.percentile(self.calm_ms, 99))
 
     @property
     def series_per_minute(self) -> float:
-        """Series with a verdict a minute of the run."""
+        """Return the number of series with a verdict per minute of the run."""
         return 60 * self.series / self.seconds
 
 
 def retrain_live(
     series: int, readings: int, rate: float, calm_s: float, flow_s: float, limit_s: float, variables: dict[str, str]
 ) -> Retraining:
-    """Let the schedule of a worker retrain all series while readings flow.
+    """Run a worker whose schedule retrains all series while readings flow.
 
     Args:
-        series: how many; each has a champion.
+        series: their number; each has a champion.
         readings: of each series, recorded before.
         rate: readings a second of the flow.
         calm_s: from the worker's start until the retraining is due.
@@ -83,9 +83,9 @@ def retrain_live(
         server = stack.enter_context(EmbeddedRedis())
         redis = stack.enter_context(Redis.from_url(server.url, protocol=2))
         recorded = _record(server, folder, Readings(series), series * readings)
-        # The run covers all series: none is put off, and none is due a second time before the flow has ended.
-        told = {"RETRAIN__EVERY": f"{round(calm_s)}s", "RETRAIN__BUDGET": "50m", "RETRAIN__MIN_NEW": str(readings)}
-        process = stack.enter_context(worker_process(server.url, folder, variables=told | variables))
+        # The run covers all series: it puts off no series, and no series is due again before the flow has ended.
+        schedule = {"RETRAIN__EVERY": f"{round(calm_s)}s", "RETRAIN__BUDGET": "50m", "RETRAIN__MIN_NEW": str(readings)}
+        process = stack.enter_context(worker_process(server.url, folder, variables=schedule | variables))
         worker = Contestant("worker", process, folder / "worker.log", redis, keys_of(), Readings(series), recorded)
         worker.remembers = True
         worker.warm_up(series)
@@ -97,32 +97,35 @@ def retrain_live(
 
 
 def _record(server: EmbeddedRedis, folder: Path, readings: Readings, count: int) -> int:
-    """Let a worker without a schedule answer the history, and say how many readings it has."""
+    """Run a worker without a schedule over the history; return the number of its readings."""
     with serving(server, folder, readings) as worker:
         worker.warm_up(count)
     return count
 
 
 def _flows(worker: Contestant, server: EmbeddedRedis, rate: float, flow_s: float, limit_s: float) -> Iterator[Flow]:
-    """Flow after flow until a run has ended.
+    """Run flows until a retraining has ended; yield each.
 
     Raises:
-        RuntimeError: it failed, or takes too long.
+        RuntimeError: the retraining failed, or takes too long.
     """
     until = time.monotonic() + limit_s
     while not _moments(worker, "finished"):
         if time.monotonic() > until or _moments(worker, "failed"):
             raise RuntimeError(f"no retraining has finished: {worker.said()}")
-        found = flow(worker, server, rate, flow_s)
-        yield found
-        p99_ms, worst_ms = found.percentile(99), found.percentile(100)
+        measured = flow(worker, server, rate, flow_s)
+        yield measured
+        p99_ms = measured.percentile(99)
+        worst_ms = measured.percentile(100)
         state = "while retraining" if _moments(worker, "started") else "calm"
-        print(f"{len(found.ms):,} forecasts, p99 {p99_ms:.1f} ms, worst {worst_ms:.0f} ms, {state}", flush=True)
+        print(f"{len(measured.ms):,} forecasts, p99 {p99_ms:.1f} ms, worst {worst_ms:.0f} ms, {state}", flush=True)
 
 
 def _sum_up(worker: Contestant, flows: list[Flow], watch: "_Watch") -> Retraining:
-    started, finished = _moments(worker, "started")[0], _moments(worker, "finished")[0]
-    ms, due_s = np.concatenate([found.ms for found in flows]), np.concatenate([found.due_s for found in flows])
+    started = _moments(worker, "started")[0]
+    finished = _moments(worker, "finished")[0]
+    ms = np.concatenate([each.ms for each in flows])
+    due_s = np.concatenate([each.due_s for each in flows])
     calm = (due_s > due_s[0] + SETTLING_S) & (due_s < started)
     during = (due_s >= started) & (due_s < finished + ADOPTION_S)
     if not calm.any() or not during.any():
@@ -130,7 +133,7 @@ def _sum_up(worker: Contestant, flows: list[Flow], watch: "_Watch") -> Retrainin
     return Retraining(
         calm_ms=ms[calm],
         during_ms=ms[during],
-        lost=sum(found.lost for found in flows),
+        lost=sum(each.lost for each in flows),
         series=sum(at <= finished for kind in VERDICTS for at in _moments(worker, kind)),
         promoted=sum(at <= finished for at in _moments(worker, "promoted")),
         seconds=finished - started,
@@ -140,23 +143,23 @@ def _sum_up(worker: Contestant, flows: list[Flow], watch: "_Watch") -> Retrainin
 
 
 def _moments(worker: Contestant, kind: str) -> list[float]:
-    """When there were events of a kind, in seconds of the monotonic clock."""
+    """Return the times of all events of a kind, in seconds of the monotonic clock."""
     offset = time.time() - time.monotonic()
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", worker.redis.xrange(worker.keys.events))
-    return [int(at.partition(b"-")[0]) / 1000 - offset for at, said in entries if said[b"kind"] == kind.encode()]
+    return [int(at.partition(b"-")[0]) / 1000 - offset for at, fields in entries if fields[b"kind"] == kind.encode()]
 
 
 class _Watch:
-    """What is seen of a worker and its child from outside."""
+    """A monitor of a worker and its child from outside."""
 
     def __init__(self, pid: int) -> None:
         self._worker = psutil.Process(pid)
         self._maps = Path(f"/proc/{pid}/maps")
-        self.found = False  # TensorFlow in the worker
+        self.found = False  # whether TensorFlow was found in the worker
         self.child_mb = self.child_cpu_s = 0.0
 
     def look(self) -> None:
-        """Look once."""
+        """Read memory map, memory and processor time once."""
         if self._maps.exists():  # Linux
             self.found |= FOREIGN in self._maps.read_bytes().lower()
         for child in self._worker.children():
@@ -170,8 +173,9 @@ class _Watch:
 
 @contextmanager
 def _watching(pid: int) -> Iterator[_Watch]:
-    """Look at a worker now and then, beside what is measured."""
-    watch, ended = _Watch(pid), threading.Event()
+    """Monitor a worker on a thread during the block."""
+    watch = _Watch(pid)
+    ended = threading.Event()
 
     def look_on(ended: Callable[[float], bool] = ended.wait) -> None:
         while not ended(LOOK_S):

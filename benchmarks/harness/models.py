@@ -1,7 +1,7 @@
-"""Models made by hand for the worker's benchmarks: trained linear experts, networks of random weights, no training.
+"""Models for the worker's benchmarks: fitted linear experts, and untrained networks with random weights.
 
-What a network answers is of no interest here, only what the answer costs; the linear experts are fitted to the made-up
-readings of `_readings`, so that forecasts, shares and intervals have the sizes that they have in service.
+Only the cost of a network's forecast matters here, not its value. The linear experts are fitted to the random readings
+of `benchmarks.harness.readings`, so that forecasts, shares and intervals have realistic sizes.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from benchmarks.harness.readings import EPOCH_MS, STEP_MS, name_of, past_values
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LSTM, SHARED, Panel
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LSTM, SHARED, LinearExperts
 from tidecast.models.lstm import Array
 from tidecast.models.model import Evidence, Header, Model, Scores
 from tidecast.models.spec import Spec
@@ -21,22 +21,22 @@ from tidecast.settings import SeriesSettings
 from trainer.fit.linear import fit_panel
 
 OWN = Spec(window=24, units=50)
-SHARED_NETWORK = Spec(window=48, units=64, hidden=64, normalise=True, seasonal=2)  # as the trainer makes a cohort's
+SHARED_NETWORK = Spec(window=48, units=64, hidden=64, normalise=True, seasonal=2)  # as for a cohort in the trainer
 COHORT = "cohort"
-SEASONS = {False: (24,), True: (24, 168)}  # in rows; with the default panel, a day and a week of hours
-PANELS = 8  # fitted once and dealt out in turn
+SEASONS = {False: (24,), True: (24, 168)}  # in rows; the default panel has a day and a week of hours
+PANELS = 8  # panels that are fitted once and assigned to the series in turn
 HISTORY = 1000  # rows that they are fitted to
-PUBLISHERS = 16  # at once: most of the time is spent waiting for the disk
+PUBLISHERS = 16  # threads: most of the time is spent waiting for the disk
 
 
 def publish_models(store: ModelStore, count: int, *, default_panel: bool = False, versions: int = 1) -> None:
-    """Give the first `count` series a champion: the cheap experts and an own LSTM(50) over 24 steps.
+    """Publish a champion for the first `count` series: the cheap experts and an own LSTM(50) over 24 steps.
 
     Args:
-        store: where to.
-        count: how many series.
-        default_panel: with a second season and the network of a cohort, which is published too.
-        versions: of each; the newest is the champion.
+        store: the destination.
+        count: the number of series.
+        default_panel: whether to add a second season and the network of a cohort, which is published too.
+        versions: the number of versions of each; the newest is the champion.
     """
     if default_panel:
         store.shared.publish(shared_network())
@@ -47,24 +47,24 @@ def publish_models(store: ModelStore, count: int, *, default_panel: bool = False
 
 
 def own_model(number: int, *, default_panel: bool = False) -> Model:
-    """The model of the series of this number."""
+    """Return the model of the series of this number."""
     panel = replace(_panel(number % PANELS, SEASONS[default_panel]), errors=_errors(number, default_panel))
     cohort = COHORT if default_panel else None
     return Model(_header(name_of(number), OWN, SEASONS[default_panel], cohort), _weights(OWN, number), panel)
 
 
 def shared_network() -> Model:
-    """The network of a cohort."""
+    """Return the network of a cohort."""
     return Model(_header(COHORT, SHARED_NETWORK, (), None), _weights(SHARED_NETWORK, 0))
 
 
 def bytes_of_weights(count: int) -> int:
-    """What the own networks of so many series need as float32."""
+    """Return the size of the own networks of `count` series as float32."""
     return count * sum(4 * int(np.prod(shape)) for shape in OWN.shapes().values())
 
 
 def bytes_of_windows(count: int) -> int:
-    """What the rows that the worker keeps of so many series need as float64."""
+    """Return the size of the rows that the worker keeps of `count` series as float64."""
     return count * 8 * SeriesSettings().rows_kept
 
 
@@ -77,7 +77,7 @@ def _weights(spec: Spec, seed: int) -> dict[str, Array]:
 
 
 @cache
-def _panel(number: int, seasons: tuple[int, ...]) -> Panel:
+def _panel(number: int, seasons: tuple[int, ...]) -> LinearExperts:
     values = past_values(number + 1, HISTORY)[:, -1:]
     ts = EPOCH_MS + STEP_MS * np.arange(-HISTORY, 0)
     grid = Grid(ts, values, np.zeros(HISTORY, np.int64), np.zeros(HISTORY, np.bool_))
@@ -85,7 +85,7 @@ def _panel(number: int, seasons: tuple[int, ...]) -> Panel:
 
 
 def _errors(seed: int, default_panel: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Errors that leave several experts a say; NaN where a series lacks one."""
+    """Return error records that give several experts a share; NaN for experts that a series lacks."""
     errors = np.random.default_rng(seed).uniform(1.0, 1.1, (len(HALF_LIVES), len(EXPERTS)))
     lacks = set() if default_panel else {EXPERTS.index("long_seasonal_naive"), EXPERTS.index("linear_season"), SHARED}
     errors[:, sorted(lacks)] = np.nan

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.harness.mover URL STORE SERIES VERSION SECONDS`: lets another version of every series answer.
+"""`python -m benchmarks.harness.mover URL STORE SERIES VERSION SECONDS`: switch every series to another version.
 
-Steps aside as a retraining does, which is what moves champions by the hundred. Says `ready`, waits for a line, and
-moves one after the other, evenly over the seconds.
+It lowers its priority as a retraining does, which is what switches hundreds of champions in service. It prints `ready`,
+waits for a line, and switches one series after the other, evenly over the seconds.
 """
 
 import sys
@@ -14,7 +14,7 @@ from trainer.retrain.main import step_aside
 
 
 def main(store: ModelStore, series: int, version: int, seconds: float) -> None:
-    """Move the champions of the first `series` to `version`."""
+    """Switch the first `series` series to `version`."""
     step_aside()
     print("ready", flush=True)
     sys.stdin.readline()

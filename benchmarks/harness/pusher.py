@@ -1,7 +1,7 @@
-"""`python -m benchmarks.harness.pusher URL KEY SERIES START COUNT RATE`: readings, each when it is due.
+"""`python -m benchmarks.harness.pusher URL KEY SERIES START COUNT RATE`: push readings, each when it is due.
 
-Says `ready`, reads from standard input when to begin in nanoseconds of the monotonic clock, and at the end writes how
-late its pushes were, in milliseconds: the 99th percentile.
+It prints `ready` and reads the start time from standard input, in nanoseconds of the monotonic clock. At the end it
+prints the 99th percentile of its delays in milliseconds.
 """
 
 import sys
@@ -14,13 +14,14 @@ from benchmarks.harness.readings import PacedPush, Readings
 
 
 def main(url: str, key: str, series: int, start: int, count: int, rate: float) -> None:
-    """Push readings `start` to `start + count`, so many a second; what is overdue goes together."""
+    """Push readings `start` to `start + count`, `rate` a second; overdue readings are pushed together."""
     with Redis.from_url(url, protocol=2) as redis:
         push = PacedPush(redis, key, Readings(series), start, start + count)
         redis.ping()
         print("ready", flush=True)
         begin = int(sys.stdin.readline())
-        late, pushed = [0.0], 0
+        late = [0.0]
+        pushed = 0
         while pushed < count:
             now = time.monotonic_ns()
             due = min(count, int((now - begin) * 1e-9 * rate) + 1 if now >= begin else 0)

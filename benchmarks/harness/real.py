@@ -1,4 +1,4 @@
-"""Real series for what is measured on them: of every set of a directory, univariate, under names of their own."""
+"""Real series for benchmarks: the series of every set in a directory, univariate and with unique names."""
 
 import os
 from collections.abc import Sequence
@@ -13,35 +13,37 @@ TARGET = "value"
 
 
 def named_data() -> Path | None:
-    """The directory of sets that the environment names."""
+    """Return the directory of sets from the environment variable, or None."""
     named = os.environ.get(VARIABLE)
     return Path(named) if named else None
 
 
 def real_series(folder: Path, least: int, newest: int) -> list[History]:
-    """Every series of at least so many readings, its newest ones, in the order of sets and names.
+    """Return the newest readings of every series that is long enough, in the order of sets and names.
 
     Args:
         folder: with a CSV file for each set, as `benchmarks.accuracy` reads it.
         least: readings that a series needs.
         newest: readings of each at most.
     """
-    found = [(name, one) for name, path in data_sets(folder).items() for one in read_history(path, features=()).found]
+    histories = [
+        (name, history) for name, path in data_sets(folder).items() for history in read_history(path, features=()).found
+    ]
     return [
         replace(
-            one,
-            series=f"{name}/{one.series}",
+            history,
+            series=f"{name}/{history.series}",
             features=(TARGET,),
-            ts=one.ts[-newest:],
-            values=one.values[-newest:, :1],
+            ts=history.ts[-newest:],
+            values=history.values[-newest:, :1],
         )
-        for name, one in found
-        if len(one) >= least
+        for name, history in histories
+        if len(history) >= least
     ]
 
 
 def spread(histories: Sequence[History], count: int) -> list[History]:
-    """So many of them, evenly from first to last: each set in proportion to its size."""
+    """Return `count` of the histories, evenly from first to last, so that each set is represented by its size."""
     if len(histories) <= count:
         return list(histories)
     return [histories[int((i + 0.5) * len(histories) / count)] for i in range(count)]

@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmark `accuracy`: one series' errors and band, and what they come to over many."""
+"""Scores of the benchmark `accuracy`: errors and band of one series, and summaries over many."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ TITLES = {
     "ar_ridge": "AR-ridge",
     "boosting": "boosting",
 }
-RANDOM_WALKS = ("exchange_rate", "m4_weekly")  # sets whose last value hardly anything beats
-BAND = (0.87, 0.93)  # what a band of 90 % may cover
-BAND_ROWS = 200  # fewer say little about a coverage
-LOSS = -0.02  # a skill below is a loss that a user would notice
+RANDOM_WALKS = ("exchange_rate", "m4_weekly")  # sets on which hardly any method beats the last value
+BAND = (0.87, 0.93)  # accepted coverage of a band of 90 %
+BAND_ROWS = 200  # with fewer rows a coverage is too uncertain
+LOSS = -0.02  # a skill below this is a loss that a user would notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Score:
     """One series' figures on its scored rows.
 
     Attributes:
-        rows: how many rows are scored.
-        mae: by method, Tidecast among them, in the series' unit.
+        rows: the number of scored rows.
+        mae: by method, including Tidecast, in the series' unit.
         coverage: the share of readings inside Tidecast's band; NaN without a band.
         width: the band's mean width over the mean absolute change in the first part; NaN where that is 0.
     """
@@ -40,19 +40,20 @@ class Score:
     width: float
 
     def skill(self, method: str = TIDECAST) -> float:
-        """1 - MAE / MAE of the last value; NaN where that is 0."""
+        """Return 1 - MAE / MAE of the last value; NaN where the latter is 0."""
         naive = self.mae[LAST_VALUE]
         return 1 - self.mae[method] / naive if naive else np.nan
 
     def ratio(self, method: str) -> float:
-        """Tidecast's MAE over a method's; NaN where one of them or the last value's is 0."""
-        ours, theirs = self.mae[TIDECAST], self.mae[method]
-        return ours / theirs if ours and theirs and self.mae[LAST_VALUE] else np.nan
+        """Return Tidecast's MAE over a method's; NaN where one of them or the last value's is 0."""
+        ours = self.mae[TIDECAST]
+        other = self.mae[method]
+        return ours / other if ours and other and self.mae[LAST_VALUE] else np.nan
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A set's scores, and the minutes that Tidecast took to train and to answer."""
+    """A set's scores, and the minutes that Tidecast took to train and to forecast."""
 
     name: str
     scores: tuple[Score, ...]
@@ -60,22 +61,23 @@ class Result:
 
 
 def scored_rows(series: Series) -> NDArray[np.int64]:
-    """The rows of the test part whose reading is there."""
+    """Return the rows of the test part that have a reading."""
     return np.flatnonzero(series.present & (np.arange(len(series.y)) >= series.cut))
 
 
 def score(series: Series, forecasts: Mapping[str, Float], band: Float) -> Score:
-    """Score all methods on the same rows; a row without a forecast as the last value.
+    """Score all methods on the same rows; a row without a forecast is scored as the last value.
 
     Args:
-        series: with a row to score.
-        forecasts: by method, `(rows,)`; NaN where there is none.
-        band: `(rows, 2)`, Tidecast's lower and upper bound; NaN where there is none.
+        series: with at least one row to score.
+        forecasts: by method, `(rows,)`; NaN where missing.
+        band: `(rows, 2)`, Tidecast's lower and upper bound; NaN where missing.
     """
     rows = scored_rows(series)
-    y, last = series.y[rows], series.y[rows - 1]
-    found = {LAST_VALUE: last, **{method: made[rows] for method, made in forecasts.items()}}
-    mae = {method: float(np.abs(y - np.where(np.isfinite(made), made, last)).mean()) for method, made in found.items()}
+    y = series.y[rows]
+    last = series.y[rows - 1]
+    scored = {LAST_VALUE: last, **{method: made[rows] for method, made in forecasts.items()}}
+    mae = {method: float(np.abs(y - np.where(np.isfinite(made), made, last)).mean()) for method, made in scored.items()}
     lower, upper = band[rows].T
     bound = np.isfinite(lower) & np.isfinite(upper)
     inside = (lower <= y) & (y <= upper)
@@ -85,12 +87,12 @@ def score(series: Series, forecasts: Mapping[str, Float], band: Float) -> Score:
 
 
 def figures(results: Sequence[Result]) -> dict[str, float]:
-    """The figures of all sets by name; what has no value, such as a method not run, is left out."""
+    """Return the figures of all sets by name; figures without a value, such as of a method not run, are left out."""
     every = [score for result in results for score in result.scores]
     open_ended = [s for result in results if not result.name.startswith(RANDOM_WALKS) for s in result.scores]
     skills = _finite(score.skill() for score in every)
-    found = {f"{result.name}.skill_median": _median(s.skill() for s in result.scores) for result in results}
-    found |= {
+    by_name = {f"{result.name}.skill_median": _median(s.skill() for s in result.scores) for result in results}
+    by_name |= {
         "wins": _share(score.skill() > 0 for score in open_ended if np.isfinite(score.skill())),
         "worse_by_2pct": float(np.sum(skills < LOSS)),
         "worst_skill": float(skills.min()) if len(skills) else np.nan,
@@ -100,11 +102,11 @@ def figures(results: Sequence[Result]) -> dict[str, float]:
         "width_median": _median(score.width for score in every),
         "minutes": sum(result.minutes for result in results),
     }
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    return {name: value for name, value in by_name.items() if np.isfinite(value)}
 
 
 def header(methods: Sequence[str]) -> list[str]:
-    """The first two lines of the Markdown table."""
+    """Return the first two lines of the Markdown table."""
     titles = [
         *("set", "series", TITLES[TIDECAST], *(TITLES[method] for method in methods)),
         *("worst", "better", "covered", "well covered", "width", "minutes"),
@@ -113,7 +115,7 @@ def header(methods: Sequence[str]) -> list[str]:
 
 
 def line(result: Result, methods: Sequence[str]) -> str:
-    """A set's line of the table: median skills, and for a method in brackets Tidecast's MAE over its."""
+    """Return a set's line of the table: median skills, and in brackets Tidecast's MAE over that of each method."""
     scores = result.scores
     skills = _finite(score.skill() for score in scores)
     return _cells(
@@ -140,12 +142,12 @@ def _ratios(scores: Iterable[Score], method: str) -> list[float]:
 
 
 def _covered(scores: Iterable[Score]) -> float:
-    """The share of the series with enough rows whose band covers what it should."""
+    """Return the share of series, among those with enough rows, whose band has an accepted coverage."""
     return _share(BAND[0] <= s.coverage <= BAND[1] for s in scores if s.rows >= BAND_ROWS)
 
 
 def _change(series: Series) -> float:
-    """The mean absolute change of the first part, to the readings that are there."""
+    """Return the mean absolute change in the first part, over the readings that are present."""
     changes = np.abs(np.diff(series.y[: series.cut]))
     return _mean(changes[series.present[1 : series.cut]])
 
@@ -155,18 +157,18 @@ def _mean(values: Float | NDArray[np.bool_]) -> float:
 
 
 def _finite(values: Iterable[float]) -> Float:
-    found = np.array(list(values), dtype=np.float64)
-    return found[np.isfinite(found)]
+    array = np.array(list(values), dtype=np.float64)
+    return array[np.isfinite(array)]
 
 
 def _median(values: Iterable[float]) -> float:
-    found = _finite(values)
-    return float(np.median(found)) if len(found) else np.nan
+    finite = _finite(values)
+    return float(np.median(finite)) if len(finite) else np.nan
 
 
 def _geometric_mean(values: Iterable[float]) -> float:
-    found = _finite(values)
-    return float(np.exp(np.log(found).mean())) if len(found) else np.nan
+    finite = _finite(values)
+    return float(np.exp(np.log(finite).mean())) if len(finite) else np.nan
 
 
 def _share(answers: Iterable[bool]) -> float:

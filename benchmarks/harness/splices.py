@@ -1,8 +1,9 @@
-"""Changes spliced into real series: whether the worker tells them, and what a retraining after them is worth.
+"""Changes spliced into real series: measures whether the worker detects them, and the gain of a retraining after them.
 
-The champions, own LSTM included, learn from the first part of each series, and the worker's own code answers the rest:
-as it is, and with a change from a known reading on. So many readings later the series is trained anew on all that
-came, gate included, and what is answered from then on is compared with the answers to the unchanged series.
+The champions, including the series' own LSTMs, are trained on the first part of each series. The worker's code
+forecasts the rest, both unchanged and with a change from a known reading on. A fixed number of readings later the
+series is retrained on all readings so far, including the gate. The forecasts after that are compared with those of the
+unchanged series.
 """
 
 import tempfile
@@ -23,20 +24,20 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
 from trainer.pipeline import Verdict, train
 
-FITTED = 0.6  # of each series
-PLACES, LONG = (0.4, 0.6, 0.8), 1000  # of the rest; a shorter one has a change at the first place alone
-WITHIN = 100  # readings after a change, in which it is to be told
-LEARNED = 100  # readings after it, that the retraining learns from
-JUDGED = 200  # readings after that, at most, whose errors are compared
-FEWEST = 30  # and at least: a series with fewer left is not trained anew
+FITTED = 0.6  # of each series: the first part
+PLACES, LONG = (0.4, 0.6, 0.8), 1000  # places of changes in the rest; a rest shorter than LONG has only the first
+WITHIN = 100  # readings after a change in which it must be detected
+LEARNED = 100  # readings after a change that the retraining is trained on
+JUDGED = 200  # most readings after those whose errors are compared
+FEWEST = 30  # fewest of them: a series with fewer is not retrained
 LEVEL = 3.0  # standard deviations of the first part
-STRONG = 0.3  # of the variance: what a season must make up to be moved
-BACK = 1.1  # times the error on the unchanged series: it is back
-LEAST = 378  # readings of a series: of the rest enough are left to tell a change
+STRONG = 0.3  # of the variance: a season with a smaller share is not moved
+BACK = 1.1  # times the error on the unchanged series: below this the error is back to normal
+LEAST = 378  # readings of a series, so that the rest is long enough to detect a change
 BATCH = 1000
 NAMES = ("level", "season")
 
-Change = Callable[[Float, int], Float]  # the readings and where: the changed ones
+Change = Callable[[Float, int], Float]  # takes the readings and the place; returns the changed readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Variant:
     """A series, unchanged or with a change."""
 
     history: History
-    source: str  # the series' own name
+    source: str  # the name of the real series
     cut: int  # the first reading of the rest
     kind: str = "unchanged"
     at: int = 0  # the first changed reading
@@ -52,15 +53,15 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Whether a change was told."""
+    """The detection of a change."""
 
     kind: str
-    delay: int | None  # readings from the change to the alarm; None: not told in time
+    delay: int | None  # readings from the change to the alarm; None: not detected in time
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """The error after a retraining, and without it, over that on the unchanged series at the same readings."""
+    """The errors with and without a retraining, over the error on the unchanged series at the same readings."""
 
     name: str
     kind: str
@@ -71,7 +72,7 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the worker told, and what became of the errors."""
+    """The results: detected changes, false alarms, and errors after retraining."""
 
     series: int
     champions: int
@@ -82,18 +83,18 @@ class Found:
 
     @property
     def found_share(self) -> float:
-        """The share of the changes that were told in time."""
-        return float(np.mean([one.delay is not None for one in self.told]))
+        """Return the share of the changes that were detected in time."""
+        return float(np.mean([change.delay is not None for change in self.told]))
 
     @property
     def delay_median(self) -> float:
-        """Readings until they were."""
-        delays = [one.delay for one in self.told if one.delay is not None]
+        """Return the median number of readings until detection."""
+        delays = [change.delay for change in self.told if change.delay is not None]
         return float(np.median(delays)) if delays else float(WITHIN)
 
     @property
     def false_alarms_per_5000(self) -> float:
-        """Alarms in 5,000 unchanged readings."""
+        """Return the number of alarms in 5,000 unchanged readings."""
         return 5000 * self.false_alarms / self.unchanged
 
 
@@ -107,33 +108,40 @@ class Answer:
 
 
 def splice(histories: Sequence[History], settings: Settings, spec: Spec | None = None) -> Found:
-    """Train on the first parts, answer the rests with and without changes, and train the changed ones anew."""
+    """Train on the first parts, forecast the rests with and without changes, and retrain the changed series."""
     spec = spec or Spec()
     with tempfile.TemporaryDirectory() as folder:
         store = ModelStore(Path(folder))
         train([_until(h, _cut(h)) for h in histories], spec, settings, store)
         models = {h.series: store.load(h.series)[1] for h in histories if store.champion(h.series)}
-        variants = [one for h in histories for one in _variants(h, models.get(h.series))]
+        variants = [variant for h in histories for variant in _variants(h, models.get(h.series))]
         answers, alarms = _answer(variants, _named(variants, models), settings)
-        changed = [one for one in variants if one.kind != "unchanged" and one.at == _first_place(one)]
-        changed = [one for one in changed if one.source in models and _is_judged(one)]
+        spliced = [variant for variant in variants if variant.kind != "unchanged"]
+        changed = [
+            variant
+            for variant in spliced
+            if variant.at == _first_place(variant) and variant.source in models and _is_judged(variant)
+        ]
         again = _retrained(changed, models, spec, settings, store)
         after, _ = _answer(changed, _named(changed, models), settings, again)
-    unchanged = {one.source: one for one in variants if one.kind == "unchanged"}
+    unchanged = {variant.source: variant for variant in variants if variant.kind == "unchanged"}
     return Found(
         series=len(histories),
         champions=len(models),
-        told=[Told(one.kind, _delay(one, alarms[one.history.series])) for one in variants if one.kind != "unchanged"],
-        false_alarms=sum(len(alarms[one.history.series]) for one in unchanged.values()),
-        unchanged=sum(_looked_at(one, settings, has_champion=one.source in models) for one in unchanged.values()),
+        told=[Told(variant.kind, _delay(variant, alarms[variant.history.series])) for variant in spliced],
+        false_alarms=sum(len(alarms[variant.history.series]) for variant in unchanged.values()),
+        unchanged=sum(
+            _looked_at(variant, settings, has_champion=variant.source in models) for variant in unchanged.values()
+        ),
         recoveries=[
-            _recovery(one, again[one.history.series][0], after, answers, unchanged[one.source]) for one in changed
+            _recovery(variant, again[variant.history.series][0], after, answers, unchanged[variant.source])
+            for variant in changed
         ],
     )
 
 
 def moved_level(past: Float) -> Change:
-    """The readings stand elsewhere."""
+    """Return a change of the level by `LEVEL` standard deviations."""
 
     def change(y: Float, at: int) -> Float:
         changed: Float = y + LEVEL * past.std() * (np.arange(len(y)) >= at)
@@ -143,7 +151,7 @@ def moved_level(past: Float) -> Change:
 
 
 def moved_season(past: Float, season: int) -> Change:
-    """The shape of the season comes half a season later."""
+    """Return a change that delays the season's shape by half a season."""
     shape = _profile(past, season)
 
     def change(y: Float, at: int) -> Float:
@@ -156,8 +164,8 @@ def moved_season(past: Float, season: int) -> Change:
 
 def _profile(past: Float, season: int) -> Float:
     whole = past[: len(past) // season * season].reshape(-1, season)
-    found: Float = whole.mean(axis=0) - whole.mean()
-    return found
+    profile: Float = whole.mean(axis=0) - whole.mean()
+    return profile
 
 
 def _is_strong(past: Float, season: int) -> bool:
@@ -165,8 +173,9 @@ def _is_strong(past: Float, season: int) -> bool:
 
 
 def _variants(h: History, model: Model | None) -> Iterator[Variant]:
-    """The series as it is, and each change at each place."""
-    cut, y = _cut(h), h.values[:, 0]
+    """Yield the unchanged series, and one variant for each change at each place."""
+    cut = _cut(h)
+    y = h.values[:, 0]
     past = y[:cut]
     yield Variant(replace(h, series=f"{h.series}|unchanged"), h.series, cut)
     changes = {"level": moved_level(past)}
@@ -180,8 +189,12 @@ def _variants(h: History, model: Model | None) -> Iterator[Variant]:
 
 
 def _named(variants: Iterable[Variant], models: Mapping[str, Model]) -> dict[str, Model]:
-    """The champion of each variant under its own name."""
-    return {one.history.series: _renamed(models[one.source], one) for one in variants if one.source in models}
+    """Return the champion of each variant under the variant's name."""
+    return {
+        variant.history.series: _renamed(models[variant.source], variant)
+        for variant in variants
+        if variant.source in models
+    }
 
 
 def _renamed(model: Model, variant: Variant) -> Model:
@@ -191,11 +204,11 @@ def _renamed(model: Model, variant: Variant) -> Model:
 def _retrained(
     variants: Sequence[Variant], models: Mapping[str, Model], spec: Spec, settings: Settings, store: ModelStore
 ) -> dict[str, tuple[Verdict, Model]]:
-    """Train each on what came until some readings after its change; by name the verdict and who answers then."""
+    """Retrain each variant on its readings up to `LEARNED` after the change; return verdicts and champions by name."""
     for name, model in _named(variants, models).items():
         store.publish(model)
         assert store.champion(name)  # noqa: S101 - the first version is promoted
-    verdicts = train([_until(one.history, one.at + LEARNED) for one in variants], spec, settings, store)
+    verdicts = train([_until(each.history, each.at + LEARNED) for each in variants], spec, settings, store)
     return {verdict.series: (verdict, store.load(verdict.series)[1]) for verdict in verdicts}
 
 
@@ -205,24 +218,26 @@ def _answer(
     settings: Settings,
     again: Mapping[str, tuple[Verdict, Model]] | None = None,
 ) -> tuple[dict[str, list[Answer]], dict[str, list[int]]]:
-    """What the worker answers to the rests, and at which readings it tells of drift, counted from the series' first.
+    """Return the worker's forecasts of the rests, and the readings with drift alarms, counted from the series' first.
 
     Args:
-        variants: each on its own.
-        models: who answers.
+        variants: the series, independent of each other.
+        models: by name, the champion.
         settings: of the series.
-        again: who answers from the retraining on; none: nobody else.
+        again: by name, the verdict and champion after the retraining; None: no retraining.
     """
     forecaster = Forecaster(settings.series)
     made: dict[str, list[Answer]] = {}
     alarms: dict[str, list[int]] = {}
-    for one in variants:
-        name, h = one.history.series, one.history
-        made[name], alarms[name] = [], []
+    for variant in variants:
+        h = variant.history
+        name = h.series
+        made[name] = []
+        alarms[name] = []
         if name in models:
             forecaster.adopt(name, 1, models[name])
-        start = max(0, one.cut - forecaster.rows_read(name))
-        retrained = one.at + LEARNED if again else len(h)
+        start = max(0, variant.cut - forecaster.rows_read(name))
+        retrained = variant.at + LEARNED if again else len(h)
         parts = [(start, retrained), (retrained, len(h))]
         for first, stop in parts:
             if first == retrained and again and again[name][0].status == "trained":
@@ -230,12 +245,15 @@ def _answer(
             for batch in _batches(h, first, stop):
                 outcome = forecaster.handle(batch, int(h.ts[-1]))
                 made[name] += [Answer(f.origin, f.yhat, f.y) for f in outcome.forecasts]
-                alarms[name] += [int(np.searchsorted(h.ts, one.ts)) for one in outcome.drifts]
+                alarms[name] += [int(np.searchsorted(h.ts, drift.ts)) for drift in outcome.drifts]
     return made, alarms
 
 
 def _looked_at(variant: Variant, settings: Settings, *, has_champion: bool) -> int:
-    """The readings that may tell of a drift: without a champion also those that fill the window before the rest."""
+    """Return the number of readings that may raise a drift alarm.
+
+    Without a champion these include the readings that fill the window before the rest.
+    """
     before = 0 if has_champion else min(variant.cut, settings.series.rows_kept)
     return len(variant.history) - variant.cut + before
 
@@ -261,19 +279,20 @@ def _recovery(
     before: Mapping[str, list[Answer]],
     unchanged: Variant,
 ) -> Recovery:
-    first = variant.at + LEARNED + 1  # its forecast is the first of who answers then
+    first = variant.at + LEARNED + 1  # its forecast is the first by the new champion
     since, until = (
         int(variant.history.ts[first]),
         int(variant.history.ts[min(first + JUDGED, len(variant.history)) - 1]),
     )
     name = variant.history.series
     usual = _error(before[unchanged.history.series], since, until)
-    mine, without = (_error(answers[name], since, until) for answers in (after, before))
+    mine = _error(after[name], since, until)
+    without = _error(before[name], since, until)
     return Recovery(variant.source, variant.kind, verdict.status, mine / usual, without / usual)
 
 
 def _error(answers: Sequence[Answer], since: int, until: int) -> float:
-    errors = [abs(one.y - before.yhat) for before, one in pairwise(answers) if since <= one.ts <= until]
+    errors = [abs(answer.y - before.yhat) for before, answer in pairwise(answers) if since <= answer.ts <= until]
     return max(float(np.mean(errors)), np.finfo(np.float64).tiny)
 
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.harness.tutorial REDIS_URL`: the way of the tutorials, as a yardstick.
+"""`python -m benchmarks.harness.tutorial REDIS_URL`: the loop of a typical tutorial, as a yardstick.
 
-One reading is read, a Keras LSTM(50) over the last 24 is asked with `predict`, one forecast is written; then the next.
-All series share one model, which spares it the loading of a thousand.
+It reads one reading, calls `predict` of a Keras LSTM(50) on the last 24, and writes one forecast; then the next. All
+series share one model, which saves loading a thousand.
 """
 
 import os
@@ -20,7 +20,7 @@ WINDOW, UNITS = 24, 50
 
 
 def main(url: str) -> None:
-    """Answer until terminated; says `ready` once the model has answered and readings are waited for."""
+    """Write forecasts until terminated; print `ready` after a first prediction, before the first read."""
     quiet_tensorflow()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     import keras
@@ -29,7 +29,8 @@ def main(url: str) -> None:
     model = keras.Sequential([keras.Input((WINDOW, 1)), keras.layers.LSTM(UNITS), keras.layers.Dense(1)])
     windows: defaultdict[bytes, deque[float]] = defaultdict(partial(deque, [0.0] * WINDOW, WINDOW))
     model.predict(np.zeros((1, WINDOW, 1)), verbose=0)
-    keys, last = keys_of(namespace=NAMESPACE), b"0-0"
+    keys = keys_of(namespace=NAMESPACE)
+    last = b"0-0"
     with Redis.from_url(url, protocol=2) as redis:
         print("ready", flush=True)
         while True:

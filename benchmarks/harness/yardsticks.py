@@ -1,7 +1,7 @@
-"""What a forecast is measured against: methods fitted once on a series' first part, one step ahead over the rest.
+"""Reference methods: each is fitted once on a series' first part and forecasts the rest one step ahead.
 
-They belong to the benchmark `accuracy`, not to the product. Each takes a `Series` and answers `(rows,)` forecasts, row
-t's from the rows before it; NaN where it has none, which is scored as the last value.
+They belong to the benchmark `accuracy`, not to the product. Each takes a `Series` and returns `(rows,)` forecasts, each
+from the rows before it. A missing forecast is NaN, and is scored as the last value.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 
-LAGS = 24  # rows that the autoregressions look back on
-ETS_LONGEST = 24  # rows: AutoETS takes no longer season
-ETS_ROWS = 15_000  # in the first part: with more, AutoETS takes no season, which would cost it minutes
+LAGS = 24  # rows that the autoregressions read
+ETS_LONGEST = 24  # rows: AutoETS ignores longer seasons
+ETS_ROWS = 15_000  # in the first part: with more, AutoETS runs without a season, which would take minutes
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series as a yardstick sees it.
+    """One series as input of a reference method.
 
     Attributes:
         y: `(rows,)`, a missing reading replaced by the one before it.
-        present: `(rows,)`, whether the reading is there: neither learned from nor scored where it is not.
+        present: `(rows,)`, whether the reading is present; other rows are neither trained on nor scored.
         cut: the row where the test part begins.
-        season: rows of a season; 1: none.
+        season: rows of a season; 1: no season.
     """
 
     y: Float
@@ -38,15 +38,15 @@ class Series:
 
 
 def season_of(ts: NDArray[np.int64], y: Float, cut: int) -> int:
-    """The season of rows at these epoch milliseconds, by their step; 1 where the first part holds no two of it."""
-    found = _calendar(ts, y[:cut])
-    return found if cut >= 2 * found + 5 else 1
+    """Return the season of rows at these epoch milliseconds, by their step; 1 if the first part is too short for it."""
+    season = _calendar(ts, y[:cut])
+    return season if cut >= 2 * season + 5 else 1
 
 
 def _calendar(ts: NDArray[np.int64], learned: Float) -> int:
     steps = np.diff(ts)
     step = float(np.median(steps))
-    if step > 6 * DAY_MS:  # before the next rule: months are not equally long
+    if step > 6 * DAY_MS:  # checked before the next rule, as months differ in length
         return 12 if step > 25 * DAY_MS else 52
     if np.mean(steps != step) > 0.05:
         return 1
@@ -61,17 +61,17 @@ def _naive_error(y: Float, season: int) -> float:
 
 
 def last_value(series: Series) -> Float:
-    """The row before."""
+    """Return the value one row before each row."""
     return _lagged(series.y, [1])[:, 0]
 
 
 def seasonal_naive(series: Series) -> Float:
-    """The row a season before."""
+    """Return the value one season before each row."""
     return _lagged(series.y, [series.season])[:, 0]
 
 
 def autoets(series: Series) -> Float:
-    """Exponential smoothing chosen by AICc (Hyndman et al. 2002), carried over the test part with what it fitted."""
+    """Forecast by exponential smoothing chosen by AICc (Hyndman et al. 2002); the fit is kept over the test part."""
     from statsforecast.models import AutoETS
 
     learned = series.y[: series.cut]
@@ -81,14 +81,14 @@ def autoets(series: Series) -> Float:
     model = AutoETS(season_length=series.season if seasonal else 1)
     try:
         fitted: Float = model.fit(learned).forward(series.y, h=1, fitted=True)["fitted"]
-    except Exception as exc:  # the library raises no narrower one where no model can be fitted
+    except Exception as exc:  # the library raises a bare Exception if no model can be fitted
         print(f"AutoETS gives up on a series, the last value stands in: {exc}")
         return _none(series)
     return fitted
 
 
 def ar_ridge(series: Series) -> Float:
-    """An autoregression of the levels by ridge, its lags scaled: one series' unit must not set the penalty."""
+    """Forecast by a ridge autoregression of the levels, on scaled lags so that the penalty is independent of units."""
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -98,7 +98,7 @@ def ar_ridge(series: Series) -> Float:
 
 
 def boosting(series: Series) -> Float:
-    """Boosted trees under the absolute error, on the lags and the change to forecast, both less the last value."""
+    """Forecast by boosted trees with absolute error; lags and target are relative to the last value."""
     from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
 
@@ -106,7 +106,7 @@ def boosting(series: Series) -> Float:
     seasonal = {season, season + 1, 2 * season} if season > 1 else set()
     last = last_value(series)
     rows = _lagged(series.y, sorted({*range(2, _lags(series) + 1), *seasonal})) - last[:, None]
-    with threadpool_limits(1):  # trees this small are slower on several threads, by far where others work too
+    with threadpool_limits(1):  # trees this small are slower on several threads, by far on a busy machine
         return _answered(series, HistGradientBoostingRegressor(loss="absolute_error", random_state=0), rows, last)
 
 
@@ -121,7 +121,7 @@ NEEDS = {"autoets": "statsforecast", "ar_ridge": "sklearn", "boosting": "sklearn
 
 
 def _answered(series: Series, model: Any, rows: Float, offset: Float) -> Float:
-    """Fit a scikit-learn model to the targets less `offset` on the first part; its answers on the test part."""
+    """Fit a scikit-learn model to the targets minus `offset` on the first part; return forecasts of the test part."""
     learned = series.present & (np.arange(len(rows)) < series.cut)
     learned[: _lags(series)] = False
     forecasts = _none(series)
@@ -132,12 +132,12 @@ def _answered(series: Series, model: Any, rows: Float, offset: Float) -> Float:
 
 
 def _lags(series: Series) -> int:
-    """Fewer on a short series: they leave it three quarters of its first part to learn from."""
+    """Return the number of lags, at most a quarter of the first part, so that enough rows remain for training."""
     return max(1, min(LAGS, series.cut // 4))
 
 
 def _lagged(y: Float, lags: Iterable[int]) -> Float:
-    """`(rows, lags)`: what stood that many rows before; NaN before the first."""
+    """Return the values that many rows before each row, `(rows, lags)`; NaN before the first row."""
     columns = [np.concatenate([np.full(min(lag, len(y)), np.nan), y[: max(0, len(y) - lag)]]) for lag in lags]
     return np.stack(columns, axis=1)
 

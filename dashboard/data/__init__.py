@@ -1,1 +1,1 @@
-"""What the dashboard reads from Redis and the store."""
+"""The readers of the dashboard, for data in Redis and in the model store."""

@@ -1,4 +1,4 @@
-"""The overview's rows: what is known of each series, found, sorted and cut to a page on the server."""
+"""The rows of the overview: searched, sorted and paged on the server."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from dashboard.data.follower import Follower
 from dashboard.data.recent import ARRIVED, LOWER, UPPER, YHAT, Float, Recent, Y
 from dashboard.pages.words import age_text, number_text, share_text
 
-STALE_GAPS = 5  # usual gaps without a reading
+STALE_GAPS = 5  # usual gaps without a reading after which a series is stale
 STALE_AT_LEAST_MS = 30_000
 SPARK_POINTS = 40
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 STATES = ("drifting", "retraining", "stale", "live", "naive", "awaiting data")
 SORTED_BY = ("series", "y", "yhat", "skill", "coverage", "model", "state")
-WORSE = -0.005  # a skill that is not shown as 0
+WORSE = -0.005  # a skill below this is not rounded to 0 on the page
 USUAL_SIZE = 25  # rows of a page
 DRIFTING, RETRAINING, STALE, LIVE, NAIVE, AWAITING = range(len(STATES))
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a viewer wants to see.
+    """The search, order and page that a viewer selected.
 
     Attributes:
-        search: words, all of which a series' name or state holds.
-        by: the column that sorts.
+        search: words; every word must occur in a series' name or state.
+        by: the column to sort by.
         descending: the largest first.
         page: from 1.
         size: rows of a page.
@@ -44,7 +44,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The rows of one page, and how many there are in all."""
+    """The rows of one page, the number of matching series, and the number of all series."""
 
     rows: list[dict[str, Any]]
     found: int
@@ -52,12 +52,12 @@ class Page:
 
 
 class Board:
-    """All series as a table. What is computed of all is computed once for all viewers.
+    """The table of all series; its columns are computed once for all viewers.
 
     Args:
-        follower: what is known of their streams.
-        evidence: of their models.
-        under_way: the series that are being retrained by a button.
+        follower: the data of the streams.
+        evidence: the data of the models.
+        under_way: the series that a button is retraining.
     """
 
     def __init__(self, follower: Follower, evidence: Evidence, under_way: Collection[str] = ()) -> None:
@@ -70,7 +70,7 @@ class Board:
         self._columns: dict[str, Any] = {}
 
     def page(self, view: View, now_ms: float) -> Page:
-        """One page of what a viewer wants to see."""
+        """Return one page of a view."""
         with self._follower.lock:
             return self._page(view, now_ms)
 
@@ -82,27 +82,27 @@ class Board:
         return Page(rows, len(order), len(self._names))
 
     def count(self, now_ms: float) -> int:
-        """How many series there are."""
+        """Return the number of series."""
         with self._follower.lock:
             self._refresh(now_ms)
             return len(self._names)
 
     def row(self, series: str, now_ms: float) -> dict[str, Any]:
-        """One series as a row of the table."""
+        """Return one series as a row of the table."""
         with self._follower.lock:
             self._refresh(now_ms)
             at = self._place.get(series)
             return _blank(series) if at is None else self._row(at, now_ms)
 
     def state_of(self, series: str, now_ms: float) -> str:
-        """How one series stands."""
+        """Return the state of one series."""
         with self._follower.lock:
             self._refresh(now_ms)
             at = self._place.get(series)
             return STATES[AWAITING if at is None else self._columns["state"][at]]
 
     def _refresh(self, now_ms: float) -> None:
-        """Compute the columns of all series anew, at most about once a second."""
+        """Recompute the columns of all series, about once a second at most."""
         recent = self._follower.recent
         stamp = (now_ms // 900, len(recent) + len(self._follower.served))
         if stamp == self._of:
@@ -110,7 +110,8 @@ class Board:
         self._of = stamp
         awaited = [name for name in self._follower.served if name not in recent.index]
         self._names = recent.names[: len(recent)] + awaited
-        newest, more = recent.newest(), np.full(len(awaited), np.nan)
+        newest = recent.newest()
+        more = np.full(len(awaited), np.nan)
         skill, coverage = recent.scores()
         size = len(newest)
         self._place = {name: i for i, name in enumerate(self._names)}
@@ -132,7 +133,7 @@ class Board:
         running = any(run.state == "running" for run in (self._follower.totals.runs if self._follower.totals else ()))
         for name, kind in list(self._follower.told.items()):
             if kind == "drift" and (i := recent.index.get(name, size)) < size:
-                # What has drifted comes first in a run of the schedule.
+                # A scheduled run retrains series with drift first.
                 states[i] = RETRAINING if running else DRIFTING
         for name in self._under_way:
             if (i := recent.index.get(name, size)) < size:
@@ -151,12 +152,13 @@ class Board:
         ]
 
     def _sorted(self, rows: list[int], view: View) -> Sequence[int]:
-        """Sort; rows of equal value by name, and those without a value last in either direction."""
+        """Sort rows by a column, equal values by name; rows without a value are last in either direction."""
         rows.sort(key=self._names.__getitem__, reverse=view.by == "series" and view.descending)
         if view.by == "series":
             return rows
         if view.by == "model":
-            recent, size = self._follower.recent, len(self._follower.recent)
+            recent = self._follower.recent
+            size = len(recent)
             keys: list[Any] = [(recent.kind[i], int(recent.model[i])) if i < size else ("", 0) for i in rows]
             with_value = [(key, i) for key, i in zip(keys, rows, strict=True) if key[0]]
         else:
@@ -167,7 +169,8 @@ class Board:
         return [i for _, i in with_value] + [i for i in rows if i not in known]
 
     def _row(self, i: int, now_ms: float) -> dict[str, Any]:
-        name, state = self._names[i], STATES[self._columns["state"][i]]
+        name = self._names[i]
+        state = STATES[self._columns["state"][i]]
         row = _blank(name) | {"state": state}
         row |= {"skill": share_text(self._columns["skill"][i]), "coverage": share_text(self._columns["coverage"][i])}
         row["worse"] = bool(self._columns["skill"][i] < WORSE)
@@ -198,11 +201,12 @@ def _blank(series: str) -> dict[str, Any]:
 
 
 def spark(values: Float) -> str:
-    """The points of a small line, as an SVG polyline takes them."""
+    """Return the points of a sparkline for an SVG polyline."""
     shown = values[-SPARK_POINTS:]
     if len(shown) < 2:
         return ""
-    low, high = float(shown.min()), float(shown.max())
+    low = float(shown.min())
+    high = float(shown.max())
     height = (high - low) or 1.0
     x = np.linspace(1, SPARK_WIDTH - 1, len(shown))
     y = SPARK_HEIGHT - 2 - (shown - low) / height * (SPARK_HEIGHT - 4) if high > low else np.full(len(shown), 14.0)

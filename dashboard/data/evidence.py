@@ -1,4 +1,4 @@
-"""What the model store says of series: champions, versions and their evidence, read when somebody looks."""
+"""Champions, versions and their evidence from the model store, read on demand."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ HEADERS_KEPT = 2000
 
 
 class Evidence:
-    """A store's contents as the pages ask for them; a header, which never changes, is read once."""
+    """A reader of the model store that keeps headers in memory, as they never change."""
 
     def __init__(self, root: Path) -> None:
         self.store = ModelStore(root)
         self._headers: dict[tuple[str, int], Header] = {}
 
     def header(self, series: str, version: int) -> Header | None:
-        """What a version is; None where it was pruned, or cannot be read."""
+        """Return a version's header; None if the version was pruned or cannot be read."""
         key = (series, version)
         if key not in self._headers:
             if len(self._headers) >= HEADERS_KEPT:
@@ -29,14 +29,14 @@ class Evidence:
         return self._headers[key]
 
     def versions(self, series: str) -> list[Version]:
-        """A series' versions that can be read, newest first."""
+        """Return a series' readable versions, newest first."""
         numbers = self.store.versions(series)
         champion = self.champion(series)
-        found = [(number, self.header(series, number)) for number in reversed(numbers)]
-        return [Version(series, number, number == champion, header) for number, header in found if header]
+        headers = [(number, self.header(series, number)) for number in reversed(numbers)]
+        return [Version(series, number, number == champion, header) for number, header in headers if header]
 
     def champion(self, series: str) -> int | None:
-        """The version that answers; None where none does."""
+        """Return the number of the champion; None without one."""
         try:
             return self.store.champion(series)
         except TidecastError:

@@ -1,4 +1,4 @@
-"""The one background reader for all viewers: follows forecasts and events, and keeps what the pages show."""
+"""The background reader for all viewers: follows forecasts and events, and keeps the data of the pages."""
 
 import logging
 import threading
@@ -23,12 +23,12 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.wire import Event, id_pair, keys_of
 
-BATCH = 1500  # entries of one read; after a full one the reader skips ahead: what it reads takes time from the workers
-BACKFILL = 30_000  # forecasts of each partition that are read at the start
-PAUSE_S = 0.25  # between two reads: entries come in few large batches, which cost less
-SKIPPED_TO = 250  # of the newest forecasts, those that it then reads
-LOOK_S = 1.0  # how often Redis is asked for the totals
-RETRY_S = 1.0  # after Redis was away
+BATCH = 1500  # entries per read; after a full read the reader skips ahead, because reads take time from the workers
+BACKFILL = 30_000  # forecasts of each partition to read at the start
+PAUSE_S = 0.25  # between two reads: few large batches cost less than many small ones
+SKIPPED_TO = 250  # newest forecasts to read after skipping ahead
+LOOK_S = 1.0  # between two reads of the totals
+RETRY_S = 1.0  # after Redis was not available
 EVENTS_KEPT = 500
 FIRST = "0-0"
 TELLING = ("drift", "promoted", "refused", "rolled_back", "proved")
@@ -37,18 +37,18 @@ _log = logging.getLogger(__name__)
 
 
 class Follower:
-    """What is known of all series, kept up to date by `step`.
+    """The current data of all series, kept up to date by `step`.
 
     Attributes:
         recent: the newest readings and forecasts.
         events: the newest events, oldest first.
-        told: by series, the kind of the last event that says how its model stands.
+        told: by series, the kind of the last event about the state of its model.
         served: the series that have a champion in the store.
-        totals: of the last look; None before the first.
+        totals: as last read; None before the first time.
         trouble: why Redis cannot be read; empty while it can.
         skipped_at: when the reader last skipped ahead, in seconds of the clock; None: never.
-        lock: held while any of this changes.
-        ready: set once what had been there at the start was read.
+        lock: held while any of these changes.
+        ready: set once the entries from before the start are read.
     """
 
     def __init__(self, settings: Settings, most_series: int) -> None:
@@ -73,14 +73,14 @@ class Follower:
         self.ready = threading.Event()
 
     def run(self, stop: threading.Event, clock: Callable[[], float] = time.monotonic) -> None:
-        """Follow until told to stop; whatever Redis does, the reader goes on."""
+        """Follow the streams until `stop` is set; errors of Redis do not end the reader."""
         while not stop.is_set():
             stop.wait(PAUSE_S if self.step(clock()) else RETRY_S)
         if self._redis is not None:
             self._redis.close()
 
     def step(self, now: float) -> bool:
-        """Read what is new, and now and then the totals; False while Redis cannot be read."""
+        """Read new entries, and from time to time the totals; return False while Redis cannot be read."""
         try:
             redis = self._connected()
             if now >= self._look_at:
@@ -116,7 +116,7 @@ class Follower:
             self.served = served
         self._look_at = now + LOOK_S
         if any(id_pair(newest) < id_pair(self._position.get(key, FIRST)) for key, newest in self.totals.newest.items()):
-            # Redis was emptied, or restored to an earlier state: what we hold is no longer what it says.
+            # Redis was emptied, or restored to an earlier state: our data no longer match it.
             self._position.clear()
             with self.lock:
                 self.recent.clear()
@@ -133,7 +133,7 @@ class Follower:
             self._portion.went_well()
 
     def _begin(self, redis: Redis) -> None:
-        """Read the newest that is there, and stand behind it."""
+        """Read the newest entries of each stream, and continue after them."""
         position = {}
         for key in self._forecasts:
             entries = _newest_of(redis, key, BACKFILL)
@@ -161,7 +161,7 @@ class Follower:
         return reply
 
     def _skip(self, redis: Redis, now: float) -> None:
-        """Go on with the newest: a page shows what is, and who is late shows what was."""
+        """Skip to the newest forecasts: a page must show the present, and a late reader would show the past."""
         for key in self._forecasts:
             entries = _newest_of(redis, key, SKIPPED_TO)
             fresh = [entry for entry in entries if id_pair(entry[0]) > id_pair(self._position[key])]
@@ -189,12 +189,12 @@ class Follower:
                     self.told[event.series] = event.kind
 
     def newest_events(self, count: int, series: str | None = None) -> list[Event]:
-        """The newest events, of one series or of all, newest first."""
+        """Return the newest events, of one series or of all, newest first."""
         with self.lock:
-            found: Iterable[Event] = reversed(list(self.events))
-        return list(islice((event for event in found if series is None or event.series == series), count))
+            newest: Iterable[Event] = reversed(list(self.events))
+        return list(islice((event for event in newest if series is None or event.series == series), count))
 
 
 def _newest_of(redis: Redis, key: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """The newest entries of a stream, oldest first."""
+    """Return the newest entries of a stream, oldest first."""
     return list(newest_entries(redis, key, count))[::-1]

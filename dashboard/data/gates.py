@@ -1,4 +1,4 @@
-"""What the gates of a series' network did over its newest window, computed when a page asks for it."""
+"""The gate values of a series' network over its newest window, computed on demand."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,7 +18,7 @@ from tidecast.models.time_grid import Float
 from tidecast.settings import Settings
 from tidecast.wire import keys_of, partition_of
 
-MODELS_KEPT = 16  # of the series that are looked at
+MODELS_KEPT = 16  # models kept in memory
 NO_MODEL = "No model answers yet, so there is no network whose gates could be shown."
 NO_NETWORK = "Version {} has no network: its linear experts answer alone, and they have no gates."
 NO_WINDOW = "No worker has stored a window of this series yet."
@@ -28,15 +28,15 @@ LACKS = "Version {} reads {}, which the window does not hold before its first re
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """The first cell of the network that answers, over the newest window.
+    """The first cell of the champion's network, traced over the newest window.
 
     Attributes:
-        version: whose network it is.
-        shared: whether it is the network that its cohort shares.
+        version: the champion.
+        shared: whether the network is that of its cohort.
         spec: the network's shape.
         values: `(window,)`, the target in the series' unit, oldest first.
-        last_ts: of the newest, epoch milliseconds.
-        cell: what the cell did at each.
+        last_ts: of the newest value, epoch milliseconds.
+        cell: the cell's trace over the values.
     """
 
     version: int
@@ -48,7 +48,7 @@ class Gates:
 
 
 class GateReader:
-    """Reads windows from Redis and models from the store, for all viewers; a look takes a moment and blocks meanwhile.
+    """A reader of windows from Redis and models from the store, for all viewers; `look` blocks for a moment.
 
     Args:
         settings: where Redis and the store are.
@@ -61,10 +61,10 @@ class GateReader:
         self._models: dict[tuple[str, int], Model] = {}
 
     def look(self, series: str) -> Gates | str:
-        """A series' gates, or a sentence that says why there are none.
+        """Return a series' gates, or a sentence with the reason why they are not available.
 
         Raises:
-            RedisError: Redis is away, or refuses.
+            RedisError: Redis is not available, or refuses.
         """
         try:
             return self._gates(series)
@@ -101,13 +101,13 @@ class GateReader:
         return self._models[key]
 
     def _window(self, series: str) -> Remembered | None:
-        """Head and blocks come in one command, so that they are of one commit."""
+        """Read a series' window; head and blocks are read by one command, so that they are of one commit."""
         capacity = self._settings.series.rows_kept
-        found = self._remembered(series, capacity)
-        while found and ring(found.capacity) != ring(capacity):  # its model reads more than is kept of every series
-            capacity = found.capacity
-            found = self._remembered(series, capacity)
-        return found
+        window = self._remembered(series, capacity)
+        while window and ring(window.capacity) != ring(capacity):  # its model reads more rows than the setting keeps
+            capacity = window.capacity
+            window = self._remembered(series, capacity)
+        return window
 
     def _remembered(self, series: str, capacity: int) -> Remembered | None:
         if self._redis is None:
@@ -118,7 +118,7 @@ class GateReader:
 
 
 def _inputs(model: Model, network: Model, rows: Float, last_ts: int) -> Inputs:
-    """Prepare the newest rows as the worker does; where fewer are known than it would read, zeros stand before them."""
+    """Prepare the newest rows as the worker does; missing older rows are padded with zeros."""
     reach = model.rows_with(None if network is model else network)
     held = np.array([min(len(rows), reach)])
     padded = np.concatenate([np.zeros((reach - held[0], rows.shape[1])), rows[-held[0] :]])[None]

@@ -1,4 +1,4 @@
-"""The newest readings of every series with their forecasts, in memory that is bounded."""
+"""The newest readings of every series with their forecasts, in bounded memory."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,27 +9,27 @@ Float = NDArray[np.float64]
 Entries = Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]
 
 POINTS = 96  # of each series
-FIRST_ROOM = 256  # series; doubled when it is full
+FIRST_ROOM = 256  # initial capacity in series; doubled when full
 COLUMNS = ("arrived", "origin", "due", "y", "yhat", "lower", "upper", "error", "naive", "score")
 ARRIVED, ORIGIN, DUE, Y, YHAT, LOWER, UPPER, ERROR, NAIVE, SCORE = range(len(COLUMNS))
-GAP_WEIGHT = 0.2  # of the newest gap between two arrivals, in the usual one
+GAP_WEIGHT = 0.2  # weight of the newest gap between two arrivals in the usual gap
 
 
 class Recent:
     """The last `POINTS` readings of each series.
 
     Args:
-        most: how many series are held at most; entries of further ones are counted in `beyond`, and left out.
+        most: the maximum number of series; entries of further series are only counted, in `beyond`.
 
     Attributes:
-        names: the series, in the order in which they were met.
-        index: of each name.
-        points: `(room, POINTS, columns)`, NaN where nothing is known; a ring for each series.
-        count: `(room,)`, how many points each series was ever given.
+        names: the series, in the order of their first entries.
+        index: the row of each name.
+        points: `(room, POINTS, columns)`, NaN where unknown; a ring buffer for each series.
+        count: `(room,)`, the number of points that each series ever got.
         gap_ms: `(room,)`, the usual time between two arrivals.
-        model: `(room,)`, the version that answered last; 0: none.
-        kind: of each series, the expert that answered last.
-        unreadable: how many entries were no forecasts.
+        model: `(room,)`, the version of the last forecast; 0: none.
+        kind: of each series, the expert of the last forecast.
+        unreadable: the number of entries that are not valid forecasts.
     """
 
     def __init__(self, most: int) -> None:
@@ -37,7 +37,7 @@ class Recent:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all data."""
         self.names: list[str] = []
         self.index: dict[str, int] = {}
         self._raw_index: dict[bytes, int] = {}
@@ -53,50 +53,55 @@ class Recent:
         return len(self.names)
 
     def add(self, entries: Entries) -> int:
-        """Take in entries of the `forecasts` stream, in their order; returns how many were forecasts."""
+        """Add entries of the `forecasts` stream in order; return the number of valid forecasts."""
         taken = 0
         for entry_id, fields in entries:
             try:
                 taken += self._add(entry_id, fields or {})
-            except (KeyError, ValueError):  # nothing else may write there; who does is not our trouble
+            except (KeyError, ValueError):  # only workers may write there, so entries by others are just counted
                 self.unreadable += 1
         return taken
 
     def _add(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> bool:
-        """Only what the pages show is parsed: a quarter of the cost of a whole `Forecast`."""
-        told = fields.get
-        arrived, y = float(entry_id.partition(b"-")[0]), float(fields[b"y"])
+        """Add one forecast; only the fields on the pages are parsed, a quarter of the cost of a whole `Forecast`."""
+        get = fields.get
+        arrived = float(entry_id.partition(b"-")[0])
+        y = float(fields[b"y"])
         row = [
             arrived,
             float(fields[b"origin"]),
-            float(told(b"ts", b"nan")),
+            float(get(b"ts", b"nan")),
             y,
             float(fields[b"yhat"]),
-            float(told(b"yhat_lower", b"nan")),
-            float(told(b"yhat_upper", b"nan")),
-            float(told(b"error", b"nan")),
+            float(get(b"yhat_lower", b"nan")),
+            float(get(b"yhat_upper", b"nan")),
+            float(get(b"error", b"nan")),
             np.nan,
-            float(told(b"anomaly_score", b"nan")),
+            float(get(b"anomaly_score", b"nan")),
         ]
-        model, kind = int(told(b"model", b"0")), fields[b"kind"].decode()
-        i = self._row_of(fields[b"series"])  # only now: of a series that is met there is a point
+        model = int(get(b"model", b"0"))
+        kind = fields[b"kind"].decode()
+        i = self._row_of(fields[b"series"])  # after parsing, so that every known series has a point
         if i is None:
             self.beyond += 1
             return False
-        self.model[i], self.kind[i] = model, kind
-        ring, count = self.points[i], int(self.count[i])
+        self.model[i] = model
+        self.kind[i] = kind
+        ring = self.points[i]
+        count = int(self.count[i])
         if count:
             before = ring[(count - 1) % POINTS]
             row[NAIVE] = y - before[Y]
-            gap, usual = arrived - before[ARRIVED], self.gap_ms[i]
+            gap = arrived - before[ARRIVED]
+            usual = self.gap_ms[i]
             self.gap_ms[i] = gap if usual != usual else usual + GAP_WEIGHT * (gap - usual)
         ring[count % POINTS] = row
         self.count[i] = count + 1
         return True
 
     def _row_of(self, raw: bytes) -> int | None:
-        found = self._raw_index.get(raw)
-        return self._meet(raw) if found is None else found
+        row = self._raw_index.get(raw)
+        return self._meet(raw) if row is None else row
 
     def _meet(self, raw: bytes) -> int | None:
         i = len(self.names)
@@ -118,24 +123,26 @@ class Recent:
         self.model = np.concatenate([self.model, np.zeros(more, np.int64)])
 
     def of(self, i: int) -> Float:
-        """A series' points, oldest first: `(points, columns)`."""
+        """Return a series' points, oldest first: `(points, columns)`."""
         count = int(self.count[i])
         if count <= POINTS:
             return self.points[i, :count]
         return np.roll(self.points[i], -(count % POINTS), axis=0)
 
     def newest(self) -> Float:
-        """The newest point of every series: `(series, columns)`."""
+        """Return the newest point of every series: `(series, columns)`."""
         rows = np.arange(len(self))
         return self.points[rows, (self.count[: len(self)] - 1) % POINTS]
 
     def scores(self) -> tuple[Float, Float]:
-        """Of each series over its points: the skill against the last value, and the share within the interval.
+        """Return each series' skill against the last value, and its share of readings within the interval.
 
-        Both sums of the skill take the same readings; NaN where none can be scored.
+        Both errors of the skill are summed over the same readings; NaN without readings to score.
         """
         held = self.points[: len(self)]
-        error, naive, score = np.abs(held[:, :, ERROR]), np.abs(held[:, :, NAIVE]), held[:, :, SCORE]
+        error = np.abs(held[:, :, ERROR])
+        naive = np.abs(held[:, :, NAIVE])
+        score = held[:, :, SCORE]
         both = ~(np.isnan(error) | np.isnan(naive))
         lost = np.where(both, naive, 0).sum(axis=1)
         erred = np.where(both, error, 0).sum(axis=1)

@@ -1,6 +1,6 @@
-"""The rows that a worker remembers of a series, from the hash `state`: what its newest forecast was made from.
+"""Reader of a series' window from the hash `state`: the rows that its newest forecast was computed from.
 
-A series has a head under its name, and blocks of rows, in a ring of fields, under its name and a number.
+Each series has a head in the field of its name, and blocks of rows in a ring of fields named by series and number.
 """
 
 import struct
@@ -18,16 +18,16 @@ Fields = Sequence[bytes | None]
 
 BLOCK = 32  # rows
 _HEAD = struct.Struct("<BBBBI5q")  # format, three sizes, bytes of names; the window's first numbers
-_BLOCK = struct.Struct("<QI")  # its number, the bits of its filled rows
+_BLOCK = struct.Struct("<QI")  # the block's number, the bits of its filled rows
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A series' window as its worker stored it.
+    """A series' window as stored by its worker.
 
     Attributes:
         features: the target first.
-        capacity: how many rows it holds at most.
+        capacity: the maximum number of rows.
         last_ts: the newest row's time, epoch milliseconds.
         rows: `(rows, features)`, oldest first.
     """
@@ -39,17 +39,17 @@ class Remembered:
 
     @classmethod
     def of(cls, fields: Fields) -> Self | None:
-        """Read what `names` asked for; None where nothing is remembered. Blocks that are missing end the rows.
+        """Decode the fields listed by `names`; None if no window is stored. The rows end at a missing block.
 
         Raises:
-            StateError: it is of another format, or cut short.
+            StateError: the state is of another format, or cut short.
         """
         head = fields[0]
         if head is None:
             return None
         if not head or head[0] != STATE_FORMAT:
-            found = head[0] if head else "none"
-            raise StateError(f"state format {found}, this dashboard reads {STATE_FORMAT}: upgrade the older program")
+            version = head[0] if head else "none"
+            raise StateError(f"state format {version}, this dashboard reads {STATE_FORMAT}: upgrade the older program")
         try:
             *_, size, length, capacity, width, appended, last_ts = _HEAD.unpack_from(head)
             features = tuple(head[len(head) - size :].decode().split(SEPARATOR))
@@ -60,17 +60,17 @@ class Remembered:
 
 
 def names(series: str, capacity: int) -> list[str]:
-    """The fields of a series whose window holds so many rows at most: the head, then the blocks."""
+    """Return the field names of a series with this capacity in rows: the head, then the blocks."""
     return [series, *(f"{series}{SEPARATOR}{place}" for place in range(ring(capacity)))]
 
 
 def ring(capacity: int) -> int:
-    """How many fields the blocks take turns in: one more than the window spans, for it seldom begins with a block."""
+    """Return the number of fields of the ring: one block more than the window, which rarely begins at a block."""
     return -(-capacity // BLOCK) + 1
 
 
 def _newest(blocks: Fields, length: int, capacity: int, width: int, appended: int) -> Iterator[Float]:
-    """The rows of one block after the other, the newest block first, as far back as they follow one another."""
+    """Yield the rows of each block, the newest block first, back to the first gap in the block numbers."""
     if len(blocks) != ring(capacity):
         return
     for number in range((appended - 1) // BLOCK, -1, -1):

@@ -1,4 +1,4 @@
-"""What Redis says of all series together: counts, rates, the lag, dead letters, workers and runs of the schedule."""
+"""Totals over all series from Redis: counts, rates, the lag, dead letters, workers and scheduled runs."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -24,17 +24,17 @@ RATE_OVER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The figures of one moment, summed over the partitions.
+    """The figures at one time, summed over the partitions.
 
     Attributes:
-        readings: taken in since the beginning.
+        readings: consumed since the beginning.
         forecasts: made since the beginning.
-        readings_per_s: over the last seconds; None before two looks.
-        forecasts_per_s: the same.
-        lag: readings that wait for their answer; None where Redis does not say.
+        readings_per_s: over the last seconds; None before the second call.
+        forecasts_per_s: likewise.
+        lag: readings that wait for their forecast; None if Redis does not report it.
         dead: dead letters since the beginning.
-        workers: how many are alive.
-        runs: of the schedule, for each partition that keeps one.
+        workers: the number of live workers.
+        runs: of the schedule, for each partition that has one.
         newest: by stream of forecasts, the newest id.
     """
 
@@ -50,7 +50,7 @@ class Totals:
 
 
 class Counting:
-    """Asks Redis for the totals, and remembers enough of the answers to say how fast they grow."""
+    """A reader of the totals, which keeps the last counts to compute rates."""
 
     def __init__(self, redis: Redis, partitions: int, namespace: str) -> None:
         self._redis = redis
@@ -59,13 +59,14 @@ class Counting:
         self._seen: deque[tuple[float, int, int]] = deque()
 
     def look(self, now: float) -> Totals:
-        """Ask for the totals; `now` is in seconds of any steady clock.
+        """Read the totals; `now` is in seconds of any monotonic clock.
 
         Raises:
-            RedisError: Redis is away, or refuses.
+            RedisError: Redis is not available, or refuses.
         """
-        redis, now_ms = self._redis, server_ms(self._redis)
-        # Each lag right behind its offset: what comes in between would count as waiting.
+        redis = self._redis
+        now_ms = server_ms(redis)
+        # Read each lag right after its offset: readings that arrive in between would count as waiting.
         counted = [(offset := offset_of(redis, keys), waiting(redis, keys, offset)) for keys in self._keys]
         offsets = [offset for offset, _ in counted]
         owners = [owner_of(redis, keys, now_ms) for keys in self._keys]
@@ -86,7 +87,7 @@ class Counting:
         )
 
     def _rates(self, now: float, readings: int, forecasts: int) -> tuple[float | None, float | None]:
-        if self._seen and readings < self._seen[-1][1]:  # somebody has emptied Redis
+        if self._seen and readings < self._seen[-1][1]:  # Redis was emptied
             self._seen.clear()
         self._seen.append((now, readings, forecasts))
         while len(self._seen) > 2 and now - self._seen[0][0] > RATE_OVER_S:

@@ -1,4 +1,4 @@
-"""The options of the charts, from arrays: pure."""
+"""The options of the charts, computed from arrays by pure functions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ Points = list[list[float]]
 
 
 def stream_chart() -> dict[str, Any]:
-    """Readings, forecasts and their interval, without data."""
+    """Return the chart of readings, forecasts and their interval, without data."""
     return chart(
         [
             line("reading", TRUTH, width=2),
@@ -34,34 +34,34 @@ def stream_chart() -> dict[str, Any]:
 
 
 def stream_data(points: Float) -> list[Points]:
-    """The data of `stream_chart`: each forecast at the time that it was made for.
+    """Return the data of `stream_chart`; each forecast is at the time that it was made for.
 
     Args:
         points: of one series, oldest first, see `Recent.of`.
     """
     at = points[:, ORIGIN]
-    # What a reading was forecast as stands with the reading before; the newest forecast stands at the time to come.
+    # A reading's forecast is stored with the reading before; the newest forecast is for a time in the future.
     due = np.append(at[1:], points[-1:, DUE])
     width = points[:, UPPER] - points[:, LOWER]
     return [_pairs(at, points[:, Y]), _pairs(due, points[:, YHAT]), _pairs(due, points[:, LOWER]), _pairs(due, width)]
 
 
 def error_chart() -> dict[str, Any]:
-    """The mean absolute error of the forecasts and of the last value, without data."""
+    """Return the chart of the mean absolute errors of the forecasts and of the last value, without data."""
     options = chart([line("forecast", FORECAST, width=1.8), line("last value", LAST_VALUE, width=1.4)])
     options["yAxis"] |= {"min": 0}
     return options
 
 
 def error_data(points: Float) -> list[Points]:
-    """The data of `error_chart`: means over the last readings, up to each."""
+    """Return the data of `error_chart`: at each reading the means over the last `SMOOTHED` readings."""
     known = ~(np.isnan(points[:, ERROR]) | np.isnan(points[:, NAIVE]))
     at = points[known, ORIGIN]
     return [_pairs(at, _smoothed(np.abs(points[known, column]))) for column in (ERROR, NAIVE)]
 
 
 def curve_chart(curves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """The losses of a training, epoch by epoch."""
+    """Return the chart of a training's losses by epoch."""
     colours = (TRUTH, FORECAST, LAST_VALUE, "#5aa469", "#9067c6")
     lines = [
         line(name.replace("_", " "), colours[i % len(colours)], width=1.8)
@@ -84,18 +84,18 @@ def curve_chart(curves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
 
 def with_data(options: dict[str, Any], data: Sequence[Points]) -> None:
     """Put data into a chart's options."""
-    for one, points in zip(options["series"], data, strict=True):
-        one["data"] = points
+    for series, points in zip(options["series"], data, strict=True):
+        series["data"] = points
 
 
 def chart(series: list[dict[str, Any]], legend: list[Any] | None = None) -> dict[str, Any]:
-    """What the lines have in common, over time."""
+    """Return the options of a chart of lines over time."""
     return {
         "animation": False,
         "useUTC": True,
         "grid": GRID,
         "legend": {
-            "data": legend or [one["name"] for one in series],
+            "data": legend or [entry["name"] for entry in series],
             "left": 4,
             "top": 0,
             "textStyle": {"color": GREY},
@@ -114,7 +114,7 @@ def chart(series: list[dict[str, Any]], legend: list[Any] | None = None) -> dict
 
 
 def line(name: str, colour: str, width: float) -> dict[str, Any]:
-    """A line without data."""
+    """Return the options of a line without data."""
     return {
         "name": name,
         "type": "line",
@@ -127,7 +127,7 @@ def line(name: str, colour: str, width: float) -> dict[str, Any]:
 
 
 def _smoothed(values: Float) -> Float:
-    """The mean of the last `SMOOTHED` values, of fewer at the beginning."""
+    """Return the means of the last `SMOOTHED` values, of fewer at the beginning."""
     sums = np.cumsum(np.insert(values, 0, 0.0))
     stop = np.arange(1, len(values) + 1)
     start = np.maximum(0, stop - SMOOTHED)
@@ -136,6 +136,6 @@ def _smoothed(values: Float) -> Float:
 
 
 def _pairs(x: Float, y: Float) -> Points:
-    """Points that are known, as the chart takes them, to seven digits."""
+    """Return the known points as pairs for the chart, rounded to seven digits."""
     known = ~(np.isnan(x) | np.isnan(y))
     return [[a, float(f"{b:.7g}")] for a, b in zip(x[known].tolist(), y[known].tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""The page of one series: its stream as it moves, its errors, its versions and what can be done."""
+"""The page of one series: its live stream, its errors, its versions and its buttons."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -68,7 +68,7 @@ def _stream(context: Context, series: str) -> None:
             ui.label(f"Mean absolute error over {charts.SMOOTHED} readings").classes("subtitle")
             errors = ui.echart(charts.error_chart()).classes("chart")
         _of_versions(context, series, _learned)
-    seen = [-1]
+    drawn = [-1]
 
     def look() -> None:
         follower = context.follower
@@ -76,9 +76,9 @@ def _stream(context: Context, series: str) -> None:
             i = follower.recent.index.get(series)
             count = -1 if i is None else int(follower.recent.count[i])
             points = None if i is None else follower.recent.of(i).copy()
-        if points is None or count == seen[0]:
+        if points is None or count == drawn[0]:
             return
-        seen[0] = count
+        drawn[0] = count
         charts.with_data(stream.options, charts.stream_data(points))
         charts.with_data(errors.options, charts.error_data(points))
         stream.update()
@@ -88,15 +88,15 @@ def _stream(context: Context, series: str) -> None:
 
 
 def _of_versions(context: Context, series: str, build: Callable[[list[Version]], None]) -> None:
-    """What is built of a series' versions, and anew when there is another one or another champion."""
+    """Call `build` with a series' versions, and again for each new version or champion."""
     place = ui.element("div").classes("contents")
-    seen: list[object] = [None]
+    built: list[object] = [None]
 
     def look() -> None:
         versions = context.evidence.versions(series)
         now = [(version.number, version.champion) for version in versions]
-        if now != seen[0]:
-            seen[0] = now
+        if now != built[0]:
+            built[0] = now
             place.clear()
             with place:
                 build(versions)
@@ -105,7 +105,7 @@ def _of_versions(context: Context, series: str, build: Callable[[list[Version]],
 
 
 def _learned(versions: list[Version]) -> None:
-    champion = next((one for one in versions if one.champion), versions[0] if versions else None)
+    champion = next((version for version in versions if version.champion), versions[0] if versions else None)
     if champion and champion.header.curves:
         with ui.element("section").classes("card"):
             ui.label(f"How version {champion.number} learned").classes("subtitle")
@@ -123,8 +123,10 @@ def _versions(versions: list[Version]) -> None:
 
 
 def _version_row(version: Version) -> tuple[str, ...]:
-    header, evidence = version.header, version.header.evidence
-    spec, scores = header.spec, evidence.scores
+    header = version.header
+    evidence = header.evidence
+    spec = header.spec
+    scores = evidence.scores
     network = f"{'bi-' if spec.bidirectional else ''}LSTM {spec.layers}x{spec.units}, window {spec.window}"
     return (
         f"{version.number} (answers)" if version.champion else str(version.number),
@@ -153,7 +155,10 @@ def _buttons(actions: Actions, series: str) -> None:
 
 
 def _button(name: str, question: str, deed: Callable[[], Awaitable[str]]) -> ui.button:
-    """A button that asks before it acts, and says what came of it; to the log, if the viewer has left meanwhile."""
+    """Add a button that asks for confirmation, runs `deed` and shows its result.
+
+    If the viewer has left by then, the result is logged.
+    """
     with ui.dialog() as dialog, ui.card():
         ui.label(question)
         with ui.row():
@@ -165,13 +170,13 @@ def _button(name: str, question: str, deed: Callable[[], Awaitable[str]]) -> ui.
             return
         button.disable()
         try:
-            said = await deed()
+            sentence = await deed()
         finally:
             button.enable()
         if button.is_deleted:
-            _log.warning("%s", said)
+            _log.warning("%s", sentence)
         else:
-            ui.notify(said, timeout=8000, multi_line=True)
+            ui.notify(sentence, timeout=8000, multi_line=True)
 
     button = ui.button(name, on_click=act).props("outline dense no-caps")
     return button

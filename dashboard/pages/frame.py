@@ -1,4 +1,4 @@
-"""What all pages have: the bar at the top, the banner, colours, and a look every second."""
+"""The common frame of all pages: the bar at the top, the banner, colours, and an update every second."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ PAGES = (("Series", "/"), ("Retraining", "/retraining"))
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every page reads, the same for all viewers; `actions` is None where there is no token."""
+    """The data sources of all pages, the same for all viewers; `actions` is None without a token."""
 
     follower: Follower
     evidence: Evidence
@@ -34,7 +34,7 @@ class Context:
 
 @contextmanager
 def page(context: Context, here: str) -> Iterator[None]:
-    """The frame of a page around what the block puts into it."""
+    """Put the frame of a page around the elements that the block adds."""
     ui.query(".nicegui-content").classes("page")
     with ui.element("header").classes("bar"):
         ui.link("Tidecast", "/").classes("brand")
@@ -42,12 +42,12 @@ def page(context: Context, here: str) -> Iterator[None]:
             for name, path in PAGES:
                 ui.link(name, path).classes("here" if name == here else "")
     with ui.element("div").classes("banner").props('role="status"') as banner:
-        said = ui.label()
+        sentence = ui.label()
     banner.set_visibility(False)
 
     def look() -> None:
         text, grave = notice(context.follower)
-        said.set_text(text)
+        sentence.set_text(text)
         banner.set_visibility(bool(text))
         banner.classes(add="grave" if grave else "", remove="" if grave else "grave")
 
@@ -56,23 +56,23 @@ def page(context: Context, here: str) -> Iterator[None]:
 
 
 def every_second(look: Callable[[], None]) -> None:
-    """Look now, so that the first paint is whole, and then every second while the page is open."""
+    """Call `look` now, so that the first paint is complete, and then every second while the page is open."""
     look()
     ui.timer(REFRESH_S, look, immediate=False)
 
 
 def now_ms() -> float:
-    """The time of this machine."""
+    """Return the time of this machine, epoch milliseconds."""
     return time.time() * 1000
 
 
 def series_path(series: str) -> str:
-    """Where the page of a series is."""
+    """Return the path of a series' page."""
     return f"/series?name={quote(series, safe='')}"
 
 
 def figure(name: str, hint: str = "") -> ui.label:
-    """A number with its name below; returns the label of the number."""
+    """Add a number with its name below; return the label of the number."""
     with ui.element("div").classes(f"figure {name.partition(' ')[0]}") as whole:
         value = ui.label(" ").classes("value")
         ui.label(name).classes("name")
@@ -82,17 +82,17 @@ def figure(name: str, hint: str = "") -> ui.label:
 
 
 def badge(state: str) -> ui.label:
-    """The state of a series."""
+    """Add a badge with the state of a series."""
     return ui.label(state).classes(f"badge {state_class(state)}")
 
 
 def state_class(state: str) -> str:
-    """The class that colours a state."""
+    """Return the CSS class that colours a state."""
     return "is-" + state.replace(" ", "-")
 
 
 def notice(follower: Follower) -> tuple[str, bool]:
-    """What the banner says, if anything, and whether it is grave."""
+    """Return the text of the banner, or an empty text, and whether the problem is grave."""
     if follower.trouble:
         return f"Redis cannot be read, and what is shown stands still. {follower.trouble}", True
     if follower.skipped_at is not None and time.monotonic() - follower.skipped_at < SKIPPED_SHOWN_S:

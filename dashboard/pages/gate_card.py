@@ -1,4 +1,4 @@
-"""The part of a series' page that shows what the gates of its network did over the newest window."""
+"""The card on a series' page that shows the gates of its network over the newest window."""
 
 from nicegui import run, ui
 from redis.exceptions import RedisError
@@ -7,7 +7,7 @@ from dashboard.data.gates import Gates
 from dashboard.pages import gate_charts
 from dashboard.pages.frame import Context
 
-LOOK_S = 3.0  # at most so often, and only after a new reading or with another version
+LOOK_S = 3.0  # the shortest time between updates, which need a new reading or another version
 MAPS = {
     "forget": ("Forget gate", "1 keeps what the cell remembers, 0 drops it"),
     "input": ("Input gate", "1 writes what is new, 0 ignores it"),
@@ -17,10 +17,10 @@ MAPS = {
 
 
 def gate_card(context: Context, series: str) -> None:
-    """Build it for one viewer; the gates are computed on a thread, so that nobody else waits for them."""
+    """Build the card for one viewer; the gates are computed on a thread, so that other viewers do not wait."""
     with ui.element("section").classes("card gates"):
         ui.label("Gates over the last window").classes("subtitle")
-        said = ui.label("Reading the window …").classes("quiet")
+        sentence = ui.label("Reading the window …").classes("quiet")
         drawn = _Drawn()
     shown: list[tuple[int, int | None] | None] = [None]
 
@@ -29,27 +29,27 @@ def gate_card(context: Context, series: str) -> None:
         if now == shown[0]:
             return
         try:
-            found = await run.io_bound(context.gates.look, series)
+            gates = await run.io_bound(context.gates.look, series)
         except (RedisError, OSError):
-            return  # the banner says so, and what is shown stands still
-        if found is None:
+            return  # the banner reports it, and the charts stay as they are
+        if gates is None:
             return  # the program ends
         shown[0] = now
-        said.set_text(gate_charts.sentence(found) if isinstance(found, Gates) else found)
-        drawn.show(found if isinstance(found, Gates) else None)
+        sentence.set_text(gate_charts.sentence(gates) if isinstance(gates, Gates) else gates)
+        drawn.show(gates if isinstance(gates, Gates) else None)
 
     ui.timer(LOOK_S, look)
 
 
 class _Drawn:
-    """The charts; there are none before there is something to draw."""
+    """The charts of the card, built when there is a window to draw."""
 
     def __init__(self) -> None:
         self._place = ui.element("div")
         self._charts: dict[str, ui.echart] = {}
 
     def show(self, gates: Gates | None) -> None:
-        """Draw a window, or nothing."""
+        """Draw a window, or hide the charts."""
         self._place.set_visibility(gates is not None)
         if gates is None:
             return
@@ -73,7 +73,7 @@ class _Drawn:
 
 
 def _readings(context: Context, series: str) -> int:
-    """How many readings of a series were seen."""
+    """Return the number of readings of a series received so far."""
     follower = context.follower
     with follower.lock:
         i = follower.recent.index.get(series)

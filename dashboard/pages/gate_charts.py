@@ -1,4 +1,4 @@
-"""The options of the gates' charts, from arrays: pure."""
+"""The options of the gate charts, computed from arrays by pure functions."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from dashboard.pages.charts import FORECAST, GREY, GRID, TRUTH, chart, line
 from dashboard.pages.words import time_text
 from tidecast.models.lstm import Array
 
-MOST_STEPS, MOST_UNITS = 64, 32  # of a map: more would be too small to see, and much to send
+MOST_STEPS, MOST_UNITS = 64, 32  # of a map: more would be too small to see, and too much to send
 FORGET, INPUT, OUTPUT = (90, 164, 105), (144, 103, 198), (201, 143, 42)
 GATES = {"forget": FORGET, "input": INPUT, "output": OUTPUT}
 CLEAR = "rgba(128, 128, 128, 0)"
@@ -20,7 +20,7 @@ BACK = "readings before the forecast"
 
 
 def means_chart() -> dict[str, Any]:
-    """The gates' means over the units, beside the readings that they met, without data."""
+    """Return the chart of the gates' means over the units, beside the readings, without data."""
     lines = [line("reading", TRUTH, width=2) | {"yAxisIndex": 1}]
     options = chart(lines + [line(name, _colour(rgb), width=1.8) for name, rgb in GATES.items()])
     right = options["yAxis"] | {"splitLine": {"show": False}, "axisLabel": {"color": TRUTH}}
@@ -31,16 +31,18 @@ def means_chart() -> dict[str, Any]:
 def put_means(options: dict[str, Any], gates: Gates) -> None:
     """Put a window into the options of `means_chart`."""
     means = (getattr(gates.cell.gates, name).mean(axis=1) for name in GATES)
-    for one, values in zip(options["series"], (gates.values, *means), strict=True):
-        one["data"] = _rounded(values[-MOST_STEPS:])
+    for series, values in zip(options["series"], (gates.values, *means), strict=True):
+        series["data"] = _rounded(values[-MOST_STEPS:])
     _name_steps(options, gates)
 
 
 def map_chart(name: str) -> dict[str, Any]:
-    """One gate, or the cell state, step by step and unit by unit, without data; what is 0 has no colour."""
-    bounds, colours = (-1.0, 1.0), SIGNED
+    """Return the heat map of a gate or the cell state by step and unit, without data; 0 is transparent."""
+    bounds = (-1.0, 1.0)
+    colours = SIGNED
     if name in GATES:
-        bounds, colours = (0.0, 1.0), [_colour(GATES[name], 0.0), _colour(GATES[name])]
+        bounds = (0.0, 1.0)
+        colours = [_colour(GATES[name], 0.0), _colour(GATES[name])]
     hidden = {part: {"show": False} for part in ("axisLabel", "axisTick", "axisLine")}
     legend = {"right": 12, "top": 0, "orient": "horizontal", "itemWidth": 8, "itemHeight": 90, "calculable": False}
     return {
@@ -62,7 +64,7 @@ def put_map(options: dict[str, Any], name: str, gates: Gates) -> None:
     shown = values_of(gates, name)[-MOST_STEPS:, units]  # (steps, units)
     _name_steps(options, gates)
     options["yAxis"]["data"] = [str(unit + 1) for unit in units]
-    # By their names, which the chart then tells of what is pointed at.
+    # Use the names of steps and units, which the tooltip then shows.
     options["series"][0]["data"] = [
         [step, unit, value]
         for step, row in zip(options["xAxis"]["data"], shown, strict=True)
@@ -74,22 +76,23 @@ def put_map(options: dict[str, Any], name: str, gates: Gates) -> None:
 
 
 def values_of(gates: Gates, name: str) -> Array:
-    """What a map shows: `(steps, units)`."""
-    found: Array = gates.cell.cell_state if name == "cell_state" else getattr(gates.cell.gates, name)
-    return found
+    """Return the values of a map: `(steps, units)`."""
+    values: Array = gates.cell.cell_state if name == "cell_state" else getattr(gates.cell.gates, name)
+    return values
 
 
 def units_shown(gates: Gates) -> NDArray[np.int64]:
-    """The units that remember most at the end, sorted by their cell state, so that those alike lie together."""
+    """Return the units with the largest final cell states, sorted by cell state, so that similar ones are adjacent."""
     last = gates.cell.cell_state[-1]
     largest = np.argsort(-np.abs(last))[:MOST_UNITS]
-    found: NDArray[np.int64] = largest[np.argsort(-last[largest])]
-    return found
+    units: NDArray[np.int64] = largest[np.argsort(-last[largest])]
+    return units
 
 
 def sentence(gates: Gates) -> str:
-    """Whose gates these are, and over what."""
-    spec, units = gates.spec, gates.cell.hidden.shape[1]
+    """Describe the network of the gates and the readings of the window in a sentence."""
+    spec = gates.spec
+    units = gates.cell.hidden.shape[1]
     layer = "the only layer" if spec.layers == 1 else f"the first of {spec.layers} layers"
     direction = ", in its forward direction," if spec.bidirectional else ""
     network = "the network that its cohort shares" if gates.shared else "the LSTM"
@@ -125,5 +128,5 @@ def _colour(rgb: tuple[int, int, int], opacity: float = 1.0) -> str:
 
 
 def _rounded(values: Array, digits: int = 4) -> list[float]:
-    """As many digits as the eye can use: they are sent for every window."""
+    """Round values to the digits that can be seen, as they are sent for every window."""
     return [float(f"{value:.{digits}g}") for value in values.tolist()]

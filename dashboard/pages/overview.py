@@ -11,7 +11,7 @@ from dashboard.pages.frame import Context, every_second, figure, now_ms, page
 from dashboard.pages.words import count_text
 from tidecast.settings import Settings
 
-COLUMNS = (  # name, label, of the classes: wide is left out on a phone, num is set to the right
+COLUMNS = (  # name, label, classes; `wide` is hidden on a phone, `num` is aligned to the right
     ("series", "series", ""),
     ("spark", "readings", ""),
     ("y", "last reading", "num wide"),
@@ -36,15 +36,15 @@ SKILL_HINT = "1 minus the mean absolute error over that of the last value, of th
 
 
 def overview(context: Context, settings: Settings, view: View) -> None:
-    """Build the page for one viewer, who may have a view in mind."""
+    """Build the page for one viewer, with the view of the address."""
     with page(context, "Series"):
         _totals(context)
         empty = _empty(settings)
         table = _Table(context, view)
 
         def look() -> None:
-            found = table.look()
-            nothing = found == 0 and context.follower.ready.is_set() and not context.follower.trouble
+            count = table.look()
+            nothing = count == 0 and context.follower.ready.is_set() and not context.follower.trouble
             empty.set_visibility(nothing)
             table.show(not nothing)
 
@@ -77,21 +77,21 @@ def _totals(context: Context) -> None:
 
 
 def _empty(settings: Settings) -> ui.element:
-    """How the first reading is pushed."""
+    """Show how to push the first reading."""
     with ui.element("section").classes("card empty") as whole:
         ui.label("No reading yet").classes("title")
         ui.label("Start a worker, and push the first reading:")
         named = f"{settings.namespace}:" if settings.namespace else ""
         push = f"redis-cli XADD {named}readings '*' series boiler-7 value 42.1"
         if settings.partitions > 1:
-            push = "tidecast push history.csv"  # which finds the partition of each series
+            push = "tidecast push history.csv"  # the command chooses the partition of each series
         ui.html(f"<pre>tidecast worker\n{push}</pre>", sanitize=False)
         ui.label("Its series appears here within a second or two, with a forecast of the next reading.")
     return whole
 
 
 class _Table:
-    """One viewer's table: what is sought, sorted and turned to is computed here, and only a page of rows is sent."""
+    """One viewer's table: search, order and page are computed on the server, and only a page of rows is sent."""
 
     def __init__(self, context: Context, view: View) -> None:
         self._context = context
@@ -110,31 +110,36 @@ class _Table:
             self._table.on("request", self._turn)
 
     def show(self, wanted: bool) -> None:
-        """Show or hide it."""
+        """Show or hide the table."""
         self._whole.set_visibility(wanted)
 
     def look(self) -> int:
-        """Bring the rows up to date; returns how many series there are."""
-        found = self._context.board.page(self._view, now_ms())
-        last = max(1, -(-found.found // self._view.size))
+        """Update the rows; return the number of all series."""
+        current = self._context.board.page(self._view, now_ms())
+        last = max(1, -(-current.found // self._view.size))
         if self._view.page > last:
             self._view = replace(self._view, page=last)
-            found = self._context.board.page(self._view, now_ms())
-        pagination = self._pagination(found.found)
-        if found.rows != self._table.rows or pagination != self._table.props["pagination"]:
+            current = self._context.board.page(self._view, now_ms())
+        pagination = self._pagination(current.found)
+        if current.rows != self._table.rows or pagination != self._table.props["pagination"]:
             self._table.props["pagination"] = pagination
-            self._table.rows = found.rows
-        some = self._view.search or found.found != found.series
-        self._found.set_text(f"{count_text(found.found)} of {count_text(found.series)} series" if some else "")
-        return found.series
+            self._table.rows = current.rows
+        some = self._view.search or current.found != current.series
+        self._found.set_text(f"{count_text(current.found)} of {count_text(current.series)} series" if some else "")
+        return current.series
 
     def _pagination(self, found: int) -> dict[str, Any]:
         view = self._view
-        told = {"sortBy": view.by, "descending": view.descending, "page": view.page, "rowsPerPage": view.size}
-        return told | {"rowsNumber": found}
+        return {
+            "sortBy": view.by,
+            "descending": view.descending,
+            "page": view.page,
+            "rowsPerPage": view.size,
+            "rowsNumber": found,
+        }
 
     def _change(self, view: View) -> None:
-        """Show another view, and keep it in the address: whoever comes back, or sends a link, finds it again."""
+        """Show another view, and put it into the address, so that it can be bookmarked and linked."""
         self._view = view
         self.look()
         ui.navigate.history.replace(view_path(self._view))
@@ -143,28 +148,28 @@ class _Table:
         self._change(replace(self._view, search=event.value or "", page=1))
 
     def _turn(self, event: events.GenericEventArguments) -> None:
-        wanted = event.args["pagination"]
+        pagination = event.args["pagination"]
         self._change(
             view_of(
                 search=self._view.search,
-                by=wanted.get("sortBy") or "",
-                descending=bool(wanted.get("descending")),
-                page=int(wanted.get("page") or 1),
-                size=int(wanted.get("rowsPerPage") or SIZES[-1]),
+                by=pagination.get("sortBy") or "",
+                descending=bool(pagination.get("descending")),
+                page=int(pagination.get("page") or 1),
+                size=int(pagination.get("rowsPerPage") or SIZES[-1]),
             )
         )
 
 
 def view_of(search: str = "", by: str = "", descending: bool = False, page: int = 1, size: int = USUAL_SIZE) -> View:
-    """What a viewer asks to see, as far as there is such a thing."""
+    """Return the view of an address; invalid values are replaced by the default or the nearest bound."""
     return View(search, by if by in SORTED_BY else "series", descending, max(1, page), min(max(1, size), SIZES[-1]))
 
 
 def view_path(view: View) -> str:
-    """Where the page with a view is; what is as usual is left out."""
-    usual = asdict(View())
-    told = {name: value for name, value in asdict(view).items() if value != usual[name]}
-    return f"/?{urlencode(told)}" if told else "/"
+    """Return the address of a view; default values are left out."""
+    defaults = asdict(View())
+    query = {name: value for name, value in asdict(view).items() if value != defaults[name]}
+    return f"/?{urlencode(query)}" if query else "/"
 
 
 def _columns() -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The page of retraining: what the schedule did and will do, and the events."""
+"""The page of retraining: past and planned runs of the schedule, and the events."""
 
 from html import escape
 
@@ -34,7 +34,7 @@ def retraining(context: Context) -> None:
 
 
 def runs_html(runs: tuple[Run, ...], now: float) -> str:
-    """A row for each partition."""
+    """Return the table of runs as HTML, with a row for each partition."""
     columns = ("partition", "schedule", "latest run", "state", "by", "runs ended", "next", "said")
     return table_html(columns, [_cells(run, now) for run in runs])
 

@@ -1,4 +1,4 @@
-"""The tables that need no sorting: of versions, runs and events."""
+"""Unsorted tables: versions, runs and events."""
 
 from collections.abc import Callable, Sequence
 from html import escape
@@ -11,12 +11,12 @@ from tidecast.wire import Event
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> ui.html:
-    """A table of texts."""
+    """Add a table of texts, which are escaped."""
     return ui.html(table_html(columns, [[escape(cell) for cell in row] for row in rows]), sanitize=False)
 
 
 def events_table(newest: Callable[[], list[Event]], *, of_series: bool = False) -> None:
-    """The newest events, as they come."""
+    """Add a table of the newest events, updated every second."""
     shown = ui.html("", sanitize=False)
 
     def look() -> None:
@@ -26,7 +26,7 @@ def events_table(newest: Callable[[], list[Event]], *, of_series: bool = False) 
 
 
 def events_html(events: Sequence[Event], *, of_series: bool) -> str:
-    """A table of events; where all are of one series, its name is left out."""
+    """Return a table of events as HTML; on the page of a series the name is left out."""
     if not events:
         return '<p class="quiet">None yet.</p>'
     columns = ["time (UTC)", "event", *([] if of_series else ["series"]), "version", "detail"]
@@ -34,14 +34,14 @@ def events_html(events: Sequence[Event], *, of_series: bool) -> str:
 
 
 def table_html(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in HTML; what it is given must be escaped."""
+    """Return a table as HTML; names and cells must be escaped."""
     head = "".join(f"<th>{name}</th>" for name in columns)
     body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows)
     return f'<div class="scroll"><table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _cells(columns: Sequence[str], row: Sequence[str]) -> str:
-    """A phone shows each cell on a line of its own, with its name."""
+    """Return the cells of a row as HTML; with `data-name` a phone shows each cell on its own line with its name."""
     return "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in zip(columns, row, strict=True))
 
 

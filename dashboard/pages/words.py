@@ -1,4 +1,4 @@
-"""Numbers and times as the pages show them."""
+"""Formatting of numbers and times for the pages."""
 
 import math
 
@@ -9,17 +9,17 @@ NOTHING = "-"
 
 
 def number_text(value: float) -> str:
-    """A number in five digits: `42.1`, `1.2e+09`."""
+    """Format a number with five digits: `42.1`, `1.2e+09`."""
     return NOTHING if math.isnan(value) else f"{value:.5g}"
 
 
 def share_text(value: float) -> str:
-    """A share in per cent: `91 %`."""
+    """Format a share in per cent: `91 %`."""
     return NOTHING if math.isnan(value) else f"{round(100 * value)} %"
 
 
 def age_text(ms: float) -> str:
-    """A span in its largest unit: `3 h`."""
+    """Format a time span in its largest unit: `3 h`."""
     for unit_ms, unit in UNITS:
         if ms >= unit_ms:
             return f"{ms / unit_ms:.0f} {unit}"
@@ -27,10 +27,10 @@ def age_text(ms: float) -> str:
 
 
 def time_text(ms: float) -> str:
-    """A moment: `2026-03-01 03:00:10`, in UTC."""
+    """Format a time in UTC: `2026-03-01 03:00:10`."""
     return utc_text(ms).replace("T", " ").removesuffix("Z") if ms else NOTHING
 
 
 def count_text(value: float | None, digits: int = 0) -> str:
-    """A count with its thousands set apart: `12,345`."""
+    """Format a count with thousands separators: `12,345`."""
     return NOTHING if value is None else f"{value:,.{digits}f}"

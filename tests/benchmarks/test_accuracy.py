@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic: which rows are scored, against what, and what the figures sum up."""
+"""The benchmark's own arithmetic: the scored rows, the yardsticks, and the sums behind the figures."""
 
 import argparse
 from collections.abc import Sequence
@@ -21,21 +21,22 @@ HEAVY = "autoets,ar_ridge,boosting"
 
 
 def half_too_high(histories: Sequence[History], test_size: float, settings: Settings) -> Backtested:
-    """A backtest that is half a unit too high, within its band, and skips the first row of each test part."""
+    """Return a backtest that is half a unit too high, within its band, and skips the first row of each test part."""
     del settings
-    found = {}
+    rows = {}
     for history in histories:
         first = len(history) - int(test_size * len(history))
-        moments, values = history.ts.tolist(), history.values[:, 0].tolist()
-        found[history.series] = [
+        moments = history.ts.tolist()
+        values = history.values[:, 0].tolist()
+        rows[history.series] = [
             settled(moments[row], values[row], values[row - 1], values[row] + 0.5)
             for row in range(first + 1, len(history))
         ]
-    return Backtested(found)
+    return Backtested(rows)
 
 
 def settled(ts: int, y: float, before: float, yhat: float) -> Settled:
-    """A reading and the forecast that stood for it, two units wide."""
+    """Return a reading and the forecast that stood for it, two units wide."""
     made = Forecast(f"{ts}-0", "a", ts, yhat, yhat - 1, yhat + 1, 0.9, ts - HOUR_MS, None, "naive", before)
     return Settled(ts, y, before, made)
 
@@ -49,29 +50,30 @@ def write(path: Path, values: Sequence[float | None], series: str = "a") -> None
 
 
 def arguments(folder: Path, *more: str) -> argparse.Namespace:
-    """The command line of a run on a folder."""
+    """Return the command line of a run on a folder."""
     parser = argparse.ArgumentParser()
     options(parser)
     return parser.parse_args(["--data", str(folder), *more])
 
 
 def plain(y: Sequence[float], cut: int, season: int = 1) -> Series:
-    """A series without a missing reading."""
+    """Return a series without a missing reading."""
     return Series(np.array(y, dtype=np.float64), np.ones(len(y), np.bool_), cut, season)
 
 
 def made(mae: float, last_value: float = 1.0, rows: int = 200, coverage: float = 0.9, ridge: float = 1.0) -> Score:
-    """A score with these errors."""
+    """Return a score with these errors."""
     return Score(rows, {"tidecast": mae, "last_value": last_value, "ar_ridge": ridge}, coverage, 2.0)
 
 
 def test_the_scored_rows_are_those_present_in_the_last_fifth_of_all_rows(tmp_path: Path) -> None:
-    """Of 20 rows the last 4, of which one is empty; a row without a forecast costs the last value's error."""
+    """Of 20 rows the last 4 count, and one of them is empty; a row without a forecast costs the last value's error."""
     write(tmp_path / "small_open.csv", [*(float(t % 2) for t in range(16)), 10.0, None, 14.0, 10.0])
-    found = measure(arguments(tmp_path, "--without", HEAVY), half_too_high)
-    # Without the empty row 19 readings remain, of which a backtest answers the last 3, and this one all but row 16.
-    naive, ours = np.mean([9, 4, 4]), np.mean([9, 0.5, 0.5])
-    assert 1 - ours / naive == pytest.approx(found["small.skill_median"])
+    measured = measure(arguments(tmp_path, "--without", HEAVY), half_too_high)
+    # Without the empty row 19 readings remain; a backtest answers the last 3 of them, and this one all but row 16.
+    naive = np.mean([9, 4, 4])
+    ours = np.mean([9, 0.5, 0.5])
+    assert 1 - ours / naive == pytest.approx(measured["small.skill_median"])
 
 
 def test_the_split_counts_rows_without_a_reading() -> None:
@@ -110,26 +112,26 @@ def test_errors_band_and_width_follow_their_definitions() -> None:
     """Against numbers worked out by hand."""
     series = plain([0, 1, 3, 4, 6, 9], cut=4)  # mean change of the first part: 4 / 3
     band = np.array([[np.nan, np.nan]] * 4 + [[5.0, 7.0], [10.0, 14.0]])
-    found = score(series, {"tidecast": np.array([np.nan] * 4 + [7.0, np.nan])}, band)
-    assert {"tidecast": 2.0, "last_value": 2.5} == found.mae  # errors 1 and, without a forecast, 3; 2 and 3
-    assert pytest.approx((0.5, 3 / (4 / 3))) == (found.coverage, found.width)
-    assert pytest.approx(0.2) == found.skill()
+    scored = score(series, {"tidecast": np.array([np.nan] * 4 + [7.0, np.nan])}, band)
+    assert {"tidecast": 2.0, "last_value": 2.5} == scored.mae  # errors 1 and, without a forecast, 3; 2 and 3
+    assert pytest.approx((0.5, 3 / (4 / 3))) == (scored.coverage, scored.width)
+    assert pytest.approx(0.2) == scored.skill()
 
 
 def test_the_figures_sum_up_all_sets_but_count_no_wins_on_random_walks() -> None:
-    """And leave out the series whose test part is constant, and the coverage of short ones."""
+    """The series with a constant test part are left out, and so is the coverage of short ones."""
     results = [
         Result("load", (made(0.5, ridge=1.0), made(1.1, ridge=1.0, coverage=0.8)), 1.0),
         Result("exchange_rate_held", (made(1.01, ridge=2.0, rows=199, coverage=0.5),), 0.5),
         Result("flat", (made(0.1, last_value=0.0, ridge=0.01, coverage=1.0),), 0.5),
     ]
-    found = figures(results)
-    assert pytest.approx(0.2) == found["load.skill_median"]
-    assert "flat.skill_median" not in found
-    assert "ratio_to_boosting" not in found
-    assert pytest.approx((0.5, 1.0, -0.1)) == (found["wins"], found["worse_by_2pct"], found["worst_skill"])
-    assert (2 / 3, 1 / 3) == (found["wins_over_ar_ridge"], found["coverage_ok_share"])
-    assert (2.0, 2.0) == (found["width_median"], found["minutes"])
+    summary = figures(results)
+    assert pytest.approx(0.2) == summary["load.skill_median"]
+    assert "flat.skill_median" not in summary
+    assert "ratio_to_boosting" not in summary
+    assert pytest.approx((0.5, 1.0, -0.1)) == (summary["wins"], summary["worse_by_2pct"], summary["worst_skill"])
+    assert (2 / 3, 1 / 3) == (summary["wins_over_ar_ridge"], summary["coverage_ok_share"])
+    assert (2.0, 2.0) == (summary["width_median"], summary["minutes"])
 
 
 def test_a_method_s_cell_shows_its_skill_and_the_geometric_mean_of_the_ratios() -> None:
@@ -144,13 +146,13 @@ def test_a_method_s_cell_shows_its_skill_and_the_geometric_mean_of_the_ratios() 
     [(HOUR_MS / 12, 1000, 288), (HOUR_MS, 1000, 24), (HOUR_MS, 60, 1), (7 * DAY_MS, 1000, 52), (30 * DAY_MS, 100, 12)],
 )
 def test_the_season_follows_the_step(step_ms: float, rows: int, season: int) -> None:
-    """One that the first part holds not twice is none."""
+    """A cycle that does not fit twice into the first part is not a season."""
     ts = (step_ms * np.arange(rows)).astype(np.int64)
     assert season == season_of(ts, np.arange(rows, dtype=np.float64), int(0.8 * rows))
 
 
 def test_days_have_a_year_only_where_it_errs_less_than_the_week_and_irregular_steps_have_no_season() -> None:
-    """On the first part: the test part has no say."""
+    """The first part decides: the test part is not used."""
     days = np.arange(2000)
     ts = DAY_MS * days
     assert 365 == season_of(ts, np.sin(2 * np.pi * days / 365), 1600)
@@ -160,7 +162,7 @@ def test_days_have_a_year_only_where_it_errs_less_than_the_week_and_irregular_st
 
 
 def test_the_naive_yardsticks_look_back_one_row_and_one_season() -> None:
-    """And have nothing before that."""
+    """Before that they have no value."""
     series = plain(range(6), cut=4, season=3)
     np.testing.assert_array_equal([np.nan, 0, 1, 2, 3, 4], yardsticks.last_value(series))
     np.testing.assert_array_equal([np.nan, np.nan, np.nan, 0, 1, 2], yardsticks.seasonal_naive(series))
@@ -171,8 +173,8 @@ def test_a_fitted_yardstick_sees_nothing_from_its_row_on(method: str) -> None:
     """A change of row 180 moves no forecast up to that row, and those after it."""
     y = np.sin(np.arange(200) / 4) + 0.1 * np.random.default_rng(0).normal(size=200)
     wild = np.where(np.arange(200) == 180, 3.0, y)
-    one, other = (yardsticks.METHODS[method](plain(values.tolist(), cut=160, season=24)) for values in (y, wild))
-    assert np.isfinite(one[160:]).all()
-    assert one[160:181].tolist() == other[160:181].tolist()
-    assert one[181] != other[181]
-    assert np.abs(one - y)[160:].mean() < np.abs(np.diff(y))[159:].mean()
+    calm, disturbed = (yardsticks.METHODS[method](plain(values.tolist(), cut=160, season=24)) for values in (y, wild))
+    assert np.isfinite(calm[160:]).all()
+    assert calm[160:181].tolist() == disturbed[160:181].tolist()
+    assert calm[181] != disturbed[181]
+    assert np.abs(calm - y)[160:].mean() < np.abs(np.diff(y))[159:].mean()

@@ -15,7 +15,7 @@ from worker import compiling
 
 def test_every_figure_is_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With all but one of the functions compiled, and without the demo, which trains."""
-    compiling.warm()  # what is missing is compiled here, not in the new place
+    compiling.warm()  # compiles the missing functions here, not in the new place
     empty_place = cold.new_place_for_code
 
     @contextmanager

@@ -16,15 +16,15 @@ from tidecast.models.store import ModelStore
 
 def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
     """The worker's and the echo's."""
-    found = figures_of(capsys, "latency", "--series", "5", "--rate", "50", "--rounds", "1", "--seconds", "0.4")
+    figures = figures_of(capsys, "latency", "--series", "5", "--rate", "50", "--rounds", "1", "--seconds", "0.4")
     percentiles = {f"{of}p{share}_ms" for of in ("", "echo_") for share in (50, 95, 99)}
-    assert percentiles | {"lost", "most_per_s", "queue_growth"} == set(found)
-    assert 0 == found["lost"]
-    assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
+    assert percentiles | {"lost", "most_per_s", "queue_growth"} == set(figures)
+    assert 0 == figures["lost"]
+    assert 0 < figures["p50_ms"] <= figures["p95_ms"] <= figures["p99_ms"]
 
 
 def test_a_worker_that_stands_still_shows_in_the_readings_that_were_due_meanwhile(tmp_path: Path) -> None:
-    """Stopped for 0.4 s of 0.6: the first reading waits longest, each later one less; none is left out."""
+    """Stopped for 0.4 s of 0.6: the first reading waits longest, each later one less; each of them is counted."""
     publish_models(ModelStore(tmp_path / "models"), 2)
     with EmbeddedRedis() as server, serving(server, tmp_path, Readings(2)) as worker:
         worker.warm_up(6)
@@ -34,7 +34,7 @@ def test_a_worker_that_stands_still_shows_in_the_readings_that_were_due_meanwhil
             time.sleep(0.4)
             worker.go_on()
 
-        found = flow(worker, server, rate=50, seconds=0.6, meanwhile=wake)
-    assert (30, 0) == (len(found.ms), found.lost)
-    assert found.ms[0] >= 400
-    assert found.ms[10] >= 200
+        measured = flow(worker, server, rate=50, seconds=0.6, meanwhile=wake)
+    assert (30, 0) == (len(measured.ms), measured.lost)
+    assert measured.ms[0] >= 400
+    assert measured.ms[10] >= 200

@@ -1,4 +1,4 @@
-"""The memory's figures are there, and its yardstick is what the models and windows hold."""
+"""The memory's figures are complete, and its yardstick is the size of the models and windows."""
 
 import pytest
 from redis import Redis
@@ -12,9 +12,9 @@ from tidecast.online.state import decode_all
 
 def test_every_figure_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     """A worker with five models weighs more than they do."""
-    found = figures_of(capsys, "memory", "--series", "5", "--rounds", "1")
-    assert {"ratio", "rss_mb", "bytes_mb"} == set(found)
-    assert found["rss_mb"] > 20 > found["bytes_mb"]
+    figures = figures_of(capsys, "memory", "--series", "5", "--rounds", "1")
+    assert {"ratio", "rss_mb", "bytes_mb"} == set(figures)
+    assert figures["rss_mb"] > 20 > figures["bytes_mb"]
 
 
 def test_the_yardstick_counts_weights_and_rows() -> None:

@@ -1,4 +1,4 @@
-"""The figures of retraining are there, nothing is lost, and what is told of changes follows its definition."""
+"""The figures of retraining are complete, no reading is lost, and the figures of changes follow their definitions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,8 @@ REAL = ("--spliced", "1", "--corrupted", "1", "--runs", "1", "--epochs", "1")
 
 def write(path: Path, series: int, rows: int) -> None:
     """Hours with a day and noise."""
-    rng, hour = np.random.default_rng(0), np.arange(rows)
+    rng = np.random.default_rng(0)
+    hour = np.arange(rows)
     lines = ["series,timestamp,value"]
     for number in range(series):
         values = 50 + 10 * np.sin(2 * np.pi * hour / 24 + number) + rng.normal(size=rows)
@@ -30,26 +31,27 @@ def write(path: Path, series: int, rows: int) -> None:
 
 @pytest.mark.keras
 def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    """Beside a flow and without TensorFlow in the worker, else the run ends with an error."""
-    found = figures_of(capsys, "retrain", "--only", "flow", *FLOW)
-    assert {"p99_ratio", "lost", "series_per_minute"} <= set(found)
-    assert 0 == found["lost"]
-    assert found["series_per_minute"] > 0
+    """The run is beside a flow and without TensorFlow in the worker; otherwise it ends with an error."""
+    figures = figures_of(capsys, "retrain", "--only", "flow", *FLOW)
+    assert {"p99_ratio", "lost", "series_per_minute"} <= set(figures)
+    assert 0 == figures["lost"]
+    assert figures["series_per_minute"] > 0
 
 
 @pytest.mark.keras
 def test_real_series_are_spliced_and_corrupted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """One of each."""
     write(tmp_path / "days_open.csv", 1, LEAST_CORRUPTED)
-    found = figures_of(capsys, "retrain", "--only", "drift", "--data", str(tmp_path), *REAL)
-    assert {"drift_found_share", "drift_delay_median", "false_alarms_per_5000", "error_back_share"} <= set(found)
-    assert 0 <= found["drift_found_share"] <= 1
+    figures = figures_of(capsys, "retrain", "--only", "drift", "--data", str(tmp_path), *REAL)
+    assert {"drift_found_share", "drift_delay_median", "false_alarms_per_5000", "error_back_share"} <= set(figures)
+    assert 0 <= figures["drift_found_share"] <= 1
 
 
 def test_a_change_touches_nothing_before_its_place() -> None:
     """A level moves by three standard deviations, a season by half of its length."""
     y = np.tile([0.0, 0.0, 4.0, 0.0], 10)
-    level, season = moved_level(y[:20])(y, 24), moved_season(y[:20], 4)(y, 24)
+    level = moved_level(y[:20])(y, 24)
+    season = moved_season(y[:20], 4)(y, 24)
     assert y[:24].tolist() == level[:24].tolist() == season[:24].tolist()
     np.testing.assert_allclose(level[24:], y[24:] + 3 * np.sqrt(3))
     np.testing.assert_allclose(season[24:], np.roll(y, 2)[24:])
@@ -57,16 +59,17 @@ def test_a_change_touches_nothing_before_its_place() -> None:
 
 def test_an_alarm_counts_within_a_hundred_readings_after_the_change() -> None:
     """One before it, or later, does not."""
-    found = splices.Found(1, 1, [Told("level", 8), Told("level", 12), Told("season", None)], 2, 20_000, [])
-    assert (2 / 3, 10, 0.5) == (found.found_share, found.delay_median, found.false_alarms_per_5000)
-    assert 100 == replace(found, told=[Told("level", None)]).delay_median
+    changes = splices.Found(1, 1, [Told("level", 8), Told("level", 12), Told("season", None)], 2, 20_000, [])
+    assert (2 / 3, 10, 0.5) == (changes.found_share, changes.delay_median, changes.false_alarms_per_5000)
+    assert 100 == replace(changes, told=[Told("level", None)]).delay_median
 
 
 def test_alarms_are_set_against_every_reading_that_may_tell(tmp_path: Path) -> None:
     """A champion has learned from all before the rest; without one the readings that fill the window are looked at."""
     write(tmp_path / "days_open.csv", 1, 1000)
     (history,) = real_series(tmp_path, least=1000, newest=1000)
-    variant, settings = splices.Variant(history, history.series, 600), Settings()
+    variant = splices.Variant(history, history.series, 600)
+    settings = Settings()
     assert 400 == splices._looked_at(variant, settings, has_champion=True)
     assert 400 + settings.series.rows_kept == splices._looked_at(variant, settings, has_champion=False)
     assert 1000 == splices._looked_at(replace(variant, cut=10), settings, has_champion=False)
@@ -76,7 +79,7 @@ def test_series_are_spread_over_the_sets(tmp_path: Path) -> None:
     """Short ones are left out, of the others the newest readings are taken."""
     write(tmp_path / "long_open.csv", 4, 60)
     write(tmp_path / "short_open.csv", 3, 20)
-    found = real_series(tmp_path, least=30, newest=40)
-    assert [f"long/s{i}" for i in range(4)] == [one.series for one in found]
-    assert {40} == {len(one) for one in found}
-    assert ["long/s1", "long/s3"] == [one.series for one in spread(found, 2)]
+    histories = real_series(tmp_path, least=30, newest=40)
+    assert [f"long/s{i}" for i in range(4)] == [history.series for history in histories]
+    assert {40} == {len(history) for history in histories}
+    assert ["long/s1", "long/s3"] == [history.series for history in spread(histories, 2)]

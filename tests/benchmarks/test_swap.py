@@ -16,17 +16,17 @@ from tidecast.models.store import ModelStore
 def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
     """A round fails where a series is not answered by the version that was moved to.
 
-    No more flows than the worker can bear, whatever is asked for, and the rate says so.
+    The number of flows stays within the worker's capacity, whatever is requested, and the rate shows it.
     """
-    found = figures_of(capsys, "swap", "--series", "5", "--rate", "1e9", "--rounds", "1", "--seconds", "0.1")
+    figures = figures_of(capsys, "swap", "--series", "5", "--rate", "1e9", "--rounds", "1", "--seconds", "0.1")
     p99 = {"p99_ratio", "p99_ratio_to_moves_elsewhere", "p99_calm_ms", "p99_elsewhere_ms", "p99_swap_ms"}
-    assert {*p99, "lost", "flow_per_s"} == set(found)
-    assert 0 == found["lost"]
-    assert 0 < found["flow_per_s"] < 1e6
+    assert {*p99, "lost", "flow_per_s"} == set(figures)
+    assert 0 == figures["lost"]
+    assert 0 < figures["flow_per_s"] < 1e6
 
 
 def test_what_the_worker_can_bear_flows_as_asked_for(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """Its own pace bounds only what is beyond it."""
+    """The worker's own pace limits only higher rates."""
     publish_models(ModelStore(tmp_path / "models"), 5)
     with serving(redis_server, tmp_path, Readings(5)) as worker:
         worker.redis.flushall()

@@ -1,4 +1,4 @@
-"""The throughput's figures are there, every reading was answered, and the yardsticks do what they are said to do."""
+"""The throughput's figures are complete, every reading was answered, and the yardsticks work as described."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_a_configuration_has_its_ratio(capsys: pytest.CaptureFixture[str], name:
 
 @pytest.mark.keras
 def test_the_way_of_the_tutorials_is_much_slower(capsys: pytest.CaptureFixture[str]) -> None:
-    """It asks Keras for each reading alone."""
+    """It calls Keras for each reading alone."""
     figures = figures_of(capsys, *TINY, "--only", "own")
     assert {FIGURES["own"], "readings_per_s", "echo_per_s", "ratio_to_keras"} == set(figures)
     assert figures["ratio_to_keras"] > 10
@@ -49,11 +49,12 @@ def test_the_echo_publishes_what_the_worker_published(tmp_path: Path) -> None:
         check_experts(worker, {"long_seasonal_naive", "linear_season", "shared_lstm"})
         with echoing(worker, server) as echo:
             echo.warm_up(30)
-        found, real = echo.redis.xrange(echo.keys.forecasts), worker.redis.xrange(worker.keys.forecasts)
-    assert [id_of(i) for i in range(30)] == [entry_id for entry_id, _ in found]
+        echoed = echo.redis.xrange(echo.keys.forecasts)
+        real = worker.redis.xrange(worker.keys.forecasts)
+    assert [id_of(i) for i in range(30)] == [entry_id for entry_id, _ in echoed]
     in_service = ["series", "ts", "yhat", "yhat_lower", "yhat_upper", "level", "origin", "model", "kind", "y"]
     assert {name.encode() for name in [*in_service, "error", "anomaly_score"]} == set(real[-1][1])
-    assert {frozenset(fields.items()) for _, fields in real} == {frozenset(fields.items()) for _, fields in found}
+    assert {frozenset(fields.items()) for _, fields in real} == {frozenset(fields.items()) for _, fields in echoed}
 
 
 def test_the_experts_of_the_default_panel_all_have_a_say(tmp_path: Path) -> None:
@@ -74,5 +75,5 @@ def check_experts(worker: Contestant, lacking: set[str]) -> None:
 
 
 def answering(state: SeriesState) -> set[str]:
-    """The experts whose answer stands for the next reading."""
+    """Return the experts whose answer stands for the next reading."""
     return {name for name, answer in zip(EXPERTS, state.answers.tolist(), strict=True) if answer == answer}

@@ -1,4 +1,4 @@
-"""What the tests in a browser share: Chromium, a Redis of their own, and the dashboard as a process."""
+"""The fixtures of the tests in a browser: Chromium, a Redis of their own, and the dashboard as a process."""
 
 import os
 import select
@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Leave this folder out, unless it is what was asked for: it needs a browser."""
+    """Leave this folder out, unless it is named: it needs a browser."""
     return None if config.getoption("markexpr") == "browser" else True
 
 
@@ -59,11 +59,11 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture
 def page(browser: "Browser") -> Iterator["Page"]:
-    """A window that has seen nothing; what goes beyond this machine, or wrong in the page, fails the test."""
+    """A fresh window; a request beyond this machine, or an error in the page, fails the test."""
     window = browser.new_page(viewport={"width": 1440, "height": 900})
     wrong: list[str] = []
     window.on("pageerror", lambda error: wrong.append(str(error)))
-    window.on("request", lambda asked: None if _is_own(asked.url) else wrong.append(asked.url))
+    window.on("request", lambda request: None if _is_own(request.url) else wrong.append(request.url))
     yield window
     window.close()
     assert [] == wrong
@@ -86,16 +86,16 @@ def connection(server: EmbeddedRedis) -> Iterator[Redis]:
 @pytest.fixture
 def address(server: EmbeddedRedis, tmp_path: Path) -> Iterator[str]:
     """A dashboard on that Redis, and on a store of the test's own."""
-    with dashboard(server, tmp_path / "models") as found:
-        yield found
+    with dashboard(server, tmp_path / "models") as url:
+        yield url
 
 
 @contextmanager
 def dashboard(server: EmbeddedRedis, store: Path, **variables: str) -> Iterator[str]:
     """`tidecast dashboard` for the length of the block; gives its address."""
     command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0", "--store", str(store)]
-    told = {f"TIDECAST_{name}": value for name, value in variables.items()} | {"TIDECAST_REDIS_URL": server.url}
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | told)
+    settings = {f"TIDECAST_{name}": value for name, value in variables.items()} | {"TIDECAST_REDIS_URL": server.url}
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | settings)
     try:
         assert process.stdout
         assert select.select([process.stdout], [], [], START_S)[0], "the dashboard has said nothing"

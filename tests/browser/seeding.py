@@ -91,7 +91,9 @@ def seed_plant(redis: Redis, store: ModelStore, now_ms: int) -> list[str]:
 
 def _wave(i: int, rounds: int) -> list[float]:
     noise = random.Random(i)
-    level, swing, period = 20 + 7 * (i % 9), 2 + i % 4, 18 + i % 13
+    level = 20 + 7 * (i % 9)
+    swing = 2 + i % 4
+    period = 18 + i % 13
     return [level + swing * math.sin(2 * math.pi * (k + i) / period) + noise.gauss(0, 0.25) for k in range(rounds + 1)]
 
 
@@ -112,8 +114,8 @@ def _events(names: list[str]) -> Iterator[Event]:
     yield Event("started", f"the run due at {due} has started, try 1")
     yield Event("promoted", "MAE 0.39, the champion's 0.44: 11 % less", names[1], 2)
     yield Event("refused", "MAE 0.41, the champion's 0.40: it stays", names[4], 3)
-    said = "12 series trained, 5 kept their model, 0 refused, 3 put off, in 449.1 s"
-    yield Event("finished", f"the run due at {due} has finished: {said}")
+    summary = "12 series trained, 5 kept their model, 0 refused, 3 put off, in 449.1 s"
+    yield Event("finished", f"the run due at {due} has finished: {summary}")
     yield Event("proved", "over 100 readings its errors were not larger than version 1's", names[1], 2)
     yield Event("drift", "level: 1.36 times the threshold at reading 1772334010000-0", names[2])
     yield Event("drift", "errors: 1.08 times the threshold at reading 1772334019000-0", names[7])
@@ -138,6 +140,6 @@ def _pairs(flat: list[str | bytes]) -> Iterator[tuple[Any, Any]]:
 
 
 def store_at(folder: Path) -> ModelStore:
-    """A store in a folder that may not be there yet."""
+    """Return a store in a folder that may not be there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     return ModelStore(folder)

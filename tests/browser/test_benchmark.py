@@ -9,6 +9,6 @@ pytestmark = pytest.mark.browser
 
 def test_every_figure_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     """Of a small round."""
-    found = figures_of(capsys, "dashboard", "--series", "20", "--rate", "50", "--rounds", "1", "--seconds", "1")
-    assert {"first_paint_s", "core_share", "worker_slowdown"} == set(found)
-    assert 0 < found["first_paint_s"]
+    figures = figures_of(capsys, "dashboard", "--series", "20", "--rate", "50", "--rounds", "1", "--seconds", "1")
+    assert {"first_paint_s", "core_share", "worker_slowdown"} == set(figures)
+    assert 0 < figures["first_paint_s"]

@@ -21,7 +21,7 @@ SERIES = "td.col-series"
 
 
 def test_the_empty_state_says_how_to_push_the_first_reading(page: "Page", address: str) -> None:
-    """Whoever sees nothing yet is told what to type."""
+    """A user without any series yet sees the command to type."""
     page.goto(address)
     page.wait_for_selector(".empty:visible")
     assert "XADD readings" in page.inner_text(".empty")
@@ -66,7 +66,7 @@ def test_five_thousand_series_are_shown_sorted_and_found(page: "Page", server: E
 
 
 def test_redis_down_is_said_and_overcome(page: "Page", server: EmbeddedRedis, address: str, connection: Redis) -> None:
-    """What is shown stays, a banner says that it stands still, and goes when Redis is back with new readings."""
+    """The figures stay, a banner marks them as old, and it goes when Redis is back with new readings."""
     seed_forecasts(connection, ["boiler-1"], 3, naive_from=1)
     page.goto(address)
     page.wait_for_selector(f"{SERIES} >> text=boiler-1")

@@ -24,8 +24,8 @@ MOST_BYTES = 200_000
 @pytest.fixture
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Where the pictures go."""
-    asked: Path | None = request.config.getoption("--pictures")
-    return asked or tmp_path
+    pictures: Path | None = request.config.getoption("--pictures")
+    return pictures or tmp_path
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_pictures_of_the_empty_state(page: "Page", address: str, folder: Path) -
 
 
 def test_pictures_of_the_overview(page: "Page", plant: str, connection: Redis, folder: Path) -> None:
-    """Light and dark, as the system says."""
+    """Light and dark, by the system's setting."""
     page.goto(plant)
     page.wait_for_selector("td.col-series")
     page.wait_for_function("document.querySelector('.figure.readings .value').innerText == '0'")
@@ -85,7 +85,7 @@ def _take(page: "Page", folder: Path, name: str, *, whole: bool = False) -> None
 
 
 def _compress(file: Path) -> None:
-    """To 256 colours that cover all there are: the rare ones, of badges and maps, tell the most."""
+    """Reduce to 256 colours that cover all there are: the rare ones, of badges and maps, matter most."""
     from PIL import Image
 
     with Image.open(file) as picture:

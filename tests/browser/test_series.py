@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-# What the charts of the gates were told, the lines first.
+# The data of the gates' charts, the lines first.
 CHARTS = "[...document.querySelectorAll('.gates .chart')].map(c => getElement(+c.id.slice(1))?.chart?.getOption())"
 
 
@@ -48,7 +48,7 @@ def test_a_pushed_reading_is_in_the_chart_within_two_seconds(
 def test_the_page_shows_versions_their_evidence_and_the_events(
     page: "Page", server: EmbeddedRedis, connection: Redis, tmp_path: Path
 ) -> None:
-    """What the store and the streams say of a series."""
+    """The facts about a series from the store and the streams."""
     names = seed_plant(connection, store_at(tmp_path / "models"), round(time.time() * 1000))
     with dashboard(server, tmp_path / "models") as address:
         page.goto(f"{address}/series?name={names[2]}")
@@ -64,7 +64,7 @@ def test_the_page_shows_versions_their_evidence_and_the_events(
 
 @pytest.mark.timeout(240)
 def test_the_gates_follow_the_newest_window(page: "Page", server: EmbeddedRedis, address: str, tmp_path: Path) -> None:
-    """Drawn once a model answers, and drawn anew with the next reading."""
+    """Drawn once a model answers, and redrawn with the next reading."""
     store = store_at(tmp_path / "models")
     store.publish(make_model("boiler-7", Spec(window=6, units=5, layers=2)))
     with worker_process(server.url, store.root), Client(server.url) as client:
@@ -92,7 +92,7 @@ def test_a_series_without_a_network_says_so(page: "Page", address: str, connecti
 def test_the_button_retrains_and_the_page_shows_what_came_of_it(
     page: "Page", server: EmbeddedRedis, tmp_path: Path
 ) -> None:
-    """A real training of few readings, asked for by the button, while a real worker answers."""
+    """The button starts a real training of few readings, while a real worker answers."""
     store = store_at(tmp_path / "models")
     noise = random.Random(1)
     begun = round(time.time() * 1000) - 400 * STEP_MS
@@ -123,7 +123,7 @@ def test_the_button_retrains_and_the_page_shows_what_came_of_it(
 def test_who_leaves_while_a_series_is_retrained_finds_it_so_on_return(
     page: "Page", server: EmbeddedRedis, connection: Redis, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The button waits until the run has ended, and the log has what nobody was there to be told."""
+    """The button waits until the run has ended, and the log has the messages that no page was open to show."""
     seed_forecasts(connection, ["boiler-1"], 3, naive_from=0)
     with dashboard(server, tmp_path / "models", DASHBOARD__TOKEN=TOKEN) as address:
         page.goto(f"{address}/series?name=boiler-1&token={TOKEN}")
@@ -133,23 +133,23 @@ def test_who_leaves_while_a_series_is_retrained_finds_it_so_on_return(
         page.goto(f"{address}/series?name=boiler-1")
         assert page.is_disabled("button:has-text('Retrain')")
         page.wait_for_selector("button:has-text('Retrain'):enabled", timeout=120_000)
-    told = capfd.readouterr().err
-    assert "boiler-1: " in told
-    assert "Traceback" not in told
+    log = capfd.readouterr().err
+    assert "boiler-1: " in log
+    assert "Traceback" not in log
 
 
 def _forecasts_of(client: Client, value: float):  # type: ignore[no-untyped-def] # an iterator of forecasts
-    found = client.forecasts("0")
+    forecasts = client.forecasts("0")
     client.push("boiler-7", value)
-    return found
+    return forecasts
 
 
 def _met(value: float) -> str:
-    """Whether the lines of the gates show a reading."""
+    """Return whether the lines of the gates show a reading."""
     return f"({CHARTS}[0]?.series[0].data ?? []).includes({value})"
 
 
 def _drawn(value: float) -> str:
-    """Whether the chart's own data hold a reading."""
+    """Return whether the chart's own data hold a reading."""
     component = "[...document.querySelectorAll('.chart.tall')][0]"
     return f"getElement(+{component}.id.slice(1)).chart.getOption().series[0].data.some(point => point[1] == {value})"

@@ -24,7 +24,7 @@ Found = TypeVar("Found")
 
 
 def main() -> int:
-    """Run, print what happened, and exit 1 if anything that was promised was not kept."""
+    """Run, print the result, and exit 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("what", nargs="?", choices=["retraining"], help="kills while the schedule retrains")
     parser.add_argument("--minutes", type=float, help="storm for so long, then run the controls and the accidents")
@@ -45,14 +45,14 @@ def main() -> int:
 def _kills(readings: int, kills: int, seed: int, *, as_json: bool) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = kill_run(Path(folder), readings, kills, seed)
-    found = report.violations
-    figures = {"readings": report.readings, "kills": report.kills, "bites": report.bites, **found.by_kind()}
+    violations = report.violations
+    figures = {"readings": report.readings, "kills": report.kills, "bites": report.bites, **violations.by_kind()}
     if as_json:
         print(json.dumps({"figures": figures}))
     else:
         print("\n".join(f"{name:12} {value}" for name, value in figures.items()))
-    print("\n".join(found.notes[:10]), file=sys.stderr)
-    return 1 if found.total() else 0
+    print("\n".join(violations.notes[:10]), file=sys.stderr)
+    return 1 if violations.total() else 0
 
 
 def _retraining(child_kills: int, worker_kills: int, seed: int, *, as_json: bool) -> int:
@@ -119,8 +119,8 @@ def _print_table(report: StormReport, controls: dict[str, Violations]) -> None:
         print(f"{fault:32} {report.injections[fault]:10} {bites} {'':>10}")
     bites = " ".join(f"{report.bitten(kind):9}" for kind in BITES)
     print(f"{'the whole storm':32} {report.injections.total():10} {bites} {report.violations.total():10}")
-    for name, found in controls.items():
-        print(f"{'control: ' + name:32} {1:10} {' '.join(['         '] * len(BITES))} {found.total():10}")
+    for name, violations in controls.items():
+        print(f"{'control: ' + name:32} {1:10} {' '.join(['         '] * len(BITES))} {violations.total():10}")
 
 
 def _print_accidents(verdicts: dict[str, Verdict]) -> None:

@@ -1,4 +1,4 @@
-"""Accidents after which data is really gone: what is lost is bounded, and the workers go on by themselves.
+"""Accidents that destroy data: the loss is bounded, and the workers go on by themselves.
 
 Each is checked from the input alone: every reading has its series, time and value, and its forecast repeats them.
 """
@@ -26,7 +26,7 @@ from tests.harness.patience import PATIENCE_S
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 
 SERIES = 20
-BROKEN_EVERY = 9  # readings of which one is no number; no divisor of the series, so that each has its turn
+BROKEN_EVERY = 9  # every ninth reading is not a number; nine does not divide the series, so each of them gets some
 RATE = 300  # readings a second
 LOAD_S = 0.4  # of readings before the accident, and after it
 LONGEST_S = 30  # of readings there are
@@ -40,7 +40,7 @@ block_ms = 20
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 EVERYSEC = ("--appendonly", "yes", "--appendfsync", "everysec")
 REPLICATED = ("--repl-diskless-sync-delay", "0")
-UNSYNCED_S = 0.5  # what `everysec` may not have brought to the disk when the power fails
+UNSYNCED_S = 0.5  # the last writes, which `everysec` may not have synced when the power fails
 STRETCH_S = 0.4  # how long a replica is cut off before its master dies, and how long it is not yet promoted
 TRIMMED_TO = 20
 Answers = list[tuple[str, bytes, dict[bytes, bytes]]]  # stream, id, fields
@@ -48,7 +48,7 @@ Answers = list[tuple[str, bytes, dict[bytes, bytes]]]  # stream, id, fields
 
 @dataclass(slots=True)
 class Scene:
-    """A running Tidecast: what an accident can reach."""
+    """A running Tidecast: the parts that an accident can reach."""
 
     server: EmbeddedRedis
     replica: EmbeddedRedis | None
@@ -68,11 +68,11 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Accident:
-    """What happens, and what may be lost by it.
+    """An accident, and the loss that it may cause.
 
     Attributes:
         happens: the accident itself.
-        loses: whether readings that had been acknowledged may stay without a forecast that anybody could read.
+        loses: whether readings that had been acknowledged may stay without a readable forecast.
         counted: whether the dispositions and `lost` still sum to the entries ever added to the stream that is there.
         options: of the server.
         replica: whether the server has one; `confirmed`: whether the producer waits for it.
@@ -94,16 +94,16 @@ class Verdict:
 
     Attributes:
         readings: how many were pushed.
-        lost: those of them from before the end of the accident that were never answered, as far as anybody could read.
-        gone: answers that a follower has met and that are no longer in Redis; like `lost`, no violation where the
+        lost: those of them from before the end of the accident that have no answer that was ever readable.
+        gone: answers that a follower has read and that have left Redis; like `lost`, they are allowed where the
             accident destroys data.
         missing: those pushed after the accident that have no answer; where nothing may be lost, those lost or gone.
-        duplicated: answers that a follower met twice, or beyond one for each reading.
-        disordered: answers that a follower or a later reader meets not after the one before.
-        wrong_value: answers with another series, time or value than the reading's, or made anew with another content.
+        duplicated: answers that a follower read twice, or beyond one for each reading.
+        disordered: answers that a follower or a later reader gets before an earlier one.
+        wrong_value: answers with another series, time or value than the reading's, or repeated with another content.
         miscounted: by how much dispositions and `lost` differ from the entries added.
         restarted: workers that have ended.
-        notes: what was found, in sentences.
+        notes: the violations, in sentences.
     """
 
     readings: int = 0
@@ -118,9 +118,9 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
     def violations(self) -> int:
-        """All that should not be."""
-        found = self.missing + self.duplicated + self.disordered + self.wrong_value
-        return found + self.miscounted + self.restarted
+        """Return the number of violations."""
+        answers = self.missing + self.duplicated + self.disordered + self.wrong_value
+        return answers + self.miscounted + self.restarted
 
 
 def flush_all(scene: Scene) -> None:
@@ -129,7 +129,7 @@ def flush_all(scene: Scene) -> None:
 
 
 def delete(key: str) -> Callable[[Scene], None]:
-    """One key is deleted, as soon as there is something to lose."""
+    """Delete one key, as soon as it holds data to lose."""
 
     def happens(scene: Scene) -> None:
         _wait(lambda: bool(scene.redis.exists(key)), f"{key} exists")
@@ -139,13 +139,13 @@ def delete(key: str) -> Callable[[Scene], None]:
 
 
 def delete_unread(scene: Scene) -> None:
-    """The workers sleep, and the stream is deleted before they have read it."""
+    """Delete the stream before the workers, which sleep, have read it."""
     with _asleep(scene):
         scene.redis.delete("readings")
 
 
 def trim_unread(scene: Scene) -> None:
-    """The workers sleep, and the stream is cut before they have read it."""
+    """Trim the stream before the workers, which sleep, have read it."""
     with _asleep(scene):
         scene.redis.xtrim("readings", maxlen=TRIMMED_TO, approximate=False)
 
@@ -161,7 +161,7 @@ def _asleep(scene: Scene) -> Iterator[None]:
 
 
 def fail_power(scene: Scene) -> None:
-    """Redis dies, and what was not yet synced is not on the disk: the file ends earlier, in the midst of a command."""
+    """Redis dies, and its last writes are not on the disk: the file ends earlier, within a command."""
     file = _append_only_file(scene.redis)
     synced = file.stat().st_size
     scene.load(UNSYNCED_S)
@@ -176,7 +176,7 @@ def promote_replica(scene: Scene) -> None:
     if scene.replica is None:
         raise RuntimeError("there is no replica to promote")
     with Redis.from_url(scene.replica.url, protocol=2) as replica:
-        replica.replicaof("127.0.0.1", free_port())  # nobody is there: it keeps what it has, and gets no more
+        replica.replicaof("127.0.0.1", free_port())  # no server is there: it keeps its data, and gets no more
         scene.load(STRETCH_S)
         scene.server.kill()
         scene.proxy.switch(scene.replica.port)
@@ -210,7 +210,8 @@ def run_accident(folder: Path, name: str, server: str | None = None) -> Verdict:
         name: of `ACCIDENTS`.
         server: the redis-server program; by default what is found.
     """
-    accident, entries = ACCIDENTS[name], make_steady(LONGEST_S * RATE)
+    accident = ACCIDENTS[name]
+    entries = make_steady(LONGEST_S * RATE)
     with _scene(folder, accident, entries, server) as scene, _Follower(scene.proxy.url) as follower:
         scene.producer.start()
         scene.load()
@@ -228,7 +229,7 @@ def run_accident(folder: Path, name: str, server: str | None = None) -> Verdict:
 
 
 def make_steady(count: int) -> list[dict[bytes, bytes]]:
-    """Readings of several series in turn, each in step: all are answered, some by a dead letter."""
+    """Return readings of several series in turn, each in step: all are answered, some by a dead letter."""
     return [
         {
             b"series": b"series-%d" % (i % SERIES),
@@ -269,8 +270,8 @@ def _scene(
 
 def _in_step(master: EmbeddedRedis) -> bool:
     with Redis.from_url(master.url, protocol=2) as redis:
-        found: Any = redis.info("replication")
-    return bool(found["connected_slaves"] == 1 and found["slave0"]["state"] == "online")
+        replication: Any = redis.info("replication")
+    return bool(replication["connected_slaves"] == 1 and replication["slave0"]["state"] == "online")
 
 
 def _end(worker: BaseProcess) -> None:
@@ -287,19 +288,19 @@ def _wait(done: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
 
 
 def _append_only_file(redis: Redis) -> Path:
-    """The file that Redis appends to: one of several in a directory from Redis 7 on."""
+    """Return the file that Redis appends to: one of several in a directory from Redis 7 on."""
     folder = Path(str(redis.config_get("dir")["dir"]))
     files = [*folder.glob("appendonlydir/*.incr.aof"), *folder.glob("appendonly.aof")]
     return max(files, key=lambda file: file.stat().st_mtime)
 
 
 def _await_answers(scene: Scene) -> None:
-    """Wait until the offset is at the last reading; if it never gets there, the verdict says what is missing."""
+    """Wait until the offset is at the last reading; if it never gets there, the verdict names the missing ones."""
     deadline = time.monotonic() + PATIENCE_S
-    wanted = entry_id(scene.producer.pushed - 1).encode()
+    newest = entry_id(scene.producer.pushed - 1).encode()
     while time.monotonic() < deadline:
         try:
-            if scene.redis.hget("offset", "last") == wanted:
+            if scene.redis.hget("offset", "last") == newest:
                 return
         except RedisError:  # not up again
             pass
@@ -325,7 +326,7 @@ class _Follower(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Read until told to leave."""
+        """Read until the stop flag is set."""
         with Redis.from_url(self._url, protocol=2, socket_timeout=2) as redis:
             while not self._left.is_set():
                 try:
@@ -334,23 +335,23 @@ class _Follower(threading.Thread):
                     time.sleep(0.02)
 
     def catch_up(self, redis: Redis) -> None:
-        """Read what is left, and leave."""
+        """Read the rest, and end."""
         self._left.set()
         self.join()
         while self._read(redis, block_ms=None):
             pass
 
     def _read(self, redis: Redis, block_ms: int | None) -> bool:
-        found: Any = redis.xread(self._at, count=1000, block=block_ms)
-        for stream, answers in found or ():
+        replies: Any = redis.xread(self._at, count=1000, block=block_ms)
+        for stream, answers in replies or ():
             self._at[stream.decode()] = answers[-1][0]
             self.met += [(stream.decode(), answer_id, fields) for answer_id, fields in answers]
-        return bool(found)
+        return bool(replies)
 
 
 def _published(redis: Redis) -> Answers:
-    found: Any = {stream: redis.xrange(stream) for stream in ("forecasts", "dead")}
-    return [(stream, answer_id, fields) for stream, answers in found.items() for answer_id, fields in answers]
+    entries_of: Any = {stream: redis.xrange(stream) for stream in ("forecasts", "dead")}
+    return [(stream, answer_id, fields) for stream, answers in entries_of.items() for answer_id, fields in answers]
 
 
 def judge(
@@ -361,15 +362,15 @@ def judge(
     met: Answers,
     published: Answers,
 ) -> None:
-    """Add to a verdict what is wrong with the answers.
+    """Add the faults of the answers to a verdict.
 
     Args:
         verdict: with the number of readings pushed.
-        accident: says whether anything may be lost.
+        accident: its `loses` allows lost readings.
         entries: the readings.
         after: the first one pushed after the accident.
-        met: what a follower has read, in its order.
-        published: what is in Redis in the end.
+        met: the answers that a follower has read, in its order.
+        published: the answers in Redis in the end.
     """
     for answers in (met, published):
         for stream in ("forecasts", "dead"):
@@ -395,7 +396,7 @@ def judge(
 
 
 def _fits(entries: Sequence[dict[bytes, bytes]], stream: str, answer_id: bytes, fields: dict[bytes, bytes]) -> bool:
-    """Whether an answer repeats its reading."""
+    """Return whether an answer repeats its reading."""
     number = _number(answer_id)
     reading = entries[number]
     if stream == "dead":
@@ -408,13 +409,13 @@ def _fits(entries: Sequence[dict[bytes, bytes]], stream: str, answer_id: bytes, 
 
 
 def _number(answer_id: bytes) -> int:
-    """The number of the reading with this id: the inverse of `entry_id`."""
+    """Return the number of the reading with this id: the inverse of `entry_id`."""
     ms, _, seq = answer_id.partition(b"-")
     return 7 * (int(ms) - EPOCH) + int(seq) - 1
 
 
 def _check_counts(verdict: Verdict, redis: Redis) -> None:
-    """Every entry ever added to the stream has a disposition or is counted as lost."""
+    """Check that every entry ever added to the stream has a disposition or is counted as lost."""
     info: Any = redis.xinfo_stream("readings")
     offset: Any = redis.hgetall("offset")
     counts = Counter({name.decode(): int(number) for name, number in offset.items() if name != b"last"})

@@ -1,4 +1,4 @@
-"""Workers that are broken on purpose: a verifier that cannot tell them from a sound one proves nothing.
+"""Workers that are broken on purpose: a verifier that passes them proves nothing.
 
 `python -m tests.chaos.controls worker NAME ...` runs the real worker with one guard taken out. Each of them stops or
 dies at its named point, where the guard would have mattered, as soon as the file `at-the-point` is there.
@@ -25,7 +25,7 @@ from tests.chaos.verifier import Published, Violations, compare
 from tests.harness.forecasts import entries
 from tests.harness.nursery import Forked
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.online.batch import Outcome
+from tidecast.online.batch import BatchResult
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.stream import Meanwhile, Stream
@@ -40,7 +40,7 @@ batch = {BATCH}
 block_ms = 20
 """
 POINT = Path("at-the-point")
-PATIENCE_S = 5.0  # what a control has corrupted may never be finished
+PATIENCE_S = 5.0  # a reading that a control has corrupted may never be finished
 READINGS = 200  # before and after the point
 
 
@@ -54,7 +54,7 @@ class Sound(Stream):
     """The real worker, stopped just before a commit; the verifier must find nothing."""
 
     def commit(
-        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, meanwhile: Meanwhile = None
+        self, epoch: int, started_from: str, outcome: BatchResult, lost: int = 0, meanwhile: Meanwhile = None
     ) -> None:
         """Sleep beyond the lease, then commit."""
         _at_the_point(signal.SIGSTOP)
@@ -62,7 +62,7 @@ class Sound(Stream):
 
 
 class Unfenced(Sound):
-    """Its commit.lua asks neither for the epoch nor for the offset."""
+    """Its commit.lua checks neither the epoch nor the offset."""
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
         super().__init__(redis, keys, settings)
@@ -73,10 +73,10 @@ class OffsetFirst(Stream):
     """It moves the offset in one call and publishes in another."""
 
     def commit(
-        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, meanwhile: Meanwhile = None
+        self, epoch: int, started_from: str, outcome: BatchResult, lost: int = 0, meanwhile: Meanwhile = None
     ) -> None:
         """Move, die, publish."""
-        super().commit(epoch, started_from, Outcome(outcome.last, counts=outcome.counts), lost, meanwhile)
+        super().commit(epoch, started_from, BatchResult(outcome.last, counts=outcome.counts), lost, meanwhile)
         if outcome.forecasts:
             _at_the_point(signal.SIGKILL)
         with self._redis.pipeline() as pipeline:
@@ -93,7 +93,7 @@ class StateApart(Stream):
     """It writes the series' state before the commit."""
 
     def commit(
-        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, meanwhile: Meanwhile = None
+        self, epoch: int, started_from: str, outcome: BatchResult, lost: int = 0, meanwhile: Meanwhile = None
     ) -> None:
         """Write the states, die, commit the rest."""
         _write_states(self._redis, self.keys, outcome)
@@ -102,17 +102,17 @@ class StateApart(Stream):
         super().commit(epoch, started_from, replace(outcome, states={}), lost, meanwhile)
 
 
-def _write_states(redis: Redis, keys: Keys, outcome: Outcome) -> None:
+def _write_states(redis: Redis, keys: Keys, outcome: BatchResult) -> None:
     if outcome.states:
         redis.hset(keys.state, mapping=outcome.states)  # type: ignore[arg-type] # bytes are fine
 
 
 def without_fence(script: str) -> str:
     """Take steps 1 and 2 out of commit.lua."""
-    found, count = re.subn(r"^-- 1\. .*?(?=^-- 3\. )", "", script, flags=re.DOTALL | re.MULTILINE)
-    if count != 1 or "FENCED" in found or "CONFLICT" in found:
+    changed, count = re.subn(r"^-- 1\. .*?(?=^-- 3\. )", "", script, flags=re.DOTALL | re.MULTILINE)
+    if count != 1 or "FENCED" in changed or "CONFLICT" in changed:
         raise RuntimeError("commit.lua has other steps than this control knows: adapt it")
-    return found
+    return changed
 
 
 PROGRAMS: dict[str, type[Stream]] = {
@@ -142,7 +142,7 @@ def _undisturbed() -> Published:
 
 
 def _parts() -> list[list[dict[bytes, bytes]]]:
-    """The readings before the point, those at it, and those after it."""
+    """Return the readings before the point, those at it, and those after it."""
     return [make_readings(READINGS, seed=1), _late_readings(), make_readings(2 * READINGS, seed=1)[READINGS:]]
 
 
@@ -184,7 +184,7 @@ def _die(folder: Path, name: str, url: str, redis: Redis, parts: list[list[dict[
 
 
 def _late_readings() -> list[dict[bytes, bytes]]:
-    """A batch of readings from before all others."""
+    """Return a batch of readings from before all others."""
     return [{b"series": b"series-0", b"ts": b"%d" % (EPOCH - 3_600_000), b"value": b"1.0"}] * BATCH
 
 

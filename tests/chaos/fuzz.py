@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.fuzz`: readings of every kind, good and bad, drawn at random; each ends as an oracle says."""
+"""`python -m tests.chaos.fuzz`: good and bad readings, drawn at random; each ends as an oracle predicts."""
 
 import argparse
 import json
@@ -60,12 +60,12 @@ class Drawn:
     """A reading that is drawn but not yet placed in time.
 
     Attributes:
-        series: its name; `named` says whether it is one.
-        value: of the target; `sound` says whether it is a number.
-        when: steps on from the series' newest time; bytes that are no time; or None for no `ts`.
+        series: its name; `named`: whether it is a valid one.
+        value: of the target; `sound`: whether it is a number.
+        when: steps after the series' newest time; bytes that are not a time; or None for no `ts`.
         iso: the offset in minutes with which a time is written; None: epoch milliseconds.
-        more: further fields; `wind` among them is sound or not as `calm` says.
-        astray: whether it goes to another series' partition.
+        more: further fields; `calm`: whether `wind` among them is sound.
+        astray: whether it goes to the partition of another series.
     """
 
     series: bytes | None
@@ -79,7 +79,7 @@ class Drawn:
     astray: bool
 
 
-FAULTS = ("name", "number", "time", "wind", "large", "astray")  # what makes a reading dead
+FAULTS = ("name", "number", "time", "wind", "large", "astray")  # the faults that make a reading dead
 KINDS = [*[()] * 42, *[(fault,) for fault in FAULTS] * 2, ("name", "number"), ("number", "time"), FAULTS]
 _kinds = st.sampled_from(KINDS)
 _texts = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=20).map(str.encode)
@@ -102,11 +102,11 @@ _no_winds = st.sampled_from([raw for raw in NO_NUMBERS if raw is not None])
 
 @st.composite
 def drawn_readings(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Drawn:
-    """Readings of many series: good ones mostly, and bad ones of all kinds, some of several at once."""
+    """Return readings of many series: good ones mostly, and bad ones of all kinds, some of several at once."""
     faults = draw(_kinds)
     name = draw(_no_names if "name" in faults else _names)
     more = draw(_too_large if "large" in faults else _more)
-    wind = name in WIDE and "large" not in faults  # only their models ask for it
+    wind = name in WIDE and "large" not in faults  # only their models use it
     if wind:
         more = {**more, b"wind": draw(_no_winds if "wind" in faults else _numbers)}
     return Drawn(
@@ -124,7 +124,7 @@ def drawn_readings(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Drawn:
 
 @dataclass(slots=True)
 class Oracle:
-    """Which disposition every reading must end with, by rules written anew from the docs."""
+    """The disposition that every reading must end with, by rules written from the docs, apart from the code."""
 
     ended: list[Counter[str]] = field(default_factory=lambda: [Counter() for _ in range(PARTITIONS)])
     newest: list[dict[bytes, int]] = field(default_factory=lambda: [{} for _ in range(PARTITIONS)])
@@ -132,7 +132,8 @@ class Oracle:
 
     def place(self, one: Drawn) -> tuple[int, str, dict[bytes, bytes]]:
         """Put a drawn reading in its place: (partition, entry id, fields); and remember how it must end."""
-        entry_id, self.placed = f"{EPOCH + self.placed}-0", self.placed + 1
+        entry_id = f"{EPOCH + self.placed}-0"
+        self.placed += 1
         home = partition_of(one.series.decode(), PARTITIONS) if one.named and one.series else 0
         partition = (home + one.astray) % PARTITIONS
         ts = self._ts(one, partition, EPOCH + self.placed - 1)
@@ -176,7 +177,7 @@ def _offset(minutes: int) -> bytes:
 
 
 def fuzz_keys() -> list[Keys]:
-    """The keys of every partition."""
+    """Return the keys of every partition."""
     return [keys_of(i, PARTITIONS) for i in range(PARTITIONS)]
 
 
@@ -184,19 +185,19 @@ def push_drawn(redis: Redis, oracle: Oracle, drawn: Sequence[Drawn]) -> None:
     """Place readings and push them."""
     keys = fuzz_keys()
     with redis.pipeline(transaction=False) as pipeline:
-        for one in drawn:
-            partition, entry_id, fields = oracle.place(one)
+        for reading in drawn:
+            partition, entry_id, fields = oracle.place(reading)
             pipeline.xadd(keys[partition].readings, fields or {b"x": b""}, id=entry_id)  # type: ignore[arg-type] # bytes are fine
         pipeline.execute()
 
 
 def ended(redis: Redis) -> list[Counter[str]]:
-    """How many readings of each partition ended with each disposition."""
-    found: list[Counter[str]] = []
+    """Return how many readings of each partition ended with each disposition."""
+    counters: list[Counter[str]] = []
     for keys in fuzz_keys():
         counts: Any = redis.hmget(keys.offset, DISPOSITIONS)
-        found.append(Counter({name: int(n) for name, n in zip(DISPOSITIONS, counts, strict=True) if n}))
-    return found
+        counters.append(Counter({name: int(n) for name, n in zip(DISPOSITIONS, counts, strict=True) if n}))
+    return counters
 
 
 def make_fuzz_store(folder: Path) -> Path:
@@ -214,8 +215,8 @@ def make_fuzz_store(folder: Path) -> Path:
 # The long run
 
 PER_EXAMPLE = 25
-ROUND = 1000  # readings between two waits for the worker: what Redis holds at once stays small
-WARM_UP = 0.3  # of the run: windows fill, the cap is reached, the allocator has met the largest entries
+ROUND = 1000  # readings between two waits for the worker: the content of Redis stays small
+WARM_UP = 0.3  # of the run: windows fill, the cap is reached, the allocator has had the largest entries
 SAMPLES = 15  # rounds whose memory is compared, at the end of the warm-up and at the end
 
 
@@ -240,7 +241,9 @@ class Fuzz:
 def fuzz_run(folder: Path, readings: int, first_seed: int) -> Fuzz:
     """Draw, push and check so many readings, round by round, with one worker process."""
     make_fuzz_store(folder)
-    log, found, oracle = folder / "worker.log", Fuzz(), Oracle()
+    log = folder / "worker.log"
+    report = Fuzz()
+    oracle = Oracle()
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
         worker = start_worker(folder, server.url, log=log)
         try:
@@ -248,21 +251,22 @@ def fuzz_run(folder: Path, readings: int, first_seed: int) -> Fuzz:
                 push_drawn(redis, oracle, drawn)
                 if not _await(redis, oracle, worker):
                     break
-                found.unfinished += _sweep(redis)
-                found.rss_mb.append(psutil.Process(worker.pid).memory_info().rss / 2**20)
+                report.unfinished += _sweep(redis)
+                report.rss_mb.append(psutil.Process(worker.pid).memory_info().rss / 2**20)
         finally:
             worker.terminate()
             code = worker.wait(timeout=PATIENCE_S)
-        found.counts = sum(ended(redis), Counter())
+        report.counts = sum(ended(redis), Counter())
         wrong = [(a - b) + (b - a) for a, b in zip(oracle.ended, ended(redis), strict=True)]
     lines = log.read_text().splitlines()
-    found.readings, found.wrong = oracle.placed, sum(each.total() for each in wrong)
-    found.crashes = (code != 0) + sum('"step failed"' in line or "Warning" in line for line in lines)
-    return found
+    report.readings = oracle.placed
+    report.wrong = sum(each.total() for each in wrong)
+    report.crashes = (code != 0) + sum('"step failed"' in line or "Warning" in line for line in lines)
+    return report
 
 
 def _rounds(readings: int, first_seed: int) -> Iterator[list[Drawn]]:
-    """Readings drawn by Hypothesis, the same for the same seed."""
+    """Yield readings drawn by Hypothesis, the same for the same seed."""
     for start in range(0, readings, ROUND):
         yield _draw(first_seed + start)[: readings - start]
 
@@ -297,7 +301,7 @@ def _await(redis: Redis, oracle: Oracle, worker: Forked) -> bool:
 
 
 def _sweep(redis: Redis) -> int:
-    """Look over what was published, and empty the streams; returns how many forecasts are not finite."""
+    """Check the published forecasts, and empty the streams; return how many are not finite."""
     bad = 0
     for keys in fuzz_keys():
         entries: Any = redis.xrange(keys.forecasts)
@@ -308,25 +312,25 @@ def _sweep(redis: Redis) -> int:
 
 
 def main() -> int:
-    """Run, print the figures, and exit 1 if anything was not as the oracle says."""
+    """Run, print the figures, and exit 1 if any reading ended against the oracle."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.fuzz", description=__doc__)
     parser.add_argument("--readings", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = fuzz_run(Path(folder), options.readings, options.seed)
+        report = fuzz_run(Path(folder), options.readings, options.seed)
     figures = {
-        "readings": found.readings,
-        **{name: found.counts[name] for name in DISPOSITIONS},
-        "wrong": found.wrong,
-        "not_finite": found.unfinished,
-        "crashes": found.crashes,
-        "growth_mb": round(found.growth_mb, 2),
+        "readings": report.readings,
+        **{name: report.counts[name] for name in DISPOSITIONS},
+        "wrong": report.wrong,
+        "not_finite": report.unfinished,
+        "crashes": report.crashes,
+        "growth_mb": round(report.growth_mb, 2),
     }
     print(json.dumps({"figures": figures}) if options.json else "\n".join(f"{n:12} {v}" for n, v in figures.items()))
-    missing = options.readings - sum(found.counts.values())
-    return 1 if missing or found.wrong or found.unfinished or found.crashes else 0
+    missing = options.readings - sum(report.counts.values())
+    return 1 if missing or report.wrong or report.unfinished or report.crashes else 0
 
 
 if __name__ == "__main__":

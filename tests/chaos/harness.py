@@ -46,12 +46,12 @@ class Report:
 
 
 def make_readings(count: int, seed: int) -> list[dict[bytes, bytes]]:
-    """The first readings of `endless_readings`."""
+    """Return the first readings of `endless_readings`."""
     return list(islice(endless_readings(seed), count))
 
 
 def endless_readings(seed: int) -> Iterator[dict[bytes, bytes]]:
-    """Readings of many series in turn: mostly good, some repeated, late, with a gap, or broken."""
+    """Yield readings of many series in turn: mostly good, some repeated, late, with a gap, or broken."""
     rng = np.random.default_rng(seed)
     level = rng.normal(50, 10, SERIES)
     clock = [0] * SERIES
@@ -65,7 +65,7 @@ def endless_readings(seed: int) -> Iterator[dict[bytes, bytes]]:
 
 
 def make_store(folder: Path, settings: str = SETTINGS) -> Path:
-    """A store with a model for every second series, and the settings beside it."""
+    """Make a store with a model for every second series, and the settings beside it."""
     store = ModelStore(folder / "models")
     for s in range(0, SERIES, 2):
         store.publish(make_model(f"series-{s}", Spec(window=8, units=8), seed=s))
@@ -85,8 +85,8 @@ def kill_run(folder: Path, readings: int, kills: int, seed: int) -> Report:
         with Redis.from_url(stormy.url, protocol=2) as redis:
             bites = _storm(folder, stormy, redis, entries, kills, random.Random(seed))
             finish(start_worker(folder, stormy.url, "--burst"))
-            found = Published.read(redis)
-    return Report(readings, kills, bites, compare(expected, found))
+            published = Published.read(redis)
+    return Report(readings, kills, bites, compare(expected, published))
 
 
 def _storm(
@@ -114,12 +114,12 @@ def _slices(entries: list[dict[bytes, bytes]], count: int) -> Iterator[tuple[int
 
 
 def push(redis: Redis, entries: list[dict[bytes, bytes]], start: int, partitions: int = 1) -> None:
-    """Push under ids that all runs share; what is there already, for a reply was lost, stays as it is.
+    """Push under ids that all runs share; entries that are there already, because a reply was lost, stay as they are.
 
     All or nothing: were one reading refused and the next one taken, the first could not be pushed again under its id.
 
     Raises:
-        RedisError: it is not known what arrived; push the same entries again.
+        RedisError: the arrived entries are unknown; push the same ones again.
     """
     with redis.pipeline(transaction=True) as pipeline:
         for i, fields in enumerate(entries, start):
@@ -131,7 +131,7 @@ def push(redis: Redis, entries: list[dict[bytes, bytes]], start: int, partitions
 
 
 def entry_id(number: int) -> str:
-    """The id of the reading of that number, from 0."""
+    """Return the id of the reading of that number, from 0."""
     return f"{EPOCH + number // 7}-{number % 7 + 1}"
 
 

@@ -29,7 +29,7 @@ from tidecast.wire import keys_of, partition_of
 PARTITIONS = 8
 WORKERS = 2
 RATE = 300  # readings a second
-PAUSE_S = 0.1  # between two steps of a migration: long enough for workers and producers to meet each state of it
+PAUSE_S = 0.1  # between two steps of a migration: long enough for workers and producers to use each state of it
 GAP_S = 0.3  # between two migrations
 LONGEST_S = 10  # that one migration takes, and so for how long there have to be readings
 PATIENCE_S = 60
@@ -43,13 +43,13 @@ block_ms = 20
 
 @dataclass(frozen=True, slots=True)
 class MigrationReport:
-    """How a run went.
+    """The result of a run.
 
     Attributes:
         readings: how many were pushed.
         migrations: how many slots were moved.
         busy: how many of them moved while readings of that partition came in.
-        failures: what the workers said went wrong, and went on from, by kind.
+        failures: temporary failures that the workers logged, by kind.
         violations: of all partitions together.
     """
 
@@ -66,14 +66,15 @@ def migration_run(folder: Path, migrations: int, seed: int, server: str | None =
     with EmbeddedCluster(server) as cluster:
         run = _Run(_room(folder / "cluster", f"redis_cluster = true\n{SETTINGS}"), cluster, migrations, seed)
         busy = run.move_about(migrations, rng)
-        entries, failures = run.entries, run.failures()
+        entries = run.entries
+        failures = run.failures()
         with connect_to(cluster) as redis:
-            found = _read(redis)
+            published = _read(redis)
     with EmbeddedRedis(server) as calm, Redis.from_url(calm.url, protocol=2) as redis:
         push(redis, entries, 0, PARTITIONS)
         finish(start_worker(_room(folder / "calm", SETTINGS), calm.url, "--burst"))
         expected = _read(redis)
-    violations = compare_all(zip(expected, found, strict=True))
+    violations = compare_all(zip(expected, published, strict=True))
     return MigrationReport(len(entries), migrations, busy, failures, violations)
 
 
@@ -96,7 +97,8 @@ class _Run:
     """The workers, the producer and the slots."""
 
     def __init__(self, folder: Path, cluster: EmbeddedCluster, migrations: int, seed: int) -> None:
-        self._folder, self._cluster = folder, cluster
+        self._folder = folder
+        self._cluster = cluster
         self._redis = connect_to(cluster)
         self._producer = _Producer(cluster, make_readings(RATE * (LONGEST_S * (1 + migrations)), seed))
         self._logs = [folder / f"worker-{i}.log" for i in range(WORKERS)]
@@ -107,7 +109,7 @@ class _Run:
         return self._producer.entries[: self._producer.pushed]
 
     def move_about(self, migrations: int, rng: random.Random) -> int:
-        """Move slots until enough were moved, then let everything be answered; returns how many were busy."""
+        """Move slots until enough were moved, then let everything be answered; return how many were busy."""
         workers: list[Forked] = []
         try:
             workers += [start_worker(self._folder, self._cluster.url, log=log) for log in self._logs]
@@ -128,7 +130,7 @@ class _Run:
         return busy
 
     def failures(self) -> Counter[str]:
-        """What went wrong for a while, as the workers said it, in their first words."""
+        """Return the temporary failures that the workers logged, by the first words."""
         lines = [json.loads(line) for log in self._logs for line in log.read_bytes().splitlines()]
         kept = [line for line in lines if line["event"] in ("step failed", "partition dropped")]
         return Counter(f"{line['event']}: {str(line.get('error') or line['reason'])[:60]}" for line in kept)
@@ -160,11 +162,12 @@ class _Run:
 
 
 class _Producer(threading.Thread):
-    """Push steadily; what fails is pushed again under the same id, so that it is there once."""
+    """Push steadily; an entry whose push fails is sent again under the same id, so that it is there once."""
 
     def __init__(self, cluster: EmbeddedCluster, entries: list[dict[bytes, bytes]]) -> None:
         super().__init__(name="producer", daemon=True)
-        self.entries, self.pushed = entries, 0
+        self.entries = entries
+        self.pushed = 0
         self._cluster = cluster
         self._enough = threading.Event()
 
@@ -182,7 +185,7 @@ class _Producer(threading.Thread):
                 self._enough.wait(self.pushed / RATE - (time.monotonic() - began))
 
     def stop(self) -> None:
-        """Push no more; what is under way arrives first."""
+        """Push no more, after the current entry has arrived."""
         self._enough.set()
         if self.is_alive():
             self.join()
@@ -198,7 +201,7 @@ class _Producer(threading.Thread):
 
 
 def main() -> int:
-    """Run, print what happened, and exit 1 if anything that was promised was not kept."""
+    """Run, print the result, and exit 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.migration", description=__doc__)
     parser.add_argument("--migrations", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -209,8 +212,8 @@ def main() -> int:
         report = migration_run(Path(folder), options.migrations, options.seed, options.server)
     figures = {"readings": report.readings, "migrations": report.migrations, "busy": report.busy}
     figures |= {"failures": report.failures.total()} | report.violations.by_kind()
-    for said, times in report.failures.most_common():
-        print(f"{times:4} {said}", file=sys.stderr)
+    for message, times in report.failures.most_common():
+        print(f"{times:4} {message}", file=sys.stderr)
     print("\n".join(report.violations.notes[:10]), file=sys.stderr)
     print(json.dumps({"figures": figures}) if options.json else "\n".join(f"{n:12} {v}" for n, v in figures.items()))
     return 1 if report.violations.total() else 0

@@ -1,7 +1,7 @@
-"""The real worker, which kills itself at a named point as soon as somebody asks for it.
+"""The real worker, which kills itself at a named point on request.
 
 A worker of `start_mortal` is `tidecast worker` and nothing else until a file with a point's name lies in its directory.
-The first worker to come by takes the file away and dies there of SIGKILL, as any worker might.
+The first worker to reach the point removes the file and dies there of SIGKILL, as any worker might.
 """
 
 import os
@@ -18,7 +18,7 @@ from redis.connection import Connection
 
 from tests.chaos.harness import COMMIT
 from tests.harness.nursery import fork
-from tidecast.online.batch import Outcome
+from tidecast.online.batch import BatchResult
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.stream import Meanwhile, Stream
@@ -39,7 +39,7 @@ def ask(folder: Path, point: str) -> None:
 
 
 def asked(folder: Path, point: str) -> bool:
-    """Whether no worker has come to the point yet."""
+    """Return whether no worker has reached the point yet."""
     return _file(folder, point).exists()
 
 
@@ -53,7 +53,7 @@ def _file(folder: Path, point: str) -> Path:
 
 
 def _took(file: Path) -> bool:
-    """Whether it was there and this caller is the one who has taken it away."""
+    """Return whether the file was there and this caller removed it."""
     try:
         file.unlink()
     except FileNotFoundError:
@@ -67,10 +67,10 @@ def _at(point: str) -> None:
 
 
 class MortalConnection(Connection):
-    """It may be the last that this process says."""
+    """A connection that may die after it has sent a commit."""
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        """Send; a commit is then on its way, and nobody waits for its reply."""
+        """Send; a commit is then on its way, and no reply is awaited."""
         super().send_packed_command(command, check_health)
         if any(COMMIT in part for part in command):
             _at("commit sent")
@@ -84,27 +84,27 @@ class MortalStream(Stream):
         super().__init__(redis, keys, settings)
 
     def acquire(self, owner: str) -> int | None:
-        """The lease is taken, nothing loaded: it has to run out."""
+        """Take the lease and die with nothing loaded: the lease has to run out."""
         epoch = super().acquire(owner)
         if epoch is not None:
             _at("after acquire")
         return epoch
 
     def states(self) -> Iterator[dict[str, bytes]]:
-        """The states are on their way into memory."""
+        """Load the states, and die."""
         yield from super().states()
         _at("states loaded")
 
     def commit(
-        self, epoch: int, started_from: str, outcome: Outcome, lost: int = 0, meanwhile: Meanwhile = None
+        self, epoch: int, started_from: str, outcome: BatchResult, lost: int = 0, meanwhile: Meanwhile = None
     ) -> None:
-        """A batch is answered, and nobody knows yet; or everybody but this worker."""
+        """Commit, and die before it or after it, on request."""
         _at("before a commit")
         super().commit(epoch, started_from, outcome, lost, meanwhile)
         _at("after a commit")
 
     def release(self, epoch: int) -> None:
-        """The partition is about to be handed over."""
+        """Die before the partition is handed over."""
         _at("before release")
         super().release(epoch)
 

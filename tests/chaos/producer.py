@@ -1,4 +1,4 @@
-"""A producer that pushes steadily, and repeats what failed under the same ids until it is there."""
+"""A producer that pushes steadily, and repeats failed pushes under the same ids until they arrive."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ CONFIRMED_MS = 100  # how long a replica may take
 
 
 class Producer(threading.Thread):
-    """Push so many readings a second until all are pushed, or until told to stop.
+    """Push so many readings a second until all are pushed, or until `stop` is called.
 
     Attributes:
         begun: a reading of this number or above was not yet sent.
@@ -31,17 +31,21 @@ class Producer(threading.Thread):
         super().__init__(name="producer", daemon=True)
         self.begun = self.pushed = 0
         self.replicas = replicas
-        self._url, self._entries, self._rate, self._partitions = url, entries, rate, partitions
+        self._url = url
+        self._entries = entries
+        self._rate = rate
+        self._partitions = partitions
         self._stop_asked = threading.Event()
 
     def stop(self) -> None:
-        """End after what is under way."""
+        """End after the current push."""
         self._stop_asked.set()
         self.join()
 
     def run(self) -> None:
         """Push all."""
-        began, size = time.monotonic(), max(1, round(self._rate * TICK_S))
+        began = time.monotonic()
+        size = max(1, round(self._rate * TICK_S))
         once = Retry(NoBackoff(), 0)  # a confirmation counts only on the connection that has pushed
         with Redis.from_url(self._url, protocol=2, socket_timeout=5, retry=once) as redis:
             while self.pushed < len(self._entries) and not self._stop_asked.is_set():
@@ -54,7 +58,7 @@ class Producer(threading.Thread):
     def _arrived(self, redis: Redis, part: list[dict[bytes, bytes]]) -> bool:
         try:
             push(redis, part, self.pushed, self._partitions)
-            wanted = self.replicas
-            return not wanted or int(redis.wait(wanted, CONFIRMED_MS)) >= wanted
+            count = self.replicas
+            return not count or int(redis.wait(count, CONFIRMED_MS)) >= count
         except RedisError:  # down, full, busy, read-only: whatever it is, it passes
             return False

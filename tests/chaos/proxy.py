@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that loses, delays, cuts and crumbles what passes through it, when it is told to."""
+"""A TCP proxy on loopback that loses, delays, cuts and crumbles its traffic on request."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ REFUSED = {b"-FENCED": "fenced", b"-CONFLICT": "conflicts"}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What shall happen to the next request that holds `needle`.
+    """A fault for the next request that holds `needle`.
 
     Attributes:
         kind: `drop_reply`, `delay_request`, `delay_reply`, `split_request`, `split_reply`, `half_close_server` or
@@ -43,7 +43,7 @@ class _Link:
     to_client: asyncio.StreamWriter
     from_server: asyncio.StreamReader
     to_server: asyncio.StreamWriter
-    on_reply: Fault | None = None  # what shall happen to the next reply
+    on_reply: Fault | None = None  # the fault for the next reply
     client_closed: bool = False  # our side towards the client is
 
 
@@ -52,8 +52,8 @@ class Proxy:
 
     def __init__(self, upstream: int) -> None:
         self.port = 0
-        self.seen: list[tuple[float, str]] = []  # epoch seconds, and what the workers' logs cannot tell
-        self.met: list[tuple[float, Fault]] = []  # epoch seconds, and a fault that met its request
+        self.seen: list[tuple[float, str]] = []  # epoch seconds, and faults that the workers' logs do not show
+        self.met: list[tuple[float, Fault]] = []  # epoch seconds, and a fault that was applied to a request
         self._links: set[_Link] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._upstream = upstream
@@ -67,15 +67,15 @@ class Proxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def arm(self, fault: Fault) -> None:
-        """Let the next request that it concerns meet this fault."""
+        """Apply this fault to the next request that matches it."""
         self._armed.append(fault)
 
     def disarm(self) -> None:
-        """Forget the faults that met no request yet."""
+        """Drop the faults that were not applied yet."""
         self._armed.clear()
 
     def switch(self, upstream: int) -> None:
-        """Lead to another server from now on, and break all connections to the one before."""
+        """Pass all later connections to another server, and break those to the one before."""
         self._loop.call_soon_threadsafe(self._switch, upstream)
 
     def _switch(self, upstream: int) -> None:
@@ -97,7 +97,8 @@ class Proxy:
         self._thread.join()
 
     async def _main(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
@@ -129,7 +130,7 @@ class Proxy:
             to_server.transport.abort()
 
     async def _requests(self, link: _Link) -> None:
-        """Pass on what the client sends; what it sent before it left is delivered all the same."""
+        """Pass on the client's requests, also those that it sent before it left."""
         while chunk := await link.from_client.read(CHUNK):
             fault = self._take(chunk)
             if fault and fault.kind == "half_close_server":
@@ -147,7 +148,8 @@ class Proxy:
     async def _replies(self, link: _Link) -> None:
         while chunk := await link.from_server.read(CHUNK):
             self._note(chunk, link)
-            fault, link.on_reply = link.on_reply, None
+            fault = link.on_reply
+            link.on_reply = None
             if fault and fault.kind == "drop_reply":  # a reply is here: the request went through
                 link.to_client.transport.abort()
                 return
@@ -160,7 +162,7 @@ class Proxy:
             link.client_closed = True
 
     def _note(self, chunk: bytes, link: _Link) -> None:
-        """Note replays, and refusals of a request whose sender has given up meanwhile: nobody else hears of them."""
+        """Note replays, and refusals of a request whose sender has given up: only the proxy gets them."""
         if chunk.startswith(REPLAYED):
             self.seen.append((time.time(), "replayed"))
         elif link.from_client.at_eof():
@@ -176,7 +178,7 @@ class Proxy:
 
 
 async def _pass_on(chunk: bytes, to: asyncio.StreamWriter, *, split: bool) -> None:
-    """Write what came; split, so that whoever reads it gets a few bytes at a time."""
+    """Write a chunk; split, so that the reader gets a few bytes at a time."""
     at = 0
     while split and at < min(SPLIT, len(chunk)):
         size = random.randint(*PIECES)

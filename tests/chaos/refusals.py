@@ -1,7 +1,7 @@
 """Redis is there and answers, but for a while it refuses to write, or to do anything at all.
 
-Each refusal is what a real server says by itself when its memory, its disk, its replicas or a user's script gives
-out; here a setting brings it about, and takes it back. A killed server forgets it: nothing of it is kept in its file.
+Each refusal is the reply of a real server whose memory, disk, replicas or user script give out. Here a setting brings
+it about, and takes it back. A killed server forgets it: the setting is not kept in its file.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ from pathlib import Path
 from redis import Connection, Redis
 from redis.exceptions import RedisError
 
-BUSY_AFTER_MS = 20  # how long a script runs before Redis tells the others so
-PRESSURE = 0.5  # of the memory in use: less than there is, also once it has let go of what it no longer needs
+BUSY_AFTER_MS = 20  # how long a script runs before Redis returns BUSY to the others
+PRESSURE = 0.5  # of the memory in use: less than there is, also once it has freed the rest
 
 
 @contextmanager
 def out_of_memory(redis: Redis) -> Iterator[None]:
-    """OOM: what needs memory is refused, and nothing is evicted."""
+    """OOM: commands that need memory are refused, and no key is evicted."""
     used = int(redis.info("memory")["used_memory"])
     redis.config_set("maxmemory-policy", "noeviction")
     redis.config_set("maxmemory", int(PRESSURE * used))
@@ -49,12 +49,12 @@ def no_snapshot(redis: Redis) -> Iterator[None]:
 
 @contextmanager
 def busy(redis: Redis) -> Iterator[None]:
-    """BUSY: somebody's script does not end, and everybody else waits."""
+    """BUSY: a script does not end, and all other clients wait."""
     redis.config_set("lua-time-limit", BUSY_AFTER_MS)
     somebody = Connection(**redis.connection_pool.connection_kwargs)
     try:
         somebody.connect()
-        somebody.send_command("EVAL", "while true do end", 0)  # its reply is nobody's concern
+        somebody.send_command("EVAL", "while true do end", 0)  # its reply does not matter
         yield
         redis.script_kill()
         with suppress(RedisError):
@@ -80,6 +80,6 @@ class Refusing:
         self._ends.enter_context(REFUSALS[name](redis))  # type: ignore[arg-type] # a context manager each
 
     def end(self) -> None:
-        """Take it back; a server that was killed meanwhile has forgotten it."""
+        """Take it back; a server that was killed in between has forgotten it."""
         with suppress(RedisError):
             self._ends.close()

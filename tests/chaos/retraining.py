@@ -1,8 +1,8 @@
 """A worker whose schedule retrains all the time, while its child, or itself, is killed at random moments.
 
-The real worker and the real child: the moments are spread over a child's whole life, most of which is the start of
-TensorFlow. After every kill the store must be whole; at the end, record and events must tell of every due time once,
-and every reading must have been answered once.
+The real worker and the real child run: the moments are spread over a child's whole life, and most of that is the start
+of TensorFlow. After every kill the store must be whole. At the end, the record and the events must hold every due time
+once, and every reading must have been answered once.
 """
 
 import os
@@ -65,16 +65,16 @@ class Report:
     late: int = 0  # moments at which the child had come to its end
     runs: int = 0  # due times that ended
     failed: int = 0  # of them, those given up
-    versions: int = 0  # made meanwhile
+    versions: int = 0  # made during the run
     readings: int = 0
     orphans: int = 0  # children that outlived their worker
     broken: int = 0  # versions or champions that could not be loaded
-    schedule: int = 0  # due times skipped or doubled, or a record that says otherwise than the events
+    schedule: int = 0  # due times skipped or doubled, or a record that disagrees with the events
     unanswered: int = 0  # readings without exactly one forecast
     notes: list[str] = field(default_factory=list)
 
     def violations(self) -> int:
-        """How often something was not as promised."""
+        """Return the number of broken promises."""
         return self.orphans + self.broken + self.schedule + self.unanswered
 
 
@@ -91,7 +91,8 @@ def retraining_run(folder: Path, child_kills: int, worker_kills: int, seed: int,
     chance = random.Random(seed)
     victims = [CHILD] * child_kills + [WORKER] * worker_kills
     chance.shuffle(victims)
-    store, report = _make_store(folder), Report()
+    store = _make_store(folder)
+    report = Report()
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
         with _pushing(server.url, report):
             worker = start_worker(folder, server.url, log=folder / "worker.log")
@@ -122,7 +123,8 @@ def _make_store(folder: Path) -> ModelStore:
 @contextmanager
 def _pushing(url: str, report: Report) -> Iterator[None]:
     """A history at once, and then readings all the time."""
-    rng, stop = np.random.default_rng(0), threading.Event()
+    rng = np.random.default_rng(0)
+    stop = threading.Event()
 
     def push(redis: Redis, step: int) -> None:
         with redis.pipeline(transaction=False) as pipeline:
@@ -150,7 +152,7 @@ def _pushing(url: str, report: Report) -> Iterator[None]:
 
 
 def _life_s(worker: Forked, redis: Redis) -> float:
-    """How long the first child lives that nobody kills."""
+    """Return how long the first child lives if it is not killed."""
     child = _child(worker)
     _until(lambda: not child.is_running() or gone(child.pid, MOMENT_S))
     life_s = time.time() - child.create_time()
@@ -159,7 +161,7 @@ def _life_s(worker: Forked, redis: Redis) -> float:
 
 
 def _kill(folder: Path, url: str, worker: Forked, victims: list[str], moment_s: float, report: Report) -> Forked:
-    """Kill the next victim, that long after the birth of a child; returns the worker that is there then."""
+    """Kill the next victim, that long after the birth of a child; return the worker that is there then."""
     child = _child(worker)
     time.sleep(max(0.0, child.create_time() + moment_s - time.time()))
     if victims[-1] == CHILD:
@@ -186,11 +188,11 @@ def _child(worker: Forked) -> psutil.Process:
     def living() -> psutil.Process | None:
         if worker.poll() is not None:
             raise RuntimeError(f"the worker ended with exit code {worker.returncode}")
-        return next((one for one in psutil.Process(worker.pid).children() if not gone(one.pid, MOMENT_S)), None)
+        return next((each for each in psutil.Process(worker.pid).children() if not gone(each.pid, MOMENT_S)), None)
 
-    found = _until(living)
-    assert isinstance(found, psutil.Process)
-    return found
+    child = _until(living)
+    assert isinstance(child, psutil.Process)
+    return child
 
 
 def _until_one_finished(redis: Redis) -> None:
@@ -200,7 +202,7 @@ def _until_one_finished(redis: Redis) -> None:
 
 
 def _count(redis: Redis, kind: str) -> int:
-    return sum(one == kind for one, _ in events(redis))
+    return sum(name == kind for name, _ in events(redis))
 
 
 def _until(happened: Callable[[], object]) -> object:
@@ -233,7 +235,8 @@ def _check_store(store: ModelStore, report: Report) -> None:
 
 
 def _check_schedule(redis: Redis, report: Report) -> None:
-    report.runs, report.failed = len(ended(redis)), _count(redis, "failed")
+    report.runs = len(ended(redis))
+    report.failed = _count(redis, "failed")
     try:
         check_each_due_ended_once(redis, EVERY_MS)
     except AssertionError as exc:

@@ -25,7 +25,7 @@ SAMPLE_S = 0.5  # between two looks at the worker
 WARM_UP = 0.2  # of the run: the time in which windows fill and caches grow
 COMPARED = 0.1  # of the samples: as many after the warm-up as at the end, their medians compared
 KEPT_S = 60  # how long a reading stays in `readings`, as a retention would keep it
-PATIENCE_S = 30.0  # for what is unanswered when the last reading has been pushed
+PATIENCE_S = 30.0  # for the unanswered readings after the last push
 SETTINGS = """
 [worker]
 forecasts_kept = 100000
@@ -54,27 +54,28 @@ class Soak:
 def soak(folder: Path, seconds: float, rate: int) -> Soak:
     """Push `rate` readings a second for so many seconds, good and broken ones, and watch the worker's memory."""
     make_store(folder, SETTINGS)
-    found, readings = Soak(), endless_readings(seed=0)
+    report = Soak()
+    readings = endless_readings(seed=0)
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
         worker = start_worker(folder, server.url)
         began = sampled = time.monotonic()
         try:
             while (elapsed := time.monotonic() - began) < seconds:
-                due = round(rate * (elapsed + TICK_S)) - found.readings
-                found.readings += _push(redis, islice(readings, due), kept=KEPT_S * rate)
+                due = round(rate * (elapsed + TICK_S)) - report.readings
+                report.readings += _push(redis, islice(readings, due), kept=KEPT_S * rate)
                 if time.monotonic() - sampled > SAMPLE_S:
                     sampled = time.monotonic()
-                    _look(found, redis, worker)
+                    _look(report, redis, worker)
                 time.sleep(max(0.0, began + elapsed + TICK_S - time.monotonic()))
             deadline = time.monotonic() + PATIENCE_S
-            while found.answered < found.readings and time.monotonic() < deadline:
+            while report.answered < report.readings and time.monotonic() < deadline:
                 time.sleep(0.05)
-                _look(found, redis, worker)
-            found.seconds = time.monotonic() - began
+                _look(report, redis, worker)
+            report.seconds = time.monotonic() - began
         finally:
             worker.terminate()
             worker.wait(timeout=PATIENCE_S)
-    return found
+    return report
 
 
 def _push(redis: Redis, readings: Iterator[dict[bytes, bytes]], kept: int) -> int:
@@ -84,13 +85,14 @@ def _push(redis: Redis, readings: Iterator[dict[bytes, bytes]], kept: int) -> in
         return len(pipeline.execute())
 
 
-def _look(found: Soak, redis: Redis, worker: Forked) -> None:
-    """Note how far the worker is and how large; before its first answer it is no memory to compare with."""
+def _look(report: Soak, redis: Redis, worker: Forked) -> None:
+    """Note how far the worker is and how large; its memory counts only after its first answer."""
     counts: Any = redis.hmget("offset", DISPOSITIONS)
-    found.answered, found.forecast = sum(int(n or 0) for n in counts), int(counts[0] or 0)
-    found.most_behind = max(found.most_behind, found.readings - found.answered)
-    if found.answered:
-        found.rss_mb.append(psutil.Process(worker.pid).memory_info().rss / 2**20)
+    report.answered = sum(int(n or 0) for n in counts)
+    report.forecast = int(counts[0] or 0)
+    report.most_behind = max(report.most_behind, report.readings - report.answered)
+    if report.answered:
+        report.rss_mb.append(psutil.Process(worker.pid).memory_info().rss / 2**20)
 
 
 def main() -> int:
@@ -101,14 +103,14 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = soak(Path(folder), 60 * options.minutes, options.rate)
+        report = soak(Path(folder), 60 * options.minutes, options.rate)
     figures = {
-        "readings": found.readings,
-        "unanswered": found.readings - found.answered,
-        "forecast": found.forecast,
-        "most_behind": found.most_behind,
-        "readings_per_s": round(found.readings / found.seconds, 1),
-        "growth_mb": round(found.growth_mb, 2),
+        "readings": report.readings,
+        "unanswered": report.readings - report.answered,
+        "forecast": report.forecast,
+        "most_behind": report.most_behind,
+        "readings_per_s": round(report.readings / report.seconds, 1),
+        "growth_mb": round(report.growth_mb, 2),
     }
     print(
         json.dumps({"figures": figures}) if options.json else "\n".join(f"{n:15} {v:.1f}" for n, v in figures.items())

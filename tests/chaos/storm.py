@@ -55,7 +55,7 @@ FAULTS = {
     "SCRIPT FLUSH": 1,
     **dict.fromkeys(REFUSALS, 1),
 }
-ON_THE_WIRE = {  # what the proxy can do for each
+ON_THE_WIRE = {  # the proxy's faults for each
     "drop a reply": ("drop_reply",),
     "delay": ("delay_request", "delay_reply"),
     "half-close": ("half_close_server", "half_close_client"),
@@ -90,7 +90,7 @@ class StormReport:
     violations: Violations
 
     def bitten(self, kind: str) -> int:
-        """How often something happened, whatever the fault."""
+        """Return how often something happened, whatever the fault."""
         return sum(counts[kind] for counts in self.bites.values())
 
 
@@ -102,16 +102,16 @@ def storm_run(folder: Path, seconds: float, rate: int, seed: int) -> StormReport
     with EmbeddedRedis(options=DURABLE) as server, Proxy(server.port) as proxy:
         storm = _Storm(folder, server, proxy, random.Random(seed))
         storm.run(entries, rate)
-        time.sleep(1.5 * LEASE_S)  # what the killed ones held is free by now, and nobody shares with them
+        time.sleep(1.5 * LEASE_S)  # the partitions of killed workers are free by now, and no other worker shares them
         finish(start_worker(folder, server.url, "--burst"), patience_s)
-        found = _read(server)
+        published = _read(server)
     with EmbeddedRedis() as calm:
         with Redis.from_url(calm.url, protocol=2) as redis:
             for start in range(0, len(entries), 1000):
                 push(redis, entries[start : start + 1000], start, PARTITIONS)
         finish(start_worker(folder, calm.url, "--burst"), patience_s)
         expected = _read(calm)
-    violations = compare_all(zip(expected, found, strict=True))
+    violations = compare_all(zip(expected, published, strict=True))
     injections = Counter(fault for _, fault in storm.injected)
     return StormReport(len(entries), storm.crashes, injections, storm.bites(), violations)
 
@@ -125,11 +125,12 @@ class _Deck:
     """Faults in random order: first each of them once, then round after round as often as each is worth."""
 
     def __init__(self, rng: random.Random, times: Mapping[str, int]) -> None:
-        self._rng, self._times = rng, times
+        self._rng = rng
+        self._times = times
         self._cards = rng.sample(list(times), len(times))
 
     def draw(self) -> str:
-        """The next one."""
+        """Draw the next one."""
         if not self._cards:
             self._cards = [name for name, times in self._times.items() for _ in range(times)]
             self._rng.shuffle(self._cards)
@@ -137,24 +138,28 @@ class _Deck:
 
 
 class _Storm:
-    """The workers, what happens to them, and when."""
+    """The workers, their faults, and the times."""
 
     def __init__(self, folder: Path, server: EmbeddedRedis, proxy: Proxy, rng: random.Random) -> None:
         self.crashes = 0
-        self._done: list[tuple[float, str]] = []  # epoch seconds, fault; those on the wire the proxy knows
-        self._folder, self._server, self._proxy, self._rng = folder, server, proxy, rng
+        self._done: list[tuple[float, str]] = []  # epoch seconds, fault; the proxy keeps those on the wire
+        self._folder = folder
+        self._server = server
+        self._proxy = proxy
+        self._rng = rng
         self._workers: list[BaseProcess] = []
-        self._stops_due = 0  # they wait until somebody is there to take over
+        self._stops_due = 0  # they wait until another worker can take over
         self._stopped: list[tuple[float, BaseProcess]] = []  # until when
         self._refusing: tuple[float, Refusing] | None = None  # until when
         self._asked: list[tuple[float, str]] = []  # until when a worker may come to a point
         self._logs: dict[BaseProcess, Path] = {}  # every worker's, dead or alive
-        self._kills, self._faults = _Deck(rng, KILLS), _Deck(rng, FAULTS)
+        self._kills = _Deck(rng, KILLS)
+        self._faults = _Deck(rng, FAULTS)
         self._points = _Deck(rng, dict.fromkeys(POINTS, 1))
 
     @property
     def injected(self) -> list[tuple[float, str]]:
-        """What has happened: epoch seconds and fault, in order of time."""
+        """Return the injected faults: epoch seconds and name, in order of time."""
         names = {kind: name for name, kinds in ON_THE_WIRE.items() for kind in kinds}
         return sorted([*self._done, *((at, names[fault.kind]) for at, fault in self._proxy.met)])
 
@@ -182,27 +187,27 @@ class _Storm:
                 worker.join()
 
     def bites(self) -> dict[str, Counter[str]]:
-        """What each fault brought about, from the workers' logs and the proxy's replies."""
-        found = {fault: Counter[str]() for fault in (*KILLS, *FAULTS)}
+        """Return the effects of each fault, from the workers' logs and the proxy's replies."""
+        bites = {fault: Counter[str]() for fault in (*KILLS, *FAULTS)}
         injected = self.injected
         for at, kind in sorted([*self._events(), *self._proxy.seen]):
             before = [fault for moment, fault in injected if moment <= at]
             causes = [fault for fault in before if fault in BITES[kind]] or before
             if causes:
-                found[causes[-1]][kind] += 1
-        return found
+                bites[causes[-1]][kind] += 1
+        return bites
 
     def _events(self) -> list[tuple[float, str]]:
-        found = []
+        events = []
         for line in (line for log in self._logs.values() if log.exists() for line in log.read_bytes().splitlines()):
             try:
                 entry = json.loads(line)
                 kind = kind_of(entry)
                 if kind:
-                    found.append((datetime.fromisoformat(entry["timestamp"]).timestamp(), kind))
+                    events.append((datetime.fromisoformat(entry["timestamp"]).timestamp(), kind))
             except ValueError:  # a killed worker's last line, or Python's own
                 continue
-        return found
+        return events
 
     def _start(self) -> BaseProcess:
         log = self._folder / f"worker-{len(self._logs)}.log"
@@ -220,7 +225,7 @@ class _Storm:
                 time.sleep(0.05)
 
     def _supervise(self) -> None:
-        """Start anew what ended, as an operator's supervisor would, and end what has lasted long enough."""
+        """Restart each worker that ended, as a supervisor would, and end faults that have lasted long enough."""
         now = time.monotonic()
         for until, worker in list(self._stopped):
             if now >= until:
@@ -245,13 +250,15 @@ class _Storm:
         self._done.append((time.time(), fault))
 
     def _at_work(self) -> list[BaseProcess]:
-        """Workers that have said something and are not stopped: killing one that has not begun would break nothing."""
+        """Return the workers that have logged a line and are not stopped: killing one that has not begun would break
+        nothing.
+        """
         stopped = [worker for _, worker in self._stopped]
         begun = [worker for worker in self._workers if (log := self._logs[worker]).exists() and log.stat().st_size]
         return [worker for worker in begun if worker not in stopped and worker.is_alive()]
 
     def _owners(self) -> set[int]:
-        """The process ids of the workers that hold a partition; none are known while Redis answers nothing."""
+        """Return the process ids of the workers that hold a partition; none while Redis does not answer."""
         try:
             with Redis.from_url(self._server.url, protocol=2, decode_responses=True) as redis:
                 names = [redis.hget(keys_of(i, PARTITIONS).lease, "owner") for i in range(PARTITIONS)]
@@ -260,7 +267,8 @@ class _Storm:
         return {int(str(name).split("-")[-2]) for name in names if name}
 
     def _kill(self) -> None:
-        fault, at_work = self._kills.draw(), self._at_work()
+        fault = self._kills.draw()
+        at_work = self._at_work()
         if fault == "kill a worker" and at_work:
             self._note(fault)
             self._rng.choice(at_work).kill()
@@ -281,7 +289,7 @@ class _Storm:
             time.sleep(self._rng.uniform(0, 0.5))
             self._server.start()
         else:
-            self._end_refusal()  # one at a time: while Redis is busy, it can do nothing else
+            self._end_refusal()  # one at a time: while Redis is busy, it does nothing else
             self._note(fault)
             self._disturb(fault)
 
@@ -328,7 +336,7 @@ class _Storm:
 
 
 def kind_of(entry: dict[str, object]) -> str | None:
-    """Say what a line of a worker's log means to the report."""
+    """Return the report's kind for a line of a worker's log."""
     if entry.get("event") == "partition acquired":
         return "takeovers" if int(str(entry["epoch"])) > 1 else None
     if entry.get("event") == "partition dropped":

@@ -14,9 +14,9 @@ from tidecast.connection.embedded import bundled_server, find_server
 def test_after_an_accident_every_reading_is_answered_once_again(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Without a restart; and only what the accident itself has destroyed is lost."""
-    wanted = request.config.getoption("--redis-server")
-    server = {"found": find_server, "bundled": bundled_server}.get(wanted, lambda: wanted)()
+    """No restart is needed, and only data that the accident itself has destroyed is lost."""
+    choice = request.config.getoption("--redis-server")
+    server = {"found": find_server, "bundled": bundled_server}.get(choice, lambda: choice)()
     verdict = run_accident(tmp_path, name, server)
     assert [] == verdict.notes
     assert 0 == verdict.violations()
@@ -35,14 +35,14 @@ WHOLE: Answers = [
 
 
 def verdict_of(name: str, met: Answers, published: Answers) -> Verdict:
-    """Judge answers to eight readings, the last four of which came after the accident."""
+    """Judge answers to eight readings; the last four came after the accident."""
     verdict = Verdict(len(READINGS))
     judge(verdict, ACCIDENTS[name], READINGS, 4, met, published)
     return verdict
 
 
 def test_whole_answers_are_no_violation() -> None:
-    """Nor are answers that went with an accident that destroys them."""
+    """Answers that went with an accident that destroys them are allowed too."""
     assert 0 == verdict_of("DEL lease", WHOLE, WHOLE).violations()
     flushed = verdict_of("FLUSHALL", WHOLE, WHOLE[4:])
     assert (4, 0) == (flushed.gone, flushed.violations())

@@ -9,7 +9,7 @@ from tests.chaos.retraining import retraining_run
 
 @pytest.mark.keras
 def test_killed_children_and_workers_leave_the_store_and_the_schedule_whole(tmp_path: Path) -> None:
-    """And every reading is answered once."""
+    """Every reading is answered once."""
     report = retraining_run(tmp_path, child_kills=1, worker_kills=1, seed=1, life_s=3.0)
     assert [] == report.notes
     assert 0 == report.violations()

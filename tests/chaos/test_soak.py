@@ -7,6 +7,6 @@ from tests.chaos.soak import soak
 
 def test_a_steady_stream_is_answered_whole_in_flat_memory(tmp_path: Path) -> None:
     """Every reading has a disposition, and the worker does not grow."""
-    found = soak(tmp_path, seconds=6, rate=200)
-    assert found.readings == found.answered > 0
-    assert found.growth_mb < 20
+    report = soak(tmp_path, seconds=6, rate=200)
+    assert report.readings == report.answered > 0
+    assert report.growth_mb < 20

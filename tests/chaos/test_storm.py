@@ -33,7 +33,7 @@ def test_a_sound_worker_passes_where_the_others_are_caught(tmp_path: Path) -> No
 
 
 def test_the_report_knows_the_logs_of_the_worker() -> None:
-    """A fenced worker, a conflict and a takeover are told apart."""
+    """It separates a fenced worker, a conflict and a takeover."""
     dropped = {"event": "partition dropped", "partition": 1, "epoch": 3}
     assert "fenced" == kind_of({**dropped, "reason": "another worker holds the partition"})
     assert "conflicts" == kind_of({**dropped, "reason": "the offset is 2-1, the batch started from 1-1"})

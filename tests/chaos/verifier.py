@@ -1,4 +1,4 @@
-"""What must have been published, recomputed by an undisturbed worker, and how a disturbed one's streams differ."""
+"""The expected entries, recomputed by an undisturbed worker, and the differences in a disturbed one's streams."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ class Published:
 
 @dataclass(slots=True)
 class Violations:
-    """What was promised and not kept, counted by kind.
+    """Broken promises, counted by kind.
 
     Attributes:
         missing: forecasts and dead letters that are not there.
@@ -53,11 +53,11 @@ class Violations:
     notes: list[str] = field(default_factory=list)
 
     def total(self) -> int:
-        """All violations together."""
+        """Return all violations together."""
         return sum(self.by_kind().values())
 
     def by_kind(self) -> dict[str, int]:
-        """The numbers without the notes."""
+        """Return the numbers without the notes."""
         return {kind: getattr(self, kind) for kind in KINDS}
 
 
@@ -72,7 +72,8 @@ def compare(expected: Published, found: Published) -> Violations:
     if expected.counts != found.counts:
         violations.wrong_value += 1
         violations.notes.append(f"counts {found.counts} instead of {expected.counts}")
-    wanted_states, states = _states(expected), _states(found)
+    wanted_states = _states(expected)
+    states = _states(found)
     for series in sorted(wanted_states.keys() | states.keys()):
         if wanted_states.get(series) != states.get(series):
             violations.wrong_window += 1
@@ -81,7 +82,7 @@ def compare(expected: Published, found: Published) -> Violations:
 
 
 def _states(published: Published) -> dict[str, bytes]:
-    """What is remembered of each series; raw where it is no state."""
+    """Return the state of each series; raw bytes where it cannot be decoded."""
     fields = {name.decode(): raw for name, raw in published.states.items()}
     try:
         return all_whole(fields)
@@ -92,8 +93,8 @@ def _states(published: Published) -> dict[str, bytes]:
 def compare_all(pairs: Iterable[tuple[Published, Published]]) -> Violations:
     """Compare partition by partition, (expected, found), and add up."""
     total = Violations()
-    for number, (expected, found) in enumerate(pairs):
-        part = compare(expected, found)
+    for number, (expected, published) in enumerate(pairs):
+        part = compare(expected, published)
         for kind, count in part.by_kind().items():
             setattr(total, kind, getattr(total, kind) + count)
         total.notes += [f"partition {number}: {note}" for note in part.notes]

@@ -6,7 +6,7 @@ STEP_MS = 1000
 
 
 def entry(series: str, turn: int, y: float, yhat: float, **more: Any) -> tuple[bytes, dict[bytes, bytes]]:
-    """The forecast that reading number `turn` of a series caused, a second after the one before."""
+    """Return the forecast after reading number `turn` of a series, a second after the one before."""
     at = 1_700_000_000_000 + STEP_MS * turn
     fields = {"series": series, "ts": at + STEP_MS, "yhat": yhat, "level": 0.9, "origin": at, "kind": "naive", "y": y}
     named = {name.encode(): str(value).encode() for name, value in (fields | more).items()}

@@ -1,4 +1,4 @@
-"""The door: nobody is let in by oversight."""
+"""The login: no request gets in by oversight."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ TOKEN = "correct horse battery"  # noqa: S105 - of these tests alone
 
 
 def door(token: str, host: str = "127.0.0.1") -> AsyncClient:
-    """A client before an application that has one page."""
+    """Return a client before an application that has one page."""
     app = FastAPI()
     app.get("/")(lambda: "inside")
     return AsyncClient(transport=ASGITransport(Access(app, token)), base_url=f"http://{host}")
@@ -21,7 +21,7 @@ def door(token: str, host: str = "127.0.0.1") -> AsyncClient:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "plant.example"])  # noqa: S104 - must be refused
 def test_beyond_this_machine_a_token_is_needed(host: str) -> None:
-    """The sentence says how to set it."""
+    """The message shows how to set it."""
     with pytest.raises(SettingsError, match="TIDECAST_DASHBOARD__TOKEN"):
         check_access(host, "")
     check_access(host, TOKEN)
@@ -29,7 +29,7 @@ def test_beyond_this_machine_a_token_is_needed(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_on_this_machine_none_is(host: str) -> None:
-    """Whoever is here may look."""
+    """A user of this machine needs no token."""
     check_access(host, "")
 
 
@@ -49,7 +49,7 @@ async def test_without_a_token_only_names_of_this_machine_are_served() -> None:
 
 
 async def test_the_token_opens_the_door_once_and_a_cookie_keeps_it_open() -> None:
-    """By the form or in the address, from which it goes at once; the cookie does not tell it."""
+    """It comes by the form or in the address, and leaves the address at once; the cookie does not contain it."""
     client = door(TOKEN)
     assert 401 == (await client.get("/")).status_code
     assert 401 == (await client.post("/login", data={"token": "wrong"})).status_code
@@ -62,7 +62,7 @@ async def test_the_token_opens_the_door_once_and_a_cookie_keeps_it_open() -> Non
 
 
 async def test_the_form_leads_to_the_first_page() -> None:
-    """Whatever was asked for before."""
+    """This is so for any page requested before."""
     entered = await door(TOKEN).post("/login", data={"token": TOKEN})
     assert (303, "/") == (entered.status_code, entered.headers["location"])
 
@@ -74,14 +74,14 @@ async def test_an_address_with_two_slashes_leads_to_no_other_host() -> None:
 
 
 async def test_the_socket_is_behind_the_same_door() -> None:
-    """What moves the page is no way round it."""
+    """The socket that updates the page needs the token too."""
     cookie = (await door(TOKEN).get("/", params={"token": TOKEN})).headers["set-cookie"].partition(";")[0]
     assert [{"type": "websocket.close", "code": 1008}] == await knock(b"")
     assert [{"type": "websocket.accept"}] == await knock(cookie.encode())
 
 
 async def knock(cookie: bytes) -> list[Any]:
-    """What is answered to a socket that asks to be opened."""
+    """Return the answer to a request to open the socket."""
     answers: list[Any] = []
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""The web server's connections: a client that sends nothing, or without end, keeps nobody else out."""
+"""The web server's connections: a client that sends nothing, or without end, keeps no other client out."""
 
 import asyncio
 import resource
@@ -22,10 +22,12 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answer every request with its body."""
     if scope["type"] != "http":
         return
-    body, more = b"", True
+    body = b""
+    more = True
     while more:
         message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
+        body = body + message.get("body", b"")
+        more = message.get("more_body", False)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
@@ -46,7 +48,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 def connect(port: int, stack: ExitStack, data: bytes = b"") -> socket.socket:
-    """A client of its own, which sends something."""
+    """Return a client of its own, which sends something."""
     client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
     with suppress(ConnectionError):
         client.sendall(data)
@@ -62,7 +64,7 @@ def closed(client: socket.socket) -> bool:
 
 
 def ask(port: int, body: bytes = b"", times: int = 1) -> list[int]:
-    """The statuses of some requests on one connection."""
+    """Return the statuses of some requests on one connection."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     statuses = []
     for _ in range(times):
@@ -76,7 +78,7 @@ def ask(port: int, body: bytes = b"", times: int = 1) -> list[int]:
 
 @pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n"], ids=["silent", "no end"])
 def test_clients_that_wait_make_room_for_those_that_ask(port: int, data: bytes) -> None:
-    """Each would keep a descriptor, until there is none for Redis."""
+    """Each would keep a descriptor, until none is left for Redis."""
     with ExitStack() as stack:
         clients = [connect(port, stack, data) for _ in range(60)]
         assert [200] == ask(port)
@@ -110,7 +112,7 @@ def test_a_further_request_on_a_connection_that_is_kept_must_come_to_its_end_too
 
 
 def test_a_head_without_end_is_not_collected_in_memory(port: int) -> None:
-    """A parser alone would take it all."""
+    """The parser alone would read it all."""
     with ExitStack() as stack:
         client = connect(port, stack, b"GET /")
         with pytest.raises(ConnectionError):

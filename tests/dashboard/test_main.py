@@ -1,4 +1,4 @@
-"""The dashboard as a process: where it says it is, there it answers; and it comes after everybody else."""
+"""The dashboard as a process: it answers at the address that it prints, and yields to all other processes."""
 
 import os
 import subprocess
@@ -18,24 +18,24 @@ from tidecast.settings import PREFIX, Settings
 
 
 def page(address: str) -> str:
-    """What a browser is sent."""
+    """Return the page as a browser gets it."""
     with urllib.request.urlopen(address) as reply:  # noqa: S310 - our own address
         return str(reply.read().decode())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_it_answers_where_it_says_steps_aside_and_ends_when_told(host: str, settings: Settings, redis: Redis) -> None:
-    """Whoever watches must not slow what is watched."""
+    """The dashboard must not slow the workers that it shows."""
     redis.ping()
-    told = {f"{PREFIX}REDIS_URL": settings.redis_url.get_secret_value(), f"{PREFIX}STORE": str(settings.store)}
-    told["OPENBLAS_NUM_THREADS"] = "1"  # its others begin with NumPy, and have nothing to do here
+    variables = {f"{PREFIX}REDIS_URL": settings.redis_url.get_secret_value(), f"{PREFIX}STORE": str(settings.store)}
+    variables["OPENBLAS_NUM_THREADS"] = "1"  # its further threads start with NumPy, and are not needed here
     command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0", "--host", host]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | told) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | variables) as process:
         try:
             assert process.stdout
             address = process.stdout.readline().split()[-1]
             text = page(address)
-            threads = [int(one.name) for one in Path(f"/proc/{process.pid}/task").iterdir()]
+            threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
             niceness = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
         finally:
             process.terminate()
@@ -46,12 +46,14 @@ def test_it_answers_where_it_says_steps_aside_and_ends_when_told(host: str, sett
 
 def test_it_answers_and_ends_though_nobody_reads_its_log(tmp_path: Path) -> None:
     """Its reader of Redis logs on a thread that is waited for at the end."""
-    told = {f"{PREFIX}REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", f"{PREFIX}STORE": str(tmp_path / "models")}
+    variables = {f"{PREFIX}REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", f"{PREFIX}STORE": str(tmp_path / "models")}
     command = [sys.executable, "-m", "tidecast.cli", "dashboard", "--port", "0"]
     with (
         full_pipe(tmp_path / "log") as log,
         log.open("w") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | told) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | variables
+        ) as process,
     ):
         try:
             assert process.stdout

@@ -1,4 +1,4 @@
-"""What the pages are made of: texts, charts, tables and the buttons' deeds."""
+"""The parts of the pages: texts, charts, tables and the buttons' actions."""
 
 import sys
 from math import nan
@@ -29,7 +29,7 @@ from tidecast.wire import Event
 
 
 def test_numbers_and_times_as_people_read_them() -> None:
-    """What is not known is a dash."""
+    """Unknown values are shown as a dash."""
     assert ("42.1", "1.2346e+09", "-") == (number_text(42.1), number_text(1234567890.0), number_text(nan))
     assert ("91 %", "0 %", "-") == (share_text(0.914), share_text(-0.001), share_text(nan))
     assert ("3 h", "2 d", "now") == (age_text(10_800_000), age_text(172_800_000), age_text(3))
@@ -70,17 +70,17 @@ def test_what_others_wrote_is_shown_and_not_run() -> None:
 
 
 def test_a_view_is_kept_in_the_address() -> None:
-    """Short where it is the usual one, and what nobody could ask for by the page is set right."""
+    """It is short for the default one, and impossible values are corrected."""
     view = View(search="pump naïve&x", by="skill", descending=True, page=3, size=50)
-    found = {name: values[0] for name, values in parse_qs(urlsplit(view_path(view)).query).items()}
-    assert {"search": "pump naïve&x", "by": "skill", "descending": "True", "page": "3", "size": "50"} == found
+    query = {name: values[0] for name, values in parse_qs(urlsplit(view_path(view)).query).items()}
+    assert {"search": "pump naïve&x", "by": "skill", "descending": "True", "page": "3", "size": "50"} == query
     assert "/" == view_path(View())
     assert View(size=100) == view_of(by="nonsense", page=-2, size=9999)
     assert 1 == view_of(size=0).size
 
 
 def test_a_run_is_told_with_its_next_time() -> None:
-    """Or that it is due."""
+    """A run that is due is shown as such."""
     run = Run.of(2, {b"trigger": b"every 6h", b"state": b"waiting", b"retry_ms": b"3600000", b"next_ms": b"9"})
     assert "(in 1 h)" in runs_html((run,), 0.0)
     assert "(due)" in runs_html((run,), 3_600_000.0)
@@ -100,7 +100,7 @@ def test_the_banner_says_what_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_roll_back_says_what_came_of_it(tmp_path: Path) -> None:
-    """The version that answers, or why none does."""
+    """It shows the version that answers, or why none does."""
     store = ModelStore(tmp_path)
     actions = Actions(load_settings(store=tmp_path))
     assert "No rollback: " in actions.rollback("a")
@@ -111,14 +111,14 @@ def test_roll_back_says_what_came_of_it(tmp_path: Path) -> None:
 
 
 async def test_a_retraining_that_fails_says_why(tmp_path: Path) -> None:
-    """The command's own sentence; and the series is no longer under way."""
+    """The page shows the command's own message, and the series is not marked as running any more."""
     actions = Actions(load_settings(store=tmp_path, redis_url="nonsense"))
     assert "Retraining a failed: " in await actions.retrain("a")
     assert set() == actions.under_way
 
 
 def test_a_run_is_summed_up_in_words() -> None:
-    """What did not happen is left out."""
+    """Counts of zero are left out."""
     assert "1 trained, 2 put off" == summary_text({"trained": 1, "kept": 0, "put_off": 2, "seconds": 1.5})
     assert "nothing to do" == summary_text({"trained": 0})
 

@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are told: the files of deploy/, and the expressions in them."""
+"""The configuration of Prometheus and Grafana: the files of deploy/, and the expressions in them."""
 
 import json
 import re
@@ -25,21 +25,21 @@ MATCHER = re.compile(r'(\w+)\s*(?:=~|!=|!~|=)\s*"([^"]*)"')
 
 
 def panels() -> Iterator[dict[str, Any]]:
-    """The panels that show something: all but the rows."""
+    """Yield the panels that show something: all but the rows."""
     yield from (panel for panel in DASHBOARD["panels"] if panel["type"] != "row")
 
 
 def drawn() -> list[str]:
-    """Every expression of the dashboard."""
+    """Return every expression of the dashboard."""
     return [target["expr"] for panel in panels() for target in panel["targets"]]
 
 
 def plain(expression: str) -> str:
-    """An expression as Grafana sends it, with all workers chosen."""
+    """Return an expression as Grafana sends it, with all workers chosen."""
     return expression.replace("$__rate_interval", "1m").replace("$instance", ".*")
 
 
 def selected(expression: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The metrics that an expression names, each with the labels it asks for."""
+    """Return the metrics that an expression names, each with the labels that it selects."""
     for name, matchers in SELECTED.findall(expression):
         yield name, dict(MATCHER.findall(matchers))

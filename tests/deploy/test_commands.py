@@ -1,4 +1,4 @@
-"""What containers run and are asked, run here: their commands, and the health check of the worker."""
+"""The containers' commands and the worker's health check, run here."""
 
 import http.server
 import json
@@ -26,7 +26,7 @@ from tidecast.tools.readiness import await_ready
 
 @pytest.mark.parametrize("service", [name for name, service in COMPOSE["services"].items() if "build" in service])
 def test_a_command_of_the_compose_file_is_one_the_program_knows(service: str) -> None:
-    """What a container would run parses: the same words with --help end with exit code 0."""
+    """A container's command parses: the same words with --help end with exit code 0."""
     stage = stages()[COMPOSE["services"][service]["build"]["target"]]
     program, *words = json.loads(stage["ENTRYPOINT"][-1]) + COMPOSE["services"][service]["command"]
     assert program == "tidecast"
@@ -48,11 +48,11 @@ def test_the_schedule_of_the_compose_file_is_kept_and_healthy(redis: Redis, redi
     service = COMPOSE["services"]["retrain"]
     port = str(free_port())
     with tempfile.TemporaryDirectory() as folder:
-        told = {key: interpolate(value) for key, value in service["environment"].items()}
-        told |= {"TIDECAST_REDIS_URL": redis_server.url, "TIDECAST_STORE": folder}
+        variables = {key: interpolate(value) for key, value in service["environment"].items()}
+        variables |= {"TIDECAST_REDIS_URL": redis_server.url, "TIDECAST_STORE": folder}
         words = [word.replace("8080", port) for word in service["command"]]
         command = [sys.executable, "-m", "tidecast.cli", *words]
-        process = subprocess.Popen(command, env={**os.environ, **told}, cwd=ROOT, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env={**os.environ, **variables}, cwd=ROOT, stderr=subprocess.DEVNULL)
         try:
             await_ready(f"http://127.0.0.1:{port}", process, lambda: "")
             check = [word.replace("8080", port) for word in service["healthcheck"]["test"][2:]]
@@ -103,7 +103,8 @@ def test_the_redis_command_starts_a_server_that_the_clients_url_opens(password: 
 
 def test_the_workers_health_check_asks_the_port_that_it_is_told_to_open() -> None:
     """One port in the image, the environment and both health checks."""
-    worker, stage = COMPOSE["services"]["worker"], stages()["worker"]
+    worker = COMPOSE["services"]["worker"]
+    stage = stages()["worker"]
     check = " ".join(stage["HEALTHCHECK"])
     port = worker["environment"]["TIDECAST_WORKER__HEALTH_PORT"]
     assert worker["healthcheck"]["test"][1:] == json.loads(check[check.index("[") :])
@@ -114,7 +115,7 @@ def test_the_workers_health_check_asks_the_port_that_it_is_told_to_open() -> Non
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (None, 1)])
 def test_the_workers_health_check_passes_only_when_the_worker_is_ready(status: int | None, code: int) -> None:
-    """Ready is exit code 0; not ready, and nobody there, are 1."""
+    """Ready is exit code 0; not ready, and no server there, are 1."""
     _, _, *words = COMPOSE["services"]["worker"]["healthcheck"]["test"]
     with _ready_page(status) as port:
         words = [word.replace("8080", str(port)) for word in words]
@@ -148,7 +149,7 @@ def _process(*words: str) -> Iterator[None]:
 
 @contextmanager
 def _ready_page(status: int | None) -> Iterator[int]:
-    """A port where /readyz answers with a status, or where nobody listens."""
+    """Serve /readyz with a status on a port; without one, no server listens there."""
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

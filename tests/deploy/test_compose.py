@@ -49,7 +49,7 @@ def unpinned_images(compose: dict[str, Any]) -> Offences:
 
 
 def missing_health_checks(compose: dict[str, Any]) -> Offences:
-    """A service that is restarted for ever says whether it is well, and how often it is asked."""
+    """A service that is restarted for ever has a health check and its interval."""
     for name, service in compose["services"].items():
         if service.get("restart") == "no":
             continue
@@ -90,13 +90,13 @@ def published_redis_without_password(compose: dict[str, Any]) -> Offences:
 
 
 def published_beyond_this_machine(compose: dict[str, Any]) -> Offences:
-    """A published port is this machine's own: what lies behind it asks nobody who they are."""
+    """A published port belongs to this machine only: the services behind it do not authenticate their callers."""
     for name, service in compose["services"].items():
         yield from (f"{name}: {port}" for port in service.get("ports", []) if not str(port).startswith("127.0.0.1:"))
 
 
 def missing_files(compose: dict[str, Any]) -> Offences:
-    """What a service mounts from the repository is there, and cannot be written; else Docker would make a directory."""
+    """Mounted files exist in the repository, and are read-only; otherwise Docker would make a directory."""
     for name, service in compose["services"].items():
         for mount in service.get("volumes", []):
             if isinstance(mount, str) and mount.startswith("."):

@@ -16,27 +16,27 @@ def test_every_base_image_is_pinned_or_a_stage_above() -> None:
 
 
 def test_every_target_of_the_compose_file_is_a_stage() -> None:
-    """Compose asks only for stages that exist, from this directory."""
+    """Compose names only stages that exist, from this directory."""
     builds = [service["build"] for service in COMPOSE["services"].values() if "build" in service]
     assert all(build["target"] in stages() and build["context"] == "." for build in builds)
 
 
 def test_no_image_runs_as_root_when_started_without_compose() -> None:
     """The stages that are shipped end as another user, and the last one is among them."""
-    found = stages()
+    all_stages = stages()
     shipped = {service["build"]["target"] for service in COMPOSE["services"].values() if "build" in service}
-    assert list(found)[-1] in shipped
-    assert ["10001:10001"] * len(shipped) == [found[name]["USER"][-1] for name in shipped]
+    assert list(all_stages)[-1] in shipped
+    assert ["10001:10001"] * len(shipped) == [all_stages[name]["USER"][-1] for name in shipped]
 
 
 def test_the_build_fetches_nothing_by_url() -> None:
-    """What enters an image is in the repository or in constraints.txt."""
+    """All content of an image is in the repository or in constraints.txt."""
     assert all("ADD" not in stage for stage in stages().values())
     assert not re.search(r"https?://|\b(curl|wget)\b", (ROOT / "Dockerfile").read_text())
 
 
 def test_every_file_copied_into_an_image_is_in_the_repository_and_in_the_build_context() -> None:
-    """No COPY fails for want of a file, and none is hidden by .dockerignore."""
+    """No COPY fails for a missing file, and .dockerignore hides none of them."""
     for source in copied():
         assert (ROOT / source).exists()
         assert not ignored(source)
@@ -70,12 +70,12 @@ def test_the_image_of_the_worker_holds_compiled_code() -> None:
 
 def test_code_for_another_processor_is_kept_on_a_volume() -> None:
     """A machine of another kind compiles once, not at every start: the worker's user can write there, and it stays."""
-    told = dict(pair.split("=") for line in stages()["worker"]["ENV"] for pair in line.split())
-    place = f"{told['XDG_CACHE_HOME']}/tidecast"
+    variables = dict(pair.split("=") for line in stages()["worker"]["ENV"] for pair in line.split())
+    place = f"{variables['XDG_CACHE_HOME']}/tidecast"
     assert any(line.endswith(f"install --directory --owner=10001 --group=10001 /store {place}") for line in made())
     assert f"cache:{place}" in COMPOSE["services"]["worker"]["volumes"]
 
 
 def made() -> list[str]:
-    """What the base of all images does to itself."""
+    """Return the commands that build the base of all images."""
     return [line.strip() for line in stages()["base"]["RUN"]]

@@ -1,4 +1,6 @@
-"""What Prometheus and Grafana are told, checked without either: it parses, fits together, and names what exists."""
+"""The configuration of Prometheus and Grafana, checked without either: it parses, fits together, and names what
+exists.
+"""
 
 import re
 from collections import Counter
@@ -29,26 +31,26 @@ OURS_TO_ADD = {"job", "instance", "le"}  # labels of Prometheus and of a histogr
 
 @pytest.fixture(scope="module")
 def samples() -> dict[str, dict[str, set[str]]]:
-    """What a worker with a model shows: metric -> label -> values."""
+    """Return the samples of a worker with a model: metric -> label -> values."""
     health = Health()
     health.serving([0])
-    found: dict[str, dict[str, set[str]]] = {}
+    by_name: dict[str, dict[str, set[str]]] = {}
     for family in health.registry.collect():
         for sample in family.samples:
-            labels = found.setdefault(sample.name, {})
+            labels = by_name.setdefault(sample.name, {})
             for label, value in sample.labels.items():
                 labels.setdefault(label, set()).add(value)
-    return found
+    return by_name
 
 
 def unknown(expression: str, samples: dict[str, dict[str, set[str]]]) -> list[str]:
-    """The metrics, labels and values of an expression that no worker shows."""
+    """Return the metrics, labels and values of an expression that no worker shows."""
     wrong = []
-    for metric, asked in selected(expression):
+    for metric, labels in selected(expression):
         if metric not in samples:
             wrong.append(metric)
             continue
-        for label, value in asked.items():
+        for label, value in labels.items():
             known = samples[metric].get(label, set())
             if label not in OURS_TO_ADD and not set(value.split("|")) <= known:
                 wrong.append(f'{metric}{{{label}="{value}"}}')
@@ -70,12 +72,12 @@ def test_the_dashboard_draws_what_a_worker_shows(samples: dict[str, Any]) -> Non
     "expression", ["tidecast_reading_total", 'tidecast_failures_total{kind="reddis"}', 'tidecast_models{which="a"}']
 )
 def test_what_no_worker_shows_would_be_found(expression: str, samples: dict[str, Any]) -> None:
-    """The check refuses what it is for."""
+    """The check fails for an unknown metric or label."""
     assert 1 == len(unknown(expression, samples))
 
 
 def test_every_metric_is_drawn(samples: dict[str, Any]) -> None:
-    """What is worth counting is worth a look; of a histogram and of a counter one of the series is enough."""
+    """Each counted figure has a chart; of a histogram and of a counter one of the series is enough."""
     shown = {metric for expression in drawn() for metric, _ in selected(expression)}
     stems = {re.sub(r"_(bucket|sum|count|created|total)$", "", metric) for metric in samples}
     assert set() == stems - {re.sub(r"_(bucket|sum|count|created|total)$", "", metric) for metric in shown}
@@ -95,8 +97,8 @@ def test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on(alert: dict
 def test_the_runbook_lists_every_alert_with_its_severity() -> None:
     """The table and the sections have no other alerts than the rules, and the same words."""
     rows = re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \| (\w+) \| (\w+) \|", RUNBOOK.read_text(), re.MULTILINE)
-    wanted = [(one["alert"], one["alert"].lower(), one["labels"]["severity"], one["for"]) for one in ALERTS]
-    assert wanted == rows
+    expected = [(rule["alert"], rule["alert"].lower(), rule["labels"]["severity"], rule["for"]) for rule in ALERTS]
+    assert expected == rows
     assert NAMES == re.findall(r"^### (Tidecast\w+)$", RUNBOOK.read_text(), re.MULTILINE)
 
 
@@ -114,13 +116,13 @@ def test_every_alert_is_tested_to_fire() -> None:
 
 
 def test_prometheus_finds_the_workers_of_the_compose_file() -> None:
-    """Its service, its port, and the job that the rules ask for; the rules are beside it."""
+    """It has the service, the port, and the job of the rules; the rules are beside it."""
     (job,) = CONFIG["scrape_configs"]
-    (found,) = job["dns_sd_configs"]
+    (discovery,) = job["dns_sd_configs"]
     assert "tidecast" == job["job_name"]
-    assert ["worker", "retrain"] == found["names"]
-    assert COMPOSE["services"]["worker"]["environment"]["TIDECAST_WORKER__HEALTH_PORT"] == str(found["port"])
-    assert ["--health-port", str(found["port"])] == COMPOSE["services"]["retrain"]["command"][-2:]
+    assert ["worker", "retrain"] == discovery["names"]
+    assert COMPOSE["services"]["worker"]["environment"]["TIDECAST_WORKER__HEALTH_PORT"] == str(discovery["port"])
+    assert ["--health-port", str(discovery["port"])] == COMPOSE["services"]["retrain"]["command"][-2:]
     assert all((PROMETHEUS / name).is_file() for name in CONFIG["rule_files"])
 
 
@@ -132,7 +134,7 @@ def test_grafana_asks_the_prometheus_of_the_compose_file() -> None:
     assert "http://prometheus:9090" == source["url"]
     assert "--config.file=/etc/prometheus/prometheus.yml" in command
     assert CONFIG["global"]["scrape_interval"] == source["jsonData"]["timeInterval"]
-    assert [{"type": source["type"], "uid": source["uid"]}] * len(asking) == [one["datasource"] for one in asking]
+    assert [{"type": source["type"], "uid": source["uid"]}] * len(asking) == [target["datasource"] for target in asking]
 
 
 def test_grafana_finds_the_dashboard_where_it_is_mounted() -> None:
@@ -160,7 +162,7 @@ def test_the_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
 
 
 def test_every_panel_says_what_it_shows() -> None:
-    """A title, a sentence, a unit, and targets told apart by letters."""
+    """It has a title, a sentence, a unit, and targets with letters of their own."""
     for panel in panels():
         assert panel["title"]
         assert panel["description"].endswith(".")

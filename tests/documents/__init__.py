@@ -1,1 +1,1 @@
-"""What the documents show is run, and what they list is complete."""
+"""The documents' programs run, and their lists are complete."""

@@ -1,4 +1,4 @@
-"""The fenced blocks of a page, in their order, and which of them its author says cannot be run by a test."""
+"""The fenced blocks of a page, in their order, and those that a test cannot run, by the author's mark."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ FENCE = re.compile(r"(?:^<!-- not run: ([^\n]+) -->\n+)?^( *)```([a-z]*)[^\n]*\n
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block; `excuse` says why no test runs it."""
+    """One fenced block; `excuse` is the reason why no test runs it."""
 
     language: str
     text: str
@@ -21,16 +21,16 @@ class Block:
 
 
 def fences_of(page: str) -> list[Block]:
-    """All blocks of a page, those in lists too."""
-    found = FENCE.findall((ROOT / page).read_text())
-    return [Block(language, dedent(text), excuse) for excuse, _, language, text in found]
+    """Return all blocks of a page, those in lists too."""
+    fences = FENCE.findall((ROOT / page).read_text())
+    return [Block(language, dedent(text), excuse) for excuse, _, language, text in fences]
 
 
 def blocks_of(page: str) -> list[Block]:
-    """All blocks of a page that are a program: of the shell, Python or JavaScript."""
+    """Return all blocks of a page that are a program: of the shell, Python or JavaScript."""
     return [block for block in fences_of(page) if block.language in RUNNABLE]
 
 
 def prose_of(page: str) -> str:
-    """A page without its blocks."""
+    """Return a page without its blocks."""
     return FENCE.sub("", (ROOT / page).read_text())

@@ -1,4 +1,4 @@
-"""What a page tells a reader to type, held to what there is: commands, options, variables, targets, modules."""
+"""The commands on a page, checked against those that exist: commands, options, variables, targets, modules."""
 
 import re
 import shlex
@@ -22,22 +22,22 @@ _PLACEHOLDER = re.compile(r"[^a-z]*")  # COMMAND, …
 
 
 def commands_in(script: str) -> list[list[str]]:
-    """The simple commands of a shell script, word by word, without the variables before them."""
-    found: list[list[str]] = []
+    """Return the simple commands of a shell script, word by word, without the variables before them."""
+    commands: list[list[str]] = []
     for line in script.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
-        found.append([])
+        commands.append([])
         for word in lexer:
             if set(word) <= set("();<>|&"):
-                found.append([])
-            elif found[-1] or not _ASSIGNMENT.match(word):
-                found[-1].append(word)
-    return [words for words in found if words]
+                commands.append([])
+            elif commands[-1] or not _ASSIGNMENT.match(word):
+                commands[-1].append(word)
+    return [words for words in commands if words]
 
 
 def wrong_in(words: list[str]) -> list[str]:
-    """What is wrong with a command: of those that are ours, everything that does not exist."""
+    """Return the faults of a command: of those that are ours, all words that do not exist."""
     program, *rest = words
     if program == "tidecast":
         return list(_unknown_options(rest))
@@ -49,7 +49,7 @@ def wrong_in(words: list[str]) -> list[str]:
 
 
 def unknown_variables(page: str) -> set[str]:
-    """The variables of ours that a page names and that set nothing; one that Kubernetes sets comes with its value."""
+    """Return our variables that a page names and that set nothing; one that Kubernetes sets comes with its value."""
     named = set(_VARIABLE.findall((ROOT / page).read_text())) - {CONFIG_VARIABLE} - set(_variables())
     return {name for name in named if not re.search(rf"{name}=tcp://", (ROOT / page).read_text())}
 
@@ -57,7 +57,8 @@ def unknown_variables(page: str) -> set[str]:
 def _unknown_options(words: list[str]) -> Iterator[str]:
     command = PROGRAM
     while words and words[0] in getattr(command, "commands", {}):
-        command, words = command.commands[words[0]], words[1:]
+        command = command.commands[words[0]]
+        words = words[1:]
     if hasattr(command, "commands") and words and not words[0].startswith("-"):
         if not _PLACEHOLDER.fullmatch(words[0]):
             yield words[0]
@@ -68,7 +69,7 @@ def _unknown_options(words: list[str]) -> Iterator[str]:
 
 
 def _unknown_module(words: list[str]) -> Iterator[str]:
-    """A module or file that is not there, or an option that none beside it names."""
+    """Return a module or file that does not exist, or an option that no file beside it names."""
     if words[0] == "-m" and words[1] in ("venv", "pip"):
         return
     file = _file_of(words[1]) if words[0] == "-m" else ROOT / words[0]
@@ -76,21 +77,19 @@ def _unknown_module(words: list[str]) -> Iterator[str]:
         yield " ".join(words)
         return
     beside = [file] if words[0] != "-m" else sorted(file.parent.glob("*.py"))
-    source = "".join(one.read_text() for one in beside)
+    source = "".join(path.read_text() for path in beside)
     yield from (word for word in words if word.startswith("--") and f'"{word}"' not in source)
 
 
 def _file_of(module: str) -> Path:
-    found = find_spec(module)
-    assert found, module
+    spec = find_spec(module)
+    assert spec, module
     return (
-        Path(str(found.origin)).with_name("__main__.py")
-        if found.submodule_search_locations
-        else Path(str(found.origin))
+        Path(str(spec.origin)).with_name("__main__.py") if spec.submodule_search_locations else Path(str(spec.origin))
     )
 
 
 def _variables() -> Iterator[str]:
     for name, field in Settings.model_fields.items():
         inner = getattr(field.annotation, "model_fields", None)
-        yield from (f"{PREFIX}{name}__{one}".upper() for one in inner) if inner else (f"{PREFIX}{name}".upper(),)
+        yield from ((f"{PREFIX}{name}__{part}".upper() for part in inner) if inner else (f"{PREFIX}{name}".upper(),))

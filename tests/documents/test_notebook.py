@@ -22,7 +22,7 @@ nbformat.write(notebook, sys.argv[2])
 
 
 def test_the_notebook_is_kept_without_outputs() -> None:
-    """What it shows depends on the machine, and would hide what changed."""
+    """Outputs depend on the machine, and would hide changes."""
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
     assert 6 <= len(cells)
     assert [] == [cell["id"] for cell in cells if cell["outputs"] or cell["execution_count"]]
@@ -39,9 +39,9 @@ def test_every_cell_of_the_notebook_runs(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=quiet, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert 0 == done.returncode, done.stderr
-    said = [text for text in _texts(tmp_path / "ran.ipynb") if "skill" in text]
-    assert 2 == len(said)
-    assert float(said[0].partition("skill")[2].split()[0]) > 0.1
+    texts = [text for text in _texts(tmp_path / "ran.ipynb") if "skill" in text]
+    assert 2 == len(texts)
+    assert float(texts[0].partition("skill")[2].split()[0]) > 0.1
 
 
 def _texts(path: Path) -> list[str]:

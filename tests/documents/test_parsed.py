@@ -1,4 +1,4 @@
-"""What no test runs is at least read: each block in its language, each command against what there is."""
+"""Blocks that no test runs are at least parsed: each in its language, each command against those that exist."""
 
 import ast
 import subprocess
@@ -11,7 +11,7 @@ from tests.documents.blocks import PAGES, RUNNABLE, fences_of, prose_of
 from tests.documents.commands import SPANS, commands_in, unknown_variables, wrong_in
 from tidecast.settings import Settings
 
-READ = {*RUNNABLE, "", "toml", "yaml"}  # without a language: what is printed, drawn or sent, and no program
+READ = {*RUNNABLE, "", "toml", "yaml"}  # without a language: output, drawings or messages, not programs
 PROGRAMS = ("cd ", "docker ", "go ", "make ", "npm ", "pip ", "python", "redis-cli ", "tidecast ", "TIDECAST_")
 
 
@@ -68,4 +68,4 @@ def test_every_block_is_well_formed(page: str) -> None:
 )
 def test_a_wrong_command_would_be_found(script: str, wrong: str) -> None:
     """Behind a pipe, behind a variable, in a group, with a comment."""
-    assert [wrong] == [found for words in commands_in(script) for found in wrong_in(words)]
+    assert [wrong] == [fault for words in commands_in(script) for fault in wrong_in(words)]

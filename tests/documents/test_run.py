@@ -1,7 +1,7 @@
 """Every block of the README and the tutorial, run in its order on a real Redis; so are the clients of other languages.
 
-Wanted are bash, node with npm, which fetches the package `redis`, and go with Debian's package of redigo:
-`make test-docs` says what is missing.
+They need bash, node with npm, which fetches the package `redis`, and go with Debian's package of redigo:
+`make test-docs` names the missing ones.
 """
 
 import json
@@ -37,7 +37,7 @@ def server(redis_program: str) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture(scope="module")
 def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What npm installs for the client in the examples."""
+    """The npm packages for the client in the examples."""
     folder = tmp_path_factory.mktemp("node")
     shutil.copy(NODE / "package.json", folder)
     npm = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
@@ -62,15 +62,15 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def runnable(page: str) -> list[Block]:
-    """The blocks that a test can run."""
+    """Return the blocks that a test can run."""
     return [block for block in blocks_of(page) if not block.excuse]
 
 
 def test_the_tutorial_leads_to_forecasts_that_beat_the_last_value(tmp_path: Path, server: EmbeddedRedis) -> None:
     """Block by block, as a reader would type them."""
     with Reader(tmp_path, server.url) as reader:
-        said = [reader.read(block) for block in runnable("docs/tutorial.md")]
-    together = "\n".join(said)
+        outputs = [reader.read(block) for block in runnable("docs/tutorial.md")]
+    together = "\n".join(outputs)
     (skill,) = re.findall(r"^skill (\S+), covered (\d+)%$", together, re.MULTILINE)
     assert float(skill[0]) > 0.2
     assert 60 < int(skill[1]) <= 100
@@ -86,23 +86,23 @@ def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node
     for name in ("client.js", "package.json"):
         shutil.copy(NODE / name, tmp_path)
     answered = [json.loads(line) for line in answered_by(["node", "client.js"], tmp_path, server.url)]
-    assert [42.1, 42.3, 42.2] == [one["y"] for one in answered]
-    assert [42.1, 42.3, 42.2] == [one["yhat"] for one in answered]
+    assert [42.1, 42.3, 42.2] == [answer["y"] for answer in answered]
+    assert [42.1, 42.3, 42.2] == [answer["yhat"] for answer in answered]
     assert_refused(["node", "client.js"], tmp_path)
 
 
 def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
-    """Training, a worker, and a client in three languages, each of which is answered."""
+    """Training, a worker, and a client in three languages; each client gets its answer."""
     (tmp_path / "node_modules").symlink_to(node_modules)
     wave = 42 + np.sin(np.arange(400) / 4)
     rows = [f"boiler-7,{1_700_000_000_000 + 60_000 * t},{y:.3f}" for t, y in enumerate(wave)]
     (tmp_path / "history.csv").write_text("\n".join(["series,timestamp,value", *rows]))
     with Reader(tmp_path, server.url) as reader:
-        said = [reader.read(block) for block in runnable("README.md")]
-        in_python, in_node = said[-2:]
-        assert "400 readings pushed" in said[0]
+        outputs = [reader.read(block) for block in runnable("README.md")]
+        in_python, in_node = outputs[-2:]
+        assert "400 readings pushed" in outputs[0]
         assert "boiler-7" in reader.said("tidecast tail")
-        assert "retraining of partition 0: next 20" in said[0]
+        assert "retraining of partition 0: next 20" in outputs[0]
         assert "yhat" in reader.said("redis-cli XREAD BLOCK 0 STREAMS forecasts '$'")
     assert 4 == len(in_python.split())
     assert re.fullmatch(r"\d+(\.\d+)? \w+\n", in_node)
@@ -118,7 +118,7 @@ def test_the_go_client_is_answered(tmp_path: Path, server: EmbeddedRedis, go_cli
 
 
 def assert_refused(client: list[str], folder: Path) -> None:
-    """Make sure that a client sends no value that a worker would set aside, for which it would wait in vain."""
+    """Check that a client sends no value that a worker would set aside, as the client would wait for ever."""
     for wrong in ("abc", "", "nan", "1,5", "0x10", " 1"):
         command = [*client, "boiler-7", "42.1", wrong]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
@@ -127,7 +127,7 @@ def assert_refused(client: list[str], folder: Path) -> None:
 
 
 def answered_by(client: list[str], folder: Path, url: str) -> list[str]:
-    """What a client prints that pushes three readings of a series, while a worker runs."""
+    """Return the output of a client that pushes three readings of a series, while a worker runs."""
     with worker_process(url, folder / "models"), Redis.from_url(url, protocol=2) as redis:
         until(lambda: redis.exists("lease"))  # the clients' patience is for the answers alone
         done = subprocess.run(

@@ -14,7 +14,7 @@ EXAMPLES = ROOT / "examples"
 
 
 NAMES = ("weather", "energy")
-# One process for all: half of the time of one alone is the start of TensorFlow.
+# One process for all: the start of TensorFlow is half of the time of one alone.
 PROGRAM = """
 import runpy, sys
 examples, *names = sys.argv[1:]
@@ -27,7 +27,7 @@ for name in names:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Where the examples have left their files, each in a folder of its name, and what they have said."""
+    """The folder with the examples' files, each in a folder of its name, and their output."""
     folder = tmp_path_factory.mktemp("examples")
     command = [sys.executable, "-c", PROGRAM, str(EXAMPLES), *NAMES]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -61,8 +61,8 @@ def test_an_example_that_is_asked_for_what_cannot_be_ends_with_one_sentence(
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_leaves_a_picture_and_says_its_skill(name: str, ran: tuple[Path, str]) -> None:
     """In short form: read, train, report."""
-    folder, said = ran
-    its = said.partition(f"example {name}\n")[2].partition("example ")[0]
+    folder, output = ran
+    its = output.partition(f"example {name}\n")[2].partition("example ")[0]
     (skill,) = re.findall(r"^skill (\S+)$", its, re.MULTILINE)
     assert -1 < float(skill) < 1
     (picture,) = (folder / name).glob(f"{name}*.png")
@@ -75,14 +75,14 @@ def test_an_example_leaves_a_picture_and_says_its_skill(name: str, ran: tuple[Pa
 
 
 def test_the_table_of_ideas_names_tests_that_exist() -> None:
-    """What the table offers as proof can be run."""
+    """The tests that the table offers as proof can be run."""
     named = re.findall(r"`(tests/\S+\.py)::(\w+)`", (ROOT / "docs" / "architectures.md").read_text())
     assert 15 <= len(named)
     assert [] == [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
 
 
 def test_made_up_load_is_hourly_and_says_that_it_is_made_up() -> None:
-    """Nobody takes it for a measurement: the column's name tells."""
+    """The column's name shows that it is not a measurement."""
     lines = (EXAMPLES / "data" / "energy_made_up.csv").read_text().splitlines()
     assert "timestamp,made_up_load_mw" == lines[0]
     assert 60 * 24 == len(lines) - 1

@@ -32,8 +32,8 @@ class EmbeddedCluster:
 
     def __init__(self, server: str | None = None, masters: int = 3, empty: int = 0) -> None:
         self.servers = [EmbeddedRedis(server, OPTIONS) for _ in range(masters + empty)]
-        for one in self.servers:
-            one.port = free_port()
+        for each in self.servers:
+            each.port = free_port()
         self._masters = masters
         self._stack = ExitStack()
         self._ids: list[str] = []
@@ -66,7 +66,7 @@ class EmbeddedCluster:
             _ask(server, *command)
 
     def owner_of(self, key: str) -> int:
-        """The number of the server that serves a key's slot."""
+        """Return the number of the server that serves a key's slot."""
         slot = key_slot(key.encode())
         for number, server in enumerate(self.servers):
             if slot in _slots_of(server):
@@ -81,10 +81,12 @@ class EmbeddedCluster:
             target: the server's number.
             pause_s: between two of the steps, so that others meet every state on the way.
         """
-        slot, source = key_slot(key.encode()), self.owner_of(key)
+        slot = key_slot(key.encode())
+        source = self.owner_of(key)
         if source == target:
             return
-        giving, taking = self.servers[source], self.servers[target]
+        giving = self.servers[source]
+        taking = self.servers[target]
         _ask(taking, "CLUSTER", "SETSLOT", slot, "IMPORTING", self._ids[source])
         _ask(giving, "CLUSTER", "SETSLOT", slot, "MIGRATING", self._ids[target])
         time.sleep(pause_s)
@@ -118,28 +120,28 @@ class EmbeddedCluster:
 
 
 def free_port() -> int:
-    """A port that nothing listens on at the moment, nor on its cluster port."""
+    """Return a port that nothing listens on at the moment, nor on its cluster port."""
     while True:
         port = random.randint(20_000, 32_000)  # below the ports that the system hands out
-        with socket.socket() as one, socket.socket() as other:
+        with socket.socket() as first, socket.socket() as second:
             try:
-                one.bind(("127.0.0.1", port))
-                other.bind(("127.0.0.1", port + BUS))
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + BUS))
             except OSError:
                 continue
         return port
 
 
 def _slots_of(server: EmbeddedRedis) -> set[int]:
-    """The slots that a server says are its own."""
+    """Return the slots that a server holds."""
     mine = next(line for line in _ask(server, "CLUSTER", "NODES").decode().splitlines() if "myself" in line)
-    found: set[int] = set()
+    slots: set[int] = set()
     for part in mine.split()[8:]:
         if part.startswith("["):  # on its way
             continue
         first, _, last = part.partition("-")
-        found |= set(range(int(first), int(last or first) + 1))
-    return found
+        slots |= set(range(int(first), int(last or first) + 1))
+    return slots
 
 
 def _ask(server: EmbeddedRedis, *command: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Histories with every kind of gap, and what a live window accepts of them."""
+"""Histories with every kind of gap, and the readings of them that a live window accepts."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -15,8 +15,10 @@ histories = st.lists(st.tuples(deltas, st.floats(-1e6, 1e6), st.floats(-1e6, 1e6
 
 
 def accepted(history: list[tuple[int, float, float]], window: Window, max_gap: int) -> tuple[list[int], list]:
-    """Push what the window accepts; returns the accepted times and rows."""
-    ts, kept_ts, kept_rows = 1_000_000, [], []
+    """Push the readings that the window accepts; return the accepted times and rows."""
+    ts = 1_000_000
+    kept_ts = []
+    kept_rows = []
     for delta, a, b in history:
         ts += delta
         if window.accepts(ts) == "next":

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, Panel
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, LinearExperts
 from tidecast.models.model import Evidence, Header, Model, Scores
 from tidecast.models.spec import Spec
 
@@ -15,10 +15,10 @@ def make_model(
     *,
     seed: int = 0,
     step_ms: float = 1000.0,
-    panel: Panel | None = None,
+    panel: LinearExperts | None = None,
     **changed: Any,
 ) -> Model:
-    """A model with random weights of a trained network's size, and a panel in which that network alone has a say.
+    """Return a model with random weights of a trained network's size, and a panel that gives it all weight.
 
     Args:
         series: its name.
@@ -51,26 +51,30 @@ def make_model(
     return Model(header, weights if header.network else {}, panel or network_alone())
 
 
-def network_alone() -> Panel:
-    """No linear expert, and a last value that was so bad on the held-out tail that it has no say beside the network."""
-    panel = Panel.naive(1e9)
+def network_alone() -> LinearExperts:
+    """Return a panel without linear experts, and with a last value so bad on the tail that the network has all the
+    weight.
+    """
+    panel = LinearExperts.naive(1e9)
     panel.errors[:, LSTM] = 1.0
     return panel
 
 
-def random_panel(seed: int, features: int = 1, reach: int = 20) -> Panel:
-    """A panel of linear experts that read up to `reach` rows of all features; one in four is lacking."""
+def random_panel(seed: int, features: int = 1, reach: int = 20) -> LinearExperts:
+    """Return a panel of linear experts that read up to `reach` rows of all features; one in four is lacking."""
     rng = np.random.default_rng(seed)
     terms = TERMS * int(rng.integers(1, 4))
     needs = rng.integers(1, reach + 1, len(LINEAR)) * (rng.random(len(LINEAR)) < 0.75)
     lags = rng.integers(0, max(1, int(needs.max())), terms)
     coefficients = rng.normal(size=(len(LINEAR), terms)) * (lags < needs[:, None])
     errors = rng.uniform(0.5, 2.0, (len(HALF_LIVES), len(EXPERTS)))
-    errors[:, SHARED] = np.nan  # nobody knows yet how well it does
-    return Panel(lags, rng.integers(0, features, terms), coefficients, rng.normal(size=len(LINEAR)), needs, errors)
+    errors[:, SHARED] = np.nan  # its errors are unknown yet
+    return LinearExperts(
+        lags, rng.integers(0, features, terms), coefficients, rng.normal(size=len(LINEAR)), needs, errors
+    )
 
 
 def make_shared(cohort: str, *, seed: int = 0, step_ms: float = 1000.0, seasonal: int = 2) -> Model:
-    """The network of a cohort, of the kind that the trainer publishes: normalised windows, seasonal inputs."""
+    """Return the network of a cohort, of the kind that the trainer publishes: normalised windows, seasonal inputs."""
     spec = Spec(window=5, units=4, normalise=True, seasonal=seasonal, hidden=3)
     return make_model(cohort, spec, seed=seed, step_ms=step_ms)

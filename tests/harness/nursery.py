@@ -34,7 +34,7 @@ def fork(target: Callable[..., None], *args: object) -> BaseProcess:
 @cache
 def _begin() -> None:
     _CONTEXT.set_forkserver_preload(["tests.harness.warmed"])
-    with chdir(ROOT):  # Python 3.11 finds there what it is to import, and nowhere else
+    with chdir(ROOT):  # Python 3.11 finds its imports there, and in no other place
         ensure_running()
 
 
@@ -46,7 +46,7 @@ class Forked:
         arguments: of the command, its name first.
         folder: where it works.
         environment: all of it.
-        log: the file that takes all that it says; None: a pipe, from which `stderr` reads, standard output too.
+        log: the file for all its output; None: a pipe, from which `stderr` reads, standard output too.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Forked:
         return self._process.exitcode
 
     def poll(self) -> int | None:
-        """The exit code, None while it runs."""
+        """Return the exit code, None while it runs."""
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; returns the exit code.
+        """Wait for its end; return the exit code.
 
         Raises:
             TimeoutExpired: it still runs.
@@ -100,10 +100,10 @@ class Forked:
         return self.returncode
 
     def communicate(self, timeout: float | None = None) -> tuple[None, str]:
-        """Read what it says to the end, and wait."""
-        said = self.stderr.read() if self.stderr else ""
+        """Read its output to the end, and wait."""
+        output = self.stderr.read() if self.stderr else ""
         self.wait(timeout)
-        return None, said
+        return None, output
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it still runs."""
@@ -125,8 +125,10 @@ def _run(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    said = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if isinstance(stderr, Path) else stderr.fileno()
+    descriptor = (
+        os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if isinstance(stderr, Path) else stderr.fileno()
+    )
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(said, stream.fileno())
+        os.dup2(descriptor, stream.fileno())
     sys.argv = arguments
     import_module(module).main()

@@ -1,4 +1,4 @@
-"""Servers that somebody may name by mistake in the place of Redis."""
+"""Servers that a user may name by mistake in the place of Redis."""
 
 import socket
 import socketserver
@@ -40,7 +40,7 @@ def saying(data: bytes, *, at_once: bool = False) -> Iterator[str]:
 
 @contextmanager
 def deaf() -> Iterator[str]:
-    """A server that accepts, reads and says nothing; gives its address."""
+    """Start a server that accepts and reads, but never answers; give its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
 
@@ -53,14 +53,15 @@ def redis_with(program: str, *options: str) -> Iterator[str]:
 
 
 def without(*commands: str) -> tuple[str, ...]:
-    """The options that disable commands."""
+    """Return the options that disable commands."""
     return tuple(word for command in commands for word in ("--rename-command", command, ""))
 
 
 @contextmanager
 def sentinel(program: str, folder: Path) -> Iterator[tuple[str, str]]:
     """A Sentinel and the Redis that it watches; gives both addresses."""
-    port, file = free_port(), folder / "sentinel.conf"
+    port = free_port()
+    file = folder / "sentinel.conf"
     with EmbeddedRedis(program) as watched:
         lines = (f"port {port}", "bind 127.0.0.1", f"dir {folder}", f"sentinel monitor main 127.0.0.1 {watched.port} 1")
         file.write_text("\n".join(lines))

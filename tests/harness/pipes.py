@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def full_pipe(path: Path) -> Iterator[Path]:
-    """A pipe that is full, and that nobody reads."""
+    """A pipe that is full, and that no process reads."""
     os.mkfifo(path)
     both_ends = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     try:

@@ -17,7 +17,7 @@ def worker_process(url: str, store: Path, *options: str, **variables: str) -> It
     """A worker on this Redis and store, killed at the end if it still runs.
 
     Args:
-        url: where Redis listens; told by the environment, where no list of processes shows a password.
+        url: where Redis listens; passed in the environment, as a list of processes would show the password.
         store: the directory of the models.
         options: of the command.
         variables: settings by the names of their variables, without the prefix `TIDECAST_`.
@@ -32,7 +32,7 @@ def worker_process(url: str, store: Path, *options: str, **variables: str) -> It
 
 @contextmanager
 def forked_worker(url: str, store: Path, *options: str, **variables: str) -> Iterator[Forked]:
-    """The same forked: where it matters what a worker does, not how its program starts."""
+    """Fork the same worker: for tests of its work, not of the program's start."""
     command = ["tidecast", "worker", "--store", str(store), *options]
     with Forked("tidecast.cli.main", command, Path.cwd(), _environment(url, variables)) as process:
         try:
@@ -42,5 +42,5 @@ def forked_worker(url: str, store: Path, *options: str, **variables: str) -> Ite
 
 
 def _environment(url: str, variables: Mapping[str, str]) -> dict[str, str]:
-    told = {f"TIDECAST_{name}": value for name, value in variables.items()}
-    return os.environ | told | {"TIDECAST_REDIS_URL": url}
+    settings = {f"TIDECAST_{name}": value for name, value in variables.items()}
+    return os.environ | settings | {"TIDECAST_REDIS_URL": url}

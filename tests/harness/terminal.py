@@ -1,4 +1,4 @@
-"""A program on a terminal: what it writes there, and how it ends."""
+"""A program on a terminal: its output there, and its end."""
 
 import os
 import pty
@@ -18,13 +18,13 @@ def on_a_terminal(
     variables: Mapping[str, str],
     seen: Callable[[str, subprocess.Popen[bytes]], None] = lambda _text, _process: None,
 ) -> tuple[int, str]:
-    """Run a program whose output and errors are a terminal; returns its exit code and all that it wrote.
+    """Run a program whose output and errors are a terminal; return its exit code and its output.
 
     Args:
         command: the program and its words.
         folder: where it works.
         variables: beside the environment.
-        seen: told of all text so far, whenever there is more, and of the process.
+        seen: called with all text so far, whenever there is more, and with the process.
     """
     ours, theirs = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | WIDE | dict(variables)
@@ -43,7 +43,7 @@ def on_a_terminal(
 
 @contextmanager
 def _started(command: Sequence[str | Path], **places: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that an interrupt ends, as one in the foreground; what fails here does not wait for its end."""
+    """Start a program that an interrupt ends, as one in the foreground; a failure here does not wait for its end."""
     # Tests in the background of a shell ignore interrupts, and a program would inherit that.
     ours = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -61,5 +61,5 @@ def _started(command: Sequence[str | Path], **places: Any) -> Iterator[subproces
 def _read(terminal: int) -> str:
     try:
         return os.read(terminal, 65_536).decode(errors="replace")
-    except OSError:  # nobody writes there any more
+    except OSError:  # the other end is closed
         return ""

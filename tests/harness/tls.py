@@ -1,4 +1,4 @@
-"""A real Redis that speaks TLS, and the authorities that sign its certificate; made with the `openssl` program."""
+"""A real Redis with TLS, and the authorities that sign its certificate; made with the `openssl` program."""
 
 import asyncio
 import ssl
@@ -18,15 +18,16 @@ HOST = "localhost"  # the name in the certificate
 
 
 def make_authority(folder: Path, name: str) -> Path:
-    """An authority of one's own; returns its certificate."""
-    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+    """Make an authority of one's own; return its certificate."""
+    certificate = folder / f"{name}.crt"
+    key = folder / f"{name}.key"
     extensions = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
     _openssl("req", "-x509", *_new_key(key), "-subj", f"/CN={name}", *extensions, "-out", str(certificate))
     return certificate
 
 
 def sign(authority: Path, host: str) -> tuple[Path, Path]:
-    """A certificate for a host; returns it and its key."""
+    """Sign a certificate for a host; return it and its key."""
     folder = authority.parent
     certificate, key, request, names = (folder / f"{host}.{kind}" for kind in ("crt", "key", "csr", "txt"))
     names.write_text(f"subjectAltName=DNS:{host}\n")
@@ -39,7 +40,7 @@ def sign(authority: Path, host: str) -> tuple[Path, Path]:
 
 @contextmanager
 def tls_redis(server: str, certificate: Path, key: Path, password: str) -> Iterator[int]:
-    """A server's TLS port; where its program was built without TLS, something in front of it speaks it instead."""
+    """A server's TLS port; where its program was built without TLS, a proxy in front of it adds it."""
     with ExitStack() as stack:
         port = free_port()
         paths = (
@@ -64,7 +65,7 @@ def tls_redis(server: str, certificate: Path, key: Path, password: str) -> Itera
 
 
 class _TlsFront(threading.Thread):
-    """Accepts TLS and passes on what it hears to a plain port, and back."""
+    """A TLS server that passes its input on to a plain port, and back."""
 
     def __init__(self, target: int, certificate: Path, key: Path) -> None:
         super().__init__(name="tls-front", daemon=True)
@@ -77,7 +78,7 @@ class _TlsFront(threading.Thread):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until the stop event is set."""
         self._loop.run_until_complete(self._serve())
         self._loop.close()
 

@@ -19,7 +19,7 @@ from tidecast.wire import keys_of
 from worker.loop import Worker
 from worker.main import make_worker
 from worker.metrics import Health
-from worker.retraining.job_state import Record
+from worker.retraining.job_state import JobState
 
 KEPT = ("--appendonly", "yes", "--appendfsync", "no")
 AS_IT_WAS = {
@@ -50,25 +50,25 @@ class Ward:
         return ModelStore(self.settings.store)
 
     @property
-    def record(self) -> Record:
+    def record(self) -> JobState:
         """Its schedule's."""
-        return Record(self.redis, keys_of(), "w", 100)
+        return JobState(self.redis, keys_of(), "w", 100)
 
     def told(self, **changed: Any) -> "Ward":
-        """The same with other settings."""
+        """Return the same ward with other settings."""
         return replace(self, settings=self.settings.model_copy(update=changed))
 
     def push(self, after_ms: int, value: str = "1.0") -> None:
-        """A reading that arrived so long after the first."""
+        """Push a reading that arrived so long after the first."""
         ms = self.began_ms + after_ms
         self.redis.xadd("readings", {"series": "a", "value": value, "ts": ms}, id=f"{ms}-1")
 
     def answer(self) -> None:
-        """Let the worker answer what is there."""
+        """Let the worker answer all readings."""
         self.worker.step(time.time())
 
     def examine(self) -> list[Finding]:
-        """What the doctor finds."""
+        """Return the doctor's findings."""
         return examine(self.settings)
 
 
@@ -85,9 +85,9 @@ def ward(server: EmbeddedRedis, folder: Path) -> Iterator[Ward]:
         )
         ModelStore(settings.store).publish(make_model("a"))
         now_ms = time.time_ns() // 1_000_000
-        one = Ward(server, redis, settings, make_worker(settings, Health()), now_ms - AGO_MS)
+        made = Ward(server, redis, settings, make_worker(settings, Health()), now_ms - AGO_MS)
         for step in range(3):
-            one.push(1000 * step)
-        one.answer()
-        one.record.plan("every 1h", now_ms + 3_600_000)
-        yield one
+            made.push(1000 * step)
+        made.answer()
+        made.record.plan("every 1h", now_ms + 3_600_000)
+        yield made

@@ -20,13 +20,13 @@ PATIENCE_S = 30.0
 
 
 class Prometheus:
-    """What a Prometheus answers on its port."""
+    """A client of a Prometheus on its port."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}"
 
     def ready(self) -> bool:
-        """Whether it takes questions."""
+        """Return whether it takes questions."""
         try:
             with urlopen(f"{self._url}/-/ready", timeout=PATIENCE_S):  # noqa: S310 - our own port
                 return True
@@ -34,20 +34,20 @@ class Prometheus:
             return False
 
     def ask(self, path: str, **words: str) -> Any:
-        """The data of an answer; an expression that it refuses is an HTTPError."""
+        """Return the data of an answer; an expression that it refuses is an HTTPError."""
         with urlopen(f"{self._url}/api/v1/{path}?{urlencode(words)}", timeout=PATIENCE_S) as answer:  # noqa: S310 - our own port
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> list[float]:
-        """The values of an expression now."""
-        return [float(one["value"][1]) for one in self.ask("query", query=expression)["result"]]
+        """Return the values of an expression now."""
+        return [float(sample["value"][1]) for sample in self.ask("query", query=expression)["result"]]
 
     def names(self) -> set[str]:
-        """Every metric that it has seen."""
+        """Return every metric that it has seen."""
         return set(self.ask("label/__name__/values"))
 
     def alerts(self) -> dict[str, str]:
-        """The alerts' names and what they are: inactive, pending or firing."""
+        """Return the alerts' names and states: inactive, pending or firing."""
         return {rule["name"]: rule["state"] for group in self.ask("rules")["groups"] for rule in group["rules"]}
 
 
@@ -75,7 +75,7 @@ def prometheus(folder: Path, worker_port: int) -> Iterator[Prometheus]:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Wait for what another program is about to do."""
+    """Wait for an event in another program."""
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline

@@ -23,7 +23,7 @@ from worker.metrics import Health
 
 pytestmark = pytest.mark.monitoring
 READINGS = 2000
-# What a worker without a schedule, or of which Prometheus knows for seconds, cannot show.
+# Metrics that are empty without a schedule, or while Prometheus has known the worker for seconds only.
 EMPTY = re.compile(r"retrain_(seconds|last|next)|ALERTS")
 
 
@@ -38,7 +38,8 @@ class Watched(NamedTuple):
 @pytest.fixture(scope="module")
 def watched(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Both, until the last readings were seen."""
-    store, port = tmp_path_factory.mktemp("models"), free_port()
+    store = tmp_path_factory.mktemp("models")
+    port = free_port()
     ModelStore(store).publish(make_model("s0", created_ms=round(time.time() * 1000)))
     with (
         EmbeddedRedis(redis_program) as server,
@@ -53,7 +54,7 @@ def watched(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def promtool(*words: str, folder: Path = PROMETHEUS) -> tuple[int, str]:
-    """Run it beside the rules; exit code and what it said."""
+    """Run it beside the rules; return the exit code and the output."""
     done = subprocess.run(
         ["promtool", *words],  # noqa: S607 - that of the PATH
         cwd=folder,
@@ -67,16 +68,16 @@ def promtool(*words: str, folder: Path = PROMETHEUS) -> tuple[int, str]:
 
 @pytest.mark.parametrize("words", ["check config prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"])
 def test_promtool_finds_no_fault(words: str) -> None:
-    """The configuration and the rules are valid, and each alert fires on what it is for and on nothing else."""
-    code, said = promtool(*words.split())
-    assert (0, said) == (code, said)
+    """The configuration and the rules are valid, and each alert fires on its own fault and on no other."""
+    code, output = promtool(*words.split())
+    assert (0, output) == (code, output)
 
 
 @pytest.mark.parametrize("name", [alert["alert"] for alert in ALERTS])
 def test_an_alert_that_never_fires_would_be_found(name: str, tmp_path: Path) -> None:
     """Its scenario fails without the alert and succeeds with it, so that its success means something."""
     silenced = [rule | {"expr": "vector(0) > 0"} if rule["alert"] == name else rule for rule in ALERTS]
-    wanting = [one for one in SCENARIOS if f'alertname="{name}"' in str(one.get("promql_expr_test"))][:1]
+    wanting = [scenario for scenario in SCENARIOS if f'alertname="{name}"' in str(scenario.get("promql_expr_test"))][:1]
     tests = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": wanting}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(tests))
     codes = []
@@ -87,7 +88,7 @@ def test_an_alert_that_never_fires_would_be_found(name: str, tmp_path: Path) -> 
 
 
 def test_every_metric_of_the_reference_is_scraped(watched: Watched) -> None:
-    """What the reference promises is what Prometheus has seen of a worker that answers, and the other way round."""
+    """The reference lists exactly the metrics that Prometheus has scraped from a worker that answers."""
     seen = {name for name in watched.prometheus.names() if name.startswith("tidecast_")}
     table = (ROOT / "docs" / "reference.md").read_text().split("\n## Metrics")[1].split("\n## ")[0]
     documented = set(re.findall(r"`(tidecast_\w+)", table))
@@ -99,19 +100,21 @@ def test_every_sample_of_a_worker_is_scraped(watched: Watched) -> None:
     """Prometheus refuses none of the lines."""
     health = Health()
     health.serving([0])
-    wanted = {sample.name for family in health.registry.collect() for sample in family.samples}
-    assert set() == wanted - watched.prometheus.names()
+    expected = {sample.name for family in health.registry.collect() for sample in family.samples}
+    assert set() == expected - watched.prometheus.names()
 
 
 @pytest.mark.parametrize("expression", drawn())
 def test_prometheus_draws_what_the_dashboard_asks_for(watched: Watched, expression: str) -> None:
     """Each expression is valid, and shows something of a worker that answers, or is known to need more."""
-    found = watched.prometheus.query(plain(expression))
-    assert True is bool(found or EMPTY.search(expression))
+    samples = watched.prometheus.query(plain(expression))
+    assert True is bool(samples or EMPTY.search(expression))
 
 
 def test_a_healthy_worker_raises_no_alert_and_each_accident_its_own(watched: Watched) -> None:
-    """Every alert is known and silent; then what befalls worker or Redis sets off what is meant for it."""
+    """Every alert is loaded and inactive; then each fault of the worker or of Redis fires the alert that is meant for
+    it.
+    """
     observer, worker, server = watched
 
     def raised(name: str) -> bool:

@@ -19,5 +19,5 @@ def kept_server(redis_program: str) -> Iterator[EmbeddedRedis]:
 @pytest.fixture
 def healthy(kept_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Ward]:
     """An installation in which all is well."""
-    with ward(kept_server, tmp_path) as one:
-        yield one
+    with ward(kept_server, tmp_path) as made:
+        yield made

@@ -39,7 +39,7 @@ def _a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command within this process; returns its exit code."""
+    """Run the command within this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["tidecast", *words])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -48,7 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 
 def train(*options: str) -> tuple[str, ...]:
-    """A training of the history."""
+    """Train on the history."""
     return ("train", "history.csv", *options)
 
 
@@ -141,7 +141,7 @@ def test_an_option_out_of_range_is_one_sentence_before_the_work(
     sentence: str,
     code: int,
 ) -> None:
-    """The sentence names the option, the value and what to give; minutes of training would be lost otherwise."""
+    """The message names the option, the value and the valid range; minutes of training would be lost otherwise."""
     before = sorted(Path().rglob("*"))
     assert code == run(monkeypatch, *words)
     error = capsys.readouterr().err

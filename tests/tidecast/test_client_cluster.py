@@ -66,17 +66,17 @@ def publish(redis: Any, entry_id: str, series: str) -> Forecast:
 
 
 def forecasts_of(series: str) -> str:
-    """The stream that a series' forecasts are on."""
+    """Return the stream that a series' forecasts are on."""
     return keys_of(partition_of(series, PARTITIONS), PARTITIONS).forecasts
 
 
 def readings_of(series: str) -> str:
-    """The stream that a series' readings are on."""
+    """Return the stream that a series' readings are on."""
     return keys_of(partition_of(series, PARTITIONS), PARTITIONS).readings
 
 
 def test_the_partitions_are_spread_over_the_servers(servers: EmbeddedCluster) -> None:
-    """What follows would prove little on one server."""
+    """The next tests would prove little on one server."""
     assert {0, 1, 2} == {servers.owner_of(keys_of(i, PARTITIONS).readings) for i in range(PARTITIONS)}
 
 
@@ -99,8 +99,8 @@ def test_pushed_readings_arrive_once_and_in_their_order(client: Client, redis: A
 def test_forecasts_of_all_partitions_are_followed(client: Client, redis: Any) -> None:
     """Old ones, and those that come later, whichever partition is idle."""
     made = [publish(redis, f"{i}-1", name) for i in range(1, 4) for name in SERIES]
-    found = list(client.forecasts("0", block_ms=1, stop_when_idle=True))
-    assert sorted(made, key=str) == sorted(found, key=str)
+    forecasts = list(client.forecasts("0", block_ms=1, stop_when_idle=True))
+    assert sorted(made, key=str) == sorted(forecasts, key=str)
     live = client.forecasts(block_ms=2000)
     late = Timer(0.05, publish, (redis, "9-0", SERIES[4]))
     late.start()
@@ -111,13 +111,13 @@ def test_forecasts_of_all_partitions_are_followed(client: Client, redis: Any) ->
 async def test_the_asyncio_client_does_the_same(servers: EmbeddedCluster, redis: Any) -> None:
     """Push, push many, follow from the oldest and live."""
     async with AsyncClient(servers.url, **CLUSTER) as client:
-        one = await client.push(SERIES[0], 1.0)
+        first = await client.push(SERIES[0], 1.0)
         more = await client.push_many([(SERIES[0], 2.0), (SERIES[1], {"value": 3.0}, 5)])
-        assert [one, more[0]] == [entry_id.decode() for entry_id, _ in redis.xrange(readings_of(SERIES[0]))]
+        assert [first, more[0]] == [entry_id.decode() for entry_id, _ in redis.xrange(readings_of(SERIES[0]))]
         assert [more[1]] == [entry_id.decode() for entry_id, _ in redis.xrange(readings_of(SERIES[1]))]
         made = [publish(redis, "5-0", name) for name in SERIES]
-        found = [forecast async for forecast in client.forecasts("0", block_ms=1, stop_when_idle=True)]
-        assert sorted(made, key=str) == sorted(found, key=str)
+        forecasts = [forecast async for forecast in client.forecasts("0", block_ms=1, stop_when_idle=True)]
+        assert sorted(made, key=str) == sorted(forecasts, key=str)
         live = client.forecasts(block_ms=2000)
         coming = asyncio.ensure_future(anext(live))
         for i in range(6, 1000):
@@ -134,7 +134,7 @@ async def test_the_asyncio_client_does_the_same(servers: EmbeddedCluster, redis:
 async def test_a_slot_that_moves_is_followed(
     servers: EmbeddedCluster, redis: Any, target: int, asynchronous: bool
 ) -> None:
-    """While it is on its way and after, to a server that was not known yet too; nothing is lost or repeated."""
+    """During the move and after it, also to a server that was not known yet; no reading is lost or repeated."""
     key = readings_of(SERIES[0])
     servers.move(key, 0)
     client = Client(servers.url, **CLUSTER)
@@ -245,10 +245,11 @@ async def test_an_iteration_goes_on_when_a_server_restarts(
     with Client(servers.url, **CLUSTER) as client:
         async with AsyncClient(servers.url, **CLUSTER) as other:
             publish(redis, "1-0", SERIES[0])
-            mine, theirs = client.forecasts("0"), other.forecasts("0")
+            mine = client.forecasts("0")
+            remote = other.forecasts("0")
 
             async def step() -> str:
-                return (await (anext(theirs) if asynchronous else asyncio.to_thread(next, mine))).id
+                return (await (anext(remote) if asynchronous else asyncio.to_thread(next, mine))).id
 
             assert "1-0" == await step()
             coming = asyncio.ensure_future(step())
@@ -262,7 +263,7 @@ async def test_an_iteration_goes_on_when_a_server_restarts(
 
 
 def published(redis: Any) -> list[tuple[str, Any]]:
-    """What is on the stream once a forecast could be put there, by a server that may still be joining its cluster."""
+    """Publish a forecast, on a server that may still be joining its cluster; return the stream's entries."""
     with suppress(RedisConnectionError, ResponseError):
         publish(redis, "2-0", SERIES[0])
     with suppress(RedisConnectionError):

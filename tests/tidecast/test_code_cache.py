@@ -1,4 +1,4 @@
-"""Compiled code on disk: used where it is whole and fits, made anew where it is not."""
+"""Compiled code on disk: used where it is whole and fits, compiled again where it is not."""
 
 import errno
 import json
@@ -36,20 +36,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def load() -> Any:
-    """A dispatcher that has just called the function; its `stats` count what it loaded and what it compiled."""
+    """Return a dispatcher that has just called the function; its `stats` count what it loaded and what it compiled."""
     function: Any = compiled(_halved)
     assert 2.0 == function(4.0)
     return function
 
 
 def loaded() -> bool:
-    """Whether the function came from disk; else it was compiled."""
+    """Return whether the function came from disk; if not, it was compiled."""
     stats = load().stats
     return bool(stats.cache_hits) and not stats.cache_misses
 
 
 def only_file(folder: Path) -> Path:
-    """The one file below a directory."""
+    """Return the one file below a directory."""
     (file,) = (path for path in folder.rglob("*") if path.is_file())
     return file
 
@@ -97,7 +97,7 @@ def test_a_damaged_file_is_compiled_again_and_overwritten(
 def test_a_sound_file_that_cannot_be_unpacked_is_compiled_again(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is wrong with it: what is on disk saves time, and must not cost the start."""
+    """Files on disk save time; a broken one must not prevent the start."""
     with monkeypatch.context() as patch:
         patch.setattr(code_cache.serialize, "dumps", lambda _object: b"no pickle")
         load()
@@ -113,7 +113,7 @@ def test_a_sound_file_that_cannot_be_unpacked_is_compiled_again(
 def test_another_version_compiles_for_itself(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
-    """And both keep their code beside each other, as two environments on one volume do."""
+    """Both keep their code beside each other, as two environments on one volume do."""
     load()
     with monkeypatch.context() as patch:
         patch.setattr(name, value)
@@ -158,7 +158,7 @@ def test_code_of_another_processor_under_our_name_is_not_run(folder: Path, monke
 def test_changed_source_is_compiled_again_without_a_word(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
-    """After an upgrade the old code is of no use; it is overwritten, and nothing is wrong."""
+    """After an upgrade the old code is useless; it is overwritten without a warning."""
     load()
     digest_of = code_cache._digest_of
     other = Path(__file__) if changed == "the function's file" else code_cache.SHARED
@@ -234,7 +234,7 @@ def test_a_thing_of_another_kind_in_its_place_does_not_stop_the_start(
 def test_code_that_came_with_the_package_is_loaded_from_where_nothing_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container's image holds it beside the source; what does not fit is kept in the user's cache."""
+    """A container's image holds it beside the source; code that does not fit is kept in the user's cache."""
     shipped = tmp_path / "package" / "__pycache__"
     monkeypatch.setattr(config, "CACHE_DIR", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
@@ -252,7 +252,7 @@ def test_code_that_came_with_the_package_is_loaded_from_where_nothing_can_be_wri
 
 
 def test_nothing_is_compiled_where_only_loading_is_asked_for(folder: Path) -> None:
-    """So a start learns whether it must compile, and can say so, before it takes ten seconds."""
+    """So a start can detect that it must compile, and log it, before it takes ten seconds."""
     with pytest.raises(code_cache.NotKeptError), code_cache.only_loading():
         load()
     load()

@@ -23,7 +23,7 @@ FAULTS = ("ENOSPC", "EDQUOT", "EIO", "EROFS", "ENOENT", "ESTALE", "ENOMEM", "ENA
 
 
 def failing(name: str) -> Callable[..., NoReturn]:
-    """A call that fails with this error."""
+    """Return a call that fails with this error."""
 
     def fail(*_: Any, **__: Any) -> NoReturn:
         raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
@@ -116,7 +116,7 @@ def test_a_name_that_another_took_by_a_link_is_not_taken_again(tmp_path: Path, m
 
 @pytest.mark.parametrize("series", ["a", "new"])
 def test_a_publisher_killed_in_the_middle_leaves_no_version(store: ModelStore, series: str) -> None:
-    """Its number goes unused; what answers, what is listed, pruned and published next is as if it had never begun."""
+    """Its number goes unused; answers, listings, pruning and the next version are as if it had never begun."""
     store.publish(make_model("a"))
     process = fork(die_in_the_middle, store.root, series)
     process.join()
@@ -130,7 +130,7 @@ def test_a_publisher_killed_in_the_middle_leaves_no_version(store: ModelStore, s
 
 
 def test_a_rename_that_fails_gives_the_name_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else each try on a full disk would use up a number."""
+    """Otherwise each try on a full disk would use up a number."""
     temporary = tmp_path / "temporary"
     temporary.write_bytes(b"content")
     name = tmp_path / "name"

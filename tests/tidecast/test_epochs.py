@@ -1,4 +1,4 @@
-"""Numbers that are dates are told from epochs."""
+"""Numbers that are dates are kept apart from epochs."""
 
 import pytest
 

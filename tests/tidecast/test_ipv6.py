@@ -20,7 +20,7 @@ from tidecast.settings import load_settings
 
 @pytest.fixture(scope="module")
 def server(redis_program: str) -> Iterator[EmbeddedRedis]:
-    """A server that listens on IPv6 too; that it is up is asked over IPv4."""
+    """A server that listens on IPv6 too; its start is checked over IPv4."""
     with EmbeddedRedis(redis_program, ("--bind", "127.0.0.1", "::1")) as running:
         yield running
 
@@ -60,7 +60,7 @@ def test_a_worker_answers_over_ipv6_and_its_probes_listen_there(url: str, tmp_pa
 def test_an_address_without_brackets_is_refused_and_one_with_them_is_named_whole(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Without brackets nobody can tell where the address ends and the port begins."""
+    """Without brackets the end of the address and the port cannot be separated."""
     monkeypatch.chdir(tmp_path)
     settings = load_settings(redis_url=f"redis://{address}:1/0")
     kind = RedisConnectionError if address.startswith("[") else SettingsError

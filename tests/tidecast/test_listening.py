@@ -27,7 +27,7 @@ def taken() -> Iterator[int]:
 
 
 def reached(host: str, port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return whether a server listens there."""
     try:
         socket.create_connection((host, port), timeout=10).close()
     except OSError:
@@ -91,7 +91,7 @@ def test_a_name_with_addresses_of_both_kinds_is_reached_by_both(monkeypatch: pyt
     ],
 )
 def test_a_host_that_cannot_be_listened_on_is_blamed_itself(host: str, beginning: str) -> None:
-    """The sentence names the host's setting, its value and what to name instead."""
+    """The message names the host's setting, its value and an alternative."""
     with pytest.raises(SettingsError) as caught:
         listen(place(host))
     assert str(caught.value).startswith(beginning)
@@ -148,7 +148,7 @@ def test_a_failure_leaves_no_socket_open(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_the_url_is_one_that_a_browser_opens(host: str, url: str) -> None:
-    """An IPv6 address needs brackets; nobody can open the address that means every address."""
+    """An IPv6 address needs brackets; a browser cannot open the address that means every address."""
     assert url == url_of(host, 8088)
 
 

@@ -27,7 +27,7 @@ class Unshowable:
 
 
 class Pipe:
-    """A pipe with a writer on the one end."""
+    """A pipe with a writer at one end."""
 
     def __init__(self) -> None:
         self.reader, writer = os.pipe()
@@ -43,7 +43,7 @@ class Pipe:
         os.set_blocking(self.stream.fileno(), True)
 
     def lines(self) -> list[str]:
-        """Read what is in the pipe."""
+        """Read the content of the pipe."""
         os.set_blocking(self.reader, False)
         data = b""
         with suppress(BlockingIOError):
@@ -64,7 +64,7 @@ def pipe() -> Iterator[Pipe]:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
-    """What this process logs, as a program that runs unattended does."""
+    """Return the log of this process, as for a program that runs unattended."""
     former = structlog.get_config()
     monkeypatch.setattr(sys, "stderr", StringIO())
     monkeypatch.setattr(logging.root, "handlers", [])
@@ -74,7 +74,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
 
 
 def rows(logged: StringIO) -> list[dict[str, Any]]:
-    """Every line as the object that it is; strictly, without NaN."""
+    """Return every line as the object that it is; strictly, without NaN."""
 
     def refuse(name: str) -> None:
         raise ValueError(f"{name} is not JSON")
@@ -83,7 +83,7 @@ def rows(logged: StringIO) -> list[dict[str, Any]]:
 
 
 def cycle() -> list[Any]:
-    """A list that holds itself."""
+    """Return a list that holds itself."""
     made: list[Any] = []
     made.append(made)
     return made
@@ -122,7 +122,7 @@ def test_any_value_makes_a_line_of_json(logged: StringIO, value: object) -> None
 
 
 def test_an_exception_whose_text_cannot_be_made_is_logged(logged: StringIO) -> None:
-    """The traceback is made while the line is; a failure there is no reason to stop."""
+    """The traceback is made while the line is; a failure there must not stop the program."""
 
     class StrangeError(Exception):
         def __str__(self) -> str:
@@ -166,7 +166,7 @@ def test_what_libraries_log_is_json_too(logged: StringIO, monkeypatch: pytest.Mo
 
 
 def test_a_pipe_that_nobody_reads_does_not_block_the_program(pipe: Pipe) -> None:
-    """The lines are dropped and counted, and the first one that fits says how many are missing."""
+    """The lines are dropped and counted, and the first one that fits reports how many are missing."""
     pipe.fill()
     for number in range(3):
         pipe.writer.write(f"line {number}")
@@ -202,7 +202,7 @@ def test_a_reader_that_has_gone_is_no_error(pipe: Pipe) -> None:
 
 
 def test_a_full_disk_is_no_error_and_nothing_is_tried_again_at_the_end() -> None:
-    """What Python's buffer kept would fail once more when the program ends, and change its exit code."""
+    """The rest of Python's buffer would fail once more at the end of the program, and change its exit code."""
     with Path("/dev/full").open("w") as full:
         writer = LineWriter(full)
         for _ in range(5):

@@ -198,7 +198,7 @@ IN_THE_FILE: list[tuple[str, str]] = [
 
 @pytest.fixture
 def _a_folder(monkeypatch: pytest.MonkeyPatch, settings: Settings, redis: Redis, tmp_path: Path) -> None:
-    """A history, a file and a folder in the way, a store with one series, and a Redis that knows another one."""
+    """Make a history, a file and a folder in the way, a store with one series, and a Redis with another one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TIDECAST_REDIS_URL", settings.redis_url.get_secret_value())
     monkeypatch.setenv("TIDECAST_STORE", "models")
@@ -217,7 +217,7 @@ def _a_folder(monkeypatch: pytest.MonkeyPatch, settings: Settings, redis: Redis,
 def test_a_mistake_on_the_command_line_is_one_sentence_that_helps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, code: int, sentence: str
 ) -> None:
-    """It says what is wrong, the value, and what to do; nothing is printed that a program would take for an answer."""
+    """The message names the fault, the value, and the remedy; no output could be taken for an answer by a program."""
     monkeypatch.setattr(sys, "argv", ["tidecast", *words.split()])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -244,7 +244,7 @@ def test_every_command_has_a_typical_mistake_in_the_table() -> None:
 def test_a_mistake_in_the_settings_file_is_one_sentence_that_helps(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, beginning: str
 ) -> None:
-    """It names the setting and its value; of a setting that does not exist, the one that was meant or its place."""
+    """It names the setting and its value; for an unknown setting, the likely one or its place."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("TIDECAST_")]:
         monkeypatch.delenv(name)
@@ -285,7 +285,7 @@ def test_a_time_cuts_the_stream_where_it_says(
 
 
 class Full(StringIO):
-    """Standard output on a disk that is full; what was written is known to be lost only when it is flushed."""
+    """Standard output on a disk that is full; a lost line is noticed only at the flush."""
 
     def flush(self) -> None:
         """Fail."""

@@ -39,7 +39,7 @@ def test_a_span_is_a_number_with_its_unit_or_several(text: str, ms: int) -> None
     ["", "h", "6 hours", "1.5h", "-1d", "+1d", "7D", "1h 30m", "1000000d", "soon", "7d\n", "\u0667d", "1y", "P7D"],
 )
 def test_what_is_not_a_span_is_refused_with_the_forms(text: str) -> None:
-    """The sentence names the option, the text, and what to write."""
+    """The message names the option, the text, and the valid forms."""
     with pytest.raises(SettingsError) as caught:
         span_ms(text, "--older-than")
     sentence = f"--older-than {text!r} is not a span of time: write a number with its unit, as 7d, 12h, 90m or 45s"
@@ -48,13 +48,13 @@ def test_what_is_not_a_span_is_refused_with_the_forms(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["6", "90", "0"])
 def test_a_number_without_a_unit_is_told_so(text: str) -> None:
-    """Nobody can know whether hours or days were meant."""
+    """Hours and days are equally likely."""
     with pytest.raises(SettingsError, match=f"^span '{text}' has no unit: write a number with its unit"):
         span_ms(text)
 
 
 def test_a_span_beyond_all_bounds_is_refused() -> None:
-    """What is made of it must stay a time."""
+    """The resulting time must be valid."""
     with pytest.raises(SettingsError, match="'999999w' is too long: use 999999d at most"):
         span_ms("999999w")
 
@@ -100,7 +100,7 @@ def test_a_time_is_a_span_ago_a_date_a_time_or_epoch_milliseconds(text: str, ms:
     ],
 )
 def test_what_is_not_a_time_in_the_past_is_refused(text: str, words: str) -> None:
-    """Also what a lenient parser would read in its own way."""
+    """This includes texts that a lenient parser would read in its own way."""
     with pytest.raises(SettingsError, match=re.escape(f"--since {text!r} {words}")):
         moment_ms(text, NOW_MS, "--since")
 
@@ -153,7 +153,7 @@ def test_what_is_neither_a_time_nor_an_entry_id_is_refused(text: str) -> None:
     ],
 )
 def test_settings_take_the_same_spans_and_times(given: dict[str, object], value: object) -> None:
-    """A plain number is in the unit that the setting's name says."""
+    """A plain number has the unit in the setting's name."""
     settings = load_settings(**given)
     [(name, inner)] = given.items()
     group = getattr(settings, name)

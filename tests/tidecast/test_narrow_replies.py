@@ -1,4 +1,4 @@
-"""Whoever reads many entries gets them from a Redis that sends few at once."""
+"""Readers of many entries get them from a Redis that sends few at once."""
 
 from collections.abc import Iterator
 
@@ -56,11 +56,11 @@ async def test_so_does_the_one_for_asyncio(url: str) -> None:
 
 
 def test_the_doctor_counts_dead_letters(narrow: Redis, settings: Settings) -> None:
-    """It said that Redis no longer answers."""
+    """Before, it reported that Redis no longer answers."""
     settings.store.mkdir()
-    found = {finding.check: finding for finding in examine(settings)}
-    assert "redis" not in found
-    assert found["dead"].found.startswith("1000 or more readings")
+    findings = {finding.check: finding for finding in examine(settings)}
+    assert "redis" not in findings
+    assert findings["dead"].found.startswith("1000 or more readings")
     assert COUNT == narrow.xlen("dead")
 
 
@@ -70,10 +70,10 @@ def test_an_entry_that_redis_cannot_send_keeps_the_doctor_from_no_other_check(
     """XINFO sends the first entry as a whole; Redis answers all the same."""
     settings.store.mkdir()
     narrow.xadd("readings", {"series": "a", "note": "x" * 200_000}, id="1-0")
-    found = {finding.check: finding for finding in examine(settings)}
-    assert "client-output-buffer-limit" in found["ids"].remedy
-    assert {"redis", "lost"}.isdisjoint(found)
-    assert "dead" in found
+    findings = {finding.check: finding for finding in examine(settings)}
+    assert "client-output-buffer-limit" in findings["ids"].remedy
+    assert {"redis", "lost"}.isdisjoint(findings)
+    assert "dead" in findings
 
 
 @pytest.mark.usefixtures("narrow")
@@ -85,7 +85,7 @@ def test_the_doctor_tells_of_a_series(settings: Settings) -> None:
 
 
 def test_the_newest_entries_come_in_pieces(narrow: Redis) -> None:
-    """Newest first, and no more than asked for."""
+    """Newest first, and at most as many as requested."""
     ids = [entry_id.decode() for entry_id, _ in newest_entries(narrow, "forecasts", 1200)]
     assert IDS[:-1201:-1] == ids
 

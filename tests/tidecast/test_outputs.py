@@ -33,7 +33,7 @@ def test_a_file_that_is_there_is_written_anew(tmp_path: Path) -> None:
     ],
 )
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, path: str, sentence: str) -> None:
-    """With the option, the value and what is in the way."""
+    """It names the option, the value and the obstacle."""
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError) as caught:
         check_folder("--out", tmp_path / path)
@@ -43,7 +43,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, path: st
 
 
 def test_a_folder_is_not_taken_for_a_file(tmp_path: Path) -> None:
-    """The sentence asks for a file."""
+    """The message requests a file."""
     with pytest.raises(SettingsError, match="which is a folder: name a file"):
         check_file("--out", tmp_path)
 

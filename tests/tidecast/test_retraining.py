@@ -42,12 +42,12 @@ def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 def told(settings: Settings, **retrain: Any) -> Settings:
-    """The settings with these of `retrain`."""
+    """Return the settings with these of `retrain`."""
     return settings.model_copy(update={"retrain": settings.retrain.model_copy(update=retrain)})
 
 
 def test_where_it_can_work_the_schedule_is_on_by_default(settings: Settings) -> None:
-    """A plain worker retrains: nobody has to read a page to get what the product promises."""
+    """A plain worker retrains: the promised behaviour needs no setting."""
     choice = choose_schedule(settings)
     assert (True, True, "6h") == (choice.on, choice.by_default, choice.retrain.every)
     assert "every 6h, by default" == str(choice)
@@ -112,7 +112,7 @@ def test_a_store_in_the_place_of_a_file_cannot_be_written(settings: Settings, tm
 
 @pytest.mark.parametrize("hidden", [(), ("tensorflow",)])
 def test_never_means_never(settings: Settings, monkeypatch: pytest.MonkeyPatch, hidden: tuple[str, ...]) -> None:
-    """Whatever is installed: an operator who wants no schedule says so once."""
+    """It does not matter which packages are installed: an operator sets it once."""
     hide(monkeypatch, *hidden)
     assert 'off here: retrain.every is "never"; set it to a span such as "6h"' == str(
         choose_schedule(told(settings, every="never"))

@@ -1,4 +1,4 @@
-"""Settings: where they come from, who wins, and how a wrong one is said."""
+"""Settings: their sources and precedence, and the errors for wrong ones."""
 
 import math
 import os
@@ -37,7 +37,7 @@ def test_code_wins_over_environment_over_file_over_default(monkeypatch: pytest.M
 
 
 def test_a_worker_computes_with_the_threads_set_else_with_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the cores that it may run on, no others; where the system does not say, of all there are."""
+    """These are the cores that it may run on; where the system does not tell them apart, all there are."""
     assert len(os.sched_getaffinity(0)) == worker_threads(load_settings())
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 5})
     assert 3 == worker_threads(load_settings())
@@ -57,7 +57,7 @@ def test_a_group_takes_each_of_its_settings_from_where_it_is_set(monkeypatch: py
 
 
 def test_the_file_may_be_named_by_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """And then it must be there."""
+    """The file must then exist."""
     named = tmp_path / "other.toml"
     monkeypatch.setenv("TIDECAST_CONFIG", str(named))
     with pytest.raises(SettingsError, match=r"other\.toml, which is not a file"):
@@ -77,7 +77,7 @@ def test_the_file_may_be_named_by_a_variable(monkeypatch: pytest.MonkeyPatch, tm
     ],
 )
 def test_a_wrong_setting_in_the_file_is_one_sentence(file: str, sentence: str) -> None:
-    """It names the setting and what it must be."""
+    """It names the setting and its valid values."""
     Path("tidecast.toml").write_text(file)
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -103,7 +103,7 @@ def test_a_number_that_is_not_finite_is_refused(group: str, name: str, wrong: An
 
 
 def test_several_wrong_settings_are_all_named() -> None:
-    """One start tells them all."""
+    """One start reports them all."""
     with pytest.raises(SettingsError, match=r"^setting redis_timeout_s is -1: [^;]*; setting partitions is 0: [^;]*$"):
         load_settings(partitions=0, redis_timeout_s=-1)
 
@@ -173,7 +173,7 @@ def test_a_worker_without_a_name_is_like_no_other() -> None:
 
 
 def test_no_color_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The convention: set and not empty means none."""
+    """The convention: set and not empty turns colours off."""
     monkeypatch.setenv("NO_COLOR", "1")
     assert not colour_wanted()
     monkeypatch.setenv("NO_COLOR", "")

@@ -16,7 +16,7 @@ from tidecast.connection.embedded import free_port
 from tidecast.start import child_command
 
 NUMBERS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
-EARLY, LATE = " typer\n", " numba\n"  # what a line about the time of an import has while a command starts
+EARLY, LATE = " typer\n", " numba\n"  # part of a line about the time of an import while a command starts
 COMPILING = "compiling, once on this machine"
 PID_1 = ("unshare", "--pid", "--fork", "--kill-child")
 
@@ -24,8 +24,8 @@ PID_1 = ("unshare", "--pid", "--fork", "--kill-child")
 @contextmanager
 def started(*command: str | Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """A program that reports each import, without a Redis."""
-    told = {"PYTHONPROFILEIMPORTTIME": "1", "TIDECAST_REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
-    environment = os.environ | told | variables
+    defaults = {"PYTHONPROFILEIMPORTTIME": "1", "TIDECAST_REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
+    environment = os.environ | defaults | variables
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment) as it:
         try:
             yield it
@@ -43,7 +43,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 
 
 def rest(process: subprocess.Popen[str]) -> str:
-    """What else it says until it has ended."""
+    """Return the rest of its output, to its end."""
     _, text = process.communicate(timeout=PATIENCE_S)
     return text
 
@@ -119,7 +119,7 @@ def test_the_first_process_of_a_container_ends_at_sigterm(words: tuple[str, ...]
     ],
 )
 def test_services_are_the_commands_that_a_signal_stops(words: str, is_service: bool) -> None:
-    """To stop them is no failure; any other command was not done yet."""
+    """A stopped service has not failed; any other command was not done yet."""
     assert is_service == signals._is_service(words.split())
 
 

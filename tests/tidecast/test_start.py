@@ -14,7 +14,7 @@ from tests.harness.processes import TIDECAST
 from tidecast.settings import Settings
 from tidecast.start import child_command
 from worker.retraining import child
-from worker.retraining.child import Summary
+from worker.retraining.child import RunReport
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("dashboard.py", "tidecast.py", "trainer/__init__.py", "trainer/retrain/main.py", "worker.py")
@@ -29,7 +29,7 @@ OTHERS = (
     "tensorflow.py",
     "types.py",
 )
-# Python itself imports these before it runs the first line of ours: there, nobody but Python could help.
+# Python itself imports these before it runs our first line: only Python could help there.
 BEFORE_A_MODULE = {"contextlib.py", "types.py"}
 BEFORE_A_COMMAND = {"types.py"}
 
@@ -43,7 +43,7 @@ def lay_traps(folder: Path, names: Iterable[str]) -> None:
 
 
 def ran(command: Iterable[str | Path], folder: Path, **variables: str) -> str:
-    """Run a command in a folder, to a good end; returns what it printed."""
+    """Run a command in a folder, to a good end; return its output."""
     environment = os.environ | {"TIDECAST_REDIS_URL": "redis://127.0.0.1:1"} | variables
     done = subprocess.run([*command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr
@@ -60,7 +60,7 @@ def test_the_command_is_ours_in_a_directory_full_of_namesakes(tmp_path: Path, wo
 
 @pytest.mark.parametrize("place", ["", ".", "lib"])
 def test_the_command_is_ours_where_pythonpath_leads_to_namesakes(tmp_path: Path, place: str) -> None:
-    """PYTHONPATH stands before the standard library and before what is installed; an empty entry is the directory."""
+    """PYTHONPATH precedes the standard library and the installed packages; an empty entry is the directory."""
     names = {*OURS, *OTHERS} - BEFORE_A_COMMAND - {"tidecast.py"}
     (tmp_path / "lib").mkdir()
     lay_traps(tmp_path / place, names)
@@ -105,7 +105,7 @@ def test_the_child_that_retrains_is_ours_in_a_directory_full_of_namesakes(
     monkeypatch.setenv("PYTHONPATH", "lib")
     haste = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"step_aside": False})})
     outcome = child.run(haste, 0)
-    assert isinstance(outcome.summary, Summary), outcome.failure
+    assert isinstance(outcome.summary, RunReport), outcome.failure
     assert not list(tmp_path.rglob("imported"))
 
 
@@ -120,7 +120,7 @@ def test_the_child_that_tunes_is_ours_in_a_directory_full_of_namesakes(tmp_path:
 
 
 def test_the_dashboards_button_starts_our_own_command() -> None:
-    """As every other child process: no package names the interpreter but the one that knows how to start a program."""
+    """Like every other child process: one package alone starts programs and names the interpreter."""
     packages = ("tidecast", "worker", "trainer", "dashboard")
     files = [path for package in packages for path in (ROOT / package).rglob("*.py")]
     naming = {path.relative_to(ROOT).as_posix() for path in files if names_the_interpreter(path.read_text())}
@@ -134,7 +134,7 @@ def test_a_module_that_names_the_interpreter_would_be_noticed(source: str) -> No
 
 
 def names_the_interpreter(source: str) -> bool:
-    """Whether a module looks at `sys.executable`."""
+    """Return whether a module looks at `sys.executable`."""
     nodes = list(ast.walk(ast.parse(source)))
     attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}

@@ -31,7 +31,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command within this process, without a terminal; returns its exit code."""
+    """Run the command within this process, without a terminal; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["tidecast", *words])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -52,7 +52,7 @@ def test_colours_are_for_terminals_unless_the_user_wants_none(
 def test_without_a_terminal_there_is_neither(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a pipe reads is plain text."""
+    """A pipe gets plain text."""
     assert 1 == run(monkeypatch, "doctor", "--redis", NOBODY)
     exec(SHOW)  # noqa: S102 - it is ours
     out, err = capsys.readouterr()
@@ -71,7 +71,7 @@ def test_a_program_on_a_terminal_is_interrupted_even_where_the_tests_ignore_it(t
 
 
 def test_a_test_that_fails_beside_a_program_does_not_wait_for_its_end(tmp_path: Path) -> None:
-    """Else a time limit would wait for ever."""
+    """Otherwise a time limit would wait for ever."""
     ended = []
 
     def fail(_text: str, process: subprocess.Popen[bytes]) -> None:
@@ -90,7 +90,7 @@ def test_a_push_shows_a_bar_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """And none beside JSON for a program; at a speed too."""
+    """With JSON for a program there is none, also at a speed."""
     Path("r.csv").write_text("series,ts,value\n" + "".join(f"a,{1_700_000_000_000 + 1000 * i},1\n" for i in range(50)))
     words = ("push", "r.csv", "--redis", settings.redis_url.get_secret_value())
     code, text = on_a_terminal((TIDECAST, *words), tmp_path, {})

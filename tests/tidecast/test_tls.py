@@ -1,4 +1,4 @@
-"""TLS: certificates are checked, authority and host name, by clients and workers; what is wrong is said."""
+"""TLS: clients and workers check certificates, the authority and the host name; the message names the fault."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -23,14 +23,14 @@ PASSWORD = "hunter2"  # noqa: S105 - a test's
 
 @dataclass(frozen=True)
 class Tls:
-    """A server that speaks TLS under the name `localhost`."""
+    """A server with TLS under the name `localhost`."""
 
     port: int
     authority: Path
     stranger: Path  # an authority that did not sign its certificate
 
     def url(self, host: str = HOST) -> str:
-        """Where it listens."""
+        """Return where it listens."""
         return f"rediss://:{PASSWORD}@{host}:{self.port}"
 
 
@@ -38,13 +38,14 @@ class Tls:
 def tls(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
     """One server for the module."""
     folder = tmp_path_factory.mktemp("tls")
-    authority, stranger = make_authority(folder, "authority"), make_authority(folder, "stranger")
+    authority = make_authority(folder, "authority")
+    stranger = make_authority(folder, "stranger")
     with tls_redis(redis_program, *sign(authority, HOST), PASSWORD) as port:
         yield Tls(port, authority, stranger)
 
 
 def run_worker(tls: Tls, store: Path, authority: Path, host: str = HOST) -> AbstractContextManager[Forked]:
-    """A worker process that answers what is there."""
+    """Run a worker process that answers the readings."""
     return forked_worker(tls.url(host), store, "--burst", REDIS_CA=str(authority))
 
 
@@ -58,7 +59,7 @@ def test_a_worker_and_a_client_speak_tls(tls: Tls, tmp_path: Path) -> None:
 
 
 async def test_the_asyncio_client_does_the_same(tls: Tls) -> None:
-    """And is as strict."""
+    """It is as strict."""
     async with AsyncClient(tls.url(), redis_ca=tls.authority) as client:
         assert await client.push("a", 1.0)
     async with AsyncClient(tls.url(), redis_ca=tls.stranger) as client:
@@ -102,11 +103,11 @@ def test_a_worker_says_that_a_certificate_does_not_fit(tls: Tls, tmp_path: Path,
 @pytest.mark.parametrize("setting", ["ssl_cert_reqs=none", "ssl_check_hostname=False", "ssl_cert_reqs=optional"])
 @pytest.mark.parametrize("cluster", [False, True])
 def test_the_check_cannot_be_switched_off(setting: str, cluster: bool) -> None:
-    """Not in passing, by the address."""
-    told: dict[str, Any] = {"redis_cluster": cluster, "partitions": 2}
+    """An option in the address must not do it."""
+    options: dict[str, Any] = {"redis_cluster": cluster, "partitions": 2}
     for kind in (Client, AsyncClient):
         with pytest.raises(SettingsError, match="leave it out, certificates are always checked"):
-            kind(f"rediss://h:1?{setting}", **told)
+            kind(f"rediss://h:1?{setting}", **options)
 
 
 def test_an_authority_that_cannot_be_used_is_a_setting_to_mend(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Empty is unset, in variables, in the file and on the command line; and what Kubernetes sets is not a setting."""
+"""Empty is unset, in variables, in the file and on the command line; and Kubernetes' variables are not settings."""
 
 import json
 import sys
@@ -42,7 +42,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def names(model: type[BaseModel], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every setting as its group and its name, and every group."""
+    """Yield every setting as its group and its name, and every group."""
     for name, field in model.model_fields.items():
         yield (*before, name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -58,7 +58,7 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, variable: s
 
 @pytest.mark.parametrize("path", list(names(Settings)), ids=".".join)
 def test_an_empty_text_in_the_file_is_unset(path: tuple[str, ...]) -> None:
-    """The reference says `Empty: for ever`, and TOML has no other way to write that."""
+    """The reference has `Empty: for ever`, and TOML has no other way to write that."""
     *group, name = path
     Path("tidecast.toml").write_text("".join(f"[{each}]\n" for each in group) + f'{name} = ""\n')
     assert Settings() == load_settings()
@@ -77,7 +77,7 @@ def test_an_empty_variable_leaves_the_file_its_say(monkeypatch: pytest.MonkeyPat
 def test_an_empty_variable_that_names_no_setting_is_refused_all_the_same(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """The typing error would else show only once the variable has a value."""
+    """Otherwise the typing error would show only once the variable has a value."""
     monkeypatch.setenv(variable, "")
     with pytest.raises(SettingsError, match=r"names no setting|does not exist"):
         load_settings()
@@ -126,7 +126,7 @@ def test_a_setting_whose_variable_has_the_form_of_a_service_link_is_a_setting(mo
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with the words that lead to it."""
+    """Yield every command with the words that lead to it."""
     inner = getattr(command, "commands", None)
     if inner is None:
         yield path, command
@@ -152,7 +152,7 @@ def test_an_empty_option_is_left_out(path: tuple[str, ...], command: Any) -> Non
 def test_the_command_takes_empty_options_for_none(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A script hands its variables on: `--store "$STORE"` would else be the current directory."""
+    """A script passes its variables on: `--store "$STORE"` would otherwise be the current directory."""
     words = ["worker", "--check", "--json", "--store", "", "--health-port", "", "--namespace=", "--redis", ""]
     monkeypatch.setattr(sys, "argv", ["tidecast", *words])
     with pytest.raises(SystemExit) as caught:

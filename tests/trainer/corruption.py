@@ -1,8 +1,7 @@
-"""What a retraining on corrupted readings does to the forecasts after it: the worker's own answers, beside the last
-value's.
+"""The effect of retraining on corrupted readings: the worker's later forecasts, beside the last value.
 
-A champion learned from clean readings. The newest readings of the history are then corrupted, the series is retrained
-on all of them, and the worker answers what comes next: clean readings again, or more of the corrupted.
+A champion learned from clean readings. The newest readings of the history are then corrupted, and the series is
+retrained on all of them. Then the worker answers the readings after them: clean ones again, or more corrupted ones.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,11 +23,12 @@ from trainer.pipeline import train
 WINDOW = 200  # readings over which the forecasts must not be worse than the last value
 ALLOWED = 1.05  # times the last value's mean error
 AFTER = 260  # readings after the retraining
-LEARNED = 0.65  # of the readings before the retraining, those that the champion knows
+LEARNED = 0.65  # of the readings before the retraining: the champion has learned from them
 AFTERS = ("ends", "goes on")
 LEAST = 0.25  # of the usual change: where the last value errs less, errors are compared with that
 
-Corrupt = Callable[[Float, Float, np.random.Generator], Float]  # the readings, all clean ones before: what is sent
+# gets the readings and all clean ones before, and returns the readings to send
+Corrupt = Callable[[Float, Float, np.random.Generator], Float]
 
 
 def spikes(y: Float, before: Float, rng: np.random.Generator) -> Float:
@@ -45,7 +45,7 @@ def spike(y: Float, before: Float, rng: np.random.Generator) -> Float:
 
 
 def stuck(y: Float, before: Float, _rng: np.random.Generator) -> Float:
-    """A sensor that says the same for ever."""
+    """A sensor that repeats one value for ever."""
     return np.full_like(y, before[-1])
 
 
@@ -60,12 +60,12 @@ def flip(y: Float, _before: Float, _rng: np.random.Generator) -> Float:
 
 
 def noise(y: Float, before: Float, rng: np.random.Generator) -> Float:
-    """Nothing of the series is left."""
+    """Replace the readings by noise."""
     return rng.normal(before.mean(), before.std(), len(y))
 
 
 def loud(y: Float, before: Float, rng: np.random.Generator) -> Float:
-    """And a hundred times as loud."""
+    """The same, a hundred times as loud."""
     return rng.normal(before.mean(), 100 * before.std(), len(y))
 
 
@@ -78,7 +78,7 @@ class Case:
 
     history: History  # as it was sent
     retrained: int  # the reading at which it is retrained
-    learned: int  # the reading up to which its first champion knows it
+    learned: int  # the reading up to which its first champion has learned
     usual: float  # the mean change of the clean readings
 
 
@@ -86,7 +86,7 @@ class Case:
 class Result:
     """How the forecasts after a retraining compare with the last value's over the worst `WINDOW` readings."""
 
-    name: str  # of series, corruption, share, what came after it and seed
+    name: str  # of series, corruption, share, later readings and seed
     status: str  # of the retraining
     ratio: float  # of the mean errors
     without: float  # the same had the champion stayed
@@ -176,7 +176,7 @@ def _answers(
         before = made[name][-1]
         made[name] = [before]
         _handle(forecaster, _part(case.history, case.retrained, len(case.history)), made[name])
-    return {name: [(said, y) for (said, _), (_, y) in pairwise(rows)] for name, rows in made.items()}
+    return {name: [(yhat, y) for (yhat, _), (_, y) in pairwise(rows)] for name, rows in made.items()}
 
 
 def _handle(forecaster: Forecaster, part: History, into: list[tuple[float, float]]) -> None:
@@ -186,17 +186,18 @@ def _handle(forecaster: Forecaster, part: History, into: list[tuple[float, float
 
 
 def _worst(case: Case, answered: Sequence[tuple[float, float]]) -> float:
-    said, y = np.array(answered[1:]).T  # the forecast of the first was the former model's
+    yhat, y = np.array(answered[1:]).T  # the forecast of the first was the former model's
     before = case.history.values[case.retrained : -1, 0]
-    mine, naive = (_means(np.abs(one - y)) for one in (said, before))
+    mine = _means(np.abs(yhat - y))
+    naive = _means(np.abs(before - y))
     return float(np.max(mine / np.maximum(naive, LEAST * case.usual)))
 
 
 def _means(errors: Float) -> Float:
     """Of every `WINDOW` readings in a row."""
     total = np.concatenate([[0.0], errors.cumsum()])
-    found: Float = (total[WINDOW:] - total[:-WINDOW]) / WINDOW
-    return found
+    means: Float = (total[WINDOW:] - total[:-WINDOW]) / WINDOW
+    return means
 
 
 def _part(history: History, start: int, stop: int) -> History:

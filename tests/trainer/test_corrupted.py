@@ -37,19 +37,19 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_corrupted_readings_make_no_forecast_worse_than_the_last_value(results: list[Result], corruption: str) -> None:
     """Over any 200 readings, once they are clean again or if it goes on, whether or not a model learned from them."""
-    found = [one for one in results if f"|{corruption} " in one.name]
-    assert len(SHAPES) * 4 == len(found)
-    assert [] == [one for one in found if max(one.ratio, one.without) > ALLOWED]
+    chosen = [result for result in results if f"|{corruption} " in result.name]
+    assert len(SHAPES) * 4 == len(chosen)
+    assert [] == [result for result in chosen if max(result.ratio, result.without) > ALLOWED]
 
 
 def test_the_experts_come_back_after_a_shock(results: list[Result]) -> None:
-    """What they know of the series is worth something again among the readings that follow a single wrong one."""
-    found = [one for one in results if one.name.startswith("wave|spike ") and one.name.endswith(" ends 0")]
-    assert found
-    assert [] == [one for one in found if max(one.ratio, one.without) > COMES_BACK]
+    """After a single wrong reading, they regain weight within the readings that follow."""
+    spikes = [result for result in results if result.name.startswith("wave|spike ") and result.name.endswith(" ends 0")]
+    assert spikes
+    assert [] == [result for result in spikes if max(result.ratio, result.without) > COMES_BACK]
 
 
 def test_the_scenarios_hold_retrainings(results: list[Result]) -> None:
-    """Of many of them a new model comes; the others tell of the champion that stays."""
+    """In many of them a new model is published; in the others the champion stays."""
     assert len(results) == len(SHAPES) * len(CORRUPTIONS) * 4
-    assert sum(one.status == "trained" for one in results) > len(results) / 5
+    assert sum(result.status == "trained" for result in results) > len(results) / 5

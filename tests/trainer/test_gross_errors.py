@@ -1,4 +1,4 @@
-"""Gross errors in a history: what is learned from it, how it is judged, and what the worker then answers."""
+"""Gross errors in a history: their effect on training, on the comparison, and on the worker's answers."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tidecast.tools.backtest import Backtested, backtest
 from trainer.data.gross_errors import sound
 from trainer.fit.linear import examples
 from trainer.fit.shared_network import examples_of, spec_of
-from trainer.fit.training_set import Lesson, prepare
+from trainer.fit.training_set import TrainingSet, prepare
 from trainer.pipeline import train
 
 pytestmark = pytest.mark.keras
@@ -56,13 +56,13 @@ def answered() -> Backtested:
 
 
 def test_clean(answered: Backtested) -> None:
-    """The series is worth learning, else nothing of this could be seen."""
+    """The series can be learned; otherwise the effects would be invisible."""
     assert _skill(answered, "clean", []) > 0.5
 
 
 @pytest.mark.parametrize("name", SPOILED)
 def test_clean_readings_cost_what_they_cost_without_the_errors(answered: Backtested, name: str) -> None:
-    """Within a few hundredths of the skill; no forecast comes near the errors, and the intervals cover as ever."""
+    """The skill is within a few hundredths; no forecast comes near the errors, and the intervals cover as usual."""
     spots = SPOILED[name][1]
     assert _skill(answered, name, spots) > _skill(answered, "clean", spots) - 0.04
     rows = answered.settled[name]
@@ -85,14 +85,14 @@ def _skill(answered: Backtested, name: str, spots: list[int]) -> float:
 
 
 @pytest.fixture
-def lesson() -> Lesson:
+def lesson() -> TrainingSet:
     """Made of a history with errors in each part."""
     made = prepare(sound(history_of(spoiled(-9999.0, [300, 611, 612, 1015, 1400]))), SPEC, SETTINGS.train, 3)
-    assert isinstance(made, Lesson)
+    assert isinstance(made, TrainingSet)
     return made
 
 
-def test_no_expert_learns_of_a_gross_error(lesson: Lesson) -> None:
+def test_no_expert_learns_of_a_gross_error(lesson: TrainingSet) -> None:
     """Neither to forecast it nor to forecast from it; scales are those of the sound readings."""
     wrong = {300, 611, 612, 1015, 1400}
     assert wrong == set(lesson.grid.left_out.tolist())
@@ -104,13 +104,13 @@ def test_no_expert_learns_of_a_gross_error(lesson: Lesson) -> None:
     assert len(moves) == len(terms) == READINGS - 1 - 9  # each error ends an example and begins one
     assert np.abs(learned.y).max() < 5
     clean = prepare(history_of(WAVE), SPEC, SETTINGS.train, 3)
-    assert isinstance(clean, Lesson)
+    assert isinstance(clean, TrainingSet)
     assert lesson.change_scale == pytest.approx(clean.change_scale, rel=0.02)
     assert lesson.seasons == clean.seasons
 
 
 def test_a_verdict_counts_the_readings_that_were_left_out(tmp_path: Path) -> None:
-    """The user is told; and what the model says of its history is that of the sound readings."""
+    """The user gets a note, and the model's figures about its history cover the sound readings only."""
     store = ModelStore(tmp_path)
     given = history_of(spoiled(-9999.0, [300, 611, 1015, 1400, 1490]))
     verdict = train([given], SPEC, SETTINGS, store)[0]

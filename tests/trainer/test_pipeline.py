@@ -1,4 +1,4 @@
-"""The pipeline from histories to versions: what is stored, what is promoted, what each series is told."""
+"""The pipeline from histories to versions: which versions are stored and promoted, and the verdict on each series."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from trainer.evaluation.changepoint import change_of
 from trainer.evaluation.evaluate import CHAMPION, LAST_VALUE, MODEL, blended, expert_answers
 from trainer.fit.cohort import Fit, Problem, fit_cohort
 from trainer.fit.keras_models import initial_weights
-from trainer.fit.training_set import Lesson, prepare
+from trainer.fit.training_set import TrainingSet, prepare
 from trainer.pipeline import Verdict, train
 
 pytestmark = pytest.mark.keras
@@ -52,26 +52,26 @@ def history(
 
 
 def turning(series: str = "s") -> History:
-    """Waves, and from the tail on a walk of which they tell nothing."""
+    """Return waves that turn into an unpredictable walk at the tail."""
     given = history(series, readings=260)
     given.values[200:] = np.random.default_rng(4).normal(size=(60, 1)).cumsum(axis=0)
     return given
 
 
 def noisy(given: History) -> History:
-    """The same, with nothing but noise before the readings that judge it."""
+    """Return the same, with nothing but noise before the readings that judge it."""
     values = given.values.copy()
     values[:180] = np.random.default_rng(5).normal(0, 3, values[:180].shape)
     return History(given.series, given.features, given.ts, values)
 
 
 def cut(given: History, readings: int) -> History:
-    """The history as it was when it had so many readings."""
+    """Return the history as it was when it had so many readings."""
     return History(given.series, given.features, given.ts[:readings], given.values[:readings])
 
 
 def answering(change: float) -> Callable[..., list[Fit]]:
-    """A stand-in for the fit, whose models answer the last value plus `change` scales."""
+    """Return a stand-in for the fit, whose models answer the last value plus `change` scales."""
 
     def fit(problems: Sequence[Problem], spec: Spec, settings: TrainSettings, **_: Any) -> list[Fit]:
         weights = initial_weights(spec, seed=1) | {"dense.bias": np.array([change], np.float32)}
@@ -81,7 +81,7 @@ def answering(change: float) -> Callable[..., list[Fit]]:
 
 
 def test_a_series_is_trained_and_its_version_says_all_about_it(settings: Settings, store: ModelStore) -> None:
-    """What a reader needs to trust it: span, figures, curves, settings and libraries."""
+    """A reader needs these to trust it: span, figures, curves, settings and libraries."""
     given = history()
     (verdict,) = train([given], SPEC, settings, store, now_ms=NOW)
     number, model = store.load("s")
@@ -104,9 +104,10 @@ def test_the_interval_and_the_first_records_come_from_the_tail(settings: Setting
     train([given], SPEC, settings, store)
     model = store.load("s")[1]
     before = prepare(given, SPEC, settings.train, settings.series.max_gap)
-    assert isinstance(before, Lesson)
+    assert isinstance(before, TrainingSet)
     unseen = Model(model.header, model.weights, before.panel)
-    answers, actual = expert_answers(unseen, None, given, 104, settings.series.max_gap), given.values[104:, 0]
+    answers = expert_answers(unseen, None, given, 104, settings.series.max_gap)
+    actual = given.values[104:, 0]
     assert answers is not None
     errors = np.abs(actual - blended(answers, actual).yhat)
     assert model.header.half_width == pytest.approx(np.sort(errors)[51])  # of 56: the 52nd covers 90 % of 57
@@ -144,12 +145,13 @@ def test_changing_the_tail_changes_neither_scaler_nor_weights(settings: Settings
     altered = History("t", given.features, given.ts, given.values.copy())
     altered.values[104:] = altered.values[104:] + 30 * np.sin(np.arange(56)[:, None] * 1.7)
     train([given, altered], SPEC, settings, store)
-    one, other = store.load("s")[1], store.load("t", 1)[1]
-    assert (one.header.center, one.header.scale) == (other.header.center, other.header.scale)
-    assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
-    assert one.header.curves == other.header.curves
-    assert one.header.evidence.season == other.header.evidence.season == 12
-    assert one.header.evidence.skill != other.header.evidence.skill
+    first = store.load("s")[1]
+    other = store.load("t", 1)[1]
+    assert (first.header.center, first.header.scale) == (other.header.center, other.header.scale)
+    assert all(np.array_equal(first.weights[name], other.weights[name]) for name in first.weights)
+    assert first.header.curves == other.header.curves
+    assert first.header.evidence.season == other.header.evidence.season == 12
+    assert first.header.evidence.skill != other.header.evidence.skill
 
 
 def test_a_series_comes_out_the_same_whatever_its_company(settings: Settings, store: ModelStore) -> None:
@@ -189,13 +191,13 @@ def test_a_candidate_worse_than_the_champion_is_kept_but_not_promoted(settings: 
     assert (verdict.status, verdict.version) == ("kept the champion", 2)
     assert store.champion("s") == 1
     assert verdict.evidence is not None
-    found = verdict.evidence.scores
-    assert found[CHAMPION].mae < found[MODEL].mae
-    assert f"version 1 is at least as good with an MAE of {found[CHAMPION].mae:.4g}" in verdict.reason
+    scores = verdict.evidence.scores
+    assert scores[CHAMPION].mae < scores[MODEL].mae
+    assert f"version 1 is at least as good with an MAE of {scores[CHAMPION].mae:.4g}" in verdict.reason
 
 
 def test_a_candidate_better_than_the_champion_takes_its_place(settings: Settings, store: ModelStore) -> None:
-    """Retraining on newer readings starts from the champion's weights and says so."""
+    """Retraining on newer readings starts from the champion's weights and notes it."""
     given = history(readings=300)
     train([cut(noisy(given), 160)], SPEC, settings, store, fit=answering(5.0))
     (verdict,) = train([given], SPEC, settings, store)
@@ -206,7 +208,7 @@ def test_a_candidate_better_than_the_champion_takes_its_place(settings: Settings
 def test_a_history_too_short_for_a_network_is_served_by_the_linear_experts(
     settings: Settings, store: ModelStore
 ) -> None:
-    """The verdict says why there is no network; a longer history later brings one."""
+    """The verdict gives the reason for the missing network; a longer history later brings one."""
     (verdict,) = train([history(readings=60)], Spec(window=24, units=4), settings, store, fit=unreachable)
     assert verdict.status == "trained"
     assert "60 readings bear no network" in verdict.reason
@@ -238,7 +240,7 @@ def test_only_weights_of_the_same_spec_are_started_from(settings: Settings, stor
 
 
 def test_the_same_command_again_trains_nothing(settings: Settings, store: ModelStore) -> None:
-    """Nor when the version of that run was not promoted."""
+    """This holds if the version of that run was not promoted, too."""
     for given in (history("good"), turning("bad")):
         train([given], SPEC, settings, store)
         (verdict,) = train([given], SPEC, settings, store, fit=unreachable)
@@ -251,7 +253,9 @@ def test_the_same_command_again_trains_nothing(settings: Settings, store: ModelS
 @pytest.mark.parametrize("change", ["values", "spec", "settings", "season", "force"])
 def test_anything_that_changes_the_outcome_trains_again(settings: Settings, store: ModelStore, change: str) -> None:
     """A run is known by its readings, its spec and its settings."""
-    given, spec, season = history(), SPEC, None
+    given = history()
+    spec = SPEC
+    season = None
     train([given], spec, settings, store, fit=answering(0.0))
     if change == "values":
         given.values[3] += 1e-9
@@ -280,7 +284,7 @@ def test_who_returns_to_an_earlier_spec_has_it_judged_anew(settings: Settings, s
 def test_an_interrupted_run_goes_on_where_it_stopped(
     settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a chunk has published is not trained again."""
+    """The series of a published chunk are not trained again."""
     monkeypatch.setattr(pipeline, "CHUNK", 2)
     histories = [history(f"s{i}", 200 + 10 * i) for i in range(5)]
     calls: list[int] = []
@@ -357,7 +361,7 @@ def test_a_training_that_diverged_is_refused(settings: Settings, store: ModelSto
 def test_a_champion_that_knows_the_tail_by_heart_is_kept_unless_forced(
     settings: Settings, store: ModelStore, readings: int
 ) -> None:
-    """An older or hardly newer history cannot judge it; by force the last value alone judges the candidate."""
+    """An older or hardly newer history cannot judge it; with force, only the last value judges the candidate."""
     train([history()], SPEC, settings, store)
     older = cut(history(), readings)
     (verdict,) = train([older], SPEC, settings, store, fit=unreachable)
@@ -380,7 +384,7 @@ def test_a_damaged_champion_is_replaced(settings: Settings, store: ModelStore) -
 def test_the_season_is_found_unless_it_is_given(
     settings: Settings, store: ModelStore, given: int | None, used: int | None
 ) -> None:
-    """A season of one row is none, and then there is no seasonal naive."""
+    """A single row is not a season, and then there is no seasonal naive."""
     (verdict,) = train([history()], SPEC, settings, store, season=given, fit=answering(0.0))
     assert verdict.evidence is not None
     assert verdict.evidence.season == used
@@ -392,11 +396,11 @@ def test_the_progress_never_goes_back_and_ends_with_all(
 ) -> None:
     """It moves within a chunk too, epoch by epoch."""
     monkeypatch.setattr(pipeline, "CHUNK", 2)
-    told: list[float] = []
-    train([history(f"s{i}", 200 + i) for i in range(3)], SPEC, settings, store, progress=told.append)
-    assert told == sorted(told)
-    assert told[-1] == 3
-    assert any(0 < done < 2 for done in told)
+    progress: list[float] = []
+    train([history(f"s{i}", 200 + i) for i in range(3)], SPEC, settings, store, progress=progress.append)
+    assert progress == sorted(progress)
+    assert progress[-1] == 3
+    assert any(0 < done < 2 for done in progress)
 
 
 def test_a_verdict_is_ready_for_json() -> None:

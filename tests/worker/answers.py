@@ -1,8 +1,8 @@
-"""What a forecaster answers to the values of one series, an hour apart."""
+"""Answers of a forecaster to the values of one series, an hour apart."""
 
 from collections.abc import Sequence
 
-from tidecast.online.batch import Entry, Outcome
+from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.forecaster import Forecaster
 from tidecast.wire import Forecast
 
@@ -11,7 +11,7 @@ BEGUN_MS = 1_600_000_000_000
 
 
 def entries_of(values: Sequence[float], series: str = "a", first: int = 0) -> list[Entry]:
-    """The values as entries of the stream; the first is that of hour `first`."""
+    """Return the values as entries of the stream; the first is that of hour `first`."""
     times = [BEGUN_MS + (first + i) * HOUR_MS for i in range(len(values))]
     return [
         (f"{ts}-0", {b"series": series.encode(), b"value": repr(float(y)).encode(), b"ts": b"%d" % ts})
@@ -19,7 +19,7 @@ def entries_of(values: Sequence[float], series: str = "a", first: int = 0) -> li
     ]
 
 
-def outcome_of(forecaster: Forecaster, values: Sequence[float], series: str = "a", first: int = 0) -> Outcome:
+def outcome_of(forecaster: Forecaster, values: Sequence[float], series: str = "a", first: int = 0) -> BatchResult:
     """Handle the values as one batch."""
     entries = entries_of(values, series, first)
     return forecaster.handle(entries, BEGUN_MS + (first + len(values)) * HOUR_MS)

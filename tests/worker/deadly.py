@@ -4,15 +4,16 @@ import os
 import signal
 
 from tidecast.cli import main as cli
-from tidecast.online.forecaster import Entry, Forecaster, Outcome
+from tidecast.online.batch import BatchResult
+from tidecast.online.forecaster import Entry, Forecaster
 
 POISON = b"13"
 
 handle = Forecaster.handle
 
 
-def deadly(self: Forecaster, entries: list[Entry], now_ms: int) -> Outcome:
-    """Die of the poison, else do what the worker does."""
+def deadly(self: Forecaster, entries: list[Entry], now_ms: int) -> BatchResult:
+    """Die of the poison; handle every other batch as the worker does."""
     if any(fields.get(b"value") == POISON for _, fields in entries):
         os.kill(os.getpid(), signal.SIGKILL)
     return handle(self, entries, now_ms)

@@ -1,4 +1,4 @@
-"""Readings that are odd, one by one, and what becomes of each: the rows of `docs/inputs.md`, which are tried."""
+"""Odd readings, one by one, and the result of each: the rows of `docs/inputs.md`, which are tested."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ class Case:
     """One reading that is odd, and what becomes of it.
 
     Attributes:
-        sent: what is odd about it, as the table says it.
-        fields: what it has other than a good reading; None: the field is lacking.
+        sent: the odd part, as the table names it.
+        fields: its fields that differ from a good reading; None: the field is lacking.
         disposition: how it ends.
         reason: the dead letter's code.
-        gist: of a dead letter, what its sentence holds; else what becomes of the reading.
+        gist: words of the dead letter's message; without a dead letter, the result in a few words.
         makes: fields of its forecast, by name.
         first: whether the series is new.
         features: of the series' model; empty: it has none.

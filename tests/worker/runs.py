@@ -1,4 +1,4 @@
-"""Runs of the schedule in tests: a child that stands in for the trainer, and what record and events must agree on."""
+"""Runs of the schedule in tests: a stand-in for the trainer's child, and the check that record and events agree."""
 
 import re
 import sys
@@ -12,19 +12,19 @@ from redis import Redis
 from tests.harness.patience import PATIENCE_S
 
 SUMMARY = '{"trained": 3, "kept": 1, "refused": 0, "put_off": 2, "seconds": 1.5}'
-# In place of the trainer, which takes seconds to start: a few lines that do what a test is about.
+# In place of the trainer, which takes seconds to start: a few lines that do the work of one test.
 BEGIN = "import json, os, signal, sys, time\ntold = json.loads(sys.stdin.readline())\n"
 FINISH = f"print({SUMMARY!r})\n"
 _ENDED = re.compile(r"the run due at (\S+) has (?:finished|failed): .*?(?:; (\d+) more due times? went by meanwhile)?")
 
 
 def stand_in(program: str) -> tuple[str, ...]:
-    """The command of a child that reads its request and then does this."""
+    """Return the command of a child that reads its request and then does this."""
     return (sys.executable, "-c", BEGIN + program)
 
 
 def record(redis: Redis, key: str = "retrain") -> dict[str, Any]:
-    """The record as text."""
+    """Return the record as text."""
     return {name.decode(): value.decode() for name, value in redis.hgetall(key).items()}
 
 
@@ -34,27 +34,29 @@ def events(redis: Redis, key: str = "events") -> list[tuple[str, str]]:
 
 
 def ended(redis: Redis) -> list[tuple[int, int]]:
-    """The due time of every run that ended, in epoch milliseconds, and how many others went by until it did."""
+    """Return the due time of every run that ended, in epoch milliseconds, and how many others went by until it did."""
     return _ended(events(redis))
 
 
 def _ended(told: list[tuple[str, str]]) -> list[tuple[int, int]]:
-    found = [_ENDED.fullmatch(detail) for kind, detail in told if kind in ("finished", "failed")]
-    return [(round(1000 * datetime.fromisoformat(one[1]).timestamp()), int(one[2] or 0)) for one in found if one]
+    matches = [_ENDED.fullmatch(detail) for kind, detail in told if kind in ("finished", "failed")]
+    return [
+        (round(1000 * datetime.fromisoformat(match[1]).timestamp()), int(match[2] or 0)) for match in matches if match
+    ]
 
 
 def check_each_due_ended_once(redis: Redis, every_ms: int) -> int:
-    """No due time is left out or told twice, and the record says what the events say; returns how many runs ended."""
+    """Check that each due time ended once and that the record matches the events; return how many runs ended."""
     with redis.pipeline() as at_once:  # a run may end between two looks
         entries, fields = at_once.xrange("events").hgetall("retrain").execute()
-    told = _ended([(entry[b"kind"].decode(), entry[b"detail"].decode()) for _, entry in entries])
-    said = {name.decode(): value.decode() for name, value in fields.items()}
-    following = [due + every_ms * (1 + missed) for due, missed in told]
-    assert following[:-1] == [due for due, _ in told[1:]]
-    assert int(said.get("runs", 0)) == len(told)
-    if told:
-        assert following[-1] == int(said["next_ms"])
-    return len(told)
+    runs = _ended([(entry[b"kind"].decode(), entry[b"detail"].decode()) for _, entry in entries])
+    job = {name.decode(): value.decode() for name, value in fields.items()}
+    following = [due + every_ms * (1 + missed) for due, missed in runs]
+    assert following[:-1] == [due for due, _ in runs[1:]]
+    assert int(job.get("runs", 0)) == len(runs)
+    if runs:
+        assert following[-1] == int(job["next_ms"])
+    return len(runs)
 
 
 def until(happened: Callable[[], Any]) -> Any:

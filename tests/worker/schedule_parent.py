@@ -15,13 +15,15 @@ from worker.retraining.triggers import timing_of
 
 
 def main() -> None:
-    """Run until SIGTERM, then say which modules that took."""
+    """Run until SIGTERM, then print the modules that were imported."""
     owner, ttl_s, program = sys.argv[1:]
-    settings, stop = load_settings(), threading.Event()
+    settings = load_settings()
+    stop = threading.Event()
     timing = timing_of(settings.retrain)
     assert timing
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    command, ttl = stand_in(program), float(ttl_s)
+    command = stand_in(program)
+    ttl = float(ttl_s)
     with Schedule(settings, timing, lambda: {0}, owner, Health(), command=command, ttl_s=ttl):
         print("started", flush=True)
         while not stop.wait(0.05):

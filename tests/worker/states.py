@@ -6,18 +6,18 @@ from tidecast.online.state import SeriesState, decode_all
 
 
 def whole(state: SeriesState) -> bytes:
-    """A state with its rows as bytes, equal for equal states."""
+    """Return a state with its rows as bytes, equal for equal states."""
     window = state.window
     filled = window.filled[window.end - window.length : window.end]
     return b"".join((state.head(), filled.tobytes(), window.rows.tobytes()))
 
 
 def all_whole(fields: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The states in the fields of a partition's hash, by series."""
+    """Return the states in the fields of a partition's hash, by series."""
     return {series: whole(state) for series, state in decode_all(fields).items()}
 
 
 def all_fields(state: SeriesState, series: str = "a") -> dict[str, bytes]:
-    """All fields of a state, as if none had been stored yet."""
+    """Return all fields of a state, as if none had been stored yet."""
     state.window.unsaved = state.window.length
     return state.changes(series)

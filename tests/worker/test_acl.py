@@ -25,7 +25,7 @@ from tidecast.wire import keys_of, partition_of
 from worker.acl import explain
 from worker.main import make_worker
 from worker.metrics import Health
-from worker.retraining.job_state import Claim, Record
+from worker.retraining.job_state import Claim, JobState
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 LINES = re.findall(r"^ACL SETUSER .+$", OPERATIONS.read_text(), re.MULTILINE)
@@ -38,7 +38,7 @@ QUIET = "xgroup|setid"  # nothing but the lag depends on it
 
 
 def rights_of(user: str) -> list[str]:
-    """The commands that the documentation grants."""
+    """Return the commands that the documentation grants."""
     return [word.removeprefix("+") for word in ALONE[user] if word.startswith("+")]
 
 
@@ -48,14 +48,14 @@ def grant(redis: Redis, user: str, without: str = "") -> None:
 
 
 def login(url: str, user: str) -> str:
-    """The address with the user and the documented password."""
+    """Return the address with the user and the documented password."""
     password = next(word[1:] for word in ALONE[user] if word.startswith(">"))
     return url.replace("redis://", f"redis://{user}:{password}@")
 
 
 @pytest.fixture(scope="module")
 def server(redis_program: str) -> Iterator[EmbeddedRedis]:
-    """A server whose users nobody else sees."""
+    """A server with its own users, apart from those of other tests."""
     with EmbeddedRedis(redis_program) as running:
         yield running
 
@@ -72,15 +72,15 @@ def admin(server: EmbeddedRedis) -> Iterator[Redis]:
 
 
 def worker(folder: Path, url: str, *options: str, **variables: str) -> Process:
-    """A worker process under its user."""
+    """Return a worker process under its user."""
     return forked_worker(login(url, "tidecast-worker"), folder, *options, NAMESPACE=NAMESPACE, **variables)
 
 
 def answer(server: EmbeddedRedis, folder: Path) -> None:
     """All that a worker does, in this process: join, acquire, answer, find a dead worker's entry, leave."""
-    told: dict[str, Any] = {"namespace": NAMESPACE, "partitions": 2}
-    settings = load_settings(redis_url=login(server.url, "tidecast-worker"), store=folder / "models", **told)
-    with Client(server.url, **told) as client:
+    options: dict[str, Any] = {"namespace": NAMESPACE, "partitions": 2}
+    settings = load_settings(redis_url=login(server.url, "tidecast-worker"), store=folder / "models", **options)
+    with Client(server.url, **options) as client:
         made = make_worker(settings, Health())
         for step in range(2):
             client.push_many([("a", 1.0), ("b", 2.0), ("c", {"wind": 3.0})])  # the last has no target: it is to be dead
@@ -89,7 +89,7 @@ def answer(server: EmbeddedRedis, folder: Path) -> None:
 
 
 def refused(server: EmbeddedRedis, folder: Path) -> str:
-    """What a worker says of the right that it lacks."""
+    """Return a worker's message about the right that it lacks."""
     with pytest.raises((RedisError, Unavailable)) as caught:
         answer(server, folder)
     return str(caught.value) if isinstance(caught.value, Unavailable) else explain(caught.value)
@@ -100,10 +100,10 @@ def test_worker_producer_and_consumer_need_no_more(
     server: EmbeddedRedis, admin: Redis, tmp_path: Path, partitions: int
 ) -> None:
     """Readings in, forecasts out, and the lag is shown."""
-    told: dict[str, Any] = {"namespace": NAMESPACE, "partitions": partitions}
+    options: dict[str, Any] = {"namespace": NAMESPACE, "partitions": partitions}
     with (
-        Client(login(server.url, "tidecast-producer"), **told) as producer,
-        Client(login(server.url, "tidecast-consumer"), **told) as consumer,
+        Client(login(server.url, "tidecast-producer"), **options) as producer,
+        Client(login(server.url, "tidecast-consumer"), **options) as consumer,
     ):
         live = consumer.forecasts(block_ms=100)
         ids = [producer.push("a", 1.0, TS), *producer.push_many([("a", 2.0, TS + 1), ("a", 3.0, TS + 2)])]
@@ -120,14 +120,14 @@ async def test_the_asyncio_client_needs_no_more(server: EmbeddedRedis, admin: Re
         assert await producer.push("a", 1.0)
         assert 1 == len(await producer.push_many([("a", 2.0)]))
     async with AsyncClient(login(server.url, "tidecast-consumer"), namespace=NAMESPACE) as consumer:
-        assert [] == [found async for found in consumer.forecasts(block_ms=1, stop_when_idle=True)]
+        assert [] == [forecast async for forecast in consumer.forecasts(block_ms=1, stop_when_idle=True)]
 
 
 @pytest.mark.parametrize("right", [right for right in rights_of("tidecast-worker") if right != QUIET])
 def test_a_worker_names_the_right_that_it_lacks(
     server: EmbeddedRedis, admin: Redis, tmp_path: Path, right: str
 ) -> None:
-    """There is none that it could do without, and the sentence says which."""
+    """The worker needs each of its rights, and the message names the missing one."""
     grant(admin, "tidecast-worker", without=right)
     admin.hset(f"{NAMESPACE}:workers", "dead", 1)
     sentence = refused(server, tmp_path)
@@ -139,7 +139,7 @@ def test_a_worker_names_the_right_that_it_lacks(
 def test_a_worker_that_may_not_move_its_group_answers_all_the_same(
     server: EmbeddedRedis, admin: Redis, tmp_path: Path
 ) -> None:
-    """Nothing but the lag depends on it."""
+    """Only the lag depends on it."""
     grant(admin, "tidecast-worker", without=QUIET)
     answer(server, tmp_path)
     readings = keys_of(partition_of("a", 2), 2, NAMESPACE).readings
@@ -168,15 +168,15 @@ def test_a_consumer_needs_each_of_its_rights(server: EmbeddedRedis, admin: Redis
 def test_the_schedule_of_retraining_needs_no_more_than_a_worker_has(server: EmbeddedRedis) -> None:
     """Its scripts run under the worker's user, and the consumer's follows the events."""
     with Redis.from_url(login(server.url, "tidecast-worker"), protocol=2) as redis:
-        record = Record(redis, keys_of(namespace=NAMESPACE), "w", 100)
+        record = JobState(redis, keys_of(namespace=NAMESPACE), "w", 100)
         record.plan("every 1h", TS)
         claim = record.claim(TS, "t", 0)
         assert isinstance(claim, Claim)
         assert record.beat(claim)
         assert record.finish(claim, "well", TS + 1, 0)
     with Client(login(server.url, "tidecast-consumer"), namespace=NAMESPACE) as consumer:
-        found = consumer.events("0", block_ms=1, stop_when_idle=True)
-        assert ["started", "finished"] == [event.kind for event in found]
+        events = consumer.events("0", block_ms=1, stop_when_idle=True)
+        assert ["started", "finished"] == [event.kind for event in events]
 
 
 @pytest.mark.parametrize("user", ["tidecast-producer", "tidecast-consumer"])
@@ -194,7 +194,7 @@ def test_the_schedule_of_retraining_needs_no_more_than_a_worker_has(server: Embe
 )
 @pytest.mark.usefixtures("admin")
 def test_clients_may_do_nothing_else(server: EmbeddedRedis, user: str, command: tuple[str, ...]) -> None:
-    """Neither what a worker does nor what an operator does."""
+    """They can do neither a worker's nor an operator's work."""
     with Redis.from_url(login(server.url, user), protocol=2) as redis, pytest.raises(NoPermissionError):
         redis.execute_command(*command)
 
@@ -236,12 +236,12 @@ def test_a_wrong_password_is_said_without_it(server: EmbeddedRedis) -> None:
 
 async def test_in_a_cluster_three_more_rights_do(redis_program: str, tmp_path: Path) -> None:
     """With slots that move; without them, the missing right is named."""
-    told: dict[str, Any] = {"namespace": NAMESPACE, "partitions": 4, "redis_cluster": True}
+    options: dict[str, Any] = {"namespace": NAMESPACE, "partitions": 4, "redis_cluster": True}
     variables = {"PARTITIONS": "4", "REDIS_CLUSTER": "true"}
     with EmbeddedCluster(redis_program) as cluster:
         for line in ALONE.values():
             cluster.execute(*line)
-        with Client(login(cluster.url, "tidecast-producer"), **told) as producer:
+        with Client(login(cluster.url, "tidecast-producer"), **options) as producer:
             with pytest.raises(NoPermissionError, match="cluster"):
                 producer.push("a", 1.0)
             for line in IN_A_CLUSTER:
@@ -250,20 +250,20 @@ async def test_in_a_cluster_three_more_rights_do(redis_program: str, tmp_path: P
             readings = keys_of(partition_of("a", 4), 4, NAMESPACE).readings
             cluster.move(readings, (cluster.owner_of(readings) + 1) % 3)
             ids.append(producer.push("a", 2.0, TS + 1))
-        async with AsyncClient(login(cluster.url, "tidecast-producer"), **told) as other:
+        async with AsyncClient(login(cluster.url, "tidecast-producer"), **options) as other:
             ids.append(await other.push("a", 3.0, TS + 2))
         with worker(tmp_path, cluster.url, "--burst", **variables) as process:
             assert 0 == process.wait(PATIENCE_S)
-        with Client(login(cluster.url, "tidecast-consumer"), **told) as consumer:
-            found = consumer.forecasts("0", block_ms=1, stop_when_idle=True)
-            assert sorted(ids) == sorted(forecast.id for forecast in found)
-        async with AsyncClient(login(cluster.url, "tidecast-consumer"), **told) as consumer:
-            found = [forecast.id async for forecast in consumer.forecasts("0", block_ms=1, stop_when_idle=True)]
-            assert sorted(ids) == sorted(found)
+        with Client(login(cluster.url, "tidecast-consumer"), **options) as consumer:
+            forecasts = consumer.forecasts("0", block_ms=1, stop_when_idle=True)
+            assert sorted(ids) == sorted(forecast.id for forecast in forecasts)
+        async with AsyncClient(login(cluster.url, "tidecast-consumer"), **options) as consumer:
+            forecasts = [forecast.id async for forecast in consumer.forecasts("0", block_ms=1, stop_when_idle=True)]
+            assert sorted(ids) == sorted(forecasts)
 
 
 def test_a_plain_worker_on_a_server_of_a_cluster_is_told_so(redis_program: str, tmp_path: Path) -> None:
-    """Whichever of its keys it meets first."""
+    """This is so whichever of its keys comes first."""
     with EmbeddedCluster(redis_program) as cluster:
         number = cluster.owner_of("partitions")
         url = cluster.servers[(number + 1) % 3].url

@@ -28,7 +28,7 @@ SURPRISES = {
 
 @pytest.mark.parametrize("values", SURPRISES.values(), ids=SURPRISES)
 def test_a_surprise_has_a_finite_score_above_1(values: list[float]) -> None:
-    """Where nothing ever moved, a move is what a user wants to be told of."""
+    """Where nothing ever moved, a user wants an alert about a move."""
     made = answers_to(Forecaster(SeriesSettings()), values)
     assert 1 < made[-1].anomaly_score <= MOST_SCORE
     assert all(math.isfinite(f.anomaly_score) for f in made if f.anomaly_score is not None)

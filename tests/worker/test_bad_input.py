@@ -19,7 +19,7 @@ from tidecast.errors import StreamError
 from tidecast.models import model as models
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.online.batch import Entry, Outcome
+from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.state import decode_all
 from tidecast.settings import Settings
@@ -35,22 +35,22 @@ GONE = "rename or delete that key"
 SPEC = Spec(window=4, units=3)
 WIDE: dict[str, Any] = {"center": (0.0,) * 3, "scale": (1.0,) * 3}
 Fields = dict[bytes, bytes]
-Ended = tuple[str, str, str]  # the disposition, the dead letter's code, and what is said
+Ended = tuple[str, str, str]  # the disposition, the dead letter's code, and the message
 Stage = Callable[[Settings, Redis, ModelStore], Ended]
 
 
 def good(series: bytes, n: int, value: int = 42) -> Fields:
-    """A reading without fault, the n-th second of its series."""
+    """Return a reading without fault, the n-th second of its series."""
     return {b"series": series, b"ts": b"%d" % (T + 1000 * n), b"value": b"%d" % value}
 
 
 def add(redis: Redis, fields: Fields, entry_id: str = "*", key: str = "readings") -> str:
-    """Push a reading; returns its id."""
+    """Push a reading; return its id."""
     return redis.xadd(key, fields, id=entry_id).decode()  # type: ignore[arg-type, union-attr] # bytes are fine
 
 
 def worker_of(settings: Settings, health: Health | None = None) -> Worker:
-    """A worker of all partitions, as the program makes it."""
+    """Return a worker of all partitions, as the program makes it."""
     count = settings.partitions
     streams = [Stream(connect(settings), keys_of(i, count), settings.worker) for i in range(count)]
     return Worker(settings, streams, ModelStore(settings.store), health or Health())
@@ -60,31 +60,33 @@ def answer(settings: Settings) -> None:
     """Let the real loop answer every reading; no step of it may fail."""
     health = Health()
     worker_of(settings, health).run(Stop(), burst=True)
-    failed = [one.value for family in health.registry.collect() for one in family.samples if "failures_t" in one.name]
+    failed = [
+        each.value for family in health.registry.collect() for each in family.samples if "failures_t" in each.name
+    ]
     assert 0 == sum(failed)
 
 
 def counts(redis: Redis, key: str = "offset") -> Counter[str]:
-    """How many readings ended with each disposition; they sum to the readings consumed."""
-    found = {name.decode(): value for name, value in redis.hgetall(key).items()}  # type: ignore[union-attr] # the synchronous client
-    ended = Counter({name: int(found[name]) for name in DISPOSITIONS if int(found.get(name, 0))})
-    assert int(found["read"]) == ended.total()
+    """Return how many readings ended with each disposition; they sum to the readings consumed."""
+    fields = {name.decode(): value for name, value in redis.hgetall(key).items()}  # type: ignore[union-attr] # the synchronous client
+    ended = Counter({name: int(fields[name]) for name in DISPOSITIONS if int(fields.get(name, 0))})
+    assert int(fields["read"]) == ended.total()
     return ended
 
 
 def forecasts(redis: Redis) -> dict[str, Forecast]:
-    """All that were made, by id."""
+    """Return all forecasts, by id."""
     made = [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]  # type: ignore[union-attr] # the synchronous client
     return {forecast.id: forecast for forecast in made}
 
 
 def stored(redis: Redis) -> dict[str, bytes]:
-    """The fields of the states."""
+    """Return the fields of the stored states."""
     return {name.decode(): raw for name, raw in redis.hgetall("state").items()}  # type: ignore[union-attr] # the synchronous client
 
 
 def letters(redis: Redis, key: str = "dead") -> dict[str, Fields]:
-    """The dead letters, by id."""
+    """Return the dead letters, by id."""
     return {entry_id.decode(): fields for entry_id, fields in redis.xrange(key)}  # type: ignore[union-attr, misc] # the synchronous client
 
 
@@ -114,15 +116,15 @@ def _known_at_the_cap(settings: Settings, redis: Redis, _store: ModelStore) -> E
         add(redis, good(name, 0))
     answer(settings)
     known = [add(redis, good(name, 1)) for name in (b"a", b"b", b"c")]
-    answer(_with_cap(settings))  # one more than it may have, all of them met before
+    answer(_with_cap(settings))  # one more than it may have, all of them known
     assert Counter(forecast=6) == counts(redis)
     return _ended(redis, known[-1])[0], "", "known series go on"
 
 
 def _in_the_wrong_partition(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
     two = settings.model_copy(update={"partitions": 2})
-    theirs = partition_of("s", 2)
-    ours = 1 - theirs
+    other = partition_of("s", 2)
+    ours = 1 - other
     entry_id = add(redis, good(b"s", 0), key=keys_of(ours, 2).readings)
     answer(two)
     assert Counter(dead=1) == counts(redis, keys_of(ours, 2).offset)
@@ -162,7 +164,7 @@ def _without_state(settings: Settings, redis: Redis, _store: ModelStore) -> Ende
 def _deadly(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
     handle = Forecaster.handle
 
-    def failing(self: Forecaster, entries: Sequence[Entry], now_ms: int) -> Outcome:
+    def failing(self: Forecaster, entries: Sequence[Entry], now_ms: int) -> BatchResult:
         if any(fields[b"value"] == b"13" for _, fields in entries):
             raise RuntimeError("a bug")
         return handle(self, entries, now_ms)
@@ -176,11 +178,11 @@ def _deadly(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
 
 
 def _without_outputs(settings: Settings, redis: Redis, _store: ModelStore) -> Ended:
-    said = []
+    messages = []
     for key in ("forecasts", "dead"):
         redis.flushall()
-        said.append(_with_a_key_of_another_type(settings, redis, key)[2])
-    return "none yet", "", GONE if all(GONE in each for each in said) else str(said)
+        messages.append(_with_a_key_of_another_type(settings, redis, key)[2])
+    return "none yet", "", GONE if all(GONE in each for each in messages) else str(messages)
 
 
 def _cut(content: bytes) -> bytes:
@@ -192,7 +194,7 @@ def _flipped(content: bytes) -> bytes:
 
 
 def _misshapen(content: bytes) -> bytes:
-    """The file of a wider network under this one's declaration: every byte is where its own header says."""
+    """Return the file of a wider network under this one's header: every byte is where its own header puts it."""
     wider = models.encode(make_model("s", Spec(window=4, units=9)))
     assert wider.count(b'\\"units\\":9') == 1
     assert content != wider
@@ -214,8 +216,8 @@ def _with_a_broken_champion(spoil: Callable[[bytes], bytes], *, before: bool = T
             worker.step(T / 1000 + 1)
         made = forecasts(redis)[ids[-1]]
         assert (("lstm", 1) if before else ("naive", None)) == (made.kind, made.model)
-        said = [str(line["error"]) for line in log if line["event"] == "model not loaded"]
-        assert 1 == len(said)
+        errors = [str(line["error"]) for line in log if line["event"] == "model not loaded"]
+        assert 1 == len(errors)
         return "forecast", "", "logged; " + ("the champion before it goes on" if before else "the last value answers")
 
     return stage
@@ -223,7 +225,7 @@ def _with_a_broken_champion(spoil: Callable[[bytes], bytes], *, before: bool = T
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that is wrong beside the reading itself; `stage` makes it so and says how the reading ended."""
+    """A fault beside the reading itself; `stage` causes it and returns how the reading ended."""
 
     sent: str
     disposition: str
@@ -278,24 +280,24 @@ ROWS: list[Case | Trouble] = [*READINGS, *TROUBLES]
 
 
 def table() -> str:
-    """The table of the docs, as the cases have it."""
+    """Return the table of the docs, as the cases have it."""
     rows = [
-        f"| {one.sent} | {one.disposition} | {f'`{one.reason}`' if one.reason else ''} | {one.gist} |" for one in ROWS
+        f"| {row.sent} | {row.disposition} | {f'`{row.reason}`' if row.reason else ''} | {row.gist} |" for row in ROWS
     ]
     return HEAD + "\n".join(rows).replace("|  |", "| |") + "\n"
 
 
 def test_the_docs_have_exactly_these_rows() -> None:
-    """What is documented is what is tested; the message of a failure is the table to paste."""
+    """The documented cases are the tested ones; the message of a failure is the table to paste."""
     page = PAGE.read_text()
-    found = page[page.index(HEAD) :].partition("\n\n")[0].rstrip("\n") + "\n"
-    assert table() == found
+    documented = page[page.index(HEAD) :].partition("\n\n")[0].rstrip("\n") + "\n"
+    assert table() == documented
 
 
 def test_every_reason_has_a_case_and_a_line_in_the_docs_of_the_wire() -> None:
-    """No dead letter bears a code that nobody documented."""
+    """Every code of a dead letter is documented."""
     described = (PAGE.parent / "wire.md").read_text().partition("| reason | when |")[2].partition("\n\n")[0]
-    reasons = {one.reason for one in ROWS if one.reason}
+    reasons = {case.reason for case in ROWS if case.reason}
     assert reasons == set(re.findall(r"^\| `(\w+)` \|", described, re.MULTILINE))
 
 
@@ -325,7 +327,8 @@ def test_an_odd_reading_has_its_stated_outcome_and_the_next_good_one_is_forecast
         del follower[b"ts"]
     last = add(redis, follower, case.next_id or "*")
     answer(settings)
-    made, dead = forecasts(redis), letters(redis)
+    made = forecasts(redis)
+    dead = letters(redis)
     assert Counter(forecast=1 if case.first else 3) + Counter([case.disposition]) == counts(redis)
     assert (case.disposition == "forecast", case.disposition == "dead") == (odd in made, odd in dead)
     assert last in made
@@ -337,7 +340,7 @@ def test_an_odd_reading_has_its_stated_outcome_and_the_next_good_one_is_forecast
 
 
 def _check_letter(case: Case, letter: Fields, entry: Fields) -> None:
-    """It bears the code and the sentence, and quotes what was sent within its limits."""
+    """Check that the letter has the code and the message, and quotes the reading within its limits."""
     assert (case.reason, True) == (letter[b"reason"].decode(), case.gist in letter[b"detail"].decode())
     assert len(letter[b"detail"]) < 300
     quoted = {name: value for name, value in letter.items() if name.startswith(b"original.")}
@@ -368,14 +371,14 @@ def test_a_lacking_feature_keeps_its_last_value(settings: Settings, redis: Redis
     assert [[42.0, 1.0, 2.0], [42.0, 3.0, 2.0]] == decode_all(stored(redis))["s"].window.rows.tolist()
 
 
-# What is wrong beside the readings
+# Faults beside the readings
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.sent.replace("`", ""))
 def test_trouble_beside_a_reading_has_its_stated_outcome(
     trouble: Trouble, settings: Settings, redis: Redis, store: ModelStore
 ) -> None:
-    """Nothing crashes, nothing is lost, and what is said names the remedy."""
-    disposition, reason, said = trouble.stage(settings, redis, store)
+    """The worker does not crash and loses no reading, and its message names the remedy."""
+    disposition, reason, message = trouble.stage(settings, redis, store)
     assert (trouble.disposition, trouble.reason) == (disposition, reason)
-    assert trouble.gist in said
+    assert trouble.gist in message

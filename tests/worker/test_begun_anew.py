@@ -1,4 +1,4 @@
-"""A stream of readings that was deleted and begun anew with lower ids: it is answered, or the worker says why not."""
+"""A stream of readings that was deleted and recreated with lower ids: it is answered, or the worker logs why not."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,12 +50,12 @@ FAULTS = pytest.mark.parametrize("fault", [deleted, renamed, lowered], ids=lambd
 
 
 def put_aside(redis: Redis) -> None:
-    """The remedy that is named."""
+    """Follow the remedy in the message."""
     redis.rename("forecasts", "old-forecasts")
 
 
 def lag(redis: Redis) -> int | None:
-    """What `tidecast status` and the doctor say to wait."""
+    """Return the lag that `tidecast status` and the doctor show."""
     keys = keys_of()
     return waiting(redis, keys, offset_of(redis, keys))
 
@@ -65,7 +65,7 @@ def lag(redis: Redis) -> int | None:
 def test_new_readings_are_answered_once_nothing_is_in_the_way(
     settings: Settings, redis: Redis, fault: Fault, first: int
 ) -> None:
-    """A running worker notices by itself, and says so."""
+    """A running worker notices by itself, and logs it."""
     health = Health()
     worker = new_worker(settings, health)
     add(redis, *ANSWERED)
@@ -114,8 +114,8 @@ def test_readings_that_cannot_be_answered_are_told_of_once_and_go_on_with_the_re
     (line,) = (line for line in log if line["log_level"] == "error")
     assert ("readings cannot be answered", 3, "110-0") == (line["event"], line["readings"], line["answered_to"])
     assert line["remedy"].startswith("rename forecasts, which hold higher ids")
-    told = {name: sample(health, f"tidecast_{name}") for name in ("partitions_stuck", "lag_readings")}
-    assert {"partitions_stuck": 1.0, "lag_readings": 3.0} == told
+    gauges = {name: sample(health, f"tidecast_{name}") for name in ("partitions_stuck", "lag_readings")}
+    assert {"partitions_stuck": 1.0, "lag_readings": 3.0} == gauges
     assert (3, 10) == (lag(redis), len(forecasts(redis)))
     assert b"110-0" == redis.hget("offset", "last")
     put_aside(redis)
@@ -156,7 +156,7 @@ def test_dead_letters_are_in_the_way_as_well(settings: Settings, redis: Redis) -
 
 
 def test_a_copy_of_an_older_time_is_not_answered_again(settings: Settings, redis: Redis) -> None:
-    """Readings restored alone, from a dump that is older than the offset: their forecasts are there."""
+    """Readings restored alone, from a dump older than the offset, have their forecasts already."""
     add(redis, *range(1, 6))
     copy = redis.dump("readings")
     assert copy
@@ -173,7 +173,7 @@ def test_a_copy_of_an_older_time_is_not_answered_again(settings: Settings, redis
 
 
 def test_readings_with_higher_ids_go_on_as_before(settings: Settings, redis: Redis) -> None:
-    """As Redis chooses them: nothing is in the way, and nobody is alarmed."""
+    """Redis chooses them: the worker can answer, and raises no alarm."""
     worker = new_worker(settings)
     add(redis, *ANSWERED)
     worker.run(Stop(), burst=True)
@@ -188,7 +188,7 @@ def test_readings_with_higher_ids_go_on_as_before(settings: Settings, redis: Red
 
 
 def test_a_stream_that_is_empty_is_waited_for(settings: Settings, redis: Redis) -> None:
-    """All was trimmed, or the worker itself made it anew: nobody knows which ids will come."""
+    """All was trimmed, or the worker itself recreated the stream: the next ids are unknown."""
     worker = new_worker(settings)
     add(redis, *ANSWERED)
     worker.run(Stop(), burst=True)
@@ -220,7 +220,7 @@ def test_a_commit_from_before_is_fenced(settings: Settings, redis: Redis) -> Non
 
 
 def test_retention_keeps_what_was_not_answered(settings: Settings, redis: Redis) -> None:
-    """Their ids are old and before the offset, and nobody has read them."""
+    """Their ids are old and before the offset, but they are unread."""
     keeping = settings.model_copy(update={"worker": settings.worker.model_copy(update={"retention_s": 1.0})})
     worker = new_worker(keeping)
     add(redis, *ANSWERED)
@@ -250,8 +250,9 @@ def test_what_the_new_stream_has_lost_is_counted(settings: Settings, redis: Redi
 
 
 def info(added: int, ids: list[int], newest: int | None = None) -> dict[str, object]:
-    """What XINFO STREAM says of a stream with these entries."""
-    first, last = ([b"%d-0" % ids[i], {}] if ids else None for i in (0, -1))
+    """Return the reply of XINFO STREAM for a stream with these entries."""
+    first = [b"%d-0" % ids[0], {}] if ids else None
+    last = [b"%d-0" % ids[-1], {}] if ids else None
     entries = {"first-entry": first, "last-entry": last, "last-generated-id": b"%d-0" % (newest or ids[-1])}
     return {"entries-added": added, "length": len(ids), **entries}
 
@@ -262,7 +263,7 @@ def info(added: int, ids: list[int], newest: int | None = None) -> dict[str, obj
         (info(10, [*range(1, 11)]), [4, 5], Backlog(0, 5)),
         (info(10, [*range(6, 11)]), [6, 7], Backlog(2, 3)),
         (info(10, [*range(6, 11)]), [4, 5], Backlog(0, 5)),  # trimmed since they were read
-        (info(4, [11, 12, 13, 14]), [11, 12], Backlog(0, 2, shift=-3)),  # begun anew with higher ids
+        (info(4, [11, 12, 13, 14]), [11, 12], Backlog(0, 2, shift=-3)),  # recreated with higher ids
         (info(9, [11, 12, 13, 14]), [11, 12], Backlog(2, 2)),
         (info(6, [2, 3, 4, 5, 6, 7]), [4, 5], Backlog(0, 1)),
         (info(4, [2, 3, 4, 5]), [4], Backlog(0, None)),  # of a count that began elsewhere
@@ -275,8 +276,8 @@ def info(added: int, ids: list[int], newest: int | None = None) -> dict[str, obj
 def test_what_waits_is_right_whatever_became_of_the_stream(
     of: dict[str, object], batch: list[int], expected: Backlog
 ) -> None:
-    """Three readings are answered, `3-0` the last; a lag of 0 that is none hides a worker that stands still."""
+    """Three readings are answered, `3-0` the last; a false lag of 0 would hide a worker that stands still."""
     newest = int(str(of["last-generated-id"], "ascii").partition("-")[0])  # type: ignore[call-overload] # it is bytes
-    found = backlog_of(of, Progress("3-0", 3), [(f"{n}-0", {}) for n in batch])
-    assert (expected.lost, expected.waiting, expected.shift) == (found.lost, found.waiting, found.shift)
-    assert max(0, newest - batch[-1]) / 1000 == found.behind_s
+    backlog = backlog_of(of, Progress("3-0", 3), [(f"{n}-0", {}) for n in batch])
+    assert (expected.lost, expected.waiting, expected.shift) == (backlog.lost, backlog.waiting, backlog.shift)
+    assert max(0, newest - batch[-1]) / 1000 == backlog.behind_s

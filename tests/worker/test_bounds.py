@@ -1,4 +1,4 @@
-"""What is bounded by settings: a batch's bytes, the readings kept, and the forecasts that nobody has read yet."""
+"""The bounds from the settings: a batch's bytes, the readings kept, and the forecasts not read yet."""
 
 from collections.abc import Iterator
 
@@ -22,17 +22,18 @@ KEPT_S = 3600.0
 
 
 def stream_with(redis: Redis, **settings: object) -> Stream:
-    """A partition under these settings."""
+    """Return a partition under these settings."""
     return Stream(redis, keys_of(), WorkerSettings.model_validate(settings))
 
 
 def test_a_batch_holds_about_so_many_bytes(redis: Redis) -> None:
-    """What is beyond is read the next time, and one reading is read however large it is."""
+    """The rest is read the next time, and one reading is read however large it is."""
     for n in range(1, 11):
         redis.xadd("readings", {"v": "x" * (999 if n < 9 else 9)}, id=f"{n}-0")
     redis.xadd("readings", {"v": "x" * 9000}, id="11-0")
     stream = stream_with(redis, batch=8, batch_bytes=3000)
-    last, sizes = "0-0", []
+    last = "0-0"
+    sizes = []
     while entries := stream.read(last, None):
         last = entries[-1][0]
         sizes.append(len(entries))
@@ -43,7 +44,8 @@ def test_a_batch_holds_about_so_many_bytes(redis: Redis) -> None:
 def test_readings_answered_long_ago_are_trimmed(redis: Redis) -> None:
     """By the worker itself; those that are younger, or not yet answered, stay."""
     settings = load_settings(worker={"retention_s": KEPT_S, "batch": 500})
-    old, young = round((NOW - 2 * KEPT_S) * 1000), round((NOW - KEPT_S / 2) * 1000)
+    old = round((NOW - 2 * KEPT_S) * 1000)
+    young = round((NOW - KEPT_S / 2) * 1000)
     for n in range(1000):
         redis.xadd("readings", {"series": "a", "value": n}, id=f"{(old if n < 700 else young) + n}-0")
     stream = Stream(redis, keys_of(), settings.worker)
@@ -87,7 +89,7 @@ def test_a_fenced_worker_trims_nothing(redis: Redis) -> None:
 def test_neither_what_is_not_committed_nor_what_is_young_is_trimmed(
     redis: Redis, entry_ids: list[str], last: str, left: int
 ) -> None:
-    """Ids are numbers, not text; and what came at the very time is not older."""
+    """Ids are compared as numbers, not as text; a reading at the very time is not older."""
     for entry_id in entry_ids:
         redis.xadd("readings", {"series": "a"}, id=entry_id)
     stream = stream_with(redis)
@@ -154,7 +156,7 @@ def test_many_old_readings_are_trimmed_part_by_part(redis: Redis) -> None:
 
 
 def test_where_the_offset_is_gone_nothing_is_trimmed(redis: Redis) -> None:
-    """Nobody knows what was answered."""
+    """It is unknown which readings were answered."""
     for n in range(1, 301):
         redis.xadd("readings", {"series": "a"}, id=f"{n}-0")
     stream = stream_with(redis)
@@ -190,12 +192,12 @@ def awaited(redis: Redis) -> Stream:
 
 
 def ids(redis: Redis) -> list[bytes]:
-    """Of the forecasts that are there."""
+    """Return the ids of the forecasts in the stream."""
     return [entry_id for entry_id, _ in redis.xrange("forecasts")]
 
 
 def test_what_a_slow_consumer_has_not_acknowledged_is_kept(awaited: Stream, redis: Redis) -> None:
-    """The worker waits for it: read is not acknowledged, and only what was is trimmed."""
+    """The worker waits for the consumer: an entry that was read but not acknowledged is kept."""
     more = outcome("7-0", "5-0", "6-0", "7-0")
     with pytest.raises(Unavailable, match="group plant has not acknowledged") as caught:
         awaited.commit(1, "4-0", more)

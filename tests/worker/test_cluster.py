@@ -27,7 +27,7 @@ Process = AbstractContextManager[Forked]
 
 
 def worker(folder: Path, url: str, *options: str, partitions: int = PARTITIONS) -> Process:
-    """A worker process on a cluster."""
+    """Return a worker process on a cluster."""
     return forked_worker(url, folder, *options, REDIS_CLUSTER="true", PARTITIONS=str(partitions))
 
 
@@ -35,11 +35,11 @@ async def test_two_workers_share_the_partitions_and_answer_every_reading_once(
     cluster: EmbeddedCluster, tmp_path: Path
 ) -> None:
     """Under way and at the end; both clients see every forecast."""
-    told = load_settings(redis_url=cluster.url, **CLUSTER)
+    settings = load_settings(redis_url=cluster.url, **CLUSTER)
     with (
-        connect(told) as redis,
+        connect(settings) as redis,
         Client(cluster.url, **CLUSTER) as client,
-        worker(tmp_path, cluster.url) as one,
+        worker(tmp_path, cluster.url) as first,
         worker(tmp_path, cluster.url) as other,
     ):
         await_fair_shares(redis)
@@ -49,11 +49,11 @@ async def test_two_workers_share_the_partitions_and_answer_every_reading_once(
             ids = client.push_many(readings)
             pushed += [(series, entry_id) for (series, *_), entry_id in zip(readings, ids, strict=True)]
         live = client.forecasts("0", block_ms=100)
-        found = [(forecast.series, forecast.id) for forecast in islice(live, len(pushed))]
-        for process in (one, other):
+        answered = [(forecast.series, forecast.id) for forecast in islice(live, len(pushed))]
+        for process in (first, other):
             process.terminate()
             assert 0 == process.wait(PATIENCE_S)
-        assert sorted(pushed) == sorted(found)
+        assert sorted(pushed) == sorted(answered)
     async with AsyncClient(cluster.url, **CLUSTER) as again:
         all_of_them = [(f.series, f.id) async for f in again.forecasts("0", block_ms=1, stop_when_idle=True)]
     assert sorted(pushed) == sorted(all_of_them)
@@ -76,7 +76,7 @@ def test_a_worker_waits_for_a_cluster_and_finds_it_through_any_server(redis_prog
 def test_a_setting_that_does_not_fit_is_one_sentence_and_exit_code_2(
     redis_server: EmbeddedRedis, tmp_path: Path, partitions: int, said: str
 ) -> None:
-    """One partition, or a server that is no cluster."""
+    """One partition, or a server that is not a cluster."""
     with worker(tmp_path, redis_server.url, partitions=partitions) as process:
         _, err = process.communicate(timeout=PATIENCE_S)
     assert (2, 1) == (process.returncode, err.count("\n"))

@@ -1,4 +1,4 @@
-"""A series that nobody has announced: answered from its first reading, and by its own network after a while."""
+"""A new, unannounced series: answered from its first reading, and by its own network after a while."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def push(redis: Redis, first: int, stop: int) -> None:
 
 
 def newest(redis: Redis) -> Forecast:
-    """The last forecast."""
+    """Return the last forecast."""
     return Forecast.decode(*redis.xrevrange("forecasts", count=1)[0])
 
 
@@ -61,6 +61,6 @@ def test_a_new_series_gets_its_own_network_without_an_operator(
         assert ModelStore(tmp_path / "models").load("new")[1].header.network
         state = SeriesState.decode(redis.hget("state", "new") or b"")
     assert np.isfinite(state.answers[LSTM])
-    told = [kind for kind, _ in events(redis)]
-    assert "met" == told[0]
-    assert "promoted" in told
+    kinds = [kind for kind, _ in events(redis)]
+    assert "met" == kinds[0]
+    assert "promoted" in kinds

@@ -1,4 +1,6 @@
-"""Compiling before the first reading waits for it: said, shared with a helper, and never at its mercy."""
+"""Compiling before the first reading waits for it: it is logged, shared with a helper, and independent of its
+failures.
+"""
 
 import ast
 import subprocess
@@ -27,7 +29,7 @@ class Steps:
         self.on_disk: set[str] = set()
 
     def __call__(self, name: str) -> Made:
-        """A step of this name."""
+        """Return a step of this name."""
 
         def step() -> None:
             if name in self.on_disk or name in self.compiled:
@@ -82,7 +84,7 @@ def test_nothing_is_said_or_started_where_all_is_on_disk(steps: Steps, helpers: 
 def test_compiling_is_announced_before_it_begins(
     steps: Steps, helpers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else an operator sees a worker that does nothing for ten seconds."""
+    """Otherwise an operator sees a worker that does nothing for ten seconds."""
     run_as_helper(monkeypatch, "")
     compiling.load_or_compile([steps("a"), steps("b")], [steps("c")], steps.announce)
     assert ["announced", "a", "b", "c"] == steps.compiled
@@ -93,7 +95,7 @@ def test_compiling_is_announced_before_it_begins(
 def test_no_helper_is_started_for_one_share(
     steps: Steps, helpers: list[subprocess.Popen[bytes]], on_disk: set[str], compiled: list[str]
 ) -> None:
-    """What is missing of one share, such as one damaged file, is compiled sooner here."""
+    """If a part is missing in one share, such as one damaged file, it is compiled sooner here."""
     steps.on_disk = on_disk
     compiling.load_or_compile([steps("a")], [steps("b")], steps.announce)
     assert compiled == steps.compiled
@@ -139,7 +141,7 @@ def test_a_helper_that_fails_costs_time_and_nothing_else(
 def test_a_helper_that_cannot_be_started_is_done_without(
     steps: Steps, monkeypatch: pytest.MonkeyPatch, helpers: list[subprocess.Popen[bytes]]
 ) -> None:
-    """A limit of processes or of memory is no reason not to start."""
+    """A limit of processes or of memory does not keep the worker from starting."""
     monkeypatch.setattr(compiling, "child_command", lambda _module: ["/does/not/exist"])
     compiling.load_or_compile([steps("a")], [steps("b")], steps.announce)
     assert ["announced", "a", "b"] == steps.compiled

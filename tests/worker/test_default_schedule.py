@@ -1,4 +1,4 @@
-"""The schedule of a plain worker: on where it can work, else off with one line, and never in the way of the start."""
+"""The schedule of a plain worker: on where it can work, otherwise off with one log line; it never delays the start."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ def lines(process: Any) -> list[dict[str, Any]]:
 
 
 def told(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a log says of the schedule."""
+    """Return the log lines about the schedule."""
     return [line for line in log if line["event"].startswith("schedule")]
 
 
@@ -68,7 +68,7 @@ def test_a_plain_worker_keeps_a_schedule(settings: Settings, redis: Redis) -> No
 
 
 def test_a_schedule_that_was_asked_for_is_said_to_be_so(settings: Settings, redis: Redis) -> None:
-    """The log tells which of the two it is."""
+    """The log shows which of the two it is."""
     with forked_worker(settings.redis_url.get_secret_value(), settings.store, RETRAIN__EVERY="2h") as process:
         until(lambda: record(redis))
         (line,) = told(lines(process))
@@ -86,7 +86,7 @@ def test_a_schedule_that_was_asked_for_is_said_to_be_so(settings: Settings, redi
 def test_a_worker_without_a_schedule_says_why_once_and_answers(
     settings: Settings, redis: Redis, variables: dict[str, str], store: str | None, reason: str, remedy: str
 ) -> None:
-    """One line with the remedy, nothing in Redis, and readings are answered as ever."""
+    """There is one line with the remedy, no entry in Redis, and readings are answered as usual."""
     ids = push(settings, 10)
     place = Path(store) if store else settings.store
     with forked_worker(settings.redis_url.get_secret_value(), place, **variables) as process:
@@ -125,7 +125,7 @@ def test_a_schedule_that_was_asked_for_without_the_packages_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
     words: tuple[str, ...],
 ) -> None:
-    """Exit code 2 and one sentence: an operator who sets a schedule relies on it."""
+    """It ends with exit code 2 and one sentence: an operator who sets a schedule relies on it."""
     for name, value in {**without_tensorflow, "TIDECAST_RETRAIN__EVERY": "6h"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TIDECAST_REDIS_URL", settings.redis_url.get_secret_value())
@@ -139,7 +139,7 @@ def test_a_schedule_that_was_asked_for_without_the_packages_is_an_error(
 def test_a_worker_that_ends_by_itself_keeps_no_schedule(
     settings: Settings, redis: Redis, words: tuple[str, ...]
 ) -> None:
-    """It would train nothing before it ends, so it does not speak of it either."""
+    """It would train nothing before it ends, so it does not log the schedule either."""
     push(settings, 10)
     with forked_worker(settings.redis_url.get_secret_value(), settings.store, *words[1:]) as process:
         _, err = process.communicate(timeout=PATIENCE_S)
@@ -149,14 +149,14 @@ def test_a_worker_that_ends_by_itself_keeps_no_schedule(
 
 
 def test_the_worker_imports_no_scheduler_before_it_is_ready() -> None:
-    """It costs a quarter of a second, which the first reading would wait for."""
+    """The import takes a quarter of a second, and the first reading would wait for it."""
     program = "import sys, worker.main; print(any(name.startswith('apscheduler') for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "False\n" == done.stdout
 
 
 class Recorder:
-    """A schedule that notes what is done with it."""
+    """A schedule that records its calls."""
 
     def __init__(self, noted: list[str]) -> None:
         self._noted = noted
@@ -181,7 +181,7 @@ def making(noted: list[str]) -> Callable[[], Any]:
 
 
 def test_a_schedule_begins_when_the_worker_is_ready_on_another_thread() -> None:
-    """And ends with the block."""
+    """It ends with the block."""
     noted: list[str] = []
     ready = threading.Event()
     with LateSchedule(making(noted), ready):
@@ -200,7 +200,7 @@ def test_a_worker_that_ends_before_it_is_ready_makes_no_schedule() -> None:
 
 
 def test_a_schedule_that_cannot_be_made_does_not_end_the_worker() -> None:
-    """A damaged installation costs the schedule alone, and the log says so."""
+    """A damaged installation costs the schedule alone, and the log reports it."""
 
     def fail() -> Any:
         raise ImportError("no module named apscheduler")

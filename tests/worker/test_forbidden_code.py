@@ -13,14 +13,14 @@ from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import TIDECAST
 
 REMEDY = "allow it, with MemoryDenyWriteExecute=no in the systemd unit, or with SELinux's boolean deny_execmem off"
-PR_SET_MDWE = 65  # Linux 6.3; what systemd's MemoryDenyWriteExecute=yes asks for
+PR_SET_MDWE = 65  # Linux 6.3; set by systemd's MemoryDenyWriteExecute=yes
 FORBID = f"""
 import ctypes, os, sys
 if ctypes.CDLL(None).prctl({PR_SET_MDWE}, 1, 0, 0, 0) != 0:
     sys.exit("too old")
 os.execv(sys.argv[1], sys.argv[1:])
 """
-# As numba asks at its import, where the system has another way to say no.
+# The same call as numba's at its import, where the system has another way to refuse.
 REFUSE = """
 import sys
 from llvmlite import binding
@@ -38,7 +38,7 @@ main()
 
 
 def ended(*command: str | Path) -> tuple[int, str]:
-    """Exit code of a command, and all that it says on standard error."""
+    """Return a command's exit code and its standard error."""
     environment = os.environ | {"TIDECAST_REDIS_URL": "redis://127.0.0.1:1"}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=Path.cwd()
@@ -55,11 +55,11 @@ def test_where_the_kernel_forbids_it_a_command_says_so(tmp_path: Path, words: st
     readings = tmp_path / "readings.csv"
     readings.write_text("series,ts,value\na,2024-01-01T00:00:00Z,1\n")
     more = [readings] if words == "replay" else []
-    code, said = ended(sys.executable, "-c", FORBID, TIDECAST, *words.split(), *more)
+    code, output = ended(sys.executable, "-c", FORBID, TIDECAST, *words.split(), *more)
     assert 2 == code
-    assert said.startswith("tidecast: forecasts need code that is made at run time, and this system forbids it (")
-    assert said.endswith(f"): {REMEDY}\n")
-    assert 1 == said.count("\n")
+    assert output.startswith("tidecast: forecasts need code that is made at run time, and this system forbids it (")
+    assert output.endswith(f"): {REMEDY}\n")
+    assert 1 == output.count("\n")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_where_the_kernel_forbids_it_a_command_says_so(tmp_path: Path, words: st
 )
 def test_whatever_refuses_the_memory_the_remedy_fits(number: int, remedy: str) -> None:
     """LLVM's own question, answered as each of them would."""
-    code, said = ended(sys.executable, "-c", REFUSE, str(number))
+    code, output = ended(sys.executable, "-c", REFUSE, str(number))
     assert 2 == code
-    assert said.endswith(f": {remedy}\n")
-    assert 1 == said.count("\n")
+    assert output.endswith(f": {remedy}\n")
+    assert 1 == output.count("\n")

@@ -1,4 +1,4 @@
-"""Readings of every kind, drawn at random: each ends as an oracle says, through a real server and the real loop."""
+"""Readings of every kind, drawn at random: each ends as an oracle predicts, through a real server and the real loop."""
 
 import math
 from pathlib import Path
@@ -49,7 +49,8 @@ def test_any_readings_end_as_the_docs_say(settings: Settings, redis: Redis, tmp_
     @hypothesis.given(st.lists(drawn_readings(), min_size=50, max_size=60))
     def check(drawn: list[Drawn]) -> None:
         redis.flushall()
-        oracle, health = Oracle(), Health()
+        oracle = Oracle()
+        health = Health()
         push_drawn(redis, oracle, drawn)
         _worker(settings, store, health).run(Stop(), burst=True)
         assert oracle.ended == ended(redis)
@@ -57,13 +58,13 @@ def test_any_readings_end_as_the_docs_say(settings: Settings, redis: Redis, tmp_
         for keys, expected in zip(fuzz_keys(), oracle.ended, strict=True):
             made = [Forecast.decode(*entry) for entry in redis.xrange(keys.forecasts)]  # type: ignore[union-attr] # the synchronous client
             assert (expected["forecast"], expected["dead"]) == (len(made), redis.xlen(keys.dead))
-            assert all(math.isfinite(one.yhat) for one in made)
+            assert all(math.isfinite(forecast.yhat) for forecast in made)
 
     check()
 
 
 def test_a_short_run_of_the_long_fuzz_finds_nothing(tmp_path: Path) -> None:
     """A worker process, the same readings again and again for the same seed."""
-    found = fuzz_run(tmp_path, 1000, 0)
-    assert (1000, 1000) == (found.readings, found.counts.total())
-    assert (0, 0, 0) == (found.wrong, found.unfinished, found.crashes)
+    report = fuzz_run(tmp_path, 1000, 0)
+    assert (1000, 1000) == (report.readings, report.counts.total())
+    assert (0, 0, 0) == (report.wrong, report.unfinished, report.crashes)

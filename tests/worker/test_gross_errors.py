@@ -26,18 +26,18 @@ PLACES = {
     "daily": [*range(35, 290, 24)],
     "runs": [*range(50, 54), *range(120, 126)],
 }
-LONG = [*range(100, 120)]  # nobody knows what the series did meanwhile
+LONG = [*range(100, 120)]  # the true values of the series are unknown during these readings
 COST = 1.1  # times the error on clean readings
 
 
 def model_of(values: Float) -> Model:
-    """Return a model of linear experts that were fitted to the values, with what the trainer says of them."""
+    """Return a model of linear experts fitted to the values, with the trainer's facts about them."""
     ts = BEGUN_MS + HOUR_MS * np.arange(len(values))
     panel = fit_panel(to_grid(ts, values[:, None], HOUR_MS, 3), (24,), len(values))
     panel.errors[:, [*range(LSTM)]] = 1.0
     panel.errors[:, [EXPERTS.index("long_seasonal_naive"), LSTM, SHARED]] = np.nan
-    told = {"largest_move": usual_move(values, 100), "known": limits(values), "seasons": (24,), "network": False}
-    return make_model("a", panel=panel, step_ms=HOUR_MS, span=(0, int(ts[-1])), **told)
+    facts = {"largest_move": usual_move(values, 100), "known": limits(values), "seasons": (24,), "network": False}
+    return make_model("a", panel=panel, step_ms=HOUR_MS, span=(0, int(ts[-1])), **facts)
 
 
 def live(values: Float) -> list[Forecast]:
@@ -61,7 +61,7 @@ def errors_of(values: Float, code: float | None, spots: list[int]) -> tuple[Floa
 @pytest.mark.parametrize("places", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("code", CODES)
 def test_clean_readings_cost_what_they_cost_without_the_errors(code: float, places: list[int]) -> None:
-    """And no forecast lies outside what the series itself has shown, give or take a little."""
+    """No forecast lies far outside the range that the series itself has shown."""
     without, _ = errors_of(WAVE, None, places)
     error, yhat = errors_of(WAVE, code, places)
     assert error.mean() < COST * without.mean()
@@ -71,7 +71,7 @@ def test_clean_readings_cost_what_they_cost_without_the_errors(code: float, plac
 
 @pytest.mark.parametrize("code", [-9999.0, 0.0, 1e6])
 def test_after_a_long_run_of_errors_the_forecasts_come_back(code: float) -> None:
-    """No forecast comes near it, and a day after its end nothing is left of it."""
+    """No forecast comes near it, and a day after its end no trace of it is left."""
     without, _ = errors_of(WAVE, None, LONG)
     error, yhat = errors_of(WAVE, code, LONG)
     assert WAVE.min() - 5 < yhat.min() < yhat.max() < WAVE.max() + 5
@@ -93,14 +93,15 @@ def test_a_gross_error_is_an_anomaly_and_is_answered() -> None:
     sent = WAVE.copy()
     sent[LEARNED + 40] = -9999
     made = live(sent)
-    forecast, after = made[41], made[42]
+    forecast = made[41]
+    after = made[42]
     assert (-9999.0, -9999 - made[40].yhat, 1) == (forecast.y, forecast.error, forecast.filled)
     assert forecast.anomaly_score > 100
     assert after.anomaly_score < 3
 
 
 def test_errors_of_a_series_without_a_model_are_not_repeated() -> None:
-    """The last value is the last one that was believed, once fifty readings have told how far the series moves."""
+    """The last value is the last trusted one, once fifty readings show how far the series moves."""
     sent = WAVE[:LIVE].copy()
     sent[[80, 140, 141, 250]] = -9999
     made = answers_to(Forecaster(SeriesSettings()), sent)
@@ -128,7 +129,8 @@ def test_a_batch_of_readings_is_doubted_as_each_alone() -> None:
     together = Forecaster(SeriesSettings())
     together.adopt("a", 1, model)
     expected = [forecast.yhat for forecast in answers_to(together, sent[LEARNED - 400 :], first=LEARNED - 400)]
-    states, made = {}, []
+    states = {}
+    made = []
     for n in range(LEARNED - 400, len(sent), 7):
         alone = Forecaster(SeriesSettings())
         alone.adopt("a", 1, model)

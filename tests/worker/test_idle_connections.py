@@ -1,4 +1,4 @@
-"""Connections that were closed while idle are made anew without a word: nothing failed, and nothing is sent twice."""
+"""Connections that were closed while idle are reopened silently: no call fails, and no command is sent twice."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,12 +31,12 @@ def _patient(redis: Redis) -> Iterator[None]:
 
 
 def others(redis: Redis) -> int:
-    """How many connections there are beside this one."""
+    """Return how many connections there are beside this one."""
     return len(redis.client_list()) - 1
 
 
 def kill(redis: Redis) -> None:
-    """An operator closes all connections."""
+    """Close all connections, as an operator might."""
     redis.client_kill_filter(_type="normal", skipme=True)
 
 
@@ -55,7 +55,7 @@ def test_an_idle_worker_goes_on_quietly(settings: Settings, redis: Redis, close:
         for n in range(2):
             add(redis, 2 * n + 1, 2 * n + 2)
             worker.run(Stop(), burst=True)
-            worker.step(NOW + n)  # holds the partition again, and reads in vain
+            worker.step(NOW + n)  # holds the partition again, and finds no reading
             close(redis)
     assert [f"{n}-0" for n in range(1, 5)] == [made.id for made in forecasts(redis)]
     assert {"read": 4, "lost": 0, "forecast": 4} == stream_of(settings).counts()
@@ -65,7 +65,7 @@ def test_an_idle_worker_goes_on_quietly(settings: Settings, redis: Redis, close:
 
 
 def test_a_read_that_waits_is_made_again(settings: Settings, redis: Redis) -> None:
-    """Whoever kills all connections meets one that waits for readings, as a rule."""
+    """Killing all connections usually hits one that waits for readings."""
     patient = settings.model_copy(update={"worker": settings.worker.model_copy(update={"block_ms": 500})})
     health = Health()
     with capture_logs() as log, running(new_worker(patient, health)):
@@ -79,7 +79,7 @@ def test_a_read_that_waits_is_made_again(settings: Settings, redis: Redis) -> No
 
 
 def test_a_proxy_that_closes_what_is_idle_is_borne(settings: Settings, redis: Redis) -> None:
-    """Redis itself knows nothing of it; the worker's end hears that the other end is closed."""
+    """Redis itself does not know; the worker's socket reports that the other end is closed."""
     proxy = LossyProxy(int(settings.redis_url.get_secret_value().rpartition(":")[2].partition("/")[0]))
     proxy.start()
     through = quick(f"redis://127.0.0.1:{proxy.port}/0", settings.store)

@@ -1,4 +1,4 @@
-"""Wherever a program's log goes, and whatever becomes of it there: the program's work goes on."""
+"""The places of a program's log: whatever happens to them, the program's work goes on."""
 
 import os
 import shlex
@@ -31,7 +31,8 @@ def started(
     place: str, settings: Settings, folder: Path, *words: str, module: str = "tidecast.cli.main", **variables: str
 ) -> Iterator[Forked]:
     """A program whose standard error takes no line, killed at the end if it still runs."""
-    url, store = settings.redis_url.get_secret_value(), str(settings.store)
+    url = settings.redis_url.get_secret_value()
+    store = str(settings.store)
     named = {"TIDECAST_REDIS_URL": url, "TIDECAST_STORE": store}
     environment = os.environ | named | {f"TIDECAST_{name}": value for name, value in variables.items()}
     with full_pipe(folder / "fifo") as fifo:
@@ -52,7 +53,7 @@ def push(settings: Settings, count: int = 20) -> list[str]:
 
 
 def answered(redis: Redis) -> list[str]:
-    """The ids of all forecasts."""
+    """Return the ids of all forecasts."""
     return [entry_id.decode() for entry_id, _ in redis.xrange("forecasts")]
 
 
@@ -99,7 +100,7 @@ def test_the_schedule_is_kept_without_a_log(place: str, settings: Settings, redi
 def test_a_worker_started_without_standard_streams_gives_their_numbers_to_nothing_else(
     redirection: str, closed: list[int], settings: Settings, redis: Redis
 ) -> None:
-    """The connection to Redis would be number 2, and whatever a library says there would go to Redis."""
+    """Otherwise the connection to Redis would be number 2, and a library's errors would go to Redis."""
     ids = push(settings)
     words = [str(TIDECAST), "worker", "--redis", settings.redis_url.get_secret_value(), "--store", str(settings.store)]
     with subprocess.Popen(["/bin/sh", "-c", f"exec {shlex.join(words)} {redirection}"]) as process:
@@ -112,7 +113,7 @@ def test_a_worker_started_without_standard_streams_gives_their_numbers_to_nothin
 
 
 def test_lost_lines_are_counted_among_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has no log has at least the figure; it is there before the first is lost."""
+    """An operator without the log has at least the figure; it exists before the first line is lost."""
     monkeypatch.setattr(log, "_writer", LineWriter(None))
     registry: CollectorRegistry = Health().registry
     assert 0 == registry.get_sample_value("tidecast_log_lines_lost_total")

@@ -41,12 +41,12 @@ def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
 
 
 def stream_of(settings: Settings) -> Stream:
-    """The worker's stream on connections of its own."""
+    """Return the worker's stream on connections of its own."""
     return Stream(connect(settings), keys_of(), settings.worker)
 
 
 def new_worker(settings: Settings, health: Health | None = None) -> Worker:
-    """A worker as the program makes it."""
+    """Return a worker as the program makes it."""
     return Worker(settings, [stream_of(settings)], ModelStore(settings.store), health or Health())
 
 
@@ -66,19 +66,19 @@ def add(redis: Redis, *numbers: int, series: tuple[str, ...] = ("a", "b")) -> No
 
 
 def forecasts(redis: Redis) -> list[Forecast]:
-    """All that were made."""
+    """Return all forecasts."""
     return [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]
 
 
 def undisturbed(redis: Redis, settings: Settings) -> list[Forecast]:
-    """What a worker without any trouble makes of the same readings; it empties the rest of the server."""
+    """Return the forecasts of an undisturbed worker for the same readings; it empties the rest of the server."""
     redis.delete("forecasts", "dead", "state", "offset", "lease")
     new_worker(settings).run(Stop(), burst=True)
     return forecasts(redis)
 
 
 def sample(registry: Health, name: str, **labels: str) -> float:
-    """The value of a metric."""
+    """Return the value of a metric."""
     return registry.registry.get_sample_value(name, labels) or 0.0
 
 
@@ -108,14 +108,14 @@ def test_the_first_reading_of_an_unknown_series_is_answered_under_its_own_id(wor
 
 
 def test_a_step_answers_a_batch_at_most(worker: Worker, redis: Redis) -> None:
-    """And an empty stream is no failure."""
+    """An empty stream is not a failure either."""
     add(redis, *range(1, 17))
     assert [7, 7, 2, 0, 0] == [worker.step(NOW + n) for n in range(5)]
     assert [f"{n}-0" for n in range(1, 17)] == [f.id for f in forecasts(redis)]
 
 
 def test_a_partition_that_another_holds_is_left_alone(worker: Worker, settings: Settings, redis: Redis) -> None:
-    """Nothing is read or written until its lease is free."""
+    """No key is read or written until its lease is free."""
     add(redis, 1)
     stream = stream_of(settings)
     stream.acquire("other")
@@ -134,7 +134,7 @@ def test_burst_ends_once_every_reading_is_answered(worker: Worker, settings: Set
 
 
 def test_told_to_stop_before_it_starts_a_worker_does_nothing(worker: Worker, redis: Redis) -> None:
-    """Not even take the lease."""
+    """It does not even take the lease."""
     add(redis, 1)
     stop = Stop()
     stop.set()
@@ -161,10 +161,11 @@ def test_bad_readings_are_dead_and_the_stream_goes_on(settings: Settings, redis:
 
 
 def test_a_fenced_worker_drops_its_memory_and_the_next_goes_on(settings: Settings, redis: Redis) -> None:
-    """Two workers in turn, the first losing its lease unawares: together they make what one would have made."""
+    """Two workers in turn, the first losing its lease unawares: together they answer as one would have."""
     ModelStore(settings.store).publish(make_model("a", SPEC))
     add(redis, *range(1, 15))
-    first, second = new_worker(settings), new_worker(settings)
+    first = new_worker(settings)
+    second = new_worker(settings)
     assert 7 == first.step(NOW)
     redis.hset("lease", "expires_ms", 0)
     assert 7 == second.step(NOW)
@@ -181,8 +182,9 @@ def test_a_fenced_worker_drops_its_memory_and_the_next_goes_on(settings: Setting
 
 
 def test_a_lease_that_was_taken_is_noticed_without_readings(settings: Settings, redis: Redis) -> None:
-    """An idle worker hears of it when it renews."""
-    first, second = new_worker(settings), new_worker(settings)
+    """An idle worker notices when it renews the lease."""
+    first = new_worker(settings)
+    second = new_worker(settings)
     first.step(NOW)
     redis.hset("lease", "expires_ms", 0)
     second.step(NOW)
@@ -191,7 +193,7 @@ def test_a_lease_that_was_taken_is_noticed_without_readings(settings: Settings, 
 
 
 def test_a_server_that_forgot_everything_is_begun_anew(worker: Worker, settings: Settings, redis: Redis) -> None:
-    """FLUSHALL under a running worker: it notices, and answers what comes."""
+    """FLUSHALL under a running worker: it notices, and answers the readings after it."""
     add(redis, 1, 2, 3)
     assert 3 == worker.step(NOW)
     redis.flushall()
@@ -241,7 +243,7 @@ class LossyProxy(threading.Thread):
                 self._passing.append(thread)
 
     def is_idle(self) -> bool:
-        """Whether both ends of every connection are closed."""
+        """Return whether both ends of every connection are closed."""
         return not any(thread.is_alive() for thread in self._passing)
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
@@ -268,7 +270,7 @@ class LossyProxy(threading.Thread):
             return b""
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -284,7 +286,7 @@ def proxy(redis_server: EmbeddedRedis) -> Iterator[LossyProxy]:
 
 
 def test_commits_whose_replies_are_lost_happen_once(settings: Settings, redis: Redis, proxy: LossyProxy) -> None:
-    """The worker cannot know, sends them again, and nothing is doubled or skipped."""
+    """The worker cannot know, so it sends them again; no reading is doubled or skipped."""
     health = Health()
     add(redis, *range(1, 40))
     proxy.replies_to_lose = 3
@@ -313,7 +315,7 @@ def running(worker: Worker) -> Iterator[None]:
 
 
 def test_a_killed_server_that_comes_back_finds_its_worker_going_on(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """With an append-only file nothing is lost, and the forecasts are those of a quiet day, to the last bit."""
+    """With an append-only file no reading is lost, and the forecasts equal those of a quiet day, to the last bit."""
     durable = ("--appendonly", "yes", "--appendfsync", "always")
     store = ModelStore(tmp_path / "models")
     for name in ("a", "b"):
@@ -341,7 +343,7 @@ def test_a_server_may_be_away_for_as_long_as_it_likes(tmp_path: Path) -> None:
     stop = Impatient(1100)
     new_worker(quick("redis://127.0.0.1:1/0", tmp_path), health).run(stop)
     assert 1100.0 == sample(health, "tidecast_failures_total", kind="redis")
-    assert 1.25 <= stop.longest_s <= 2.5  # half a lease: it does not run out meanwhile
+    assert 1.25 <= stop.longest_s <= 2.5  # half a lease: it does not run out during the wait
 
 
 def test_after_a_success_the_next_pause_is_short_again(worker: Worker, redis: Redis) -> None:
@@ -373,7 +375,7 @@ def test_lost_readings_are_counted_and_the_rest_is_answered(settings: Settings, 
 
 @pytest.mark.usefixtures("redis")
 def test_a_worker_is_ready_while_it_holds_the_partition(settings: Settings) -> None:
-    """Not before, and not after it left."""
+    """It is not ready before, nor after it has left."""
     health = Health()
     worker = new_worker(settings, health)
     assert not health.ready.is_set()
@@ -386,8 +388,11 @@ def test_a_worker_is_ready_while_it_holds_the_partition(settings: Settings) -> N
 
 
 def test_a_drift_is_told_once_its_batch_is_committed(redis_server: EmbeddedRedis, tmp_path: Path, redis: Redis) -> None:
-    """By the worker whose commit went through, with the series and the reading; who was refused counts nothing."""
-    settings, healths = quick(redis_server.url, tmp_path / "models", 500), (Health(), Health())
+    """The worker whose commit succeeded logs it, with the series and the reading; one that was refused counts
+    nothing.
+    """
+    settings = quick(redis_server.url, tmp_path / "models", 500)
+    healths = (Health(), Health())
     first, second = (new_worker(settings, health) for health in healths)
 
     def push(numbers: range, level: float) -> None:
@@ -404,5 +409,5 @@ def test_a_drift_is_told_once_its_batch_is_committed(redis_server: EmbeddedRedis
     with capture_logs() as log:
         assert 100 == second.step(NOW + 0.1)
     assert [0.0, 1.0] == [sample(health, "tidecast_drifts_total", kind="level") for health in healths]
-    (line,) = (one for one in log if one["event"] == "series have changed")
+    (line,) = (each for each in log if each["event"] == "series have changed")
     assert (0, 1, "level of a at 3") == (line["partition"], line["drifts"], line["some"][0][:15])

@@ -20,7 +20,7 @@ from tidecast.wire import Forecast
 from worker import loop
 from worker.loop import Worker
 from worker.metrics import Health
-from worker.partition.consumer import Lane
+from worker.partition.consumer import PartitionConsumer
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def worker(settings: Settings, redis: Redis) -> Worker:  # noqa: ARG001 - it emp
 
 
 def last(redis: Redis) -> Forecast:
-    """The newest forecast."""
+    """Return the newest forecast."""
     return forecasts(redis)[-1]
 
 
@@ -62,7 +62,7 @@ def test_a_published_model_answers_from_the_next_batch_on(worker: Worker, store:
 
 
 def test_a_clock_that_is_set_back_does_not_hide_a_model(worker: Worker, store: ModelStore, redis: Redis) -> None:
-    """The store is asked by what time has passed, not by what time it is."""
+    """The interval between looks into the store depends on elapsed time, not on the time of day."""
     add(redis, *range(1, 7), series=("a",))
     worker.step(NOW)
     store.publish(make_model("a", SPEC))
@@ -89,12 +89,13 @@ def test_all_champions_known_at_the_start_answer_before_the_worker_is_ready(
 def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The newest move first, readings answered in between; so who moves one by hand does not wait for the others."""
+    """The newest move first, readings in between; so a model that was moved by hand does not wait for the others."""
     monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
     monkeypatch.setattr(loop, "CREDIT_S", 1e-9)  # or a fast machine loads several in one round
     monkeypatch.setattr(loop, "IDLE_LOADING_S", 1e-9)
     monkeypatch.setattr(loop, "QUIET_S", 60)
-    health, moving = Health(), ("c", "a", "b")
+    health = Health()
+    moving = ("c", "a", "b")
     worker = new_worker(settings, health)
     store.publish(make_model("z", SPEC))
     worker.step(NOW)
@@ -119,11 +120,12 @@ def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
 def test_what_a_model_took_beyond_the_share_is_paid_back_before_the_next(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While readings flow; where none do there is time for all."""
+    """This holds while readings flow; while none come, there is time for all models."""
     monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
     monkeypatch.setattr(loop, "CREDIT_S", 1e-9)
     monkeypatch.setattr(loop, "QUIET_S", 60)
-    worker, moving = new_worker(settings), ("a", "b", "c")
+    worker = new_worker(settings)
+    moving = ("a", "b", "c")
     add(redis, *range(1, 4), series=moving)
     worker.step(NOW)
     for name in moving:
@@ -144,15 +146,15 @@ def test_what_a_model_took_beyond_the_share_is_paid_back_before_the_next(
 def test_a_read_waits_for_readings_that_flow_although_champions_are_to_be_loaded_yet(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where none flow, in rounds without any too, it does not: then the champions are what there is to do."""
+    """Where no readings flow, it does not wait: then loading the champions is the only work."""
     waits: list[int | None] = []
-    step = Lane.step
+    step = PartitionConsumer.step
 
-    def noted(lane: Lane, now: float, block_ms: int | None) -> int | None:
+    def noted(lane: PartitionConsumer, now: float, block_ms: int | None) -> int | None:
         waits.append(block_ms)
         return step(lane, now, block_ms)
 
-    monkeypatch.setattr(Lane, "step", noted)
+    monkeypatch.setattr(PartitionConsumer, "step", noted)
     monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
     monkeypatch.setattr(loop, "CREDIT_S", 1e-9)
     monkeypatch.setattr(loop, "IDLE_LOADING_S", 1e-9)
@@ -174,7 +176,7 @@ def test_a_read_waits_for_readings_that_flow_although_champions_are_to_be_loaded
 def test_a_pointer_that_cannot_be_read_does_not_keep_the_others_from_loading(
     worker: Worker, store: ModelStore, redis: Redis
 ) -> None:
-    """Nor the worker from going on: its series is answered by the last value."""
+    """The worker goes on too: the series is answered by the last value."""
     for name in ("a", "b"):
         store.publish(make_model(name, SPEC))
     pointer = store.root / "series" / hashlib.sha256(b"a").hexdigest() / "champion"
@@ -188,7 +190,7 @@ def test_a_pointer_that_cannot_be_read_does_not_keep_the_others_from_loading(
 def test_a_worker_that_lost_its_partition_takes_it_again_with_all_champions(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No reading waits then, and the champions say which features the states that it loads have."""
+    """No reading waits then, and the champions define the features of the states that it loads."""
     monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
     worker = new_worker(settings)
     worker.step(NOW)
@@ -204,7 +206,7 @@ def test_a_worker_that_lost_its_partition_takes_it_again_with_all_champions(
 def test_a_worker_that_still_loads_takes_no_lease_yet(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten thousand champions take seconds: it loads for a while, hears whether it shall stop, and goes on loading."""
+    """Ten thousand champions take seconds: it loads for a while, checks the stop flag, and goes on loading."""
     monkeypatch.setattr(loop, "FREE_LOADING_S", 1e-9)
     for name in ("a", "b", "c"):
         store.publish(make_model(name, SPEC))
@@ -253,7 +255,7 @@ def test_a_broken_model_does_not_take_the_others_with_it(
 
 
 def test_a_broken_new_version_leaves_the_old_one_answering(worker: Worker, store: ModelStore, redis: Redis) -> None:
-    """A running worker keeps what it has."""
+    """A running worker keeps the old version."""
     store.publish(make_model("a", SPEC))
     add(redis, *range(1, 7), series=("a",))
     worker.step(NOW)
@@ -266,14 +268,14 @@ def test_a_broken_new_version_leaves_the_old_one_answering(worker: Worker, store
 
 
 def untrained(cohort: str, seed: int = 0) -> Model:
-    """A cohort's network that says the last value, for its output layer is still at zero."""
+    """Return a cohort's network that forecasts the last value, as its output layer is still at zero."""
     network = make_shared(cohort, seed=seed)
     silent = {name: w * (not name.startswith("dense")) for name, w in network.weights.items()}
     return Model(network.header, silent, network.panel)
 
 
 def answered(redis: Redis, series: str) -> list[bool]:
-    """Which experts answered the series' last reading, as its state has it."""
+    """Return the experts that answered the series' last reading, from its state."""
     raw = redis.hget("state", series)
     assert raw is not None
     return np.isfinite(SeriesState.decode(raw).answers).tolist()  # type: ignore[arg-type,no-any-return] # the synchronous client

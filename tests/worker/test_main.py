@@ -1,4 +1,4 @@
-"""The worker as a process: signals, exit codes, and what it says."""
+"""The worker as a process: signals, exit codes, and output."""
 
 import json
 import os
@@ -41,22 +41,22 @@ def push(settings: Settings, count: int) -> list[str]:
 
 
 def answered(redis: Redis) -> list[str]:
-    """The ids of all forecasts."""
+    """Return the ids of all forecasts."""
     return [entry_id.decode() for entry_id, _ in redis.xrange("forecasts")]
 
 
 def worker(settings: Settings, *options: str, **variables: str) -> Process:
-    """A worker on the settings' Redis and store, forked."""
+    """Return a worker on the settings' Redis and store, forked."""
     return forked_worker(settings.redis_url.get_secret_value(), settings.store, *options, **variables)
 
 
 def started(settings: Settings, *options: str, **variables: str) -> AbstractContextManager[subprocess.Popen[str]]:
-    """The same, started as an operator does."""
+    """Start the same worker as an operator does."""
     return worker_process(settings.redis_url.get_secret_value(), settings.store, *options, **variables)
 
 
 def said(process: Forked | subprocess.Popen[str]) -> list[dict[str, object]]:
-    """Its log, a JSON object a line."""
+    """Return its log, a JSON object a line."""
     _, err = process.communicate(timeout=PATIENCE_S)
     return [json.loads(line) for line in err.splitlines()]
 
@@ -172,7 +172,7 @@ def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(settings: Settings
 
 
 def test_silent_clients_of_the_probes_do_not_keep_a_worker_from_redis(settings: Settings, redis: Redis) -> None:
-    """With sixty of them at a limit of 48 descriptors, readings and probes are answered, and Redis is reached anew."""
+    """With sixty of them at a limit of 48 descriptors, readings and probes are answered, and Redis is reached again."""
     former = resource.getrlimit(resource.RLIMIT_NOFILE)
     limits = {"WORKER__HEALTH_PORT": "0", "WORKER__BLOCK_MS": "20"}
     with started(settings, **limits) as process, ExitStack() as stack:
@@ -232,7 +232,7 @@ def test_a_worker_that_starts_before_redis_waits_for_it(partitions: int, tmp_pat
 
 
 def test_a_worker_that_starts_while_redis_refuses_to_write_waits_for_it(tmp_path: Path) -> None:
-    """A full memory is no reason to end: the supervisor could do nothing about it."""
+    """A full memory does not end the worker: the supervisor could do nothing about it."""
     with EmbeddedRedis(options=("--maxmemory", "1")) as server:
         settings = load_settings(redis_url=server.url, store=tmp_path / "models", partitions=4)
         with worker(settings, "--burst", PARTITIONS="4") as process, connect(settings) as redis:

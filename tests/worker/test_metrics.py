@@ -1,4 +1,4 @@
-"""What an operator sees, asked for over HTTP."""
+"""The metrics for an operator, read over HTTP."""
 
 import math
 import time
@@ -68,7 +68,7 @@ def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) 
     """Counts by disposition, drifts, losses, failures, stages; no label for each series."""
     health.committed({"forecast": 3, "dead": 1}, 2, {"inside": 2})
     drifts = [
-        Drift(*one, 1.5) for one in (("a", "1-0", 1, "level"), ("b", "1-1", 1, "level"), ("a", "2-0", 2, "errors"))
+        Drift(*drift, 1.5) for drift in (("a", "1-0", 1, "level"), ("b", "1-1", 1, "level"), ("a", "2-0", 2, "errors"))
     ]
     health.committed({"forecast": 1}, 0, {"inside": 4, "outside": 1}, drifts)
     health.holding(1, 6)
@@ -109,7 +109,7 @@ def test_probes_leave_no_trace_on_standard_error(served: HTTPConnection, capfd: 
 
 
 def test_the_lag_is_that_of_all_partitions_held() -> None:
-    """What is given up is forgotten; where a server does not count, it is no number, which no alert takes for 0."""
+    """A partition given up is forgotten; where a server does not count, the lag is NaN, and no alert takes it for 0."""
     health = Health()
 
     def lag() -> tuple[float | None, float | None]:
@@ -128,7 +128,7 @@ def test_the_lag_is_that_of_all_partitions_held() -> None:
 
 
 def test_models_grow_older_between_two_looks() -> None:
-    """Their age is reckoned when it is asked for."""
+    """Their age is computed at each request."""
     health = Health()
     now_ms = round(time.time() * 1000)
     health.serving([now_ms - 9_000_000, now_ms - 6_000_000, now_ms - 3_000_000])
@@ -144,7 +144,7 @@ def test_models_grow_older_between_two_looks() -> None:
 
 
 def test_what_is_rare_is_shown_before_it_happens() -> None:
-    """Of a counter that appears at 1 Prometheus sees no increase, and no alert would tell of the first time."""
+    """Prometheus sees no increase of a counter that appears at 1, so no alert would report the first time."""
     read = Health().registry.get_sample_value
     assert {0.0} == {read("tidecast_failures_total", {"kind": kind}) for kind in FAILURES}
     assert {0.0} == {read("tidecast_lease_changes_total", {"change": change}) for change in CHANGES}

@@ -1,4 +1,4 @@
-"""Batches that are handled while the one before is committed: in their order, once, whatever becomes of a commit."""
+"""Batches that are handled while the one before is committed: in order and once, whatever happens to a commit."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.worker.test_loop import Impatient, add, forecasts, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StreamError, Unavailable
-from tidecast.online.batch import Outcome
+from tidecast.online.batch import BatchResult
 from tidecast.settings import Settings, load_settings
 from worker.loop import Worker
 from worker.main import make_worker
@@ -29,17 +29,23 @@ def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
 
 
 class Commits:
-    """Watches the commits and what is handled meanwhile; does what it is told before or after some of them."""
+    """A record of the commits; it raises a given error in place of some commits, or after them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: list[str] = []  # where each batch that was sent ends
-        self.beside: list[bool] = []  # whether something was done meanwhile
+        self.beside: list[bool] = []  # whether a batch was handled beside the commit
         self.before: dict[int, Exception] = {}  # by the number of the commit: instead of it
         self.after: dict[int, Exception] = {}  # its reply is lost
         commit = Stream.commit
 
         def watched(
-            stream: Stream, epoch: int, started_from: str, outcome: Outcome, lost: int, meanwhile: Meanwhile, *more: int
+            stream: Stream,
+            epoch: int,
+            started_from: str,
+            outcome: BatchResult,
+            lost: int,
+            meanwhile: Meanwhile,
+            *more: int,
         ) -> None:
             self.sent.append(outcome.last)
             self.beside.append(meanwhile is not None)
@@ -54,12 +60,12 @@ class Commits:
 
 
 def answered(redis: Redis) -> list[int]:
-    """The readings that have a forecast, in the order of the stream."""
+    """Return the readings that have a forecast, in the order of the stream."""
     return [int(forecast.id.removesuffix("-0")) for forecast in forecasts(redis)]
 
 
 def run(settings: Settings) -> Worker:
-    """A worker that answers what is there."""
+    """Run a worker until it has answered all readings."""
     worker = make_worker(settings, Health())
     worker.run(Impatient(10_000), burst=True)
     return worker
@@ -68,7 +74,7 @@ def run(settings: Settings) -> Worker:
 def test_every_batch_is_committed_beside_the_next(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where there is none, nothing is done meanwhile but to look."""
+    """Where no batch follows, the worker only looks for readings during the commit."""
     commits = Commits(monkeypatch)
     add(redis, *range(1, 9))
     run(settings)
@@ -81,7 +87,7 @@ def test_every_batch_is_committed_beside_the_next(
 def test_a_commit_that_fails_is_sent_again_before_the_batch_that_was_handled_meanwhile(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, trouble: Exception, *, lost_reply: bool
 ) -> None:
-    """Whether it had happened or not; no reading is answered twice and none forgotten."""
+    """This holds whether it had happened or not; no reading is answered twice and none is forgotten."""
     commits = Commits(monkeypatch)
     (commits.after if lost_reply else commits.before)[2] = trouble
     add(redis, *range(1, 12))
@@ -96,7 +102,7 @@ def test_a_commit_that_fails_is_sent_again_before_the_batch_that_was_handled_mea
 def test_with_a_commit_that_is_refused_what_was_handled_meanwhile_is_forgotten(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, end: Exception
 ) -> None:
-    """It stood on windows that were never stored; it is handled again from what Redis holds."""
+    """It was based on windows that were never stored; it is handled again from the state in Redis."""
     commits = Commits(monkeypatch)
     commits.before[2] = end
     add(redis, *range(1, 12))
@@ -128,7 +134,9 @@ def test_what_was_handled_and_not_yet_sent_is_left_to_the_next_worker(
 def test_a_careful_worker_commits_a_batch_before_it_touches_the_next(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It writes down what it is about to handle, and there is one place for that. It trusts again after a batch."""
+    """It notes the batch that it is about to handle, and there is one place for the note. After a batch it trusts
+    again.
+    """
     add(redis, *range(1, 9))
     died = stream_of(settings)
     died.attempt(died.acquire("one that died") or 0, "0-0", BATCH)
@@ -143,16 +151,16 @@ def test_a_careful_worker_commits_a_batch_before_it_touches_the_next(
 def test_nothing_is_read_ahead_before_it_is_known_what_was_lost(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was read ahead and trimmed then would pass for lost."""
-    asked: list[str] = []
+    """Otherwise readings that were prefetched and then trimmed would count as lost."""
+    calls: list[str] = []
     for name in ("backlog", "read_ahead"):
         original = getattr(Stream, name)
 
         def noted(stream: Stream, *given: object, name: str = name, original: Any = original) -> object:
-            asked.append(name)
+            calls.append(name)
             return original(stream, *given)
 
         monkeypatch.setattr(Stream, name, noted)
     add(redis, *range(1, 9))
     run(settings)
-    assert ["backlog", "read_ahead"] * 3 == asked
+    assert ["backlog", "read_ahead"] * 3 == calls

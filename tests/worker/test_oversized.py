@@ -1,4 +1,4 @@
-"""Requests and replies that Redis closes the connection over: the same one is not repeated for ever."""
+"""Requests and replies that make Redis close the connection: the same one is not repeated for ever."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,13 +48,13 @@ def failures(health: Health) -> float:
 
 
 def ended(settings: Settings) -> int:
-    """How many readings came to an end."""
+    """Return how many readings came to an end."""
     counts = stream_of(settings).counts()
     return sum(counts.get(name, 0) for name in DISPOSITIONS)
 
 
 def push(redis: Redis, count: int, note: str = NOTE, start: int = 1) -> None:
-    """Readings with a long field that nobody reads."""
+    """Push readings with a long field that is not used."""
     with redis.pipeline() as together:
         for n in range(start, start + count):
             together.xadd("readings", {"series": "a", "value": n, "ts": n * 1000, "note": note}, id=f"{n}-0")
@@ -108,7 +108,7 @@ def test_a_batch_whose_answers_are_too_large_is_answered_in_parts(settings: Sett
 
 
 def test_a_reading_that_redis_cannot_send_is_a_dead_letter(settings: Settings, redis: Redis) -> None:
-    """Its partition would stand still for ever; the others beside it are answered."""
+    """Otherwise its partition would stand still for ever; the others beside it are answered."""
     push(redis, 2)
     push(redis, 1, "y" * 2_000_000, start=3)
     push(redis, 3, start=4)
@@ -125,7 +125,7 @@ def test_a_reading_that_redis_cannot_send_is_a_dead_letter(settings: Settings, r
 
 
 def test_states_beyond_the_output_buffer_are_loaded_in_parts(settings: Settings, redis: Redis) -> None:
-    """Of hundreds of series; what the next worker makes of them is what the first one would have made."""
+    """There are hundreds of series; the next worker answers as the first one would have."""
     names = [f"series-{'n' * 200}-{i}" for i in range(400)]
     for n in range(1, 41):
         with redis.pipeline() as together:

@@ -1,4 +1,4 @@
-"""The server of the probes: whatever its clients do, the next probe is answered, and nothing is used up."""
+"""The server of the probes: whatever its clients do, the next probe is answered, and no resource is used up."""
 
 import errno
 import resource
@@ -22,7 +22,7 @@ FDS = Path("/proc/self/fd")
 
 
 def app(environ: dict[str, object], start: Callable[..., object]) -> Iterable[bytes]:
-    """Answer with what was asked for; `/fail` fails, `/large` is larger than any buffer."""
+    """Answer with the request's path; `/fail` fails, `/large` is larger than any buffer."""
     if environ["PATH_INFO"] == "/fail":
         raise RuntimeError("the application has failed")
     start("200 OK", [("Content-Type", "text/plain")])
@@ -57,7 +57,7 @@ def ask(server: ProbeServer, path: str = "/healthz", method: str = "GET", **head
 
 
 def connect(server: ProbeServer, stack: ExitStack, data: bytes = b"") -> socket.socket:
-    """A client of its own, which sends something."""
+    """Return a client of its own, which sends something."""
     client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S))
     with suppress(ConnectionError):  # it may be closed in favour of others by then
         client.sendall(data)
@@ -65,7 +65,7 @@ def connect(server: ProbeServer, stack: ExitStack, data: bytes = b"") -> socket.
 
 
 def everything(client: socket.socket) -> bytes:
-    """All that the server sends until it closes."""
+    """Return all that the server sends until it closes."""
     data = b""
     with suppress(ConnectionError):
         while more := client.recv(65_536):
@@ -82,7 +82,8 @@ def test_many_clients_that_never_finish_their_request_block_no_probe(
     server: ProbeServer, monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
     """Sixty of them used to keep sixty threads; now they cost no thread, and the oldest make room for the newest."""
-    start, starters = threading.Thread.start, set()
+    start = threading.Thread.start
+    starters = set()
 
     def start_noted(thread: threading.Thread) -> None:
         starters.add(threading.current_thread().name)
@@ -119,7 +120,7 @@ def test_a_client_that_is_too_slow_is_closed(server: ProbeServer, monkeypatch: p
 
 
 def test_a_client_that_does_not_read_its_answer_is_closed(server: ProbeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that nobody takes is not kept for ever."""
+    """An unread answer is not kept for ever."""
     monkeypatch.setattr(probes, "WHOLE_S", 0.2)
     files = len(list(FDS.iterdir()))
     with ExitStack() as stack:
@@ -189,7 +190,7 @@ class Exhausted(socket.socket):
 
 
 def test_without_a_descriptor_left_the_server_waits_instead_of_trying_without_end() -> None:
-    """It used to take a whole core; it says so once, and answers again as soon as it can."""
+    """It used to take a whole core; it logs the fault once, and answers again as soon as it can."""
     listener = Exhausted(socket.AF_INET, socket.SOCK_STREAM)
     listener.bind(("127.0.0.1", 0))
     listener.listen()
@@ -222,7 +223,7 @@ def test_probes_never_take_the_descriptors_that_redis_needs(
 
 
 def test_a_server_that_is_closed_twice_is_closed(listener: socket.socket) -> None:
-    """And its port is free again."""
+    """Its port is free again."""
     server = ProbeServer(app, [listener])
     server.close()
     server.close()

@@ -1,4 +1,4 @@
-"""What Redis refuses for a while, provoked on real servers: told, waited out, and answered as if nothing had been."""
+"""Temporary refusals of Redis, provoked on real servers: they are logged and waited out, and no reading is lost."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def settings(server: EmbeddedRedis, tmp_path: Path) -> Settings:
 
 @contextmanager
 def demoted(redis: Redis) -> Iterator[None]:
-    """A replica of a server that is not there."""
+    """Make the server a replica of one that is not there."""
     redis.replicaof("127.0.0.1", 1)  # type: ignore[no-untyped-call]
     try:
         yield
@@ -53,7 +53,7 @@ def demoted(redis: Redis) -> Iterator[None]:
 
 @contextmanager
 def without_a_right(redis: Redis) -> Iterator[None]:
-    """The user may not publish."""
+    """Take the right to publish from the user."""
     redis.execute_command("ACL", "SETUSER", "default", "-xadd")
     try:
         yield
@@ -80,7 +80,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize(("code", "moment"), MOMENTS.items(), ids=MOMENTS)
 def test_a_batch_outlives_a_refusal(code: str, moment: Moment, redis: Redis, settings: Settings) -> None:
-    """It says what and the remedy, changes nothing, and goes on with the same lease and the same memory."""
+    """The worker logs the refusal and the remedy, changes nothing, and goes on with the same lease and memory."""
     worker = new_worker(settings)
     add(redis, 1, 2, 3)
     assert 3 == worker.step(NOW)
@@ -99,7 +99,8 @@ def test_a_batch_outlives_a_refusal(code: str, moment: Moment, redis: Redis, set
 
 def test_a_worker_waits_out_a_refusal_by_itself(redis: Redis, settings: Settings) -> None:
     """Longer each time, counted as refused and each further try as a retry; not in a hot loop."""
-    health, stop = Health(), Impatient(6)
+    health = Health()
+    stop = Impatient(6)
     worker = new_worker(settings, health)
     add(redis, 1)
     assert 1 == worker.step(time.time())
@@ -135,7 +136,7 @@ SAID = {
 
 @pytest.mark.parametrize(("code", "said"), SAID.items(), ids=SAID)
 def test_a_refusal_is_known_in_every_form(code: str, said: ResponseError) -> None:
-    """As redis-py names it, as Redis 6.2 quotes it from a script, and as Redis 7 says it."""
+    """There are three: redis-py's name, the quotation from a script in Redis 6.2, and the text of Redis 7."""
     meaning = meaning_of(said)
     assert isinstance(meaning, Unavailable)
     assert code == meaning.code

@@ -17,7 +17,8 @@ def logged(
     repeats: Repeats, clock: Clock, every_s: float, count: int, failure: str = "away"
 ) -> list[tuple[float, int]]:
     """When a failure that happens again and again is logged, from the first on, and how often it had happened."""
-    began, lines = clock.now, []
+    began = clock.now
+    lines = []
     for _ in range(count):
         if times := repeats.times(failure):
             lines.append((clock.now - began, times))
@@ -26,7 +27,7 @@ def logged(
 
 
 def test_the_first_is_logged_at_once_and_the_others_ever_more_rarely() -> None:
-    """A day of failures every second is a few dozen lines, and none is left out of the count."""
+    """A day of failures every second is a few dozen lines, and each failure is counted."""
     clock = Clock()
     lines = logged(Repeats(clock), clock, 1.0, 86_400)
     assert [(0, 1), (5, 5), (15, 10), (35, 20), (75, 40), (155, 80)] == lines[:6]

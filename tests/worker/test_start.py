@@ -1,4 +1,4 @@
-"""A start that cannot succeed: the log says why, clearly and not every second."""
+"""A start that cannot succeed: the log gives the reason, clearly and not every second."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ QUARTER_S = 900.0
 
 
 class Quarter(Stop):
-    """A stop that is told after a quarter of an hour; waiting takes no time, but moves the clock."""
+    """A stop that is set after a quarter of an hour; waiting takes no time, but moves the clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def quarter(monkeypatch: pytest.MonkeyPatch) -> Quarter:
 
 
 def tries(settings: Settings, quarter: Quarter) -> list[dict[str, Any]]:
-    """What a worker logs that tries to start for a quarter of an hour, and the failures that it counts."""
+    """Return the log lines and the failure count of a worker that tries to start for a quarter of an hour."""
     health = Health()
     with capture_logs() as lines:
         if worker := program._begin(settings, health, quarter):
@@ -87,7 +87,7 @@ def test_a_start_that_fails_again_and_again_is_logged_at_once_and_then_rarely(
 
 
 def test_an_unknown_command_in_a_script_is_named(quarter: Quarter, redis_program: str, tmp_path: Path) -> None:
-    """Redis says only in which line of which script."""
+    """Redis itself names only the line and the script."""
     with redis_with(redis_program, *without("TIME")) as url:
         lines = tries(load_settings(redis_url=url, store=tmp_path / "models"), quarter)
     assert lines[0]["error"].endswith("(acquire.lua needs time)")

@@ -1,4 +1,4 @@
-"""A stop told by a signal handler."""
+"""A stop flag that a signal handler sets."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_a_signal_never_meets_a_lock_that_is_held() -> None:
 
 
 def test_who_waits_is_woken_and_a_told_stop_stays_told() -> None:
-    """Long before the wait is over, and each time that it is asked again."""
+    """The wait ends long before its time, and each later wait ends at once."""
     stop = Stop()
     assert not stop.is_set()
     assert not stop.wait(0.0)

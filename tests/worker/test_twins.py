@@ -1,4 +1,4 @@
-"""Workers that were given one name by mistake: one of them works, and the other says what is wrong."""
+"""Workers that were given one name by mistake: one of them works, and the other logs what is wrong."""
 
 from pathlib import Path
 
@@ -24,8 +24,9 @@ def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
 
 
 def test_a_worker_whose_name_another_has_stands_by_and_says_so_once(settings: Settings, redis: Redis) -> None:
-    """Else they would take the partition from each other at every step, and nobody would be told why."""
-    first, second = new_worker(settings), new_worker(settings)
+    """Otherwise they would take the partition from each other at every step, without any warning."""
+    first = new_worker(settings)
+    second = new_worker(settings)
     add(redis, 1)
     assert 1 == first.step(NOW)
     add(redis, 2)
@@ -48,7 +49,7 @@ def test_a_worker_whose_name_another_has_stands_by_and_says_so_once(settings: Se
 
 
 def test_the_one_that_stood_by_takes_over_when_the_other_leaves(settings: Settings, redis: Redis) -> None:
-    """Or dies: its lease runs out, as any other's."""
+    """This holds after a crash too: its lease runs out, as any other's."""
     first, second, third = (new_worker(settings) for _ in range(3))
     first.step(NOW)
     second.step(NOW)
@@ -66,7 +67,7 @@ def test_the_one_that_stood_by_takes_over_when_the_other_leaves(settings: Settin
 
 
 def test_a_worker_that_is_started_again_takes_its_own_lease_back_at_once(settings: Settings, redis: Redis) -> None:
-    """What the name is for: the one before it was killed."""
+    """This is the purpose of the name: the one before it was killed."""
     for n in range(1, 4):
         add(redis, n)
         with capture_logs() as log:
@@ -77,7 +78,7 @@ def test_a_worker_that_is_started_again_takes_its_own_lease_back_at_once(setting
 
 
 def test_a_worker_takes_its_own_lease_back_after_a_failure(settings: Settings, redis: Redis) -> None:
-    """It is no twin of itself, and of a lease from an older version nothing is known."""
+    """A worker is not its own twin, and a lease from an older version has no identity to compare."""
     stream = stream_of(settings)
     assert 1 == stream.acquire("one")
     assert (2, False) == (stream.acquire("one"), stream.has_twin)
@@ -86,7 +87,7 @@ def test_a_worker_takes_its_own_lease_back_after_a_failure(settings: Settings, r
 
 
 def test_a_group_that_is_waited_for_and_does_not_exist_is_said_at_the_start(settings: Settings, redis: Redis) -> None:
-    """And what to do is said again where no reading can be answered any more."""
+    """The remedy is logged again when no reading can be answered any more."""
     waiting = {"wait_for_group": "plant", "forecasts_kept": 3, "batch": 2}
     patient = settings.model_copy(update={"worker": settings.worker.model_copy(update=waiting)})
     add(redis, *range(1, 9))

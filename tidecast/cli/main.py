@@ -187,7 +187,7 @@ def train(
     settings = load_settings(redis_url=redis, namespace=namespace, store=store)
     settings = with_setting(settings, "train", "epochs", epochs)
     all_trained = program.run(
-        program.Job(
+        program.TrainJob(
             sources=tuple(files or ()),
             recorded=program.Recorded(since_ms, history) if recorded else None,
             target=target,
@@ -260,9 +260,9 @@ def backtest(
     as_json: JsonOption = False,
 ) -> None:
     """Train on the first part of a history, and forecast the rest with the worker's code."""
-    from tidecast.tools.backtest import Job, run
+    from tidecast.tools.backtest import BacktestJob, run
 
-    job = Job(tuple(data), out, test_size, target, names(features), time_zone, preset, pictures, series_column)
+    job = BacktestJob(tuple(data), out, test_size, target, names(features), time_zone, preset, pictures, series_column)
     if not run(job, bounded(load_settings(), non_negative=non_negative), as_json=as_json):
         raise typer.Exit(SOME_REFUSED)
 

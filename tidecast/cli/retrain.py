@@ -94,7 +94,7 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     """Train in each partition, or in those of the series, and print the sum; return whether all succeeded."""
     from tidecast.connection import check_address
     from tidecast.log import log_as_json
-    from worker.retraining.child import Summary, check_installed, run
+    from worker.retraining.child import RunReport, check_installed, run
 
     check_address(settings)
     check_folder("the store", settings.store)
@@ -105,7 +105,7 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     selected: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
     for name in dict.fromkeys(series):
         selected.setdefault(partition_of(name, settings.partitions), []).append(name)
-    total = Summary()
+    total = RunReport()
     failures = []
     for partition, names in sorted(selected.items()):
         outcome = run(settings, partition, names, force=bool(names))

@@ -15,7 +15,7 @@ from tidecast.cli.options import JsonOption, NamespaceOption, RedisOption, Store
 from tidecast.connection import connect
 from tidecast.moments import utc_text
 from tidecast.settings import Settings, load_settings
-from tidecast.tools.status import PartitionStatus, Status, Watch
+from tidecast.tools.status import PartitionStatus, Status, StatusWatch
 
 
 def status(
@@ -48,7 +48,7 @@ def status(
 def _looks(settings: Settings, interval_s: float) -> Iterator[Status]:
     """Yield the status every `interval_s` seconds, each with the rates since the one before."""
     with connect(settings) as redis:
-        watch = Watch(redis, settings)
+        watch = StatusWatch(redis, settings)
         watch.look()
         while True:
             time.sleep(interval_s)

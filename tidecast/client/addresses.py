@@ -1,4 +1,4 @@
-"""Streams of readings, forecasts and events by the settings, and the readings that may be sent to them."""
+"""The streams of readings, forecasts and events that the settings name, and the check of readings to send."""
 
 import math
 import time
@@ -16,11 +16,11 @@ from tidecast.wire import Fields, common_keys, keys_of, partition_of
 
 T = TypeVar("T")
 PIPELINE = 1000  # readings in one round trip
-RECHECK_S = 5.0  # how soon it is asked again how many partitions there are, while Redis does not say
+RECHECK_S = 5.0  # pause between two checks of the number of partitions, while Redis has no number
 
 
 class Addresses:
-    """Where readings go and forecasts come from, and which readings are sent at all."""
+    """The streams of a client, by the settings; readings are checked before they get their stream."""
 
     def __init__(self, settings: Settings) -> None:
         self._partitions = settings.partitions
@@ -50,7 +50,7 @@ class Addresses:
 
 
 class PartitionsCheck:
-    """Whether Redis knows as many partitions as the settings: asked until it says, then never again."""
+    """The check that Redis has the same number of partitions as the settings; it ends once Redis has a number."""
 
     def __init__(self, settings: Settings) -> None:
         self.key, _ = common_keys(settings.namespace)
@@ -58,26 +58,26 @@ class PartitionsCheck:
         self._due_at = 0.0
 
     def due(self, now: float) -> bool:
-        """Return whether Redis is to be asked."""
+        """Return whether the number should be read from Redis now."""
         return now >= self._due_at
 
     def settle(self, found: bytes | None, now: float) -> None:
-        """Compare Redis' answer with the settings.
+        """Compare the number in Redis with the settings.
 
         Raises:
-            SettingsError: it is another number.
+            SettingsError: the numbers differ.
         """
         check_partitions(self.key, found, self._wanted)
         self._due_at = now + RECHECK_S if found is None else math.inf
 
 
 def closed() -> ClosedError:
-    """Return the error of a client that is used after it was closed."""
+    """Return the error for using a closed client."""
     return ClosedError("the client is closed: open another one")
 
 
 def chunks(items: Iterable[T]) -> Iterator[tuple[T, ...]]:
-    """Split into parts for one round trip each."""
+    """Split items into tuples for one round trip each."""
     iterator = iter(items)
     while chunk := tuple(islice(iterator, PIPELINE)):
         yield chunk

@@ -1,4 +1,4 @@
-"""Push readings and follow forecasts with asyncio: `tidecast.client.Client`, to be awaited."""
+"""Push readings and follow forecasts with asyncio; the counterpart of `tidecast.client.Client`."""
 
 import asyncio
 import time
@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """`Client` for asyncio: the same methods, to be awaited.
+    """The client for asyncio, with the methods of `Client` to be awaited.
 
-    Its connections belong to the event loop in which they are first needed, and are closed with it at the latest; in
-    the next loop, of a second `asyncio.run`, it opens others. Two loops at once need a client each.
+    Its connections belong to the event loop in which they are first used, and are closed with it at the latest. In the
+    next loop, of a second `asyncio.run`, it opens new ones. Two loops at the same time need a client each.
     """
 
     def __init__(self, url: str | None = None, **given: Any) -> None:
@@ -50,7 +50,7 @@ class AsyncClient:
         entries: list[Entry] = []
         for chunk in chunks(readings):
             entries += self._at.entries(chunk, len(entries))
-            await asyncio.sleep(0)  # other tasks go on meanwhile
+            await asyncio.sleep(0)  # let other tasks run
         ids: list[str] = []
         for part in chunks(entries):
             connection = await self._checked()
@@ -105,7 +105,7 @@ class AsyncClient:
         return AsyncFollower(self._checked, course)
 
     async def _checked(self) -> redis.asyncio.Redis | AsyncCluster:
-        """The connection of this event loop, once the number of partitions is not known to be another."""
+        """Return the connection of this event loop, after a check of the number of partitions if one is due."""
         connection = await self._connected()
         if self._check.due(now := time.monotonic()):
             self._check.settle(cast("bytes | None", await connection.get(self._check.key)), now)
@@ -125,7 +125,7 @@ class AsyncClient:
         return self._opened
 
     async def close(self) -> None:
-        """Close the connections; iterations that are still going on raise a ClosedError."""
+        """Close the connections; iterations that still run raise a ClosedError."""
         self._closed = True
         if self._closing is not None and self._loop is asyncio.get_running_loop():
             await self._closing.aclose()
@@ -140,8 +140,9 @@ class AsyncClient:
 
 
 class AsyncFollower(AsyncIterator[T]):
-    """An iteration over streams, which lasts longer than the connection. After an error, or a step that was cancelled,
-    the next step goes on.
+    """An iteration over streams that survives lost connections.
+
+    After an error, or a cancelled step, the next step continues.
     """
 
     def __init__(
@@ -189,7 +190,7 @@ class AsyncFollower(AsyncIterator[T]):
                 entries = await connection.xread(cast("Any", position), count=count, block=slice_ms)
                 reply = cast("StreamReply", entries)
         except Exception:
-            await self._connected()  # a connection that another task closes fails in many ways: then this is the error
+            await self._connected()  # if another task closed the client, raise ClosedError instead
             raise
         if self._course.reconnected(time.monotonic()):
             await self._warn_of_gaps()
@@ -203,7 +204,7 @@ class AsyncFollower(AsyncIterator[T]):
 
 
 async def _closed_with_the_loop(connection: redis.asyncio.Redis | AsyncCluster) -> AsyncGenerator[None, None]:
-    """Close connections when the generator is closed: an event loop that ends closes all that were begun in it."""
+    """Close connections when the generator is closed: an ending event loop closes all its generators."""
     try:
         yield
     finally:

@@ -1,7 +1,6 @@
 """Push readings and follow forecasts from Python; any Redis client in any language can do the same.
 
-`Client` blocks, `AsyncClient` is the same for asyncio. With several partitions both find a series' own by
-themselves.
+`Client` blocks, `AsyncClient` is the same for asyncio. With several partitions, both compute the partition of a series.
 """
 
 import time
@@ -26,17 +25,17 @@ T = TypeVar("T")
 
 
 class Client:
-    """A producer's and a consumer's view of Tidecast.
+    """The client of producers and consumers.
 
     Args:
-        url: where Redis listens; by default what `tidecast.toml` or TIDECAST_REDIS_URL says.
+        url: the address of Redis; by default that of `tidecast.toml` or TIDECAST_REDIS_URL.
         given: other settings by name, such as `namespace`.
 
     Raises:
         SettingsError: a setting is invalid.
 
-    The first push and the first reading of forecasts make sure that Redis was set up for as many partitions as the
-    settings say, and raise a SettingsError if not: else readings would go where no worker looks for them.
+    The first push and the first reading of forecasts compare the number of partitions in Redis with the settings. They
+    raise a SettingsError if it differs, because readings could otherwise go to streams that no worker reads.
     """
 
     def __init__(self, url: str | None = None, **given: Any) -> None:
@@ -49,7 +48,7 @@ class Client:
         self._check = PartitionsCheck(settings)
 
     def push(self, series: str, values: Values, ts: Time | None = None) -> str:
-        """Push one reading; returns its entry id, under which its forecast will appear.
+        """Push one reading; return its entry id, which is also the id of its forecast.
 
         Args:
             series: the series' name, at most 256 bytes.
@@ -58,31 +57,31 @@ class Client:
                 Redis' clock.
 
         Raises:
-            BadReading: a worker would refuse the reading, as NaN or a time without an offset; a ValueError too.
-                Nothing was sent.
+            BadReading: a worker would refuse the reading, for example NaN or a time without an offset; it was not sent.
+                BadReading is a ValueError too.
             SettingsError: Redis was set up for another number of partitions.
             ClosedError: the client was closed.
-            RedisError: Redis is away, or refuses.
+            RedisError: Redis is away, or refuses the command.
 
-        Nothing is repeated behind your back. A push that fails with a ConnectionError or TimeoutError of Redis may or
-        may not have arrived. With `ts` it is safe to repeat: the worker answers a series' time once, and counts the
-        repetition as a duplicate. So repeat a series' readings from the failed one on, in their order; one that is
-        earlier than what has arrived since is counted as late. Without `ts` a repetition is another reading.
+        The client never repeats a push by itself. A push that fails with a ConnectionError or TimeoutError of Redis may
+        or may not have arrived. With `ts` it is safe to repeat: the worker forecasts once for each time of a series,
+        and counts the repetition as a duplicate. Repeat a series' readings from the failed one on, in their order; a
+        reading that is earlier than a newer arrival is counted as late. Without `ts` a repetition is another reading.
         """
         key, fields = self._at.entry(series, values, ts)
         return cast("bytes", self._checked().xadd(key, cast("Any", fields))).decode()
 
     def push_many(self, readings: Iterable[NewReading]) -> list[str]:
-        """Push many readings, (series, values[, ts]) each, in as few round trips as possible; returns their ids.
+        """Push many readings, (series, values[, ts]) each, in as few round trips as possible; return their ids.
 
-        All of them are read and checked before the first is sent: about 0.5 kB of memory each.
+        All readings are read and checked before the first is sent, which takes about 0.5 kB of memory each.
 
         Raises:
-            BadReading: a worker would refuse one of them, which the sentence names by its number, from 0; a ValueError
-                too. Nothing was sent.
-            SettingsError: as for `push`, and so are the others.
+            BadReading: a worker would refuse a reading; the message has its number, from 0, and none was sent.
+                BadReading is a ValueError too.
+            SettingsError, ClosedError, RedisError: as for `push`.
 
-        After an error of Redis any of them may or may not have arrived; with `ts` all are safe to repeat, see `push`.
+        After an error of Redis each reading may or may not have arrived; with `ts` all are safe to repeat, see `push`.
         """
         entries: list[Entry] = []
         for chunk in chunks(readings):
@@ -107,24 +106,24 @@ class Client:
         stop_when_idle: bool = False,
         give_up_s: float | None = None,
     ) -> Iterator[Forecast]:
-        """Follow forecasts after the entry id `since`: "0" from the oldest kept, "$" those after this call.
+        """Follow forecasts after the entry id `since`: "0" from the oldest stored, "$" those after this call.
 
-        Waits for more for ever, or until nothing comes within `block_ms` if `stop_when_idle`. Where Redis restarts,
-        fails over or closes the connection, the iteration connects again and goes on after the last forecast: it leaves
-        out none that Redis still has, and none comes twice. The logger `tidecast.client` gets a warning of an outage,
-        and of forecasts that were trimmed before they were read.
+        The iteration waits for more without end, or, with `stop_when_idle`, until no forecast comes within `block_ms`.
+        If Redis restarts, fails over or closes the connection, the iteration connects again and continues after the
+        last forecast. It skips no forecast that Redis still has, and repeats none. The logger `tidecast.client` gets a
+        warning of an outage, and of forecasts that were trimmed before they were read.
 
         Args:
             since: an entry id.
             block_ms: how long one read waits, at least; a longer wait is split.
-            stop_when_idle: whether to end when nothing comes.
-            give_up_s: how long Redis may be away before its error is raised; None: for ever, or, if `stop_when_idle`,
-                `block_ms` and at least as long as a command may take.
+            stop_when_idle: whether to end when no forecast comes.
+            give_up_s: how long Redis may be away before its error is raised; None: without limit, or, with
+                `stop_when_idle`, `block_ms` and at least as long as a command may take.
 
         Raises:
             SettingsError: an argument is out of range, or Redis was set up for another number of partitions.
             ClosedError: the client was closed, before or during the iteration.
-            RedisError: Redis is away at the beginning, or for too long, or refuses.
+            RedisError: Redis is away at the beginning, or for too long, or refuses the command.
         """
         position = self._at.forecasts_since(since)
         return self._following(position, Forecast.decode, block_ms, stop_when_idle, give_up_s)
@@ -137,7 +136,7 @@ class Client:
         stop_when_idle: bool = False,
         give_up_s: float | None = None,
     ) -> Iterator[Event]:
-        """Follow what happens to series, models and runs of the schedule, as `forecasts` follows forecasts."""
+        """Follow events of series, models and scheduled retrainings; the arguments are those of `forecasts`."""
         return self._following(self._at.events_since(since), Event.decode, block_ms, stop_when_idle, give_up_s)
 
     def _following(
@@ -159,7 +158,7 @@ class Client:
         return _Follower(self._checked, course)
 
     def _checked(self) -> redis.Redis | Cluster:
-        """The connection, once the number of partitions is not known to be another; a cluster is looked up here."""
+        """Return the connection, opened if needed, after a check of the number of partitions if one is due."""
         if self._closed:
             raise closed()
         with self._opening:
@@ -170,7 +169,7 @@ class Client:
         return self._opened
 
     def close(self) -> None:
-        """Close the connections; iterations that are still going on raise a ClosedError."""
+        """Close the connections; iterations that still run raise a ClosedError."""
         self._closed = True
         if self._opened is not None:
             self._opened.close()
@@ -185,7 +184,7 @@ class Client:
 
 
 class _Follower(Iterator[T]):
-    """An iteration over streams, which lasts longer than the connection. After an error the next step goes on."""
+    """An iteration over streams that survives lost connections; after an error the next step continues."""
 
     def __init__(self, connected: Callable[[], redis.Redis | Cluster], course: Following[T]) -> None:
         self._connected = connected
@@ -193,7 +192,7 @@ class _Follower(Iterator[T]):
         self._lock = Lock()  # threads may share an iteration: each item goes to one of them
         connected()  # an error at the beginning is raised at once
         self._warn_of_gaps()
-        # "$" is resolved once and now: between two reads it would skip what comes meanwhile.
+        # "$" is resolved once, here: used in every read, it would skip entries that arrive between two reads.
         for key in [key for key, since in course.position.items() if since == NEXT]:
             course.position[key] = newest_id(connected().xrevrange(key, count=1))
 
@@ -223,7 +222,7 @@ class _Follower(Iterator[T]):
             else:
                 reply = cast("StreamReply", connection.xread(cast("Any", position), count=count, block=slice_ms))
         except Exception:
-            self._connected()  # a socket that another thread closes fails in many ways: then this is the error
+            self._connected()  # if another thread closed the client, raise ClosedError instead
             raise
         if self._course.reconnected(time.monotonic()):
             self._warn_of_gaps()

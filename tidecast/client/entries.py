@@ -1,4 +1,4 @@
-"""Readings as entries of the stream, checked before they are sent by the rules of the worker."""
+"""Convert readings to entries of the stream, and check them by the worker's rules before they are sent."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ _ANY_ID = "0-0"  # Redis chooses the entry's id later
 
 
 def entry_of(series: str, values: Values, ts: Time | None, *, now_ms: int, most_bytes: int) -> Fields:
-    """Return the fields of a reading as they go on the wire.
+    """Return the fields of a reading as they are sent.
 
     Args:
         series: the series' name.
@@ -38,7 +38,7 @@ def entry_of(series: str, values: Values, ts: Time | None, *, now_ms: int, most_
         most_bytes: how large a reading may be, the setting `series.max_entry_bytes`.
 
     Raises:
-        BadReading: the worker would refuse the reading; the sentence is that of its dead letter.
+        BadReading: the worker would refuse the reading; the message is the one of its dead letter.
     """
     fields = _fields(series, values, ts)
     _check(fields, now_ms, most_bytes)
@@ -49,18 +49,18 @@ def entries_of(readings: Iterable[NewReading], start: int, *, now_ms: int, most_
     """Return the fields of many readings as `entry_of` returns those of one, in a third of the time.
 
     Args:
-        readings: what to send.
-        start: the number of the first, for messages.
+        readings: the readings to send.
+        start: the number of the first reading, for messages.
         now_ms: the present, in epoch milliseconds.
         most_bytes: how large a reading may be.
 
     Raises:
-        BadReading: the worker would refuse one of them; the sentence names the first such reading by its number.
+        BadReading: the worker would refuse a reading; the message has the number of the first such reading.
     """
     entries: list[Fields] = []
     try:
         for reading in readings:
-            entries.append(_fields(*_parts(reading)))  # noqa: PERF401 - how many there are numbers the one that fails
+            entries.append(_fields(*_parts(reading)))  # noqa: PERF401 - the length numbers a bad reading
     except BadReading as exc:
         raise _numbered(exc, start + len(entries)) from exc
     if not _are_plain(entries, now_ms, most_bytes):
@@ -73,7 +73,7 @@ def entries_of(readings: Iterable[NewReading], start: int, *, now_ms: int, most_
 
 
 def _fields(series: Any, values: Any, ts: Any = None) -> dict[bytes, bytes]:
-    """Return a reading's fields; they are checked only as far as they could not be written otherwise."""
+    """Return a reading's fields; only values that cannot be encoded are refused here."""
     fields = {b"series": _name(series)}
     if ts is not None:
         fields[b"ts"] = _time(ts)
@@ -86,7 +86,7 @@ def _fields(series: Any, values: Any, ts: Any = None) -> dict[bytes, bytes]:
 
 
 def _check(fields: Fields, now_ms: int, most_bytes: int) -> None:
-    """Read a reading as the worker does, with a model that reads all of its fields."""
+    """Check a reading as a worker would, if its model read all of the fields."""
     check_size(fields, most_bytes)
     series = series_of(fields)
     features = _features(fields)
@@ -98,7 +98,7 @@ def _check(fields: Fields, now_ms: int, most_bytes: int) -> None:
 
 
 def _are_plain(entries: Sequence[Fields], now_ms: int, most_bytes: int) -> bool:
-    """Return whether `_check` would accept all of many readings; False where one needs that closer look."""
+    """Return whether `_check` would certainly accept all of many readings; if not, check them one by one."""
     try:
         for name in {fields[b"series"] for fields in entries}:
             series_of({b"series": name})
@@ -122,7 +122,7 @@ def _features(fields: Fields) -> list[bytes]:
 
 
 def _parts(reading: Any) -> tuple[Any, ...]:
-    """Return the series, the values and, if it has one, the time of one of many readings."""
+    """Return the series, the values and, if given, the time of one of many readings."""
     if isinstance(reading, tuple | list) and len(reading) in (2, 3):
         return tuple(reading)
     raise BadReading("bad_value", f"{_shown(reading)!r} is no reading: give (series, values) or (series, values, ts)")
@@ -150,7 +150,7 @@ def _field(name: Any) -> bytes:
 
 
 def _number(name: str, value: Any) -> bytes:
-    """Return a number as text; any other object keeps its own text, which the worker's rule then refuses."""
+    """Return a number as text; other objects are converted by `str`, and the worker's rule refuses the text."""
     if type(value) is float:
         return b"%r" % value
     if isinstance(value, str):
@@ -166,7 +166,7 @@ def _number(name: str, value: Any) -> bytes:
 
 
 def _is_numeric(value: Any) -> bool:
-    """Whether a value is one number: Python's, NumPy's or a Decimal; a bool counts as 0 or 1, an array does not."""
+    """Return whether a value is one number: Python's, NumPy's, a Decimal or a bool, but not an array."""
     dtype = getattr(value, "dtype", None)
     if dtype is not None:
         return getattr(dtype, "kind", "") in _NUMERIC and not getattr(value, "ndim", 1)
@@ -174,10 +174,10 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _time(ts: Any) -> bytes:
-    """Return a time as text; any other object keeps its own text, which the worker's rule then refuses."""
-    if isinstance(ts, datetime) and ts == ts:  # NaT, a datetime too, is not itself
+    """Return a time as text; other objects are converted by `str`, and the worker's rule refuses the text."""
+    if isinstance(ts, datetime) and ts == ts:  # NaT is a datetime too, but not equal to itself
         offset = ts.utcoffset()
-        if offset and offset.seconds % 60:  # of a zone before it had a standard time
+        if offset and offset.seconds % 60:  # the local time of a zone before standard time
             ts = ts.astimezone(UTC)
         return cast("str", ts.isoformat()).encode()
     whole = ts if type(ts) is int else _whole(ts)
@@ -186,7 +186,7 @@ def _time(ts: Any) -> bytes:
 
 
 def _whole(ts: Any) -> int | None:
-    """Return a number without a fraction as an integer; None for all else."""
+    """Return a number without a fraction as an integer; None for all other values."""
     is_bool = isinstance(ts, bool) or getattr(getattr(ts, "dtype", None), "kind", "") == "b"
     if is_bool or not _is_numeric(ts):
         return None
@@ -198,7 +198,7 @@ def _whole(ts: Any) -> int | None:
 
 
 def _shown(value: Any) -> str:
-    """Return the text of any object; its type where it cannot give its text, as an integer of 5,000 digits cannot."""
+    """Return the text of any object, or its type if `str` fails, as for an integer of 5,000 digits."""
     try:
         return str(value)
     except Exception:

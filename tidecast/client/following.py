@@ -1,4 +1,4 @@
-"""Following streams, for both clients: the position, what a failed read means, and when an iteration ends."""
+"""Follow streams, for both clients: the position, the handling of failed reads, and the end of an iteration."""
 
 import logging
 import math
@@ -19,11 +19,11 @@ from tidecast.settings import Settings
 from tidecast.wire import Fields, id_pair
 
 T = TypeVar("T")
-Decode = Callable[[bytes, Fields], T]  # of an entry
+Decode = Callable[[bytes, Fields], T]  # entry id and fields to an item
 OLDEST, NEXT = "0-0", "$"
 AT_ONCE = 1000  # entries of one read
-LONGEST_READ_MS = 60_000  # then the connection is looked at again
-PAUSES_S = (0.05, 1.0)  # the first and the longest pause between two tries
+LONGEST_READ_MS = 60_000  # the connection is checked at least so often
+PAUSES_S = (0.05, 1.0)  # the first and the longest pause between two attempts
 _LONGEST_ID_PART = 2**64
 _ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 _FLEETING = (
@@ -33,22 +33,22 @@ _FLEETING = (
     exceptions.ClusterDownError,
     exceptions.TryAgainError,
 )
-_LASTING = (exceptions.AuthenticationError, exceptions.AuthorizationError)  # kinds of ConnectionError
+_LASTING = (exceptions.AuthenticationError, exceptions.AuthorizationError)  # subclasses of ConnectionError
 _log = logging.getLogger("tidecast.client")
 
 
 @dataclass(slots=True)
 class Following(Generic[T]):
-    """The progress of one iteration over streams; the clients do the reading.
+    """The progress of one iteration over streams; the clients read the entries.
 
     Attributes:
-        position: by stream, the id of the entry given last.
-        decode: makes an item of an entry.
-        block_ms: how long nothing may come before an iteration ends that stops when idle.
-        slice_ms: how long one read waits: shorter than a command may take.
-        stop_when_idle: whether it ends.
+        position: the id of the last returned entry, by stream.
+        decode: converts an entry to an item.
+        block_ms: how long no entry may come before the iteration ends, with `stop_when_idle`.
+        slice_ms: how long one read waits, which is shorter than the time limit of a command.
+        stop_when_idle: whether the iteration ends when it is idle.
         give_up_s: how long Redis may be away before its error is raised.
-        over: whether it has ended.
+        over: whether the iteration has ended.
         portion: how many entries to read at once.
     """
 
@@ -66,7 +66,7 @@ class Following(Generic[T]):
     _failing_since: float = math.nan  # monotonic seconds; NaN before the first failure
 
     def took(self, reply: StreamReply) -> None:
-        """Keep what a read has brought, and end the iteration where nothing has come for long enough."""
+        """Store the entries of a reply, and end the iteration if it has been idle for long enough."""
         if reply:
             self.portion.went_well()
         self._unread.extend((key.decode(), *entry) for key, entries in reply for entry in entries)
@@ -74,37 +74,37 @@ class Following(Generic[T]):
         self.over = self.stop_when_idle and self._idle_ms >= self.block_ms
 
     def has_next(self) -> bool:
-        """Return whether an entry was read and not given yet."""
+        """Return whether an entry was read and not returned yet."""
         return bool(self._unread)
 
     def next_item(self) -> T:
-        """Return the next entry that was read, moving the position past it.
+        """Return the next entry as an item, and move the position past it.
 
         Raises:
-            StreamError: the entry is not one that Tidecast wrote; the next call goes on after it.
+            StreamError: the entry was not written by Tidecast; the next call continues after it.
         """
         key, entry_id, fields = self._unread.popleft()
         self.position[key] = entry_id.decode()
         return self.decode(entry_id, fields)
 
     def end(self) -> None:
-        """End the iteration, whatever was read already."""
+        """End the iteration, and drop entries that were already read."""
         self._unread.clear()
         self.over = True
 
     def pause_s(self, exc: RedisError, now: float) -> float:
-        """Return how long to wait before a read that failed is tried again.
+        """Return how long to wait before a failed read is tried again.
 
         Raises:
-            RedisError: trying again would not help, or Redis has been away for too long.
+            RedisError: another attempt would not help, or Redis has been away for too long.
         """
         if not _is_fleeting(exc):
             raise exc
         self._failures += 1
-        if self._failures == 1:  # a connection that was closed while idle: a new one is there at once
+        if self._failures == 1:  # the connection was closed while idle: a new one is opened at once
             self._failing_since = now
             return 0.0
-        self.portion.refused()  # perhaps Redis closes the connection over so many
+        self.portion.refused()  # perhaps Redis closes the connection because of too many entries
         if now - self._failing_since >= self.give_up_s:
             self._failures = 0
             raise exc
@@ -122,7 +122,7 @@ class Following(Generic[T]):
         return True
 
     def with_an_id(self) -> list[str]:
-        """Return the streams in which the position is an entry's id, whose successors may be gone."""
+        """Return the streams whose position is an entry id; the entries after it may have been trimmed."""
         return [key for key, last in self.position.items() if last not in (OLDEST, "0", NEXT)]
 
 
@@ -135,7 +135,7 @@ def following(
     stop_when_idle: bool,
     give_up_s: float | None,
 ) -> Following[T]:
-    """Check what an iteration was asked for.
+    """Check the arguments of an iteration, and return its progress.
 
     Raises:
         SettingsError: an argument is out of range.
@@ -151,10 +151,10 @@ def following(
 
 
 def position_of(since: str | int) -> str:
-    """Return the entry id from which a user wants to follow.
+    """Return a user's `since` as an entry id.
 
     Raises:
-        SettingsError: it is not an entry id.
+        SettingsError: `since` is not an entry id.
     """
     text = str(since) if isinstance(since, str | int) and not isinstance(since, bool) else ""
     if text != NEXT and not (_ID.fullmatch(text) and max(id_pair(text)) < _LONGEST_ID_PART):
@@ -165,7 +165,7 @@ def position_of(since: str | int) -> str:
 
 
 def warn_of_gap(key: str, last: str, info: Mapping[str, Any]) -> None:
-    """Log it where the entries after `last` have been trimmed, or all that there are come before it."""
+    """Log a warning if entries after `last` have been trimmed, or if all entries are before it."""
     newest = info["last-generated-id"]
     if id_pair(last) > id_pair(newest):
         _log.warning("%s ends at %s, before %s: nothing comes until ids pass that", key, newest.decode(), last)
@@ -182,7 +182,7 @@ def warn_of_gap(key: str, last: str, info: Mapping[str, Any]) -> None:
 
 
 def newest_id(entries: Any) -> str:
-    """Return the id of the newest entry, of the reply to XREVRANGE."""
+    """Return the id of the newest entry in a reply to XREVRANGE."""
     return str(entries[0][0].decode()) if entries else OLDEST
 
 

@@ -1,4 +1,4 @@
-"""Connections to Redis: one server, a cluster, an embedded one."""
+"""Connections to Redis: one server, a cluster, or an embedded server."""
 
 from tidecast.connection.connection import RIGHTS, check_address, connect, connect_async, explain, lacks_right
 

@@ -1,7 +1,8 @@
-"""The address of Redis, `redis_url`: what it may hold, and what redis-py is given of it.
+"""Check the address of Redis, `redis_url`, and return the part that redis-py gets.
 
-redis-py lets an address overrule what a program sets, takes a database that is not a number for 0, and joins the digits
-of `/1/2` to 12. So what changes how Tidecast talks to Redis is refused by name, and the rest is checked.
+redis-py lets an address overrule settings of a program, reads a database that is not a number as 0, and joins the
+digits of `/1/2` to 12. So options that would change how Tidecast talks to Redis are refused by name, and the rest is
+checked.
 """
 
 import re
@@ -12,7 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from tidecast.errors import SettingsError
 
-FEWEST_CONNECTIONS = 8  # a worker reads, commits, reads ahead and retrains at the same time
+FEWEST_CONNECTIONS = 8  # a worker reads, prefetches, commits and retrains at the same time
 SCHEMES = ("redis", "rediss", "unix")
 LARGEST_PORT = 65_535
 FORM = "write it as redis://:password@host:port/db"
@@ -23,7 +24,7 @@ _CHECKED = "certificates are always checked; name your own authority's in redis_
 _AUTHORITY = "set redis_ca"
 _REPEATED = "no command is repeated, since its reply may be lost after it was executed"
 
-# Options that change what the code relies on: the values that leave it as it is, and the remedy for all others.
+# Options that the code depends on: the values that change nothing, and the remedy for all others.
 _OURS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "protocol": ("2", "replies are read as RESP2"),
@@ -31,13 +32,13 @@ _OURS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "decode_responses": ("false|no|0", "replies are read as bytes"),
         "encoding": ("utf-?8", "texts are UTF-8"),
         "encoding_errors": ("strict", "texts are UTF-8"),
-        "health_check_interval": ("[0-9]+", "write a number"),  # not needed: every read is a sign of life
+        "health_check_interval": ("[0-9]+", "write a number"),  # not needed: every read shows that Redis is alive
         "retry_on_timeout": ("false|no|0", _REPEATED),
         "retry_on_error": ("", _REPEATED),
         "socket_timeout": ("", _TIME_LIMIT),
         "socket_connect_timeout": ("", _TIME_LIMIT),
         "timeout": ("", _TIME_LIMIT),
-        "lib_name": (".*", ""),  # Redis is told the library's own
+        "lib_name": (".*", ""),  # the library's own name is sent
         "lib_version": (".*", ""),
         "ssl_cert_reqs": ("", _CHECKED),
         "ssl_check_hostname": ("", _CHECKED),
@@ -67,7 +68,7 @@ def _as_anything(_value: str) -> str:
     return ""
 
 
-# Options that are passed on, and what is wrong with a value.
+# Options that are passed on; each check returns the problem of a value, or an empty text.
 _HARMLESS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
         "db": _as_number(0),
@@ -85,12 +86,12 @@ _HARMLESS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 
 
 def usable_url(url: str) -> str:
-    """Return an address as redis-py may have it: without the options that are ours to choose.
+    """Return the address for redis-py, without the options that Tidecast sets itself.
 
-    The error shows neither its user nor its password nor the values of its options.
+    The error shows neither the user nor the password nor the values of options.
 
     Raises:
-        SettingsError: it is not an address, or holds what it may not.
+        SettingsError: the text is not an address, or has a part that is not allowed.
     """
     parts = _split(url)
     options = _options(parts)
@@ -101,17 +102,17 @@ def usable_url(url: str) -> str:
 
 def _split(url: str) -> SplitResult:
     _, *behind = _BEHIND_ADDRESS.split(url.partition("://")[2], maxsplit=1)
-    # The part before such a sign would pass for the host or the port, and show in every message.
+    # The part before such a sign would be read as the host or the port, and appear in every message.
     if not url.startswith("unix:") and "@" in "".join(behind):
         raise SettingsError("setting redis_url has a / ? or # before an @: write them in a password as %2F, %3F, %23")
     if not url.startswith(tuple(f"{name}://" for name in SCHEMES)):
         raise SettingsError(f"setting redis_url is no address, {_why_no_address(url)}: {FORM}")
     try:
         parts = urlsplit(url)
-        port = parts.port  # it is read only now
+        port = parts.port  # urlsplit checks the port only here
     except ValueError:
         raise SettingsError(f"setting redis_url is no address, {_why_no_address(url)}: {FORM}") from None
-    if port == 0:  # redis-py takes its default port then
+    if port == 0:  # redis-py would use its default port
         raise SettingsError(f"setting redis_url names port 0: {FORM}")
     if parts.fragment:
         raise SettingsError("setting redis_url has a #: leave out what follows, or write it in a password as %23")
@@ -119,7 +120,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _options(parts: SplitResult) -> dict[str, str]:
-    """Return the options that are passed on; an empty one is as good as none."""
+    """Return the options that are passed on; empty ones are left out."""
     kept: dict[str, str] = {}
     for name, value in parse_qsl(parts.query):
         if name in kept:
@@ -151,7 +152,7 @@ def _check_database(parts: SplitResult, option: str | None) -> None:
 
 
 def _why_no_address(url: str) -> str:
-    """Return what is wrong with a URL that cannot be read, without a word of it: any part may be the password."""
+    """Return why a URL cannot be read, without quoting it: any part may be the password."""
     scheme, sign, rest = url.partition("://")
     if not sign or scheme not in SCHEMES:
         return f"it does not begin with {' or '.join(f'{name}://' for name in SCHEMES)}"

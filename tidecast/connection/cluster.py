@@ -1,7 +1,8 @@
-"""Redis Cluster: readings and forecasts of partitions that live in several slots, on several servers.
+"""Clients for Redis Cluster, where the partitions lie in several slots on several servers.
 
-redis-py finds the servers and follows a slot that moves: a command that was answered with MOVED, ASK or TRYAGAIN was
-not executed. It is told to repeat nothing else, for a command whose reply was lost may have been.
+redis-py finds the servers and follows a slot that moves: a command with the reply MOVED, ASK or TRYAGAIN was not
+executed, so it is sent again. Other commands are not repeated, because a command whose reply was lost may have been
+executed.
 """
 
 import asyncio
@@ -29,23 +30,23 @@ from tidecast.errors import SettingsError
 
 Entry = tuple[str, Mapping[bytes, bytes]]  # key, fields
 StreamReply = list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]
-IDLE_S = (0.002, 0.05)  # the first and the longest pause between two looks at streams that hold nothing new
-_Command = tuple[str, Callable[[Any], Any]]  # its key, and how to give it to a client or a pipeline
-_NOT_EXECUTED = (MovedError, AskError, TryAgainError)  # answers that say: ask again, or elsewhere
+IDLE_S = (0.002, 0.05)  # the first and the longest pause between two reads of streams without new entries
+_Command = tuple[str, Callable[[Any], Any]]  # the key, and a function that runs the command on a client or a pipeline
+_NOT_EXECUTED = (MovedError, AskError, TryAgainError)  # the command must be sent again, perhaps to another server
 
 
 class Cluster(redis.cluster.RedisCluster):
-    """A Redis Cluster; what keeps it from serving for a while is an error of the connection, as with one server."""
+    """A client of a Redis Cluster; temporary failures of the cluster are connection errors, as with one server."""
 
     def __init__(self, **options: Any) -> None:
         with _as_connection_errors():
             super().__init__(**options)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Run a command where its keys are.
+        """Run a command on the server of its keys.
 
         Raises:
-            ConnectionError: the servers are away, or the slot is moving and was not served in time.
+            ConnectionError: the servers cannot be reached, or a moving slot was not served in time.
         """
         with _as_connection_errors():
             return super().execute_command(*args, **options)
@@ -53,38 +54,39 @@ class Cluster(redis.cluster.RedisCluster):
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
     ) -> redis.cluster.ClusterNode | None:
-        """Find a server by name, one that holds no slot yet too: the first slot may be moving there."""
-        found = super().get_node(host, port, node_name)
-        if found is None and node_name:
-            found = redis.cluster.ClusterNode(*_address(node_name), redis.cluster.PRIMARY)
-            self.nodes_manager.nodes_cache[node_name] = found
-        return cast("redis.cluster.ClusterNode | None", found)
+        """Return a server by name, even one without slots yet: the first slot may be moving there."""
+        node = super().get_node(host, port, node_name)
+        if node is None and node_name:
+            node = redis.cluster.ClusterNode(*_address(node_name), redis.cluster.PRIMARY)
+            self.nodes_manager.nodes_cache[node_name] = node
+        return cast("redis.cluster.ClusterNode | None", node)
 
     def determine_slot(self, *args: Any) -> int | None:
-        """Say in which slot a command's keys are; redis-py would ask a server before each XREAD."""
+        """Return the slot of a command's keys; for XREAD, redis-py itself would first query a server."""
         if args[0] == "XREAD":
             return cast("int", self.keyslot(args[args.index(b"STREAMS") + 1]))
         return super().determine_slot(*args)
 
     def add_many(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Append entries to their streams, in one round trip for each server; returns their ids."""
+        """Append entries to their streams, in one round trip for each server; return their ids."""
         return self._each([(key, _adding(key, fields)) for key, fields in entries])
 
     def read_each(self, position: Mapping[str, str], count: int, block_ms: int) -> StreamReply:
-        """Read streams of several slots, which no one XREAD may, waiting up to `block_ms` for the first entries."""
-        deadline, pause_s = time.monotonic() + block_ms / 1000, IDLE_S[0]
+        """Read streams of several slots, which a single XREAD cannot; wait up to `block_ms` for the first entries."""
+        deadline = time.monotonic() + block_ms / 1000
+        pause_s = IDLE_S[0]
         while True:
-            found = _joined(self._each([(key, _reading(key, last, count)) for key, last in position.items()]))
+            reply = _joined(self._each([(key, _reading(key, last, count)) for key, last in position.items()]))
             left_s = deadline - time.monotonic()
-            if found or left_s <= 0:
-                return found
+            if reply or left_s <= 0:
+                return reply
             time.sleep(min(pause_s, left_s))
             pause_s = min(2 * pause_s, IDLE_S[1])
 
     def _each(self, commands: Sequence[_Command]) -> list[Any]:
-        """Run commands on a key each, in one round trip for each server; returns their answers.
+        """Run commands with one key each, in one round trip for each server; return their replies.
 
-        redis-py's own pipeline would send again what may have been executed.
+        redis-py's own pipeline is not used: it would repeat commands that may have been executed.
         """
         answers: list[Any] = [None] * len(commands)
         with _as_connection_errors():
@@ -97,11 +99,11 @@ class Cluster(redis.cluster.RedisCluster):
         return _checked(answers)
 
     def _by_node(self, commands: Sequence[_Command]) -> Iterable[tuple[redis.cluster.ClusterNode, list[int]]]:
-        found: dict[str, tuple[redis.cluster.ClusterNode, list[int]]] = {}
+        nodes: dict[str, tuple[redis.cluster.ClusterNode, list[int]]] = {}
         for i, (key, _) in enumerate(commands):
             node = self.get_node_from_key(key)
-            found.setdefault(node.name, (node, []))[1].append(i)
-        return found.values()
+            nodes.setdefault(node.name, (node, []))[1].append(i)
+        return nodes.values()
 
     def _send(self, node: redis.cluster.ClusterNode, commands: Sequence[_Command]) -> list[Any]:
         try:
@@ -118,23 +120,23 @@ class AsyncCluster(redis.asyncio.cluster.RedisCluster):
     """`Cluster` for asyncio."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Run a command where its keys are; see `Cluster.execute_command`."""
+        """Run a command on the server of its keys; see `Cluster.execute_command`."""
         with _as_connection_errors():
             return await super().execute_command(*args, **options)
 
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
     ) -> redis.asyncio.cluster.ClusterNode | None:
-        """Find a server by name; see `Cluster.get_node`."""
-        found = super().get_node(host, port, node_name)
-        if found is None and node_name:
+        """Return a server by name; see `Cluster.get_node`."""
+        node = super().get_node(host, port, node_name)
+        if node is None and node_name:
             options = self.nodes_manager.connection_kwargs
-            found = redis.asyncio.cluster.ClusterNode(*_address(node_name), redis.cluster.PRIMARY, **options)
-            self.nodes_manager.nodes_cache[node_name] = found
-        return found
+            node = redis.asyncio.cluster.ClusterNode(*_address(node_name), redis.cluster.PRIMARY, **options)
+            self.nodes_manager.nodes_cache[node_name] = node
+        return node
 
     async def add_many(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Append entries to their streams; see `Cluster.add_many`. The pipeline of this client repeats nothing."""
+        """Append entries to their streams; see `Cluster.add_many`. This client's pipeline repeats no command."""
         pipeline = self.pipeline()
         for key, fields in entries:
             pipeline.xadd(key, cast("Any", fields))
@@ -143,12 +145,13 @@ class AsyncCluster(redis.asyncio.cluster.RedisCluster):
 
     async def read_each(self, position: Mapping[str, str], count: int, block_ms: int) -> StreamReply:
         """Read streams of several slots; see `Cluster.read_each`."""
-        deadline, pause_s = time.monotonic() + block_ms / 1000, IDLE_S[0]
+        deadline = time.monotonic() + block_ms / 1000
+        pause_s = IDLE_S[0]
         while True:
-            found = await self._read_each(position, count)
+            reply = await self._read_each(position, count)
             left_s = deadline - time.monotonic()
-            if found or left_s <= 0:
-                return found
+            if reply or left_s <= 0:
+                return reply
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(2 * pause_s, IDLE_S[1])
 
@@ -157,7 +160,7 @@ class AsyncCluster(redis.asyncio.cluster.RedisCluster):
             await self.initialize()
             pipeline = self.pipeline()
             for key, last in position.items():
-                # With its server named: redis-py would ask a server where the key is, before each XREAD.
+                # The server is given, because redis-py would first query one for the place of the key.
                 node = self.get_node_from_key(key)
                 pipeline.execute_command("XREAD", "COUNT", count, "STREAMS", key, last, target_nodes=node)
             return _joined(_checked(await self._executed(pipeline)))
@@ -171,7 +174,7 @@ class AsyncCluster(redis.asyncio.cluster.RedisCluster):
 
 @contextmanager
 def _as_connection_errors() -> Iterator[None]:
-    """Let callers handle a cluster that is away, or busy moving a slot, as they handle a server that is away."""
+    """Raise connection errors for a cluster that is away or moving a slot, so that callers handle both alike."""
     try:
         yield
     except RedisClusterException as exc:
@@ -181,7 +184,7 @@ def _as_connection_errors() -> Iterator[None]:
 
 
 def _reason(exc: RedisClusterException) -> Exception:
-    """What kept redis-py from finding the servers; it calls every refusal of CLUSTER SLOTS by one name."""
+    """Return why redis-py did not find the servers; its own error is the same for every refusal of CLUSTER SLOTS."""
     cause: BaseException | None = exc
     while cause and not isinstance(cause, ResponseError | AuthenticationError):
         cause = cause.__cause__ or cause.__context__

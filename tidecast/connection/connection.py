@@ -1,4 +1,4 @@
-"""How Tidecast reaches Redis: one server or a cluster, plain or over TLS; no command is repeated silently."""
+"""Connect to Redis: one server or a cluster, plain or over TLS; commands are never repeated silently."""
 
 from typing import Any, cast
 
@@ -21,13 +21,13 @@ _REFUSED_IN_A_SCRIPT = ("user executing the script can't", "ACL failure in scrip
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """Open a connection pool; commands are never repeated behind the caller's back.
+    """Open a connection pool; commands are never repeated without the caller's knowledge.
 
-    One server is not asked before the first command; of a cluster, the servers are looked up at once. A `Cluster`
-    takes the same commands as a `redis.Redis`.
+    A single server is not contacted before the first command; the servers of a cluster are looked up at once. A
+    `Cluster` has the same commands as a `redis.Redis`.
 
     Raises:
-        SettingsError: the URL is none of Redis, or a setting does not go with a cluster.
+        SettingsError: the URL is not valid for Redis, or a setting does not work with a cluster.
         ConnectionError: no server of the cluster answers.
     """
     url = check_address(settings)
@@ -37,10 +37,10 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def connect_async(settings: Settings) -> redis.asyncio.Redis:
-    """Open a connection pool for asyncio; nothing is asked before the first command.
+    """Open a connection pool for asyncio; Redis is not contacted before the first command.
 
     Raises:
-        SettingsError: the URL is none of Redis, or a setting does not go with a cluster.
+        SettingsError: the URL is not valid for Redis, or a setting does not work with a cluster.
     """
     url = check_address(settings)
     kind: Any = AsyncCluster if settings.redis_cluster else redis.asyncio.Redis
@@ -49,16 +49,16 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
 
 
 def check_address(settings: Settings) -> str:
-    """Make sure that the settings on Redis go together, without asking it; returns the address as redis-py may have it.
+    """Check that the settings for Redis fit together, without contacting it; return the address for redis-py.
 
     Raises:
-        SettingsError: they do not.
+        SettingsError: the settings do not fit together.
     """
     url = usable_url(settings.redis_url.get_secret_value())
     try:
         named = parse_url(url)
-        # A connection without connecting: what redis-py does not accept is found now, not at the first command.
-        named.pop("max_connections", None)  # the pool's
+        # This connection is never opened: an option that redis-py refuses is detected now, not at the first command.
+        named.pop("max_connections", None)  # an option of the pool
         kind = named.pop("connection_class", redis.Connection)
         kind(**named)
     except (ValueError, TypeError):
@@ -75,11 +75,11 @@ def check_address(settings: Settings) -> str:
 
 
 def explain(exc: RedisError, remedy: str = "") -> str:
-    """An error of Redis as a sentence with its remedy; the one given here stands where none is known."""
+    """Return an error of Redis as a sentence with its remedy; `remedy` is used for unknown errors."""
     text = str(exc)
     if lacks_right(exc):
         return f"the user that redis_url names lacks a right: {text}: grant it, see {RIGHTS}"
-    if "CERTIFICATE_VERIFY_FAILED" in text or "[X509" in text:  # the latter: redis_ca holds none
+    if "CERTIFICATE_VERIFY_FAILED" in text or "[X509" in text:  # the latter: redis_ca holds no certificate
         return (
             f"Redis' certificate is not accepted: {text}: name the authority that signed it in redis_ca, "
             "and the host in redis_url as the certificate does"
@@ -90,7 +90,7 @@ def explain(exc: RedisError, remedy: str = "") -> str:
 
 
 def lacks_right(exc: RedisError) -> bool:
-    """Whether Redis refused because the user may not do that, by itself or within a script."""
+    """Return whether Redis refused a command, directly or in a script, because the user lacks the right."""
     return isinstance(exc, NoPermissionError) or any(words in str(exc) for words in _REFUSED_IN_A_SCRIPT)
 
 

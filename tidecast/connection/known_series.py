@@ -1,4 +1,4 @@
-"""The names of the series that there are, for people who mistyped one."""
+"""List the names of known series, to suggest one for a mistyped name."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -9,11 +9,11 @@ from redis import Redis
 from tidecast.settings import Settings
 from tidecast.wire import SEPARATOR, keys_of
 
-MOST = 20_000  # names of a partition that are looked through
+MOST = 20_000  # names per partition that are read
 
 
 def answered_series(redis: Redis, settings: Settings) -> Iterator[str]:
-    """Yield the series of which a worker has answered a reading; of many in a partition only some."""
+    """Yield the series that have a state, at most `MOST` per partition."""
     mark = SEPARATOR.encode()
     for partition in range(settings.partitions):
         state = keys_of(partition, settings.partitions, settings.namespace).state

@@ -1,4 +1,4 @@
-"""The entries of a stream page by page and as they were sent: no dict for each, no Python object that stays."""
+"""Read the entries of a stream page by page as flat lists, without a dict for each entry."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +12,12 @@ from tidecast.connection.portion import Portion, shrinking
 from tidecast.settings import Settings
 from tidecast.wire import Keys, common_keys
 
-RawEntry = list[Any]  # the id, and a flat list of names and values in turn, all of them bytes
+RawEntry = list[Any]  # the id, and a flat list of alternating names and values, all bytes
 Page = list[RawEntry]
 
 AT_ONCE = 10_000  # entries of a page
-AT_FIRST = 500  # as long as nobody knows how large they are
-PAGE_BYTES = 16 * 2**20  # about what a page may hold: of large entries there are fewer
+AT_FIRST = 500  # entries of the first page, while their size is unknown
+PAGE_BYTES = 16 * 2**20  # about the size of a page: a page holds fewer large entries
 _SAMPLE = 100
 _LARGEST = 2**64 - 1
 
@@ -25,7 +25,7 @@ _LARGEST = 2**64 - 1
 def pages_of(
     redis: Redis, key: str, first: bytes, last: bytes, at_once: int = AT_ONCE, page_bytes: int = PAGE_BYTES
 ) -> Iterator[Page]:
-    """The entries from `first` to `last`, as XRANGE understands them; Redis prepares a page while one is looked at."""
+    """Yield the entries from `first` to `last`, ids as for XRANGE; the next page is prefetched on a thread."""
     portion = Portion(at_once)
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(_page, redis, key, (first, last), min(at_once, AT_FIRST), portion)
@@ -36,8 +36,9 @@ def pages_of(
 
 
 def newest_pages(redis: Redis, key: str, most: int, at_once: int) -> Iterator[Page]:
-    """The newest entries of a stream, `most` at most, newest first."""
-    last, portion = b"+", Portion(at_once)
+    """Yield the newest entries of a stream, `most` at most, newest first."""
+    last = b"+"
+    portion = Portion(at_once)
     while most > 0 and (page := _page(redis, key, (last, b"-"), min(at_once, most), portion, "XREVRANGE")):
         yield page
         most -= len(page)
@@ -45,19 +46,20 @@ def newest_pages(redis: Redis, key: str, most: int, at_once: int) -> Iterator[Pa
 
 
 def check_setup(redis: Redis, settings: Settings) -> None:
-    """Make sure that the settings do not speak of other partitions than Redis.
+    """Check that the number of partitions in the settings is that in Redis.
 
     Raises:
-        SettingsError: Redis was set up for another number of them.
+        SettingsError: Redis was set up for another number of partitions.
     """
     key, _ = common_keys(settings.namespace)
     check_partitions(key, cast("bytes | None", redis.get(key)), settings.partitions)
 
 
 def committed(redis: Redis, keys: Keys) -> bytes | None:
-    """The id of the last entry that a worker has answered; None before the first.
+    """Return the id of the last entry that a worker has processed; None before the first.
 
-    None as well while all ids of the stream are before it: it was begun anew, and nothing in it is answered yet.
+    It is also None while all ids of the stream are before that id: the stream was deleted and created again, and none
+    of its entries has been processed yet.
     """
     last = cast("bytes | None", redis.hget(keys.offset, "last"))
     if last is None or last == b"0-0":
@@ -67,13 +69,13 @@ def committed(redis: Redis, keys: Keys) -> bytes | None:
 
 
 def pair(entry_id: bytes) -> tuple[int, int]:
-    """An entry id as numbers, which compare as Redis compares ids."""
+    """Return an entry id as two numbers, which compare as Redis compares ids."""
     ms, _, seq = entry_id.partition(b"-")
     return int(ms), int(seq)
 
 
 def successor(entry_id: bytes) -> bytes:
-    """The least id above this one."""
+    """Return the least id above this one."""
     ms, seq = pair(entry_id)
     return b"%d-%d" % ((ms, seq + 1) if seq < _LARGEST else (ms + 1, 0))
 
@@ -81,7 +83,7 @@ def successor(entry_id: bytes) -> bytes:
 def _page(
     redis: Redis, key: str, span: tuple[bytes, bytes], count: int, portion: Portion, command: str = "XRANGE"
 ) -> Page:
-    """At most `count` entries, and no more than Redis gives in one reply."""
+    """Read at most `count` entries, or fewer if Redis cannot send them in one reply."""
     page = shrinking(redis, portion, lambda most: _asked(redis, command, key, *span, min(count, most)))
     portion.went_well()
     return page
@@ -92,7 +94,7 @@ def _asked(redis: Redis, command: str, key: str, first: bytes, last: bytes, coun
         for client in _clients(redis):
             client.set_response_callback(command, _as_sent)
         page = redis.execute_command(command, key, first, last, "COUNT", count)
-        # A server that the slot has just moved to was not told yet: ask it again, for a dict forgets a repeated field.
+        # A server new to the slot lacks the callback and returned dicts, which lose repeated fields: read again.
         if not page or isinstance(page[0], list):
             return cast("Page", page)
 
@@ -109,6 +111,6 @@ def _as_sent(reply: Any, **_: Any) -> Any:
 
 
 def _size(page: Page) -> int:
-    """About how many bytes a page's fields have."""
+    """Return about how many bytes a page's fields have."""
     step = max(1, len(page) // _SAMPLE)
     return step * sum(len(raw) for _, fields in page[::step] for raw in fields)

@@ -1,4 +1,4 @@
-"""What Redis says of a partition: how far it has come, what waits, who answers it and how its schedule goes."""
+"""Read the status of a partition from Redis: its offset, its lag, its owner and its retraining schedule."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ DELETE = "delete it while no worker runs; the next one writes its own number"
 
 
 def check_partitions(key: str, found: bytes | None, wanted: int) -> None:
-    """Make sure that a number of partitions is the one in Redis, if there is one.
+    """Check that a number of partitions equals the one in Redis, if Redis has one.
 
     Raises:
         SettingsError: other programs of this namespace were started with another number.
@@ -36,11 +36,11 @@ def check_partitions(key: str, found: bytes | None, wanted: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """How far a partition has come.
+    """The progress of a partition.
 
     Attributes:
-        last: the last reading that came to its end; `0-0`: none has.
-        counts: of readings since the beginning, by disposition, and those `read` and `lost`; of them `before` were read
+        last: the id of the last processed reading; `0-0` before the first.
+        counts: all readings so far by disposition, and those `read` and `lost`; `before` of the readings were read
             before the stream's own count began.
     """
 
@@ -49,31 +49,31 @@ class Offset:
 
     @property
     def answered(self) -> int:
-        """How many readings came to an end, whatever it was."""
+        """Return how many readings were processed, with any disposition."""
         return sum(self.counts.get(name, 0) for name in DISPOSITIONS)
 
     @property
     def counted(self) -> int:
-        """How many of the entries that the stream has counted were read."""
+        """Return how many of the entries counted by the stream were read."""
         return self.counts.get("read", 0) - self.counts.get("before", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a partition's record says of its schedule; times in epoch milliseconds, 0 where not known.
+    """A partition's retraining schedule and its latest run; times in epoch milliseconds, 0 where not known.
 
     Attributes:
-        partition: whose.
+        partition: the partition.
         trigger: `every 6h` or `cron 0 3 * * * UTC`.
-        state: of the latest run: `running`, `waiting`, `finished`, `failed`; empty before the first.
-        due_ms: when it was due.
-        tries: how often it was begun.
-        started_ms: when it began last.
-        ended_ms: when a run ended last.
-        next_ms: when the next one is due, or the one that waits is tried again.
-        runs: how many have ended.
-        owner: who runs it.
-        detail: how it ended.
+        state: the state of the latest run: `running`, `waiting`, `finished`, `failed`; empty before the first.
+        due_ms: when the run was due.
+        tries: how often it was started.
+        started_ms: when it was last started.
+        ended_ms: when a run last ended.
+        next_ms: when the next run is due, or a waiting run is tried again.
+        runs: the number of ended runs.
+        owner: the worker that runs it.
+        detail: the result of the run.
     """
 
     partition: int
@@ -90,7 +90,7 @@ class Run:
 
     @classmethod
     def of(cls, partition: int, record: Mapping[bytes, bytes]) -> "Run":
-        """Read a partition's record."""
+        """Decode a partition's record."""
         text = {_text(name): _text(value) for name, value in record.items()}
 
         def number(name: str) -> int:
@@ -112,18 +112,18 @@ class Run:
 
 
 def offset_of(redis: Redis, keys: Keys) -> Offset:
-    """Read how far a partition has come."""
-    found = cast("dict[bytes, bytes]", redis.hgetall(keys.offset))
-    counts = {_text(name): _number(value) for name, value in found.items() if name != b"last"}
-    last = found.get(b"last", b"")
+    """Read the progress of a partition."""
+    numbers = cast("dict[bytes, bytes]", redis.hgetall(keys.offset))
+    counts = {_text(name): _number(value) for name, value in numbers.items() if name != b"last"}
+    last = numbers.get(b"last", b"")
     return Offset(last.decode() if is_entry_id(last) else "0-0", counts)
 
 
 def waiting(redis: Redis, keys: Keys, offset: Offset) -> int | None:
-    """How many readings wait for an answer; those that were trimmed before they were read wait no more.
+    """Return how many readings wait to be processed, without those that were trimmed unread; None if unknown.
 
-    None: Redis does not say. Before 7 it does not count what was added to a stream, and one that was deleted and begun
-    anew has counted other readings than those read. Where its ids end before the offset, none of it was read.
+    Redis before 7 does not count the entries added to a stream. If a stream was deleted and created again, its count
+    does not match the readings that were read. If its ids end before the offset, none of its entries was read.
     """
     info = stream_info(redis, keys.readings)
     last = id_pair(offset.last)
@@ -141,42 +141,44 @@ def waiting(redis: Redis, keys: Keys, offset: Offset) -> int | None:
 
 
 def begun_anew(info: Mapping[str, Any], last: str) -> bool:
-    """Whether a stream of readings, by its XINFO, was deleted and begun anew with ids before `last`, the offset."""
+    """Return whether a stream, by its XINFO, was deleted and created again with ids before `last`, the offset."""
     return bool(info["length"]) and id_pair(info["last-generated-id"]) < id_pair(last)
 
 
 def total(lags: Iterable[int | None]) -> int | None:
-    """The lag of partitions together; None where that of one is not known."""
+    """Return the sum of the lags of partitions; None if one of them is not known."""
     known = list(lags)
     return None if None in known else sum(filter(None, known))
 
 
 def owner_of(redis: Redis, keys: Keys, now_ms: int) -> str | None:
-    """The worker that holds a partition; None: nobody does."""
+    """Return the worker that holds the lease of a partition; None if no worker holds it."""
     owner, expires = cast("list[bytes | None]", redis.hmget(keys.lease, ["owner", "expires_ms"]))
     return _text(owner) if owner and _number(expires) > now_ms else None
 
 
 def workers(redis: Redis, namespace: str, owners: Iterable[str | None], now_ms: int) -> set[str]:
-    """The workers alive: those on the roster, and the owners, for the worker of a single partition keeps no roster."""
+    """Return the live workers: those on the roster, and the owners, as a single partition has no roster."""
     roster = cast("dict[bytes, bytes]", redis.hgetall(common_keys(namespace)[1]))
-    return {_text(name) for name, until in roster.items() if _number(until) > now_ms} | {one for one in owners if one}
+    return {_text(name) for name, until in roster.items() if _number(until) > now_ms} | {
+        owner for owner in owners if owner
+    }
 
 
 def run_of(redis: Redis, partition: int, keys: Keys) -> Run | None:
-    """What is recorded of a partition's schedule; None: it has none."""
+    """Return the record of a partition's schedule; None without a schedule."""
     record = cast("dict[bytes, bytes]", redis.hgetall(keys.retrain))
     return Run.of(partition, record) if record else None
 
 
 def server_ms(redis: Redis) -> int:
-    """Redis' own time, by which leases end, in epoch milliseconds."""
+    """Return the time of Redis' clock, which leases use, in epoch milliseconds."""
     seconds, micros = redis.time()
     return int(seconds) * 1000 + int(micros) // 1000
 
 
 def stream_info(redis: Redis, stream: str) -> Mapping[str, Any] | None:
-    """What XINFO says of a stream; None: there is none."""
+    """Return XINFO of a stream; None if the stream does not exist."""
     try:
         return cast("Mapping[str, Any]", redis.xinfo_stream(stream))
     except ResponseError as exc:
@@ -186,7 +188,7 @@ def stream_info(redis: Redis, stream: str) -> Mapping[str, Any] | None:
 
 
 def has_group(redis: Redis, stream: str, group: str) -> bool:
-    """Whether a stream exists and has a consumer group of this name."""
+    """Return whether a stream exists and has a consumer group of this name."""
     try:
         groups = redis.xinfo_groups(stream)
     except ResponseError as exc:
@@ -199,8 +201,9 @@ def has_group(redis: Redis, stream: str, group: str) -> bool:
 def newest_entries(
     redis: Redis, stream: str, most: int, since: str | int = "-"
 ) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """The newest entries of a stream, newest first, read in pieces: one reply of all may be more than Redis sends."""
-    last, portion = "+", Portion(min(most, PIECE))
+    """Yield the newest entries of a stream, newest first, in pieces: Redis may not send all in one reply."""
+    last = "+"
+    portion = Portion(min(most, PIECE))
 
     def ask(count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
         entries = redis.xrevrange(stream, last, since, count=min(count, most))
@@ -218,10 +221,10 @@ def _text(raw: bytes) -> str:
 
 
 def whole_number(raw: bytes | None) -> int | None:
-    """Read a whole number that Redis keeps as text; None where there is none, or something else."""
+    """Parse a whole number that Redis stores as text; None if it is missing or not a number."""
     return int(raw) if raw and _WHOLE.fullmatch(raw) else None
 
 
 def _number(raw: bytes | None) -> int:
-    """Read a number as Redis keeps it; 0 where there is none."""
+    """Parse a whole number that Redis stores as text; 0 if it is missing or not a number."""
     return whole_number(raw) or 0

@@ -1,7 +1,7 @@
-"""Ask for fewer entries at once where Redis closes the connection over many.
+"""Request fewer entries at once if Redis closes the connection because of too many.
 
-`client-output-buffer-limit` ends a connection whose replies are too large, `client-query-buffer-limit` one whose
-requests are, and a time-out one whose network is too slow for them. The same request would fail for ever.
+Redis closes connections with too large replies (`client-output-buffer-limit`) or requests
+(`client-query-buffer-limit`), and a slow network causes time-outs. The same request would fail every time.
 """
 
 from collections.abc import Callable
@@ -12,49 +12,51 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-PATIENCE = 16  # requests that must go well before twice as much is tried again
+PATIENCE = 16  # requests that must succeed before the limit is doubled
 T = TypeVar("T")
 
 
 class Portion:
-    """How many entries to ask for at once.
+    """The number of entries to request at once.
 
     Args:
-        most: never more.
+        most: the maximum.
 
     Attributes:
-        count: how many now.
+        count: the present number.
     """
 
     def __init__(self, most: int) -> None:
         self.count = most
         self._most = most
-        self._limit = most  # until it has gone well for a while
+        self._limit = most  # raised again after enough successful requests
         self._left = 0  # requests until the limit is raised
 
     def halve(self) -> None:
-        """Ask for half as many, as the next ones may be smaller soon for as many as before."""
+        """Halve the number for now; the limit stays, as later entries may be smaller."""
         self.count = max(1, self.count // 2)
 
     def refused(self, patience: int = PATIENCE) -> None:
-        """Ask for half as many, until as many requests as `patience` have gone well: Redis closed the connection."""
+        """Halve the number and the limit after Redis closed a connection, until `patience` requests have succeeded."""
         self.halve()
-        self._limit, self._left = self.count, patience
+        self._limit = self.count
+        self._left = patience
 
     def went_well(self) -> None:
-        """Ask for twice as many, up to the limit."""
+        """Double the number after a successful request, up to the limit."""
         if self._limit < self._most:
             self._left -= 1
             if self._left <= 0:
-                self._limit, self._left = min(2 * self._limit, self._most), PATIENCE
+                self._limit = min(2 * self._limit, self._most)
+                self._left = PATIENCE
         self.count = min(2 * self.count, self._limit)
 
 
 def answers(redis: Redis) -> bool:
-    """Whether Redis answers at all, so that it was the request that ended a connection."""
+    """Return whether Redis answers at all; if so, it was the request that ended the connection."""
     try:
         redis.ping()
-    except ResponseError:  # the user may not ask
+    except ResponseError:  # the user lacks the right to PING
         return True
     except RedisError:
         return False
@@ -62,13 +64,13 @@ def answers(redis: Redis) -> bool:
 
 
 def shrinking(redis: Redis, portion: Portion, ask: Callable[[int], T]) -> T:
-    """Ask for as many entries as Redis gives in one reply.
+    """Request entries, and fewer of them as long as Redis closes the connection; return the reply.
 
-    A connection may also have been closed because it was idle, by Redis, a proxy or an operator: the same is asked once
-    more, which is why it must change nothing.
+    A connection may also have been closed because it was idle, by Redis, a proxy or an operator. So the same request is
+    repeated once, and must not change anything in Redis.
 
     Raises:
-        ConnectionError, TimeoutError: Redis is away, or closes the connection over a single entry.
+        ConnectionError, TimeoutError: Redis is away, or closes the connection because of a single entry.
     """
     once_more = True
     while True:

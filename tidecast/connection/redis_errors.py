@@ -1,4 +1,4 @@
-"""What an error of Redis means for an operator: the problem in words, and the remedy."""
+"""Explain errors of Redis to an operator: the problem in words, and the remedy."""
 
 import re
 from dataclasses import dataclass, replace
@@ -16,17 +16,17 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 _UNKNOWN_COMMAND = re.compile(r"unknown command [`']([^`']+)[`']", re.IGNORECASE)
-_TLS_ALERT = "\\x15"  # the first byte of what a TLS port answers to plain words
+_TLS_ALERT = "\\x15"  # the first byte of a TLS port's reply to plain text
 _NO_DATABASE = ("DB index is out of range", "invalid DB index", "SELECT is not allowed")
 _UNKNOWN_HOST = ("Name or service not known", "nodename nor servname", "name resolution", "No address associated")
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What is wrong, and what to do.
+    """The explanation of an error: the problem and the remedy.
 
     Attributes:
-        check: the name under which `tidecast doctor` lists it.
+        check: the name of the problem in `tidecast doctor`.
         problem: a sentence without its full stop; {} stands for the text of the error.
         remedy: what to do.
     """
@@ -61,7 +61,7 @@ DATABASE = Meaning(
 )
 LOADING = Meaning("loading", "Redis is still loading its data", "wait; INFO persistence says how far it is")
 
-# By class and by a part of the text; the first row that fits counts.
+# By class and by a part of the text; the first matching row is used.
 _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
     (MovedError, "", CLUSTER),
     (AskError, "", CLUSTER),
@@ -167,7 +167,7 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
 
 
 def meaning_of_error(exc: RedisError) -> Meaning | None:
-    """Return what an error means, where that is known."""
+    """Return the explanation of an error; None for an unknown error."""
     text = str(exc)
     if command := unknown_command(exc):
         known = SENTINEL if command in ("GET", "SET") else COMMANDS
@@ -179,6 +179,6 @@ def meaning_of_error(exc: RedisError) -> Meaning | None:
 
 
 def unknown_command(exc: RedisError) -> str | None:
-    """Return the name of the command that the server does not know, if that is the error."""
+    """Return the command that the server does not know; None for other errors."""
     match = _UNKNOWN_COMMAND.search(str(exc))
     return match[1].upper() if match else None

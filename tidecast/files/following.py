@@ -11,8 +11,8 @@ from tidecast.errors import HistoryError
 from tidecast.files.columns import Column
 from tidecast.files.delimited import UNCLOSED, Header, decoded, has_open_quote, header_of, read_rows
 from tidecast.files.history import Histories, History, histories_of, joined
-from tidecast.files.layout import Layout, Selection, layout_of
-from tidecast.files.parts import Part, check_panel, rows_of, split
+from tidecast.files.layout import Selection, TableLayout, layout_of
+from tidecast.files.parts import SeriesRows, check_panel, rows_of, split
 from tidecast.files.pipe import Piece, pieces_of
 from tidecast.files.refusal import Refusal
 from tidecast.files.tables import STDIN, Table, named, printable, stem_of, table_of
@@ -53,7 +53,7 @@ class _Lines:
         self._selection = selection
         self._zone = zone_of(time_zone)
         self._header: Header | None = None
-        self._layout: Layout | None = None
+        self._layout: TableLayout | None = None
         self._line = 1  # the number of the next line
         self._recent: list[Table] = []
         self._refused: list[Refusal] = []
@@ -103,7 +103,7 @@ class _Lines:
     def _refuse(self, sentence: str) -> None:
         self._refused.append(Refusal(self._source, sentence))
 
-    def _first_layout(self, table: Table) -> Layout:
+    def _first_layout(self, table: Table) -> TableLayout:
         """Determine the layout; features that the user did not name and that have no value yet are left out."""
         layout = layout_of(table, self._selection)
         if layout.wide or self._selection.features:
@@ -120,7 +120,7 @@ class _Lines:
             notes=(*layout.notes, note),
         )
 
-    def _read(self, table: Table, layout: Layout) -> Sequence[History]:
+    def _read(self, table: Table, layout: TableLayout) -> Sequence[History]:
         """Read rows; if some are bad, halve the rows until each bad row is alone, and refuse it."""
         try:
             parts = split(table, layout, rows_of(table, layout, self._zone)[0])
@@ -138,7 +138,7 @@ class _Lines:
             self._recent.append(table)
         return histories
 
-    def _check_panel(self, layout: Layout) -> None:
+    def _check_panel(self, layout: TableLayout) -> None:
         """Raise a HistoryError if the newest rows contain several series that are read as one."""
         while len(self._recent) > 1 and sum(map(len, self._recent[1:])) >= RECENT:
             self._recent.pop(0)
@@ -148,7 +148,7 @@ class _Lines:
         check_panel(self._recent[0], layout, rows_of(self._recent[0], layout, self._zone)[0])
 
 
-def _measured(part: Part) -> Part | None:
+def _measured(part: SeriesRows) -> SeriesRows | None:
     """Leave out rows without a value; return None if no rows are left. A part with a fault is returned as it is."""
     there = ~np.isnan(part.values[:, 0])
     if part.fault or there.all():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tidecast.files.columns import Float, Int64
 from tidecast.files.layout import DEFAULT_TARGET, Selection, layout_of
-from tidecast.files.parts import Part, parts_of
+from tidecast.files.parts import SeriesRows, parts_of
 from tidecast.files.refusal import Refusal
 from tidecast.files.tables import Table, read_tables
 from tidecast.files.zones import zone_of
@@ -103,7 +103,7 @@ def histories_of(
         carry: whether a missing feature gets its last value; otherwise it stays NaN.
     """
     zone = zone_of(time_zone)
-    parts_by_series: dict[str, list[Part]] = {}
+    parts_by_series: dict[str, list[SeriesRows]] = {}
     notes: list[str] = []
     for table in tables:
         layout = layout_of(table, selection)
@@ -115,7 +115,7 @@ def histories_of(
 
 
 def joined(
-    parts_by_series: Iterable[Sequence[Part]], *, carry: bool
+    parts_by_series: Iterable[Sequence[SeriesRows]], *, carry: bool
 ) -> tuple[tuple[History, ...], tuple[Refusal, ...]]:
     """Join the parts of each series; return the usable series and the refused ones."""
     results = [_tidy(parts, carry=carry) for parts in parts_by_series]
@@ -123,7 +123,7 @@ def joined(
     return usable, tuple(result for result in results if isinstance(result, Refusal))
 
 
-def _tidy(parts: Sequence[Part], *, carry: bool) -> History | Refusal:
+def _tidy(parts: Sequence[SeriesRows], *, carry: bool) -> History | Refusal:
     """Join a series' parts, and make all repairs that need no guessing."""
     series = parts[0].series
     fault = next((part.fault for part in parts if part.fault), None) or _misfit(parts) or _clash(parts)
@@ -142,7 +142,7 @@ def _tidy(parts: Sequence[Part], *, carry: bool) -> History | Refusal:
     return History(series, parts[0].features, ts, values, (*notes, *dropped, *unique))
 
 
-def _misfit(parts: Sequence[Part]) -> str | None:
+def _misfit(parts: Sequence[SeriesRows]) -> str | None:
     named = {part.features for part in parts}
     if len(named) == 1:
         return None
@@ -150,7 +150,7 @@ def _misfit(parts: Sequence[Part]) -> str | None:
     return f"{_files(parts)} give it different columns ({listed}): name a target and features that all have"
 
 
-def _clash(parts: Sequence[Part]) -> str | None:
+def _clash(parts: Sequence[SeriesRows]) -> str | None:
     """Return a message for files that give several series the same name; their repeated times show it."""
     if len(parts) == 1 or not any(part.by_file for part in parts):
         return None
@@ -161,7 +161,7 @@ def _clash(parts: Sequence[Part]) -> str | None:
     return f"{_files(parts)} share this name and {repeated} times: rename a file or add a column 'series'"
 
 
-def _files(parts: Sequence[Part]) -> str:
+def _files(parts: Sequence[SeriesRows]) -> str:
     named = list(dict.fromkeys(part.source for part in parts))
     return " and ".join(named[:2]) + (f" and {len(named) - 2} more" if len(named) > 2 else "")
 

@@ -42,7 +42,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TableLayout:
     """The columns of one table by their meaning."""
 
     time: str
@@ -53,7 +53,7 @@ class Layout:
     notes: tuple[str, ...] = ()
 
 
-def layout_of(table: Table, selection: Selection) -> Layout:
+def layout_of(table: Table, selection: Selection) -> TableLayout:
     """Determine the meaning of each column of a table.
 
     Raises:
@@ -65,14 +65,14 @@ def layout_of(table: Table, selection: Selection) -> Layout:
     numeric = [name for name in rest if _is_value(name) and _is_numeric(table.columns[name])]
     if _is_wide(selection, series, numeric):
         note = f"{len(numeric)} columns read as one series each; a target would make one series of them"
-        return Layout(time, None, tuple(numeric), True, (DEFAULT_TARGET,), (note, *_unused(rest, numeric)))
+        return TableLayout(time, None, tuple(numeric), True, (DEFAULT_TARGET,), (note, *_unused(rest, numeric)))
     target, called, notes = _target(table, selection, rest, numeric, _is_of_a_library(time, series))
     features = _features(table, selection, target, rest, numeric)
     if called in features:  # a feature called `value` beside the target `y`
         called = target
     used = (target, *features)
     _check_fields(table, (called, *features))
-    return Layout(time, series, used, False, (called, *features), (*notes, *_unused(rest, used)))
+    return TableLayout(time, series, used, False, (called, *features), (*notes, *_unused(rest, used)))
 
 
 def _is_wide(selection: Selection, series: str | None, numeric: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ from tidecast.files.columns import (
     Times,
     numbered,
 )
-from tidecast.files.layout import Layout
+from tidecast.files.layout import TableLayout
 from tidecast.files.tables import Table
 from tidecast.files.text import Text, is_missing, is_swallowed, is_too_long, why_no_number
 from tidecast.files.zones import to_utc
@@ -36,7 +36,7 @@ _OUT_OF_RANGE = f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct it
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SeriesRows:
     """One series' rows of one file, in the file's order; NaN if missing."""
 
     series: str
@@ -59,7 +59,7 @@ class Rows:
     bad: Bools  # (rows, columns)
 
 
-def parts_of(table: Table, layout: Layout, zone: ZoneInfo | None) -> tuple[list[Part], tuple[str, ...]]:
+def parts_of(table: Table, layout: TableLayout, zone: ZoneInfo | None) -> tuple[list[SeriesRows], tuple[str, ...]]:
     """Split a table into its series; return them with notes about the times.
 
     Raises:
@@ -70,7 +70,7 @@ def parts_of(table: Table, layout: Layout, zone: ZoneInfo | None) -> tuple[list[
     return split(table, layout, rows), notes
 
 
-def rows_of(table: Table, layout: Layout, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
+def rows_of(table: Table, layout: TableLayout, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
     """Read the columns of a layout; return the rows with notes about the times.
 
     Raises:
@@ -80,12 +80,12 @@ def rows_of(table: Table, layout: Layout, zone: ZoneInfo | None) -> tuple[Rows, 
     return rows, (*rows.times.notes, *notes)
 
 
-def split(table: Table, layout: Layout, rows: Rows) -> list[Part]:
+def split(table: Table, layout: TableLayout, rows: Rows) -> list[SeriesRows]:
     """Split the rows of a table into its series."""
     return list(_wide(table, layout, rows) if layout.wide else _long(table, layout, rows))
 
 
-def _rows(table: Table, layout: Layout) -> Rows:
+def _rows(table: Table, layout: TableLayout) -> Rows:
     times = _times(table, layout)
     values = np.empty((len(table), len(layout.values)))
     bad = np.empty(values.shape, np.bool_)
@@ -95,7 +95,7 @@ def _rows(table: Table, layout: Layout) -> Rows:
     return Rows(names, codes, times, values, bad)
 
 
-def _times(table: Table, layout: Layout) -> Times:
+def _times(table: Table, layout: TableLayout) -> Times:
     """Read the time column; a bad time refuses its series, or the whole file if it has a single series."""
     column = table.columns[layout.time]
     if not column.holds_times:
@@ -122,7 +122,7 @@ def _numbers(table: Table, name: str) -> tuple[Float, Bools]:
     return numbers.values, numbers.bad
 
 
-def _series(table: Table, layout: Layout) -> tuple[Int64, list[str]]:
+def _series(table: Table, layout: TableLayout) -> tuple[Int64, list[str]]:
     """Return the series number of each row, and the names; in wide form every row belongs to all series."""
     if layout.series is None:
         codes = np.zeros(len(table), np.int64)
@@ -154,7 +154,7 @@ def _utc(rows: Rows, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
     return replace(rows, times=replace(rows.times, ms=localised.ms)), tuple(notes)
 
 
-def check_panel(table: Table, layout: Layout, rows: Rows) -> None:
+def check_panel(table: Table, layout: TableLayout, rows: Rows) -> None:
     """Raise a HistoryError if so many times repeat within a series that it must contain several series."""
     if panel.is_few(_repeated(rows), len(rows.codes)):
         return
@@ -212,7 +212,7 @@ def _has_fractions(table: Table, name: str) -> bool:
     return bool(len(values) and not numbers.bad.any() and (values != np.rint(values)).any())
 
 
-def _panel_remedy(layout: Layout, columns: Sequence[str]) -> str:
+def _panel_remedy(layout: TableLayout, columns: Sequence[str]) -> str:
     """Return a sentence about the columns that distinguish the rows, with the remedy."""
     if len(columns) > 1:
         first, second = columns
@@ -228,16 +228,16 @@ def _panel_remedy(layout: Layout, columns: Sequence[str]) -> str:
     return f"column {column!r} tells the rows apart: call it 'series'{OR_NAME_IT} {column}"
 
 
-def _wide(table: Table, layout: Layout, rows: Rows) -> Iterator[Part]:
+def _wide(table: Table, layout: TableLayout, rows: Rows) -> Iterator[SeriesRows]:
     clash = _same_millisecond(table, layout, rows, np.arange(len(table)))
     for i, name in enumerate(rows.names):
         fault = _name_fault(table, name) or clash
         if fault is None and rows.bad[:, i].any():
             fault = _number_fault(table, name, int(np.argmax(rows.bad[:, i])))
-        yield Part(name, table.source, False, layout.features, rows.times.ms, rows.values[:, i : i + 1], fault)
+        yield SeriesRows(name, table.source, False, layout.features, rows.times.ms, rows.values[:, i : i + 1], fault)
 
 
-def _long(table: Table, layout: Layout, rows: Rows) -> Iterator[Part]:
+def _long(table: Table, layout: TableLayout, rows: Rows) -> Iterator[SeriesRows]:
     faulty = np.flatnonzero(rows.bad.any(axis=1) | rows.times.bad)
     codes, first = np.unique(rows.codes[faulty], return_index=True)
     first_faulty = dict(zip(codes.tolist(), faulty[first].tolist(), strict=True))
@@ -249,10 +249,10 @@ def _long(table: Table, layout: Layout, rows: Rows) -> Iterator[Part]:
             fault = _row_fault(table, layout, rows, first_faulty[code])
         fault = fault or _same_millisecond(table, layout, rows, mine)
         by_file = layout.series is None
-        yield Part(name, table.source, by_file, layout.features, rows.times.ms[mine], rows.values[mine], fault)
+        yield SeriesRows(name, table.source, by_file, layout.features, rows.times.ms[mine], rows.values[mine], fault)
 
 
-def _same_millisecond(table: Table, layout: Layout, rows: Rows, mine: Int64) -> str | None:
+def _same_millisecond(table: Table, layout: TableLayout, rows: Rows, mine: Int64) -> str | None:
     """Return a message about the first two readings of a series in the same millisecond; None without any."""
     below = rows.times.below[mine]
     if not below.any():
@@ -269,7 +269,7 @@ def _same_millisecond(table: Table, layout: Layout, rows: Rows, mine: Int64) -> 
     )
 
 
-def _row_fault(table: Table, layout: Layout, rows: Rows, row: int) -> str:
+def _row_fault(table: Table, layout: TableLayout, rows: Rows, row: int) -> str:
     if rows.times.bad[row]:
         return _time_fault(table, layout.time, rows.times.kind, row)
     return _number_fault(table, layout.values[int(np.argmax(rows.bad[row]))], row)

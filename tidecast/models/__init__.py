@@ -1,1 +1,1 @@
-"""Models: what a network looks like, the experts, the model file and the store."""
+"""Models: the shape of a network, the experts, the model file and the model store."""

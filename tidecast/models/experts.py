@@ -1,7 +1,8 @@
-"""The experts that answer for a series, and the rule that blends them into one forecast.
+"""The experts that forecast a series, and the rule that blends their forecasts into one.
 
-The experts stand in one fixed order; one that a series lacks, or that cannot answer yet, says NaN. The last value is
-the first of them and always takes part: a model that goes wrong loses its say within readings, without an operator.
+The experts have one fixed order. The forecast is NaN for an expert that a series lacks, or that cannot forecast yet.
+The last value is the first expert and always takes part: a model that goes wrong loses its share within a few readings,
+without an operator.
 """
 
 from dataclasses import dataclass
@@ -25,39 +26,39 @@ EXPERTS = (
     "shared_lstm",  # the network of its cohort
 )
 NAIVE, LSTM, SHARED = 0, EXPERTS.index("lstm"), EXPERTS.index("shared_lstm")
-LINEAR = range(1, LSTM)  # those that weigh past rows by fixed coefficients
+LINEAR = range(1, LSTM)  # the experts that weigh past rows by fixed coefficients
 
-SHARPNESS = 20.0  # an expert whose errors are 5 % larger than the best one's weighs 1 / e of it
-# Readings after which an error counts half. An expert weighs what the worse of its two records allows: the long one
-# tells small differences from luck, the short one silences an expert soon after the series has changed.
+SHARPNESS = 20.0  # an expert whose errors are 5 % larger than the best one's gets 1 / e of its share
+# Readings after which an error counts half. The worse of its two records determines an expert's share: the long record
+# separates small differences from chance, the short one removes an expert soon after the series has changed.
 HALF_LIVES = (100.0, 25.0)
 FORGETTING = 1 - 0.5 ** (1 / np.array(HALF_LIVES))[:, None]  # (records, 1)
-TERMS = 8  # the terms of a sum come in multiples of this, so that padding moves no bit of it
+TERMS = 8  # sums have a multiple of so many terms, so that padding does not change any bit of them
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
-    """A series' linear experts, in the order of `EXPERTS`, and the errors that all its experts begin with.
+class LinearExperts:
+    """The linear experts of a series, in the order of `EXPERTS`, and the first errors of all its experts.
 
-    Each linear expert answers the newest value, plus a bias, plus a weighted sum of terms. A term is a past value of
-    one column; the target's are taken less its newest value, so that no expert need know the level.
+    A linear forecast is the newest value, plus a bias, plus a weighted sum of terms. A term is a past value of one
+    column. For the target's column, the newest value is subtracted, so that an expert does not depend on the level.
     """
 
     lags: NDArray[np.int64]  # (terms,) rows before the newest, 0 for the newest itself
     columns: NDArray[np.int64]  # (terms,) 0 is the target
     coefficients: Float  # (linear experts, terms)
     bias: Float  # (linear experts,) in the series' unit
-    needs: NDArray[np.int64]  # (linear experts,) how many rows one must see; 0: the series lacks it
-    errors: Float  # (records, experts) discounted absolute errors at the end of the held-out tail; NaN: lacks it
+    needs: NDArray[np.int64]  # (linear experts,) how many rows each needs; 0: the series lacks it
+    errors: Float  # (records, experts) discounted absolute errors at the end of the held-out tail; NaN: no such expert
 
     @property
     def rows(self) -> int:
-        """How many rows the experts read at most."""
+        """Return how many rows the experts read at most."""
         return int(self.needs.max(initial=1))
 
     @classmethod
     def naive(cls, error: float = np.nan) -> Self:
-        """The panel of a series of which nothing was learned: the last value alone."""
+        """Return the panel of an untrained series: the last value alone."""
         errors = np.full((len(HALF_LIVES), len(EXPERTS)), np.nan)
         errors[:, NAIVE] = error
         nothing = np.zeros(TERMS, np.int64)
@@ -68,8 +69,8 @@ class Panel:
         """Forecast the next value by the last value and the linear experts.
 
         Args:
-            rows: `(n, rows, features)`, newest last; rows that a series does not hold yet may be anything.
-            held: `(n,)` how many of them it does.
+            rows: `(n, rows, features)`, newest last; rows that a series does not hold yet are ignored.
+            held: `(n,)` how many rows each series holds.
 
         Returns:
             `(n, 1 + linear experts)`, NaN where an expert reads more rows than are held.
@@ -94,9 +95,9 @@ def linear_answers(
     bias: Float,
     needs: NDArray[np.int64],
 ) -> Float:
-    """`Panel.answers` with each row's own panel: every part of the panel has a leading axis, `(n, ...)` or `(1, ...)`.
+    """Compute `LinearExperts.answers` with experts per row: each array has a leading axis, `(n, ...)` or `(1, ...)`.
 
-    A row's answer does not depend, to the last bit, on the others of the batch.
+    A row's answer is the same to the last bit whatever else is in the batch.
     """
     newest = rows[:, -1, 0]
     at = np.maximum(rows.shape[1] - 1 - lags, 0)
@@ -108,15 +109,15 @@ def linear_answers(
 
 
 def shares(errors: Float, answers: Float) -> Float:
-    """How much each expert says: `exp(-20 (E / E_min - 1))`, as shares of one.
+    """Return the share of each expert in the forecast, `exp(-20 (E / E_min - 1))` divided by the sum over experts.
 
     Args:
-        errors: `(records, experts)` each one's discounted mean absolute errors, NaN while none is known.
-        answers: `(experts,)` what each says now, NaN where it cannot answer.
+        errors: `(records, experts)` discounted mean absolute errors, NaN while not known.
+        answers: `(experts,)` present forecasts, NaN where an expert cannot forecast.
 
     Returns:
-        `(experts,)`, summing to 1. Only an expert with a finite answer and a known error has a say; where there is
-        none, the last value decides.
+        `(experts,)`, summing to 1. Only experts with a finite forecast and a known error get a share; without any, the
+        last value gets it all.
     """
     known = np.isfinite(answers) & np.isfinite(errors[0])
     if not known.any():
@@ -124,21 +125,21 @@ def shares(errors: Float, answers: Float) -> Float:
         return last_value
     mine = errors[:, known]
     least = mine.min(axis=1, keepdims=True)
-    says = np.zeros(len(answers))
-    # Beside an expert with hardly any error, or none, the others are silent.
+    weights = np.zeros(len(answers))
+    # Beside an expert with hardly any error, or none, the others get no share.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         excess = np.where(mine == least, 0.0, mine / least - 1).max(axis=0)
-        excess = np.minimum(excess, np.finfo(np.float64).max)  # also where each is without error in one record alone
-        says[known] = np.exp(-SHARPNESS * (excess - excess.min()))
-    shared: Float = says / says.sum()
+        excess = np.minimum(excess, np.finfo(np.float64).max)  # also if each has an error of 0 in only one record
+        weights[known] = np.exp(-SHARPNESS * (excess - excess.min()))
+    shared: Float = weights / weights.sum()
     return shared
 
 
 def learn(errors: Float, answers: Float, actual: float, most: float = np.inf) -> Float:
-    """Discount each expert's errors and add the newest: exponential smoothing, `(records, experts)`.
+    """Return each expert's errors with the newest added by exponential smoothing, `(records, experts)`.
 
-    An expert whose error was not known begins with this one; one that gave no answer keeps its own. No error counts
-    for more than `most`, see `Guard.farthest`.
+    An expert without a known error begins with this one; an expert without a forecast keeps its errors. Errors are
+    limited to `most`, see `Guard.farthest`.
     """
     newest = np.abs(answers - actual)
     counted = np.minimum(newest, most)
@@ -148,5 +149,5 @@ def learn(errors: Float, answers: Float, actual: float, most: float = np.inf) ->
 
 
 def blend(says: Float, answers: Float) -> float:
-    """The forecast: the answers, `(experts,)`, in their shares."""
+    """Return the forecast: the sum of the answers, `(experts,)`, weighted by their shares."""
     return float(says[says > 0] @ answers[says > 0])

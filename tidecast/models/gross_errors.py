@@ -1,12 +1,12 @@
-"""Which readings are gross errors, such as the -9999 of a broken sensor: nobody should learn from them.
+"""Detect gross errors, such as the -9999 of a broken sensor, so that no model learns from them.
 
-A reading is not believed if it lies more than `FAR` usual largest moves from the last one believed, and outside all
-values known by more than these are apart, or on the other side of zero. Another reading near it, but not the same,
-confirms it. The experts read the last believed value in its place, and once the series is back a value between those
-before and after.
+A reading is doubted if two conditions hold. It lies more than `FAR` usual largest moves from the last believed one.
+And it lies outside all known values by more than their range, or on the other side of zero. Another reading near it,
+but not the same, confirms it. The experts read the last believed value in its place; once the series is back, they read
+a value between those before and after.
 
-Known are the values of the window and those of the model's history. What recurs as a part of a series lies within them,
-or is a usual move; so it is believed.
+The known values are those of the window and of the model's history. Recurring parts of a series lie within them, or are
+usual moves, so they are believed.
 """
 
 import math
@@ -18,16 +18,16 @@ import numpy as np
 from tidecast.models.time_grid import Float
 
 FAR = 3.0  # usual largest moves: a nearer reading is believed
-STRAY = 2.0  # rows at either end of a window's values that do not count among all that it holds
-FEWEST_ROWS = 8.0  # of a window, beside a model's history, that tell which values a series has; without one `WARM_UP`
-OTHER_SIDE = 2.0  # spans: so far away a value on the other side of zero is at least
-NEAR = 0.5  # of the way from the last believed value: a reading so much nearer to the one before confirms it
-STUCK = 24.0  # readings in a row that are not believed, after which the next one is
-PART = 10.0  # moves in a part of a history, of whose largest moves the median is the usual one
-WARM_UP = 50.0  # readings after which it is known
-FADING = 0.5 ** (1 / 2000)  # the largest move counts half after so many readings
-GROWTH = 1.01  # and is exceeded by no more than that in one
-# As the compiled loop takes them, which is compiled anew only if its own file changes.
+STRAY = 2.0  # rows at either end of a window's sorted values that do not count as known
+FEWEST_ROWS = 8.0  # rows of a window before readings are doubted; without a model's history `WARM_UP`
+OTHER_SIDE = 2.0  # spans: the least distance of a value on the other side of zero
+NEAR = 0.5  # of the distance to the last believed value: a reading nearer than that to the doubted one confirms it
+STUCK = 24.0  # doubted readings in a row, after which the next one is believed
+PART = 10.0  # moves in a part of a history; the usual largest move is the median of the parts' largest moves
+WARM_UP = 50.0  # readings after which the usual largest move is known
+FADING = 0.5 ** (1 / 2000)  # the largest move counts half after 2000 readings
+GROWTH = 1.01  # and one reading raises it by no more than this factor
+# The compiled loop takes the constants as an argument, because it is recompiled only if its own file changes.
 RULE = (FAR, STRAY, FEWEST_ROWS, OTHER_SIDE, NEAR, STUCK, PART, WARM_UP, FADING, GROWTH)
 
 
@@ -36,11 +36,11 @@ NO_LIMITS: Limits = (math.inf, -math.inf)
 
 
 def usual_move(values: Float, part: int = int(PART)) -> float:
-    """Return the usual largest move: the lower median of the largest moves of parts, 0 without a part.
+    """Return the usual largest move: the lower median of the parts' largest moves, 0 without a whole part.
 
     Args:
         values: `(readings,)`.
-        part: moves in each.
+        part: the number of moves in a part.
     """
     moves = np.abs(np.diff(values))
     parts = moves[len(moves) % part :].reshape(-1, part)
@@ -50,20 +50,21 @@ def usual_move(values: Float, part: int = int(PART)) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """How far a series moves from reading to reading."""
+    """The usual size of a series' moves from reading to reading."""
 
-    largest: float = 0.0  # of late; 0: not known
+    largest: float = 0.0  # the recent largest move; 0: not known
     seen: int = 0  # readings
-    of_model: float = 0.0  # the usual largest of its model's history; 0: not known
+    of_model: float = 0.0  # the usual largest move of its model's history; 0: not known
 
     @property
     def usual(self) -> float:
-        """The usual largest move; 0: not known."""
+        """Return the usual largest move; 0: not known."""
         return max(self.largest, self.of_model)
 
     def learn(self, move: float, rows: Float) -> Self:
-        """Add a move of a believed reading; `rows`, `(held,)`, are the believed values before that."""
-        seen, usual = self.seen + 1, self.usual
+        """Return the moves with that of a believed reading; `rows`, `(held,)`, are the believed values before it."""
+        seen = self.seen + 1
+        usual = self.usual
         if usual > 0:
             largest = max(FADING * self.largest, min(move, GROWTH * usual))
         else:
@@ -73,24 +74,25 @@ class Moves:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What is known of a series when a reading comes."""
+    """The knowledge of a series that decides whether the next reading is doubted."""
 
     moves: Moves = Moves()
-    of_model: Limits = NO_LIMITS  # of the values of its model's history
-    run: int = 0  # readings in a row that were not believed
-    newest: float = 0.0  # of those
+    of_model: Limits = NO_LIMITS  # limits of the values of its model's history
+    run: int = 0  # doubted readings in a row
+    newest: float = 0.0  # the newest doubted reading
 
     def take(self, rows: Float, y: float) -> tuple[Self, Float]:
-        """Add a reading: it is not believed if `run` is above 0 then.
+        """Add a reading; it is doubted if the new `run` is above 0.
 
         Args:
-            rows: `(held,)` what the experts read before it, newest last; at least one.
+            rows: `(held,)` the rows that the experts read before it, newest last; at least one.
             y: the reading.
 
         Returns:
-            What is known then, and what the experts read, `(held + 1,)`.
+            The new knowledge, and the rows that the experts read now, `(held + 1,)`.
         """
-        moves, move = self.moves, abs(y - float(rows[-1]))
+        moves = self.moves
+        move = abs(y - float(rows[-1]))
         enough = len(rows) >= (FEWEST_ROWS if self.of_model != NO_LIMITS else WARM_UP)
         far = move > FAR * moves.usual > 0 and enough
         outside = far and spans_away(_joined(limits(rows), self.of_model), y) > 1
@@ -108,12 +110,12 @@ class Doubt:
             return False
         apart = abs(y - self.newest)
         before = rows[: len(rows) - self.run]
-        stood_still = len(before) > 1 and before[-1] == before[-2]  # then the same value again is a usual one
+        stood_still = len(before) > 1 and before[-1] == before[-2]  # repeating a value is usual for this series
         return self.run >= STUCK or 0 < apart < NEAR * move or (apart == 0 and bool(stood_still))
 
 
 def limits(values: Float) -> Limits:
-    """Return the lowest and the highest of some values but for a few strays at either end; at least one value."""
+    """Return the lowest and the highest of one or more values, without a few strays at either end."""
     strays = int(min(STRAY, (len(values) - 1) // 2))
     ordered = np.sort(values)
     return float(ordered[strays]), float(ordered[-1 - strays])
@@ -122,7 +124,7 @@ def limits(values: Float) -> Limits:
 def spans_away(known: Limits, y: float) -> float:
     """Return how far a value lies outside the limits, in units of their distance.
 
-    On the other side of zero than both it lies two such spans away at least.
+    A value on the other side of zero than both limits lies two such spans away at least.
     """
     low, high = known
     beyond = max(low - y, y - high)

@@ -1,6 +1,6 @@
-"""What a network reads of a series' rows, and how its answer comes back to the series' unit.
+"""Prepare a network's inputs from a series' rows, and convert its answer back to the series' unit.
 
-The trainer, the worker and `explain` all prepare rows here, so that a network sees in service what it saw in training.
+The trainer, the worker and `explain` all prepare rows here, so that the inputs in service equal those in training.
 """
 
 from collections.abc import Sequence
@@ -12,26 +12,26 @@ from numpy.typing import NDArray
 from tidecast.models.spec import CYCLES, Cycle, Spec
 from tidecast.models.time_grid import CLIP, Float, scale_windows
 
-LEAST_SPREAD = 0.1  # of the training part's change scale: a window that hardly moves is not blown up to noise
+LEAST_SPREAD = 0.1  # of the training part's change scale: the noise of a nearly constant window is not magnified
 DAY_MS = 86_400_000.0
 Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Windows as the network takes them: its answer of 0 means `base`, and 1 means `size` more."""
+    """Prepared windows; an answer of 0 stands for `base`, an answer of 1 for `base + size`."""
 
     x: NDArray[np.float32]  # (n, window, channels)
     base: Float  # (n,) in the series' unit
     size: Float  # (n,) in the series' unit, > 0
 
     def restore(self, answer: NDArray[np.floating]) -> Float:
-        """Bring answers, `(n,)`, to the series' unit."""
+        """Convert answers, `(n,)`, to the series' unit."""
         restored: Float = self.base + answer.astype(np.float64) * self.size
         return restored
 
     def targets(self, actual: Float, spec: Spec) -> NDArray[np.float32]:
-        """Express what came next, `(n,)`, as the network shall answer it."""
+        """Convert the next values, `(n,)`, to the answers that the network is trained for."""
         scaled = (actual - self.base) / self.size
         return (np.clip(scaled, -CLIP, CLIP) if spec.form == "change" else scaled).astype(np.float32)
 
@@ -50,16 +50,17 @@ def network_inputs(
 
     Args:
         rows: `(n, rows, features)`, newest last; at least the window, and the seasons before it for a seasonal spec.
-        held: `(n,)` how many of the rows are real; those before them may be anything.
+        held: `(n,)` how many of the rows are real; the values before them are ignored.
         spec: the network's shape and form.
         seasons: `(n, >= spec.seasonal)` season lengths in rows; 0: the series has none.
         center: `(n, features)` of the scaler.
-        scale: `(n, features)` of the scaler; of the form `change` the first is the change scale.
-        linear: `(n,)` what the linear expert says, for a spec that learns what it leaves over.
-        calendar: `(n, window, 2 * cycles)` of `calendar_inputs`; None: the times are not known, and 0 stands there.
+        scale: `(n, features)` of the scaler; with the form `change` the first is the change scale.
+        linear: `(n,)` forecasts of the linear expert, for a spec that learns its residuals.
+        calendar: `(n, window, 2 * cycles)` of `calendar_inputs`; None: the times are not known, the inputs are 0.
     """
     window = rows[:, -spec.window :]
-    last, size = window[:, -1, 0], scale[:, 0].copy()
+    last = window[:, -1, 0]
+    size = scale[:, 0].copy()
     if spec.normalise:
         scale = scale.copy()
         spread = np.ascontiguousarray(window[..., 0]).std(axis=1)
@@ -77,18 +78,18 @@ def network_inputs(
 
 
 def rows_read(spec: Spec, seasons: Int64) -> int:
-    """How many rows a network reads, those of its seasonal inputs, `(spec.seasonal,)`, included."""
+    """Return how many rows a network reads, including its seasonal inputs, whose lengths are `(spec.seasonal,)`."""
     return spec.window + max(0, int(seasons.max(initial=0)) - 1)
 
 
 def calendar_inputs(spec: Spec, borne: Float, next_ts: Int64, step_ms: Float) -> Float:
-    """Where in each cycle of the calendar, in UTC, the reading after each row falls: `(n, window, 2 * cycles)`.
+    """Return the phase in each calendar cycle, in UTC, of the reading after each row: `(n, window, 2 * cycles)`.
 
     Args:
-        spec: of the cycles.
-        borne: `(n, cycles)` of `cycles_borne`; 0 stands for a cycle that is not.
-        next_ts: `(n,)` epoch milliseconds of what comes after the newest row.
-        step_ms: `(n,)` of the grid.
+        spec: the network's spec, which names the cycles.
+        borne: `(n, cycles)` of `cycles_borne`; 0 turns a cycle off.
+        next_ts: `(n,)` epoch milliseconds of the reading after the newest row.
+        step_ms: `(n,)` the grid's step.
     """
     before = np.arange(1 - spec.window, 1)
     days = (next_ts[:, None] + step_ms[:, None] * before) / DAY_MS
@@ -98,12 +99,12 @@ def calendar_inputs(spec: Spec, borne: Float, next_ts: Int64, step_ms: Float) ->
 
 
 def cycles_borne(spec: Spec, calendar: Sequence[Cycle]) -> Float:
-    """For each cycle that a spec names, 1 if it is one of those that a series' history bears, else 0: `(cycles,)`."""
+    """Return for each cycle of a spec 1 if the series' history is long enough for it, else 0: `(cycles,)`."""
     return np.array([float(cycle in calendar) for cycle in spec.calendar])
 
 
 def _seasonal(rows: Float, held: Int64, window: int, season: Int64, base: Float, size: Float) -> Float:
-    """The value one season before what follows each step, and a flag where it is known: `(n, window, 2)`."""
+    """Return the value one season before the reading after each step, and whether it is known: `(n, window, 2)`."""
     count = rows.shape[1]
     at = count - window + np.arange(window)[None] + 1 - season[:, None]
     known = (season > 0)[:, None] & (at >= count - held[:, None]) & (at >= 0)

@@ -1,9 +1,9 @@
 """The LSTM in NumPy, gate by gate: the definition that every other implementation must match.
 
-Hochreiter & Schmidhuber (1997) with the forget gate of Gers, Schmidhuber & Cummins (2000), in the layout of
-Keras: the four gates lie side by side in one array, in the order input, forget, candidate, output.
+It is the LSTM of Hochreiter & Schmidhuber (1997) with the forget gate of Gers, Schmidhuber & Cummins (2000), in the
+layout of Keras: the four gates lie side by side in one array, in the order input, forget, candidate, output.
 
-Every function broadcasts over leading axes, so the same lines serve one model and thousands stacked:
+Every function broadcasts over leading axes, so the same code runs one model or thousands of stacked ones:
 `kernel` may be `(in, 4 * units)` or `(models, in, 4 * units)` with `x` of `(models, steps, in)`.
 """
 
@@ -21,24 +21,24 @@ INPUT, FORGET, CANDIDATE, OUTPUT = range(4)
 
 
 class Cell(NamedTuple):
-    """One layer's weights in one direction."""
+    """The weights of one layer in one direction."""
 
-    kernel: Array  # (..., in, 4 * units): what each gate makes of the input
-    recurrent: Array  # (..., units, 4 * units): what each gate makes of the previous hidden state
+    kernel: Array  # (..., in, 4 * units): the gates' weights for the input
+    recurrent: Array  # (..., units, 4 * units): the gates' weights for the previous hidden state
     bias: Array  # (..., 4 * units)
 
 
 class Gates(NamedTuple):
-    """What the four gates answered at one step, each of shape `(..., units)`."""
+    """The values of the four gates at one step, each of shape `(..., units)`."""
 
-    forget: Array  # 0 drops, 1 keeps what the cell state held
-    input: Array  # 0 ignores, 1 takes in the candidate
-    candidate: Array  # what could be written to the cell state
+    forget: Array  # 0 drops, 1 keeps the old cell state
+    input: Array  # 0 ignores, 1 adds the candidate
+    candidate: Array  # the proposed values for the cell state
     output: Array  # 0 hides, 1 shows the cell state
 
 
 class Step(NamedTuple):
-    """One step of a cell: its gates, its long memory and what it shows, each `(..., units)`."""
+    """One step of a cell: its gates, its cell state and its hidden state, each `(..., units)`."""
 
     gates: Gates
     cell_state: Array
@@ -46,48 +46,48 @@ class Step(NamedTuple):
 
 
 def sigmoid(x: Array) -> Array:
-    """Squash to (0, 1); written with tanh, which does not overflow."""
+    """Return the sigmoid of x; it is computed with tanh, which does not overflow."""
     half = x.dtype.type(0.5)
     result: Array = half * (np.tanh(half * x) + x.dtype.type(1))
     return result
 
 
 def activate(x: Array, activation: Activation) -> Array:
-    """Apply the cell's activation, used for the candidate and for the cell state on its way out."""
+    """Apply the cell's activation, which is used for the candidate and for the output of the cell state."""
     return np.tanh(x) if activation == "tanh" else np.maximum(x, x.dtype.type(0))
 
 
 def gate_inputs(from_input: Array, hidden: Array, cell: Cell) -> Array:
-    """What reaches the four gates, side by side: `(..., 4 * units)`.
+    """Return the inputs of the four gates, side by side: `(..., 4 * units)`.
 
-    `from_input` is the input times the kernel; every gate sees it and the previous hidden state.
+    `from_input` is the input times the kernel; every gate reads it and the previous hidden state.
     """
     inputs: Array = from_input + _times(hidden, cell.recurrent) + cell.bias
     return inputs
 
 
 def forget_gate(inputs: Array) -> Array:
-    """Decide how much of the old cell state stays."""
+    """Compute how much of the old cell state is kept."""
     return sigmoid(_part(inputs, FORGET))
 
 
 def input_gate(inputs: Array) -> Array:
-    """Decide how much of the candidate is written."""
+    """Compute how much of the candidate is added."""
     return sigmoid(_part(inputs, INPUT))
 
 
 def candidate(inputs: Array, activation: Activation) -> Array:
-    """Propose what to write to the cell state."""
+    """Compute the candidate for the cell state."""
     return activate(_part(inputs, CANDIDATE), activation)
 
 
 def output_gate(inputs: Array) -> Array:
-    """Decide how much of the cell state shows."""
+    """Compute how much of the cell state is shown."""
     return sigmoid(_part(inputs, OUTPUT))
 
 
 def update_cell_state(cell_state: Array, gates: Gates) -> Array:
-    """Forget part of the old, add the chosen part of the new."""
+    """Return the new cell state: the kept part of the old one plus the chosen part of the candidate."""
     updated: Array = gates.forget * cell_state + gates.input * gates.candidate
     return updated
 
@@ -107,21 +107,22 @@ def step(from_input: Array, hidden: Array, cell_state: Array, cell: Cell, activa
 
 
 def steps(x: Array, cell: Cell, activation: Activation) -> Iterator[Step]:
-    """Run a cell over `x` of shape `(..., steps, in)` from empty states, yielding every step."""
+    """Run a cell over `x` of shape `(..., steps, in)`, starting from zero states, and yield every step."""
     units = cell.bias.shape[-1] // 4
     hidden = cell_state = np.zeros((*x.shape[:-2], units), dtype=x.dtype)
-    from_inputs = np.matmul(x, cell.kernel)  # the inputs of all steps are known: one product a row, not one a step
+    from_inputs = np.matmul(x, cell.kernel)  # one product for the inputs of all steps
     for t in range(x.shape[-2]):
         now = step(from_inputs[..., t, :], hidden, cell_state, cell, activation)
-        hidden, cell_state = now.hidden, now.cell_state
+        hidden = now.hidden
+        cell_state = now.cell_state
         yield now
 
 
 def layer(x: Array, cells: list[Cell], activation: Activation) -> Array:
     """Run one layer, `(..., steps, in)` to `(..., steps, units * directions)`.
 
-    A second cell reads the window backwards (Schuster & Paliwal 1997); its outputs are put back in the order
-    of time, as Keras does.
+    A second cell reads the window backwards (Schuster & Paliwal 1997); its outputs are put back in
+    the order of time, as in Keras.
     """
     forward = [s.hidden for s in steps(x, cells[0], activation)]
     if len(cells) == 1:
@@ -131,7 +132,7 @@ def layer(x: Array, cells: list[Cell], activation: Activation) -> Array:
 
 
 def last_output(sequence: Array, cells: list[Cell]) -> Array:
-    """Pick what each direction says once it has read the whole window: `(..., units * directions)`."""
+    """Return each direction's hidden state after the whole window: `(..., units * directions)`."""
     units = cells[0].bias.shape[-1] // 4
     if len(cells) == 1:
         return sequence[..., -1, :]
@@ -151,7 +152,7 @@ def cells_of(weights: Weights) -> list[list[Cell]]:
 
 
 def forward(x: Array, weights: Weights, activation: Activation) -> Array:
-    """Answer `(..., steps, features)` with the output layer's `(..., outputs)`."""
+    """Run the whole network: `(..., steps, features)` to the output layer's `(..., outputs)`."""
     sequence = x
     layers = cells_of(weights)
     for cells in layers:
@@ -168,7 +169,7 @@ def _part(inputs: Array, gate: int) -> Array:
 
 
 def _times(x: Array, matrix: Array) -> Array:
-    # One row against its own matrix: BLAS then sees the same problem whatever else is in the batch, so that a
-    # forecast does not depend, to the last bit, on the company in which it was computed.
+    # Each row is multiplied with its own matrix: BLAS then solves the same problem whatever else is in the batch, so
+    # that the forecast is the same to the last bit.
     product: Array = np.matmul(x[..., None, :], matrix)[..., 0, :]
     return product

@@ -1,4 +1,4 @@
-"""A network's cells followed step by step over one window, as `tidecast.models.lstm` computes them."""
+"""Trace a network's cells step by step over one window, as `tidecast.models.lstm` computes them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ from tidecast.models.model import Model
 
 @dataclass(frozen=True, slots=True)
 class CellTrace:
-    """One cell's way through a window; arrays are `(steps, units)`, in the order in which the cell read."""
+    """The steps of one cell over a window; arrays are `(steps, units)`, in the cell's reading order."""
 
     layer: int
     direction: str
-    rows: NDArray[np.int64]  # (steps,) the window's row that each step read: backwards for a backward cell
+    rows: NDArray[np.int64]  # (steps,) the window's row of each step, backwards for a backward cell
     gates: lstm.Gates
     cell_state: Array
     hidden: Array
 
     @property
     def name(self) -> str:
-        """Which cell this is, for people."""
+        """Return the cell's name for people."""
         return f"layer {self.layer + 1}, {self.direction}"
 
     @property
     def last_hidden(self) -> Array:
-        """What the cell says once it has read the whole window: `(units,)`."""
+        """Return the cell's hidden state after the whole window: `(units,)`."""
         last: Array = self.hidden[-1]
         return last
 
 
 def follow(model: Model, prepared: Inputs) -> Iterator[CellTrace]:
-    """Run cell after cell over one window, layer by layer and forward before backward, and keep all their steps.
+    """Run the cells over one window, layer by layer and forward before backward, and yield the trace of each.
 
-    A cell is run when it is asked for: whoever wants the first alone does not pay for the others.
+    The iterator is lazy: a caller that needs only the first cell does not compute the others.
     """
     spec = model.spec
     sequence: Array = prepared.x[0]
@@ -47,7 +47,7 @@ def follow(model: Model, prepared: Inputs) -> Iterator[CellTrace]:
         for direction, cell in zip(spec.directions, cells, strict=True):
             ran.append(_cell_trace(i, direction, sequence, cell, spec.activation))
             yield ran[-1]
-        # The next layer reads both directions side by side, each row where it stands in time.
+        # The next layer reads both directions side by side, in the order of time.
         sequence = np.concatenate([each.hidden[np.argsort(each.rows)] for each in ran], axis=-1)
 
 

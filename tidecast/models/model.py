@@ -1,6 +1,6 @@
-"""What a trained series model is, and the file it lives in: weights only, every byte checked.
+"""A trained series model and its file, which holds only weights and is checked completely.
 
-A file is `safetensors` with one JSON header. Nothing in it is executed, and nothing larger than the file is allocated.
+A file is `safetensors` with one JSON header. Reading it executes no code, and allocates no more than the file's size.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from safetensors.numpy import save
 
 from tidecast.errors import ModelError
 from tidecast.models import lstm, time_grid
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, Panel
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, LinearExperts
 from tidecast.models.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
 from tidecast.models.spec import Cycle, Spec
 
 FORMAT = 3
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
-MAX_SEASON = 1024  # rows: more than that no window holds
+MAX_SEASON = 1024  # rows: no window holds more
 HEADER, CHECKSUM = "tidecast", "blake2b"
 _PANEL = {  # the panel's arrays in a file
     "panel.lags": np.int64,
@@ -42,7 +42,7 @@ class _Frozen(BaseModel):
 
 
 class Scores(_Frozen):
-    """One contestant's rolling one-step errors over the same rows, in the series' unit."""
+    """The rolling one-step errors of one contestant, in the series' unit; all contestants forecast the same rows."""
 
     mae: float
     rmse: float
@@ -50,42 +50,42 @@ class Scores(_Frozen):
 
 
 class Evidence(_Frozen):
-    """Why a version was published, or was not: errors on the held-out tail and the verdict drawn from them."""
+    """The reasons for publishing a version or not: the errors on the held-out tail and the verdict."""
 
-    rows: int  # how many forecasts were scored
+    rows: int  # number of scored forecasts
     season: int | None  # the season length in rows that the seasonal naive used
     scores: dict[str, Scores]  # by contestant: model, last_value, seasonal_naive, champion
     skill: float  # 1 - MAE / MAE of the last value
-    verdict: str  # published, or refused and why
+    verdict: str  # published, or refused with the reason
 
 
 class Header(_Frozen):
-    """Everything in a model file but its weights."""
+    """Everything in a model file except its weights."""
 
     format: int = FORMAT
     series: str
     spec: Spec
     step_ms: float = Field(gt=0)
-    gridded: bool = True  # False: its readings come at no regular step, and each one is a row
-    seasons: tuple[int, ...] = Field((), max_length=4)  # season lengths in rows, the most marked first
-    calendar: tuple[Cycle, ...] = ()  # the cycles of the calendar that its history bears
-    network: bool = True  # False: its history bore no network, the linear experts answer alone
+    gridded: bool = True  # False: its readings have no regular step, and each one is a row
+    seasons: tuple[int, ...] = Field((), max_length=4)  # season lengths in rows, the strongest first
+    calendar: tuple[Cycle, ...] = ()  # the calendar cycles that its history is long enough for
+    network: bool = True  # False: its history was too short for a network, it has only linear experts
     shared: str | None = None  # the cohort whose network is one of its experts
-    change_scale: float = Field(1.0, gt=0)  # the mean of |d - median d| of the changes learned from
+    change_scale: float = Field(1.0, gt=0)  # the mean of |d - median d| over the changes in the training part
     center: tuple[float, ...]
     scale: tuple[float, ...]
     level: float = Field(gt=0, lt=1)  # of the interval
     half_width: float = Field(ge=0)  # of the interval at that level, on the held-out tail
-    largest_move: float = Field(0.0, ge=0)  # the usual largest; 0: not known
-    known: tuple[float, float] | None = None  # the values of its history lie between these, but for a few strays
+    largest_move: float = Field(0.0, ge=0)  # the usual largest move; 0: not known
+    known: tuple[float, float] | None = None  # limits of the values of its history, but for a few strays
     span: tuple[int, int]  # epoch milliseconds of the first and last reading trained on
-    judged: tuple[int, int] = (0, 0)  # of the first and last reading of the tail that judged it
+    judged: tuple[int, int] = (0, 0)  # the same of the held-out tail that it was tested on
     evidence: Evidence
     training: dict[str, float | int | str | bool | None] = {}
-    curves: dict[str, tuple[float, ...]] = {}  # by name, a loss for each epoch
+    curves: dict[str, tuple[float, ...]] = {}  # loss per epoch, by name
     libraries: dict[str, str] = {}
     created_ms: int = 0
-    parent: int | None = None  # the version whose weights it started from
+    parent: int | None = None  # the version whose weights training started from
 
     @model_validator(mode="after")
     def _scaler_fits(self) -> Self:
@@ -99,32 +99,32 @@ class Header(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained series model: `header` says what it is, `weights` are float32 arrays named by `Spec.shapes`.
+    """A trained series model: its header, and its float32 weights by the names of `Spec.shapes`.
 
-    `weights` are empty where the header says that there is no network.
+    `weights` is empty if `header.network` is False.
     """
 
     header: Header
     weights: Mapping[str, lstm.Array]
-    panel: Panel = field(default_factory=Panel.naive)
+    panel: LinearExperts = field(default_factory=LinearExperts.naive)
 
     @property
     def spec(self) -> Spec:
-        """The network's shape."""
+        """Return the network's shape."""
         return self.header.spec
 
     @property
     def network_rows(self) -> int:
-        """How many rows the network reads, those of its seasonal inputs included; 0 where there is none."""
+        """Return how many rows the network reads, including its seasonal inputs; 0 without a network."""
         return rows_read(self.spec, network_seasons(self.header.seasons, self.spec)) if self.header.network else 0
 
     @property
     def rows(self) -> int:
-        """How many rows its experts read at most, the cohort's network left out."""
+        """Return how many rows its experts read at most, without the cohort's network."""
         return max(self.panel.rows, self.network_rows)
 
     def rows_with(self, shared: "Model | None") -> int:
-        """How many rows all its experts read, those of its cohort's network included."""
+        """Return how many rows all its experts read at most, including its cohort's network."""
         return max(
             self.rows, rows_read(shared.spec, network_seasons(self.header.seasons, shared.spec)) if shared else 0
         )
@@ -136,25 +136,25 @@ class Model:
         shared: "Model | None" = None,
         newest: NDArray[np.int64] | None = None,
     ) -> time_grid.Float:
-        """What every expert says to each window: `(n, experts)`, NaN where one cannot answer.
+        """Return all experts' forecasts for each window: `(n, experts)`, NaN where an expert cannot forecast.
 
         Args:
             rows: `(n, rows, features)`, newest last.
-            held: `(n,)` how many of the rows are real; those before them may be anything.
+            held: `(n,)` how many of the rows are real; the values before them are ignored.
             shared: the network of the series' cohort.
-            newest: `(n,)` epoch milliseconds of the newest rows; None: no network knows the calendar.
+            newest: `(n,)` epoch milliseconds of the newest rows; None: the calendar inputs are 0.
         """
-        found = np.full((len(rows), len(EXPERTS)), np.nan)
-        found[:, :LSTM] = self.panel.answers(rows, held)
+        forecasts = np.full((len(rows), len(EXPERTS)), np.nan)
+        forecasts[:, :LSTM] = self.panel.answers(rows, held)
         if self.header.network and rows.shape[1] >= self.spec.window:
             full = held >= self.spec.window
-            found[full, LSTM] = self.forecast(rows[full], held[full], None if newest is None else newest[full])
+            forecasts[full, LSTM] = self.forecast(rows[full], held[full], None if newest is None else newest[full])
         if shared and rows.shape[1] >= shared.spec.window:
             full = held >= shared.spec.window
             seasons = np.tile(network_seasons(self.header.seasons, shared.spec), (full.sum(), 1))
             size = np.full(full.sum(), self.header.change_scale)
-            found[full, SHARED] = shared_forecast(shared, rows[full], held[full], seasons, size)
-        return np.where(np.isfinite(found), found, np.nan)
+            forecasts[full, SHARED] = shared_forecast(shared, rows[full], held[full], seasons, size)
+        return np.where(np.isfinite(forecasts), forecasts, np.nan)
 
     def forecast(
         self,
@@ -162,19 +162,20 @@ class Model:
         held: NDArray[np.int64] | None = None,
         newest: NDArray[np.int64] | None = None,
     ) -> time_grid.Float:
-        """Forecast by the series' own network alone the next value of each window, in the series' unit.
+        """Forecast the next value of each window by the series' own network alone, in the series' unit.
 
         Args:
             rows: `(n, rows, features)`, newest last, at least `spec.window` of them.
-            held: `(n,)` how many of the rows are real; all of them when left out.
-            newest: `(n,)` epoch milliseconds of the newest rows; None: the network does not know the calendar.
+            held: `(n,)` how many of the rows are real; by default all.
+            newest: `(n,)` epoch milliseconds of the newest rows; None: the calendar inputs are 0.
         """
         prepared = self.inputs(rows, np.full(len(rows), rows.shape[1]) if held is None else held, newest)
         return prepared.restore(lstm.forward(prepared.x, self.weights, self.spec.activation)[..., 0])
 
     def inputs(self, rows: time_grid.Float, held: NDArray[np.int64], newest: NDArray[np.int64] | None = None) -> Inputs:
         """Prepare rows for the series' own network; arguments as for `forecast`."""
-        n, spec = len(rows), self.spec
+        n = len(rows)
+        spec = self.spec
         return network_inputs(
             rows,
             held,
@@ -187,9 +188,10 @@ class Model:
         )
 
     def _calendar(self, newest: NDArray[np.int64]) -> time_grid.Float:
-        spec, step = self.spec, self.header.step_ms
-        borne = np.tile(cycles_borne(spec, self.header.calendar), (len(newest), 1))
-        return calendar_inputs(spec, borne, newest + round(step), np.full(len(newest), step))
+        spec = self.spec
+        step = self.header.step_ms
+        cycles = np.tile(cycles_borne(spec, self.header.calendar), (len(newest), 1))
+        return calendar_inputs(spec, cycles, newest + round(step), np.full(len(newest), step))
 
 
 def shared_forecast(
@@ -199,7 +201,7 @@ def shared_forecast(
     seasons: NDArray[np.int64],
     change_scale: time_grid.Float,
 ) -> time_grid.Float:
-    """Forecast by the network of a cohort: `(n,)`, each in its series' unit; arguments as for `shared_inputs`."""
+    """Forecast by a cohort's network: `(n,)`, each in its series' unit; arguments as for `shared_inputs`."""
     prepared = shared_inputs(network, rows, held, seasons, change_scale)
     return prepared.restore(lstm.forward(prepared.x, network.weights, network.spec.activation)[..., 0])
 
@@ -214,24 +216,24 @@ def shared_inputs(
     """Prepare rows for the network of a cohort.
 
     Args:
-        network: of a spec that normalises each window by itself.
+        network: a network whose spec normalises each window by itself.
         rows: `(n, rows, >= 1)`, newest last, at least the network's window; only the target is read.
         held: `(n,)` how many of the rows are real.
-        seasons: `(n, spec.seasonal)`, 0 where a series has none.
-        change_scale: `(n,)` of each series; 0 where it is not known.
+        seasons: `(n, spec.seasonal)` season lengths in rows; 0: the series has none.
+        change_scale: `(n,)` the change scale of each series; 0 where it is not known.
     """
     scale = change_scale[:, None]
     return network_inputs(rows[..., :1], held, network.spec, seasons, np.zeros_like(scale), scale)
 
 
 def network_seasons(seasons: tuple[int, ...], spec: Spec) -> NDArray[np.int64]:
-    """The seasons that a network of this spec reads, `(spec.seasonal,)`: the shorter first; 0 where there are fewer."""
+    """Return the seasons that a network of this spec reads, `(spec.seasonal,)`: the shorter first, padded with 0."""
     chosen = sorted(seasons[:2])[: spec.seasonal]
     return np.array([*chosen, *[0] * (spec.seasonal - len(chosen))], np.int64)
 
 
 def encode(model: Model) -> bytes:
-    """Write a model as bytes.
+    """Encode a model to bytes.
 
     Raises:
         ModelError: the weights are not those that the header declares.
@@ -247,15 +249,15 @@ def encode(model: Model) -> bytes:
 
 
 def load(path: Path) -> Model:
-    """Read a model file; nothing in it is trusted before it is checked.
+    """Read a model file and check all of it.
 
     Raises:
-        ModelError: it is absent, truncated, altered, of another format, or its weights do not fit its spec.
+        ModelError: the file is absent, truncated, altered, of another format, or its weights do not fit its spec.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ModelError(f"{path}: larger than {MAX_FILE_BYTES} bytes, not a Tidecast model: remove it")
-        # Not tensor by tensor, which maps the file and took twice as long: champions are loaded while readings wait.
+        # Reading tensor by tensor maps the file and took twice as long, and readings wait while champions are loaded.
         content = path.read_bytes()
         parts = dict(deserialize(content))
     except (OSError, SafetensorError) as exc:
@@ -266,13 +268,13 @@ def load(path: Path) -> Model:
     arrays = {name: _array(name, part, path) for name, part in parts.items()}
     if _checksum(metadata[HEADER], arrays) != metadata.get(CHECKSUM):
         raise ModelError(f"{path}: its checksum does not match, the file was altered: publish the series again")
-    panel = Panel(**{part.name: arrays.pop(f"panel.{part.name}") for part in fields(Panel)})
+    panel = LinearExperts(**{part.name: arrays.pop(f"panel.{part.name}") for part in fields(LinearExperts)})
     _check_panel(panel, header, path)
     return Model(header, arrays, panel)
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:
-    """What stands beside the tensors in the JSON that a `safetensors` file begins with, which was found whole."""
+    """Return the metadata in the JSON at the start of a `safetensors` file that was already checked to be whole."""
     end = 8 + int.from_bytes(content[:8], "little")
     metadata: Mapping[str, str] = json.loads(content[8:end]).get("__metadata__") or {}
     return metadata
@@ -286,10 +288,10 @@ def _array(name: str, part: Mapping[str, Any], path: Path) -> NDArray[Any]:
 
 
 def load_header(path: Path) -> Header:
-    """Read what a model file says of itself, without its weights.
+    """Read the header of a model file, without the weights.
 
     Raises:
-        ModelError: as `load`, save for what only the weights can show.
+        ModelError: as for `load`, except for errors that only the weights show.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -304,7 +306,7 @@ def _header(metadata: Mapping[str, str], path: Path) -> Header:
     try:
         header = Header.model_validate_json(metadata[HEADER])
     except ValidationError as exc:
-        _check_format(metadata[HEADER], path)  # of another format it need not make sense to this one
+        _check_format(metadata[HEADER], path)  # a header of another format may be invalid in this one
         raise _bad_header(path, exc) from exc
     if header.format != FORMAT:
         raise _other_format(path, header.format)
@@ -317,11 +319,11 @@ class _Format(BaseModel):
 
 def _check_format(header: str, path: Path) -> None:
     try:
-        found = _Format.model_validate_json(header).format
+        its_format = _Format.model_validate_json(header).format
     except ValidationError as exc:
         raise _bad_header(path, exc) from exc
-    if found != FORMAT:
-        raise _other_format(path, found)
+    if its_format != FORMAT:
+        raise _other_format(path, its_format)
 
 
 def _bad_header(path: Path, exc: ValidationError) -> ModelError:
@@ -330,27 +332,27 @@ def _bad_header(path: Path, exc: ValidationError) -> ModelError:
     return ModelError(f"{path}: bad header, {where}: {first['msg']}: publish the series again")
 
 
-def _other_format(path: Path, found: int) -> ModelError:
-    return ModelError(f"{path}: model format {found}, this program reads {FORMAT}: upgrade the older one")
+def _other_format(path: Path, its_format: int) -> ModelError:
+    return ModelError(f"{path}: model format {its_format}, this program reads {FORMAT}: upgrade the older one")
 
 
-def _check_shapes(header: Header, found: Mapping[str, tuple[int, ...]], where: str) -> None:
-    terms = found.get("panel.lags", (0,))
+def _check_shapes(header: Header, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    terms = shapes.get("panel.lags", (0,))
     size = len(LINEAR)
     expected: dict[str, tuple[int, ...]] = header.spec.shapes() if header.network else {}
     expected |= {"panel.lags": terms, "panel.columns": terms, "panel.coefficients": (size, *terms)}
     expected |= {"panel.bias": (size,), "panel.needs": (size,), "panel.errors": (len(HALF_LIVES), len(EXPERTS))}
-    for name in expected.keys() | found.keys():
-        if expected.get(name) != found.get(name):
+    for name in expected.keys() | shapes.keys():
+        if expected.get(name) != shapes.get(name):
             raise ModelError(
-                f"{where}: weight {name} is {found.get(name)}, its spec says {expected.get(name)}: train it again"
+                f"{where}: weight {name} is {shapes.get(name)}, its spec says {expected.get(name)}: train it again"
             )
     if len(terms) != 1 or terms[0] % TERMS or not terms[0]:
         raise ModelError(f"{where}: its panel has {terms} terms, not a multiple of {TERMS}: train it again")
 
 
-def _check_panel(panel: Panel, header: Header, path: Path) -> None:
-    """Refuse a panel that would read rows or columns that no window has."""
+def _check_panel(panel: LinearExperts, header: Header, path: Path) -> None:
+    """Raise ModelError for a panel that would read rows or columns that no window has."""
     sound = (
         _within(panel.lags, 2 * MAX_SEASON)
         and _within(panel.columns, len(header.spec.features) - 1)
@@ -368,7 +370,7 @@ def _within(numbers: NDArray[np.int64], most: int) -> bool:
 
 
 def _checksum(header: str, weights: Mapping[str, lstm.Array]) -> str:
-    digest = hashlib.blake2b(header.encode(), digest_size=32)  # half the time of SHA-256
+    digest = hashlib.blake2b(header.encode(), digest_size=32)  # takes half the time of SHA-256
     for name in sorted(weights):
         digest.update(np.ascontiguousarray(weights[name]).data)
     return digest.hexdigest()

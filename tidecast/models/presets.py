@@ -1,4 +1,4 @@
-"""Named shapes of a series' own network: what it sees and what it learns, all of them behind one `Spec`."""
+"""Named presets for a series' own network: its inputs and its training target, as fields of `Spec`."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,19 +12,19 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "default": {},  # the next change on a robust scale, by the mean absolute error
         "tutorial": {"form": "level", "loss": "mse"},  # the standardised level, by the mean squared error
-        "revin": {"normalise": True},  # each window over its own spread
-        "skip": {"skip": True},  # what the linear expert leaves over
-        # The values one season before and the phases of the calendar too, where the history spans enough of them.
+        "revin": {"normalise": True},  # each window divided by its own spread
+        "skip": {"skip": True},  # the residuals of the linear expert
+        # Also the values one season before and the phases of the calendar, if the history is long enough.
         "seasonal": {"seasonal": 2, "calendar": tuple(CYCLES)},
     }
 )
 
 
 def preset(name: str | None) -> dict[str, Any]:
-    """The fields of `Spec` that a preset sets; none for None.
+    """Return the fields of `Spec` that a preset sets; empty for None.
 
     Raises:
-        SettingsError: there is no such preset.
+        SettingsError: the preset does not exist.
     """
     if name is None:
         return {}

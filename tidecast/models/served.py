@@ -1,10 +1,10 @@
-"""Which series have a champion, kept up by the moves of the pointers: to list a large store takes seconds."""
+"""The set of series with a champion, updated from the log of moves: listing a large store takes seconds."""
 
 from tidecast.models.store import ModelStore
 
 
 class Served:
-    """The series that a store's champions answer; none ever loses its champion."""
+    """The series with a champion in a store; a series never loses its champion."""
 
     def __init__(self, store: ModelStore) -> None:
         self._store = store
@@ -12,7 +12,7 @@ class Served:
         self._names: frozenset[str] = frozenset()
 
     def names(self) -> frozenset[str]:
-        """Look at what moved since the last time; the same object while no series is new."""
+        """Return the names of all series with a champion; the same object while there are no new ones."""
         self._position, moved = self._store.moves_since(self._position)
         if not self._names.issuperset(moved):
             self._names = self._names.union(moved)

@@ -1,4 +1,4 @@
-"""The shape of a series' network: all that must be known to build it, train it or run it."""
+"""The shape of a series' network: all that is needed to build, train or run it."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,23 +14,23 @@ CYCLES: Mapping[Cycle, float] = MappingProxyType({"day": 1.0, "week": 7.0, "year
 
 
 class Spec(BaseModel):
-    """One network's shape; what is left out is the default."""
+    """The shape of one network; omitted fields have their defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     target: str = "value"
-    features: tuple[str, ...] = ()  # the target first; filled in when left out
-    window: int = Field(24, ge=2, le=1024)  # how many rows the network reads
+    features: tuple[str, ...] = ()  # the target first; it is added if left out
+    window: int = Field(24, ge=2, le=1024)  # number of rows that the network reads
     units: int = Field(50, ge=1, le=1024)  # per layer and direction
     layers: int = Field(1, ge=1, le=4)
     bidirectional: bool = False
     activation: lstm.Activation = "tanh"
     form: time_grid.Form = "change"
     loss: Literal["mae", "mse"] = "mae"
-    normalise: bool = False  # each window over its own spread: instance normalisation, RevIN (Kim et al. 2022)
-    seasonal: int = Field(0, ge=0, le=2)  # how many seasons back the network also sees the target
-    calendar: tuple[Cycle, ...] = ()  # the cycles whose phase it sees, where the history spans enough of them
-    skip: bool = False  # it learns what the linear expert leaves over
+    normalise: bool = False  # divide each window by its own spread: instance normalisation, RevIN (Kim et al. 2022)
+    seasonal: int = Field(0, ge=0, le=2)  # number of seasons back for which the network also reads the target
+    calendar: tuple[Cycle, ...] = ()  # the cycles whose phase it reads, if the history is long enough
+    skip: bool = False  # it learns the residuals of the linear expert
     hidden: int = Field(0, ge=0, le=1024)  # units of a dense layer (ReLU) before the output; 0: none
 
     @model_validator(mode="before")
@@ -52,25 +52,25 @@ class Spec(BaseModel):
 
     @property
     def channels(self) -> int:
-        """How many numbers a step of the input has: a seasonal value and its presence, a cycle's sine and cosine."""
+        """Return the numbers per step: the features, a value and a flag per season, a sine and a cosine per cycle."""
         return len(self.features) + 2 * self.seasonal + 2 * len(self.calendar)
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """The names of a layer's cells."""
+        """Return the names of a layer's cells."""
         return ("forward", "backward") if self.bidirectional else ("forward",)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every weight's name and shape, in the order of Keras."""
-        found: dict[str, tuple[int, ...]] = {}
+        """Return the names and shapes of all weights, in the order of Keras."""
+        shapes: dict[str, tuple[int, ...]] = {}
         width = self.channels
         for i in range(self.layers):
             for direction in self.directions:
-                found[f"lstm.{i}.{direction}.kernel"] = (width, 4 * self.units)
-                found[f"lstm.{i}.{direction}.recurrent"] = (self.units, 4 * self.units)
-                found[f"lstm.{i}.{direction}.bias"] = (4 * self.units,)
+                shapes[f"lstm.{i}.{direction}.kernel"] = (width, 4 * self.units)
+                shapes[f"lstm.{i}.{direction}.recurrent"] = (self.units, 4 * self.units)
+                shapes[f"lstm.{i}.{direction}.bias"] = (4 * self.units,)
             width = self.units * len(self.directions)
         if self.hidden:
-            found |= {"hidden.kernel": (width, self.hidden), "hidden.bias": (self.hidden,)}
+            shapes |= {"hidden.kernel": (width, self.hidden), "hidden.bias": (self.hidden,)}
             width = self.hidden
-        return found | {"dense.kernel": (width, 1), "dense.bias": (1,)}
+        return shapes | {"dense.kernel": (width, 1), "dense.bias": (1,)}

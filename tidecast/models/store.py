@@ -1,12 +1,12 @@
-"""Versions of every series' model on disk, and the pointer that says which one answers.
+"""The model store: versions of every series' model on disk, and a pointer to the champion.
 
     <root>/series/<sha256 of the name>/series.json        the name itself
                                        000001.safetensors  a version, never changed once written
-                                       champion            the version that answers; `published` if the gate chose it
+                                       champion            the version in use; `published` if the gate chose it
     <root>/moves.log                                       one line for each move of a pointer
-    <root>/shared/                                         the same again: the networks that cohorts share
+    <root>/shared/                                         the same for the networks that cohorts share
 
-A series name is data: it is never part of a path.
+A series name is never part of a path, because it may hold any character.
 """
 
 import contextlib
@@ -27,15 +27,15 @@ from tidecast.suggestions import most_similar
 
 SUFFIX = ".safetensors"
 VERSIONS = f"[0-9]*{SUFFIX}"
-PUBLISHED = b"published"  # in a pointer's file, after the number
+PUBLISHED = b"published"  # follows the number in a pointer's file
 
 
 class Pointer(NamedTuple):
-    """What a series' pointer says.
+    """The content of a series' pointer.
 
     Attributes:
-        version: the one that answers.
-        published: it was made champion when it was published, not by hand or by falling back on it.
+        version: the champion.
+        published: whether it became champion by being published, not by hand or by a rollback.
     """
 
     version: int
@@ -44,7 +44,7 @@ class Pointer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a series' model, as the store lists it."""
+    """One version of a series' model, as listed by the store."""
 
     series: str
     number: int
@@ -53,7 +53,7 @@ class Version:
 
 
 class ModelStore:
-    """A directory of models, safe for one or many writers and readers on one machine."""
+    """A directory of models, safe for many writers and readers on one machine."""
 
     def __init__(self, root: Path) -> None:
         if any(map(os.path.isfile, (root, *root.parents))):
@@ -64,11 +64,11 @@ class ModelStore:
 
     @property
     def shared(self) -> "ModelStore":
-        """The networks that cohorts of series share, by the cohort's name."""
+        """Return the store of the networks that cohorts share, by the cohort's name."""
         return ModelStore(self.root / "shared")
 
     def cohort_network(self, cohort: str | None) -> Model | None:
-        """The network that a cohort's series share; None where there is none, or none that can be read."""
+        """Return the network of a cohort; None if it does not exist or cannot be read."""
         if cohort is None or self.shared.champion(cohort) is None:
             return None
         try:
@@ -77,21 +77,21 @@ class ModelStore:
             return None
 
     def series(self) -> list[str]:
-        """Every series that has at least one version, sorted by name."""
+        """Return every series that has at least one version, sorted by name."""
         return sorted(_name_in(folder) for folder, _ in self._folders())
 
     def served(self) -> list[str]:
-        """Every series that has a champion, sorted by name."""
+        """Return every series that has a champion, sorted by name."""
         return sorted(_name_in(folder) for folder, files in self._folders() if "champion" in files)
 
     def publish(self, model: Model, *, promote: bool = True) -> int:
-        """Add a version, durably, and make it champion unless told otherwise; returns its number.
+        """Add a version durably and, with `promote`, make it champion; return its number.
 
         Raises:
             ModelError: the model is not valid.
             StoreError: the store cannot be written.
         """
-        content = models.encode(model)  # before anything is written: it may refuse
+        content = models.encode(model)  # before the first write: it may raise
         folder = self._folder(model.header.series)
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
@@ -103,12 +103,12 @@ class ModelStore:
         return number
 
     def versions(self, series: str) -> list[int]:
-        """The numbers of a series' versions, oldest first; empty for an unknown series."""
+        """Return the numbers of a series' versions, oldest first; empty for an unknown series."""
         files = self._folder(series).glob(VERSIONS)
         return sorted(_number(file) for file in files if is_written(file))
 
     def champion(self, series: str) -> int | None:
-        """The version that answers for a series, None when none does.
+        """Return the champion's version of a series, None without a champion.
 
         Raises:
             StoreError: the pointer is damaged.
@@ -117,7 +117,7 @@ class ModelStore:
         return pointer.version if pointer else None
 
     def pointer(self, series: str) -> Pointer | None:
-        """The version that answers for a series, and how it came to that; None when none does.
+        """Return the champion's version of a series and how it became champion; None without a champion.
 
         Raises:
             StoreError: the pointer is damaged.
@@ -132,15 +132,15 @@ class ModelStore:
             raise StoreError(f"{path} holds no version's number: promote one of the series' versions") from exc
 
     def promote(self, series: str, number: int, *, published: bool = False) -> None:
-        """Let a version answer from now on.
+        """Make a version the champion.
 
         Args:
-            series: whose.
+            series: the series.
             number: the version.
-            published: it is new, and stands on probation.
+            published: whether it is new, and a shadow test follows.
 
         Raises:
-            StoreError: there is no such version, or the store cannot be written.
+            StoreError: the version does not exist, or the store cannot be written.
         """
         folder = self._folder(series)
         if not is_written(folder / _file(number)):
@@ -148,14 +148,14 @@ class ModelStore:
             raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
         with self._writing():
             replace(folder / "champion", b"%d %s" % (number, PUBLISHED) if published else b"%d" % number)
-            with self._moves.open("a") as log:  # one short write in append mode: whole lines, whoever else writes
+            with self._moves.open("a") as log:  # one short write in append mode: lines stay whole beside other writers
                 log.write(json.dumps({"series": series, "version": number}) + "\n")
 
     def rollback(self, series: str) -> int:
-        """Let the version answer that answered before the champion; returns its number.
+        """Switch back to the previous champion; return its number.
 
         Raises:
-            StoreError: no earlier version ever answered, or it was pruned.
+            StoreError: there was no earlier champion, or it was pruned.
         """
         champion = self.champion(series)
         earlier = self._promoted(series) & {n for n in self.versions(series) if champion and n < champion}
@@ -166,8 +166,9 @@ class ModelStore:
         return max(earlier)
 
     def prune(self, series: str, keep: int) -> list[int]:
-        """Delete all but the `keep` (1 or more) newest, the champion and the one to roll back to; returns what went."""
-        champion, versions = self.champion(series), self.versions(series)
+        """Delete all but the `keep` (>= 1) newest versions, the champion and the previous one; return the deleted."""
+        champion = self.champion(series)
+        versions = self.versions(series)
         earlier = [n for n in versions if champion and n < champion and n in self._promoted(series)]
         spared = {champion, *earlier[-1:], *versions[-keep:]}
         gone = [number for number in versions if number not in spared]
@@ -180,7 +181,7 @@ class ModelStore:
 
         Raises:
             StoreError: the series has no such version, or no champion.
-            ModelError: the file is not whole.
+            ModelError: the file is damaged.
         """
         folder = self._folder(series)
         number = self.champion(series) if number is None else number
@@ -200,15 +201,15 @@ class ModelStore:
         return number, model
 
     def header(self, series: str, number: int) -> Header:
-        """What a version is, without its weights.
+        """Return the header of a version, without its weights.
 
         Raises:
-            ModelError: there is no such file, or it is not whole.
+            ModelError: the file does not exist, or is damaged.
         """
         return models.load_header(self._folder(series) / _file(number))
 
     def describe(self, series: str | None = None) -> Iterator[Version]:
-        """Describe every version of one series or of all, by name and number."""
+        """Yield every version of one series or of all, by name and number."""
         for name in self.series() if series is None else [series]:
             champion = self.champion(name)
             for number in self.versions(name):
@@ -216,10 +217,10 @@ class ModelStore:
                 yield Version(name, number, number == champion, header)
 
     def moves_since(self, position: int) -> tuple[int, list[str]]:
-        """Which series' pointers moved after byte `position` of the log: (new position, names).
+        """Return the series whose pointers moved after byte `position` of the log: (new position, names).
 
-        Every series with a version is named at `position` 0, and after a line that is none, or once the log became
-        shorter: the log alone does not tell then, as a crash may have come between a pointer's move and its line.
+        All series with a champion are returned at `position` 0, after a damaged line, and if the log has become
+        shorter. In these cases the log is not complete: a crash may have come between a pointer's move and its line.
         """
         try:
             size = self._moves.stat().st_size
@@ -237,7 +238,7 @@ class ModelStore:
         return start + len(lines) + 1, self.served() if moved is None else moved
 
     def _promoted(self, series: str) -> set[int]:
-        """Every version that was ever champion."""
+        """Return every version that was ever champion."""
         if not self._moves.exists():
             return set()
         moves = [json.loads(line) for line in _whole_lines(self._moves.read_bytes())]
@@ -247,18 +248,18 @@ class ModelStore:
         return self._series / hashlib.sha256(series.encode()).hexdigest()
 
     def _folders(self) -> Iterator[tuple[Path, list[str]]]:
-        """The folder of every series that has a version, and the names of its files."""
+        """Yield the folder of every series that has a version, and the names of its files."""
         for folder in self._series.glob("*/"):
             files = [entry.name for entry in os.scandir(folder)]
             versions = fnmatch.filter(files, VERSIONS)
-            # A champion was written to its end; without one, the only version may be a name that was reserved.
+            # A champion is a complete file; without one, the only version may be a reserved name without content.
             written = "champion" in files or any(is_written(folder / name) for name in versions)
             if "series.json" in files and versions and written:
                 yield folder, files
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Say in one sentence what keeps the store from being written."""
+        """Raise StoreError with a remedy if the store cannot be written."""
         try:
             yield
         except OSError as exc:
@@ -268,7 +269,7 @@ class ModelStore:
 
 
 def _add(folder: Path, content: bytes) -> int:
-    """Write a version under the first number that nobody has; returns the number."""
+    """Write a version under the first free number; return the number."""
     number = max(map(_number, folder.glob(VERSIONS)), default=0) + 1
     temporary = write_new(folder, content)
     try:
@@ -286,7 +287,7 @@ def _name_in(folder: Path) -> str:
 
 
 def _named(lines: bytes) -> list[str] | None:
-    """The series that lines of the log name, each once; None if a line is damaged."""
+    """Return the series named in lines of the log, each once; None if a line is damaged."""
     try:
         return list(dict.fromkeys(json.loads(line)["series"] for line in lines.splitlines()))
     except (ValueError, LookupError, TypeError):
@@ -294,7 +295,7 @@ def _named(lines: bytes) -> list[str] | None:
 
 
 def _whole_lines(content: bytes) -> list[bytes]:
-    """The lines that were written to their end: the last may still be on its way."""
+    """Return the complete lines: the last one may still be in writing."""
     return content.rpartition(b"\n")[0].splitlines()
 
 

@@ -1,8 +1,8 @@
-"""How a series becomes model input: the time grid, gaps, scaling and sequences.
+"""Turn a series into model input: the time grid, gaps, scaling and sequences.
 
-The trainer walks a whole history at once (`to_grid`, `sequences`), the worker one reading at a time
-(`online/window.py`); both place readings by the same rule, so that a model sees in service what it saw in training. In
-every array of rows column 0 is the target; the other features follow.
+The trainer processes a whole history at once (`to_grid`, `sequences`), the worker one reading at a time
+(`online/window.py`). Both place readings by the same rule, so that the inputs in service equal those in training. In
+every array of rows, column 0 is the target; the other features follow.
 """
 
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Grid:
 
     @property
     def measured(self) -> NDArray[np.bool_]:
-        """Where a reading stands that may be learned from, `(rows,)`."""
+        """Return which rows hold a reading that is not a gross error, `(rows,)`."""
         measured = ~self.filled
         measured[self.left_out] = False
         return measured
@@ -41,10 +41,10 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Training examples: what a model reads and what came next."""
+    """Training examples: the rows that a model reads, and the value after them."""
 
     windows: Float  # (examples, reach, features)
-    held: NDArray[np.int64]  # (examples,) how many of a window's rows are real: the others lie before the history
+    held: NDArray[np.int64]  # (examples,) how many of a window's rows are real; the others lie before the history
     targets: Float  # (examples,)
     rows: NDArray[np.int64]  # (examples,) the grid row of each target
 
@@ -52,31 +52,33 @@ class Sequences:
         return len(self.targets)
 
     def where(self, mask: NDArray[np.bool_]) -> "Sequences":
-        """Keep the examples that `mask`, of shape `(examples,)`, selects."""
+        """Return the examples that `mask`, of shape `(examples,)`, selects."""
         return Sequences(self.windows[mask], self.held[mask], self.targets[mask], self.rows[mask])
 
 
 @dataclass(frozen=True, slots=True)
 class Scaler:
-    """Brings each feature to a common scale; fitted on the training part alone."""
+    """The center and scale of each feature, fitted on the training part alone."""
 
     center: Float  # (features,)
     scale: Float  # (features,), all > 0
 
     @classmethod
     def fit(cls, values: Float, form: Form) -> Self:
-        """Fit on `values` of shape `(rows, features)`."""
+        """Fit a scaler on `values` of shape `(rows, features)`."""
         width = values.shape[1]
         if form == "raw":
             return cls(np.zeros(width), np.ones(width))
-        center, scale = values.mean(axis=0), values.std(axis=0)
+        center = values.mean(axis=0)
+        scale = values.std(axis=0)
         if form == "change":
-            center[0], scale[0] = 0.0, change_scale(values[:, 0])
+            center[0] = 0.0
+            scale[0] = change_scale(values[:, 0])
         return cls(center, np.where(scale > 0, scale, 1.0))
 
 
 def change_scale(values: Float) -> float:
-    """Robust size of a series' changes: the mean of |d - median d|, which one spike cannot inflate much."""
+    """Return the mean of |d - median d| over a series' changes d, which one spike cannot increase much."""
     changes = np.diff(values)
     if not len(changes):
         return 1.0
@@ -87,8 +89,8 @@ def change_scale(values: Float) -> float:
 def scale_windows(windows: Float, center: Float, scale: Float, form: Form) -> Float:
     """Scale `windows` of `(..., window, features)` by `center` and `scale` of `(..., features)`.
 
-    In the form `change` the target's column is taken relative to its last value, so that the network need not
-    know the level and an untrained one answers "no change".
+    In the form `change` the target's column is taken relative to its last value. So the network does not depend on
+    the level, and an untrained one forecasts "no change".
     """
     base = np.broadcast_to(center, (*windows.shape[:-2], windows.shape[-1])).copy()
     if form == "change":
@@ -98,12 +100,12 @@ def scale_windows(windows: Float, center: Float, scale: Float, form: Form) -> Fl
 
 
 def slots(delta_ms: Any, step_ms: float) -> Any:
-    """How many grid steps lie between two readings; an early one still takes the next place."""
+    """Return how many grid steps lie between two readings, at least 1, even if the second is early."""
     return np.maximum(1, np.rint(delta_ms / step_ms)).astype(np.int64)
 
 
 def typical_step(ts: NDArray[np.int64]) -> float:
-    """The median step of a history in milliseconds.
+    """Return the median step of a history in milliseconds.
 
     Raises:
         ValueError: there are fewer than two readings.
@@ -122,14 +124,14 @@ def to_grid(
     gridded: bool = True,
     left_out: NDArray[np.int64] = NOTHING,
 ) -> Grid:
-    """Lay readings out on the grid: up to `max_gap` missing steps are interpolated, a longer gap starts a segment.
+    """Place readings on the grid: up to `max_gap` missing steps are interpolated, a longer gap starts a segment.
 
     Args:
         ts: `(readings,)` epoch milliseconds, strictly increasing.
         values: `(readings, features)`, finite.
         step_ms: the grid's step.
         max_gap: how many steps in a row may be missing.
-        gridded: False: the readings come at no regular step, and each is the row after the last.
+        gridded: False: the readings have no regular step, and each is the row after the last.
         left_out: the times of readings that are gross errors.
     """
     wrong = np.flatnonzero(np.isin(ts, left_out))
@@ -149,16 +151,16 @@ def to_grid(
 
 
 def sequences(grid: Grid, window: int, reach: int | None = None) -> Sequences:
-    """Every window and the value that followed it, within a segment.
+    """Return every window and the value after it, within a segment.
 
-    A filled row, or that of a gross error, may stand in a window but is never a target, for a model is not taught what
-    nobody measured; nor is it a window's last row, for it was drawn towards the reading after it and would give the
-    target away.
+    A filled row, or the row of a gross error, may be in a window but is never a target, because its value was not
+    measured. It is never a window's last row either: it was interpolated towards the next reading, and would reveal the
+    target.
 
     Args:
         grid: the history.
-        window: how many rows of a segment a window must have.
-        reach: how many rows it has where the segment goes back so far; None: `window`.
+        window: the number of rows that a window must have within its segment.
+        reach: the number of rows to return, where the segment is long enough; None: `window`.
     """
     reach = window if reach is None else reach
     rows = np.arange(min(window, len(grid)), len(grid))
@@ -169,10 +171,10 @@ def sequences(grid: Grid, window: int, reach: int | None = None) -> Sequences:
 
 
 def windows_before(grid: Grid, rows: NDArray[np.int64], reach: int) -> tuple[Float, NDArray[np.int64]]:
-    """The `reach` rows before each of `rows`, and how many of them are real: of its segment.
+    """Return the `reach` rows before each of `rows`, and how many of them are real, that is in the same segment.
 
     Returns:
-        `(rows, reach, features)`, 0 where they are not; and `(rows,)`.
+        `(rows, reach, features)`, 0 in rows that are not real; and `(rows,)` the number of real rows.
     """
     starts = np.searchsorted(grid.segment, grid.segment[np.maximum(rows - 1, 0)])
     held = np.minimum(rows - starts, reach)

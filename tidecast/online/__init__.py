@@ -1,1 +1,1 @@
-"""The forecasting core: windows, models and a batch of readings in; forecasts out. No Redis, clock, log or file."""
+"""The forecasting core: it turns a batch of readings into forecasts, without Redis, clock, log or files."""

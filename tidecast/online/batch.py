@@ -1,4 +1,4 @@
-"""What a batch of readings came to, between whoever answers them and whoever commits the answers."""
+"""The result of a batch of readings, made by the forecaster and committed by the worker."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a batch came to: all of it is committed together, or none."""
+class BatchResult:
+    """The result of a batch, which is committed as a whole or not at all."""
 
     last: str  # the id of the batch's last entry
     forecasts: Forecasts = field(default_factory=Forecasts)
     dead: list[DeadLetter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # by disposition; sums to the entries of the batch
-    states: dict[str, bytes] = field(default_factory=dict)  # by field, of the series touched: what is new of them
+    states: dict[str, bytes] = field(default_factory=dict)  # new state of the batch's series, by field
     intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
-    drifts: list[Drift] = field(default_factory=list)  # the changes of series that its readings told of
-    events: list[Event] = field(default_factory=list)  # what people and programs may follow
-    shift: int = 0  # the correction of the stream's count, see `Backlog`
+    drifts: list[Drift] = field(default_factory=list)  # detected changes of series
+    events: list[Event] = field(default_factory=list)  # events for people and programs
+    shift: int = 0  # correction of the stream's count, see `Backlog`

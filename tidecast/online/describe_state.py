@@ -1,4 +1,4 @@
-"""What a series' stored state says, in words and figures for people."""
+"""Describe the stored state of a series in words and figures for people."""
 
 import math
 from typing import Any
@@ -22,7 +22,7 @@ from tidecast.online.kernels.scoring import (
 )
 from tidecast.online.state import SeriesState
 
-# What alarms, as KINDS; of a level it is either of two.
+# The sums that raise an alarm and their thresholds, in the order of KINDS; a level has two.
 _SUMS = (
     ((RISEN, ERRORS_MOST),),
     ((LEVEL, LEVEL_MOST), (STAYED, JUMP_STAYS)),
@@ -32,19 +32,20 @@ _SUMS = (
 
 
 def insight(head: bytes) -> dict[str, Any]:
-    """All but the rows of a state, ready for JSON.
+    """Return a state without its rows, ready for JSON.
 
     Returns:
-        `version` (of the model heard last), `last_ts` (epoch milliseconds), `readings` (rows appended since its
+        `version` (of the model that forecast last), `last_ts` (epoch milliseconds), `readings` (rows appended since its
         window began), `step_ms`, `errors` (by expert, discounted, the worse of its records), `drift` (by
-        kind, in thresholds: an alarm at 1), `silent_for` (readings until another alarm can be told), `alert` (readings
-        since a shock for which the blend is watched), `probation` (None: none).
+        kind, in thresholds: an alarm at 1), `silent_for` (readings until another alarm is possible), `alert` (readings
+        for which the blend is still watched after a shock), `probation` (None without a shadow test).
 
     Raises:
-        StateError: it is of another version, or cut short.
+        StateError: the state is of another version, or cut short.
     """
     state = SeriesState.decode(head)
-    drift, trial = state.drift, state.probation
+    drift = state.drift
+    trial = state.probation
     errors = dict(zip(EXPERTS, state.errors.max(axis=0).tolist(), strict=True))
     return {
         "version": state.version or None,

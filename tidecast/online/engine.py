@@ -1,8 +1,8 @@
-"""The stacked experts: what every model of many series answers, in one call for each shape.
+"""The models of all series, stacked by shape, so that one call per shape forecasts many series.
 
-All models of one shape lie in one slab of stacked arrays, where the compiled loops of `kernels/forward.py` read them:
-the linear experts of `models/experts.py` and the LSTM of `models/lstm.py`. The network that a cohort shares runs
-over the windows of all its series. A forecast does not depend on what else is in the batch, to the last bit.
+All models of one shape lie in one slab of stacked arrays, which the compiled loops of `kernels/forward.py` read: the
+linear experts of `models/experts.py` and the LSTM of `models/lstm.py`. The shared network of a cohort runs over the
+windows of all its series. A forecast is the same to the last bit whatever else is in the batch.
 """
 
 import math
@@ -22,10 +22,10 @@ from tidecast.models.time_grid import Float
 from tidecast.online.kernels.forward import Float32
 from tidecast.online.kernels.network_inputs import Rows, prepare
 from tidecast.online.kernels.threads import Threads, linear_answers
-from tidecast.online.weight_layout import Layout
+from tidecast.online.weight_layout import WeightLayout
 
-ROWS_AT_ONCE = 1024  # bounds what is prepared at once to some tens of megabytes
-SAME_STEP = 0.01  # of a step: how far two may differ and still be one
+ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some tens of megabytes
+SAME_STEP = 0.01  # of a step: two steps that differ by no more are the same
 LAD = EXPERTS.index("linear_lad")
 Int64 = NDArray[np.int64]
 _STACKED = (  # the parts of a slab that hold a row for each model, beside the weights
@@ -45,8 +45,8 @@ Key = tuple[Spec | None, int, int]  # the network's shape, the features, the pan
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """Where a series' champion sits in the engine, and what the forecaster must know of it."""
+class ModelSlot:
+    """The place of a series' champion in the engine, and its properties that the forecaster needs."""
 
     slab: "Slab"
     row: int
@@ -59,52 +59,52 @@ class Seat:
     half_width: float
     largest_move: float
     known: Limits  # the lowest and the highest value of its history
-    errors: Float  # (records, experts) to begin with
+    errors: Float  # (records, experts), the experts' first errors
     shared: str | None
-    trained_until: int  # epoch milliseconds: errors on readings up to then are no record of it
+    trained_until: int  # epoch milliseconds: the model is not judged by readings up to then
     created_ms: int  # epoch milliseconds
-    published: bool  # the gate chose it: it stands on trial first
+    published: bool  # the gate chose it: a shadow test comes first
 
 
-@dataclass(slots=True)  # frozen, it would take four times as long to make
+@dataclass(slots=True)  # not frozen: that would take four times as long to make
 class Question:
-    """A series' newest rows, for its experts to answer."""
+    """The newest rows of a series, from which its experts forecast."""
 
-    seat: Seat | None  # None: no model yet
-    shared: str | None  # the cohort whose network shall answer too
+    seat: ModelSlot | None  # None: the series has no model yet
+    shared: str | None  # the cohort whose network forecasts too
     rows: Float  # (held, features)
-    next_ts: int  # epoch milliseconds of what is asked for
+    next_ts: int  # epoch milliseconds, the time to forecast
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A cohort's network, and its weights as the kernel reads them: a slab of one."""
+    """A cohort's network, and its weights in the kernel's layout: a slab with one row."""
 
     model: Model
-    layout: Layout
+    layout: WeightLayout
     slab: Float32
 
     @classmethod
     def of(cls, model: Model) -> Self:
         """Pack a network's weights."""
-        layout = Layout(model.spec)
+        layout = WeightLayout(model.spec)
         slab = layout.slab(1)
         layout.write(slab[0], model.weights)
         return cls(model, layout, slab)
 
 
 class Engine:
-    """Champions by series, stacked by shape, and the networks that cohorts share.
+    """The champions of all series, stacked by shape, and the networks that cohorts share.
 
     Args:
-        threads: how many share a batch's networks; no answer depends on it.
+        threads: how many threads compute a batch's networks; forecasts do not depend on it.
     """
 
     def __init__(self, threads: int = 1) -> None:
         self._threads = Threads(threads)
         self._slabs: dict[Key, Slab] = {}
-        self._seats: dict[str, Seat] = {}
-        self._shadows: dict[str, Seat] = {}  # of former champions, which new ones are compared with
+        self._seats: dict[str, ModelSlot] = {}
+        self._shadows: dict[str, ModelSlot] = {}  # former champions that new ones are compared with
         self._shared: dict[str, Shared] = {}
         self._expected = 0
 
@@ -113,31 +113,32 @@ class Engine:
 
     @property
     def made_ms(self) -> list[int]:
-        """When each champion was made, epoch milliseconds."""
+        """Return when each champion was made, epoch milliseconds."""
         return [seat.created_ms for seat in self._seats.values()]
 
-    def seat(self, series: str) -> Seat | None:
-        """Where the series' champion sits, None if it has none."""
+    def seat(self, series: str) -> ModelSlot | None:
+        """Return the seat of the series' champion, None if it has no champion."""
         return self._seats.get(series)
 
     def expect(self, models: int) -> None:
-        """Make room at once for so many models in all: what grows by its share need not be copied again and again."""
+        """Set the expected number of models, so that the slabs grow to it at once without repeated copying."""
         self._expected = models
 
-    def shadow(self, series: str) -> Seat | None:
-        """Where the series' former champion sits, None if it is not asked any more."""
+    def shadow(self, series: str) -> ModelSlot | None:
+        """Return the seat of the series' shadow, None if it has no shadow."""
         return self._shadows.get(series)
 
     def put(self, series: str, version: int, model: Model, *, published: bool = True) -> None:
-        """Let this model answer for the series from the next call on."""
+        """Use this model to forecast the series from the next call on."""
         self._put(self._seats, series, version, model, published=published)
 
     def put_shadow(self, series: str, version: int, model: Model) -> None:
-        """Let this model answer beside the series' champion."""
+        """Run this model as a shadow beside the series' champion."""
         self._put(self._shadows, series, version, model, published=True)
 
-    def _put(self, seats: dict[str, Seat], series: str, version: int, model: Model, *, published: bool) -> None:
-        header, old = model.header, seats.get(series)
+    def _put(self, seats: dict[str, ModelSlot], series: str, version: int, model: Model, *, published: bool) -> None:
+        header = model.header
+        old = seats.get(series)
         key = (model.spec if header.network else None, len(model.spec.features), len(model.panel.lags))
         if key not in self._slabs:
             self._slabs[key] = Slab(*key, self._threads)
@@ -145,7 +146,7 @@ class Engine:
         row = old.row if old and old.slab is slab else None
         if old and row is None:
             old.slab.release(old.row)
-        seats[series] = Seat(
+        seats[series] = ModelSlot(
             slab,
             slab.put(model, row, self._expected / max(1, len(self._seats))),
             version,
@@ -165,27 +166,27 @@ class Engine:
         )
 
     def put_shared(self, cohort: str, model: Model) -> None:
-        """Let this network answer for the series of a cohort from the next call on."""
+        """Use this network to forecast the series of a cohort from the next call on."""
         self._shared[cohort] = Shared.of(model)
 
     def drop(self, series: str) -> None:
-        """Forget the series' champion."""
+        """Remove the series' champion."""
         _release(self._seats.pop(series, None))
 
     def drop_shadow(self, series: str) -> None:
-        """Forget the series' former champion."""
+        """Remove the series' shadow."""
         _release(self._shadows.pop(series, None))
 
     def cohort_of(self, step_ms: float | None, target: str) -> str | None:
-        """The cohort that a series of this step without a model belongs to, if there is one."""
+        """Return the cohort that fits a series of this step without a model, None if no cohort fits."""
         for cohort, network in self._shared.items():
             of = network.model.header
             if step_ms and of.spec.target == target and abs(step_ms - of.step_ms) <= SAME_STEP * of.step_ms:
                 return cohort
         return None
 
-    def rows_of(self, seat: Seat | None, cohort: str | None) -> int:
-        """How many rows of a series all its experts read, those of its cohort's network included."""
+    def rows_of(self, seat: ModelSlot | None, cohort: str | None) -> int:
+        """Return how many rows of a series its experts and its cohort's network read at most."""
         network = self._shared.get(cohort) if cohort else None
         own = seat.rows if seat else 1
         if network is None:
@@ -194,40 +195,41 @@ class Engine:
         return max(own, rows_read(spec, network_seasons(seat.seasons if seat else (), spec)))
 
     def answers(self, questions: Sequence[Question]) -> Float:
-        """Let every expert forecast the next value: `(questions, experts)`, NaN where one cannot.
+        """Return all experts' forecasts of the next value: `(questions, experts)`, NaN where an expert cannot.
 
-        The same series may ask many times.
+        Many questions may be about the same series.
         """
-        found = np.full((len(questions), len(EXPERTS)), np.nan)
+        forecasts = np.full((len(questions), len(EXPERTS)), np.nan)
         groups: dict[Slab | None, list[int]] = {}
         for i, question in enumerate(questions):
             groups.setdefault(question.seat.slab if question.seat else None, []).append(i)
-        for slab, wanted in groups.items():
-            for part in _pieces(wanted):
+        for slab, members in groups.items():
+            for part in _pieces(members):
                 asked = [questions[i] for i in part]
                 if slab is None:
-                    found[part, 0] = [question.rows[-1, 0] for question in asked]
+                    forecasts[part, 0] = [question.rows[-1, 0] for question in asked]
                 else:
-                    found[part] = slab.answers(asked)
-        self._answer_shared(questions, found)
-        return np.where(np.isfinite(found), found, np.nan)
+                    forecasts[part] = slab.answers(asked)
+        self._answer_shared(questions, forecasts)
+        return np.where(np.isfinite(forecasts), forecasts, np.nan)
 
-    def _answer_shared(self, questions: Sequence[Question], found: Float) -> None:
+    def _answer_shared(self, questions: Sequence[Question], forecasts: Float) -> None:
         cohorts: dict[str, list[int]] = {}
         for i, question in enumerate(questions):
             network = self._shared.get(question.shared) if question.shared else None
             if question.shared and network and len(question.rows) >= network.model.spec.window:
                 cohorts.setdefault(question.shared, []).append(i)
-        for cohort, wanted in cohorts.items():
-            for part in _pieces(wanted):
-                found[part, SHARED] = self._shared_answers(self._shared[cohort], [questions[i] for i in part])
+        for cohort, members in cohorts.items():
+            for part in _pieces(members):
+                forecasts[part, SHARED] = self._shared_answers(self._shared[cohort], [questions[i] for i in part])
 
     def _shared_answers(self, network: Shared, asked: Sequence[Question]) -> Float:
-        """What a cohort's network says; a series without a model has neither seasons nor a change scale for it."""
-        seats, spec = [question.seat for question in asked], network.model.spec
-        told = [seat.seasons if seat else () for seat in seats]
-        chosen = {seasons: network_seasons(seasons, spec) for seasons in set(told)}
-        seasons = np.stack([chosen[one] for one in told])
+        """Return the forecasts of a cohort's network; series without a model have no seasons and no change scale."""
+        seats = [question.seat for question in asked]
+        spec = network.model.spec
+        known_seasons = [seat.seasons if seat else () for seat in seats]
+        chosen = {seasons: network_seasons(seasons, spec) for seasons in set(known_seasons)}
+        seasons = np.stack([chosen[lengths] for lengths in known_seasons])
         scale = np.array([[seat.slab.change_scale[seat.row] if seat else 0.0] for seat in seats])
         rows = rows_of([question.rows[:, :1] for question in asked])
         prepared = prepare(rows, spec, (np.zeros_like(scale), scale), seasons)
@@ -235,13 +237,13 @@ class Engine:
 
 
 def rows_of(windows: Sequence[Float]) -> Rows:
-    """Lay windows, each `(held, features)`, one after the other."""
-    held = np.array([len(one) for one in windows])
+    """Concatenate windows, each `(held, features)`."""
+    held = np.array([len(window) for window in windows])
     return np.concatenate(windows), held.cumsum(), held
 
 
 class Slab:
-    """The stacked models of one shape; rows are reused."""
+    """The stacked models of one shape; the rows of removed models are reused."""
 
     def __init__(self, spec: Spec | None, features: int, terms: int, threads: Threads) -> None:
         self.spec = spec
@@ -252,7 +254,7 @@ class Slab:
         self._calendar = np.zeros((0, len(spec.calendar) if spec else 0))
         self._step = np.ones((0,))
         self.change_scale = np.ones((0,))
-        self._layout = Layout(spec) if spec else None
+        self._layout = WeightLayout(spec) if spec else None
         self._weights = self._layout.slab(0) if self._layout else np.zeros((0, 0), np.float32)
         linear = len(LINEAR)
         self._lags = np.zeros((0, terms), np.int64)
@@ -263,12 +265,12 @@ class Slab:
         self._free: list[int] = []
 
     def put(self, model: Model, row: int | None = None, growth: float = 1.0) -> int:
-        """Write a model into `row`, or into a free one; returns the row.
+        """Write a model into `row`, or into a free one; return the row.
 
         Args:
-            model: of the slab's shape.
-            row: one that it may overwrite.
-            growth: by how much the models in all are expected to become more.
+            model: a model of the slab's shape.
+            row: a row that it may overwrite.
+            growth: the expected growth factor of the number of all models.
         """
         if row is None:
             if not self._free:
@@ -276,34 +278,40 @@ class Slab:
             row = self._free.pop()
         if self._layout:
             self._layout.write(self._weights[row], model.weights)
-        header, panel = model.header, model.panel
-        self._center[row], self._scale[row], self.change_scale[row] = header.center, header.scale, header.change_scale
+        header = model.header
+        panel = model.panel
+        self._center[row] = header.center
+        self._scale[row] = header.scale
+        self.change_scale[row] = header.change_scale
         self._seasons[row] = network_seasons(header.seasons, self.spec) if self.spec else ()
         self._calendar[row] = cycles_borne(self.spec, header.calendar) if self.spec else ()
         self._step[row] = header.step_ms
-        self._lags[row], self._columns[row] = panel.lags, panel.columns
-        self._coefficients[row], self._bias[row], self._needs[row] = panel.coefficients, panel.bias, panel.needs
+        self._lags[row] = panel.lags
+        self._columns[row] = panel.columns
+        self._coefficients[row] = panel.coefficients
+        self._bias[row] = panel.bias
+        self._needs[row] = panel.needs
         return row
 
     def release(self, row: int) -> None:
-        """Let another model have the row."""
+        """Free the row for another model."""
         self._free.append(row)
 
     def answers(self, asked: Sequence[Question]) -> Float:
-        """What the last value, the linear experts and the series' own networks say: `(questions, experts)`."""
+        """Return the forecasts of the last value, the linear experts and the own networks: `(questions, experts)`."""
         chosen = np.array([question.seat.row for question in asked if question.seat])
         rows = values, ends, held = rows_of([question.rows for question in asked])
         panels = (self._lags, self._columns, self._coefficients, self._bias, self._needs)
-        found = np.full((len(asked), len(EXPERTS)), np.nan)
-        found[:, :LSTM] = linear_answers(values, ends, held, chosen, panels)
+        forecasts = np.full((len(asked), len(EXPERTS)), np.nan)
+        forecasts[:, :LSTM] = linear_answers(values, ends, held, chosen, panels)
         if self.spec and self._layout:
             full = np.flatnonzero(held >= self.spec.window)
             if len(full):
                 next_ts = np.array([question.next_ts for question in asked])[full]
                 windows = rows if len(full) == len(asked) else (values, ends[full], held[full])
-                prepared = self._prepared(self.spec, chosen[full], windows, found[full, LAD], next_ts)
-                found[full, LSTM] = _answered(self._threads, prepared, self._weights, chosen[full], self._layout)
-        return found
+                prepared = self._prepared(self.spec, chosen[full], windows, forecasts[full, LAD], next_ts)
+                forecasts[full, LSTM] = _answered(self._threads, prepared, self._weights, chosen[full], self._layout)
+        return forecasts
 
     def _prepared(self, spec: Spec, chosen: Int64, rows: Rows, linear: Float, next_ts: Int64) -> Inputs:
         calendar = None
@@ -314,7 +322,7 @@ class Slab:
 
     def _grow(self, growth: float) -> None:
         old = len(self._center)
-        more = max(8, old // 2, math.ceil(old * (growth - 1)))  # rows that are not written yet take no memory
+        more = max(8, old // 2, math.ceil(old * (growth - 1)))  # unwritten rows take no memory
         self._free += range(old + more - 1, old - 1, -1)
         for name in _STACKED:
             setattr(self, name, _longer(getattr(self, name), more))
@@ -324,7 +332,7 @@ class Slab:
             self._weights = weights
 
 
-def _release(seat: Seat | None) -> None:
+def _release(seat: ModelSlot | None) -> None:
     if seat:
         seat.slab.release(seat.row)
 
@@ -335,10 +343,10 @@ def _longer(stacked: NDArray[Any], more: int) -> NDArray[Any]:
     return longer
 
 
-def _pieces(wanted: list[int]) -> list[list[int]]:
-    return [wanted[start : start + ROWS_AT_ONCE] for start in range(0, len(wanted), ROWS_AT_ONCE)]
+def _pieces(indices: list[int]) -> list[list[int]]:
+    return [indices[start : start + ROWS_AT_ONCE] for start in range(0, len(indices), ROWS_AT_ONCE)]
 
 
-def _answered(threads: Threads, prepared: Inputs, slab: Float32, rows: Int64, layout: Layout) -> Float:
-    """What networks say to prepared windows, `(n,)`, in each series' unit."""
+def _answered(threads: Threads, prepared: Inputs, slab: Float32, rows: Int64, layout: WeightLayout) -> Float:
+    """Return the networks' forecasts from prepared windows, `(n,)`, in each series' unit."""
     return prepared.restore(threads.answers(prepared.x, slab, rows, layout))

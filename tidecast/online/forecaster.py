@@ -1,4 +1,4 @@
-"""Pure: windows, models and a batch of readings in; forecasts and dispositions out. No Redis, no clock, no file."""
+"""The forecaster of a partition: it turns a batch of readings into forecasts, without Redis, clock or files."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,70 +11,70 @@ from tidecast.models.experts import EXPERTS
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.model import Model
 from tidecast.models.time_grid import Float
-from tidecast.online.batch import Entry, Outcome
+from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.drift import KINDS, Drift
-from tidecast.online.engine import Engine, Question, Seat
+from tidecast.online.engine import Engine, ModelSlot, Question
 from tidecast.online.horizons import Horizons
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.scoring import NOTHING, Champions, Readings, Scores, settle
-from tidecast.online.shadow_tests import Trials
+from tidecast.online.kernels.scoring import NOTHING, BatchScores, Champions, Readings, settle
+from tidecast.online.shadow_tests import ShadowTests
 from tidecast.online.state import SeriesState, decode_all
 from tidecast.online.state_encoder import changes_of
 from tidecast.online.window import DUPLICATE, Window, take
 from tidecast.settings import SeriesSettings
 from tidecast.wire import DeadLetter, Event, Forecasts, parsing
 
-MET_ONE_BY_ONE = 10  # series that are new in one batch: of more, one event tells
-PLAIN_FIELDS = 3  # series, ts and the target's: what most readings have, which are read by columns
+MET_ONE_BY_ONE = 10  # new series in one batch that get an event each; more than that share one event
+PLAIN_FIELDS = 3  # series, ts and the target: most readings have just these, and are parsed by columns
 
 
 @dataclass(slots=True)
-class Member:
-    """A series of the partition and what the engine has for it, as the loops need it."""
+class SeriesEntry:
+    """A series of the partition with its model in the engine, as the loops need it."""
 
     series: str
-    field: bytes | None  # its only feature's; None where it has several
+    field: bytes | None  # the field of its only feature; None where it has several
     state: SeriesState
-    seat: Seat | None
+    seat: ModelSlot | None
     reads: int  # how many rows its experts read
-    errors: int  # where its model's first errors lie, which `seat` keeps
-    shadow: Seat | None  # of the former champion, while the seat's is on trial
+    errors: int  # address of its model's first errors; `seat` keeps the array alive
+    shadow: ModelSlot | None  # the former champion, while the current one is on trial
 
 
-# Not frozen: a batch has one for every reading, and frozen they take four times as long to make.
+# Not frozen: a batch makes one for every reading, and a frozen one takes four times as long to make.
 @dataclass(slots=True)
 class Accepted:
-    """A reading that took its place in its series' window, and what its experts need to answer it."""
+    """A reading that its series' window accepted, and the data that the experts need to forecast the next one."""
 
     id: str
-    member: Member
+    member: SeriesEntry
     ts: int  # epoch milliseconds
     y: float
     next_ts: int | None  # the time to forecast
     question: Question
     filled: int  # interpolated rows among those that the experts read
-    skipped: bool  # whether steps were missing just before the reading, be they filled or too many to fill
-    doubted: int  # how many readings in a row, this one last, are not believed
+    skipped: bool  # whether steps were missing just before the reading, filled or not
+    doubted: int  # doubted readings in a row, this one last
     moves: float  # the series' usual largest move, 0 if it is not known
 
 
-Parsed = tuple[Member, int, tuple[float, ...]]  # a reading's series, its time in epoch milliseconds and its values
+Parsed = tuple[SeriesEntry, int, tuple[float, ...]]  # a reading's series, its time in epoch milliseconds and its values
 
 
 class Forecaster:
     """All series of one partition: their states and their champions.
 
     Args:
-        settings: of the series.
-        engine: the models, which the partitions of a worker share.
-        partition: which one this is; readings of another's series are dead letters.
-        partitions: of how many.
-        probation: over how many readings a new champion is compared with the former; 0: it is not.
+        settings: the settings of the series.
+        engine: the models, shared by all partitions of a worker.
+        partition: the number of this partition; readings of another partition's series are dead letters.
+        partitions: the number of partitions.
+        probation: over how many readings a new champion is compared with the former one; 0 turns that off.
 
     Attributes:
-        states: by series.
-        trials: of new champions.
+        states: the states by series.
+        trials: the shadow tests of new champions.
     """
 
     def __init__(
@@ -86,99 +86,104 @@ class Forecaster:
         probation: int = 0,
     ) -> None:
         self.settings = settings
-        self.engine = Engine() if engine is None else engine  # an engine without models is false
-        self._partition, self._partitions = partition, partitions
+        self.engine = Engine() if engine is None else engine  # an engine without models is falsy
+        self._partition = partition
+        self._partitions = partitions
         self.states: dict[str, SeriesState] = {}
-        self.trials = Trials(self.engine, probation)
-        self._met: list[str] = []  # series, in the batch at hand
-        self._members: dict[bytes, Member] = {}  # by the name as it stands in an entry
+        self.trials = ShadowTests(self.engine, probation)
+        self._met: list[str] = []  # series that are new in the current batch
+        self._members: dict[bytes, SeriesEntry] = {}  # by the series' name, as bytes of an entry
         self._levels = np.array([settings.level, *settings.more_levels])
-        low, high = settings.minimum, settings.maximum
+        low = settings.minimum
+        high = settings.maximum
         self._bounds = (-math.inf if low is None else low, math.inf if high is None else high)
         self._horizons = Horizons(settings)
 
     def restore(self, states: Mapping[str, bytes]) -> None:
-        """Replace all memory of the series by what was committed.
+        """Replace all states by the committed ones.
 
         Raises:
             StateError: a state was written by another version of the worker.
         """
-        found = decode_all(states)
-        self.states, self._members = {}, {}
+        restored = decode_all(states)
+        self.states = {}
+        self._members = {}
         self.trials.forget()
-        self._add(found)
+        self._add(restored)
 
     def remember(self, states: Mapping[str, bytes]) -> None:
-        """Add what was committed of some series, all fields of each.
+        """Add the committed states of some series, all fields of each.
 
         Raises:
             StateError: a state was written by another version of the worker.
         """
         self._add(decode_all(states))
 
-    def _add(self, found: dict[str, SeriesState]) -> None:
-        self.states |= found
-        for series in found:
+    def _add(self, states: dict[str, SeriesState]) -> None:
+        self.states |= states
+        for series in states:
             self._fit(series)
 
     def adopt(self, series: str, version: int, model: Model, *, published: bool = True) -> None:
-        """Let a model answer for the series from the next batch on.
+        """Let a model forecast the series from the next batch on.
 
         Args:
-            series: whose.
-            version: the model's.
-            model: what answers.
-            published: the gate chose it: if it is newer than the one that answered, it stands on trial beside that.
+            series: the series to forecast.
+            version: the model's version.
+            model: the new champion.
+            published: whether the gate chose it. If it is also newer than the champion so far, a shadow test of the
+                two begins.
         """
         self.engine.put(series, version, model, published=published)
         self._fit(series)
 
     def accompany(self, series: str, version: int, model: Model) -> None:
-        """Let the former champion of one on trial answer beside it from the next batch on."""
-        state, seat = self.states.get(series), self.engine.seat(series)
+        """Run the former champion as a shadow of the new one from the next batch on."""
+        state = self.states.get(series)
+        seat = self.engine.seat(series)
         if state and state.probation and seat and model.spec.features == seat.features:
             self.engine.put_shadow(series, version, model)
             state.accompany()
             self._fit(series)
         else:
-            self.acquit(series)
+            self.clear(series)
 
-    def acquit(self, series: str) -> None:
-        """Compare a series' champion with no other."""
+    def clear(self, series: str) -> None:
+        """End the shadow test of a series' champion."""
         if state := self.states.get(series):
             state.probation = None
         self._fit(series)
 
     def adopt_shared(self, cohort: str, model: Model) -> None:
-        """Let a network answer for all series of a cohort from the next batch on."""
+        """Let a shared network forecast all series of a cohort from the next batch on."""
         self.engine.put_shared(cohort, model)
         self.refit()
 
     def refit(self) -> None:
-        """Give every series' window the shape that the models now need."""
+        """Change every series' window to the shape that the present models need."""
         for series in self.states:
             self._fit(series)
 
     def dismiss(self, series: str) -> None:
-        """Let the last value answer for the series from the next batch on."""
+        """Forecast the series by its last value from the next batch on."""
         self.engine.drop(series)
         self._fit(series)
 
     def rows_read(self, series: str) -> int:
-        """How many rows the experts of a series read at most; of one without a model, all that its window keeps."""
+        """Return how many rows the experts of a series read at most; without a model, all rows of its window."""
         seats = [seat for seat in (self.engine.seat(series), self.engine.shadow(series)) if seat]
         return max((self.engine.rows_of(seat, seat.shared) for seat in seats), default=self.settings.rows_kept)
 
-    def handle(self, entries: Sequence[Entry], now_ms: int) -> Outcome:
-        """Answer a batch of entries in their order.
+    def handle(self, entries: Sequence[Entry], now_ms: int) -> BatchResult:
+        """Forecast a batch of entries in their order.
 
-        Windows first, then every expert in one call, then the scores: only those depend on the forecasts.
+        Windows come first, then all experts in one call, then the scores. Only the scores depend on the forecasts.
         """
-        outcome = Outcome(entries[-1][0], Forecasts(self.settings.level))
+        outcome = BatchResult(entries[-1][0], Forecasts(self.settings.level))
         parsed = self._parsed(entries, now_ms, outcome)
         accepted = self._accepted(entries, parsed, outcome)
-        tried = [i for i, one in enumerate(accepted) if one.member.shadow and one.member.state.probation]
-        asked = [one.question for one in accepted] + [_of_the_former(accepted[i]) for i in tried]
+        tried = [i for i, reading in enumerate(accepted) if reading.member.shadow and reading.member.state.probation]
+        asked = [reading.question for reading in accepted] + [_of_the_former(accepted[i]) for i in tried]
         answers = self.engine.answers(asked)
         scores = self._settle(accepted, answers[: len(accepted)])
         if tried:
@@ -191,11 +196,11 @@ class Forecaster:
         outcome.drifts = _drifts(accepted, scores)
         outcome.events += [*_meetings(self._met), *(drift.event for drift in outcome.drifts)]
         self._met = []
-        outcome.states = changes_of({one.member.series: one.member.state for one in accepted})
+        outcome.states = changes_of({reading.member.series: reading.member.state for reading in accepted})
         return outcome
 
-    def _parsed(self, entries: Sequence[Entry], now_ms: int, outcome: Outcome) -> list[Parsed | None]:
-        """Read the entries; None: one became a dead letter."""
+    def _parsed(self, entries: Sequence[Entry], now_ms: int, outcome: BatchResult) -> list[Parsed | None]:
+        """Parse the entries; None stands for one that became a dead letter."""
         parsed = self._read_plain(entries, now_ms)
         without_ts: set[int] = set()
         for i, entry in enumerate(entries):
@@ -213,9 +218,9 @@ class Forecaster:
         return parsed
 
     def _read_plain(self, entries: Sequence[Entry], now_ms: int) -> list[Parsed | None]:
-        """Read by columns the entries of known series with one feature; None: one needs a closer look."""
-        found: list[Parsed | None] = [None] * len(entries)
-        chosen: list[tuple[int, Member]] = []
+        """Parse the plain entries of known series with one feature by columns; None stands for all others."""
+        parsed: list[Parsed | None] = [None] * len(entries)
+        chosen: list[tuple[int, SeriesEntry]] = []
         values: list[bytes] = []
         times: list[bytes] = []
         for i, (_, fields) in enumerate(entries):
@@ -227,14 +232,14 @@ class Forecaster:
         if chosen:
             for (i, member), y, ts in zip(chosen, *parsing.parse_plain(values, times, now_ms), strict=True):
                 if ts != parsing.NEEDS_A_LOOK and not math.isnan(y):
-                    found[i] = member, ts, (y,)
-        return found
+                    parsed[i] = member, ts, (y,)
+        return parsed
 
     def _read(self, entry: Entry, now_ms: int) -> tuple[Parsed, bool]:
-        """Read an entry of any kind, and return whether it was sent with a time.
+        """Parse an entry of any kind, and return whether it was sent with a time.
 
         Raises:
-            BadReading: it is none that can be answered.
+            BadReading: the entry is not a valid reading of this partition.
         """
         entry_id, fields = entry
         parsing.check_size(fields, self.settings.max_entry_bytes)
@@ -247,28 +252,30 @@ class Forecaster:
             self._meet(series)
         return (self._members[series.encode()], reading.ts, reading.values), reading.has_ts
 
-    def _accepted(self, entries: Sequence[Entry], parsed: Sequence[Parsed | None], outcome: Outcome) -> list[Accepted]:
-        """Give each reading its place in its series' window, and ask the experts for the next."""
-        found: list[Accepted | str | None] = [None] * len(entries)
+    def _accepted(
+        self, entries: Sequence[Entry], parsed: Sequence[Parsed | None], outcome: BatchResult
+    ) -> list[Accepted]:
+        """Put each reading into its series' window, and prepare the question for the experts."""
+        results: list[Accepted | str | None] = [None] * len(entries)
         with_model: list[int] = []
-        for i, one in enumerate(parsed):
-            if one is None:
+        for i, reading in enumerate(parsed):
+            if reading is None:
                 continue
-            if one[0].seat:
+            if reading[0].seat:
                 with_model.append(i)
             else:
-                found[i] = self._accept_young(entries[i][0], *one)
+                results[i] = self._accept_young(entries[i][0], *reading)
         if with_model:
-            chosen = [(entries[i][0], *one) for i in with_model if (one := parsed[i])]
+            chosen = [(entries[i][0], *reading) for i in with_model if (reading := parsed[i])]
             for i, accepted in zip(with_model, self._accept_together(chosen), strict=True):
-                found[i] = accepted
-        outcome.counts.update(one for one in found if isinstance(one, str))
-        return [one for one in found if isinstance(one, Accepted)]
+                results[i] = accepted
+        outcome.counts.update(result for result in results if isinstance(result, str))
+        return [result for result in results if isinstance(result, Accepted)]
 
     def _accept_together(
-        self, readings: Sequence[tuple[str, Member, int, tuple[float, ...]]]
+        self, readings: Sequence[tuple[str, SeriesEntry, int, tuple[float, ...]]]
     ) -> Iterator[Accepted | str]:
-        """Readings of series with a model, in one call."""
+        """Put readings of series with a model into their windows, in one call."""
         ids, members, times, values = zip(*readings, strict=True)
         reads = np.array([member.reads for member in members])
         widths = [len(row) for row in values]
@@ -291,7 +298,9 @@ class Forecaster:
             if missing < 0:
                 yield "duplicate" if missing == DUPLICATE else "late"
                 continue
-            member, ts, width = members[i], times[i], widths[i]
+            member = members[i]
+            ts = times[i]
+            width = widths[i]
             next_ts = ts + round(step) if step else None
             newest = taken.rows[end - count * width : end].reshape(count, width)
             seat = member.seat
@@ -300,9 +309,11 @@ class Forecaster:
             y = values[i][0]
             yield Accepted(ids[i], member, ts, y, next_ts, question, marked, skipped, doubted, moves)
 
-    def _accept_young(self, entry_id: str, member: Member, ts: int, values: tuple[float, ...]) -> Accepted | str:
-        """A reading of a series without a model, which learns its step, and so its cohort, while it runs."""
-        state, window, reads = member.state, member.state.window, member.reads
+    def _accept_young(self, entry_id: str, member: SeriesEntry, ts: int, values: tuple[float, ...]) -> Accepted | str:
+        """Put a reading of a series without a model into its window, and find its cohort once its step is known."""
+        state = member.state
+        window = member.state.window
+        reads = member.reads
         relation = window.accepts(ts)
         if relation != "next":
             return relation
@@ -315,13 +326,15 @@ class Forecaster:
             window.reshape(max(window.capacity, reads), range(len(state.features)))
         held = min(window.length, reads)
         question = Question(None, cohort, window.newest(held), next_ts or ts)
-        skipped, filled = missing > 0 or window.length == 1, window.filled_in(held)
-        told = (skipped, window.doubted, window.largest_move)
-        return Accepted(entry_id, member, ts, values[0], next_ts, question, filled, *told)
+        skipped = missing > 0 or window.length == 1
+        filled = window.filled_in(held)
+        doubted = window.doubted
+        moves = window.largest_move
+        return Accepted(entry_id, member, ts, values[0], next_ts, question, filled, skipped, doubted, moves)
 
-    def _settle(self, accepted: Sequence[Accepted], answers: Float) -> Scores:
-        """Score what stood, let every expert's record learn from it, and blend the next forecasts."""
-        members = [one.member for one in accepted]
+    def _settle(self, accepted: Sequence[Accepted], answers: Float) -> BatchScores:
+        """Score the standing forecasts, update every expert's record, and blend the next forecasts."""
+        members = [reading.member for reading in accepted]
         scores = self._scores(
             accepted,
             answers,
@@ -329,7 +342,9 @@ class Forecaster:
             [member.seat for member in members],
             [member.errors for member in members],
         )
-        for i in np.flatnonzero(scores.begun):  # another model's errors are no guide to it, nor further ahead
+        for i in np.flatnonzero(
+            scores.begun
+        ):  # errors of the previous model do not apply, nor do those of further steps
             state = members[i].state
             state.ahead[:] = np.nan
             state.ahead_trackers = [Tracker() for _ in state.ahead_trackers]
@@ -340,18 +355,18 @@ class Forecaster:
         accepted: Sequence[Accepted],
         answers: Float,
         records: list[int],
-        seats: Sequence[Seat | None],
+        seats: Sequence[ModelSlot | None],
         errors: list[int],
-    ) -> Scores:
-        """Score readings with records and first errors at these addresses."""
+    ) -> BatchScores:
+        """Score readings against the records and first errors at these addresses."""
         return settle(
             np.array(records, np.int64),
             Readings(
-                np.array([one.ts for one in accepted], np.int64),
-                np.array([one.y for one in accepted], np.float64),
-                np.array([one.skipped for one in accepted], np.int64),
-                np.array([one.doubted for one in accepted], np.int64),
-                np.array([one.moves for one in accepted], np.float64),
+                np.array([reading.ts for reading in accepted], np.int64),
+                np.array([reading.y for reading in accepted], np.float64),
+                np.array([reading.skipped for reading in accepted], np.int64),
+                np.array([reading.doubted for reading in accepted], np.int64),
+                np.array([reading.moves for reading in accepted], np.float64),
             ),
             answers,
             Champions(
@@ -365,46 +380,48 @@ class Forecaster:
         )
 
     def _compare(
-        self, some: Sequence[Accepted], tried: Sequence[int], scores: Scores, answers: Float
+        self, some: Sequence[Accepted], tried: Sequence[int], scores: BatchScores, answers: Float
     ) -> Iterator[Event]:
-        """Compare champions on trial with what the former ones said, `answers`; tell of those whose trial ends."""
-        former = [one.member.shadow for one in some]
-        records = [address_of(trial.record) if (trial := one.member.state.probation) else 0 for one in some]
+        """Compare champions on trial with their shadows' forecasts, `answers`; yield an event per finished test."""
+        former = [reading.member.shadow for reading in some]
+        records = [address_of(trial.record) if (trial := reading.member.state.probation) else 0 for reading in some]
         errors = [address_of(seat.errors) if seat else 0 for seat in former]
         shadows = self._scores(some, answers, records, former, errors)
         columns = (scores.error[tried], scores.begun[tried], shadows.error)
-        for one, error, begun, shadow_error in zip(some, *columns, strict=True):
-            trial, seat = one.member.state.probation, one.member.seat
-            if seat is None or trial is None:  # it ended with an earlier reading of the batch
+        for reading, error, begun, shadow_error in zip(some, *columns, strict=True):
+            trial = reading.member.state.probation
+            seat = reading.member.seat
+            if seat is None or trial is None:  # the test ended with an earlier reading of the batch
                 continue
-            trial.heard_ts = one.ts
-            # The first reading settles what the former one said; of what a model has learned from it knows the answer.
-            known = begun or one.ts <= seat.trained_until or one.doubted
-            event = self.trials.compare(one.member.series, trial, math.nan if known else error, shadow_error)
+            trial.heard_ts = reading.ts
+            # The first reading settles a forecast of the former model. A model knows the readings that it learned from.
+            known = begun or reading.ts <= seat.trained_until or reading.doubted
+            event = self.trials.compare(reading.member.series, trial, math.nan if known else error, shadow_error)
             if event:
                 yield event
             if event and not trial.condemned:
-                self.acquit(one.member.series)
+                self.clear(reading.member.series)
 
-    def _publish(self, accepted: Sequence[Accepted], scores: Scores, into: Forecasts) -> None:
+    def _publish(self, accepted: Sequence[Accepted], scores: BatchScores, into: Forecasts) -> None:
         """Write the forecasts field by field."""
-        into.id = [one.id for one in accepted]
-        into.series = [one.member.series for one in accepted]
-        into.ts = [one.next_ts for one in accepted]
+        into.id = [reading.id for reading in accepted]
+        into.series = [reading.member.series for reading in accepted]
+        into.ts = [reading.next_ts for reading in accepted]
         into.yhat = scores.yhat.tolist()
         into.yhat_lower, into.yhat_upper = self._interval(scores, 0)
-        into.origin = [one.ts for one in accepted]
-        into.model = [one.member.seat.version if one.member.seat else None for one in accepted]
+        into.origin = [reading.ts for reading in accepted]
+        into.model = [reading.member.seat.version if reading.member.seat else None for reading in accepted]
         into.kind = [EXPERTS[leader] for leader in scores.leader.tolist()]
-        into.y = [one.y for one in accepted]
-        into.error, into.anomaly_score = _known(scores.error), _known(scores.score)
-        into.filled = [one.filled for one in accepted]
+        into.y = [reading.y for reading in accepted]
+        into.error = _known(scores.error)
+        into.anomaly_score = _known(scores.score)
+        into.filled = [reading.filled for reading in accepted]
         for i, level in enumerate(self.settings.more_levels, 1):
             lower, upper = self._interval(scores, i)
             into.more |= {f"yhat_lower_{level * 100:g}": lower, f"yhat_upper_{level * 100:g}": upper}
 
-    def _interval(self, scores: Scores, level: int) -> tuple[list[float | None], list[float | None]]:
-        """The ends of the intervals of one level; None where no error is known."""
+    def _interval(self, scores: BatchScores, level: int) -> tuple[list[float | None], list[float | None]]:
+        """Return the lower and upper ends of the intervals of one level; None where no error is known."""
         half = scores.half_widths[:, level]
         low, high = (np.clip(scores.yhat + side * half, *self._bounds) for side in (-1, 1))
         return _known(low), _known(high)
@@ -427,8 +444,9 @@ class Forecaster:
         return self.states[series]
 
     def _fit(self, series: str) -> None:
-        """Give a series' window the shape that its champion, if it has one, needs."""
-        state, seat = self.states.get(series), self.engine.seat(series)
+        """Give a series' window the shape that its champion needs, and look up its shadow test."""
+        state = self.states.get(series)
+        seat = self.engine.seat(series)
         if state is None:
             return
         state.expect_levels(len(self._levels))
@@ -443,13 +461,14 @@ class Forecaster:
         field = state.features[0].encode() if len(state.features) == 1 else None
         reads = self.rows_read(series) if seat else self.engine.rows_of(None, None)
         errors = address_of(seat.errors) if seat else 0
-        self._members[series.encode()] = Member(series, field, state, seat, reads, errors, shadow)
+        self._members[series.encode()] = SeriesEntry(series, field, state, seat, reads, errors, shadow)
 
 
 def _put_in_order(parsed: list[Parsed | None], without_ts: set[int]) -> None:
-    """Make each reading without a `ts` later than its series' newest, by a millisecond where its own time is not.
+    """Move readings without a `ts` to a millisecond after their series' newest, where their own time is not later.
 
-    Its entry id is higher, so it is a new reading: two may arrive in one millisecond, and a clock may be set back.
+    Such a reading is new, because its entry id is higher: two may arrive in one millisecond, and a clock may be set
+    back.
     """
     newest: dict[str, int] = {}
     for i, reading in enumerate(parsed):
@@ -463,35 +482,38 @@ def _put_in_order(parsed: list[Parsed | None], without_ts: set[int]) -> None:
         newest[member.series] = max(before, ts)
 
 
-def _habits(seats: Sequence[Seat | None]) -> tuple[Float, Float, Float]:
-    """What the models' histories tell of gross errors, as `take` reads it."""
+def _habits(seats: Sequence[ModelSlot | None]) -> tuple[Float, Float, Float]:
+    """Return the usual largest moves, lowest and highest values of the models' histories, as `take` reads them."""
     known = [seat.known if seat else NO_LIMITS for seat in seats]
     usual = np.array([seat.largest_move if seat else 0.0 for seat in seats])
     return usual, np.array([low for low, _ in known]), np.array([high for _, high in known])
 
 
 def _of_the_former(accepted: Accepted) -> Question:
-    """What the former champion is asked beside the one on trial."""
-    shadow, question = accepted.member.shadow, accepted.question
+    """Return the question for the shadow of a champion on trial."""
+    shadow = accepted.member.shadow
+    question = accepted.question
     return Question(shadow, shadow.shared if shadow else None, question.rows, question.next_ts)
 
 
 def _meetings(series: Sequence[str]) -> list[Event]:
-    """An event for each series that was met; of many at once, one for all."""
+    """Return an event for each new series; many at once share one event."""
     if len(series) <= MET_ONE_BY_ONE:
         return [Event("met", "its first reading", name) for name in series]
     return [Event("met", f"the first readings of {len(series)} series: {', '.join(series[:MET_ONE_BY_ONE])}, …")]
 
 
-def _drifts(accepted: Sequence[Accepted], scores: Scores) -> list[Drift]:
-    """The changes that a batch's readings told of."""
-    found = []
+def _drifts(accepted: Sequence[Accepted], scores: BatchScores) -> list[Drift]:
+    """Return the changes of series that were detected in a batch."""
+    drifts = []
     for i in np.flatnonzero(scores.drift != NOTHING).tolist():
-        one, kind, statistic = accepted[i], KINDS[scores.drift[i]], float(scores.statistic[i])
-        found.append(Drift(one.member.series, one.id, one.ts, kind, statistic))
-    return found
+        reading = accepted[i]
+        kind = KINDS[scores.drift[i]]
+        statistic = float(scores.statistic[i])
+        drifts.append(Drift(reading.member.series, reading.id, reading.ts, kind, statistic))
+    return drifts
 
 
 def _known(numbers: Float) -> list[float | None]:
-    """The numbers, None for NaN."""
+    """Return the numbers, with None for NaN."""
     return [None if number != number else number for number in numbers.tolist()]

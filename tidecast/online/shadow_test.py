@@ -1,10 +1,10 @@
-"""Whether a new champion keeps what its gate promised: its live errors beside those that the former would have made.
+"""The shadow test: compare the live errors of a new champion with those of the former one.
 
-The former champion goes on in the shadow, from its own live record. The difference of the two absolute errors is tested
-as Diebold & Mariano do ("Comparing predictive accuracy", 1995; of one step ahead their differences need no correction
-for autocorrelation): a mean that is above zero by `FINAL` standard errors after all readings of the probation says that
-the new one is worse. What is far worse need not answer so long: as in trials of medicines (Peto et al. 1976) one looks
-on the way too, but asks for more.
+The former champion runs on as a shadow, from its own live record. The difference of the two absolute errors is tested
+by the method of Diebold & Mariano ("Comparing predictive accuracy", 1995). One step ahead, the differences need no
+correction for autocorrelation. The new champion is worse if the mean difference is above zero by `FINAL` standard
+errors after all readings of the probation. A champion that is far worse is detected earlier: as in trials of medicines
+(Peto et al. 1976), the test is also made on the way, with a higher limit.
 """
 
 import math
@@ -15,21 +15,21 @@ import numpy as np
 from tidecast.models.time_grid import Float
 from tidecast.wire import Event
 
-FINAL = 2.33  # standard errors: of two equal models one in a hundred is called worse
-INTERIM = 4.0  # on the way, where one looks at every reading
-FIRST_LOOK = 10  # readings: of fewer a standard error is none
-NUMBERS = 7  # that are stored, beside the record
+FINAL = 2.33  # standard errors: an equally good model is called worse in one test of a hundred
+INTERIM = 4.0  # standard errors, on the way: the test is repeated at every reading
+FIRST_LOOK = 10  # readings: fewer give no useful standard error
+NUMBERS = 7  # stored numbers, beside the record
 
 
 class Probation:
-    """A champion on trial.
+    """The shadow test of one new champion.
 
     Attributes:
-        version: the champion's.
+        version: the champion's version.
         former: the version that it is compared with.
-        record: the former one's, `(numbers,)`, see `tidecast/online/kernels/scoring.py`.
-        numbers: version, former, readings compared, the sums of the differences and of their squares, 1 once condemned,
-            and the time of the reading that the former one has heard last.
+        record: the record of the former champion, `(numbers,)`, see `tidecast/online/kernels/scoring.py`.
+        numbers: version, former, readings compared, sum of the differences, sum of their squares, 1 once condemned,
+            and the time of the last reading that the former champion has processed.
     """
 
     __slots__ = ("numbers", "record")
@@ -40,32 +40,32 @@ class Probation:
 
     @classmethod
     def of(cls, version: int, former: int, record: Float, heard_ts: int) -> Self:
-        """Begin one."""
+        """Begin a shadow test."""
         return cls(np.array([version, former, 0, 0, 0, 0, heard_ts], np.float64), record)
 
     @property
     def version(self) -> int:
-        """The champion's."""
+        """Return the champion's version."""
         return int(self.numbers[0])
 
     @property
     def former(self) -> int:
-        """The version that it is compared with."""
+        """Return the version that the champion is compared with."""
         return int(self.numbers[1])
 
     @property
     def readings(self) -> int:
-        """How many were compared."""
+        """Return how many readings were compared."""
         return int(self.numbers[2])
 
     @property
     def condemned(self) -> bool:
-        """Whether it was found worse; it is until the former one answers again."""
+        """Return whether the champion was found worse; it stays condemned until the former one has replaced it."""
         return bool(self.numbers[5])
 
     @property
     def heard_ts(self) -> int:
-        """The time of the reading that the former champion has heard last, epoch milliseconds."""
+        """Return the time of the last reading that the former champion has processed, epoch milliseconds."""
         return int(self.numbers[6])
 
     @heard_ts.setter
@@ -73,13 +73,13 @@ class Probation:
         self.numbers[6] = ts
 
     def compare(self, error: float, shadow_error: float) -> None:
-        """Learn from a reading that both had forecast; NaN: one had not."""
+        """Add the errors of both forecasts of a reading; NaN: that model had no forecast."""
         difference = abs(error) - abs(shadow_error)
         if math.isfinite(difference):
             self.numbers[2:5] += (1, difference, difference**2)
 
     def verdict(self, enough: int) -> bool | None:
-        """Whether the champion is proved, after `enough` readings; None while that is open."""
+        """Return whether the champion is proved, after `enough` readings; None while that is undecided."""
         if self.readings >= min(enough, FIRST_LOOK) and self.standard_errors > (
             FINAL if self.readings >= enough else INTERIM
         ):
@@ -89,7 +89,7 @@ class Probation:
 
     @property
     def standard_errors(self) -> float:
-        """By how many standard errors the champion's mean absolute error lies above the former one's."""
+        """Return by how many standard errors the champion's mean absolute error is above the former one's."""
         n, total, squares = self.numbers[2:5].tolist()
         if n < 2:
             return 0.0
@@ -100,7 +100,7 @@ class Probation:
         return float(mean / math.sqrt(variance / n))
 
     def event(self, series: str) -> Event:
-        """What is told once there is a verdict."""
+        """Return the event that reports the verdict."""
         kind = "rolled_back" if self.condemned else "proved"
         detail = (
             f"over {self.readings} readings its mean absolute error less that of version {self.former} was "

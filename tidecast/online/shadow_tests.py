@@ -1,21 +1,21 @@
-"""The trials of a partition's new champions: who is compared with whom, and what comes of it."""
+"""The shadow tests of a partition's new champions: which models are compared, and with which result."""
 
-from tidecast.online.engine import Engine, Seat
+from tidecast.online.engine import Engine, ModelSlot
 from tidecast.online.shadow_test import Probation
 from tidecast.online.state import SeriesState
 from tidecast.wire import Event
 
 
-class Trials:
-    """Begins and ends trials with the models that answer.
+class ShadowTests:
+    """The running shadow tests of a partition; they begin and end as models change.
 
     Args:
-        engine: where the former champions answer beside the new ones.
-        enough: the readings of a probation; 0: nobody is tried.
+        engine: the models, which runs the former champions as shadows.
+        enough: the readings of a shadow test; 0 turns the tests off.
 
     Attributes:
-        lacking: by series, the version of the former champion that a trial is waiting for.
-        condemned: by series, the champion that was found worse, and the former one that shall answer again.
+        lacking: by series, the version of the former champion that must still be loaded.
+        condemned: by series, the version that was found worse, and the former version that will replace it.
     """
 
     def __init__(self, engine: Engine, enough: int) -> None:
@@ -25,14 +25,20 @@ class Trials:
         self.condemned: dict[str, tuple[int, int]] = {}
 
     def forget(self) -> None:
-        """The partition's memory is gone; its trials are remembered with the states."""
-        self.lacking, self.condemned = {}, {}
+        """Clear the memory of the tests; the tests themselves are restored with the states."""
+        self.lacking = {}
+        self.condemned = {}
 
-    def shadow(self, series: str, state: SeriesState, seat: Seat | None) -> Seat | None:
-        """The former champion of one on trial, once it is there, given the one that answers now.
+    def shadow(self, series: str, state: SeriesState, seat: ModelSlot | None) -> ModelSlot | None:
+        """Begin or end a series' shadow test; return the former champion if it is loaded, to run as the shadow.
 
-        A newer version than the one heard so far is put on trial; an older one, none, or one promoted by hand, whose
-        trial was somebody's decision, ends a trial.
+        A version newer than the one that forecast so far starts a test. An older version, no model, or a version that
+        somebody promoted by hand ends a test.
+
+        Args:
+            series: the series.
+            state: its state.
+            seat: its present champion.
         """
         trial = state.probation
         chosen = seat if seat and seat.published and self._enough else None
@@ -43,7 +49,8 @@ class Trials:
             state.end_trial(seat.version if seat else 0)
         self.lacking.pop(series, None)
         self.condemned.pop(series, None)
-        trial, shadow = state.probation, self._engine.shadow(series)
+        trial = state.probation
+        shadow = self._engine.shadow(series)
         if trial is None:
             self._engine.drop_shadow(series)
             return None
@@ -55,7 +62,7 @@ class Trials:
         return None
 
     def compare(self, series: str, trial: Probation, error: float, shadow_error: float) -> Event | None:
-        """Compare the errors of a reading, NaN where there is none to compare; the event if there is a verdict now."""
+        """Compare the errors of a reading, where NaN does not count; return the event if the test has now ended."""
         if trial.condemned:
             return None
         trial.compare(error, shadow_error)

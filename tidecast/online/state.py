@@ -1,12 +1,12 @@
-"""What the worker remembers of a series, and the bytes in which every commit stores it.
+"""The state of a series, and the bytes in which every commit stores it.
 
-A state is one head and as many blocks of rows as its window spans. A commit writes the head and the blocks that have
-new rows: what a reading costs does not grow with the window. Blocks take turns in a ring of fields, and a row of an
-older turn is told by its block's number.
+A state is one head and as many blocks of rows as its window spans. A commit writes the head and the blocks with new
+rows, so the cost of a reading does not grow with the window. The blocks are stored in a ring of fields. A block stores
+its number, so that an overwritten or stale field is detected.
 
-The head, little-endian: sizes; the window's numbers, as they lie in memory; the record's; what stands for further steps
-and their trackers; a champion's probation; the names of the features. A block: its number, the bits of its filled
-rows, its rows.
+The head, little-endian: sizes; the window's numbers, as they lie in memory; the record's numbers; the forecasts of
+further steps and their trackers; a champion's shadow test; the names of the features. A block: its number, the bits of
+its filled rows, its rows.
 """
 
 import struct
@@ -50,27 +50,28 @@ from tidecast.online.window import (
 from tidecast.wire import SEPARATOR, STATE_FORMAT
 
 VERSION = STATE_FORMAT
-MOST_ROWS = 2**20  # of a window: more than any setting or model asks for
+MOST_ROWS = 2**20  # of a window: more than any setting or model needs
 # Version, levels, further steps, whether a champion is on trial, bytes of names; the numbers begin on 8 bytes.
 _HEADER = struct.Struct("<BBBBI")
 _BLOCK = struct.Struct("<QI")
 
 
 class SeriesState:
-    """One series: its features, its window, the forecast that stands and how well every expert did.
+    """The state of one series: its features, its window, the standing forecast and every expert's errors.
 
-    All numbers but those of further steps lie in two arrays, the window's and the record, as they are stored.
+    All numbers except those of further steps lie in two arrays, the window's numbers and the record, in the stored
+    format.
 
     Attributes:
-        features: the target first.
-        names: theirs, as they are stored.
-        window: its rows.
+        features: the names of the features, the target first.
+        names: the same names as stored bytes.
+        window: the rows.
         record: `(numbers,)`, see `tidecast/online/kernels/scoring.py`.
-        address: the record's.
-        levels: how many intervals it has.
-        ahead: `(further steps, further steps + 1)`, what stands for them.
-        ahead_trackers: one for each further step.
-        probation: of its champion, if that is new.
+        address: the memory address of the record.
+        levels: the number of intervals.
+        ahead: `(further steps, further steps + 1)`, the standing forecasts of further steps.
+        ahead_trackers: an interval tracker for each further step.
+        probation: the shadow test of a new champion, if there is one.
     """
 
     __slots__ = ("address", "ahead", "ahead_trackers", "features", "levels", "names", "probation", "record", "window")
@@ -84,96 +85,101 @@ class SeriesState:
         self._hold(new_record(levels) if record is None else record)
 
     def _call(self, features: tuple[str, ...]) -> None:
-        self.features, self.names = features, SEPARATOR.join(features).encode()
+        self.features = features
+        self.names = SEPARATOR.join(features).encode()
 
     def _hold(self, record: Float) -> None:
-        self.record, self.address = record, address_of(record)
+        self.record = record
+        self.address = address_of(record)
         self.levels = (len(record) - TRACKERS) // TRACKER
 
     @property
     def standing(self) -> float | None:
-        """The forecast that the next reading will settle, in the series' unit."""
+        """Return the forecast that the next reading will settle, in the series' unit."""
         return None if np.isnan(self.record[STANDING]) else float(self.record[STANDING])
 
     @property
     def version(self) -> int:
-        """The model that the errors belong to; 0: none has answered yet."""
+        """Return the version of the model that the errors belong to; 0: no model has forecast yet."""
         return int(self.record[HEARD])
 
     @property
     def answers(self) -> Float:
-        """What stands of each expert, `(experts,)`, NaN: nothing; a view."""
+        """Return the experts' standing forecasts, `(experts,)`, NaN without one; a view."""
         return self.record[ANSWERS:ERRORS]
 
     @property
     def errors(self) -> Float:
-        """The experts' discounted errors, `(records, experts)`, NaN: none known; a view."""
+        """Return the experts' discounted errors, `(records, experts)`, NaN while unknown; a view."""
         return self.record[ERRORS:GUARD].reshape(len(HALF_LIVES), len(EXPERTS))
 
     @property
     def guard(self) -> Float:
-        """What tells whom to believe, `(GUARD_NUMBERS,)`; a view."""
+        """Return the numbers of the outlier guard, `(GUARD_NUMBERS,)`; a view."""
         return self.record[GUARD:DRIFT]
 
     @property
     def drift(self) -> Float:
-        """What tells whether the series has changed, `(DRIFT_NUMBERS,)`; a view."""
+        """Return the numbers of the drift detection, `(DRIFT_NUMBERS,)`; a view."""
         return self.record[DRIFT:TRACKERS]
 
     @property
     def trackers(self) -> list[Tracker]:
-        """One for each level, on the record's numbers."""
+        """Return an interval tracker for each level, on the record's numbers."""
         return [Tracker.on(numbers) for numbers in self.record[TRACKERS:].reshape(-1, TRACKER)]
 
     def expect_levels(self, levels: int) -> None:
-        """Have so many intervals: the first is kept, others begin anew."""
+        """Change the number of intervals: the first is kept, the others start empty."""
         if levels != self.levels:
             self._hold(_with_levels(self.record, levels))
             if self.probation:
                 self.probation.record = _with_levels(self.probation.record, levels)
 
     def begin_trial(self, version: int) -> None:
-        """Compare the model that answers from now on with the one heard so far, or with that which one was compared."""
+        """Begin a shadow test of a new version against the champion so far, or against the shadow of a running test."""
         former = self.probation.former if self.probation else self.version
         record = (self.probation.record if self.probation else self.record).copy()
         heard_ts = self.probation.heard_ts if self.probation else self.window.last_ts
         self.probation = Probation.of(version, former, record, heard_ts)
 
     def accompany(self) -> None:
-        """Go on with the former model: what it said last stands, unless readings have passed without it."""
+        """Resume the shadow: its standing forecasts are kept, unless it has missed readings since."""
         if self.probation and self.probation.heard_ts != self.window.last_ts:
             self.probation.record[[STANDING, *range(ANSWERS, ERRORS)]] = np.nan
 
     def end_trial(self, answering: int) -> None:
-        """Have no probation any more; if the former model answers again, its record goes on where it is now."""
+        """End the shadow test; if the former model is the champion again, continue with its record."""
         if self.probation and self.probation.former == answering and len(self.probation.record) == len(self.record):
             self._hold(self.probation.record)
         self.probation = None
 
     def wear(self, features: tuple[str, ...], capacity: int, step_ms: float | None, *, gridded: bool) -> None:
-        """Take the shape that a model needs, keeping what is known; another target has nothing to keep but the time."""
+        """Take the shape that a model needs, and keep the known rows; with another target, keep only the time."""
         known = {name: i for i, name in enumerate(self.features)}
         self.window.reshape(capacity, [known.get(name) for name in features])
-        self.window.step_ms, self.window.gridded = step_ms, gridded
+        self.window.step_ms = step_ms
+        self.window.gridded = gridded
         if features[0] != self.features[0]:
             self.window.clear()
             self.window.forget_moves()
             self._hold(new_record(self.levels))
-            self.ahead, self.ahead_trackers = np.zeros((0, 1)), []
+            self.ahead = np.zeros((0, 1))
+            self.ahead_trackers = []
         self._call(features)
 
     def changes(self, series: str) -> dict[str, bytes]:
-        """The fields that must be written now, by name: the head, and each block with rows that are not yet stored."""
+        """Return the fields to write now, by name: the head, and each block with rows that are not yet stored."""
         numbers = self.window.numbers.tolist()
-        found, ring = {series: self.head()}, _ring(numbers[CAPACITY])
+        fields = {series: self.head()}
+        ring = _ring(numbers[CAPACITY])
         first = numbers[APPENDED] - min(numbers[UNSAVED], numbers[LENGTH])
         for number in range(first // BLOCK, -(-numbers[APPENDED] // BLOCK)):
-            found[f"{series}{SEPARATOR}{number % ring}"] = self._block(number, numbers)
+            fields[f"{series}{SEPARATOR}{number % ring}"] = self._block(number, numbers)
         self.window.unsaved = 0
-        return found
+        return fields
 
     def head(self) -> bytes:
-        """All but the rows."""
+        """Return the bytes of the head, which holds everything but the rows."""
         trial = self.probation
         parts = [
             _HEADER.pack(VERSION, self.levels, len(self.ahead), trial is not None, len(self.names)),
@@ -188,24 +194,26 @@ class SeriesState:
 
     def _block(self, number: int, numbers: list[int]) -> bytes:
         appended = numbers[APPENDED]
-        oldest, begin = appended - numbers[LENGTH], numbers[END] - appended  # in the buffer: of row 0
-        first, stop = begin + max(BLOCK * number, oldest), begin + min(BLOCK * (number + 1), appended)
+        oldest = appended - numbers[LENGTH]
+        begin = numbers[END] - appended  # place of row 0 in the buffer
+        first = begin + max(BLOCK * number, oldest)
+        stop = begin + min(BLOCK * (number + 1), appended)
         return _BLOCK.pack(number, bits_of(self.window, first, stop)) + self.window.buffer[first:stop].tobytes()
 
     @classmethod
     def decode(cls, head: bytes, blocks: Mapping[int, bytes] | None = None) -> Self:
-        """Read a state.
+        """Read a state from its stored bytes.
 
         Args:
-            head: all but the rows.
-            blocks: its blocks by their field's number. Where one is missing, the window begins after it.
+            head: the bytes of the head.
+            blocks: the blocks by the number of their field. The window begins after a missing block.
 
         Raises:
             StateError: the bytes are of another version or cut short.
         """
         if not head or head[0] != VERSION:
-            found = head[0] if head else "none"
-            raise StateError(f"state format {found}, this worker reads {VERSION}: run the worker that wrote it")
+            version = head[0] if head else "none"
+            raise StateError(f"state format {version}, this worker reads {VERSION}: run the worker that wrote it")
         try:
             state = cls._decode(head)
             state._take_rows(blocks or {})
@@ -231,25 +239,27 @@ class SeriesState:
         window.numbers[:STORED] = numbers
         state = cls(features, window, levels, parts[1].copy())
         state.ahead = parts[2].reshape(further, further + 1).copy() if further else np.zeros((0, 1))
-        state.ahead_trackers = [Tracker.on(one.copy()) for one in parts[3].reshape(-1, TRACKER)]
+        state.ahead_trackers = [Tracker.on(tracker.copy()) for tracker in parts[3].reshape(-1, TRACKER)]
         if trial:
             state.probation = Probation(parts[4].copy(), parts[5].copy())
         return state
 
     def _take_rows(self, blocks: Mapping[int, bytes]) -> None:
-        """Fill the window from its blocks, the newest first, as far back as they follow one another."""
-        window, wanted = self.window, self.window.length
+        """Fill the window from its blocks, the newest first, until the first missing block."""
+        window = self.window
+        length = self.window.length
         stop = window.length = 0
         end = window.end = window.capacity
-        appended, ring = window.appended, _ring(end)
+        appended = window.appended
+        ring = _ring(end)
         for number in range((appended - 1) // BLOCK, -1, -1):
             raw = blocks.get(number % ring, b"")
-            if stop >= wanted or not raw:
+            if stop >= length or not raw:
                 break
             its_number, filled = _BLOCK.unpack_from(raw)
             rows = np.frombuffer(raw, np.float64, offset=_BLOCK.size).reshape(-1, window.buffer.shape[1])
             whole = BLOCK * (number + 1) <= appended
-            due = min(BLOCK if whole else appended - BLOCK * number, wanted - stop)
+            due = min(BLOCK if whole else appended - BLOCK * number, length - stop)
             if its_number != number:
                 break
             if len(rows) < due:
@@ -261,17 +271,18 @@ class SeriesState:
 
 
 def _with_levels(record: Float, levels: int) -> Float:
-    """A record with so many intervals."""
-    found, kept = new_record(levels), min(len(record), TRACKERS + TRACKER * min(1, levels))
-    found[:kept] = record[:kept]
-    return found
+    """Return a copy of a record with another number of intervals."""
+    resized = new_record(levels)
+    kept = min(len(record), TRACKERS + TRACKER * min(1, levels))
+    resized[:kept] = record[:kept]
+    return resized
 
 
 def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
     """Read the states of a partition's series from the fields of its hash.
 
     Raises:
-        StateError: one was written by another version of the worker, or is cut short.
+        StateError: a state was written by another version of the worker, or is cut short.
     """
     heads: dict[str, bytes] = {}
     blocks: dict[str, dict[int, bytes]] = {}
@@ -285,5 +296,5 @@ def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
 
 
 def _ring(capacity: int) -> int:
-    """How many fields a window's blocks take turns in: one more than it spans, for it seldom begins with a block."""
+    """Return the number of fields in a window's ring: one more than it spans, as it may start inside a block."""
     return -(-capacity // BLOCK) + 1

@@ -1,4 +1,4 @@
-"""Where the weights of a network lie, so that the kernel reads them in one sweep."""
+"""The memory layout of a network's weights, in the order in which the kernel reads them."""
 
 import numpy as np
 
@@ -7,15 +7,15 @@ from tidecast.models.spec import Spec
 from tidecast.online.kernels.forward import CACHE_LINE, VECTOR, Float32, Int64
 
 
-class Layout:
-    """Where each weight of a network lies in its row of a slab: padded to whole vectors, the gates' halved.
+class WeightLayout:
+    """The place of each weight of a network in its row of a slab: padded to whole vectors, the gates' weights halved.
 
-    A sigmoid is a tanh of half the input: with halved weights one loop squashes all four gates.
+    A sigmoid is computed from the tanh of half the input: with halved weights, one loop computes tanh for all gates.
     """
 
     def __init__(self, spec: Spec) -> None:
         self._places: dict[str, tuple[int, int, int, int]] = {}  # offset, rows, columns, padded columns
-        self._shares = np.ones(4 * spec.units, np.float32)  # of a gate's weights that are kept
+        self._shares = np.ones(4 * spec.units, np.float32)  # factor of each gate's weights
         for gate in (lstm.INPUT, lstm.FORGET, lstm.OUTPUT):
             self._shares[gate * spec.units : (gate + 1) * spec.units] = 0.5
         size = 0
@@ -43,13 +43,13 @@ class Layout:
         self.offsets: Int64 = np.array([place[0] for place in self._places.values()], np.int64)
 
     def slab(self, models: int) -> Float32:
-        """Room for so many models, `(models, size)`, each on whole cache lines; what is not written takes no memory."""
+        """Allocate rows for so many models, `(models, size)`, on whole cache lines; unwritten rows take no memory."""
         room = np.zeros(models * self.size + VECTOR, np.float32)
         first = -room.ctypes.data % CACHE_LINE // room.itemsize
         return room[first : first + models * self.size].reshape(models, self.size)
 
     def write(self, row: Float32, weights: lstm.Weights) -> None:
-        """Put a network's weights into a row of a slab, `(size,)`."""
+        """Write a network's weights into a row of a slab, `(size,)`."""
         for name, (offset, rows, columns, padded) in self._places.items():
             place = row[offset : offset + rows * padded].reshape(rows, padded)
             share = self._shares if name.startswith("lstm.") else 1.0
@@ -57,5 +57,5 @@ class Layout:
 
 
 def whole(count: int, unit: int) -> int:
-    """The least multiple of a unit that is not below a count."""
+    """Round a count up to a multiple of a unit."""
     return -(-count // unit) * unit

@@ -1,8 +1,8 @@
 """The last rows of one live series on its grid, by the rules of `models/time_grid.py` and `models/gross_errors.py`.
 
-Compiled, because every reading passes here: for a few numbers NumPy takes ten times as long, nearly all of it in
-calling itself. What a window is made of lies in one array of numbers and two buffers, which the loops reach by their
-addresses; `Window` shows them by name.
+The code is compiled, because every reading passes through it: for a few numbers NumPy takes ten times as long, nearly
+all of it call overhead. A window consists of one array of numbers and two buffers. The loops reach them by their
+addresses; `Window` gives them names.
 """
 
 from collections.abc import Sequence
@@ -18,17 +18,19 @@ from tidecast.online.kernels.forward import Int64, compiled_exactly, part_exactl
 from tidecast.online.kernels.pointers import address_of, bytes_at, carray, floats_at, integers_at
 
 BLOCK = 32  # rows that are stored together
-NEVER = -(2**63)  # before any reading, in milliseconds
-STEPS_REMEMBERED = 15  # enough for a median that a few odd steps cannot move
-FARTHEST = 2.0**62  # steps: a gap is never longer
-DUPLICATE, LATE = -1, -2  # instead of how many steps were missing: the reading has no place
-FAR, STRAY, FEWEST_ROWS, OTHER_SIDE, NEAR, STUCK, PART, WARM_UP, FADING, GROWTH = range(10)  # of a rule
-Habit = tuple[float, float, float]  # of a model's history: the usual largest move, the lowest and the highest value
+NEVER = -(2**63)  # milliseconds: the time of the newest reading while there is none
+STEPS_REMEMBERED = 15  # enough for a median that a few odd steps do not change
+FARTHEST = 2.0**62  # steps: the longest gap that is counted
+DUPLICATE, LATE = -1, -2  # in place of a number of missing steps: the reading was not accepted
+FAR, STRAY, FEWEST_ROWS, OTHER_SIDE, NEAR, STUCK, PART, WARM_UP, FADING, GROWTH = range(10)  # places in a `Rule`
+HistoryLimits = tuple[
+    float, float, float
+]  # of a model's history: the usual largest move, the lowest and the highest value
 Rule = tuple[float, float, float, float, float, float, float, float, float, float]  # as `gross_errors.RULE`
 
-# A window's numbers by their place; the first `STORED` are what must be stored of it.
+# The places of a window's numbers; only the first `STORED` numbers are stored.
 LENGTH, CAPACITY, WIDTH, APPENDED, LAST_TS, STEP_MS, SEEN, STEPS = range(8)
-# As in `tidecast/models/gross_errors.py`: the largest move, and the newest reading that was not believed.
+# As in `tidecast/models/gross_errors.py`: the recent largest move, and the newest doubted reading.
 LARGEST, NEWEST = range(STEPS + STEPS_REMEMBERED, STEPS + STEPS_REMEMBERED + 2)
 STORED = NEWEST + 1
 END, UNSAVED, GRIDDED, ROOM, BUFFER, FILLED = range(STORED, STORED + 6)
@@ -48,11 +50,11 @@ def _number(place: int, doc: str) -> property:
 class Window:
     """The last rows of one live series on its grid.
 
-    The buffer is longer than the window by a part: rows are appended until it is full, then the newest move to the
-    front. So the newest rows always lie side by side, and appending seldom costs a shift.
+    The buffer is longer than the window: rows are appended until it is full, then the newest rows move to the front.
+    So the newest rows are always contiguous, and most appends need no shift.
 
-    Rows are numbered, and belong to blocks of `BLOCK` numbers, so that only what is new need be stored. A window that
-    starts anew begins with a new block.
+    Rows are numbered, and every `BLOCK` numbers form a block, so that only blocks with new rows need be stored. A
+    cleared window begins with a new block.
     """
 
     __slots__ = ("address", "buffer", "filled", "numbers")
@@ -72,14 +74,15 @@ class Window:
         self.hold(np.zeros((room, width)), np.zeros(room, np.uint8))
 
     def hold(self, buffer: Float, filled: NDArray[np.uint8]) -> None:
-        """Keep the rows in another buffer, `(room, width)`, with a mark for each that was interpolated."""
-        self.buffer, self.filled = buffer, filled
+        """Use another buffer for the rows, `(room, width)`, with a mark for each interpolated row."""
+        self.buffer = buffer
+        self.filled = filled
         self.numbers[[ROOM, WIDTH]] = buffer.shape
         self.numbers[[BUFFER, FILLED]] = address_of(buffer), address_of(filled)
 
     @property
     def step_ms(self) -> float | None:
-        """A model's step in milliseconds; None: it is the median of the steps seen."""
+        """Return the model's step in milliseconds; None: the median of the newest steps is used."""
         return float(self.numbers.view(np.float64)[STEP_MS]) or None
 
     @step_ms.setter
@@ -88,7 +91,7 @@ class Window:
 
     @property
     def gridded(self) -> bool:
-        """False: readings come at no regular step, each is the row after the last."""
+        """Return whether the readings lie on a regular grid; if not, each reading is the row after the last."""
         return bool(self.numbers[GRIDDED])
 
     @gridded.setter
@@ -97,32 +100,32 @@ class Window:
 
     @property
     def doubted(self) -> int:
-        """How many of the newest rows are not believed: they hold the last value that was."""
+        """Return how many of the newest rows stand for doubted readings; they hold the last believed value."""
         return int(_doubted(self.address))
 
     @property
     def largest_move(self) -> float:
-        """The usual largest move of late, 0 while it is not known."""
+        """Return the usual largest move of recent readings, 0 while it is not known."""
         return float(self.numbers.view(np.float64)[LARGEST])
 
     @property
     def steps_seen(self) -> list[int]:
-        """The newest steps, oldest first, in milliseconds."""
+        """Return the newest steps, oldest first, in milliseconds."""
         steps: list[int] = self.numbers[STEPS : STEPS + self.numbers[SEEN]].tolist()
         return steps
 
     @property
     def step(self) -> float | None:
-        """The grid's step in milliseconds, None while only one reading is known."""
+        """Return the grid's step in milliseconds, None while only one reading is known."""
         return _step(self.address) or None
 
     @property
     def rows(self) -> Float:
-        """The rows held, oldest first: `(length, width)`, a view that the next `push` may change."""
+        """Return the rows, oldest first: `(length, width)`, a view that the next `push` may change."""
         return self.buffer[self.end - self.length : self.end]
 
     def accepts(self, ts: int) -> Literal["next", "duplicate", "late"]:
-        """Say how a reading of time `ts` relates to the newest one."""
+        """Return how a reading of time `ts` relates to the newest one."""
         if ts > self.last_ts:
             return "next"
         return "duplicate" if ts == self.last_ts else "late"
@@ -135,33 +138,35 @@ class Window:
         usual: float = 0.0,
         known: tuple[float, float] = NO_LIMITS,
     ) -> int:
-        """Append a reading that `accepts` calls next; returns how many missing steps were filled before it.
+        """Append a reading for which `accepts` returns "next"; return how many missing steps were filled before it.
 
         Args:
             ts: epoch milliseconds.
-            row: `(width,)`; NaN carries the feature's last value.
-            max_gap: how many steps in a row may be filled; after a longer gap the window starts anew.
+            row: `(width,)`; NaN is replaced by the feature's last value.
+            max_gap: how many steps in a row may be filled; after a longer gap the window is cleared.
             usual: the usual largest move of a model's history; 0: not known.
             known: the lowest and the highest value of a model's history.
         """
         return int(_push(self.address, ts, np.array(row, np.float64), max_gap, (usual, *known), RULE))
 
     def newest(self, count: int) -> Float:
-        """Copy the newest `count` rows, of which there must be as many: `(count, width)`."""
+        """Return a copy of the newest `count` rows, `(count, width)`; the window must hold that many."""
         return self.buffer[self.end - count : self.end].copy()
 
     def filled_in(self, count: int) -> int:
-        """How many of the newest `count` rows were interpolated."""
+        """Return how many of the newest `count` rows were interpolated."""
         return int(self.filled[self.end - min(count, self.length) : self.end].sum())
 
     def reshape(self, capacity: int, columns: Sequence[int | None]) -> None:
-        """Keep what fits into another shape: column i comes from the old `columns[i]`; None starts at NaN."""
+        """Change the shape and keep the rows that fit: column i is the old `columns[i]`, or NaN where that is None."""
         if capacity == self.capacity and list(columns) == list(range(self.buffer.shape[1])):
             return
         kept = slice(max(0, self.end - min(self.length, capacity)), self.end)
-        rows, marks = self.buffer[kept], self.filled[kept]
+        rows = self.buffer[kept]
+        marks = self.filled[kept]
         room = room_for(capacity)
-        buffer, filled = np.full((room, len(columns)), np.nan), np.zeros(room, np.uint8)
+        buffer = np.full((room, len(columns)), np.nan)
+        filled = np.zeros(room, np.uint8)
         filled[: len(marks)] = marks
         for new, old in enumerate(columns):
             if old is not None:
@@ -171,25 +176,25 @@ class Window:
         self.end = self.length = self.unsaved = len(rows)
 
     def clear(self) -> None:
-        """Forget the rows, but neither the time nor the step."""
+        """Remove the rows; keep the time and the step."""
         _clear(self.address)
 
     def forget_moves(self) -> None:
-        """Forget how far the series moves: its target is another."""
+        """Forget the usual moves, because the target has changed."""
         self.numbers[[LARGEST, NEWEST]] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Where readings took their place in their windows.
+    """The results of adding readings to their windows.
 
     Attributes:
         missing: `(n,)` how many missing steps were filled before each, `DUPLICATE` or `LATE`.
-        rows: `(numbers or more,)` the rows wanted, row after row.
-        lengths: `(n,)` how many rows the window has then, 0 for a reading that has no place.
-        filled: `(n,)` how many of the rows wanted hold no reading: interpolated, or in the place of one not believed.
+        rows: `(numbers or more,)` the requested rows, row after row.
+        lengths: `(n,)` how many rows the window has then, 0 for a reading that was not accepted.
+        filled: `(n,)` how many requested rows hold no reading: interpolated, or in place of a doubted reading.
         steps: `(n,)` milliseconds, 0 where it is not known.
-        doubted: `(n,)` how many readings in a row, this one last, are not believed.
+        doubted: `(n,)` how many readings in a row, this one last, are doubted.
         moves: `(n,)` the usual largest move then, 0 where it is not known.
     """
 
@@ -203,7 +208,7 @@ class Taken:
 
 
 def room_for(capacity: int) -> int:
-    """How many rows the buffer of a window holds: a quarter more, so that each row is moved four times in its life."""
+    """Return how many rows the buffer of a window holds: a quarter more, so that a row is moved about four times."""
     return capacity + max(8, capacity // 4)
 
 
@@ -215,15 +220,15 @@ def take(
     max_gap: int,
     habits: tuple[Float, Float, Float],
 ) -> Taken:
-    """Offer readings to their windows, one after the other, and keep what each one's experts read.
+    """Add readings to their windows in order, and copy the rows that the experts of each read.
 
     Args:
-        windows: `(n,)` addresses; a window may stand here many times.
+        windows: `(n,)` addresses; a window may occur many times.
         ts: `(n,)` epoch milliseconds.
         values: `(n, width or more)`.
-        reads: `(n,)` how many of the newest rows are wanted at most.
+        reads: `(n,)` how many of the newest rows to return at most.
         max_gap: see `Window.push`.
-        habits: `(n,)` each, the usual largest moves of models' histories, their lowest and their highest values.
+        habits: `(n,)` each: usual largest moves, lowest values and highest values of the models' histories.
     """
     n = len(windows)
     taken = Taken(
@@ -247,24 +252,26 @@ def take(
 
 
 def bits_of(window: Window, first: int, stop: int) -> int:
-    """Which of at most `BLOCK` rows of the buffer were interpolated: one bit a row, the last lowest."""
+    """Return which of at most `BLOCK` rows of the buffer were interpolated: one bit a row, the last lowest."""
     return int(_bits(window.address, first, stop))
 
 
 def mark(window: Window, bits: int, first: int, stop: int) -> None:
-    """Note what `bits_of` told."""
+    """Restore the marks of interpolated rows from `bits_of`."""
     for row in range(stop - 1, first - 1, -1):
-        window.filled[row], bits = bits & 1, bits >> 1
+        window.filled[row] = bits & 1
+        bits = bits >> 1
 
 
 def warm() -> None:
-    """Compile, or fetch from the cache."""
-    window, one = Window(2, 1), np.ones(1, np.int64)
+    """Compile the loops, or load them from the cache."""
+    window = Window(2, 1)
+    ones = np.ones(1, np.int64)
     window.push(1, [1.0], 0)
     window.clear()
     bits_of(window, 0, 0)
-    window.step, window.doubted  # noqa: B018 - they compile
-    take(one * window.address, 2 * one, np.ones((1, 1)), one, 0, (np.ones(1), np.ones(1), np.ones(1)))
+    window.step, window.doubted  # noqa: B018 - reading them compiles their loops
+    take(ones * window.address, 2 * ones, np.ones((1, 1)), ones, 0, (np.ones(1), np.ones(1), np.ones(1)))
 
 
 @compiled_exactly
@@ -274,7 +281,7 @@ def _step(window: int) -> float:  # pragma: no cover - compiled
     seen = w[SEEN]
     if known != 0.0 or seen == 0:
         return float(known)
-    steps = np.empty(STEPS_REMEMBERED, np.int64)  # sorted by hand: `np.sort` takes long to compile
+    steps = np.empty(STEPS_REMEMBERED, np.int64)  # sorted by insertion: `np.sort` takes long to compile
     for i in range(seen):
         place = i
         while place > 0 and steps[place - 1] > w[STEPS + i]:
@@ -295,7 +302,9 @@ def _clear(window: int) -> None:  # pragma: no cover - compiled
 @part_exactly
 def _append(window: int, row: Float, filled: int) -> None:  # pragma: no cover - compiled
     w = carray(integers_at(window), (SIZE,))
-    capacity, width, end = w[CAPACITY], w[WIDTH], w[END]
+    capacity = w[CAPACITY]
+    width = w[WIDTH]
+    end = w[END]
     buffer = carray(floats_at(w[BUFFER]), (w[ROOM] * width,))
     marks = carray(bytes_at(w[FILLED]), (w[ROOM],))
     if end == w[ROOM]:
@@ -316,7 +325,7 @@ def _append(window: int, row: Float, filled: int) -> None:  # pragma: no cover -
 
 @part_exactly
 def _missing(window: int, ts: int) -> int:  # pragma: no cover - compiled
-    """How many steps lie between the newest row and a reading; the step between them is remembered."""
+    """Return how many steps are missing between the newest row and a reading; remember the step between them."""
     w = carray(integers_at(window), (SIZE,))
     if w[SEEN] == STEPS_REMEMBERED:
         for i in range(STEPS_REMEMBERED - 1):
@@ -332,8 +341,8 @@ def _missing(window: int, ts: int) -> int:  # pragma: no cover - compiled
 
 
 @part_exactly
-def _doubts(window: int, y: float, habit: Habit, rule: Rule) -> bool:  # pragma: no cover - compiled
-    """`Doubt.learn` in place; whether the reading is not believed."""
+def _doubts(window: int, y: float, habit: HistoryLimits, rule: Rule) -> bool:  # pragma: no cover - compiled
+    """Do `Doubt.learn` in place; return whether the reading is doubted."""
     w = carray(integers_at(window), (SIZE,))
     numbers = carray(floats_at(window), (SIZE,))
     move = abs(y - _believed(window, 0))
@@ -355,7 +364,7 @@ def _doubts(window: int, y: float, habit: Habit, rule: Rule) -> bool:  # pragma:
 
 @compiled_exactly
 def _doubted(window: int) -> int:  # pragma: no cover - compiled
-    """How many of the newest rows hold no reading: the newest does, unless it was not believed."""
+    """Return how many of the newest rows hold no reading; the newest row holds one, unless it was doubted."""
     w = carray(integers_at(window), (SIZE,))
     marks = carray(bytes_at(w[FILLED]), (w[ROOM],))
     count = 0
@@ -366,7 +375,7 @@ def _doubted(window: int) -> int:  # pragma: no cover - compiled
 
 @part_exactly
 def _bridge(window: int, y: float) -> None:  # pragma: no cover - compiled
-    """Put values between those before and after it in the place of readings that were not believed."""
+    """Replace a run of doubted readings by values between those before and after it."""
     w = carray(integers_at(window), (SIZE,))
     run = _doubted(window)
     if run == 0 or run == w[LENGTH]:
@@ -380,23 +389,24 @@ def _bridge(window: int, y: float) -> None:  # pragma: no cover - compiled
 
 @part_exactly
 def _believed(window: int, back: int) -> float:  # pragma: no cover - compiled
-    """The target so many rows before the newest."""
+    """Return the target so many rows before the newest."""
     w = carray(integers_at(window), (SIZE,))
     return float(carray(floats_at(w[BUFFER]), (w[ROOM] * w[WIDTH],))[(w[END] - 1 - back) * w[WIDTH]])
 
 
 @part_exactly
-def _spans_away(window: int, y: float, habit: Habit, rule: Rule) -> float:  # pragma: no cover - compiled
-    """`doubt.spans_away` of the limits of the rows and of a model's history."""
+def _spans_away(window: int, y: float, habit: HistoryLimits, rule: Rule) -> float:  # pragma: no cover - compiled
+    """Return `doubt.spans_away` for the limits of the rows and of a model's history."""
     w = carray(integers_at(window), (SIZE,))
     strays = int(min(rule[STRAY], (w[LENGTH] - 1) // 2))
     lowest = np.full(strays + 1, np.inf)
-    highest = np.full(strays + 1, np.inf)  # with their signs changed
+    highest = np.full(strays + 1, np.inf)  # with changed signs
     for back in range(w[LENGTH]):
         value = _believed(window, back)
         _keep_lowest(lowest, value)
         _keep_lowest(highest, -value)
-    low, high = min(lowest[strays], habit[1]), max(-highest[strays], habit[2])
+    low = min(lowest[strays], habit[1])
+    high = max(-highest[strays], habit[2])
     beyond = max(low - y, y - high)
     if beyond <= 0:
         return 0.0
@@ -406,7 +416,7 @@ def _spans_away(window: int, y: float, habit: Habit, rule: Rule) -> float:  # pr
 
 @part_exactly
 def _keep_lowest(lowest: Float, value: float) -> None:  # pragma: no cover - compiled
-    """Put a value among the lowest, which are in order, if it is one of them."""
+    """Insert a value into the sorted lowest values, if it is among them."""
     at = len(lowest) - 1
     if value >= lowest[at]:
         return
@@ -429,15 +439,16 @@ def _is_confirmed(window: int, y: float, move: float, rule: Rule) -> bool:  # pr
 
 @part_exactly
 def _usual_move(window: int, part: int) -> float:  # pragma: no cover - compiled
-    """`doubt.usual_move` of the rows."""
+    """Return `doubt.usual_move` of the rows."""
     w = carray(integers_at(window), (SIZE,))
     parts = (w[LENGTH] - 1) // part
     largest = np.zeros(parts)
     for back in range(parts * part):
         move = abs(_believed(window, back) - _believed(window, back + 1))
         largest[back // part] = max(largest[back // part], move)
-    for chosen in largest:  # the lower median: as many are smaller as leave it in the middle
-        smaller, not_larger = 0, 0
+    for chosen in largest:  # the lower median: the value whose rank is in the middle
+        smaller = 0
+        not_larger = 0
         for other in largest:
             smaller += other < chosen
             not_larger += other <= chosen
@@ -448,10 +459,12 @@ def _usual_move(window: int, part: int) -> float:  # pragma: no cover - compiled
 
 @compiled_exactly
 def _push(
-    window: int, ts: int, row: Float, max_gap: int, habit: Habit, rule: Rule
+    window: int, ts: int, row: Float, max_gap: int, habit: HistoryLimits, rule: Rule
 ) -> int:  # pragma: no cover - compiled
     w = carray(integers_at(window), (SIZE,))
-    missing, width, doubted = 0, w[WIDTH], 0
+    missing = 0
+    width = w[WIDTH]
+    doubted = 0
     if w[LENGTH] > 0:
         missing = _missing(window, ts)
         last = carray(floats_at(w[BUFFER]), (w[ROOM] * width,))[(w[END] - 1) * width : w[END] * width]
@@ -462,9 +475,11 @@ def _push(
             _clear(window)
             missing = 0
         elif _doubts(window, row[0], habit, rule):
-            row[0], doubted = last[0], 1
+            row[0] = last[0]
+            doubted = 1
         if missing > 0:
-            before, between = last.copy(), np.empty(width)
+            before = last.copy()
+            between = np.empty(width)
             for i in range(1, missing + 1):
                 for j in range(width):
                     between[j] = before[j] + (row[j] - before[j]) * (i / (missing + 1))
@@ -494,7 +509,9 @@ def _take(
             taken[i] = DUPLICATE if ts[i] == w[LAST_TS] else LATE
             continue
         taken[i] = _push(windows[i], ts[i], values[i], max_gap, (usual[i], lowest[i], highest[i]), rule)
-        count, width, end = min(w[LENGTH], reads[i]), w[WIDTH], w[END]
+        count = min(w[LENGTH], reads[i])
+        width = w[WIDTH]
+        end = w[END]
         buffer = carray(floats_at(w[BUFFER]), (w[ROOM] * width,))
         marks = carray(bytes_at(w[FILLED]), (w[ROOM],))
         for j in range((end - count) * width, end * width):
@@ -502,8 +519,11 @@ def _take(
             used += 1
         for row in range(end - count, end):
             filled[i] += marks[row]
-        lengths[i], steps[i] = w[LENGTH], _step(windows[i])
-        doubted[i] = max(0, _doubted(windows[i]) - taken[i])  # without the rows that were filled just before it
+        lengths[i] = w[LENGTH]
+        steps[i] = _step(windows[i])
+        doubted[i] = max(
+            0, _doubted(windows[i]) - taken[i]
+        )  # without the rows that were filled just before the reading
         moves[i] = max(usual[i], carray(floats_at(windows[i]), (SIZE,))[LARGEST])
 
 

@@ -45,7 +45,7 @@ class Backtested:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BacktestJob:
     """The arguments of a backtest: as for `train`, and the share of the newest readings to forecast."""
 
     sources: tuple[str, ...]
@@ -59,7 +59,7 @@ class Job:
     series_column: str | None = None
 
 
-def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
+def run(job: BacktestJob, settings: Settings, *, as_json: bool) -> bool:
     """Backtest, write every settled forecast to `job.out` and print the scores; False if a series lacks answers.
 
     Raises:
@@ -84,7 +84,7 @@ def run(job: Job, settings: Settings, *, as_json: bool) -> bool:
     return not refused
 
 
-def _histories(job: Job, settings: Settings) -> Histories:
+def _histories(job: BacktestJob, settings: Settings) -> Histories:
     read = read_history(
         job.sources,
         target=job.target,

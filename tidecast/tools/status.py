@@ -97,7 +97,7 @@ class Status:
         }
 
 
-class Watch:
+class StatusWatch:
     """A reader that returns the status of an installation repeatedly.
 
     Args:

@@ -1,4 +1,4 @@
-"""What lies on the wire: keys, messages, parsing."""
+"""The format on the wire: keys, messages and parsing."""
 
 from tidecast.wire.messages import (
     DISPOSITIONS,

@@ -1,7 +1,7 @@
-"""What travels through Redis: readings in, forecasts and dead letters out, and the names of the keys.
+"""The messages in Redis: readings in, forecasts, dead letters and events out; and the names of the keys.
 
-Field names are lower-case ASCII, numbers decimal text, times epoch milliseconds on the way out. Entries are
-handled as bytes: one undecodable entry must not poison a read.
+Field names are lower-case ASCII, numbers are decimal text, and times in output are epoch milliseconds. Entries are
+handled as bytes: one undecodable entry must not make a whole read fail.
 """
 
 import math
@@ -16,29 +16,29 @@ from tidecast.errors import StreamError
 
 Fields = Mapping[bytes, bytes]
 
-RESERVED = ("series", "ts")  # the fields of a reading that are no features
-DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading ends with exactly one
-EVENTS = (  # their kinds
-    "met",  # a series' first reading
-    "drift",  # a series is no longer what its model learned
-    "started",  # a run of the schedule
+RESERVED = ("series", "ts")  # the fields of a reading that are not features
+DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading gets exactly one
+EVENTS = (  # the kinds of events
+    "met",  # first reading of a series received
+    "drift",  # a series has changed since its model was trained
+    "started",  # a scheduled retraining has begun
     "finished",
     "failed",
-    "promoted",  # a version answers from now on
-    "refused",  # a version does not, or none could be made
-    "proved",  # a champion came through its probation
-    "rolled_back",  # or did not
+    "promoted",  # a version has become champion
+    "refused",  # a version was not promoted, or training failed
+    "proved",  # a champion passed its shadow test
+    "rolled_back",  # a champion failed its shadow test, and the former one is back
 )
-STATE_FORMAT = 7  # the first byte of what a worker remembers of a series
-SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which no series' name holds
-MAX_ECHO_BYTES = 1024  # of each field that a dead letter quotes
+STATE_FORMAT = 7  # the first byte of a series' stored state
+SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
+MAX_ECHO_BYTES = 1024  # of each field quoted in a dead letter
 MAX_ECHO_FIELDS = 32
 _ENTRY_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Every Redis key of one partition; `readings`, `forecasts`, `dead` and `state` are the contract."""
+    """The Redis keys of one partition; `readings`, `forecasts`, `dead` and `state` are the public contract."""
 
     readings: str
     forecasts: str
@@ -46,36 +46,36 @@ class Keys:
     state: str  # hash: series -> its state
     offset: str  # hash: the last committed entry and the counts so far
     lease: str  # hash: epoch, owner, expiry
-    events: str  # stream: what happened to series and models, for people and programs to follow
-    retrain: str  # hash: the last run of the schedule and the next
+    events: str  # stream: events of series and models, for people and programs
+    retrain: str  # hash: the last scheduled retraining and the next one
 
 
 def keys_of(partition: int = 0, partitions: int = 1, namespace: str = "") -> Keys:
-    """Name a partition's keys; with more than one, a hash tag keeps them in one Redis Cluster slot."""
+    """Return a partition's keys; with several partitions, a hash tag keeps each one's keys in one Cluster slot."""
     prefix = f"{namespace}:" if namespace else ""
     tag = f"{{{partition}}}:" if partitions > 1 else ""
     return Keys(*(f"{prefix}{tag}{name}" for name in Keys.__slots__))
 
 
 def partition_of(series: str, partitions: int) -> int:
-    """Say which partition a series belongs to, the same in every language: `crc32(series) % partitions`."""
+    """Return the partition of a series, the same in every language: `crc32(series) % partitions`."""
     return zlib.crc32(series.encode()) % partitions
 
 
 def common_keys(namespace: str = "") -> tuple[str, str]:
-    """The keys that all partitions share: the number of partitions, and who is at work."""
+    """Return the keys that all partitions share: the number of partitions, and the roster of workers."""
     prefix = f"{namespace}:" if namespace else ""
     return f"{prefix}partitions", f"{prefix}workers"
 
 
 def is_entry_id(text: bytes | str) -> bool:
-    """Return whether a text is an entry's id in full, as Redis writes it."""
+    """Return whether a text is a complete entry id, as Redis writes it."""
     match = _ENTRY_ID.fullmatch(text.decode(errors="replace") if isinstance(text, bytes) else text)
     return match is not None and max(map(int, match.groups())) < 2**64
 
 
 def id_pair(entry_id: bytes | str) -> tuple[int, int]:
-    """An entry's id as two numbers, which compare as ids do."""
+    """Return an entry's id as two numbers, which compare as ids do."""
     text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
     ms, _, number = text.partition("-")
     return int(ms), int(number or 0)
@@ -83,11 +83,11 @@ def id_pair(entry_id: bytes | str) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One reading as the worker understands it; `values` are in the order of the features, NaN where missing.
+    """One parsed reading; `values` are in the order of the features, NaN where missing.
 
     Attributes:
         ts: epoch milliseconds.
-        has_ts: whether it was sent with a time; else `ts` is that of its arrival.
+        has_ts: whether it was sent with a time; otherwise `ts` is its time of arrival.
     """
 
     id: str
@@ -99,19 +99,19 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The forecast that a reading caused, and the score of the one that it settled.
+    """The forecast made at a reading, and the score of the earlier forecast that the reading settled.
 
     Attributes:
-        id: the reading's own entry id.
-        ts: the time forecast, epoch milliseconds; None while the series' step is unknown.
+        id: the entry id of the reading.
+        ts: the forecast time, epoch milliseconds; None while the series' step is unknown.
         yhat: the forecast, in the series' unit; `yhat_lower` and `yhat_upper` bound it with probability `level`,
             None while no error is known.
         origin: the reading's time, epoch milliseconds.
-        model: the version that answered; None where no model did.
-        kind: the expert behind it, such as `lstm` or `naive`.
-        y: the reading; `error` is `y` minus the forecast that stood for it, None if there was none.
+        model: the version of the model; None without a model.
+        kind: the expert with the largest share, such as `lstm` or `naive`.
+        y: the reading; `error` is `y` minus its earlier forecast, None if there was none.
         anomaly_score: |error| over that forecast's half-width, at most 1e9; above 1 exactly outside the interval.
-        filled: how many values of the rows that the experts read are interpolated or in the place of a gross error.
+        filled: how many of the values that the experts read are interpolated or replace a gross error.
         more: further fields by name: `yhat_lower_50` and `yhat_upper_50` of an interval of 50 %; with several horizons
             `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on.
     """
@@ -134,10 +134,10 @@ class Forecast:
 
     @classmethod
     def decode(cls, entry_id: bytes | str, fields: Fields) -> "Forecast":
-        """Read an entry of the `forecasts` stream.
+        """Decode an entry of the `forecasts` stream.
 
         Raises:
-            StreamError: it is none that a worker wrote.
+            StreamError: the entry is not a forecast of a worker.
         """
         try:
             return cls._decode(entry_id, fields)
@@ -171,17 +171,17 @@ class Forecast:
 
 
 _FORECAST_FIELDS = tuple(name for name in Forecast.__slots__ if name not in ("id", "more"))
-_TEXTS = ("id", "series", "kind")  # the fields that are no numbers
+_TEXTS = ("id", "series", "kind")  # the fields that are not numbers
 
 
 @dataclass(slots=True)
 class Forecasts:
-    """The forecasts of a batch, field by field as they are made and sent: the attributes are those of `Forecast`.
+    """The forecasts of a batch, field by field, as they are made and sent; the attributes are those of `Forecast`.
 
-    Iterating gives each as a `Forecast`.
+    Iterating yields each as a `Forecast`.
     """
 
-    level: float = math.nan  # of all
+    level: float = math.nan  # the same for all forecasts
     id: list[str] = field(default_factory=list)
     series: list[str] = field(default_factory=list)
     ts: list[int | None] = field(default_factory=list)
@@ -209,7 +209,7 @@ class Forecasts:
         return map(self.__getitem__, range(len(self)))
 
     def encode(self) -> list[tuple[str, bytes]]:
-        """The fields' names, the id first, each with a JSON list of the texts to send; null: left out."""
+        """Return the fields' names, the id first, each with a JSON list of texts; null stands for an omitted field."""
         columns: dict[str, Sequence[object]] = {name: getattr(self, name) for name in ("id", *_FORECAST_FIELDS)}
         columns["level"] = [self.level] * len(self)
         columns["filled"] = [count or None for count in self.filled]
@@ -220,7 +220,7 @@ class Forecasts:
 
 
 def _as_texts(numbers: Sequence[object]) -> bytes:
-    """A JSON list of numbers as one of texts: what becomes of a number on the way is then nobody else's choice."""
+    """Return a JSON list of numbers as a list of texts, so that no other program chooses how to format them."""
     listed = orjson.dumps(numbers)[1:-1].replace(b",", b'","')
     return (b'["%b"]' % listed).replace(b'"null"', b"null") if numbers else b"[]"
 
@@ -230,7 +230,7 @@ _MORE = re.compile(r"yhat_(lower_|upper_)?[0-9.]+(_lower|_upper)?")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A reading that could not be answered: why, in a code and a sentence, and what it was."""
+    """A reading that could not be processed: the reason as a code and a sentence, and the original fields."""
 
     id: str
     reason: str
@@ -238,7 +238,7 @@ class DeadLetter:
     fields: Fields
 
     def encode(self) -> list[str | bytes]:
-        """The entry as a flat list; the original fields follow, quoted up to a limit, under `original.<name>`."""
+        """Return the entry as a flat list; the original fields follow as `original.<name>`, cut to a limit."""
         flat: list[str | bytes] = ["id", self.id, "reason", self.reason, "detail", self.detail]
         for name, value in list(self.fields.items())[:MAX_ECHO_FIELDS]:
             flat += (b"original." + name[:MAX_ECHO_BYTES], value[:MAX_ECHO_BYTES])
@@ -247,14 +247,14 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a series, a model or a run; an entry of the `events` stream, whose id tells when.
+    """An event of a series, a model or a retraining; an entry of the `events` stream, whose id holds the time.
 
     Attributes:
         kind: one of `EVENTS`.
         detail: a sentence with the figures.
-        series: whose; None: of a run.
-        version: of which model, if of one.
-        id: the entry's; empty before it is one.
+        series: the series; None for a retraining.
+        version: the model's version, if the event is about one.
+        id: the entry id; empty before the event is written.
     """
 
     kind: str
@@ -264,7 +264,7 @@ class Event:
     id: str = field(default="", compare=False)
 
     def encode(self) -> list[str | bytes]:
-        """The entry as a flat list of names and values; what is not known is left out."""
+        """Return the entry as a flat list of names and values; unknown fields are left out."""
         flat: list[str | bytes] = ["kind", self.kind, "detail", self.detail]
         if self.series is not None:
             flat += ("series", self.series)
@@ -274,10 +274,10 @@ class Event:
 
     @classmethod
     def decode(cls, entry_id: bytes | str, fields: Fields) -> "Event":
-        """Read an entry of the `events` stream.
+        """Decode an entry of the `events` stream.
 
         Raises:
-            StreamError: it is none that Tidecast wrote.
+            StreamError: the entry is not an event of Tidecast.
         """
         try:
             text = {name.decode(): value.decode() for name, value in fields.items()}

@@ -1,6 +1,6 @@
-"""How an entry of `readings` is read: strictly, and what is wrong with one said in a sentence.
+"""Parse entries of `readings` strictly; an error names the problem in a sentence.
 
-Entries are handled as bytes: one undecodable entry must not poison a read.
+Entries are handled as bytes: one undecodable entry must not make a whole read fail.
 """
 
 import math
@@ -18,16 +18,16 @@ from tidecast.wire.decimals import decimals
 
 MAX_NAME_BYTES = 256
 MAX_NUMBER_BYTES = 64
-LARGEST = 3.4028234663852886e38  # float32's: beyond it no network can see the value
+LARGEST = 3.4028234663852886e38  # of float32: a network cannot read a larger value
 AHEAD_MS = 86_400_000  # how far a reading's `ts` may be ahead of the worker's clock
-ID_AHEAD_MS = 60_000  # an entry id further ahead of the worker's clock is not taken for a time
+ID_AHEAD_MS = 60_000  # an entry id further ahead of the worker's clock is not used as a time
 MAX_TIME_DIGITS = 15  # of epoch milliseconds; a double holds them exactly
-NEEDS_A_LOOK = -(10**15)  # instead of a time: no epoch of 15 digits
+NEEDS_A_LOOK = -(10**15)  # in place of a time; an epoch has at most 15 digits
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _EPOCH = re.compile(rb"-?\d{1,15}")
-_DIGITS = b"0123456789,"  # the characters of times from 1970 on, with commas between them
-# One form of ISO-8601: parsers that read more forms take any character between the date and the time.
+_DIGITS = b"0123456789,"  # the characters of comma-separated times from 1970 on
+# One form of ISO-8601: parsers of more forms accept any character between the date and the time.
 _MOMENT = re.compile(
     rb"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
     rb"(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?"
@@ -35,9 +35,10 @@ _MOMENT = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # An epoch in seconds of the years 2001 to 2128, read as milliseconds, falls in early 1970.
 _LOOKS_LIKE_SECONDS = range(1_000_000_000, 5_000_000_000)
-_MAY_BE_A_DATE = range(100_000, 1_000_000_000)  # as 202403 and 20240301; smaller numbers count from 0 in some programs
-_FIRST_SPELLED = 10**13  # a date to the second has 14 digits, and no epoch of these centuries has as many
-# Names of a time in other programs, in lower case and without the characters of `_PUNCTUATION`.
+# Such as 202403 and 20240301. Smaller numbers may be times that a program counts from 0.
+_MAY_BE_A_DATE = range(100_000, 1_000_000_000)
+_FIRST_SPELLED = 10**13  # a date to the second has 14 digits, more than an epoch of these centuries
+# Field names for a time in other programs, in lower case and without the characters of `_PUNCTUATION`.
 _NAMES_OF_A_TIME = frozenset(
     b"ts tsms timestamp timestampms time timems date datetime ds epoch epochms unixtime eventtime".split()
 )
@@ -46,10 +47,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # the first column of a CSV file may begin w
 
 
 def check_partition(series: str, partition: int, partitions: int) -> None:
-    """Make sure that a series belongs to the partition in which a reading of it was found.
+    """Check that a series belongs to the partition of its reading.
 
     Raises:
-        BadReading: it belongs to another, where its window and state are.
+        BadReading: the series belongs to another partition, which holds its window and state.
     """
     if partitions > 1 and (its := partition_of(series, partitions)) != partition:
         raise BadReading(
@@ -60,10 +61,10 @@ def check_partition(series: str, partition: int, partitions: int) -> None:
 
 
 def check_size(fields: Fields, most: int) -> None:
-    """Make sure that an entry is no larger than a reading may be.
+    """Check that an entry is not larger than a reading may be.
 
     Raises:
-        BadReading: its names and values have more than `most` bytes together.
+        BadReading: the names and values together have more than `most` bytes.
     """
     size = sum(map(len, fields)) + sum(map(len, fields.values()))
     if size > most:
@@ -73,7 +74,7 @@ def check_size(fields: Fields, most: int) -> None:
 
 
 def series_of(fields: Fields) -> str:
-    """Read which series an entry belongs to.
+    """Return the series of an entry.
 
     Raises:
         BadReading: the name is missing, too long, not UTF-8 or holds control characters.
@@ -93,10 +94,10 @@ def series_of(fields: Fields) -> str:
 
 
 def parse_reading(entry_id: str, fields: Fields, series: str, features: tuple[str, ...], now_ms: int) -> Reading:
-    """Read an entry of a known series; the first feature is the target and must be there.
+    """Parse an entry of a known series; the first feature is the target and must be present.
 
     Raises:
-        BadReading: the target is missing, a number or the time is not one, or the time is in another field than `ts`.
+        BadReading: the target is missing, a number or the time is invalid, or the time is in another field than `ts`.
     """
     target, *others = (feature.encode() for feature in features)
     if target not in fields:
@@ -110,19 +111,19 @@ def parse_reading(entry_id: str, fields: Fields, series: str, features: tuple[st
 
 
 def check_time_elsewhere(names: Iterable[bytes], features: tuple[str, ...]) -> None:
-    """Make sure that no field holds the time of a reading without `ts`.
+    """Check that a reading without `ts` does not hold its time in another field.
 
     Raises:
-        BadReading: one does, by its name.
+        BadReading: the name of a field is a usual name for a time.
     """
     if name := time_elsewhere(names, features):
         raise BadReading("bad_ts", f"the reading has no 'ts', but a field {quoted(name)}: send its time as 'ts'")
 
 
 def time_elsewhere(names: Iterable[bytes], features: tuple[str, ...]) -> bytes | None:
-    """Return the field that holds the time of a reading without `ts`, by its name; None: it was sent without a time.
+    """Return the field whose name is a usual one for a time, in a reading without `ts`; None without such a field.
 
-    Such a reading would silently get the time of its arrival. A feature may bear any name.
+    Such a reading would silently get the time of its arrival. A feature may have any name.
     """
     for name in names:
         plain = name.removeprefix(_BYTE_ORDER_MARK).lower().translate(None, _PUNCTUATION)
@@ -132,21 +133,21 @@ def time_elsewhere(names: Iterable[bytes], features: tuple[str, ...]) -> bytes |
 
 
 def arrival_ms(entry_id: str, now_ms: int) -> int:
-    """Return the time of a reading that was sent without one: its entry id's.
+    """Return the time of a reading that was sent without one, which is the time in its entry id.
 
-    An id may be far ahead, because Redis' clock was once or because a producer chose it, and all later ids stay there.
-    Such a one is not a time: the reading gets `now_ms`.
+    An id may be far ahead, because Redis' clock once was or because a producer chose the id; all later ids are then
+    ahead too. Such an id is not a time, and the reading gets `now_ms`.
     """
     ms = int(entry_id.partition("-")[0])
     return ms if ms <= now_ms + ID_AHEAD_MS else now_ms
 
 
 def parse_plain(values: Sequence[bytes], times: Sequence[bytes], now_ms: int) -> tuple[list[float], list[int]]:
-    """Read the numbers and times of many readings as `parse_number` and `parse_time` do, many times as fast.
+    """Parse the numbers and times of many readings as `parse_number` and `parse_time` do, many times as fast.
 
     Returns:
-        The numbers, NaN where one needs the closer look that says what is wrong with it; and epoch milliseconds,
-        `NEEDS_A_LOOK` where a time does.
+        The numbers, NaN where `parse_number` must decide; and epoch milliseconds, `NEEDS_A_LOOK` where `parse_time`
+        must decide.
     """
     return _plain_numbers(values), _plain_times(times, now_ms)
 
@@ -171,15 +172,15 @@ def _plain_times(times: Sequence[bytes], now_ms: int) -> list[int]:
 
 
 def _is_no_epoch(ts: int) -> bool:
-    """Whether a bare number is seconds or a date by mistake; a date with its clock lies ahead, or may be an epoch."""
+    """Return whether a bare number looks like seconds or a date; longer dates lie ahead or may be epochs."""
     return ts in _LOOKS_LIKE_SECONDS or (ts in _MAY_BE_A_DATE and date_in(ts) is not None)
 
 
 def parse_number(name: bytes, raw: bytes) -> float:
-    """Read a finite decimal number, strictly: what other parsers may read otherwise is refused.
+    """Parse a finite decimal number strictly: forms that other parsers may read differently are refused.
 
     Raises:
-        BadReading: it is not one, or beyond what float32 holds.
+        BadReading: the text is not a number, or the number does not fit into a float32.
     """
     if len(raw) > MAX_NUMBER_BYTES:
         raise BadReading(
@@ -197,13 +198,13 @@ def parse_number(name: bytes, raw: bytes) -> float:
 
 
 def parse_time(raw: bytes, now_ms: int) -> int:
-    """Read a time as epoch milliseconds or ISO-8601 with an offset; returns epoch milliseconds.
+    """Parse a time given as epoch milliseconds or ISO-8601 with an offset; return epoch milliseconds.
 
-    Of ISO-8601 one form is read, that of RFC 3339: `2024-03-01T12:00:00Z`, with `T` or one space, with or without
-    seconds and their fraction, with `Z` or an offset such as `+01:00`.
+    The form of ISO-8601 is that of RFC 3339: `2024-03-01T12:00:00Z`, with `T` or one space, with or without seconds and
+    their fraction, with `Z` or an offset such as `+01:00`.
 
     Raises:
-        BadReading: it is neither, has no offset, or lies more than a day ahead of `now_ms`.
+        BadReading: the text is neither, has no offset, or lies more than a day ahead of `now_ms`.
     """
     ts = _epoch_ms(raw) if _EPOCH.fullmatch(raw) else _iso_ms(raw)
     if ts > now_ms + AHEAD_MS:
@@ -239,6 +240,6 @@ def _iso_ms(raw: bytes) -> int:
 
 
 def quoted(raw: bytes) -> str:
-    """Show bytes in a message: printable, and not longer than a line bears."""
+    """Return bytes as printable text for a message, cut to 40 bytes."""
     text = raw[:40].decode("utf-8", "backslashreplace")
     return repr(text) + ("…" if len(raw) > 40 else "")

@@ -1,10 +1,10 @@
-"""The archive: readings that leave the streams for Parquet files, each exactly once and as it was sent.
+"""The archive: moves readings from the streams to Parquet files, each exactly once and unchanged.
 
-A run moves what is old enough in five steps, partition by partition; killed at any of them, the next run goes on.
+A run moves old readings in four steps, partition by partition. If it is killed at any step, the next run resumes.
 
-1. What an earlier run has archived but not trimmed is compared with the archive and trimmed.
+1. Entries that an earlier run archived but did not trim are compared with the archive and trimmed.
 2. The entries after the last archived one are written to a temporary file, which is synced.
-3. The file is renamed to its own name, and the directory synced: from here on it is part of the archive.
+3. The file is renamed to its final name, and the directory is synced: now the file is part of the archive.
 4. The stream is trimmed up to the file's last entry.
 """
 
@@ -33,17 +33,17 @@ TEMPORARY = ".tidecast-*.tmp"
 SCHEMA = pa.schema(
     [
         ("id", pa.binary()),
-        ("series", pa.binary()),  # null where an entry has none: it is archived too
-        ("fields", pa.list_(pa.struct([("name", pa.binary()), ("value", pa.binary())]))),  # in their order
+        ("series", pa.binary()),  # null for an entry without a series, which is archived too
+        ("fields", pa.list_(pa.struct([("name", pa.binary()), ("value", pa.binary())]))),  # in the order of the entry
     ]
 )
-_ABOUT = b"tidecast."  # what the names of our metadata begin with
+_ABOUT = b"tidecast."  # prefix of the names of our metadata
 _LARGEST = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """A whole file of the archive: the entries from `first` to `last` of one partition, as they were in the stream."""
+    """A complete file of the archive: the entries from `first` to `last` of one partition, as in the stream."""
 
     path: Path
     first: bytes  # entry ids
@@ -55,8 +55,8 @@ class Archive:
 
     Args:
         folder: the directory; other files in it are left alone.
-        settings: of the namespace and the partitions.
-        partition: which one.
+        settings: give the namespace and the number of partitions.
+        partition: its number.
     """
 
     def __init__(self, folder: Path, settings: Settings, partition: int) -> None:
@@ -70,7 +70,10 @@ class Archive:
 
     @contextmanager
     def unchanged(self, *, by_others: bool = False) -> Iterator[None]:
-        """Keep everyone from moving readings into the directory, or everyone else: waits for who is at it."""
+        """Lock the directory so that no readings are moved into it; with `by_others` only the caller may move them.
+
+        Waits for a process that holds the lock.
+        """
         try:
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as exc:
@@ -84,16 +87,16 @@ class Archive:
             os.close(descriptor)
 
     def files(self) -> list[ArchiveFile]:
-        """The partition's files, the oldest entries first.
+        """Return the partition's files, the oldest entries first.
 
         Raises:
             HistoryError: a file is damaged, or of a later version.
         """
-        found = (self._file(path) for path in self._folder.glob(f"*{SUFFIX}"))
-        return sorted((file for file in found if file), key=lambda file: pair(file.first))
+        files = (self._file(path) for path in self._folder.glob(f"*{SUFFIX}"))
+        return sorted((file for file in files if file), key=lambda file: pair(file.first))
 
     def pages(self, files: Sequence[ArchiveFile], first: bytes = b"0-0") -> Iterator[Page]:
-        """The archived entries from `first` on, as they were in the stream.
+        """Yield the archived entries from `first` on, as they were in the stream.
 
         Raises:
             HistoryError: a file is damaged.
@@ -110,21 +113,27 @@ class Archive:
                         yield page
 
     def add(self, pages: Iterator[Page]) -> tuple[ArchiveFile, int] | None:
-        """Write entries to a file of their own, whole or not at all; returns how many; None: there are none.
+        """Write entries to a new file, completely or not at all.
+
+        Returns:
+            The file and the number of entries; None if there are no entries.
 
         Raises:
-            HistoryError: the directory takes no file.
+            HistoryError: the directory cannot be written to.
         """
         page = next(pages, None)
         if page is None:
             return None
-        first, last, count = page[0][0], b"", 0
+        first = page[0][0]
+        last = b""
+        count = 0
         temporary = self._folder / TEMPORARY.replace("*", str(os.getpid()))
         with _writable(self._folder):
             with pyarrow.parquet.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
                 while page:
                     writer.write_table(_table(page))
-                    last, count = page[-1][0], count + len(page)
+                    last = page[-1][0]
+                    count += len(page)
                     page = next(pages, None)
                 about = self._about | {b"first": first, b"last": last}
                 writer.add_key_value_metadata({_ABOUT + name: value for name, value in about.items()})
@@ -135,7 +144,7 @@ class Archive:
         return ArchiveFile(path, first, last), count
 
     def clear(self) -> None:
-        """Delete what runs left behind that died before their file was whole."""
+        """Delete the temporary files of runs that died before their file was complete."""
         for path in self._folder.glob(TEMPORARY):
             path.unlink()
 
@@ -146,32 +155,32 @@ class Archive:
         return f"readings-{prefix}{b'_'.join((partition, first, last)).decode()}{SUFFIX}"
 
     def _file(self, path: Path) -> ArchiveFile | None:
-        """A file of this partition; None if it is another's, or none of ours."""
+        """Return a file of this partition; None if it belongs to another partition or is not an archive file."""
         with _readable(path):
             metadata = pyarrow.parquet.read_metadata(path).metadata or {}
-        found = {n.removeprefix(_ABOUT): value for n, value in metadata.items() if n.startswith(_ABOUT)}
-        if not found:
+        about = {n.removeprefix(_ABOUT): value for n, value in metadata.items() if n.startswith(_ABOUT)}
+        if not about:
             return None
-        if (version := int(found[b"format"])) > FORMAT:
+        if (version := int(about[b"format"])) > FORMAT:
             raise HistoryError(f"{path}: archive format {version}, this reads up to {FORMAT}: upgrade")
-        ours = all(found[name] == value for name, value in self._about.items() if name != b"format")
-        return ArchiveFile(path, found[b"first"], found[b"last"]) if ours else None
+        ours = all(about[name] == value for name, value in self._about.items() if name != b"format")
+        return ArchiveFile(path, about[b"first"], about[b"last"]) if ours else None
 
 
 def move(
     settings: Settings, folder: Path, before_ms: int, progress: Callable[[int], None] = lambda _moved: None
 ) -> int:
-    """Move the committed readings from before a time into the archive; returns how many.
+    """Move the committed readings from before a time into the archive; return their number.
 
     Args:
         settings: where Redis is.
-        folder: of the archive; made if it is missing.
+        folder: of the archive; created if it is missing.
         before_ms: the time, by the entries' ids, epoch milliseconds.
-        progress: told how many are moved, partition by partition.
+        progress: called after each partition with the number of readings moved so far.
 
     Raises:
         SettingsError: Redis was set up for another number of partitions.
-        HistoryError: the archive is damaged, or is another stream's.
+        HistoryError: the archive is damaged, or belongs to another stream.
     """
     with _writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -189,7 +198,7 @@ def move(
 
 
 def _move(redis: Redis, keys: Keys, archive: Archive, before_ms: int) -> int:
-    """The steps of a run for one partition; see the module's head."""
+    """Run the steps of the module's docstring for one partition; return the number of readings moved."""
     last = committed(redis, keys)
     if last is None or before_ms <= 0:
         return 0
@@ -209,7 +218,7 @@ def _move(redis: Redis, keys: Keys, archive: Archive, before_ms: int) -> int:
 
 
 def _finish(redis: Redis, keys: Keys, archive: Archive, files: Sequence[ArchiveFile], last: bytes) -> None:
-    """Trim what is archived and still in the stream, once it is certain that it is the same.
+    """Trim the archived entries that are still in the stream, after comparing them with the archive.
 
     Raises:
         HistoryError: an entry is not in the archive, although later ones are.
@@ -218,7 +227,7 @@ def _finish(redis: Redis, keys: Keys, archive: Archive, files: Sequence[ArchiveF
     for page in pages_of(redis, keys.readings, b"-", last):
         archived = archived or (entry for part in archive.pages(files, page[0][0]) for entry in part)
         for entry in page:
-            if entry not in archived:  # both are in order: looks on from where the one before was found
+            if entry not in archived:  # both are in order: `in` continues after the previous match
                 raise HistoryError(
                     f"entry {entry[0].decode()} of {keys.readings} is older than what {files[-1].path.parent} holds of "
                     "it, and not in there: the archive is of another Redis, or the stream was begun anew: name another "
@@ -247,7 +256,8 @@ def _table(page: Page) -> pa.Table:
 
 
 def _page(table: pa.Table) -> Page:
-    ids, fields = (table[name].combine_chunks() for name in ("id", "fields"))
+    ids = table["id"].combine_chunks()
+    fields = table["fields"].combine_chunks()
     starts = (2 * fields.offsets.to_numpy()).tolist()
     names, values = (_objects(fields.values.field(i)) for i in range(2))
     flat = np.empty(2 * len(names), object)
@@ -257,9 +267,9 @@ def _page(table: pa.Table) -> Page:
 
 
 def _objects(array: pa.Array) -> "np.ndarray[tuple[int], np.dtype[np.object_]]":
-    """The texts as `bytes`; far faster than `to_pylist`."""
-    found: np.ndarray[tuple[int], np.dtype[np.object_]] = array.to_numpy(zero_copy_only=False)
-    return found
+    """Return the texts as `bytes`; far faster than `to_pylist`."""
+    objects: np.ndarray[tuple[int], np.dtype[np.object_]] = array.to_numpy(zero_copy_only=False)
+    return objects
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Columns of a caller's frame, of any type, as columns that the reader of files takes: numbers, times and text."""
+"""Conversion of a caller's frame columns, of any type, to the types that the file reader accepts."""
 
 from collections.abc import Callable
 from datetime import date
@@ -16,7 +16,7 @@ _ISO = r"\d{4}-\d\d-\d\d.*"
 
 
 def plain(column: pd.Series) -> pd.Series:
-    """Return categories, sparse values and periods as what they stand for; a period begins its time."""
+    """Return categories, sparse values and periods as plain values; a period becomes its start time."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if isinstance(column.dtype, pd.SparseDtype):
@@ -29,13 +29,13 @@ def plain(column: pd.Series) -> pd.Series:
 
 
 def is_time(column: pd.Series | pd.Index) -> bool:
-    """Return whether a column, or a level of an index, holds times and nothing else."""
+    """Return whether a column, or a level of an index, holds only times."""
     has_type = types.is_datetime64_any_dtype(column.dtype) or isinstance(column.dtype, pd.PeriodDtype)
     return has_type or types.infer_dtype(column, skipna=True) in ("datetime", "date", "datetime64", "period")
 
 
 def is_text(column: pd.Series | pd.Index) -> bool:
-    """Return whether a column, or a level of an index, holds text and nothing else."""
+    """Return whether a column, or a level of an index, holds only text."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.dtype.categories
     return types.infer_dtype(column, skipna=True) == "string"
@@ -48,7 +48,7 @@ def looks_like_times(column: pd.Series) -> bool:
 
 
 def holds_numbers(column: pd.Series) -> bool:
-    """Return whether at least half of a column's cells that hold anything are numbers, as text or as such."""
+    """Return whether at least half of a column's filled cells are numbers, as numbers or as text."""
     column = plain(column)
     if column.isna().all():
         return False
@@ -61,10 +61,10 @@ def holds_numbers(column: pd.Series) -> bool:
 
 
 def numbers(name: str, column: pd.Series) -> pd.Series:
-    """Return a column of numbers; True is 1. Text stays text, which the reader of files checks.
+    """Return a column of numbers; True is 1. Text stays text: the file reader checks it.
 
     Raises:
-        HistoryError: its type is not that of numbers.
+        HistoryError: the column's type is not numeric.
     """
     column = plain(column)
     if _is_numeric(column):
@@ -75,10 +75,10 @@ def numbers(name: str, column: pd.Series) -> pd.Series:
 
 
 def times(name: str, column: pd.Series) -> pd.Series:
-    """Return a column of times, of numbers or of text, which the reader of files checks.
+    """Return a column of times, numbers or text; the file reader checks numbers and text.
 
     Raises:
-        HistoryError: its type is not that of times.
+        HistoryError: the column's type cannot hold times.
     """
     column = plain(column)
     if types.is_datetime64_any_dtype(column.dtype):
@@ -93,13 +93,13 @@ def times(name: str, column: pd.Series) -> pd.Series:
 
 
 def names(column: pd.Series) -> pd.Series:
-    """Return a column of names; a whole number keeps its digits alone."""
+    """Return a column of names; a whole number is written without a decimal point."""
     column = plain(column)
     return _each(column.astype(object), _name_text)
 
 
 def other(column: pd.Series) -> pd.Series:
-    """Return a column whose meaning is not known: numbers, times, or text of anything else."""
+    """Return a column of unknown meaning: numbers and times as they are, any other value as text."""
     column = plain(column)
     if _is_numeric(column) or types.is_datetime64_any_dtype(column.dtype):
         return column
@@ -112,7 +112,7 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _is_written(column: pd.Series) -> bool:
-    """Return whether the cells of a column are objects, of which text may be made."""
+    """Return whether the cells of a column are text or objects that can be written as text."""
     return types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype)
 
 

@@ -1,6 +1,6 @@
-"""A caller's frame as histories: finds the id, the time and the target, wherever they are and of whatever type.
+"""Conversion of a caller's frame to histories: finds the columns or index levels of the id, the time and the target.
 
-The rows then pass through the reader of files, so that a frame is read as strictly as `tidecast train` reads a file.
+The rows then pass through the file reader, so that a frame is read as strictly as `tidecast train` reads a file.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ from tidecast.files.tables import plain_name
 from tidecast.suggestions import did_you_mean, listed
 from trainer.data import frame_cells as cells
 
-TARGET = (LIBRARY_TARGET, DEFAULT_TARGET)  # the first one that there is
+TARGET = (LIBRARY_TARGET, DEFAULT_TARGET)  # the first that exists is the target
 _FILE = "frame.parquet"
 
 
@@ -31,13 +31,13 @@ def read_frame(
     """Read a frame as `tidecast train` reads a file with these rows.
 
     Args:
-        frame: a pandas DataFrame or Series; or an object that its own method `to_pandas` turns into one.
+        frame: a pandas DataFrame or Series; or an object whose method `to_pandas` returns one.
         target: the column to forecast; None: `y`, `value`, or the only one with numbers.
-        features: further columns; `("all",)`: every one with numbers.
+        features: further columns; `("all",)`: every further column with numbers.
         likely_target: the setting `series.target`, which is the target of a frame that has such a column.
 
     Raises:
-        HistoryError: the frame cannot be read, or it is not clear what is to be forecast.
+        HistoryError: the frame cannot be read, or its target is not clear.
     """
     table, loose = with_index(named(as_frame(frame)))
     if not len(table):
@@ -50,17 +50,17 @@ def read_frame(
         target = likely_target
     chosen = target_of(table, rest, numeric, target)
     others = features_of(table, rest, numeric, chosen, features)
-    # `y` or `value` alone is called as in files; beside a feature called `value` the target keeps its name.
+    # A default target `y` or `value` is renamed as in files, unless a feature is called `value`.
     is_default = target is None and _find(TARGET, (chosen,)) is not None and _find(others, (DEFAULT_TARGET,)) is None
     columns = dict(_columns(table, time, series, chosen, others))
     return _read(pd.DataFrame(columns), None if is_default else chosen, others)
 
 
 def as_frame(frame: Any) -> pd.DataFrame:
-    """Return a caller's object as a pandas frame of its own.
+    """Return a caller's object as a new pandas frame.
 
     Raises:
-        HistoryError: it is none, and has no `to_pandas`.
+        HistoryError: the object is not a pandas frame and has no working `to_pandas`.
     """
     if not isinstance(frame, pd.DataFrame | pd.Series) and callable(getattr(frame, "to_pandas", None)):
         try:
@@ -78,10 +78,10 @@ def as_frame(frame: Any) -> pd.DataFrame:
 
 
 def named(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with text for its columns' names.
+    """Return the frame with text as column names.
 
     Raises:
-        HistoryError: the columns have several levels, or two have one name.
+        HistoryError: the columns have several levels, or two columns have the same name.
     """
     if frame.columns.nlevels > 1:
         raise HistoryError("the columns of the frame have several levels: give each column a single name")
@@ -94,13 +94,13 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_index(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
-    """Return the frame with the levels of its index as columns, where they may hold ids or times.
+    """Move index levels that may hold ids or times to columns.
 
     Returns:
-        The frame, with a plain index, and those of the new columns whose meaning is not known.
+        The frame with a plain index, and the names of the new columns whose meaning is not known.
 
     Raises:
-        HistoryError: a level and a column have one meaning and differ, or the ids are spread over several levels.
+        HistoryError: a level and a column have the same meaning and differ, or the ids are spread over several levels.
     """
     index = frame.index
     names = _level_names(index, _find(list(frame.columns), SERIES) is not None)
@@ -118,10 +118,10 @@ def with_index(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
 
 
 def time_of(table: pd.DataFrame) -> str:
-    """Return the column of the times.
+    """Return the name of the time column.
 
     Raises:
-        HistoryError: there is none, or several may be it.
+        HistoryError: no column qualifies, or several do.
     """
     names = list(table.columns)
     if _find(names, ("date",)) and _find(names, ("time",)) and not _find(names, TIME[:4]):
@@ -139,7 +139,7 @@ def time_of(table: pd.DataFrame) -> str:
 
 
 def series_of(table: pd.DataFrame, time: str) -> str | None:
-    """Return the column of the series' names; None: the frame is one series."""
+    """Return the name of the column with the series' names; None if the frame is one series."""
     names = [name for name in table.columns if name != time]
     if (known := _find(names, SERIES)) is not None:
         return known
@@ -151,10 +151,10 @@ def series_of(table: pd.DataFrame, time: str) -> str | None:
 
 
 def target_of(table: pd.DataFrame, rest: Sequence[str], numeric: Sequence[str], target: str | None) -> str:
-    """Return the column to forecast.
+    """Return the name of the column to forecast.
 
     Raises:
-        HistoryError: there is none, not the one asked for, or several may be it.
+        HistoryError: the requested column is missing, no column qualifies, or several do.
     """
     if target is not None:
         return _asked(table, rest, "target", target)
@@ -173,16 +173,16 @@ def target_of(table: pd.DataFrame, rest: Sequence[str], numeric: Sequence[str], 
 def features_of(
     table: pd.DataFrame, rest: Sequence[str], numeric: Sequence[str], target: str, features: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return the further columns to learn from.
+    """Return the names of the further columns to train on.
 
     Raises:
-        HistoryError: one does not exist.
+        HistoryError: a requested column is missing.
     """
     words = [name.strip().casefold() for name in features]
     if words == [NONE] and _find(rest, (NONE,)) is None:
         return ()
     if words == [ALL] and _find(rest, (ALL,)) is None:
-        # Of `y` and `value` only one is the target; the other is no feature unless it is named.
+        # Only one of `y` and `value` is the target; the other is not a feature unless it is named.
         taken = (target, *(TARGET if target.casefold() in TARGET else ()))
         return tuple(name for name in numeric if name not in taken and name.casefold() not in taken)
     asked = dict.fromkeys(_asked(table, rest, "feature", name) for name in features)
@@ -192,7 +192,7 @@ def features_of(
 def _columns(
     table: pd.DataFrame, time: str, series: str | None, target: str, features: Sequence[str]
 ) -> Iterator[tuple[str, pd.Series]]:
-    """Yield the columns for the reader of files, which then finds those that were chosen here and no others."""
+    """Yield the columns for the file reader, under names that lead it to the same choices."""
     if series is not None:
         yield SERIES[0], cells.names(table[series])
     yield (time if _find([time], TIME) else TIME[0]), cells.times(time, table[time])
@@ -201,7 +201,7 @@ def _columns(
     known = {*TIME, *SERIES, ROW_NUMBER, *TARGET}
     for name in table.columns:
         if name not in (time, series, target, *features) and name.casefold() not in known:
-            yield name, cells.other(table[name])  # it may tell apart rows of one time
+            yield name, cells.other(table[name])  # it may distinguish rows of the same time
 
 
 def _read(table: pd.DataFrame, target: str | None, features: Sequence[str]) -> Histories:
@@ -220,20 +220,20 @@ def _read(table: pd.DataFrame, target: str | None, features: Sequence[str]) -> H
 
 
 def _of_frame(sentence: str, path: Path) -> str:
-    """Return a sentence of the reader of files as one on the frame, without options of the commands."""
+    """Return a message of the file reader with the frame in place of the path, without command-line options."""
     return sentence.replace(str(path), "the frame").partition(OR_NAME_IT)[0]
 
 
 def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:
-    """Return the names under which levels of an index become columns; one that only numbers the rows becomes none."""
+    """Return column names for the index levels, by position; a level that only numbers the rows is left out."""
     levels = list(index.levels) if isinstance(index, pd.MultiIndex) else [index]
     names = ["" if name is None else plain_name(str(name)) for name in index.names]
     has_series = has_series or _find(names, SERIES) is not None
     times = [i for i, level in enumerate(levels) if cells.is_time(level) or names[i].casefold() in TIME]
     labels = [i for i, level in enumerate(levels) if i not in times and cells.is_text(level)]
     if times and len(labels) > 1 and not has_series:
-        told = " and ".join(repr(names[i] or f"level {i}") for i in labels)
-        raise HistoryError(f"the index has the levels {told} beside the times: join them into one level 'unique_id'")
+        listing = " and ".join(repr(names[i] or f"level {i}") for i in labels)
+        raise HistoryError(f"the index has the levels {listing} beside the times: join them into one level 'unique_id'")
     named = {i: name for i, name in enumerate(names) if name}
     named |= {i: TIME[0] for i in times if not names[i]}
     if times and labels and not has_series:
@@ -244,12 +244,12 @@ def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:
 
 
 def _is_value(name: str) -> bool:
-    """Return whether a column may be a value where nobody named it."""
+    """Return whether a column may be used as a value without being named by the caller."""
     return name.casefold() not in (*SERIES, ROW_NUMBER, *TIME)
 
 
 def _find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """Return the first of the wanted names that there is; a name in another case is one too."""
+    """Return the first of the wanted names that exists, ignoring case; None if none does."""
     by_key = {name.casefold(): name for name in names}
     return next((by_key[key.casefold()] for key in wanted if key.casefold() in by_key), None)
 

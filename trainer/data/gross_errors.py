@@ -1,8 +1,8 @@
-"""Histories without gross errors, such as the -9999 of a broken sensor.
+"""Removal of gross errors from histories, such as the -9999 of a broken sensor.
 
-The worker does not believe a reading that lies far from all others (`models/gross_errors.py`). A history also shows the
-readings after it, so here a run of readings is an error if it went far away and came back. No model learns to forecast
-such a reading, and no model is judged by it.
+The worker rejects a reading that lies far from all others (`models/gross_errors.py`). A history also holds the readings
+after it, so here a run of readings is an error if it moved far away and came back. Models are neither trained nor
+judged on such readings.
 """
 
 from dataclasses import replace
@@ -17,24 +17,24 @@ from trainer.fit.seasonality import calendar, season_length
 
 Bool = NDArray[np.bool_]
 
-FIRST = 1.5  # times as far at first, when only the usual largest moves of short parts are known
-SPIKE = 5.0  # usual largest moves: a run so far away that came back is an error wherever it lies
-PARTS = 6  # of a history, whose largest moves tell which is usual
-RECENT = 50  # readings that tell how far a series moves of late
-BEGIN = 9  # readings whose median is the value that a history begins with
-REMEMBERED = 400  # believed readings that tell what a series' values are
-OFTEN, RECURS = 0.05, 0.5  # of the readings, of the periods: what comes in more of them is a part of the series
-FEWEST_PERIODS = 5  # that tell a period from chance
-RUNS, LONG = 3, 6  # so many runs, of so many readings on average, are a part of the series
-BEYOND = 100.0  # spans of all other values: what lies farther outside is an error, however often it comes
+FIRST = 1.5  # factor on the distance in the first pass, when only the usual largest moves of short parts are known
+SPIKE = 5.0  # usual largest moves: a run that is farther away and came back is an error whatever its value
+PARTS = 6  # parts of a history whose largest moves give the usual largest move
+RECENT = 50  # newest readings from which the recent usual move is computed
+BEGIN = 9  # first readings, whose median is the start value
+REMEMBERED = 400  # newest accepted readings that give the range of a series' values
+OFTEN, RECURS = 0.05, 0.5  # shares of readings and of periods: values in more of them belong to the series
+FEWEST_PERIODS = 5  # periods needed to distinguish a season from chance
+RUNS, LONG = 3, 6  # this many runs, with this many readings on average, belong to the series
+BEYOND = 100.0  # spans of all other values: a value farther outside is an error, however often it occurs
 
 
 def sound(history: History, usual: float | None = None) -> History:
-    """Put a value between its neighbours in the place of each gross error; a target's are named in `left_out`.
+    """Replace each gross error by a value interpolated from its neighbours; list the target's in `left_out`.
 
     Args:
         history: the readings.
-        usual: the usual largest move of the target; None: found from the history.
+        usual: the usual largest move of the target; None: computed from the history.
     """
     step_ms = typical_step(history.ts) if len(history) > 1 else 0.0
     wrong = [gross_errors(column, step_ms, None if i else usual) for i, column in enumerate(history.values.T)]
@@ -47,12 +47,12 @@ def sound(history: History, usual: float | None = None) -> History:
 
 
 def gross_errors(values: Float, step_ms: float, usual: float | None = None) -> Bool:
-    """Say which values are gross errors, `(readings,)`.
+    """Return which values are gross errors, `(readings,)`.
 
     Args:
         values: `(readings,)`.
         step_ms: the typical step.
-        usual: the usual largest move; None: found from the values.
+        usual: the usual largest move; None: computed from the values.
     """
     if usual is None:
         first = _away(values, FIRST * usual_move(values))
@@ -62,23 +62,25 @@ def gross_errors(values: Float, step_ms: float, usual: float | None = None) -> B
 
 
 def _away(values: Float, usual: float) -> Bool:
-    """Which values went far away from those before and came back, or are at an end."""
-    found = np.zeros(len(values), np.bool_)
+    """Return which values moved far away from those before and came back, or lie at the end of the history."""
+    away = np.zeros(len(values), np.bool_)
     if usual == 0 or not (np.abs(np.diff(values)) > FAR * usual).any():
-        return found
-    last, i = float(np.median(values[:BEGIN])), 0
+        return away
+    last = float(np.median(values[:BEGIN]))
+    i = 0
     while i < len(values):
         stop = _back(values, i, last, FAR * usual)
-        if stop > i and _is_error(values, i, stop, last, usual, found):
-            found[i:stop] = True
+        if stop > i and _is_error(values, i, stop, last, usual, away):
+            away[i:stop] = True
         else:
-            last, stop = float(values[i]), i + 1
+            last = float(values[i])
+            stop = i + 1
         i = stop
-    return found
+    return away
 
 
 def _back(values: Float, start: int, last: float, most: float) -> int:
-    """The first value from `start` on that is near `last` again: `start` if none went away, or none came back."""
+    """Return the first index from `start` on with a value near `last` again; `start` if none left or returned."""
     away = np.abs(values[start : start + int(STUCK) + 1] - last)
     if away[0] <= most:
         return start
@@ -98,7 +100,7 @@ def _is_error(values: Float, start: int, stop: int, last: float, usual: float, f
 
 
 def _is_confirmed(values: Float, start: int, stop: int, last: float) -> bool:
-    """Whether the values of a run move like those of a series, or stand still as those before it did."""
+    """Return whether a run moves like the values of a series, or stands still as the values before it did."""
     run = values[start:stop]
     moves = np.abs(np.diff(run))
     near = (moves > 0) & (moves < NEAR * np.abs(run[1:] - last))
@@ -112,7 +114,7 @@ def _known(values: Float, stop: int, found: Bool, last: float) -> Float:
 
 
 def _recurring(values: Float, step_ms: float, away: Bool) -> Bool:
-    """Which of the values that went away are a part of the series: they come often, in long runs or every season."""
+    """Return which of the values far away belong to the series: they occur often, in long runs or every season."""
     recurring = np.zeros(len(values), np.bool_)
     starts = np.flatnonzero(away & ~np.append(False, away[:-1]))
     in_long_runs = len(starts) >= RUNS and np.count_nonzero(away) >= LONG * len(starts)
@@ -123,7 +125,7 @@ def _recurring(values: Float, step_ms: float, away: Bool) -> Bool:
 
 
 def _seasonal(values: Float, step_ms: float, starts: NDArray[np.int64]) -> bool:
-    """Whether the commonest distance from one to the next is a season, in most of which there is one."""
+    """Return whether the most frequent distance between starts is a season, and most seasons hold a start."""
     periods, counts = np.unique(np.diff(starts), return_counts=True)
     often = max(counts, default=0)
     if often < FEWEST_PERIODS:

@@ -1,4 +1,4 @@
-"""Histories from Redis: what the workers have consumed, from the streams and from their archive."""
+"""Histories from Redis: the readings that workers have consumed, from the streams and from their archive."""
 
 import gc
 import time
@@ -33,49 +33,49 @@ def read_recorded(
     pattern: str = "*",
     connection: Redis | None = None,
 ) -> Histories:
-    """Read the readings that workers have committed, from all partitions and, where given, their archive.
+    """Return histories of the readings that workers have committed, from all partitions and, if given, the archive.
 
-    What a worker refuses is skipped and counted in a note. Of a series' readings those count that came in the order
-    of their times: the first of each time, and none that is earlier than one before it.
+    Readings that a worker refuses are skipped and counted in a note. Of a series' readings only those in the order of
+    their times are kept: the first of each time, and none earlier than one before it.
 
     Args:
         settings: where Redis is, and how readings are read.
-        series: their names; none: every one.
+        series: their names; none: all series.
         since_ms: by the entries' ids, epoch milliseconds; None: from the oldest.
         target: the field to forecast; None: `series.target`.
-        features: further fields, of each series those that it was ever sent; `("all",)`: every one in which it was
-            only ever sent numbers.
+        features: further fields; a series gets those that it was ever sent. `("all",)`: each field of a series that
+            only ever held numbers.
         history: the directory of the archive.
-        now_ms: a time that is over a day beyond it is refused; None: now.
-        partitions: which; None: all.
-        pattern: of the series' names, as `fnmatch.fnmatchcase` takes it.
-        connection: to that Redis, which stays open; None: one of its own.
+        now_ms: a reading more than a day after this time is refused; None: now.
+        partitions: the partitions to read; None: all.
+        pattern: of the series' names, as in `fnmatch.fnmatchcase`.
+        connection: an open connection to that Redis, which stays open; None: a new connection.
 
     Raises:
         SettingsError: Redis was set up for another number of partitions.
         HistoryError: the archive is missing or damaged.
     """
     now = round(time.time() * 1000) if now_ms is None else now_ms
-    wanted = Wanted(target or settings.series.target, tuple(features), frozenset(series), now, pattern)
+    request = Wanted(target or settings.series.target, tuple(features), frozenset(series), now, pattern)
     first = b"%d-0" % max(0, since_ms or 0)
-    found: list[History] = []
+    histories: list[History] = []
     refused: Counter[str] = Counter()
     with nullcontext(connection) if connection else connect(settings) as redis, _without_collector():
         check_setup(redis, settings)
         for partition in range(settings.partitions) if partitions is None else partitions:
-            consumed = Consumed(settings, partition, wanted)
+            consumed = Consumed(settings, partition, request)
             for page in _pages(redis, settings, partition, first, history):
                 consumed.take(page)
-            found += consumed.histories()
+            histories += consumed.histories()
             refused += consumed.refused
-    return Histories(tuple(found), notes=_notes(refused))
+    return Histories(tuple(histories), notes=_notes(refused))
 
 
 def check_sent(asked: Sequence[str], read: Histories) -> None:
-    """Make sure that some reading has each field that was asked for as a feature.
+    """Check that each field requested as a feature occurs in some reading.
 
     Raises:
-        HistoryError: nobody has sent one of them.
+        HistoryError: a field does not occur.
     """
     sent = dict.fromkeys(name for history in read.found for name in history.features)
     for name in asked:
@@ -84,17 +84,17 @@ def check_sent(asked: Sequence[str], read: Histories) -> None:
 
 
 def _pages(redis: Redis, settings: Settings, partition: int, first: bytes, history: Path | None) -> Iterator[Page]:
-    """What is archived of a partition, and then what is in its stream after that."""
+    """Yield the archived entries of a partition, then the later entries of its stream."""
     keys = keys_of(partition, settings.partitions, settings.namespace)
     if history is None:
         yield from _streamed(redis, keys, first)
         return
     archive = Archive(history, settings, partition)
-    with archive.unchanged():  # nothing moves from the stream to the archive between the two readings
+    with archive.unchanged():  # so that no entry moves from the stream to the archive in between
         files = archive.files()
         yield from archive.pages(files, first)
         last = committed(redis, keys)
-        if files and last is not None and pair(files[-1].last) <= pair(last):  # else the stream was begun anew since
+        if files and last is not None and pair(files[-1].last) <= pair(last):  # else the stream was restarted since
             first = max(first, successor(files[-1].last), key=pair)
         yield from _streamed(redis, keys, first)
 
@@ -107,7 +107,7 @@ def _streamed(redis: Redis, keys: Keys, first: bytes) -> Iterator[Page]:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Keep Python from looking for cycles among the lists of a page: there are none, and it takes half of the time."""
+    """Disable the garbage collector: a page's lists contain no cycles, and the search for them takes half the time."""
     was = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The readings of one partition, page after page, by the worker's own rules: columns of numbers, and then histories."""
+"""Reader of one partition's readings by the worker's rules: turns pages into columns of numbers, then histories."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from tidecast.files.history import History, carried, counted
 from tidecast.settings import Settings
 from tidecast.wire import parsing
 
-ALL = ("all",)  # instead of features: every field of a series that only ever held numbers
-NOT_ASKED_FOR, UNKNOWN = -1, -2  # instead of a series' number
-NO_TIME = "no_time"  # a reason that the worker does not have
-SHORT = max(parsing.MAX_NAME_BYTES, parsing.MAX_NUMBER_BYTES)  # bytes
-CLOCK_MS = 10**12  # entry ids from here on, the year 2001, say when an entry was sent
+ALL = ("all",)  # in place of features: each field of a series that only ever held numbers
+NOT_ASKED_FOR, UNKNOWN = -1, -2  # in place of a series' number
+NO_TIME = "no_time"  # a reason for refusal that the worker does not use
+SHORT = max(parsing.MAX_NAME_BYTES, parsing.MAX_NUMBER_BYTES)  # bytes of a short field
+CLOCK_MS = 10**12  # entry ids from here on, the year 2001, are the times at which entries were sent
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -31,73 +31,75 @@ Column = list[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to make of the readings: see `read_recorded`."""
+    """The requested series and fields: see `read_recorded`."""
 
     target: str
     features: tuple[str, ...]
-    series: frozenset[str]  # none: every one
+    series: frozenset[str]  # empty: all series
     now_ms: int
-    pattern: str = "*"  # of their names
+    pattern: str = "*"  # of the series' names
 
     def has(self, series: str) -> bool:
-        """Whether a series is asked for."""
+        """Return whether a series is requested."""
         return (not self.series or series in self.series) and fnmatchcase(series, self.pattern)
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The features that a reading is refused for if they are no numbers."""
+        """Return the features named in the request; a reading is refused if one of them is not a number."""
         return () if self.features == ALL else self.features
 
 
 @dataclass(slots=True)
 class Rows:
-    """Readings that were read: those of a page, in the order of their entries, or all."""
+    """Columns of readings: those of a page, in the order of their entries, or of all pages."""
 
-    number: Int32  # (rows,) of their series
+    number: Int32  # (rows,) the series' numbers
     ts: Int64  # (rows,) epoch milliseconds
     y: Float  # (rows,) the target
-    has_ts: Bool  # (rows,) whether they were sent with a time
+    has_ts: Bool  # (rows,) whether the reading was sent with a time
     more: dict[bytes, Float] = field(default_factory=dict)  # by field: (rows,), NaN where missing
 
     @classmethod
     def empty(cls, count: int) -> "Rows":
-        """So many, of which nothing is known yet."""
+        """Return this many rows, with the series' number unknown."""
         return cls(
             np.full(count, UNKNOWN, np.int32), np.zeros(count, np.int64), np.zeros(count), np.ones(count, np.bool_)
         )
 
     def feature(self, name: bytes) -> Float:
-        """The column of a further field."""
+        """Return the column of a further field, created if missing."""
         return self.more.setdefault(name, np.full(len(self.number), np.nan))
 
     def take(self, chosen: Bool | Int64) -> "Rows":
-        """Some of them, without their further fields."""
+        """Return the chosen rows, without their further fields."""
         return Rows(self.number[chosen], self.ts[chosen], self.y[chosen], self.has_ts[chosen])
 
 
 class Consumed:
-    """What a worker took from the entries of a partition.
+    """The readings that a worker accepts from the entries of a partition.
 
     Args:
         settings: how readings are read.
-        partition: which one it is.
-        wanted: what to make of them.
+        partition: its number.
+        wanted: the requested series and fields.
     """
 
     def __init__(self, settings: Settings, partition: int, wanted: Wanted) -> None:
         self.refused: Counter[str] = Counter()  # by reason
-        self._settings, self._partition, self._wanted = settings, partition, wanted
+        self._settings = settings
+        self._partition = partition
+        self._wanted = wanted
         self._target = wanted.target.encode()
         self._asked = (wanted.target, *wanted.named)
-        self._numbers: dict[bytes, int] = {}  # by the series' name as it stands in an entry
+        self._numbers: dict[bytes, int] = {}  # by the series' name as in the entries
         self._series: list[str] = []
-        self._texts: dict[bytes, set[int]] = {}  # by field: the series that were sent something else than a number
+        self._texts: dict[bytes, set[int]] = {}  # by field: the series that were sent a value that is not a number
         self._rows: list[Rows] = []
-        self._count = 0  # of the rows
-        self._more: dict[bytes, list[tuple[Int64, Float]]] = {}  # by field: which rows have it, and the values
+        self._count = 0  # number of rows
+        self._more: dict[bytes, list[tuple[Int64, Float]]] = {}  # by field: the rows that have it, and the values
 
     def take(self, page: Page) -> None:
-        """Read the next entries: by columns where they are alike and plain, else one by one."""
+        """Read the next entries: by columns where they have the same fields and plain values, else one by one."""
         rows = Rows.empty(len(page))
         clock = self._clock(page[0][0])
         odd: list[int] = []
@@ -114,9 +116,10 @@ class Consumed:
         self._count += int(np.count_nonzero(good))
 
     def histories(self) -> list[History]:
-        """Give out all that was taken, series by series in the order of their first readings."""
-        rows, count = _joined(self._rows), len(self._series)
-        # Of 16 bits NumPy sorts in one pass.
+        """Return the histories of all readings taken, in the order of the series' first readings; frees them here."""
+        rows = _joined(self._rows)
+        count = len(self._series)
+        # NumPy sorts numbers of 16 bits in one pass.
         order = np.argsort(rows.number.astype(np.min_scalar_type(count)), kind="stable")
         rows = rows.take(order)
         ends = np.searchsorted(rows.number, np.arange(count + 1)).tolist()
@@ -127,29 +130,31 @@ class Consumed:
     def _take_columns(
         self, page: Page, at: Int64, names: Names, columns: list[Column], rows: Rows, clock: int
     ) -> Int64:
-        """Read entries with the same fields; returns those that need a closer look."""
-        found = dict(zip(names, columns, strict=True))
-        sent = found.get(b"series")
-        if sent is None or self._target not in found or len(found) < len(names) or self._may_be_too_large(found):
+        """Read entries with the same fields; return the positions of those that must be read one by one."""
+        by_name = dict(zip(names, columns, strict=True))
+        sent = by_name.get(b"series")
+        if sent is None or self._target not in by_name or len(by_name) < len(names) or self._may_be_too_large(by_name):
             return at
-        times = found.get(b"ts")
+        times = by_name.get(b"ts")
         if times is None and parsing.time_elsewhere(names, self._asked):
             return at
-        y = _numbers(found[self._target])
+        y = _numbers(by_name[self._target])
         number = np.array(list(map(self._numbers.get, sent, repeat(UNKNOWN))), np.int32)
         ts = np.array(
             parsing.parse_plain((b"0",), times, clock)[1] if times else self._times_of_ids(page, at), np.int64
         )
         good = (number != UNKNOWN) & ~np.isnan(y) & (ts != parsing.NEEDS_A_LOOK)
         for name in self._features_among(names):
-            column = _numbers(found[name])
+            column = _numbers(by_name[name])
             if self._wanted.features == ALL:
                 self._texts.setdefault(name, set()).update(number[good & np.isnan(column)].tolist())
             else:
                 good &= ~np.isnan(column)
             rows.feature(name)[at] = column
         taken = at[good]
-        rows.number[taken], rows.ts[taken], rows.y[taken] = number[good], ts[good], y[good]
+        rows.number[taken] = number[good]
+        rows.ts[taken] = ts[good]
+        rows.y[taken] = y[good]
         rows.has_ts[taken] = times is not None
         odd: Int64 = at[~good]
         return odd
@@ -164,7 +169,7 @@ class Consumed:
         """Read an entry of any kind, as the worker does.
 
         Raises:
-            BadReading: it is none that the worker answers.
+            BadReading: the worker refuses the entry.
         """
         fields = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
         parsing.check_size(fields, self._settings.series.max_entry_bytes)
@@ -178,7 +183,9 @@ class Consumed:
         if not reading.has_ts and not self._is_time(entry[0]):
             raise BadReading(NO_TIME, "the entry id is ahead of the clock: when the reading arrived is not recorded")
         number = self._number(series)
-        rows.number[i], rows.ts[i], rows.y[i] = number, reading.ts, reading.values[0]
+        rows.number[i] = number
+        rows.ts[i] = reading.ts
+        rows.y[i] = reading.values[0]
         rows.has_ts[i] = reading.has_ts
         for name in self._features_among(tuple(fields)):
             try:
@@ -187,10 +194,10 @@ class Consumed:
                 self._texts.setdefault(name, set()).add(number)
 
     def _number(self, series: str) -> int:
-        """The number of a series, of a new one the next.
+        """Return the number of a series; a new series gets the next number.
 
         Raises:
-            BadReading: there are as many as a worker remembers.
+            BadReading: the series exceeds `series.max_series`.
         """
         name = series.encode()
         if name not in self._numbers:
@@ -201,21 +208,24 @@ class Consumed:
         return self._numbers[name]
 
     def _clock(self, entry_id: bytes) -> int:
-        """What the worker's clock may have been: a time that was in the future then has not become true since."""
+        """Return the worker's likely clock at an entry: a time in the future then is still refused now."""
         ms = int(entry_id.partition(b"-")[0])
         return min(ms, self._wanted.now_ms) if ms >= CLOCK_MS else self._wanted.now_ms
 
     def _is_time(self, entry_id: bytes) -> bool:
-        """Whether an entry id is a time; the worker has taken its own clock where it is not."""
+        """Return whether an entry id is a time; if it is not, the worker used its own clock."""
         return int(entry_id.partition(b"-")[0]) <= self._wanted.now_ms + parsing.ID_AHEAD_MS
 
     def _times_of_ids(self, page: Page, at: Int64) -> list[int]:
-        """The times of readings without a `ts`; `NEEDS_A_LOOK` where an id is not a time."""
+        """Return the times of readings without a `ts`; `NEEDS_A_LOOK` where an id is not a time."""
         ids = (page[i][0] for i in at)
         return [int(each.partition(b"-")[0]) if self._is_time(each) else parsing.NEEDS_A_LOOK for each in ids]
 
     def _may_be_too_large(self, found: dict[bytes, Column]) -> bool:
-        """Whether one might be; series, time and numbers are short where the closer look is not needed anyway."""
+        """Return whether an entry may exceed the size limit.
+
+        Series, time and target count as short: an entry in which one is long is read by itself anyway.
+        """
         short = (b"series", b"ts", self._target)
         most = sum(len(name) + (SHORT if name in short else max(map(len, found[name]))) for name in found)
         return most > self._settings.series.max_entry_bytes
@@ -227,8 +237,8 @@ class Consumed:
         return [name for name in asked if name in names and name != self._target]
 
     def _further(self, number: Int32, order: Int64, where: list[slice]) -> dict[int, dict[bytes, Float]]:
-        """By series, the columns of the further fields that it was sent; made one by one, for there may be many."""
-        found: dict[int, dict[bytes, Float]] = {}
+        """Return each series' columns of further fields; built field by field to save memory, as there may be many."""
+        by_series: dict[int, dict[bytes, Float]] = {}
         for name in filter(_is_text, self._features_among(tuple(self._more))):
             column = np.full(self._count, np.nan)
             for there, values in self._more.pop(name):
@@ -236,11 +246,11 @@ class Consumed:
             column = column[order]
             sent = set(np.unique(number[~np.isnan(column)]).tolist()) - self._texts.get(name, set())
             for series in sent:
-                found.setdefault(series, {})[name] = column[where[series]].copy()
-        return found
+                by_series.setdefault(series, {})[name] = column[where[series]].copy()
+        return by_series
 
     def _history(self, number: int, rows: Rows, where: slice, further: dict[bytes, Float]) -> History:
-        """One series' readings, by the rule of the worker's windows: the next is later than all before it."""
+        """Return one series' history by the worker's rule: a reading is kept if it is later than all before it."""
         ts = _put_in_order(rows.ts[where], rows.has_ts[where])
         newest = np.maximum.accumulate(ts)
         kept = np.append(True, ts[1:] > newest[:-1])
@@ -248,7 +258,8 @@ class Consumed:
         columns = [rows.y[where], *further.values()]
         features = (self._wanted.target, *(name.decode() for name in further))
         if notes:
-            ts, columns = ts[kept], [column[kept] for column in columns]
+            ts = ts[kept]
+            columns = [column[kept] for column in columns]
         if not further:
             return History(self._series[number], features, ts, columns[0][:, None], notes)
         values, filled = carried(np.column_stack(columns), features)
@@ -256,17 +267,18 @@ class Consumed:
 
 
 def _numbers(column: Column) -> Float:
-    """Read a field of many readings; NaN where one needs a closer look."""
+    """Parse one field of many readings as numbers; NaN where a value must be read by itself."""
     return np.array(parsing.parse_plain(column, (b"0",), 0)[0])
 
 
 def _alike(page: Page) -> Iterator[tuple[Int64, Names, list[Column]]]:
-    """The entries that have the same fields in the same order: which they are, the names, and the values by field."""
+    """Yield groups of entries with the same fields in the same order: positions, names, and values by field."""
     rows = [fields for _, fields in page]
-    width, count = len(rows[0]), len(page)
+    width = len(rows[0])
+    count = len(page)
     sent = list(chain.from_iterable(rows))
     names = tuple(sent[:width:2])
-    # As a rule they are all alike.
+    # Usually all entries have the same fields.
     if len(set(map(len, rows))) == 1 and all(sent[2 * i :: width].count(name) == count for i, name in enumerate(names)):
         yield np.arange(count), names, [sent[i::width] for i in range(1, width, 2)]
         return
@@ -278,21 +290,23 @@ def _alike(page: Page) -> Iterator[tuple[Int64, Names, list[Column]]]:
 
 
 def _joined(parts: list[Rows]) -> Rows:
-    """All rows of the pages, each of which is let go of on the way."""
+    """Concatenate the rows of all pages, and free each page once it is copied."""
     joined = Rows.empty(sum(len(part.number) for part in parts))
     at = 0
     parts.reverse()
     while parts:
         part = parts.pop()
         here = slice(at, at + len(part.number))
-        joined.number[here], joined.ts[here], joined.y[here] = part.number, part.ts, part.y
+        joined.number[here] = part.number
+        joined.ts[here] = part.ts
+        joined.y[here] = part.y
         joined.has_ts[here] = part.has_ts
         at = here.stop
     return joined
 
 
 def _put_in_order(ts: Int64, has_ts: Bool) -> Int64:
-    """Make each reading without a `ts` later than all before it, by a millisecond, as the worker does."""
+    """Move each reading without a `ts` one millisecond past all before it where needed, as the worker does."""
     if has_ts.all() or not (~has_ts[1:] & (ts[1:] <= np.maximum.accumulate(ts)[:-1])).any():
         return ts
     ordered = ts.copy()

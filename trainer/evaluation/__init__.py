@@ -1,1 +1,1 @@
-"""Judge a trained model on readings that it never saw."""
+"""Judge a trained model on readings that were not used to train it."""

@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported without the notes on the machine that no log level silences."""
+"""TensorFlow and Keras, imported without their notes on the machine, which no log level silences."""
 
 import os
 import sys
@@ -10,9 +10,10 @@ STDERR = 2
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Send the process's standard error nowhere; Python's own exceptions still pass."""
+    """Discard the process's standard error; Python's own exceptions still pass."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(STDERR), os.open(os.devnull, os.O_WRONLY)
+    kept = os.dup(STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, STDERR)
     try:
         yield
@@ -26,9 +27,9 @@ with _silence():
     import keras
     import tensorflow as tf
 
-# The products of these networks are too small to share. On two cores, one thread a core, each with series of its own,
-# is a sixth faster where none calls on the other core; Keras' own `fit` takes as long either way. It can be set only
-# before TensorFlow's first operation.
+# The matrix products of these networks are too small to split over cores. On two cores, with one thread per core and
+# separate series for each, training is a sixth faster if no operation uses the other core. Keras' own `fit` takes as
+# long either way. The setting must precede TensorFlow's first operation.
 with suppress(RuntimeError):
     tf.config.threading.set_intra_op_parallelism_threads(1)
 

@@ -1,13 +1,13 @@
-"""Many series of one spec trained together: each exactly as if alone, at a fraction of the time.
+"""Training of many series of one spec together: the results are as if each trained alone, in a fraction of the time.
 
-Series take part in rounds; a round is one epoch for each of them. A series that has stopped leaves, and one that
-waits takes its place, so that the graph always has enough to do and never more than memory holds. Each core runs the
-graph on a share of the series of its own: they meet once an epoch, not at every small product of matrices (measured
-on two busy cores: 1.3 and 1.7 times as fast).
+Series train in rounds; a round is one epoch of each. When a series stops, a waiting one takes its place, so that the
+graph is always busy and its data fit in memory. Each core runs the graph on its own share of the series: cores
+synchronise once an epoch, not at every small matrix product (measured on two busy cores: 1.3 and 1.7 times as fast).
 
-A warm start is cheap because a champion is near its best already. Few epochs are enough, once their noise is averaged
-out: an epoch offers the mean of the champion's weights and those of the epochs until then (Polyak & Juditsky 1992;
-Izmailov et al. 2018). The champion's own weights, judged on the new validation part first, are the ones to beat.
+A warm start is cheap because a champion's weights are already near the optimum. A few epochs are enough once their
+noise is averaged out: the candidate of an epoch is the mean of the champion's weights and those of all epochs so far
+(Polyak & Juditsky 1992; Izmailov et al. 2018). The champion's own weights are judged on the new validation part first,
+and a candidate must beat them.
 """
 
 import os
@@ -25,8 +25,8 @@ from tidecast.settings import TrainSettings
 from trainer.fit.graph import Batch, Float32, Graph, State, flatten, graph_of, unflatten
 from trainer.fit.keras_models import initial_weights
 
-MEMORY = 2**30  # bytes that the activations of one step may take, about
-WIDEST = 32  # series in one step of one core: beyond, its caches lose what the graph gains
+MEMORY = 2**30  # bytes that the activations of one step may take, approximately
+WIDEST = 32  # series in one step of one core: with more, cache misses cost more than the graph gains
 CORES = os.cpu_count() or 1
 
 
@@ -43,12 +43,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What training made of a series: the weights of its best epoch and how it went."""
+    """The result of training a series: the weights of its best epoch, and the losses by epoch."""
 
     weights: dict[str, Float32]  # as `Spec.shapes` names them
     loss: tuple[float, ...]  # by epoch, on the training part while it learned
-    val_loss: tuple[float, ...]  # by epoch, on the validation part at its end
-    best_epoch: int  # counted from 1; 0: nothing beat the weights that a warm start began with
+    val_loss: tuple[float, ...]  # on the validation part at the end of each epoch
+    best_epoch: int  # counted from 1; 0: no epoch beat the initial weights of a warm start
 
 
 def fit_cohort(
@@ -58,17 +58,18 @@ def fit_cohort(
     *,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> list[Fit]:
-    """Train every problem as Keras would train it alone, with early stopping and the best epoch's weights kept.
+    """Train every problem as Keras would train it alone, with early stopping; keep the best epoch's weights.
 
     Args:
         problems: the series; each needs at least one example and one validation example.
         spec: their common shape.
         settings: epochs, patience, batch, learning rate and seed. The seed draws the same initial weights for
-            every series, so that a fit does not depend on the company in which it was made.
-        on_epoch: told after each round its number and how many series still train or wait.
+            every series, so that a fit does not depend on the other series trained with it.
+        on_epoch: called after each round with its number and the number of series that still train or wait.
     """
-    graph, fresh = graph_of(spec), flatten(initial_weights(spec, settings.seed), spec)
-    # Equal lengths side by side: a short series in a long one's company would idle at the end of each epoch.
+    graph = graph_of(spec)
+    fresh = flatten(initial_weights(spec, settings.seed), spec)
+    # Train series of equal length together: a short one beside a long one would idle at the end of each epoch.
     waiting = sorted(range(len(problems)), key=lambda i: len(problems[i].y))
     fits: dict[int, Fit] = {}
     live: dict[int, _Run] = {}
@@ -90,13 +91,13 @@ def fit_cohort(
 
 
 def batch_order(examples: int, epoch: int, seed: int) -> NDArray[np.int64]:
-    """The order in which an epoch (from 1) takes the examples, the same for every series of this length."""
+    """Return the order of the examples in an epoch (from 1), the same for every series of this length."""
     return np.random.default_rng((seed, epoch, examples)).permutation(examples)
 
 
 def capacity(spec: Spec, batch: int) -> int:
-    """How many series train at once on one core: as many as the memory of its step allows."""
-    kept = 25 * spec.units * spec.layers * len(spec.directions) + spec.channels  # numbers a row and step
+    """Return how many series train at once on one core, limited by the memory of a step."""
+    kept = 25 * spec.units * spec.layers * len(spec.directions) + spec.channels  # numbers per row and step
     return int(np.clip(MEMORY // (4 * CORES * kept * spec.window * batch), 1, WIDEST))
 
 
@@ -105,13 +106,13 @@ class _Run:
     """A series in training."""
 
     problem: Problem
-    state: State  # of this series alone: (parameters,) each
+    state: State  # of this series only: (parameters,) each
     learning_rate: float
     epochs: int
     patience: int
     averages: bool
     best: Float32  # (parameters,)
-    offered: Float32  # (parameters,): what the last epoch put forward
+    offered: Float32  # (parameters,): the candidate weights of the last epoch
     best_loss: float = np.inf
     best_epoch: int = 0
     loss: list[float] = field(default_factory=list)
@@ -122,7 +123,7 @@ class _Run:
         return len(self.val_loss)
 
     def offer(self, weights: Float32) -> Float32:
-        """What this epoch puts forward: its weights; or their mean over the champion and the epochs until now."""
+        """Return this epoch's candidate: its weights, or in a warm start the mean over champion and epochs so far."""
         share = 1 / (self.epoch + 2) if self.averages else 1.0
         self.offered = self.offered + np.float32(share) * (weights - self.offered) if share < 1 else weights
         return self.offered
@@ -131,7 +132,9 @@ class _Run:
         self.loss.append(loss)
         self.val_loss.append(val_loss)
         if val_loss < self.best_loss:
-            self.best, self.best_loss, self.best_epoch = self.offered, val_loss, self.epoch
+            self.best = self.offered
+            self.best_loss = val_loss
+            self.best_epoch = self.epoch
 
     def finished(self) -> bool:
         return self.epoch >= self.epochs or self.epoch - self.best_epoch >= self.patience
@@ -158,7 +161,7 @@ def _begin(problem: Problem, fresh: Float32, spec: Spec, settings: TrainSettings
 
 
 def _judge_champions(runs: list[_Run], graph: Graph, batch: int) -> None:
-    """Let the weights that a warm start begins with be the ones to beat."""
+    """Set the loss to beat of each warm start that begins to that of its initial weights."""
     starting = [run for run in runs if run.epoch == 0 and run.problem.initial is not None]
     if not starting:
         return
@@ -198,12 +201,15 @@ def _val_losses(runs: list[_Run], weights: Any, graph: Graph, batch: int) -> NDA
 
 
 def _batch(examples: list[tuple[Float32, Float32]], rows: list[NDArray[np.int64]]) -> Batch:
-    """Pick each series' rows; shorter picks are padded with rows of no weight."""
+    """Select each series' rows; shorter selections are padded with rows of weight 0."""
     size = (len(rows), max(map(len, rows)))
     x = np.zeros((*size, *examples[0][0].shape[1:]), np.float32)
-    y, share = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    y = np.zeros(size, np.float32)
+    share = np.zeros(size, np.float32)
     for i, ((all_x, all_y), picked) in enumerate(zip(examples, rows, strict=True)):
         n = len(picked)
         if n:
-            x[i, :n], y[i, :n], share[i, :n] = all_x[picked], all_y[picked], 1 / n
+            x[i, :n] = all_x[picked]
+            y[i, :n] = all_y[picked]
+            share[i, :n] = 1 / n
     return Batch(x, y, share)

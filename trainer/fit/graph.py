@@ -1,15 +1,15 @@
-"""One TensorFlow graph that trains many networks of one shape: their weights are stacked, `(models, parameters)`.
+"""One TensorFlow graph that trains many networks of one shape; their weights are stacked as `(models, parameters)`.
 
-The losses of the models add, so the gradient of the sum holds each model's own gradient, and Adam works on each
-number by itself: every model trains exactly as if it were alone. All of a model's weights lie in one row, in the
-order of `Spec.shapes`, so that the optimiser is one short chain of operations for the whole cohort.
+The loss is a sum over the models, so its gradient holds each model's own gradient. Adam treats each parameter
+separately, so every model trains exactly as if it were alone. All weights of a model lie in one row, in the order of
+`Spec.shapes`. This makes the optimiser one short chain of operations for the whole cohort.
 
 Measured on a shared machine, LSTM(50) over 24 steps, batches of 32, in milliseconds of one core for a series' step.
 16 models: this loop with TensorFlow's own gradient 2.9, its steps unrolled 3.0, this loop under XLA 3.3, a gradient
 written by hand 3.5, the same under XLA 3.2. 32 models: this loop 2.0 to 2.1, by hand 2.6 to 2.8. 64 models: this loop
 2.4 to 2.6, a Numba kernel over OpenBLAS 2.3. Tracing takes about a second, XLA 3 to 11 s for each size of cohort,
-Numba 20 s and more. The small products of matrices are the cost, and XLA does not make them faster: so there is no XLA
-here, the sizes stay open, and a shape of network is traced once.
+Numba 20 s and more. The small matrix products dominate the time, and XLA does not make them faster. So XLA is not
+used, the sizes stay open, and each shape of network is traced once.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Adam as Keras sets it (Kingma & Ba
 
 
 class State(NamedTuple):
-    """What training moves: a model's weights and Adam's memory of its gradients."""
+    """The state that training updates: a model's weights and Adam's moments of its gradients."""
 
     weights: Any  # (models, parameters)
     first: Any  # (models, parameters): running mean of the gradient
@@ -47,7 +47,7 @@ class Batch(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """The compiled functions of a network's shape; models and batch may be of any number."""
+    """The compiled functions for a network's shape; any number of models and any batch size."""
 
     train: Any  # (State, Batch, learning rates of (models,)) -> (State, losses of (models,) before the step)
     losses: Any  # (weights, Batch) -> (models,)
@@ -55,18 +55,18 @@ class Graph(NamedTuple):
 
 
 def graph_of(spec: Spec) -> Graph:
-    """The graph that trains this spec: traced once in a process for each shape of network."""
+    """Return the graph that trains this spec; it is traced once per process and shape of network."""
     features = tuple(f"feature_{i}" for i in range(len(spec.features)))
     return _graph(spec.model_copy(update={"target": features[0], "features": features, "form": "raw"}))
 
 
 def flatten(weights: Mapping[str, NDArray[Any]], spec: Spec) -> Float32:
-    """Lay a model's weights side by side: `(parameters,)`."""
+    """Concatenate a model's weights into one row, `(parameters,)`."""
     return np.concatenate([np.asarray(weights[name], np.float32).ravel() for name in spec.shapes()])
 
 
 def unflatten(flat: Float32, spec: Spec) -> dict[str, Float32]:
-    """Name the parts of a row of `flatten`."""
+    """Split a row of `flatten` into named weights."""
     shapes = spec.shapes()
     ends = np.cumsum([prod(shape) for shape in shapes.values()])
     parts = np.split(flat, ends[:-1])
@@ -103,7 +103,7 @@ def _graph(spec: Spec) -> Graph:
 
 
 def _adam(state: State, gradient: Any, moves: Any, rates: Any) -> State:
-    """Take one step of Adam with every model that `moves`; the others keep weights, moments and step count."""
+    """Take one Adam step for every model that `moves`; the others keep weights, moments and step count."""
     on = tf.cast(moves, tf.float32)
     steps = state.steps + on
     known = tf.maximum(steps, 1)
@@ -134,7 +134,7 @@ def _forward(x: Any, parts: Mapping[str, Any], spec: Spec) -> Any:
         if spec.bidirectional:
             backward = _run(sequence[::-1], cells[1], spec)
             outputs.append(backward if last else backward[::-1])
-        # Each direction answers once it has read the whole window.
+        # The last layer outputs only each direction's state after the whole window.
         sequence = tf.concat([o[-1] if last else o for o in outputs], axis=-1)
     if spec.hidden:
         sequence = tf.nn.relu(tf.matmul(sequence, parts["hidden.kernel"]) + parts["hidden.bias"][:, None])
@@ -143,21 +143,22 @@ def _forward(x: Any, parts: Mapping[str, Any], spec: Spec) -> Any:
 
 
 def _run(sequence: Any, cell: lstm.Cell, spec: Spec) -> Any:
-    """Run one cell over `(window, models, batch, in)`, answering `(window, models, batch, units)`."""
+    """Run one cell over `(window, models, batch, in)` and return `(window, models, batch, units)`."""
     activate = tf.tanh if spec.activation == "tanh" else tf.nn.relu
     matrix = tf.concat([cell.kernel, cell.recurrent, cell.bias[:, None]], axis=1)  # one product does all gates
-    models, batch = tf.shape(sequence)[1], tf.shape(sequence)[2]
-    one = tf.ones((models, batch, 1))
+    models = tf.shape(sequence)[1]
+    batch = tf.shape(sequence)[2]
+    bias_input = tf.ones((models, batch, 1))
     empty = tf.zeros((models, batch, spec.units))
     # Read from an array of steps: the gradient of an index into one tensor would be as large as the tensor.
     inputs = tf.TensorArray(tf.float32, spec.window).unstack(sequence)
     shown = tf.TensorArray(tf.float32, spec.window, element_shape=(None, None, spec.units))
 
     def step(t: Any, hidden: Any, state: Any, shown: Any) -> tuple[Any, Any, Any, Any]:
-        gates = tf.matmul(tf.concat([inputs.read(t), hidden, one], axis=-1), matrix)
-        take, keep, candidate, show = tf.split(gates, 4, axis=-1)
-        state = tf.sigmoid(keep) * state + tf.sigmoid(take) * activate(candidate)
-        hidden = tf.sigmoid(show) * activate(state)
+        gates = tf.matmul(tf.concat([inputs.read(t), hidden, bias_input], axis=-1), matrix)
+        input_gate, forget_gate, candidate, output_gate = tf.split(gates, 4, axis=-1)
+        state = tf.sigmoid(forget_gate) * state + tf.sigmoid(input_gate) * activate(candidate)
+        hidden = tf.sigmoid(output_gate) * activate(state)
         return t + 1, hidden, state, shown.write(t, hidden)
 
     start = (tf.constant(0), empty, empty, shown)

@@ -1,7 +1,7 @@
-"""The networks that a spec describes, as Keras builds them, and the weights they begin with.
+"""Keras networks built from a spec, and their initial weights.
 
-Keras' own layout is the layout of `tidecast.models.lstm` (gates side by side in the order input, forget, candidate,
-output), so weights pass between the two unchanged, in the order of `Spec.shapes`.
+Keras and `tidecast.models.lstm` use the same layout (gates side by side in the order input, forget, candidate, output).
+So weights pass between the two unchanged, in the order of `Spec.shapes`.
 """
 
 from collections.abc import Mapping
@@ -26,25 +26,25 @@ def build(spec: Spec) -> Any:
             keras.Input((spec.window, spec.channels)),
             *layers,
             *([keras.layers.Dense(spec.hidden, activation="relu")] if spec.hidden else []),
-            # From zero an untrained network answers "no change", which is the last value.
+            # With zero weights an untrained network forecasts no change, which is the last value.
             keras.layers.Dense(1, kernel_initializer=start),
         ]
     )
 
 
 def weights_of(model: Any, spec: Spec) -> Weights:
-    """Read a Keras model's weights, named as the spec names them."""
+    """Return a Keras model's weights by the names of the spec."""
     arrays = (np.asarray(array, np.float32) for array in model.get_weights())
     return dict(zip(spec.shapes(), arrays, strict=True))
 
 
 def set_weights(model: Any, spec: Spec, weights: Mapping[str, NDArray[Any]]) -> None:
-    """Give a Keras model the weights that the spec names."""
+    """Set the weights of a Keras model from weights named as in the spec."""
     model.set_weights([weights[name] for name in spec.shapes()])
 
 
 def initial_weights(spec: Spec, seed: int) -> Weights:
-    """Draw the weights to begin with, from the distributions of Keras, without building a model.
+    """Draw initial weights from the distributions of Keras, without building a model.
 
     Input kernels are Glorot uniform, recurrent kernels orthogonal, the forget gate's bias is one (Jozefowicz et
     al. 2015), the output layer as in `build`.
@@ -64,7 +64,7 @@ def _initial(name: str, shape: tuple[int, ...], spec: Spec, rng: np.random.Gener
     if name.endswith("bias"):
         bias = np.zeros(shape, np.float32)
         if name.startswith("lstm"):
-            bias[spec.units : 2 * spec.units] = 1  # the forget gate: remember, until taught otherwise
+            bias[spec.units : 2 * spec.units] = 1  # the forget gate: keep the state until training changes this
         return bias
     if name == "dense.kernel" and spec.form == "change":
         return np.zeros(shape, np.float32)

@@ -1,8 +1,8 @@
-"""The season length of a series, found from its data.
+"""Detection of the season length of a series.
 
 A season is a lag at which a series differs from itself less than at the lags around it. The measure is the average
-magnitude difference function (Ross et al. 1974), the mean of |y[t] - y[t - lag]|: it is the seasonal naive's own
-error on the part learned from, unlike autocorrelation it is not ruled by spikes, and a trend only tilts it.
+magnitude difference function (Ross et al. 1974), the mean of |y[t] - y[t - lag]|. It is the seasonal naive's error on
+the training part. Unlike autocorrelation it is not dominated by spikes, and a trend only tilts it.
 """
 
 from collections.abc import Mapping
@@ -19,24 +19,24 @@ from tidecast.models.spec import CYCLES, Cycle
 from tidecast.models.time_grid import Float
 
 DAY_MS = 86_400_000.0
-PERIODS = 2.5  # of a season that a history must hold before an expert is fitted to it
-# By the longest step, in days: the seasons of the calendar, in days, that a series of such steps may have.
+PERIODS = 2.5  # periods of a season that a history must hold before an expert is fitted to it
+# The longest step, in days, and the calendar seasons, in days, that a series with such a step may have.
 CALENDARS = ((1 / 24, (1.0, 7.0)), (1.0, (7.0, 365.25)), (7.0, (364.0,)), (31.0, (365.25,)))
-# How many days a history must span before a network may learn what a cycle of the calendar brings.
+# The days that a history must span before a network may learn a cycle of the calendar.
 LEARNABLE: Mapping[Cycle, float] = MappingProxyType({"day": 5.0, "week": 28.0, "year": 2 * 365.25})
-NEAR_STEP = 0.15  # of a step of the calendar: how far a series' own may be from it
-SHORTEST = 4  # rows: fewer hold no two seasons of two
-LONGEST = MAX_SEASON  # lags looked at
-DIP = 0.88  # of the error at the lags around: what a season reaches in the older and in the newer half
-SHORTER_WINS = 1.25  # times the smallest error: of a day and a week that are nearly as good, the day
-ROUNDING = 1e-9  # of the largest error: below, a season is perfect
+NEAR_STEP = 0.15  # of a calendar step: the largest difference between a series' step and that step
+SHORTEST = 4  # rows: fewer do not hold two seasons of two rows
+LONGEST = MAX_SEASON  # largest lag to try
+DIP = 0.88  # of the error at the lags around: a season's error is below this, in the older and in the newer half
+SHORTER_WINS = 1.25  # times the smallest error: the shortest season below this wins, such as a day over a week
+ROUNDING = 1e-9  # of the largest error: tolerance for rounding where a season is perfect
 
 
 def check_season(season: Any, called: str = "season") -> None:
-    """Make sure that a season length that a user gives is one that a model may have.
+    """Check that a season length given by a user is one that a model may have.
 
     Args:
-        season: in rows; None: it is to be found; 1: there is none.
+        season: in rows; None: detect it; 1: no season.
         called: the option's name, for the message.
 
     Raises:
@@ -51,20 +51,20 @@ def check_season(season: Any, called: str = "season") -> None:
 
 
 def check_season_fits(season: int | None, readings: int, called: str = "season") -> None:
-    """Make sure that the longest of some histories holds more than a season.
+    """Check that the longest history holds more than one season.
 
     Raises:
-        SettingsError: it does not, so that the season would be given in vain.
+        SettingsError: it does not, so the given season would have no effect.
     """
     if season is not None and readings and season >= max(readings, 2):
         raise SettingsError(f"{called} is {season}, but the longest history has {readings} readings: bring more")
 
 
 def season_length(values: Float, segment: NDArray[np.int64]) -> int | None:
-    """Find the season of rows on a grid, in rows; None when the data bear none.
+    """Return the season of rows on a grid, in rows; or None if detection fails.
 
     Args:
-        values: `(rows,)`, of the part learned from.
+        values: `(rows,)`, of the training part.
         segment: `(rows,)`, as in `windows.Grid`; differences across a gap do not count.
     """
     if len(values) < SHORTEST:
@@ -77,26 +77,26 @@ def season_length(values: Float, segment: NDArray[np.int64]) -> int | None:
 
 
 def seasons(values: Float, segment: NDArray[np.int64], step_ms: float, *, gridded: bool) -> tuple[int, ...]:
-    """The season lengths, in rows, that a panel's experts shall try: the one found, then those of the calendar.
+    """Return the season lengths for a panel's experts, in rows: the detected one, then those of the calendar.
 
-    A season of the calendar costs little where there is none, for its experts lose their say; and where the rule above
-    misses one, such as a week under a strong day, they gain much.
+    A calendar season costs little in a series without it, because its experts lose their share of the blend. Where
+    detection misses a season, such as a week under a strong day, its experts gain much.
 
     Args:
-        values: `(rows,)`, of the part learned from.
+        values: `(rows,)`, of the training part.
         segment: `(rows,)`, as in `windows.Grid`.
         step_ms: the grid's step.
-        gridded: False: rows are no time, so there is no calendar.
+        gridded: False: rows are not equally spaced in time, so calendar seasons are not used.
     """
-    found = season_length(values, segment)
-    tried = [found] if found else []
+    detected = season_length(values, segment)
+    tried = [detected] if detected else []
     if gridded:
         tried += calendar(step_ms)
     return tuple(season for season in dict.fromkeys(tried) if PERIODS * season < len(values))
 
 
 def calendar(step_ms: float) -> list[int]:
-    """The seasons of the calendar for series of this step, in rows."""
+    """Return the seasons of the calendar for series of this step, in rows."""
     days = step_ms / DAY_MS
     if days <= CALENDARS[0][0] * (1 + NEAR_STEP):
         lengths: tuple[float, ...] = CALENDARS[0][1]
@@ -106,25 +106,26 @@ def calendar(step_ms: float) -> list[int]:
 
 
 def cycles(span_ms: int, step_ms: float) -> tuple[Cycle, ...]:
-    """The cycles of the calendar that a history of this span and step bears: often enough seen, finely enough."""
-    days, step = span_ms / DAY_MS, step_ms / DAY_MS
+    """Return the calendar cycles that a history covers often enough (span) and finely enough (step) to learn."""
+    days = span_ms / DAY_MS
+    step = step_ms / DAY_MS
     return tuple(name for name, least in LEARNABLE.items() if days >= least and SHORTEST * step <= CYCLES[name])
 
 
 def lag_errors(values: Float, segment: NDArray[np.int64]) -> Float:
-    """The mean of |y[t] - y[t - lag]| in the older and in the newer half of the pairs: `(2, lags)`, from lag 0.
+    """Return the mean of |y[t] - y[t - lag]| in the older and the newer half of the pairs: `(2, lags)`, from lag 0.
 
-    The last lag is the longest over which at least half of the rows can look back.
+    The last lag is the longest for which at least half of the rows have a partner.
     """
-    found = [np.zeros(2)]
+    errors = [np.zeros(2)]
     for lag in range(1, min(len(values) // 2, LONGEST) + 1):
         same = segment[lag:] == segment[:-lag]
         error = np.abs(values[lag:] - values[:-lag])[same]
         if len(error) < len(values) / 2:
             break
         half = len(error) // 2
-        found.append(np.array([error[:half].mean(), error[half:].mean()]))
-    return np.stack(found, axis=1)
+        errors.append(np.array([error[:half].mean(), error[half:].mean()]))
+    return np.stack(errors, axis=1)
 
 
 def _is_lowest(errors: Float, lag: int) -> bool:
@@ -133,7 +134,8 @@ def _is_lowest(errors: Float, lag: int) -> bool:
 
 
 def _is_dip(halves: Float, lag: int) -> bool:
-    """Whether a lag's error lies below the usual one at shorter and at longer lags, in the older half and the newer."""
-    shorter, longer = halves[:, (lag + 1) // 2 : lag], halves[:, lag + 1 : lag + lag // 2 + 1]
+    """Return whether a lag's error, in both halves, is below the usual one at shorter and at longer lags."""
+    shorter = halves[:, (lag + 1) // 2 : lag]
+    longer = halves[:, lag + 1 : lag + lag // 2 + 1]
     around = np.minimum(np.median(shorter, axis=1), np.median(longer, axis=1))
     return bool((halves[:, lag] < DIP * around).all())

@@ -1,8 +1,8 @@
-"""The network that a cohort shares: one LSTM trained on the windows of all its series, each normalised by itself.
+"""The shared network of a cohort: one LSTM trained on the windows of all its series, each normalised separately.
 
-A cohort is the series of one step and target. What its network has learned of one series serves the others, and a
-series too young for a network of its own. It is published in the store like any model, and each series' blend decides
-how much it says there.
+A cohort is the series of one step and target. Its network applies patterns of one series to the others, also to a
+series too young for its own network. It is published in the store like any model. Each series' blend decides the
+network's share.
 """
 
 import hashlib
@@ -24,82 +24,84 @@ from trainer.fingerprint import RUN
 from trainer.fit.cohort import CORES, batch_order
 from trainer.fit.graph import BETA_1, BETA_2, EPSILON, Batch, Float32, flatten, graph_of, unflatten
 from trainer.fit.keras_models import initial_weights
-from trainer.fit.training_set import Lesson
+from trainer.fit.training_set import TrainingSet
 
-SAME_STEP = 0.01  # of a step: how far two series' may differ within a cohort
-MIN_SERIES = 3  # fewer have little to tell one another
-MIN_EXAMPLES = 2000  # fewer teach a network of this size nothing that the linear experts do not know
-MAX_EXAMPLES = 150_000  # of more, only one in two, in three, … is taken: 150 megabytes and six minutes must do
+SAME_STEP = 0.01  # of a step: the largest difference of steps within a cohort
+MIN_SERIES = 3  # with fewer series there is little to share
+MIN_EXAMPLES = 2000  # with fewer a network of this size is not better than the linear experts
+MAX_EXAMPLES = 150_000  # of more only every second, third, … is used: this many take 150 megabytes and six minutes
 BATCH = 256
 RATE = 3e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a cohort's network learns from: the windows of all its series."""
+    """The training examples of a cohort's network: the windows of all its series."""
 
     x: Float32  # (examples, window, channels)
     y: Float32  # (examples,)
-    weight: Float32  # (examples,) so that every series counts in units of its own changes
+    weight: Float32  # (examples,) scales the errors of each series to units of its own changes
 
 
 def spec_of(target: str) -> Spec:
-    """The shape of a cohort's network."""
+    """Return the spec of a cohort's network."""
     return Spec(target=target, window=48, units=64, hidden=64, normalise=True, seasonal=2)
 
 
 def cohort_name(step_ms: float, target: str) -> str:
-    """What a cohort is called in the store."""
+    """Return a cohort's name in the store."""
     return f"{target} every {step_ms / 1000:g} s"
 
 
-def examples_of(lesson: Lesson, spec: Spec, start: int, stop: int, every: int = 1) -> Examples:
-    """The windows of one series whose targets lie in the rows from `start` to `stop`; one in `every`."""
+def examples_of(lesson: TrainingSet, spec: Spec, start: int, stop: int, every: int = 1) -> Examples:
+    """Return the windows of one series with targets in the rows from `start` to `stop`; one in `every`."""
     grid = lesson.grid
     seasons = network_seasons(lesson.seasons, spec)
     rows = np.arange(max(start, spec.window), stop)
     measured = grid.measured
     rows = rows[(grid.segment[rows] == grid.segment[rows - spec.window]) & measured[rows] & measured[rows - 1]][::every]
-    seen, held = windows_before(grid, rows, rows_read(spec, seasons))
+    windows, held = windows_before(grid, rows, rows_read(spec, seasons))
     scale = np.full((len(rows), 1), lesson.change_scale)
-    prepared = network_inputs(seen[..., :1], held, spec, np.tile(seasons, (len(rows), 1)), np.zeros_like(scale), scale)
+    prepared = network_inputs(
+        windows[..., :1], held, spec, np.tile(seasons, (len(rows), 1)), np.zeros_like(scale), scale
+    )
     weight = (prepared.size / prepared.size.mean()).astype(np.float32) if len(rows) else np.zeros(0, np.float32)
     return Examples(prepared.x, prepared.targets(grid.values[rows, 0], spec), weight)
 
 
 def train_shared(
-    lessons: Sequence[Lesson],
+    lessons: Sequence[TrainingSet],
     settings: Settings,
     store: ModelStore,
     created_ms: int,
     most: int | None = None,
 ) -> dict[str, tuple[str, Model]]:
-    """Train a network for each cohort that can bear one, and publish it where it is better than the one before.
+    """Train a network for each cohort with enough data, and publish it where it is better than the champion.
 
     Args:
-        lessons: the series, those that belong to no cohort too.
+        lessons: the series, including those without a cohort.
         settings: of training.
         store: where the networks are.
         created_ms: epoch milliseconds.
-        most: examples of a network, of more only one in two, in three, … is taken; None: `MAX_EXAMPLES`.
+        most: the most examples for a network; of more only every second, third, … is used; None: `MAX_EXAMPLES`.
 
     Returns:
         For each series that belongs to a cohort with a network: the cohort's name and the network.
     """
-    found: dict[str, tuple[str, Model]] = {}
-    for name, members in _cohorts(lessons).items():
-        # Steps are measured and differ a little from one training to the next: the cohort keeps its name.
+    by_series: dict[str, tuple[str, Model]] = {}
+    for new_name, members in _cohorts(lessons).items():
+        # Measured steps differ a little from one training to the next: the cohort keeps its name.
         near = network_for(members[0].step_ms, members[0].spec.target, networks_in(store))
-        name, network = near or (name, None)
+        name, network = near or (new_name, None)
         if len(members) >= MIN_SERIES and sum(m.rows_before_tail for m in members) >= MIN_EXAMPLES:
             network = _improved(name, members, network, settings, store, created_ms, most or MAX_EXAMPLES)
         if network:
-            found |= {member.history.series: (name, network) for member in members}
-    return found
+            by_series |= {member.history.series: (name, network) for member in members}
+    return by_series
 
 
-def kept_shared(lessons: Sequence[Lesson], store: ModelStore) -> dict[str, tuple[str, Model]]:
-    """As `train_shared`, of the networks that the store holds and without training any."""
+def kept_shared(lessons: Sequence[TrainingSet], store: ModelStore) -> dict[str, tuple[str, Model]]:
+    """Return the same as `train_shared` from the networks in the store, without training."""
     networks = networks_in(store)
     return {
         lesson.history.series: mine
@@ -109,12 +111,12 @@ def kept_shared(lessons: Sequence[Lesson], store: ModelStore) -> dict[str, tuple
 
 
 def networks_in(store: ModelStore) -> list[tuple[str, Model]]:
-    """The networks that cohorts share, with the cohorts' names; one that cannot be read is left out."""
-    return [(name, found) for name in store.shared.served() if (found := store.cohort_network(name))]
+    """Return the cohorts' names and networks; a network that cannot be read is left out."""
+    return [(name, network) for name in store.shared.served() if (network := store.cohort_network(name))]
 
 
 def network_for(step_ms: float, target: str, networks: Sequence[tuple[str, Model]]) -> tuple[str, Model] | None:
-    """The network of the cohort to which a series belongs by its target and step: the nearest."""
+    """Return the name and network of the cohort with this target and the nearest step, or None beyond `SAME_STEP`."""
 
     def distance(header: Header) -> float:
         return abs(header.step_ms / step_ms - 1)
@@ -124,32 +126,35 @@ def network_for(step_ms: float, target: str, networks: Sequence[tuple[str, Model
         for name, network in networks
         if network.spec.target == target and distance(network.header) <= SAME_STEP
     ]
-    return min(near, key=lambda one: one[:2])[1:] if near else None
+    return min(near, key=lambda entry: entry[:2])[1:] if near else None
 
 
 def fit_shared(
     examples: Examples, spec: Spec, settings: TrainSettings, initial: Mapping[str, Float32] | None = None
 ) -> tuple[dict[str, Float32], tuple[float, ...]]:
-    """Train a network on a cohort's examples: Adam with a cosine decay, its absolute error in units of each series.
+    """Train a network on a cohort's examples by Adam with a cosine decay; the loss is in units of each series.
 
     Args:
         examples: of all series.
         spec: the network's shape.
-        settings: for how many epochs, and the seed.
-        initial: the weights to begin with, for a third of the epochs; None: fresh ones.
+        settings: the number of epochs, and the seed.
+        initial: weights to start from, which takes a third of the epochs; None: fresh weights.
 
     Returns:
-        The weights, and the loss of each epoch while it learned.
+        The weights, and the training loss of each epoch.
     """
     epochs = max(1, settings.shared_epochs // 3) if initial else settings.shared_epochs
     weights: Float32 = flatten(initial or initial_weights(spec, settings.seed), spec)
-    first, second = np.zeros_like(weights), np.zeros_like(weights)
-    n, taken = len(examples.y), 0
+    first = np.zeros_like(weights)
+    second = np.zeros_like(weights)
+    n = len(examples.y)
+    taken = 0
     steps = epochs * -(-n // BATCH)
     losses = []
     with ThreadPoolExecutor(CORES) as cores:
         for epoch in range(1, epochs + 1):
-            order, total = batch_order(n, epoch, settings.seed), 0.0
+            order = batch_order(n, epoch, settings.seed)
+            total = 0.0
             for start in range(0, n, BATCH):
                 rows = order[start : start + BATCH]
                 loss, gradient = _slope(weights, examples, rows, spec, cores)
@@ -167,37 +172,38 @@ def fit_shared(
 def _slope(
     weights: Float32, examples: Examples, rows: NDArray[np.int64], spec: Spec, cores: ThreadPoolExecutor
 ) -> tuple[float, Float32]:
-    """A batch's loss and gradient, each core taking a share of its rows: they add up to those of the whole.
+    """Return a batch's loss and gradient, as sums over the shares of rows that the cores compute.
 
     Measured on two cores, 256 rows of 48 steps: 51 ms, where one call that uses both cores takes 75.
     """
-    graph, whole = graph_of(spec), examples.weight[rows].sum()
+    graph = graph_of(spec)
+    whole = examples.weight[rows].sum()
 
     def of(shard: NDArray[np.int64]) -> tuple[float, Float32]:
         batch = Batch(examples.x[shard][None], examples.y[shard][None], (examples.weight[shard] / whole)[None])
         loss, gradient = graph.slope(weights[None], batch)
         return float(loss[0]), gradient.numpy()[0]
 
-    found = list(cores.map(of, np.array_split(rows, min(CORES, len(rows)))))
-    return sum(loss for loss, _ in found), np.sum([gradient for _, gradient in found], axis=0)
+    parts = list(cores.map(of, np.array_split(rows, min(CORES, len(rows)))))
+    return sum(loss for loss, _ in parts), np.sum([gradient for _, gradient in parts], axis=0)
 
 
 def _improved(
     name: str,
-    members: Sequence[Lesson],
+    members: Sequence[TrainingSet],
     champion: Model | None,
     settings: Settings,
     store: ModelStore,
     created_ms: int,
     most: int,
 ) -> Model | None:
-    """Train the cohort's network; the better one on the newest readings of its series is its champion from now on.
+    """Train the cohort's network, publish it, and return the better of it and the champion on the series' tails.
 
-    A training that diverged leaves the champion, or none, and no version.
+    If training diverges, the champion (or None) stays, and no version is written.
     """
     digest = _digest(members, settings.train)
     if champion and champion.header.training.get(RUN) == digest:
-        return champion  # trained on these very readings
+        return champion  # trained on these same readings
     spec = spec_of(members[0].spec.target)
     every = -(-sum(m.rows_before_tail for m in members) // most)
     examples = _joined([examples_of(m, spec, 0, m.rows_before_tail, every) for m in members])
@@ -221,18 +227,20 @@ def _improved(
     )
     network = Model(header, weights)
     mine = _tail_error(network, members)
-    theirs = _tail_error(champion, members) if champion else np.inf
-    promote = bool(mine < theirs)
-    said = f"mean error {mine:.3f} on the tails of {len(members)} series, in units of the last value's"
-    verdict = f"published: {said}" if promote else f"not published, the champion's is {theirs:.3f}: {said}"
+    champion_error = _tail_error(champion, members) if champion else np.inf
+    promote = bool(mine < champion_error)
+    figures = f"mean error {mine:.3f} on the tails of {len(members)} series, in units of the last value's"
+    verdict = (
+        f"published: {figures}" if promote else f"not published, the champion's is {champion_error:.3f}: {figures}"
+    )
     evidence = header.evidence.model_copy(update={"skill": 1 - mine, "verdict": verdict})
     network = Model(header.model_copy(update={"evidence": evidence}), weights)
     store.shared.publish(network, promote=promote)
     return network if promote else champion
 
 
-def _tail_error(network: Model, members: Sequence[Lesson]) -> float:
-    """The mean over the series of the network's MAE on their tails, over the last value's."""
+def _tail_error(network: Model, members: Sequence[TrainingSet]) -> float:
+    """Return the ratio of the network's MAE to the last value's on the tails, as a mean over the series."""
     ratios = []
     for member in members:
         examples = examples_of(member, network.spec, member.rows_before_tail, len(member.grid))
@@ -243,26 +251,27 @@ def _tail_error(network: Model, members: Sequence[Lesson]) -> float:
     return float(np.mean(ratios)) if ratios else 1.0
 
 
-def _cohorts(lessons: Sequence[Lesson]) -> dict[str, list[Lesson]]:
-    """Group lessons by target and step, which may differ a little; only what lies on a grid has a step to share."""
-    found: dict[str, list[Lesson]] = {}
-    for lesson in sorted((one for one in lessons if one.gridded), key=lambda one: (one.spec.target, one.step_ms)):
-        for members in found.values():
+def _cohorts(lessons: Sequence[TrainingSet]) -> dict[str, list[TrainingSet]]:
+    """Group lessons by target and step, which may differ a little; only series on a grid have a step to share."""
+    cohorts: dict[str, list[TrainingSet]] = {}
+    gridded = [lesson for lesson in lessons if lesson.gridded]
+    for lesson in sorted(gridded, key=lambda lesson: (lesson.spec.target, lesson.step_ms)):
+        for members in cohorts.values():
             first = members[0]
             if first.spec.target == lesson.spec.target and lesson.step_ms <= first.step_ms * (1 + SAME_STEP):
                 members.append(lesson)
                 break
         else:
-            found[cohort_name(lesson.step_ms, lesson.spec.target)] = [lesson]
-    return found
+            cohorts[cohort_name(lesson.step_ms, lesson.spec.target)] = [lesson]
+    return cohorts
 
 
 def _joined(parts: Sequence[Examples]) -> Examples:
     return Examples(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "weight")))
 
 
-def _digest(members: Sequence[Lesson], settings: TrainSettings) -> str:
+def _digest(members: Sequence[TrainingSet], settings: TrainSettings) -> str:
     digest = hashlib.sha256(settings.model_dump_json().encode())
-    for member in sorted(members, key=lambda one: one.history.series):
+    for member in sorted(members, key=lambda member: member.history.series):
         digest.update(member.history.series.encode() + member.history.ts.tobytes() + member.history.values.tobytes())
     return digest.hexdigest()

@@ -1,6 +1,6 @@
-"""What every picture shares: two palettes, one width, how a figure begins and how it becomes a PNG.
+"""Common parts of all pictures: two palettes, the width, axis styles, and writing a figure as PNG.
 
-Figures are made without pyplot, so none is ever left open and no window system is asked for.
+Figures are created without pyplot, so no figure stays open and no window system is needed.
 """
 
 import io
@@ -34,12 +34,12 @@ class Palette:
 
     @property
     def gate(self) -> LinearSegmentedColormap:
-        """From 0, shut, to 1, open."""
+        """Return the colour map of a gate, from 0 (shut) to 1 (open)."""
         return LinearSegmentedColormap.from_list("gate", [self.paper, self.interval])
 
     @property
     def signed(self) -> LinearSegmentedColormap:
-        """From negative over 0 to positive."""
+        """Return the colour map of signed values, from negative over 0 to positive."""
         return LinearSegmentedColormap.from_list("signed", [self.interval, self.paper, self.forecast])
 
 
@@ -48,18 +48,18 @@ DARK = Palette("#16191d", "#e8eaed", "#9aa4af", "#343a42", "#e8eaed", "#ff8a70",
 
 
 def shades(palette: Palette, count: int) -> list[Any]:
-    """So many colours that can be told apart, from the forecast's through the interval's to the muted one."""
+    """Return `count` distinct colours, from the forecast's through the interval's to the muted one."""
     chosen = LinearSegmentedColormap.from_list("shades", [palette.forecast, palette.interval, palette.muted])
     return [chosen(i / max(1, count - 1)) for i in range(count)]
 
 
 def new_figure(palette: Palette, height: float) -> Figure:
-    """An empty figure of the common width, `height` inches high."""
+    """Return an empty figure of the common width, `height` inches high."""
     return Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=palette.paper, layout="constrained")
 
 
 def dress(axis: Any, palette: Palette, title: str = "") -> None:
-    """Give an axis the palette's colours, a light grid and a title at its left."""
+    """Set an axis' colours, its light grid and its title at the left."""
     axis.set_facecolor(palette.paper)
     axis.set_axisbelow(True)
     axis.grid(visible=True, color=palette.line, linewidth=0.6)
@@ -72,13 +72,13 @@ def dress(axis: Any, palette: Palette, title: str = "") -> None:
 
 
 def label(axis: Any, palette: Palette, *, x: str = "", y: str = "") -> None:
-    """Name the axes."""
+    """Set the labels of the x and y axes."""
     axis.set_xlabel(x, fontsize=SMALL, color=palette.muted, parse_math=False)
     axis.set_ylabel(y, fontsize=SMALL, color=palette.muted, parse_math=False)
 
 
 def legend(axis: Any, palette: Palette, columns: int) -> None:
-    """Say what the lines are, in one row above the axis, where it hides nothing."""
+    """Add a legend above the axis, where it covers no data."""
     axis.legend(
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
@@ -93,30 +93,30 @@ def legend(axis: Any, palette: Palette, columns: int) -> None:
 
 
 def time_axis(axis: Any) -> None:
-    """Write times in UTC, as short as they can be told apart."""
+    """Format the time axis in UTC, with labels as short as is unambiguous."""
     locator: Any = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call] # matplotlib's
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call] # matplotlib's
 
 
 def whole_numbers(axis: Any) -> None:
-    """Tick only at whole numbers: between two epochs, lags or units there is nothing."""
+    """Set ticks only at whole numbers, for epochs, lags and units."""
     axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def moments(ts: NDArray[np.int64]) -> NDArray[np.datetime64]:
-    """Epoch milliseconds as the times that axes understand."""
+    """Convert epoch milliseconds to the times that axes use."""
     return ts.astype("datetime64[ms]")
 
 
 def drawable(name: str) -> str:
-    """A column's name as a picture can show it: not every script has its letters in the font."""
+    """Return a column's name if a picture can show it, else "value": the font lacks the letters of many scripts."""
     return name if name.isascii() and name.isprintable() and len(name) <= MAX_LABEL else "value"
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file's bytes, the same for the same figure."""
+    """Return the figure as bytes of a PNG file, the same for equal figures."""
     sink = io.BytesIO()
-    # Not `savefig`, which draws a figure twice to lay it out.
+    # `savefig` would draw the figure twice to lay it out.
     FigureCanvasAgg(figure).print_png(sink, metadata={"Software": None})  # type: ignore[no-untyped-call] # matplotlib's
     return sink.getvalue()

@@ -1,4 +1,4 @@
-"""Why a model forecasts what it does: its gates and cell state over a real window, as numbers and as pictures."""
+"""Explanation of a model's forecast: its gates and cell state over a real window, as numbers and pictures."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from trainer.reports.gate_figures import Unit
 from trainer.reports.html_page import Picture
 from trainer.reports.report import FOLDER, SHARES_HEAD, moment, panel, shares
 from trainer.reports.review import Review, review
-from trainer.reports.target import Request, Subject, requested_history, subject_of
+from trainer.reports.target import ReportTarget, Request, requested_history, subject_of
 from trainer.reports.trace import Trace, trace
 
 HEAD = ("reading, UTC", "value", "forget", "input", "candidate", "output", "|state|")
@@ -35,16 +35,16 @@ NOTE = "Gates are means over the units; |state| is the Euclidean length of the c
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A version followed over one window, and the page that shows it."""
+    """A version traced over one window, and the page that shows it."""
 
-    subject: Subject
+    subject: ReportTarget
     trace: Trace | None  # None: the version has no network of its own
     review: Review
     path: Path
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything shown, as JSON takes it: last hidden states and output layer give the network's forecast."""
-        said = {
+        """Return the explanation as a dict for JSON; the last hidden states and output layer give the forecast."""
+        summary = {
             "series": self.subject.model.header.series,
             "version": self.subject.number,
             "page": str(self.path),
@@ -53,7 +53,7 @@ class Explanation:
             "shares": self.review.says.tolist(),
             "next_shares": self.review.next_says.tolist(),
         }
-        return said | _trace_dict(self.trace) if self.trace else said
+        return summary | _trace_dict(self.trace) if self.trace else summary
 
 
 def _trace_dict(found: Trace) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def _trace_dict(found: Trace) -> dict[str, Any]:
 class Line:
     """One step of a cell in the table: each gate's mean over the units, and the length of the cell state."""
 
-    ts: int  # of the reading that the step read
-    value: float  # the target's, in the series' unit
+    ts: int  # of the reading at this step
+    value: float  # of the target, in the series' unit
     forget: float
     input: float
     candidate: float
@@ -80,60 +80,61 @@ class Line:
     cell_state_norm: float
 
     def cells(self) -> tuple[str, ...]:
-        """The line as text."""
+        """Return the line's cells as text."""
         gates = (self.forget, self.input, self.candidate, self.output, self.cell_state_norm)
         return moment(self.ts).removesuffix(" UTC"), f"{self.value:.4g}", *(f"{gate:.3f}" for gate in gates)
 
 
 def run(request: Request, settings: Settings, out: Path = FOLDER, *, as_json: bool = False) -> Explanation:
-    """Explain a version of a series' model over the newest window in files, and print it.
+    """Explain a version of a series' model over the newest window in files, and print the explanation.
 
     Raises:
-        SettingsError: nothing can be written to the folder.
+        SettingsError: the folder cannot be written to.
         StoreError: the series has no such version.
         HistoryError: a file cannot be read, or does not fit the model.
     """
     check_folder("--out", out)
     store = ModelStore(settings.store)
     history = requested_history(request, store)
-    found = explain(request.series, history, settings, store, out, request.version)
+    explanation = explain(request.series, history, settings, store, out, request.version)
     if as_json:
-        print(json.dumps(found.as_dict(), indent=1))  # noqa: T201 - the answer
+        print(json.dumps(explanation.as_dict(), indent=1))  # noqa: T201 - the answer
     else:
-        show(found, Console())
-    return found
+        show(explanation, Console())
+    return explanation
 
 
 def explain(
     series: str, history: History, settings: Settings, store: ModelStore, out: Path, version: int | None = None
 ) -> Explanation:
-    """Show who answers, and follow the network over the newest full window of a history; drawn in the folder `out`.
+    """Review the experts' shares, trace the network over the newest full window of a history, and draw both in `out`.
 
     Args:
-        series: whose model; the page is named after its SHA-256 and the version.
-        history: where the window is taken from.
-        settings: what gaps to fill.
+        series: the series of the model; the page is named after its SHA-256 and the version.
+        history: the readings that hold the window.
+        settings: which gaps to fill.
         store: where the version is.
-        out: made if need be.
+        out: created if it is missing.
         version: None: the champion.
 
     Raises:
-        SettingsError: nothing can be written to the folder.
+        SettingsError: the folder cannot be written to.
         StoreError: the series has no such version.
         HistoryError: the history lacks a feature that the model reads, or has no full window.
     """
     check_folder("out", out)
     subject = subject_of(series, history, store, version)
-    seen = review(subject, settings)
-    found = trace(subject, settings.series.max_gap) if subject.model.header.network else None
-    who = html_page.picture("weights", WEIGHTS, lambda palette: figures.weights(seen, palette))
-    drawn = _draw(subject, found) if found else []
-    html = _html(subject, seen, who, found, drawn)
-    return Explanation(subject, found, seen, html_page.write(out, f"{subject.stem}-gates", html, [who, *drawn]))
+    reviewed = review(subject, settings)
+    traced = trace(subject, settings.series.max_gap) if subject.model.header.network else None
+    weights = html_page.picture("weights", WEIGHTS, lambda palette: figures.weights(reviewed, palette))
+    drawn = _draw(subject, traced) if traced else []
+    html = _html(subject, reviewed, weights, traced, drawn)
+    path = html_page.write(out, f"{subject.stem}-gates", html, [weights, *drawn])
+    return Explanation(subject, traced, reviewed, path)
 
 
 def lines(found: Trace, cell: CellTrace) -> list[Line]:
-    """A cell's table, in the order in which it read."""
+    """Return a cell's table, in the order in which the cell reads."""
     means = lstm.Gates(*(gate.mean(axis=1) for gate in cell.gates))
     norms = np.linalg.norm(cell.cell_state, axis=1)
     return [
@@ -151,13 +152,13 @@ def lines(found: Trace, cell: CellTrace) -> list[Line]:
 
 
 def show(found: Explanation, console: Console) -> None:
-    """Print an explanation: the forecast, a table for each cell, and where the pictures are."""
-    # Names are data: markup in them is text.
+    """Print an explanation: the experts' shares, the forecast, a table for each cell, and the path of the pictures."""
+    # Series names are data: markup in them is printed as text.
     console.print(found.subject.model.header.series, style="bold", markup=False, highlight=False)
-    who = Table(*SHARES_HEAD, box=box.SIMPLE_HEAD)
+    share_table = Table(*SHARES_HEAD, box=box.SIMPLE_HEAD)
     for row in shares(found.review):
-        who.add_row(*row)
-    console.print(who)
+        share_table.add_row(*row)
+    console.print(share_table)
     if found.trace:
         _show_gates(found.trace, console)
     console.print(f"The pictures are in {found.path}.", markup=False, highlight=False, soft_wrap=True)
@@ -173,7 +174,7 @@ def _show_gates(found: Trace, console: Console) -> None:
     console.print(NOTE, style="dim", highlight=False)
 
 
-def _draw(subject: Subject, found: Trace) -> list[Picture]:
+def _draw(subject: ReportTarget, found: Trace) -> list[Picture]:
     spec = subject.model.spec
     loudest, unit = found.loudest
     shown = Unit.at(loudest, unit, len(found.ts) - 1)
@@ -181,13 +182,16 @@ def _draw(subject: Subject, found: Trace) -> list[Picture]:
     def gates_of(cell: CellTrace) -> Callable[[Palette], Figure]:
         return lambda palette: gate_figures.gates(found, cell, spec.target, palette)
 
-    one = html_page.picture(
+    cell_picture = html_page.picture(
         "cell",
         f"Unit {unit + 1} of {loudest.name}, which weighs most in the forecast, at its last step: "
         f"{shown.sentence(spec.activation)}.",
         lambda palette: gate_figures.cell(shown, spec.activation, palette),
     )
-    return [one, *(html_page.picture(_file_part(cell), _caption(cell), gates_of(cell)) for cell in found.cells)]
+    return [
+        cell_picture,
+        *(html_page.picture(_file_part(cell), _caption(cell), gates_of(cell)) for cell in found.cells),
+    ]
 
 
 def _file_part(cell: CellTrace) -> str:
@@ -199,12 +203,14 @@ def _caption(cell: CellTrace) -> str:
     return f"{cell.name.capitalize()}{turned}. Units are sorted by their cell state at the end of the reading."
 
 
-def _html(subject: Subject, seen: Review, who: Picture, found: Trace | None, drawn: list[Picture]) -> str:
+def _html(subject: ReportTarget, seen: Review, who: Picture, found: Trace | None, drawn: list[Picture]) -> str:
     sections = [html_page.section("Who answers", html_page.figure(who), html_page.table(SHARES_HEAD, shares(seen)))]
     if found:
-        one, *cells = drawn
+        cell_picture, *cells = drawn
         sections.append(
-            html_page.section("One unit, one step", html_page.paragraph(_outcome(found)), html_page.figure(one))
+            html_page.section(
+                "One unit, one step", html_page.paragraph(_outcome(found)), html_page.figure(cell_picture)
+            )
         )
         sections += [
             html_page.section(cell.name.capitalize(), html_page.figure(shown), _table(found, cell))

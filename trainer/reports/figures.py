@@ -1,4 +1,4 @@
-"""A report's pictures: how the model learned, what it forecast, what it got wrong, what its interval held."""
+"""The pictures of a report: learning curves, forecasts, experts' shares, errors and coverage of the interval."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from trainer.reports import canvas
 from trainer.reports.canvas import Palette
 from trainer.reports.review import Review, autocorrelation, rolling_mean, rolling_span
 
-SHOWN = 160  # readings in the forecasts' picture: more cannot be told apart
+SHOWN = 160  # readings in the picture of the forecasts: more cannot be distinguished
 WIDE_RANGE = 20.0  # losses that span more than this factor are drawn on a logarithmic scale
-SAME = 1e-9  # of their size: errors that differ by less are one bar
-CONFIDENCE = 1.96  # of white noise's autocorrelation, times 1 / sqrt(rows)
+SAME = 1e-9  # of the errors' size: if they differ by less, the histogram has one bar
+CONFIDENCE = 1.96  # times 1 / sqrt(rows): the 95 % bound of white noise's autocorrelation
 
 
 def best_epoch(header: Header) -> int | None:
-    """The epoch, from 1, with the least validation loss: the one whose weights were kept; None if unknown."""
+    """Return the epoch, from 1, whose weights were kept (the smallest validation loss); None if unknown."""
     known = header.training.get("best_epoch")
     if known is not None:
         return int(known)
@@ -35,9 +35,9 @@ def learning(header: Header, palette: Palette) -> Figure:
     canvas.dress(axis, palette, "Loss by epoch")
     canvas.label(axis, palette, x="epoch", y=f"loss ({header.spec.loss.upper()} of scaled values)")
     styles = {"loss": (palette.interval, "training"), "val_loss": (palette.forecast, "validation")}
-    for name, (colour, said) in styles.items():
+    for name, (colour, part) in styles.items():
         losses = header.curves.get(name, ())
-        axis.plot(range(1, len(losses) + 1), losses, color=colour, lw=1.6, marker=".", ms=4, label=said)
+        axis.plot(range(1, len(losses) + 1), losses, color=colour, lw=1.6, marker=".", ms=4, label=part)
     _mark_best(axis, header, palette)
     drawn = [loss for name in styles for loss in header.curves.get(name, ())]
     if drawn and min(drawn) > 0 and max(drawn) > WIDE_RANGE * min(drawn):
@@ -48,8 +48,9 @@ def learning(header: Header, palette: Palette) -> Figure:
 
 
 def _mark_best(axis: Any, header: Header, palette: Palette) -> None:
-    losses, best = header.curves.get("val_loss", ()), best_epoch(header)
-    if not best or best > len(losses):  # 0: a warm start that nothing beat
+    losses = header.curves.get("val_loss", ())
+    best = best_epoch(header)
+    if not best or best > len(losses):  # 0: a warm start whose initial weights were kept
         return
     axis.axvline(best, color=palette.muted, lw=0.8, ls=(0, (4, 3)), zorder=0)
     ring = {"marker": "o", "ms": 8, "mfc": "none", "mec": palette.ink, "mew": 1.4, "ls": "none"}
@@ -57,13 +58,14 @@ def _mark_best(axis: Any, header: Header, palette: Palette) -> None:
 
 
 def forecasts(review: Review, target: str, palette: Palette) -> Figure:
-    """Draw the newest readings, what was forecast for each one step before, and the next value."""
+    """Draw the newest readings, their one-step forecasts, and the forecast of the next value."""
     figure = canvas.new_figure(palette, 3.6)
     axis = figure.subplots()
     newest = slice(-SHOWN, None)
     ts, actual, answer = _broken(review, review.ts[newest], review.actual[newest], review.answer[newest])
     at = canvas.moments(ts)
-    low, high = answer - review.half_width, answer + review.half_width
+    low = answer - review.half_width
+    high = answer + review.half_width
     axis.fill_between(
         at, low, high, color=palette.interval, alpha=0.22, lw=0, label=f"{review.level * 100:g} % interval"
     )
@@ -79,18 +81,19 @@ def forecasts(review: Review, target: str, palette: Palette) -> Figure:
 
 
 def stream(ts: NDArray[np.int64], actual: Float, forecast: Float, title: str, palette: Palette) -> Figure:
-    """Draw the newest readings and the forecasts that stood for them.
+    """Draw the newest readings and the forecasts that were made for them.
 
     Args:
         ts: `(rows,)` epoch milliseconds.
         actual: `(rows,)` the readings.
-        forecast: `(rows, 3)` forecast, lower and upper bound; NaN where there was no interval.
-        title: what they are.
+        forecast: `(rows, 3)` forecast, lower and upper bound; NaN without an interval.
+        title: of the picture.
         palette: the colours.
     """
     figure = canvas.new_figure(palette, 3.4)
     axis = figure.subplots()
-    at, newest = canvas.moments(ts[-SHOWN:]), forecast[-SHOWN:]
+    at = canvas.moments(ts[-SHOWN:])
+    newest = forecast[-SHOWN:]
     axis.fill_between(at, newest[:, 1], newest[:, 2], color=palette.interval, alpha=0.22, lw=0, label="interval")
     axis.plot(at, actual[-SHOWN:], color=palette.reading, lw=1.3, label="reading")
     axis.plot(at, newest[:, 0], color=palette.forecast, lw=1.3, label="forecast, one step before")
@@ -127,7 +130,7 @@ def weights(review: Review, palette: Palette) -> Figure:
 
 
 def residuals(review: Review, target: str, palette: Palette) -> Figure:
-    """Draw the errors over time, how they are distributed and how each depends on those before it."""
+    """Draw the errors over time, their histogram and their autocorrelation."""
     figure = canvas.new_figure(palette, 5.0)
     axes = figure.subplot_mosaic([["time", "time"], ["histogram", "correlation"]])
     _errors_over_time(axes["time"], review, canvas.drawable(target), palette)
@@ -139,7 +142,7 @@ def residuals(review: Review, target: str, palette: Palette) -> Figure:
 def _errors_over_time(axis: Any, review: Review, unit: str, palette: Palette) -> None:
     canvas.dress(axis, palette, "Errors over time (reading minus forecast)")
     canvas.label(axis, palette, y=f"error ({unit})")
-    ts, errors, _ = _broken(review, review.ts, review.errors, review.errors)
+    ts, errors = _broken(review, review.ts, review.errors)
     axis.axhspan(-review.half_width, review.half_width, color=palette.interval, alpha=0.16, lw=0)
     axis.axhline(0, color=palette.muted, lw=0.8)
     axis.plot(canvas.moments(ts), errors, color=palette.forecast, lw=0.9)
@@ -157,8 +160,9 @@ def _histogram(axis: Any, review: Review, unit: str, palette: Palette) -> None:
 
 
 def _bins(errors: Float) -> Float:
-    """The edges of a histogram's bars: more for more errors, one where they hardly differ."""
-    low, high = float(errors.min()), float(errors.max())
+    """Return the edges of a histogram's bars: more for more errors; one bar if the errors hardly differ."""
+    low = float(errors.min())
+    high = float(errors.max())
     size = max(abs(low), abs(high))
     if high - low <= SAME * size:
         return np.array([low - (size or 1), high + (size or 1)])
@@ -168,19 +172,19 @@ def _bins(errors: Float) -> Float:
 def _correlation(axis: Any, errors: Float, palette: Palette) -> None:
     canvas.dress(axis, palette, "How an error depends on earlier ones")
     canvas.label(axis, palette, x="lag (readings)", y="autocorrelation")
-    found = autocorrelation(errors)
-    lags = np.arange(1, len(found) + 1)
+    correlation = autocorrelation(errors)
+    lags = np.arange(1, len(correlation) + 1)
     noise = CONFIDENCE / np.sqrt(len(errors))
     axis.axhspan(-noise, noise, color=palette.interval, alpha=0.16, lw=0)
     axis.axhline(0, color=palette.muted, lw=0.8)
-    axis.bar(lags, found, width=0.6, color=palette.forecast)
-    reach = max(0.3, noise * 1.5, *np.abs(found)) if len(found) else 1.0
+    axis.bar(lags, correlation, width=0.6, color=palette.forecast)
+    reach = max(0.3, noise * 1.5, *np.abs(correlation)) if len(correlation) else 1.0
     axis.set_ylim(-1.1 * reach, 1.1 * reach)
     canvas.whole_numbers(axis.xaxis)
 
 
 def coverage(review: Review, palette: Palette) -> Figure:
-    """Draw the share of readings inside the interval, rolling and overall, and each one that fell outside."""
+    """Draw the share of readings inside the interval, rolling and overall, and mark each reading outside."""
     figure = canvas.new_figure(palette, 2.8)
     axis = figure.subplots()
     span = rolling_span(len(review))
@@ -204,11 +208,11 @@ def coverage(review: Review, palette: Palette) -> Figure:
 
 
 def _dot(line: Float) -> str | None:
-    """A line of one point is invisible without a marker."""
+    """Return a marker for a line of one point, which is invisible without one."""
     return "." if len(line) == 1 else None
 
 
 def _broken(review: Review, ts: NDArray[np.int64], *columns: Float) -> tuple[Any, ...]:
-    """Break lines where a gap in the history lies, rather than draw what nobody measured."""
+    """Break lines at gaps in the history, so that no line is drawn where nothing was measured."""
     gaps = np.flatnonzero(np.diff(ts) > review.gap_ms) + 1
     return np.insert(ts, gaps, ts[gaps - 1]), *(np.insert(column, gaps, np.nan) for column in columns)

@@ -1,4 +1,4 @@
-"""The LSTM cell drawn: its gates over a window as heat maps, and one unit at one step with its numbers."""
+"""Pictures of an LSTM cell: its gates over a window as heat maps, and one unit at one step with its numbers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ TIMES, SIGMOID = "\N{MULTIPLICATION SIGN}", "sigmoid"
 def gates(trace: Trace, cell: CellTrace, target: str, palette: Palette) -> Figure:
     """Draw a cell's gates and state over the window, steps across and units down.
 
-    Units are sorted by their cell state at the end, so that those that remember the same lie together.
+    Units are sorted by their final cell state, so that similar units are adjacent.
     """
     figure = canvas.new_figure(palette, 6.6)
     axes = figure.subplot_mosaic([["window", "cell_state"], ["forget", "input"], ["candidate", "output"]])
@@ -73,7 +73,7 @@ def _heat(
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit of a cell at one step: every number of the update of its state."""
+    """One unit of a cell at one step, with every number in the update of its state."""
 
     forget: float
     input: float
@@ -85,7 +85,7 @@ class Unit:
 
     @classmethod
     def at(cls, cell: CellTrace, unit: int, step: int) -> "Unit":
-        """Pick a unit's numbers at a step, counted in the order in which the cell reads."""
+        """Return a unit's numbers at a step, counted in the order in which the cell reads."""
         gates = cell.gates
         return cls(
             forget=float(gates.forget[step, unit]),
@@ -98,7 +98,7 @@ class Unit:
         )
 
     def sentence(self, activation: Activation) -> str:
-        """The update as sums that can be checked by hand."""
+        """Return the update as sums that can be checked by hand."""
         return (
             f"cell state {self.after:.3f} = forget {self.forget:.3f} · {self.before:.3f} + input {self.input:.3f} · "
             f"candidate {self.candidate:.3f}; hidden {self.hidden:.3f} = output {self.output:.3f} · "
@@ -107,7 +107,7 @@ class Unit:
 
 
 def cell(unit: Unit, activation: Activation, palette: Palette) -> Figure:
-    """Draw the LSTM cell: the memory passes along the top, and four gates decide what becomes of it."""
+    """Draw an LSTM cell: the cell state runs along the top, and four gates change it."""
     figure = canvas.new_figure(palette, 4.4)
     axis = figure.subplots()
     axis.set(xlim=(0, 100), ylim=(0, 62), aspect="equal")
@@ -123,7 +123,12 @@ def cell(unit: Unit, activation: Activation, palette: Palette) -> Figure:
     return figure
 
 
-MEMORY, READ, GATES, MEET = 50.0, 6.0, 25.0, 36.0  # heights: the cell state, what is read, the gates, i meets g
+MEMORY, READ, GATES, MEET = (
+    50.0,
+    6.0,
+    25.0,
+    36.0,
+)  # heights: the cell state, the input line, the gates, the product of input gate and candidate
 
 
 def _memory(pen: "_Pen", unit: Unit) -> None:
@@ -140,7 +145,7 @@ def _memory(pen: "_Pen", unit: Unit) -> None:
 def _gate(pen: "_Pen", x: float, name: str, squash: str, value: float) -> None:
     pen.box(x, GATES, squash)
     pen.arrow((x, READ), (x, GATES - 3))
-    # Two texts: the lines of one would stand at the height of its tallest letter.
+    # Two texts: in one text the tallest letter would shift the baselines.
     pen.text(x, GATES - 7.2, name, va="baseline", backed=True)
     pen.text(x, GATES - 9.7, f"{value:.3f}", va="baseline", backed=True)
 
@@ -168,18 +173,19 @@ def _paths(pen: "_Pen", unit: Unit, activation: Activation) -> None:
 
 
 class _Pen:
-    """Draws in one palette on one axis; lengths in hundredths of the width."""
+    """Drawing tools for one axis in one palette; lengths are in hundredths of the width."""
 
     def __init__(self, axis: Any, palette: Palette) -> None:
-        self.axis, self.palette = axis, palette
+        self.axis = axis
+        self.palette = palette
 
     def frame(self, x: float, y: float, width: float, height: float) -> None:
-        """The cell's outline."""
+        """Draw the cell's outline."""
         style = "round,pad=0,rounding_size=3"
         self.axis.add_patch(FancyBboxPatch((x, y), width, height, style, fc="none", ec=self.palette.line, lw=1.4))
 
     def box(self, x: float, y: float, text: str) -> None:
-        """A layer of weights with its squashing function, centred."""
+        """Draw a layer of weights with its activation function, centred."""
         patch = FancyBboxPatch(
             (x - 4.5, y - 3), 9, 6, "round,pad=0,rounding_size=1", fc=self.palette.interval, ec="none"
         )
@@ -187,16 +193,16 @@ class _Pen:
         self.axis.text(x, y, text, ha="center", va="center", fontsize=10, color=self.palette.paper)
 
     def operation(self, x: float, y: float, sign: str) -> None:
-        """An arithmetic operation on two numbers."""
+        """Draw an arithmetic operation on two numbers."""
         self.axis.add_patch(Circle((x, y), 2, fc=self.palette.forecast, ec="none", zorder=3))
         self.axis.text(x, y, sign, ha="center", va="center_baseline", fontsize=10, color=self.palette.paper, zorder=4)
 
     def line(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """A connection without a head."""
+        """Draw a connection without an arrow head."""
         self.arrow(start, end, head=False)
 
     def arrow(self, start: tuple[float, float], end: tuple[float, float], *, head: bool = True) -> None:
-        """A connection."""
+        """Draw a connection with an arrow head, unless `head` is False."""
         style = "-|>,head_length=4,head_width=2.2" if head else "-"
         patch = FancyArrowPatch(start, end, arrowstyle=style, shrinkA=0, shrinkB=0, color=self.palette.muted, lw=1.2)
         self.axis.add_patch(patch)
@@ -212,7 +218,7 @@ class _Pen:
         muted: bool = False,
         backed: bool = False,
     ) -> None:
-        """A name and its number."""
+        """Write a name or a number."""
         colour = self.palette.muted if muted else self.palette.ink
         box = {"boxstyle": "square,pad=0.2", "fc": self.palette.paper, "ec": "none"} if backed else None
         self.axis.text(x, y, text, ha=ha, va=va, fontsize=8.5, color=colour, linespacing=1.35, bbox=box)

@@ -1,4 +1,4 @@
-"""One HTML file that opens offline: pictures inside it, no script, no address, and every text escaped."""
+"""An HTML page that opens offline: embedded pictures, no scripts, no external links, and all text escaped."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -42,28 +42,29 @@ th { color: var(--muted); font-weight: 600; }
   img { min-width: 0; }
 }
 """
-# Says itself that it needs nothing from anywhere, so that a browser would refuse to fetch it.
+# The page forbids all external resources, so that a browser refuses to fetch any.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure as a page shows it, for light and dark."""
+    """A figure of a page, as PNG in the light and the dark palette."""
 
-    name: str  # part of its file's name
+    name: str  # part of the file name
     caption: str
     light: bytes
     dark: bytes
 
 
 def picture(name: str, caption: str, draw: Callable[[Palette], Figure]) -> Picture:
-    """Draw a picture in both palettes."""
+    """Draw a figure in both palettes."""
     return Picture(name, caption, canvas.png(draw(LIGHT)), canvas.png(draw(DARK)))
 
 
 def figure(shown: Picture) -> str:
-    """A picture with its caption, as HTML."""
-    light, dark = (f"data:image/png;base64,{base64.b64encode(data).decode()}" for data in (shown.light, shown.dark))
+    """Return a picture with its caption as HTML."""
+    light = f"data:image/png;base64,{base64.b64encode(shown.light).decode()}"
+    dark = f"data:image/png;base64,{base64.b64encode(shown.dark).decode()}"
     caption = escape(shown.caption)
     return (
         f'<figure><div class="scroll"><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
@@ -72,34 +73,34 @@ def figure(shown: Picture) -> str:
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
-    """The few figures that matter most, as HTML."""
+    """Return a list of key figures as HTML."""
     cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
     return f'<dl class="facts">{cells}</dl>'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table with a head, as HTML; it scrolls where a screen is too narrow."""
+    """Return a table with a head as HTML; it scrolls on narrow screens."""
     body = "".join(_row("td", row) for row in rows)
     return f'<div class="scroll"><table><thead>{_row("th", head)}</thead><tbody>{body}</tbody></table></div>'
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> str:
-    """Names and what they stand for, as HTML."""
+    """Return a table of names and values as HTML."""
     return f'<table class="pairs"><tbody>{"".join(_row("td", row) for row in rows)}</tbody></table>'
 
 
 def section(title: str, *parts: str) -> str:
-    """A heading and HTML parts below it."""
+    """Return a heading with HTML parts below it."""
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
 
 
 def paragraph(text: str, css: str = "") -> str:
-    """A text as HTML."""
+    """Return a text as an HTML paragraph."""
     return f'<p class="{css}">{escape(text)}</p>' if css else f"<p>{escape(text)}</p>"
 
 
 def page(title: str, *parts: str) -> str:
-    """The whole page; `parts` are HTML, `title` is text."""
+    """Return the whole page; `parts` are HTML, `title` is text."""
     shown = escape(title)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{shown}</title>'
@@ -110,7 +111,7 @@ def page(title: str, *parts: str) -> str:
 
 
 def write(out: Path, stem: str, html: str, pictures: Sequence[Picture]) -> Path:
-    """Write the page and, beside it, each picture in its light form; returns the page's path."""
+    """Write the page and, beside it, each picture in the light palette; return the page's path."""
     out.mkdir(parents=True, exist_ok=True)
     for each in pictures:
         picture_path(out / f"{stem}.html", each.name).write_bytes(each.light)
@@ -120,7 +121,7 @@ def write(out: Path, stem: str, html: str, pictures: Sequence[Picture]) -> Path:
 
 
 def picture_path(page: Path, name: str) -> Path:
-    """Where the picture of this name lies beside its page."""
+    """Return the path of the picture of this name beside its page."""
     return page.with_name(f"{page.stem}-{name}.png")
 
 

@@ -1,4 +1,4 @@
-"""A version's report: how it learned, what it forecast, what it got wrong and why it was published, on one page."""
+"""The report on a version, one page: its learning curves, forecasts, errors and the evidence for its publication."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,17 +20,17 @@ from trainer.reports import figures, html_page
 from trainer.reports.canvas import Palette
 from trainer.reports.html_page import Picture
 from trainer.reports.review import Review, review
-from trainer.reports.target import Request, Subject, requested_history, subject_of
+from trainer.reports.target import ReportTarget, Request, requested_history, subject_of
 
 FOLDER = Path("out/reports")
 SHARES_HEAD = ("expert", "mean share", "share in the next forecast")
 
 
 def run(request: Request, settings: Settings, out: Path = FOLDER) -> Path:
-    """Report on a version of a series' model over the history in files; returns the page's path.
+    """Write the report on a version of a series' model over the history in files; return the page's path.
 
     Raises:
-        SettingsError: nothing can be written to the folder.
+        SettingsError: the folder cannot be written to.
         StoreError: the series has no such version.
         HistoryError: a file cannot be read, or does not fit the model.
     """
@@ -45,27 +45,28 @@ def report(
     """Write a version's report to the folder `out`: one HTML file that opens offline, and its pictures beside it.
 
     Args:
-        series: whose model; the page is named after its SHA-256 and the version.
+        series: the series of the model; the page is named after its SHA-256 and the version.
         history: the readings to forecast; those newer than the version's training are judged.
-        settings: what gaps to fill, and the share of a tail.
+        settings: which gaps to fill, and the share of a tail.
         store: where the version is.
-        out: made if need be.
+        out: created if it is missing.
         version: None: the champion.
 
     Raises:
-        SettingsError: nothing can be written to the folder.
+        SettingsError: the folder cannot be written to.
         StoreError: the series has no such version.
-        HistoryError: the history lacks a feature that the model reads, or is too short to forecast anything.
+        HistoryError: the history lacks a feature that the model reads, or is too short for a forecast.
     """
     check_folder("out", out)
     subject = subject_of(series, history, store, version)
-    found = review(subject, settings)
-    drawn = _draw(subject, found)
-    return html_page.write(out, subject.stem, _html(subject, found, drawn), list(drawn.values()))
+    reviewed = review(subject, settings)
+    drawn = _draw(subject, reviewed)
+    return html_page.write(out, subject.stem, _html(subject, reviewed, drawn), list(drawn.values()))
 
 
-def _draw(subject: Subject, found: Review) -> dict[str, Picture]:
-    header, target = subject.model.header, subject.model.spec.target
+def _draw(subject: ReportTarget, found: Review) -> dict[str, Picture]:
+    header = subject.model.header
+    target = subject.model.spec.target
     drawings: dict[str, tuple[str, Callable[[Palette], Figure]]] = {
         "forecasts": (
             f"The newest {min(len(found), figures.SHOWN)} readings of {target}, each beside the forecast made one "
@@ -97,7 +98,7 @@ def _draw(subject: Subject, found: Review) -> dict[str, Picture]:
     return {name: html_page.picture(name, caption, draw) for name, (caption, draw) in drawings.items()}
 
 
-def _html(subject: Subject, found: Review, drawn: dict[str, Picture]) -> str:
+def _html(subject: ReportTarget, found: Review, drawn: dict[str, Picture]) -> str:
     header = subject.model.header
     images = {name: html_page.figure(shown) for name, shown in drawn.items()}
     unlearned = html_page.paragraph("The version keeps no learning curves.", "sub")
@@ -123,7 +124,8 @@ _TRAINED_ON = (
 
 
 def _headline(found: Review) -> list[tuple[str, str]]:
-    low, high = found.next_answer - found.half_width, found.next_answer + found.half_width
+    low = found.next_answer - found.half_width
+    high = found.next_answer + found.half_width
     coming = f"{found.next_answer:.5g} ({low:.5g} to {high:.5g})"
     return [
         (f"Next value, {moment(found.next_ts)}", coming),
@@ -148,10 +150,11 @@ def _contestants(header: Header) -> str:
     return html_page.table(("contestant", "MAE", "RMSE", "MASE", "skill"), rows)
 
 
-def _particulars(subject: Subject) -> list[tuple[str, str]]:
-    header, evidence = subject.model.header, subject.model.header.evidence
+def _particulars(subject: ReportTarget) -> list[tuple[str, str]]:
+    header = subject.model.header
+    evidence = header.evidence
     season = "none found" if evidence.season is None else f"{evidence.season} readings"
-    told = [
+    particulars = [
         ("network", network(header.spec) if header.network else "none"),
         ("cohort", header.shared or "none"),
         ("target", header.spec.target),
@@ -168,31 +171,31 @@ def _particulars(subject: Subject) -> list[tuple[str, str]]:
         ("settings", _listed({name: value for name, value in header.training.items() if name != RUN})),
         ("libraries", _listed(header.libraries)),
     ]
-    return told + [("repaired", note) for note in subject.history.notes]
+    return particulars + [("repaired", note) for note in subject.history.notes]
 
 
 def shares(found: Review) -> list[tuple[str, str, str]]:
-    """Each expert's mean share in the forecasts and its share in the next one, the largest first."""
+    """Return each expert's mean share in the forecasts and its share in the next one, the largest first."""
     mean = found.says.mean(axis=0)
-    heard = [i for i in np.argsort(-mean).tolist() if mean[i] > 0 or found.next_says[i] > 0]
-    return [(EXPERTS[i].replace("_", " "), f"{mean[i]:.1%}", f"{found.next_says[i]:.1%}") for i in heard]
+    used = [i for i in np.argsort(-mean).tolist() if mean[i] > 0 or found.next_says[i] > 0]
+    return [(EXPERTS[i].replace("_", " "), f"{mean[i]:.1%}", f"{found.next_says[i]:.1%}") for i in used]
 
 
 def panel(header: Header) -> str:
-    """A version's experts in a few words."""
+    """Describe a version's experts in a few words."""
     shared = ", its cohort's network" if header.shared else ""
     return f"linear experts{shared}{', ' + network(header.spec) if header.network else ''}"
 
 
 def network(spec: Spec) -> str:
-    """A network in a few words: `bidirectional LSTM, 2 layers of 50, window 24, tanh`."""
+    """Describe a network in a few words: `bidirectional LSTM, 2 layers of 50, window 24, tanh`."""
     layers = f"{spec.layers} layers of {spec.units}" if spec.layers > 1 else f"{spec.units} units"
     direction = "bidirectional " if spec.bidirectional else ""
     return f"{direction}LSTM, {layers}, window {spec.window}, {spec.activation}"
 
 
 def moment(ts: int) -> str:
-    """A time in UTC, without what is zero."""
+    """Format a time in UTC, without seconds or time of day if they are zero."""
     at = datetime.fromtimestamp(ts / 1000, UTC)
     if (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0):
         return f"{at:%Y-%m-%d}"

@@ -1,4 +1,4 @@
-"""A model looked at again: its one-step forecasts over a history's tail, its errors, its interval, the next value."""
+"""Review of a model: its one-step forecasts over a history's tail, its errors, its interval and the next value."""
 
 from dataclasses import dataclass
 
@@ -10,23 +10,23 @@ from tidecast.files.history import History
 from tidecast.models.time_grid import Float
 from tidecast.settings import Settings
 from trainer.evaluation.evaluate import MIN_ROWS, blended, expert_answers, skill
-from trainer.reports.target import Subject, with_next
+from trainer.reports.target import ReportTarget, with_next
 
 Int64 = NDArray[np.int64]
 
-MAX_ROLLING = 100  # readings in a rolling coverage: fewer jump, more hide a bad week
+MAX_ROLLING = 100  # readings in the rolling coverage: with fewer it jumps, with more it hides a bad week
 SHORTEST = 2  # readings: one to forecast from, one to forecast
-MAX_LAGS = 48  # of the errors' autocorrelation: two days of hours
+MAX_LAGS = 48  # of the errors' autocorrelation: two days of hourly readings
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a model forecast for the tail, one step ahead, and what came; all arrays are `(rows,)`."""
+    """A model's one-step forecasts of the tail and the actual readings; arrays are `(rows,)` unless noted."""
 
     ts: Int64  # epoch milliseconds of the readings
     actual: Float
     answer: Float
-    last: Float  # the reading before each one: the last value's forecast
+    last: Float  # the reading before each reading: the last value's forecast
     says: Float  # (rows, experts) each expert's share in the forecast
     half_width: float
     level: float
@@ -34,46 +34,48 @@ class Review:
     next_ts: int
     next_answer: float
     next_says: Float  # (experts,)
-    trained_on: bool  # the model has learned from these very readings
+    trained_on: bool  # whether the model was trained on these same readings
 
     def __len__(self) -> int:
         return len(self.ts)
 
     @property
     def errors(self) -> Float:
-        """Reading minus forecast."""
+        """Return reading minus forecast."""
         return self.actual - self.answer
 
     @property
     def inside(self) -> NDArray[np.bool_]:
-        """Whether each reading fell within its forecast's interval."""
+        """Return whether each reading was within its forecast's interval."""
         return np.abs(self.errors) <= self.half_width
 
     @property
     def coverage(self) -> float:
-        """The share of readings inside the interval."""
+        """Return the share of readings inside the interval."""
         return float(self.inside.mean())
 
     @property
     def mae(self) -> float:
-        """The model's mean absolute error."""
+        """Return the model's mean absolute error."""
         return float(np.abs(self.errors).mean())
 
     @property
     def skill(self) -> float:
-        """How much of the last value's error the model saves on these readings."""
+        """Return the share of the last value's error that the model saves on these readings."""
         return skill(self.mae, float(np.abs(self.actual - self.last).mean()))
 
 
-def review(subject: Subject, settings: Settings) -> Review:
-    """Let a model's blend forecast the readings newer than those that it was trained on, and the next one.
+def review(subject: ReportTarget, settings: Settings) -> Review:
+    """Forecast the readings newer than a model's training data, and the next value, with the model's blend.
 
-    Where there are too few of them, the newest share of the history is shown, and marked as trained on.
+    If they are too few, the newest share of the history is used and marked as trained on.
 
     Raises:
-        HistoryError: the history has no two readings.
+        HistoryError: the history has fewer than two readings.
     """
-    header, history, max_gap = subject.model.header, subject.history, settings.series.max_gap
+    header = subject.model.header
+    history = subject.history
+    max_gap = settings.series.max_gap
     if len(history) < SHORTEST:
         raise HistoryError(
             f"series {history.series!r}: {len(history)} readings, a report needs {SHORTEST}: bring a longer history"
@@ -83,40 +85,41 @@ def review(subject: Subject, settings: Settings) -> Review:
     answers = expert_answers(subject.model, subject.shared, extended, first, max_gap)
     if answers is None:
         raise AssertionError("a subject's history has the columns that its model reads")
-    found = blended(answers, extended.values[first:, 0], subject.model.panel.errors, header.largest_move)
+    blend = blended(answers, extended.values[first:, 0], subject.model.panel.errors, header.largest_move)
     believed = history.believed[first:]
     return Review(
         ts=history.ts[first:][believed],
         actual=history.values[first:, 0][believed],
-        answer=found.yhat[:-1][believed],
+        answer=blend.yhat[:-1][believed],
         last=history.values[first - 1 : -1, 0][believed],
-        says=found.says[:-1][believed],
+        says=blend.says[:-1][believed],
         half_width=header.half_width,
         level=header.level,
         gap_ms=(max_gap + 1.5) * header.step_ms,
         next_ts=int(history.ts[-1]) + max(1, round(header.step_ms)),
-        next_answer=float(found.yhat[-1]),
-        next_says=found.says[-1],
+        next_answer=float(blend.yhat[-1]),
+        next_says=blend.says[-1],
         trained_on=trained_on,
     )
 
 
 def rolling_span(rows: int) -> int:
-    """Over how many readings coverage is averaged: a fifth of them, between 10 and 100."""
+    """Return the number of readings to average coverage over: a fifth of them, between 10 and 100."""
     return min(rows, int(np.clip(rows // 5, 10, MAX_ROLLING)))
 
 
 def rolling_mean(values: NDArray[np.bool_], span: int) -> Float:
-    """The mean of each `span` neighbours: `(rows,)` to `(rows - span + 1,)`."""
+    """Return the mean of each `span` neighbours: `(rows,)` to `(rows - span + 1,)`."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     mean: Float = (total[span:] - total[:-span]) / span
     return mean
 
 
 def autocorrelation(errors: Float) -> Float:
-    """The errors' correlation with themselves at lags 1, 2, …: what a better model could still have used.
+    """Return the errors' autocorrelation at lags 1, 2, …: structure that a better model could still use.
 
-    Returns `(lags,)`: a quarter of the rows and 48 at most (Box & Jenkins 1976); none where no error differs.
+    Returns:
+        `(lags,)`: a quarter of the rows, at most 48 (Box & Jenkins 1976); empty if all errors are equal.
     """
     lags = min(MAX_LAGS, len(errors) // 4)
     centred = errors - errors.mean()
@@ -127,7 +130,7 @@ def autocorrelation(errors: Float) -> Float:
 
 
 def _tail(history: History, trained_until: int, settings: Settings) -> tuple[int, bool]:
-    """The first reading to look at, and whether the model was trained on it."""
+    """Return the first reading to review, and whether the model was trained on it."""
     newer = int(np.count_nonzero(history.ts > trained_until))
     if newer >= MIN_ROWS:
         return max(1, len(history) - newer), False

@@ -1,4 +1,4 @@
-"""The subject of a report: one version of a series' model, and the history that it is shown on."""
+"""The subject of a report: one version of a series' model, and the history to apply it to."""
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,7 +16,7 @@ from trainer.data.gross_errors import sound
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a user asks to see; what is left out is taken from the model."""
+    """A user's request for a report; columns that are not given are those of the model."""
 
     series: str
     sources: tuple[str, ...]
@@ -28,8 +28,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """A version and a history whose columns are those that it reads, in its order."""
+class ReportTarget:
+    """A version, and a history with the columns that it reads, in its order."""
 
     number: int
     model: Model
@@ -38,12 +38,12 @@ class Subject:
 
     @property
     def stem(self) -> str:
-        """What its files are called: a series name is data and never part of one."""
+        """Return the stem of its file names; a series name is data and never part of a file name."""
         return f"{sha256(self.model.header.series.encode()).hexdigest()[:12]}-v{self.number}"
 
 
 def requested_history(request: Request, store: ModelStore) -> History:
-    """Read the history of a request, with the model's own columns where none are named.
+    """Read the history of a request, by default with the model's columns.
 
     Raises:
         StoreError: the series has no such version.
@@ -52,18 +52,18 @@ def requested_history(request: Request, store: ModelStore) -> History:
     _, model = store.load(request.series, request.version)
     target = request.target or (model.spec.target if model.spec.target != DEFAULT_TARGET else None)
     features = request.features or model.spec.features[1:]
-    found = read_history(
+    histories = read_history(
         request.sources,
         target=target,
         features=features,
         series_column=request.series_column,
         time_zone=request.time_zone,
     )
-    return _named(request.series, found)
+    return _named(request.series, histories)
 
 
-def subject_of(series: str, history: History, store: ModelStore, version: int | None) -> Subject:
-    """Bring a history, without its gross errors, and a version of a series' model together.
+def subject_of(series: str, history: History, store: ModelStore, version: int | None) -> ReportTarget:
+    """Load a version of a series' model and pair it with a history, from which gross errors are removed.
 
     Raises:
         StoreError: the series has no such version.
@@ -71,11 +71,11 @@ def subject_of(series: str, history: History, store: ModelStore, version: int | 
     """
     number, model = store.load(series, version)
     readings = sound(_columns(history, model.spec), model.header.largest_move or None)
-    return Subject(number, model, readings, store.cohort_network(model.header.shared))
+    return ReportTarget(number, model, readings, store.cohort_network(model.header.shared))
 
 
 def with_next(history: History, step_ms: float) -> History:
-    """Append a place for the reading to come, so that forecasting a history answers the next value too."""
+    """Append a row for the next reading, so that forecasting a history includes the next value."""
     ts = np.append(history.ts, history.ts[-1] + max(1, round(step_ms)))
     return replace(history, ts=ts, values=np.vstack([history.values, history.values[-1:]]))
 

@@ -1,4 +1,4 @@
-"""A trained network followed gate by gate over one real window, as `tidecast.models.lstm` computes it."""
+"""Trace of a trained network over one real window, gate by gate, as `tidecast.models.lstm` computes it."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from tidecast.models import time_grid
 from tidecast.models.lstm import Array
 from tidecast.models.lstm_trace import CellTrace, follow
 from tidecast.models.model import Model
-from trainer.reports.target import Subject, with_next
+from trainer.reports.target import ReportTarget, with_next
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The rows behind a forecast, `(rows, features)`, of which the newest `held` are real."""
+    """The rows behind a forecast, `(rows, features)`; only the newest `held` rows are real."""
 
     rows: time_grid.Float
     held: int
@@ -23,65 +23,67 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A window and what the network made of it."""
+    """A window, and the gates, states and forecast that the network computes from it."""
 
     ts: NDArray[np.int64]  # (window,) epoch milliseconds
     values: time_grid.Float  # (window, features)
     cells: tuple[CellTrace, ...]  # layer by layer, forward before backward
     kernel: Array  # (units * directions,) the output layer's weights
     bias: float
-    answer: float  # the output layer's: on the network's own scale
+    answer: float  # the output layer's value, on the network's own scale
     forecast: float  # in the series' unit
     next_ts: int
-    actual: float | None  # what came; None: nobody knows yet
+    actual: float | None  # the reading that was forecast; None: not known yet
 
     @property
     def speakers(self) -> tuple[CellTrace, ...]:
-        """The cells of the last layer: those that the output layer hears."""
+        """Return the cells of the last layer, which feed the output layer."""
         return tuple(cell for cell in self.cells if cell.layer == self.cells[-1].layer)
 
     @property
     def loudest(self) -> tuple[CellTrace, int]:
-        """The cell and unit that weigh most in the forecast."""
-        heard = np.concatenate([cell.last_hidden for cell in self.speakers])
-        if len(heard) == len(self.kernel):  # no dense layer between them
-            heard = heard * self.kernel
-        cell, unit = divmod(int(np.argmax(np.abs(heard))), self.speakers[0].hidden.shape[1])
+        """Return the cell and unit that contribute most to the forecast."""
+        hidden = np.concatenate([cell.last_hidden for cell in self.speakers])
+        if len(hidden) == len(self.kernel):  # no dense layer in between
+            hidden = hidden * self.kernel
+        cell, unit = divmod(int(np.argmax(np.abs(hidden))), self.speakers[0].hidden.shape[1])
         return self.speakers[cell], unit
 
 
-def trace(subject: Subject, max_gap: int) -> Trace:
-    """Follow the network over the newest full window: the one behind the forecast of the next value, if it is full.
+def trace(subject: ReportTarget, max_gap: int) -> Trace:
+    """Trace the network over the newest full window: that of the forecast of the next value, if it is full.
 
     Raises:
         HistoryError: no window of the history is full.
     """
-    model, history = subject.model, subject.history
+    model = subject.model
+    history = subject.history
     header = model.header
     extended = with_next(history, header.step_ms)
     grid = time_grid.to_grid(
         extended.ts, extended.values, header.step_ms, max_gap, gridded=header.gridded, left_out=extended.left_out
     )
     reach = max(model.network_rows, model.panel.rows if model.spec.skip else 0)
-    found = time_grid.sequences(grid, model.spec.window, reach)
-    if not len(found):
+    windows = time_grid.sequences(grid, model.spec.window, reach)
+    if not len(windows):
         raise HistoryError(
             f"series {model.header.series!r}: its model reads {model.spec.window} readings in a row, of the "
             f"{len(history)} in this history no such run is free of long gaps: bring a longer history"
         )
-    row = int(found.rows[-1])
-    actual = None if row == len(grid) - 1 else float(found.targets[-1])
-    seen = Seen(found.windows[-1], int(found.held[-1]))
-    return _followed(model, grid.ts[row - model.spec.window : row], seen, int(grid.ts[row]), actual)
+    row = int(windows.rows[-1])
+    actual = None if row == len(grid) - 1 else float(windows.targets[-1])
+    rows = Seen(windows.windows[-1], int(windows.held[-1]))
+    return _followed(model, grid.ts[row - model.spec.window : row], rows, int(grid.ts[row]), actual)
 
 
 def _followed(model: Model, ts: NDArray[np.int64], seen: Seen, next_ts: int, actual: float | None) -> Trace:
     prepared = model.inputs(seen.rows[None], np.array([seen.held]), ts[-1:])
     cells = tuple(follow(model, prepared))
-    heard = np.concatenate([cell.last_hidden for cell in cells if cell.layer == cells[-1].layer])
+    hidden = np.concatenate([cell.last_hidden for cell in cells if cell.layer == cells[-1].layer])
     if model.spec.hidden:
-        heard = np.maximum(heard @ model.weights["hidden.kernel"] + model.weights["hidden.bias"], 0)
-    kernel, bias = model.weights["dense.kernel"][:, 0], float(model.weights["dense.bias"][0])
-    answer = float(heard @ kernel) + bias
+        hidden = np.maximum(hidden @ model.weights["hidden.kernel"] + model.weights["hidden.bias"], 0)
+    kernel = model.weights["dense.kernel"][:, 0]
+    bias = float(model.weights["dense.bias"][0])
+    answer = float(hidden @ kernel) + bias
     forecast = float(prepared.restore(np.array([answer]))[0])
     return Trace(ts, seen.rows[-model.spec.window :], cells, kernel, bias, answer, forecast, next_ts, actual)

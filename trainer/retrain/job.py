@@ -1,4 +1,4 @@
-"""A run of the schedule from top to bottom: what is due is trained while the budget lasts, and every verdict told."""
+"""A retraining run: trains the series that are due while the budget lasts, and writes an event for every verdict."""
 
 import time
 from collections import Counter
@@ -26,55 +26,55 @@ from trainer.retrain.priority import Due, Facts, due
 from trainer.retrain.shared_networks import refresh
 from trainer.tuning.tune import read_tuned
 
-FIRST, LARGEST = 16, 128  # series of a chunk: a small one tells the pace
-LEARNED = {"trained": "trained", "kept the champion": "kept", "already trained": "kept"}  # else refused
+FIRST, LARGEST = 16, 128  # series of the first chunk, small to measure the pace, and of the largest
+LEARNED = {"trained": "trained", "kept the champion": "kept", "already trained": "kept"}  # all others: refused
 LACKS = "its readings lack {} that its champion reads: send them as numbers, or train it by hand"
 
 _log = structlog.get_logger("tidecast.retrain")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What a run is asked for; no series: those that are due."""
+class RetrainRequest:
+    """The request for a run; without series: those that are due."""
 
     partition: int
     series: tuple[str, ...] = ()
-    force: bool = False  # train what was trained on the same readings too; without series: everything
+    force: bool = False  # also train series that were trained on the same readings; without series: all series
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What became of the series."""
+    """The numbers of series by result."""
 
     trained: int  # promoted
     kept: int  # the champion was at least as good
     refused: int
-    put_off: int  # no time was left
+    put_off: int  # the budget ran out before them
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """The summary as JSON takes it."""
+        """Return the summary as a dict that JSON can encode."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The versions of a series that matter: the one that answers and the last one made."""
+    """The headers of a series' champion and of its newest version."""
 
     champion: Header | None = None
     version: int | None = None  # the champion's
     newest: Header | None = None
 
 
-def run(settings: Settings, job: Job, clock: Callable[[], float] = time.monotonic) -> Summary:
-    """Retrain what is due in one partition, the most valuable first, until the budget is spent.
+def run(settings: Settings, job: RetrainRequest, clock: Callable[[], float] = time.monotonic) -> Summary:
+    """Retrain the series that are due in one partition, the most valuable first, until the budget is spent.
 
-    What was published and told stays if the run is ended, wherever it is.
+    Published versions and written events stay if the run is ended at any point.
 
     Args:
         settings: all of them.
-        job: what is asked for.
-        clock: seconds.
+        job: the request.
+        clock: returns seconds.
     """
     began = clock()
     budget_s = span_ms(settings.retrain.budget) / 1000
@@ -88,18 +88,18 @@ def run(settings: Settings, job: Job, clock: Callable[[], float] = time.monotoni
         tell(redis, keys, verdicts, settings)
         if order:
             refresh(list(histories.values()), settings, store, budget_s - (clock() - began))
-        for chunk in _paced([one.series for one in order], began + budget_s, clock):
-            found = _train([histories[series] for series in chunk], known, settings, store, force=job.force)
-            tell(redis, keys, found, settings)
-            verdicts += found
+        for chunk in _paced([entry.series for entry in order], began + budget_s, clock):
+            chunk_verdicts = _train([histories[series] for series in chunk], known, settings, store, force=job.force)
+            tell(redis, keys, chunk_verdicts, settings)
+            verdicts += chunk_verdicts
             _log.info("trained", series=len(verdicts), of=len(order), seconds=round(clock() - began, 1))
     counts = Counter(LEARNED.get(verdict.status, "refused") for verdict in verdicts)
-    put_off = len(order) - sum(verdict.series in {one.series for one in order} for verdict in verdicts)
+    put_off = len(order) - sum(verdict.series in {entry.series for entry in order} for verdict in verdicts)
     return Summary(counts["trained"], counts["kept"], counts["refused"], put_off, round(clock() - began, 3))
 
 
 def tell(redis: Redis, keys: Keys, verdicts: Sequence[Verdict], settings: Settings) -> None:
-    """Write an event for each verdict; that Redis is away for the moment stops no training."""
+    """Write an event for each verdict; if Redis is unavailable, log a warning and go on."""
     try:
         with redis.pipeline(transaction=False) as pipeline:
             for verdict in verdicts:
@@ -113,7 +113,7 @@ def tell(redis: Redis, keys: Keys, verdicts: Sequence[Verdict], settings: Settin
 
 
 def _known(store: ModelStore) -> dict[str, Known]:
-    """By series, its champion and its newest version; one that cannot be read counts as none."""
+    """Return each series' champion and newest version; a version that cannot be read counts as missing."""
 
     def header(series: str, number: int | None) -> Header | None:
         try:
@@ -122,23 +122,26 @@ def _known(store: ModelStore) -> dict[str, Known]:
             _log.warning("version cannot be read", series=series, version=number, error=str(exc))
             return None
 
-    found = {}
+    by_series = {}
     for series in store.series():
-        number, newest = store.champion(series), max(store.versions(series))
+        number = store.champion(series)
+        newest = max(store.versions(series))
         champion = header(series, number)
-        found[series] = Known(champion, number, champion if newest == number else header(series, newest))
-    return found
+        by_series[series] = Known(champion, number, champion if newest == number else header(series, newest))
+    return by_series
 
 
-def _histories(settings: Settings, job: Job, known: Mapping[str, Known]) -> tuple[dict[str, History], list[Verdict]]:
-    """The readings of the partition's series, with the features that their champions read; what lacks one is refused.
+def _histories(
+    settings: Settings, job: RetrainRequest, known: Mapping[str, Known]
+) -> tuple[dict[str, History], list[Verdict]]:
+    """Return the histories of the partition's series with their champions' features, and verdicts for those without.
 
-    The champions' targets are read one after the other; as a rule there is only one.
+    Each target of the champions is read separately; usually there is only one.
     """
-    champions = {series: one.champion.spec for series, one in known.items() if one.champion}
+    champions = {series: versions.champion.spec for series, versions in known.items() if versions.champion}
     usual = settings.series.target
     targets = [usual, *sorted({spec.target for spec in champions.values()} - {usual})]
-    found: dict[str, History] = {}
+    histories: dict[str, History] = {}
     refused: list[Verdict] = []
     for target in targets:
         mine = {series for series, spec in champions.items() if spec.target == target}
@@ -165,12 +168,12 @@ def _histories(settings: Settings, job: Job, known: Mapping[str, Known]) -> tupl
             if isinstance(narrowed, Verdict):
                 refused.append(narrowed)
             else:
-                found[history.series] = narrowed
-    return found, refused
+                histories[history.series] = narrowed
+    return histories, refused
 
 
 def _narrowed(history: History, features: tuple[str, ...]) -> History | Verdict:
-    """The history with these features alone."""
+    """Return the history with only these features, or a verdict if it lacks one."""
     lacking = [name for name in features if name not in history.features]
     if lacking:
         return Verdict(history.series, "refused", LACKS.format(", ".join(lacking)))
@@ -179,11 +182,16 @@ def _narrowed(history: History, features: tuple[str, ...]) -> History | Verdict:
 
 
 def _order(
-    redis: Redis, keys: Keys, histories: Mapping[str, History], known: Mapping[str, Known], settings: Settings, job: Job
+    redis: Redis,
+    keys: Keys,
+    histories: Mapping[str, History],
+    known: Mapping[str, Known],
+    settings: Settings,
+    job: RetrainRequest,
 ) -> list[Due]:
     mine = {series: known[series] for series in histories if series in known}
-    made = {series: one.champion.created_ms for series, one in mine.items() if one.champion}
-    versions = {series: one.version for series, one in mine.items() if one.version is not None}
+    made = {series: entry.champion.created_ms for series, entry in mine.items() if entry.champion}
+    versions = {series: entry.version for series, entry in mine.items() if entry.version is not None}
     drifts = drifts_since(redis, keys.events, made)
     errors = live_errors(redis, keys.forecasts, versions)
     nothing = Known()
@@ -196,10 +204,12 @@ def _order(
 
 
 def _paced(series: Sequence[str], deadline: float, clock: Callable[[], float]) -> Iterator[list[str]]:
-    """Chunks in their order: first a small one, and then as many as its pace lets fit into what time is left."""
-    at, size = 0, FIRST
+    """Yield chunks in order: a small one first, then as many series as the measured pace fits into the time left."""
+    at = 0
+    size = FIRST
     while at < len(series) and size > 0 and clock() < deadline:
-        chunk, before = list(series[at : at + size]), clock()
+        chunk = list(series[at : at + size])
+        before = clock()
         yield chunk
         at += len(chunk)
         each_s = max((clock() - before) / len(chunk), 1e-6)
@@ -209,7 +219,7 @@ def _paced(series: Sequence[str], deadline: float, clock: Callable[[], float]) -
 def _train(
     histories: Sequence[History], known: Mapping[str, Known], settings: Settings, store: ModelStore, *, force: bool
 ) -> list[Verdict]:
-    """Train a chunk, each series in its champion's shape, so that it goes on from there; new ones in the default's."""
+    """Train a chunk: each series in its champion's shape, for a warm start; new series in the default shape."""
     tuned = read_tuned(settings.store)
     default = Spec()
     if tuned:
@@ -228,5 +238,5 @@ def _train(
 
 
 def _shape(spec: Spec) -> Spec:
-    """The shape without the features: those are each history's own."""
+    """Return the shape without target and features, which come from each history."""
     return Spec(**{**spec.model_dump(), "target": "value", "features": ("value",)})

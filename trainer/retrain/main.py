@@ -1,16 +1,16 @@
-"""A run of retraining as a process of its own, `python -m trainer.retrain.main`: told by its parent, and gone with it.
+"""A retraining run as a child process, `python -m trainer.retrain.main`, which ends when its parent ends.
 
-Standard input gets one line of JSON and stays open:
+The parent writes one line of JSON to standard input and keeps it open:
 
     {"settings": {…all settings, the address of Redis with its password…}, "partition": 0, "series": [], "force": false}
 
-No series: those that are due. Nothing is taken from the environment or a file. The log goes to standard error, one
-JSON object a line; the last line of standard output is
+Without series it trains those that are due. It reads no settings from the environment or a file. The log goes to
+standard error, one JSON object per line; the last line of standard output is
 
     {"trained": 3, "kept": 1, "refused": 0, "put_off": 0, "seconds": 41.2}
 
-Exit codes: 0, it came to its end, whatever became of the series; 1, it failed; 2, what it was told makes no sense;
-3, its standard input ended, so that nobody waits for it any more.
+Exit codes: 0, the run finished, whatever its verdicts; 1, it failed; 2, the input is not valid; 3, standard input
+ended, because the parent is gone.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ STDIN = 0
 
 
 def main() -> int:
-    """Hear what is asked for, step aside for everybody else if told so, and retrain."""
+    """Read the request, lower the priority if requested, and retrain."""
     line = _first_line()
-    # Before the rest has lower priority: on a busy machine that may wait long for its turn to end.
+    # Start this thread before the priority is lowered: on a busy machine it could else wait long to run.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if _is_to_step_aside(line):
         step_aside()
@@ -62,37 +62,37 @@ def main() -> int:
 
 
 def step_aside() -> None:
-    """Take only the time that nobody else wants, on one thread for each product of matrices.
+    """Run only when no other process needs the CPU, with one thread for each matrix product.
 
-    The networks themselves share the cores: whole series side by side, see `trainer.fit.cohort`.
+    Training itself uses all cores, with different series on each; see `trainer.fit.cohort`.
     """
     os.nice(NICEST)
-    if hasattr(os, "SCHED_IDLE"):  # Linux, where it asks for no right
-        with contextlib.suppress(OSError):  # but a container may forbid it, and then being nice is enough
+    if hasattr(os, "SCHED_IDLE"):  # Linux, where this needs no privilege
+        with contextlib.suppress(OSError):  # a container may forbid it, and then the nice value is enough
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if os.getsid(0) == os.getpid():
-        # Linux weighs sessions before it looks at who is in them (sched(7), autogroup): ours, however nice, took as
-        # much as that of the worker and Redis.
-        with contextlib.suppress(OSError):  # a kernel may know of no such thing
+        # Linux divides CPU time between sessions first (sched(7), autogroup): our session, whatever its nice value,
+        # took as much as that of the worker and Redis.
+        with contextlib.suppress(OSError):  # the kernel may lack autogroups
             AUTOGROUP.write_text(str(NICEST))
     for library in ("OPENBLAS", "OMP", "MKL"):
-        os.environ[f"{library}_NUM_THREADS"] = "1"  # before NumPy is there to read it
+        os.environ[f"{library}_NUM_THREADS"] = "1"  # before NumPy is imported and reads it
 
 
 def _is_to_step_aside(line: bytes) -> bool:
-    """What the line says of it, looked at before anything is imported that takes time."""
+    """Return whether the request lowers the priority; read before any slow import."""
     try:
         return json.loads(line)["settings"]["retrain"]["step_aside"] is not False
-    except (ValueError, LookupError, TypeError):  # what is wrong with the line is said later
+    except (ValueError, LookupError, TypeError):  # `_run` reports the errors of the line
         return True
 
 
 def _run(line: bytes) -> dict[str, Any]:
-    """Retrain as the line says.
+    """Retrain as the line requests, and return the summary.
 
     Raises:
         SettingsError: a setting is not valid, or Redis contradicts it.
-        ValueError: the line is none.
+        ValueError: the line is not valid.
     """
     from tidecast.settings import told_settings
 
@@ -100,14 +100,17 @@ def _run(line: bytes) -> dict[str, Any]:
     if not isinstance(given, dict) or set(given) != {"settings", "partition", "series", "force"}:
         raise ValueError("one line of JSON with settings, partition, series and force is needed")
     settings = told_settings(given["settings"])
-    from trainer.retrain.job import Job, run  # only now: it brings TensorFlow
+    from trainer.retrain.job import RetrainRequest, run  # imported only now, because it imports TensorFlow
 
-    job = Job(int(given["partition"]), tuple(given["series"]), bool(given["force"]))
+    job = RetrainRequest(int(given["partition"]), tuple(given["series"]), bool(given["force"]))
     return run(settings, job).as_dict()
 
 
 def _first_line() -> bytes:
-    """The line, read past Python's buffer, whose lock a thread that waits for more would keep at the end."""
+    """Return the first line of standard input.
+
+    It is read without Python's buffer: a thread that waits for more input would hold the buffer's lock at exit.
+    """
     line = b""
     while not line.endswith(b"\n"):
         more = os.read(STDIN, 65_536)
@@ -118,7 +121,7 @@ def _first_line() -> bytes:
 
 
 def _end_with_parent() -> None:
-    """End the process, wherever it is, as soon as standard input ends."""
+    """End the process at once when standard input ends."""
     while os.read(STDIN, 65_536):
         pass
     os._exit(ORPHANED)

@@ -1,19 +1,19 @@
-"""Pure: which series a run retrains, and in which order.
+"""The series that a run retrains and their order; pure functions.
 
-First come series without a champion, those with most readings before the others: until then the last value answers
-for them. After them come champions in the order of
+Series without a champion come first, those with the most readings before the others: until they have a model, the last
+value is their forecast. Series with a champion follow in the order of
 
     value = drift * error * age
 
     drift  1 + drift events since the champion was made, at most 4
-    error  the mean error of its newest forecasts over that on its own held-out tail, from 1/2 to 4
-    age    readings that it has not seen over those that it was made from, from 1/20 to 4
+    error  the mean error of its newest forecasts over the error on its held-out tail, from 1/2 to 4
+    age    new readings over those that it was made from, from 1/20 to 4
 
-Each factor says by itself how much a new model may gain: the series has changed; the champion errs more than it
-promised; there is much that it does not know. They multiply because each makes the others more credible: an error
-that has doubled is worth more where drift was told too, and both are worth little while there is next to nothing new
-to learn from. Each has bounds, so that no single number, such as the error while a sensor is broken, decides alone,
-and none is zero: a champion of which nothing is known keeps its place by age, which grows until its turn has come.
+Each factor alone estimates how much a new model may gain: the series has changed; the champion's errors are larger than
+on its tail; there are many new readings. They are multiplied because each makes the others more credible. A doubled
+error counts more together with drift, and both count little while there are few new readings to train on. Each factor
+has bounds, so that no single number decides alone, such as the error while a sensor is broken. No factor is zero: a
+champion without events or forecasts is ordered by age, which grows until it is retrained.
 """
 
 from collections.abc import Collection, Iterable
@@ -25,20 +25,20 @@ from numpy.typing import NDArray
 from tidecast.models.model import Header
 from tidecast.settings import RetrainSettings
 
-MOST_DRIFTS = 3  # that count: more are the same drift told again
-ERRORS = (0.5, 4.0)  # bounds of the factor
-AGES = (0.05, 4.0)
-MODEL = "model"  # in a header's evidence: the model itself
+MOST_DRIFTS = 3  # events that count: further ones repeat the same drift
+ERRORS = (0.5, 4.0)  # bounds of the factor `error`
+AGES = (0.05, 4.0)  # bounds of the factor `age`
+MODEL = "model"  # the model's key in a header's evidence
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one series when a run begins."""
+    """The state of one series when a run begins."""
 
     series: str
     ts: NDArray[np.int64]  # (readings,) epoch milliseconds, increasing
     champion: Header | None = None
-    newest: Header | None = None  # the newest version's, whether it answers, lost at the gate or was rolled back
+    newest: Header | None = None  # of the newest version, whether promoted, refused by the gate or rolled back
     drifts: int = 0  # drift events since the champion was made
     error: float | None = None  # the mean absolute error of the champion's newest forecasts
 
@@ -48,30 +48,31 @@ class Due:
     """A series to retrain."""
 
     series: str
-    value: float  # what retraining it may gain; inf where it has no champion
+    value: float  # the estimated gain of retraining; inf without a champion
     readings: int
     reason: str
 
 
 def due(facts: Iterable[Facts], settings: RetrainSettings, asked: Collection[str] | None = None) -> list[Due]:
-    """Say which series are to be retrained, the most valuable first.
+    """Return the series to retrain, the most valuable first.
 
-    A version that lost at the gate or was rolled back counts as an attempt: the series is due again once
-    `min_new` readings are newer than those that the newest version was made from.
+    A version that was refused by the gate or rolled back counts as an attempt. The series is due again once `min_new`
+    readings are newer than those that the newest version was made from.
 
     Args:
         facts: one for each series.
         settings: how many readings a first model and a new one need.
         asked: the series to retrain, due or not; None: those that are due.
     """
-    found = [_due(one, settings, asked) for one in facts]
-    return sorted((one for one in found if one), key=lambda one: (-one.value, -one.readings, one.series))
+    candidates = [_due(each, settings, asked) for each in facts]
+    return sorted(filter(None, candidates), key=lambda entry: (-entry.value, -entry.readings, entry.series))
 
 
 def _due(facts: Facts, settings: RetrainSettings, asked: Collection[str] | None) -> Due | None:
     if asked is not None and facts.series not in asked:
         return None
-    readings, unseen = len(facts.ts), _newer(facts, facts.newest or facts.champion)
+    readings = len(facts.ts)
+    unseen = _newer(facts, facts.newest or facts.champion)
     if facts.champion is None:
         enough = readings >= settings.min_history and (facts.newest is None or unseen >= settings.min_new)
         return Due(facts.series, np.inf, readings, f"no champion, {readings} readings") if enough or asked else None
@@ -81,11 +82,12 @@ def _due(facts: Facts, settings: RetrainSettings, asked: Collection[str] | None)
 
 
 def _value(facts: Facts, champion: Header) -> tuple[float, int, str]:
-    """The product of the factors, the readings, and the figures behind it in words."""
-    readings, unseen = len(facts.ts), _newer(facts, champion)
+    """Return the product of the factors, the number of readings, and a sentence with the figures."""
+    readings = len(facts.ts)
+    unseen = _newer(facts, champion)
     drift = 1.0 + min(facts.drifts, MOST_DRIFTS)
     error = _error(facts, champion)
-    # What it was made from may have left the stream since: its own record counts as well.
+    # Some of its training readings may have left the stream since, so the number in its header counts as well.
     learned = max(readings - unseen, _made_from(champion), 1)
     age = float(np.clip(unseen / learned, *AGES))
     reason = f"{unseen} readings are new to it, it knows {learned}; drifts: {facts.drifts}; errors: {error:.2g} times"
@@ -102,7 +104,7 @@ def _error(facts: Facts, champion: Header) -> float:
 
 
 def _newer(facts: Facts, version: Header | None) -> int:
-    """How many readings are newer than those that a version was made from."""
+    """Return how many readings are newer than those that a version was made from."""
     return len(facts.ts) - (int(np.searchsorted(facts.ts, version.span[1], side="right")) if version else 0)
 
 

@@ -1,4 +1,4 @@
-"""When a cohort's network is trained anew during a run of the schedule, and on what."""
+"""Retraining of the cohorts' networks during a run: when it is due, and on which series."""
 
 import hashlib
 import time
@@ -23,29 +23,30 @@ from trainer.fit.shared_network import (
     networks_in,
     train_shared,
 )
-from trainer.fit.training_set import MIN_READINGS, Lesson, on_grid, prepare
+from trainer.fit.training_set import MIN_READINGS, TrainingSet, on_grid, prepare
 
-STALE = 0.2  # of what it learned from: so much must be new to it
-SHARE = 1 / 3  # of the budget that all of it may take
-EXAMPLE_S = 0.26e-3  # of one core for an example in an epoch (140,000 in 12 epochs took two cores 217 s)
-WORTHWHILE = 0.25  # of the examples that there are: where fewer fit into the time, another run has to do it
-MOST_SERIES = 512  # that stand for all: each must be laid out first
+STALE = 0.2  # of the readings that a network was trained on: this many must be new before it is due
+SHARE = 1 / 3  # of the run's budget, for all cohorts together
+EXAMPLE_S = 0.26e-3  # core seconds for an example in an epoch (140,000 in 12 epochs took two cores 217 s)
+WORTHWHILE = 0.25  # of the examples: if fewer fit into the time, training waits for another run
+MOST_SERIES = 512  # series that represent a cohort: preparing each takes time
 
 _log = structlog.get_logger("tidecast.retrain")
 
 
 def refresh(histories: Sequence[History], settings: Settings, store: ModelStore, budget_s: float) -> None:
-    """Train the networks of cohorts that have none, or one that knows too little of what there is now.
+    """Train the networks of cohorts without one, or with one that is stale.
 
     Args:
-        histories: all of the partition: its series stand for the cohort.
+        histories: all of the partition: its series represent the cohort.
         settings: of training.
         store: of the networks.
-        budget_s: of the run: one that would take more than a third of it is put off.
+        budget_s: of the run: training that would take more than a third of it is put off.
     """
     if not settings.train.shared_epochs:
         return
-    left_s, networks = budget_s * SHARE, networks_in(store)
+    left_s = budget_s * SHARE
+    networks = networks_in(store)
     for members in _cohorts(histories):
         before = time.monotonic()
         near = network_for(time_grid.typical_step(members[0].ts), members[0].features[0], networks)
@@ -54,25 +55,25 @@ def refresh(histories: Sequence[History], settings: Settings, store: ModelStore,
             most = _examples_that_fit(members, network, settings, left_s)
             if most:
                 lessons = [_lesson(member, settings) for member in _some(members)]
-                train_shared([one for one in lessons if one], settings, store, round(time.time() * 1000), most)
+                train_shared([lesson for lesson in lessons if lesson], settings, store, round(time.time() * 1000), most)
             seconds = round(time.monotonic() - before, 1)
             _log.info("cohort", series=len(members), examples=most, trained=bool(most), seconds=seconds)
         left_s -= time.monotonic() - before
 
 
 def is_due(members: Sequence[History], network: Model | None) -> bool:
-    """Whether a cohort's network is to be trained: there is none, or a fifth as much is new as it has learned from."""
+    """Return whether a cohort's network is missing or stale: new readings are a fifth of those it was trained on."""
     readings = sum(map(len, members))
     if len(members) < MIN_SERIES or readings < MIN_EXAMPLES:
         return False
     if network is None:
         return True
-    learned = sum(int(np.searchsorted(one.ts, network.header.span[1], side="right")) for one in members)
+    learned = sum(int(np.searchsorted(member.ts, network.header.span[1], side="right")) for member in members)
     return readings - learned >= STALE * learned
 
 
 def _examples_that_fit(members: Sequence[History], network: Model | None, settings: Settings, left_s: float) -> int:
-    """How many examples can be learned from in the time that is left; 0: too few to be worth it."""
+    """Return how many examples can be trained on in the time left; 0 if they are too few to be worth it."""
     epochs = max(1, settings.train.shared_epochs // 3) if network else settings.train.shared_epochs
     fit = int(left_s * CORES / (EXAMPLE_S * epochs))
     there = min(MAX_EXAMPLES, sum(map(len, _some(members))))
@@ -80,26 +81,27 @@ def _examples_that_fit(members: Sequence[History], network: Model | None, settin
 
 
 def _cohorts(histories: Sequence[History]) -> Iterator[list[History]]:
-    """Group what lies on a grid by target and step, which may differ a little."""
-    able = [one for one in histories if len(one) >= MIN_READINGS and on_grid(one.ts)]
-    steps = {one.series: time_grid.typical_step(one.ts) for one in able}
+    """Yield groups of the histories on a grid by target and step, which may differ a little."""
+    able = [history for history in histories if len(history) >= MIN_READINGS and on_grid(history.ts)]
+    steps = {history.series: time_grid.typical_step(history.ts) for history in able}
     group: list[History] = []
-    for one in sorted(able, key=lambda one: (one.features[0], steps[one.series])):
-        first = group[0] if group else one
-        if one.features[0] != first.features[0] or steps[one.series] > steps[first.series] * (1 + SAME_STEP):
+    for history in sorted(able, key=lambda history: (history.features[0], steps[history.series])):
+        first = group[0] if group else history
+        is_slower = steps[history.series] > steps[first.series] * (1 + SAME_STEP)
+        if history.features[0] != first.features[0] or is_slower:
             yield group
             group = []
-        group.append(one)
+        group.append(history)
     if group:
         yield group
 
 
 def _some(members: Sequence[History]) -> list[History]:
-    """At most so many, chosen by the digest of their names: no part of the cohort is left out on purpose."""
-    return sorted(members, key=lambda one: hashlib.sha256(one.series.encode()).digest())[:MOST_SERIES]
+    """Return at most `MOST_SERIES` series, chosen by the digest of their names so that the choice is not biased."""
+    return sorted(members, key=lambda member: hashlib.sha256(member.series.encode()).digest())[:MOST_SERIES]
 
 
-def _lesson(history: History, settings: Settings) -> Lesson | None:
+def _lesson(history: History, settings: Settings) -> TrainingSet | None:
     spec = Spec(target=history.features[0], features=history.features)
-    found = prepare(history, spec, settings.train, settings.series.max_gap)
-    return found if isinstance(found, Lesson) else None
+    lesson = prepare(history, spec, settings.train, settings.series.max_gap)
+    return lesson if isinstance(lesson, TrainingSet) else None

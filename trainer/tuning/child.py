@@ -1,4 +1,4 @@
-"""The child process of a search: Keras Tuner's trials, until it is done or has taken enough memory."""
+"""The child process of a search: runs Keras Tuner's trials until all are done or memory use is too high."""
 
 import sys
 from pathlib import Path
@@ -13,25 +13,26 @@ from tidecast.models.spec import Spec
 from trainer.fit.backend import keras
 from trainer.fit.cohort import Problem
 from trainer.fit.keras_models import build
-from trainer.fit.training_set import Unfit, prepare
-from trainer.tuning.tune import AGAIN, DATA, JOB, TRIALS, Job, Trial, Trials
+from trainer.fit.training_set import Untrainable, prepare
+from trainer.tuning.tune import AGAIN, DATA, JOB, TRIALS, SearchJob, SearchTrials, Trial
 
-MAX_MB = 1400  # of resident memory: beyond it the process ends, however few its trials were
+MAX_MB = 1400  # of resident memory: above this the process ends, whatever the number of its trials
 
 WINDOWS = (12, 24, 36, 48)
 UNITS = (16, 32, 50, 64)
 
 
 class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is untyped
-    """What is tried: architecture, width, window and learning rate, on one history."""
+    """The search space on one history: architecture, width, window and learning rate."""
 
-    def __init__(self, history: History, job: Job) -> None:
+    def __init__(self, history: History, job: SearchJob) -> None:
         super().__init__()
-        self._history, self._job = history, job
+        self._history = history
+        self._job = job
         self._problems: dict[int, Problem] = {}
 
     def spec(self, hp: Any) -> Spec:
-        """The spec that a trial's hyperparameters stand for."""
+        """Return the spec of a trial's hyperparameters."""
         return Spec(
             target=self._job.features[0],
             features=self._job.features,
@@ -51,7 +52,7 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
         return network
 
     def fit(self, hp: Any, model: Any, *_: Any, **options: Any) -> Any:
-        """Train on the oldest part, judge on the validation part; the tail is not even loaded."""
+        """Train on the oldest part and judge on the validation part; the tail is not used."""
         problem = self.problem(self.spec(hp))
         return model.fit(
             problem.x,
@@ -63,22 +64,23 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
         )
 
     def problem(self, spec: Spec) -> Problem:
-        """The examples to learn from and to stop by, prepared once for each window."""
+        """Return the examples to train on and to stop by, prepared once for each window."""
         if spec.window not in self._problems:
             lesson = prepare(self._history, spec, self._job.train, self._job.max_gap)
-            if isinstance(lesson, Unfit):
+            if isinstance(lesson, Untrainable):
                 raise keras_tuner.errors.FailedTrialError(lesson.reason)
             self._problems[spec.window] = lesson.problem()
         return self._problems[spec.window]
 
 
 class Search(keras_tuner.Hyperband):  # type: ignore[misc] # the library is untyped
-    """Hyperband that writes its table of trials, and stops when the process has grown."""
+    """A Hyperband search that writes its table of trials and ends the process when its memory use is too high."""
 
-    finished, at_most = 0, 1
+    finished = 0
+    at_most = 1
 
     def on_trial_end(self, trial: Any) -> None:
-        """Save the trial; end the process if it has taken enough."""
+        """Save the trial; end the process after enough trials or at too much memory."""
         super().on_trial_end(trial)
         self.finished += 1
         self.write()
@@ -87,9 +89,9 @@ class Search(keras_tuner.Hyperband):  # type: ignore[misc] # the library is unty
             sys.exit(AGAIN)
 
     def write(self) -> None:
-        """Write all finished trials where the parent reads them."""
+        """Write all finished trials to the file that the parent reads."""
         done = [t for t in self.oracle.trials.values() if t.status == "COMPLETED"]
-        table = Trials(trials=tuple(self._row(trial) for trial in done))
+        table = SearchTrials(trials=tuple(self._row(trial) for trial in done))
         temporary = Path(self.directory) / f"{TRIALS}.new"
         temporary.write_text(table.model_dump_json())
         temporary.replace(Path(self.directory) / TRIALS)
@@ -105,8 +107,8 @@ class Search(keras_tuner.Hyperband):  # type: ignore[misc] # the library is unty
 
 
 def main(folder: Path) -> None:
-    """Run a search's trials; exit code 0 when all are done, AGAIN when there are more."""
-    job = Job.model_validate_json((folder / JOB).read_text())
+    """Run a search's trials; exit with code 0 when all are done, with AGAIN when more remain."""
+    job = SearchJob.model_validate_json((folder / JOB).read_text())
     with np.load(folder / DATA) as data:
         history = History("tuned", job.features, data["ts"], data["values"])
     keras.utils.set_random_seed(job.train.seed)

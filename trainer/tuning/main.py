@@ -1,4 +1,4 @@
-"""The search as a command: files in, a table of trials and the spec chosen out."""
+"""The `tune` command: reads files and prints a table of trials and the chosen spec."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
 from trainer.tuning.tune import Trained, Trial, Tuned, tune
 
-SHOWN = 12  # trials in the table; --json has them all
+SHOWN = 12  # trials in the table; --json prints all
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The files of a search and the columns that were named."""
+    """The files of a search and the columns to use."""
 
     files: tuple[str, ...]
     target: str | None = None
@@ -30,12 +30,12 @@ class Sources:
 
 
 def run(sources: Sources, series: str | None, epochs: int, settings: Settings, *, as_json: bool) -> None:
-    """Tune on one series of the files, by default the longest, and print what was tried and chosen.
+    """Tune on one series of the files, by default the longest, and print the trials and the chosen spec.
 
     Raises:
-        SettingsError: nothing can be written to the store.
+        SettingsError: the store cannot be written to.
         HistoryError: a file cannot be read, or the series is not in it.
-        TidecastError: the series does not bear a search.
+        TidecastError: the series is not suitable for a search.
     """
     check_folder("the store", settings.store)
     histories = read_history(
@@ -49,8 +49,8 @@ def run(sources: Sources, series: str | None, epochs: int, settings: Settings, *
     print_notes(histories.notes)
     print_refused(histories.refused)
     history = _choose(histories.found, series)
-    with progress(f"searching on {history.series}", "trials") as tell:
-        tuned, trials = tune(history, settings, epochs, tell)
+    with progress(f"searching on {history.series}", "trials") as report_trials:
+        tuned, trials = tune(history, settings, epochs, report_trials)
     if as_json:
         rows = ",".join(trial.model_dump_json() for trial in trials)
         print(f'{{"tuned": {tuned.model_dump_json()}, "trials": [{rows}]}}')  # noqa: T201 - the answer
@@ -59,12 +59,12 @@ def run(sources: Sources, series: str | None, epochs: int, settings: Settings, *
 
 
 def _choose(histories: Sequence[History], series: str | None) -> History:
-    found = [history for history in histories if series in (None, history.series)]
-    if not found:
+    candidates = [history for history in histories if series in (None, history.series)]
+    if not candidates:
         if not histories or series is None:
             raise HistoryError("no series can be used: `tidecast train --dry-run` gives the reasons")
         raise HistoryError(f"there is no series {series!r}: {did_you_mean(series, [h.series for h in histories])}")
-    return max(found, key=len)
+    return max(candidates, key=len)
 
 
 def _show(tuned: Tuned, trials: Sequence[Trial]) -> None:

@@ -1,7 +1,7 @@
-"""Hyperparameters by Hyperband (Li et al. 2018, through Keras Tuner): which spec learns a history best.
+"""Hyperparameter search by Hyperband (Li et al. 2018, through Keras Tuner) for the best spec for a history.
 
-Every trial leaves memory behind in TensorFlow, so the search runs in a child process that ends after some trials
-and is started again; Keras Tuner goes on from what it wrote. Trials are judged on the validation part alone.
+Every trial leaks memory in TensorFlow, so the search runs in a child process that ends after some trials and is
+restarted; Keras Tuner resumes from its files. Trials are judged on the validation part only.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from trainer.data.gross_errors import sound
 from trainer.pipeline import train
 
 AGAIN = 75  # the child's exit code when it ended to free memory: EX_TEMPFAIL, "try again"
-TRIALS_A_CHILD = 20  # then another takes over: each trial leaves some tens of megabytes behind
-BETTER = 0.99  # of the default's validation loss: a smaller gain is noise, and the default is kept
+TRIALS_A_CHILD = 20  # then a new child starts: each trial leaks some tens of megabytes
+BETTER = 0.99  # of the default's validation loss: a smaller gain counts as noise, and the default is kept
 JOB, TRIALS, DATA, LOG = "job.json", "trials.json", "history.npz", "search.log"
 TUNED = "tuned.json"
 
@@ -33,18 +33,18 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Job(_Frozen):
-    """What the child must know; on file, so that it can be started again."""
+class SearchJob(_Frozen):
+    """The child's parameters, kept in a file so that the child can be restarted."""
 
     features: tuple[str, ...]
     train: TrainSettings
     max_gap: int
-    epochs: int  # that the longest trials get
+    epochs: int  # of the longest trials
     trials_a_child: int
 
 
 class Trial(_Frozen):
-    """One trial: what was tried, for how long, and its best loss on the validation part."""
+    """One trial: its spec, its learning rate, its epochs and its best loss on the validation part."""
 
     spec: Spec
     learning_rate: float
@@ -52,7 +52,7 @@ class Trial(_Frozen):
     val_loss: float
 
 
-class Trials(_Frozen):
+class SearchTrials(_Frozen):
     """All finished trials of a search."""
 
     trials: tuple[Trial, ...]
@@ -61,7 +61,7 @@ class Trials(_Frozen):
 class Trained(_Frozen):
     """A spec trained in full: its loss on the validation part, which decides, and its error on the tail.
 
-    The loss is in mean changes of the training part, the errors in the series' unit.
+    The loss is in units of the training part's mean change, the errors are in the series' unit.
     """
 
     spec: Spec
@@ -72,7 +72,7 @@ class Trained(_Frozen):
 
 
 class Tuned(_Frozen):
-    """What a search chose, and what it had to beat."""
+    """The result of a search: the chosen spec and the default that it was compared with."""
 
     series: str
     chosen: Trained
@@ -82,19 +82,19 @@ class Tuned(_Frozen):
 def tune(
     history: History, settings: Settings, epochs: int, on_trials: Callable[[int], None]
 ) -> tuple[Tuned, list[Trial]]:
-    """Search for a spec that learns this history better than the default, and leave it where `train` finds it.
+    """Search for a spec that fits this history better than the default, and save it in the store for `train`.
 
-    The best trial and the default are both trained in full; the trial is chosen only if its validation loss is
-    lower by more than noise. Interrupted, the search goes on where it stopped when called again.
+    The best trial and the default are both trained in full. The trial is chosen only if its validation loss is lower
+    by more than noise. An interrupted search resumes at the next call.
 
     Args:
         history: one series.
         settings: of the training and the store.
-        epochs: how many epochs the longest trials get.
-        on_trials: told the number of finished trials whenever it has grown.
+        epochs: the epochs of the longest trials.
+        on_trials: called with the number of finished trials whenever it has grown.
 
     Raises:
-        TidecastError: the history does not bear a search, or the child failed.
+        TidecastError: the history is not suitable for a search, or the child failed.
     """
     history = sound(history)
     default = _in_full(history, Spec(), settings.train.learning_rate, settings)
@@ -108,10 +108,10 @@ def tune(
 
 
 def read_tuned(store: Path) -> Tuned | None:
-    """What the last search chose for this store, None if there was none.
+    """Return the result of the last search in this store, or None if there was none.
 
     Raises:
-        StoreError: the file is not what a search writes.
+        StoreError: the file is damaged or not from a search.
     """
     try:
         return Tuned.model_validate_json((store / TUNED).read_text())
@@ -122,8 +122,8 @@ def read_tuned(store: Path) -> Tuned | None:
 
 
 def _search(history: History, settings: Settings, epochs: int, on_trials: Callable[[int], None]) -> list[Trial]:
-    """Run the child until the search is done; the best trial comes first."""
-    job = Job(
+    """Run the child until the search is done, and return the trials, the best first."""
+    job = SearchJob(
         features=history.features,
         train=settings.train,
         max_gap=settings.series.max_gap,
@@ -140,9 +140,9 @@ def _search(history: History, settings: Settings, epochs: int, on_trials: Callab
     if code != 0:
         tail = (folder / LOG).read_text(errors="replace")[-500:]
         raise TidecastError(f"the search ended with exit code {code}: {tail}")
-    found = _read(folder)
-    on_trials(len(found))
-    return sorted(found, key=lambda trial: trial.val_loss)
+    trials = _read(folder)
+    on_trials(len(trials))
+    return sorted(trials, key=lambda trial: trial.val_loss)
 
 
 def _child(folder: Path, log: int) -> int:
@@ -151,10 +151,10 @@ def _child(folder: Path, log: int) -> int:
 
 
 def _read(folder: Path) -> list[Trial]:
-    return list(Trials.model_validate_json((folder / TRIALS).read_text()).trials)
+    return list(SearchTrials.model_validate_json((folder / TRIALS).read_text()).trials)
 
 
-def _digest(history: History, job: Job) -> str:
+def _digest(history: History, job: SearchJob) -> str:
     digest = hashlib.sha256(job.model_dump_json().encode())
     digest.update(history.series.encode())
     digest.update(history.ts.tobytes())
@@ -163,7 +163,7 @@ def _digest(history: History, job: Job) -> str:
 
 
 def _in_full(history: History, spec: Spec, learning_rate: float, settings: Settings) -> Trained:
-    """Train and judge a spec as `train` would, in a store that is thrown away."""
+    """Train and judge a spec as `train` does, in a temporary store."""
     training = settings.train.model_copy(update={"learning_rate": learning_rate})
     with tempfile.TemporaryDirectory() as folder:
         store = ModelStore(Path(folder))

@@ -11,16 +11,16 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from tidecast.errors import Conflict, Fenced, StreamError, TidecastError
-from tidecast.online.batch import Outcome
+from tidecast.online.batch import BatchResult
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import WorkerSettings
 from worker.metrics import Health
 from worker.partition.backlog import Backlog, Progress
 from worker.partition.lease import Partition
-from worker.partition.poison import Caution
+from worker.partition.poison import PoisonGuard
 from worker.partition.reading import CLOSED
 from worker.partition.stream import Stream
-from worker.partition.watch import Watch
+from worker.partition.watch import StreamWatch
 
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
 LOOK_EVERY_S = 1.0  # without readings: how often to check whether the stream was recreated
@@ -42,7 +42,7 @@ class _Batch:
     """A handled batch whose commit is not confirmed yet."""
 
     started_from: Progress  # before the stream's count was corrected
-    outcome: Outcome
+    outcome: BatchResult
     backlog: Backlog
     sent: bool = False
     closed: int = 0  # how often the connection was closed during its commit
@@ -59,7 +59,7 @@ class _Batch:
         return Progress(self.outcome.last, before + self.answered + self.backlog.lost)
 
 
-class Lane:
+class PartitionConsumer:
     """The consumer of one partition: its lease, and the state of its series while the lease is held."""
 
     def __init__(
@@ -80,8 +80,8 @@ class Lane:
         self._partition = partition
         self._health = health
         self._settings = settings
-        self._caution = Caution(stream, settings.batch)
-        self._watch = Watch(number, health)
+        self._poison_guard = PoisonGuard(stream, settings.batch)
+        self._watch = StreamWatch(number, health)
         self._retained_at = -float("inf")
         self._looked_at = -float("inf")
         self._progress: Progress | None = None  # after the last handled batch
@@ -143,7 +143,7 @@ class Lane:
         self._uncommitted.clear()
         self._stream.read_no_further()
         self.forecaster.restore({})
-        self._caution.end()
+        self._poison_guard.end()
         self._health.behind(self.number, None)
         self._watch.forget()
 
@@ -159,7 +159,7 @@ class Lane:
             self._health.behind(self.number, self._watch.backlog)
             return
         self._watch.ids(entries[-1][0], now)
-        chosen, outcome = self._caution.choose(epoch, progress.last, entries)
+        chosen, outcome = self._poison_guard.choose(epoch, progress.last, entries)
         backlog = self._stream.backlog(progress, chosen)
         self._health.behind(self.number, backlog)
         self._stream.read_ahead()
@@ -186,7 +186,7 @@ class Lane:
         epoch = self._partition.epoch
         if epoch is None:
             raise Fenced("there is no lease to commit under")
-        alone = len(self._uncommitted) == 1 and not self._caution.awake
+        alone = len(self._uncommitted) == 1 and not self._poison_guard.awake
         self._commit(batch, epoch, partial(self._handle_next, now, None) if alone else None)
         self._uncommitted.popleft()
         self._partition.renewed(now)
@@ -222,7 +222,7 @@ class Lane:
             lost = batch.backlog.lost
             self._stream.commit(epoch, started_from, batch.outcome, lost, meanwhile and apart)
         except (StreamError, ResponseError) as exc:
-            self._caution.acquit(epoch)
+            self._poison_guard.clear(epoch)
             if PROTOCOL_ERROR in str(exc):
                 self._shrink(batch, exc)
             raise
@@ -258,7 +258,7 @@ class Lane:
         for some in self._stream.states():
             self.forecaster.remember(some)
         if self._stream.abandoned():
-            self._caution.begin()
+            self._poison_guard.begin()
         self._progress = progress  # set last: without it no batch is read, so half-loaded states are never used
         log.info(
             "partition acquired",

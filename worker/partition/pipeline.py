@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 Command = tuple[str | bytes | int, ...]
 
 
-class Exchange:
+class PipelinedConnection:
     """A private connection that is kept open between exchanges.
 
     Args:

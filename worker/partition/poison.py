@@ -6,7 +6,7 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from tidecast.errors import StreamError, TidecastError
-from tidecast.online.batch import Entry, Outcome
+from tidecast.online.batch import BatchResult, Entry
 from tidecast.wire import DeadLetter
 from worker.partition.stream import Stream
 
@@ -17,7 +17,7 @@ class PauseNeeded(TidecastError):  # noqa: N818 - it is a request
     """The last try of a reading must wait: if the workers die for another reason, that may be over after a pause."""
 
 
-class Caution:
+class PoisonGuard:
     """A limit on the batch size after a worker died before its commit.
 
     While the limit is active, every batch is recorded in Redis before it is handled. A worker that finds a record of
@@ -48,7 +48,9 @@ class Caution:
         self._left = 0
         self._paused = False
 
-    def choose(self, epoch: int, started_from: str, entries: Sequence[Entry]) -> tuple[Sequence[Entry], Outcome | None]:
+    def choose(
+        self, epoch: int, started_from: str, entries: Sequence[Entry]
+    ) -> tuple[Sequence[Entry], BatchResult | None]:
         """Return the readings to handle now, and a finished outcome if they must not be handled again.
 
         Raises:
@@ -68,20 +70,20 @@ class Caution:
         self._left -= attempt.size
         return chosen, _set_aside(chosen[0]) if attempt.tries > MAX_TRIES else None
 
-    def acquit(self, epoch: int) -> None:
+    def clear(self, epoch: int) -> None:
         """Delete the record of a batch whose commit was refused: handling it did not kill the worker."""
         if self._noted:
             self._noted = False
             with suppress(StreamError, RedisError):  # the lease or Redis is gone: the next worker tries half
-                self._stream.acquit(epoch)
+                self._stream.clear(epoch)
 
 
-def _set_aside(entry: Entry) -> Outcome:
+def _set_aside(entry: Entry) -> BatchResult:
     entry_id, fields = entry
     detail = (
         f"the worker ended or failed {MAX_TRIES} times while it handled this reading alone, the last time after a "
         "pause: look into its log, and report the reading; or push it again if something else ended the worker"
     )
-    outcome = Outcome(entry_id, dead=[DeadLetter(entry_id, "poison", detail, fields)])
+    outcome = BatchResult(entry_id, dead=[DeadLetter(entry_id, "poison", detail, fields)])
     outcome.counts["dead"] = 1
     return outcome

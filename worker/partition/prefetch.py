@@ -8,7 +8,7 @@ from tidecast.online.batch import Entry
 Read = Callable[[str, int | None], tuple[list[Entry], bool]]  # (last id, wait in ms) -> (entries, whether full)
 
 
-class ReadAhead:
+class Prefetcher:
     """A reader that, after a full batch, prefetches the next one on a background thread.
 
     Reading changes nothing in Redis, so an unused prefetched batch is thrown away. At most one batch is held. Batches
@@ -21,7 +21,7 @@ class ReadAhead:
     def __init__(self, read: Read) -> None:
         self._read = read
         self._thread = ThreadPoolExecutor(1, "read-ahead")  # starts on first use
-        self._ahead: tuple[str, Future[tuple[list[Entry], bool]]] | None = None
+        self._prefetcher: tuple[str, Future[tuple[list[Entry], bool]]] | None = None
         self._full_to: str | None = None  # where the last batch ends, if it was full
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
@@ -32,19 +32,19 @@ class ReadAhead:
 
     def holds(self, last: str) -> bool:
         """Return whether the entries after `last` were prefetched, or are being prefetched."""
-        return self._ahead is not None and self._ahead[0] == last
+        return self._prefetcher is not None and self._prefetcher[0] == last
 
     def go_on(self) -> None:
         """Start a prefetch after the last batch, if it was full."""
         if self._full_to:
-            self._ahead = self._full_to, self._thread.submit(self._read, self._full_to, None)
+            self._prefetcher = self._full_to, self._thread.submit(self._read, self._full_to, None)
             self._full_to = None
 
     def _held(self, last: str) -> tuple[list[Entry], bool] | None:
         """Return the prefetched entries after `last`; None if they are missing, empty or the prefetch failed."""
-        if self._ahead is None:
+        if self._prefetcher is None:
             return None
-        (after, future), self._ahead = self._ahead, None
+        (after, future), self._prefetcher = self._prefetcher, None
         if future.exception() or after != last:  # waits for the thread
             return None
         batch = future.result()

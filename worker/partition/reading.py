@@ -15,8 +15,8 @@ from tidecast.online.batch import Entry
 from tidecast.settings import WorkerSettings
 from tidecast.wire import MAX_ECHO_BYTES, Keys, id_pair
 from worker.partition.backlog import Anew, Backlog, Progress, backlog_of
-from worker.partition.pipeline import Exchange
-from worker.partition.prefetch import ReadAhead
+from worker.partition.pipeline import PipelinedConnection
+from worker.partition.prefetch import Prefetcher
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
 
@@ -41,29 +41,29 @@ class Reading:
         self._redis = redis
         self._keys = keys
         self._batch_bytes = settings.batch_bytes
-        self._ahead = ReadAhead(self._read)
+        self._prefetcher = Prefetcher(self._read)
         self._peek = redis.register_script(script_of("peek"))
         self._extent_without_entries = redis.register_script(script_of("extent"))
-        self._exchange = Exchange(redis) if isinstance(redis, Redis) else None
+        self._pipelined = PipelinedConnection(redis) if isinstance(redis, Redis) else None
         self._asked: tuple[str, int] | None = None  # (last id, count) of a pipelined read without its reply
         self._told: tuple[str, Mapping[str, Any] | None] | None = None  # (last id of a pipelined read, XINFO reply)
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
         """Read the entries after `last`, see `Stream.read`."""
-        return self._ahead.read(last, block_ms)
+        return self._prefetcher.read(last, block_ms)
 
     def read_ahead(self) -> None:
         """Prefetch the next batch on a thread, if the last one was full."""
-        self._ahead.go_on()
+        self._prefetcher.go_on()
 
     def ask(self, last: str) -> None:
         """Request the entries after `last`, before a commit; the next `read` takes the reply."""
         self.forget_asked()
-        if self._exchange is None or self._ahead.holds(last):
+        if self._pipelined is None or self._prefetcher.holds(last):
             return
         readings = self._keys.readings
         count = self.portion.count
-        self._exchange.send(
+        self._pipelined.send(
             ("XREAD", "COUNT", count, "STREAMS", readings, last),
             ("XINFO", "STREAM", readings),
         )
@@ -71,8 +71,8 @@ class Reading:
 
     def forget_asked(self) -> None:
         """Discard the reply to a pipelined read."""
-        if self._exchange and self._asked:
-            self._exchange.close()
+        if self._pipelined and self._asked:
+            self._pipelined.close()
         self._asked = None
 
     def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
@@ -118,19 +118,19 @@ class Reading:
 
     def _take_asked(self, count: int) -> tuple[list[Entry], bool] | None:
         """Take the reply to `ask`; return None if the connection was closed and the request must be repeated."""
-        if self._exchange is None or self._asked is None:
+        if self._pipelined is None or self._asked is None:
             raise AssertionError("nothing was asked for")
         last = self._asked[0]
         self._asked = None
         try:
             with refusals_explained():
-                reply = self._exchange.reply()
-            self._told = last, _info(self._exchange)
+                reply = self._pipelined.reply()
+            self._told = last, _info(self._pipelined)
         except CLOSED:
-            self._exchange.close()
+            self._pipelined.close()
             return None
         except Exception:
-            self._exchange.close()
+            self._pipelined.close()
             raise
         sent = cast("list[tuple[bytes, list[bytes] | None]]", reply[0][1] if reply else [])
         entries: list[Entry] = [(entry_id.decode(), dict(_pairs(flat or ()))) for entry_id, flat in sent]
@@ -173,10 +173,10 @@ class Reading:
         return None if flat is None else {name.decode(): value for name, value in _pairs(cast("list[Any]", flat))}
 
 
-def _info(exchange: Exchange) -> dict[str, Any] | None:
+def _info(pipelined: PipelinedConnection) -> dict[str, Any] | None:
     """Return the reply to XINFO STREAM; None if the stream is gone."""
     try:
-        return {name.decode(): value for name, value in _pairs(exchange.reply())}
+        return {name.decode(): value for name, value in _pairs(pipelined.reply())}
     except ResponseError as exc:
         if "no such key" not in str(exc):
             raise

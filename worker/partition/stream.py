@@ -12,11 +12,11 @@ from redis.exceptions import NoScriptError, ResponseError
 from tidecast.connection.partitions import has_group, whole_number
 from tidecast.connection.portion import answers
 from tidecast.errors import Conflict
-from tidecast.online.batch import Entry, Outcome
+from tidecast.online.batch import BatchResult, Entry
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.backlog import Anew, Backlog, Progress
-from worker.partition.pipeline import Exchange
+from worker.partition.pipeline import PipelinedConnection
 from worker.partition.reading import Reading
 from worker.partition.stored_states import states_of
 from worker.redis_failures import refusals_explained
@@ -63,8 +63,8 @@ class Stream:
         self._retain = redis.register_script(script_of("retain"))
         self._reading = Reading(redis, keys, settings)
         # In a cluster a slot may move, so redis-py must route the commit; a thread waits for it.
-        self._committing: Exchange | ThreadPoolExecutor = (
-            Exchange(redis) if isinstance(redis, Redis) else ThreadPoolExecutor(1, "commit")
+        self._committing: PipelinedConnection | ThreadPoolExecutor = (
+            PipelinedConnection(redis) if isinstance(redis, Redis) else ThreadPoolExecutor(1, "commit")
         )
 
     def acquire(self, owner: str) -> int | None:
@@ -180,7 +180,7 @@ class Stream:
             size, tries = cast("list[int]", self._attempt(keys=[self.keys.lease], args=args))
         return Attempt(size, tries)
 
-    def acquit(self, epoch: int) -> None:
+    def clear(self, epoch: int) -> None:
         """Delete the record of `attempt`: the readings were handled, whether or not they were committed.
 
         Raises:
@@ -202,7 +202,7 @@ class Stream:
     def reconnect(self) -> None:
         """Close the connections: new ones may reach another server behind the same name."""
         self.read_no_further()
-        if isinstance(self._committing, Exchange):
+        if isinstance(self._committing, PipelinedConnection):
             self._committing.close()
         if isinstance(self._redis, Redis):
             self._redis.connection_pool.disconnect()
@@ -211,7 +211,7 @@ class Stream:
         self,
         epoch: int,
         started_from: str,
-        outcome: Outcome,
+        outcome: BatchResult,
         lost: int = 0,
         meanwhile: Meanwhile = None,
     ) -> None:
@@ -260,7 +260,7 @@ class Stream:
         with refusals_explained():
             if meanwhile is None:
                 self._commit(keys=of, args=args)
-            elif isinstance(self._committing, Exchange):
+            elif isinstance(self._committing, PipelinedConnection):
                 self._commit_beside(self._committing, of, args, meanwhile)
             else:
                 committed = self._committing.submit(self._commit, keys=of, args=args)
@@ -270,20 +270,20 @@ class Stream:
                     committed.result()
 
     def _commit_beside(
-        self, exchange: Exchange, keys: list[str], args: list[Any], meanwhile: Callable[[], None]
+        self, pipelined: PipelinedConnection, keys: list[str], args: list[Any], meanwhile: Callable[[], None]
     ) -> None:
         try:
-            exchange.send(("EVALSHA", self._commit.sha, len(keys), *keys, *args))
+            pipelined.send(("EVALSHA", self._commit.sha, len(keys), *keys, *args))
             try:
                 meanwhile()
             finally:
-                exchange.reply()
+                pipelined.reply()
         except NoScriptError:  # Redis was restarted and has lost the script; nothing has happened
             self._commit(keys=keys, args=args)
         except ResponseError:
             raise
         except Exception:
-            exchange.close()
+            pipelined.close()
             raise
 
     @property

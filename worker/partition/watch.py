@@ -11,7 +11,7 @@ WARN_EVERY_S = 3600.0
 log = structlog.get_logger("tidecast.worker")
 
 
-class Watch:
+class StreamWatch:
     """A monitor that compares the entry ids of one partition with the clock and with the offset.
 
     Args:

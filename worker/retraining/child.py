@@ -35,7 +35,7 @@ log = structlog.get_logger("tidecast.worker")
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class RunReport:
     """The result of a run: the number of due series by what happened to them.
 
     Attributes:
@@ -52,8 +52,8 @@ class Summary:
     put_off: int = 0
     seconds: float = 0.0
 
-    def __add__(self, other: "Summary") -> "Summary":
-        return Summary(*(getattr(self, name) + getattr(other, name) for name in Summary.__slots__))
+    def __add__(self, other: "RunReport") -> "RunReport":
+        return RunReport(*(getattr(self, name) + getattr(other, name) for name in RunReport.__slots__))
 
     def __str__(self) -> str:
         return (
@@ -63,10 +63,10 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrainingResult:
     """The result of a run: a summary if it finished, a sentence if it failed, neither if it was cancelled."""
 
-    summary: Summary | None = None
+    summary: RunReport | None = None
     failure: str = ""
 
     @property
@@ -101,7 +101,7 @@ def run(
     force: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
     command: Sequence[str] = COMMAND,
-) -> Outcome:
+) -> TrainingResult:
     """Train a partition's series in a child process, and wait for its end.
 
     Args:
@@ -115,26 +115,26 @@ def run(
     try:
         child = _Child(command, request(settings, partition, series, force=force))
     except OSError as exc:
-        return Outcome(failure=f"the child process could not be started: {exc}")
+        return TrainingResult(failure=f"the child process could not be started: {exc}")
     limits = settings.retrain
     deadline = time.monotonic() + span_ms(limits.timeout) / 1000
     try:
         while not child.ended():
             child.attend(POLL_S)
             if cancelled():
-                return Outcome()
+                return TrainingResult()
             if time.monotonic() > deadline:
-                return Outcome(failure=f"it did not end within {limits.timeout}: raise retrain.timeout")
+                return TrainingResult(failure=f"it did not end within {limits.timeout}: raise retrain.timeout")
             if (taken_mb := child.resident_mb()) > limits.memory_mb:
-                return Outcome(
+                return TrainingResult(
                     failure=f"it took {taken_mb:.0f} MB, more than {limits.memory_mb}: raise retrain.memory_mb"
                 )
     finally:
         code = child.end()
     if code:
-        return Outcome(failure=_meaning(code))
+        return TrainingResult(failure=_meaning(code))
     summary = _summary(child.answer)
-    return Outcome(summary) if summary else Outcome(failure="it ended without a summary")
+    return TrainingResult(summary) if summary else TrainingResult(failure="it ended without a summary")
 
 
 def _meaning(code: int) -> str:
@@ -145,12 +145,12 @@ def _meaning(code: int) -> str:
     return f"it was ended by signal {-code}"
 
 
-def _summary(answer: bytes) -> Summary | None:
+def _summary(answer: bytes) -> RunReport | None:
     """Parse the summary in the last line; return None if it is not a summary."""
     try:
         fields = json.loads(answer.strip().rpartition(b"\n")[2])
         counts = {name: int(fields[name]) for name in ("trained", "kept", "refused", "put_off")}
-        return Summary(**counts, seconds=float(fields["seconds"]))
+        return RunReport(**counts, seconds=float(fields["seconds"]))
     except (ValueError, TypeError, KeyError):
         return None
 

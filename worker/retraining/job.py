@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 
 from tidecast.settings import RetrainSettings
 from worker.metrics import Health
-from worker.retraining.child import Outcome
-from worker.retraining.job_state import Busy, Claim, Plan, Record
+from worker.retraining.child import TrainingResult
+from worker.retraining.job_state import Busy, Claim, JobState, Plan
 from worker.retraining.triggers import Timing
 from worker.stored import corrections
 
@@ -21,12 +21,12 @@ BUSY_S = (0.05, 5.0)  # shortest and longest time until a run of another owner i
 RENEWALS = 3  # renewals within the lifetime of a claim
 SURE = 0.8  # share of a claim's lifetime: without a renewal for this long, the child is killed before another starts
 
-Train = Callable[[Callable[[], bool]], Outcome]  # its argument returns whether to stop
+Train = Callable[[Callable[[], bool]], TrainingResult]  # its argument returns whether to stop
 
 log = structlog.get_logger("tidecast.worker")
 
 
-class Turn:
+class RetrainJob:
     """The retraining job of one partition, kept while the partition is ours.
 
     Args:
@@ -42,7 +42,7 @@ class Turn:
     def __init__(
         self,
         partition: int,
-        record: Record,
+        record: JobState,
         timing: Timing,
         settings: RetrainSettings,
         train: Train,
@@ -108,14 +108,14 @@ class Turn:
     def _run(self, claim: Claim, cancelled: Callable[[], bool]) -> None:
         """Train, and write the result to Redis."""
         if claim.tries > self._settings.retries + 1:  # the last try has no result: its parent was killed as well
-            self._settle(claim, Outcome(failure="the process that watched it was killed each time"), 0.0)
+            self._settle(claim, TrainingResult(failure="the process that watched it was killed each time"), 0.0)
             return
         log.info("retraining started", partition=self._partition, due_ms=claim.due_ms, tries=claim.tries)
         began = time.monotonic()
         outcome = self._train(self._watched(claim, cancelled))
         self._settle(claim, outcome, time.monotonic() - began)
 
-    def _settle(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
+    def _settle(self, claim: Claim, outcome: TrainingResult, seconds: float) -> None:
         due_ms = claim.due_ms
         now_ms = self._now_ms()
         next_ms = self._timing.after(due_ms, now_ms)

@@ -78,7 +78,7 @@ class Busy:
     for_s: float
 
 
-class Record:
+class JobState:
     """The job state of one partition, a Redis hash, and its stream of events."""
 
     def __init__(self, redis: Redis, keys: Keys, owner: str, events_kept: int, ttl_s: float = TTL_S) -> None:

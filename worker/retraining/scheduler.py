@@ -30,8 +30,8 @@ from worker.acl import explain
 from worker.metrics import Health
 from worker.repeats import Repeats
 from worker.retraining import child
-from worker.retraining.job import Turn
-from worker.retraining.job_state import TTL_S, Record
+from worker.retraining.job import RetrainJob
+from worker.retraining.job_state import TTL_S, JobState
 from worker.retraining.triggers import Timing
 
 LOOK_S = 3600.0  # the job of a partition runs at least once an hour
@@ -80,7 +80,7 @@ class Schedule:
         self._ttl_s = ttl_s
         self._redis: Redis | None = None
         self._ours: set[int] = set()  # the partitions that have a job
-        self._turns: dict[int, Turn] = {}  # used only by the thread of the runs
+        self._jobs: dict[int, RetrainJob] = {}  # used only by the thread of the runs
         self._failures = 0  # consecutive
         self._repeats = Repeats()
         self._stopping = threading.Event()
@@ -137,18 +137,18 @@ class Schedule:
             self._scheduler.add_job(partial(self._look, new, again), again, id=str(new), next_run_time=begin)
         self._ours = held
 
-    def _turn(self, partition: int) -> Turn:
+    def _job(self, partition: int) -> RetrainJob:
         settings = self._settings
         if self._redis is None:
             answer_s = min(ANSWER_S, settings.redis_timeout_s)
             self._redis = connect(settings.model_copy(update={"redis_timeout_s": answer_s}))
         keys = keys_of(partition, settings.partitions, settings.namespace)
-        record = Record(self._redis, keys, self._owner, settings.worker.events_kept, self._ttl_s)
+        record = JobState(self._redis, keys, self._owner, settings.worker.events_kept, self._ttl_s)
 
-        def train(cancelled: Callable[[], bool]) -> child.Outcome:
+        def train(cancelled: Callable[[], bool]) -> child.TrainingResult:
             return child.run(settings, partition, cancelled=cancelled, command=self._command)
 
-        return Turn(partition, record, self._timing, settings.retrain, train, self._health)
+        return RetrainJob(partition, record, self._timing, settings.retrain, train, self._health)
 
     def _look(self, partition: int, again: "_Again") -> float:
         """Run a partition's job; return when to run it again, in epoch seconds."""
@@ -165,9 +165,9 @@ class Schedule:
             if cancelled():
                 return time.time() + RECONCILE_S
             try:
-                if partition not in self._turns:
-                    self._turns[partition] = self._turn(partition)
-                at = self._turns[partition].step(cancelled)
+                if partition not in self._jobs:
+                    self._jobs[partition] = self._job(partition)
+                at = self._jobs[partition].step(cancelled)
             except Exception as exc:  # the thread must survive every error
                 return time.time() + self._pause_s(partition, exc)
             self._failures = 0

@@ -32,7 +32,7 @@ class Desk:
         self.follower.recent.add([entry(series, turn, y, y + 0.5, **more) for turn, y in enumerate(values)])
 
     def states(self, now: float = NOW) -> dict[str, str]:
-        """Of all series."""
+        """Return the states of all series."""
         return {row["series"]: row["state"] for row in self.board.page(View(size=100), now).rows}
 
 
@@ -62,13 +62,13 @@ def test_a_page_is_cut_from_what_was_found(desk: Desk) -> None:
     """All words must be there, in the name or the state."""
     for i in range(30):
         desk.feed(f"Pump-{i:02}", 1.0, **({"model": 1} if i % 2 else {}))
-    found = desk.board.page(View(search="pump LIVE", page=2, size=10), NOW)
-    assert (15, 30, 5) == (found.found, found.series, len(found.rows))
-    assert "Pump-21" == found.rows[0]["series"]
+    page = desk.board.page(View(search="pump LIVE", page=2, size=10), NOW)
+    assert (15, 30, 5) == (page.found, page.series, len(page.rows))
+    assert "Pump-21" == page.rows[0]["series"]
 
 
 def test_each_state_is_told(desk: Desk) -> None:
-    """By what answers, what was told, and how long ago."""
+    """It follows from the expert that answers, the events, and their age."""
     for name in ("naive", "live", "drifted", "asked"):
         desk.feed(name, 1.0, 2.0, **({} if name == "naive" else {"model": 2, "kind": "lstm"}))
     desk.follower.served = {"expected", "live"}
@@ -91,7 +91,7 @@ def test_a_slow_series_is_not_stale_between_two_of_its_readings(desk: Desk) -> N
 
 
 def test_a_model_is_named_with_its_age(desk: Desk) -> None:
-    """As the header says."""
+    """The age comes from the header."""
     desk.store.publish(make_model("a", created_ms=int(NOW) - 7_200_000))
     desk.feed("a", 1.0, model=1, kind="lstm")
     row = desk.board.row("a", NOW)
@@ -106,7 +106,7 @@ def test_an_expert_is_named_in_words(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("forecast_error", "worse"), [(1.2, True), (1.0009, False), (0.5, False)])
 def test_a_skill_is_worse_once_it_is_shown_below_0(desk: Desk, forecast_error: float, worse: bool) -> None:
-    """What is rounded to 0 is no alarm."""
+    """A skill that rounds to 0 does not raise an alarm."""
     desk.feed("a", 1.0, 2.0, 3.0, error=forecast_error)
     row = desk.board.row("a", NOW)
     assert worse is row["worse"]
@@ -127,7 +127,7 @@ def test_an_unknown_series_has_an_empty_row(desk: Desk) -> None:
 
 
 def test_a_spark_of_equal_values_is_a_level_line(desk: Desk) -> None:
-    """And one value is no line."""
+    """A single value does not draw a line."""
     desk.feed("a", 2.0, 2.0)
     assert "1,14.0 119,14.0" == spark(desk.follower.recent.of(0)[:, 3])
     assert "" == spark(desk.follower.recent.of(0)[:1, 3])

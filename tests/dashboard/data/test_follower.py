@@ -1,4 +1,4 @@
-"""The background reader on a real Redis: incremental, bounded, and never ended by what Redis does."""
+"""The background reader on a real Redis: incremental, bounded, and never ended by a fault of Redis."""
 
 import pytest
 from redis import Redis
@@ -40,7 +40,7 @@ def test_what_was_there_and_what_comes_is_read_once(redis: Redis, follower: Foll
 def test_a_reader_that_falls_behind_skips_to_the_newest(
     monkeypatch: pytest.MonkeyPatch, redis: Redis, follower: Follower
 ) -> None:
-    """And remembers when, so that the page can say so."""
+    """It keeps the time, and the page shows it."""
     monkeypatch.setattr(module, "BATCH", 4)
     monkeypatch.setattr(module, "SKIPPED_TO", 3)
     follower.step(0.0)
@@ -51,7 +51,7 @@ def test_a_reader_that_falls_behind_skips_to_the_newest(
 
 
 def test_an_emptied_redis_is_begun_anew(redis: Redis, follower: Follower) -> None:
-    """What is no longer there is not shown."""
+    """Deleted series disappear from the page."""
     write(redis, "a", 5)
     follower.step(0.0)
     redis.flushall()
@@ -108,7 +108,7 @@ def test_totals_come_from_the_counts_that_workers_keep(redis: Redis, follower: F
 
 
 def test_the_lag_is_what_waits_whatever_the_passive_group_says(redis: Redis, follower: Follower) -> None:
-    """Of what was trimmed before it was read, nothing."""
+    """Readings that were trimmed before they were read do not count."""
     for turn in range(1, 5):
         redis.xadd("readings", {"series": "a", "value": 1}, id=f"{turn}-0")
     redis.xgroup_create("readings", "tidecast", id="$")

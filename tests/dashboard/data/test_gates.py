@@ -48,14 +48,14 @@ def remember(
 
 
 def seen(settings: Settings) -> Gates:
-    """What is shown of the series; it must be more than a sentence."""
-    found = GateReader(settings).look(NAME)
-    assert isinstance(found, Gates), found
-    return found
+    """Return the gates shown for the series; fail if there is only a message."""
+    gates = GateReader(settings).look(NAME)
+    assert isinstance(gates, Gates), gates
+    return gates
 
 
 def first_layer(model: Model, x: lstm.Array) -> lstm.Array:
-    """What the first layer's forward cell shows at every step, by the definition: `(steps, units)`."""
+    """Return the hidden values of the first layer's forward cell at every step, by the definition: `(steps, units)`."""
     return lstm.layer(x, lstm.cells_of(model.weights)[0][:1], model.spec.activation)
 
 
@@ -68,11 +68,11 @@ def test_the_cell_is_followed_over_the_newest_window(
     store.publish(model)
     window = remember(redis, 50, ("value",) if len(spec.features) == 1 else ("flow", "value"))
     rows = window.rows if len(spec.features) == 1 else window.rows[:, ::-1]
-    found = seen(settings)
+    gates = seen(settings)
     prepared = model.inputs(rows[None], np.array([50]), np.array([START + 49 * STEP_MS]))
-    np.testing.assert_allclose(first_layer(model, prepared.x[0]), found.cell.hidden, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(rows[-6:, 0], found.values)
-    assert (1, "layer 1, forward", START + 49 * STEP_MS) == (found.version, found.cell.name, found.last_ts)
+    np.testing.assert_allclose(first_layer(model, prepared.x[0]), gates.cell.hidden, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(rows[-6:, 0], gates.values)
+    assert (1, "layer 1, forward", START + 49 * STEP_MS) == (gates.version, gates.cell.name, gates.last_ts)
 
 
 def test_where_a_season_lies_before_the_window_it_is_not_known(
@@ -90,15 +90,15 @@ def test_where_a_season_lies_before_the_window_it_is_not_known(
 def test_a_series_without_a_network_of_its_own_shows_that_of_its_cohort(
     settings: Settings, redis: Redis, store: ModelStore
 ) -> None:
-    """Which reads the target alone."""
+    """That network reads the target alone."""
     network = make_shared("hourly")
     store.shared.publish(network)
     store.publish(make_model(NAME, network=False, shared="hourly", seasons=(4, 9), change_scale=0.5))
     window = remember(redis, 50)
     prepared = shared_inputs(network, window.rows[None], np.array([50]), np.array([[4, 9]]), np.array([0.5]))
-    found = seen(settings)
-    assert found.shared
-    np.testing.assert_allclose(first_layer(network, prepared.x[0]), found.cell.hidden, rtol=1e-5, atol=1e-6)
+    gates = seen(settings)
+    assert gates.shared
+    np.testing.assert_allclose(first_layer(network, prepared.x[0]), gates.cell.hidden, rtol=1e-5, atol=1e-6)
 
 
 def test_a_window_that_is_longer_than_usual_is_read_whole(settings: Settings, redis: Redis, store: ModelStore) -> None:
@@ -110,14 +110,14 @@ def test_a_window_that_is_longer_than_usual_is_read_whole(settings: Settings, re
 
 def test_the_partition_of_the_series_is_asked(settings: Settings, redis: Redis, store: ModelStore) -> None:
     """Below the namespace."""
-    told = load_settings(**settings.model_dump(exclude={"partitions", "namespace"}), partitions=7, namespace="plant")
+    changed = load_settings(**settings.model_dump(exclude={"partitions", "namespace"}), partitions=7, namespace="plant")
     store.publish(make_model(NAME))
     remember(redis, 20, key=keys_of(partition_of(NAME, 7), 7, "plant").state)
-    assert 6 == len(seen(told).values)
+    assert 6 == len(seen(changed).values)
 
 
 def test_another_champion_is_looked_into_at_once(settings: Settings, redis: Redis, store: ModelStore) -> None:
-    """And the former one again after a rollback."""
+    """After a rollback the former one is shown again."""
     reader = GateReader(settings)
     remember(redis, 20)
     shown = []
@@ -126,8 +126,8 @@ def test_another_champion_is_looked_into_at_once(settings: Settings, redis: Redi
         shown.append(reader.look(NAME))
     store.rollback(NAME)
     shown.append(reader.look(NAME))
-    versions = [found.version for found in shown if isinstance(found, Gates)]
-    hidden = [found.cell.last_hidden for found in shown if isinstance(found, Gates)]
+    versions = [gates.version for gates in shown if isinstance(gates, Gates)]
+    hidden = [gates.cell.last_hidden for gates in shown if isinstance(gates, Gates)]
     assert [1, 2, 1] == versions
     np.testing.assert_array_equal(hidden[0], hidden[2])
     assert not np.allclose(hidden[0], hidden[1])
@@ -175,7 +175,7 @@ def test_what_the_cell_says_is_what_the_worker_forecast(settings: Settings, redi
         with worker_process(url, settings.store, "--burst") as worker:
             worker.communicate(timeout=PATIENCE_S)
         newest = redis.xrevrange("forecasts", count=1)[0][1]
-    found = seen(settings)
-    answer = found.cell.last_hidden @ model.weights["dense.kernel"][:, 0] + model.weights["dense.bias"][0]
-    assert pytest.approx(float(newest[b"yhat"]), abs=1e-4) == found.values[-1] + answer
-    assert int(newest[b"origin"]) == found.last_ts
+    gates = seen(settings)
+    answer = gates.cell.last_hidden @ model.weights["dense.kernel"][:, 0] + model.weights["dense.bias"][0]
+    assert pytest.approx(float(newest[b"yhat"]), abs=1e-4) == gates.values[-1] + answer
+    assert int(newest[b"origin"]) == gates.last_ts

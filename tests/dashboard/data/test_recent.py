@@ -23,14 +23,14 @@ def test_series_beyond_the_most_are_counted_and_left_out() -> None:
 
 
 def test_room_is_made_for_many_series() -> None:
-    """What was known before stays."""
+    """The series from before stay."""
     recent = Recent(10_000)
     recent.add([entry(f"s{i}", 0, float(i), 0.0) for i in range(FIRST_ROOM + 1)])
     assert list(range(FIRST_ROOM + 1)) == recent.newest()[:, Y].tolist()
 
 
 def test_an_entry_that_is_no_forecast_is_counted_and_the_others_are_read() -> None:
-    """Whoever wrote it."""
+    """It does not matter which program wrote the entry."""
     recent = Recent(10)
     assert 1 == recent.add([(b"1-0", {b"series": b"a"}), (b"2-0", None), entry("a", 0, 1.0, 1.0)])
     assert (2, ["a"]) == (recent.unreadable, recent.names)
@@ -39,7 +39,8 @@ def test_an_entry_that_is_no_forecast_is_counted_and_the_others_are_read() -> No
 def test_a_series_of_which_nothing_could_be_read_is_not_met() -> None:
     """A page takes it that each series has a newest point."""
     recent = Recent(10)
-    whole, broken = entry("a", 0, 1.0, 1.0), entry("b", 0, 1.0, 1.0)
+    whole = entry("a", 0, 1.0, 1.0)
+    broken = entry("b", 0, 1.0, 1.0)
     recent.add([whole, (broken[0], {**broken[1], b"kind": b"\xff"}), (broken[0], {**broken[1], b"model": b"x"})])
     assert (["a"], 2) == (recent.names, recent.unreadable)
 
@@ -49,9 +50,9 @@ def test_skill_and_coverage_are_those_of_a_loop() -> None:
     rng = np.random.default_rng(0)
     values, errors = rng.normal(size=40).cumsum(), rng.normal(size=40)
     scores = np.abs(rng.normal(size=40))
-    told = [{"error": errors[i], "anomaly_score": scores[i]} if i else {} for i in range(40)]
+    records = [{"error": errors[i], "anomaly_score": scores[i]} if i else {} for i in range(40)]
     recent = Recent(10)
-    recent.add([entry("a", i, values[i], 0.0, **told[i]) for i in range(40)])
+    recent.add([entry("a", i, values[i], 0.0, **records[i]) for i in range(40)])
     skill, coverage = recent.scores()
     naive = sum(abs(values[i] - values[i - 1]) for i in range(1, 40))
     assert pytest.approx(1 - sum(map(abs, errors[1:])) / naive) == skill[0]
@@ -60,7 +61,7 @@ def test_skill_and_coverage_are_those_of_a_loop() -> None:
 
 
 def test_the_scores_of_one_reading_are_not_known() -> None:
-    """And nothing warns."""
+    """No warning is raised."""
     recent = Recent(10)
     recent.add([entry("a", 0, 1.0, 1.0)])
     skill, coverage = recent.scores()

@@ -14,10 +14,11 @@ STEP_MS = 1000
 
 
 def stored(capacity: int, width: int, readings: int, *, gap_at: int = -1) -> tuple[Window, dict[str, bytes]]:
-    """A window after readings that came one to a commit, and the fields that the commits wrote."""
+    """Return a window after readings that came one to a commit, and the fields that the commits wrote."""
     rng = np.random.default_rng(readings)
     window = Window(capacity, width)
-    state, fields = SeriesState(("value", "flow", "level")[:width], window), {}
+    state = SeriesState(("value", "flow", "level")[:width], window)
+    fields = {}
     for i in range(readings):
         ts = STEP_MS * i + (10**9 if i >= gap_at >= 0 else 0)
         window.push(ts, rng.normal(size=width), 3)
@@ -26,7 +27,7 @@ def stored(capacity: int, width: int, readings: int, *, gap_at: int = -1) -> tup
 
 
 def read(fields: dict[str, bytes], capacity: int) -> Remembered | None:
-    """What the dashboard makes of them, asking for a window of this capacity."""
+    """Return the state as the dashboard reads it, for a window of this capacity."""
     return Remembered.of([fields.get(name) for name in names(NAME, capacity)])
 
 
@@ -36,50 +37,50 @@ def read(fields: dict[str, bytes], capacity: int) -> Remembered | None:
 def test_the_rows_are_those_that_the_worker_holds(capacity: int, width: int, readings: int) -> None:
     """To the last bit, however often the blocks have gone round."""
     window, fields = stored(capacity, width, readings)
-    found = read(fields, capacity)
-    assert found is not None
-    np.testing.assert_array_equal(window.rows, found.rows)
-    assert (capacity, STEP_MS * (readings - 1)) == (found.capacity, found.last_ts)
-    assert ("value", "flow", "level")[:width] == found.features
+    state = read(fields, capacity)
+    assert state is not None
+    np.testing.assert_array_equal(window.rows, state.rows)
+    assert (capacity, STEP_MS * (readings - 1)) == (state.capacity, state.last_ts)
+    assert ("value", "flow", "level")[:width] == state.features
 
 
 def test_after_a_long_gap_the_rows_begin_anew() -> None:
-    """What the blocks still hold of before is not read."""
+    """The blocks' rows from before the gap are not read."""
     window, fields = stored(100, 1, 70, gap_at=50)
-    found = read(fields, 100)
-    assert found is not None
-    assert 20 == len(found.rows)
-    np.testing.assert_array_equal(window.rows, found.rows)
+    state = read(fields, 100)
+    assert state is not None
+    assert 20 == len(state.rows)
+    np.testing.assert_array_equal(window.rows, state.rows)
 
 
 def test_a_missing_block_ends_the_rows() -> None:
     """The newest ones are there."""
     window, fields = stored(100, 1, 100)
     del fields[f"{NAME}{SEPARATOR}1"]
-    found = read(fields, 100)
-    assert found is not None
-    np.testing.assert_array_equal(window.rows[64:], found.rows)
+    state = read(fields, 100)
+    assert state is not None
+    np.testing.assert_array_equal(window.rows[64:], state.rows)
 
 
 def test_a_block_from_an_earlier_round_ends_the_rows_too() -> None:
     """It holds others than those that belong there."""
     window, fields = stored(100, 1, 200)
     place = f"{NAME}{SEPARATOR}0"  # of the block before the newest, and of the first of all
-    found = read(fields | {place: stored(100, 1, 40)[1][place]}, 100)
-    assert found is not None
-    np.testing.assert_array_equal(window.rows[-8:], found.rows)
+    state = read(fields | {place: stored(100, 1, 40)[1][place]}, 100)
+    assert state is not None
+    np.testing.assert_array_equal(window.rows[-8:], state.rows)
 
 
 def test_a_window_of_another_capacity_says_its_own() -> None:
-    """Its rows lie elsewhere, so that none are taken from the fields that were asked for."""
+    """Its rows lie elsewhere, so none are taken from the fields that were read."""
     _, fields = stored(200, 1, 150)
-    found = read(fields, 32)
-    assert found is not None
-    assert (200, 0) == (found.capacity, len(found.rows))
+    state = read(fields, 32)
+    assert state is not None
+    assert (200, 0) == (state.capacity, len(state.rows))
 
 
 def test_a_series_that_nobody_remembers_has_no_rows() -> None:
-    """As one that was never met."""
+    """It is treated as a new series."""
     assert read({}, 32) is None
 
 

@@ -1,4 +1,4 @@
-"""The gates' charts and what is said above them."""
+"""The gates' charts and the text above them."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ LAST_TS = 1772334010000
 
 
 def gates_of(spec: Spec, *, shared: bool = False) -> Gates:
-    """The gates of a network over a window of noise."""
+    """Return the gates of a network over a window of noise."""
     rows = np.random.default_rng(8).normal(20, 2, (spec.window, 1))
     model = make_model("a", spec)
     prepared = model.inputs(rows[None], np.array([spec.window]))
@@ -23,7 +23,7 @@ def gates_of(spec: Spec, *, shared: bool = False) -> Gates:
 
 
 def drawn(gates: Gates, name: str) -> dict[str, Any]:
-    """A map's options with a window in them."""
+    """Return a map's options with a window in them."""
     options = gate_charts.map_chart(name)
     gate_charts.put_map(options, name, gates)
     return options
@@ -34,7 +34,7 @@ def test_lines_are_the_gates_means_beside_the_readings() -> None:
     gates = gates_of(Spec(window=7, units=4))
     options = gate_charts.means_chart()
     gate_charts.put_means(options, gates)
-    shown = {one["name"]: one["data"] for one in options["series"]}
+    shown = {series["name"]: series["data"] for series in options["series"]}
     assert ["-7", "-6", "-5", "-4", "-3", "-2", "-1"] == options["xAxis"]["data"]
     assert pytest.approx(gates.values.tolist(), rel=1e-3) == shown["reading"]
     for name in ("forget", "input", "output"):
@@ -61,7 +61,7 @@ def test_rows_are_sorted_by_the_cell_state_at_the_end() -> None:
 
 
 def test_colours_of_gates_span_0_to_1_and_those_of_the_state_as_far_as_it_goes() -> None:
-    """Zero is in the middle of the state's, which is none."""
+    """Zero is the middle of the scale for the state, which is not a gate."""
     gates = gates_of(Spec(window=5, units=6))
     reach = float(np.abs(gates.cell.cell_state).max())
     gate, state = (drawn(gates, name)["visualMap"] for name in ("input", "cell_state"))
@@ -78,13 +78,15 @@ def test_of_a_large_network_and_a_long_window_a_part_is_drawn_and_this_is_said()
     size = np.abs(gates.cell.cell_state[-1])
     assert (64, 32) == (len(options["xAxis"]["data"]), len(shown))
     assert size[shown].min() >= size[left].max()
-    said = gate_charts.sentence(gates)
+    sentence = gate_charts.sentence(gates)
     for words in ("the first of 2 layers", "forward direction", "100 readings", "newest 64", "the 32 of them"):
-        assert words in said
+        assert words in sentence
 
 
 def test_the_sentence_names_version_network_and_time() -> None:
     """Of a network of one layer, its own or its cohort's."""
-    said = gate_charts.sentence(gates_of(Spec(window=5, units=6)))
-    assert said.startswith("Version 3: the only layer of the LSTM over the 5 readings up to 2026-03-01 03:00:10 UTC.")
+    sentence = gate_charts.sentence(gates_of(Spec(window=5, units=6)))
+    assert sentence.startswith(
+        "Version 3: the only layer of the LSTM over the 5 readings up to 2026-03-01 03:00:10 UTC."
+    )
     assert "the network that its cohort shares" in gate_charts.sentence(gates_of(Spec(window=5, units=6), shared=True))

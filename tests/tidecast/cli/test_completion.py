@@ -23,13 +23,13 @@ def _models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def offered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str) -> list[str]:
-    """What bash offers at the end of a line."""
+    """Return the words that bash offers at the end of a line."""
     monkeypatch.setenv("_TIDECAST_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
     with pytest.raises(SystemExit):
         cli.app(prog_name="tidecast")
-    return [one for one in capsys.readouterr().out.splitlines() if one]
+    return [word for word in capsys.readouterr().out.splitlines() if word]
 
 
 def test_the_commands_are_offered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +72,7 @@ def test_a_name_is_offered_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_nothing_is_offered_where_nothing_can_be_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    """No traceback in the middle of somebody's line."""
+    """No traceback appears in the middle of the user's line."""
     if damage == "store":
         next(Path("models").rglob("series.json")).write_text("{")
     else:

@@ -26,7 +26,7 @@ DAY_MS = 86_400_000
 
 
 def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
-    """Every command and group of commands, as the words after `tidecast`."""
+    """Yield every command and group of commands, as the words after `tidecast`."""
     yield path
     for name, below in getattr(command, "commands", {}).items():
         yield from commands(below, *path, name)
@@ -36,7 +36,7 @@ ALL = sorted(commands(typer.main.get_command(cli.app)))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command within this process; returns its exit code."""
+    """Run the command within this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["tidecast", *words])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -54,13 +54,13 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_every_command_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
-    """`--help` exits 0 and says what the command is for."""
+    """`--help` exits 0 and describes the command."""
     assert 0 == run(monkeypatch, *words, "--help")
     assert "Usage:" in capsys.readouterr().out
 
 
 def test_the_commands_are_those_of_the_documentation() -> None:
-    """None is missing, none undocumented."""
+    """None is missing, and each is documented."""
     assert {
         (),
         ("worker",),
@@ -75,7 +75,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
 
 
 def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """As the package says it."""
+    """It is the package's version."""
     assert 0 == run(monkeypatch, "--version")
     assert f"{__version__}\n" == capsys.readouterr().out
 
@@ -127,7 +127,7 @@ def test_without_redis_the_exit_code_is_1_and_the_remedy_is_named(
 def test_the_installed_program_ends_the_same_way(tmp_path: Path) -> None:
     """As its own process: exit code 1, one line on standard error, nothing on standard output."""
     program = Path(sys.executable).with_name("tidecast")
-    found = subprocess.run(
+    result = subprocess.run(
         [program, "tail", "--redis", NOBODY],
         cwd=tmp_path,
         capture_output=True,
@@ -135,7 +135,7 @@ def test_the_installed_program_ends_the_same_way(tmp_path: Path) -> None:
         env={**os.environ},
         check=False,
     )
-    assert (1, "", 1) == (found.returncode, found.stdout, found.stderr.count("\n"))
+    assert (1, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
 
 
 @pytest.mark.parametrize("words", [("pusj",), ("push",), ("tail", "-n", "many"), ("worker", "--fast")], ids=" ".join)
@@ -147,7 +147,7 @@ def test_a_wrong_call_is_exit_code_2(monkeypatch: pytest.MonkeyPatch, words: tup
 def test_pushed_readings_are_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: Settings, redis: Redis
 ) -> None:
-    """Under the namespace asked for."""
+    """The readings go to the chosen namespace."""
     Path("readings.csv").write_text("series,ts,value\na,1,2\na,2,3\n")
     url = settings.redis_url.get_secret_value()
     assert 0 == run(monkeypatch, "push", "readings.csv", "--redis", url, "--namespace", "plant")
@@ -169,7 +169,7 @@ def test_pushed_readings_are_counted(
 def test_a_history_that_is_not_named_clearly_is_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
 ) -> None:
-    """One sentence that says what to name."""
+    """The message is one sentence and names the missing argument."""
     assert 2 == run(monkeypatch, *words)
     err = capsys.readouterr().err
     assert sentence in err
@@ -179,7 +179,7 @@ def test_a_history_that_is_not_named_clearly_is_exit_code_2(
 def test_recorded_readings_are_archived_and_trained_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: Settings, redis: Redis
 ) -> None:
-    """From the stream, and from the archive where it is named; where nothing is recorded, a sentence says so."""
+    """Series come from the stream, and from the archive if it is named; if there are no readings, a message says so."""
     where = ("--redis", settings.redis_url.get_secret_value())
     train = ("train", "--recorded", "--dry-run", "--json", *where)
     assert 1 == run(monkeypatch, *train)
@@ -263,7 +263,7 @@ def test_models_are_listed_and_shown_as_json(
 def test_models_are_listed_as_a_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: ModelStore
 ) -> None:
-    """For people; an empty store is no error."""
+    """The listing is for people; an empty store is not an error."""
     monkeypatch.setenv("COLUMNS", "200")
     assert 0 == run(monkeypatch, "models", "list", "--store", str(store.root))
     store.publish(make_model("boiler-7"))
@@ -274,6 +274,6 @@ def test_models_are_listed_as_a_table(
 def test_an_unknown_model_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: ModelStore
 ) -> None:
-    """The sentence says what to do."""
+    """The message names the remedy."""
     assert 1 == run(monkeypatch, "models", "show", "nobody", "--store", str(store.root))
     assert "no champion" in capsys.readouterr().err

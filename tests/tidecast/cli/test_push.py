@@ -1,4 +1,4 @@
-"""`tidecast push` on a pipe: what it pushes while the pipe is open, how it ends, and what it prints."""
+"""`tidecast push` on a pipe: the pushed readings while the pipe is open, its end, and its output."""
 
 import json
 import os
@@ -49,7 +49,7 @@ class Pushing:
             time.sleep(0.01)
 
     def end(self) -> tuple[int, Any, str]:
-        """Return the exit code, the answer and what stands on standard error."""
+        """Return the exit code, the answer and the standard error."""
         out, err = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, json.loads(out), err.decode()
 

@@ -1,4 +1,4 @@
-"""`tidecast retrain` and `tidecast events`: by hand, on schedule, and what is said of it."""
+"""`tidecast retrain` and `tidecast events`: jobs by hand and on schedule, and their events."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ from worker.retraining import child
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command within this process; returns its exit code."""
+    """Run the command within this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["tidecast", *words])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -40,7 +40,7 @@ def stand_for_the_trainer(monkeypatch: pytest.MonkeyPatch, program: str) -> None
 
 @pytest.fixture
 def url(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001 - it empties the server
-    """The address of the emptied server, told by the environment."""
+    """The address of the emptied server, set in the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TIDECAST_REDIS_URL", settings.redis_url.get_secret_value())
     yield settings.redis_url.get_secret_value()
@@ -118,9 +118,9 @@ def test_a_failed_run_by_hand_is_exit_code_1(
     monkeypatch.setenv("TIDECAST_PARTITIONS", "2")
     stand_for_the_trainer(monkeypatch, f"told['partition'] or sys.exit(3)\n{FINISH}")
     assert 1 == run(monkeypatch, "retrain")
-    said = capsys.readouterr()
-    assert said.out.startswith("3 series trained")
-    assert "tidecast: retraining failed, partition 0: it ended with exit code 3: its log says why\n" in said.err
+    printed = capsys.readouterr()
+    assert printed.out.startswith("3 series trained")
+    assert "tidecast: retraining failed, partition 0: it ended with exit code 3: its log says why\n" in printed.err
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_daemon_keeps_the_schedule_until_told_to_stop(
 
 
 def test_a_daemon_has_the_same_default_as_a_worker_and_a_health_port(url: str, redis: Redis) -> None:
-    """A container of its own needs no setting, and its probes say when it keeps the schedule."""
+    """A container of its own needs no setting, and its probes show whether it keeps the schedule."""
     assert url
     port = free_port()
     command = [TIDECAST, "retrain", "--daemon", "--health-port", str(port)]
@@ -185,7 +185,7 @@ def test_a_daemon_has_the_same_default_as_a_worker_and_a_health_port(url: str, r
 def test_a_daemon_that_cannot_write_the_store_does_not_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It has nothing else to do: its supervisor sees the exit code, and the sentence names the remedy."""
+    """It has no other work: its supervisor gets the exit code, and the message names the remedy."""
     assert 2 == run(monkeypatch, "retrain", "--daemon", "--store", "/proc/models")
     err = capsys.readouterr().err
     assert err.startswith("tidecast: there is no schedule to keep: the store /proc/models cannot be written (")
@@ -207,20 +207,20 @@ def test_events_of_all_partitions_are_followed(url: str, redis: Redis) -> None:
     """From the oldest, or from now on."""
     first = [happen(redis, PROMOTED, 0, 2), happen(redis, STARTED, 1, 2)]
     with Client(url, partitions=2) as client:
-        found = list(client.events("0", block_ms=1, stop_when_idle=True))
-        assert set(first) == set(found)
+        events = list(client.events("0", block_ms=1, stop_when_idle=True))
+        assert set(first) == set(events)
         live = client.events(block_ms=100)
         later = happen(redis, Event("drift", "new"), 1, 2)
         assert [later] == list(islice(live, 1))
-        assert all(event.id for event in found)
+        assert all(event.id for event in events)
 
 
 async def test_the_asyncio_client_follows_events_too(url: str, redis: Redis) -> None:
     """The same, to be awaited."""
     happen(redis, PROMOTED)
     async with AsyncClient(url) as client:
-        assert [PROMOTED] == [found async for found in client.events("0", block_ms=1, stop_when_idle=True)]
-        assert [] == [found async for found in client.events(block_ms=1, stop_when_idle=True)]
+        assert [PROMOTED] == [event async for event in client.events("0", block_ms=1, stop_when_idle=True)]
+        assert [] == [event async for event in client.events(block_ms=1, stop_when_idle=True)]
 
 
 @pytest.mark.usefixtures("url")
@@ -236,11 +236,11 @@ def test_events_are_printed_as_lines_or_as_json(
     assert first.endswith("Z  promoted  boiler-7 v3  beats version 2 by 4 %")
     assert second.endswith("Z  started  the run due at 2026-03-01T03:00:00Z has started, try 1")
     assert 0 == run(monkeypatch, "events", "--since", "0", "-n", "2", "--json")
-    found = json.loads(capsys.readouterr().out.splitlines()[1])
-    assert {"id": entry_id, "kind": "started", "detail": STARTED.detail, "series": None, "version": None} == found
+    printed = json.loads(capsys.readouterr().out.splitlines()[1])
+    assert {"id": entry_id, "kind": "started", "detail": STARTED.detail, "series": None, "version": None} == printed
 
 
 def test_a_line_says_when_what_and_of_whom() -> None:
-    """The entry's id tells when."""
+    """The time comes from the entry's id."""
     event = Event("met", "its first reading", "boiler-7", None, "1700000000000-0")
     assert "2023-11-14T22:13:20Z  met  boiler-7  its first reading" == event_line(event)

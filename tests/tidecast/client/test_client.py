@@ -1,4 +1,4 @@
-"""The client against a real server: pushing, following, waiting, and what it says when it cannot."""
+"""The client against a real server: pushing, following, waiting, and its errors."""
 
 import asyncio
 from collections.abc import Iterator
@@ -76,8 +76,8 @@ def test_a_series_readings_go_to_its_partition(settings: Settings, redis: Redis)
             keys = keys_of(partition_of(name, 4), 4, "plant")
             assert name.encode() in {fields[b"series"] for _, fields in redis.xrange(keys.readings)}
             publish(redis, f"{ord(name)}-1", name, keys.forecasts)
-        found = client.forecasts("0", block_ms=1, stop_when_idle=True)
-        assert set("abcdefgh") == {forecast.series for forecast in found}
+        forecasts = client.forecasts("0", block_ms=1, stop_when_idle=True)
+        assert set("abcdefgh") == {forecast.series for forecast in forecasts}
 
 
 def test_forecasts_since_an_id_come_once_and_in_order(client: Client, redis: Redis) -> None:
@@ -89,7 +89,7 @@ def test_forecasts_since_an_id_come_once_and_in_order(client: Client, redis: Red
 
 @pytest.mark.parametrize("before", [0, 2])
 def test_live_does_not_miss_what_is_published_right_after_the_call(client: Client, redis: Redis, before: int) -> None:
-    """`$` means this very moment, even if nobody iterates yet, on an empty stream too."""
+    """`$` means this very moment, even before the iteration begins, on an empty stream too."""
     for i in range(before):
         publish(redis, f"{i + 1}-0")
     live = client.forecasts()
@@ -116,16 +116,17 @@ def test_waiting_longer_than_a_command_may_take_is_no_failure(settings: Settings
 def test_another_number_of_partitions_is_said_at_the_first_push_and_the_first_look(
     settings: Settings, redis: Redis
 ) -> None:
-    """Nothing is pushed to where no worker looks for it."""
+    """No reading goes to a partition that no worker reads."""
     redis.set("plant:partitions", 8)
-    url, said = settings.redis_url.get_secret_value(), "setting partitions is 4, but plant:partitions in Redis says 8"
+    url = settings.redis_url.get_secret_value()
+    message = "setting partitions is 4, but plant:partitions in Redis says 8"
     with Client(url, partitions=4, namespace="plant") as client:
         for attempt in (
             lambda: client.push("a", 1.0),
             lambda: client.push_many([("a", 1.0)]),
             lambda: client.forecasts("0"),
         ):
-            with pytest.raises(SettingsError, match=said):
+            with pytest.raises(SettingsError, match=message):
                 attempt()
     assert [b"plant:partitions"] == redis.keys()
     with Client(url, partitions=8, namespace="plant") as client:
@@ -144,7 +145,7 @@ async def test_the_asyncio_client_notices_another_number_of_partitions(settings:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_the_number_of_partitions_is_not_asked_for_at_every_push(client: Client, redis: Redis, known: bool) -> None:
-    """Once if Redis says it; now and then if it does not yet."""
+    """It is read once if Redis has it; otherwise it is looked up from time to time."""
     if known:
         redis.set("partitions", 1)
     redis.config_resetstat()
@@ -167,11 +168,11 @@ def test_a_number_of_partitions_that_is_written_later_is_noticed(
 async def test_the_asyncio_client_does_the_same(settings: Settings, redis: Redis) -> None:
     """Push, push many, follow from an id and live."""
     async with AsyncClient(settings.redis_url.get_secret_value()) as client:
-        one = await client.push("a", 1.0)
+        first = await client.push("a", 1.0)
         more = await client.push_many([("a", 2.0), ("b", {"value": 3.0}, 5)])
-        assert [one, *more] == [entry_id.decode() for entry_id, _ in redis.xrange("readings")]
+        assert [first, *more] == [entry_id.decode() for entry_id, _ in redis.xrange("readings")]
         made = [publish(redis, "5-0"), publish(redis, "6-0")]
-        assert made == [found async for found in client.forecasts("0", block_ms=1, stop_when_idle=True)]
+        assert made == [forecast async for forecast in client.forecasts("0", block_ms=1, stop_when_idle=True)]
         live = client.forecasts(block_ms=1000)
         coming = asyncio.ensure_future(anext(live))
         while not coming.done():
@@ -185,7 +186,7 @@ async def test_the_asyncio_client_does_the_same(settings: Settings, redis: Redis
 async def test_the_asyncio_client_waits_longer_than_a_command_may_take(settings: Settings) -> None:
     """As the blocking one."""
     async with AsyncClient(settings.redis_url.get_secret_value(), redis_timeout_s=0.4) as client:
-        assert [] == [found async for found in client.forecasts("0", block_ms=450, stop_when_idle=True)]
+        assert [] == [forecast async for forecast in client.forecasts("0", block_ms=450, stop_when_idle=True)]
 
 
 @pytest.mark.parametrize("url", ["localhost", "redis://:hunter2/x@h:1", "http://h", "redis://h:port"])
@@ -198,6 +199,6 @@ def test_an_address_that_is_none_is_said_without_its_password(url: str) -> None:
 
 
 def test_a_push_without_a_server_fails_at_once() -> None:
-    """Nothing is repeated behind the caller's back."""
+    """No push is repeated without the caller's knowledge."""
     with Client("redis://127.0.0.1:1/0") as client, pytest.raises(RedisError):
         client.push("a", 1.0)

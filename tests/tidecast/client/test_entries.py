@@ -1,4 +1,4 @@
-"""Readings on their way to Redis: the clients refuse what a worker would refuse, before anything is sent."""
+"""Readings on their way to Redis: the clients refuse those that a worker would refuse, before any is sent."""
 
 import asyncio
 import math
@@ -115,7 +115,7 @@ REFUSED: list[tuple[Any, Any, Any, str, str]] = [
 
 
 def entry(series: Any, values: Any, ts: Any = None) -> dict[bytes, bytes]:
-    """The fields of one reading, at a fixed present."""
+    """Return the fields of one reading, at a fixed present."""
     return dict(entry_of(series, values, ts, now_ms=NOW_MS, most_bytes=MOST_BYTES))
 
 
@@ -212,7 +212,7 @@ names = st.text(max_size=6) | st.sampled_from(["value", "wind", "series", "ts", 
     )
 )
 def test_what_the_client_accepts_the_worker_accepts(readings: list[tuple[Any, Any, Any]]) -> None:
-    """By the worker's own rule; and many together are accepted as each is alone."""
+    """The worker's own rule holds; and many readings together are accepted as each is alone."""
     accepted = []
     for reading in readings:
         try:

@@ -60,7 +60,7 @@ class Follower:
         return self._threads.submit(next, self.items)
 
     def next_id(self) -> str:
-        """The id of the next forecast."""
+        """Return the id of the next forecast."""
         return self.step().result(PATIENCE_S).id
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def waits(url: str) -> bool:
-    """Whether somebody waits in XREAD."""
+    """Return whether a client waits in XREAD."""
     with Redis.from_url(url, protocol=2) as redis:
         return any(connection["cmd"] == "xread" and "b" in connection["flags"] for connection in redis.client_list())
 
@@ -204,7 +204,7 @@ def test_an_error_that_waiting_does_not_mend_is_raised_at_once(durable: Embedded
 def test_closing_the_client_ends_its_iterations_with_a_clear_error(
     durable: EmbeddedRedis, caplog: pytest.LogCaptureFixture, asynchronous: bool, away: bool
 ) -> None:
-    """Not with silence, which would look like an end, and not with a new connection, which nobody would close."""
+    """Silence would look like an end, and a new connection would never be closed."""
     with Follower(durable.url, asynchronous=asynchronous) as follower:
         coming = follower.step()
         until(lambda: waits(durable.url))
@@ -220,7 +220,7 @@ def test_closing_the_client_ends_its_iterations_with_a_clear_error(
 
 
 def test_a_closed_client_is_not_opened_again_unawares(url: str, redis: Redis) -> None:
-    """Every method says so, of the asyncio client too."""
+    """Every method raises the error, also of the asyncio client."""
     client = Client(url)
     client.push("a", 1.0)
     client.close()
@@ -338,7 +338,7 @@ def test_after_a_foreign_entry_the_next_step_goes_on(url: str, redis: Redis, asy
     ],
 )
 def test_an_argument_out_of_range_is_refused_at_the_call(url: str, options: dict[str, Any], sentence: str) -> None:
-    """By both clients, before Redis is asked."""
+    """Both clients check it, before any request to Redis."""
     for kind in (Client, AsyncClient):
         client: Any = kind(url)
         for method in (client.forecasts, client.events):
@@ -366,7 +366,7 @@ def test_forecasts_that_are_gone_are_warned_of(
     ids: list[str],
     warned: str,
 ) -> None:
-    """Who begins after an id that was trimmed would miss some without a word."""
+    """A reader that begins after an id that was trimmed would otherwise miss some without a warning."""
     publish(url, *(f"{i}-0" for i in range(1, 7)))
     redis.xtrim("forecasts", minid="5-0", approximate=False)
     with Follower(url, asynchronous=asynchronous) as follower:

@@ -74,7 +74,7 @@ def settings_of(url: str, **given: Any) -> Settings:
 @pytest.mark.parametrize("query", REFUSED)
 @pytest.mark.parametrize("opened", [connect, connect_async])
 def test_an_option_that_changes_what_the_code_relies_on_is_refused_by_name(query: str, opened: Any) -> None:
-    """redis-py lets the address win: `?protocol=3` gave a KeyError at every step, for ever."""
+    """In redis-py the address wins: `?protocol=3` gave a KeyError at every step, for ever."""
     with pytest.raises(SettingsError, match=rf"^setting redis_url has .*\b{REFUSED[query]}"):
         opened(settings_of(f"{HOST}/0?{query}"))
 
@@ -93,7 +93,7 @@ def test_no_value_of_an_option_is_shown() -> None:
 def test_a_worker_and_a_client_work_with_harmless_options(
     redis_server: EmbeddedRedis, redis: Redis, tmp_path: Path, query: str
 ) -> None:
-    """Some tune the pool, others ask for the usual behaviour."""
+    """Some tune the pool, others name the default."""
     settings = settings_of(f"{redis_server.url}?{query}", store=tmp_path)
     with Client(settings.redis_url.get_secret_value()) as client:
         entry_id = client.push("a", 1.0)
@@ -174,13 +174,13 @@ def test_what_is_not_an_address_is_refused(url: str) -> None:
 
 
 def test_a_worker_ends_where_redis_has_no_such_database(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """It tried again and again, and nobody looks for a typing error then."""
+    """It used to retry for ever, which hides a typing error."""
     url = redis_server.url.replace("/0", "/99")
     with forked_worker(url, tmp_path, "--burst") as process:
-        _, said = process.communicate(PATIENCE_S)
+        _, output = process.communicate(PATIENCE_S)
         assert 2 == process.returncode
     sentence = "redis_url names a database that Redis does not have (DB index is out of range): end it with a lower"
-    assert 1 == said.count(sentence)
+    assert 1 == output.count(sentence)
 
 
 def test_the_doctor_finds_a_database_that_redis_does_not_have(redis_server: EmbeddedRedis, tmp_path: Path) -> None:

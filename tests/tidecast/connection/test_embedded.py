@@ -13,15 +13,15 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 def test_it_answers_on_a_port_of_its_own_and_ends_with_the_block() -> None:
-    """Two at once do not meet, and nothing is left behind."""
-    with EmbeddedRedis() as one, EmbeddedRedis() as two:
-        assert one.port != two.port
-        with Redis.from_url(one.url) as redis:
+    """Two servers at once do not meet, and no file or process is left behind."""
+    with EmbeddedRedis() as first, EmbeddedRedis() as second:
+        assert first.port != second.port
+        with Redis.from_url(first.url) as redis:
             folder = Path(redis.config_get("dir")["dir"])
             redis.set("x", 1)
-        with Redis.from_url(two.url) as redis:
+        with Redis.from_url(second.url) as redis:
             assert redis.get("x") is None
-        pid = one.pid
+        pid = first.pid
     assert not folder.exists()
     assert pid is not None
     assert not Path(f"/proc/{pid}").exists()

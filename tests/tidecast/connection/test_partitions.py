@@ -1,4 +1,4 @@
-"""What is asked of a partition, on a real Redis: above all how many readings wait."""
+"""The figures of a partition, on a real Redis: above all how many readings wait."""
 
 import pytest
 from redis import Redis
@@ -13,42 +13,43 @@ KEYS = keys_of()
 
 
 def push(redis: Redis, *numbers: int) -> None:
-    """Readings with the ids `1-0`, `2-0` and so on."""
+    """Push readings with the ids `1-0`, `2-0` and so on."""
     for number in numbers:
         redis.xadd("readings", {"series": "a", "value": number}, id=f"{number}-0")
 
 
 def answer(redis: Redis, *numbers: int) -> None:
-    """Answer these as a worker does, after what it has answered before."""
+    """Answer these as a worker does, after its earlier answers."""
     stream = Stream(redis, KEYS, WorkerSettings(batch=100))
     epoch = stream.acquire("me")
     assert epoch is not None
-    progress, ids = stream.progress(), [f"{number}-0" for number in numbers]
+    progress = stream.progress()
+    ids = [f"{number}-0" for number in numbers]
     batch = [entry for entry in stream.read(progress.last, None) if entry[0] in ids]
     assert ids == [entry_id for entry_id, _ in batch]
     stream.commit(epoch, progress.last, outcome(ids[-1], *ids), stream.backlog(progress, batch).lost)
 
 
 def lag(redis: Redis) -> int | None:
-    """Of the only partition."""
+    """Return the lag of the only partition."""
     return waiting(redis, KEYS, offset_of(redis, KEYS))
 
 
 def counted(redis: Redis, number: int) -> int | None:
-    """What is said where the stream holds answered readings too: before Redis 7 nobody knows."""
+    """Return the count for a stream that still holds answered readings: None before Redis 7, where it is unknown."""
     return number if major(redis) >= 7 else None
 
 
 @pytest.fixture
 def three_of_ten(redis: Redis) -> Redis:
-    """Ten readings, of which the first three are answered."""
+    """Add ten readings; the first three are answered."""
     push(redis, *range(1, 11))
     answer(redis, 1, 2, 3)
     return redis
 
 
 def test_readings_wait_until_they_are_answered(three_of_ten: Redis) -> None:
-    """As many as were added and not read; none once all are answered, whatever the version."""
+    """The number is that of the added and unread readings, and 0 once all are answered, whatever the version."""
     assert counted(three_of_ten, 7) == lag(three_of_ten)
     push(three_of_ten, 11)
     assert counted(three_of_ten, 8) == lag(three_of_ten)
@@ -84,7 +85,7 @@ def test_what_was_trimmed_before_it_was_read_waits_no_more(three_of_ten: Redis) 
 
 
 def test_before_the_first_worker_all_that_is_there_waits(redis: Redis) -> None:
-    """And nothing of what had been trimmed by then."""
+    """Readings that had been trimmed by then do not count."""
     assert 0 == lag(redis)
     push(redis, *range(1, 11))
     redis.xtrim("readings", maxlen=6, approximate=False)
@@ -94,7 +95,7 @@ def test_before_the_first_worker_all_that_is_there_waits(redis: Redis) -> None:
 
 
 def test_of_a_stream_that_was_begun_anew_nothing_wrong_is_said(three_of_ten: Redis) -> None:
-    """Its count began anew too: all of it waits, then nobody knows how much, then none of it does."""
+    """Its count restarted too: at first all readings wait, then the number is unknown, then none wait."""
     three_of_ten.delete("readings")
     assert 0 == lag(three_of_ten)
     push(three_of_ten, 11, 12)
@@ -106,16 +107,16 @@ def test_of_a_stream_that_was_begun_anew_nothing_wrong_is_said(three_of_ten: Red
 
 
 def test_the_lag_of_all_is_known_if_that_of_each_is() -> None:
-    """Else a sum would be too small."""
+    """Otherwise the sum would be too small."""
     assert (5, 0, None) == (total([2, 0, 3]), total([]), total([2, None]))
 
 
 def test_readings_are_counted_by_how_they_ended(three_of_ten: Redis) -> None:
-    """What was read or lost is no end."""
+    """Read or lost readings have not ended."""
     three_of_ten.hincrby("offset", "lost", 5)
     three_of_ten.hincrby("offset", "late", 2)
-    found = offset_of(three_of_ten, KEYS)
-    assert ("3-0", 5, 5) == (found.last, found.answered, found.counts["lost"])
+    offset = offset_of(three_of_ten, KEYS)
+    assert ("3-0", 5, 5) == (offset.last, offset.answered, offset.counts["lost"])
 
 
 def test_a_worker_is_alive_on_the_roster_or_by_its_lease(redis: Redis) -> None:
@@ -131,7 +132,7 @@ def test_a_worker_is_alive_on_the_roster_or_by_its_lease(redis: Redis) -> None:
 
 
 def test_a_run_that_waits_is_next_when_it_is_tried_again(redis: Redis) -> None:
-    """Not at the due time after it; and where nobody keeps a schedule there is none."""
+    """The next run is the retry, not the due time after it; without a schedule there is no next run."""
     assert run_of(redis, 0, KEYS) is None
     redis.hset("retrain", mapping={"trigger": "every 6h", "state": "waiting", "next_ms": 9, "retry_ms": 5})
     run = run_of(redis, 0, KEYS)

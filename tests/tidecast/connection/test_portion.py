@@ -1,4 +1,4 @@
-"""How many entries are asked for at once, where Redis closes the connection over too many."""
+"""How many entries are requested at once, where Redis closes the connection over too many."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,50 +22,50 @@ def narrow(redis: Redis) -> Iterator[Redis]:
 
 
 def closing_above(most: int, error: type[Exception]) -> tuple[Callable[[int], int], list[int]]:
-    """A request that fails for more than so many entries, and what it was asked for."""
-    asked: list[int] = []
+    """Return a request that fails for more than so many entries, and a list of the requested counts."""
+    counts: list[int] = []
 
     def ask(count: int) -> int:
-        asked.append(count)
+        counts.append(count)
         if count > most:
             raise error("closed")
         return count
 
-    return ask, asked
+    return ask, counts
 
 
 @pytest.mark.parametrize("error", [RedisConnectionError, RedisTimeoutError])
 def test_half_as_many_are_asked_for_until_redis_gives_them(redis: Redis, error: type[Exception]) -> None:
-    """The same request would fail for ever; once more it is tried, for the connection may just have been idle."""
+    """The same request would fail for ever; it is repeated once, as the connection may just have been idle."""
     portion = Portion(1000)
-    ask, asked = closing_above(100, error)
+    ask, counts = closing_above(100, error)
     assert 62 == shrinking(redis, portion, ask)
-    assert [1000, 1000, 500, 250, 125, 62] == asked
+    assert [1000, 1000, 500, 250, 125, 62] == counts
 
 
 def test_one_entry_that_redis_does_not_give_is_an_error(redis: Redis) -> None:
-    """There is nothing less to ask for."""
-    ask, asked = closing_above(0, RedisConnectionError)
+    """A smaller request is impossible."""
+    ask, counts = closing_above(0, RedisConnectionError)
     with pytest.raises(RedisConnectionError):
         shrinking(redis, Portion(4), ask)
-    assert [4, 4, 2, 1] == asked
+    assert [4, 4, 2, 1] == counts
 
 
 def test_a_server_that_is_away_shrinks_nothing() -> None:
     """The size of the request is not the reason."""
     away, portion = Redis(port=1, retry=Retry(NoBackoff(), 0)), Portion(1000)
-    ask, asked = closing_above(0, RedisConnectionError)
+    ask, counts = closing_above(0, RedisConnectionError)
     with pytest.raises(RedisConnectionError):
         shrinking(away, portion, ask)
-    assert ([1000], 1000) == (asked, portion.count)
+    assert ([1000], 1000) == (counts, portion.count)
 
 
 def test_any_other_error_is_raised_as_it_is(redis: Redis) -> None:
     """Redis has answered."""
-    ask, asked = closing_above(0, ResponseError)
+    ask, counts = closing_above(0, ResponseError)
     with pytest.raises(ResponseError):
         shrinking(redis, Portion(1000), ask)
-    assert [1000] == asked
+    assert [1000] == counts
 
 
 def test_it_grows_again_after_a_while() -> None:

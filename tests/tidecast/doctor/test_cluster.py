@@ -13,7 +13,7 @@ from tidecast.connection import connect
 from tidecast.doctor.examination import examine
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.tools.status import Watch
+from tidecast.tools.status import StatusWatch
 from worker.main import make_worker
 from worker.metrics import Health
 
@@ -32,15 +32,15 @@ def settings(cluster: EmbeddedCluster, tmp_path: Path) -> Settings:
 
 
 def test_keys_are_looked_at_on_all_servers(cluster: EmbeddedCluster, settings: Settings) -> None:
-    """While the worker is at work nothing is found but what is so; once it has left, each partition is missed."""
+    """While the worker runs, the doctor reports only true facts; after it has left, each partition is missed."""
     with Client(cluster.url, **CLUSTER) as client:
         client.push_many([(f"s{i}", 1.0) for i in range(20)])
     worker = make_worker(settings, Health())
     for step in range(12):
         worker.step(1_800_000_000.0 + step)
     with connect(settings) as redis:
-        found = Watch(redis, settings).look().as_dict()
-    assert (20, 20, 1) == (found["answered"], found["series"], len(found["workers"]))
+        status = StatusWatch(redis, settings).look().as_dict()
+    assert (20, 20, 1) == (status["answered"], status["series"], len(status["workers"]))
     assert ["persistence"] == [finding.check for finding in examine(settings)]
     worker.leave()
     assert ["persistence"] + 4 * ["lease"] == [finding.check for finding in examine(settings)]
@@ -49,7 +49,7 @@ def test_keys_are_looked_at_on_all_servers(cluster: EmbeddedCluster, settings: S
 def test_a_cluster_that_the_settings_do_not_tell_of_is_found(settings: Settings) -> None:
     """The setting is named."""
     elsewhere = next(name for name in map(str, range(100)) if key_slot(f"{name}:partitions".encode()) > SLOTS_AT_MOST)
-    told = {"redis_cluster": False, "partitions": 1, "namespace": elsewhere}
-    (found,) = examine(settings.model_copy(update=told))
-    assert ("cluster", "wrong") == (found.check, found.severity)
-    assert "redis_cluster = true" in found.remedy
+    changes = {"redis_cluster": False, "partitions": 1, "namespace": elsewhere}
+    (finding,) = examine(settings.model_copy(update=changes))
+    assert ("cluster", "wrong") == (finding.check, finding.severity)
+    assert "redis_cluster = true" in finding.remedy

@@ -1,4 +1,4 @@
-"""`tidecast doctor`: what it prints, its exit codes, and what it tells of one series."""
+"""`tidecast doctor`: its output, its exit codes, and its facts about one series."""
 
 import json
 import sys
@@ -28,19 +28,19 @@ class Doctor:
         self._monkeypatch, self._capsys, self._ward = monkeypatch, capsys, ward
 
     def __call__(self, *words: str) -> tuple[int, str]:
-        """Run it; returns its exit code and what it printed."""
+        """Run the doctor; return its exit code and its output."""
         where = ("--redis", self._ward.server.url, "--store", str(self._ward.settings.store))
         self._monkeypatch.setattr(sys, "argv", ["tidecast", "doctor", *words, *where])
-        self._capsys.readouterr()  # what the worker has logged
+        self._capsys.readouterr()  # the worker's log
         with pytest.raises(SystemExit) as caught:
             cli.main()
         return int(caught.value.code or 0), self._capsys.readouterr().out
 
     def facts(self, series: str) -> Any:
-        """What is told of a series."""
-        code, told = self(series, "--json")
+        """Return the facts about a series."""
+        code, printed = self(series, "--json")
         assert 0 == code
-        return json.loads(told)
+        return json.loads(printed)
 
 
 @pytest.fixture
@@ -52,22 +52,26 @@ def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 def test_all_is_well_is_exit_code_0(doctor: Doctor) -> None:
     """One line; as JSON an object without findings."""
     assert (0, f"retraining: every 1h\nall is well: {len(OF_REDIS) + len(OF_THE_STORE)} checks\n") == doctor()
-    code, told = doctor("--json")
-    assert (0, {"healthy": True, "schedule": "every 1h", "findings": []}) == (code, json.loads(told))
+    code, printed = doctor("--json")
+    assert (0, {"healthy": True, "schedule": "every 1h", "findings": []}) == (code, json.loads(printed))
 
 
 def test_a_warning_is_exit_code_0_and_a_wrong_1(doctor: Doctor, healthy: Ward) -> None:
-    """Both are told, each with its remedy below it."""
+    """Both are printed, each with its remedy below it."""
     healthy.redis.delete("retrain")
-    code, told = doctor()
-    assert (0, "0 wrong, 1 to look at") == (code, told.splitlines()[-1])
+    code, printed = doctor()
+    assert (0, "0 wrong, 1 to look at") == (code, printed.splitlines()[-1])
     healthy.worker.leave()
-    code, told = doctor()
+    code, printed = doctor()
     expected = ["wrong    lease: no worker answers readings", "         -> start `tidecast worker` with these settings"]
-    assert (1, expected) == (code, told.splitlines()[:2])
-    code, told = doctor("--json")
-    found = json.loads(told)
-    assert (1, False, ["lease", "schedule"]) == (code, found["healthy"], [one["check"] for one in found["findings"]])
+    assert (1, expected) == (code, printed.splitlines()[:2])
+    code, printed = doctor("--json")
+    report = json.loads(printed)
+    assert (1, False, ["lease", "schedule"]) == (
+        code,
+        report["healthy"],
+        [finding["check"] for finding in report["findings"]],
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,17 +85,17 @@ def test_a_warning_is_exit_code_0_and_a_wrong_1(doctor: Doctor, healthy: Ward) -
 def test_a_broken_settings_file_is_a_finding(doctor: Doctor, file: str, problem: str) -> None:
     """Invalid, unknown, or no TOML."""
     Path("tidecast.toml").write_text(file)
-    code, told = doctor("--json")
-    (found,) = json.loads(told)["findings"]
-    assert (1, "settings", True) == (code, found["check"], problem in found["found"])
-    assert "docs/reference.md" in found["remedy"]
+    code, printed = doctor("--json")
+    (finding,) = json.loads(printed)["findings"]
+    assert (1, "settings", True) == (code, finding["check"], problem in finding["found"])
+    assert "docs/reference.md" in finding["remedy"]
 
 
 def test_an_unknown_variable_is_a_finding(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its name."""
     monkeypatch.setenv("TIDECAST_REDIS", "x")
-    code, told = doctor()
-    assert (1, True) == (code, "settings: TIDECAST_REDIS names no setting" in told)
+    code, printed = doctor()
+    assert (1, True) == (code, "settings: TIDECAST_REDIS names no setting" in printed)
 
 
 def test_wrong_usage_is_exit_code_2(doctor: Doctor) -> None:
@@ -106,15 +110,15 @@ def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, he
     healthy.push(20_000, "n/a")
     healthy.answer()
     healthy.redis.xadd("events", {"kind": "drift", "detail": "level: 1.2", "series": "a"})
-    told = doctor.facts("a")
-    assert (1, [1], {"1": "published"}) == tuple(told["model"][name] for name in ("champion", "versions", "verdicts"))
-    state = told["state"]
+    facts = doctor.facts("a")
+    assert (1, [1], {"1": "published"}) == tuple(facts["model"][name] for name in ("champion", "versions", "verdicts"))
+    state = facts["state"]
     assert (20, healthy.began_ms + 19_000, 1) == (state["readings"], state["last_ts"], state["version"])
     assert {"naive", "lstm"} <= set(state["errors"])
     assert ["errors", "level", "season", "lost_say"] == list(state["drift"])
-    assert told["forecast"]["kind"] in state["errors"]
-    assert {"bad_value": 1} == told["dead"]["reasons"]
-    assert ["met", "drift"] == [event["kind"] for event in told["events"]]
+    assert facts["forecast"]["kind"] in state["errors"]
+    assert {"bad_value": 1} == facts["dead"]["reasons"]
+    assert ["met", "drift"] == [event["kind"] for event in facts["events"]]
     code, sentences = doctor("a")
     assert (0, "a, in partition 0") == (code, sentences.splitlines()[0])
     for words in (
@@ -138,7 +142,7 @@ def test_a_series_on_probation_says_how_it_stands(doctor: Doctor, healthy: Ward)
 
 
 def test_a_series_without_a_model_says_why(doctor: Doctor, healthy: Ward) -> None:
-    """Too few readings, none at all, none published, or a store that is damaged."""
+    """The reasons are: too few readings, none at all, no published model, or a store that is damaged."""
     healthy.redis.xadd("readings", {"series": "young", "value": 1})
     healthy.answer()
     assert "model: none: 1 readings, and it needs 200 (retrain.min_history)" in doctor("young")[1]
@@ -154,7 +158,7 @@ def test_a_series_without_a_model_says_why(doctor: Doctor, healthy: Ward) -> Non
 def test_a_series_that_nobody_knows_is_a_mistake(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Ward, name: str, remedy: str
 ) -> None:
-    """It was told of as a series without readings; the store's and Redis' names are looked through."""
+    """Before, it passed for a series without readings; now the names in the store and in Redis are searched."""
     healthy.store.publish(make_model("b"))
     where = ("--redis", healthy.server.url, "--store", str(healthy.settings.store))
     monkeypatch.setattr(sys, "argv", ["tidecast", "doctor", name, *where])

@@ -49,7 +49,7 @@ def evicting(ward: Ward) -> None:
 
 
 def nearly_full(ward: Ward) -> None:
-    """Not much more memory than is used."""
+    """The limit is hardly above the memory in use."""
     ward.redis.config_set("maxmemory", str(int(ward.redis.info("memory")["used_memory"] * 1.05)))
 
 
@@ -80,7 +80,7 @@ def other_partitions(ward: Ward) -> Ward:
 
 
 def misplaced(ward: Ward) -> Ward:
-    """A producer without the setting."""
+    """Return a producer without the setting."""
     for key in ward.redis.scan_iter():
         if key not in (b"readings", b"partitions"):
             ward.redis.rename(key, b"{0}:" + key)
@@ -164,12 +164,12 @@ def put_aside(ward: Ward) -> None:
 
 
 def no_awaited_group(ward: Ward) -> Ward:
-    """A setting that names a group which nobody has created."""
+    """Return a setting that names a group that does not exist."""
     return ward.told(worker=ward.settings.worker.model_copy(update={"wait_for_group": "plant"}))
 
 
 def another_awaited_group(ward: Ward) -> Ward:
-    """A setting with a mistake in the name."""
+    """Return a setting with a mistake in the name."""
     ward.redis.xgroup_create("forecasts", "plant", id="0")
     return ward.told(worker=ward.settings.worker.model_copy(update={"wait_for_group": "plamt"}))
 
@@ -203,12 +203,12 @@ def foreign_forecasts(ward: Ward) -> None:
 
 
 def no_store(ward: Ward) -> Ward:
-    """A setting that names nothing."""
+    """Return a setting that names nothing."""
     return ward.told(store=ward.settings.store / "absent")
 
 
 def no_directory(ward: Ward) -> Ward:
-    """A setting that names a file."""
+    """Return a setting that names a file."""
     file = ward.settings.store.parent / "file"
     file.touch()
     return ward.told(store=file)
@@ -256,23 +256,23 @@ def overdue(ward: Ward) -> None:
 
 
 def kept_by_nobody(ward: Ward) -> None:
-    """A schedule of which Redis knows nothing."""
+    """A schedule that has no record in Redis."""
     ward.redis.delete("retrain")
 
 
 def kept_by_nobody_by_default(ward: Ward) -> Ward:
-    """The same, where nobody has asked for a schedule."""
+    """Return the same with the default schedule."""
     ward.redis.delete("retrain")
     return ward.told(retrain=RetrainSettings())
 
 
 def claim(ward: Ward) -> Claim:
-    """A run that has begun."""
+    """Return a run that has begun."""
     due_ms = ward.began_ms
     ward.redis.hset("retrain", "next_ms", due_ms)
-    found = ward.record.claim(due_ms, "t", 0)
-    assert isinstance(found, Claim)
-    return found
+    claimed = ward.record.claim(due_ms, "t", 0)
+    assert isinstance(claimed, Claim)
+    return claimed
 
 
 def run_failed(ward: Ward) -> None:
@@ -281,7 +281,7 @@ def run_failed(ward: Ward) -> None:
 
 
 def run_died(ward: Ward) -> None:
-    """A run of which nothing was heard since."""
+    """A run that has sent no sign of life since."""
     claim(ward)
     ward.redis.hset("retrain", "expires_ms", ward.began_ms)
 
@@ -297,13 +297,13 @@ def distant_retry(ward: Ward) -> None:
 
 
 def distant_claim(ward: Ward) -> None:
-    """A run that is somebody's for ten years."""
+    """A run that is claimed for ten years."""
     claim(ward)
     ward.redis.hset("retrain", "expires_ms", ward.began_ms + TEN_YEARS_MS)
 
 
 def distant_lease(ward: Ward) -> None:
-    """A partition that is somebody's for ten years."""
+    """A partition that is leased for ten years."""
     ward.redis.hset("lease", "expires_ms", ward.began_ms + TEN_YEARS_MS)
 
 
@@ -390,7 +390,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
 
 
 def test_of_a_healthy_installation_nothing_is_found(healthy: Ward) -> None:
-    """Or nobody would believe the rest."""
+    """Otherwise the findings would not be trusted."""
     assert [] == healthy.examine()
 
 
@@ -400,21 +400,21 @@ def test_a_fault_is_found_alone_with_its_remedy(
 ) -> None:
     """One finding, no other."""
     sick = fault(healthy) or healthy
-    found = sick.examine()
+    findings = sick.examine()
     if fault is full_disk:
         mended_disk(healthy)
-    assert [(check, severity)] == [(finding.check, finding.severity) for finding in found]
-    assert remedy in found[0].remedy
+    assert [(check, severity)] == [(finding.check, finding.severity) for finding in findings]
+    assert remedy in findings[0].remedy
 
 
 def test_why_nobody_retrains_is_found_where_it_is_seen(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the training packages and without a run in Redis: install them, or run the schedule elsewhere."""
     monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
     healthy.redis.delete("retrain")
-    (found,) = healthy.told(retrain=RetrainSettings()).examine()
-    assert ("schedule", "warning") == (found.check, found.severity)
-    assert "no models are retrained (retrain is empty): the training packages are not installed" in found.found
-    assert found.remedy.startswith("pip install 'tidecast[train]', or keep the schedule elsewhere")
+    (finding,) = healthy.told(retrain=RetrainSettings()).examine()
+    assert ("schedule", "warning") == (finding.check, finding.severity)
+    assert "no models are retrained (retrain is empty): the training packages are not installed" in finding.found
+    assert finding.remedy.startswith("pip install 'tidecast[train]', or keep the schedule elsewhere")
 
 
 def test_who_retrains_elsewhere_or_never_hears_nothing(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,8 +429,8 @@ def test_a_late_run_is_found_whoever_keeps_the_schedule(healthy: Ward, monkeypat
     """The machine where one looks need not be able to train."""
     monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
     overdue(healthy)
-    (found,) = healthy.told(retrain=RetrainSettings()).examine()
-    assert ("schedule", "wrong") == (found.check, found.severity)
+    (finding,) = healthy.told(retrain=RetrainSettings()).examine()
+    assert ("schedule", "wrong") == (finding.check, finding.severity)
 
 
 @pytest.mark.parametrize(("fault", "expected"), [(trimmed, ["trimmed"]), (lost, ["lost"])])
@@ -438,23 +438,24 @@ def test_readings_that_were_trimmed_are_counted(healthy: Ward, fault: Fault, exp
     """From Redis 7 on, which counts them."""
     fault(healthy)
     counts = "entries-added" in healthy.redis.xinfo_stream("readings")
-    found = healthy.examine()
-    assert (expected if counts else []) == [finding.check for finding in found]
-    assert all(finding.found.startswith("1 readings") and "keep readings longer" in finding.remedy for finding in found)
+    findings = healthy.examine()
+    assert (expected if counts else []) == [finding.check for finding in findings]
+    assert all(finding.found.startswith("1 readings") for finding in findings)
+    assert all("keep readings longer" in finding.remedy for finding in findings)
 
 
 @pytest.mark.parametrize(("skew_s", "severity"), [(10.0, "warning"), (-3600.0, "wrong")])
 def test_clocks_that_disagree_are_found(healthy: Ward, skew_s: float, severity: str) -> None:
     """Ahead or behind."""
-    (found,) = examine(healthy.settings, lambda: time.time() + skew_s)
-    assert ("clock", severity) == (found.check, found.severity)
-    assert f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'}" in found.found
-    assert "NTP" in found.remedy
+    (finding,) = examine(healthy.settings, lambda: time.time() + skew_s)
+    assert ("clock", severity) == (finding.check, finding.severity)
+    assert f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'}" in finding.found
+    assert "NTP" in finding.remedy
 
 
 def test_a_redis_that_is_too_old_is_found(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """The version that is needed is named."""
     monkeypatch.setattr(server, "OLDEST", (99, 1))
-    (found,) = healthy.examine()
-    assert ("version", "wrong") == (found.check, found.severity)
-    assert "upgrade it to 99.1" in found.remedy
+    (finding,) = healthy.examine()
+    assert ("version", "wrong") == (finding.check, finding.severity)
+    assert "upgrade it to 99.1" in finding.remedy

@@ -22,64 +22,65 @@ KEYS, SLOWNESS = 40, ("--key-load-delay", "20000")  # Redis looks up from its lo
 
 
 def found_at(settings: Settings) -> Finding:
-    """The only thing that is found, beside a store that is not there."""
-    (found,) = (finding for finding in examine(settings) if finding.check != "store")
-    assert "wrong" == found.severity
-    assert PASSWORD not in found.found + found.remedy
-    return found
+    """Return the only thing that is found, beside a store that is not there."""
+    (finding,) = (each for each in examine(settings) if each.check != "store")
+    assert "wrong" == finding.severity
+    assert PASSWORD not in finding.found + finding.remedy
+    return finding
 
 
 @pytest.fixture(scope="module")
 def tls(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path, Path]]:
-    """The port of a server that speaks TLS, the authority that signed its certificate, and a stranger."""
+    """The port of a server with TLS, the authority that signed its certificate, and another one."""
     folder = tmp_path_factory.mktemp("tls")
-    authority, stranger = make_authority(folder, "authority"), make_authority(folder, "stranger")
+    authority = make_authority(folder, "authority")
+    stranger = make_authority(folder, "stranger")
     with tls_redis(redis_program, *sign(authority, HOST), PASSWORD) as port:
         yield port, authority, stranger
 
 
 def test_a_redis_that_is_not_there_is_found(tmp_path: Path) -> None:
     """Nobody listens."""
-    found = found_at(load_settings(redis_url=f"redis://127.0.0.1:{free_port()}/0", store=tmp_path / "models"))
-    assert "redis" == found.check
-    assert "refused" in found.found
-    assert found.remedy.startswith("start it")
+    finding = found_at(load_settings(redis_url=f"redis://127.0.0.1:{free_port()}/0", store=tmp_path / "models"))
+    assert "redis" == finding.check
+    assert "refused" in finding.found
+    assert finding.remedy.startswith("start it")
 
 
 def test_a_wrong_password_is_found(healthy: Ward, tmp_path: Path) -> None:
-    """And none of it shown."""
+    """The password is not shown."""
     url = healthy.server.url.replace("redis://", f"redis://nobody:{PASSWORD}@")
-    found = found_at(load_settings(redis_url=url, store=tmp_path / "absent"))
-    assert "password" == found.check
-    assert "correct the user and the password" in found.remedy
+    finding = found_at(load_settings(redis_url=url, store=tmp_path / "absent"))
+    assert "password" == finding.check
+    assert "correct the user and the password" in finding.remedy
 
 
 def test_an_authority_that_did_not_sign_is_found(tls: tuple[int, Path, Path], tmp_path: Path) -> None:
     """The setting is named."""
     port, _, stranger = tls
     url = f"rediss://:{PASSWORD}@{HOST}:{port}"
-    found = found_at(load_settings(redis_url=url, redis_ca=stranger, store=tmp_path / "absent"))
-    assert "tls" == found.check
-    assert "redis_ca" in found.remedy
+    finding = found_at(load_settings(redis_url=url, redis_ca=stranger, store=tmp_path / "absent"))
+    assert "tls" == finding.check
+    assert "redis_ca" in finding.remedy
 
 
 def test_plain_words_to_a_port_with_tls_are_found(tls: tuple[int, Path, Path], tmp_path: Path) -> None:
     """The remedy is the other scheme."""
-    found = found_at(load_settings(redis_url=f"redis://{HOST}:{tls[0]}", store=tmp_path / "absent"))
-    assert "tls" == found.check
-    assert "rediss://" in found.remedy
+    finding = found_at(load_settings(redis_url=f"redis://{HOST}:{tls[0]}", store=tmp_path / "absent"))
+    assert "tls" == finding.check
+    assert "rediss://" in finding.remedy
 
 
 def test_tls_to_a_plain_port_is_found(healthy: Ward, tmp_path: Path) -> None:
-    """And the other way round."""
+    """The remedy is the scheme without TLS."""
     url = healthy.server.url.replace("redis://", "rediss://")
-    found = found_at(load_settings(redis_url=url, redis_timeout_s=0.3, store=tmp_path / "absent"))
-    assert "tls" == found.check
-    assert "begin redis_url with redis://" in found.remedy
+    finding = found_at(load_settings(redis_url=url, redis_timeout_s=0.3, store=tmp_path / "absent"))
+    assert "tls" == finding.check
+    assert "begin redis_url with redis://" in finding.remedy
 
 
 def test_a_redis_that_still_loads_is_found(redis_program: str, tmp_path: Path) -> None:
-    """It answers, and has nothing to say yet."""
+    """It answers, but refuses all commands for a while."""
     with EmbeddedRedis(redis_program, SLOWNESS) as server:
         with Redis.from_url(server.url, protocol=2) as redis:
             redis.mset({f"key-{i}": "x" * 500_000 for i in range(KEYS)})
@@ -89,16 +90,16 @@ def test_a_redis_that_still_loads_is_found(redis_program: str, tmp_path: Path) -
         starting = threading.Thread(target=server.start)
         starting.start()
         settings = load_settings(redis_url=server.url, store=tmp_path / "models")
-        found = until(lambda: [finding for finding in examine(settings) if finding.check == "loading"])
+        findings = until(lambda: [finding for finding in examine(settings) if finding.check == "loading"])
         starting.join()
-    assert [("wrong", True)] == [(finding.severity, "wait" in finding.remedy) for finding in found]
+    assert [("wrong", True)] == [(finding.severity, "wait" in finding.remedy) for finding in findings]
 
 
 def test_settings_that_contradict_each_other_are_found(healthy: Ward) -> None:
     """A cluster needs partitions."""
-    (found,) = healthy.told(redis_cluster=True).examine()
-    assert ("settings", "wrong") == (found.check, found.severity)
-    assert "set partitions to 2 or more" in found.found
+    (finding,) = healthy.told(redis_cluster=True).examine()
+    assert ("settings", "wrong") == (finding.check, finding.severity)
+    assert "set partitions to 2 or more" in finding.found
 
 
 WORDS = {
@@ -118,62 +119,64 @@ WORDS = {
 
 @pytest.mark.parametrize("name", WORDS)
 def test_a_server_that_is_not_a_usable_redis_is_found(name: str, tmp_path: Path) -> None:
-    """One finding says what it is and what to do, instead of a traceback or a dozen checks that could not look."""
+    """One finding names the server and the remedy, instead of a traceback or a dozen checks that could not look."""
     data, check, remedy = WORDS[name]
     with saying(data) as url:
-        found = examine(load_settings(redis_url=url, store=tmp_path / "models", redis_timeout_s=5.0))
-    assert ("wrong", True) == next((one.severity, remedy in one.remedy) for one in found if one.check == check)
+        findings = examine(load_settings(redis_url=url, store=tmp_path / "models", redis_timeout_s=5.0))
+    assert ("wrong", True) == next(
+        (finding.severity, remedy in finding.remedy) for finding in findings if finding.check == check
+    )
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", b"220 mail ESMTP\r\n", b"+OK POP3 ready\r\n", b""])
 def test_a_server_that_greets_or_is_silent_is_found(greeting: bytes, tmp_path: Path) -> None:
-    """Some other program may speak first, or wait for words of its own kind."""
+    """Another program may send the first line, or wait for requests of its own protocol."""
     with saying(greeting, at_once=True) if greeting else deaf() as url:
-        found = found_at(load_settings(redis_url=url, redis_timeout_s=0.3, store=tmp_path / "absent"))
-    assert found.check in ("protocol", "silent")
-    assert "another program" in found.remedy or "name Redis' host and port" in found.remedy
+        finding = found_at(load_settings(redis_url=url, redis_timeout_s=0.3, store=tmp_path / "absent"))
+    assert finding.check in ("protocol", "silent")
+    assert "another program" in finding.remedy or "name Redis' host and port" in finding.remedy
 
 
 def test_a_host_that_is_not_known_is_found(tmp_path: Path) -> None:
-    """It is the host that is to be corrected, and nothing is to be started."""
-    found = found_at(load_settings(redis_url="redis://nobody.invalid:6379/0", store=tmp_path / "absent"))
-    assert ("host", "correct it") == (found.check, found.remedy)
+    """The remedy is to correct the host, not to start a server."""
+    finding = found_at(load_settings(redis_url="redis://nobody.invalid:6379/0", store=tmp_path / "absent"))
+    assert ("host", "correct it") == (finding.check, finding.remedy)
 
 
 def test_a_password_that_redis_does_not_want_is_found(redis_program: str, tmp_path: Path) -> None:
     """The remedy is to leave it out."""
     with redis_with(redis_program) as url:
-        told = url.replace("redis://", f"redis://:{PASSWORD}@")
-        found = found_at(load_settings(redis_url=told, store=tmp_path / "absent"))
-    assert ("password", True) == (found.check, found.remedy.startswith("leave the password out"))
+        address = url.replace("redis://", f"redis://:{PASSWORD}@")
+        finding = found_at(load_settings(redis_url=address, store=tmp_path / "absent"))
+    assert ("password", True) == (finding.check, finding.remedy.startswith("leave the password out"))
 
 
 def test_a_sentinel_is_found_with_the_redis_that_it_watches(redis_program: str, tmp_path: Path) -> None:
     """It has no data, and INFO shows less than that of Redis: the doctor ended with a KeyError."""
     with sentinel(redis_program, tmp_path) as (url, watched):
-        found = found_at(load_settings(redis_url=url, store=tmp_path / "absent"))
-    assert ("sentinel", True) == (found.check, found.remedy.endswith(watched))
+        finding = found_at(load_settings(redis_url=url, store=tmp_path / "absent"))
+    assert ("sentinel", True) == (finding.check, finding.remedy.endswith(watched))
 
 
 def test_a_database_that_redis_does_not_have_is_found(redis_program: str, tmp_path: Path) -> None:
     """Every check used to end as one that could not be looked at, and the exit code was 0."""
     with redis_with(redis_program) as url:
-        found = found_at(load_settings(redis_url=url[:-1] + "99", store=tmp_path / "absent"))
-    assert ("database", True) == (found.check, "/0" in found.remedy)
+        finding = found_at(load_settings(redis_url=url[:-1] + "99", store=tmp_path / "absent"))
+    assert ("database", True) == (finding.check, "/0" in finding.remedy)
 
 
 def test_a_server_of_a_cluster_is_found_though_our_key_is_on_it(redis_program: str, tmp_path: Path) -> None:
-    """Then no command is sent elsewhere; the server itself says that it is in a cluster."""
+    """Then no command is redirected; the server itself reports that it is in a cluster."""
     with EmbeddedCluster(redis_program, masters=1) as cluster:
-        found = found_at(load_settings(redis_url=cluster.url, store=tmp_path / "absent"))
-    assert ("cluster", True) == (found.check, found.remedy.startswith("set redis_cluster = true"))
+        finding = found_at(load_settings(redis_url=cluster.url, store=tmp_path / "absent"))
+    assert ("cluster", True) == (finding.check, finding.remedy.startswith("set redis_cluster = true"))
 
 
 def test_a_redis_that_is_not_in_a_cluster_is_found(healthy: Ward) -> None:
     """The other way round."""
     url = healthy.server.url.removesuffix("/0")
-    told = load_settings(redis_url=url, store=healthy.settings.store, redis_cluster=True, partitions=2)
-    assert ["settings"] == [finding.check for finding in examine(told)]
+    settings = load_settings(redis_url=url, store=healthy.settings.store, redis_cluster=True, partitions=2)
+    assert ["settings"] == [finding.check for finding in examine(settings)]
 
 
 @pytest.mark.parametrize("command", ["XINFO", "EVALSHA", "SCRIPT", "TYPE", "TIME", "XGROUP", "HGETALL", "GET"])
@@ -192,7 +195,7 @@ def test_a_command_that_a_worker_needs_and_the_server_lacks_is_wrong(
 def test_a_command_that_only_the_doctor_needs_and_the_server_hides_is_a_warning_at_most(
     command: str, redis_program: str, tmp_path: Path
 ) -> None:
-    """The worker works without; what was not checked is named once."""
+    """The worker works without them; the checks that were skipped are named once."""
     with redis_with(redis_program, *without(command)) as url:
         findings = examine(load_settings(redis_url=url, store=tmp_path / "models"))
     assert {"lease"} == {finding.check for finding in findings if finding.severity == "wrong"}

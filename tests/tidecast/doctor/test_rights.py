@@ -1,4 +1,4 @@
-"""Rights that the user on Redis lacks, or the one on the file system."""
+"""Rights that the user on Redis, or on the file system, lacks."""
 
 import os
 import re
@@ -26,7 +26,7 @@ LOOKS = re.search(r"^ACL SETUSER tidecast-worker (.+)$", (DOCS / "how-to" / "doc
 
 
 def documented() -> list[str]:
-    """The rights of a worker, and its keys, as docs/operations.md grants them, without a namespace."""
+    """Return the rights of a worker, and its keys, as docs/operations.md grants them, without a namespace."""
     line = re.search(r"^ACL SETUSER tidecast-worker reset (.+)$", (DOCS / "operations.md").read_text(), re.MULTILINE)
     assert line
     return [word for word in line[1].split() if word.startswith(("+", "-"))] + ["~*"]
@@ -34,7 +34,7 @@ def documented() -> list[str]:
 
 @contextmanager
 def user(ward: Ward, *rights: str) -> Iterator[Ward]:
-    """The ward with a user who has these rights."""
+    """The ward with a user with these rights."""
     ward.redis.execute_command("ACL", "SETUSER", "w", "reset", "on", ">w", *rights)
     url = ward.server.url.replace("redis://", "redis://w:w@")
     try:
@@ -44,7 +44,7 @@ def user(ward: Ward, *rights: str) -> Iterator[Ward]:
 
 
 def test_the_rights_that_are_tried_are_those_of_the_documentation() -> None:
-    """All that a worker needs, and what some settings need."""
+    """They are all the rights that a worker needs, and those that some settings need."""
     granted = {word.removeprefix("+") for word in documented() if word.startswith("+")}
     assert granted == needed(Settings(retrain=RetrainSettings(every="never")))
     kept = Settings(worker=WorkerSettings(retention_s=1.0, wait_for_group="g"), retrain=RetrainSettings(every="1h"))
@@ -67,47 +67,47 @@ def test_who_has_them_sees_one_series_and_the_status(healthy: Ward, monkeypatch:
         connect(ward.settings) as redis,
     ):
         assert 3 == facts_of("a", ward.settings, insight)["state"]["readings"]
-        assert 3 == status.Watch(redis, ward.settings).look().as_dict()["answered"]
+        assert 3 == status.StatusWatch(redis, ward.settings).look().as_dict()["answered"]
 
 
 def test_what_may_not_be_looked_at_is_said(healthy: Ward) -> None:
     """A worker's rights do not suffice for a doctor."""
     with user(healthy, *documented(), "+xrange") as ward:
-        (found,) = ward.examine()
-    assert ("unseen", "warning") == (found.check, found.severity)
-    assert "version, persistence, memory, role" in found.found
-    assert "docs/how-to/doctor.md" in found.remedy
+        (finding,) = ward.examine()
+    assert ("unseen", "warning") == (finding.check, finding.severity)
+    assert "version, persistence, memory, role" in finding.found
+    assert "docs/how-to/doctor.md" in finding.remedy
 
 
 @pytest.mark.parametrize("right", sorted(PROBES))
 def test_a_missing_right_is_named(healthy: Ward, right: str) -> None:
     """Whatever it is; the command that tries it changes nothing."""
-    one = healthy.told(worker=WorkerSettings(lease_s=60.0, retention_s=60.0, wait_for_group="tidecast"))
+    changed = healthy.told(worker=WorkerSettings(lease_s=60.0, retention_s=60.0, wait_for_group="tidecast"))
     before = contents(healthy)
-    with user(one, "~*", "+@all", f"-{right.partition('|')[0]}") as ward:
-        found = {finding.check: finding for finding in ward.examine()}["rights"]
-    assert "wrong" == found.severity
-    assert f"+{right}" in found.found.split()
-    assert "docs/operations.md" in found.remedy
+    with user(changed, "~*", "+@all", f"-{right.partition('|')[0]}") as ward:
+        rights = {finding.check: finding for finding in ward.examine()}["rights"]
+    assert "wrong" == rights.severity
+    assert f"+{right}" in rights.found.split()
+    assert "docs/operations.md" in rights.remedy
     assert before == contents(healthy)
 
 
 def contents(ward: Ward) -> dict[bytes, bytes | None]:
-    """Every key with its value, as Redis dumps it."""
+    """Return every key with its value, as Redis dumps it."""
     return {key: ward.redis.dump(key) for key in ward.redis.scan_iter()}
 
 
 def test_keys_that_are_not_granted_are_named(healthy: Ward) -> None:
     """As the pattern that is missing."""
     with user(healthy, "+@all", *(f"~{key}" for key in ("readings", "offset", "lease", "state", "partitions"))) as ward:
-        found = {finding.check: finding for finding in ward.examine()}["rights"]
-    assert {"~forecasts", "~dead", "~events", "~retrain", "~workers"} <= set(found.found.split())
-    assert "~readings" not in found.found.split()
+        rights = {finding.check: finding for finding in ward.examine()}["rights"]
+    assert {"~forecasts", "~dead", "~events", "~retrain", "~workers"} <= set(rights.found.split())
+    assert "~readings" not in rights.found.split()
 
 
 @contextmanager
 def powerless() -> Iterator[None]:
-    """As somebody to whom the rights of files apply, also where tests run as root."""
+    """Run as a user to whom the rights of files apply, also where tests run as root."""
     before = os.geteuid()
     if before == 0:
         os.seteuid(NOBODY)
@@ -125,7 +125,7 @@ def test_a_store_that_cannot_be_written_is_found(healthy: Ward) -> None:
         for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
             folder.chmod(0o555)
         with powerless():
-            (found,) = healthy.told(store=root / "models").examine()
+            (finding,) = healthy.told(store=root / "models").examine()
             unscheduled = RetrainSettings()
             (warning,) = healthy.told(store=root / "models", retrain=unscheduled).examine()
         assert ["a"] == ModelStore(root / "models").served()
@@ -133,5 +133,5 @@ def test_a_store_that_cannot_be_written_is_found(healthy: Ward) -> None:
         for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
         shutil.rmtree(root)
-    assert [("writable", "wrong"), ("writable", "warning")] == [(f.check, f.severity) for f in (found, warning)]
-    assert "grant this user the right to write there" in found.remedy
+    assert [("writable", "wrong"), ("writable", "warning")] == [(f.check, f.severity) for f in (finding, warning)]
+    assert "grant this user the right to write there" in finding.remedy

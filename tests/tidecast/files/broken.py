@@ -1,4 +1,4 @@
-"""Broken inputs: what is wrong, the file, how it is read, and what the sentence must name."""
+"""Broken inputs: the fault, the file, how it is read, and what the message must name."""
 
 import gzip
 import io
@@ -16,8 +16,8 @@ class Broken:
     """One way in which a file can be broken."""
 
     what: str
-    content: bytes | None  # None: nothing is written
-    says: tuple[str, ...]  # what, the value and the remedy, in part
+    content: bytes | None  # None: no file is written
+    says: tuple[str, ...]  # the fault, the value and the remedy, in part
     file: str = "x.csv"
     options: tuple[tuple[str, Any], ...] = ()
     refused: bool = False  # a Refusal of one series rather than an error
@@ -101,7 +101,7 @@ FILES = [
 
 
 def one_bad(what: str, row: str, *says: str) -> Broken:
-    """A file whose series `a` is unusable because of its row 4, while `b` is sound."""
+    """Return a file whose series `a` is unusable because of its row 4, while `b` is sound."""
     content = long_form("b,2024-01-01,1", "a,2024-01-01,1", row, "b,2024-01-02,2")
     return Broken(what, content, ("row 4 of", "x.csv", *says), refused=True)
 

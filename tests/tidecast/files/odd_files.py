@@ -24,7 +24,7 @@ class OddFile:
 
     what: str
     content: bytes
-    readings: Readings = field(default_factory=dict)  # none: it is refused
+    readings: Readings = field(default_factory=dict)  # empty: the file is refused
     sentence: str = ""  # a part of it
     name: str = "x.csv"
     options: tuple[str, ...] = ()

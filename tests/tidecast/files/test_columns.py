@@ -25,7 +25,7 @@ NOT_NUMBERS = ["1_000", "0x10", "1,5", "--1", "1-2", ".", "e5", "inf", "\uff11",
 @pytest.mark.parametrize("others", [[], [""], ["7", "x"]], ids=["alone", "beside an empty cell", "beside a bad cell"])
 @pytest.mark.parametrize("cell", NUMBERS + NOT_NUMBERS)
 def test_a_number_is_read_as_the_worker_reads_it(cell: str, others: list[str]) -> None:
-    """Whatever stands in the cells beside it: what trains could have been pushed."""
+    """Whatever the cells beside it hold: a number for training could also be pushed."""
     numbers = Text([cell, *others]).numbers()
     try:
         expected = parse_number(b"value", cell.encode())
@@ -108,7 +108,7 @@ def test_csv_is_read_without_pandas_and_pyarrow(tmp_path: Path) -> None:
 
 
 def test_parquet_without_pyarrow_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names what brings it, and the way without."""
+    """It names the package to install, and the way without it."""
     (tmp_path / "x.parquet").write_bytes(b"PAR1" + bytes(40))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(HistoryError, match=re.escape("which needs pyarrow: `pip install 'tidecast[train]'` brings it")):

@@ -151,7 +151,7 @@ def read(
 
 @pytest.mark.parametrize("file", READ, ids=lambda file: file.what)
 def test_a_file_has_the_same_readings_through_every_door(read: Any, file: OddFile) -> None:
-    """What trains can be pushed, and what is pushed can be tested: nobody has to convert a file for one command."""
+    """A file for training can be pushed, and a pushed one can be tested: no command needs a file converted."""
     expected = {door: of_interest(door, file.readings) for door in DOORS}
     readings = {door: read(door, file)[1].readings for door in DOORS}
     assert expected == {
@@ -163,7 +163,7 @@ def test_a_file_has_the_same_readings_through_every_door(read: Any, file: OddFil
 def test_a_file_is_refused_with_the_same_sentence_at_every_door(
     read: Any, capsys: pytest.CaptureFixture[str], file: OddFile
 ) -> None:
-    """Nothing is read by one command in a way that another calls wrong."""
+    """No command accepts a value that another refuses."""
     for door in DOORS:
         code, reader = read(door, file)
         captured = capsys.readouterr()

@@ -34,7 +34,7 @@ class Pipe:
         os.write(self.writing, text.encode() if isinstance(text, str) else text)
 
     def close(self) -> None:
-        """End what is written."""
+        """Close the writer's end."""
         if self.writing >= 0:
             os.close(self.writing)
             self.writing = -1
@@ -70,7 +70,7 @@ def flat(histories: Histories) -> list[tuple[str, int, list[float]]]:
 
 
 def test_a_line_is_given_out_while_the_pipe_is_open(pipe: Pipe) -> None:
-    """The writer goes on for ever: nobody waits for its end."""
+    """The writer may never end, so no line waits for its end."""
     pipe.write(f"{HEADER}a,2024-01-01,1\n")
     assert [("a", 1, [1.0])] == pipe.next()
     pipe.write("a,2024-01-02,2\nb,2024-01-02,3\n")
@@ -96,7 +96,7 @@ def test_the_last_line_needs_no_line_break(pipe: Pipe) -> None:
 
 
 def test_a_header_alone_waits_for_rows(pipe: Pipe) -> None:
-    """What the columns mean, the first rows decide."""
+    """The first rows define the columns."""
     pipe.write(HEADER)
     assert [] == pipe.next()
     pipe.write("a,2024-01-01,1\n")
@@ -152,7 +152,7 @@ def test_a_pipe_may_be_gzip(pipe: Pipe) -> None:
 
 
 def test_gzip_that_was_cut_short_is_an_error(pipe: Pipe) -> None:
-    """Its end is missing: nobody knows how much."""
+    """Its end is missing, and the amount is unknown."""
     pipe.write(gzip.compress(f"{HEADER}a,2024-01-01,1\n".encode())[:-3])
     pipe.close()
     with pytest.raises(HistoryError, match="cut short"):
@@ -178,7 +178,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def test_several_series_that_are_taken_for_one_are_noticed(pipe: Pipe) -> None:
-    """A pipe of five shops whose column nobody named ends in the sentence that names it."""
+    """A pipe of five shops without a named series column ends in an error that names it."""
     pipe.write("Store,Date,Sales\n1,2024-01-01,10\n")
     next(pipe.batches)
     rows = [f"{shop},2024-01-{day:02},{shop * day}" for day in range(2, 8) for shop in range(1, 6)]
@@ -207,7 +207,7 @@ def test_ctrl_c_gives_out_the_whole_lines_that_came(pipe: Pipe, monkeypatch: pyt
 
 
 def test_ctrl_c_before_anything_came_is_no_broken_file(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who changes their mind reads nothing about a blank header."""
+    """A user who changes their mind gets no message about a blank header."""
 
     def select(*_: Any) -> Any:
         raise KeyboardInterrupt

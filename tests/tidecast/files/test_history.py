@@ -1,4 +1,4 @@
-"""Histories from files: what is accepted, what is repaired, and the sentence for all that is broken."""
+"""Histories from files: accepted ones, repaired ones, and the message for each broken one."""
 
 import gzip
 import io
@@ -126,7 +126,7 @@ def test_a_target_makes_one_series_named_after_the_file(tmp_path: Path) -> None:
 
 
 def test_the_target_is_the_last_column_where_nothing_says_otherwise(tmp_path: Path) -> None:
-    """The choice is noted; features come only when asked for."""
+    """The choice is noted; features are read only on request."""
     histories = read(tmp_path, "series,ts,hum,wind,temp\na,2024-01-01,1,SE,3\na,2024-01-02,2,NW,4\n")
     assert (("temp",), [[3.0], [4.0]]) == (histories.found[0].features, histories.found[0].values.tolist())
     assert any("'temp'" in note and "last" in note for note in histories.notes)
@@ -134,13 +134,13 @@ def test_the_target_is_the_last_column_where_nothing_says_otherwise(tmp_path: Pa
 
 
 def test_one_numeric_column_is_the_target(tmp_path: Path) -> None:
-    """There is nothing to choose, so nothing is noted."""
+    """There is no choice to make, so no note is written."""
     histories = read(tmp_path, "month,sales\n2024-01,1\n2024-02,2\n", "shop.csv")
     assert ("shop", ("sales",), ()) == (histories.found[0].series, histories.found[0].features, histories.notes)
 
 
 def test_missing_features_carry_their_last_value(tmp_path: Path) -> None:
-    """At the start the first known value stands, and 0 where none is; even a row without target tells a feature."""
+    """Before the first value, the first known one is used, or 0; a row without a target counts for features too."""
     rows = ["1,,5,", "2,3,,", "3,,,", ",4,,", "5,,,"]
     content = "ts,value,f,g,h\n" + "".join(f"2024-01-0{day},{row}\n" for day, row in enumerate(rows, start=1))
     history = one(tmp_path, content, features=("f", "g", "h"))
@@ -178,13 +178,13 @@ def test_an_epoch_may_be_negative(tmp_path: Path) -> None:
 
 
 def test_offsets_may_change(tmp_path: Path) -> None:
-    """Daylight saving written out is no mixture: each time says where it belongs."""
+    """Offsets that follow daylight saving are not a mixture: each time has its own."""
     history = one(tmp_path, "ts,value\n2024-03-31T01:00:00+01:00,1\n2024-03-31T03:00:00+02:00,2\n")
     assert [3_600_000] == np.diff(history.ts).tolist()
 
 
 def test_local_times_follow_their_zone(tmp_path: Path) -> None:
-    """The hour shown twice is told apart by order, series by series; a skipped time moves on; both are noted."""
+    """The hour shown twice is resolved by order, series by series; a skipped time moves on; both are noted."""
     local = ["2024-03-31 02:30", "2024-10-27 01:30", "2024-10-27 02:30", "2024-10-27 02:30", "2024-10-27 03:30"]
     rows = [f"{series},{time},{i}" for series in "ab" for i, time in enumerate(local)]
     histories = read(tmp_path, long_form(*rows), time_zone="Europe/Berlin")
@@ -197,7 +197,7 @@ def test_local_times_follow_their_zone(tmp_path: Path) -> None:
 
 
 def test_a_zone_leaves_times_with_offset_alone(tmp_path: Path) -> None:
-    """What a time says itself wins."""
+    """An offset in the time itself wins."""
     assert [START] == one(tmp_path, "ts,value\n2024-01-01T00:00Z,1\n", time_zone="Asia/Tokyo").ts.tolist()
 
 
@@ -240,7 +240,7 @@ def test_reads_standard_input(monkeypatch: pytest.MonkeyPatch, pack: Any) -> Non
 
 
 def test_reads_a_directory_and_joins_a_series_of_several_files(tmp_path: Path) -> None:
-    """Recursively, in order; what is no table or hidden is passed over, a file named twice is read once."""
+    """Files are read recursively, in order, each once; hidden ones and those of other types are skipped."""
     (tmp_path / "2024").mkdir()
     (tmp_path / "2024" / "b.csv").write_bytes(long_form("a,2024-01-02,2"))
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(long_form("a,2024-01-03,3", "c,2024-01-01,1")))
@@ -260,7 +260,7 @@ def test_a_directory_without_tables_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_of_a_directory_is_named(tmp_path: Path) -> None:
-    """Nothing is trained on half of the data unnoticed."""
+    """A training on half of the data must not go unnoticed."""
     (tmp_path / "a.csv").write_bytes(GOOD)
     (tmp_path / "b.csv").write_bytes(b"")
     with pytest.raises(HistoryError, match=r"b\.csv is empty"):
@@ -268,7 +268,7 @@ def test_a_broken_file_of_a_directory_is_named(tmp_path: Path) -> None:
 
 
 def test_files_that_lend_one_name_to_two_series_are_refused(tmp_path: Path) -> None:
-    """Two files of the same name continue one another or are told apart; their readings are never mixed."""
+    """Two files of the same name continue one another or get names of their own; their readings are never mixed."""
     for name in ("north", "south"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "load.csv").write_text("ts,value\n2024-01-01,1\n2024-01-02,2\n")
@@ -286,7 +286,7 @@ def test_files_with_different_columns_are_no_one_series(tmp_path: Path) -> None:
 
 
 def test_no_source_is_an_error() -> None:
-    """Nothing asked for is not nothing found."""
+    """A missing argument differs from an empty result."""
     with pytest.raises(HistoryError, match="no history was named"):
         read_history([])
 
@@ -304,14 +304,15 @@ def test_spreadsheet_remains_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_one_row_is_a_history(tmp_path: Path) -> None:
-    """Too short for what is not for the reader to say."""
+    """Whether it is too short is decided later, not by the reader."""
     assert 1 == len(one(tmp_path, long_form("a,2024-01-01,1")))
 
 
 def test_a_large_file_is_split_exactly(tmp_path: Path) -> None:
     """Interleaved series come apart as in a naive reading."""
     rng = np.random.default_rng(0)
-    names, values = rng.integers(0, 50, 5000), rng.normal(size=5000)
+    names = rng.integers(0, 50, 5000)
+    values = rng.normal(size=5000)
     rows = [
         f"s{name},{START + i * 1000},{value!r}"
         for i, (name, value) in enumerate(zip(names, values.tolist(), strict=True))

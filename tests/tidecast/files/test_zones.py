@@ -22,7 +22,7 @@ def quarters(first: str, count: int, step_min: int = 15) -> list[datetime]:
 
 
 def as_local_ms(moments: list[datetime], zone: ZoneInfo) -> np.ndarray:
-    """Return what a clock showed, as if that were UTC."""
+    """Return the time that a clock showed, as if that were UTC."""
     shown = [moment.astimezone(zone).replace(tzinfo=UTC) for moment in moments]
     return np.array([round(moment.timestamp() * 1000) for moment in shown])
 
@@ -52,7 +52,7 @@ def test_interleaved_series_follow_each_its_own_direction() -> None:
 
 
 def test_a_time_that_the_clock_skipped_moves_to_the_next_that_exists() -> None:
-    """And is counted; so are the times that it showed twice."""
+    """It is counted; so are the times that it showed twice."""
     local = np.array([datetime(2024, 3, 31, 2, m, tzinfo=UTC).timestamp() * 1000 for m in (0, 15, 59)], np.int64)
     localised = to_utc(local, np.zeros(3, np.int64), BERLIN)
     assert [datetime(2024, 3, 31, 1, tzinfo=UTC).timestamp() * 1000] * 3 == localised.ms.tolist()
@@ -64,7 +64,7 @@ def test_a_time_that_the_clock_skipped_moves_to_the_next_that_exists() -> None:
 @pytest.mark.parametrize("names", [("a",), ("a", "b")], ids=["one series", "two series"])
 @pytest.mark.parametrize("backwards", [False, True], ids=["oldest first", "newest first"])
 def test_a_file_across_the_change_loses_no_quarter(tmp_path: Path, names: tuple[str, ...], backwards: bool) -> None:
-    """Read with its zone, a local file is as evenly spaced as what was measured."""
+    """Read with its zone, a local file is as evenly spaced as the measurements."""
     moments = quarters("2024-10-26T20:00", 48)
     rows = [
         f"{name},{moment.astimezone(BERLIN):%Y-%m-%d %H:%M},{i}" for i, moment in enumerate(moments) for name in names
@@ -85,7 +85,7 @@ def test_a_file_across_the_change_loses_no_quarter(tmp_path: Path, names: tuple[
     ],
 )
 def test_an_unknown_zone_is_refused(name: str, remedy: str) -> None:
-    """With the one that was meant, or two examples."""
+    """The message names the likely one, or two examples."""
     with pytest.raises(SettingsError) as caught:
         zone_of(name)
     assert f"time zone {name!r} is unknown: {remedy}" == str(caught.value)

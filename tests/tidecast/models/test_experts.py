@@ -1,4 +1,4 @@
-"""The linear experts against plain loops; how errors become shares, and what they forget."""
+"""The linear experts against plain loops; how errors become shares, and how they fade."""
 
 import math
 from dataclasses import fields
@@ -16,7 +16,7 @@ from tidecast.models.experts import (
     LINEAR,
     LSTM,
     NAIVE,
-    Panel,
+    LinearExperts,
     blend,
     learn,
     linear_answers,
@@ -29,18 +29,20 @@ size = st.just(0.0) | st.floats(1e-300, 1e300)  # of an error
 PARTS = ("lags", "columns", "coefficients", "bias", "needs")
 
 
-def naive_answers(panel: Panel, rows: Float, held: int) -> list[float]:
-    """What the last value and each linear expert say to one window, `(rows, features)`, term by term."""
+def naive_answers(panel: LinearExperts, rows: Float, held: int) -> list[float]:
+    """Return each expert's answer to one window, `(rows, features)`: the last value, then the linear ones term by
+    term.
+    """
     newest = rows[-1, 0]
-    found = [newest]
+    answers = [newest]
     for expert in range(len(LINEAR)):
         answer = newest + panel.bias[expert]
         for term, (lag, column) in enumerate(zip(panel.lags, panel.columns, strict=True)):
             if panel.coefficients[expert, term]:
                 value = rows[len(rows) - 1 - lag, column] - (newest if column == 0 else 0.0)
                 answer += panel.coefficients[expert, term] * (0.0 if math.isnan(value) else value)
-        found.append(answer if 0 < panel.needs[expert] <= held else math.nan)
-    return found
+        answers.append(answer if 0 < panel.needs[expert] <= held else math.nan)
+    return answers
 
 
 def some_rows(seed: int, count: int, reach: int, features: int) -> Float:
@@ -57,9 +59,9 @@ def test_the_linear_experts_say_what_plain_loops_say(seed: int, features: int, h
     """Of any lags and columns; the target's terms count from its newest value, unknown values count nothing."""
     panel = random_panel(seed, features)
     rows = some_rows(seed, 3, 24, features)
-    found = panel.answers(rows, np.full(3, held))
-    assert (3, 1 + len(LINEAR)) == found.shape
-    np.testing.assert_allclose([naive_answers(panel, one, held) for one in rows], found, rtol=1e-12, atol=1e-9)
+    answers = panel.answers(rows, np.full(3, held))
+    assert (3, 1 + len(LINEAR)) == answers.shape
+    np.testing.assert_allclose([naive_answers(panel, window, held) for window in rows], answers, rtol=1e-12, atol=1e-9)
 
 
 @unhurried
@@ -96,7 +98,7 @@ def test_an_expert_that_sees_too_few_rows_says_nothing() -> None:
 
 def test_a_panel_of_which_nothing_was_learned_is_the_last_value_alone() -> None:
     """One row is all it reads, and no other expert has a record."""
-    panel = Panel.naive(2.5)
+    panel = LinearExperts.naive(2.5)
     assert 1 == panel.rows
     np.testing.assert_array_equal(
         [[7.0] + [np.nan] * len(LINEAR)], panel.answers(np.full((1, 1, 1), 7.0), np.array([1]))
@@ -108,16 +110,16 @@ def test_a_panel_of_which_nothing_was_learned_is_the_last_value_alone() -> None:
 @unhurried
 @hypothesis.given(st.lists(st.tuples(size | st.just(math.nan), size, st.booleans()), min_size=10, max_size=10))
 def test_shares_sum_to_one_and_only_those_who_can_answer_have_any(known: list[tuple[float, float, bool]]) -> None:
-    """Whatever the errors are, zero and huge ones included, no share is negative and none is NaN."""
+    """Whatever the errors are, zero and huge ones included, every share is a number and at least 0."""
     errors = np.array([[long, short if math.isfinite(long) else math.nan] for long, short, _ in known]).T
     answers = np.array([1.0 if answers else math.nan for _, _, answers in known])
-    says = shares(errors, answers)
+    weights = shares(errors, answers)
     can = np.isfinite(errors[0]) & np.isfinite(answers)
-    assert says.sum() == pytest.approx(1)
-    assert (says >= 0).all()
-    assert says[~can].sum() == (0 if can.any() else 1)
+    assert weights.sum() == pytest.approx(1)
+    assert (weights >= 0).all()
+    assert weights[~can].sum() == (0 if can.any() else 1)
     if not can.any():
-        assert says[NAIVE] == 1
+        assert weights[NAIVE] == 1
 
 
 @unhurried
@@ -136,12 +138,12 @@ def test_errors_five_per_cent_larger_weigh_an_eth() -> None:
     errors = np.full((2, 10), np.nan)
     errors[:, NAIVE], errors[:, LSTM] = 1.05, 1.0
     for unit in (1e-30, 1.0, 1e30):
-        says = shares(unit * errors, np.ones(10))
-        assert math.exp(-1) == pytest.approx(says[NAIVE] / says[LSTM])
+        weights = shares(unit * errors, np.ones(10))
+        assert math.exp(-1) == pytest.approx(weights[NAIVE] / weights[LSTM])
 
 
 def test_an_expert_without_any_error_silences_the_others() -> None:
-    """Several of them share alike; the smallest number is not the same as none."""
+    """Several of them share alike; the smallest number differs from 0."""
     errors = np.full((2, 10), 1.0)
     errors[:, LSTM] = 0.0
     assert (np.arange(10) == LSTM).tolist() == shares(errors, np.ones(10)).tolist()
@@ -155,13 +157,14 @@ def test_experts_that_are_each_without_error_in_one_record_share_alike() -> None
     """No one is better in both: the forecast lies between them, and is a number."""
     errors = np.full((2, 10), np.nan)
     errors[:, NAIVE], errors[:, LSTM] = (0.0, 1.0), (1.0, 0.0)
-    says = shares(errors, np.ones(10))
-    assert [0.5, 0.5] == says[[NAIVE, LSTM]].tolist()
+    weights = shares(errors, np.ones(10))
+    assert [0.5, 0.5] == weights[[NAIVE, LSTM]].tolist()
 
 
 def test_a_series_that_stays_the_same_for_days_is_answered_without_a_warning() -> None:
     """Its errors fade towards the smallest number there is, beside those of experts that never fit."""
-    errors, answers = np.ones((2, 10)), np.full(10, 5.5)
+    errors = np.ones((2, 10))
+    answers = np.full(10, 5.5)
     answers[NAIVE] = 5.0
     for _ in range(40_000):
         errors = learn(errors, answers, 5.0)
@@ -172,7 +175,7 @@ def test_a_series_that_stays_the_same_for_days_is_answered_without_a_warning() -
 @unhurried
 @hypothesis.given(st.lists(st.tuples(st.floats(-100, 100), st.none() | st.floats(-100, 100)), max_size=60))
 def test_what_is_learned_is_an_exponential_smoothing_of_the_errors(history: list[tuple[float, float | None]]) -> None:
-    """With half-lives of 100 and 25 readings; begun with the first error, held where there was no answer."""
+    """The half-lives are 100 and 25 readings; it starts with the first error, and is held where there was no answer."""
     errors = np.full((2, 2), np.nan)
     expected: list[float | None] = [None, None]
     for actual, answer in history:
@@ -180,14 +183,15 @@ def test_what_is_learned_is_an_exponential_smoothing_of_the_errors(history: list
         if answer is not None:
             size = abs(answer - actual)
             for record, half_life in enumerate(HALF_LIVES):
-                forget, before = 1 - 0.5 ** (1 / half_life), expected[record]
+                forget = 1 - 0.5 ** (1 / half_life)
+                before = expected[record]
                 expected[record] = size if before is None else before + forget * (size - before)
     np.testing.assert_allclose([math.nan if e is None else e for e in expected], errors[:, 1], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("record", [0, 1])
 def test_after_a_half_life_an_error_counts_half(record: int) -> None:
-    """A single error among none fades to a half, a quarter and so on."""
+    """A single error among zeros fades to a half, a quarter and so on."""
     errors = np.ones((len(HALF_LIVES), 1))
     for n in range(1, 301):
         errors = learn(errors, np.zeros(1), 0.0)
@@ -195,7 +199,7 @@ def test_after_a_half_life_an_error_counts_half(record: int) -> None:
 
 
 def test_the_short_record_silences_soon_who_was_good_for_long() -> None:
-    """Ten readings after a change an expert whose errors became tenfold has no say, for all its history."""
+    """Ten readings after a change, an expert whose errors became tenfold has no weight, whatever its history."""
     errors = np.tile([2.0, 1.0], (2, 1))
     for _ in range(10):
         errors = learn(errors, np.array([2.0, 10.0]), 0.0)
@@ -207,10 +211,10 @@ def test_the_short_record_silences_soon_who_was_good_for_long() -> None:
 @unhurried
 @hypothesis.given(st.lists(st.tuples(st.floats(0, 1), st.floats(-1e6, 1e6)), min_size=1, max_size=10))
 def test_the_blend_is_the_sum_of_the_answers_in_their_shares(parts: list[tuple[float, float]]) -> None:
-    """Who has no share is not even asked: a NaN there does not spoil the forecast."""
-    says = np.array([share for share, _ in parts] + [0.0])
+    """An expert without a share is ignored: a NaN there does not spoil the forecast."""
+    weights = np.array([share for share, _ in parts] + [0.0])
     answers = np.array([answer for _, answer in parts] + [math.nan])
-    assert sum(share * answer for share, answer in parts) == pytest.approx(blend(says, answers))
+    assert sum(share * answer for share, answer in parts) == pytest.approx(blend(weights, answers))
 
 
 def test_the_experts_stand_in_their_fixed_order() -> None:

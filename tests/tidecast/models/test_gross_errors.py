@@ -1,4 +1,4 @@
-"""Which readings are believed, and how far a series usually moves."""
+"""Which readings are trusted, and how far a series usually moves."""
 
 import hypothesis
 import numpy as np
@@ -13,12 +13,14 @@ CODES = [-9999.0, 9999.0, 0.0, -1.0, 65535.0, 1e6, 32767.0, -273.15, 99.99, 3.4e
 
 
 def doubted(values: Float, doubt: Doubt | None = None) -> list[int]:
-    """Return the readings that are not believed."""
-    doubt, rows, found = doubt or Doubt(), values[:1], []
+    """Return the readings that are not trusted."""
+    doubt = doubt or Doubt()
+    rows = values[:1]
+    places = []
     for i, y in enumerate(values[1:].tolist(), 1):
         doubt, rows = doubt.take(rows[-400:], y)
-        found += [i] if doubt.run else []
-    return found
+        places += [i] if doubt.run else []
+    return places
 
 
 def with_code(code: float, *spots: int, values: Float = WAVE) -> Float:
@@ -35,7 +37,7 @@ def with_code(code: float, *spots: int, values: Float = WAVE) -> Float:
     ids=["one", "daily", "run", "many"],
 )
 def test_no_gross_error_is_believed(code: float, spots: list[int]) -> None:
-    """Whatever a sensor says instead of nothing, once, every day at the same hour, for hours, or again and again."""
+    """Such errors replace a missing value: once, every day at the same hour, for hours, or again and again."""
     assert spots == doubted(with_code(code, *spots))
 
 
@@ -61,21 +63,21 @@ def test_what_recurs_in_a_series_is_believed(values: Float) -> None:
 
 
 def test_a_new_level_is_believed_at_its_second_reading() -> None:
-    """That one is near the first, but not the same: the series lives there. The old level is believed at once."""
+    """The second one is near the first, but not the same: the series has moved. The old level is trusted at once."""
     values = WAVE.copy()
     values[150:200] += 500
     assert [150] == doubted(values)
 
 
 def test_a_reading_that_repeats_is_believed_after_a_day() -> None:
-    """Or at once where the series had been standing still itself."""
+    """It is trusted at once where the series had been standing still itself."""
     assert [*range(150, 150 + int(STUCK))] == doubted(with_code(0.0, *range(150, 250)))
     still = np.concatenate([WAVE[:150], np.full(100, 50.0), np.full(50, 500.0)])
     assert [250] == doubted(still)
 
 
 def test_a_change_of_unit_is_followed() -> None:
-    """Where moves are a thousand times as far, a few readings tell what the values are now."""
+    """Where moves are a thousand times as far, a few readings show the new range."""
     values = WAVE.copy()
     values[150:] *= 1000
     assert len(doubted(values)) <= 4
@@ -91,7 +93,7 @@ def test_what_a_models_history_has_seen_is_believed() -> None:
 
 
 def test_a_young_series_doubts_nothing() -> None:
-    """Fifty rows tell how far it moves and what its values are; beside a model's history eight do.
+    """Fifty rows show how far it moves and which values are usual; beside a model's history eight do.
 
     A journey time that leaps between 70 and 2,700 after each gap of its sensor lost a sixth to eight rows.
     """
@@ -102,7 +104,7 @@ def test_a_young_series_doubts_nothing() -> None:
 
 
 def test_a_gross_error_among_the_first_readings_does_not_blind() -> None:
-    """The usual move is that of most of them, and a few stray values are not what a series is like."""
+    """The usual move is that of most of them, so a few stray values do not set it."""
     assert [200] == doubted(with_code(-9999.0, 10, 40, 200))
 
 
@@ -117,10 +119,11 @@ def test_the_largest_move_fades_and_is_exceeded_little_by_little() -> None:
 
 
 def test_the_usual_move_is_the_median_of_the_largest_of_parts() -> None:
-    """So a few errors do not tell what is usual; too short a history says nothing."""
+    """So a few errors do not set the usual move; too short a history sets none."""
     assert 0.0 == usual_move(np.arange(10.0))
     assert 3.0 == usual_move(np.array([0, 1, 2, 0, 3, 6, 9, 900]), part=3)
-    clean, spoiled = usual_move(WAVE), usual_move(with_code(-9999.0, 30, 100, 101, 180, 250))
+    clean = usual_move(WAVE)
+    spoiled = usual_move(with_code(-9999.0, 30, 100, 101, 180, 250))
     assert clean == pytest.approx(spoiled, rel=0.2)
     assert int(WARM_UP) % 10 == 0
 
@@ -136,14 +139,14 @@ def test_a_value_lies_so_many_spans_outside() -> None:
 @hypothesis.settings(deadline=None)
 @hypothesis.given(st.lists(st.integers(-50, 50) | st.just(10**6), min_size=2, max_size=120), st.integers(-40, 40))
 def test_the_unit_does_not_matter(values: list[int], power: int) -> None:
-    """The same readings in another unit are believed or not."""
+    """The same readings are trusted in any unit."""
     usual = Doubt(Moves(of_model=9.0)), Doubt(Moves(of_model=float(np.ldexp(9.0, power))))
     y = np.array(values, float)
     assert doubted(y, usual[0]) == doubted(np.ldexp(y, power), usual[1])
 
 
 def test_a_near_reading_is_always_believed() -> None:
-    """Nobody asks for more than a move of the usual size."""
+    """A move of the usual size is always plausible."""
     rows = np.full(60, 50.0)
     usual = Doubt(Moves(of_model=2.0))
     assert 0 == usual.take(rows, 50 + FAR * 2.0)[0].run
@@ -151,8 +154,9 @@ def test_a_near_reading_is_always_believed() -> None:
 
 
 def test_a_line_stands_in_the_place_of_gross_errors() -> None:
-    """The last believed value while nobody knows what comes, then a line to where the series is back."""
-    rows, doubt = np.arange(60.0), Doubt(Moves(of_model=2.0))
+    """The last trusted value stands until the series comes back, and then a line to that reading."""
+    rows = np.arange(60.0)
+    doubt = Doubt(Moves(of_model=2.0))
     for y in (-9999.0, -9999.0):
         doubt, rows = doubt.take(rows, y)
     assert [58.0, 59.0, 59.0, 59.0] == rows[-4:].tolist()

@@ -1,4 +1,4 @@
-"""What a network reads, against plain loops, and the way back to the series' unit."""
+"""The inputs of a network, against plain loops, and the way back to the series' unit."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -31,8 +31,9 @@ def prepared(
     linear: Float | None = None,
     calendar: Float | None = None,
 ) -> Inputs:
-    """The inputs of windows that share their seasons and scaler."""
-    n, width = len(rows), rows.shape[2]
+    """Return the inputs of windows that share their seasons and scaler."""
+    n = len(rows)
+    width = rows.shape[2]
     return network_inputs(
         rows,
         np.array(held or [rows.shape[1]] * n),
@@ -55,7 +56,7 @@ def prepared(
 def test_a_seasonal_input_is_the_value_one_season_before_what_follows(
     seed: int, form: Any, held: list[int], seasons: tuple[int, int]
 ) -> None:
-    """Step by step on the window's own scale, and a flag that says where such a value is held."""
+    """It is scaled step by step on the window's own scale, with a flag where such a value is held."""
     spec = Spec(window=5, seasonal=2, form=form)
     rows = some_rows(seed)
     rows[np.arange(REACH) < REACH - np.array(held)[:, None]] = np.nan  # not there: must never be seen
@@ -70,12 +71,12 @@ def test_a_seasonal_input_is_the_value_one_season_before_what_follows(
 
 
 def test_a_calendar_input_is_the_phase_of_what_follows() -> None:
-    """Midnight is the day's 0 and noon its half turn, whatever the step; a cycle that is not borne says nothing."""
+    """Midnight is the day's 0 and noon its half turn, whatever the step; a cycle left out has inputs of 0."""
     spec = Spec(window=3, calendar=("day", "week"))
     noon = int(datetime(2024, 3, 4, 12, tzinfo=UTC).timestamp() * 1000)
     quarter = 6 * 3_600_000
-    borne = np.stack([cycles_borne(spec, ["day"]), cycles_borne(spec, ["week", "year"])])
-    day, week = calendar_inputs(spec, borne, np.array([noon, noon]), np.array([quarter, 2.0 * quarter]))
+    cycles = np.stack([cycles_borne(spec, ["day"]), cycles_borne(spec, ["week", "year"])])
+    day, week = calendar_inputs(spec, cycles, np.array([noon, noon]), np.array([quarter, 2.0 * quarter]))
     np.testing.assert_allclose([[0, 1, 0, 0], [1, 0, 0, 0], [0, -1, 0, 0]], day, atol=1e-9)
     assert not week[:, :2].any()
     turned = np.diff(np.unwrap(np.arctan2(week[:, 2], week[:, 3])))
@@ -93,13 +94,14 @@ def test_a_year_has_its_leap_days() -> None:
 def test_the_calendar_comes_last_and_is_silent_where_no_time_is_known() -> None:
     """Beside the seasonal channels, which it leaves where they are."""
     spec = Spec(window=5, seasonal=1, calendar=("year",))
-    rows, plain = some_rows(4), Spec(window=5, seasonal=1)
+    rows = some_rows(4)
+    plain = Spec(window=5, seasonal=1)
     waves = calendar_inputs(spec, np.ones((4, 1)), np.full(4, 1_700_000_000_000), np.full(4, 3_600_000.0))
-    silent, told = (prepared(rows, spec, seasons=(7,), calendar=given).x for given in (None, waves))
-    np.testing.assert_array_equal(prepared(rows, plain, seasons=(7,)).x, silent[..., :3])
-    np.testing.assert_array_equal(silent[..., :3], told[..., :3])
-    np.testing.assert_allclose(waves, told[..., 3:], rtol=1e-6)
-    assert not silent[..., 3:].any()
+    without, informed = (prepared(rows, spec, seasons=(7,), calendar=given).x for given in (None, waves))
+    np.testing.assert_array_equal(prepared(rows, plain, seasons=(7,)).x, without[..., :3])
+    np.testing.assert_array_equal(without[..., :3], informed[..., :3])
+    np.testing.assert_allclose(waves, informed[..., 3:], rtol=1e-6)
+    assert not without[..., 3:].any()
 
 
 def test_the_first_channels_are_the_scaled_window() -> None:
@@ -114,7 +116,8 @@ def test_the_first_channels_are_the_scaled_window() -> None:
 def test_a_row_does_not_depend_on_the_others() -> None:
     """To the last bit, in every option at once."""
     spec = Spec(window=5, normalise=True, seasonal=2, skip=True)
-    rows, held = some_rows(1, 30), [*range(1, 16)] * 2
+    rows = some_rows(1, 30)
+    held = [*range(1, 16)] * 2
     linear = np.arange(30.0)
     whole = prepared(rows, spec, held, (3, 9), linear=linear)
     for i in range(30):
@@ -127,9 +130,10 @@ def test_a_normalised_window_is_measured_by_its_own_spread() -> None:
     """A window of ten times the size looks the same, and one that hardly moves is not blown up to noise."""
     spec = Spec(window=5, normalise=True)
     rows = some_rows(2)
-    one, ten = prepared(rows, spec, scale=1e-6), prepared(10 * rows, spec, scale=1e-6)
-    np.testing.assert_allclose(one.x, ten.x, rtol=1e-6)
-    np.testing.assert_allclose(rows[:, -5:, 0].std(axis=1), one.size)
+    normalised = prepared(rows, spec, scale=1e-6)
+    ten = prepared(10 * rows, spec, scale=1e-6)
+    np.testing.assert_allclose(normalised.x, ten.x, rtol=1e-6)
+    np.testing.assert_allclose(rows[:, -5:, 0].std(axis=1), normalised.size)
     calm = prepared(20 + 1e-3 * rows, spec, scale=3.0)
     assert [LEAST_SPREAD * 3.0] * 4 == pytest.approx(calm.size.tolist())
 
@@ -143,7 +147,7 @@ def test_a_constant_window_of_an_unknown_scale_is_zero() -> None:
 
 
 def test_a_network_that_skips_learns_what_the_linear_expert_leaves() -> None:
-    """Its answer of zero is the linear expert's; the last value where that one says nothing."""
+    """Its answer of zero is the linear expert's, or the last value where that expert has no answer."""
     rows = some_rows(3, 2)
     inputs = prepared(rows, Spec(window=5, skip=True), scale=2.0, linear=np.array([31.0, np.nan]))
     assert [31.0, rows[1, -1, 0]] == inputs.restore(np.zeros(2)).tolist()

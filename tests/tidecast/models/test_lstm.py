@@ -24,7 +24,9 @@ def naive_direction(x: list[Row], kernel: list[Row], recurrent: list[Row], bias:
     def act(v: float) -> float:
         return math.tanh(v) if activation == "tanh" else max(v, 0.0)
 
-    hidden, cell, shown = [0.0] * units, [0.0] * units, []
+    hidden = [0.0] * units
+    cell = [0.0] * units
+    shown = []
     for row in x:
         z = [
             bias[j]
@@ -40,7 +42,7 @@ def naive_direction(x: list[Row], kernel: list[Row], recurrent: list[Row], bias:
 
 
 def naive_forward(x: list[Row], spec: Spec, weights: dict[str, np.ndarray]) -> float:
-    """A whole network over one window, in loops."""
+    """Return a whole network over one window, in loops."""
     plain = {name: w.astype(float).tolist() for name, w in weights.items()}
     for i in range(spec.layers):
         parts = [[plain[f"lstm.{i}.{d}.{p}"] for p in ("kernel", "recurrent", "bias")] for d in spec.directions]
@@ -74,7 +76,7 @@ def test_every_shape_answers_what_plain_loops_answer(spec: Spec, seed: int) -> N
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_stacked_models_answer_as_each_alone(activation: lstm.Activation) -> None:
-    """The same lines serve one model and many: each row meets its own weights only."""
+    """The same lines serve one model and many: each row uses its own weights only."""
     spec = Spec(window=4, units=3, layers=2, bidirectional=True, activation=activation)
     models = [make_model("a", spec, seed=seed) for seed in range(5)]
     x = np.random.default_rng(1).normal(size=(5, 4, 1)).astype(np.float32)
@@ -104,9 +106,9 @@ def test_the_cell_keeps_what_the_forget_gate_lets_through() -> None:
 @pytest.mark.parametrize("size", [0.0, 1.0, 88.0, 1e4, 1e30])
 def test_the_sigmoid_never_overflows(size: float) -> None:
     """Far from zero it is 0 or 1, without a warning."""
-    found = lstm.sigmoid(np.array([-size, size], np.float32))
+    values = lstm.sigmoid(np.array([-size, size], np.float32))
     expected = [0.0, 1.0] if size > 700 else [1 / (1 + math.exp(size)), 1 / (1 + math.exp(-size))]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(values, expected, atol=1e-6)
 
 
 def test_float32_in_gives_float32_out() -> None:

@@ -17,8 +17,8 @@ def test_the_last_cells_and_the_output_layer_give_the_forecast(spec: Spec) -> No
     model = make_model("a", spec)
     prepared = model.inputs(np.random.default_rng(0).normal(size=(1, 6, 1)), np.array([6]))
     cells = list(follow(model, prepared))
-    heard = np.concatenate([cell.last_hidden for cell in cells if cell.layer == spec.layers - 1])
-    answer = heard @ model.weights["dense.kernel"] + model.weights["dense.bias"]
+    hidden = np.concatenate([cell.last_hidden for cell in cells if cell.layer == spec.layers - 1])
+    answer = hidden @ model.weights["dense.kernel"] + model.weights["dense.bias"]
     np.testing.assert_allclose(lstm.forward(prepared.x[0], model.weights, spec.activation), answer, rtol=1e-5)
     assert [(i, way) for i in range(spec.layers) for way in spec.directions] == [(c.layer, c.direction) for c in cells]
     assert {(6, spec.units)} == {cell.gates.forget.shape for cell in cells}

@@ -1,4 +1,4 @@
-"""Model files: what is written is read, and nothing else is believed."""
+"""Model files: a file is read as it was written, and any other content is refused."""
 
 import json
 from dataclasses import fields, replace
@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from tests.harness.models import make_model, make_shared, random_panel
 from tidecast.errors import ModelError
 from tidecast.models import model as models
-from tidecast.models.experts import LINEAR, LSTM, SHARED, Panel
+from tidecast.models.experts import LINEAR, LSTM, SHARED, LinearExperts
 from tidecast.models.model import Model, network_seasons, shared_forecast
 from tidecast.models.spec import Spec
 
@@ -31,20 +31,21 @@ def file(tmp_path: Path) -> Path:
 
 
 def arrays_of(model: Model) -> dict[str, np.ndarray]:
-    """All that its file holds: the weights and the panel."""
+    """Return all that its file holds: the weights and the panel."""
     return safetensors.numpy.load(models.encode(model))
 
 
 def forged(model: Model, header: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> bytes:
-    """A file with a matching checksum, whatever it says."""
-    text, arrays = json.dumps(header), arrays_of(model) if arrays is None else arrays
+    """Write a file with a matching checksum and any content."""
+    text = json.dumps(header)
+    arrays = arrays_of(model) if arrays is None else arrays
     return save(arrays, metadata={models.HEADER: text, models.CHECKSUM: models._checksum(text, arrays)})
 
 
 def header_of(model: Model, **changed: Any) -> dict[str, Any]:
-    """The model's header as JSON, with some entries changed."""
-    found: dict[str, Any] = model.header.model_dump(mode="json") | changed
-    return found
+    """Return the model's header as JSON, with some entries changed."""
+    header: dict[str, Any] = model.header.model_dump(mode="json") | changed
+    return header
 
 
 @pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(form="raw", loss="mse"), RICH])
@@ -53,25 +54,25 @@ def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> No
     panel = random_panel(1, len(spec.features))
     model = make_model("Zürich/../x", spec, panel=panel, seasons=(24, 7, 168), shared="hourly", gridded=False)
     file.write_bytes(models.encode(model))
-    found = models.load(file)
-    assert model.header == found.header == models.load_header(file)
-    assert set(spec.shapes()) == set(found.weights)
-    assert all(np.array_equal(model.weights[name], found.weights[name]) for name in spec.shapes())
-    for part in fields(Panel):
-        np.testing.assert_array_equal(getattr(model.panel, part.name), getattr(found.panel, part.name))
+    loaded = models.load(file)
+    assert model.header == loaded.header == models.load_header(file)
+    assert set(spec.shapes()) == set(loaded.weights)
+    assert all(np.array_equal(model.weights[name], loaded.weights[name]) for name in spec.shapes())
+    for part in fields(LinearExperts):
+        np.testing.assert_array_equal(getattr(model.panel, part.name), getattr(loaded.panel, part.name))
     rows = np.random.default_rng(0).normal(size=(3, model.rows, len(spec.features)))
     held = np.array([1, spec.window, model.rows])
-    np.testing.assert_array_equal(model.answers(rows, held), found.answers(rows, held))
+    np.testing.assert_array_equal(model.answers(rows, held), loaded.answers(rows, held))
 
 
 def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
-    """Its linear experts answer alone; it holds no weights, and reads what they read."""
+    """Its linear experts answer alone; it holds no weights, and needs only their rows."""
     model = make_model("a", panel=random_panel(3), network=False, seasons=(7, 24))
     file.write_bytes(models.encode(model))
-    found = models.load(file)
-    assert (model.header, {}) == (found.header, dict(found.weights))
-    assert (0, model.panel.rows) == (found.network_rows, found.rows)
-    answers = found.answers(np.ones((1, found.rows, 1)), np.array([found.rows]))
+    loaded = models.load(file)
+    assert (model.header, {}) == (loaded.header, dict(loaded.weights))
+    assert (0, model.panel.rows) == (loaded.network_rows, loaded.rows)
+    answers = loaded.answers(np.ones((1, loaded.rows, 1)), np.array([loaded.rows]))
     assert np.isnan(answers[0, [LSTM, SHARED]]).all()
 
 
@@ -85,36 +86,37 @@ def test_the_target_is_the_first_feature_and_none_occurs_twice() -> None:
 def test_a_forecast_of_no_change_is_the_last_value() -> None:
     """With weights of zero the network of the form `change` is the last value."""
     model = make_model("a")
-    silent = Model(model.header, {name: np.zeros_like(w) for name, w in model.weights.items()})
-    assert [3.0, 9.0] == silent.forecast(np.array([[[1.0]] * 5 + [[3.0]], [[2.0]] * 5 + [[9.0]]])).tolist()
+    zero = Model(model.header, {name: np.zeros_like(w) for name, w in model.weights.items()})
+    assert [3.0, 9.0] == zero.forecast(np.array([[[1.0]] * 5 + [[3.0]], [[2.0]] * 5 + [[9.0]]])).tolist()
 
 
 def test_many_windows_at_once_are_answered_as_each_alone() -> None:
-    """To the last bit: a backtest in one call is what the worker will answer one by one."""
+    """This holds to the last bit: a backtest in one call equals the worker's answers one by one."""
     model = make_model("a", Spec(window=24, units=50))
     rows = np.random.default_rng(0).normal(size=(33, 24, 1))
-    assert [float(model.forecast(one[None])[0]) for one in rows] == model.forecast(rows).tolist()
+    assert [float(model.forecast(window[None])[0]) for window in rows] == model.forecast(rows).tolist()
 
 
 def test_an_answer_of_every_expert_stands_in_its_own_place() -> None:
-    """The panel's, the network's and the cohort's; those that see too few rows say nothing."""
+    """The panel's, the network's and the cohort's; an expert with too few rows has no answer."""
     model = make_model("a", RICH, panel=random_panel(1), seasons=(9, 7), change_scale=2.5)
     network = make_shared("hourly")
     count = model.rows_with(network)
     rows = np.random.default_rng(0).normal(20, 4, size=(2, count, 1))
     held = np.array([count, 4])
-    found = model.answers(rows, held, network)
-    np.testing.assert_array_equal(model.panel.answers(rows, held), found[:, :LSTM])
+    answers = model.answers(rows, held, network)
+    np.testing.assert_array_equal(model.panel.answers(rows, held), answers[:, :LSTM])
     seasons = np.array([[7, 9]])
     shared = shared_forecast(network, rows[:1], held[:1], seasons, np.array([2.5]))
-    assert [float(model.forecast(rows[:1])[0]), float(shared[0])] == found[0, LSTM:].tolist()
-    assert np.isnan(found[1, LSTM:]).all()
+    assert [float(model.forecast(rows[:1])[0]), float(shared[0])] == answers[0, LSTM:].tolist()
+    assert np.isnan(answers[1, LSTM:]).all()
     assert (5 + 9 - 1, max(13, model.panel.rows)) == (model.network_rows, count)
 
 
 def test_rows_that_are_not_held_move_no_answer() -> None:
-    """What lies before a series' history may be anything."""
-    model, network = make_model("a", RICH, panel=random_panel(1), seasons=(9, 7)), make_shared("hourly")
+    """The rows before a series' history may hold any values."""
+    model = make_model("a", RICH, panel=random_panel(1), seasons=(9, 7))
+    network = make_shared("hourly")
     rows = np.random.default_rng(0).normal(20, 4, size=(20, 20, 1))
     held = np.arange(1, 21)
     other = np.where(np.arange(20) < 20 - held[:, None], 1e9, rows[..., 0])[..., None]
@@ -168,7 +170,7 @@ def test_a_foreign_safetensors_file_is_refused(file: Path) -> None:
 
 
 def test_another_format_is_refused_by_its_number(file: Path) -> None:
-    """The sentence says which format the file has and which one this program reads."""
+    """The message names the file's format and the one that this program reads."""
     model = make_model("a")
     file.write_bytes(forged(model, header_of(model, format=models.FORMAT + 1, new_field=1)))
     with pytest.raises(ModelError, match=f"model format {models.FORMAT + 1}, this program reads {models.FORMAT}"):
@@ -222,7 +224,7 @@ def test_weights_that_do_not_fit_the_spec_are_refused(file: Path) -> None:
 
 
 def test_weights_beside_a_header_that_declares_no_network_are_refused(file: Path) -> None:
-    """What nobody would read has no place in the file."""
+    """A file holds only weights that are used."""
     model = make_model("a")
     file.write_bytes(forged(model, header_of(model, network=False)))
     with pytest.raises(ModelError, match="its spec says None"):
@@ -243,7 +245,7 @@ def test_weights_beside_a_header_that_declares_no_network_are_refused(file: Path
     ],
 )
 def test_a_panel_that_no_series_could_feed_is_refused(file: Path, part: str, broken: np.ndarray) -> None:
-    """Rows before the window, columns that are not there, numbers that are none: none is ever read."""
+    """Rows before the window, absent columns, values that are not numbers: none of them is ever read."""
     model = make_model("a")
     file.write_bytes(models.encode(Model(model.header, model.weights, replace(model.panel, **{part: broken}))))
     with pytest.raises(ModelError, match="reads rows or columns that no series has"):
@@ -282,7 +284,7 @@ def test_weights_of_another_type_are_refused(file: Path, dtype: type) -> None:
 
 
 def test_a_type_that_numpy_does_not_know_is_refused(file: Path) -> None:
-    """A bfloat16 file is somebody's model, but not one of ours."""
+    """A bfloat16 file may be another program's model."""
     whole = models.encode(make_model("a"))
     size = int.from_bytes(whole[:8], "little")
     table = json.loads(whole[8 : 8 + size])
@@ -307,7 +309,7 @@ def test_a_file_beyond_all_reason_is_not_even_opened(file: Path) -> None:
 
 
 def test_a_header_cannot_be_made_without_sense() -> None:
-    """What the file's reader refuses, the writer cannot build."""
+    """The writer cannot build a header that the file's reader refuses."""
     header = make_model("a").header
     with pytest.raises(ValidationError, match="positive scales"):
         models.Header(**(header.model_dump() | {"scale": (1.0, 1.0)}))

@@ -1,4 +1,4 @@
-"""Which series have a champion, as pointers move."""
+"""The series that have a champion, as pointers move."""
 
 from tests.harness.models import make_model
 from tidecast.models.served import Served
@@ -6,7 +6,7 @@ from tidecast.models.store import ModelStore
 
 
 def test_who_has_a_champion_is_known_from_the_start_and_with_each_move(store: ModelStore) -> None:
-    """A version that nobody promoted is none."""
+    """A version that was never promoted is not a champion."""
     served = Served(store)
     assert set() == served.names()
     store.publish(make_model("a"))
@@ -17,7 +17,7 @@ def test_who_has_a_champion_is_known_from_the_start_and_with_each_move(store: Mo
 
 
 def test_a_store_in_which_nothing_moved_is_not_listed_again(store: ModelStore) -> None:
-    """What is known stays, whatever lies in the directories; another version of a known series changes nothing."""
+    """The known champions stay, whatever the directories hold; another version of a known series changes nothing."""
     store.publish(make_model("a"))
     served = Served(store)
     names = served.names()

@@ -1,4 +1,4 @@
-"""The model store: versions, the pointer, its log, and what is left after a crash."""
+"""The model store: versions, the pointer, its log, and the state after a crash."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -20,7 +20,7 @@ def publish_some(root: Path, seed: int) -> list[int]:
 
 
 def folder_of(store: ModelStore) -> Path:
-    """The one series' folder."""
+    """Return the one series' folder."""
     (folder,) = (store.root / "series").iterdir()
     return folder
 
@@ -38,7 +38,7 @@ def test_published_versions_are_numbered_and_kept(store: ModelStore) -> None:
 
 
 def test_an_empty_store_answers_without_error(store: ModelStore) -> None:
-    """No directory is needed to ask."""
+    """A missing directory is read as an empty store."""
     assert [] == store.series() == store.served() == store.versions("a") == list(store.describe())
     assert store.champion("a") is None
     assert (0, []) == store.moves_since(0)
@@ -58,7 +58,7 @@ def test_a_refused_candidate_is_kept_but_does_not_answer(store: ModelStore) -> N
 
 
 def test_a_version_that_is_not_there_cannot_be_promoted_or_loaded(store: ModelStore) -> None:
-    """The message says which there are."""
+    """The message lists the existing ones."""
     store.publish(make_model("a"))
     with pytest.raises(StoreError, match="no version 7; it has 1"):
         store.promote("a", 7)
@@ -69,7 +69,7 @@ def test_a_version_that_is_not_there_cannot_be_promoted_or_loaded(store: ModelSt
 
 
 def test_a_pointer_says_whether_the_gate_chose_its_version(store: ModelStore) -> None:
-    """Not who moves it by hand, back or to the same; a word that is not known says nothing."""
+    """A move by hand, back or to the same version, is not the gate's, nor is one marked by an unknown word."""
     assert store.pointer("a") is None
     store.publish(make_model("a"))
     store.publish(make_model("a"))
@@ -95,7 +95,9 @@ def test_a_series_name_is_never_part_of_a_path(store: ModelStore, name: str) -> 
 def test_threads_that_publish_at_once_get_distinct_numbers(store: ModelStore) -> None:
     """No version overwrites another, and the pointer names a whole one."""
     with ThreadPoolExecutor(8) as pool:
-        numbers = [n for found in pool.map(lambda seed: publish_some(store.root, seed), range(8)) for n in found]
+        numbers = [
+            n for published in pool.map(lambda seed: publish_some(store.root, seed), range(8)) for n in published
+        ]
     assert list(range(1, 25)) == sorted(numbers) == store.versions("a")
     assert store.load("a")[0] in numbers
 
@@ -103,7 +105,7 @@ def test_threads_that_publish_at_once_get_distinct_numbers(store: ModelStore) ->
 def test_processes_that_publish_at_once_get_distinct_numbers(store: ModelStore) -> None:
     """The same between processes, and every move has its whole line."""
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        numbers = [n for found in pool.map(publish_some, [store.root] * 2, range(2)) for n in found]
+        numbers = [n for published in pool.map(publish_some, [store.root] * 2, range(2)) for n in published]
     assert list(range(1, 7)) == sorted(numbers)
     assert 6 == (store.root / "moves.log").read_bytes().count(b"\n")
     position, _ = store.moves_since(0)
@@ -158,7 +160,7 @@ def test_a_damaged_pointer_is_said_to_be_one(store: ModelStore, content: bytes) 
 
 
 def test_the_log_names_each_moved_series_once(store: ModelStore) -> None:
-    """A reader goes on from where it was and hears of every move since."""
+    """A reader goes on from where it was and gets every move since."""
     for name in ("a", "b"):
         store.publish(make_model(name))
     position, moved = store.moves_since(0)
@@ -190,7 +192,7 @@ def test_a_first_line_still_being_written_names_nothing_yet(store: ModelStore) -
 
 
 def test_a_shortened_log_makes_every_champion_count_as_moved(store: ModelStore) -> None:
-    """Whoever cleared the log, no champion is missed."""
+    """No champion is missed, even if the log was cleared."""
     for name in ("a", "b", "c"):
         store.publish(make_model(name))
     position, _ = store.moves_since(0)
@@ -239,7 +241,7 @@ def test_rollback_goes_back_champion_by_champion(store: ModelStore) -> None:
 
 
 def test_prune_spares_the_newest_the_champion_and_the_way_back(store: ModelStore) -> None:
-    """What answers, what answered before it and what is new stay."""
+    """The current version, the one before it and the newest stay."""
     for _ in range(6):
         store.publish(make_model("a"))
     store.promote("a", 4)

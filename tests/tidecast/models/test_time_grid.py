@@ -14,8 +14,10 @@ unhurried = hypothesis.settings(deadline=None)
 
 
 def naive_grid(ts: list[int], rows: list[list[float]], step_ms: float, max_gap: int) -> tuple[list, list, list]:
-    """The grid in plain loops: (rows, segment numbers, filled flags)."""
-    out, segments, filled = [rows[0]], [0], [False]
+    """Return the grid in plain loops: (rows, segment numbers, filled flags)."""
+    out = [rows[0]]
+    segments = [0]
+    filled = [False]
     for before, now, old, new in zip(ts, ts[1:], rows, rows[1:], strict=False):
         places = max(1, round((now - before) / step_ms))
         if places - 1 > max_gap:
@@ -51,7 +53,7 @@ def test_an_empty_history_is_an_empty_grid() -> None:
 
 
 def ramp(ts: list[int], max_gap: int = 2) -> Grid:
-    """A grid whose target is the time in steps."""
+    """Return a grid whose target is the time in steps."""
     return time_grid.to_grid(np.array(ts) * STEP_MS, np.array(ts, float)[:, None], STEP_MS, max_gap)
 
 
@@ -68,7 +70,7 @@ def test_a_gap_of_max_gap_is_filled_and_a_longer_one_starts_a_segment() -> None:
 def test_sequences_are_every_unbroken_window_with_a_measured_target(
     history: list[tuple[int, float, float]], length: int, max_gap: int
 ) -> None:
-    """Neither a window across a break nor a target that nobody measured."""
+    """Neither a window across a break nor a target that was not measured is used."""
     ts, rows = accepted(history, Window(1, 2), max_gap)
     grid = time_grid.to_grid(np.array(ts), np.array(rows), STEP_MS, max_gap)
     expected = [
@@ -76,12 +78,12 @@ def test_sequences_are_every_unbroken_window_with_a_measured_target(
         for row in range(length, len(grid))
         if len(set(grid.segment[row - length : row + 1])) == 1 and not grid.filled[row - 1 : row + 1].any()
     ]
-    found = time_grid.sequences(grid, length)
-    assert expected == found.rows.tolist()
-    assert (len(expected), length, 2) == found.windows.shape
+    examples = time_grid.sequences(grid, length)
+    assert expected == examples.rows.tolist()
+    assert (len(expected), length, 2) == examples.windows.shape
     for i, row in enumerate(expected):
-        np.testing.assert_array_equal(grid.values[row - length : row], found.windows[i])
-        assert grid.values[row, 0] == found.targets[i]
+        np.testing.assert_array_equal(grid.values[row - length : row], examples.windows[i])
+        assert grid.values[row, 0] == examples.targets[i]
 
 
 @unhurried
@@ -89,26 +91,27 @@ def test_sequences_are_every_unbroken_window_with_a_measured_target(
 def test_sequences_may_reach_back_beyond_what_they_must_have(
     history: list[tuple[int, float, float]], length: int, more: int, max_gap: int
 ) -> None:
-    """Where the segment goes back so far; the rows before it are zeros, and `held` says how many are real."""
+    """A window reaches back as far as its segment; the rows before it are zeros, and `held` counts the real ones."""
     ts, rows = accepted(history, Window(1, 2), max_gap)
     grid = time_grid.to_grid(np.array(ts), np.array(rows), STEP_MS, max_gap)
-    plain, found = time_grid.sequences(grid, length), time_grid.sequences(grid, length, length + more)
-    np.testing.assert_array_equal(plain.rows, found.rows)
-    np.testing.assert_array_equal(plain.targets, found.targets)
-    np.testing.assert_array_equal(plain.windows, found.windows[:, more:])
+    plain = time_grid.sequences(grid, length)
+    longer = time_grid.sequences(grid, length, length + more)
+    np.testing.assert_array_equal(plain.rows, longer.rows)
+    np.testing.assert_array_equal(plain.targets, longer.targets)
+    np.testing.assert_array_equal(plain.windows, longer.windows[:, more:])
     assert [length] * len(plain) == plain.held.tolist()
-    for i, row in enumerate(found.rows.tolist()):
+    for i, row in enumerate(longer.rows.tolist()):
         past = [grid.values[r] for r in range(row) if grid.segment[r] == grid.segment[row]][-length - more :]
-        assert len(past) == found.held[i]
-        np.testing.assert_array_equal([[0.0, 0.0]] * (length + more - len(past)) + past, found.windows[i])
+        assert len(past) == longer.held[i]
+        np.testing.assert_array_equal([[0.0, 0.0]] * (length + more - len(past)) + past, longer.windows[i])
 
 
 def test_the_rows_before_any_row_end_where_its_past_begins() -> None:
     """Also for the first row of a segment, whose past is the segment before."""
     grid = ramp([0, 1, 2, 9, 10], max_gap=2)
-    found, held = time_grid.windows_before(grid, np.array([0, 1, 2, 3, 4, 5]), 3)
+    windows, held = time_grid.windows_before(grid, np.array([0, 1, 2, 3, 4, 5]), 3)
     assert [0, 1, 2, 3, 1, 2] == held.tolist()
-    assert [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 2], [0, 0, 9], [0, 9, 10]] == found[..., 0].tolist()
+    assert [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 2], [0, 0, 9], [0, 9, 10]] == windows[..., 0].tolist()
 
 
 def test_a_selection_of_sequences_keeps_window_target_and_row_together() -> None:

@@ -1,4 +1,4 @@
-"""What is told of a stored state."""
+"""The description of a stored state."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tidecast.online.window import Window
 
 
 def a_state() -> SeriesState:
-    """Of a series with two readings."""
+    """Return the state of a series with two readings."""
     state = SeriesState(("value",), Window(8, 1))
     for second in range(2):
         state.window.push(1000 * second, [1.0], 3)
@@ -22,11 +22,11 @@ def a_state() -> SeriesState:
 
 def test_of_a_young_series_little_is_known() -> None:
     """No version, no error, no trial."""
-    found = insight(a_state().head())
+    facts = insight(a_state().head())
     assert (None, 1000, 2, 1000.0, {}) == tuple(
-        found[name] for name in ("version", "last_ts", "readings", "step_ms", "errors")
+        facts[name] for name in ("version", "last_ts", "readings", "step_ms", "errors")
     )
-    assert (None, 0, dict.fromkeys(KINDS, 0.0)) == (found["probation"], found["silent_for"], found["drift"])
+    assert (None, 0, dict.fromkeys(KINDS, 0.0)) == (facts["probation"], facts["silent_for"], facts["drift"])
 
 
 def test_errors_and_drift_are_told_by_name() -> None:
@@ -36,13 +36,13 @@ def test_errors_and_drift_are_told_by_name() -> None:
     state.errors[:, NAIVE] = 2.0, 1.0
     state.errors[:, LSTM] = 0.5, 0.7
     state.drift[[SEEN, QUIET, STAYED, LOST]] = 10, 100, JUMP_STAYS / 2, SAY_MOST / 4
-    found = insight(state.head())
-    assert {EXPERTS[NAIVE]: 2.0, EXPERTS[LSTM]: 0.7} == found["errors"]
+    facts = insight(state.head())
+    assert {EXPERTS[NAIVE]: 2.0, EXPERTS[LSTM]: 0.7} == facts["errors"]
     assert (3, 90, 0.5, 0.25) == (
-        found["version"],
-        found["silent_for"],
-        found["drift"]["level"],
-        found["drift"]["lost_say"],
+        facts["version"],
+        facts["silent_for"],
+        facts["drift"]["level"],
+        facts["drift"]["lost_say"],
     )
 
 

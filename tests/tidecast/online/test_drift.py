@@ -1,4 +1,4 @@
-"""Changes of a series, told from its errors: when, as what, and never twice."""
+"""Changes of a series, detected from its errors: the time, the kind, and each only once."""
 
 from collections.abc import Callable, Sequence
 
@@ -49,7 +49,7 @@ unhurried = hypothesis.settings(deadline=None, max_examples=60)
 
 @njit(error_model="numpy")
 def look(record: Float, y: float, error: float, seasonal: float, say: float) -> int:
-    """`scoring.look` as it is compiled into what a worker runs."""
+    """Run `scoring.look` as it is compiled into the worker's code."""
     return scoring.look(record, y, error, seasonal, say)
 
 
@@ -59,13 +59,14 @@ def told(
     season: int | None = None,
     say: Sequence[float] | None = None,
 ) -> list[tuple[int, str]]:
-    """When a record told of a change, and of which kind."""
-    record, found = np.zeros(DRIFT_NUMBERS), []
+    """Return the readings at which a record detected a change, and its kind."""
+    record = np.zeros(DRIFT_NUMBERS)
+    changes = []
     for i, (reading, error) in enumerate(zip(y, errors, strict=True)):
         before = y[i - season] if season and i >= season else np.nan
         kind = look(record, float(reading), float(error), float(before), say[i] if say is not None else 0.0)
-        found += [] if kind == NOTHING else [(i, KINDS[kind])]
-    return found
+        changes += [] if kind == NOTHING else [(i, KINDS[kind])]
+    return changes
 
 
 def noise(count: int, seed: int = 0) -> Float:
@@ -74,45 +75,53 @@ def noise(count: int, seed: int = 0) -> Float:
 
 
 def seasonal(count: int, seed: int = 0, shift: Callable[[int], int] = lambda _: 0) -> Float:
-    """A season of 24 with noise of a tenth of it; `shift` moves a reading within the season."""
+    """Return a season of 24 with noise of a tenth of it; `shift` moves a reading within the season."""
     at = np.array([i + shift(i) for i in range(count)])
     return 10 * np.sin(2 * np.pi * at / 24) + noise(count, seed)
 
 
 def page_hinkley(x: Sequence[float] | Float, allowed: float) -> list[float]:
-    """The test as textbooks and `river` write it: the sum of the excesses over the running mean, less its least."""
-    sums, found, mean = [0.0], [], 0.0
+    """Compute the test as textbooks and `river` write it: the sum of the excesses over the running mean, less its
+    least.
+    """
+    sums = [0.0]
+    excesses = []
+    mean = 0.0
     for n, value in enumerate(x, 1):
         mean += (value - mean) / n
         sums.append(sums[-1] + value / mean - 1 - allowed)
-        found.append(sums[-1] - min(sums))
-    return found
+        excesses.append(sums[-1] - min(sums))
+    return excesses
 
 
 @unhurried
 @hypothesis.given(st.lists(st.floats(0.5, 1.5), min_size=WARM_UP + 1, max_size=300), st.floats(0.6, 4.0))
 def test_the_sum_of_the_errors_is_that_of_the_textbook(sizes: list[float], growth: float) -> None:
-    """On sizes of which none is cut, reading for reading, from the end of the warming up on."""
+    """With sizes that are not cut, reading for reading, from the end of the warm-up on."""
     x = [*sizes, *(growth * size for size in sizes)][: int(USUAL)]
     hypothesis.assume(all(size < CUT * np.mean(x[:i]) for i, size in enumerate(x) if i))
-    record, sums = np.zeros(DRIFT_NUMBERS), []
+    record = np.zeros(DRIFT_NUMBERS)
+    sums = []
     for i, size in enumerate(x):
         look(record, 0.0, size * (-1) ** i, np.nan, 0.0)
         sums.append(record[RISEN])
     mean_before = np.cumsum(x) / np.arange(1, len(x) + 1)
-    expected, found = 0.0, []
+    expected = 0.0
+    values = []
     for i in range(len(x)):
         expected = 0.0 if i < WARM_UP else max(0.0, expected + x[i] / mean_before[i] - 1 - ERRORS_ALLOWED)
         if expected >= ERRORS_MOST:
-            break  # an alarm, after which the record starts anew
-        found.append(expected)
-    np.testing.assert_allclose(sums[: len(found)], found, atol=1e-9)
+            break  # an alarm, after which the record starts again
+        values.append(expected)
+    np.testing.assert_allclose(sums[: len(values)], values, atol=1e-9)
 
 
 def test_the_reflected_sum_is_the_sum_less_its_least() -> None:
     """Page's form, which needs one number, and Hinkley's, which needs two, are one test."""
     x = np.abs(noise(400)) * np.where(np.arange(400) < 200, 1, 4)
-    reflected, kept, mean = [], 0.0, 0.0
+    reflected = []
+    kept = 0.0
+    mean = 0.0
     for n, value in enumerate(x, 1):
         mean += (value - mean) / n
         kept = max(0.0, kept + value / mean - 1 - 0.5)
@@ -122,7 +131,7 @@ def test_the_reflected_sum_is_the_sum_less_its_least() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_errors_that_grow_are_told(seed: int) -> None:
-    """Five times the size, within a hundred readings, as errors and nothing else."""
+    """They grow to five times the size: the alarm comes within a hundred readings, as errors and no other kind."""
     sizes = noise(1000, seed) * np.where(np.arange(1000) < 800, 1, 8)
     ((at, kind), *_) = told(np.zeros(1000), sizes)
     assert (True, "errors") == (800 <= at < 900, kind)
@@ -148,16 +157,17 @@ def test_a_season_that_moves_is_told() -> None:
 
 
 def test_a_network_that_loses_its_say_is_told() -> None:
-    """It had most of the blend and has none; one that never had any has nothing to lose."""
-    says = np.where(np.arange(700) < 500, 0.9, 0.02)
-    ((at, kind), *_) = told(np.zeros(700), noise(700), say=says.tolist())
+    """It had most of the blend and has nearly none; one that never had any cannot lose it."""
+    weights = np.where(np.arange(700) < 500, 0.9, 0.02)
+    ((at, kind), *_) = told(np.zeros(700), noise(700), say=weights.tolist())
     assert (True, "lost_say") == (500 <= at < 600, kind)
     assert [] == told(np.zeros(700), noise(700), say=[0.02] * 700)
 
 
 def test_outliers_are_no_drift() -> None:
     """A reading that is far away once in a while and comes back."""
-    y, errors = seasonal(5000), noise(5000, 1)
+    y = seasonal(5000)
+    errors = noise(5000, 1)
     for at in range(200, 5000, 400):
         y[at] += 500
         errors[at] += 500
@@ -170,7 +180,7 @@ def test_outliers_are_no_drift() -> None:
 def test_unchanged_series_raise_fewer_alarms_than_one_in_5000_readings(season: int | None) -> None:
     """Twenty made-up series of 5,000 readings each."""
     made = [seasonal(5000, seed) if season else noise(5000, seed) for seed in range(20)]
-    assert len([one for seed, y in enumerate(made) for one in told(y, noise(5000, 100 + seed), season)]) < 20
+    assert len([alarm for seed, y in enumerate(made) for alarm in told(y, noise(5000, 100 + seed), season)]) < 20
 
 
 @unhurried
@@ -180,7 +190,7 @@ def test_unchanged_series_raise_fewer_alarms_than_one_in_5000_readings(season: i
 def test_whatever_comes_the_record_stays_finite_and_alarms_stay_apart(
     readings: list[tuple[float, float, float | None, float]], seed: int
 ) -> None:
-    """No number turns into NaN, which would silence a series for ever, and no two alarms are nearer than a hundred."""
+    """No number turns into NaN, which would silence a series for ever, and two alarms are at least a hundred apart."""
     record = np.zeros(DRIFT_NUMBERS)
     order = np.random.default_rng(seed).permutation(np.arange(5 * len(readings)) % max(1, len(readings)))
     alarms = [-SILENCE]
@@ -204,8 +214,9 @@ def test_a_jump_from_next_to_nothing_keeps_the_record_finite(small: float, large
 
 @pytest.mark.parametrize("stay", [JUMP_STAYS, JUMP_STAYS + 1])
 def test_a_level_is_told_once_the_series_has_stayed_there(stay: int) -> None:
-    """An episode that is over before is none, and what was usual before it still is."""
-    y, errors = noise(1000), noise(1000, 1)
+    """An episode that ends earlier is not a new level, and the usual level before it stays."""
+    y = noise(1000)
+    errors = noise(1000, 1)
     y[500 : 500 + stay] += 30
     y[500 + stay] = 0
     errors[500] += 30
@@ -214,8 +225,9 @@ def test_a_level_is_told_once_the_series_has_stayed_there(stay: int) -> None:
 
 
 def test_a_reading_that_came_back_is_made_up_for_by_twelve_that_stayed() -> None:
-    """A level that moved is told though an outlier lies where it was before, later by as many readings."""
-    y, errors = noise(1000), noise(1000, 1)
+    """A moved level is detected although an outlier lies at the old level, later by as many readings."""
+    y = noise(1000)
+    errors = noise(1000, 1)
     y[500:] += 30
     errors[500] += 30
     y[540] = 0
@@ -225,7 +237,8 @@ def test_a_reading_that_came_back_is_made_up_for_by_twelve_that_stayed() -> None
 @pytest.mark.parametrize("side", [1, -1])
 def test_an_outlier_moves_no_level_that_stood_elsewhere_before(side: int) -> None:
     """A walk has led away from the usual level; a spike towards the other side, and the walk stands where it stood."""
-    y, errors = noise(1000), 0.1 * noise(1000, 1)
+    y = noise(1000)
+    errors = 0.1 * noise(1000, 1)
     y[450:] += side * np.minimum(3.0, 0.03 * np.arange(550))
     y[600] -= side * 30
     errors[600] -= side * 30
@@ -235,7 +248,8 @@ def test_an_outlier_moves_no_level_that_stood_elsewhere_before(side: int) -> Non
 
 def test_a_jump_far_beyond_the_spread_need_not_be_many_errors() -> None:
     """The errors are nearly as large as the spread: of seven of them few jumps would consist."""
-    y, errors = noise(1000), noise(1000, 1)
+    y = noise(1000)
+    errors = noise(1000, 1)
     y[500:] += 6
     errors[500] = 6
     assert [(500 + JUMP_STAYS, "level")] == told(y, errors)[:1]
@@ -247,13 +261,14 @@ def test_a_jump_far_beyond_the_spread_need_not_be_many_errors() -> None:
 @unhurried
 @hypothesis.given(st.integers(0, 100), st.integers(-60, 60))
 def test_the_unit_does_not_matter(seed: int, power: int) -> None:
-    """A series in thousandths tells the same at the same time; by powers of two to the last bit."""
-    y, errors = seasonal(400, seed, lambda i: 12 * (i >= 250)), noise(400, seed + 1)
+    """A series in thousandths has the same alarms at the same time; by powers of two to the last bit."""
+    y = seasonal(400, seed, lambda i: 12 * (i >= 250))
+    errors = noise(400, seed + 1)
     assert told(y, errors, 24) == told(y * 2.0**power, errors * 2.0**power, 24)
 
 
 def fitted(series: str, past: Float, step_ms: int) -> Model:
-    """A model without a network: the linear experts, fitted to a series' past."""
+    """Return a model without a network: the linear experts, fitted to a series' past."""
     whole = np.zeros(len(past), np.int64)
     grid = Grid(step_ms * np.arange(1, len(past) + 1), past[:, None], whole, whole.astype(np.bool_))
     panel = fit_panel(grid, (24,), len(past))
@@ -265,7 +280,8 @@ def fitted(series: str, past: Float, step_ms: int) -> Model:
 
 def weather(seed: int) -> Float:
     """1,500 made-up hours: a day of two waves whose height wanders, a level that wanders and comes back, and noise."""
-    rng, hour = np.random.default_rng(seed), np.arange(1500)
+    rng = np.random.default_rng(seed)
+    hour = np.arange(1500)
     wander = np.zeros((2, 1500))
     for i in range(1, 1500):
         wander[:, i] = 0.98 * wander[:, i - 1] + rng.normal(size=2) * [0.2, 0.02]
@@ -273,7 +289,7 @@ def weather(seed: int) -> Float:
     return 20 + day * (1 + wander[1]) + wander[0] + 0.4 * rng.normal(size=1500)
 
 
-SPLICES: dict[str, Callable[[Float], Float]] = {  # what follows the reading 1,100
+SPLICES: dict[str, Callable[[Float], Float]] = {  # the part after the reading 1,100
     "level": lambda y: np.r_[y[:1100], y[1100:] + 10],
     "phase": lambda y: np.r_[y[:1100], y[1112:]],
     "flat": lambda y: np.r_[y[:1100], y[1100:] - y[1076 - 24 * 40 : 1076].reshape(40, 24).mean(0)[np.arange(400) % 24]],
@@ -283,21 +299,25 @@ SPLICES: dict[str, Callable[[Float], Float]] = {  # what follows the reading 1,1
 @pytest.mark.parametrize("splice", [*SPLICES, "unchanged"])
 def test_spliced_changes_are_told_by_the_worker_within_a_hundred_readings(splice: str) -> None:
     """On nine of ten made-up series, by the errors of experts fitted before; unchanged ones stay all but silent."""
-    forecaster, found = Forecaster(SeriesSettings()), dict[str, list[int]]()
+    forecaster = Forecaster(SeriesSettings())
+    alarms_of = dict[str, list[int]]()
     for seed in range(20):
-        series, y = f"s{seed}", weather(seed)
+        series = f"s{seed}"
+        y = weather(seed)
         forecaster.adopt(series, 1, fitted(series, y[:800], 1000))
         made = entries(SPLICES[splice](y) if splice in SPLICES else y, series=series)[600:]
-        drifts = [one for i in range(0, len(made), 300) for one in forecaster.handle(made[i : i + 300], NOW_MS).drifts]
-        found[series] = [one.ts // 1000 - 1 for one in drifts]
-    early = [at for alarms in found.values() for at in alarms if splice == "unchanged" or at < 1100]
+        drifts = [
+            drift for i in range(0, len(made), 300) for drift in forecaster.handle(made[i : i + 300], NOW_MS).drifts
+        ]
+        alarms_of[series] = [drift.ts // 1000 - 1 for drift in drifts]
+    early = [at for alarms in alarms_of.values() for at in alarms if splice == "unchanged" or at < 1100]
     assert len(early) <= 20 * (700 if splice == "unchanged" else 300) / 5000
     if splice != "unchanged":
-        assert sum(any(1100 <= at < 1200 for at in alarms) for alarms in found.values()) >= 18
+        assert sum(any(1100 <= at < 1200 for at in alarms) for alarms in alarms_of.values()) >= 18
 
 
 def entries(values: Float, start: int = 0, series: str = "a") -> list[Entry]:
-    """Readings of one series, a second apart."""
+    """Return readings of one series, a second apart."""
     name = series.encode()
     return [
         (f"{1000 * n}-0", {b"series": name, b"ts": b"%d" % (1000 * n), b"value": repr(float(value)).encode()})
@@ -306,18 +326,19 @@ def entries(values: Float, start: int = 0, series: str = "a") -> list[Entry]:
 
 
 def jump() -> Float:
-    """A series whose level moves after 300 readings."""
+    """Return a series whose level moves after 300 readings."""
     return noise(500) + 30 * (np.arange(500) >= 300)
 
 
 def test_the_forecaster_tells_of_a_drift_once() -> None:
     """With the series, the time of the reading and the kind, and not again within a hundred readings."""
-    forecaster, made = Forecaster(SeriesSettings()), entries(jump())
-    found = [one for i in range(0, 500, 50) for one in forecaster.handle(made[i : i + 50], NOW_MS).drifts]
-    (one,) = found
-    assert isinstance(one, Drift)
-    assert ("a", "level", True, True) == (one.series, one.kind, 300_000 < one.ts < 400_000, one.statistic > 1)
-    assert f"{one.ts}-0" == one.id
+    forecaster = Forecaster(SeriesSettings())
+    made = entries(jump())
+    drifts = [drift for i in range(0, 500, 50) for drift in forecaster.handle(made[i : i + 50], NOW_MS).drifts]
+    (drift,) = drifts
+    assert isinstance(drift, Drift)
+    assert ("a", "level", True, True) == (drift.series, drift.kind, 300_000 < drift.ts < 400_000, drift.statistic > 1)
+    assert f"{drift.ts}-0" == drift.id
 
 
 def test_the_kinds_are_named_by_their_numbers() -> None:
@@ -329,7 +350,8 @@ def test_the_kinds_are_named_by_their_numbers() -> None:
 
 def test_the_distance_is_that_from_what_stood_before_the_reading() -> None:
     """A season that repeats itself to the last bit, and the answers that stand are those about the next reading."""
-    forecaster, y = Forecaster(SeriesSettings()), np.tile(np.arange(24.0), 10)
+    forecaster = Forecaster(SeriesSettings())
+    y = np.tile(np.arange(24.0), 10)
     forecaster.adopt("a", 1, fitted("a", weather(0)[:800], 1000))
     forecaster.handle(entries(y, 800), NOW_MS)
     drift = forecaster.states["a"].drift
@@ -337,7 +359,7 @@ def test_the_distance_is_that_from_what_stood_before_the_reading() -> None:
 
 
 def test_readings_behind_a_gap_are_not_looked_at() -> None:
-    """The error over a gap is none of one step."""
+    """An error over a gap is not an error of one step."""
     forecaster = Forecaster(SeriesSettings())
     forecaster.handle(entries(noise(100)), NOW_MS)
     before = forecaster.states["a"].drift.copy()
@@ -348,20 +370,22 @@ def test_readings_behind_a_gap_are_not_looked_at() -> None:
 
 
 def test_a_restart_moves_no_alarm() -> None:
-    """A worker that was restored after every batch tells the same, and stores the same bytes."""
-    settings, made = SeriesSettings(), entries(jump())
-    steady, stored = Forecaster(settings), dict[str, bytes]()
+    """A worker that was restored after every batch has the same alarms, and stores the same bytes."""
+    settings = SeriesSettings()
+    made = entries(jump())
+    steady = Forecaster(settings)
+    stored = dict[str, bytes]()
     for i in range(0, 500, 50):
         restarted = Forecaster(settings)
         restarted.restore(stored)
-        one, other = (each.handle(made[i : i + 50], NOW_MS) for each in (steady, restarted))
-        assert one.drifts == other.drifts
-        stored |= other.states
-        assert all_whole(stored) == all_whole(stored | one.states)
+        uninterrupted, resumed = (each.handle(made[i : i + 50], NOW_MS) for each in (steady, restarted))
+        assert uninterrupted.drifts == resumed.drifts
+        stored |= resumed.states
+        assert all_whole(stored) == all_whole(stored | uninterrupted.states)
 
 
 def test_a_new_version_begins_a_record_of_its_own() -> None:
-    """What was usual for another model is no measure for it."""
+    """The usual errors of another model are not a measure for it."""
     forecaster = Forecaster(SeriesSettings())
     forecaster.handle(entries(noise(100)), NOW_MS)
     assert forecaster.states["a"].drift.any()

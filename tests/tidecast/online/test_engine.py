@@ -1,4 +1,4 @@
-"""The stacked experts: what each model answers alone, bit for bit the same in every company."""
+"""The stacked experts: each model answers as it does alone, bit for bit, in every batch."""
 
 import hypothesis
 import numpy as np
@@ -11,7 +11,7 @@ from tidecast.models.model import Model, network_seasons, shared_forecast
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Float
 from tidecast.online import engine as engines
-from tidecast.online.engine import Engine, Question, Seat
+from tidecast.online.engine import Engine, ModelSlot, Question
 
 SPECS = (
     Spec(window=6, units=5),
@@ -30,7 +30,7 @@ COHORTS = {"fast": make_shared("fast", seed=1), "slow": make_shared("slow", seed
 
 
 def mixed(series: str, seed: int) -> Model:
-    """A model of any shape, with any panel, seasons and scale; every eighth has no network."""
+    """Return a model of any shape, with any panel, seasons and scale; every eighth has no network."""
     spec = SPECS[seed % len(SPECS)]
     return make_model(
         series,
@@ -52,7 +52,7 @@ MODELS = {f"s{i}": mixed(f"s{i}", i) for i in range(COUNT)}
 
 
 def filled(models: dict[str, Model], threads: int = 1) -> Engine:
-    """An engine with these champions, all of version 1, and two cohorts' networks."""
+    """Return an engine with these champions, all of version 1, and two cohorts' networks."""
     engine = Engine(threads)
     for cohort, network in COHORTS.items():
         engine.put_shared(cohort, network)
@@ -61,8 +61,8 @@ def filled(models: dict[str, Model], threads: int = 1) -> Engine:
     return engine
 
 
-def seat_of(engine: Engine, series: str) -> Seat:
-    """The seat of a series that has one."""
+def seat_of(engine: Engine, series: str) -> ModelSlot:
+    """Return the seat of a series that has one."""
     seat = engine.seat(series)
     assert seat is not None
     return seat
@@ -80,13 +80,13 @@ def question(engine: Engine, model: Model, rows: Float) -> Question:
 
 
 def alone(model: Model, rows: Float) -> list[float]:
-    """What the model, and its cohort's network, answer in NumPy, without an engine."""
+    """Return the answers of the model, and of its cohort's network, in NumPy, without an engine."""
     shared = COHORTS[model.header.shared] if model.header.shared else None
     return list(model.answers(rows[None], np.array([len(rows)]), shared, np.array([NEWEST]))[0])
 
 
 def assert_close(expected: object, said: object) -> None:
-    """The same in every series' unit, to 1e-5 of the scales in these tests; NaN where NaN is expected."""
+    """Check that answers agree to 1e-5 of the scales in these tests; NaN where NaN is expected."""
     np.testing.assert_allclose(said, expected, rtol=0, atol=CLOSE)
 
 
@@ -97,11 +97,11 @@ asked = st.lists(st.tuples(st.integers(0, COUNT - 1), st.integers(0, 5), st.inte
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(asked)
 def test_an_answer_does_not_depend_on_its_company(asked: list[tuple[int, int, int]]) -> None:
-    """Whatever else is in the batch, in which order, with how many rows: bit for bit what is answered to it alone."""
+    """Whatever else is in the batch, in which order, with how many rows: it equals the answer alone, bit for bit."""
     chosen = [(MODELS[f"s{i}"], rows_of(MODELS[f"s{i}"], seed, held)) for i, seed, held in asked]
-    wanted = [question(ENGINE, model, rows) for model, rows in chosen]
-    answers = ENGINE.answers(wanted)
-    np.testing.assert_array_equal([ENGINE.answers([one])[0] for one in wanted], answers)
+    questions = [question(ENGINE, model, rows) for model, rows in chosen]
+    answers = ENGINE.answers(questions)
+    np.testing.assert_array_equal([ENGINE.answers([each])[0] for each in questions], answers)
     assert_close([alone(model, rows) for model, rows in chosen], answers)
 
 
@@ -110,62 +110,63 @@ def test_an_answer_does_not_depend_on_the_number_of_threads(threads: int) -> Non
     """A batch that is large enough to be shared is answered bit for bit as by one thread."""
     shape = Spec(window=24, units=50)
     models = {f"m{i}": make_model(f"m{i}", shape, seed=i, shared="fast") for i in range(290)}
-    one, many = filled(models), filled(models, threads)
+    single = filled(models)
+    many = filled(models, threads)
     rows = {series: rows_of(model, i) for i, (series, model) in enumerate(models.items())}
-    expected = one.answers([question(one, model, rows[series]) for series, model in models.items()])
-    said = many.answers([question(many, model, rows[series]) for series, model in models.items()])
-    np.testing.assert_array_equal(expected, said)
+    expected = single.answers([question(single, model, rows[series]) for series, model in models.items()])
+    answers = many.answers([question(many, model, rows[series]) for series, model in models.items()])
+    np.testing.assert_array_equal(expected, answers)
 
 
 def test_a_batch_larger_than_one_gathering_is_answered_alike() -> None:
-    """The pieces of a large batch meet at no seam."""
+    """A large batch is cut into pieces, and the cuts change no answer."""
     models = [MODELS[f"s{i % COUNT}"] for i in range(6 * engines.ROWS_AT_ONCE + 3)]
-    wanted = [question(ENGINE, model, rows_of(model, i % 7)) for i, model in enumerate(models)]
-    expected = [ENGINE.answers([one])[0] for one in wanted]
-    np.testing.assert_array_equal(expected, ENGINE.answers(wanted))
+    questions = [question(ENGINE, model, rows_of(model, i % 7)) for i, model in enumerate(models)]
+    expected = [ENGINE.answers([each])[0] for each in questions]
+    np.testing.assert_array_equal(expected, ENGINE.answers(questions))
 
 
 def test_an_empty_batch_is_an_empty_answer() -> None:
-    """No model is asked."""
+    """No model runs."""
     assert (0, len(EXPERTS)) == Engine().answers([]).shape
 
 
 def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
-    """And by its cohort's network, if it has one and the rows for it; nothing else is said."""
+    """Its cohort's network answers too, if it has one and the rows for it; no other expert does."""
     rows = np.arange(7.0)[:, None]
-    wanted = [
+    questions = [
         Question(None, None, rows, NEXT),
         Question(None, "fast", rows[:4], NEXT),
         Question(None, "unknown", rows, NEXT),
     ]
-    said = ENGINE.answers([*wanted, Question(None, "fast", rows, NEXT)])
-    assert [6.0, 3.0, 6.0, 6.0] == said[:, NAIVE].tolist()
-    assert [False, False, False, True] == np.isfinite(said[:, SHARED]).tolist()
-    assert np.isnan(said[:, 1:SHARED]).all()
+    answers = ENGINE.answers([*questions, Question(None, "fast", rows, NEXT)])
+    assert [6.0, 3.0, 6.0, 6.0] == answers[:, NAIVE].tolist()
+    assert [False, False, False, True] == np.isfinite(answers[:, SHARED]).tolist()
+    assert np.isnan(answers[:, 1:SHARED]).all()
 
 
 @pytest.mark.parametrize("held", [5, 9, 28, 60])
 def test_the_network_of_a_cohort_reads_each_series_seasons_and_scale(held: int) -> None:
-    """One network for all: the engine says what `shared_forecast` says, in each series' unit."""
+    """There is one network for all: the engine returns the same as `shared_forecast`, in each series' unit."""
     network = COHORTS["fast"]
     models = {f"m{i}": make_model(f"m{i}", seasons=s, shared="fast", change_scale=9.0) for i, s in enumerate(SEASONS)}
     engine = filled(models)
     rows = {series: rows_of(model, i, held) for i, (series, model) in enumerate(models.items())}
-    wanted = [question(engine, model, rows[series]) for series, model in models.items()]
+    questions = [question(engine, model, rows[series]) for series, model in models.items()]
     young = 20 + 1e-3 * rows_of(MODELS["s0"], 99, held)  # hardly moves: no change scale holds it back
-    said = engine.answers([*wanted, Question(None, "fast", young, NEXT)])[:, SHARED]
+    answers = engine.answers([*questions, Question(None, "fast", young, NEXT)])[:, SHARED]
     seasons = np.stack([network_seasons(s, network.spec) for s in (*SEASONS, ())])
     stacked = np.stack([*rows.values(), young])
     scale = np.array([9.0] * len(SEASONS) + [0.0])
     expected = shared_forecast(network, stacked, np.full(len(stacked), held), seasons, scale)
-    assert_close(expected, said)
-    assert len(said) == len(set(said.tolist()))
+    assert_close(expected, answers)
+    assert len(answers) == len(set(answers.tolist()))
 
 
 def test_a_cohort_is_found_by_step_and_target() -> None:
-    """Within a hundredth of its step; a series of an unknown step or another target belongs to none."""
-    found = [ENGINE.cohort_of(step, "value") for step in (1000.0, 1009.0, 991.0, 1011.0, 60_000.0, 5.0, None)]
-    assert ["fast", "fast", "fast", None, "slow", None, None] == found
+    """It lies within a hundredth of its step; a series of an unknown step or another target has no cohort."""
+    cohorts = [ENGINE.cohort_of(step, "value") for step in (1000.0, 1009.0, 991.0, 1011.0, 60_000.0, 5.0, None)]
+    assert ["fast", "fast", "fast", None, "slow", None, None] == cohorts
     assert ENGINE.cohort_of(1000.0, "temp") is None
 
 
@@ -181,7 +182,7 @@ def test_a_series_is_said_to_need_all_the_rows_that_its_experts_read() -> None:
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(asked)
 def test_more_rows_than_are_needed_move_no_answer(asked: list[tuple[int, int, int]]) -> None:
-    """A window that is longer than what the experts read answers the same, to the last bit."""
+    """A window longer than the experts' needs gives the same answer, to the last bit."""
     chosen = [(MODELS[f"s{i}"], rows_of(MODELS[f"s{i}"], seed, held)) for i, seed, held in asked]
     needed = [ENGINE.rows_of(seat, seat.shared) for seat in (seat_of(ENGINE, m.header.series) for m, _ in chosen)]
     short = [question(ENGINE, model, rows[-n:]) for (model, rows), n in zip(chosen, needed, strict=True)]
@@ -190,7 +191,7 @@ def test_more_rows_than_are_needed_move_no_answer(asked: list[tuple[int, int, in
 
 
 def test_a_new_version_takes_the_old_ones_place() -> None:
-    """The same row, another answer, and the seat says which version."""
+    """It has the same row and another answer, and the seat has its version."""
     engine = filled(MODELS)
     before = seat_of(engine, "s0")
     newer = make_model("s0", SPECS[0], seed=99, step_ms=500, panel=random_panel(0, reach=30))
@@ -203,12 +204,13 @@ def test_a_new_version_takes_the_old_ones_place() -> None:
 
 def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
     """From the next call on."""
-    engine, network = filled(MODELS), make_shared("fast", seed=77)
+    engine = filled(MODELS)
+    network = make_shared("fast", seed=77)
     rows = rows_of(MODELS["s1"], 1)
-    wanted = [question(engine, MODELS["s1"], rows), Question(None, "fast", rows, NEXT)]
-    before = engine.answers(wanted)
+    questions = [question(engine, MODELS["s1"], rows), Question(None, "fast", rows, NEXT)]
+    before = engine.answers(questions)
     engine.put_shared("fast", network)
-    after = engine.answers(wanted)
+    after = engine.answers(questions)
     np.testing.assert_array_equal(before[:, :SHARED], after[:, :SHARED])
     assert (before[:, SHARED] != after[:, SHARED]).all()
     assert_close(MODELS["s1"].answers(rows[None], np.array([60]), network)[0, SHARED], after[0, SHARED])
@@ -217,7 +219,7 @@ def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
 @hypothesis.settings(deadline=None, max_examples=30)
 @hypothesis.given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.none() | st.integers(0, 30)), max_size=40))
 def test_any_history_of_swaps_leaves_everyone_their_own_model(moves: list[tuple[str, int | None]]) -> None:
-    """Put, replaced by the same or another shape, dropped: no series ever answers with another's experts."""
+    """Put, replaced by the same or another shape, dropped: no series ever gets another's experts."""
     engine = filled({})
     expected: dict[str, Model] = {}
     for version, (series, seed) in enumerate(moves, 1):
@@ -232,8 +234,8 @@ def test_any_history_of_swaps_leaves_everyone_their_own_model(moves: list[tuple[
     rows = [rows_of(model, 3) for model in expected.values()]
     answers = engine.answers([question(engine, m, r) for m, r in zip(expected.values(), rows, strict=True)])
     assert len(expected) == len(answers)
-    for model, one, said in zip(expected.values(), rows, answers, strict=True):
-        assert_close(alone(model, one), said)
+    for model, window, answer in zip(expected.values(), rows, answers, strict=True):
+        assert_close(alone(model, window), answer)
 
 
 def test_rows_that_become_free_are_used_again() -> None:
@@ -246,7 +248,7 @@ def test_rows_that_become_free_are_used_again() -> None:
 
 @pytest.mark.parametrize("expected", [0, 100, 1000])
 def test_room_for_the_models_that_are_expected_is_made_at_once(expected: int) -> None:
-    """For each shape its share, however many there come to be in the end; everyone keeps their own model."""
+    """Each shape gets its share, however many models there are in the end; every series keeps its own model."""
     engine = Engine()
     engine.expect(expected)
     models = {f"s{i}": make_model(f"s{i}", SPECS[i % 2], seed=i) for i in range(200)}
@@ -254,8 +256,8 @@ def test_room_for_the_models_that_are_expected_is_made_at_once(expected: int) ->
         engine.put(series, 1, model)
     rows = [rows_of(model, 3) for model in models.values()]
     answers = engine.answers([question(engine, m, r) for m, r in zip(models.values(), rows, strict=True)])
-    for model, one, said in zip(models.values(), rows, answers, strict=True):
-        assert_close(alone(model, one), said)
+    for model, window, answer in zip(models.values(), rows, answers, strict=True):
+        assert_close(alone(model, window), answer)
     room = sum(len(slab._center) for slab in engine._slabs.values())
     assert 0.9 * max(expected, 200) <= room <= 1.5 * max(expected, 200)
 
@@ -266,7 +268,8 @@ def test_nan_in_a_feature_is_its_middle(form: str) -> None:
     model = make_model("a", Spec(window=4, units=3, features=("a", "b"), form=form))
     engine = filled({"a": model})
     rows = rows_of(model, 0)
-    unknown, middle = rows.copy(), rows.copy()
+    unknown = rows.copy()
+    middle = rows.copy()
     unknown[:, 1:], middle[:, 1:] = np.nan, np.array(model.header.center[1:])
     first, second = engine.answers([question(engine, model, unknown), question(engine, model, middle)])[:, LSTM]
     assert np.isfinite(first)

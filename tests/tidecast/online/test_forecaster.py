@@ -12,12 +12,12 @@ from tests.harness.models import make_model, make_shared, random_panel
 from tests.worker.states import all_whole, whole
 from tidecast.errors import StateError
 from tidecast.models import experts
-from tidecast.models.experts import EXPERTS, Panel
+from tidecast.models.experts import EXPERTS, LinearExperts
 from tidecast.models.gross_errors import Doubt
 from tidecast.models.model import Model
-from tidecast.models.outlier_guard import Guard, farthest
+from tidecast.models.outlier_guard import OutlierGuard, farthest
 from tidecast.models.spec import Spec
-from tidecast.online.batch import Entry, Outcome
+from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.engine import Question
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
@@ -32,13 +32,13 @@ CLOSE = 1e-5  # how far the compiled network may be from its definition
 
 
 def entry(n: int, series: str = "a", value: object = 1.0, **fields: object) -> Entry:
-    """The n-th entry, a second after the one before unless it says otherwise."""
+    """Return the n-th entry, a second after the one before unless set otherwise."""
     named = {"series": series, "value": value, "ts": n * 1000, **fields}
     return f"{n}-0", {name.encode(): str(v).encode() for name, v in named.items() if v is not None}
 
 
 def forecaster_with(*models: Model, settings: SeriesSettings = SETTINGS, shared: Model | None = None) -> Forecaster:
-    """A forecaster with these champions, and the network of a cohort."""
+    """Return a forecaster with these champions, and the network of a cohort."""
     forecaster = Forecaster(settings)
     if shared:
         forecaster.adopt_shared(shared.header.series, shared)
@@ -47,26 +47,26 @@ def forecaster_with(*models: Model, settings: SeriesSettings = SETTINGS, shared:
     return forecaster
 
 
-def ask(forecaster: Forecaster, *entries: Entry) -> Outcome:
-    """One batch."""
+def ask(forecaster: Forecaster, *entries: Entry) -> BatchResult:
+    """Handle one batch."""
     return forecaster.handle(entries, NOW_MS)
 
 
-def only(outcome: Outcome) -> Forecast:
-    """The one forecast of a batch."""
+def only(outcome: BatchResult) -> Forecast:
+    """Return the one forecast of a batch."""
     (forecast,) = outcome.forecasts
     return forecast
 
 
 def test_the_first_reading_of_an_unknown_series_is_answered_by_its_value() -> None:
-    """Under its own id, at once, without bounds that nobody knows."""
+    """It has its own id, comes at once, and has no bounds, which are unknown."""
     assert Forecast("5-0", "new", None, 42.5, None, None, 0.9, 5000, None, "naive", 42.5) == only(
         ask(Forecaster(SETTINGS), entry(5, "new", 42.5))
     )
 
 
 def test_the_second_reading_settles_the_first_forecast() -> None:
-    """It knows the step, the error, and a first interval."""
+    """It sets the step, the error, and a first interval."""
     forecaster = Forecaster(SETTINGS)
     ask(forecaster, entry(1, value=10.0))
     second = only(ask(forecaster, entry(2, value=12.0)))
@@ -81,7 +81,7 @@ def test_the_second_reading_settles_the_first_forecast() -> None:
 
 
 def test_a_model_answers_as_soon_as_its_window_is_full() -> None:
-    """Until then the last value, then what its network says of the window."""
+    """The forecast is the last value until then, and afterwards the network's answer to the window."""
     model = make_model("a", SPEC)
     forecaster = forecaster_with(model)
     made = [*ask(forecaster, *(entry(n, value=float(n * n)) for n in range(1, 7))).forecasts]
@@ -93,7 +93,7 @@ def test_a_model_answers_as_soon_as_its_window_is_full() -> None:
 
 
 def test_a_models_step_stands_from_the_first_reading_on() -> None:
-    """No second reading is needed to know the time that is forecast."""
+    """The model's step gives the time of the forecast without a second reading."""
     assert 1250 == only(ask(forecaster_with(make_model("a", SPEC, step_ms=250)), entry(1))).ts
 
 
@@ -109,7 +109,7 @@ def test_each_new_version_begins_with_its_own_interval() -> None:
 
 
 def test_each_new_version_begins_its_further_intervals_anew() -> None:
-    """Nothing is known of its errors at those levels before the first of them; then each goes its own way."""
+    """Its errors at those levels are unknown before the first of them; then each level learns by itself."""
     forecaster = forecaster_with(make_model("a", SPEC, span=(0, 0)), settings=SeriesSettings(more_levels=(0.5,)))
     made = [*ask(forecaster, *(entry(n, value=float(n * n)) for n in range(1, 7))).forecasts]
     forecaster.adopt("a", 2, make_model("a", SPEC, seed=1, span=(0, 0)))
@@ -127,7 +127,7 @@ def test_a_model_is_not_judged_on_readings_that_it_has_learned_from(until: int) 
     for n in range(1, 10):
         before = forecaster.states["a"].errors.copy() if n > 1 else model.panel.errors
         made = only(ask(forecaster, entry(n, value=float(n * n % 7))))
-        assert (n == 1) == (made.error is None)  # the score is told all the same
+        assert (n == 1) == (made.error is None)  # the score is given all the same
         moved.append(not np.array_equal(before, forecaster.states["a"].errors, equal_nan=True))
         assert FIRST_ERRORS + moved.count(True) == forecaster.states["a"].trackers[0].errors
     assert [n > 1 and 1000 * n > until for n in range(1, 10)] == moved
@@ -136,7 +136,7 @@ def test_a_model_is_not_judged_on_readings_that_it_has_learned_from(until: int) 
 @hypothesis.settings(deadline=None, max_examples=40)
 @hypothesis.given(st.lists(st.floats(-100, 100), min_size=1, max_size=30), st.integers(0, 50), st.integers(0, 30))
 def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int, until: int) -> None:
-    """Reading by reading: what each expert says, in the shares of what its record allows, which learns in between."""
+    """Reading by reading, the answers are weighted by the experts' records, which learn in between."""
     network = make_shared("seconds", seed=seed)
     model = make_model(
         "a", SPEC, seed=seed, panel=random_panel(seed), seasons=(7,), span=(0, 1000 * until), shared="seconds"
@@ -144,7 +144,11 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
     forecaster = forecaster_with(model, shared=network)
     made = [*ask(forecaster, *(entry(n, value=v) for n, v in enumerate(values))).forecasts]
     seat = forecaster.engine.seat("a")
-    errors, count, stood, guard, blended = model.panel.errors, model.rows_with(network), None, Guard(), np.nan
+    errors = model.panel.errors
+    count = model.rows_with(network)
+    stood = None
+    guard = OutlierGuard()
+    blended = np.nan
     doubt = Doubt()
     for n, value in enumerate(values):
         rows = np.array(values[: n + 1])[-count:, None]
@@ -155,16 +159,19 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
             if n > until:
                 errors = experts.learn(errors, stood, value, farthest(doubt.moves.usual))
             guard = guard.learn(values[n - 1], blended if n > until else np.nan, value, doubt.moves.usual)
-        says, stood = experts.shares(errors, answers), answers
-        blended = experts.blend(says, answers)
-        assert made[n].kind == ("naive" if guard.distrusts else EXPERTS[says.argmax()])
+        weights = experts.shares(errors, answers)
+        stood = answers
+        blended = experts.blend(weights, answers)
+        assert made[n].kind == ("naive" if guard.distrusts else EXPERTS[weights.argmax()])
         assert guard.answer(value, blended, doubt.moves.usual) == pytest.approx(made[n].yhat, rel=1e-9, abs=1e-12)
         assert made[n].error == (None if n == 0 else value - made[n - 1].yhat)
 
 
 def test_a_model_that_goes_wrong_loses_its_say_within_readings() -> None:
-    """Without an operator: the last value takes over, and the model's version is still the one that is named."""
-    model = make_model("a", SPEC, panel=replace(Panel.naive(1.0), errors=np.full((2, len(EXPERTS)), 1.0)), span=(0, 0))
+    """No operator is needed: the last value takes over, and the model's version is still the one that is named."""
+    model = make_model(
+        "a", SPEC, panel=replace(LinearExperts.naive(1.0), errors=np.full((2, len(EXPERTS)), 1.0)), span=(0, 0)
+    )
     wrong = Model(model.header, {**model.weights, "dense.bias": np.full(1, 50.0, np.float32)}, model.panel)
     rng = np.random.default_rng(0)
     made = [*ask(forecaster_with(wrong), *(entry(n, value=float(rng.normal())) for n in range(1, 12))).forecasts]
@@ -175,7 +182,7 @@ def test_a_model_that_goes_wrong_loses_its_say_within_readings() -> None:
 
 
 def test_filled_steps_are_counted_in_a_models_window_only() -> None:
-    """The forecast says on how many values that nobody measured it rests."""
+    """The forecast gives the number of unmeasured values that it rests on."""
     forecaster = forecaster_with(make_model("a", SPEC))
     made = [*ask(forecaster, *(entry(n) for n in (1, 2, 4, 5, 6, 7))).forecasts]
     assert [0, 0, 1, 1, 1, 0] == [f.filled for f in made]
@@ -214,7 +221,7 @@ def test_every_reading_ends_with_exactly_one_disposition() -> None:
 
 
 def untimed(entry_id: str, series: str = "a", value: float = 1.0) -> Entry:
-    """An entry without a `ts`."""
+    """Return an entry without a `ts`."""
     return entry_id, {b"series": series.encode(), b"value": b"%r" % value}
 
 
@@ -233,7 +240,7 @@ AHEAD = NOW_MS + 60_001  # more than a minute
 )
 @pytest.mark.parametrize("model", [False, True])
 def test_without_a_time_a_higher_id_is_a_new_reading(ids: list[str], origins: list[int], model: bool) -> None:
-    """Whatever its id says of the time: else one id in the far future makes duplicates of all later readings."""
+    """The time in an id is ignored: otherwise one id in the far future would make all later readings duplicates."""
     together = forecaster_with(*[make_model("a", SPEC)] * model)
     one_by_one = forecaster_with(*[make_model("a", SPEC)] * model)
     assert origins == [made.origin for made in ask(together, *map(untimed, ids)).forecasts]
@@ -241,7 +248,7 @@ def test_without_a_time_a_higher_id_is_a_new_reading(ids: list[str], origins: li
 
 
 def test_readings_with_and_without_a_time_share_one_order() -> None:
-    """A `ts` that is not later is a duplicate or late as ever; a reading without one comes after it."""
+    """A `ts` that is not later is a duplicate or late, as usual; a reading without one comes after it."""
     forecaster = Forecaster(SETTINGS)
     outcome = ask(
         forecaster,
@@ -304,7 +311,8 @@ def test_however_batched_and_restarted_the_forecasts_are_bit_equal(
     ]
     network = make_shared("seconds")
     settings = SeriesSettings(rows_kept=2, horizon=3, more_levels=(0.5, 0.99), minimum=-5000.0)
-    ts, entries = 10_000, []
+    ts = 10_000
+    entries = []
     for n, (series, delta, value, bad) in enumerate(history, 1):
         ts = max(1, ts + delta)
         entries.append(entry(n, series, "x" if bad else value, ts=ts))
@@ -314,7 +322,8 @@ def test_however_batched_and_restarted_the_forecasts_are_bit_equal(
     counts = dict.fromkeys(DISPOSITIONS, 0)
     left = list(entries)
     for size in sizes:
-        part, left = left[:size], left[size:]
+        part = left[:size]
+        left = left[size:]
         if not part:
             break
         forecaster = Forecaster(settings)
@@ -333,7 +342,7 @@ def test_however_batched_and_restarted_the_forecasts_are_bit_equal(
 
 
 def test_a_damaged_state_is_refused_as_a_whole() -> None:
-    """Half a memory answers nothing: what was there before stays."""
+    """No part of a damaged state is taken over: the memory from before stays."""
     forecaster = Forecaster(SETTINGS)
     ask(forecaster, entry(1))
     good = forecaster.states["a"].head()
@@ -407,7 +416,7 @@ def test_times_of_any_age_are_answered_and_stored(ts: str) -> None:
 
 
 def test_a_bad_feature_is_named_and_a_missing_one_carried() -> None:
-    """Only what a model asks for is looked at."""
+    """Only the model's own features are looked at."""
     forecaster = forecaster_with(make_model("a", Spec(window=2, units=2, features=("wind",))))
     outcome = ask(
         forecaster,
@@ -423,7 +432,7 @@ def test_a_bad_feature_is_named_and_a_missing_one_carried() -> None:
 
 
 def test_another_target_starts_anew_but_not_in_time() -> None:
-    """A window of one field's values says nothing of another's; what was answered stays answered."""
+    """The window of one field is useless for another; readings that were answered stay answered."""
     forecaster = Forecaster(SeriesSettings())
     for t in range(3):
         forecaster.handle(
@@ -438,7 +447,7 @@ def test_another_target_starts_anew_but_not_in_time() -> None:
 
 @pytest.mark.parametrize("model", [None, make_model("a", SPEC, half_width=3.0, span=(0, 0))])
 def test_every_further_level_has_an_interval_of_its_own(model: Model | None) -> None:
-    """Each learns from the same errors at its own pace; only the first begins with what a model knows of itself."""
+    """Each learns from the same errors at its own pace; only the first starts from the model's own residuals."""
     settings = SeriesSettings(level=0.8, more_levels=(0.5, 0.999))
     forecaster = forecaster_with(*([model] if model else []), settings=settings)
     trackers = [Tracker(), Tracker(), Tracker()]
@@ -463,7 +472,7 @@ def test_every_further_level_has_an_interval_of_its_own(model: Model | None) -> 
 
 @pytest.mark.parametrize(("levels", "errors"), [((), [8]), ((0.5, 0.99), [8, 1, 1]), ((0.5,), [8, 8])])
 def test_a_restart_with_other_levels_keeps_the_first_interval(levels: tuple[float, ...], errors: list[int]) -> None:
-    """The others begin anew, and a level that is no longer asked for leaves."""
+    """The others start afresh, and a level that is not set any more is removed."""
     before = Forecaster(SeriesSettings(more_levels=(0.5,)))
     stored = ask(before, *(entry(n, value=float(n % 3)) for n in range(1, 9))).states
     after = Forecaster(SeriesSettings(more_levels=levels))
@@ -477,7 +486,7 @@ def test_a_restart_with_other_levels_keeps_the_first_interval(levels: tuple[floa
 
 
 def test_no_forecast_and_no_interval_leaves_its_bounds() -> None:
-    """And the error is that of the forecast that was published."""
+    """The error is that of the published forecast."""
     settings = SeriesSettings(minimum=0.0, maximum=10.0, more_levels=(0.5,), horizon=3)
     forecaster = forecaster_with(make_model("a", SPEC, span=(0, 0), half_width=50.0), settings=settings)
     values = [5.0, -3.0, 4.0, 25.0, 30.0, -40.0, 0.0, 10.0, 500.0, 3.0]
@@ -491,7 +500,7 @@ def test_no_forecast_and_no_interval_leaves_its_bounds() -> None:
 
 
 def rising(cohort: str, step_ms: float = 1000.0) -> Model:
-    """A cohort's network that knows one thing: a window of 5 that rises by the same each step will rise by as much."""
+    """Return a cohort's network with one rule: a window of 5 that rises by the same each step will rise by as much."""
     network = make_shared(cohort, step_ms=step_ms)
     silent = {name: np.zeros_like(w) for name, w in network.weights.items()}
     return Model(network.header, silent | {"dense.bias": np.full(1, 0.5**0.5, np.float32)}, network.panel)

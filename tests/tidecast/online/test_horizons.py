@@ -10,7 +10,7 @@ from tests.worker.states import all_whole, whole
 from tidecast.models import experts
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
-from tidecast.online.batch import Entry, Outcome
+from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.engine import Question
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
@@ -32,12 +32,12 @@ MODEL = make_model(
 
 
 def entry(ts: int, value: float, series: str = "a") -> Entry:
-    """A reading of this second."""
+    """Return a reading of this second."""
     return f"{ts}-0", {b"series": series.encode(), b"value": repr(value).encode(), b"ts": b"%d" % (1000 * ts)}
 
 
 def forecaster_with(*models: Model, settings: SeriesSettings = SETTINGS) -> Forecaster:
-    """A forecaster with these champions and the network of their cohort."""
+    """Return a forecaster with these champions and the network of their cohort."""
     forecaster = Forecaster(settings)
     forecaster.adopt_shared("seconds", NETWORK)
     for model in models:
@@ -45,23 +45,23 @@ def forecaster_with(*models: Model, settings: SeriesSettings = SETTINGS) -> Fore
     return forecaster
 
 
-def ask(forecaster: Forecaster, *entries: Entry) -> Outcome:
-    """One batch."""
+def ask(forecaster: Forecaster, *entries: Entry) -> BatchResult:
+    """Handle one batch."""
     return forecaster.handle(entries, NOW_MS)
 
 
-def steps(outcome: Outcome, name: str = "") -> list[list[float | None]]:
-    """What each forecast of a batch says of the second step and of the third; None where it says nothing."""
+def steps(outcome: BatchResult, name: str = "") -> list[list[float | None]]:
+    """Return each forecast's values for the second step and the third; None where it has none."""
     return [[dict(f.more).get(f"yhat_{step}{name}") for step in range(2, HORIZON + 1)] for f in outcome.forecasts]
 
 
 def levels(count: int, seed: int = 0) -> list[float]:
-    """A random walk."""
+    """Return a random walk."""
     return [float(level) for level in 20 + np.random.default_rng(seed).normal(size=count).cumsum()]
 
 
 def test_one_step_has_no_further_fields() -> None:
-    """Unless it is told otherwise a forecast is of the next reading."""
+    """By default a forecast is of the next reading only."""
     made = ask(forecaster_with(MODEL, settings=SeriesSettings()), *(entry(n, 1.0) for n in range(1, 9)))
     assert {()} == {f.more for f in made.forecasts}
 
@@ -72,15 +72,19 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
     """Every expert answers again as if its forecast had come, in the shares that the errors allow now."""
     forecaster = forecaster_with(MODEL)
     made = ask(forecaster, *(entry(n, v) for n, v in enumerate(values, 1)))
-    seat, errors, stood = forecaster.engine.seat("a"), MODEL.panel.errors, None
+    seat = forecaster.engine.seat("a")
+    errors = MODEL.panel.errors
+    stood = None
     for n, value in enumerate(values):
-        rows, path = values[: n + 1], []
+        rows = values[: n + 1]
+        path = []
         for step in range(HORIZON):
             (answers,) = forecaster.engine.answers([Question(seat, "seconds", np.array(rows)[:, None], 0)])
             if step == 0:
                 errors = errors if stood is None else experts.learn(errors, stood, value)
-                stood, says = answers, experts.shares(errors, answers)
-            mine = np.where(np.isfinite(answers), says, 0.0)
+                stood = answers
+                weights = experts.shares(errors, answers)
+            mine = np.where(np.isfinite(answers), weights, 0.0)
             path.append(experts.blend(mine / mine.sum(), answers))
             rows = [*rows, path[-1]]
         assert path == pytest.approx([made.forecasts[n].yhat, *steps(made)[n]], rel=1e-12, abs=1e-12)
@@ -93,7 +97,7 @@ def test_a_series_without_a_model_says_the_last_value_for_every_step() -> None:
 
 
 def test_other_features_keep_their_last_value() -> None:
-    """Nobody knows what the wind will be."""
+    """The future wind is unknown."""
     model = make_model("a", Spec(window=2, units=3, features=("value", "wind")))
     fields = [{b"series": b"a", b"value": b"%d" % n, b"wind": b"%d" % (n % 3), b"ts": b"%d" % n} for n in (1, 2)]
     (_, made) = [*ask(forecaster_with(model), *((f"{n}-0", f) for n, f in enumerate(fields, 1))).forecasts]
@@ -102,17 +106,20 @@ def test_other_features_keep_their_last_value() -> None:
 
 
 def test_each_step_learns_its_interval_from_its_own_errors() -> None:
-    """What was said two steps ahead is settled by the second reading after it, and so on: no other error counts."""
+    """A forecast two steps ahead is settled by the second reading after it, and so on: no other error counts."""
     values = levels(30)
     made = ask(forecaster_with(MODEL), *(entry(n, v) for n, v in enumerate(values, 1)))
-    said, lower, upper = steps(made), steps(made, "_lower"), steps(made, "_upper")
+    forecasts = steps(made)
+    lower = steps(made, "_lower")
+    upper = steps(made, "_upper")
     for i in range(HORIZON - 1):
         tracker = Tracker()
         for n, value in enumerate(values):
-            before = said[n - i - 2][i] if n >= i + 2 else None
+            before = forecasts[n - i - 2][i] if n >= i + 2 else None
             if before is not None:
                 tracker.settle(value - before, SETTINGS.level)
-            yhat, half = said[n][i], tracker.known
+            yhat = forecasts[n][i]
+            half = tracker.known
             assert yhat is not None
             assert (half is None) == (n < i + 2)
             assert (lower[n][i], upper[n][i]) == ((None, None) if half is None else (yhat - half, yhat + half))
@@ -140,7 +147,7 @@ def test_without_a_grid_a_silence_is_no_gap() -> None:
 
 
 def test_what_is_refused_settles_nothing() -> None:
-    """A duplicate, a late and a dead reading leave what stands as it is."""
+    """A duplicate, a late and a dead reading leave the standing forecasts as they are."""
     forecaster = forecaster_with(MODEL)
     ask(forecaster, *(entry(n, float(n)) for n in range(1, 7)))
     before = whole(forecaster.states["a"])
@@ -149,7 +156,7 @@ def test_what_is_refused_settles_nothing() -> None:
 
 
 def test_a_restart_goes_on_as_if_there_was_none() -> None:
-    """What stands for further steps, and their intervals, are stored with the series."""
+    """The standing forecasts for further steps, and their intervals, are stored with the series."""
     entries = [entry(n, v, series) for n, v in enumerate(levels(40), 1) for series in "ab"]
     undisturbed = ask(forecaster_with(MODEL), *entries)
     stored: dict[str, bytes] = {}
@@ -166,7 +173,7 @@ def test_a_restart_goes_on_as_if_there_was_none() -> None:
 
 @pytest.mark.parametrize("horizon", [1, 2, 5])
 def test_another_horizon_begins_anew(horizon: int) -> None:
-    """After a restart with another setting the forecasts have as many steps as it says."""
+    """After a restart with another setting the forecasts have that many steps."""
     stored = ask(forecaster_with(MODEL), *(entry(n, v) for n, v in enumerate(levels(20), 1))).states
     forecaster = forecaster_with(MODEL, settings=SeriesSettings(horizon=horizon))
     forecaster.restore(stored)
@@ -175,7 +182,7 @@ def test_another_horizon_begins_anew(horizon: int) -> None:
 
 
 def test_bounds_hold_for_every_step() -> None:
-    """And for its interval."""
+    """They hold for each interval too."""
     bounded = SeriesSettings(horizon=HORIZON, minimum=19.0, maximum=21.0)
     forecaster = forecaster_with(MODEL, settings=bounded)
     made = [*ask(forecaster, *(entry(n, v) for n, v in enumerate(levels(40, seed=3), 1))).forecasts]
@@ -188,5 +195,5 @@ def test_a_batch_says_what_its_readings_say_one_by_one() -> None:
     """Many readings of one series in a batch each look ahead from their own time."""
     entries = [entry(n, v, series) for n, v in enumerate(levels(20), 1) for series in "ab"]
     forecaster = forecaster_with(MODEL)
-    apart = [f for one in entries for f in ask(forecaster, one).forecasts]
+    apart = [f for each in entries for f in ask(forecaster, each).forecasts]
     assert apart == [*ask(forecaster_with(MODEL), *entries).forecasts]

@@ -22,7 +22,7 @@ def test_nothing_is_known_before_the_first_error() -> None:
 
 
 def test_a_models_own_residuals_begin_its_interval() -> None:
-    """What was seen of another expert's errors is no guide to a new model's."""
+    """The errors of another expert are not a guide to a new model's."""
     tracker = Tracker(errors=50, half_width=9.0, mean_error=4.0)
     tracker.begin(2.0)
     assert 2.0 == tracker.known
@@ -38,7 +38,7 @@ def test_one_error_gives_a_cautious_interval() -> None:
 
 
 def test_a_miss_widens_and_a_hit_narrows() -> None:
-    """Nine hits undo what one miss did, at 90 %, in any unit."""
+    """Nine hits undo one miss, at 90 %, in any unit."""
     for unit in (1e-9, 1.0, 1e9):
         tracker = Tracker(100, 5.0 * unit, 1.0 * unit)
         tracker.settle(6.0 * unit, 0.9)
@@ -72,7 +72,8 @@ def test_in_the_long_run_the_level_is_covered(level: float, kind: str) -> None:
     errors = rng.standard_cauchy(6000).clip(-1000, 1000) if kind == "cauchy" else rng.normal(size=6000)
     if kind == "tenfold":
         errors[3000:] *= 10
-    tracker, covered = Tracker(), 0
+    tracker = Tracker()
+    covered = 0
     for error in errors.tolist():
         covered += abs(error) <= (tracker.known or 0.0)
         tracker.settle(error, level)
@@ -111,7 +112,7 @@ def _made(values: Sequence[float]) -> list[Forecast]:
 
 
 def _widths(forecast: Forecast) -> np.ndarray:
-    """Of the levels .9, .5 and .99, and of the second and the third step."""
+    """Return the widths for the levels .9, .5 and .99, and for the second and the third step."""
     more = dict(forecast.more)
     ends = (("yhat_lower_50", "yhat_upper_50"), ("yhat_lower_99", "yhat_upper_99"))
     ends += (("yhat_2_lower", "yhat_2_upper"), ("yhat_3_lower", "yhat_3_upper"))
@@ -144,7 +145,7 @@ def test_two_spikes_widen_no_more_than_four_misses_do(shape: str, second: int) -
 @pytest.mark.parametrize("at", [0, 1, 2, 5, 12, 30])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_spike_among_the_first_readings_is_forgotten_too(shape: str, at: int) -> None:
-    """An interval that begins with it is no wider for it than a few misses make it, whatever its size."""
+    """An interval that begins with a spike is at most as wide as a few misses make it, whatever the spike's size."""
     values = _shape(shape)
     clean = _widths(_made(values)[at + SOON])
     for size in (1e3, 1e6, 1e12):
@@ -155,7 +156,7 @@ def test_a_spike_among_the_first_readings_is_forgotten_too(shape: str, at: int) 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 5, 12, 30, SPIKE])
 def test_a_spike_of_a_series_that_never_moves_leaves_no_width(at: int) -> None:
-    """Not at a level of 99 % either; the next move is an anomaly again."""
+    """This holds at a level of 99 % too; the next move is an anomaly again."""
     values = np.full(len(HOURS), 5.0)
     values[at], values[-1] = 1e6, 6.0
     made = _made(values)
@@ -172,7 +173,7 @@ def test_a_series_that_begins_to_move_gets_a_width() -> None:
 
 
 def test_errors_that_stay_large_widen_the_interval() -> None:
-    """Nothing but the number of misses tells a spike from a change: 25 of them make a hundredfold."""
+    """Only the number of misses separates a spike from a change: 25 of them make a hundredfold."""
     values = _shape("noise")
     values[SPIKE:] = 50 + 100 * (values[SPIKE:] - 50)
     made = _made(values)

@@ -15,11 +15,11 @@ from tests.worker.states import all_whole
 from tests.worker.test_loop import NOW, quick
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.models.experts import LINEAR, TERMS, Panel
+from tidecast.models.experts import LINEAR, TERMS, LinearExperts
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.online.batch import Entry, Outcome
+from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.shadow_test import FINAL, FIRST_LOOK, Probation
 from tidecast.settings import SeriesSettings, Settings
@@ -35,23 +35,24 @@ SPEC = Spec(window=2, units=1)
 
 
 def knowing() -> Model:
-    """A champion with an expert that expects the reading before the last one, which is right for `swinging`."""
-    panel = Panel.naive(10.0)
-    lags, needs = np.zeros(TERMS, np.int64), np.zeros(len(LINEAR), np.int64)
+    """Return a champion with an expert that expects the reading before the last one, which is right for `swinging`."""
+    panel = LinearExperts.naive(10.0)
+    lags = np.zeros(TERMS, np.int64)
+    needs = np.zeros(len(LINEAR), np.int64)
     coefficients = np.zeros((len(LINEAR), TERMS))
     lags[0], needs[0], coefficients[0, 0] = 1, 3, 1.0
     panel.errors[:, 1] = 0.1
-    known = Panel(lags, lags * 0, coefficients, np.zeros(len(LINEAR)), needs, panel.errors)
+    known = LinearExperts(lags, lags * 0, coefficients, np.zeros(len(LINEAR)), needs, panel.errors)
     return make_model("a", SPEC, network=False, panel=known, span=(0, 1))
 
 
 def ignorant(trained_until: int = 1) -> Model:
-    """One that has the last value alone."""
-    return make_model("a", SPEC, network=False, panel=Panel.naive(10.0), span=(0, trained_until))
+    """Return a model that has the last value alone."""
+    return make_model("a", SPEC, network=False, panel=LinearExperts.naive(10.0), span=(0, trained_until))
 
 
 def swinging(first: int, stop: int) -> list[Entry]:
-    """Readings that go up and down in turn, with a little noise."""
+    """Return readings that go up and down in turn, with a little noise."""
     noise = np.random.default_rng(0).normal(0, 0.1, 1000)
     return [
         (f"{n}-0", {b"series": b"a", b"ts": b"%d" % (1000 * n), b"value": b"%.6f" % (5 * (-1) ** n + noise[n])})
@@ -60,7 +61,7 @@ def swinging(first: int, stop: int) -> list[Entry]:
 
 
 def started(model: Model, enough: int = ENOUGH) -> Forecaster:
-    """A series that a first champion has answered for twenty readings."""
+    """Return a series that a first champion has answered for twenty readings."""
     forecaster = Forecaster(SeriesSettings(rows_kept=8), probation=enough)
     forecaster.adopt("a", 1, model)
     forecaster.handle(swinging(1, 21), NOW_MS)
@@ -75,19 +76,20 @@ def try_out(forecaster: Forecaster, new: Model, former: Model) -> None:
     assert {} == forecaster.trials.lacking
 
 
-def answered(forecaster: Forecaster, first: int, stop: int, batch: int = 7) -> list[Outcome]:
-    """Readings in batches."""
+def answered(forecaster: Forecaster, first: int, stop: int, batch: int = 7) -> list[BatchResult]:
+    """Answer readings in batches."""
     return [forecaster.handle(swinging(start, min(stop, start + batch)), NOW_MS) for start in range(first, stop, batch)]
 
 
-def kinds(outcomes: list[Outcome]) -> list[str]:
-    """Of the events."""
+def kinds(outcomes: list[BatchResult]) -> list[str]:
+    """Return the kinds of the events."""
     return [event.kind for outcome in outcomes for event in outcome.events]
 
 
 def test_a_champion_that_is_worse_is_condemned_and_the_former_answers_again_as_if_nothing_had_been() -> None:
     """Its live record was kept: forecasts and intervals are those of a series that never had another champion."""
-    tried, undisturbed = started(knowing()), started(knowing())
+    tried = started(knowing())
+    undisturbed = started(knowing())
     try_out(tried, ignorant(), knowing())
     outcomes = answered(tried, 21, 60)
     assert ["rolled_back"] == kinds(outcomes)
@@ -113,7 +115,7 @@ def test_what_is_much_worse_is_found_long_before_the_probation_ends() -> None:
 
 @pytest.mark.parametrize("new", [knowing, ignorant])
 def test_a_champion_that_is_no_worse_is_proved_after_its_probation(new: type) -> None:
-    """The former one is not asked any more."""
+    """The former one does not run any more."""
     tried = started(ignorant())
     try_out(tried, new(), ignorant())
     outcomes = answered(tried, 21, 21 + ENOUGH, batch=1)
@@ -123,7 +125,7 @@ def test_a_champion_that_is_no_worse_is_proved_after_its_probation(new: type) ->
 
 
 def test_readings_that_the_new_champion_has_learned_from_prove_nothing() -> None:
-    """It may know them by heart; they arrive when a queue was long."""
+    """It may have learned them by heart; they arrive when a queue was long."""
     tried = started(ignorant())
     try_out(tried, ignorant(trained_until=40_000), ignorant())
     answered(tried, 21, 41)
@@ -136,13 +138,14 @@ def test_readings_that_the_new_champion_has_learned_from_prove_nothing() -> None
 
 @pytest.mark.parametrize("at", [21, 25])
 def test_a_trial_goes_on_after_a_restart(at: int) -> None:
-    """From what was stored, to the last bit: whether the former champion was there by then or not."""
-    whole_time, before = started(knowing()), started(knowing())
+    """It goes on from the stored state, to the last bit, whether the former champion was there by then or not."""
+    whole_time = started(knowing())
+    before = started(knowing())
     stored: dict[str, bytes] = {}
-    for one in (whole_time, before):
-        one.adopt("a", 2, ignorant())
-        if at > 21 or one is whole_time:
-            one.accompany("a", 1, knowing())
+    for forecaster in (whole_time, before):
+        forecaster.adopt("a", 2, ignorant())
+        if at > 21 or forecaster is whole_time:
+            forecaster.accompany("a", 1, knowing())
     expected = answered(whole_time, 21, 60, batch=1)
     before.states["a"].window.unsaved = before.states["a"].window.length
     stored |= before.states["a"].changes("a")
@@ -153,13 +156,13 @@ def test_a_trial_goes_on_after_a_restart(at: int) -> None:
     after.restore(stored)
     assert {"a": 1} == after.trials.lacking
     after.accompany("a", 1, knowing())
-    found = answered(after, at, 60, batch=1)
-    assert kinds(expected) == kinds(found) == ["rolled_back"]
-    assert all_whole(expected[-1].states | stored) == all_whole(found[-1].states | stored)
+    outcomes = answered(after, at, 60, batch=1)
+    assert kinds(expected) == kinds(outcomes) == ["rolled_back"]
+    assert all_whole(expected[-1].states | stored) == all_whole(outcomes[-1].states | stored)
 
 
 def test_readings_that_passed_without_the_former_champion_are_not_compared() -> None:
-    """What it said before them was said of other readings."""
+    """Its forecasts before them belong to other readings."""
     tried = started(knowing())
     tried.adopt("a", 2, ignorant())
     answered(tried, 21, 25)
@@ -171,7 +174,7 @@ def test_readings_that_passed_without_the_former_champion_are_not_compared() -> 
 
 
 def test_who_was_condemned_before_a_restart_still_is() -> None:
-    """The store may not have been written yet; nothing is told twice."""
+    """The store may not have been written yet; no event is sent twice."""
     tried = started(knowing())
     try_out(tried, ignorant(), knowing())
     stored: dict[str, bytes] = {}
@@ -187,7 +190,7 @@ def test_who_was_condemned_before_a_restart_still_is() -> None:
 
 
 def test_a_third_version_is_compared_with_the_last_that_was_proved() -> None:
-    """Not with one that is itself on trial."""
+    """The other one is itself on trial."""
     tried = started(knowing())
     try_out(tried, ignorant(), knowing())
     answered(tried, 21, 25)
@@ -199,7 +202,7 @@ def test_a_third_version_is_compared_with_the_last_that_was_proved() -> None:
 
 
 def test_without_probation_nobody_is_tried() -> None:
-    """Nor is a first champion, nor an older version."""
+    """A first champion or an older version is not tried either."""
     tried = started(knowing(), enough=0)
     tried.adopt("a", 2, ignorant())
     assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
@@ -212,11 +215,11 @@ def test_without_probation_nobody_is_tried() -> None:
 
 
 def test_a_trial_that_was_stored_for_other_intervals_goes_on() -> None:
-    """Its record takes their size, whether or not the new champion has heard a reading by then."""
-    for heard in (21, 25):
+    """Its record takes their size, whether or not the new champion has had a reading by then."""
+    for until in (21, 25):
         tried = started(knowing())
         try_out(tried, ignorant(), knowing())
-        answered(tried, 21, heard)
+        answered(tried, 21, until)
         state = tried.states["a"]
         state.window.unsaved = state.window.length
         after = Forecaster(SeriesSettings(rows_kept=8, more_levels=(0.5, 0.7)), probation=ENOUGH)
@@ -226,7 +229,7 @@ def test_a_trial_that_was_stored_for_other_intervals_goes_on() -> None:
         assert trial
         assert len(after.states["a"].record) == len(trial.record)
         after.accompany("a", 1, knowing())
-        assert ["rolled_back"] == kinds(answered(after, heard, 60))
+        assert ["rolled_back"] == kinds(answered(after, until, 60))
 
 
 def test_a_champion_that_reads_other_features_is_not_tried() -> None:
@@ -251,9 +254,11 @@ def test_the_statistic_is_that_of_diebold_and_mariano(errors: list[tuple[float, 
 
 def test_of_equal_champions_few_are_called_worse() -> None:
     """2,000 pairs of errors with heavy tails: about one in a hundred by the last look, a few more by those before."""
-    random, worse = np.random.default_rng(0), 0
+    random = np.random.default_rng(0)
+    worse = 0
     for _ in range(2000):
-        trial, verdict = Probation.of(2, 1, np.zeros(3), 0), None
+        trial = Probation.of(2, 1, np.zeros(3), 0)
+        verdict = None
         common = random.standard_t(3, 100)
         for e, ours, theirs in zip(common, *random.normal(0, 0.3, (2, 100)), strict=True):
             trial.compare(e + ours, e + theirs)
@@ -268,8 +273,8 @@ def test_of_equal_champions_few_are_called_worse() -> None:
 @pytest.fixture
 def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
     """A worker that hardly waits, and proves champions in thirty readings."""
-    found = quick(redis_server.url, tmp_path / "models")
-    return found.model_copy(update={"retrain": found.retrain.model_copy(update={"probation": ENOUGH})})
+    chosen = quick(redis_server.url, tmp_path / "models")
+    return chosen.model_copy(update={"retrain": chosen.retrain.model_copy(update={"probation": ENOUGH})})
 
 
 @pytest.fixture
@@ -296,7 +301,7 @@ def serve(worker: Worker, redis: Redis, first: int, stop: int, now: float = NOW)
 
 
 def events(redis: Redis) -> list[Event]:
-    """All that were told."""
+    """Return all events."""
     return [Event.decode(*entry) for entry in redis.xrange("events")]
 
 
@@ -315,7 +320,7 @@ def condemning(worker: Worker, settings: Settings, redis: Redis) -> ModelStore:
 def test_a_published_champion_that_is_worse_is_rolled_back_by_the_worker(
     worker: Worker, condemning: ModelStore, redis: Redis
 ) -> None:
-    """In the store, within a second, and told once; the former one answers."""
+    """The store changes within a second, the event comes once, and the former version answers."""
     with capture_logs() as logs:
         serve(worker, redis, 60, 61, NOW + 2)
         assert 1 == condemning.champion("a")
@@ -326,7 +331,7 @@ def test_a_published_champion_that_is_worse_is_rolled_back_by_the_worker(
 
 
 def test_who_promotes_by_hand_has_decided(worker: Worker, settings: Settings, redis: Redis) -> None:
-    """Nothing is tried, nothing rolled back."""
+    """That version is neither tried nor rolled back."""
     store = ModelStore(settings.store)
     store.publish(knowing())
     store.publish(ignorant(), promote=False)
@@ -339,7 +344,7 @@ def test_who_promotes_by_hand_has_decided(worker: Worker, settings: Settings, re
 def test_a_store_that_cannot_be_moved_back_is_tried_again_and_stops_no_forecast(
     worker: Worker, condemning: ModelStore, redis: Redis
 ) -> None:
-    """The operator is told once what to do."""
+    """The operator gets the remedy once."""
     (file,) = condemning.root.glob("series/*/000001.safetensors")
     aside = file.rename(file.with_suffix(".aside"))
     with capture_logs() as logs:

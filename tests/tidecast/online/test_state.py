@@ -1,4 +1,4 @@
-"""What is stored of a series, byte for byte."""
+"""The stored form of a series, byte for byte."""
 
 import hypothesis
 import numpy as np
@@ -16,7 +16,7 @@ from tidecast.online.window import Window
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 number = st.floats(allow_nan=False, allow_infinity=False)
-answer = st.floats(-1e39, 1e39) | st.just(float("nan"))  # of an expert, or its error: NaN is none
+answer = st.floats(-1e39, 1e39) | st.just(float("nan"))  # of an expert, or its error; NaN: it has none
 trackers = st.builds(Tracker, st.integers(0, 2**31 - 1), number, number, st.none() | number)
 versions = st.integers(0, 2**31)
 names = st.lists(
@@ -59,19 +59,19 @@ def states(draw: st.DrawFn) -> SeriesState:
 @hypothesis.given(states())
 def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
     """Everything is restored, and stored again gives the same bytes."""
-    (found,) = decode_all(all_fields(state)).values()
-    assert whole(state) == whole(found)
-    assert all_fields(state) == all_fields(found)
+    (decoded,) = decode_all(all_fields(state)).values()
+    assert whole(state) == whole(decoded)
+    assert all_fields(state) == all_fields(decoded)
     for name in ("version", "features", "standing", "levels"):
-        assert getattr(state, name) == getattr(found, name)
+        assert getattr(state, name) == getattr(decoded, name)
     for name in ("record", "errors", "answers", "drift", "ahead"):
-        np.testing.assert_array_equal(getattr(state, name), getattr(found, name))
-    for one, other in zip(state.ahead_trackers, found.ahead_trackers, strict=True):
-        np.testing.assert_array_equal(one.numbers, other.numbers)
-    np.testing.assert_array_equal(state.window.rows, found.window.rows)
-    assert state.window.filled_in(12) == found.window.filled_in(12)
+        np.testing.assert_array_equal(getattr(state, name), getattr(decoded, name))
+    for expected, actual in zip(state.ahead_trackers, decoded.ahead_trackers, strict=True):
+        np.testing.assert_array_equal(expected.numbers, actual.numbers)
+    np.testing.assert_array_equal(state.window.rows, decoded.window.rows)
+    assert state.window.filled_in(12) == decoded.window.filled_in(12)
     for name in ("capacity", "length", "appended", "last_ts", "step_ms", "steps_seen"):
-        assert getattr(state.window, name) == getattr(found.window, name)
+        assert getattr(state.window, name) == getattr(decoded.window, name)
 
 
 @unhurried
@@ -111,10 +111,11 @@ def test_a_state_of_another_version_is_refused_by_its_number() -> None:
 
 
 def test_a_reading_costs_the_same_however_long_the_window() -> None:
-    """The head and the block that it fell into: a year of rows takes no more than a day."""
+    """It costs the head and its own block: a year of rows takes no more than a day."""
     most = {}
     for capacity in (48, 400, 2048):
-        state, sizes = SeriesState(("value",), Window(capacity, 1)), []
+        state = SeriesState(("value",), Window(capacity, 1))
+        sizes = []
         for ts in range(3 * capacity):
             state.window.push(ts * 1000, np.array([1.0]), 3)
             changes = state.changes("a")
@@ -126,18 +127,19 @@ def test_a_reading_costs_the_same_however_long_the_window() -> None:
 
 
 def test_the_fields_of_a_state_do_not_grow_in_number() -> None:
-    """Blocks take turns in a ring, and what is read back is the window, whatever older turns have left there."""
-    state, stored = SeriesState(("value",), Window(100, 1)), dict[str, bytes]()
+    """Blocks take turns in a ring, and the window is read back exactly, whatever older turns have left there."""
+    state = SeriesState(("value",), Window(100, 1))
+    stored = dict[str, bytes]()
     for ts in range(1000):
         state.window.push((ts + (ts > 500) * 10) * 1000, np.array([float(ts)]), 3)  # one long gap
         stored |= state.changes("a")
         if ts % 7 == 0:
-            assert {"a": whole(state)} == {name: whole(one) for name, one in decode_all(stored).items()}
+            assert {"a": whole(state)} == {name: whole(decoded) for name, decoded in decode_all(stored).items()}
     assert 1 + 5 == len(stored)
 
 
 def test_a_window_whose_older_blocks_are_gone_begins_after_them() -> None:
-    """Somebody deleted them: what is left follows one another."""
+    """If older blocks were deleted, the remaining rows still follow one another."""
     state = SeriesState(("value",), Window(100, 1))
     for ts in range(100):
         state.window.push(ts * 1000, np.array([float(ts)]), 3)
@@ -170,10 +172,11 @@ def test_a_model_with_other_features_keeps_what_is_known() -> None:
 
 
 def test_another_target_leaves_nothing_but_the_time() -> None:
-    """No error, no answer and no interval of one field says anything of another's."""
+    """Errors, answers and intervals of one field do not apply to another."""
     state = SeriesState(("load", "wind"), Window(3, 2))
     state.record[:] = 3.0
-    state.ahead, state.ahead_trackers = np.ones((1, 2)), [Tracker(5, 1.0, 2.0)]
+    state.ahead = np.ones((1, 2))
+    state.ahead_trackers = [Tracker(5, 1.0, 2.0)]
     state.window.push(1000, np.array([1.0, 2.0]), 3)
     state.wear(("wind",), 3, None, gridded=True)
     fresh = SeriesState(("wind",), Window(3, 1))

@@ -9,20 +9,22 @@ from tidecast.online.state import SeriesState
 from tidecast.online.state_encoder import changes_of
 from tidecast.online.window import Window
 
-STEPS = st.lists(st.integers(1, 9), max_size=90)  # of each reading, in minutes: beyond 3 missing a window starts anew
+STEPS = st.lists(st.integers(1, 9), max_size=90)  # of each reading, in minutes: beyond 3 missing a window restarts
 
 
 def state_of(steps: list[int], features: int, levels: int, further: int) -> SeriesState:
-    """A series that has seen readings at such steps; what was read at the first third is stored already."""
+    """Return a series that has seen readings at such steps; the first third is stored already."""
     state = SeriesState(tuple(f"größe {i}" for i in range(features)), Window(40, features), levels)
-    ts, values = 0, np.random.default_rng(len(steps)).normal(size=(len(steps), features))
+    ts = 0
+    values = np.random.default_rng(len(steps)).normal(size=(len(steps), features))
     for i, step in enumerate(steps):
         ts += 60_000 * step
         state.window.push(ts, values[i], 3)
         if i == len(steps) // 3:
             state.window.unsaved = 0
     state.record[:] = np.arange(len(state.record)) + 0.5
-    state.ahead, state.ahead_trackers = np.ones((further, further + 1)), [Tracker() for _ in range(further)]
+    state.ahead = np.ones((further, further + 1))
+    state.ahead_trackers = [Tracker() for _ in range(further)]
     return state
 
 
@@ -31,7 +33,7 @@ def state_of(steps: list[int], features: int, levels: int, further: int) -> Seri
 def test_many_states_are_packed_as_each_one_is_by_itself(
     shapes: list[tuple[list[int], int, int, int]],
 ) -> None:
-    """With gaps, features, levels and further steps; and each knows then that all of it is stored."""
+    """They have gaps, features, levels and further steps; each is marked as fully stored afterwards."""
     ours, theirs = ({f"sérié-{i}": state_of(*shape) for i, shape in enumerate(shapes)} for _ in range(2))
     expected = {name: raw for series, state in theirs.items() for name, raw in state.changes(series).items()}
     assert expected == changes_of(ours)

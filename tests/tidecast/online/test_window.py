@@ -35,9 +35,10 @@ def test_a_window_fed_one_reading_at_a_time_is_the_end_of_the_whole_grid(
 def test_without_a_grid_each_reading_is_the_row_after_the_last(
     history: list[tuple[int, float, float]], capacity: int
 ) -> None:
-    """At once and one by one: no row is filled, and no silence is long enough to start anew."""
+    """All at once or one by one: no row is filled, and no silence is long enough to restart the window."""
     window = Window(capacity, 2)
-    window.step_ms, window.gridded = STEP_MS, False
+    window.step_ms = STEP_MS
+    window.gridded = False
     ts, rows = accepted(history, window, max_gap=0)
     grid = time_grid.to_grid(np.array(ts), np.array(rows), STEP_MS, 0, gridded=False)
     np.testing.assert_array_equal(rows, grid.values)
@@ -55,7 +56,7 @@ def test_the_same_time_is_a_duplicate_and_an_earlier_one_late() -> None:
 
 
 def test_after_a_long_gap_the_window_starts_anew() -> None:
-    """What came before the gap is not the past of what came after."""
+    """The rows before the gap are not the past of those after it."""
     window = Window(5, 1)
     window.step_ms = STEP_MS
     for ts in (0, 1000, 2000, 100_000):
@@ -66,7 +67,7 @@ def test_after_a_long_gap_the_window_starts_anew() -> None:
 
 
 def test_without_a_model_the_step_is_the_median_of_the_steps_seen() -> None:
-    """The first reading knows no step; a few odd steps do not move it."""
+    """The first reading has no step; a few odd steps do not move it."""
     window = Window(8, 1)
     steps: list[float | None] = []
     for ts in (0, 1000, 2000, 2400, 3400, 4400):
@@ -112,7 +113,8 @@ def test_another_shape_keeps_the_newest_rows_of_the_columns_that_go_on(
     before: int, after: int, pushes: int, columns: list[int | None]
 ) -> None:
     """Rows and columns that fit stay, new columns are unknown, and the window goes on as if always so."""
-    window, reference = Window(before, 2), Window(max(before, after), 2)
+    window = Window(before, 2)
+    reference = Window(max(before, after), 2)
     for ts in range(pushes):
         for each in (window, reference):
             each.push(ts * 2000, np.array([ts, -ts], float), 3)
@@ -139,7 +141,8 @@ def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
     readings = [(i, ts, (a, b, float("nan"))) for i, history in given for ts, a, b in history]
     expected = []
     for i, ts, row in readings:
-        window, width = pairs[i][0], 1 + i
+        window = pairs[i][0]
+        width = 1 + i
         relation = window.accepts(ts)
         if relation != "next":
             expected.append((DUPLICATE if relation == "duplicate" else LATE, 0, 0, 0.0, 0, 0.0, []))
@@ -175,8 +178,10 @@ readings_ = st.lists(st.integers(-20, 20) | st.sampled_from([-9999, -9999, 5000,
     readings_, st.sampled_from([0.0, 0.5, 30.0]), st.sampled_from([NO_LIMITS, (-5.0, 9.0), (-9999.0, 0.0)])
 )
 def test_a_window_doubts_as_the_definition_says(values: list[int], usual: float, known: tuple[float, float]) -> None:
-    """Which readings are not believed, what the experts read instead, and which moves are usual: bit for bit."""
-    window, doubt, rows = Window(60, 1), Doubt(Moves(of_model=usual), known), np.zeros(0)
+    """Untrusted readings, their substitutes for the experts, and the usual moves are equal, bit for bit."""
+    window = Window(60, 1)
+    doubt = Doubt(Moves(of_model=usual), known)
+    rows = np.zeros(0)
     window.step_ms = STEP_MS
     for n, y in enumerate(map(float, values)):
         doubt, rows = doubt.take(rows[-60:], y) if n else (doubt, np.array([y]))
@@ -186,7 +191,7 @@ def test_a_window_doubts_as_the_definition_says(values: list[int], usual: float,
 
 
 def test_the_row_of_a_gross_error_counts_as_filled_and_keeps_the_other_features() -> None:
-    """They were measured; and a window that begins anew, or has another target, doubts nothing of its own."""
+    """They were measured; a window that restarts, or has another target, has no doubt of its own."""
     window = Window(30, 2)
     window.step_ms = STEP_MS
     for n in range(20):

@@ -19,7 +19,7 @@ from tidecast.models.presets import PRESETS, preset
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.tools.backtest import Job, _entries, backtest, run, write
+from tidecast.tools.backtest import BacktestJob, _entries, backtest, run, write
 from tidecast.wire import keys_of
 from trainer.fit import shared_network
 from trainer.pipeline import train
@@ -34,7 +34,7 @@ SMALL = Spec(window=8, units=8)
 
 
 def history(series: str = "wave", readings: int = 200, target: str = "value") -> History:
-    """An hourly wave with noise."""
+    """Return an hourly wave with noise."""
     t = np.arange(readings)
     values = np.sin(t / 4) + 0.1 * np.random.default_rng(len(series)).normal(size=readings)
     return History(series, (target,), HOUR * t.astype(np.int64), values[:, None])
@@ -45,14 +45,14 @@ def test_the_future_moves_no_forecast_before_it(tmp_path: Path) -> None:
     settings = load_settings(store=tmp_path, train=QUICK)
     calm = history()
     wild = History(calm.series, calm.features, calm.ts, np.where(np.arange(200)[:, None] < 180, calm.values, 50.0))
-    one, other = (backtest([h], 0.2, settings).settled["wave"] for h in (calm, wild))
-    assert 40 == len(one) == len(other)
-    assert [row.forecast.yhat for row in one[:20]] == [row.forecast.yhat for row in other[:20]]
-    assert one[25].y != other[25].y
+    without, disturbed = (backtest([h], 0.2, settings).settled["wave"] for h in (calm, wild))
+    assert 40 == len(without) == len(disturbed)
+    assert [row.forecast.yhat for row in without[:20]] == [row.forecast.yhat for row in disturbed[:20]]
+    assert without[25].y != disturbed[25].y
 
 
 def test_each_reading_meets_the_forecast_that_stood_before_it(tmp_path: Path) -> None:
-    """Row by row: the forecast was made one reading earlier, and knew no more than that reading."""
+    """Row by row: the forecast was made one reading earlier, from the readings up to that one."""
     rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK)).settled["wave"]
     assert [HOUR * t for t in range(160, 200)] == [row.ts for row in rows]
     assert {-HOUR} == {row.forecast.origin - row.ts for row in rows}
@@ -110,7 +110,11 @@ def test_pictures_are_named_by_the_digest_of_the_series(tmp_path: Path, capsys: 
     """A series name never becomes part of a path."""
     file = tmp_path / "wave.csv"
     file.write_text("series,timestamp,value\n" + "\n".join(f"../x,{HOUR * t},{t % 7}" for t in range(60)))
-    run(Job((str(file),), tmp_path / "out.csv", pictures=tmp_path / "drawn"), load_settings(train=QUICK), as_json=True)
+    run(
+        BacktestJob((str(file),), tmp_path / "out.csv", pictures=tmp_path / "drawn"),
+        load_settings(train=QUICK),
+        as_json=True,
+    )
     assert json.loads(capsys.readouterr().out)["overall"]["series"] == 1
     (picture,) = (tmp_path / "drawn").iterdir()
     assert picture.name == f"{hashlib.sha256(b'../x').hexdigest()[:12]}.png"
@@ -143,15 +147,15 @@ def test_an_unknown_preset_is_one_sentence() -> None:
 
 
 def test_the_file_has_a_row_for_each_reading_of_the_test_part(tmp_path: Path) -> None:
-    """In UTC, with the interval and what answered."""
+    """Times are in UTC, with the interval and the kind of forecast."""
     rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK)).settled
     write(tmp_path / "new" / "out.csv", rows)
     with (tmp_path / "new" / "out.csv").open() as file:
-        found = list(csv.DictReader(file))
-    assert ["series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind"] == list(found[0])
-    assert ("wave", "1970-01-07 16:00:00") == (found[0]["series"], found[0]["timestamp"])
-    assert 40 == len(found)
-    assert all(float(row["yhat_lower"]) <= float(row["yhat"]) <= float(row["yhat_upper"]) for row in found)
+        written = list(csv.DictReader(file))
+    assert ["series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind"] == list(written[0])
+    assert ("wave", "1970-01-07 16:00:00") == (written[0]["series"], written[0]["timestamp"])
+    assert 40 == len(written)
+    assert all(float(row["yhat_lower"]) <= float(row["yhat"]) <= float(row["yhat_upper"]) for row in written)
 
 
 def test_a_series_without_a_model_is_answered_by_its_last_value(tmp_path: Path) -> None:
@@ -169,11 +173,12 @@ def test_the_scores_are_those_of_the_written_forecasts(tmp_path: Path, capsys: p
     file = tmp_path / "wave.csv"
     lines = [f"wave,{ts},{value!r}" for ts, value in zip(whole.ts.tolist(), whole.values[:, 0].tolist(), strict=True)]
     file.write_text("\n".join(["series,timestamp,value", *lines]))
-    run(Job((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path, train=QUICK), as_json=True)
+    run(BacktestJob((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path, train=QUICK), as_json=True)
     (score,) = json.loads(capsys.readouterr().out)["series"]
     with (tmp_path / "out.csv").open() as written:
         yhat = np.array([float(row["yhat"]) for row in csv.DictReader(written)])
-    y, before = whole.values[160:, 0], whole.values[159:-1, 0]
+    y = whole.values[160:, 0]
+    before = whole.values[159:-1, 0]
     assert score["mae"] == pytest.approx(np.abs(y - yhat).mean())
     assert score["skill"] == pytest.approx(1 - np.abs(y - yhat).mean() / np.abs(y - before).mean())
     assert score["season"] == 25  # the wave's length, 8 pi
@@ -182,15 +187,15 @@ def test_the_scores_are_those_of_the_written_forecasts(tmp_path: Path, capsys: p
 
 
 def test_a_history_that_cannot_be_split_is_one_sentence(tmp_path: Path) -> None:
-    """Nothing to answer is no result."""
+    """A backtest without answers has failed."""
     file = tmp_path / "short.csv"
     file.write_text("series,timestamp,value\na,2024-01-01,1\n")
     with pytest.raises(HistoryError, match="long enough"):
-        run(Job((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path), as_json=True)
+        run(BacktestJob((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path), as_json=True)
 
 
 def days(first: str, count: int, *, unit: str) -> str:
-    """A file of so many daily readings from a date on."""
+    """Return a file of so many daily readings from a date on."""
     start = np.datetime64(first, unit)
     rows = [f"a,{start + np.timedelta64(day, 'D')}Z,{day % 7}" for day in range(count)]
     return "\n".join(("series,timestamp,value", *rows))
@@ -212,7 +217,7 @@ def test_every_reading_of_early_years_is_answered(
 
 
 def command(monkeypatch: pytest.MonkeyPatch, file: str, *words: str) -> int:
-    """Run `tidecast backtest` in this process, with little training; returns its exit code."""
+    """Run `tidecast backtest` in this process, with little training; return its exit code."""
     monkeypatch.setenv("TIDECAST_TRAIN__EPOCHS", "1")
     monkeypatch.setenv("TIDECAST_TRAIN__SHARED_EPOCHS", "0")
     monkeypatch.setattr(sys, "argv", ["tidecast", "backtest", "--data", file, *words])
@@ -243,7 +248,7 @@ def test_series_without_answers_are_named_with_exit_code_3(
 
 
 def test_unanswered_readings_are_counted_with_the_workers_reason(tmp_path: Path) -> None:
-    """A backtest of more series than a worker may remember says which readings had no answer, and why."""
+    """A backtest of more series than a worker may remember reports the readings without an answer, and the reason."""
     settings = load_settings(store=tmp_path, train=QUICK | {"shared_epochs": 0}, series={"max_series": 1})
     tested = backtest([history("a", 40), history("b", 40)], 0.2, settings)
     (refusal,) = tested.refused

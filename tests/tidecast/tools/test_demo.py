@@ -46,7 +46,7 @@ class Process:
 
 
 def worker(folder: Path, looks: int, code: int = 1) -> Worker:
-    """A worker with a log, which lives for so many looks."""
+    """Return a worker with a log, which lives for so many looks."""
     log = folder / "worker.log"
     log.write_text(LOG)
     process: Any = Process(looks, code)
@@ -55,7 +55,7 @@ def worker(folder: Path, looks: int, code: int = 1) -> Worker:
 
 @pytest.fixture
 def text() -> io.StringIO:
-    """What the demo shows."""
+    """Return the demo's output."""
     return io.StringIO()
 
 
@@ -67,7 +67,7 @@ def client(settings: Settings, redis: Redis) -> Iterator[Client]:  # noqa: ARG00
 
 
 def staged(client: Client, worker: Worker, text: io.StringIO) -> Stage:
-    """A replay of one series, after a first reading."""
+    """Return a replay of one series, after a first reading."""
     console = Console(file=text, width=200)
     return Stage(client, worker, {"a": Score(test_from=0)}, console, [client.push("a", 1.0, 1000)])
 
@@ -80,14 +80,14 @@ def happen(redis: Redis, kind: str, detail: str = "it did", series: str | None =
 
 def answer(redis: Redis, entry_id: str) -> None:
     """Put a forecast on the stream."""
-    told = {"series": "a", "y": 1, "yhat": 1, "kind": "naive", "ts": 2000, "origin": 1000, "level": 0.9}
-    redis.xadd("forecasts", told, id=entry_id)  # type: ignore[arg-type] # numbers are fine
+    fields = {"series": "a", "y": 1, "yhat": 1, "kind": "naive", "ts": 2000, "origin": 1000, "level": 0.9}
+    redis.xadd("forecasts", fields, id=entry_id)  # type: ignore[arg-type] # numbers are fine
 
 
 def test_a_run_is_shown_from_its_start_to_its_end(
     client: Client, redis: Redis, tmp_path: Path, text: io.StringIO
 ) -> None:
-    """Started, what became of each series, finished."""
+    """Started, the result for each series, finished."""
     stage = staged(client, worker(tmp_path, 100), text)
     happen(redis, "started", "the run has started, try 1")
     happen(redis, "promoted", "it beats version 1", "a")
@@ -126,7 +126,7 @@ def test_a_run_that_found_nothing_to_do_is_counted_but_another_is_awaited(
 def test_a_run_that_began_early_and_judged_is_enough(
     client: Client, redis: Redis, tmp_path: Path, text: io.StringIO
 ) -> None:
-    """It has read what was there when its training began; the next one would find nothing new."""
+    """It has read the readings from before its training; the next one would find nothing new."""
     happen(redis, "started")
     stage = staged(client, worker(tmp_path, 1), text)
     happen(redis, "promoted", series="a")
@@ -139,7 +139,7 @@ def test_a_run_that_began_early_and_judged_is_enough(
 def test_a_run_that_fails_ends_the_demo_with_the_workers_log(
     client: Client, redis: Redis, tmp_path: Path, text: io.StringIO
 ) -> None:
-    """A visitor, or CI, must not wait for what will not come."""
+    """A visitor, or CI, must not wait for events that will not come."""
     stage = staged(client, worker(tmp_path, 100), text)
     happen(redis, "failed", "the run has failed: out of memory")
     with pytest.raises(TidecastError, match="the run has failed: out of memory\na line\nredis is away"):
@@ -161,7 +161,7 @@ def test_a_worker_that_ends_in_the_replay_ends_the_demo(
 def test_a_forecast_that_comes_late_is_waited_for(
     client: Client, redis: Redis, tmp_path: Path, text: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker may be slow, for as long as it lives: it is looked at after each wait in vain."""
+    """The worker may be slow, for as long as it lives: it is checked after each wait without a forecast."""
     monkeypatch.setattr(demo, "BLOCK_MS", 1)
     stage = staged(client, worker(tmp_path, 100), text)
     looks = 0
@@ -229,7 +229,7 @@ def few() -> list[Source]:
 @pytest.mark.keras
 @pytest.mark.timeout(300)
 def test_for_programs_the_demo_prints_one_object_and_nothing_else(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """From the training to a run of the schedule and the picture, with real processes; none is left."""
+    """From the training to a run of the schedule and the picture, with real processes; none is left running."""
     command = [sys.executable, "-c", PROGRAM, redis_server.url]
     done = subprocess.run(
         command,

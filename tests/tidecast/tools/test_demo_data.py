@@ -55,7 +55,7 @@ def test_the_street_with_the_bars_is_busy_when_they_close() -> None:
 
 @pytest.mark.parametrize("series", ALL)
 def test_the_test_part_follows_what_was_learned(series: str) -> None:
-    """No model knows what it is scored on, and the worker has a past to retrain on."""
+    """No model has learned from its test part, and the worker has a past to retrain on."""
     source = ALL[series]
     assert source.past + source.future == source.readings
     assert source.past[-len(source.recorded) :] == source.recorded

@@ -1,4 +1,4 @@
-"""Frames against a real server: what a worker answered, beside what came later; and a backtest without files."""
+"""Frames against a real server: a worker's forecasts beside the later readings; and a backtest without files."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ QUICK = {"train": {"epochs": 1, "shared_epochs": 0}}
 
 
 def answered(settings: Settings, values: Mapping[str, list[float]], minutes: list[int] | None = None) -> None:
-    """Push readings, a minute apart unless told otherwise, and let a worker answer them all."""
+    """Push readings, a minute apart unless set otherwise, and let a worker answer them all."""
     with Client(settings.redis_url.get_secret_value()) as client:
         for series, numbers in values.items():
             times = minutes or list(range(len(numbers)))
@@ -44,12 +44,12 @@ def answered(settings: Settings, values: Mapping[str, list[float]], minutes: lis
 
 
 def url(settings: Settings) -> str:
-    """Where the test's server listens."""
+    """Return where the test's server listens."""
     return settings.redis_url.get_secret_value()
 
 
 def moment(minute: int) -> pd.Timestamp:
-    """So many minutes after the first reading."""
+    """Return the time so many minutes after the first reading."""
     return pd.Timestamp(AT + MINUTE * minute, unit="ms", tz=UTC)
 
 
@@ -62,9 +62,9 @@ def test_a_forecast_stands_beside_the_reading_that_came_later(settings: Settings
     assert "datetime64[ms, UTC]" == str(frame["ds"].dtype)
     assert [moment(t) for t in (2, 3, 4, 2, 3)] == frame["ds"].tolist()
     assert [7.0, 8.0, None, 4.0, None] == [None if np.isnan(y) else y for y in frame["y"]]
-    told = [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]
-    assert sorted(f.yhat for f in told if f.ts) == sorted(frame["yhat"])
-    errors = [f.error for f in told if f.error is not None and f.origin >= AT + 2 * MINUTE]
+    forecasts = [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]
+    assert sorted(f.yhat for f in forecasts if f.ts) == sorted(frame["yhat"])
+    errors = [f.error for f in forecasts if f.error is not None and f.origin >= AT + 2 * MINUTE]
     assert sorted(errors) == pytest.approx(sorted((frame["y"] - frame["yhat"]).dropna()))
 
 
@@ -113,7 +113,7 @@ def test_an_open_connection_serves_as_well_and_stays_open(settings: Settings, re
 def test_more_forecasts_than_a_page_come_once(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when the last page is full, and with a partition that has none."""
+    """This holds when the last page is full, and with an empty partition."""
     monkeypatch.setattr("tidecast.tools.frames.PAGE", 5)
     answered(settings, {"a": [float(t) for t in range(10)]})
     assert 9 == len(read_forecasts(redis)) == len(set(read_forecasts(redis)["ds"]))
@@ -135,7 +135,7 @@ def test_partitions_and_namespace_are_settings(settings: Settings, redis: Redis)
 
 
 def test_readings_are_those_that_training_sees(settings: Settings, redis: Redis) -> None:
-    """With their features, without what is dead, late or repeated, the archived ones too."""
+    """They come with their features, without dead, late or repeated ones, and with the archived ones."""
     with Client(url(settings)) as client:
         client.push("a", {"value": 1.0, "wind": 5.0}, AT)
         client.push("a", {"wind": 7.0}, AT + MINUTE)
@@ -156,7 +156,7 @@ def test_readings_are_those_that_training_sees(settings: Settings, redis: Redis)
 
 
 def test_archived_readings_are_read_too(settings: Settings, redis: Redis, tmp_path: Path) -> None:
-    """What left Redis for files comes first."""
+    """Readings that left Redis for files come first."""
     answered(settings, {"a": [1.0, 2.0]})
     assert 2 == move(settings, tmp_path / "history", 2**53)
     answered(settings, {"a": [3.0]}, [2])
@@ -165,7 +165,7 @@ def test_archived_readings_are_read_too(settings: Settings, redis: Redis, tmp_pa
 
 
 def wave(series: str = "wave") -> pd.DataFrame:
-    """An hourly wave with noise, as a forecasting library would take it."""
+    """Return an hourly wave with noise, as a forecasting library would take it."""
     t = np.arange(120)
     y = np.sin(t / 4) + 0.1 * np.random.default_rng(0).normal(size=len(t))
     return pd.DataFrame({"unique_id": series, "ds": pd.date_range("2024-01-01", periods=len(t), freq="h"), "y": y})
@@ -173,16 +173,16 @@ def wave(series: str = "wave") -> pd.DataFrame:
 
 @pytest.mark.keras
 def test_a_backtest_of_a_frame_is_that_of_its_history() -> None:
-    """Row by row what the backtest of files answers, beside the frame's own values."""
+    """Row by row it equals the backtest of files, beside the frame's own values."""
     frame = wave()
-    found = backtest_frame(frame, **QUICK)
+    answers = backtest_frame(frame, **QUICK)
     ts = frame["ds"].to_numpy().astype("datetime64[ms]").astype(np.int64)
     history = History("wave", ("value",), ts, frame["y"].to_numpy()[:, None])
     rows = backtest([history], 0.2, load_settings(**QUICK)).settled["wave"]
-    assert [*COLUMNS, "kind"] == list(found.columns)
-    assert [row.forecast.yhat for row in rows] == found["yhat"].tolist()
-    assert frame["y"].tolist()[96:] == found["y"].tolist()
-    assert frame["ds"].tolist()[96:] == found["ds"].dt.tz_localize(None).tolist()
+    assert [*COLUMNS, "kind"] == list(answers.columns)
+    assert [row.forecast.yhat for row in rows] == answers["yhat"].tolist()
+    assert frame["y"].tolist()[96:] == answers["y"].tolist()
+    assert frame["ds"].tolist()[96:] == answers["ds"].dt.tz_localize(None).tolist()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_backtest_of_a_frame_is_that_of_its_history() -> None:
     ],
 )
 def test_a_frame_that_cannot_be_read_is_one_sentence(broken: Callable[[pd.DataFrame], Any], sentence: str) -> None:
-    """It speaks of the frame, not of a file."""
+    """The message names the frame, not a file."""
     with pytest.raises(HistoryError) as caught:
         backtest_frame(broken(wave()))
     assert sentence in str(caught.value)
@@ -203,7 +203,9 @@ def test_a_frame_that_cannot_be_read_is_one_sentence(broken: Callable[[pd.DataFr
 
 @pytest.mark.keras
 def test_a_series_without_answers_is_warned_of_by_name() -> None:
-    """What is refused, what is too short and why; the others are answered, and the warning points at the caller."""
+    """It names the refused and the short series, with the reason; it points at the caller, and the others are
+    answered.
+    """
     frame = pd.concat([wave("good"), wave("bad"), wave("short").head(3)], ignore_index=True)
     frame.loc[150, "y"] = np.inf
     with pytest.warns(MissingAnswers) as caught:
@@ -211,9 +213,9 @@ def test_a_series_without_answers_is_warned_of_by_name() -> None:
     assert {"good"} == set(answered_by["unique_id"])
     (warning,) = caught
     assert __file__ == warning.filename
-    told = str(warning.message)
-    assert told.startswith("2 of 3 series were left out or answered in part: 'bad': row 151 of the frame: y 'inf' ")
-    assert "'short': 3 readings are too few for a test part of 20%" in told
+    message = str(warning.message)
+    assert message.startswith("2 of 3 series were left out or answered in part: 'bad': row 151 of the frame: y 'inf' ")
+    assert "'short': 3 readings are too few for a test part of 20%" in message
 
 
 @pytest.mark.keras
@@ -246,7 +248,7 @@ def test_two_series_in_the_index_are_two_in_the_answer() -> None:
     ],
 )
 def test_an_argument_of_a_backtest_is_checked_before_the_frame(given: dict[str, Any], sentence: str) -> None:
-    """Nothing is read or trained, and the sentence names the argument."""
+    """No reading is read, no model is trained, and the message names the argument."""
     with pytest.raises(SettingsError, match=sentence):
         backtest_frame(None, **given)  # type: ignore[arg-type] # it is not looked at
 
@@ -284,7 +286,7 @@ def test_an_argument_of_a_backtest_is_checked_before_the_frame(given: dict[str, 
 )
 @pytest.mark.usefixtures("redis")
 def test_what_cannot_be_asked_for_is_one_sentence(settings: Settings, given: dict[str, Any], sentence: str) -> None:
-    """What, the value and the remedy; of readings and of forecasts."""
+    """The message names the fault, the value and the remedy; of readings and of forecasts."""
     for read in (read_forecasts, read_readings)[: 1 if "match" in given else 2]:
         with pytest.raises(SettingsError, match=sentence):
             read(url(settings), **given)
@@ -325,7 +327,7 @@ def test_a_bound_may_be_how_long_ago_it_is(settings: Settings) -> None:
 
 @pytest.mark.usefixtures("redis")
 def test_what_there_is_nothing_of_is_warned_of(settings: Settings) -> None:
-    """A mistyped series or target would look like a series without readings; a field that nobody sent is an error."""
+    """A mistyped series or target would look like a series without readings; an unknown field is an error."""
     answered(settings, {"a": [1.0, 2.0]})
     with pytest.warns(MissingAnswers, match="there is no reading of series 'b'"):
         assert 2 == len(read_readings(url(settings), ["a", "b"]))
@@ -352,7 +354,7 @@ def test_a_connection_that_decodes_is_refused(settings: Settings) -> None:
 
 
 def test_an_entry_that_is_no_forecast_is_one_sentence(settings: Settings, redis: Redis) -> None:
-    """Nobody else may write to the stream."""
+    """No other program may write to the stream."""
     redis.xadd("forecasts", sent(Forecast("1-0", "a", 2000, 1.5, 1.0, 2.0, 0.9, 1000, None, "naive", 1.25)))
     redis.xadd("forecasts", {"series": "a"})
     with pytest.raises(StreamError, match="is no forecast"):
@@ -367,7 +369,7 @@ def test_without_pandas_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_package_imports_its_functions_only_when_asked() -> None:
-    """A worker that starts pays for none of it; a name that there is not is an AttributeError."""
+    """A worker that starts pays for none of it; an unknown name is an AttributeError."""
     program = "import sys, tidecast; print(any(m.startswith(('redis', 'pandas', 'tidecast.')) for m in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=True

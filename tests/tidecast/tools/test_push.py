@@ -1,4 +1,4 @@
-"""Pushing files: the order of times, speeds, and what becomes of readings that cannot be sent."""
+"""Pushing files: the order of times, speeds, and the fate of readings that cannot be sent."""
 
 import gzip
 import io
@@ -30,7 +30,7 @@ def client(settings: Settings, redis: Redis) -> Iterator[Client]:  # noqa: ARG00
 
 
 def push(client: Client, source: str, *, speed: float | None = None, pauses: list[float] | None = None) -> Pushed:
-    """Push a file and return what was pushed."""
+    """Push a file and return the readings."""
     pushed = Pushed()
     sleep = pauses.append if pauses is not None else time.sleep
     push_file(client, source, Selection(all_by_default=True), pushed, speed=speed, sleep=sleep)
@@ -98,7 +98,7 @@ def test_readings_that_a_worker_would_refuse_are_named_and_the_others_go_on(
 
 
 def test_a_replay_goes_by_the_readings_times(client: Client, redis: Redis, tmp_path: Path) -> None:
-    """Sorted over all series, with the pauses of the original at the speed asked for."""
+    """They are sorted over all series, with the pauses of the original at the chosen speed."""
     path = tmp_path / "readings.csv"
     path.write_text("series,ts,value\na,120000,3\nb,0,1\na,60000,2\n")
     pauses: list[float] = []

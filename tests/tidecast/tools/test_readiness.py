@@ -59,7 +59,7 @@ def wait(health: str, process: Living, **how: float) -> tuple[bool, list[str]]:
 
 @pytest.mark.parametrize("late", [0, 3, 12])
 def test_a_worker_that_is_ready_late_is_waited_for(late: int) -> None:
-    """The number of probes is not limited, and what is only slow is not called compiling."""
+    """The number of probes is not limited, and a slow start is not called compiling."""
     with health_port([(503, "503 Service Unavailable\n")] * late + [(200, "200 OK\n")]) as health:
         assert (False, []) == wait(health, Living())
 
@@ -81,7 +81,7 @@ def test_a_worker_that_ends_is_not_waited_for(code: int) -> None:
 
 
 def test_a_worker_that_never_listens_and_ends_is_not_waited_for() -> None:
-    """A refused connection is no reason to fail, the end of the process is."""
+    """A refused connection is not a failure, but the end of the process is."""
     with pytest.raises(TidecastError, match="exit code 1"):
         wait(f"http://127.0.0.1:{free_port()}", Living(looks=2))
 
@@ -116,7 +116,7 @@ def test_an_answer_that_is_not_http_is_not_ready() -> None:
 
 @pytest.mark.usefixtures("redis")
 def test_a_real_worker_becomes_ready(settings: Settings) -> None:
-    """The same words on both sides: the port answers what is waited for."""
+    """Both sides agree: the port gives the expected answer."""
     port = free_port()
     url = settings.redis_url.get_secret_value()
     with worker_process(url, settings.store, "--health-port", str(port)) as process:

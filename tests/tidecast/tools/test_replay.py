@@ -44,19 +44,19 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def rows_of(path: str) -> list[Row]:
-    """The readings of a file in the order of their times."""
+    """Return the readings of a file in the order of their times."""
     return list(in_order(readings_in(path, Selection(all_by_default=True)).found))
 
 
 def replayed(settings: Settings, rows: list[Row] | None = None) -> tuple[list[Forecast], Replay]:
-    """The forecasts, and what became of the readings."""
+    """Return the forecasts, and the counts of readings by disposition."""
     done = Replay()
     made = forecasts_of(rows or rows_of("readings.csv"), settings, done)
     return [forecast for batch in made for forecast in batch], done
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command within this process; returns its exit code."""
+    """Run the command within this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["tidecast", "replay", *words])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -65,11 +65,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 def test_a_worker_on_redis_makes_the_same_forecasts(redis: Redis, settings: Settings) -> None:
     """All fields of all, and the same end for every reading."""
-    told = {"batch": 7, "block_ms": 1}
+    options = {"batch": 7, "block_ms": 1}
     wide = load_settings(
         redis_url=settings.redis_url.get_secret_value(),
         store="models",
-        worker=told,
+        worker=options,
         series={"horizon": 3, "more_levels": [0.5]},
     )
     made, done = replayed(wide)
@@ -87,8 +87,8 @@ def test_a_worker_on_redis_makes_the_same_forecasts(redis: Redis, settings: Sett
 
 def test_the_size_of_batches_moves_no_forecast() -> None:
     """Each reading is answered as if alone."""
-    one, many = (load_settings(store="models", worker={"batch": size}) for size in (1, 1000))
-    assert replayed(one)[0] == replayed(many)[0]
+    single, many = (load_settings(store="models", worker={"batch": size}) for size in (1, 1000))
+    assert replayed(single)[0] == replayed(many)[0]
 
 
 def test_rows_are_answered_in_the_order_of_their_times() -> None:
@@ -99,7 +99,7 @@ def test_rows_are_answered_in_the_order_of_their_times() -> None:
 
 
 def test_forecasts_are_written_as_csv(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """To standard output; what became of the readings is said beside it."""
+    """The rows go to standard output; the summary of the readings goes to standard error."""
     monkeypatch.setenv("TIDECAST_SERIES__HORIZON", "2")
     assert 0 == run(monkeypatch, "readings.csv")
     out, err = capsys.readouterr()
@@ -119,7 +119,7 @@ def test_forecasts_are_written_as_json_to_a_file(
     assert "" == capsys.readouterr().out
     lines = [json.loads(line) for line in Path("made/forecasts.jsonl").read_text().splitlines()]
     made, _ = replayed(load_settings(store="models"))
-    assert [(one.id, one.yhat, one.kind) for one in made] == [(one["id"], one["yhat"], one["kind"]) for one in lines]
+    assert [(row.id, row.yhat, row.kind) for row in made] == [(row["id"], row["yhat"], row["kind"]) for row in lines]
 
 
 def test_readings_without_an_answer_are_exit_code_3(
@@ -147,10 +147,10 @@ def test_the_target_of_a_file_is_forecast_whatever_its_name(
 def test_non_negative_bounds_every_forecast(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And every interval."""
+    """It bounds every interval too."""
     assert 0 == run(monkeypatch, "readings.csv", "--json", "--non-negative")
     made = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert all(one["yhat_lower"] is None or one["yhat_lower"] >= 0 for one in made)
+    assert all(row["yhat_lower"] is None or row["yhat_lower"] >= 0 for row in made)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_file_that_cannot_be_read_or_written_is_one_sentence(
 
 
 def test_an_empty_file_has_no_forecasts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The header alone: nothing to answer is a mistake, as for training."""
+    """A header alone is a mistake, as for training."""
     Path("empty.csv").write_text("series,timestamp,value\n")
     assert 1 == run(monkeypatch, "empty.csv")
     assert "has columns but no row" in capsys.readouterr().err

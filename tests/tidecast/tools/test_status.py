@@ -1,4 +1,4 @@
-"""`tidecast status`: what it counts, as a table, as JSON, and on a terminal again and again."""
+"""`tidecast status`: its figures, as a table, as JSON, and on a terminal again and again."""
 
 import json
 import signal
@@ -18,11 +18,11 @@ from tidecast.cli import main as cli
 from tidecast.cli import status as status_command
 from tidecast.settings import RetrainSettings
 from tidecast.tools import status
-from tidecast.tools.status import Watch
+from tidecast.tools.status import StatusWatch
 
 
 def run(monkeypatch: pytest.MonkeyPatch, ward: Ward, *words: str) -> int:
-    """Run the command on the ward; returns its exit code."""
+    """Run the command on the ward; return its exit code."""
     where = ("--redis", ward.server.url, "--store", str(ward.settings.store), "--interval", "0.1")
     monkeypatch.setattr(sys, "argv", ["tidecast", "status", *words, *where])
     with pytest.raises(SystemExit) as caught:
@@ -31,31 +31,31 @@ def run(monkeypatch: pytest.MonkeyPatch, ward: Ward, *words: str) -> int:
 
 
 def looked(ward: Ward, **sums: Any) -> dict[str, Any]:
-    """One look, without the rates."""
-    return Watch(ward.redis, ward.settings).look().as_dict() | sums
+    """Look once, without the rates."""
+    return StatusWatch(ward.redis, ward.settings).look().as_dict() | sums
 
 
 def test_a_look_counts_what_there_is(healthy: Ward) -> None:
-    """Readings, series, models, dead letters, and when models are trained anew."""
+    """Readings, series, models, dead letters, and when models are trained next."""
     healthy.push(3000, "n/a")
     healthy.answer()
     healthy.push(60_000)
-    found = looked(healthy)
-    (one,) = found["partitions"]
-    assert (4, 1, 0, 1) == tuple(found[name] for name in ("answered", "dead", "lost", "series"))
-    assert 1 == found["champions"]
-    assert [one["owner"]] == list(found["workers"])
-    assert 50 < one["behind_s"] < 3600
-    assert one["lag"] == (1 if "entries-added" in healthy.redis.xinfo_stream("readings") else None)
+    look = looked(healthy)
+    (partition,) = look["partitions"]
+    assert (4, 1, 0, 1) == tuple(look[name] for name in ("answered", "dead", "lost", "series"))
+    assert 1 == look["champions"]
+    assert [partition["owner"]] == list(look["workers"])
+    assert 50 < partition["behind_s"] < 3600
+    assert partition["lag"] == (1 if "entries-added" in healthy.redis.xinfo_stream("readings") else None)
     assert {"state": None, "last_ms": None, "detail": None} == {
-        n: v for n, v in one["retrain"].items() if n != "next_ms"
+        n: v for n, v in partition["retrain"].items() if n != "next_ms"
     }
-    assert healthy.began_ms < one["retrain"]["next_ms"]
+    assert healthy.began_ms < partition["retrain"]["next_ms"]
 
 
 def test_two_looks_tell_a_rate(healthy: Ward) -> None:
     """Readings a second between them."""
-    watch = Watch(healthy.redis, healthy.settings)
+    watch = StatusWatch(healthy.redis, healthy.settings)
     before = watch.look()
     for step in range(3, 13):
         healthy.push(1000 * step)
@@ -67,15 +67,15 @@ def test_two_looks_tell_a_rate(healthy: Ward) -> None:
 
 
 def test_a_look_sees_what_was_published_since_the_one_before(healthy: Ward) -> None:
-    """Without listing the store anew."""
-    watch = Watch(healthy.redis, healthy.settings)
+    """It does not list the store again."""
+    watch = StatusWatch(healthy.redis, healthy.settings)
     assert 1 == watch.look().champions
     healthy.store.publish(make_model("b"))
     assert 2 == watch.look().champions
 
 
 def test_a_worker_that_is_silent_or_gone_is_no_owner(healthy: Ward) -> None:
-    """Its partition is nobody's."""
+    """Its partition has no owner."""
     healthy.redis.hset("lease", "expires_ms", 1)
     assert ((), None) == (looked(healthy)["workers"], looked(healthy)["partitions"][0]["owner"])
     healthy.worker.leave()
@@ -88,15 +88,17 @@ def test_many_series_are_estimated(healthy: Ward, monkeypatch: pytest.MonkeyPatc
     names = [f"s{i}" for i in range(2000)]
     blocks = {f"{name}\x1f{block}": "" for name in names for block in range(3)}
     healthy.redis.hset("state", mapping=dict.fromkeys(names, "") | blocks)
-    (one,) = looked(healthy)["partitions"]
-    assert one["estimated"]
-    assert 1600 < one["series"] < 2400
+    (partition,) = looked(healthy)["partitions"]
+    assert partition["estimated"]
+    assert 1600 < partition["series"] < 2400
 
 
 def test_partitions_have_rows_of_their_own(healthy: Ward) -> None:
-    """Also those that nobody has begun."""
-    found = looked(healthy.told(partitions=3))
-    assert [(0, None), (1, None), (2, None)] == [(one["partition"], one["owner"]) for one in found["partitions"]]
+    """Partitions without any reading have one too."""
+    look = looked(healthy.told(partitions=3))
+    assert [(0, None), (1, None), (2, None)] == [
+        (partition["partition"], partition["owner"]) for partition in look["partitions"]
+    ]
 
 
 def test_without_a_terminal_it_looks_once(
@@ -106,10 +108,10 @@ def test_without_a_terminal_it_looks_once(
     monkeypatch.setenv("COLUMNS", "200")
     capsys.readouterr()
     assert 0 == run(monkeypatch, healthy)
-    told = capsys.readouterr().out
-    assert "\x1b" not in told
-    assert "1 series, 1 with a model, 0 dead letters" in told
-    assert "retraining of partition 0: next 20" in told
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "1 series, 1 with a model, 0 dead letters" in printed
+    assert "retraining of partition 0: next 20" in printed
     assert 0 == run(monkeypatch, healthy, "--json")
     assert 3 == json.loads(capsys.readouterr().out)["answered"]
 
@@ -126,16 +128,16 @@ def test_without_a_terminal_it_looks_once(
     ],
 )
 def test_a_schedule_without_a_run_is_shown_too(healthy: Ward, retrain: RetrainSettings, line: str) -> None:
-    """Or why there is none: silence would look like a schedule."""
+    """The reason for the missing run is shown: silence would look like a schedule."""
     healthy.redis.delete("retrain")
-    found = Watch(healthy.redis, healthy.told(retrain=retrain).settings).look()
-    assert line in list(status_command._lines(found))
-    assert found.as_dict()["schedule"] in line
+    look = StatusWatch(healthy.redis, healthy.told(retrain=retrain).settings).look()
+    assert line in list(status_command._lines(look))
+    assert look.as_dict()["schedule"] in line
 
 
 @pytest.mark.parametrize("words", [(), ("--once",)], ids=["live", "once"])
 def test_on_a_terminal_it_follows_until_interrupted(healthy: Ward, tmp_path: Path, words: tuple[str, ...]) -> None:
-    """The table is drawn anew; `--once` ends by itself."""
+    """The table is redrawn; `--once` ends by itself."""
     answered = interrupted = False
 
     def seen(text: str, process: subprocess.Popen[bytes]) -> None:
@@ -145,7 +147,7 @@ def test_on_a_terminal_it_follows_until_interrupted(healthy: Ward, tmp_path: Pat
             healthy.redis.xadd("readings", {"series": "b", "value": 1})
             healthy.worker.step(time.time())
         if "2 series" in text and not interrupted:
-            interrupted = True  # once: another would meet the end that the first has begun
+            interrupted = True  # once: another would hit the shutdown that the first has begun
             process.send_signal(signal.SIGINT)
 
     where = ("--redis", healthy.server.url, "--store", str(healthy.settings.store), "--interval", "0.1")

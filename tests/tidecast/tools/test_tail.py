@@ -14,13 +14,13 @@ AHEAD = replace(LATER, more=(("yhat_lower_50", 41.5), ("yhat_2", 42.0000001)))
 
 
 def test_a_line_says_series_time_reading_forecast_and_who_made_it() -> None:
-    """What is not known is left out."""
+    """Unknown values are left out."""
     assert "boiler-7  2023-11-14T22:13:20Z  42.125 -> 42.125  naive" == tail.line(FIRST)
     assert "boiler-7  2023-11-14T22:13:20Z  42.125 -> 1.23457e+06 [41, 43.25]  lstm v3" == tail.line(LATER)
 
 
 def test_following_ends_after_the_count(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line each, and no forecast more is asked for."""
+    """There is one line each, and no further forecast is read."""
     endless = iter([FIRST, LATER, FIRST])
     tail.follow(endless, 2, as_json=False)
     assert f"{tail.line(FIRST)}\n{tail.line(LATER)}\n" == capsys.readouterr().out
@@ -28,8 +28,8 @@ def test_following_ends_after_the_count(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_json_lines_hold_the_whole_forecast(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is rounded."""
+    """No number is rounded."""
     tail.follow(iter([FIRST, AHEAD]), None, as_json=True)
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     expected = [{name: getattr(f, name) for name in Forecast.__slots__ if name != "more"} for f in (FIRST, AHEAD)]
-    assert [one | dict(f.more) for one, f in zip(expected, (FIRST, AHEAD), strict=True)] == found
+    assert [fields | dict(f.more) for fields, f in zip(expected, (FIRST, AHEAD), strict=True)] == printed

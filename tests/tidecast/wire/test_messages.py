@@ -1,4 +1,4 @@
-"""What goes back out to the wire, and how the keys are named."""
+"""Messages back to the wire, and the names of the keys."""
 
 import zlib
 from collections.abc import Callable
@@ -17,13 +17,13 @@ whole = st.integers(-(2**63), 2**63 - 1)
 
 
 def fields_of(flat: list[str | bytes]) -> dict[bytes, bytes]:
-    """The fields as Redis gives them back."""
+    """Return the fields as Redis gives them back."""
     raw = [x if isinstance(x, bytes) else x.encode() for x in flat]
     return dict(zip(raw[::2], raw[1::2], strict=True))
 
 
 def raw(fields: dict[str, str]) -> dict[bytes, bytes]:
-    """The fields as Redis gives them back."""
+    """Return the fields as Redis gives them back."""
     return {name.encode(): text.encode() for name, text in fields.items()}
 
 
@@ -52,12 +52,12 @@ def raw(fields: dict[str, str]) -> dict[bytes, bytes]:
     )
 )
 def test_a_forecast_survives_the_wire_to_the_last_bit(forecast: Forecast) -> None:
-    """Encoded and decoded it is equal, what is unknown included."""
+    """Encoded and decoded it is equal, unknown values included."""
     assert forecast == Forecast.decode(b"5-1", raw(sent(forecast)))
 
 
 def test_further_fields_are_told_from_those_that_every_forecast_has() -> None:
-    """They follow in their order, and what another version adds is no number of ours."""
+    """They keep their order, and a field that another version adds is not one of our numbers."""
     more = (("yhat_lower_50", 0.5), ("yhat_upper_99.9", 4.0), ("yhat_2", 1.5), ("yhat_2_lower", -1.0), ("yhat_12", 2.0))
     made = Forecast("5-1", "a", 6, 1.0, 0.0, 2.0, 0.9, 5, 1, "lstm", 1.0, more=more)
     assert [name for name, _ in more] == [*sent(made)][-5:]
@@ -106,6 +106,6 @@ def test_a_series_belongs_to_the_partition_of_its_crc32() -> None:
 
 @pytest.mark.parametrize("kind", [str, str.encode], ids=["text", "bytes"])
 def test_ids_compare_as_numbers(kind: Callable[[str], str | bytes]) -> None:
-    """Not as text; without a number an id is the first of its millisecond."""
-    ids = [kind(one) for one in ("9-10", "9-9", "10-0", "9")]
-    assert [(9, 10), (9, 9), (10, 0), (9, 0)] == [id_pair(one) for one in ids]
+    """They do not compare as text; without a number an id is the first of its millisecond."""
+    ids = [kind(text) for text in ("9-10", "9-9", "10-0", "9")]
+    assert [(9, 10), (9, 9), (10, 0), (9, 0)] == [id_pair(text) for text in ids]

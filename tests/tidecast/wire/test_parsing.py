@@ -1,4 +1,4 @@
-"""What is accepted from the wire, and what is refused and why."""
+"""Which values from the wire are accepted, and which are refused and why."""
 
 import math
 import re
@@ -26,14 +26,14 @@ from tidecast.wire.parsing import (
 NOW_MS = 1_700_000_000_000
 DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 unhurried = hypothesis.settings(deadline=None)
-# Bytes that are numbers or times, and such as are nearly.
+# Bytes that are numbers or times, and near misses.
 figures = st.sampled_from([b"1", b"-2.5e3", b"1700000000000", b"1600000000", b"9" * 70, b"1e400", b"4e38", b"nan", b""])
 figures |= st.integers(-(10**16), 10**16).map(lambda n: b"%d" % n) | st.floats().map(lambda x: repr(x).encode())
 figures |= st.text("0123456789.eE+-_ ,\u0661", max_size=12).map(str.encode)
 
 
 def or_none(parse: Callable[..., float], *args: object) -> float | None:
-    """What is read, None where it is refused."""
+    """Return the parsed value, or None where it is refused."""
     try:
         return parse(*args)
     except BadReading:
@@ -45,13 +45,13 @@ def or_none(parse: Callable[..., float], *args: object) -> float | None:
 def test_many_readings_are_read_together_as_each_is_alone(readings: list[tuple[bytes, bytes]]) -> None:
     """Whatever company they are in; one that is refused, or written in another way, needs a closer look."""
     values, times = zip(*readings, strict=True)
-    numbers, found = parse_plain(values, times, NOW_MS)
-    assert [or_none(parse_number, b"value", one) for one in values] == [None if n != n else n for n in numbers]
-    assert [or_none(parse_time, one, NOW_MS) for one in times] == [None if t == NEEDS_A_LOOK else t for t in found]
+    numbers, epochs = parse_plain(values, times, NOW_MS)
+    assert [or_none(parse_number, b"value", value) for value in values] == [None if n != n else n for n in numbers]
+    assert [or_none(parse_time, value, NOW_MS) for value in times] == [None if t == NEEDS_A_LOOK else t for t in epochs]
 
 
 def refusal(raw: bytes) -> str | None:
-    """The code with which a number is refused, None if it is not."""
+    """Return the code with which a number is refused, None if it is not."""
     try:
         parse_number(b"value", raw)
     except BadReading as exc:
@@ -64,7 +64,7 @@ def refusal(raw: bytes) -> str | None:
     st.one_of(st.from_regex(DECIMAL, fullmatch=True), st.text("0123456789.eE+-_ xinfa,\u0661", max_size=12))
 )
 def test_a_number_is_accepted_exactly_if_it_is_a_finite_decimal(text: str) -> None:
-    """What is accepted has the decimal form and float()'s value; all else is refused."""
+    """An accepted text has the decimal form and float()'s value; all others are refused."""
     raw = text.encode()
     good = len(raw) <= 64 and DECIMAL.fullmatch(text) is not None and abs(float(text)) <= LARGEST
     assert good == (refusal(raw) is None)
@@ -75,7 +75,7 @@ def test_a_number_is_accepted_exactly_if_it_is_a_finite_decimal(text: str) -> No
 @unhurried
 @hypothesis.given(st.binary(max_size=80))
 def test_any_bytes_are_a_number_or_a_bad_reading(raw: bytes) -> None:
-    """No bytes make the parser fail in another way, or return what is not finite."""
+    """The parser never fails in another way, nor returns a value that is not finite."""
     if refusal(raw) is None:
         assert math.isfinite(parse_number(b"value", raw))
 
@@ -140,7 +140,7 @@ def test_a_time_is_epoch_milliseconds_or_iso_8601_with_an_offset(raw: bytes, exp
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (b"2023-11-14T22:13:20", "bad_ts"),  # of which zone?
+        (b"2023-11-14T22:13:20", "bad_ts"),  # in which zone?
         (b"2023-11-14", "bad_ts"),
         (b"1700000000", "bad_ts"),  # seconds
         (b"1700000000000.0", "bad_ts"),
@@ -214,7 +214,7 @@ def test_an_entry_id_ahead_of_the_clock_is_not_a_time(ms: int) -> None:
 
 
 def test_redis_clock_may_run_a_minute_ahead_of_the_workers() -> None:
-    """An id that Redis chose says best when a reading arrived, as long as the clocks differ a little."""
+    """An id from Redis gives the best time of arrival, as long as the clocks differ a little."""
     reading = parse_reading(f"{NOW_MS + ID_AHEAD_MS}-0", {b"value": b"1"}, "a", ("value",), NOW_MS)
     assert NOW_MS + ID_AHEAD_MS == reading.ts
 
@@ -224,7 +224,7 @@ def test_redis_clock_may_run_a_minute_ahead_of_the_workers() -> None:
     b"timestamp Timestamp TS time date DateTime ds @timestamp event_time ts. timestamp_ms \xef\xbb\xbfts".split(),
 )
 def test_a_time_in_another_field_than_ts_is_refused(name: bytes) -> None:
-    """The reading would get the time of its arrival, and nobody would be told."""
+    """Otherwise the reading would get the time of its arrival, without any warning."""
     fields = {b"series": b"a", b"value": b"1", name: b"2023-11-14T22:13:20Z"}
     with pytest.raises(BadReading, match="send its time as 'ts'") as caught:
         parse_reading("5-0", fields, "a", ("value",), NOW_MS)
@@ -233,7 +233,7 @@ def test_a_time_in_another_field_than_ts_is_refused(name: bytes) -> None:
 
 
 def test_a_feature_may_have_the_name_of_a_time() -> None:
-    """It is a number that the model reads, and the reading has none."""
+    """It is an input of the model, and the reading has no time."""
     fields = {b"series": b"a", b"value": b"1", b"time": b"7.5"}
     reading = parse_reading("5-0", fields, "a", ("value", "time"), NOW_MS)
     assert (5, (1.0, 7.5)) == (reading.ts, reading.values)

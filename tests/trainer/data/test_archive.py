@@ -1,4 +1,4 @@
-"""Readings leave the stream for the archive: none is lost and none is there twice, wherever a run is killed."""
+"""Readings move from the stream to the archive: no reading is lost or doubled, wherever a run is killed."""
 
 import signal
 import subprocess
@@ -56,13 +56,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def archived(settings: Settings, folder: Path, partition: int = 0) -> list[RawEntry]:
-    """Every entry of a partition's archive."""
+    """Return every entry of a partition's archive."""
     archive = Archive(folder, settings, partition)
     return [entry for page in archive.pages(archive.files()) for entry in page]
 
 
 def streamed(redis: Redis) -> list[RawEntry]:
-    """Every entry that is still in the stream."""
+    """Return every entry that is still in the stream."""
     return [entry for page in pages_of(redis, "readings", b"-", b"+") for entry in page]
 
 
@@ -108,10 +108,10 @@ def test_a_history_reaches_back_into_the_archive(settings: Settings, redis: Redi
     for n in (5, 12):
         move(settings, folder, TS + 1000 * n)
         after = read_recorded(settings, features=["wind"], history=folder)
-        assert [told(one) for one in before.found] == [told(one) for one in after.found]
-        assert [one.notes for one in before.found] == [one.notes for one in after.found]
-        found = read_recorded(settings, since_ms=TS + 3000, history=folder)
-        assert sorted(told(one) for one in since.found) == sorted(told(one) for one in found.found)
+        assert [told(history) for history in before.found] == [told(history) for history in after.found]
+        assert [history.notes for history in before.found] == [history.notes for history in after.found]
+        joined = read_recorded(settings, since_ms=TS + 3000, history=folder)
+        assert sorted(told(history) for history in since.found) == sorted(told(history) for history in joined.found)
     assert 4 + 4 == sum(map(len, read_recorded(settings).found))
 
 
@@ -123,27 +123,27 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(
     add(redis, *(reading(i, i) for i in range(30)))
     move(settings, folder, TS + 5000)
     expected = archived(settings, folder) + streamed(redis)
-    histories = [told(one) for one in read_recorded(settings, history=folder).found]
+    histories = [told(history) for history in read_recorded(settings, history=folder).found]
     url = settings.redis_url.get_secret_value()
     command = [sys.executable, "-c", MORTAL, POINTS[point], url, str(folder), str(TS + 12_000)]
     assert -signal.SIGKILL == subprocess.run(command, timeout=PATIENCE_S, check=False).returncode
-    assert histories == [told(one) for one in read_recorded(settings, history=folder).found]
+    assert histories == [told(history) for history in read_recorded(settings, history=folder).found]
     move(settings, folder, TS + 20_000)
     assert expected == archived(settings, folder) + streamed(redis)
     assert 10 == len(streamed(redis))
-    assert histories == [told(one) for one in read_recorded(settings, history=folder).found]
+    assert histories == [told(history) for history in read_recorded(settings, history=folder).found]
     assert all(file.suffix == ".parquet" for file in folder.iterdir())
 
 
 def test_a_worker_goes_on_and_misses_nothing(settings: Settings, redis: Redis, folder: Path) -> None:
-    """The readings that it has answered may go; none of them counts as lost."""
+    """The answered readings may leave; none of them counts as lost."""
     with Client(settings.redis_url.get_secret_value()) as client:
         for start in (0, 10):
             client.push_many([("a", float(i), TS + 1000 * i) for i in range(start, start + 10)])
             make_worker(settings, Health()).run(Stop(), burst=True)
             assert 10 == move(settings, folder, 10**13)
     assert [b"20", b"20", b"0"] == redis.hmget("offset", "forecast", "read", "lost")
-    assert [20] == [len(one) for one in read_recorded(settings, history=folder).found]
+    assert [20] == [len(history) for history in read_recorded(settings, history=folder).found]
 
 
 def test_partitions_and_namespaces_share_a_directory(settings: Settings, redis: Redis, folder: Path) -> None:
@@ -155,12 +155,12 @@ def test_partitions_and_namespaces_share_a_directory(settings: Settings, redis: 
         add(redis, *(reading(i, i, series="d" if "{0}" in key else "a") for i in range(4)), key=key)
     assert (8, 4) == (move(two, folder, FAR), move(settings, folder, FAR))
     assert [4, 4] == [len(archived(two, folder, partition)) for partition in range(2)]
-    assert ["d", "a"] == [one.series for one in read_recorded(two, history=folder).found]
-    assert ["a"] == [one.series for one in read_recorded(settings, history=folder).found]
+    assert ["d", "a"] == [history.series for history in read_recorded(two, history=folder).found]
+    assert ["a"] == [history.series for history in read_recorded(settings, history=folder).found]
 
 
 def test_the_archive_of_another_redis_is_not_taken_for_ones_own(settings: Settings, redis: Redis, folder: Path) -> None:
-    """A stream that was begun anew would else be trimmed of what nobody has kept."""
+    """Otherwise a recreated stream would lose readings that were never archived."""
     add(redis, *(reading(i, i) for i in range(10)))
     move(settings, folder, FAR)
     redis.flushall()
@@ -182,7 +182,7 @@ def _damaged(folder: Path) -> Iterator[str]:
 
 
 def test_a_file_that_cannot_be_read_is_named(settings: Settings, redis: Redis, folder: Path) -> None:
-    """Nothing is moved, nothing is read past it; files that are none of the archive's are left alone."""
+    """No reading is moved, and none past the file is read; files that do not belong to the archive are left alone."""
     with pytest.raises(HistoryError, match="holds no archive"):
         read_recorded(settings, history=folder)
     add(redis, *(reading(i, i) for i in range(10)))
@@ -194,11 +194,11 @@ def test_a_file_that_cannot_be_read_is_named(settings: Settings, redis: Redis, f
             read_recorded(settings, history=folder)
         with pytest.raises(HistoryError, match=sentence):
             move(settings, folder, FAR)
-    assert [10] == [len(one) for one in read_recorded(settings, history=folder).found]
+    assert [10] == [len(history) for history in read_recorded(settings, history=folder).found]
 
 
 def test_the_documented_user_is_enough(settings: Settings, redis: Redis, folder: Path) -> None:
-    """And needs each of its rights."""
+    """Each of its rights is needed."""
     add(redis, *(reading(i, i) for i in range(4)), key="plant:readings")
     url = login(settings.redis_url.get_secret_value(), "tidecast-trainer")
     given = load_settings(redis_url=url, namespace="plant")
@@ -209,13 +209,13 @@ def test_the_documented_user_is_enough(settings: Settings, redis: Redis, folder:
                 move(given, folder, TS + 2000)
         grant(redis, "tidecast-trainer")
         assert 2 == move(given, folder, TS + 4000)
-        assert [4] == [len(one) for one in read_recorded(given, history=folder).found]
+        assert [4] == [len(history) for history in read_recorded(given, history=folder).found]
     finally:
         redis.acl_deluser("tidecast-trainer")
 
 
 def test_a_directory_that_cannot_be_made_is_named(settings: Settings, tmp_path: Path) -> None:
-    """The sentence says what to do."""
+    """The message names the remedy."""
     (tmp_path / "file").write_text("")
     with pytest.raises(HistoryError, match="takes no file"):
         move(settings, tmp_path / "file", FAR)

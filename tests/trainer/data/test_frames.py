@@ -1,4 +1,4 @@
-"""Frames of every form as histories: the id, the time and the target are found, or a sentence says why they are not."""
+"""Frames of every form as histories: the id, the time and the target are found, or a message gives the reason."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -23,17 +23,17 @@ Change = Callable[[Frame], Any]
 
 
 def one() -> Frame:
-    """A series without an id."""
+    """Return a series without an id."""
     return Frame({"ds": DS, "y": Y})
 
 
 def two() -> Frame:
-    """Two series, the second one higher by 10."""
+    """Return two series, the second one higher by 10."""
     return pd.concat([one().assign(unique_id="a"), one().assign(unique_id="b", y=Y + 10)], ignore_index=True)
 
 
 def read(frame: Any, target: str | None = None, features: tuple[str, ...] = ()) -> dict[str, list[float]]:
-    """The target's values by series; all series are usable and begin at the same time."""
+    """Return the target's values by series; all series are usable and begin at the same time."""
     histories = read_frame(frame, target, features)
     assert () == histories.refused
     assert {FIRST_MS} == {int(history.ts[0]) for history in histories.found}
@@ -47,7 +47,7 @@ class Foreign:
         self._frame = frame
 
     def to_pandas(self) -> Any:
-        """What pandas makes of it."""
+        """Return the pandas form."""
         if isinstance(self._frame, Exception):
             raise self._frame
         return self._frame
@@ -187,8 +187,8 @@ def test_numbers_of_series_keep_their_digits() -> None:
 def test_the_target_and_features_are_those_that_are_asked_for() -> None:
     """In any case; twice is once, and the target is not a feature of itself."""
     frame = one().assign(wind=1.0, Sun=2.0, note="x")
-    for asked in (("wind", "sun"), ("WIND", "Sun", "wind", "y")):
-        (history,) = read_frame(frame, None, asked).found
+    for features in (("wind", "sun"), ("WIND", "Sun", "wind", "y")):
+        (history,) = read_frame(frame, None, features).found
         assert ("value", "wind", "Sun") == history.features
     (history,) = read_frame(frame, "wind", ("all",)).found
     assert ("wind", "y", "Sun") == history.features
@@ -253,7 +253,7 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
         (one().assign(y=[[1.0]] * ROWS), r"y '\[1.0\]' is no number"),
         (two().assign(unique_id=[None] * ROWS + ["b"] * ROWS), "row 1 of the frame has no name in column 'unique_id'"),
         (one().assign(unique_id=pd.Series(["\ud800"] * ROWS, dtype=object)), "the frame cannot be read: .*surrogates"),
-        # Several series, whose names are where nobody said.
+        # Several series, with their names in an unnamed place.
         (two().rename(columns={"unique_id": "shop"}), "48 of 96 times .* column 'shop' tells the rows apart"),
         (two().set_index("unique_id").rename_axis("shop"), "column 'shop' tells the rows apart"),
         (two().set_index("unique_id").rename_axis(None), "'level 0 of the index' tells the rows apart"),
@@ -289,7 +289,7 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
     ],
 )
 def test_a_frame_that_is_not_clear_is_one_sentence(frame: Any, sentence: str) -> None:
-    """Nothing is guessed, and no error of pandas or Arrow comes through."""
+    """No column is guessed, and no error of pandas or Arrow comes through."""
     with pytest.raises(HistoryError, match=sentence) as caught:
         read_frame(frame, None, ())
     assert "\n" not in str(caught.value)
@@ -326,7 +326,7 @@ def test_a_series_that_cannot_be_used_does_not_keep_the_others() -> None:
 
 
 def test_the_field_that_the_worker_forecasts_is_the_target_of_a_frame_that_has_it() -> None:
-    """The setting `series.target`; a target that is named wins, and a frame without the field is read as ever."""
+    """It is the setting `series.target`; a named target wins, and a frame without the field is read as usual."""
     frame = one().assign(load=1.0)
     assert ("load",) == read_frame(frame, None, (), "load").found[0].features
     assert ("y",) == read_frame(frame, "y", (), "load").found[0].features
@@ -334,7 +334,7 @@ def test_the_field_that_the_worker_forecasts_is_the_target_of_a_frame_that_has_i
 
 
 def test_a_name_with_odd_blanks_is_a_field_without_them() -> None:
-    """As of a file: a reading's field may have none that nobody sees."""
+    """As in a file: a reading's field cannot have invisible blanks."""
     frame = one().rename(columns={"y": "\ufeffload\xa0mw "})
     assert ("load mw",) == read_frame(frame, None, ()).found[0].features
     assert ("load mw",) == read_frame(frame, "load\xa0mw", ()).found[0].features

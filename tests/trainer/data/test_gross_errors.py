@@ -72,7 +72,7 @@ NORMAL = {
 
 @pytest.mark.parametrize("values", NORMAL.values(), ids=NORMAL)
 def test_what_recurs_in_a_series_is_a_part_of_it(values: Float) -> None:
-    """Sparse, large or sudden values that nobody may leave out."""
+    """Sparse, large or sudden values must not be left out."""
     assert [] == np.flatnonzero(gross_errors(values, HOUR)).tolist()
 
 
@@ -101,7 +101,7 @@ def test_a_spike_of_every_season_is_a_part_of_the_series(step_ms: int, period: i
 
 
 def test_a_history_without_errors_is_left_alone() -> None:
-    """Nothing is copied, nothing is named; one of a single reading neither."""
+    """No value is copied and no error is reported; the same holds for a history of a single reading."""
     for readings in (1, 2, 1200):
         given = History("s", ("value",), HOURS[:readings] * HOUR, WAVE[:readings, None])
         assert sound(given) is given

@@ -1,4 +1,4 @@
-"""What is read of the recorded readings is what the worker took from them."""
+"""The recorded readings that are read are those that the worker accepted."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -39,12 +39,12 @@ def add(redis: Redis, *entries: dict[str, Any], commit: bool = True, key: str = 
 
 
 def reading(value: float | str, ts: int | None = None, series: str = "a", **more: float | str) -> dict[str, Any]:
-    """The fields of a reading; its time is so many seconds after the first one's."""
+    """Return the fields of a reading; its time is so many seconds after the first one's."""
     return {"series": series, **({} if ts is None else {"ts": TS + 1000 * ts}), "value": value, **more}
 
 
 def told(history: History) -> tuple[str, list[int], list[list[float]]]:
-    """A history in plain types, its times in seconds after the first."""
+    """Return a history in plain types, its times in seconds after the first."""
     return history.series, ((history.ts - TS) // 1000).tolist(), history.values.tolist()
 
 
@@ -63,24 +63,25 @@ def test_what_a_worker_answered_is_what_is_read(settings: Settings, redis: Redis
         dead = 0
         for keys in fuzz_keys():
             for entry in redis.xrange(keys.forecasts):  # type: ignore[union-attr] # the synchronous client
-                one = Forecast.decode(*entry)
-                expected[one.series].append((one.origin, one.y))
+                forecast = Forecast.decode(*entry)
+                expected[forecast.series].append((forecast.origin, forecast.y))
             dead += redis.xlen(keys.dead)
-        found = read_recorded(given)
+        recorded = read_recorded(given)
         assert dict(expected) == {
-            one.series: list(zip(one.ts.tolist(), one.values[:, 0].tolist(), strict=True)) for one in found.found
+            forecast.series: list(zip(forecast.ts.tolist(), forecast.values[:, 0].tolist(), strict=True))
+            for forecast in recorded.found
         }
-        assert [str(dead)] == [note.split()[0] for note in found.notes] if dead else not found.notes
+        assert [str(dead)] == [note.split()[0] for note in recorded.notes] if dead else not recorded.notes
 
     check()
 
 
 def test_only_committed_readings_are_read(settings: Settings, redis: Redis) -> None:
-    """What lies beyond the offset may still become a duplicate, or be lost."""
+    """The readings beyond the offset may still become duplicates, or be lost."""
     assert () == read_recorded(settings).found
     add(redis, reading(1, 0), reading(2, 1))
     add(redis, reading(3, 2), commit=False)
-    assert [("a", [0, 1], [[1.0], [2.0]])] == [told(one) for one in read_recorded(settings).found]
+    assert [("a", [0, 1], [[1.0], [2.0]])] == [told(history) for history in read_recorded(settings).found]
 
 
 def test_a_partition_without_an_answer_holds_nothing(settings: Settings, redis: Redis) -> None:
@@ -91,7 +92,7 @@ def test_a_partition_without_an_answer_holds_nothing(settings: Settings, redis: 
 
 
 def test_the_first_reading_of_a_time_counts_and_late_ones_are_dropped(settings: Settings, redis: Redis) -> None:
-    """As in the worker's window; a note says how many."""
+    """As in the worker's window; a note gives their number."""
     add(redis, *(reading(i, ts) for i, ts in enumerate([0, 2, 2, 1, 3, 0])), reading(9, 5, series="b"))
     first, second = read_recorded(settings).found
     assert ("a", [0, 2, 3], [[0.0], [1.0], [4.0]]) == told(first)
@@ -103,23 +104,25 @@ def test_the_first_reading_of_a_time_counts_and_late_ones_are_dropped(settings: 
 def test_refused_readings_are_skipped_and_counted(settings: Settings, redis: Redis) -> None:
     """By the reasons of their dead letters."""
     add(redis, reading(1, 0), reading("nan", 1), reading(2, 2), {"value": 1}, reading("x", 3))
-    found = read_recorded(settings)
-    assert ("a", [0, 2], [[1.0], [2.0]]) == told(found.found[0])
-    assert ("3 readings that a worker refuses too (2 bad_value, 1 no_series): skipped",) == found.notes
+    recorded = read_recorded(settings)
+    assert ("a", [0, 2], [[1.0], [2.0]]) == told(recorded.found[0])
+    assert ("3 readings that a worker refuses too (2 bad_value, 1 no_series): skipped",) == recorded.notes
 
 
 def test_a_time_that_was_in_the_future_when_it_came_is_still_refused(settings: Settings, redis: Redis) -> None:
-    """Although it has passed since: else all that the series sent until then would be late."""
+    """The time has passed since, but otherwise all readings sent until then would be late."""
     add(redis, reading(1, 0), reading(2, 40 * 86_400), reading(3, 2))
-    found = read_recorded(settings, now_ms=TS + 100 * 86_400_000)
-    assert [("a", [0, 2], [[1.0], [3.0]])] == [told(one) for one in found.found]
-    assert "1 future_ts" in found.notes[0]
+    recorded = read_recorded(settings, now_ms=TS + 100 * 86_400_000)
+    assert [("a", [0, 2], [[1.0], [3.0]])] == [told(history) for history in recorded.found]
+    assert "1 future_ts" in recorded.notes[0]
 
 
 def test_readings_without_a_time_have_their_ids(settings: Settings, redis: Redis) -> None:
     """Beside others that have one, and fields in any order."""
     add(redis, reading(1), reading(2, 1), {"value": 3, "series": "a", "ts": TS + 2000}, reading(4))
-    assert [("a", [0, 1, 2, 3], [[1.0], [2.0], [3.0], [4.0]])] == [told(one) for one in read_recorded(settings).found]
+    assert [("a", [0, 1, 2, 3], [[1.0], [2.0], [3.0], [4.0]])] == [
+        told(history) for history in read_recorded(settings).found
+    ]
 
 
 def test_readings_without_a_time_are_all_read_in_the_order_of_their_ids(settings: Settings, redis: Redis) -> None:
@@ -129,9 +132,9 @@ def test_readings_without_a_time_are_all_read_in_the_order_of_their_ids(settings
         redis.xadd("readings", {"series": "a", "value": n} | ({} if ts is None else {"ts": ts}), id=entry_id)
     make_worker(settings, Health()).run(Stop(), burst=True)
     answered = [Forecast.decode(*entry).origin - TS for entry in redis.xrange("forecasts")]
-    (found,) = read_recorded(settings).found
-    assert [0, 1, 2, 8, 9] == answered == (found.ts - TS).tolist()
-    assert ("1 duplicate time: the first kept",) == found.notes
+    (history,) = read_recorded(settings).found
+    assert [0, 1, 2, 8, 9] == answered == (history.ts - TS).tolist()
+    assert ("1 duplicate time: the first kept",) == history.notes
 
 
 def test_readings_whose_ids_are_ahead_of_the_clock_are_not_learned_from(settings: Settings, redis: Redis) -> None:
@@ -140,19 +143,19 @@ def test_readings_whose_ids_are_ahead_of_the_clock_are_not_learned_from(settings
     redis.xadd("readings", {"series": "a", "value": 2, "ts": TS + 1000}, id=f"{9 * TS}-0")
     redis.xadd("readings", {"series": "a", "value": 3}, id=f"{9 * TS}-1")
     redis.hset("offset", "last", f"{9 * TS}-1")
-    found = read_recorded(settings)
-    assert [("a", [0, 1], [[1.0], [2.0]])] == [told(one) for one in found.found]
+    recorded = read_recorded(settings)
+    assert [("a", [0, 1], [[1.0], [2.0]])] == [told(history) for history in recorded.found]
     assert ["1 reading without a ts whose entry ids are ahead of the clock"] == [
-        n.partition(":")[0] for n in found.notes
+        n.partition(":")[0] for n in recorded.notes
     ]
 
 
 def test_a_time_in_another_field_is_refused_as_by_the_worker(settings: Settings, redis: Redis) -> None:
     """Beside readings of the same fields that have a `ts`."""
     add(redis, reading(1, 0, timestamp="x"), reading(2, timestamp="x"), reading(3, timestamp="x"), reading(4))
-    found = read_recorded(settings)
-    assert [("a", [0, 3], [[1.0], [4.0]])] == [told(one) for one in found.found]
-    assert ("2 readings that a worker refuses too (2 bad_ts): skipped",) == found.notes
+    recorded = read_recorded(settings)
+    assert [("a", [0, 3], [[1.0], [4.0]])] == [told(history) for history in recorded.found]
+    assert ("2 readings that a worker refuses too (2 bad_ts): skipped",) == recorded.notes
 
 
 def test_a_stream_that_was_begun_anew_is_read_once_it_is_answered(
@@ -166,23 +169,23 @@ def test_a_stream_that_was_begun_anew_is_read_once_it_is_answered(
         redis.xadd("readings", reading(n, n), id=f"{n}-0")
     assert 0 == move(settings, tmp_path, TS + 10_000)
     assert [("a", [0, 1, 2], [[0.0], [1.0], [2.0]])] == [
-        told(one) for one in read_recorded(settings, history=tmp_path).found
+        told(history) for history in read_recorded(settings, history=tmp_path).found
     ]
     redis.hset("offset", "last", "6-0")
     assert [("a", [0, 1, 2, 5, 6], [[0.0], [1.0], [2.0], [5.0], [6.0]])] == [
-        told(one) for one in read_recorded(settings, history=tmp_path).found
+        told(history) for history in read_recorded(settings, history=tmp_path).found
     ]
 
 
 def test_a_span_and_some_series_are_enough(settings: Settings, redis: Redis) -> None:
     """By the time of arrival, and by name."""
     add(redis, *(reading(i, i, series="abc"[i % 3]) for i in range(9)))
-    found = read_recorded(settings, ["c", "a", "z"], since_ms=TS + 3000).found
-    assert [("a", [3, 6], [[3.0], [6.0]]), ("c", [5, 8], [[5.0], [8.0]])] == [told(one) for one in found]
+    histories = read_recorded(settings, ["c", "a", "z"], since_ms=TS + 3000).found
+    assert [("a", [3, 6], [[3.0], [6.0]]), ("c", [5, 8], [[5.0], [8.0]])] == [told(history) for history in histories]
 
 
 def test_a_series_has_those_of_the_features_that_it_was_sent(settings: Settings, redis: Redis) -> None:
-    """A missing one keeps its last value; one that was asked for and is no number costs the reading."""
+    """A missing feature keeps its last value; a requested one that is not a number costs the reading."""
     add(
         redis,
         reading(1, 0, wind=5, rain=1, site="north"),
@@ -216,11 +219,11 @@ def test_more_readings_than_a_page_holds_are_all_read(settings: Settings, redis:
             )
         pipeline.execute()
     redis.hset("offset", "last", f"{TS + 24_999 // 3}-{24_999 % 3 + 1}")
-    found = read_recorded(settings).found
-    assert [f"s{i}" for i in range(7)] == [one.series for one in found]
-    for i, one in enumerate(found):
-        assert np.array_equal(np.arange(i, 25_000, 7), one.values[:, 0])
-        assert np.array_equal(TS + np.arange(i, 25_000, 7), one.ts)
+    histories = read_recorded(settings).found
+    assert [f"s{i}" for i in range(7)] == [history.series for history in histories]
+    for i, history in enumerate(histories):
+        assert np.array_equal(np.arange(i, 25_000, 7), history.values[:, 0])
+        assert np.array_equal(TS + np.arange(i, 25_000, 7), history.ts)
 
 
 def test_a_page_of_large_entries_has_fewer_of_them(redis: Redis) -> None:
@@ -239,7 +242,7 @@ def test_the_id_after_an_id_is_the_least_above_it(entry_id: bytes, after: bytes)
 
 
 def test_another_number_of_partitions_is_an_error(settings: Settings, redis: Redis) -> None:
-    """Else half of the series would be missing."""
+    """Otherwise half of the series would be missing."""
     redis.set("partitions", 4)
     with pytest.raises(SettingsError, match="partitions is 1, but partitions in Redis says 4"):
         read_recorded(settings)
@@ -255,11 +258,13 @@ def test_all_partitions_of_a_cluster_are_read(redis_program: str, tmp_path: Path
             for partition in range(4):
                 keys = keys_of(partition, 4, "plant")
                 redis.hset(keys.offset, "last", redis.xrevrange(keys.readings, count=1)[0][0])
-            found = {one.series: told(one) for one in read_recorded(given).found}
-            assert {f"s{i}" for i in range(20)} == set(found)
+            expected = {history.series: told(history) for history in read_recorded(given).found}
+            assert {f"s{i}" for i in range(20)} == set(expected)
             readings = keys_of(0, 4, "plant").readings
             cluster.move(readings, (cluster.owner_of(readings) + 1) % 3)
-            assert found == {one.series: told(one) for one in read_recorded(given).found}
+            assert expected == {history.series: told(history) for history in read_recorded(given).found}
             assert 100 == move(given, tmp_path, 2 * TS)
             assert 0 == redis.xlen(readings)
-            assert found == {one.series: told(one) for one in read_recorded(given, history=tmp_path).found}
+            assert expected == {
+                history.series: told(history) for history in read_recorded(given, history=tmp_path).found
+            }

@@ -1,4 +1,4 @@
-"""A change within the tail is found once it is over, a broken sensor and a series as usual tell of none."""
+"""A change within the tail is found once it is over; a broken sensor or an ordinary series has none."""
 
 import numpy as np
 import pytest
@@ -17,38 +17,39 @@ def days(readings: int = 600, seed: int = 0) -> Float:
 
 
 def moved(kind: str) -> Float:
-    """The same with another level, or half a season later, from a reading on."""
-    y, after = days(), np.arange(600) >= AT
+    """Return the same with another level, or half a season later, from a reading on."""
+    y = days()
+    after = np.arange(600) >= AT
     return y + 30 * after if kind == "level" else np.where(after, np.roll(y, SEASON // 2), y)
 
 
 @pytest.mark.parametrize("kind", ["level", "season"])
 def test_a_change_is_over_once_a_season_has_come_since(kind: str) -> None:
-    """It begins no later than where it was made, and ends when readings are compared with new ones alone."""
-    found = change_of(moved(kind), TAIL, SEASON)
-    assert found
-    assert AT - 2 * SMOOTHED <= found.first <= AT
-    assert AT + SEASON <= found.over <= AT + SEASON + SMOOTHED
+    """It begins no later than the real change, and ends when readings are compared with new ones alone."""
+    change = change_of(moved(kind), TAIL, SEASON)
+    assert change
+    assert AT - 2 * SMOOTHED <= change.first <= AT
+    assert AT + SEASON <= change.over <= AT + SEASON + SMOOTHED
 
 
 def test_a_jump_without_a_season_is_over_at_once() -> None:
     """The next reading moves as all before."""
     y = np.random.default_rng(0).normal(size=600)
     y[AT:] += 100
-    found = change_of(y, TAIL, None)
-    assert found
-    assert (AT - 1, AT + 1) == (found.first, found.over)
+    change = change_of(y, TAIL, None)
+    assert change
+    assert (AT - 1, AT + 1) == (change.first, change.over)
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("season", [SEASON, 550, None])
 def test_a_series_as_usual_has_not_changed(seed: int, season: int | None) -> None:
-    """Nor is one told by a season as long as the history."""
+    """A season as long as the history does not make it a change either."""
     assert change_of(days(seed=seed), TAIL, season) is None
 
 
 def test_what_has_not_settled_is_no_change_yet() -> None:
-    """Noise that goes on, a change with too few readings since: care is due as ever."""
+    """Noise goes on, or too few readings have come since the change: the usual care is due."""
     y = days()
     y[AT:] = np.random.default_rng(1).normal(0, 300, 100)
     assert change_of(y, TAIL, SEASON) is None
@@ -59,8 +60,8 @@ def test_no_example_compares_old_with_new() -> None:
     """Gaps stand on either side of a change; without one the grid is as it was."""
     y = moved("level")
     grid = to_grid(np.arange(600) * 1000, y[:, None], 1000, 0)
-    found = change_of(y, TAIL, SEASON)
-    assert found
-    segment = parted(grid, found).segment
-    assert [found.first, found.over] == (np.flatnonzero(np.diff(segment)) + 1).tolist()
+    change = change_of(y, TAIL, SEASON)
+    assert change
+    segment = parted(grid, change).segment
+    assert [change.first, change.over] == (np.flatnonzero(np.diff(segment)) + 1).tolist()
     assert parted(grid, None) is grid

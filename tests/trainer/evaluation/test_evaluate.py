@@ -21,9 +21,9 @@ from trainer.evaluation.evaluate import (
     MODEL,
     MOST_MOVES,
     Contest,
-    Habit,
+    MoveStats,
     blended,
-    contest,
+    evaluate_candidates,
     expert_answers,
     first_errors,
     habit_of,
@@ -35,7 +35,7 @@ from trainer.evaluation.evaluate import (
 from trainer.fit.linear import fit_panel
 
 STEP = 1000
-START = 2_000_000  # after what `make_model` says it was trained on
+START = 2_000_000  # after the end of the training in `make_model`
 MAX_GAP = 2
 FEATURES = ("value", "wind", "rain")
 
@@ -49,7 +49,7 @@ def history(readings: int = 80, seed: int = 0, gap_share: float = 0.15) -> Histo
 
 
 def model_of(given: History, spec: Spec, seasons: tuple[int, ...] = (5, 12)) -> Model:
-    """A model with random weights of its network, and linear experts fitted to the history."""
+    """Return a model with random weights of its network, and linear experts fitted to the history."""
     made = make_model("s", spec, step_ms=STEP)
     columns = [given.features.index(name) for name in spec.features]
     grid = to_grid(given.ts, given.values[:, columns], STEP, MAX_GAP)
@@ -58,7 +58,7 @@ def model_of(given: History, spec: Spec, seasons: tuple[int, ...] = (5, 12)) -> 
 
 
 def live_answers(model: Model, given: History, first: int) -> Float:
-    """What every expert would have told a worker that met the readings one by one."""
+    """Return each expert's answers to a worker that reads the readings one by one."""
     spec = model.spec
     columns = [given.features.index(name) for name in spec.features]
     window = Window(model.rows, len(columns))
@@ -76,7 +76,7 @@ def live_answers(model: Model, given: History, first: int) -> Float:
 
 
 def answers_of(model: Model, given: History, first: int) -> Float:
-    """The experts' answers, which the history's columns allow."""
+    """Return the experts' answers, which the history's columns allow."""
     answers = expert_answers(model, None, given, first, MAX_GAP)
     assert answers is not None
     return answers
@@ -102,7 +102,7 @@ def test_every_answer_is_the_one_that_the_worker_would_have_got(seed: int, spec:
 
 
 def test_an_answer_knows_nothing_newer_than_the_reading_before() -> None:
-    """Not even through the rows that fill the gap before the reading it forecasts."""
+    """This includes the rows that fill the gap before the reading to forecast."""
     given = history(gap_share=0.4)
     model = model_of(given, Spec(window=6, units=4))
     answers = answers_of(model, given, 20)
@@ -123,8 +123,9 @@ def test_a_long_tail_is_answered_in_parts_that_meet_at_no_seam(monkeypatch: pyte
 
 
 def test_an_answer_that_is_no_number_leaves_the_others_to_answer() -> None:
-    """A broken network has no say; the forecast is that of the last value."""
-    sound, given = make_model("s", step_ms=STEP), history(gap_share=0)
+    """A broken network has no weight; the forecast is the last value."""
+    sound = make_model("s", step_ms=STEP)
+    given = history(gap_share=0)
     broken = Model(sound.header, {**sound.weights, "dense.bias": np.array([np.inf], np.float32)}, sound.panel)
     answers = answers_of(broken, given, 20)
     assert np.isnan(answers[:, LSTM]).all()
@@ -143,29 +144,29 @@ def test_the_blend_learns_from_each_reading_only_once_it_came() -> None:
     answers = np.full((5, len(EXPERTS)), np.nan)
     answers[:, NAIVE] = actual - 1
     answers[:, LSTM] = actual
-    found = blended(answers, actual)
-    assert found.yhat.tolist() == [-1.0, 1.0, 2.0, 3.0, 4.0]
-    assert found.says[0].argmax() == NAIVE
-    assert found.says[1:, LSTM].tolist() == [1.0] * 4
+    blend = blended(answers, actual)
+    assert blend.yhat.tolist() == [-1.0, 1.0, 2.0, 3.0, 4.0]
+    assert blend.says[0].argmax() == NAIVE
+    assert blend.says[1:, LSTM].tolist() == [1.0] * 4
 
 
 def test_a_blend_goes_on_from_the_records_it_is_given() -> None:
-    """In halves it says what it says in one go."""
+    """In halves it returns the same as in one go."""
     rng = np.random.default_rng(0)
     actual, answers = rng.normal(size=40), rng.normal(size=(40, len(EXPERTS)))
     whole = blended(answers, actual)
     errors = np.full((len(experts.HALF_LIVES), len(EXPERTS)), np.nan)
-    for said, y in zip(answers[:20], actual[:20].tolist(), strict=True):
-        errors = experts.learn(errors, said, y)
+    for answer, y in zip(answers[:20], actual[:20].tolist(), strict=True):
+        errors = experts.learn(errors, answer, y)
     assert whole.yhat[20:].tolist() == blended(answers[20:], actual[20:], errors).yhat.tolist()
 
 
 def test_the_first_records_are_the_mean_errors_on_the_tail() -> None:
-    """Each over the readings that it answered; who answered none has no record."""
+    """Each is over the readings that the expert answered; one without answers has no record."""
     answers = np.full((3, len(EXPERTS)), np.nan)
     answers[:, NAIVE] = [1.0, 2.0, 3.0]
     answers[2, LSTM] = 5.0
-    errors = first_errors(answers, np.zeros(3), Habit(1.0, 1.0, broken=False))
+    errors = first_errors(answers, np.zeros(3), MoveStats(1.0, 1.0, broken=False))
     assert errors[:, NAIVE].tolist() == [2.0] * len(errors)
     assert errors[:, LSTM].tolist() == [5.0] * len(errors)
     assert np.isnan(errors).sum() == len(errors) * (len(EXPERTS) - 2)
@@ -177,7 +178,7 @@ def test_after_a_broken_tail_the_last_value_leads() -> None:
     answers[:, NAIVE] = [1.0, 2.0, 1e6]
     answers[:, LSTM] = 0.5
     answers[:, SHARED] = 1e9
-    errors = first_errors(answers, np.zeros(3), Habit(1.0, 1.0, broken=True))[0]
+    errors = first_errors(answers, np.zeros(3), MoveStats(1.0, 1.0, broken=True))[0]
     naive = (1.0 + 2.0 + MOST_MOVES) / 3
     assert (naive, HANDICAP * naive, MOST_MOVES) == pytest.approx((errors[NAIVE], errors[LSTM], errors[SHARED]))
 
@@ -198,19 +199,19 @@ def test_a_tail_unlike_all_before_is_told(tail: Callable[[Float], Float], broken
     y = np.sin(np.arange(600) / 4) + np.random.default_rng(0).normal(0, 0.1, 600)
     usual = float(np.abs(np.diff(y)).mean())
     y[500 - also :] = tail(y[500 - also :])
-    found = habit_of(y, 500)
-    assert broken == found.broken
-    assert usual == pytest.approx(found.move, rel=0.1)
+    habit = habit_of(y, 500)
+    assert broken == habit.broken
+    assert usual == pytest.approx(habit.move, rel=0.1)
 
 
 def test_scores_are_the_textbook_ones() -> None:
     """By hand: errors 1, 0 and 3 where the last value's were 2 on average."""
-    found = scores(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 6.0]), scale=2.0)
-    assert (found.mae, found.rmse, found.mase) == pytest.approx((4 / 3, np.sqrt(10 / 3), 2 / 3))
+    score = scores(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 6.0]), scale=2.0)
+    assert (score.mae, score.rmse, score.mase) == pytest.approx((4 / 3, np.sqrt(10 / 3), 2 / 3))
 
 
 def test_a_part_before_the_tail_that_never_changes_leaves_no_mase() -> None:
-    """And a last value that made no error leaves no skill: neither is a division by zero."""
+    """A last value without error leaves no skill either: neither is a division by zero."""
     assert scores(np.zeros(2), np.ones(2), scale=0.0).mase is None
     assert skill(1.0, 0.0) == 0.0
     assert skill(1.0, 4.0) == 0.75
@@ -225,14 +226,14 @@ def test_the_half_width_covers_the_next_error_as_often_as_it_says(level: float) 
 
 
 def test_the_half_width_of_few_errors_is_at_most_the_largest() -> None:
-    """Three errors cannot show a 99 % interval; the widest of them is what is known."""
+    """Three errors cannot show a 99 % interval; the widest of them is the best estimate."""
     assert half_width(np.array([-3.0, 1.0, 2.0]), 0.99) == 3.0
     assert half_width(np.array([-3.0, 1.0, 2.0]), 0.5) == 2.0
     assert half_width(np.arange(1.0, 11.0), 0.9) == 10.0
 
 
 def contestants(model: float, champion: float | None = None) -> Contest:
-    """A contest in which the last value is off by 2, the others as given."""
+    """Return a contest in which the last value is off by 2, the others as given."""
     errors = {MODEL: model, LAST_VALUE: 2.0} | ({CHAMPION: champion} if champion is not None else {})
     return Contest(np.zeros(10), {name: np.full(10, error) for name, error in errors.items()}, None, 2.0)
 
@@ -268,34 +269,34 @@ def test_the_evidence_tells_the_figures_whatever_was_decided() -> None:
             CHAMPION: champion,
         }
         assert (evidence.rows, evidence.skill) == (10, 0.5)
-        for said in ("version 7", f"{champion:.4g}", "MAE 1 on 10 readings", "last value 2", "skill 0.50"):
-            assert said in evidence.verdict
+        for words in ("version 7", f"{champion:.4g}", "MAE 1 on 10 readings", "last value 2", "skill 0.50"):
+            assert words in evidence.verdict
 
 
 def contest_of(given: History, tail: int, model: Model, champion: Model | None = None) -> Contest:
-    """A contest without a cohort's network."""
-    theirs = (champion, None) if champion else None
-    return contest(given, tail, answers_of(model, given, tail), theirs, model, MAX_GAP)
+    """Return a contest without a cohort's network."""
+    current = (champion, None) if champion else None
+    return evaluate_candidates(given, tail, answers_of(model, given, tail), current, model, MAX_GAP)
 
 
 def test_every_expert_that_answered_all_readings_is_scored_beside_the_blend() -> None:
     """The season is the first of the model's; an expert that a gap silenced is left out."""
     given = history(gap_share=0)
     model = model_of(given, Spec(window=6, units=4))
-    found = contest_of(given, 40, model)
-    assert {MODEL, LAST_VALUE, "seasonal_naive", "smoothing", "linear_recent", "lstm"} <= set(found.answers)
-    assert found.season == 5
-    assert found.answers["seasonal_naive"].tolist() == given.values[35:-5, 0].tolist()
-    assert found.answers[LAST_VALUE].tolist() == given.values[39:-1, 0].tolist()
+    compared = contest_of(given, 40, model)
+    assert {MODEL, LAST_VALUE, "seasonal_naive", "smoothing", "linear_recent", "lstm"} <= set(compared.answers)
+    assert compared.season == 5
+    assert compared.answers["seasonal_naive"].tolist() == given.values[35:-5, 0].tolist()
+    assert compared.answers[LAST_VALUE].tolist() == given.values[39:-1, 0].tolist()
     usual = habit_of(given.values[:, 0], 40).largest
     alone = blended(answers_of(model, given, 40), given.values[40:, 0], usual=usual)
-    assert found.answers[MODEL].tolist() == alone.yhat.tolist()
+    assert compared.answers[MODEL].tolist() == alone.yhat.tolist()
     torn = history()
     assert "lstm" not in contest_of(torn, 30, model).answers
 
 
 def test_the_champion_is_judged_only_by_readings_newer_than_it_was_trained_on() -> None:
-    """What it has learned by heart proves nothing; with too few other readings it takes no part."""
+    """The part that it has learned by heart proves nothing; with too few other readings it is left out."""
     given = history(gap_share=0)
     model = make_model("s", step_ms=STEP)
 
@@ -315,5 +316,5 @@ def test_mase_is_measured_by_the_part_before_the_tail() -> None:
     """A wild tail does not make its own errors look small."""
     given = history()
     given.values[40:, 0] *= 100
-    found = contest_of(given, 40, make_model("s", step_ms=STEP))
-    assert found.scale == pytest.approx(np.abs(np.diff(given.values[:40, 0])).mean())
+    compared = contest_of(given, 40, make_model("s", step_ms=STEP))
+    assert compared.scale == pytest.approx(np.abs(np.diff(given.values[:40, 0])).mean())

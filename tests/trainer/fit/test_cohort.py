@@ -1,4 +1,4 @@
-"""Training in company: each series as if it were alone, and as Keras would train it."""
+"""Training in cohorts: each series as if it were alone, and as Keras would train it."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ LENGTHS = ((45, 20), (20, 9), (32, 33))  # examples and validation examples: las
 
 
 def problem(spec: Spec, examples: int, held_out: int, seed: int = 0) -> Problem:
-    """A series whose next change depends on its last two, and on noise."""
+    """Return a series whose next change depends on its last two, and on noise."""
     rng = np.random.default_rng((seed, examples))
     x = rng.normal(size=(examples + held_out, spec.window, len(spec.features))).astype(np.float32)
     y = (0.5 * x[:, -1, 0] - 0.3 * x[:, -2, -1] + 0.2 * rng.normal(size=len(x))).astype(np.float32)
@@ -36,7 +36,9 @@ class Alone:
     """Keras training one series after another, each from the start; traced once, which takes most of the time."""
 
     def __init__(self, spec: Spec, settings: TrainSettings) -> None:
-        self.spec, self.settings, self.model = spec, settings, build(spec)
+        self.spec = spec
+        self.settings = settings
+        self.model = build(spec)
         optimizer = keras.optimizers.Adam(settings.learning_rate)
         self.model.compile(optimizer, spec.loss)
         optimizer.build(self.model.trainable_variables)
@@ -47,7 +49,8 @@ class Alone:
         set_weights(self.model, self.spec, initial_weights(self.spec, self.settings.seed))
         for variable, value in zip(self.model.optimizer.variables, self.untouched, strict=True):
             variable.assign(value)
-        weights, losses = [], []
+        weights = []
+        losses = []
         for epoch in range(1, self.settings.epochs + 1):
             rows = batch_order(len(one.y), epoch, self.settings.seed)
             history = self.model.fit(one.x[rows], one.y[rows], batch_size=self.settings.batch, shuffle=False, verbose=0)
@@ -57,12 +60,12 @@ class Alone:
 
 
 def val_loss(fit: Fit, one: Problem, spec: Spec) -> float:
-    """The validation loss of the weights kept, by the NumPy definition."""
+    """Return the validation loss of the weights kept, by the NumPy definition."""
     return float(np.abs(lstm.forward(one.x_val, fit.weights, spec.activation)[:, 0] - one.y_val).mean())
 
 
 def assert_same(expected: Fit, actual: Fit, atol: float = 1e-5) -> None:
-    """Two fits that went the same way."""
+    """Check that two fits went the same way."""
     assert expected.best_epoch == actual.best_epoch
     np.testing.assert_allclose(expected.val_loss, actual.val_loss, atol=atol)
     for name, weights in expected.weights.items():
@@ -75,8 +78,8 @@ def test_a_cohort_trains_each_series_as_keras_would(spec: Spec) -> None:
     settings = TrainSettings(epochs=3, batch=16)
     problems = [problem(spec, *lengths) for lengths in LENGTHS]
     alone = Alone(spec, settings)
-    for one, fit in zip(problems, fit_cohort(problems, spec, settings), strict=True):
-        weights, losses = alone.fit(one)
+    for each, fit in zip(problems, fit_cohort(problems, spec, settings), strict=True):
+        weights, losses = alone.fit(each)
         np.testing.assert_allclose(losses, fit.loss, atol=1e-5)
         assert fit.best_epoch == 1 + int(np.argmin(fit.val_loss))
         for name, expected in weights[fit.best_epoch - 1].items():
@@ -89,9 +92,9 @@ def test_a_series_that_stops_early_is_not_moved_by_those_that_go_on() -> None:
     problems = [problem(SMALL, n, 12, seed) for seed, n in enumerate((18, 40, 25, 60))]
     together = fit_cohort(problems, SMALL, settings)
     assert len({len(fit.val_loss) for fit in together}) > 1
-    for one, fit in zip(problems, together, strict=True):
-        assert_same(fit_cohort([one], SMALL, settings)[0], fit)
-        assert val_loss(fit, one, SMALL) == pytest.approx(min(fit.val_loss), abs=1e-6)
+    for each, fit in zip(problems, together, strict=True):
+        assert_same(fit_cohort([each], SMALL, settings)[0], fit)
+        assert val_loss(fit, each, SMALL) == pytest.approx(min(fit.val_loss), abs=1e-6)
 
 
 def test_patience_counts_from_the_best_epoch() -> None:
@@ -107,21 +110,21 @@ def test_series_that_wait_for_room_are_trained_all_the_same(monkeypatch: pytest.
     problems = [problem(SMALL, n, 12, seed) for seed, n in enumerate((18, 40, 25, 60, 9))]
     together = fit_cohort(problems, SMALL, settings)
     monkeypatch.setattr(cohort, "WIDEST", 1)
-    told: list[tuple[int, int]] = []
-    in_turn = fit_cohort(problems, SMALL, settings, on_epoch=lambda epoch, left: told.append((epoch, left)))
+    epochs: list[tuple[int, int]] = []
+    in_turn = fit_cohort(problems, SMALL, settings, on_epoch=lambda epoch, left: epochs.append((epoch, left)))
     for expected, fit in zip(together, in_turn, strict=True):
         assert_same(expected, fit)
-    assert list(range(1, len(told) + 1)) == [epoch for epoch, _ in told]
-    assert told[-1][1] == 0
-    assert [left for _, left in told] == sorted((left for _, left in told), reverse=True)
+    assert list(range(1, len(epochs) + 1)) == [epoch for epoch, _ in epochs]
+    assert epochs[-1][1] == 0
+    assert [left for _, left in epochs] == sorted((left for _, left in epochs), reverse=True)
 
 
 def test_a_champion_that_cannot_be_beaten_is_kept() -> None:
     """A warm start counts its own weights as epoch 0 and gives up early."""
     settings = TrainSettings(epochs=20, batch=16, learning_rate=5.0, warm_patience=2)
-    one = problem(SMALL, 60, 20)
-    champion = fit_cohort([one], SMALL, TrainSettings(epochs=20, batch=16))[0]
-    warm = Problem(one.x, one.y, one.x_val, one.y_val, initial=champion.weights)
+    cold = problem(SMALL, 60, 20)
+    champion = fit_cohort([cold], SMALL, TrainSettings(epochs=20, batch=16))[0]
+    warm = Problem(cold.x, cold.y, cold.x_val, cold.y_val, initial=champion.weights)
     fit = fit_cohort([warm], SMALL, settings)[0]
     assert (fit.best_epoch, len(fit.val_loss)) == (0, 2)
     for name, weights in champion.weights.items():
@@ -131,22 +134,24 @@ def test_a_champion_that_cannot_be_beaten_is_kept() -> None:
 def test_a_warm_start_goes_on_from_the_champion() -> None:
     """Warm and cold series share a cohort; the warm one starts lower and ends no worse than it began."""
     settings = TrainSettings(epochs=6, batch=16, learning_rate=0.01)
-    one = problem(SMALL, 60, 20)
-    champion = fit_cohort([one], SMALL, settings)[0]
+    examples = problem(SMALL, 60, 20)
+    champion = fit_cohort([examples], SMALL, settings)[0]
     warm, cold = fit_cohort(
-        [Problem(one.x, one.y, one.x_val, one.y_val, initial=champion.weights), one], SMALL, settings
+        [Problem(examples.x, examples.y, examples.x_val, examples.y_val, initial=champion.weights), examples],
+        SMALL,
+        settings,
     )
     assert_same(champion, cold)
     assert warm.loss[0] < cold.loss[0]
-    assert val_loss(warm, one, SMALL) <= val_loss(champion, one, SMALL)
+    assert val_loss(warm, examples, SMALL) <= val_loss(champion, examples, SMALL)
 
 
 def test_a_warm_start_offers_the_mean_of_the_champion_and_its_epochs() -> None:
     """The second epoch's offer is a third of each: the champion, and what Adam reached after the first and second."""
-    one = problem(SMALL, 160, 80)  # enough that the second epoch gains
+    cold = problem(SMALL, 160, 80)  # enough that the second epoch gains
     settings = TrainSettings(epochs=2, batch=16, warm_epochs=2, warm_rate=1.0)
-    warm = Problem(one.x, one.y, one.x_val, one.y_val, initial=initial_weights(SMALL, settings.seed))
-    weights, _ = Alone(SMALL, settings).fit(one)
+    warm = Problem(cold.x, cold.y, cold.x_val, cold.y_val, initial=initial_weights(SMALL, settings.seed))
+    weights, _ = Alone(SMALL, settings).fit(cold)
     fit = fit_cohort([warm], SMALL, settings)[0]
     assert fit.best_epoch == 2
     for name, kept in fit.weights.items():

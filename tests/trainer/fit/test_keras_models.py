@@ -27,7 +27,7 @@ every_architecture = pytest.mark.parametrize("spec", ARCHITECTURES.values(), ids
 
 
 def shaken(spec: Spec, seed: int = 1) -> dict[str, np.ndarray]:
-    """Weights of which none is left at a round number."""
+    """Return random weights without any round number."""
     rng = np.random.default_rng(seed)
     weights = initial_weights(spec, seed)
     return {name: (0.7 * w + 0.1 * rng.normal(size=w.shape)).astype(np.float32) for name, w in weights.items()}
@@ -39,20 +39,22 @@ def windows_for(spec: Spec, count: int = 5) -> np.ndarray:
 
 
 def keras_answers(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """What Keras answers, to long windows as a graph: one operation after another takes seconds."""
+    """Return Keras' answers; long windows run as a graph, as one operation after another takes seconds."""
     return np.asarray(model.predict(x, verbose=0) if x.shape[1] >= LONG else model(x))
 
 
 @every_architecture
 def test_numpy_answers_what_keras_answers(spec: Spec) -> None:
     """For the same weights and windows the definition and Keras agree to 1e-5."""
-    model, weights, x = build(spec), shaken(spec), windows_for(spec)
+    model = build(spec)
+    weights = shaken(spec)
+    x = windows_for(spec)
     set_weights(model, spec, weights)
     np.testing.assert_allclose(lstm.forward(x, weights, spec.activation), keras_answers(model, x), rtol=1e-5, atol=1e-5)
 
 
 def drawn(seed: int) -> Spec:
-    """A spec drawn at random from all that a spec allows, of a size that a test bears."""
+    """Draw a spec at random from all allowed ones, of a size that suits a test."""
     rng = np.random.default_rng(seed)
     return Spec(
         features=tuple(f"f{i}" for i in range(rng.integers(1, 9))),
@@ -69,24 +71,28 @@ def drawn(seed: int) -> Spec:
 def test_numpy_answers_what_keras_answers_for_shapes_drawn_at_random(seed: int) -> None:
     """To 1e-5 of the answer's size, over features, windows, widths, depths, directions and both activations."""
     spec = drawn(seed)
-    model, weights, x = build(spec), shaken(spec, seed), windows_for(spec)
+    model = build(spec)
+    weights = shaken(spec, seed)
+    x = windows_for(spec)
     set_weights(model, spec, weights)
-    expected, found = keras_answers(model, x), lstm.forward(x, weights, spec.activation)
+    expected = keras_answers(model, x)
+    answers = lstm.forward(x, weights, spec.activation)
     assert np.isfinite(expected).all()
-    assert np.abs(found - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+    assert np.abs(answers - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
 
 
 @every_architecture
 def test_keras_holds_the_weights_that_the_spec_declares(spec: Spec) -> None:
-    """Names, shapes and order are the spec's, and what goes in comes out."""
-    model, weights = build(spec), shaken(spec)
+    """Names, shapes and order are the spec's, and weights that go in come out."""
+    model = build(spec)
+    weights = shaken(spec)
     assert list(spec.shapes().values()) == [w.shape for w in model.get_weights()]
     set_weights(model, spec, weights)
-    found = weights_of(model, spec)
-    assert list(spec.shapes()) == list(found)
+    held = weights_of(model, spec)
+    assert list(spec.shapes()) == list(held)
     for name, expected in weights.items():
-        np.testing.assert_array_equal(expected, found[name])
-        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(expected, held[name])
+        assert held[name].dtype == np.float32
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -125,8 +131,9 @@ def test_initial_weights_spread_like_those_of_keras() -> None:
     """Mean and spread of every array are those of a freshly built model."""
     spec = Spec(units=40, window=4, layers=2, form="level")
     keras.utils.set_random_seed(5)
-    theirs, ours = weights_of(build(spec), spec), initial_weights(spec, 5)
-    for name, w in theirs.items():
+    weights = weights_of(build(spec), spec)
+    ours = initial_weights(spec, 5)
+    for name, w in weights.items():
         assert abs(w.mean() - ours[name].mean()) < 0.1
         assert w.std() == pytest.approx(ours[name].std(), rel=0.25)
 

@@ -1,4 +1,4 @@
-"""The linear experts find what is linear, and leave alone what the rows cannot bear."""
+"""The linear experts find linear relations, and leave alone those for which there are too few rows."""
 
 import numpy as np
 import pytest
@@ -12,14 +12,14 @@ NAMES = [EXPERTS[i] for i in LINEAR]
 
 
 def grid_of(values: Float, steps: Float | None = None, max_gap: int = 3) -> Grid:
-    """Rows on a grid, `(rows,)` or `(rows, features)`."""
+    """Return rows on a grid, `(rows,)` or `(rows, features)`."""
     columns = values[:, None] if values.ndim == 1 else values
     ts = np.cumsum(np.ones(len(values)) if steps is None else steps).astype(np.int64) * STEP
     return to_grid(ts, columns, STEP, max_gap)
 
 
 def autoregressive(rows: int = 600, noise: float = 0.1, seed: int = 0) -> Float:
-    """A series that follows from its last two values."""
+    """Return a series that follows from its last two values."""
     rng = np.random.default_rng(seed)
     y = np.zeros(rows)
     for t in range(2, rows):
@@ -37,20 +37,20 @@ def errors_on(grid: Grid, seasons: tuple[int, ...], stop: int) -> dict[str, floa
 
 def test_an_autoregression_is_found_to_its_noise() -> None:
     """By ridge and by least absolute deviations; the error left is that of the noise."""
-    found = errors_on(grid_of(autoregressive()), (), 500)
+    errors = errors_on(grid_of(autoregressive()), (), 500)
     noise = 0.1 * np.sqrt(2 / np.pi)
-    assert found["naive"] > 1.4 * noise
-    assert found["linear"] == pytest.approx(noise, rel=0.25)
-    assert found["linear_lad"] == pytest.approx(noise, rel=0.25)
+    assert errors["naive"] > 1.4 * noise
+    assert errors["linear"] == pytest.approx(noise, rel=0.25)
+    assert errors["linear_lad"] == pytest.approx(noise, rel=0.25)
 
 
 def test_a_season_that_repeats_is_answered_by_the_seasonal_experts() -> None:
     """Shapes that no recent lag foretells: each season's own random profile."""
     profile = np.random.default_rng(1).normal(size=37)
     values = np.tile(profile, 20) + 0.01 * np.random.default_rng(2).normal(size=740)
-    found = errors_on(grid_of(values), (37,), 600)
-    assert max(found[name] for name in ("seasonal_naive", "linear", "linear_lad")) < 0.03
-    assert found["linear_recent"] > 0.1
+    errors = errors_on(grid_of(values), (37,), 600)
+    assert max(errors[name] for name in ("seasonal_naive", "linear", "linear_lad")) < 0.03
+    assert errors["linear_recent"] > 0.1
 
 
 def test_the_level_is_no_matter() -> None:
@@ -61,12 +61,12 @@ def test_the_level_is_no_matter() -> None:
 
 
 def test_another_feature_that_leads_is_used() -> None:
-    """The target repeats what the feature was one row before."""
+    """The target repeats the feature's value of one row before."""
     lead = np.random.default_rng(0).normal(size=400)
     values = np.stack([np.concatenate([[0.0], lead[:-1]]), lead], axis=1)
-    found = errors_on(grid_of(values), (), 300)
-    assert found["linear"] < 0.05 * found["naive"]
-    assert found["linear_lad"] < 0.05 * found["naive"]
+    errors = errors_on(grid_of(values), (), 300)
+    assert errors["linear"] < 0.05 * errors["naive"]
+    assert errors["linear_lad"] < 0.05 * errors["naive"]
 
 
 @pytest.mark.parametrize("fit", [ridge, least_absolute])
@@ -85,13 +85,14 @@ def test_spikes_bend_ridge_but_not_the_least_absolute_deviations() -> None:
     terms = rng.normal(size=(1000, 2))
     moves = terms @ [1.0, -2.0]
     moves[::20] += 200 * terms[::20, 0]
-    robust, plain = least_absolute(terms, moves)[0], ridge(terms, moves)[0]
+    robust = least_absolute(terms, moves)[0]
+    plain = ridge(terms, moves)[0]
     assert robust.tolist() == pytest.approx([1.0, -2.0], abs=0.05)
     assert abs(plain[0] - 1) > 5
 
 
 def test_a_constant_term_and_constant_moves_are_no_trouble() -> None:
-    """Nothing is divided by a spread or a size that is zero."""
+    """No spread or size of zero is a divisor."""
     terms = np.column_stack([np.ones(50), np.arange(50.0)])
     for fit in (ridge, least_absolute):
         coefficients, intercept = fit(terms, np.zeros(50))
@@ -109,12 +110,12 @@ def test_an_expert_that_the_rows_cannot_bear_is_left_out() -> None:
 
 
 def test_rows_from_the_stop_on_are_not_touched() -> None:
-    """Nor does a filled row teach, or the one before a gap is closed."""
+    """Filled rows are not examples either, nor is the row after a gap."""
     y = autoregressive(300)
     wild = y.copy()
     wild[200:] = 1e6
-    one, other = (fit_panel(grid_of(values), (12,), 200) for values in (y, wild))
-    np.testing.assert_array_equal(one.coefficients, other.coefficients)
+    clean, disturbed = (fit_panel(grid_of(values), (12,), 200) for values in (y, wild))
+    np.testing.assert_array_equal(clean.coefficients, disturbed.coefficients)
     steps = np.ones(300)
     steps[50], steps[100] = 3, 50
     grid = grid_of(y, steps)

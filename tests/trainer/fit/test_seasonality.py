@@ -21,12 +21,12 @@ DAY = 24
 
 
 def whole(values: np.ndarray) -> np.ndarray:
-    """The segments of a history without a gap."""
+    """Return the segments of a history without a gap."""
     return np.zeros(len(values), np.int64)
 
 
 def seasonal(rows: int, season: int, noise: float, seed: int = 0) -> np.ndarray:
-    """A season with two harmonics, and noise."""
+    """Return a season with two harmonics, and noise."""
     phase = 2 * np.pi * np.arange(rows) / season
     return np.sin(phase) + 0.5 * np.cos(2 * phase) + np.random.default_rng(seed).normal(0, noise, rows)
 
@@ -36,13 +36,13 @@ def seasonal(rows: int, season: int, noise: float, seed: int = 0) -> np.ndarray:
 def test_a_season_is_found(season: int, noise: float) -> None:
     """Under noise too, from eight seasons on."""
     values = seasonal(8 * season + 3, season, noise)
-    found = season_length(values, whole(values))
-    assert found is not None
-    assert abs(found - season) <= (0 if noise == 0 or season < 20 else 2)
+    length = season_length(values, whole(values))
+    assert length is not None
+    assert abs(length - season) <= (0 if noise == 0 or season < 20 else 2)
 
 
 def test_a_trend_and_spikes_do_not_hide_a_season() -> None:
-    """What real series have besides a season."""
+    """Real series have them besides a season."""
     values = seasonal(600, DAY, 0.1) + np.arange(600) / 100
     values[np.random.default_rng(1).integers(0, 600, 5)] += 5000
     assert season_length(values, whole(values)) == DAY
@@ -51,7 +51,7 @@ def test_a_trend_and_spikes_do_not_hide_a_season() -> None:
 @pytest.mark.parametrize("rows", [60, 300, 1000])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_random_walk_has_no_season(rows: int, seed: int) -> None:
-    """Where the last value is all there is to know, no season is made up."""
+    """The last value is its best forecast, so no season is invented."""
     values = np.random.default_rng(seed).normal(size=rows).cumsum()
     assert season_length(values, whole(values)) is None
 
@@ -65,7 +65,7 @@ def test_noise_has_no_season(seed: int) -> None:
 
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [5.0] * 200, list(range(200))])
 def test_a_series_too_short_too_flat_or_too_plain_has_no_season(values: list[float]) -> None:
-    """Nothing fails on them either."""
+    """Such a series raises no error either."""
     array = np.array(values, float)
     assert season_length(array, whole(array)) is None
 
@@ -123,7 +123,7 @@ def test_the_calendar_names_the_seasons_of_a_step(step_s: float, expected: list[
 
 @pytest.mark.parametrize("season", [None, 1, 2, 1024, np.int64(24)])
 def test_a_season_that_a_model_may_have_is_taken(season: int | None) -> None:
-    """None and 1 among them: to be found, and none."""
+    """These include None and 1: to be found, and no season."""
     check_season(season)
     check_season_fits(season, 2000)
 
@@ -137,7 +137,7 @@ def test_a_season_out_of_range_is_one_sentence_with_the_limit(season: Any) -> No
 
 @pytest.mark.parametrize(("season", "readings"), [(100, 100), (24, 20), (2, 1)])
 def test_a_season_that_no_history_holds_is_one_sentence(season: int, readings: int) -> None:
-    """It would be given in vain."""
+    """It could never be used."""
     with pytest.raises(SettingsError, match=f"season is {season}, but the longest history has {readings} readings"):
         check_season_fits(season, readings)
     check_season_fits(1, readings)
@@ -145,7 +145,7 @@ def test_a_season_that_no_history_holds_is_one_sentence(season: int, readings: i
 
 
 def test_the_season_found_comes_before_those_of_the_calendar() -> None:
-    """And none comes twice, nor one that the history does not hold a few times."""
+    """Each is listed once, and only if the history holds it a few times."""
     values = seasonal(300, 24, 0.1)
     assert seasons(values, whole(values), 3_600_000, gridded=True) == (24,)
     longer = seasonal(600, 24, 0.1)

@@ -1,4 +1,4 @@
-"""The network of a cohort: who belongs to it, what it learns, and how it is kept."""
+"""The network of a cohort: its members, its training, and how it is kept."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from tidecast.settings import Settings, TrainSettings, load_settings
 from trainer.fit import shared_network
 from trainer.fit.keras_models import initial_weights
 from trainer.fit.shared_network import cohort_name, examples_of, fit_shared, spec_of, train_shared
-from trainer.fit.training_set import Lesson, prepare
+from trainer.fit.training_set import TrainingSet, prepare
 
 pytestmark = pytest.mark.keras
 
@@ -40,23 +40,23 @@ def settings(tmp_path: Path) -> Settings:
 
 def lesson(
     series: str, rows: int = 300, *, step: int = HOUR, scale: float = 1.0, seed: int = 0, newest: float = 0.0
-) -> Lesson:
-    """A wave of a day with noise, in a unit of its own."""
+) -> TrainingSet:
+    """Return a wave of a day with noise, in a unit of its own."""
     noise = np.random.default_rng(seed).normal(0, 0.1, rows)
     values = scale * (np.sin(2 * np.pi * np.arange(rows) / 24) + noise)
     values[-1] += newest
     made = prepare(History(series, ("value",), np.arange(rows) * step, values[:, None]), Spec(), TrainSettings(), 3)
-    assert isinstance(made, Lesson)
+    assert isinstance(made, TrainingSet)
     return made
 
 
 @pytest.mark.usefixtures("small")
 def test_series_of_one_step_share_a_network_and_others_do_not(settings: Settings, store: ModelStore) -> None:
-    """Two series alone have too little to tell one another."""
+    """Two series alone are too few for a shared network."""
     hourly = [lesson(f"h{i}", seed=i) for i in range(3)]
     daily = [lesson(f"d{i}", step=24 * HOUR, seed=i) for i in range(2)]
-    found = train_shared([*hourly, *daily], settings, store, 0)
-    assert set(found) == {"h0", "h1", "h2"}
+    networks = train_shared([*hourly, *daily], settings, store, 0)
+    assert set(networks) == {"h0", "h1", "h2"}
     assert store.shared.series() == ["value every 3600 s"] == [cohort_name(HOUR, "value")]
     header = store.shared.load("value every 3600 s")[1].header
     assert (header.training["series"], len(header.curves["loss"])) == (3, 2)
@@ -78,25 +78,26 @@ def test_a_network_is_not_trained_twice_on_the_same_readings(settings: Settings,
 
 @pytest.mark.usefixtures("small")
 def test_a_young_series_gets_the_network_of_its_cohort(settings: Settings, store: ModelStore) -> None:
-    """Alone it trains none; what the others taught serves it."""
+    """Alone it cannot train one; it uses the network learned from the others."""
     train_shared([lesson(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
-    found = train_shared([lesson("young", 60)], settings, store, 0)
-    assert set(found) == {"young"}
+    networks = train_shared([lesson("young", 60)], settings, store, 0)
+    assert set(networks) == {"young"}
     assert store.shared.versions(cohort_name(HOUR, "value")) == [1]
 
 
 def test_the_tail_and_the_unit_of_a_series_are_no_matter() -> None:
     """Readings of the tail are not learned from; a series in thousandths teaches the same."""
     small_unit, large_unit = (lesson("s", scale=scale) for scale in (1.0, 1000.0))
-    one, other = (examples_of(each, TINY, 0, each.rows_before_tail) for each in (small_unit, large_unit))
-    np.testing.assert_allclose(one.x, other.x, atol=1e-4)
-    np.testing.assert_allclose(one.y, other.y, atol=1e-4)
-    np.testing.assert_allclose(one.weight, other.weight, rtol=1e-4)
+    small_examples = examples_of(small_unit, TINY, 0, small_unit.rows_before_tail)
+    large_examples = examples_of(large_unit, TINY, 0, large_unit.rows_before_tail)
+    np.testing.assert_allclose(small_examples.x, large_examples.x, atol=1e-4)
+    np.testing.assert_allclose(small_examples.y, large_examples.y, atol=1e-4)
+    np.testing.assert_allclose(small_examples.weight, large_examples.weight, rtol=1e-4)
     changed = replace(small_unit.grid, values=small_unit.grid.values.copy())
     changed.values[small_unit.rows_before_tail :] = 99
     moved = examples_of(replace(small_unit, grid=changed), TINY, 0, small_unit.rows_before_tail)
-    np.testing.assert_array_equal(one.x, moved.x)
-    np.testing.assert_array_equal(one.y, moved.y)
+    np.testing.assert_array_equal(small_examples.x, moved.x)
+    np.testing.assert_array_equal(small_examples.y, moved.y)
 
 
 def test_the_examples_are_what_the_worker_will_ask() -> None:
@@ -154,8 +155,8 @@ def test_a_training_that_diverged_leaves_no_network(
     monkeypatch.setattr(shared_network, "RATE", rate)
     train_shared(members, settings, store, 0)
     monkeypatch.setattr(shared_network, "RATE", np.nan)
-    found = train_shared([*members[:2], lesson("h2", seed=2, newest=0.5)], settings, store, 0)
-    assert set(found) == {"h0", "h1", "h2"}
+    networks = train_shared([*members[:2], lesson("h2", seed=2, newest=0.5)], settings, store, 0)
+    assert set(networks) == {"h0", "h1", "h2"}
     assert store.shared.versions(cohort_name(HOUR, "value")) == [1]
 
 

@@ -6,7 +6,15 @@ import pytest
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from trainer.fit.training_set import MIN_EXAMPLES, MIN_READINGS, Lesson, Unfit, prepare, readings_needed, split
+from trainer.fit.training_set import (
+    MIN_EXAMPLES,
+    MIN_READINGS,
+    TrainingSet,
+    Untrainable,
+    prepare,
+    readings_needed,
+    split,
+)
 
 STEP = 60_000
 MAX_GAP = 3
@@ -15,32 +23,34 @@ SETTINGS = TrainSettings()
 
 
 def history(values: np.ndarray, steps: np.ndarray | None = None) -> History:
-    """Readings of one feature, a minute apart unless told otherwise."""
+    """Return readings of one feature, a minute apart unless set otherwise."""
     steps = np.ones(len(values)) if steps is None else steps
     return History("s", ("value",), (np.cumsum(steps) * STEP).astype(np.int64), values[:, None].astype(float))
 
 
-def lesson_of(given: History, spec: Spec = SPEC) -> Lesson:
-    """The lesson of a history that has one."""
+def lesson_of(given: History, spec: Spec = SPEC) -> TrainingSet:
+    """Return the lesson of a history that has one."""
     lesson = prepare(given, spec, SETTINGS, MAX_GAP)
-    assert isinstance(lesson, Lesson), lesson
+    assert isinstance(lesson, TrainingSet), lesson
     return lesson
 
 
-def unfit(given: History, spec: Spec = SPEC) -> Unfit:
+def unfit(given: History, spec: Spec = SPEC) -> Untrainable:
     """Why a history has no lesson."""
     answer = prepare(given, spec, SETTINGS, MAX_GAP)
-    assert isinstance(answer, Unfit)
+    assert isinstance(answer, Untrainable)
     return answer
 
 
 def walk(readings: int, seed: int = 0) -> np.ndarray:
-    """A series to learn from."""
+    """Return a series to learn from."""
     return np.random.default_rng(seed).normal(size=readings).cumsum()
 
 
 def test_the_parts_follow_each_other_in_time_and_share_no_target() -> None:
-    """The newest readings are the tail, the newest tenth of the rest the validation part; all else is learned from."""
+    """The newest readings are the tail, the newest tenth of the rest the validation part; the others are for
+    training.
+    """
     lesson = lesson_of(history(np.arange(200.0)))
     assert lesson.learn.targets.tolist() == list(range(5, 126))
     assert lesson.stop.targets.tolist() == list(range(126, 140))
@@ -49,7 +59,7 @@ def test_the_parts_follow_each_other_in_time_and_share_no_target() -> None:
 
 @pytest.mark.parametrize(("readings", "tail"), [(100, 35), (200, 60), (400, 60), (1000, 150)])
 def test_a_tail_is_long_enough_to_judge_by_and_leaves_most_to_learn_from(readings: int, tail: int) -> None:
-    """15 % of a long history; of a short one 60 readings, but no more than 35 %."""
+    """It is 15 % of a long history; of a short one 60 readings, but at most 35 %."""
     assert readings - split(readings, SETTINGS)[1] == tail
 
 
@@ -57,7 +67,8 @@ def test_a_tail_is_long_enough_to_judge_by_and_leaves_most_to_learn_from(reading
 @pytest.mark.parametrize("start", [126, 140])
 def test_newer_parts_do_not_touch_the_scaler_nor_what_is_learned_from(form: str, start: int) -> None:
     """Neither the validation part nor the tail leaks into the past."""
-    values, spec = walk(200), Spec(**{**SPEC.model_dump(), "form": form})
+    values = walk(200)
+    spec = Spec(**{**SPEC.model_dump(), "form": form})
     altered = values.copy()
     altered[start:] = altered[start:] * 50 + 1000
     before, after = (lesson_of(history(v), spec) for v in (values, altered))
@@ -89,7 +100,7 @@ def test_the_tail_touches_neither_the_linear_experts_nor_the_seasons(name: str) 
 
 
 def test_no_example_is_taught_by_rows_that_were_drawn_towards_its_own_target() -> None:
-    """A filled gap points at the reading after it; of the first reading after a gap nothing is learned."""
+    """A filled gap points at the reading after it, so the first reading after a gap is not an example."""
     steps = np.ones(200)
     steps[20:60:10] = 3
     values = walk(200)
@@ -100,7 +111,7 @@ def test_no_example_is_taught_by_rows_that_were_drawn_towards_its_own_target() -
 
 
 def test_a_problem_is_scaled_and_in_single_precision() -> None:
-    """What the cohort gets: windows relative to their last value, changes in units of the typical change."""
+    """The cohort gets windows relative to their last value, and changes in units of the typical change."""
     lesson = lesson_of(history(walk(200)))
     problem = lesson.problem()
     scale = float(lesson.scaler.scale[0])
@@ -113,7 +124,7 @@ def test_a_problem_is_scaled_and_in_single_precision() -> None:
 
 @pytest.mark.parametrize("window", [2, 5, 24, 168])
 def test_the_shortest_history_that_bears_a_network_is_the_one_that_the_sentence_names(window: int) -> None:
-    """One reading fewer leaves the linear experts alone, and the sentence says how many are needed."""
+    """One reading fewer leaves the linear experts alone, and the message gives the number needed."""
     spec = Spec(window=window, units=3)
     needed = readings_needed(window, SETTINGS)
     lesson = lesson_of(history(walk(needed)), spec)
@@ -134,13 +145,13 @@ def test_a_series_that_does_not_change_in_the_part_learned_from_is_constant() ->
     """Though it may change later: there is nothing to learn from yet."""
     values = np.full(100, 4.0)
     values[70:] = walk(30)
-    found = unfit(history(values))
-    assert found.cause == "constant"
-    assert "first 59 readings" in found.reason
+    misfit = unfit(history(values))
+    assert misfit.cause == "constant"
+    assert "first 59 readings" in misfit.reason
 
 
 def test_a_series_without_a_step_is_learned_row_by_row() -> None:
-    """Where more than one step in twenty is odd there is no grid, no gap and no season of the calendar."""
+    """Where more than one step in twenty is odd, the series has neither a grid nor gaps nor calendar seasons."""
     steps = np.random.default_rng(0).exponential(size=200)
     lesson = lesson_of(history(walk(200), steps))
     assert not lesson.gridded
@@ -150,7 +161,7 @@ def test_a_series_without_a_step_is_learned_row_by_row() -> None:
 
 
 def test_jitter_and_a_few_missing_steps_leave_the_grid() -> None:
-    """What real programs do: readings a little early or late, and some left out."""
+    """Real programs send readings a little early or late, and leave some out."""
     rng = np.random.default_rng(0)
     steps = np.where(rng.random(300) < 0.02, 3, 1) + rng.uniform(-0.1, 0.1, 300)
     lesson = lesson_of(history(walk(300), steps))
@@ -159,7 +170,7 @@ def test_jitter_and_a_few_missing_steps_leave_the_grid() -> None:
 
 
 def test_a_history_in_pieces_shorter_than_a_window_bears_no_network() -> None:
-    """The sentence says how many windows are left."""
+    """The message gives the number of windows left."""
     steps = np.where(np.arange(600) % 24 == 0, 40.0, 1.0)
     lesson = lesson_of(history(walk(600), steps), Spec(window=30, units=3))
     assert lesson.without_network is not None
@@ -168,7 +179,7 @@ def test_a_history_in_pieces_shorter_than_a_window_bears_no_network() -> None:
 
 @pytest.mark.parametrize("preset", [{"seasonal": 2}, {"normalise": True}, {"skip": True}, {"calendar": ["day"]}])
 def test_every_form_of_input_expresses_targets_that_come_back(preset: dict[str, object]) -> None:
-    """What the network is asked to answer is, in the series' unit, what came."""
+    """The network's target, in the series' unit, is the reading that came."""
     values = np.sin(np.arange(300) / 3.8) * 5 + walk(300) * 0.1
     spec = Spec(**{**SPEC.model_dump(), **preset})
     lesson = lesson_of(history(values), spec)
@@ -181,7 +192,7 @@ def test_every_form_of_input_expresses_targets_that_come_back(preset: dict[str, 
 
 @pytest.mark.parametrize("largest", [1e31, -1e300, float("inf"), float("nan")])
 def test_values_that_single_precision_cannot_hold_are_refused(largest: float) -> None:
-    """Not trained into something that answers infinity."""
+    """A model trained on them would answer infinity."""
     values = walk(100)
     values[50] = largest
     assert unfit(history(values)).cause == "refused"

@@ -1,4 +1,4 @@
-"""What an explanation shows is what the model computes, step by step and in the end."""
+"""An explanation shows the model's computation, step by step and in the end."""
 
 import json
 import re
@@ -33,7 +33,7 @@ from trainer.reports.canvas import LIGHT
 from trainer.reports.explain import Explanation, explain, lines, run, show
 from trainer.reports.gate_figures import Unit
 from trainer.reports.html_page import picture_path
-from trainer.reports.target import Request, Subject
+from trainer.reports.target import ReportTarget, Request
 from trainer.reports.trace import Trace, trace
 
 MANY = ("value", "wind", "rain")
@@ -49,38 +49,40 @@ each_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 
 def traced(spec: Spec) -> tuple[Model, Trace]:
-    """A model followed over its newest window."""
+    """Return a model followed over its newest window."""
     model = make_version(spec, center=(0.2,) * len(spec.features), scale=(1.5,) * len(spec.features))
-    return model, trace(Subject(1, model, make_history(features=spec.features)), max_gap=3)
+    return model, trace(ReportTarget(1, model, make_history(features=spec.features)), max_gap=3)
 
 
 @each_spec
 def test_the_last_hidden_states_give_the_models_forecast(spec: Spec) -> None:
-    """The output layer over what the table ends with is what the model answers for the newest window."""
-    model, found = traced(spec)
+    """The output layer over the table's last states gives the model's forecast for the newest window."""
+    model, result = traced(spec)
     newest = make_history(features=spec.features).values[-6:]
-    np.testing.assert_array_equal(newest, found.values)
-    assert found.forecast == pytest.approx(float(model.forecast(newest[None])[0]), rel=1e-5)
-    shown = np.concatenate([cell.last_hidden for cell in found.speakers])
-    assert found.answer == pytest.approx(float(shown @ model.weights["dense.kernel"][:, 0]) + found.bias, rel=1e-5)
+    np.testing.assert_array_equal(newest, result.values)
+    assert result.forecast == pytest.approx(float(model.forecast(newest[None])[0]), rel=1e-5)
+    shown = np.concatenate([cell.last_hidden for cell in result.speakers])
+    assert result.answer == pytest.approx(float(shown @ model.weights["dense.kernel"][:, 0]) + result.bias, rel=1e-5)
 
 
 @each_spec
 def test_every_layer_is_followed_as_the_network_runs_it(spec: Spec) -> None:
     """Hidden states in the order of time equal the layer's output, for each layer and direction."""
-    model, found = traced(spec)
+    model, result = traced(spec)
     header = model.header
-    scaled = time_grid.scale_windows(found.values, np.array(header.center), np.array(header.scale), spec.form)
+    scaled = time_grid.scale_windows(result.values, np.array(header.center), np.array(header.scale), spec.form)
     sequence = scaled.astype(np.float32)
     for i, cells in enumerate(lstm.cells_of(model.weights)):
         sequence = lstm.layer(sequence, cells, spec.activation)
-        shown = [cell.hidden[np.argsort(cell.rows)] for cell in found.cells if cell.layer == i]
+        shown = [cell.hidden[np.argsort(cell.rows)] for cell in result.cells if cell.layer == i]
         np.testing.assert_array_equal(sequence, np.concatenate(shown, axis=-1))
 
 
 @each_spec
 def test_the_gates_explain_the_cell_state(spec: Spec) -> None:
-    """At every step the state is what was kept and what was written, and hidden is what the output gate lets out."""
+    """At every step the state is the kept part plus the written part, and hidden is the part that the output gate
+    passes.
+    """
     for cell in traced(spec)[1].cells:
         before = np.vstack([np.zeros_like(cell.cell_state[:1]), cell.cell_state[:-1]])
         gates = cell.gates
@@ -91,9 +93,9 @@ def test_the_gates_explain_the_cell_state(spec: Spec) -> None:
 
 
 def test_a_backward_cell_reads_from_the_newest_reading_to_the_oldest() -> None:
-    """Its lines name the readings in the order in which it met them."""
-    _, found = traced(SPECS["bidirectional"])
-    forward, backward = (lines(found, cell) for cell in found.cells)
+    """Its lines name the readings in the order in which it reads them."""
+    _, result = traced(SPECS["bidirectional"])
+    forward, backward = (lines(result, cell) for cell in result.cells)
     newest = START + (ROWS - 1) * STEP_MS
     assert [newest - i * STEP_MS for i in range(6)] == [line.ts for line in backward]
     assert [line.value for line in backward][::-1] == [line.value for line in forward]
@@ -101,22 +103,22 @@ def test_a_backward_cell_reads_from_the_newest_reading_to_the_oldest() -> None:
 
 def test_a_line_holds_means_over_the_units() -> None:
     """Each gate's mean at the step, and the Euclidean length of the cell state."""
-    _, found = traced(SPEC)
-    (cell,) = found.cells
-    line = lines(found, cell)[2]
+    _, result = traced(SPEC)
+    (cell,) = result.cells
+    line = lines(result, cell)[2]
     for name in ("forget", "input", "candidate", "output"):
         assert getattr(line, name) == pytest.approx(sum(getattr(cell.gates, name)[2]) / 5)
     assert line.cell_state_norm == pytest.approx(np.sqrt(sum(cell.cell_state[2] ** 2)))
-    assert line.value == found.values[2, 0]
+    assert line.value == result.values[2, 0]
 
 
 @each_spec
 def test_the_loudest_unit_weighs_most(spec: Spec) -> None:
     """No other unit's share in the answer is larger."""
-    _, found = traced(spec)
-    cell, unit = found.loudest
-    place = found.speakers.index(cell) * spec.units + unit
-    shares = np.abs(np.concatenate([each.last_hidden for each in found.speakers]) * found.kernel)
+    _, result = traced(spec)
+    cell, unit = result.loudest
+    place = result.speakers.index(cell) * spec.units + unit
+    shares = np.abs(np.concatenate([each.last_hidden for each in result.speakers]) * result.kernel)
     assert shares.max() == shares[place]
 
 
@@ -136,9 +138,9 @@ def test_the_drawn_unit_adds_up(step: int) -> None:
 
 def test_heat_maps_show_the_gates_in_the_order_of_time() -> None:
     """Steps run from left to right also for a cell that read backwards; units are sorted by their last state."""
-    _, found = traced(SPECS["bidirectional"])
-    cell = found.cells[1]
-    figure = gate_figures.gates(found, cell, "value", LIGHT)
+    _, result = traced(SPECS["bidirectional"])
+    cell = result.cells[1]
+    figure = gate_figures.gates(result, cell, "value", LIGHT)
     drawn = {axis.get_title(loc="left"): axis.images[0].get_array() for axis in figure.axes if axis.images}
     order = np.argsort(-cell.cell_state[-1])
     np.testing.assert_array_equal(cell.gates.forget[::-1][:, order].T, drawn["Forget gate"])
@@ -151,22 +153,23 @@ def test_a_network_of_one_unit_that_is_always_shut_can_be_drawn() -> None:
     spec = Spec(window=2, units=1, activation="relu")
     model = make_version(spec)
     still = Model(model.header, {name: np.zeros_like(weight) for name, weight in model.weights.items()})
-    found = trace(Subject(1, still, make_history()), max_gap=3)
-    assert canvas.png(gate_figures.gates(found, found.cells[0], "$x", LIGHT)).startswith(SIGNATURE)
+    shut = trace(ReportTarget(1, still, make_history()), max_gap=3)
+    assert canvas.png(gate_figures.gates(shut, shut.cells[0], "$x", LIGHT)).startswith(SIGNATURE)
 
 
 def test_after_a_gap_the_newest_full_window_is_shown_with_what_came() -> None:
     """The last six readings in a row that have a reading after them."""
-    history, model = make_history(), make_version()
+    history = make_history()
+    model = make_version()
     ts = history.ts.copy()
     ts[-3:] += 50 * STEP_MS
-    found = trace(Subject(1, model, replace(history, ts=ts)), max_gap=3)
-    np.testing.assert_array_equal(ts[-10:-4], found.ts)
-    assert history.values[-4, 0] == found.actual
-    assert ts[-4] == found.next_ts
+    newest = trace(ReportTarget(1, model, replace(history, ts=ts)), max_gap=3)
+    np.testing.assert_array_equal(ts[-10:-4], newest.ts)
+    assert history.values[-4, 0] == newest.actual
+    assert ts[-4] == newest.next_ts
     assert traced(SPEC)[1].actual is None
     with pytest.raises(HistoryError, match=r"reads 6 readings in a row.*longer history"):
-        trace(Subject(1, model, make_history(5)), max_gap=3)
+        trace(ReportTarget(1, model, make_history(5)), max_gap=3)
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +180,8 @@ def explained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Explanation, st
     ModelStore(settings.store).publish(make_version(SPECS["bidirectional"]))
     request = Request(SERIES, (str(write_csv(folder / "history.csv", make_history())),))
     with redirect_stdout(StringIO()) as printed:
-        found = run(request, settings, folder / "out", as_json=True)
-    return found, printed.getvalue()
+        explanation = run(request, settings, folder / "out", as_json=True)
+    return explanation, printed.getvalue()
 
 
 def test_the_command_prints_json_that_a_reader_can_check(explained: tuple[Explanation, str]) -> None:
@@ -196,29 +199,29 @@ def test_the_command_prints_json_that_a_reader_can_check(explained: tuple[Explan
 
 def test_the_page_has_a_picture_of_the_cell_and_of_each_layer_and_direction(explained: tuple[Explanation, str]) -> None:
     """With the series' name as text, and pictures beside the page."""
-    found = explained[0]
+    explanation = explained[0]
     for name in ("cell", "layer1-forward", "layer1-backward"):
-        assert picture_path(found.path, name).read_bytes().startswith(SIGNATURE)
-    html = found.path.read_text()
+        assert picture_path(explanation.path, name).read_bytes().startswith(SIGNATURE)
+    html = explanation.path.read_text()
     assert "&lt;script&gt;" in html
     assert "<script" not in html
-    assert f"forecasts {found.trace.forecast:.5g}" in html
-    for line in lines(found.trace, found.trace.cells[1]):
+    assert f"forecasts {explanation.trace.forecast:.5g}" in html
+    for line in lines(explanation.trace, explanation.trace.cells[1]):
         assert "".join(f"<td>{cell}</td>" for cell in line.cells()) in html
 
 
 def test_the_command_prints_a_table(explained: tuple[Explanation, str]) -> None:
     """A line for each step of each cell that fits a narrow terminal, and where the pictures are."""
     console = Console(file=StringIO(), width=80)
-    found = explained[0]
-    show(found, console)
+    explanation = explained[0]
+    show(explanation, console)
     out = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
     assert SERIES in out
-    for cell in found.trace.cells:
-        for line in lines(found.trace, cell):
+    for cell in explanation.trace.cells:
+        for line in lines(explanation.trace, cell):
             assert re.search(r"^ *" + r" +".join(map(re.escape, line.cells())) + " *$", out, re.MULTILINE)
     assert "Layer 1, backward" in out
-    assert f"The pictures are in {found.path}." in out
+    assert f"The pictures are in {explanation.path}." in out
 
 
 def test_an_unknown_series_is_a_sentence(store: ModelStore, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A report shows what the model did, tells nothing else, and opens without a network."""
+"""A report shows the model's results and nothing else, and opens without a network."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ from trainer.reports.canvas import DARK, LIGHT
 from trainer.reports.html_page import picture_path
 from trainer.reports.report import moment, network, report, run, shares
 from trainer.reports.review import Review, autocorrelation, review, rolling_mean, rolling_span
-from trainer.reports.target import Request, Subject, requested_history, subject_of
+from trainer.reports.target import ReportTarget, Request, requested_history, subject_of
 
 SERIES = "<script>alert('x')</script> & $co/"
 SPEC = Spec(window=6, units=5)
@@ -36,14 +36,14 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def make_history(rows: int = ROWS, *, series: str = SERIES, features: tuple[str, ...] = ("value",)) -> History:
-    """A wave with noise, a minute apart."""
+    """Return a wave with noise, a minute apart."""
     rng = np.random.default_rng(3)
     values = np.sin(np.arange(rows) / 4)[:, None] + 0.3 * rng.normal(size=(rows, len(features)))
     return History(series, features, START + np.arange(rows, dtype=np.int64) * STEP_MS, values)
 
 
 def make_version(spec: Spec = SPEC, *, trained: int = ROWS - TAIL, **changes: object) -> Model:
-    """A model that learned from the first `trained` readings."""
+    """Return a model that learned from the first `trained` readings."""
     model = make_model(SERIES, spec, step_ms=STEP_MS)
     scores = {"model": Scores(mae=0.5, rmse=0.7, mase=0.8), "last_value": Scores(mae=1.0, rmse=1.2)}
     evidence = Evidence(rows=TAIL, season=25, scores=scores, skill=0.5, verdict="published <b>because</b>")
@@ -58,7 +58,7 @@ def make_version(spec: Spec = SPEC, *, trained: int = ROWS - TAIL, **changes: ob
 
 
 def write_csv(file: Path, history: History) -> Path:
-    """A history as a user brings it, with one more column than it has."""
+    """Return a history as a user brings it, with one more column than it has."""
     rows = (
         f'"{history.series}",{ts},7,{",".join(map(repr, map(float, row)))}\n'
         for ts, row in zip(history.ts, history.values, strict=True)
@@ -68,8 +68,8 @@ def write_csv(file: Path, history: History) -> Path:
 
 
 def reviewed(model: Model, history: History) -> Review:
-    """The review with default settings."""
-    return review(Subject(1, model, history), load_settings())
+    """Return the review with default settings."""
+    return review(ReportTarget(1, model, history), load_settings())
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +119,18 @@ def test_pictures_lie_beside_the_page(written: Path) -> None:
 
 def test_the_page_states_the_figures_of_the_review(written: Path) -> None:
     """Next value with its interval, skill, error and coverage are those that the review computes."""
-    html, found = written.read_text(), reviewed(make_version(), make_history())
-    low, high = found.next_answer - 0.9, found.next_answer + 0.9
-    assert f"{found.next_answer:.5g} ({low:.5g} to {high:.5g})" in html
-    assert f"<dd>{found.skill:.3f}</dd>" in html
-    assert f"<dd>{found.mae:.4g}</dd>" in html
-    assert f"<dd>{np.count_nonzero(found.inside)} of {TAIL}</dd>" in html
+    html = written.read_text()
+    result = reviewed(make_version(), make_history())
+    low = result.next_answer - 0.9
+    high = result.next_answer + 0.9
+    assert f"{result.next_answer:.5g} ({low:.5g} to {high:.5g})" in html
+    assert f"<dd>{result.skill:.3f}</dd>" in html
+    assert f"<dd>{result.mae:.4g}</dd>" in html
+    assert f"<dd>{np.count_nonzero(result.inside)} of {TAIL}</dd>" in html
 
 
 def test_the_page_keeps_the_evidence(written: Path) -> None:
-    """Every contestant's scores, and what the version is made of."""
+    """It has every contestant's scores, and the parts of the version."""
     html = written.read_text()
     assert "<td>model</td><td>0.5</td><td>0.7</td><td>0.800</td><td>0.500</td>" in html
     assert "<td>last value</td><td>1</td><td>1.2</td><td></td><td>0.000</td>" in html
@@ -138,42 +140,43 @@ def test_the_page_keeps_the_evidence(written: Path) -> None:
 
 def test_the_tail_is_forecast_window_by_window() -> None:
     """A review equals a loop that shows the model one window at a time."""
-    model, history = make_version(), make_history()
-    found = reviewed(model, history)
+    model = make_version()
+    history = make_history()
+    result = reviewed(model, history)
     naive = [float(model.forecast(history.values[None, i - 6 : i])[0]) for i in range(ROWS - TAIL, ROWS + 1)]
-    np.testing.assert_allclose(found.answer, naive[:-1], rtol=1e-6)
-    assert found.next_answer == pytest.approx(naive[-1], rel=1e-6)
-    assert START + ROWS * STEP_MS == found.next_ts
-    np.testing.assert_array_equal(history.values[-TAIL:, 0], found.actual)
-    assert not found.trained_on
+    np.testing.assert_allclose(result.answer, naive[:-1], rtol=1e-6)
+    assert result.next_answer == pytest.approx(naive[-1], rel=1e-6)
+    assert START + ROWS * STEP_MS == result.next_ts
+    np.testing.assert_array_equal(history.values[-TAIL:, 0], result.actual)
+    assert not result.trained_on
 
 
 def test_coverage_counts_the_readings_inside() -> None:
     """The share within the half-width, the border included."""
-    found = replace(reviewed(make_version(), make_history()), actual=np.zeros(4), answer=np.array([0.0, 0.9, 1.0, -2]))
-    assert [True, True, False, False] == found.inside.tolist()
-    assert found.coverage == 0.5
-    np.testing.assert_array_equal([0, -0.9, -1, 2], found.errors)
+    result = replace(reviewed(make_version(), make_history()), actual=np.zeros(4), answer=np.array([0.0, 0.9, 1.0, -2]))
+    assert [True, True, False, False] == result.inside.tolist()
+    assert result.coverage == 0.5
+    np.testing.assert_array_equal([0, -0.9, -1, 2], result.errors)
 
 
 def test_skill_is_against_the_last_value_on_the_same_readings() -> None:
     """1 - MAE / MAE of the reading before."""
     history = make_history()
-    found = reviewed(make_version(), history)
+    result = reviewed(make_version(), history)
     naive = np.abs(np.diff(history.values[-TAIL - 1 :, 0])).mean()
-    assert found.skill == pytest.approx(1 - np.abs(found.errors).mean() / naive)
+    assert result.skill == pytest.approx(1 - np.abs(result.errors).mean() / naive)
 
 
 @pytest.mark.parametrize("trained", [ROWS, ROWS - 3])
 def test_readings_that_were_trained_on_are_shown_as_such(trained: int) -> None:
     """With hardly a new reading the newest share of the history is shown, and marked."""
-    found = reviewed(make_version(trained=trained), make_history())
-    assert found.trained_on
-    assert int(load_settings().train.test * ROWS) == len(found)
+    result = reviewed(make_version(trained=trained), make_history())
+    assert result.trained_on
+    assert int(load_settings().train.test * ROWS) == len(result)
 
 
 def test_a_page_says_what_is_not_there(store: ModelStore, tmp_path: Path) -> None:
-    """No unseen readings, no learning curves, no network: the page says so."""
+    """Without unseen readings, learning curves or a network, the page notes it."""
     bare = make_version(trained=ROWS, curves={}, network=False)
     store.publish(Model(bare.header, {}, bare.panel))
     html = report(SERIES, make_history(), load_settings(), store, tmp_path).read_text()
@@ -188,20 +191,20 @@ def test_after_a_gap_the_last_value_answers_until_the_window_is_full() -> None:
     ts = history.ts.copy()
     ts[70:] += 50 * STEP_MS
     ts[-2:] += 50 * STEP_MS
-    found = reviewed(make_version(), replace(history, ts=ts))
-    np.testing.assert_array_equal(ts[60:], found.ts)
-    naive = found.says.argmax(axis=1) == NAIVE
+    result = reviewed(make_version(), replace(history, ts=ts))
+    np.testing.assert_array_equal(ts[60:], result.ts)
+    naive = result.says.argmax(axis=1) == NAIVE
     assert [*range(71, 76), 89] == (60 + np.flatnonzero(naive)).tolist()
-    assert found.next_answer == history.values[-1, 0]
-    broken, answers = figures._broken(found, found.ts, found.answer)
-    assert len(found) + 2 == len(broken)
+    assert result.next_answer == history.values[-1, 0]
+    broken, answers = figures._broken(result, result.ts, result.answer)
+    assert len(result) + 2 == len(broken)
     assert [10, 29] == np.flatnonzero(np.isnan(answers)).tolist()
 
 
 def test_the_shares_are_listed_from_the_largest() -> None:
-    """Those who said something, by their mean share, and what each says in the next forecast."""
-    found = reviewed(make_version(), make_history())
-    assert [("lstm", "100.0%", "100.0%")] == shares(found)
+    """Experts with a share are listed, with their mean share and their share in the next forecast."""
+    result = reviewed(make_version(), make_history())
+    assert [("lstm", "100.0%", "100.0%")] == shares(result)
 
 
 def test_columns_are_put_in_the_models_order(store: ModelStore) -> None:
@@ -210,8 +213,8 @@ def test_columns_are_put_in_the_models_order(store: ModelStore) -> None:
     history = make_history(features=("b", "c", "a"))
     chosen = History(SERIES, ("a", "b"), history.ts, history.values[:, [2, 0]])
     store.publish(model)
-    found = review(subject_of(SERIES, history, store, None), load_settings())
-    np.testing.assert_array_equal(reviewed(model, chosen).answer, found.answer)
+    result = review(subject_of(SERIES, history, store, None), load_settings())
+    np.testing.assert_array_equal(reviewed(model, chosen).answer, result.answer)
 
 
 def test_what_is_missing_is_named_with_the_remedy(store: ModelStore, tmp_path: Path) -> None:
@@ -229,18 +232,18 @@ def test_what_is_missing_is_named_with_the_remedy(store: ModelStore, tmp_path: P
 
 
 def test_the_models_own_columns_are_read_unless_others_are_named(store: ModelStore, tmp_path: Path) -> None:
-    """Whoever trained with a target and features need not name them again."""
+    """A model trained with a target and features needs no repetition of their names."""
     store.publish(make_version(Spec(window=6, units=5, target="load", features=("load", "wind"))))
     history = make_history(features=("wind", "load"))
     sources = (str(write_csv(tmp_path / "history.csv", history)),)
-    found = requested_history(Request(SERIES, sources), store)
-    assert ("load", "wind") == found.features
-    np.testing.assert_array_equal(history.values[:, ::-1], found.values)
+    requested = requested_history(Request(SERIES, sources), store)
+    assert ("load", "wind") == requested.features
+    np.testing.assert_array_equal(history.values[:, ::-1], requested.values)
     assert ("wind", "other") == requested_history(Request(SERIES, sources, "wind", ("other",)), store).features
 
 
 def test_a_series_that_no_file_holds_is_an_error_that_lists_those_it_holds(store: ModelStore, tmp_path: Path) -> None:
-    """A wrong name or file is the likely mistake; a series that could not be read says why."""
+    """A wrong name or file is the likely mistake; for a series that could not be read, the message gives the reason."""
     store.publish(make_model("elsewhere", SPEC))
     file = write_csv(tmp_path / "history.csv", make_history())
     with pytest.raises(HistoryError, match=r"no file holds series 'elsewhere'; found: .*script"):
@@ -267,18 +270,20 @@ def test_rolling_mean_equals_a_loop() -> None:
 
 
 def test_autocorrelation_equals_its_definition() -> None:
-    """Sums of products over the sum of squares; none for errors that are all the same."""
+    """It is the sums of products over the sum of squares, and absent for errors that are all the same."""
     errors = np.random.default_rng(1).normal(size=80).cumsum()
-    found = autocorrelation(errors)
+    correlations = autocorrelation(errors)
     centred = errors - errors.mean()
     naive = [sum(centred[i] * centred[i - lag] for i in range(lag, 80)) / sum(centred**2) for lag in range(1, 21)]
-    np.testing.assert_allclose(found, naive)
+    np.testing.assert_allclose(correlations, naive)
     assert 48 == len(autocorrelation(np.arange(1000.0)))
     assert 0 == len(autocorrelation(np.ones(40)))
 
 
 def test_the_best_epoch_is_marked() -> None:
-    """The least validation loss, unless the training says otherwise; a warm start that nothing beat has none."""
+    """It has the least validation loss, unless the training sets another; a warm start that was never improved has
+    none.
+    """
     header = make_version().header
     assert 2 == figures.best_epoch(header)
     assert 3 == figures.best_epoch(header.model_copy(update={"training": {"best_epoch": 3}}))
@@ -289,12 +294,12 @@ def test_the_best_epoch_is_marked() -> None:
 
 def test_the_forecasts_picture_shows_the_numbers() -> None:
     """The lines are the readings and the forecasts, and the last point is the next value."""
-    found = reviewed(make_version(), make_history())
-    (axis,) = figures.forecasts(found, "value", LIGHT).axes
+    result = reviewed(make_version(), make_history())
+    (axis,) = figures.forecasts(result, "value", LIGHT).axes
     reading, forecast, following, *_ = axis.get_lines()
-    np.testing.assert_allclose(reading.get_ydata(), found.actual)
-    np.testing.assert_allclose(forecast.get_ydata(), found.answer)
-    np.testing.assert_allclose(np.ravel(following.get_ydata()).astype(float), [found.next_answer])
+    np.testing.assert_allclose(reading.get_ydata(), result.actual)
+    np.testing.assert_allclose(forecast.get_ydata(), result.answer)
+    np.testing.assert_allclose(np.ravel(following.get_ydata()).astype(float), [result.next_answer])
 
 
 @pytest.mark.parametrize(
@@ -308,11 +313,11 @@ def test_the_forecasts_picture_shows_the_numbers() -> None:
 )
 def test_any_review_can_be_drawn(changes: dict[str, object]) -> None:
     """Degenerate figures are drawn without a warning, which here is an error; names are never formulas."""
-    found = replace(reviewed(make_version(), make_history()), **changes)
+    result = replace(reviewed(make_version(), make_history()), **changes)
     for figure in (
-        figures.forecasts(found, "$\\frac{$", DARK),
-        figures.residuals(found, "气温", LIGHT),
-        figures.coverage(found, LIGHT),
+        figures.forecasts(result, "$\\frac{$", DARK),
+        figures.residuals(result, "气温", LIGHT),
+        figures.coverage(result, LIGHT),
     ):
         assert canvas.png(figure).startswith(SIGNATURE)
 
@@ -326,7 +331,7 @@ def test_the_same_figure_gives_the_same_bytes_and_another_palette_others() -> No
 
 
 def test_networks_and_times_are_said_in_words() -> None:
-    """What is zero is left out."""
+    """Zeros are left out."""
     assert "LSTM, 5 units, window 6, tanh" == network(SPEC)
     deep = Spec(window=6, units=5, layers=2, bidirectional=True, activation="relu")
     assert "bidirectional LSTM, 2 layers of 5, window 6, relu" == network(deep)

@@ -1,4 +1,4 @@
-"""The run of retraining: what it trains, tells and leaves, and how it ends with its parent."""
+"""The run of retraining: its trainings, events and files, and its end with its parent."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tidecast.errors import SettingsError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, told_settings
 from tidecast.wire import EVENTS, Event, partition_of
-from trainer.retrain.job import Job, Summary, run
+from trainer.retrain.job import RetrainRequest, Summary, run
 from trainer.retrain.live_stats import drifts_since, live_errors
 from trainer.retrain.main import BAD_SETTINGS, ENDED, ORPHANED
 
@@ -40,7 +40,7 @@ def settings(settings: Settings) -> Settings:
 
 
 def changed(settings: Settings, **groups: dict[str, Any]) -> Settings:
-    """The settings with some entries of groups changed."""
+    """Return the settings with some entries of groups changed."""
     return settings.model_copy(
         update={name: getattr(settings, name).model_copy(update=entries) for name, entries in groups.items()}
     )
@@ -61,12 +61,12 @@ def send(redis: Redis, readings: range, series: tuple[str, ...] = SERIES, prefix
 
 
 def events(redis: Redis, key: str = "events") -> list[Event]:
-    """All that was told."""
+    """Return all events."""
     return [Event.decode(*entry) for entry in redis.xrange(key)]  # type: ignore[union-attr] # the synchronous client
 
 
 def told(settings: Settings, **job: Any) -> bytes:
-    """The line that a child is given."""
+    """Return the line that a child is given."""
     given = settings.model_dump(mode="json") | {"redis_url": settings.redis_url.get_secret_value()}
     return json.dumps({"settings": given, "partition": 0, "series": [], "force": False} | job).encode() + b"\n"
 
@@ -74,7 +74,8 @@ def told(settings: Settings, **job: Any) -> bytes:
 @contextmanager
 def child(line: bytes, folder: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     """A run as a process, killed at the end if it is still there."""
-    pipe, command = subprocess.PIPE, [sys.executable, "-m", "trainer.retrain.main"]
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "trainer.retrain.main"]
     environment = os.environ | variables
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment) as process:
         try:
@@ -94,27 +95,28 @@ def reach(process: subprocess.Popen[bytes], event: str) -> None:
 
 
 def test_a_run_from_end_to_end(settings: Settings, redis: Redis, store: ModelStore, tmp_path: Path) -> None:
-    """As a process: every series gets a model, every verdict is told, the summary comes last, the log is JSON.
+    """As a process: every series gets a model, every verdict is an event, the summary comes last, the log is JSON.
 
-    Environment and file have no say.
+    The environment and the settings file are ignored.
     """
     send(redis, range(220))
     (tmp_path / "tidecast.toml").write_text("nonsense = 1\n")
     with child(told(settings), tmp_path, TIDECAST_NAMESPACE="other", TIDECAST_TRAIN__EPOCHS="24") as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        out, log = process.stdout.read(), process.stderr.read().decode()
+        out = process.stdout.read()
+        log = process.stderr.read().decode()
         assert ENDED == process.wait(), log
     summary = json.loads(out.splitlines()[-1])
     assert summary["seconds"] > 0
     verdicts = events(redis)
-    assert set(SERIES) == {one.series for one in verdicts}
-    promoted = {one.series for one in verdicts if one.kind == "promoted"}
+    assert set(SERIES) == {event.series for event in verdicts}
+    promoted = {event.series for event in verdicts if event.kind == "promoted"}
     assert promoted == set(store.served())
     assert {"trained": len(promoted), "kept": 0, "refused": 3 - len(promoted), "put_off": 0} == {
         name: summary[name] for name in ("trained", "kept", "refused", "put_off")
     }
-    assert all("MAE" in one.detail and one.version == 1 and one.kind in EVENTS for one in verdicts)
+    assert all("MAE" in event.detail and event.version == 1 and event.kind in EVENTS for event in verdicts)
     assert all(json.loads(line)["event"] for line in log.splitlines())
 
 
@@ -123,22 +125,22 @@ def test_only_what_is_due_is_trained_and_goes_on_from_its_champion(
 ) -> None:
     """A second run finds nothing to do; one with enough new readings starts from the champions' weights."""
     send(redis, range(220))
-    first = run(settings, Job(0))
+    first = run(settings, RetrainRequest(0))
     assert 3 == first.trained + first.refused
-    assert (0, 0, 0, 0) == counts(run(settings, Job(0)))
+    assert (0, 0, 0, 0) == counts(run(settings, RetrainRequest(0)))
     send(redis, range(220, 290), ("a",))
-    assert 1 == sum(counts(run(settings, Job(0))))
+    assert 1 == sum(counts(run(settings, RetrainRequest(0))))
     assert [1, 2] == store.versions("a")
     assert [1] == store.versions("b")
-    assert ["a"] == [one.series for one in events(redis)][3:]
+    assert ["a"] == [event.series for event in events(redis)][3:]
 
 
 def test_a_series_that_is_asked_for_is_trained_by_force(settings: Settings, redis: Redis, store: ModelStore) -> None:
     """On the same readings too."""
     send(redis, range(220))
-    run(settings, Job(0, ("a",)))
+    run(settings, RetrainRequest(0, ("a",)))
     assert ["a"] == store.series()
-    run(settings, Job(0, ("a",), force=True))
+    run(settings, RetrainRequest(0, ("a",), force=True))
     assert [1, 2] == store.versions("a")
 
 
@@ -150,9 +152,9 @@ def test_a_pattern_and_a_partition_bound_what_is_read(settings: Settings, redis:
     send(redis, range(210), (chosen, *(next(n for n in mine if n[0] == letter) for letter in "cA")), "{1}:")
     redis.xadd("{0}:readings", {"series": "b", "value": "no number"}, id=f"{TS}-0")
     redis.hset("{0}:offset", "last", f"{TS}-0")
-    run(given, Job(1))
+    run(given, RetrainRequest(1))
     assert [chosen] == store.series()
-    assert [chosen] == [one.series for one in events(redis, "{1}:events")]
+    assert [chosen] == [event.series for event in events(redis, "{1}:events")]
 
 
 def test_a_champion_keeps_its_features(settings: Settings, redis: Redis, store: ModelStore) -> None:
@@ -164,11 +166,11 @@ def test_a_champion_keeps_its_features(settings: Settings, redis: Redis, store: 
     with redis.pipeline(transaction=False) as pipeline:
         send(redis, range(220, 440), ("b",))
         pipeline.execute()
-    summary = run(settings, Job(0))
+    summary = run(settings, RetrainRequest(0))
     assert 2 == sum(counts(summary))
     assert spec == store.load("a", 2)[1].spec
     assert [1] == store.versions("b")
-    (lacking,) = [one for one in events(redis) if one.series == "b"]
+    (lacking,) = [event for event in events(redis) if event.series == "b"]
     assert ("refused", True) == (lacking.kind, "lack wind" in lacking.detail)
 
 
@@ -177,7 +179,7 @@ def test_the_cohorts_network_stays_in_use(settings: Settings, redis: Redis, stor
     network = make_model("value every 60 s", step_ms=STEP * 1.001)
     store.shared.publish(network)
     send(redis, range(220))
-    run(settings, Job(0))
+    run(settings, RetrainRequest(0))
     assert {"value every 60 s"} == {store.load(name, 1)[1].header.shared for name in SERIES}
     assert [1] == store.shared.versions("value every 60 s")
 
@@ -185,14 +187,14 @@ def test_the_cohorts_network_stays_in_use(settings: Settings, redis: Redis, stor
 def test_what_does_not_fit_into_the_budget_is_put_off(
     settings: Settings, redis: Redis, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a clock of ten seconds a look, of which the reading takes some; the first chunk tells the pace."""
+    """The clock moves ten seconds at each look, and the reading takes some of them; the first chunk sets the pace."""
     monkeypatch.setattr("trainer.retrain.job.FIRST", 1)
     send(redis, range(220))
     ticks = count(0, 10)
-    summary = run(changed(settings, retrain={"budget": "60s"}), Job(0), lambda: float(next(ticks)))
+    summary = run(changed(settings, retrain={"budget": "60s"}), RetrainRequest(0), lambda: float(next(ticks)))
     assert (1, 2) == (summary.trained + summary.refused, summary.put_off)
     assert 1 == len(events(redis))
-    late = run(changed(settings, retrain={"budget": "0s"}), Job(0))
+    late = run(changed(settings, retrain={"budget": "0s"}), RetrainRequest(0))
     assert (0, 0, 0, 2) == counts(late)
     assert 1 == len(store.series())
 
@@ -223,14 +225,15 @@ def test_a_line_that_makes_no_sense_is_said_in_the_log(tmp_path: Path) -> None:
     with child(b'{"settings": {"redis_url": "redis://:hunter2@h:1", "speed": 1}}\n', tmp_path) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        out, log = process.stdout.read(), process.stderr.read()
+        out = process.stdout.read()
+        log = process.stderr.read()
         process.wait()
     assert (BAD_SETTINGS, b"") == (process.returncode, out)
     assert b"hunter2" not in log
 
 
 def test_everybody_else_comes_first(settings: Settings, tmp_path: Path) -> None:
-    """Before anything is imported that takes time; unless the settings say otherwise."""
+    """This happens before any slow import, unless the settings differ."""
     usual = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
     for aside, expected in ((True, (19, os.SCHED_IDLE)), (False, usual)):
         with child(told(changed(settings, retrain={"step_aside": aside})), tmp_path) as process:
@@ -240,11 +243,11 @@ def test_everybody_else_comes_first(settings: Settings, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_its_session_comes_after_the_others_unless_others_share_it(own: bool) -> None:
-    """Where Linux weighs sessions against each other, priorities count within one alone; elsewhere nothing is said."""
+    """Where Linux groups sessions, priorities count only within one; a session of others is left alone."""
     look = "print(AUTOGROUP.read_text().strip() if AUTOGROUP.exists() else '')"
     program = f"from trainer.retrain.main import AUTOGROUP, step_aside; {look}; step_aside(); {look}"
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, start_new_session=own, check=True)
-    before, after = said.stdout.decode().splitlines()
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, start_new_session=own, check=True)
+    before, after = result.stdout.decode().splitlines()
     assert not after or after.endswith("nice 19") if own else before == after
 
 
@@ -275,10 +278,10 @@ def killed(settings: Settings, redis: Redis, folder: Path, kills: int, seed: int
             assert store.champion(name) in (None, *store.versions(name))
             for version in store.versions(name):
                 store.load(name, version)
-        assert {one.series for one in events(redis)} <= set(store.series())
+        assert {event.series for event in events(redis)} <= set(store.series())
         send(redis, range(sent, sent + 60))
         sent += 60
-    assert 3 == sum(counts(run(settings, Job(0, force=True))))
+    assert 3 == sum(counts(run(settings, RetrainRequest(0, force=True))))
 
 
 def test_a_killed_run_leaves_a_store_that_loads(settings: Settings, redis: Redis, tmp_path: Path) -> None:
@@ -287,5 +290,5 @@ def test_a_killed_run_leaves_a_store_that_loads(settings: Settings, redis: Redis
 
 
 def counts(summary: Summary) -> tuple[int, int, int, int]:
-    """How many series were trained, kept, refused and put off."""
+    """Return how many series were trained, kept, refused and put off."""
     return summary.trained, summary.kept, summary.refused, summary.put_off

@@ -1,4 +1,4 @@
-"""Which series are due, and in which order."""
+"""The series that are due, and their order."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ SETTINGS = RetrainSettings(min_history=200, min_new=50)
 
 
 def header(knows: int, mae: float = 1.0, **changed: Any) -> Header:
-    """A version made from the first `knows` readings."""
+    """Return the header of a version made from the first `knows` readings."""
     evidence = Evidence(
         rows=10, season=None, scores={"model": Scores(mae=mae, rmse=mae)}, skill=0.5, verdict="published"
     )
@@ -22,17 +22,17 @@ def header(knows: int, mae: float = 1.0, **changed: Any) -> Header:
 
 
 def facts(series: str, readings: int, **known: Any) -> Facts:
-    """A series with a reading each millisecond."""
+    """Return a series with a reading each millisecond."""
     return Facts(series, np.arange(readings), **known)
 
 
 def names(found: list[Due]) -> list[str]:
-    """In their order."""
-    return [one.series for one in found]
+    """Return the series' names in their order."""
+    return [each.series for each in found]
 
 
 def test_series_without_a_champion_come_first_those_with_most_readings_before_the_others() -> None:
-    """And none that has too few."""
+    """Those with too few readings are left out."""
     given = [facts("a", 250), facts("b", 900), facts("young", 199), facts("c", 5000, champion=header(1000))]
     assert ["b", "a", "c"] == names(due(given, SETTINGS))
 
@@ -68,7 +68,7 @@ def test_drift_and_errors_beyond_its_evidence_bring_a_champion_forward(more: Any
 
 
 def test_the_older_champion_comes_first() -> None:
-    """By the share of readings that it has not seen; what left the stream counts as seen."""
+    """The order is by the share of unseen readings; readings that left the stream count as seen."""
     given = [facts("a", 1100, champion=header(1000)), facts("b", 1100, champion=header(900))]
     assert ["b", "a"] == names(due(given, SETTINGS))
     trimmed = facts("a", 1100, champion=header(900, training={"examples": 9000, "validation_examples": 1000}))
@@ -80,12 +80,12 @@ def test_the_older_champion_comes_first() -> None:
 @pytest.mark.parametrize("drifts", [0, 10**6])
 def test_no_factor_decides_alone(mae: float, error: float | None, drifts: int) -> None:
     """Whatever the figures: the value is finite, above zero and within its bounds."""
-    (found,) = due([facts("s", 1100, champion=header(1000, mae), drifts=drifts, error=error)], SETTINGS)
-    assert ERRORS[0] * AGES[0] <= found.value <= 4 * ERRORS[1] * AGES[1]
+    (first,) = due([facts("s", 1100, champion=header(1000, mae), drifts=drifts, error=error)], SETTINGS)
+    assert ERRORS[0] * AGES[0] <= first.value <= 4 * ERRORS[1] * AGES[1]
 
 
 def test_series_that_were_asked_for_are_due_whatever_is_new_to_them() -> None:
-    """And no others."""
+    """No others are."""
     given = [facts("a", 1000, champion=header(1000)), facts("young", 50), facts("b", 1100, champion=header(1000))]
     assert ["young", "a"] == names(due(given, SETTINGS, ["a", "young", "unknown"]))
 

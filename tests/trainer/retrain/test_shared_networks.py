@@ -37,12 +37,12 @@ def members(count: int = 3, readings: int = 300) -> list[History]:
 
 
 def network(knows: int, **changed: Any) -> Any:
-    """One that learned from the first `knows` readings of its series."""
+    """Return a network trained on the first `knows` readings of its series."""
     return make_model(NAME, step_ms=HOUR, span=(0, HOUR * (knows - 1)), **changed)
 
 
 def quick(settings: Settings) -> Settings:
-    """One epoch."""
+    """Return the settings with one epoch of training."""
     return settings.model_copy(update={"train": TrainSettings(shared_epochs=1)})
 
 
@@ -70,7 +70,7 @@ def test_a_network_is_trained_once_and_only_where_the_time_suffices(settings: Se
 def test_a_cohort_keeps_its_name_when_its_step_is_measured_a_little_otherwise(
     settings: Settings, store: ModelStore
 ) -> None:
-    """Else each run would begin another network."""
+    """Otherwise each run would begin another network."""
     store.shared.publish(network(10))
     longer = [History(h.series, h.features, h.ts * 1001 // 1000, h.values) for h in members()]
     refresh(longer, quick(settings), store, 60)

@@ -8,7 +8,7 @@ import pytest
 from tidecast.errors import StoreError
 from tidecast.files.history import History
 from tidecast.settings import load_settings
-from trainer.main import Job, _shape
+from trainer.main import TrainJob, _shape
 from trainer.tuning import child, tune
 from trainer.tuning.tune import Trained, Tuned, read_tuned
 
@@ -17,7 +17,7 @@ SMALL = 5  # a seed whose two trials have one layer and one direction: most of t
 
 
 def history(readings: int = 160) -> History:
-    """A short daily wave with noise."""
+    """Return a short daily wave with noise."""
     t = np.arange(readings)
     values = np.sin(t / 4) + 0.1 * np.random.default_rng(0).normal(size=readings)
     return History("wave", ("value",), 3_600_000 * t.astype(np.int64), values[:, None])
@@ -27,7 +27,7 @@ def history(readings: int = 160) -> History:
 def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Children that end early lose no trial; the choice is what the validation part says; train takes it up."""
+    """Children that end early lose no trial; the choice is by the validation part; train uses it."""
     settings = load_settings(store=tmp_path, train={"epochs": 2, "seed": SMALL})
     codes: list[int] = []
     run_child = tune._child
@@ -39,13 +39,13 @@ def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(
     monkeypatch.setattr(tune, "_child", recorded)
     monkeypatch.setattr(tune, "TRIALS_A_CHILD", 2)
     grown: list[int] = []
-    tuned, found = tune.tune(history(), settings, 2, grown.append)
+    tuned, trials = tune.tune(history(), settings, 2, grown.append)
     assert [tune.AGAIN, 0] == codes[-2:]
-    assert len(found) == grown[-1] > 0
-    assert sorted(found, key=lambda trial: trial.val_loss) == found
+    assert len(trials) == grown[-1] > 0
+    assert sorted(trials, key=lambda trial: trial.val_loss) == trials
     assert tuned.chosen.val_loss <= tuned.default.val_loss
     assert tuned == read_tuned(tmp_path)
-    spec, trained = _shape(Job(sources=()), settings)
+    spec, trained = _shape(TrainJob(sources=()), settings)
     assert (tuned.chosen.spec, tuned.chosen.learning_rate) == (spec, trained.train.learning_rate)
 
 
@@ -54,14 +54,14 @@ def test_a_shape_that_is_asked_for_wins_over_a_search(tmp_path: Path) -> None:
     some = Trained(spec=SPEC, learning_rate=0.5, val_loss=1, tail_mae=1, tail_mae_last_value=1)  # type: ignore[arg-type] # pydantic reads a mapping
     (tmp_path / tune.TUNED).write_text(Tuned(series="a", chosen=some, default=some).model_dump_json())
     settings = load_settings(store=tmp_path)
-    spec, unchanged = _shape(Job(sources=(), shape={"units": 7}), settings)
+    spec, unchanged = _shape(TrainJob(sources=(), shape={"units": 7}), settings)
     assert (7, 24, settings) == (spec.units, spec.window, unchanged)
-    spec, changed = _shape(Job(sources=()), settings)
+    spec, changed = _shape(TrainJob(sources=()), settings)
     assert (16, 12, 0.5) == (spec.units, spec.window, changed.train.learning_rate)
 
 
 def test_a_damaged_choice_is_one_sentence(tmp_path: Path) -> None:
-    """The file is named, and what to do."""
+    """The message names the file and the remedy."""
     (tmp_path / tune.TUNED).write_text("{}")
     with pytest.raises(StoreError, match="tune again, or delete it"):
         read_tuned(tmp_path)
@@ -69,11 +69,12 @@ def test_a_damaged_choice_is_one_sentence(tmp_path: Path) -> None:
 
 def test_the_searchs_data_end_where_the_tail_begins() -> None:
     """Changing the tail changes nothing that a trial sees."""
-    one = history()
-    other = History(one.series, one.features, one.ts, np.where(np.arange(160)[:, None] < 128, one.values, 99.0))
-    job = tune.Job(features=("value",), train=load_settings().train, max_gap=3, epochs=2, trials_a_child=1)
+    original = history()
+    values = np.where(np.arange(160)[:, None] < 128, original.values, 99.0)
+    other = History(original.series, original.features, original.ts, values)
+    job = tune.SearchJob(features=("value",), train=load_settings().train, max_gap=3, epochs=2, trials_a_child=1)
     spec = tune.Spec(window=12)
-    seen = [child.Network(h, job).problem(spec) for h in (one, other)]
+    seen = [child.Network(h, job).problem(spec) for h in (original, other)]
     for a, b in zip(
         (seen[0].x, seen[0].y, seen[0].x_val, seen[0].y_val),
         (seen[1].x, seen[1].y, seen[1].x_val, seen[1].y_val),

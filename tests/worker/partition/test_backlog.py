@@ -1,4 +1,4 @@
-"""What the worker says to lie before it: readings not yet read, and how much older the last one is than the newest."""
+"""The backlog that the worker reports: readings not yet read, and the age of the last one against the newest."""
 
 import time
 from typing import Any
@@ -17,7 +17,7 @@ LATER = 1000  # milliseconds from one reading to the next
 
 @pytest.fixture
 def stream(redis: Redis) -> Stream:
-    """A partition of ten readings, of which three are answered and four make a batch."""
+    """Return a partition of ten readings: three are answered, and four make a batch."""
     stream = Stream(redis, keys_of(), WorkerSettings(batch=4))
     for n in range(1, 11):
         redis.xadd("readings", {"series": "a", "value": n}, id=f"{n * LATER}-0")
@@ -26,27 +26,27 @@ def stream(redis: Redis) -> Stream:
 
 
 def waiting(redis: Redis, number: int) -> int | None:
-    """What is documented to be said: before Redis 7 nobody knows."""
+    """Return the number of waiting readings as documented: None before Redis 7, where it is unknown."""
     return number if major(redis) >= 7 else None
 
 
 def xreads(redis: Redis) -> int:
-    """How often the server was asked to read."""
-    found: dict[str, Any] = redis.info("commandstats")  # type: ignore[assignment] # the synchronous client
-    return int(found["cmdstat_xread"]["calls"])
+    """Return how many XREAD commands the server has received."""
+    stats: dict[str, Any] = redis.info("commandstats")  # type: ignore[assignment] # the synchronous client
+    return int(stats["cmdstat_xread"]["calls"])
 
 
 def test_what_is_beyond_the_batch_waits(stream: Stream, redis: Redis) -> None:
     """Counted and timed from the last reading of the batch."""
-    found = stream.backlog(stream.progress(), stream.read("3000-0", None))
-    assert Backlog(0, waiting(redis, 3), 3.0) == found
+    backlog = stream.backlog(stream.progress(), stream.read("3000-0", None))
+    assert Backlog(0, waiting(redis, 3), 3.0) == backlog
 
 
 def test_what_is_lost_does_not_wait(stream: Stream, redis: Redis) -> None:
     """Readings 4 and 5 are gone, 6 to 9 are the batch."""
     redis.xtrim("readings", minid="6000-0", approximate=False)
-    found = stream.backlog(stream.progress(), stream.read("3000-0", None))
-    assert Backlog(counted(redis, 2), waiting(redis, 1), 1.0) == found
+    backlog = stream.backlog(stream.progress(), stream.read("3000-0", None))
+    assert Backlog(counted(redis, 2), waiting(redis, 1), 1.0) == backlog
 
 
 def test_a_stream_that_began_anew_is_not_ahead_of_time(stream: Stream, redis: Redis) -> None:
@@ -58,7 +58,7 @@ def test_a_stream_that_began_anew_is_not_ahead_of_time(stream: Stream, redis: Re
 
 
 def test_what_was_read_ahead_and_trimmed_then_is_not_lost(stream: Stream, redis: Redis) -> None:
-    """It is in memory, and answered next; what came and went after it is lost."""
+    """It is in memory and is answered next; readings that were added and trimmed after it are lost."""
     first = stream.read("3000-0", None)
     assert 0 == stream.backlog(stream.progress(), first).lost
     before = xreads(redis)

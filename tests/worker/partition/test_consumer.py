@@ -45,13 +45,13 @@ def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
 
 
 def push(settings: Settings, numbers: range) -> None:
-    """One reading of every series for each number, a second apart."""
+    """Push one reading of every series for each number, a second apart."""
     with Client(settings.redis_url.get_secret_value(), partitions=PARTITIONS) as client:
         client.push_many((series, float(n), n * 1000) for n in numbers for series in SERIES)
 
 
 def answered(redis: Redis) -> Counter[str]:
-    """How many forecasts each series has, each from the partition that it belongs to."""
+    """Return how many forecasts each series has, each from the partition that it belongs to."""
     made: Counter[str] = Counter()
     for i in range(PARTITIONS):
         for entry in redis.xrange(keys_of(i, PARTITIONS).forecasts):
@@ -62,7 +62,7 @@ def answered(redis: Redis) -> Counter[str]:
 
 
 def held(worker: Worker) -> int:
-    """How many partitions a worker believes to be its own."""
+    """Return how many partitions a worker takes for its own."""
     return worker.held
 
 
@@ -93,17 +93,17 @@ def test_one_worker_serves_all_partitions(settings: Settings, redis: Redis) -> N
 
 def test_a_worker_that_joins_gets_its_share_and_gives_it_back(settings: Settings, redis: Redis) -> None:
     """Four each; and all eight for the one that stays."""
-    one, other = (make_worker(settings, Health()) for _ in range(2))
-    one.step(NOW)
-    assert (8, 0) == (held(one), held(other))
-    other.step(NOW)
-    one.step(NOW + EVERY_S)
-    assert (4, 0) == (held(one), held(other))
-    other.step(NOW + EVERY_S)
-    assert (4, 4) == (held(one), held(other))
-    other.leave()
-    one.step(NOW + 2 * EVERY_S)
-    assert (8, 0) == (held(one), held(other))
+    first, second = (make_worker(settings, Health()) for _ in range(2))
+    first.step(NOW)
+    assert (8, 0) == (held(first), held(second))
+    second.step(NOW)
+    first.step(NOW + EVERY_S)
+    assert (4, 0) == (held(first), held(second))
+    second.step(NOW + EVERY_S)
+    assert (4, 4) == (held(first), held(second))
+    second.leave()
+    first.step(NOW + 2 * EVERY_S)
+    assert (8, 0) == (held(first), held(second))
     assert redis.hkeys("workers")
 
 
@@ -137,7 +137,8 @@ def test_what_a_dead_worker_held_is_taken_over(settings: Settings, redis: Redis)
 def test_what_a_worker_gives_up_politely_is_served_at_once(settings: Settings, redis: Redis) -> None:
     """The other worker does not wait for the lease to run out, which would take minutes."""
     slow = settings.model_copy(update={"worker": settings.worker.model_copy(update={"lease_s": 600.0})})
-    leaving, staying = make_worker(slow, Health()), make_worker(slow, Health())
+    leaving = make_worker(slow, Health())
+    staying = make_worker(slow, Health())
     with running(staying):
         with running(leaving):
             until(lambda: held(leaving) == held(staying) == PARTITIONS // 2)
@@ -162,7 +163,7 @@ def test_burst_waits_for_a_partition_that_was_put_off(settings: Settings, redis:
     key = keys_of(partition_of(SERIES[0], PARTITIONS), PARTITIONS).forecasts
 
     class Reading(Stop):
-        """A stop at whose third wait the consumer has read what was there."""
+        """A stop at whose third wait the consumer group appears, with all entries read."""
 
         waits = 0
 
@@ -180,13 +181,13 @@ def test_burst_waits_for_a_partition_that_was_put_off(settings: Settings, redis:
 
 
 def test_after_a_success_the_next_pause_is_short_again(settings: Settings, redis: Redis) -> None:
-    """Of what all partitions share, too."""
+    """This holds for the failures that all partitions share, too."""
     worker = make_worker(settings, Health())
     redis.set("workers", "mine")
     worker.run(long := Impatient(6))
     redis.delete("workers")
     worker.run(Stop(), burst=True)
-    worker.step(0.0)  # the clock is set: the others are asked for at once
+    worker.step(0.0)  # the clock is set: the other workers are counted at once
     redis.set("workers", "mine")
     worker.run(short := Impatient(1))
     assert short.longest_s <= 0.05 < 0.2 < long.longest_s  # half a lease at most

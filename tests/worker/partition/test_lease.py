@@ -38,7 +38,7 @@ def expires(redis: Redis) -> int:
 
 
 def test_another_owner_does_not_get_it(mine: Partition, stream: Stream) -> None:
-    """Not held, no progress, and no harm to the owner's claim."""
+    """The other worker gets neither the lease nor the progress, and the owner's claim is unharmed."""
     yours = Partition(stream, "you", LEASE_S)
     assert yours.acquire(NOW) is None
     assert (False, True) == (yours.held, mine.held)
@@ -46,7 +46,7 @@ def test_another_owner_does_not_get_it(mine: Partition, stream: Stream) -> None:
 
 
 def test_the_lease_is_renewed_several_times_in_its_life(mine: Partition, redis: Redis) -> None:
-    """Not at every step, but long before it runs out."""
+    """It is not renewed at every step, but long before it runs out."""
     expire(redis)
     assert mine.hold(NOW + LEASE_S / RENEWALS - 0.01)
     assert 0 == expires(redis)
@@ -86,7 +86,7 @@ def test_a_lost_lease_is_noticed_and_not_kept(mine: Partition, stream: Stream, r
 
 
 def test_a_released_partition_is_free_for_the_next(mine: Partition, stream: Stream) -> None:
-    """And the old owner holds it no longer."""
+    """The old owner no longer holds it."""
     mine.release()
     assert not mine.held
     assert Partition(stream, "you", LEASE_S).acquire(NOW) is not None

@@ -1,4 +1,4 @@
-"""What is done while Redis commits: the next readings are there by then, and no reply passes for another's."""
+"""Reading while Redis commits: the next readings arrive during the commit, and each reply goes to its own command."""
 
 from collections.abc import Callable, Sequence
 from unittest import mock
@@ -15,7 +15,7 @@ from tidecast.online.batch import Entry
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
 from worker.partition.backlog import Backlog, Progress
-from worker.partition.pipeline import Exchange
+from worker.partition.pipeline import PipelinedConnection
 from worker.partition.stream import Stream
 from worker.scripts import script_of
 
@@ -24,14 +24,14 @@ FIRST = Progress("2-0", 2)  # once two readings are committed
 
 @pytest.fixture
 def stream(redis: Redis) -> Stream:
-    """Two readings to commit, on a server that knows the script."""
+    """Return a stream with two readings to commit, on a server that has the script loaded."""
     redis.script_load(script_of("commit"))
     add(redis, 1, 2)
     return Stream(redis, keys_of(), WorkerSettings(batch=4))
 
 
 def add(redis: Redis, *numbers: int) -> None:
-    """Push readings under ids that say their numbers."""
+    """Push readings; each id is the reading's number."""
     for n in numbers:
         redis.xadd("readings", {"series": "a", "value": n}, id=f"{n}-0")
 
@@ -42,37 +42,37 @@ def commit(stream: Stream, meanwhile: Callable[[], None] = lambda: None) -> None
 
 
 def reading(stream: Stream, found: list[Sequence[Entry]]) -> Callable[[], None]:
-    """Read on, and keep what is there."""
+    """Return a function that reads on and keeps the entries."""
     return lambda: found.append(stream.read("2-0", None))
 
 
 def calls(redis: Redis) -> tuple[int, ...]:
-    """How often the server was asked for readings and for the state of a stream."""
+    """Return how many reads, and how many queries of the stream's state, the server has received."""
     stats = redis.info("commandstats")
-    found = (stats.get(f"cmdstat_{name}", {"calls": 0}) for name in ("xread", "xinfo|stream", "xinfo"))
-    return tuple(int(one["calls"]) for one in found)
+    counters = (stats.get(f"cmdstat_{name}", {"calls": 0}) for name in ("xread", "xinfo|stream", "xinfo"))
+    return tuple(int(counter["calls"]) for counter in counters)
 
 
 def numbers(entries: Sequence[Entry]) -> list[str]:
-    """The entries' ids."""
+    """Return the entries' ids."""
     return [entry_id for entry_id, _ in entries]
 
 
 def test_the_next_readings_are_there_while_redis_commits(stream: Stream, redis: Redis) -> None:
-    """Entries, ids and what lies beyond, as a read of its own would have them."""
+    """The entries, their ids and the backlog are those that a separate read would return."""
     add(redis, 3, 4, 5, 6, 7)
-    found: list[Sequence[Entry]] = []
-    commit(stream, reading(stream, found))
+    reads: list[Sequence[Entry]] = []
+    commit(stream, reading(stream, reads))
     before = calls(redis)
-    backlog = stream.backlog(FIRST, found[0])
+    backlog = stream.backlog(FIRST, reads[0])
     assert before == calls(redis)
     other = Stream(redis, keys_of(), WorkerSettings(batch=4))
-    assert [other.read("2-0", None)] == found
-    assert other.backlog(FIRST, found[0]) == backlog
+    assert [other.read("2-0", None)] == reads
+    assert other.backlog(FIRST, reads[0]) == backlog
 
 
 def test_what_was_not_taken_meanwhile_is_taken_by_the_next_read(stream: Stream, redis: Redis) -> None:
-    """And what comes after it by the one after."""
+    """The reading after it is taken by the read after that."""
     add(redis, 3)
     commit(stream)
     assert ["3-0"] == numbers(stream.read("2-0", 1000))
@@ -82,9 +82,9 @@ def test_what_was_not_taken_meanwhile_is_taken_by_the_next_read(stream: Stream, 
 
 def test_where_nothing_was_there_it_is_waited_for(stream: Stream, redis: Redis) -> None:
     """Without waiting there is nothing."""
-    found: list[Sequence[Entry]] = []
-    commit(stream, reading(stream, found))
-    assert [[]] == found
+    reads: list[Sequence[Entry]] = []
+    commit(stream, reading(stream, reads))
+    assert [[]] == reads
     add(redis, 3)
     assert ["3-0"] == numbers(stream.read("2-0", 1000))
     stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
@@ -96,14 +96,14 @@ def test_what_was_trimmed_before_it_was_read_is_counted(stream: Stream, redis: R
     """Readings 3 and 4 are gone when 5 is read."""
     add(redis, 3, 4, 5)
     redis.xtrim("readings", minid="5-0", approximate=False)
-    found: list[Sequence[Entry]] = []
-    commit(stream, reading(stream, found))
-    assert ["5-0"] == numbers(found[0])
-    assert Backlog(counted(redis, 2), 0 if counted(redis, 2) else None, 0.0) == stream.backlog(FIRST, found[0])
+    reads: list[Sequence[Entry]] = []
+    commit(stream, reading(stream, reads))
+    assert ["5-0"] == numbers(reads[0])
+    assert Backlog(counted(redis, 2), 0 if counted(redis, 2) else None, 0.0) == stream.backlog(FIRST, reads[0])
 
 
 def test_a_stream_that_was_deleted_has_no_backlog(stream: Stream, redis: Redis) -> None:
-    """And is waited for."""
+    """The worker waits for it."""
     epoch = stream.acquire("me") or 0
     redis.delete("readings")
     stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, lambda: None)
@@ -111,12 +111,12 @@ def test_a_stream_that_was_deleted_has_no_backlog(stream: Stream, redis: Redis) 
 
 
 def test_a_server_that_lost_its_scripts_is_given_them_again(stream: Stream, redis: Redis) -> None:
-    """As after a restart: the commit happens, once, and so does what is done meanwhile."""
+    """As after a restart: the commit and the read beside it happen once each."""
     redis.script_flush()
     add(redis, 3)
-    found: list[Sequence[Entry]] = []
-    commit(stream, reading(stream, found))
-    assert (2, ["3-0"]) == (redis.xlen("forecasts"), [one for read in found for one in numbers(read)])
+    reads: list[Sequence[Entry]] = []
+    commit(stream, reading(stream, reads))
+    assert (2, ["3-0"]) == (redis.xlen("forecasts"), [number for read in reads for number in numbers(read)])
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,9 @@ def test_a_server_that_lost_its_scripts_is_given_them_again(stream: Stream, redi
 def test_a_commit_that_is_refused_says_so_after_what_was_done_meanwhile(
     stream: Stream, redis: Redis, spoil: Callable[[Redis], object], error: type[Exception]
 ) -> None:
-    """Nothing was written, and the next commit has its own reply."""
-    epoch, done = stream.acquire("me") or 0, list[Sequence[Entry]]()
+    """No write happened, and the next commit gets its own reply."""
+    epoch = stream.acquire("me") or 0
+    done = list[Sequence[Entry]]()
     spoil(redis)
     try:
         with pytest.raises(error):
@@ -159,7 +160,7 @@ def test_what_goes_wrong_meanwhile_is_raised_once_the_commit_has_its_reply(strea
 
 
 def test_a_refused_commit_counts_for_more_than_what_goes_wrong_meanwhile(stream: Stream, redis: Redis) -> None:
-    """Who has lost the partition need not look for the fault in a batch that is another's."""
+    """A worker that has lost the partition need not look for a fault in another's batch."""
 
     def fail() -> None:
         raise ValueError("a batch that cannot be handled")
@@ -171,7 +172,7 @@ def test_a_refused_commit_counts_for_more_than_what_goes_wrong_meanwhile(stream:
 
 
 def test_another_place_than_the_one_asked_for_is_read_anew(stream: Stream, redis: Redis) -> None:
-    """As after the partition was lost and taken again; the old reply is not taken for it."""
+    """As after the partition was lost and taken again; the old reply is discarded."""
     add(redis, 3)
     commit(stream)
     stream.read_no_further()
@@ -187,7 +188,7 @@ def test_new_connections_ask_anew(stream: Stream, redis: Redis) -> None:
 
 
 def test_a_connection_that_was_closed_while_idle_is_made_anew(stream: Stream, redis: Redis) -> None:
-    """By the setting `timeout`, an operator or a proxy: nothing was under way, so nobody need be told."""
+    """The setting `timeout`, an operator or a proxy closed it: no command was under way, so no warning is needed."""
     commit(stream)
     redis.client_kill_filter(_type="normal", skipme=True)
     add(redis, 3)
@@ -200,7 +201,7 @@ def test_a_connection_that_was_closed_while_idle_is_made_anew(stream: Stream, re
 def test_a_read_that_was_asked_for_and_whose_connection_is_closed_is_made_again(stream: Stream, redis: Redis) -> None:
     """It has changed nothing, and its reply is gone."""
     add(redis, 3)
-    with mock.patch.object(Exchange, "reply", side_effect=[b"COMMITTED", RedisConnectionError("closed")]):
+    with mock.patch.object(PipelinedConnection, "reply", side_effect=[b"COMMITTED", RedisConnectionError("closed")]):
         commit(stream, lambda: None)
         assert ["3-0"] == numbers(stream.read("2-0", None))
 
@@ -223,14 +224,14 @@ def test_a_server_that_goes_away_is_an_error_and_is_found_again(redis_program: s
 
 
 def test_replies_come_one_by_one_and_errors_as_errors(redis: Redis) -> None:
-    """In the order of the commands; a connection that was closed begins anew."""
-    exchange = Exchange(redis)
-    exchange.send(("PING",), ("GET", "state:none"), ("HGET", "nothing"), ("ECHO", b"\xff"))
-    assert (b"PONG", None) == (exchange.reply(), exchange.reply())
+    """Replies come in the order of the commands; a connection that was closed is opened again."""
+    pipelined = PipelinedConnection(redis)
+    pipelined.send(("PING",), ("GET", "state:none"), ("HGET", "nothing"), ("ECHO", b"\xff"))
+    assert (b"PONG", None) == (pipelined.reply(), pipelined.reply())
     with pytest.raises(ResponseError, match="wrong number"):
-        exchange.reply()
-    exchange.close()
-    exchange.send(
+        pipelined.reply()
+    pipelined.close()
+    pipelined.send(
         ("ECHO", 7),
     )
-    assert b"7" == exchange.reply()
+    assert b"7" == pipelined.reply()

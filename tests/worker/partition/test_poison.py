@@ -19,7 +19,7 @@ from tidecast.online.batch import Entry
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
 from tidecast.wire import keys_of
-from worker.partition.poison import MAX_TRIES, Caution
+from worker.partition.poison import MAX_TRIES, PoisonGuard
 from worker.partition.stream import Attempt, Stream
 from worker.stop import Stop
 
@@ -33,7 +33,7 @@ def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
 
 
 def poison(redis: Redis, *numbers: int) -> None:
-    """Push readings of which the poisonous one has a value of its own."""
+    """Push readings; the poisonous one has a value of its own."""
     for n in numbers:
         redis.xadd("readings", {"series": "a", "value": POISON if n == 13 else n / 7, "ts": n * 1000}, id=f"{n}-0")
 
@@ -87,9 +87,9 @@ def test_workers_that_die_of_something_else_lose_no_reading(settings: Settings, 
         stream = stream_of(settings)
         epoch = stream.acquire("me")
         assert epoch
-        caution = Caution(stream, BATCH)
-        caution.begin()
-        caution.choose(epoch, "0-0", stream.read("0-0", None))  # and gone
+        poison_guard = PoisonGuard(stream, BATCH)
+        poison_guard.begin()
+        poison_guard.choose(epoch, "0-0", stream.read("0-0", None))  # and gone
     redis.hset("lease", "expires_ms", 0)
     new_worker(settings).run(Stop(), burst=True)
     assert list(range(1, 21)) == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
@@ -97,7 +97,7 @@ def test_workers_that_die_of_something_else_lose_no_reading(settings: Settings, 
 
 
 def test_a_lease_that_was_given_back_needs_no_caution(settings: Settings, redis: Redis) -> None:
-    """Only of a holder that did not say goodbye is it known that it may have died of a reading."""
+    """Only a holder that did not give its lease back may have died of a reading."""
     stream = stream_of(settings)
     epoch = stream.acquire("one")
     assert (1, False) == (epoch, stream.abandoned())
@@ -109,30 +109,32 @@ def test_a_lease_that_was_given_back_needs_no_caution(settings: Settings, redis:
 
 
 def test_caution_costs_nothing_and_ends(settings: Settings, redis: Redis) -> None:
-    """Without a reason nothing is written down; after a batch's worth of readings that went well neither."""
+    """Nothing is noted without a reason, nor after a batch's worth of readings that went well."""
     stream = Stream(redis, keys_of(), settings.worker)
     epoch = stream.acquire("me") or 0
     entries: list[Entry] = [(f"{n}-0", {}) for n in range(1, BATCH + 1)]
-    caution = Caution(stream, BATCH)
-    assert (entries, None) == caution.choose(epoch, "0-0", entries)
+    poison_guard = PoisonGuard(stream, BATCH)
+    assert (entries, None) == poison_guard.choose(epoch, "0-0", entries)
     assert redis.hget("lease", "tried_from") is None
-    caution.begin()
-    assert (entries[:10], None) == caution.choose(epoch, "0-0", entries[:10])
+    poison_guard.begin()
+    assert (entries[:10], None) == poison_guard.choose(epoch, "0-0", entries[:10])
     assert (b"0-0", b"10") == tuple(redis.hmget("lease", "tried_from", "tried_size"))
-    assert (entries[:10], None) == caution.choose(epoch, "10-0", entries[:10])
-    assert (entries, None) == caution.choose(epoch, "20-0", entries)
+    assert (entries[:10], None) == poison_guard.choose(epoch, "10-0", entries[:10])
+    assert (entries, None) == poison_guard.choose(epoch, "20-0", entries)
     assert b"10-0" == redis.hget("lease", "tried_from")
 
 
 def test_halves_come_down_to_one_which_is_tried_twice(settings: Settings, redis: Redis) -> None:
-    """Eight, four, two, one, one: then it is the reading. Only a new holder counts: the same one may ask again."""
+    """Eight, four, two, one, one: then the reading is to blame. Only a new holder counts: the same one may ask
+    again.
+    """
     stream = Stream(redis, keys_of(), settings.worker)
     tried = []
     for _ in range(6):
         epoch = stream.acquire("me") or 0
         tried.append(stream.attempt(epoch, "0-0", 8))
         assert tried[-1] == stream.attempt(epoch, "0-0", 8)
-    assert [(8, 1), (4, 1), (2, 1), (1, 1), (1, 2), (1, 3)] == [(one.size, one.tries) for one in tried]
+    assert [(8, 1), (4, 1), (2, 1), (1, 1), (1, 2), (1, 3)] == [(trial.size, trial.tries) for trial in tried]
     assert Attempt(3, 1) == stream.attempt(epoch, "1-0", 3)
     assert Attempt(1, 1) == stream.attempt(stream.acquire("me") or 0, "1-0", 3)
 
@@ -151,7 +153,7 @@ def test_the_last_try_of_a_reading_comes_after_a_pause_in_which_no_death_counts(
 
 
 def test_a_worker_pauses_before_the_last_try_and_answers_a_sound_reading(settings: Settings, redis: Redis) -> None:
-    """Three deaths that it did not cause: it is no dead letter."""
+    """Three deaths that the reading did not cause do not make it a dead letter."""
     add(redis, 1, 2, 3)
     for _ in range(MAX_TRIES - 1):
         stream = stream_of(settings)
@@ -167,7 +169,7 @@ def test_a_worker_pauses_before_the_last_try_and_answers_a_sound_reading(setting
 
 
 def test_a_reading_that_its_last_worker_dies_of_is_set_aside(settings: Settings, redis: Redis) -> None:
-    """A pause is no pardon."""
+    """After the pause, a reading that kills its worker again becomes a dead letter."""
     add(redis, 1, 2, 3)
     for _ in range(MAX_TRIES):
         stream = stream_of(settings)
@@ -181,52 +183,54 @@ def test_a_reading_that_its_last_worker_dies_of_is_set_aside(settings: Settings,
 
 
 def test_fewer_readings_than_half_are_tried_as_they_are(settings: Settings, redis: Redis) -> None:
-    """What is noted is what is handled: else the next half would be none."""
+    """The noted readings are the handled ones: otherwise the next half would be empty."""
     stream = Stream(redis, keys_of(), settings.worker)
     assert Attempt(8, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
     assert Attempt(2, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 2)
 
 
 def test_halves_stay_small_until_a_batch_has_gone_well(settings: Settings, redis: Redis) -> None:
-    """What killed the worker before may lie behind the first half; only what was handled counts."""
+    """The reading that killed the worker may lie behind the first half; only handled readings count."""
     stream = Stream(redis, keys_of(), settings.worker)
     entries: list[Entry] = [(f"{n}-0", {}) for n in range(1, 9)]
     stream.attempt(stream.acquire("me") or 0, "0-0", 8)
-    epoch, caution = stream.acquire("me") or 0, Caution(stream, BATCH)
-    caution.begin()
-    chosen = [caution.choose(epoch, f"{n}-0", entries)[0] for n in (0, 4, 8, 12, 16)]
+    epoch = stream.acquire("me") or 0
+    poison_guard = PoisonGuard(stream, BATCH)
+    poison_guard.begin()
+    chosen = [poison_guard.choose(epoch, f"{n}-0", entries)[0] for n in (0, 4, 8, 12, 16)]
     assert [4, 4, 4, 4, 8] == [len(each) for each in chosen]
 
 
 def test_what_was_handled_to_its_end_is_not_tried_in_halves(settings: Settings, redis: Redis) -> None:
-    """What is taken back leaves no trace; who was fenced takes nothing back."""
+    """Taking readings back leaves no trace; a worker that was fenced takes nothing back."""
     stream = Stream(redis, keys_of(), settings.worker)
     epoch = stream.acquire("me") or 0
     stream.attempt(epoch, "0-0", 8)
-    stream.acquit(epoch)
+    stream.clear(epoch)
     assert Attempt(8, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
     with pytest.raises(Fenced):
-        stream.acquit(epoch)
+        stream.clear(epoch)
     assert Attempt(4, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
 
 
 def test_an_acquittal_hides_no_other_trouble(redis_server: EmbeddedRedis, settings: Settings) -> None:
-    """It takes back what was noted, once; where Redis is away it leaves that to the next worker."""
+    """The note is taken back once; while Redis is away, this is left to the next worker."""
     with EmbeddedRedis(redis_server.program) as server:
         stream = Stream(Redis.from_url(server.url, protocol=2), keys_of(), settings.worker)
-        epoch, caution = stream.acquire("me") or 0, Caution(stream, BATCH)
-        caution.begin()
-        caution.choose(epoch, "0-0", [("1-0", {})])
-        caution.acquit(epoch)
+        epoch = stream.acquire("me") or 0
+        poison_guard = PoisonGuard(stream, BATCH)
+        poison_guard.begin()
+        poison_guard.choose(epoch, "0-0", [("1-0", {})])
+        poison_guard.clear(epoch)
         stream.attempt(epoch, "0-0", 8)
-        caution.acquit(epoch)
+        poison_guard.clear(epoch)
         assert Attempt(4, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
-        caution.choose(epoch + 1, "0-0", [("1-0", {})])
-    caution.acquit(epoch + 1)
+        poison_guard.choose(epoch + 1, "0-0", [("1-0", {})])
+    poison_guard.clear(epoch + 1)
 
 
 def test_a_partition_that_was_given_back_is_taken_up_without_caution(settings: Settings, redis: Redis) -> None:
-    """It ended in peace: nothing is written down any more."""
+    """The last worker ended cleanly: no note is left."""
     add(redis, 1)
     stream_of(settings).acquire("gone")
     redis.hset("lease", "expires_ms", 0)

@@ -8,7 +8,7 @@ from redis import Redis
 
 from tests.harness.forecasts import together
 from tidecast.errors import Conflict, Fenced, StreamError
-from tidecast.online.batch import Outcome
+from tidecast.online.batch import BatchResult
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import DeadLetter, Forecast, keys_of
 from worker.partition.backlog import Progress
@@ -34,13 +34,13 @@ def held(redis: Redis, stream: Stream) -> int:
 
 
 def forecast(entry_id: str) -> Forecast:
-    """A forecast under this id."""
+    """Return a forecast under this id."""
     return Forecast(entry_id, "a", 2, 1.5, None, None, 0.9, 1, None, "naive", 1.0)
 
 
-def outcome(last: str, *made: str, dead: tuple[str, ...] = (), states: dict[str, bytes] | None = None) -> Outcome:
-    """A batch that ended at `last`, with forecasts under these ids."""
-    return Outcome(
+def outcome(last: str, *made: str, dead: tuple[str, ...] = (), states: dict[str, bytes] | None = None) -> BatchResult:
+    """Return a batch that ended at `last`, with forecasts under these ids."""
+    return BatchResult(
         last,
         together(*map(forecast, made)),
         [DeadLetter(entry_id, "bad_value", "why", {b"value": b"x"}) for entry_id in dead],
@@ -50,20 +50,20 @@ def outcome(last: str, *made: str, dead: tuple[str, ...] = (), states: dict[str,
 
 
 def everything(redis: Redis) -> dict[bytes, object]:
-    """Every key with all that it holds; dumps differ between equal streams, their entries do not."""
-    found: dict[bytes, object] = {}
+    """Return every key with all that it holds; dumps differ between equal streams, their entries do not."""
+    dumps: dict[bytes, object] = {}
     for key in redis.scan_iter():
-        found[key] = redis.dump(key)
-    return found
+        dumps[key] = redis.dump(key)
+    return dumps
 
 
 def major(redis: Redis) -> int:
-    """The server's version: some figures are known from Redis 7 on."""
+    """Return the server's major version: some figures are known from Redis 7 on."""
     return int(redis.info("server")["redis_version"].split(".")[0])
 
 
 def refused(redis: Redis, kind: type[Exception], act: Callable[[], object]) -> str:
-    """What a refusal says, having changed nothing at all."""
+    """Return the message of a refusal; check that it changed nothing at all."""
     before = everything(redis)
     with pytest.raises(kind) as caught:
         act()
@@ -129,10 +129,10 @@ def test_taking_a_partition_over_keeps_its_offset(stream: Stream, held: int) -> 
 
 @pytest.mark.parametrize(("key", "kind"), [("readings", "stream"), ("lease", "hash"), ("offset", "hash")])
 def test_a_key_of_another_type_is_one_sentence(stream: Stream, redis: Redis, key: str, kind: str) -> None:
-    """It names the key and the remedy, and nothing is half taken."""
+    """The message names the key and the remedy, and no change is half made."""
     redis.set(key, "x")
-    said = refused(redis, StreamError, lambda: stream.acquire("me"))
-    assert said == f"{key} is not a {kind}: rename or delete that key, or use another namespace"
+    error = refused(redis, StreamError, lambda: stream.acquire("me"))
+    assert error == f"{key} is not a {kind}: rename or delete that key, or use another namespace"
 
 
 # Reading
@@ -167,7 +167,7 @@ def test_a_commit_publishes_everything_together(stream: Stream, redis: Redis, he
 
 
 def test_counts_add_up_over_commits(stream: Stream, held: int) -> None:
-    """They sum to what was read."""
+    """They sum to the number of readings read."""
     stream.commit(held, "0-0", outcome("3-0", "1-0", "3-0", dead=("2-0",)))
     stream.commit(held, "3-0", outcome("5-0", "4-0", "5-0"))
     stream.commit(held, "5-0", outcome("7-0", dead=("6-0",)), lost=4)
@@ -175,7 +175,7 @@ def test_counts_add_up_over_commits(stream: Stream, held: int) -> None:
 
 
 def test_commit_refuses_a_stale_epoch(stream: Stream, redis: Redis, held: int) -> None:
-    """Whoever lost the partition writes nothing, whatever it had computed."""
+    """A worker that lost the partition writes nothing, whatever it had computed."""
     stream.release(held)
     stream.acquire("you")
     refused(redis, Fenced, lambda: stream.commit(held, "0-0", outcome("1-0", "1-0")))
@@ -191,8 +191,8 @@ def test_commit_refuses_without_a_lease(stream: Stream, redis: Redis, held: int)
 def test_commit_refuses_another_offset(stream: Stream, redis: Redis, held: int, started_from: str) -> None:
     """A batch fits exactly one place."""
     stream.commit(held, "0-0", outcome("3-0", "3-0"))
-    said = refused(redis, Conflict, lambda: stream.commit(held, started_from, outcome("6-0", "6-0")))
-    assert said == f"the offset is 3-0, the batch started from {started_from}"
+    error = refused(redis, Conflict, lambda: stream.commit(held, started_from, outcome("6-0", "6-0")))
+    assert error == f"the offset is 3-0, the batch started from {started_from}"
 
 
 def test_commit_refuses_when_the_offset_is_gone(stream: Stream, redis: Redis, held: int) -> None:
@@ -227,9 +227,9 @@ def test_commit_refuses_a_key_of_another_type_before_any_write(
     """All or nothing: the sentence names the key, and every other is as before."""
     redis.set(key, "mine")
     batch = outcome("3-0", "1-0", dead=("2-0", "3-0"))
-    said = refused(redis, StreamError, lambda: stream.commit(held, "0-0", batch))
-    assert said.startswith(f"{key} is not a ")
-    assert said.endswith("rename or delete that key, or use another namespace")
+    error = refused(redis, StreamError, lambda: stream.commit(held, "0-0", batch))
+    assert error.startswith(f"{key} is not a ")
+    assert error.endswith("rename or delete that key, or use another namespace")
 
 
 @pytest.mark.parametrize("key", ["forecasts", "dead"])
@@ -240,8 +240,8 @@ def test_commit_refuses_streams_that_are_ahead_before_any_write(
     """A foreign entry beyond the batch's first id would stop the script halfway: it is found before."""
     redis.xadd(key, {"foreign": 1}, id=newest)
     batch = outcome("3-0", "1-0", "3-0", dead=("1-0",))
-    said = refused(redis, StreamError, lambda: stream.commit(held, "0-0", batch))
-    assert said.startswith(f"{key} already holds entries up to {newest}")
+    error = refused(redis, StreamError, lambda: stream.commit(held, "0-0", batch))
+    assert error.startswith(f"{key} already holds entries up to {newest}")
 
 
 def test_a_foreign_entry_that_was_deleted_still_counts(stream: Stream, redis: Redis, held: int) -> None:
@@ -296,7 +296,7 @@ def test_a_commit_is_a_sign_of_life(stream: Stream, redis: Redis, held: int) -> 
 
 
 def test_the_passive_group_shows_position_and_lag(stream: Stream, redis: Redis, held: int) -> None:
-    """What XINFO GROUPS says is true; before Redis 7 there is a position only."""
+    """XINFO GROUPS reports true figures; before Redis 7 there is a position only."""
     stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "3-0", "4-0"))
     (group,) = redis.xinfo_groups("readings")
     assert (b"tidecast", b"4-0", 0) == (group["name"], group["last-delivered-id"], group["pending"])
@@ -314,7 +314,7 @@ def test_a_destroyed_group_stops_nothing(stream: Stream, redis: Redis, held: int
 
 
 def test_a_group_that_went_with_its_stream_comes_back(stream: Stream, redis: Redis, held: int) -> None:
-    """Somebody deleted the readings: what is pushed afterwards shows its lag as before."""
+    """If the readings are deleted, those pushed afterwards show their lag as before."""
     redis.delete("readings")
     redis.xadd("readings", {"series": "a"}, id="11-0")
     stream.commit(held, "0-0", outcome("11-0", "11-0"))
@@ -331,8 +331,9 @@ def test_scripts_that_the_server_forgot_are_sent_again(stream: Stream, redis: Re
 
 def test_a_namespace_keeps_two_workers_apart(redis: Redis, settings: Settings) -> None:
     """Every key has the prefix."""
-    one, two = (Stream(redis, keys_of(namespace=name), settings.worker) for name in ("one", "two"))
-    for each in (one, two):
+    first = Stream(redis, keys_of(namespace="one"), settings.worker)
+    second = Stream(redis, keys_of(namespace="two"), settings.worker)
+    for each in (first, second):
         each.commit(each.acquire("me") or 0, "0-0", outcome("1-0", "1-0", dead=("1-0",)))
     assert {
         f"{space}:{name}"
@@ -345,12 +346,12 @@ def test_a_namespace_keeps_two_workers_apart(redis: Redis, settings: Settings) -
 
 
 def counted(redis: Redis, lost: int) -> int:
-    """What is documented to be counted: before Redis 7 nothing can be known."""
+    """Return the number of lost readings as documented: 0 before Redis 7, where it is unknown."""
     return lost if major(redis) >= 7 else 0
 
 
 def test_readings_trimmed_before_they_were_read_are_counted(stream: Stream, redis: Redis, held: int) -> None:
-    """Exactly those after the offset; what had been answered is not lost."""
+    """Exactly the unread readings after the offset count as lost; answered ones do not."""
     stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "3-0", "4-0"))
     redis.xtrim("readings", minid="8-0", approximate=False)
     batch = stream.read("4-0", None)
@@ -383,7 +384,7 @@ def test_readings_trimmed_after_they_were_read_are_not_lost(stream: Stream, redi
 
 
 def test_what_was_trimmed_before_the_first_worker_is_not_lost(stream: Stream, redis: Redis) -> None:
-    """Nobody had promised to answer it; what is lost afterwards is."""
+    """Readings from before the first worker were never promised an answer; those trimmed afterwards are lost."""
     for n in range(1, 11):
         redis.xadd("readings", {"series": "a"}, id=f"{n}-0")
     redis.xtrim("readings", maxlen=6, approximate=False)
@@ -394,7 +395,7 @@ def test_what_was_trimmed_before_the_first_worker_is_not_lost(stream: Stream, re
 
 
 def test_an_offset_that_was_deleted_alone_is_known_from_the_group(stream: Stream, redis: Redis, held: int) -> None:
-    """To begin anew would answer readings that the windows hold already, and be refused for ever."""
+    """Starting over would repeat readings that the windows already hold, and would be refused for ever."""
     stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "4-0", dead=("3-0",)))
     redis.delete("offset")
     assert stream.acquire("me") == held + 1
@@ -404,7 +405,7 @@ def test_an_offset_that_was_deleted_alone_is_known_from_the_group(stream: Stream
 
 
 def test_whoever_deletes_the_states_too_begins_anew(stream: Stream, redis: Redis, held: int) -> None:
-    """An operator who wants all answered again deletes everything but the readings."""
+    """An operator who wants all readings answered again deletes everything but the readings."""
     stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "3-0", "4-0"))
     redis.delete("offset", "state", "forecasts", "dead")
     stream.acquire("me")

@@ -1,4 +1,4 @@
-"""What is odd about a stream of readings is said, once, and shown while it lasts."""
+"""Anything odd about a stream of readings is logged once, and shown while it lasts."""
 
 import time
 
@@ -23,7 +23,7 @@ def push(redis: Redis, entry_id: str = "*") -> None:
 def test_readings_after_an_id_ahead_of_the_clock_are_answered_and_a_warning_is_given(
     settings: Settings, redis: Redis, ahead_ms: int
 ) -> None:
-    """Redis gives no lower id again: all later readings were duplicates, and nobody was told."""
+    """Redis gives no lower id again: all later readings would be duplicates, without any warning."""
     health = Health()
     worker = new_worker(settings, health)
     now_ms = round(time.time() * 1000)  # the server has this clock too

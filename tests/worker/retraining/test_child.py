@@ -1,4 +1,6 @@
-"""The child that trains: told what to do, listened to, and ended when it must be; whatever it does, we go on."""
+"""The child process that trains: it gets its job, its output is read, it is ended in time, and its failures stay its
+own.
+"""
 
 import json
 import os
@@ -18,10 +20,10 @@ from tidecast.errors import SettingsError
 from tidecast.log import LineWriter
 from tidecast.settings import Settings, load_settings
 from worker.retraining import child
-from worker.retraining.child import Outcome, Summary
+from worker.retraining.child import RunReport, TrainingResult
 
 
-def run(program: str, cancelled: Callable[[], bool] = lambda: False, **limits: Any) -> Outcome:
+def run(program: str, cancelled: Callable[[], bool] = lambda: False, **limits: Any) -> TrainingResult:
     """Run a stand-in under these settings of the group `retrain`."""
     settings = load_settings(redis_url="redis://:hunter2@127.0.0.1:1/0", retrain=limits)
     return child.run(settings, 0, cancelled=cancelled, command=stand_in(program))
@@ -47,15 +49,15 @@ def test_the_child_is_told_all_settings_with_the_password_and_what_to_train() ->
         redis_url="redis://:hunter2@127.0.0.1:1/0", series={"more_levels": [0.5]}, retrain={"every": "6h"}
     )
     line = child.request(settings, 3, ["a", "b"], force=True)
-    told = json.loads(line)
-    assert settings == Settings(**told.pop("settings"))
-    assert {"partition": 3, "series": ["a", "b"], "force": True} == told
+    job = json.loads(line)
+    assert settings == Settings(**job.pop("settings"))
+    assert {"partition": 3, "series": ["a", "b"], "force": True} == job
     assert 1 == line.count(b"\n")
 
 
 def test_a_run_that_ends_well_gives_its_summary() -> None:
-    """The last line of standard output; what libraries print before is no matter."""
-    assert Outcome(Summary(3, 1, 0, 2, 1.5)) == run("print('a library says hello')\n" + FINISH)
+    """The summary is the last line of standard output; lines that libraries print before it do not matter."""
+    assert TrainingResult(RunReport(3, 1, 0, 2, 1.5)) == run("print('a library says hello')\n" + FINISH)
 
 
 def test_the_log_of_the_child_is_ours_line_by_line(
@@ -64,9 +66,9 @@ def test_the_log_of_the_child_is_ours_line_by_line(
     """Objects as they are; other text as the text of an event."""
     monkeypatch.setattr(log, "_writer", LineWriter(sys.stderr))
     run("os.write(2, b'{\"event\": \"tra'); time.sleep(0.05); os.write(2, b'ined\"}\\nnot json')\n" + FINISH)
-    said = capfd.readouterr()
-    assert {"event": "trained"} == json.loads(said.err.splitlines()[0])
-    assert "not json" in said.out + said.err  # where structlog writes is the program's choice
+    output = capfd.readouterr()
+    assert {"event": "trained"} == json.loads(output.err.splitlines()[0])
+    assert "not json" in output.out + output.err  # where structlog writes is the program's choice
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_the_log_of_the_child_is_ours_line_by_line(
 )
 def test_a_run_that_goes_wrong_is_a_sentence(program: str, sentence: str) -> None:
     """An exit code, a signal, or no figures."""
-    assert Outcome(failure=sentence) == run(program)
+    assert TrainingResult(failure=sentence) == run(program)
 
 
 def test_a_program_that_is_not_there_is_a_sentence(settings: Settings) -> None:
@@ -101,8 +103,8 @@ def test_a_program_that_is_not_there_is_a_sentence(settings: Settings) -> None:
     ids=["hung", "stopped", "closed"],
 )
 def test_a_hung_child_is_killed_at_its_time_limit(program: str) -> None:
-    """Even one that was stopped and hears nothing."""
-    assert Outcome(failure="it did not end within 1s: raise retrain.timeout") == run(program, timeout="1s")
+    """This includes one that is stopped and gets no signal."""
+    assert TrainingResult(failure="it did not end within 1s: raise retrain.timeout") == run(program, timeout="1s")
 
 
 def test_a_child_that_reads_nothing_holds_nobody_up() -> None:
@@ -138,7 +140,7 @@ time.sleep(600)
 
 
 def test_what_a_crashed_child_has_started_goes_with_it(tmp_path: Path) -> None:
-    """Nothing trains on behind our back, or keeps our pipes open."""
+    """No process trains on unnoticed, or keeps our pipes open."""
     file = tmp_path / "pid"
     program = f"""
 import subprocess
@@ -146,7 +148,8 @@ below = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open({str(file)!r}, "w").write(str(below.pid))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert Outcome(failure="it was ended by SIGKILL") == run(program)  # which does not wait for what holds the pipes
+    # it does not wait for processes that hold the pipes
+    assert TrainingResult(failure="it was ended by SIGKILL") == run(program)
     assert gone(int(file.read_text()))
 
 
@@ -168,12 +171,12 @@ child.run(load_settings(), 0, command={stand_in(program)!r})
 
 
 def test_without_tensorflow_retraining_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation for workers alone cannot train."""
+    """An installation without the trainer cannot train."""
     monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
     with pytest.raises(SettingsError, match=r"pip install 'tidecast\[train\]'"):
         child.check_installed()
 
 
 def test_signals_without_a_name_are_numbers() -> None:
-    """Real-time ones have none."""
+    """Real-time signals do not have names."""
     assert "it was ended by signal 40" == run("os.kill(os.getpid(), 40)").failure

@@ -50,7 +50,7 @@ PLACES = [(zone, day) for zone, days in CHANGES.items() for day in days]
 
 
 def watched(zone: ZoneInfo, wanted: Callable[[datetime], bool], start: datetime, end: datetime) -> Iterator[datetime]:
-    """The minutes at which the clocks reach or pass a wanted time that they had not shown before."""
+    """Yield the minutes at which the clocks reach or pass a wanted time that they had not shown before."""
     shown = start.astimezone(zone).replace(tzinfo=None)
     moment = start
     while (moment := moment + MINUTE) <= end:
@@ -63,7 +63,7 @@ def watched(zone: ZoneInfo, wanted: Callable[[datetime], bool], start: datetime,
 
 
 def due_times(cron: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
-    """The due times of a schedule, one after the other."""
+    """Return the due times of a schedule, one after the other."""
     timing = timing_of(RetrainSettings(cron=cron, time_zone=zone))
     assert timing
     at_ms = round(start.timestamp() * 1000)

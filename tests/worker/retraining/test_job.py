@@ -16,15 +16,15 @@ from tidecast.settings import RetrainSettings
 from tidecast.wire import keys_of
 from worker.metrics import Health
 from worker.retraining import job as module
-from worker.retraining.child import Outcome, Summary
-from worker.retraining.job import BUSY_S, RENEWALS, YIELD_S, Turn
-from worker.retraining.job_state import LEFT_MS, TTL_S, Busy, Claim, Record
+from worker.retraining.child import RunReport, TrainingResult
+from worker.retraining.job import BUSY_S, RENEWALS, YIELD_S, RetrainJob
+from worker.retraining.job_state import LEFT_MS, TTL_S, Busy, Claim, JobState
 from worker.retraining.triggers import timing_of
 
 NOW = 1_772_000_000.0
 HOUR = 3600.0
-FINISHED = Outcome(Summary(3, 1, 0, 2, 1.5))
-FAILED = Outcome(failure="it ended with exit code 1: its log says why")
+FINISHED = TrainingResult(RunReport(3, 1, 0, 2, 1.5))
+FAILED = TrainingResult(failure="it ended with exit code 1: its log says why")
 
 
 class Bench:
@@ -34,24 +34,26 @@ class Bench:
         self.redis = redis
         self.now = NOW
         self.health = Health()
-        self.outcome: Outcome | Callable[[Callable[[], bool]], Outcome] = FINISHED
+        self.outcome: TrainingResult | Callable[[Callable[[], bool]], TrainingResult] = FINISHED
         self.trained = 0
 
-    def turn(self, owner: str = "w", ttl_s: float = 15.0, kind: type[Record] = Record, **settings: Any) -> Turn:
-        """A parent that begins now."""
+    def job(
+        self, owner: str = "w", ttl_s: float = 15.0, kind: type[JobState] = JobState, **settings: Any
+    ) -> RetrainJob:
+        """Return a job that begins now."""
         chosen = RetrainSettings(**({"every": "1h"} | settings))
         timing = timing_of(chosen)
         assert timing
         kept = kind(self.redis, keys_of(), owner, 1000, ttl_s)
-        return Turn(0, kept, timing, chosen, self._train, self.health, lambda: self.now)
+        return RetrainJob(0, kept, timing, chosen, self._train, self.health, lambda: self.now)
 
-    def _train(self, cancelled: Callable[[], bool]) -> Outcome:
+    def _train(self, cancelled: Callable[[], bool]) -> TrainingResult:
         self.trained += 1
-        return self.outcome if isinstance(self.outcome, Outcome) else self.outcome(cancelled)
+        return self.outcome if isinstance(self.outcome, TrainingResult) else self.outcome(cancelled)
 
 
 def go_on() -> bool:
-    """Nobody says stop."""
+    """Never cancel."""
     return False
 
 
@@ -61,44 +63,44 @@ def bench(redis: Redis) -> Bench:
     return Bench(redis)
 
 
-def yielding(bench: Bench) -> Turn:
-    """A parent whose schedule nobody has asked for."""
-    turn = bench.turn(every="6h")
-    turn._timing = replace(turn._timing, yields=True)
-    return turn
+def yielding(bench: Bench) -> RetrainJob:
+    """Return a turn whose schedule is the default."""
+    job = bench.job(every="6h")
+    job._timing = replace(job._timing, yields=True)
+    return job
 
 
 def test_a_schedule_by_default_begins_where_there_is_no_other(bench: Bench) -> None:
-    """And goes on with its own record."""
-    turn = yielding(bench)
-    assert NOW + 6 * HOUR == turn.step(go_on)
+    """It keeps its own record."""
+    job = yielding(bench)
+    assert NOW + 6 * HOUR == job.step(go_on)
     bench.now += 6 * HOUR
-    turn.step(go_on)
+    job.step(go_on)
     assert 1 == bench.trained
     assert NOW + 12 * HOUR == yielding(bench).step(go_on)
 
 
 def test_a_schedule_by_default_gives_way_to_one_that_was_asked_for(bench: Bench) -> None:
     """Two schedules that overwrite each other's due time would never train."""
-    asked = bench.turn("daemon", every="8h")
-    assert NOW + 8 * HOUR == asked.step(go_on)
-    turn = yielding(bench)
+    chosen = bench.job("daemon", every="8h")
+    assert NOW + 8 * HOUR == chosen.step(go_on)
+    job = yielding(bench)
     for _ in range(8):
-        assert bench.now + YIELD_S == turn.step(go_on)
+        assert bench.now + YIELD_S == job.step(go_on)
         assert math.isnan(bench.health.registry.get_sample_value("tidecast_retrain_next_timestamp_seconds") or 0.0)
         bench.now += HOUR
-    asked.step(go_on)
+    chosen.step(go_on)
     assert (1, "every 8h") == (bench.trained, record(bench.redis)["trigger"])
-    assert NOW + 16 * HOUR == asked.step(go_on)
+    assert NOW + 16 * HOUR == chosen.step(go_on)
 
 
 def test_a_schedule_that_was_asked_for_takes_the_record_from_one_by_default(bench: Bench) -> None:
     """Also where the default came first."""
-    turn = yielding(bench)
-    turn.step(go_on)
-    asked = bench.turn("daemon", every=None, cron="0 7 * * *")
-    assert NOW + 2800 == asked.step(go_on)
-    assert bench.now + YIELD_S == turn.step(go_on)
+    job = yielding(bench)
+    job.step(go_on)
+    chosen = bench.job("daemon", every=None, cron="0 7 * * *")
+    assert NOW + 2800 == chosen.step(go_on)
+    assert bench.now + YIELD_S == job.step(go_on)
 
 
 @pytest.mark.parametrize(("overdue_s", "begins"), [(LEFT_MS / 1000 - 1, False), (LEFT_MS / 1000 + 1, True)])
@@ -106,7 +108,7 @@ def test_a_schedule_by_default_takes_over_from_one_that_nobody_keeps(
     bench: Bench, overdue_s: float, begins: bool
 ) -> None:
     """A setting that was taken out, or a daemon that is gone, must not end retraining for good."""
-    bench.turn("gone").step(go_on)
+    bench.job("gone").step(go_on)
     bench.now += HOUR + overdue_s
     expected = bench.now // 1 + 6 * HOUR if begins else bench.now + YIELD_S
     assert expected == yielding(bench).step(go_on)
@@ -114,32 +116,32 @@ def test_a_schedule_by_default_takes_over_from_one_that_nobody_keeps(
 
 def test_a_schedule_by_default_leaves_another_ones_run_alone(bench: Bench) -> None:
     """However long it lasts: it renews its claim."""
-    asked = bench.turn("daemon")
-    asked.step(go_on)
+    job = bench.job("daemon")
+    job.step(go_on)
     bench.now += HOUR
 
-    def train(_cancelled: Callable[[], bool]) -> Outcome:
+    def train(_cancelled: Callable[[], bool]) -> TrainingResult:
         bench.now += 3 * HOUR
         bench.redis.hset("retrain", "expires_ms", round(1000 * bench.now))
         assert bench.now + YIELD_S == yielding(bench).step(go_on)
         return FINISHED
 
     bench.outcome = train
-    asked.step(go_on)
-    asked.step(go_on)
+    job.step(go_on)
+    job.step(go_on)
     assert "every 1h" == record(bench.redis)["trigger"]
 
 
 def test_the_first_run_is_one_interval_after_the_first_start(bench: Bench) -> None:
-    """Nothing happens before, and the event and the record say what has."""
-    turn = bench.turn()
-    assert NOW + HOUR == turn.step(go_on)
+    """Nothing happens before; afterwards the event and the record show the run."""
+    job = bench.job()
+    assert NOW + HOUR == job.step(go_on)
     bench.now += HOUR - 1
-    assert NOW + HOUR == turn.step(go_on)
+    assert NOW + HOUR == job.step(go_on)
     assert 0 == bench.trained
     bench.now += 1
-    assert bench.now == turn.step(go_on)
-    assert NOW + 2 * HOUR == turn.step(go_on)
+    assert bench.now == job.step(go_on)
+    assert NOW + 2 * HOUR == job.step(go_on)
     assert 1 == bench.trained
     assert [
         ("started", "the run due at 2026-02-25T07:13:20Z has started, try 1"),
@@ -149,32 +151,32 @@ def test_the_first_run_is_one_interval_after_the_first_start(bench: Bench) -> No
             "3 series trained, 1 kept their model, 0 refused, 2 put off, in 1.5 s",
         ),
     ] == events(bench.redis)
-    found = record(bench.redis)
-    assert ("every 1h", "finished", "1", "1") == (found["trigger"], found["state"], found["tries"], found["runs"])
-    assert int(found["started_ms"]) <= int(found["ended_ms"])
+    fields = record(bench.redis)
+    assert ("every 1h", "finished", "1", "1") == (fields["trigger"], fields["state"], fields["tries"], fields["runs"])
+    assert int(fields["started_ms"]) <= int(fields["ended_ms"])
     assert 1.0 == bench.health.registry.get_sample_value("tidecast_retrain_runs_total", {"outcome": "finished"})
     assert 1.0 == bench.health.registry.get_sample_value("tidecast_retrain_seconds_count")
     assert NOW + 2 * HOUR == bench.health.registry.get_sample_value("tidecast_retrain_next_timestamp_seconds")
 
 
 def test_a_restart_neither_skips_nor_repeats(bench: Bench) -> None:
-    """The next time is the recorded one, whoever looks."""
-    bench.turn().step(go_on)
+    """The next time comes from the record, whichever worker reads it."""
+    bench.job().step(go_on)
     bench.now += HOUR / 2
-    assert NOW + HOUR == bench.turn("other").step(go_on)
+    assert NOW + HOUR == bench.job("other").step(go_on)
     bench.now += HOUR / 2
-    bench.turn("third").step(go_on)
-    assert NOW + 2 * HOUR == bench.turn("fourth").step(go_on)
+    bench.job("third").step(go_on)
+    assert NOW + 2 * HOUR == bench.job("fourth").step(go_on)
     assert 1 == bench.trained
 
 
 def test_three_missed_due_times_run_once_and_the_events_say_so(bench: Bench) -> None:
-    """Whoever was away for long trains once."""
-    bench.turn().step(go_on)
+    """A schedule that was missed several times trains once."""
+    bench.job().step(go_on)
     bench.now += 4.5 * HOUR
-    turn = bench.turn()
-    turn.step(go_on)
-    assert NOW + 5 * HOUR == turn.step(go_on)
+    job = bench.job()
+    job.step(go_on)
+    assert NOW + 5 * HOUR == job.step(go_on)
     assert 1 == bench.trained
     assert ["started, try 1; 3 more due times went by before it", "went by meanwhile"] == [
         detail.partition("has ")[2] if kind == "started" else detail[-17:] for kind, detail in events(bench.redis)
@@ -184,39 +186,40 @@ def test_three_missed_due_times_run_once_and_the_events_say_so(bench: Bench) -> 
 
 def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up(bench: Bench) -> None:
     """Four tries of one due time, one event that it failed, and the next due time stands."""
-    turn = bench.turn(retries=3)
-    turn.step(go_on)
+    job = bench.job(retries=3)
+    job.step(go_on)
     bench.now += HOUR
     bench.outcome = FAILED
     pauses = []
     for _ in range(3):
-        turn.step(go_on)
-        pauses.append(turn.step(go_on) - bench.now)
+        job.step(go_on)
+        pauses.append(job.step(go_on) - bench.now)
         bench.now += pauses[-1]
     assert [10, 20, 40] == pauses
-    turn.step(go_on)
-    assert NOW + 2 * HOUR == turn.step(go_on)
+    job.step(go_on)
+    assert NOW + 2 * HOUR == job.step(go_on)
     assert ["started"] * 4 + ["failed"] == [kind for kind, _ in events(bench.redis)]
     assert events(bench.redis)[-1][1].endswith(
         "has failed: it ended with exit code 1: its log says why; given up after 4 tries"
     )
     assert 1 == check_each_due_ended_once(bench.redis, 3_600_000)
-    bench.now, bench.outcome = NOW + 2 * HOUR, FINISHED
-    turn.step(go_on)
+    bench.now = NOW + 2 * HOUR
+    bench.outcome = FINISHED
+    job.step(go_on)
     assert "finished" == events(bench.redis)[-1][0]
 
 
 def test_a_run_that_was_not_ended_is_gone_on_with(bench: Bench) -> None:
     """By the same owner at once, by another once its claim has run out; the due time stays the same."""
-    bench.turn().step(go_on)
+    bench.job().step(go_on)
     bench.now += HOUR
     due_ms = round(1000 * bench.now)
-    abandoned = Record(bench.redis, keys_of(), "w", 1000, ttl_s=60.0)
+    abandoned = JobState(bench.redis, keys_of(), "w", 1000, ttl_s=60.0)
     assert Claim(due_ms, "t1", 1) == abandoned.claim(due_ms, "t1", 0)
-    busy = Record(bench.redis, keys_of(), "other", 1000).claim(due_ms, "t", 0)
+    busy = JobState(bench.redis, keys_of(), "other", 1000).claim(due_ms, "t", 0)
     assert isinstance(busy, Busy)
     assert 0 < busy.for_s <= 60
-    other = bench.turn("other")
+    other = bench.job("other")
     assert bench.now + BUSY_S[1] == other.step(go_on)
     assert 0 == bench.trained
     bench.redis.hset("retrain", "expires_ms", 1)
@@ -227,77 +230,78 @@ def test_a_run_that_was_not_ended_is_gone_on_with(bench: Bench) -> None:
     assert 1 == check_each_due_ended_once(bench.redis, 3_600_000)
     bench.now += HOUR
     abandoned.claim(due_ms + 3_600_000, "t2", 0)
-    bench.turn("w").step(go_on)
+    bench.job("w").step(go_on)
     assert 2 == bench.trained
     assert 2 == check_each_due_ended_once(bench.redis, 3_600_000)
 
 
 def test_a_due_time_that_has_ended_is_never_run_again(bench: Bench) -> None:
-    """Whoever believes that it is still to come is told so."""
-    turn = bench.turn()
-    turn.step(go_on)
+    """A worker that still expects it gets a refusal."""
+    job = bench.job()
+    job.step(go_on)
     bench.now += HOUR
-    turn.step(go_on)
-    late = Record(bench.redis, keys_of(), "late", 1000)
+    job.step(go_on)
+    late = JobState(bench.redis, keys_of(), "late", 1000)
     claimed = late.claim(round(1000 * (NOW + HOUR)), "t", 0)
     assert not isinstance(claimed, Claim)
     assert 0 == claimed.for_s
 
 
 def test_a_run_that_kills_its_parent_each_time_is_given_up(bench: Bench) -> None:
-    """Else no other due time would ever come."""
-    bench.turn().step(go_on)
+    """Otherwise no other due time would ever come."""
+    bench.job().step(go_on)
     bench.now += HOUR
 
-    def die(_cancelled: Callable[[], bool]) -> Outcome:
+    def die(_cancelled: Callable[[], bool]) -> TrainingResult:
         raise SystemExit
 
     bench.outcome = die
     for _ in range(3):
         with pytest.raises(SystemExit):
-            bench.turn(retries=2).step(go_on)
-    bench.turn(retries=2).step(go_on)
+            bench.job(retries=2).step(go_on)
+    bench.job(retries=2).step(go_on)
     assert "the process that watched it was killed each time" in events(bench.redis)[-1][1]
-    assert NOW + 2 * HOUR == bench.turn(retries=2).step(go_on)
+    assert NOW + 2 * HOUR == bench.job(retries=2).step(go_on)
 
 
 def test_another_trigger_sets_the_next_time_anew(bench: Bench) -> None:
     """From now on; the same again changes nothing."""
-    bench.turn().step(go_on)
+    bench.job().step(go_on)
     bench.now += HOUR / 2
-    assert bench.now + 7200 == bench.turn(every="2h").step(go_on)
+    assert bench.now + 7200 == bench.job(every="2h").step(go_on)
     bench.now += 60
-    assert bench.now - 60 + 7200 == bench.turn(every="2h").step(go_on)
+    assert bench.now - 60 + 7200 == bench.job(every="2h").step(go_on)
     assert "every 2h" == record(bench.redis)["trigger"]
-    assert NOW + 2800 == bench.turn(every=None, cron="0 7 * * *").step(go_on)
+    assert NOW + 2800 == bench.job(every=None, cron="0 7 * * *").step(go_on)
 
 
 def test_a_run_that_is_given_back_costs_no_try(bench: Bench) -> None:
-    """Told to stop is not failed: whoever has the partition next goes on at once."""
-    bench.turn().step(go_on)
+    """Being stopped is not failing: the next owner of the partition runs the job at once."""
+    bench.job().step(go_on)
     bench.now += HOUR
-    bench.outcome = Outcome()
+    bench.outcome = TrainingResult()
     for _ in range(5):
-        bench.turn("one").step(go_on)
+        bench.job("one").step(go_on)
     assert ("waiting", "0") == (record(bench.redis)["state"], record(bench.redis)["tries"])
     bench.outcome = FINISHED
-    bench.turn("two").step(go_on)
+    bench.job("two").step(go_on)
     assert 1 == check_each_due_ended_once(bench.redis, 3_600_000)
 
 
 def test_a_child_is_told_to_stop_once_its_run_is_anothers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked about now and then, by renewing the claim."""
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: bench.now))
-    bench.turn().step(go_on)
+    bench.job().step(go_on)
     bench.now += HOUR
-    stopped, renewed = [], []
+    stopped = []
+    renewed = []
 
     def ask(cancelled: Callable[[], bool]) -> None:
         bench.redis.hset("retrain", "expires_ms", 1)
         stopped.append(cancelled())
         renewed.append("1" != record(bench.redis)["expires_ms"])
 
-    def train(cancelled: Callable[[], bool]) -> Outcome:
+    def train(cancelled: Callable[[], bool]) -> TrainingResult:
         ask(cancelled)
         bench.now += TTL_S / RENEWALS
         ask(cancelled)
@@ -305,10 +309,10 @@ def test_a_child_is_told_to_stop_once_its_run_is_anothers(bench: Bench, monkeypa
         ask(cancelled)
         bench.now += TTL_S / RENEWALS
         ask(cancelled)
-        return Outcome()
+        return TrainingResult()
 
     bench.outcome = train
-    bench.turn(ttl_s=TTL_S).step(go_on)
+    bench.job(ttl_s=TTL_S).step(go_on)
     assert [False, False, False, True] == stopped
     assert [False, True, False, False] == renewed
     assert "running" == record(bench.redis)["state"]
@@ -316,17 +320,17 @@ def test_a_child_is_told_to_stop_once_its_run_is_anothers(bench: Bench, monkeypa
 
 def test_jitter_puts_a_run_off_and_stays_what_it_is(bench: Bench) -> None:
     """Up to so many seconds, also where the due time is past."""
-    turn = bench.turn(jitter_s=600)
-    at = turn.step(go_on)
+    job = bench.job(jitter_s=600)
+    at = job.step(go_on)
     assert NOW + HOUR < at <= NOW + HOUR + 600
-    assert at == turn.step(go_on)
+    assert at == job.step(go_on)
     bench.now += 3 * HOUR
-    late = bench.turn(jitter_s=600).step(go_on)
+    late = bench.job(jitter_s=600).step(go_on)
     assert bench.now < late <= bench.now + 600
     assert 0 == bench.trained
 
 
-class Flaky(Record):
+class Flaky(JobState):
     """A record over a line that breaks: before a script has run, or before its reply is there."""
 
     breaks = random.Random(7)
@@ -335,10 +339,10 @@ class Flaky(Record):
         chance = self.breaks.random()
         if chance < 0.15:
             raise RedisConnectionError("before")
-        found = run()
+        result = run()
         if chance < 0.3:
             raise RedisConnectionError("after")
-        return found
+        return result
 
     def plan(self, *args: Any) -> Any:  # noqa: D102 - as the record's
         return self._broken(lambda: super(Flaky, self).plan(*args))
@@ -354,21 +358,21 @@ def test_lost_replies_and_dying_parents_skip_no_due_time_and_double_none(bench: 
     """Three parents, hundreds of steps: lines that break, parents and children that die at random moments."""
     chance = random.Random(11)
 
-    def train(_cancelled: Callable[[], bool]) -> Outcome:
+    def train(_cancelled: Callable[[], bool]) -> TrainingResult:
         if chance.random() < 0.2:
             raise SystemExit
-        return chance.choice([FINISHED, FINISHED, FAILED, Outcome()])
+        return chance.choice([FINISHED, FINISHED, FAILED, TrainingResult()])
 
     bench.outcome = train
     owners = ["a", "b", "c"]
-    turns = [bench.turn(owner, ttl_s=0.002, kind=Flaky, every="1m") for owner in owners]
+    jobs = [bench.job(owner, ttl_s=0.002, kind=Flaky, every="1m") for owner in owners]
     for _ in range(1500):
         which = chance.randrange(3)
         bench.now += chance.choice([0, 0, 1, 5, 20, 90])
         try:
-            turns[which].step(go_on)
+            jobs[which].step(go_on)
         except RedisConnectionError:
             pass
         except SystemExit:
-            turns[which] = bench.turn(owners[which], ttl_s=0.002, kind=Flaky, every="1m")
+            jobs[which] = bench.job(owners[which], ttl_s=0.002, kind=Flaky, every="1m")
     assert check_each_due_ended_once(bench.redis, 60_000) > 100

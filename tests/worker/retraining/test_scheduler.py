@@ -29,26 +29,26 @@ from worker.retraining import scheduler
 from worker.retraining.scheduler import Schedule
 from worker.retraining.triggers import timing_of
 
-HANG = "os.kill(os.getpid(), signal.SIGSTOP)"  # it hears nothing, and not that its parent is gone
+HANG = "os.kill(os.getpid(), signal.SIGSTOP)"  # it gets no signal, and misses the end of its parent
 
 
 def writing(file: Path, then: str) -> str:
-    """A stand-in that first writes its process number."""
+    """Return a stand-in that first writes its process number."""
     return (
         f"open({str(file)!r} + '~', 'w').write(str(os.getpid())); os.rename({str(file)!r} + '~', {str(file)!r})\n{then}"
     )
 
 
 def pid_in(file: Path) -> int:
-    """The process number that a stand-in has written; the file is taken away."""
-    found = until(lambda: file.exists() and file.read_text())
+    """Return the process number that a stand-in has written; the file is taken away."""
+    pid = until(lambda: file.exists() and file.read_text())
     file.unlink()
-    return int(found)
+    return int(pid)
 
 
 @contextmanager
 def scheduled(settings: Settings, child: str, held: set[int] | None = None, **retrain: Any) -> Iterator[Schedule]:
-    """A schedule that begins now, every second unless told otherwise."""
+    """Return a schedule that begins now, every second unless set otherwise."""
     chosen = settings.retrain.model_copy(update={"every": "1s"} | retrain)
     settings = settings.model_copy(update={"retrain": chosen})
     timing = timing_of(chosen)
@@ -66,20 +66,21 @@ def test_runs_come_one_after_the_other(settings: Settings, redis: Redis) -> None
 
 
 def test_each_partition_has_its_own_runs(settings: Settings, redis: Redis) -> None:
-    """Those that are held; the child is told which one."""
+    """Only held partitions have runs; the child gets the partition's number."""
     settings = settings.model_copy(update={"partitions": 3})
     child = 'print(\'{"trained": %d, "kept": 0, "refused": 0, "put_off": 0, "seconds": 0}\' % told[\'partition\'])'
     with scheduled(settings, child, {0, 2}):
         for partition in (0, 2):
             until(lambda key=f"{{{partition}}}:retrain": record(redis, key).get("runs"))  # type: ignore[misc]
-            finished = [said for kind, said in events(redis, f"{{{partition}}}:events") if kind == "finished"]
+            finished = [detail for kind, detail in events(redis, f"{{{partition}}}:events") if kind == "finished"]
             assert f"has finished: {partition} series trained" in finished[0]
     assert not redis.exists("{1}:retrain")
 
 
 def test_killed_children_skip_no_due_time_and_double_none(settings: Settings, redis: Redis, tmp_path: Path) -> None:
     """Twenty times with SIGKILL, before, in and after their work; then the schedule goes on."""
-    file, chance = tmp_path / "pid", random.Random(3)
+    file = tmp_path / "pid"
+    chance = random.Random(3)
     with scheduled(settings, writing(file, f"time.sleep(0.03)\n{FINISH}")):
         for _ in range(20):
             pid = pid_in(file)
@@ -100,7 +101,9 @@ def test_killed_parents_skip_no_due_time_and_double_none(settings: Settings, red
         "TIDECAST_RETRAIN__EVERY": "1s",
         "TIDECAST_RETRAIN__RETRIES": "9",
     }
-    file, chance, children = tmp_path / "pid", random.Random(5), []
+    file = tmp_path / "pid"
+    chance = random.Random(5)
+    children = []
     # As the trainer, it ends itself when its standard input does.
     watch = "import threading\nthreading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()"
     child = f"{watch}\ntime.sleep(0.05)\n{FINISH}"
@@ -134,7 +137,9 @@ def test_a_child_ends_with_the_schedule_or_the_partition(
     settings: Settings, redis: Redis, tmp_path: Path, way: str
 ) -> None:
     """Even one that stands still and would never end; its run is given back, and no try is spent."""
-    file, held, flag = tmp_path / "pid", {0}, []
+    file = tmp_path / "pid"
+    held = {0}
+    flag = []
     settings = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"every": "1s"})})
     timing = timing_of(settings.retrain)
     assert timing
@@ -181,7 +186,7 @@ def test_without_redis_the_schedule_waits_and_then_begins(settings: Settings, tm
 
 
 def test_a_redis_that_goes_away_in_a_run_loses_no_due_time(settings: Settings, redis: Redis, tmp_path: Path) -> None:
-    """How the run ended is said once Redis is back."""
+    """The result of the run is recorded once Redis is back."""
     file = tmp_path / "pid"
     with scheduled(settings, writing(file, f"time.sleep(0.3)\n{FINISH}")):
         pid_in(file)
@@ -219,8 +224,8 @@ def test_a_schedule_that_cannot_be_kept_is_said_before_the_worker_starts(monkeyp
 def test_a_look_that_ends_at_once_is_followed_by_the_next_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its time is set before APScheduler asks for one: six hours then stood where half a second was meant."""
-    monkeypatch.setattr(scheduler, "ThreadPoolExecutor", lambda _threads: DebugExecutor())  # ends before it is asked
+    """Its time is set before APScheduler reads it: it was six hours where half a second was meant."""
+    monkeypatch.setattr(scheduler, "ThreadPoolExecutor", lambda _threads: DebugExecutor())  # ends before it is queried
     looks: list[int] = []
 
     def step(_schedule: Schedule, partition: int) -> float:

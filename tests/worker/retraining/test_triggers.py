@@ -1,4 +1,4 @@
-"""When runs are due: intervals, crontab, zones, what was missed; all from a given time."""
+"""When runs are due: intervals, crontab, zones, missed times; all from a given time."""
 
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -13,9 +13,9 @@ from worker.retraining.triggers import MOST_MISSED, Timing, timing_of
 
 def timing(**given: Any) -> Timing:
     """The timing of these settings."""
-    found = timing_of(RetrainSettings(**given))
-    assert found
-    return found
+    schedule = timing_of(RetrainSettings(**given))
+    assert schedule
+    return schedule
 
 
 def ms(text: str) -> int:
@@ -24,16 +24,17 @@ def ms(text: str) -> int:
 
 
 def dues(timing: Timing, since: str, count: int) -> list[str]:
-    """The next due times."""
-    found, at = [], ms(since)
+    """Return the next due times."""
+    times = []
+    at = ms(since)
     for _ in range(count):
         at = timing.after(at, at)
-        found.append(datetime.fromtimestamp(at / 1000, UTC).strftime("%a %Y-%m-%d %H:%M"))
-    return found
+        times.append(datetime.fromtimestamp(at / 1000, UTC).strftime("%a %Y-%m-%d %H:%M"))
+    return times
 
 
 def test_without_a_schedule_there_is_no_timing() -> None:
-    """The default: nobody trains by itself."""
+    """The default: no training starts by itself."""
     assert timing_of(RetrainSettings()) is None
 
 
@@ -50,20 +51,20 @@ def test_due_times_that_went_by_are_counted() -> None:
     """One run stands for all of them."""
     every, cron = timing(every="1h"), timing(cron="0 * * * *")
     due = ms("2026-03-01T03:00:00")
-    for one in (every, cron):
-        assert 0 == one.missed(due, due)
-        assert 0 == one.missed(due, ms("2026-03-01T03:59:59"))
-        assert 3 == one.missed(due, ms("2026-03-01T06:30:00"))
-        assert MOST_MISSED == one.missed(due, ms("2027-03-01T06:30:00"))
-        assert 0 == one.missed(due, due - 5000)
-        assert ms("2026-03-01T07:00:00") == one.after(due, ms("2026-03-01T06:30:00"))
+    for schedule in (every, cron):
+        assert 0 == schedule.missed(due, due)
+        assert 0 == schedule.missed(due, ms("2026-03-01T03:59:59"))
+        assert 3 == schedule.missed(due, ms("2026-03-01T06:30:00"))
+        assert MOST_MISSED == schedule.missed(due, ms("2027-03-01T06:30:00"))
+        assert 0 == schedule.missed(due, due - 5000)
+        assert ms("2026-03-01T07:00:00") == schedule.after(due, ms("2026-03-01T06:30:00"))
 
 
 def test_a_clock_that_was_set_back_repeats_nothing() -> None:
     """The next due time is after the last one, whatever time it is."""
     due = ms("2026-03-01T03:00:00")
-    for one in (timing(every="1h"), timing(cron="0 * * * *")):
-        assert ms("2026-03-01T04:00:00") == one.after(due, ms("2026-02-01T00:00:00"))
+    for schedule in (timing(every="1h"), timing(cron="0 * * * *")):
+        assert ms("2026-03-01T04:00:00") == schedule.after(due, ms("2026-02-01T00:00:00"))
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
-"""The compiled forward pass: thousands of LSTMs, each row with its own weights, at the speed of the memory.
+"""The compiled forward pass: thousands of LSTMs, each row with its own weights, limited only by memory speed.
 
-`models/lstm.py` says what is computed; here it is arranged for the machine. All weights of one model lie in one row
-of a slab, padded to whole vectors, in the order in which they are read. A product of a vector and a matrix holds its
-sums in registers while it walks the matrix once; every other step walks it backwards, so that what the last step left
-in the first cache is used before it is evicted. While one model computes, the next one's weights are fetched.
+`models/lstm.py` defines the computation; this module arranges it for the machine. All weights of one model lie in one
+row of a slab, padded to whole vectors, in the order of reading. The product of a vector and a matrix keeps its sums in
+registers and walks the matrix once. Every other step walks it backwards, so that the part left in the first cache is
+used before it is evicted. While one model computes, the next one's weights are prefetched.
 
-Every sum is taken in an order that depends on the model and the step alone: an answer is the same to the last bit
-whatever else is in the batch and however many threads share it.
+The order of every sum depends on the model and the step alone: an answer is the same to the last bit whatever else is
+in the batch and however many threads share it.
 """
 
 from collections.abc import Callable
@@ -30,49 +30,49 @@ Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
-VECTOR = 16  # floats: one AVX-512 register and one cache line; elsewhere LLVM makes it two or four registers
+VECTOR = 16  # floats: one AVX-512 register and one cache line; LLVM uses two or four registers on other processors
 CACHE_LINE = 4 * VECTOR  # bytes
 # Sums held in registers at once: with 32 wide registers all of an LSTM(50)'s 200 columns fit.
 SUMS = 13 if binding.get_host_cpu_features().get("avx512f") else 6
-INNER = 32  # rows of a matrix that are walked at once where several windows share it: they stay in the first cache
+INNER = 32  # rows of a matrix in one walk where several windows share it, so that they stay in the first cache
 LANES = 16  # windows of one model that are computed side by side
-PREFETCHED = 2**16  # of the next model's weights at most: a quarter of a common second cache
+PREFETCHED = 2**16  # weights of the next model at most: a quarter of a common second cache
 LARGEST = float(np.finfo(np.float64).max)
 WALK = "tidecast_add_products"
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-# A layout's numbers, by their place.
+# The places of a layout's numbers.
 UNITS, LAYERS, DIRECTIONS, RELU, HIDDEN, COLUMNS, HIDDEN_COLUMNS, WIDE = range(8)
 
 
 def compiled(function: Compiled) -> Compiled:
-    """Compile a function that Python calls, once for each machine; it holds no lock.
+    """Compile a function that Python calls, once for each machine; it releases the GIL.
 
-    Only a product and a sum may be fused: NaN and infinity mean what they mean in NumPy. Functions that are compiled
-    together, and their constants, stand in one file: a change of another file would leave the code on disk as it is.
+    Only a product and a sum may be fused, so NaN and infinity behave as in NumPy. Functions that are compiled together,
+    and their constants, must be in one file: a change of another file would not renew the code on disk.
     """
     return _kept(function, fastmath={"contract"})
 
 
 def compiled_exactly(function: Compiled) -> Compiled:
-    """Compile the same without fusing: bit for bit what the function computes in Python."""
+    """Compile a function that Python calls without fusing: its results equal those of Python bit for bit."""
     return _kept(function)
 
 
 def part(function: Compiled) -> Compiled:
-    """Compile a function that compiled functions of the same file alone call, as `compiled` does.
+    """Compile a function as `compiled` does, if only compiled functions of the same file call it.
 
-    It is faster to compile, and on disk only within its callers. Python that calls it runs it as it stands.
+    It is faster to compile, and on disk it exists only within its callers. A call from Python runs it uncompiled.
     """
     return _part(function, fastmath={"contract"})
 
 
 def part_exactly(function: Compiled) -> Compiled:
-    """Compile the same without fusing."""
+    """Compile a function as `part` does, without fusing."""
     return _part(function)
 
 
 def inlined(function: Compiled) -> Compiled:
-    """Let a function become part of its only caller before that is compiled: it is then not compiled alone as well."""
+    """Inline a function into its only caller before that is compiled, so that it is not compiled on its own too."""
     return cast("Compiled", njit(**_OPTIONS, inline="always")(function))
 
 
@@ -88,7 +88,7 @@ def _part(function: Compiled, **options: Any) -> Compiled:
 
 
 def emitted(define: Callable[..., Any]) -> Callable[..., None]:
-    """Make a function of what writes its own LLVM code."""
+    """Turn a function that writes LLVM code into a compiled function."""
     return cast("Callable[..., None]", intrinsic(define))
 
 
@@ -99,7 +99,7 @@ def _add_products(  # type: ignore[no-untyped-def] # they are numba's types
     """Add `inner` rows of a matrix, each times an element of a vector, to `count` vectors of sums, in registers.
 
     `sums[i] = begun[i] + vector[k * step] * matrix[k * matrix_step + i] + ...` for i below `count * VECTOR`, k by k.
-    Written as LLVM's own vectors, because its vectoriser does not keep sums in registers over an outer loop.
+    The code uses LLVM's vector types, because its vectoriser does not keep sums in registers over an outer loop.
     """
     index = types.intp
     signature = types.void(sums, index, begun, index, vector, index, index, matrix, index, index, index, index)
@@ -117,11 +117,11 @@ def _add_products(  # type: ignore[no-untyped-def] # they are numba's types
 
 
 def _emit_walks(module: ir.Module, index: ir.Type) -> ir.Function:
-    """Emit a function that picks the loop for a number of vectors; not inlined, or compiling would take for ever."""
+    """Emit a function that picks the loop for a number of vectors; inlining it would make compiling endless."""
     numbers = ir.FloatType().as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [numbers, numbers, numbers, index, numbers, index, index, index])
     walk = ir.Function(module, kind, WALK)
-    walk.linkage = "linkonce_odr"  # each compiled function brings the same one
+    walk.linkage = "linkonce_odr"  # each compiled function contains the same one
     walk.attributes.add("noinline")
     sums, begun, vector, step, matrix, matrix_step, inner, count = walk.args
     builder = ir.IRBuilder(walk.append_basic_block("entry"))
@@ -146,10 +146,13 @@ def _emit_walk(
     inner: ir.Value,
     vectors: int,
 ) -> None:
-    """Emit the loop over the rows of a matrix, of which there is one at least, with its sums in registers."""
-    wide, lane = ir.VectorType(ir.FloatType(), VECTOR), ir.IntType(32)
-    nothing, everywhere = ir.Constant(wide, ir.Undefined), ir.Constant(ir.VectorType(lane, VECTOR), [0] * VECTOR)
-    name, kind = f"llvm.fmuladd.v{VECTOR}f32", ir.FunctionType(wide, [wide] * 3)
+    """Emit the loop over the rows of a matrix, at least one, with its sums in registers."""
+    wide = ir.VectorType(ir.FloatType(), VECTOR)
+    lane = ir.IntType(32)
+    nothing = ir.Constant(wide, ir.Undefined)
+    everywhere = ir.Constant(ir.VectorType(lane, VECTOR), [0] * VECTOR)
+    name = f"llvm.fmuladd.v{VECTOR}f32"
+    kind = ir.FunctionType(wide, [wide] * 3)
     fused = cgutils.get_or_insert_function(builder.module, kind, name)
 
     def at(start: ir.Value, i: int) -> ir.Value:
@@ -158,11 +161,14 @@ def _emit_walk(
     def load(start: ir.Value, i: int) -> ir.Value:
         return builder.load(at(start, i), align=4)
 
-    before, loop, after = builder.block, builder.append_basic_block("row"), builder.append_basic_block("walked")
+    before = builder.block
+    loop = builder.append_basic_block("row")
+    after = builder.append_basic_block("walked")
     begun = [load(ends[1], i) for i in range(vectors)]
     builder.branch(loop)
     builder.position_at_end(loop)
-    row, sums = builder.phi(inner.type), [builder.phi(wide) for _ in range(vectors)]
+    row = builder.phi(inner.type)
+    sums = [builder.phi(wide) for _ in range(vectors)]
     here = [builder.phi(start.type) for start in starts]
     element = builder.insert_element(nothing, builder.load(here[0]), lane(0))
     element = builder.shuffle_vector(element, nothing, everywhere)
@@ -181,7 +187,7 @@ def _emit_walk(
 
 @emitted
 def _prefetch(_context, array, _at):  # type: ignore[no-untyped-def] # they are numba's types
-    """Ask for the cache line that holds `array[at]`, into the second cache."""
+    """Prefetch the cache line that holds `array[at]` into the second cache."""
     signature = types.void(array, types.intp)
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, args: list[ir.Value]) -> ir.Value:
@@ -210,13 +216,17 @@ def _multiply(
     columns: int,
     backwards: bool,
 ) -> None:
-    """Sum up, for each lane, a bias and its vector times a matrix; the vectors lie `width` apart, the sums `columns`.
+    """Compute for each lane the bias plus its vector times the matrix; vectors lie `width` apart, sums `columns`.
 
-    No division: one takes as long as a dozen products of whole vectors.
+    The code avoids divisions: one takes as long as a dozen products of whole vectors.
     """
-    blocks, sign = columns // VECTOR, -1 if backwards else 1
+    blocks = columns // VECTOR
+    sign = -1 if backwards else 1
     step = inner if lanes == 1 else INNER
-    begun, begun_at, begun_width, walked = bias, bias_at, 0, 0
+    begun = bias
+    begun_at = bias_at
+    begun_width = 0
+    walked = 0
     while walked < inner:
         rows = min(step, inner - walked)
         first = inner - 1 - walked if backwards else walked
@@ -224,7 +234,7 @@ def _multiply(
         while block < blocks:
             count = blocks - block
             if count > SUMS:
-                count = min(SUMS, (count + 1) >> 1)  # two halves rather than a whole and a bit
+                count = min(SUMS, (count + 1) >> 1)  # two halves rather than a full part and a small rest
             for lane in range(lanes):
                 _add_products(
                     sums,
@@ -242,12 +252,14 @@ def _multiply(
                 )
             block += count
         walked += rows
-        begun, begun_at, begun_width = sums, 0, columns
+        begun = sums
+        begun_at = 0
+        begun_width = columns
 
 
 @part
 def tanh(x: np.float32) -> np.float32:
-    """The hyperbolic tangent of a float32 to 1e-6, NaN for NaN: the rational approximation of Eigen."""
+    """Return the hyperbolic tangent of a float32 to 1e-6, NaN for NaN, by the rational approximation of Eigen."""
     x = np.float32(-7.90531110763549805) if x < np.float32(-7.90531110763549805) else x
     x = np.float32(7.90531110763549805) if x > np.float32(7.90531110763549805) else x
     y = x * x
@@ -267,22 +279,23 @@ def tanh(x: np.float32) -> np.float32:
 
 @part
 def opened(x: np.float32) -> np.float32:
-    """A gate: the sigmoid of twice x, because the weights of the gates are stored halved; here, of their tanh."""
+    """Return the value of a gate from the tanh x of its halved sum: the sigmoid of the full sum."""
     return np.float32(0.5) * x + np.float32(0.5)
 
 
 @part
 def positive(x: np.float32) -> np.float32:
-    """The larger of x and 0, NaN for NaN."""
+    """Return the larger of x and 0, NaN for NaN."""
     return np.float32(0) if x < np.float32(0) else x
 
 
-# The indices below are unsigned: a signed one might count from an array's end, and the loop would not vectorise.
+# The indices below are unsigned: a signed index may count from an array's end, so the loop would not vectorise.
 
 
 @part
 def _copy(into: Float32, into_at: int, source: Float32, source_at: int, count: int) -> None:
-    to, at = np.uintp(into_at), np.uintp(source_at)
+    to = np.uintp(into_at)
+    at = np.uintp(source_at)
     for j in range(np.uintp(count)):
         into[to + j] = source[at + j]
 
@@ -313,13 +326,16 @@ def _remember(
     wide: int,
     relu: bool,
 ) -> None:
-    """Advance the cell state and what it shows by the four gates that lie side by side in `gates`.
+    """Advance the cell state and the hidden state by the four gates that lie side by side in `gates`.
 
-    `wide` is a whole number of short vectors: what is computed beyond the units is never read.
+    `wide` is a whole number of short vectors: the results beyond the units are never read.
     """
-    taken, kept = np.uintp(at), np.uintp(at + units)
-    proposed, open_ = np.uintp(at + 2 * units), np.uintp(at + 3 * units)
-    state, show = np.uintp(memory_at), np.uintp(shown_at)
+    taken = np.uintp(at)
+    kept = np.uintp(at + units)
+    proposed = np.uintp(at + 2 * units)
+    open_ = np.uintp(at + 3 * units)
+    state = np.uintp(memory_at)
+    show = np.uintp(shown_at)
     for u in range(np.uintp(wide)):
         memory[state + u] *= opened(gates[kept + u])
         memory[state + u] += opened(gates[taken + u]) * gates[proposed + u]
@@ -345,30 +361,34 @@ def _layer(
     scratch: tuple[Float32, Float32, Float32],
     following: Float32,
 ) -> None:
-    """Run one cell over the windows: `shown` gets what it shows at the end, `outputs` what it shows at each step.
+    """Run one cell over the windows; write the last hidden state to `shown` and those of all steps to `outputs`.
 
-    Sequences lie as (step, lane, width). The outermost layer hands nothing on: its `outputs` are empty. What a cell
-    reads at a step, and what it showed at the last one, stand side by side, as kernel and recurrent do in the weights:
-    one product serves both.
+    Sequences lie as (step, lane, width). The last layer has no sequence to pass on: its `outputs` are empty. The inputs
+    of a step and the hidden state of the step before lie side by side, as kernel and recurrent weights do: one product
+    computes both.
 
     Args:
-        size: how many steps and lanes.
-        inputs: the sequence to read, of this width.
-        width: see `inputs`.
+        size: the numbers of steps and lanes.
+        inputs: the sequence to read.
+        width: the width of `inputs`.
         outputs: the sequence to write, of both directions' units.
-        shown: `(lanes, directions * units)`.
-        weights: the model's.
-        cell: where in them the kernel and the bias begin.
+        shown: `(lanes, directions * units)`, the last hidden states.
+        weights: the weights of the model.
+        cell: the places of the kernel and the bias in the weights.
         direction: 0 reads the window forwards, 1 backwards.
         shape: the layout's numbers.
-        scratch: room for the gates, the cell states, and what is read and shown.
-        following: the next model's weights, to be fetched meanwhile; may be empty.
+        scratch: room for the gates, the cell states, and the inputs with the hidden states.
+        following: the next model's weights, to be prefetched during the computation; may be empty.
     """
     window, lanes = size
-    units, directions, relu = shape[UNITS], shape[DIRECTIONS], shape[RELU] == 1
-    columns, wide = shape[COLUMNS], shape[WIDE]
+    units = shape[UNITS]
+    directions = shape[DIRECTIONS]
+    relu = shape[RELU] == 1
+    columns = shape[COLUMNS]
+    wide = shape[WIDE]
     gates, memory, read = scratch
-    apart, inner = width + wide, width + units
+    apart = width + wide
+    inner = width + units
     memory[: lanes * wide] = 0
     read[: lanes * apart] = 0
     share = (len(following) // VECTOR // window + 1) * VECTOR
@@ -388,8 +408,9 @@ def _layer(
 
 @part
 def _open(gates: Float32, lanes: int, shape: Int64, relu: bool) -> None:
-    """Squash what reached the gates, side by side and lane by lane; with relu the candidates are rectified instead."""
-    columns, units = shape[COLUMNS], shape[UNITS]
+    """Apply tanh to the sums of the gates, lane by lane; with relu the candidates are rectified instead."""
+    columns = shape[COLUMNS]
+    units = shape[UNITS]
     if not relu:
         _squash(gates, 0, lanes * columns)
         return
@@ -402,7 +423,7 @@ def _open(gates: Float32, lanes: int, shape: Int64, relu: bool) -> None:
 
 @part
 def _show(outputs: Float32, at: int, read: Float32, width: int, lanes: int, direction: int, shape: Int64) -> None:
-    """Copy what a direction's cells show, beside what they read, to where the next layer reads it."""
+    """Copy a direction's hidden states, which lie beside the inputs, to where the next layer reads them."""
     units = shape[UNITS]
     for lane in range(lanes):
         to = at + (lane * shape[DIRECTIONS] + direction) * units
@@ -411,7 +432,7 @@ def _show(outputs: Float32, at: int, read: Float32, width: int, lanes: int, dire
 
 @part
 def _fetch(weights: Float32, first: int, count: int) -> None:
-    """Fetch some of the weights, as many as there are."""
+    """Prefetch `count` weights from `first` on, at most to the end."""
     for at in range(first, min(first + count, len(weights), PREFETCHED), VECTOR):
         _prefetch(weights, at)
 
@@ -429,10 +450,13 @@ def _layers(
     shown: Float32,
     following: Float32,
 ) -> None:
-    """Run all layers over the windows that were read; `shown` gets what the last one shows at the end."""
-    layers, directions = shape[LAYERS], shape[DIRECTIONS]
+    """Run all layers over the windows in `read`, and write the last hidden states of the last layer to `shown`."""
+    layers = shape[LAYERS]
+    directions = shape[DIRECTIONS]
     even, odd, nothing = sequences
-    inputs, outputs, width = read, even, channels
+    inputs = read
+    outputs = even
+    width = channels
     for layer in range(layers):
         for direction in range(directions):
             cell = 3 * (layer * directions + direction)
@@ -449,32 +473,40 @@ def _layers(
                 scratch,
                 following if cell == 0 else nothing,
             )
-        inputs, outputs, width = outputs, even if layer % 2 else odd, directions * shape[UNITS]
+        inputs = outputs
+        outputs = even if layer % 2 else odd
+        width = directions * shape[UNITS]
 
 
 @inlined
 def _say(
     shown: Float32, weights: Float32, shape: Int64, offsets: Int64, sums: Float32, answers: Float32, order: Int64
 ) -> None:
-    """Bring what the last layer showed, lane by lane, to one number each: `answers[order]`."""
-    last, lanes = 3 * shape[LAYERS] * shape[DIRECTIONS], len(order)
-    said, width, apart = shown, shape[DIRECTIONS] * shape[UNITS], shape[DIRECTIONS] * shape[UNITS]
+    """Run the dense layers over the last hidden states, and write one number per lane to `answers[order]`."""
+    last = 3 * shape[LAYERS] * shape[DIRECTIONS]
+    lanes = len(order)
+    inputs = shown
+    width = shape[DIRECTIONS] * shape[UNITS]
+    apart = shape[DIRECTIONS] * shape[UNITS]
     if shape[HIDDEN]:
         columns = shape[HIDDEN_COLUMNS]
         bias = offsets[last + 1]
         _multiply(sums, weights, bias, shown, width, lanes, weights, offsets[last], width, columns, False)
         _rectify(sums, 0, lanes * columns)
-        said, width, apart, last = sums, shape[HIDDEN], columns, last + 2
+        inputs = sums
+        width = shape[HIDDEN]
+        apart = columns
+        last = last + 2
     for lane in range(lanes):
         answer = weights[offsets[last + 1]]
         for j in range(width):
-            answer += said[lane * apart + j] * weights[offsets[last] + j]
+            answer += inputs[lane * apart + j] * weights[offsets[last] + j]
         answers[order[lane]] = answer
 
 
 @part
 def _aligned(size: int) -> Float32:
-    """Room for so many numbers, on whole cache lines."""
+    """Allocate room for so many numbers, starting at a cache line."""
     room = np.empty(size + VECTOR, np.float32)
     first = (-room.ctypes.data % CACHE_LINE) // room.itemsize
     return room[first : first + size]
@@ -484,19 +516,21 @@ def _aligned(size: int) -> Float32:
 def answer(
     x: Float32, order: Int64, slab: Float32, rows: Int64, shape: Int64, offsets: Int64, answers: Float32
 ) -> None:
-    """Answer `x[order]`, each by the model in its row of the slab; windows of one model stand side by side in `order`.
+    """Run the networks over `x[order]`, each with its own row of the slab; `order` groups the windows by model.
 
     Args:
         x: `(n, window, channels)`.
-        order: `(some,)` of the n.
+        order: `(some,)` indices into the n windows.
         slab: `(models, size)`, written by a `Layout`.
-        rows: `(n,)` of the slab.
+        rows: `(n,)` the row of each window's model in the slab.
         shape: the layout's numbers.
-        offsets: where each weight begins in a row.
-        answers: `(n,)`, written where `order` says.
+        offsets: the places of the weights in a row.
+        answers: `(n,)`, written at the indices in `order`.
     """
-    window, channels = x.shape[1], x.shape[2]
-    width, most = shape[DIRECTIONS] * shape[UNITS], min(LANES, len(order))
+    window = x.shape[1]
+    channels = x.shape[2]
+    width = shape[DIRECTIONS] * shape[UNITS]
+    most = min(LANES, len(order))
     # The gates of the last lane may be read beyond their end, by less than a vector.
     sums = _aligned(most * max(shape[COLUMNS], shape[HIDDEN_COLUMNS]) + VECTOR)
     widest = max(channels, width if shape[LAYERS] > 1 else 0) + shape[WIDE]
@@ -507,17 +541,20 @@ def answer(
         np.empty(between if shape[LAYERS] > 2 else 0, np.float32),
         np.empty(0, np.float32),
     )
-    read, shown = np.empty(window * most * channels, np.float32), np.empty(most * width, np.float32)
+    read = np.empty(window * most * channels, np.float32)
+    shown = np.empty(most * width, np.float32)
     first = 0
     while first < len(order):
-        model, lanes = rows[order[first]], 1
+        model = rows[order[first]]
+        lanes = 1
         while lanes < most and first + lanes < len(order) and rows[order[first + lanes]] == model:
             lanes += 1
         for lane in range(lanes):
             for t in range(window):
                 for c in range(channels):
                     read[(t * lanes + lane) * channels + c] = x[order[first + lane], t, c]
-        weights, following = slab[model], slab[rows[order[min(first + lanes, len(order) - 1)]]]
+        weights = slab[model]
+        following = slab[rows[order[min(first + lanes, len(order) - 1)]]]
         _layers(read, (window, lanes), channels, weights, shape, offsets, scratch, sequences, shown, following)
         _say(shown, weights, shape, offsets, sums, answers, order[first : first + lanes])
         first += lanes
@@ -536,13 +573,13 @@ def weigh(
     needs: Int64,
     answers: Float,
 ) -> None:
-    """Let linear experts answer: `linear_answers` of `tidecast/models/experts.py`, with the panels where they lie.
+    """Compute `linear_answers` of `tidecast/models/experts.py`, reading the panels in place.
 
     Args:
         values: `(all rows, features)` of all questions, one after the other.
-        ends: `(n,)` the row after each question's newest.
-        held: `(n,)` how many rows each has.
-        rows: `(n,)` of the panels.
+        ends: `(n,)` the row after the newest of each question.
+        held: `(n,)` the number of rows of each question.
+        rows: `(n,)` the row of each question's model in the panels.
         lags: `(panels, terms)`, as `columns`; `coefficients` is `(panels, experts, terms)`, `bias` and `needs`
             `(panels, experts)`.
         columns: see `lags`.
@@ -554,7 +591,8 @@ def weigh(
     count = lags.shape[1]
     terms = np.empty(count)
     for i in range(len(rows)):
-        panel, at = rows[i], ends[i] - 1
+        panel = rows[i]
+        at = ends[i] - 1
         newest = values[at, 0]
         for j in range(count):
             terms[j] = 0.0

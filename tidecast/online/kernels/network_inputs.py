@@ -1,7 +1,7 @@
-"""What networks read of many series' rows, in one compiled loop over the rows where they lie.
+"""Prepare the inputs of networks for many series, in one compiled loop that reads the rows in place.
 
-`models/inputs.py` says what is computed, and prepares every window in arrays of all: for a few readings that takes
-thirty times as long as the loop, nearly all of it in NumPy's calling itself, and for a thousand five times as long.
+`models/inputs.py` defines the inputs, and computes them with NumPy. For a few readings that takes thirty times as long
+as the loop, nearly all of it call overhead, and for a thousand readings five times as long.
 """
 
 import math
@@ -18,7 +18,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 CHANGE, LEVEL, RAW = range(3)
 _FORMS = {"change": CHANGE, "level": LEVEL, "raw": RAW}
 _BOUNDS = (CLIP, LEAST_SPREAD, _TINY)
-Rows = tuple[Float, Int64, Int64]  # (all rows, features), (n,) the row after each newest one, (n,) how many each has
+Rows = tuple[Float, Int64, Int64]  # (all rows, features), (n,) the row after each series' newest, (n,) rows of each
 
 
 def prepare(
@@ -32,16 +32,17 @@ def prepare(
     """Prepare the newest rows of series for a network, as `network_inputs` does.
 
     Args:
-        rows: of each series at least the window.
+        rows: the rows of the series, at least a window of each.
         spec: the network's shape and form.
-        scaler: center and scale, `(n, features)` each; of the form `change` the first scale is the change scale.
+        scaler: center and scale, `(n, features)` each; with the form `change` the first scale is the change scale.
         seasons: `(n, spec.seasonal)` season lengths in rows; 0: the series has none.
-        linear: `(n,)` what the linear expert says, for a spec that learns what it leaves over.
-        calendar: `(n, window, 2 * cycles)` of `calendar_inputs`; None: 0 stands there.
+        linear: `(n,)` forecasts of the linear expert, for a spec that learns its residuals.
+        calendar: `(n, window, 2 * cycles)` of `calendar_inputs`; None stands for zeros.
     """
     n = len(seasons)
     x = np.zeros((n, spec.window, spec.channels), np.float32)
-    base, size = np.empty(n), np.empty(n)
+    base = np.empty(n)
+    size = np.empty(n)
     _prepare(rows, scaler, seasons, (_FORMS[spec.form], spec.normalise, len(spec.features)), _BOUNDS, x, base, size)
     if calendar is not None:
         x[:, :, spec.channels - calendar.shape[2] :] = calendar
@@ -51,8 +52,9 @@ def prepare(
 
 
 def warm() -> None:
-    """Compile, or load."""
-    at, numbers = np.full(1, 2, np.int64), np.zeros((1, 1))
+    """Compile the loop, or load it from the cache."""
+    at = np.full(1, 2, np.int64)
+    numbers = np.zeros((1, 1))
     spec = Spec(window=2, units=1, layers=2, hidden=1)
     prepare((np.ones((2, 1)), at, at), spec, (numbers, numbers + 1), np.zeros((1, 0), np.int64))
 
@@ -98,7 +100,7 @@ def _prepare(
 
 @part_exactly
 def _spread(values: Float, first: int, window: int) -> float:  # pragma: no cover - compiled
-    """The target's standard deviation over a window."""
+    """Return the target's standard deviation over a window."""
     mean = 0.0
     for k in range(window):
         mean += values[first + k, 0]

@@ -1,8 +1,8 @@
-"""Arrays by their address: how one compiled loop reaches what thousands of objects own.
+"""Arrays by address, so that one compiled loop can reach the arrays of thousands of objects.
 
-Each series owns its numbers, in arrays of its own. A batch names them by address, so that nothing has to be gathered
-before and scattered after. An address is good only while its array lives and is not replaced: whoever makes a list of
-addresses keeps the owners until the loop has ended.
+Each series owns its numbers, in arrays of its own. A batch lists their addresses, so that they need not be gathered
+before the loop and scattered after it. An address is valid only while its array lives and is not replaced: the caller
+must keep the owners alive until the loop has ended.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ carray = numba.carray  # type: ignore[attr-defined] # an array at an address, in
 
 
 def address_of(array: NDArray[Any]) -> int:
-    """Where an array's first element lies; it must be contiguous."""
+    """Return the address of an array's first element; raise ValueError if it is not contiguous."""
     if not array.flags.c_contiguous:
         raise ValueError("an array that is read by its address must be contiguous")
     return int(array.ctypes.data)
 
 
 def _pointer_to(kind: Any) -> Callable[[int], Any]:
-    """A compiled function that makes an address a pointer, for `numba.carray`."""
+    """Return a compiled function that converts an address to a pointer, for `numba.carray`."""
 
     @intrinsic
     def pointer(_context, address):  # type: ignore[no-untyped-def] # they are numba's types

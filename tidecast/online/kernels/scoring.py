@@ -1,8 +1,8 @@
-"""How a forecast is scored when its reading arrives, how the next is blended, and whether the series has changed.
+"""Score a forecast when its reading arrives, blend the next forecast, and detect changes of the series.
 
-Compiled, by the rules of `models/experts.py`: a batch brings a thousand readings, each with ten experts, and for
-arrays of ten NumPy takes some forty times as long, nearly all of it in calling itself. What is remembered of a series
-lies in one record, which the loop reaches by its address: whatever is stored is what is computed with.
+The loops are compiled, with the rules of `models/experts.py`. A batch has a thousand readings, each with ten experts,
+and for arrays of ten NumPy takes some forty times as long, nearly all of it call overhead. The memory of a series is
+one record, which the loop reaches by its address: the stored numbers are the ones used in the computation.
 """
 
 import math
@@ -16,72 +16,73 @@ from tidecast.models.time_grid import Float
 from tidecast.online.kernels.forward import Int64, compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import carray, floats_at
 
-# Intervals; `tidecast/online/intervals.py` says by which rule.
+# Intervals; `tidecast/online/intervals.py` explains the rule.
 RATE = 0.2  # how far one reading moves the logarithm of the half-width
 MEMORY = 0.02  # the weight of the newest error in the mean error
-LEAST = 0.01  # of the mean error: a half-width that fell below would take long to come back
+LEAST = 0.01  # of the mean error: a smaller half-width would take long to recover
 WIDTH_IN_ERRORS = 2.0  # about how many mean errors a 90 % half-width is (2.06 for a normal distribution)
-MOST_MEANS = 5.0  # mean errors: an error counts no more than that in the mean, whatever its size
-FIRST_WIDENING = 3.0  # what one known error is worth as a half-width, cautiously
-FEW = 2.5  # errors with a size: no more of them, such as a spike makes, widen an interval without width
-DOUBTFUL = 3  # errors at the beginning, which may be those of a spike
-FIRST_ERRORS = 8  # by then the largest that came after them limits the half-width
-MOST_SCORE = 1e9  # half-widths: no anomaly score is larger, not even that of an error where the interval has no width
+MOST_MEANS = 5.0  # mean errors: a larger error counts as this many in the mean
+FIRST_WIDENING = 3.0  # half-width per first known error, a cautious choice
+FEW = 2.5  # nonzero errors: a spike makes as many, so they do not widen an interval of width zero
+DOUBTFUL = 3  # first errors, which may belong to a spike
+FIRST_ERRORS = 8  # after these, the largest error since the doubtful ones limits the half-width
+MOST_SCORE = 1e9  # half-widths: the largest anomaly score, used even for an interval of width zero
 JUST_OUTSIDE = 1.0 + float(np.finfo(np.float64).eps)  # the least score above 1
 
-# Drift: when it is told. `tidecast/online/drift.py` says why, `docs/drift.md` what was measured.
+# Thresholds of drift. `tidecast/online/drift.py` explains the test, `docs/drift.md` has the measurements.
 ERRORS_ROSE, LEVEL_MOVED, SEASON_CHANGED, SAY_LOST, NOTHING = range(5)
-WARM_UP = 48  # readings that tell what is usual before anything can be unusual
-SILENCE = 100  # readings after an alarm
-USUAL = 1000.0  # readings over which a running mean goes at most
-CUT = 5.0  # means: a value counts no more than that
+WARM_UP = 48  # readings for learning the usual values before the first alarm
+SILENCE = 100  # readings without another alarm after an alarm
+USUAL = 1000.0  # readings in a running mean at most
+CUT = 5.0  # means: a larger value counts as this many
 ERRORS_ALLOWED, ERRORS_MOST = 1.0, 60.0  # in means of the absolute error
-LEVEL_ALLOWED, LEVEL_MOST = 1.0, 45.0  # in means of the distance from a season before
-SEASON_ALLOWED, SEASON_MOST = 1.0, 24.0  # in means of what is left of it
-FOLLOWING = 0.3  # how far the mean that is taken from it moves with each reading
-FOLLOWED_MOST = 3.0  # means of what is left: an outlier moves it no further than that
-SEASON_TELLS = 0.7  # of the spread: readings a season apart must be nearer to each other than that
+LEVEL_ALLOWED, LEVEL_MOST = 1.0, 45.0  # in means of the distance from the reading a season before
+SEASON_ALLOWED, SEASON_MOST = 1.0, 24.0  # in means of the rest: that distance less its drifting mean
+FOLLOWING = 0.3  # weight of the newest distance in the drifting mean
+FOLLOWED_MOST = 3.0  # means of the rest: an outlier moves the drifting mean by no more
+SEASON_TELLS = 0.7  # of the spread: there is a season if readings a season apart are nearer to each other
 JUMP_ALLOWED = 1.0  # in means of the absolute error
-JUMP_MOST, JUMP_LEAST = 15.0, 1.5  # the errors of a jump must add up to more: in those means, and in spreads
-FAR_MOST, FAR_LEAST = 4.0, 3.0  # or to these: what is so many spreads need not be so many errors
-JUMP_AWAY, JUMP_KEPT = 0.7, 0.1  # spreads from the usual level; of the jump, on its side of the level before
-JUMP_STAYS = 66  # for how many readings beyond the first; one that came back counts against it
-JUMP_RETURNS = 12  # as so many that stayed
-BEFORE = 0.1  # how far the level before a jump moves with each reading
-JUMP_STOOD = 7  # such readings, after which it is the level's change, not the season's
+JUMP_MOST, JUMP_LEAST = 15.0, 1.5  # the errors of a jump must add up to more, in those means and in spreads
+FAR_MOST, FAR_LEAST = 4.0, 3.0  # or to these: with more spreads, fewer means are enough
+# A reading stays at the new level under two conditions: it is so many spreads away from the usual level; and it is so
+# much of the jump away from the level before, on the side of the jump.
+JUMP_AWAY, JUMP_KEPT = 0.7, 0.1
+JUMP_STAYS = 66  # readings beyond the first that must stay at the new level
+JUMP_RETURNS = 12  # a reading back at the old level cancels this many at the new one
+BEFORE = 0.1  # weight of the newest reading in the level before a jump
+JUMP_STOOD = 7  # after so many readings at the new level, the change is one of the level, not of the season
 SAY_ALLOWED, SAY_MOST = 0.1, 30.0  # in shares of the blend
 TOO_LARGE = 1e150  # sizes below it have finite sums and quotients
 
-# The numbers of a record that tell of drift, by their place among them.
+# The places of a record's drift numbers, from DRIFT on.
 SEEN = 0  # readings
-QUIET = 1  # until that many
+QUIET = 1  # no alarm until that many readings
 ERROR, RISEN = 2, 3  # mean |error|; its sum
 CENTER, SPREAD = 4, 5  # mean reading; mean distance from it
-UP, DOWN, STAYED = 6, 7, 8  # sums of the signed errors; how many readings stayed away since they told of a jump
-PAIRS, APART, LEVEL = 9, 10, 11  # readings with one a season before; their mean distance; its sum
-SHIFT, SHAPE, SEASON = 12, 13, 14  # the drifting mean of that distance, signed; mean of what is left; its sum
-SAY, LOST = 15, 16  # mean share of the own LSTM; sum of what it has lost
+UP, DOWN, STAYED = 6, 7, 8  # sums of the signed errors; readings that stayed away since these detected a jump
+PAIRS, APART, LEVEL = 9, 10, 11  # readings with a known reading a season before; their mean distance; its sum
+SHIFT, SHAPE, SEASON = 12, 13, 14  # the drifting mean of that distance, signed; mean of |distance less it|; its sum
+SAY, LOST = 15, 16  # mean share of the own LSTM; sum of its losses
 TOLD = 17  # the last alarm's sum, in thresholds
-NEAR, JUMP = 18, 19  # the level of late, or before a jump; the jump that the errors last told of, signed
+NEAR, JUMP = 18, 19  # the recent level, or the one before a jump; the last detected jump, signed
 DRIFT_NUMBERS = 20
 
-# The numbers of a record that are its guard's, by their place among them.
-BLENDED = 0  # what the experts say of the next reading, believed or not
+# The places of a record's guard numbers, from GUARD on.
+BLENDED = 0  # the blended forecast of the next reading, used or not
 ALERTED, REGRETTED = 1, 2  # as in `Guard`
 GUARD_NUMBERS = 3
 
-# A record's numbers: the standing forecast, the model that was heard last, the experts' standing answers, their
-# errors record by record, the guard, what tells of drift, and a tracker for each level.
+# A record's numbers: the standing forecast, the version that forecast last, the experts' standing forecasts, their
+# errors record by record, the guard, the drift numbers, and a tracker for each level.
 STANDING, HEARD, ANSWERS = range(3)
 ERRORS = ANSWERS + len(EXPERTS)
 GUARD = ERRORS + len(HALF_LIVES) * len(EXPERTS)
 DRIFT = GUARD + GUARD_NUMBERS
 TRACKERS = DRIFT + DRIFT_NUMBERS
 TRACKER = 4
-STOOD, SETTLED, HALF, MEAN = range(
-    TRACKER
-)  # the half-width that stands, on how many errors it rests, it, the mean error
-SHOCK_AT, FARTHEST_AT, ALERT_AT, REGRET_AT, REGRET_MOST_AT = range(5)  # the guard's limits, by their place
+# The standing half-width, the number of errors behind the half-width, the half-width, the mean error.
+STOOD, SETTLED, HALF, MEAN = range(TRACKER)
+SHOCK_AT, FARTHEST_AT, ALERT_AT, REGRET_AT, REGRET_MOST_AT = range(5)  # the places of the guard's limits
 Limits = tuple[float, float, float, float, float]
 _RATES = FORGETTING[:, 0].copy()
 _SEASONAL = EXPERTS.index("seasonal_naive")
@@ -89,7 +90,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 
 
 def new_record(levels: int) -> Float:
-    """The record of a series of which nothing is known."""
+    """Return the record of a new series."""
     record = np.full(TRACKERS + TRACKER * levels, np.nan)
     record[HEARD] = 0
     record[GUARD + ALERTED : TRACKERS] = 0
@@ -100,13 +101,13 @@ def new_record(levels: int) -> Float:
 
 @dataclass(frozen=True, slots=True)
 class Champions:
-    """What the models of a batch's series begin with.
+    """The first errors and half-widths of the models of a batch's series.
 
     Attributes:
         version: `(n,)`, 0 where a series has no model.
         errors: `(n,)` addresses of `(records, experts)`.
         half_width: `(n,)`.
-        trained_until: `(n,)` epoch milliseconds: what a model has learned from says nothing of it.
+        trained_until: `(n,)` epoch milliseconds: a model is not judged by readings up to then.
     """
 
     version: Int64
@@ -116,18 +117,18 @@ class Champions:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """What a batch's readings made of the forecasts that stood for them, and of the next ones; NaN: not known.
+class BatchScores:
+    """The scores of a batch's standing forecasts, and its next forecasts; NaN: not known.
 
     Attributes:
-        yhat: `(n,)`.
+        yhat: `(n,)`, the next forecasts.
         error: `(n,)`, reading less forecast.
-        score: `(n,)`, see `anomaly_score`; NaN where no interval stood.
+        score: `(n,)`, see `anomaly_score`; NaN without a standing interval.
         half_widths: `(n, levels)`.
         says: `(n, experts)`, their shares in the forecast.
-        leader: `(n,)`, the expert with the largest.
-        begun: `(n,)`, whether the model answers for the first time.
-        drift: `(n,)`, the kind that the reading told of; NOTHING: none.
+        leader: `(n,)`, the expert with the largest share.
+        begun: `(n,)`, whether the model forecasts for the first time.
+        drift: `(n,)`, the kind of drift that the reading has revealed, or NOTHING.
         statistic: `(n,)`, that kind's sum in thresholds.
     """
 
@@ -144,13 +145,13 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """A batch's readings, as they took their place in their series' windows.
+    """A batch's readings, as their series' windows accepted them.
 
     Attributes:
         ts: `(n,)` epoch milliseconds.
         y: `(n,)`.
-        skipped: `(n,)`, not 0 where steps were missing before the reading: an error over a gap tells of no drift.
-        doubted: `(n,)`, how many readings in a row, this one last, are not believed: no record learns from them.
+        skipped: `(n,)`, not 0 where steps were missing before the reading: drift detection ignores errors over a gap.
+        doubted: `(n,)`, how many readings in a row, this one last, are doubted: no record learns from them.
         moves: `(n,)` the usual largest move, 0 where it is not known.
     """
 
@@ -168,19 +169,19 @@ def settle(
     champions: Champions,
     levels: Float,
     bounds: tuple[float, float],
-) -> Scores:
-    """Score what stood, let every expert's record learn from it, and blend the next forecasts.
+) -> BatchScores:
+    """Score the standing forecasts, update every expert's record, and blend the next forecasts.
 
     Args:
-        records: `(n,)` addresses; a record may stand here many times.
-        readings: of the series that the records belong to.
-        answers: `(n, experts)`, what they say of the next.
-        champions: a model that answers for the first time begins with its own errors.
+        records: `(n,)` addresses; a record may occur many times.
+        readings: a reading of each record's series.
+        answers: `(n, experts)`, their next forecasts.
+        champions: the present models; a model that forecasts for the first time begins with its own errors.
         levels: `(levels,)` of the intervals.
-        bounds: no forecast leaves them.
+        bounds: the lowest and the highest possible forecast.
     """
     n, kinds = answers.shape
-    scores = Scores(
+    scores = BatchScores(
         np.empty(n),
         np.empty(n),
         np.empty(n),
@@ -207,16 +208,18 @@ def settle(
 
 
 def warm() -> None:
-    """Compile what a batch needs, or load it."""
-    one, number = np.zeros(1, np.int64), np.ones(1)
-    record, errors = new_record(1), np.ones((len(HALF_LIVES), len(EXPERTS)))
-    champions = Champions(one + 1, one + errors.ctypes.data, number, one)
-    readings = Readings(one, number, one, one, number)
-    settle(one + record.ctypes.data, readings, np.ones((1, len(EXPERTS))), champions, number, (-1.0, 1.0))
+    """Compile the loops of a batch, or load them from the cache."""
+    zeros = np.zeros(1, np.int64)
+    number = np.ones(1)
+    record = new_record(1)
+    errors = np.ones((len(HALF_LIVES), len(EXPERTS)))
+    champions = Champions(zeros + 1, zeros + errors.ctypes.data, number, zeros)
+    readings = Readings(zeros, number, zeros, zeros, number)
+    settle(zeros + record.ctypes.data, readings, np.ones((1, len(EXPERTS))), champions, number, (-1.0, 1.0))
 
 
 def warm_trackers() -> None:
-    """Compile what one interval needs, or load it."""
+    """Compile the loops of one interval, or load them from the cache."""
     tracker = new_record(1)[TRACKERS:]
     track(tracker, 1.0, 0.9)
     begin(tracker, 1.0)
@@ -232,17 +235,18 @@ def _settle(
     rule: tuple[Float, float, int, int, int],
     places: tuple[int, int, int, int, int],
     limits: Limits,
-    said: tuple[Float, Float, Float, Float, Float],
-    noted: tuple[Int64, Int64, Int64, Float],
+    forecasts_out: tuple[Float, Float, Float, Float, Float],
+    changes_out: tuple[Int64, Int64, Int64, Float],
 ) -> None:  # pragma: no cover - compiled
     records, ts, skipped, doubted = readings
     y, moves, answers = values
     versions, begin_with, begin_wide, trained_until = champions
     rates, sharpness, naive, seasonal, lstm = rule
     answers_at, errors_at, guard_at, drift_at, trackers_at = places
-    yhats, all_errors, scores, half_widths, says = said
-    leaders, begun, drifts, statistics = noted
-    kinds, count = answers.shape[1], len(levels)
+    yhats, all_errors, scores, half_widths, shares = forecasts_out
+    leaders, begun, drifts, statistics = changes_out
+    kinds = answers.shape[1]
+    count = len(levels)
     for i in range(len(records)):
         at = records[i]
         record = carray(floats_at(at), (trackers_at + TRACKER * count,))
@@ -262,16 +266,16 @@ def _settle(
             _copy(errors.reshape(errors.size), carray(floats_at(begin_with[i]), (errors.size,)))
             for level in range(count):
                 begin(trackers[level], begin_wide[i] if level == 0 else 0.0)
-        elif taught and not math.isnan(error) and doubted[i] <= 1:  # a run of gross errors counts as one
+        elif taught and not math.isnan(error) and doubted[i] <= 1:  # a run of gross errors counts as one error
             for level in range(count):
                 track(trackers[level], error, levels[level])
         if not doubted[i]:
             if taught:
                 learn(errors, standing, y[i], rates, farthest(moves[i], limits))
             watch(guard, standing[naive], guard[BLENDED] if taught else np.nan, y[i], moves[i], limits)
-        blended = blend(errors, answers[i], says[i], sharpness, naive)
-        network = says[i, lstm]  # whether it is believed or not
-        believed = answer(guard, answers[i, naive], blended, moves[i], says[i], limits, naive)
+        blended = blend(errors, answers[i], shares[i], sharpness, naive)
+        network = shares[i, lstm]  # taken before the guard may change the shares
+        believed = answer(guard, answers[i, naive], blended, moves[i], shares[i], limits, naive)
         yhat = min(max(believed, bounds[0]), bounds[1])
         drifts[i] = NOTHING
         if taught and not skipped[i] and not math.isnan(error):
@@ -279,7 +283,7 @@ def _settle(
         statistics[i] = drift[TOLD]
         _copy(standing, answers[i])
         record[STANDING] = yhats[i] = yhat
-        leaders[i] = _largest(says[i])
+        leaders[i] = _largest(shares[i])
         for level in range(count):
             tracker = trackers[level]
             tracker[STOOD] = tracker[HALF] if tracker[SETTLED] > 0 or tracker[HALF] != 0.0 else np.nan
@@ -290,9 +294,9 @@ def _settle(
 def anomaly_score(
     y: float, yhat: float, half_width: float, bounds: tuple[float, float]
 ) -> float:  # pragma: no cover - compiled
-    """Return |error| in half-widths, at most `MOST_SCORE`; NaN where no forecast or no interval stood.
+    """Return |error| in half-widths, at most `MOST_SCORE`; NaN without a standing forecast or interval.
 
-    It is above 1 exactly where the reading lies outside the interval as published: rounded, and cut by the bounds.
+    It is above 1 exactly if the reading lies outside the interval as published, that is rounded and cut by the bounds.
     """
     if math.isnan(yhat) or math.isnan(half_width):
         return np.nan
@@ -306,23 +310,23 @@ def anomaly_score(
 
 @part_exactly
 def _copy(into: Float, source: Float) -> None:  # pragma: no cover - compiled
-    """Copy all numbers: for `into[:] = source` numba also compiles, for seconds, an error message about shapes."""
+    """Copy all numbers; for `into[:] = source` numba would also compile an error message, which takes seconds."""
     for i in range(len(source)):
         into[i] = source[i]
 
 
 @part_exactly
 def _largest(shares: Float) -> int:  # pragma: no cover - compiled
-    found = 0
+    leader = 0
     for expert in range(1, len(shares)):
-        if shares[expert] > shares[found]:
-            found = expert
-    return found
+        if shares[expert] > shares[leader]:
+            leader = expert
+    return leader
 
 
 @compiled_exactly
 def track(tracker: Float, error: float, level: float) -> None:  # pragma: no cover - compiled
-    """Learn from an error, in place."""
+    """Update a tracker with an error, in place."""
     size = abs(error)
     tracker[SETTLED] += 1
     if tracker[HALF] == 0.0:
@@ -340,7 +344,7 @@ def track(tracker: Float, error: float, level: float) -> None:  # pragma: no cov
 
 @part_exactly
 def _seldom(tracker: Float, size: float, level: float) -> bool:  # pragma: no cover - compiled
-    """Whether an interval without width may stay so: few errors had a size, and not the very first."""
+    """Return whether an interval keeps its width of zero: few errors were nonzero, and the very first was not."""
     weight = max(MEMORY, 1 / tracker[SETTLED])
     tracker[MEAN] += weight * (size - tracker[MEAN])
     few = tracker[MEAN] <= max(1 - level, FEW * weight) * size
@@ -358,7 +362,7 @@ def _begin_cautiously(tracker: Float, size: float) -> None:  # pragma: no cover 
 
 @compiled_exactly
 def begin(tracker: Float, half_width: float) -> None:  # pragma: no cover - compiled
-    """Forget the errors, in place; a model's half-width is known from more than a few."""
+    """Reset a tracker to a half-width, in place; a half-width that came with a model counts as several errors."""
     tracker[SETTLED] = FIRST_ERRORS if half_width > 0 else 0.0
     tracker[HALF] = half_width
     tracker[MEAN] = half_width / WIDTH_IN_ERRORS
@@ -368,7 +372,7 @@ def begin(tracker: Float, half_width: float) -> None:  # pragma: no cover - comp
 def learn(
     errors: Float, answers: Float, actual: float, rates: Float, most: float
 ) -> None:  # pragma: no cover - compiled
-    """`experts.learn` in place."""
+    """Do `experts.learn` in place."""
     for expert in range(len(answers)):
         newest = abs(answers[expert] - actual)
         if not math.isfinite(newest):
@@ -380,10 +384,10 @@ def learn(
 
 
 @part_exactly
-def _excesses(errors: Float, answers: Float, found: Float) -> None:  # pragma: no cover - compiled
-    """How much worse than the best each expert is, by the worse of its records; NaN: it has no say."""
+def _excesses(errors: Float, answers: Float, excesses: Float) -> None:  # pragma: no cover - compiled
+    """Write how much worse than the best each expert is, by the worse of its records; NaN: it is left out."""
     records, count = errors.shape
-    found[:] = np.nan
+    excesses[:] = np.nan
     for record in range(records):
         least = np.inf
         for expert in range(count):
@@ -393,9 +397,9 @@ def _excesses(errors: Float, answers: Float, found: Float) -> None:  # pragma: n
             mine = errors[record, expert]
             if math.isfinite(answers[expert]) and math.isfinite(errors[0, expert]):
                 excess = 0.0 if mine == least else mine / least - 1
-                before = 0.0 if record == 0 else found[expert]
-                # Beside an expert without any error the others are silent.
-                found[expert] = max(before, min(excess, _LARGEST))
+                before = 0.0 if record == 0 else excesses[expert]
+                # Beside an expert without any error the others get no share.
+                excesses[expert] = max(before, min(excess, _LARGEST))
 
 
 @part_exactly
@@ -416,17 +420,17 @@ def blend(
         excess = says[expert]
         says[expert] = math.exp(-sharpness * (excess - smallest)) if excess >= 0 else 0.0
         total += says[expert]
-    found = 0.0
+    blended = 0.0
     for expert in range(len(says)):
         says[expert] /= total
         if says[expert] > 0:
-            found += says[expert] * answers[expert]
-    return found
+            blended += says[expert] * answers[expert]
+    return blended
 
 
 @part_exactly
 def farthest(usual: float, limits: Limits) -> float:  # pragma: no cover - compiled
-    """`guard.farthest`."""
+    """Return `guard.farthest`."""
     return float(limits[FARTHEST_AT] * usual) if usual > 0 else np.inf
 
 
@@ -434,13 +438,14 @@ def farthest(usual: float, limits: Limits) -> float:  # pragma: no cover - compi
 def answer(
     guard: Float, last: float, blended: float, usual: float, says: Float, limits: Limits, naive: int
 ) -> float:  # pragma: no cover - compiled
-    """`Guard.answer`, in place: the shares are the last value's alone where nobody else is believed."""
+    """Do `Guard.answer` in place; if only the last value is trusted, give it the whole share."""
     guard[BLENDED] = blended
     if guard[ALERTED] > 0 and guard[REGRETTED] > limits[REGRET_AT]:
         says[:] = 0.0
         says[naive] = 1.0
         return last
-    away, most = blended - last, farthest(usual, limits)
+    away = blended - last
+    most = farthest(usual, limits)
     return last + math.copysign(most, away) if abs(away) > most else blended
 
 
@@ -448,8 +453,9 @@ def answer(
 def watch(
     guard: Float, last: float, blended: float, actual: float, usual: float, limits: Limits
 ) -> None:  # pragma: no cover - compiled
-    """`Guard.learn`, in place."""
-    move, lost = abs(last - actual), abs(blended - actual)
+    """Do `Guard.learn` in place."""
+    move = abs(last - actual)
+    lost = abs(blended - actual)
     if not math.isfinite(move):
         return
     shock = 0 < limits[SHOCK_AT] * usual < move
@@ -463,13 +469,13 @@ def watch(
 
 @part_exactly
 def look(record: Float, y: float, error: float, seasonal: float, say: float) -> int:  # pragma: no cover - compiled
-    """Add a reading to what tells of drift, in place; returns the kind that it tells of, its sum then in TOLD.
+    """Add a reading to the drift numbers, in place; return the detected kind, with its sum in TOLD, or NOTHING.
 
     Args:
         record: `(DRIFT_NUMBERS,)`.
         y: the reading.
-        error: of the forecast that stood for it.
-        seasonal: what stood for it of the reading a season before; NaN: nothing.
+        error: the error of its forecast.
+        seasonal: the seasonal forecast of it, which is the reading a season before; NaN without one.
         say: the share of the own LSTM now.
     """
     if not (abs(y) < TOO_LARGE and abs(error) < TOO_LARGE):
@@ -478,7 +484,7 @@ def look(record: Float, y: float, error: float, seasonal: float, say: float) -> 
     n = min(record[SEEN], USUAL)
     _add_error(record, y, error, n)
     apart = y - seasonal
-    if abs(apart) < TOO_LARGE:  # not where the expert said nothing
+    if abs(apart) < TOO_LARGE:  # false without a seasonal forecast
         _add_distance(record, apart)
     record[SAY] += (say - record[SAY]) / n
     record[LOST] = max(0.0, record[LOST] + record[SAY] - say - SAY_ALLOWED)
@@ -486,17 +492,17 @@ def look(record: Float, y: float, error: float, seasonal: float, say: float) -> 
         for place in (RISEN, UP, DOWN, STAYED, LEVEL, SEASON, LOST):
             record[place] = 0.0
         return NOTHING
-    told = _told(record)
-    if told != NOTHING:
+    kind = _told(record)
+    if kind != NOTHING:
         sums = (record[RISEN] / ERRORS_MOST, _level(record), record[SEASON] / SEASON_MOST, record[LOST] / SAY_MOST)
         record[:] = 0.0
-        record[QUIET], record[TOLD] = SILENCE, sums[told]
-    return told
+        record[QUIET], record[TOLD] = SILENCE, sums[kind]
+    return kind
 
 
 @part_exactly
 def _told(record: Float) -> int:  # pragma: no cover - compiled
-    """The kind of drift; of several, the one that says most precisely what has changed."""
+    """Return the detected kind of drift; of several, the most specific one."""
     if _level(record) > 1:
         return LEVEL_MOVED
     if record[SEASON] > SEASON_MOST:
@@ -508,20 +514,21 @@ def _told(record: Float) -> int:  # pragma: no cover - compiled
 
 @part_exactly
 def _level(record: Float) -> float:  # pragma: no cover - compiled
-    """The largest of the numbers that tell of a level, in thresholds."""
+    """Return the largest statistic of a level change, in thresholds."""
     shape = record[SEASON] / SEASON_MOST if record[STAYED] > JUMP_STOOD else 0.0
     return float(max(record[STAYED] / JUMP_STAYS, record[LEVEL] / LEVEL_MOST, shape))
 
 
 @part_exactly
 def _add_error(record: Float, y: float, error: float, n: float) -> None:  # pragma: no cover - compiled
-    size, spread = abs(error), record[SPREAD]
+    size = abs(error)
+    spread = record[SPREAD]
     record[ERROR] = _mean(record[ERROR], size, n)
     record[RISEN] = _sum(record[RISEN], size, record[ERROR], ERRORS_ALLOWED)
     if record[SEEN] == 1:
         record[CENTER] = record[NEAR] = y
     away = abs(y - record[CENTER])
-    if record[STAYED] == 0:  # else what is usual would follow the readings that are judged by it
+    if record[STAYED] == 0:  # else the usual level would follow the readings that are compared with it
         record[CENTER] += (y - record[CENTER]) / n
         record[SPREAD] += (away - spread) / n
     mean = record[ERROR]
@@ -533,9 +540,9 @@ def _add_error(record: Float, y: float, error: float, n: float) -> None:  # prag
 
 @part_exactly
 def _add_jump(record: Float, y: float, away: float, spread: float) -> None:  # pragma: no cover - compiled
-    """Count a reading that stayed where a jump has led, or one that came back."""
+    """Count a reading that stayed at the level after a jump, or came back from it."""
     errors = max(record[UP], record[DOWN])
-    size = min(errors * record[ERROR], TOO_LARGE)  # the mean may have grown since
+    size = min(errors * record[ERROR], TOO_LARGE)  # limited, as the mean may have grown since
     if record[STAYED] == 0:
         jumped = errors > JUMP_MOST and size > JUMP_LEAST * spread
         record[JUMP] = 0.0
@@ -554,7 +561,8 @@ def _add_jump(record: Float, y: float, away: float, spread: float) -> None:  # p
 def _add_distance(record: Float, apart: float) -> None:  # pragma: no cover - compiled
     record[PAIRS] += 1
     n = min(record[PAIRS], USUAL)
-    left, most = abs(apart - record[SHIFT]), FOLLOWED_MOST * record[SHAPE]
+    left = abs(apart - record[SHIFT])
+    most = FOLLOWED_MOST * record[SHAPE]
     record[SHIFT] += FOLLOWING * max(-most, min(most, apart - record[SHIFT]))
     record[APART] = _mean(record[APART], abs(apart), n)
     record[SHAPE] = _mean(record[SHAPE], left, n)
@@ -565,11 +573,11 @@ def _add_distance(record: Float, apart: float) -> None:  # pragma: no cover - co
 
 @part_exactly
 def _mean(mean: float, size: float, n: float) -> float:  # pragma: no cover - compiled
-    """The running mean with one more size, the n-th, cut where the mean is known."""
+    """Return the running mean with one more size, the n-th, which is cut once the mean is known."""
     return mean + (min(size, CUT * mean if mean > 0 else size) - mean) / n
 
 
 @part_exactly
-def _sum(found: float, size: float, mean: float, allowed: float) -> float:  # pragma: no cover - compiled
-    """Page's sum with one more size, in means."""
-    return max(0.0, found + min(size / mean, CUT) - 1 - allowed) if mean > 0 else found
+def _sum(total: float, size: float, mean: float, allowed: float) -> float:  # pragma: no cover - compiled
+    """Return Page's sum with one more size, in means."""
+    return max(0.0, total + min(size / mean, CUT) - 1 - allowed) if mean > 0 else total

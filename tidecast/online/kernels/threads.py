@@ -7,51 +7,51 @@ import numpy as np
 from tidecast.models.time_grid import Float
 from tidecast.online.kernels import forward
 from tidecast.online.kernels.forward import Float32, Int64
-from tidecast.online.weight_layout import Layout
+from tidecast.online.weight_layout import WeightLayout
 
 SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond
-WORTH = 8  # pieces that are worth another thread: of fewer it saves less than it costs where the cores are in use
+WORTH = 8  # pieces that are worth another thread: with fewer it costs more than it saves on busy cores
 Panels = tuple[Int64, Int64, Float, Float, Int64]  # lags, columns, coefficients, bias, needs of `kernel.weigh`
-PIECES = 4  # for each thread: one that is held up leaves the rest to the others
+PIECES = 4  # for each thread: if one is delayed, the others take its pieces
 
 
 class Threads:
-    """The calling thread and those that help it.
+    """The calling thread and its helpers.
 
-    They are not numba's: of its threading layers one may not be entered by two threads at once, another does not
-    survive a fork.
+    Numba's own threads are not used: one of its threading layers cannot be entered by two threads at once, another does
+    not survive a fork.
     """
 
     def __init__(self, count: int = 1) -> None:
         self._count = count
-        # It starts them when they are first needed.
+        # The pool starts its threads when they are first needed.
         self._others = ThreadPoolExecutor(count - 1, "kernel") if count > 1 else None
 
-    def answers(self, x: Float32, slab: Float32, rows: Int64, layout: Layout) -> Float32:
-        """What networks say to windows, x of `(n, window, channels)`: `(n,)`, each by that in its row of the slab."""
-        x = np.ascontiguousarray(x)  # another layout would be compiled for while the batch waits
-        found = np.empty(len(rows), np.float32)
+    def answers(self, x: Float32, slab: Float32, rows: Int64, layout: WeightLayout) -> Float32:
+        """Return the networks' answers, `(n,)`, to windows x, `(n, window, channels)`; `rows`: each one's slab row."""
+        x = np.ascontiguousarray(x)  # another memory layout would be compiled first, while the batch waits
+        results = np.empty(len(rows), np.float32)
         order = np.argsort(rows, kind="stable")
         piece = max(1, SHARE // (x.shape[1] * layout.size))
         some = max(piece, -(-len(order) // (PIECES * self._count)))
         pieces = iter([order[first : first + some] for first in range(0, len(order), some)])
 
         def work() -> None:
-            for piece in pieces:  # whoever is free takes the next
-                forward.answer(x, piece, slab, rows, layout.shape, layout.offsets, found)
+            for piece in pieces:  # the next free thread takes the next piece
+                forward.answer(x, piece, slab, rows, layout.shape, layout.offsets, results)
 
         helped = []
         if self._others and len(order) > WORTH * piece:
             helped = [self._others.submit(work) for _ in range(min(self._count - 1, -(-len(order) // some) - 1))]
         work()
         for other in helped:
-            if not other.cancel():  # one that has not begun by now has nothing left to do
+            if not other.cancel():  # a helper that has not begun by now has nothing left to do
                 other.result()
-        return found
+        return results
 
 
 def linear_answers(values: Float, ends: Int64, held: Int64, rows: Int64, panels: Panels) -> Float:
-    """What the last value and the linear experts answer, `(n, 1 + experts)`; see `kernel.weigh`."""
-    found = np.empty((len(rows), 1 + panels[-1].shape[1]))
-    forward.weigh(np.ascontiguousarray(values), ends, held, rows, *panels, found)
-    return found
+    """Return the forecasts of the last value and the linear experts, `(n, 1 + experts)`; see `kernel.weigh`."""
+    forecasts = np.empty((len(rows), 1 + panels[-1].shape[1]))
+    forward.weigh(np.ascontiguousarray(values), ends, held, rows, *panels, forecasts)
+    return forecasts

@@ -1,4 +1,4 @@
-"""The compiled loops: what the readable definition says, whatever the shape, the company and the threads."""
+"""The compiled loops equal the readable definition, whatever the shape, the batch and the threads."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from tidecast.models.spec import Spec
 from tidecast.online.kernels import forward, threads
 from tidecast.online.kernels.forward import Float32, Int64
 from tidecast.online.kernels.threads import Threads
-from tidecast.online.weight_layout import Layout
+from tidecast.online.weight_layout import WeightLayout
 from worker import compiling
 
 CLOSE = 1e-5
@@ -25,13 +25,13 @@ GRID = np.concatenate([np.linspace(-30, 30, 200_001), np.linspace(-0.01, 0.01, 2
 
 @njit
 def tanh(x: np.float32) -> np.float32:
-    """The kernel's own, as it is compiled into what a worker runs."""
+    """Return the kernel's own tanh, as it is compiled into the worker's code."""
     return forward.tanh(x)
 
 
 @njit
 def sigmoid(x: np.float32) -> np.float32:
-    """What the kernel makes a gate of."""
+    """Return the kernel's gate function."""
     return forward.opened(forward.tanh(np.float32(0.5) * x))
 
 
@@ -51,20 +51,21 @@ def specs(draw: st.DrawFn) -> Spec:
 
 
 def networks(spec: Spec, count: int) -> list[dict[str, lstm.Array]]:
-    """The weights of so many models.
+    """Return the weights of so many models.
 
-    Of relu they forget: a state that grows from step to step magnifies what float32 rounds, in the definition too.
+    Those with relu forget: a state that grows from step to step magnifies the rounding of float32, in the definition
+    too.
     """
-    found = [dict(make_model("a", spec, seed=i).weights) for i in range(count)]
-    for weights in found if spec.activation == "relu" else ():
+    models = [dict(make_model("a", spec, seed=i).weights) for i in range(count)]
+    for weights in models if spec.activation == "relu" else ():
         for name in weights:
             weights[name] = weights[name] * np.float32(0.25 if name.endswith("recurrent") else 1)
-    return found
+    return models
 
 
-def packed(spec: Spec, models: Sequence[lstm.Weights]) -> tuple[Layout, Float32]:
-    """The models in a slab."""
-    layout = Layout(spec)
+def packed(spec: Spec, models: Sequence[lstm.Weights]) -> tuple[WeightLayout, Float32]:
+    """Return the models in a slab."""
+    layout = WeightLayout(spec)
     slab = layout.slab(len(models))
     for row, weights in zip(slab, models, strict=True):
         layout.write(row, weights)
@@ -78,12 +79,13 @@ def windows(spec: Spec, count: int, size: float = 1.0, seed: int = 0) -> Float32
 
 
 def expected(x: Float32, rows: Int64, models: Sequence[lstm.Weights], spec: Spec) -> Float32:
-    """What the definition answers, in double precision."""
+    """Return the definition's answers, in double precision."""
     wide = [{name: w.astype(np.float64) for name, w in weights.items()} for weights in models]
-    said = [
-        lstm.forward(one.astype(np.float64), wide[row], spec.activation)[0] for one, row in zip(x, rows, strict=True)
+    answers = [
+        lstm.forward(window.astype(np.float64), wide[row], spec.activation)[0]
+        for window, row in zip(x, rows, strict=True)
     ]
-    return np.array(said, np.float32)
+    return np.array(answers, np.float32)
 
 
 def assert_close(wanted: Float32, said: Float32) -> None:
@@ -106,7 +108,7 @@ def test_every_shape_is_answered_as_the_definition_says(spec: Spec, size: float,
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("level", [-20.0, 0.0, 20.0])
 def test_the_largest_inputs_and_none_are_answered(activation: lstm.Activation, level: float) -> None:
-    """Where every gate is fully open or shut, and where nothing comes in; to 1e-5 of what the state grows to."""
+    """Every gate is fully open or shut, or the input is zero; to 1e-5 of the size that the state grows to."""
     spec = Spec(window=24, units=50, features=("a", "b"), target="a", activation=activation)
     models = networks(spec, 2)
     layout, slab = packed(spec, models)
@@ -115,8 +117,8 @@ def test_the_largest_inputs_and_none_are_answered(activation: lstm.Activation, l
     cells = [lstm.cells_of(weights)[0][0] for weights in models]
     states = [now.cell_state for cell in cells for now in lstm.steps(x[0], cell, activation)]
     close = CLOSE * max(1.0, np.abs(states).max())
-    said = Threads().answers(x, slab, rows, layout)
-    np.testing.assert_allclose(said, expected(x, rows, models, spec), rtol=0, atol=close)
+    answers = Threads().answers(x, slab, rows, layout)
+    np.testing.assert_allclose(answers, expected(x, rows, models, spec), rtol=0, atol=close)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -131,11 +133,11 @@ def test_what_is_not_a_number_stays_with_its_row(activation: lstm.Activation, ba
     spoiled = good.copy()
     spoiled[2, 3, 0] = bad
     with np.errstate(invalid="ignore"):
-        wanted = expected(spoiled, rows, models, spec)
+        correct = expected(spoiled, rows, models, spec)
     before, after = (Threads().answers(x, slab, rows, layout) for x in (good, spoiled))
     np.testing.assert_array_equal(np.delete(before, 2), np.delete(after, 2))
-    assert np.isnan(wanted[2]) == np.isnan(after[2])
-    assert np.isnan(after[2]) or abs(after[2] - wanted[2]) < CLOSE
+    assert np.isnan(correct[2]) == np.isnan(after[2])
+    assert np.isnan(after[2]) or abs(after[2] - correct[2]) < CLOSE
 
 
 @pytest.mark.parametrize(
@@ -183,12 +185,12 @@ def test_other_threads_are_woken_for_a_large_batch_alone(more: int, woken: int) 
     two = Threads(2)
     assert two._others is not None
     with mock.patch.object(two._others, "submit", wraps=two._others.submit) as submit:
-        said = two.answers(windows(spec, enough + more), slab, np.zeros(enough + more, np.int64), layout)
-    assert (woken, True) == (submit.call_count, bool(np.isfinite(said).all()))
+        answers = two.answers(windows(spec, enough + more), slab, np.zeros(enough + more, np.int64), layout)
+    assert (woken, True) == (submit.call_count, bool(np.isfinite(answers).all()))
 
 
 def test_a_failure_in_a_thread_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever computed, the caller hears of it."""
+    """The caller gets the error, whichever thread computed."""
     spec = Spec(window=3, units=2)
     layout, slab = packed(spec, networks(spec, 1))
     monkeypatch.setattr(threads, "SHARE", 1)
@@ -205,17 +207,17 @@ def test_a_failure_in_a_thread_is_not_swallowed(monkeypatch: pytest.MonkeyPatch)
 def test_tanh_is_accurate_to_a_millionth() -> None:
     """Over the whole line, beyond where it is clamped too."""
     x = GRID.astype(np.float32)
-    said = np.array([tanh(value) for value in x])
-    assert 1e-6 > np.abs(said - np.tanh(x.astype(np.float64))).max()
+    values = np.array([tanh(value) for value in x])
+    assert 1e-6 > np.abs(values - np.tanh(x.astype(np.float64))).max()
     assert np.isnan(tanh(np.float32(np.nan)))
 
 
 def test_a_gate_is_accurate_to_a_millionth() -> None:
     """With the halved weights, a gate is the sigmoid."""
     x = GRID.astype(np.float32)
-    said = np.array([sigmoid(value) for value in x])
+    values = np.array([sigmoid(value) for value in x])
     with np.errstate(over="ignore"):
-        assert 1e-6 > np.abs(said - 1 / (1 + np.exp(-x.astype(np.float64)))).max()
+        assert 1e-6 > np.abs(values - 1 / (1 + np.exp(-x.astype(np.float64)))).max()
 
 
 @hypothesis.settings(deadline=None, max_examples=40)
@@ -225,16 +227,17 @@ def test_the_linear_experts_answer_as_their_definition_says(seed: int, features:
     rng = np.random.default_rng(seed)
     panels = [random_panel(seed, features) for _ in held]
     rows = [rng.normal(50, 9, (count, features)) for count in held]
-    for one in rows:
-        one[:, 1:][rng.random((len(one), features - 1)) < 0.2] = np.nan
-    wanted = [p.answers(r[None], np.array([len(r)]))[0] for p, r in zip(panels, rows, strict=True)]
+    for window in rows:
+        window[:, 1:][rng.random((len(window), features - 1)) < 0.2] = np.nan
+    correct = [p.answers(r[None], np.array([len(r)]))[0] for p, r in zip(panels, rows, strict=True)]
     names = ("lags", "columns", "coefficients", "bias", "needs")
     lags, columns, coefficients, bias, needs = (np.stack([getattr(p, name) for p in panels]) for name in names)
-    at, ends = np.arange(len(held)), np.cumsum(held)
+    at = np.arange(len(held))
+    ends = np.cumsum(held)
     stacked = (lags, columns, coefficients, bias, needs)
-    said = threads.linear_answers(np.concatenate(rows), ends, np.array(held), at, stacked)
-    np.testing.assert_allclose(said, wanted, rtol=1e-12, atol=1e-9)
-    assert len(experts.LINEAR) + 1 == said.shape[1]
+    answers = threads.linear_answers(np.concatenate(rows), ends, np.array(held), at, stacked)
+    np.testing.assert_allclose(answers, correct, rtol=1e-12, atol=1e-9)
+    assert len(experts.LINEAR) + 1 == answers.shape[1]
 
 
 def test_nothing_is_compiled_once_the_worker_is_warm() -> None:
@@ -249,7 +252,8 @@ def test_nothing_is_compiled_once_the_worker_is_warm() -> None:
     panel = random_panel(0, 2)
     parts = (panel.lags, panel.columns, panel.coefficients, panel.bias, panel.needs)
     lags, columns, coefficients, bias, needs = (part[None] for part in parts)
-    ends, rows = np.array([9]), np.zeros(1, np.int64)
+    ends = np.array([9])
+    rows = np.zeros(1, np.int64)
     threads.linear_answers(
         np.asfortranarray(np.ones((9, 2))), ends, ends, rows, (lags, columns, coefficients, bias, needs)
     )
@@ -258,7 +262,7 @@ def test_nothing_is_compiled_once_the_worker_is_warm() -> None:
 
 def test_a_slab_lies_on_whole_cache_lines() -> None:
     """A row of weights is then read without a line being touched twice."""
-    layout = Layout(Spec(window=3, units=7, hidden=3))
+    layout = WeightLayout(Spec(window=3, units=7, hidden=3))
     slab = layout.slab(3)
     assert [0, 0, 0] == [row.ctypes.data % forward.CACHE_LINE for row in slab]
     assert (3, layout.size) == slab.shape

@@ -25,7 +25,8 @@ SPECS = st.builds(
 def test_windows_are_prepared_as_they_are_defined(spec: Spec, more: list[int], seed: int) -> None:
     """Spikes beyond the clip, features that are missing, seasons that are not held or not known, and levels of zero."""
     random = np.random.default_rng(seed)
-    n, width = len(more), len(spec.features)
+    n = len(more)
+    width = len(spec.features)
     held = spec.window + np.array(more)
     seasons = random.integers(0, 14, (n, spec.seasonal))
     values = random.normal(size=(int(held.sum()), width)) * random.choice([0.0, 1.0, 1e6], (1, width))
@@ -33,15 +34,16 @@ def test_windows_are_prepared_as_they_are_defined(spec: Spec, more: list[int], s
     values[:, 1:][random.random((len(values), width - 1)) < 0.2] = np.nan
     center, scale = random.normal(size=(n, width)), random.choice([1e-3, 1.0, 50.0], (n, width))
     linear = np.where(random.random(n) < 0.5, np.nan, random.normal(size=n))
-    next_ts, step_ms = random.integers(0, 2**40, n), np.full(n, 3.6e6)
+    next_ts = random.integers(0, 2**40, n)
+    step_ms = np.full(n, 3.6e6)
     calendar = calendar_inputs(spec, np.ones((n, len(spec.calendar))), next_ts, step_ms) if spec.calendar else None
     ends = held.cumsum()
 
     reach = rows_read(spec, seasons)
     at = np.maximum((ends - reach)[:, None] + np.arange(reach), (ends - held)[:, None])
     expected = network_inputs(values[at], held, spec, seasons, center, scale, linear, calendar)
-    found = prepare((values, ends, held), spec, (center, scale), seasons, linear, calendar)
+    prepared = prepare((values, ends, held), spec, (center, scale), seasons, linear, calendar)
 
-    np.testing.assert_allclose(found.x, expected.x, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.base, expected.base, rtol=1e-12)
-    np.testing.assert_allclose(found.size, expected.size, rtol=1e-9)
+    np.testing.assert_allclose(prepared.x, expected.x, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(prepared.base, expected.base, rtol=1e-12)
+    np.testing.assert_allclose(prepared.size, expected.size, rtol=1e-9)

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from tidecast.models import experts
 from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
-from tidecast.models.outlier_guard import ALERT, REGRET_MOST, Guard, farthest
+from tidecast.models.outlier_guard import ALERT, REGRET_MOST, OutlierGuard, farthest
 from tidecast.models.time_grid import Float
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import (
@@ -26,9 +26,9 @@ from tidecast.online.kernels.scoring import (
     MOST_SCORE,
     STANDING,
     TRACKERS,
+    BatchScores,
     Champions,
     Readings,
-    Scores,
     new_record,
     settle,
 )
@@ -43,16 +43,16 @@ answers_ = arrays(np.float64, COUNT, elements=answer)
 @st.composite
 def records(draw: st.DrawFn) -> Float:
     """Errors as they come about: known in all records or in none."""
-    found = draw(arrays(np.float64, (len(HALF_LIVES), COUNT), elements=error))
-    found[:, np.isnan(found).any(axis=0)] = np.nan
-    return found
+    record = draw(arrays(np.float64, (len(HALF_LIVES), COUNT), elements=error))
+    record[:, np.isnan(record).any(axis=0)] = np.nan
+    return record
 
 
 @st.composite
-def guards(draw: st.DrawFn) -> Guard:
+def guards(draw: st.DrawFn) -> OutlierGuard:
     """Any that readings can lead to, many of them at a threshold."""
     alert = draw(st.sampled_from([0.0, 1.0, ALERT]) | st.integers(0, int(ALERT)))
-    return Guard(float(alert), draw(st.floats(0, REGRET_MOST)))
+    return OutlierGuard(float(alert), draw(st.floats(0, REGRET_MOST)))
 
 
 usual_moves = st.floats(0, 1e6) | st.sampled_from([0.0, 1e-300, 1.0, 1e300])
@@ -60,7 +60,7 @@ usual_moves = st.floats(0, 1e6) | st.sampled_from([0.0, 1e-300, 1.0, 1e300])
 
 def told(
     record: Float, y: float, answers: Float, ts: int = 1, *, doubted: int = 0, usual: float = 0.0, **champion: float
-) -> Scores:
+) -> BatchScores:
     """Settle one reading of a record with one level, of a series without a model unless one is described."""
     errors = np.full((len(HALF_LIVES), COUNT), 7.0)
     number = {"version": 0, "half_width": 0.0, "trained_until": 0} | champion
@@ -72,7 +72,8 @@ def told(
     )
     none_skipped = np.zeros(1, np.int64)
     reading = Readings(np.array([ts]), np.array([y]), none_skipped, np.array([doubted]), np.array([usual]))
-    at, everywhere = np.array([address_of(record)]), (-math.inf, math.inf)
+    at = np.array([address_of(record)])
+    everywhere = (-math.inf, math.inf)
     return settle(at, reading, answers[None], champions, np.array([0.9]), everywhere)
 
 
@@ -81,12 +82,12 @@ def told(
     [(-3.0, 2.0, 1.5), (2.0, 2.0, 1.0), (0.0, 2.0, 0.0), (1.0, None, None), (1.0, 0.0, MOST_SCORE)],
 )
 def test_an_anomaly_lies_outside_its_interval(error: float, half_width: float | None, score: float | None) -> None:
-    """Above 1 is outside; without an interval there is no score, without width the largest."""
+    """Above 1 is outside; without an interval the score is absent, and without width it is the largest."""
     record = new_record(1)
     record[STANDING], record[TRACKERS] = 10.0, math.nan if half_width is None else half_width
-    found = told(record, 10.0 + error, np.ones(COUNT))
-    assert error == found.error[0]
-    np.testing.assert_equal(math.nan if score is None else score, found.score[0])
+    settled = told(record, 10.0 + error, np.ones(COUNT))
+    assert error == settled.error[0]
+    np.testing.assert_equal(math.nan if score is None else score, settled.score[0])
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
@@ -97,12 +98,12 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
     answers = np.where(np.isfinite(answers), answers, np.nan)
     record = new_record(1)
     record[ERRORS:GUARD] = errors.ravel()
-    found = told(record, 0.0, answers)  # no answer stands, so nothing is learned
+    settled = told(record, 0.0, answers)  # no answer stands, so the record does not learn
     expected = experts.shares(errors, answers)
-    np.testing.assert_allclose(found.says[0], expected, rtol=1e-9, atol=1e-300)
-    assert found.leader[0] == found.says[0].argmax()
+    np.testing.assert_allclose(settled.says[0], expected, rtol=1e-9, atol=1e-300)
+    assert settled.leader[0] == settled.says[0].argmax()
     scale = np.abs(answers[expected > 0]).max()
-    assert abs(experts.blend(expected, answers) - found.yhat[0]) <= 1e-12 * scale
+    assert abs(experts.blend(expected, answers) - settled.yhat[0]) <= 1e-12 * scale
     np.testing.assert_array_equal(answers, record[ANSWERS:ERRORS])
 
 
@@ -120,7 +121,7 @@ def test_a_record_learns_as_the_definition_says(errors: Float, answers: Float, a
 @hypothesis.settings(deadline=None, max_examples=300)
 @hypothesis.given(guards(), answers_, answer, st.floats(-1e6, 1e6), st.integers(0, 9), usual_moves)
 def test_a_guard_learns_as_the_definition_says(
-    guard: Guard, answers: Float, blended: float, actual: float, trained_until: int, usual: float
+    guard: OutlierGuard, answers: Float, blended: float, actual: float, trained_until: int, usual: float
 ) -> None:
     """In place, bit for bit; readings that a model was trained on do not judge its blend."""
     record = new_record(1)
@@ -134,16 +135,16 @@ def test_a_guard_learns_as_the_definition_says(
 
 @hypothesis.settings(deadline=None, max_examples=300)
 @hypothesis.given(guards(), records(), arrays(np.float64, COUNT, elements=st.floats(-1e6, 1e6)), usual_moves)
-def test_only_what_is_believed_is_answered(guard: Guard, errors: Float, answers: Float, usual: float) -> None:
-    """As the definition says, and the shares are those of the forecast."""
+def test_only_what_is_believed_is_answered(guard: OutlierGuard, errors: Float, answers: Float, usual: float) -> None:
+    """The answer equals the definition's, and the shares are those of the forecast."""
     record = new_record(1)
     record[ERRORS:GUARD], record[GUARD + ALERTED : DRIFT] = errors.ravel(), astuple(guard)
-    found = told(record, 0.0, answers, usual=usual)  # no answer stands, so nothing is learned
-    assert guard.answer(float(answers[NAIVE]), float(record[GUARD + BLENDED]), usual) == found.yhat[0]
+    settled = told(record, 0.0, answers, usual=usual)  # no answer stands, so the record does not learn
+    assert guard.answer(float(answers[NAIVE]), float(record[GUARD + BLENDED]), usual) == settled.yhat[0]
     if guard.distrusts:
-        assert (np.arange(COUNT) == NAIVE).tolist() == found.says[0].tolist()
+        assert (np.arange(COUNT) == NAIVE).tolist() == settled.says[0].tolist()
     else:
-        np.testing.assert_allclose(found.says[0], experts.shares(errors, answers), rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(settled.says[0], experts.shares(errors, answers), rtol=1e-9, atol=1e-300)
 
 
 @pytest.mark.parametrize(("doubted", "widened"), [(0, True), (1, True), (2, False), (9, False)])
@@ -153,30 +154,33 @@ def test_no_record_learns_from_a_gross_error(doubted: int, *, widened: bool) -> 
     told(record, 1.0, np.ones(COUNT))
     told(record, 2.0, np.ones(COUNT))
     before = record.copy()
-    found = told(record, 1e6, np.ones(COUNT), doubted=doubted, usual=1.0)
+    settled = told(record, 1e6, np.ones(COUNT), doubted=doubted, usual=1.0)
     learned = not np.array_equal(before[ERRORS:GUARD], record[ERRORS:GUARD], equal_nan=True)
     assert (doubted == 0, doubted == 0) == (learned, record[GUARD + ALERTED] > 0)
     assert widened == (record[TRACKERS + HALF] > before[TRACKERS + HALF])
-    assert found.score[0] > 1
+    assert settled.score[0] > 1
 
 
 def test_a_model_that_answers_for_the_first_time_begins_with_its_own_errors() -> None:
-    """And learns from readings that it was not trained on only."""
-    record, answers = new_record(1), np.arange(COUNT, dtype=np.float64)
+    """It learns only from readings after its training."""
+    record = new_record(1)
+    answers = np.arange(COUNT, dtype=np.float64)
     told(record, 1.0, answers)
-    found = told(record, 2.0, answers, ts=5, version=3, half_width=4.0, trained_until=9)
-    assert (1, 4.0, {7.0}) == (found.begun[0], found.half_widths[0, 0], set(record[ERRORS:GUARD]))
-    found = told(record, 3.0, answers, ts=9, version=3, half_width=4.0, trained_until=9)
-    assert (0, {7.0}) == (found.begun[0], set(record[ERRORS:GUARD]))
+    settled = told(record, 2.0, answers, ts=5, version=3, half_width=4.0, trained_until=9)
+    assert (1, 4.0, {7.0}) == (settled.begun[0], settled.half_widths[0, 0], set(record[ERRORS:GUARD]))
+    settled = told(record, 3.0, answers, ts=9, version=3, half_width=4.0, trained_until=9)
+    assert (0, {7.0}) == (settled.begun[0], set(record[ERRORS:GUARD]))
     told(record, 3.0, answers, ts=10, version=3, half_width=4.0, trained_until=9)
     assert {7.0} != set(record[ERRORS:GUARD])
 
 
 def test_a_forecast_stays_within_its_bounds() -> None:
-    """What stands is what was said."""
-    record, nothing = new_record(1), np.zeros(1, np.int64)
+    """The standing forecast is the published one."""
+    record = new_record(1)
+    nothing = np.zeros(1, np.int64)
     champions = Champions(nothing, nothing, np.zeros(1), nothing)
     reading = Readings(nothing, np.zeros(1), nothing, nothing, np.zeros(1))
-    at, levels = np.array([address_of(record)]), np.array([0.9])
-    found = settle(at, reading, np.full((1, COUNT), 5.0), champions, levels, (0.0, 3.0))
-    assert (3.0, 3.0) == (found.yhat[0], record[STANDING])
+    at = np.array([address_of(record)])
+    levels = np.array([0.9])
+    settled = settle(at, reading, np.full((1, COUNT), 5.0), champions, levels, (0.0, 3.0))
+    assert (3.0, 3.0) == (settled.yhat[0], record[STANDING])
