@@ -110,7 +110,7 @@ def _model(name: str, now_ms: int, version: int) -> Any:
 
 def _events(names: list[str]) -> Iterator[Event]:
     due = "2026-03-01T03:00:00Z"
-    yield Event("met", f"the first readings of {len(names)} series: {names[0]}, {names[1]}, …")
+    yield Event("series_created", f"first readings received of {len(names)} series: {names[0]}, {names[1]}, …")
     yield Event("started", f"the run due at {due} has started, try 1")
     yield Event("promoted", "MAE 0.39, the champion's 0.44: 11 % less", names[1], 2)
     yield Event("refused", "MAE 0.41, the champion's 0.40: it stays", names[4], 3)

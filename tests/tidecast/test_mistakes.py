@@ -264,7 +264,7 @@ def test_every_form_of_a_time_is_taken_where_a_stream_is_followed(
     """`--since 1h` used to be passed on to Redis, which was then blamed."""
     made = Forecast("1-0", "a", 2000, 1.5, None, None, 0.9, 1000, None, "naive", 1.0)
     redis.xadd("forecasts", sent(made))
-    redis.xadd("events", {"kind": "met", "detail": "its first reading", "series": "a"})
+    redis.xadd("events", {"kind": "series_created", "detail": "first reading received", "series": "a"})
     monkeypatch.setattr(sys, "argv", ["tidecast", command, "--since", since, "-n", "1"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -277,7 +277,7 @@ def test_a_time_cuts_the_stream_where_it_says(
 ) -> None:
     """The entry of that very millisecond is the first."""
     for ms in (1_600_000_000_000, 1_700_000_000_000, 1_700_000_000_001):
-        redis.xadd("events", {"kind": "met", "detail": str(ms)}, id=f"{ms}-0")
+        redis.xadd("events", {"kind": "series_created", "detail": str(ms)}, id=f"{ms}-0")
     monkeypatch.setattr(sys, "argv", ["tidecast", "events", "--since", "2023-11-14T22:13:20Z", "-n", "2"])
     with pytest.raises(SystemExit):
         cli.main()

@@ -120,7 +120,7 @@ def test_no_stream_is_longer_than_its_setting(redis: Redis) -> None:
     for first in range(1, 1235, 200):
         ids = [f"{n}-0" for n in range(first, min(first + 200, 1235))]
         batch = outcome(ids[-1], *ids, dead=tuple(ids))
-        batch.events = [Event("met", "its first reading", "a") for _ in ids]
+        batch.events = [Event("series_created", "first reading received", "a") for _ in ids]
         stream.commit(1, last, batch)
         last = ids[-1]
         assert [100, 50, 20] == [redis.xlen(name) for name in ("forecasts", "dead", "events")]

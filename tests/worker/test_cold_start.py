@@ -62,5 +62,5 @@ def test_a_new_series_gets_its_own_network_without_an_operator(
         state = SeriesState.decode(redis.hget("state", "new") or b"")
     assert np.isfinite(state.answers[LSTM])
     kinds = [kind for kind, _ in events(redis)]
-    assert "met" == kinds[0]
+    assert "series_created" == kinds[0]
     assert "promoted" in kinds

@@ -13,7 +13,7 @@ cut at five of those means, so that a single outlier does not raise an alarm. Th
   random walks. A reading that came back cancels twelve that stayed.
 - `season`: that distance less its own drifting mean, which is large when the shape of a season changes. If the signed
   errors have just detected a jump and every reading since has stayed away, the change is reported as one of the level.
-- `lost_say`: the share in the blend that the series' own LSTM has lost.
+- `model_degraded`: the share in the blend that the series' own LSTM has lost.
 
 After an alarm the record is reset, because the usual values must be learned again, and no alarm is raised for a while.
 The constants were chosen for nine public sets together, those of jumps on half of them; `docs/drift.md` has the
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from tidecast.wire import Event
 
-KINDS = ("errors", "level", "season", "lost_say")  # in the order of their numbers in `kernels/scoring.py`
+KINDS = ("errors", "level", "season", "model_degraded")  # in the order of their numbers in `kernels/scoring.py`
 
 
 @dataclass(frozen=True, slots=True)

@@ -499,8 +499,13 @@ def _of_the_former(accepted: Accepted) -> Question:
 def _meetings(series: Sequence[str]) -> list[Event]:
     """Return an event for each new series; many at once share one event."""
     if len(series) <= MET_ONE_BY_ONE:
-        return [Event("met", "its first reading", name) for name in series]
-    return [Event("met", f"the first readings of {len(series)} series: {', '.join(series[:MET_ONE_BY_ONE])}, …")]
+        return [Event("series_created", "first reading received", name) for name in series]
+    return [
+        Event(
+            "series_created",
+            f"first readings received of {len(series)} series: {', '.join(series[:MET_ONE_BY_ONE])}, …",
+        )
+    ]
 
 
 def _drifts(accepted: Sequence[Accepted], scores: BatchScores) -> list[Drift]:

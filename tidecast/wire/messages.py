@@ -19,7 +19,7 @@ Fields = Mapping[bytes, bytes]
 RESERVED = ("series", "ts")  # the fields of a reading that are not features
 DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading gets exactly one
 EVENTS = (  # the kinds of events
-    "met",  # first reading of a series received
+    "series_created",  # first reading of a series received
     "drift",  # a series has changed since its model was trained
     "started",  # a scheduled retraining has begun
     "finished",

@@ -77,12 +77,12 @@ def test_redis_away_is_trouble_until_it_is_back(redis_program: str) -> None:
 
 def test_events_are_kept_and_the_last_of_a_series_tells_its_state(redis: Redis, follower: Follower) -> None:
     """Newest first, of one series or of all."""
-    for event in (Event("drift", "x", "a"), Event("met", "y", "b"), Event("promoted", "z", "a", 2)):
+    for event in (Event("drift", "x", "a"), Event("series_created", "y", "b"), Event("promoted", "z", "a", 2)):
         flat = event.encode()
         redis.xadd("events", dict(zip(flat[::2], flat[1::2], strict=True)))
     redis.xadd("events", {"other": "entry"})
     follower.step(0.0)
-    assert ["promoted", "met", "drift"] == [event.kind for event in follower.newest_events(10)]
+    assert ["promoted", "series_created", "drift"] == [event.kind for event in follower.newest_events(10)]
     assert ["promoted"] == [event.kind for event in follower.newest_events(1, "a")]
     assert {"a": "promoted"} == follower.told
 

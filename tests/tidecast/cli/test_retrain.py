@@ -242,5 +242,5 @@ def test_events_are_printed_as_lines_or_as_json(
 
 def test_a_line_says_when_what_and_of_whom() -> None:
     """The time comes from the entry's id."""
-    event = Event("met", "its first reading", "boiler-7", None, "1700000000000-0")
-    assert "2023-11-14T22:13:20Z  met  boiler-7  its first reading" == event_line(event)
+    event = Event("series_created", "first reading received", "boiler-7", None, "1700000000000-0")
+    assert "2023-11-14T22:13:20Z  series_created  boiler-7  first reading received" == event_line(event)

@@ -115,10 +115,10 @@ def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, he
     state = facts["state"]
     assert (20, healthy.began_ms + 19_000, 1) == (state["readings"], state["last_ts"], state["version"])
     assert {"naive", "lstm"} <= set(state["errors"])
-    assert ["errors", "level", "season", "lost_say"] == list(state["drift"])
+    assert ["errors", "level", "season", "model_degraded"] == list(state["drift"])
     assert facts["forecast"]["kind"] in state["errors"]
     assert {"bad_value": 1} == facts["dead"]["reasons"]
-    assert ["met", "drift"] == [event["kind"] for event in facts["events"]]
+    assert ["series_created", "drift"] == [event["kind"] for event in facts["events"]]
     code, sentences = doctor("a")
     assert (0, "a, in partition 0") == (code, sentences.splitlines()[0])
     for words in (

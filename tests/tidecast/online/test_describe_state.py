@@ -42,7 +42,7 @@ def test_errors_and_drift_are_told_by_name() -> None:
         facts["version"],
         facts["silent_for"],
         facts["drift"]["level"],
-        facts["drift"]["lost_say"],
+        facts["drift"]["model_degraded"],
     )
 
 

@@ -160,7 +160,7 @@ def test_a_network_that_loses_its_say_is_told() -> None:
     """It had most of the blend and has nearly none; one that never had any cannot lose it."""
     weights = np.where(np.arange(700) < 500, 0.9, 0.02)
     ((at, kind), *_) = told(np.zeros(700), noise(700), say=weights.tolist())
-    assert (True, "lost_say") == (500 <= at < 600, kind)
+    assert (True, "model_degraded") == (500 <= at < 600, kind)
     assert [] == told(np.zeros(700), noise(700), say=[0.02] * 700)
 
 
@@ -343,7 +343,7 @@ def test_the_forecaster_tells_of_a_drift_once() -> None:
 
 def test_the_kinds_are_named_by_their_numbers() -> None:
     """A number without a name would stop a batch."""
-    named = {"errors": ERRORS_ROSE, "level": LEVEL_MOVED, "season": SEASON_CHANGED, "lost_say": SAY_LOST}
+    named = {"errors": ERRORS_ROSE, "level": LEVEL_MOVED, "season": SEASON_CHANGED, "model_degraded": SAY_LOST}
     assert named == {kind: number for number, kind in enumerate(KINDS)}
     assert NOTHING == len(KINDS)
 

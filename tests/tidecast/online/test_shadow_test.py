@@ -327,7 +327,7 @@ def test_a_published_champion_that_is_worse_is_rolled_back_by_the_worker(
         serve(worker, redis, 61, 62, NOW + 3)
     assert ["champion rolled back"] == [line["event"] for line in logs if line["log_level"] == "warning"]
     assert b"1" == redis.xrevrange("forecasts", count=1)[0][1][b"model"]
-    assert [("met", None), ("rolled_back", 2)] == [(event.kind, event.version) for event in events(redis)]
+    assert [("series_created", None), ("rolled_back", 2)] == [(event.kind, event.version) for event in events(redis)]
 
 
 def test_who_promotes_by_hand_has_decided(worker: Worker, settings: Settings, redis: Redis) -> None:
@@ -338,7 +338,7 @@ def test_who_promotes_by_hand_has_decided(worker: Worker, settings: Settings, re
     serve(worker, redis, 1, 21)
     store.promote("a", 2)
     serve(worker, redis, 21, 90, NOW + 1)
-    assert (2, ["met"]) == (store.champion("a"), [event.kind for event in events(redis)])
+    assert (2, ["series_created"]) == (store.champion("a"), [event.kind for event in events(redis)])
 
 
 def test_a_store_that_cannot_be_moved_back_is_tried_again_and_stops_no_forecast(
