@@ -123,10 +123,10 @@ def _loss(fit: Fit, problem: Problem, spec: Spec) -> float:
 def _problem(values: Series, spec: Spec, settings: TrainSettings) -> Problem:
     """Prepare a series as the trainer does: the training and the validation part, scaled."""
     ts = (np.arange(len(values)) * STEP_MS).astype(np.int64)
-    lesson = prepare(History("made", ("value",), ts, values[:, None]), spec, settings, max_gap=3)
-    if isinstance(lesson, Untrainable):
-        sys.exit(f"a series cannot be trained on: {lesson.reason}")
-    return lesson.problem()
+    training_set = prepare(History("made", ("value",), ts, values[:, None]), spec, settings, max_gap=3)
+    if isinstance(training_set, Untrainable):
+        sys.exit(f"a series cannot be trained on: {training_set.reason}")
+    return training_set.problem()
 
 
 def _read(path: Path, count: int) -> list[Series]:

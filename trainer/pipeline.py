@@ -64,14 +64,14 @@ class Verdict:
 class Candidate:
     """A series in the pipeline, and the champion that its new model must beat."""
 
-    lesson: TrainingSet
+    training_set: TrainingSet
     digest: str  # identifies the run
     champion: tuple[int, Model] | None
 
     @property
     def parent(self) -> tuple[int, Model] | None:
         """Return the champion if its weights fit the spec; training then starts from them (a warm start)."""
-        if self.champion and self.champion[1].header.network and self.champion[1].spec == self.lesson.spec:
+        if self.champion and self.champion[1].header.network and self.champion[1].spec == self.training_set.spec:
             return self.champion
         return None
 
@@ -122,33 +122,37 @@ def train(
             candidates.append(ready)
         else:
             verdicts[history.series] = ready
-    lessons = [candidate.lesson for candidate in candidates]
-    shared = _cohort_networks(lessons, settings, store, created_ms) if train_cohorts else kept_shared(lessons, store)
+    training_sets = [candidate.training_set for candidate in candidates]
+    shared = (
+        _cohort_networks(training_sets, settings, store, created_ms)
+        if train_cohorts
+        else kept_shared(training_sets, store)
+    )
     for chunk in _chunks(candidates):
         for candidate, fitted in _fit(chunk, settings, fit, report_progress, len(verdicts)):
-            network = shared.get(candidate.lesson.history.series)
+            network = shared.get(candidate.training_set.history.series)
             verdict = _publish(candidate, fitted, network, settings, store, created_ms)
-            verdicts[candidate.lesson.history.series] = verdict
+            verdicts[candidate.training_set.history.series] = verdict
         report_progress(len(verdicts))
     return [verdicts[history.series] for history in histories]
 
 
 def _cohort_networks(
-    lessons: Sequence[TrainingSet], settings: Settings, store: ModelStore, created_ms: int
+    training_sets: Sequence[TrainingSet], settings: Settings, store: ModelStore, created_ms: int
 ) -> dict[str, tuple[str, Model]]:
     """Return each series' cohort name and network."""
     if not settings.train.shared_epochs:
         return {}
-    return train_shared(lessons, settings, store, created_ms)
+    return train_shared(training_sets, settings, store, created_ms)
 
 
 def _chunks(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     """Yield groups of candidates to train together: of one shape, and of similar lengths to waste little padding."""
 
     def shape(candidate: Candidate) -> tuple[bool, int]:
-        return candidate.lesson.without_network is None, candidate.lesson.spec.channels
+        return candidate.training_set.without_network is None, candidate.training_set.spec.channels
 
-    ordered = sorted(candidates, key=lambda candidate: (shape(candidate), len(candidate.lesson.history)))
+    ordered = sorted(candidates, key=lambda candidate: (shape(candidate), len(candidate.training_set.history)))
     chunk: list[Candidate] = []
     for candidate in ordered:
         if chunk and (len(chunk) == CHUNK or shape(candidate) != shape(chunk[0])):
@@ -178,10 +182,10 @@ def _ready(
     if not force and champion and _knows_the_tail(champion[1].header, history, settings):
         reason = f"version {champion[0]} was trained on readings as new as this history's last: bring newer ones"
         return Verdict(history.series, "kept the champion", reason, champion[0])
-    lesson = prepare(history, spec, settings.train, settings.series.max_gap, season)
-    if isinstance(lesson, Untrainable):
-        return Verdict(history.series, lesson.cause, lesson.reason)
-    return Candidate(lesson, digest, champion)
+    training_set = prepare(history, spec, settings.train, settings.series.max_gap, season)
+    if isinstance(training_set, Untrainable):
+        return Verdict(history.series, training_set.cause, training_set.reason)
+    return Candidate(training_set, digest, champion)
 
 
 def _knows_the_tail(champion: Header, history: History, settings: Settings) -> bool:
@@ -199,15 +203,15 @@ def _fit(
     done: int,
 ) -> Iterator[tuple[Candidate, Fit | None]]:
     """Train a chunk's networks together, each from its champion's weights if they fit."""
-    if candidates[0].lesson.without_network:
+    if candidates[0].training_set.without_network:
         return zip(candidates, [None] * len(candidates), strict=True)
-    problems = [c.lesson.problem(c.parent and c.parent[1].weights) for c in candidates]
+    problems = [c.training_set.problem(c.parent and c.parent[1].weights) for c in candidates]
 
     def on_epoch(epoch: int, in_training: int) -> None:
         share = min(1.0, epoch / settings.train.epochs)
         tell(done + len(candidates) - in_training * (1 - share))
 
-    fits = fit(problems, candidates[0].lesson.spec, settings.train, on_epoch=on_epoch)
+    fits = fit(problems, candidates[0].training_set.spec, settings.train, on_epoch=on_epoch)
     return zip(candidates, fits, strict=True)
 
 
@@ -220,45 +224,49 @@ def _publish(
     created_ms: int,
 ) -> Verdict:
     """Judge the trained model on the tail and store it; promote it if it passes the gate."""
-    lesson = candidate.lesson
-    series = lesson.history.series
+    training_set = candidate.training_set
+    series = training_set.history.series
     max_gap = settings.series.max_gap
     if fitted and not _finite(fitted):
         return Verdict(series, "refused", "its training diverged: lower the learning rate, or choose the form `change`")
     cohort, network = shared or (None, None)
     header = _header(candidate, fitted, cohort, settings, created_ms)
-    model = Model(header, fitted.weights if fitted else {}, lesson.panel)
-    answers = expert_answers(model, network, lesson.history, lesson.tail, max_gap)
+    model = Model(header, fitted.weights if fitted else {}, training_set.panel)
+    answers = expert_answers(model, network, training_set.history, training_set.tail, max_gap)
     if answers is None:
         raise AssertionError("a model reads features that its own history lacks")
     number, champion = candidate.champion or (None, None)
     rival = (champion, store.cohort_network(champion.header.shared)) if champion else None
-    values = lesson.history.values[:, 0]
-    change = change_of(values, lesson.tail, min(lesson.seasons, default=None))
-    since = max(lesson.tail, change.over) if change else lesson.tail
-    comparison = evaluate_candidates(lesson.history, lesson.tail, answers, rival, model, max_gap, since)
-    ruling = judge(comparison, number)
+    values = training_set.history.values[:, 0]
+    change = change_of(values, training_set.tail, min(training_set.seasons, default=None))
+    since = max(training_set.tail, change.over) if change else training_set.tail
+    comparison = evaluate_candidates(training_set.history, training_set.tail, answers, rival, model, max_gap, since)
+    decision = judge(comparison, number)
     errors = comparison.actual - comparison.answers[MODEL]
     habit = habit_of(values, since)
     judged = {
-        "evidence": ruling.evidence,
+        "evidence": decision.evidence,
         "half_width": half_width(errors, settings.series.level),
         "largest_move": habit.largest,
         "known": limits(values),
     }
     # The model is judged, so the linear experts may now be fitted on the tail too: they cannot memorise it. A tail that
     # differs from all readings before is not used: experts fitted to a broken sensor would go unjudged.
-    panel = lesson.panel if habit.broken else fit_panel(parted(lesson.grid, change), lesson.seasons, len(lesson.grid))
-    believed = lesson.history.believed[since:]
-    errors = first_errors(answers[since - lesson.tail :][believed], values[since:][believed], habit)
+    panel = (
+        training_set.panel
+        if habit.broken
+        else fit_panel(parted(training_set.grid, change), training_set.seasons, len(training_set.grid))
+    )
+    believed = training_set.history.believed[since:]
+    errors = first_errors(answers[since - training_set.tail :][believed], values[since:][believed], habit)
     panel = replace(panel, errors=errors)
     model = Model(header.model_copy(update=judged), model.weights, panel)
-    number = store.publish(model, promote=ruling.promote)
+    number = store.publish(model, promote=decision.promote)
     status: Status = (
-        "trained" if ruling.promote else "kept the champion" if CHAMPION in ruling.evidence.scores else "refused"
+        "trained" if decision.promote else "kept the champion" if CHAMPION in decision.evidence.scores else "refused"
     )
-    reasons = (ruling.evidence.verdict, lesson.without_network, _left_out(lesson.history))
-    return Verdict(series, status, "; ".join(filter(None, reasons)), number, ruling.evidence)
+    reasons = (decision.evidence.verdict, training_set.without_network, _left_out(training_set.history))
+    return Verdict(series, status, "; ".join(filter(None, reasons)), number, decision.evidence)
 
 
 def _left_out(history: History) -> str | None:
@@ -273,28 +281,28 @@ def _finite(fitted: Fit) -> bool:
 def _header(
     candidate: Candidate, fitted: Fit | None, cohort: str | None, settings: Settings, created_ms: int
 ) -> Header:
-    lesson = candidate.lesson
+    training_set = candidate.training_set
     learned = {
-        "examples": len(lesson.learn),
-        "validation_examples": len(lesson.stop),
+        "examples": len(training_set.learn),
+        "validation_examples": len(training_set.stop),
         "best_epoch": fitted.best_epoch if fitted else 0,
     }
     return Header(
-        series=lesson.history.series,
-        spec=lesson.spec,
-        step_ms=lesson.step_ms,
-        gridded=lesson.gridded,
-        seasons=lesson.seasons,
-        calendar=lesson.calendar,
+        series=training_set.history.series,
+        spec=training_set.spec,
+        step_ms=training_set.step_ms,
+        gridded=training_set.gridded,
+        seasons=training_set.seasons,
+        calendar=training_set.calendar,
         network=fitted is not None,
         shared=cohort,
-        change_scale=lesson.change_scale,
-        center=tuple(lesson.scaler.center.tolist()),
-        scale=tuple(lesson.scaler.scale.tolist()),
+        change_scale=training_set.change_scale,
+        center=tuple(training_set.scaler.center.tolist()),
+        scale=tuple(training_set.scaler.scale.tolist()),
         level=settings.series.level,
         half_width=0.0,
-        span=(int(lesson.history.ts[0]), int(lesson.history.ts[-1])),
-        judged=(int(lesson.history.ts[lesson.tail]), int(lesson.history.ts[-1])),
+        span=(int(training_set.history.ts[0]), int(training_set.history.ts[-1])),
+        judged=(int(training_set.history.ts[training_set.tail]), int(training_set.history.ts[-1])),
         evidence=PENDING,
         training={**settings.train.model_dump(), **learned, RUN: candidate.digest},
         curves={"loss": fitted.loss, "val_loss": fitted.val_loss} if fitted else {},

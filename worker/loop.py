@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -11,15 +11,15 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.errors import Conflict, Fenced, TidecastError, Unavailable
-from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
 from tidecast.online.engine import Engine
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
-from tidecast.wire import partition_of
 from worker.acl import explain
+from worker.backoff import Backoff
 from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
+from worker.model_loader import ModelLoader
 from worker.partition.consumer import PartitionConsumer
 from worker.partition.lease import Partition
 from worker.partition.poison import PauseNeeded
@@ -28,13 +28,7 @@ from worker.repeats import Repeats
 from worker.stop import Stop
 
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica
-BACKOFF_S = (0.05, 5.0)  # the first and the longest pause after a failure
-MODELS_EVERY_S = 0.5  # how often the store is checked for new champions
-LOADING_SHARE = 0.05  # share of the time for loading new champions while readings flow
-CREDIT_S = 0.0005  # most loading time in one round while readings flow: one or two models
 QUIET_S = 0.02  # after this long without a reading, the flow has stopped
-IDLE_LOADING_S = 0.005  # loading time in one round while partitions are held but no readings flow
-FREE_LOADING_S = 0.5  # the same while no partition is held: no reading waits, but a signal may
 IDLE_S = 0.01  # pause between two rounds over several partitions without readings
 
 log = structlog.get_logger("tidecast.worker")
@@ -48,7 +42,7 @@ class Worker:
         streams: one for each partition, in their order.
         store: the model store with the champions.
         health: the metrics.
-        roster: the other workers; None if there is one partition, whose lease alone decides who serves it.
+        membership: the other workers; None if there is one partition, whose lease alone decides who serves it.
     """
 
     def __init__(
@@ -61,32 +55,23 @@ class Worker:
     ) -> None:
         name = worker_name(settings)
         lease_s = settings.worker.lease_s
+        engine = Engine(worker_threads(settings))
+        forecasters = [
+            Forecaster(settings.series, engine, i, len(streams), settings.retrain.probation)
+            for i in range(len(streams))
+        ]
         self._settings = settings
-        self._store = store
         self._health = health
         self._membership = membership
-        self._engine = Engine(worker_threads(settings))
+        self._models = ModelLoader(store, engine, forecasters, health)
         self._consumers = [
-            PartitionConsumer(
-                i,
-                stream,
-                Partition(stream, name, lease_s),
-                self._forecaster(i, len(streams)),
-                health,
-                settings.worker,
-            )
-            for i, stream in enumerate(streams)
+            PartitionConsumer(i, stream, Partition(stream, name, lease_s), forecaster, health, settings.worker)
+            for i, (stream, forecaster) in enumerate(zip(streams, forecasters, strict=True))
         ]
         self._first = random.randrange(len(streams))  # noqa: S311 - workers start at different partitions
-        self._store_position = self._shared_position = 0
-        self._models_at = -math.inf  # when the store was last checked
-        self._moved: dict[str, None] = {}  # series whose champions are still to be loaded, the latest change last
-        self._credit_s = 0.0  # remaining loading time; below 0 after a model that took longer
-        self._credit_at = time.monotonic()  # when the credit was last increased
         self._answered_at = -math.inf  # when a round last answered readings, by the monotonic clock
-        self._adopted = 0  # champions loaded since the last log line about them
-        self._stuck: dict[str, int] = {}  # series and versions that could not be rolled back
-        self._failures = 0  # consecutive failures of what all partitions share: the roster and the store
+        self._failures = 0  # consecutive failures of what all partitions share: membership and the store
+        self._backoff = Backoff(lease_s)
         self._pauses = 0
         self._repeats = Repeats()
         self._share = len(streams)
@@ -94,23 +79,48 @@ class Worker:
     def run(self, stop: Stop, *, burst: bool = False) -> None:
         """Serve until `stop` is set; with `burst`, until every reading of the held partitions is answered."""
         while not stop.is_set():
-            answered = self._guarded_round(stop)
+            answered = self.step(time.time(), stop)
             if burst and answered == 0:
                 break
         self.leave()
 
-    def step(self, now: float) -> int | None:
-        """Serve each partition once; return the number of readings answered, None if no partition is held.
+    def step(self, now: float, stop: Stop | None = None) -> int | None:
+        """Serve every partition that is due once; a failure in one does not delay the others.
 
-        `now` is in epoch seconds. An error in a partition is raised here; `run` handles it and continues.
+        Args:
+            now: epoch seconds.
+            stop: ends the round early, and wakes it from a pause. Without it there is no pause, and an error is raised
+                instead of handled.
+
+        Returns:
+            The number of readings answered. None: no partition is held, or readings may wait in one not served.
         """
-        self._notice_models(now)
-        if self._loading:
+        pauses = self._pauses
+        try:
+            self._models.update(now, held=self.held > 0, flowing=self._flowing)
+            if self._loading:
+                return None
+            due = self._due(now)
+        except Exception as exc:  # the Redis of the membership or the store's disk is unavailable
+            if stop is None:
+                raise
+            self._failures += 1
+            delay = self._backoff.pause_s(self._failures)
+            self._report(_kind(exc), exc, delay)
+            stop.wait(delay)
             return None
-        answered = _sum([consumer.step(now, self._block_ms) for consumer in self._due(now)])
-        self._note_flow(answered)
+        self._failures = 0
+        answered = self._serve(due, now, stop)
+        total = _sum(answered)
+        if total:
+            self._answered_at = time.monotonic()
         self._health.holding(self.held, self._series())
-        return answered
+        if stop is not None and total is None and self._pauses == pauses:  # after a failure there was a pause already
+            stop.wait(self._settings.worker.block_ms / 1000)
+        elif stop is not None and total == 0 and len(self._consumers) > 1:
+            stop.wait(IDLE_S)
+        # Partitions that we skipped, dropped or do not own yet may still hold readings.
+        return None if total == 0 and (None in answered or self.held < self._share) else total
 
     def leave(self) -> None:
         """Release every partition, so that other workers can take them at once."""
@@ -137,7 +147,7 @@ class Worker:
     @property
     def _loading(self) -> bool:
         """Whether champions must be loaded before any state: they determine the features of a series."""
-        return bool(self._moved) and not self.held
+        return self._models.pending and not self.held
 
     @property
     def _block_ms(self) -> int | None:
@@ -146,22 +156,15 @@ class Worker:
         While readings flow and champions wait to be loaded, a read waits `QUIET_S`: after that the flow has stopped.
         Polling without a wait took processor time from the senders.
         """
-        if len(self._consumers) > 1 or (self._moved and not self._flowing):
+        if len(self._consumers) > 1 or (self._models.pending and not self._flowing):
             return None
         longest = self._settings.worker.block_ms
-        return min(longest, round(1000 * QUIET_S)) if self._moved else longest
+        return min(longest, round(1000 * QUIET_S)) if self._models.pending else longest
 
     @property
     def _flowing(self) -> bool:
         """Whether readings are arriving; a single round without readings does not end the flow."""
         return self.held > 0 and time.monotonic() - self._answered_at < QUIET_S
-
-    def _note_flow(self, answered: int | None) -> None:
-        if answered:
-            self._answered_at = time.monotonic()
-
-    def _forecaster(self, partition: int, partitions: int) -> Forecaster:
-        return Forecaster(self._settings.series, self._engine, partition, partitions, self._settings.retrain.probation)
 
     def _due(self, now: float) -> list[PartitionConsumer]:
         """Return the partitions to serve or to acquire, after releasing those beyond the fair share."""
@@ -178,38 +181,19 @@ class Worker:
         free = [consumer for consumer in rotated if not consumer.held and not 0 <= now - consumer.tried_at < EVERY_S]
         return due + (free if missing > 0 else [])
 
-    def _guarded_round(self, stop: Stop) -> int | None:
-        """Serve every partition that is due; a failure in one does not delay the others."""
-        now = time.time()
-        pauses = self._pauses
-        try:
-            self._notice_models(now)
-            if self._loading:
-                return None
-            due = self._due(now)
-        except Exception as exc:  # the roster's Redis or the store's disk is unavailable
-            self._failures += 1
-            delay = self._pause_s(self._failures)
-            self._report(_kind(exc), exc, delay)
-            stop.wait(delay)
-            return None
-        self._failures = 0
+    def _serve(self, due: Sequence[PartitionConsumer], now: float, stop: Stop | None) -> list[int | None]:
+        """Return the number of readings answered for each partition; None for one that is not held or failed."""
         answered: list[int | None] = []
         for consumer in due:
+            if stop is None:
+                answered.append(consumer.step(now, self._block_ms))
+                continue
             if stop.is_set():
                 break
             if not consumer.held and self.held >= self._share:
                 continue  # this round has already acquired the fair share
             answered.append(None if time.monotonic() < consumer.retry_at else self._guarded_step(consumer, stop))
-        self._health.holding(self.held, self._series())
-        total = _sum(answered)
-        self._note_flow(total)
-        if total is None and self._pauses == pauses:  # no partition is held; after a failure there was a pause already
-            stop.wait(self._settings.worker.block_ms / 1000)
-        elif total == 0 and len(self._consumers) > 1:
-            stop.wait(IDLE_S)
-        # Partitions that we skipped, dropped or do not own yet may still hold readings.
-        return None if total == 0 and (None in answered or self.held < self._share) else total
+        return answered
 
     def _guarded_step(self, consumer: PartitionConsumer, stop: Stop) -> int | None:
         try:
@@ -246,136 +230,13 @@ class Worker:
         consumer.failures = 0
         return answered
 
-    def _notice_models(self, now: float) -> None:
-        """Check the store for new champions every `MODELS_EVERY_S`, and load them."""
-        cohorts = 0
-        self._adopt_shadows()
-        if not 0 <= now - self._models_at < MODELS_EVERY_S:  # below 0 the clock was set back
-            self._models_at = now
-            self._credit_s = CREDIT_S  # a new change does not wait because of earlier loading
-            # The shared networks first: a champion reads as many rows as its cohort's network needs.
-            cohorts = self._adopt_networks()
-            self._store_position, moved = self._store.moves_since(self._store_position)
-            self._moved |= dict.fromkeys(moved)
-            self._roll_back()
-        if self._moved or cohorts:
-            self._adopted += self._adopt_champions()
-            if not self._moved:  # logging and listing all models in each round would take longer than the loading
-                self._health.serving(self._engine.made_ms)
-                log.info("champions loaded", count=self._adopted, shared=cohorts)
-                self._adopted = 0
-
-    def _adopt_networks(self) -> int:
-        """Load the cohort networks that changed; return how many cohorts changed."""
-        self._shared_position, cohorts = self._store.shared.moves_since(self._shared_position)
-        for cohort in cohorts:
-            if loaded := self._load(self._store.shared, cohort):
-                self._engine.put_shared(cohort, loaded[1])
-        if cohorts:
-            for consumer in self._consumers:
-                consumer.forecaster.refit()
-        return len(cohorts)
-
-    def _adopt_champions(self) -> int:
-        """Load new champions for as long as this round allows; return how many were loaded."""
-        waiting = len(self._moved)
-        self._engine.expect(max(waiting, len(self._engine)))
-        # Not in threads: only hashing and reading the file run without Python's lock. At the start, two threads took
-        # longer than one. While readings flowed, one thread doubled the delay of every forecast.
-        if waiting:
-            self._load_for_a_while(self._adopt_newest)
-        return waiting - len(self._moved)
-
-    def _adopt_shadows(self) -> None:
-        """Load former champions to run beside their successors on trial, for as long as this round allows."""
-        if not any(consumer.forecaster.trials.lacking for consumer in self._consumers):
-            return
-        self._load_for_a_while(self._accompany_next)
-
-    def _accompany_next(self) -> bool:
-        """Load the former champion of one series on trial; return whether there are more."""
-        lacking = [(consumer.forecaster, consumer.forecaster.trials.lacking) for consumer in self._consumers]
-        forecaster, former = next((forecaster, versions) for forecaster, versions in lacking if versions)
-        series, version = next(iter(former.items()))
-        if loaded := self._load(self._store, series, version):
-            forecaster.accompany(series, *loaded)
-        else:
-            forecaster.clear(series)
-        return any(versions for _, versions in lacking)
-
-    def _adopt_newest(self) -> bool:
-        """Load the champion that changed last; return whether there are more.
-
-        A champion promoted by hand does not wait for a thousand that changed before it.
-        """
-        self._adopt(self._moved.popitem()[0])  # removed first: an unforeseen error must not repeat endlessly
-        return bool(self._moved)
-
-    def _load_for_a_while(self, load_one: Callable[[], bool]) -> None:
-        """Call `load_one` while it returns that there are more models and there is time.
-
-        While readings flow, loading gets a fixed share of the time. A model that takes longer delays the next one.
-        Loading at least one model in each round took a fifth of the time at 5,000 readings a second. The worker could
-        not spare it there, and the delay of every forecast was four times as long.
-        """
-        began = time.monotonic()
-        flowing = self._flowing
-        self._credit_s = min(CREDIT_S, self._credit_s + LOADING_SHARE * (began - self._credit_at))
-        self._credit_at = began
-        allowed_s = self._credit_s if flowing else IDLE_LOADING_S if self.held else FREE_LOADING_S
-        if allowed_s <= 0:
-            return
-        while load_one() and time.monotonic() - began < allowed_s:
-            pass
-        if flowing:
-            self._credit_s -= time.monotonic() - began
-
-    def _roll_back(self) -> None:
-        """Switch back to the former champion of each series whose new champion performs worse."""
-        for consumer in self._consumers:
-            condemned = consumer.forecaster.trials.condemned
-            for series, (version, former) in list(condemned.items()):
-                try:
-                    if self._store.champion(series) == version:
-                        self._store.promote(series, former)
-                        log.warning("champion rolled back", series=series, version=version, former=former)
-                    del condemned[series]
-                except (TidecastError, OSError) as exc:  # tried again in the next round, logged once
-                    if self._stuck.get(series) != version:
-                        remedy = "let this worker write the store, or use `tidecast models promote`"
-                        log.error("champion not rolled back", series=series, error=str(exc), remedy=remedy)
-                    self._stuck[series] = version
-
-    def _adopt(self, series: str) -> None:
-        """Load a series' champion and forecast with it from now on."""
-        try:
-            pointer = self._store.pointer(series)
-            version, model = self._store.load(series, pointer and pointer.version)
-        except (TidecastError, OSError) as exc:
-            self._refuse(series, exc)
-            return
-        forecaster = self._consumers[partition_of(series, len(self._consumers))].forecaster
-        forecaster.adopt(series, version, model, published=bool(pointer and pointer.published))
-
-    def _load(self, store: ModelStore, name: str, version: int | None = None) -> tuple[int, Model] | None:
-        try:
-            return store.load(name, version)
-        except (TidecastError, OSError) as exc:
-            self._refuse(name, exc)
-            return None
-
-    def _refuse(self, name: str, exc: Exception) -> None:
-        """Log that a model cannot be loaded; the other series are still forecast."""
-        log.error("model not loaded", name=name, error=str(exc))
-        self._health.failed("model")
-
     def _series(self) -> int:
         return sum(len(consumer.forecaster.states) for consumer in self._consumers)
 
     def _failed(self, consumer: PartitionConsumer, kind: str, exc: Exception) -> tuple[float, bool]:
         """Count a partition's failure; return the pause in seconds, and whether the failure was logged."""
         consumer.failures += 1
-        delay = self._pause_s(consumer.failures)
+        delay = self._backoff.pause_s(consumer.failures)
         return delay, self._report(kind, exc, delay)
 
     def _put_off(self, consumer: PartitionConsumer, stop: Stop, delay: float) -> None:
@@ -384,13 +245,6 @@ class Worker:
             stop.wait(delay)
         else:
             consumer.retry_at = time.monotonic() + delay
-
-    def _pause_s(self, failures: int) -> float:
-        """Return the pause after this many consecutive failures: longer each time, but too short to lose a lease."""
-        shortest, longest = BACKOFF_S
-        longest = min(longest, self._settings.worker.lease_s / 2)
-        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - workers must not retry at the same time
-        return jitter * min(longest, shortest * 2.0 ** min(failures - 1, 30))
 
     def _report(self, kind: str, exc: Exception, pause_s: float) -> bool:
         """Count a failure, and log it unless an equal one was logged recently; return whether it was logged."""

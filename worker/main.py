@@ -23,8 +23,9 @@ from tidecast.retraining import Choice, choose_schedule
 from tidecast.settings import Settings, worker_name
 from tidecast.wire import common_keys, keys_of
 from worker.acl import explain
+from worker.backoff import LONGEST_S, SHORTEST_S
 from worker.compiling import warm
-from worker.loop import BACKOFF_S, Worker
+from worker.loop import Worker
 from worker.membership import Membership, claim_partitions
 from worker.metrics import Health
 from worker.partition.stream import Stream
@@ -112,7 +113,7 @@ def _agreed(settings: Settings, stop: Stop) -> bool:
         SettingsError: Redis holds another number, or waiting cannot help.
     """
     key = common_keys(settings.namespace)[0]
-    pause_s = BACKOFF_S[0]
+    pause_s = SHORTEST_S
     repeats = Repeats()
     while not stop.is_set():
         try:
@@ -122,7 +123,7 @@ def _agreed(settings: Settings, stop: Stop) -> bool:
             _refuse_for_good(exc)
             _report_start(repeats, "redis", explain(exc), pause_s)
             stop.wait(pause_s)
-            pause_s = min(BACKOFF_S[1], 2 * pause_s)
+            pause_s = min(LONGEST_S, 2 * pause_s)
         else:
             return True
     return False
@@ -174,7 +175,7 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
     Raises:
         SettingsError: the settings do not fit this Redis.
     """
-    pause_s, longest_s = BACKOFF_S
+    pause_s = SHORTEST_S
     repeats = Repeats()
     while not stop.is_set():
         try:
@@ -191,7 +192,7 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
             _report_start(repeats, kind, error, pause_s)
             health.failed(kind)
             stop.wait(pause_s)
-            pause_s = min(longest_s, 2 * pause_s)
+            pause_s = min(LONGEST_S, 2 * pause_s)
     return None
 
 

@@ -85,28 +85,28 @@ def _skill(answered: Backtested, name: str, spots: list[int]) -> float:
 
 
 @pytest.fixture
-def lesson() -> TrainingSet:
+def training_set() -> TrainingSet:
     """Made of a history with errors in each part."""
     made = prepare(sound(history_of(spoiled(-9999.0, [300, 611, 612, 1015, 1400]))), SPEC, SETTINGS.train, 3)
     assert isinstance(made, TrainingSet)
     return made
 
 
-def test_no_expert_learns_of_a_gross_error(lesson: TrainingSet) -> None:
+def test_no_expert_learns_of_a_gross_error(training_set: TrainingSet) -> None:
     """Neither to forecast it nor to forecast from it; scales are those of the sound readings."""
     wrong = {300, 611, 612, 1015, 1400}
-    assert wrong == set(lesson.grid.left_out.tolist())
-    for part in (lesson.learn, lesson.stop):
+    assert wrong == set(training_set.grid.left_out.tolist())
+    for part in (training_set.learn, training_set.stop):
         assert not wrong & set(part.rows.tolist())
         assert not wrong & set((part.rows - 1).tolist())
-    learned = examples_of(lesson, spec_of("value"), 0, lesson.rows_before_tail)
-    terms, moves = examples(lesson.grid, np.array([1]), np.array([0]), READINGS)
+    learned = examples_of(training_set, spec_of("value"), 0, training_set.rows_before_tail)
+    terms, moves = examples(training_set.grid, np.array([1]), np.array([0]), READINGS)
     assert len(moves) == len(terms) == READINGS - 1 - 9  # each error ends an example and begins one
     assert np.abs(learned.y).max() < 5
     clean = prepare(history_of(WAVE), SPEC, SETTINGS.train, 3)
     assert isinstance(clean, TrainingSet)
-    assert lesson.change_scale == pytest.approx(clean.change_scale, rel=0.02)
-    assert lesson.seasons == clean.seasons
+    assert training_set.change_scale == pytest.approx(clean.change_scale, rel=0.02)
+    assert training_set.seasons == clean.seasons
 
 
 def test_a_verdict_counts_the_readings_that_were_left_out(tmp_path: Path) -> None:

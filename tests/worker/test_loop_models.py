@@ -17,7 +17,7 @@ from tidecast.models.store import ModelStore
 from tidecast.online.state import SeriesState
 from tidecast.settings import Settings
 from tidecast.wire import Forecast
-from worker import loop
+from worker import loop, model_loader
 from worker.loop import Worker
 from worker.metrics import Health
 from worker.partition.consumer import PartitionConsumer
@@ -75,7 +75,7 @@ def test_all_champions_known_at_the_start_answer_before_the_worker_is_ready(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long they take to load, and in whatever order they come: the first reading finds its model."""
-    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
+    monkeypatch.setattr(model_loader, "LOADING_SHARE", 0.0)
     names = [f"s{i}" for i in range(8)]
     for i, name in enumerate(names):
         store.publish(make_model(name, SPEC, seed=i))
@@ -90,9 +90,9 @@ def test_champions_that_move_while_readings_flow_are_loaded_little_by_little(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest move first, readings in between; so a model that was moved by hand does not wait for the others."""
-    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
-    monkeypatch.setattr(loop, "CREDIT_S", 1e-9)  # or a fast machine loads several in one round
-    monkeypatch.setattr(loop, "IDLE_LOADING_S", 1e-9)
+    monkeypatch.setattr(model_loader, "LOADING_SHARE", 0.0)
+    monkeypatch.setattr(model_loader, "CREDIT_S", 1e-9)  # or a fast machine loads several in one round
+    monkeypatch.setattr(model_loader, "IDLE_LOADING_S", 1e-9)
     monkeypatch.setattr(loop, "QUIET_S", 60)
     health = Health()
     moving = ("c", "a", "b")
@@ -121,8 +121,8 @@ def test_what_a_model_took_beyond_the_share_is_paid_back_before_the_next(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This holds while readings flow; while none come, there is time for all models."""
-    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
-    monkeypatch.setattr(loop, "CREDIT_S", 1e-9)
+    monkeypatch.setattr(model_loader, "LOADING_SHARE", 0.0)
+    monkeypatch.setattr(model_loader, "CREDIT_S", 1e-9)
     monkeypatch.setattr(loop, "QUIET_S", 60)
     worker = new_worker(settings)
     moving = ("a", "b", "c")
@@ -155,9 +155,9 @@ def test_a_read_waits_for_readings_that_flow_although_champions_are_to_be_loaded
         return step(lane, now, block_ms)
 
     monkeypatch.setattr(PartitionConsumer, "step", noted)
-    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
-    monkeypatch.setattr(loop, "CREDIT_S", 1e-9)
-    monkeypatch.setattr(loop, "IDLE_LOADING_S", 1e-9)
+    monkeypatch.setattr(model_loader, "LOADING_SHARE", 0.0)
+    monkeypatch.setattr(model_loader, "CREDIT_S", 1e-9)
+    monkeypatch.setattr(model_loader, "IDLE_LOADING_S", 1e-9)
     worker = new_worker(settings)
     worker.step(NOW)
     for name in ("a", "b", "c", "d", "e"):
@@ -191,7 +191,7 @@ def test_a_worker_that_lost_its_partition_takes_it_again_with_all_champions(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No reading waits then, and the champions define the features of the states that it loads."""
-    monkeypatch.setattr(loop, "LOADING_SHARE", 0.0)
+    monkeypatch.setattr(model_loader, "LOADING_SHARE", 0.0)
     worker = new_worker(settings)
     worker.step(NOW)
     for name in ("a", "b", "c"):
@@ -207,7 +207,7 @@ def test_a_worker_that_still_loads_takes_no_lease_yet(
     settings: Settings, store: ModelStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten thousand champions take seconds: it loads for a while, checks the stop flag, and goes on loading."""
-    monkeypatch.setattr(loop, "FREE_LOADING_S", 1e-9)
+    monkeypatch.setattr(model_loader, "FREE_LOADING_S", 1e-9)
     for name in ("a", "b", "c"):
         store.publish(make_model(name, SPEC))
     add(redis, *range(1, 4), series=("a", "b", "c"))

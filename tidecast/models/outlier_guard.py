@@ -7,7 +7,7 @@ largest moves. For some hundred readings after a shock the blend is also watched
 against the last value, and the last value is the forecast while the loss is too large. Gains and losses are relative,
 because after a shock it is not known which sizes are large.
 
-The usual largest move, 0 where it is not known, comes from `doubt.Moves`.
+The usual largest move, 0 where it is not known, comes from `gross_errors.Moves`.
 """
 
 import math

@@ -70,7 +70,7 @@ class ModelSlot:
 class Question:
     """The newest rows of a series, from which its experts forecast."""
 
-    seat: ModelSlot | None  # None: the series has no model yet
+    slot: ModelSlot | None  # None: the series has no model yet
     shared: str | None  # the cohort whose network forecasts too
     rows: Float  # (held, features)
     next_ts: int  # epoch milliseconds, the time to forecast
@@ -103,22 +103,22 @@ class Engine:
     def __init__(self, threads: int = 1) -> None:
         self._threads = Threads(threads)
         self._slabs: dict[Key, Slab] = {}
-        self._seats: dict[str, ModelSlot] = {}
+        self._slots: dict[str, ModelSlot] = {}
         self._shadows: dict[str, ModelSlot] = {}  # former champions that new ones are compared with
         self._shared: dict[str, Shared] = {}
         self._expected = 0
 
     def __len__(self) -> int:
-        return len(self._seats)
+        return len(self._slots)
 
     @property
     def made_ms(self) -> list[int]:
         """Return when each champion was made, epoch milliseconds."""
-        return [seat.created_ms for seat in self._seats.values()]
+        return [slot.created_ms for slot in self._slots.values()]
 
-    def seat(self, series: str) -> ModelSlot | None:
+    def slot(self, series: str) -> ModelSlot | None:
         """Return the seat of the series' champion, None if it has no champion."""
-        return self._seats.get(series)
+        return self._slots.get(series)
 
     def expect(self, models: int) -> None:
         """Set the expected number of models, so that the slabs grow to it at once without repeated copying."""
@@ -130,15 +130,15 @@ class Engine:
 
     def put(self, series: str, version: int, model: Model, *, published: bool = True) -> None:
         """Use this model to forecast the series from the next call on."""
-        self._put(self._seats, series, version, model, published=published)
+        self._put(self._slots, series, version, model, published=published)
 
     def put_shadow(self, series: str, version: int, model: Model) -> None:
         """Run this model as a shadow beside the series' champion."""
         self._put(self._shadows, series, version, model, published=True)
 
-    def _put(self, seats: dict[str, ModelSlot], series: str, version: int, model: Model, *, published: bool) -> None:
+    def _put(self, slots: dict[str, ModelSlot], series: str, version: int, model: Model, *, published: bool) -> None:
         header = model.header
-        old = seats.get(series)
+        old = slots.get(series)
         key = (model.spec if header.network else None, len(model.spec.features), len(model.panel.lags))
         if key not in self._slabs:
             self._slabs[key] = Slab(*key, self._threads)
@@ -146,9 +146,9 @@ class Engine:
         row = old.row if old and old.slab is slab else None
         if old and row is None:
             old.slab.release(old.row)
-        seats[series] = ModelSlot(
+        slots[series] = ModelSlot(
             slab,
-            slab.put(model, row, self._expected / max(1, len(self._seats))),
+            slab.put(model, row, self._expected / max(1, len(self._slots))),
             version,
             model.spec.features,
             header.step_ms,
@@ -171,7 +171,7 @@ class Engine:
 
     def drop(self, series: str) -> None:
         """Remove the series' champion."""
-        _release(self._seats.pop(series, None))
+        _release(self._slots.pop(series, None))
 
     def drop_shadow(self, series: str) -> None:
         """Remove the series' shadow."""
@@ -185,14 +185,14 @@ class Engine:
                 return cohort
         return None
 
-    def rows_of(self, seat: ModelSlot | None, cohort: str | None) -> int:
+    def rows_of(self, slot: ModelSlot | None, cohort: str | None) -> int:
         """Return how many rows of a series its experts and its cohort's network read at most."""
         network = self._shared.get(cohort) if cohort else None
-        own = seat.rows if seat else 1
+        own = slot.rows if slot else 1
         if network is None:
             return own
         spec = network.model.spec
-        return max(own, rows_read(spec, network_seasons(seat.seasons if seat else (), spec)))
+        return max(own, rows_read(spec, network_seasons(slot.seasons if slot else (), spec)))
 
     def answers(self, questions: Sequence[Question]) -> Float:
         """Return all experts' forecasts of the next value: `(questions, experts)`, NaN where an expert cannot.
@@ -202,7 +202,7 @@ class Engine:
         forecasts = np.full((len(questions), len(EXPERTS)), np.nan)
         groups: dict[Slab | None, list[int]] = {}
         for i, question in enumerate(questions):
-            groups.setdefault(question.seat.slab if question.seat else None, []).append(i)
+            groups.setdefault(question.slot.slab if question.slot else None, []).append(i)
         for slab, members in groups.items():
             for part in _pieces(members):
                 asked = [questions[i] for i in part]
@@ -225,12 +225,12 @@ class Engine:
 
     def _shared_answers(self, network: Shared, asked: Sequence[Question]) -> Float:
         """Return the forecasts of a cohort's network; series without a model have no seasons and no change scale."""
-        seats = [question.seat for question in asked]
+        slots = [question.slot for question in asked]
         spec = network.model.spec
-        known_seasons = [seat.seasons if seat else () for seat in seats]
+        known_seasons = [slot.seasons if slot else () for slot in slots]
         chosen = {seasons: network_seasons(seasons, spec) for seasons in set(known_seasons)}
         seasons = np.stack([chosen[lengths] for lengths in known_seasons])
-        scale = np.array([[seat.slab.change_scale[seat.row] if seat else 0.0] for seat in seats])
+        scale = np.array([[slot.slab.change_scale[slot.row] if slot else 0.0] for slot in slots])
         rows = rows_of([question.rows[:, :1] for question in asked])
         prepared = prepare(rows, spec, (np.zeros_like(scale), scale), seasons)
         return _answered(self._threads, prepared, network.slab, np.zeros(len(asked), np.int64), network.layout)
@@ -299,7 +299,7 @@ class Slab:
 
     def answers(self, asked: Sequence[Question]) -> Float:
         """Return the forecasts of the last value, the linear experts and the own networks: `(questions, experts)`."""
-        chosen = np.array([question.seat.row for question in asked if question.seat])
+        chosen = np.array([question.slot.row for question in asked if question.slot])
         rows = values, ends, held = rows_of([question.rows for question in asked])
         panels = (self._lags, self._columns, self._coefficients, self._bias, self._needs)
         forecasts = np.full((len(asked), len(EXPERTS)), np.nan)
@@ -332,9 +332,9 @@ class Slab:
             self._weights = weights
 
 
-def _release(seat: ModelSlot | None) -> None:
-    if seat:
-        seat.slab.release(seat.row)
+def _release(slot: ModelSlot | None) -> None:
+    if slot:
+        slot.slab.release(slot.row)
 
 
 def _longer(stacked: NDArray[Any], more: int) -> NDArray[Any]:

@@ -36,9 +36,9 @@ class SeriesEntry:
     series: str
     field: bytes | None  # the field of its only feature; None where it has several
     state: SeriesState
-    seat: ModelSlot | None
+    slot: ModelSlot | None
     reads: int  # how many rows its experts read
-    errors: int  # address of its model's first errors; `seat` keeps the array alive
+    errors: int  # address of its model's first errors; `slot` keeps the array alive
     shadow: ModelSlot | None  # the former champion, while the current one is on trial
 
 
@@ -90,7 +90,7 @@ class Forecaster:
         self._partition = partition
         self._partitions = partitions
         self.states: dict[str, SeriesState] = {}
-        self.trials = ShadowTests(self.engine, probation)
+        self.shadow_tests = ShadowTests(self.engine, probation)
         self._met: list[str] = []  # series that are new in the current batch
         self._members: dict[bytes, SeriesEntry] = {}  # by the series' name, as bytes of an entry
         self._levels = np.array([settings.level, *settings.more_levels])
@@ -108,7 +108,7 @@ class Forecaster:
         restored = decode_all(states)
         self.states = {}
         self._members = {}
-        self.trials.forget()
+        self.shadow_tests.forget()
         self._add(restored)
 
     def remember(self, states: Mapping[str, bytes]) -> None:
@@ -140,8 +140,8 @@ class Forecaster:
     def accompany(self, series: str, version: int, model: Model) -> None:
         """Run the former champion as a shadow of the new one from the next batch on."""
         state = self.states.get(series)
-        seat = self.engine.seat(series)
-        if state and state.probation and seat and model.spec.features == seat.features:
+        slot = self.engine.slot(series)
+        if state and state.probation and slot and model.spec.features == slot.features:
             self.engine.put_shadow(series, version, model)
             state.accompany()
             self._fit(series)
@@ -171,8 +171,8 @@ class Forecaster:
 
     def rows_read(self, series: str) -> int:
         """Return how many rows the experts of a series read at most; without a model, all rows of its window."""
-        seats = [seat for seat in (self.engine.seat(series), self.engine.shadow(series)) if seat]
-        return max((self.engine.rows_of(seat, seat.shared) for seat in seats), default=self.settings.rows_kept)
+        slots = [slot for slot in (self.engine.slot(series), self.engine.shadow(series)) if slot]
+        return max((self.engine.rows_of(slot, slot.shared) for slot in slots), default=self.settings.rows_kept)
 
     def handle(self, entries: Sequence[Entry], now_ms: int) -> BatchResult:
         """Forecast a batch of entries in their order.
@@ -261,7 +261,7 @@ class Forecaster:
         for i, reading in enumerate(parsed):
             if reading is None:
                 continue
-            if reading[0].seat:
+            if reading[0].slot:
                 with_model.append(i)
             else:
                 results[i] = self._accept_young(entries[i][0], *reading)
@@ -288,7 +288,7 @@ class Forecaster:
             np.array(values),
             reads,
             self.settings.max_gap,
-            _habits([member.seat for member in members]),
+            _habits([member.slot for member in members]),
         )
         held = np.minimum(taken.lengths, reads)
         ends = (held * widths).cumsum()
@@ -303,8 +303,8 @@ class Forecaster:
             width = widths[i]
             next_ts = ts + round(step) if step else None
             newest = taken.rows[end - count * width : end].reshape(count, width)
-            seat = member.seat
-            question = Question(seat, seat.shared if seat else None, newest, next_ts or ts)
+            slot = member.slot
+            question = Question(slot, slot.shared if slot else None, newest, next_ts or ts)
             skipped = missing > 0 or length == 1
             y = values[i][0]
             yield Accepted(ids[i], member, ts, y, next_ts, question, marked, skipped, doubted, moves)
@@ -339,7 +339,7 @@ class Forecaster:
             accepted,
             answers,
             [member.state.address for member in members],
-            [member.seat for member in members],
+            [member.slot for member in members],
             [member.errors for member in members],
         )
         for i in np.flatnonzero(
@@ -355,7 +355,7 @@ class Forecaster:
         accepted: Sequence[Accepted],
         answers: Float,
         records: list[int],
-        seats: Sequence[ModelSlot | None],
+        slots: Sequence[ModelSlot | None],
         errors: list[int],
     ) -> BatchScores:
         """Score readings against the records and first errors at these addresses."""
@@ -370,10 +370,10 @@ class Forecaster:
             ),
             answers,
             Champions(
-                np.array([seat.version if seat else 0 for seat in seats], np.int64),
+                np.array([slot.version if slot else 0 for slot in slots], np.int64),
                 np.array(errors, np.int64),
-                np.array([seat.half_width if seat else 0.0 for seat in seats], np.float64),
-                np.array([seat.trained_until if seat else 0 for seat in seats], np.int64),
+                np.array([slot.half_width if slot else 0.0 for slot in slots], np.float64),
+                np.array([slot.trained_until if slot else 0 for slot in slots], np.int64),
             ),
             self._levels,
             self._bounds,
@@ -385,18 +385,18 @@ class Forecaster:
         """Compare champions on trial with their shadows' forecasts, `answers`; yield an event per finished test."""
         former = [reading.member.shadow for reading in some]
         records = [address_of(trial.record) if (trial := reading.member.state.probation) else 0 for reading in some]
-        errors = [address_of(seat.errors) if seat else 0 for seat in former]
+        errors = [address_of(slot.errors) if slot else 0 for slot in former]
         shadows = self._scores(some, answers, records, former, errors)
         columns = (scores.error[tried], scores.begun[tried], shadows.error)
         for reading, error, begun, shadow_error in zip(some, *columns, strict=True):
             trial = reading.member.state.probation
-            seat = reading.member.seat
-            if seat is None or trial is None:  # the test ended with an earlier reading of the batch
+            slot = reading.member.slot
+            if slot is None or trial is None:  # the test ended with an earlier reading of the batch
                 continue
             trial.heard_ts = reading.ts
             # The first reading settles a forecast of the former model. A model knows the readings that it learned from.
-            known = begun or reading.ts <= seat.trained_until or reading.doubted
-            event = self.trials.compare(reading.member.series, trial, math.nan if known else error, shadow_error)
+            known = begun or reading.ts <= slot.trained_until or reading.doubted
+            event = self.shadow_tests.compare(reading.member.series, trial, math.nan if known else error, shadow_error)
             if event:
                 yield event
             if event and not trial.condemned:
@@ -410,7 +410,7 @@ class Forecaster:
         into.yhat = scores.yhat.tolist()
         into.yhat_lower, into.yhat_upper = self._interval(scores, 0)
         into.origin = [reading.ts for reading in accepted]
-        into.model = [reading.member.seat.version if reading.member.seat else None for reading in accepted]
+        into.model = [reading.member.slot.version if reading.member.slot else None for reading in accepted]
         into.kind = [EXPERTS[leader] for leader in scores.leader.tolist()]
         into.y = [reading.y for reading in accepted]
         into.error = _known(scores.error)
@@ -427,8 +427,8 @@ class Forecaster:
         return _known(low), _known(high)
 
     def _features(self, series: str) -> tuple[str, ...]:
-        seat = self.engine.seat(series)
-        return seat.features if seat else (self.settings.target,)
+        slot = self.engine.slot(series)
+        return slot.features if slot else (self.settings.target,)
 
     def _meet(self, series: str) -> SeriesState:
         if len(self.states) >= self.settings.max_series:
@@ -446,22 +446,22 @@ class Forecaster:
     def _fit(self, series: str) -> None:
         """Give a series' window the shape that its champion needs, and look up its shadow test."""
         state = self.states.get(series)
-        seat = self.engine.seat(series)
+        slot = self.engine.slot(series)
         if state is None:
             return
         state.expect_levels(len(self._levels))
-        shadow = self.trials.shadow(series, state, seat)
-        if seat:
+        shadow = self.shadow_tests.shadow(series, state, slot)
+        if slot:
             rows = max(self.settings.rows_kept, self.rows_read(series))
-            state.wear(seat.features, rows, seat.step_ms, gridded=seat.gridded)
+            state.wear(slot.features, rows, slot.step_ms, gridded=slot.gridded)
         else:
             target = self.settings.target
             features = state.features if state.features[0] == target else (target,)
             state.wear(features, state.window.capacity, None, gridded=True)
         field = state.features[0].encode() if len(state.features) == 1 else None
-        reads = self.rows_read(series) if seat else self.engine.rows_of(None, None)
-        errors = address_of(seat.errors) if seat else 0
-        self._members[series.encode()] = SeriesEntry(series, field, state, seat, reads, errors, shadow)
+        reads = self.rows_read(series) if slot else self.engine.rows_of(None, None)
+        errors = address_of(slot.errors) if slot else 0
+        self._members[series.encode()] = SeriesEntry(series, field, state, slot, reads, errors, shadow)
 
 
 def _put_in_order(parsed: list[Parsed | None], without_ts: set[int]) -> None:
@@ -482,10 +482,10 @@ def _put_in_order(parsed: list[Parsed | None], without_ts: set[int]) -> None:
         newest[member.series] = max(before, ts)
 
 
-def _habits(seats: Sequence[ModelSlot | None]) -> tuple[Float, Float, Float]:
+def _habits(slots: Sequence[ModelSlot | None]) -> tuple[Float, Float, Float]:
     """Return the usual largest moves, lowest and highest values of the models' histories, as `take` reads them."""
-    known = [seat.known if seat else NO_LIMITS for seat in seats]
-    usual = np.array([seat.largest_move if seat else 0.0 for seat in seats])
+    known = [slot.known if slot else NO_LIMITS for slot in slots]
+    usual = np.array([slot.largest_move if slot else 0.0 for slot in slots])
     return usual, np.array([low for low, _ in known]), np.array([high for _, high in known])
 
 

@@ -57,8 +57,8 @@ class Horizons:
             state.ahead_trackers = [Tracker() for _ in range(steps)]
         if reading.skipped:  # no reading came for the skipped steps: their forecasts cannot be scored
             state.ahead[:] = np.nan
-        seat = reading.question.seat
-        new = seat is None or reading.ts > seat.trained_until  # a model is not judged by readings that it learned from
+        slot = reading.question.slot
+        new = slot is None or reading.ts > slot.trained_until  # a model is not judged by readings that it learned from
         for i, yhat in enumerate(path.tolist()):
             # Row i holds the forecasts i + 2 steps ahead: its oldest entry is the forecast of this reading.
             tracker = state.ahead_trackers[i]

@@ -29,7 +29,7 @@ class ShadowTests:
         self.lacking = {}
         self.condemned = {}
 
-    def shadow(self, series: str, state: SeriesState, seat: ModelSlot | None) -> ModelSlot | None:
+    def shadow(self, series: str, state: SeriesState, slot: ModelSlot | None) -> ModelSlot | None:
         """Begin or end a series' shadow test; return the former champion if it is loaded, to run as the shadow.
 
         A version newer than the one that forecast so far starts a test. An older version, no model, or a version that
@@ -41,12 +41,12 @@ class ShadowTests:
             seat: its present champion.
         """
         trial = state.probation
-        chosen = seat if seat and seat.published and self._enough else None
+        chosen = slot if slot and slot.published and self._enough else None
         if chosen and 0 < state.version < chosen.version and chosen.features == state.features:
             if trial is None or trial.version != chosen.version:
                 state.begin_trial(chosen.version)
         elif trial and (chosen is None or trial.version != chosen.version or len(trial.record) != len(state.record)):
-            state.end_trial(seat.version if seat else 0)
+            state.end_trial(slot.version if slot else 0)
         self.lacking.pop(series, None)
         self.condemned.pop(series, None)
         trial = state.probation

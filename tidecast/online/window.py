@@ -396,7 +396,7 @@ def _believed(window: int, back: int) -> float:  # pragma: no cover - compiled
 
 @part_exactly
 def _spans_away(window: int, y: float, habit: HistoryLimits, rule: Rule) -> float:  # pragma: no cover - compiled
-    """Return `doubt.spans_away` for the limits of the rows and of a model's history."""
+    """Return `gross_errors.spans_away` for the limits of the rows and of a model's history."""
     w = carray(integers_at(window), (SIZE,))
     strays = int(min(rule[STRAY], (w[LENGTH] - 1) // 2))
     lowest = np.full(strays + 1, np.inf)
@@ -439,7 +439,7 @@ def _is_confirmed(window: int, y: float, move: float, rule: Rule) -> bool:  # pr
 
 @part_exactly
 def _usual_move(window: int, part: int) -> float:  # pragma: no cover - compiled
-    """Return `doubt.usual_move` of the rows."""
+    """Return `gross_errors.usual_move` of the rows."""
     w = carray(integers_at(window), (SIZE,))
     parts = (w[LENGTH] - 1) // part
     largest = np.zeros(parts)

@@ -65,7 +65,7 @@ def season_length(values: Float, segment: NDArray[np.int64]) -> int | None:
 
     Args:
         values: `(rows,)`, of the training part.
-        segment: `(rows,)`, as in `windows.Grid`; differences across a gap do not count.
+        segment: `(rows,)`, as in `time_grid.Grid`; differences across a gap do not count.
     """
     if len(values) < SHORTEST:
         return None
@@ -84,7 +84,7 @@ def seasons(values: Float, segment: NDArray[np.int64], step_ms: float, *, gridde
 
     Args:
         values: `(rows,)`, of the training part.
-        segment: `(rows,)`, as in `windows.Grid`.
+        segment: `(rows,)`, as in `time_grid.Grid`.
         step_ms: the grid's step.
         gridded: False: rows are not equally spaced in time, so calendar seasons are not used.
     """

@@ -53,15 +53,15 @@ def cohort_name(step_ms: float, target: str) -> str:
     return f"{target} every {step_ms / 1000:g} s"
 
 
-def examples_of(lesson: TrainingSet, spec: Spec, start: int, stop: int, every: int = 1) -> Examples:
+def examples_of(training_set: TrainingSet, spec: Spec, start: int, stop: int, every: int = 1) -> Examples:
     """Return the windows of one series with targets in the rows from `start` to `stop`; one in `every`."""
-    grid = lesson.grid
-    seasons = network_seasons(lesson.seasons, spec)
+    grid = training_set.grid
+    seasons = network_seasons(training_set.seasons, spec)
     rows = np.arange(max(start, spec.window), stop)
     measured = grid.measured
     rows = rows[(grid.segment[rows] == grid.segment[rows - spec.window]) & measured[rows] & measured[rows - 1]][::every]
     windows, held = windows_before(grid, rows, rows_read(spec, seasons))
-    scale = np.full((len(rows), 1), lesson.change_scale)
+    scale = np.full((len(rows), 1), training_set.change_scale)
     prepared = network_inputs(
         windows[..., :1], held, spec, np.tile(seasons, (len(rows), 1)), np.zeros_like(scale), scale
     )
@@ -70,7 +70,7 @@ def examples_of(lesson: TrainingSet, spec: Spec, start: int, stop: int, every: i
 
 
 def train_shared(
-    lessons: Sequence[TrainingSet],
+    training_sets: Sequence[TrainingSet],
     settings: Settings,
     store: ModelStore,
     created_ms: int,
@@ -89,7 +89,7 @@ def train_shared(
         For each series that belongs to a cohort with a network: the cohort's name and the network.
     """
     by_series: dict[str, tuple[str, Model]] = {}
-    for new_name, members in _cohorts(lessons).items():
+    for new_name, members in _cohorts(training_sets).items():
         # Measured steps differ a little from one training to the next: the cohort keeps its name.
         near = network_for(members[0].step_ms, members[0].spec.target, networks_in(store))
         name, network = near or (new_name, None)
@@ -100,13 +100,13 @@ def train_shared(
     return by_series
 
 
-def kept_shared(lessons: Sequence[TrainingSet], store: ModelStore) -> dict[str, tuple[str, Model]]:
+def kept_shared(training_sets: Sequence[TrainingSet], store: ModelStore) -> dict[str, tuple[str, Model]]:
     """Return the same as `train_shared` from the networks in the store, without training."""
     networks = networks_in(store)
     return {
-        lesson.history.series: mine
-        for lesson in lessons
-        if lesson.gridded and (mine := network_for(lesson.step_ms, lesson.spec.target, networks))
+        training_set.history.series: mine
+        for training_set in training_sets
+        if training_set.gridded and (mine := network_for(training_set.step_ms, training_set.spec.target, networks))
     }
 
 
@@ -251,18 +251,20 @@ def _tail_error(network: Model, members: Sequence[TrainingSet]) -> float:
     return float(np.mean(ratios)) if ratios else 1.0
 
 
-def _cohorts(lessons: Sequence[TrainingSet]) -> dict[str, list[TrainingSet]]:
+def _cohorts(training_sets: Sequence[TrainingSet]) -> dict[str, list[TrainingSet]]:
     """Group lessons by target and step, which may differ a little; only series on a grid have a step to share."""
     cohorts: dict[str, list[TrainingSet]] = {}
-    gridded = [lesson for lesson in lessons if lesson.gridded]
-    for lesson in sorted(gridded, key=lambda lesson: (lesson.spec.target, lesson.step_ms)):
+    gridded = [training_set for training_set in training_sets if training_set.gridded]
+    for training_set in sorted(gridded, key=lambda training_set: (training_set.spec.target, training_set.step_ms)):
         for members in cohorts.values():
             first = members[0]
-            if first.spec.target == lesson.spec.target and lesson.step_ms <= first.step_ms * (1 + SAME_STEP):
-                members.append(lesson)
+            if first.spec.target == training_set.spec.target and training_set.step_ms <= first.step_ms * (
+                1 + SAME_STEP
+            ):
+                members.append(training_set)
                 break
         else:
-            cohorts[cohort_name(lesson.step_ms, lesson.spec.target)] = [lesson]
+            cohorts[cohort_name(training_set.step_ms, training_set.spec.target)] = [training_set]
     return cohorts
 
 

@@ -143,14 +143,14 @@ def prepare(
     scaler = Scaler.fit(grid.values[:learned], spec.form)
     scale = time_grid.change_scale(grid.values[:learned, 0])
     known = cycles(int(history.ts[validation - 1] - history.ts[0]), step_ms) if gridded else ()
-    lesson = TrainingSet(
+    training_set = TrainingSet(
         history, spec, step_ms, gridded, grid, seasons, known, scaler, scale, panel, learned, before_tail, tail
     )
-    judged = lesson._examples(before_tail, len(grid))
-    counts = len(lesson.learn), len(lesson.stop), len(judged)
+    judged = training_set._examples(before_tail, len(grid))
+    counts = len(training_set.learn), len(training_set.stop), len(judged)
     if min(counts) >= MIN_EXAMPLES:
-        return lesson
-    return replace(lesson, without_network=_too_few(history, spec.window, max_gap, counts, settings))
+        return training_set
+    return replace(training_set, without_network=_too_few(history, spec.window, max_gap, counts, settings))
 
 
 def split(readings: int, settings: TrainSettings) -> tuple[int, int]:

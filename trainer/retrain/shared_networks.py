@@ -54,8 +54,14 @@ def refresh(histories: Sequence[History], settings: Settings, store: ModelStore,
         if is_due(members, network):
             most = _examples_that_fit(members, network, settings, left_s)
             if most:
-                lessons = [_lesson(member, settings) for member in _some(members)]
-                train_shared([lesson for lesson in lessons if lesson], settings, store, round(time.time() * 1000), most)
+                training_sets = [_lesson(member, settings) for member in _some(members)]
+                train_shared(
+                    [training_set for training_set in training_sets if training_set],
+                    settings,
+                    store,
+                    round(time.time() * 1000),
+                    most,
+                )
             seconds = round(time.monotonic() - before, 1)
             _log.info("cohort", series=len(members), examples=most, trained=bool(most), seconds=seconds)
         left_s -= time.monotonic() - before
@@ -103,5 +109,5 @@ def _some(members: Sequence[History]) -> list[History]:
 
 def _lesson(history: History, settings: Settings) -> TrainingSet | None:
     spec = Spec(target=history.features[0], features=history.features)
-    lesson = prepare(history, spec, settings.train, settings.series.max_gap)
-    return lesson if isinstance(lesson, TrainingSet) else None
+    training_set = prepare(history, spec, settings.train, settings.series.max_gap)
+    return training_set if isinstance(training_set, TrainingSet) else None

@@ -66,10 +66,10 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
     def problem(self, spec: Spec) -> Problem:
         """Return the examples to train on and to stop by, prepared once for each window."""
         if spec.window not in self._problems:
-            lesson = prepare(self._history, spec, self._job.train, self._job.max_gap)
-            if isinstance(lesson, Untrainable):
-                raise keras_tuner.errors.FailedTrialError(lesson.reason)
-            self._problems[spec.window] = lesson.problem()
+            training_set = prepare(self._history, spec, self._job.train, self._job.max_gap)
+            if isinstance(training_set, Untrainable):
+                raise keras_tuner.errors.FailedTrialError(training_set.reason)
+            self._problems[spec.window] = training_set.problem()
         return self._problems[spec.window]
 
 

@@ -63,9 +63,9 @@ def filled(models: dict[str, Model], threads: int = 1) -> Engine:
 
 def seat_of(engine: Engine, series: str) -> ModelSlot:
     """Return the seat of a series that has one."""
-    seat = engine.seat(series)
-    assert seat is not None
-    return seat
+    slot = engine.slot(series)
+    assert slot is not None
+    return slot
 
 
 def rows_of(model: Model, seed: int, held: int = 60) -> Float:
@@ -75,8 +75,8 @@ def rows_of(model: Model, seed: int, held: int = 60) -> Float:
 
 def question(engine: Engine, model: Model, rows: Float) -> Question:
     """Ask the champion of the model's series."""
-    seat = seat_of(engine, model.header.series)
-    return Question(seat, seat.shared, rows, NEWEST + round(seat.step_ms))
+    slot = seat_of(engine, model.header.series)
+    return Question(slot, slot.shared, rows, NEWEST + round(slot.step_ms))
 
 
 def alone(model: Model, rows: Float) -> list[float]:
@@ -174,9 +174,9 @@ def test_a_series_is_said_to_need_all_the_rows_that_its_experts_read() -> None:
     """The last value's one, its model's, and those that its cohort's network reads for its seasons."""
     assert [1, 5, 1] == [ENGINE.rows_of(None, cohort) for cohort in (None, "fast", "unknown")]
     for series, model in MODELS.items():
-        seat = seat_of(ENGINE, series)
-        shared = COHORTS[seat.shared] if seat.shared else None
-        assert (model.rows, model.rows_with(shared)) == (ENGINE.rows_of(seat, None), ENGINE.rows_of(seat, seat.shared))
+        slot = seat_of(ENGINE, series)
+        shared = COHORTS[slot.shared] if slot.shared else None
+        assert (model.rows, model.rows_with(shared)) == (ENGINE.rows_of(slot, None), ENGINE.rows_of(slot, slot.shared))
 
 
 @hypothesis.settings(deadline=None, max_examples=60)
@@ -184,7 +184,7 @@ def test_a_series_is_said_to_need_all_the_rows_that_its_experts_read() -> None:
 def test_more_rows_than_are_needed_move_no_answer(asked: list[tuple[int, int, int]]) -> None:
     """A window longer than the experts' needs gives the same answer, to the last bit."""
     chosen = [(MODELS[f"s{i}"], rows_of(MODELS[f"s{i}"], seed, held)) for i, seed, held in asked]
-    needed = [ENGINE.rows_of(seat, seat.shared) for seat in (seat_of(ENGINE, m.header.series) for m, _ in chosen)]
+    needed = [ENGINE.rows_of(slot, slot.shared) for slot in (seat_of(ENGINE, m.header.series) for m, _ in chosen)]
     short = [question(ENGINE, model, rows[-n:]) for (model, rows), n in zip(chosen, needed, strict=True)]
     whole = [question(ENGINE, model, rows) for model, rows in chosen]
     np.testing.assert_array_equal(ENGINE.answers(short), ENGINE.answers(whole))
@@ -196,8 +196,8 @@ def test_a_new_version_takes_the_old_ones_place() -> None:
     before = seat_of(engine, "s0")
     newer = make_model("s0", SPECS[0], seed=99, step_ms=500, panel=random_panel(0, reach=30))
     engine.put("s0", 2, newer)
-    seat = seat_of(engine, "s0")
-    assert (before.row, 2, 500.0, COUNT) == (seat.row, seat.version, seat.step_ms, len(engine))
+    slot = seat_of(engine, "s0")
+    assert (before.row, 2, 500.0, COUNT) == (slot.row, slot.version, slot.step_ms, len(engine))
     rows = rows_of(newer, 1)
     assert_close([alone(newer, rows)], engine.answers([question(engine, newer, rows)]))
 
@@ -230,7 +230,7 @@ def test_any_history_of_swaps_leaves_everyone_their_own_model(moves: list[tuple[
             expected[series] = mixed(series, seed)
             engine.put(series, version, expected[series])
     assert len(expected) == len(engine)
-    assert all((engine.seat(series) is not None) == (series in expected) for series in "abcdefgh")
+    assert all((engine.slot(series) is not None) == (series in expected) for series in "abcdefgh")
     rows = [rows_of(model, 3) for model in expected.values()]
     answers = engine.answers([question(engine, m, r) for m, r in zip(expected.values(), rows, strict=True)])
     assert len(expected) == len(answers)

@@ -143,7 +143,7 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
     )
     forecaster = forecaster_with(model, shared=network)
     made = [*ask(forecaster, *(entry(n, value=v) for n, v in enumerate(values))).forecasts]
-    seat = forecaster.engine.seat("a")
+    slot = forecaster.engine.slot("a")
     errors = model.panel.errors
     count = model.rows_with(network)
     stood = None
@@ -152,7 +152,7 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
     doubt = Doubt()
     for n, value in enumerate(values):
         rows = np.array(values[: n + 1])[-count:, None]
-        (answers,) = forecaster.engine.answers([Question(seat, "seconds", rows, 1000 * (n + 1))])
+        (answers,) = forecaster.engine.answers([Question(slot, "seconds", rows, 1000 * (n + 1))])
         if stood is not None:
             doubt, _ = doubt.take(np.array(values[:n]), value)
             assert not doubt.run

@@ -72,14 +72,14 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
     """Every expert answers again as if its forecast had come, in the shares that the errors allow now."""
     forecaster = forecaster_with(MODEL)
     made = ask(forecaster, *(entry(n, v) for n, v in enumerate(values, 1)))
-    seat = forecaster.engine.seat("a")
+    slot = forecaster.engine.slot("a")
     errors = MODEL.panel.errors
     stood = None
     for n, value in enumerate(values):
         rows = values[: n + 1]
         path = []
         for step in range(HORIZON):
-            (answers,) = forecaster.engine.answers([Question(seat, "seconds", np.array(rows)[:, None], 0)])
+            (answers,) = forecaster.engine.answers([Question(slot, "seconds", np.array(rows)[:, None], 0)])
             if step == 0:
                 errors = errors if stood is None else experts.learn(errors, stood, value)
                 stood = answers

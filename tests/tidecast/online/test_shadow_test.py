@@ -24,7 +24,7 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.online.shadow_test import FINAL, FIRST_LOOK, Probation
 from tidecast.settings import SeriesSettings, Settings
 from tidecast.wire import Event, keys_of
-from worker import loop
+from worker import model_loader
 from worker.loop import Worker
 from worker.metrics import Health
 from worker.partition.stream import Stream
@@ -71,9 +71,9 @@ def started(model: Model, enough: int = ENOUGH) -> Forecaster:
 def try_out(forecaster: Forecaster, new: Model, former: Model) -> None:
     """Let a second version answer, and the first beside it, as the worker does."""
     forecaster.adopt("a", 2, new)
-    assert {"a": 1} == forecaster.trials.lacking
+    assert {"a": 1} == forecaster.shadow_tests.lacking
     forecaster.accompany("a", 1, former)
-    assert {} == forecaster.trials.lacking
+    assert {} == forecaster.shadow_tests.lacking
 
 
 def answered(forecaster: Forecaster, first: int, stop: int, batch: int = 7) -> list[BatchResult]:
@@ -95,9 +95,9 @@ def test_a_champion_that_is_worse_is_condemned_and_the_former_answers_again_as_i
     assert ["rolled_back"] == kinds(outcomes)
     (event,) = [event for outcome in outcomes for event in outcome.events]
     assert ("a", 2) == (event.series, event.version)
-    assert {"a": (2, 1)} == tried.trials.condemned
+    assert {"a": (2, 1)} == tried.shadow_tests.condemned
     tried.adopt("a", 1, knowing())
-    assert ({}, {}, None) == (tried.trials.condemned, tried.trials.lacking, tried.states["a"].probation)
+    assert ({}, {}, None) == (tried.shadow_tests.condemned, tried.shadow_tests.lacking, tried.states["a"].probation)
     answered(undisturbed, 21, 60)
     for ours, theirs in zip(answered(tried, 60, 90), answered(undisturbed, 60, 90), strict=True):
         assert list(theirs.forecasts.yhat) == list(ours.forecasts.yhat)
@@ -154,7 +154,7 @@ def test_a_trial_goes_on_after_a_restart(at: int) -> None:
     after = Forecaster(SeriesSettings(rows_kept=8), probation=ENOUGH)
     after.adopt("a", 2, ignorant())
     after.restore(stored)
-    assert {"a": 1} == after.trials.lacking
+    assert {"a": 1} == after.shadow_tests.lacking
     after.accompany("a", 1, knowing())
     outcomes = answered(after, at, 60, batch=1)
     assert kinds(expected) == kinds(outcomes) == ["rolled_back"]
@@ -184,7 +184,7 @@ def test_who_was_condemned_before_a_restart_still_is() -> None:
     after = Forecaster(SeriesSettings(rows_kept=8), probation=ENOUGH)
     after.adopt("a", 2, ignorant())
     after.restore(stored)
-    assert {"a": (2, 1)} == after.trials.condemned
+    assert {"a": (2, 1)} == after.shadow_tests.condemned
     after.accompany("a", 1, knowing())
     assert [] == kinds(answered(after, 60, 90))
 
@@ -205,13 +205,13 @@ def test_without_probation_nobody_is_tried() -> None:
     """A first champion or an older version is not tried either."""
     tried = started(knowing(), enough=0)
     tried.adopt("a", 2, ignorant())
-    assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
+    assert ({}, None) == (tried.shadow_tests.lacking, tried.states["a"].probation)
     tried = Forecaster(SeriesSettings(), probation=ENOUGH)
     tried.handle(swinging(1, 21), NOW_MS)
     tried.adopt("a", 2, ignorant())
     tried.handle(swinging(21, 23), NOW_MS)
     tried.adopt("a", 1, knowing())
-    assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
+    assert ({}, None) == (tried.shadow_tests.lacking, tried.states["a"].probation)
 
 
 def test_a_trial_that_was_stored_for_other_intervals_goes_on() -> None:
@@ -236,7 +236,7 @@ def test_a_champion_that_reads_other_features_is_not_tried() -> None:
     """The windows of the two would not be the same."""
     tried = started(knowing())
     tried.adopt("a", 2, make_model("a", Spec(window=2, units=1, features=("value", "b")), span=(0, 1)))
-    assert ({}, None) == (tried.trials.lacking, tried.states["a"].probation)
+    assert ({}, None) == (tried.shadow_tests.lacking, tried.states["a"].probation)
 
 
 @hypothesis.given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=2, max_size=60))
@@ -284,7 +284,7 @@ def worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Worker]:
     """Its connections end with the test. A model is loaded in every round: how many rounds there are is chance."""
-    monkeypatch.setattr(loop, "LOADING_SHARE", 1e9)
+    monkeypatch.setattr(model_loader, "LOADING_SHARE", 1e9)
     with connect(settings) as client:
         yield Worker(settings, [Stream(client, keys_of(), settings.worker)], ModelStore(settings.store), Health())
 

@@ -254,9 +254,9 @@ def test_the_gate_lets_through_what_improves_on_that_which_answers_now(
     model: float, champion: float | None, promoted: bool
 ) -> None:
     """Without a champion the last value answers; a tie keeps the champion; a bad champion gives way to a better one."""
-    ruling = judge(contestants(model, champion), champion=7 if champion else None)
-    assert ruling.promote is promoted
-    assert ruling.evidence.verdict.startswith("published" if promoted else "not published")
+    decision = judge(contestants(model, champion), champion=7 if champion else None)
+    assert decision.promote is promoted
+    assert decision.evidence.verdict.startswith("published" if promoted else "not published")
 
 
 def test_the_evidence_tells_the_figures_whatever_was_decided() -> None:

@@ -38,7 +38,7 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(store=tmp_path / "models", train=TrainSettings(epochs=1, shared_epochs=2))
 
 
-def lesson(
+def training_set(
     series: str, rows: int = 300, *, step: int = HOUR, scale: float = 1.0, seed: int = 0, newest: float = 0.0
 ) -> TrainingSet:
     """Return a wave of a day with noise, in a unit of its own."""
@@ -53,8 +53,8 @@ def lesson(
 @pytest.mark.usefixtures("small")
 def test_series_of_one_step_share_a_network_and_others_do_not(settings: Settings, store: ModelStore) -> None:
     """Two series alone are too few for a shared network."""
-    hourly = [lesson(f"h{i}", seed=i) for i in range(3)]
-    daily = [lesson(f"d{i}", step=24 * HOUR, seed=i) for i in range(2)]
+    hourly = [training_set(f"h{i}", seed=i) for i in range(3)]
+    daily = [training_set(f"d{i}", step=24 * HOUR, seed=i) for i in range(2)]
     networks = train_shared([*hourly, *daily], settings, store, 0)
     assert set(networks) == {"h0", "h1", "h2"}
     assert store.shared.series() == ["value every 3600 s"] == [cohort_name(HOUR, "value")]
@@ -66,12 +66,12 @@ def test_series_of_one_step_share_a_network_and_others_do_not(settings: Settings
 @pytest.mark.usefixtures("small")
 def test_a_network_is_not_trained_twice_on_the_same_readings(settings: Settings, store: ModelStore) -> None:
     """With newer ones it is, from the champion's weights, and the better one stays."""
-    members = [lesson(f"h{i}", seed=i) for i in range(3)]
+    members = [training_set(f"h{i}", seed=i) for i in range(3)]
     for _ in range(2):
         train_shared(members, settings, store, 0)
     name = cohort_name(HOUR, "value")
     assert store.shared.versions(name) == [1]
-    train_shared([*members[:2], lesson("h2", seed=2, newest=0.5)], settings, store, 0)
+    train_shared([*members[:2], training_set("h2", seed=2, newest=0.5)], settings, store, 0)
     assert store.shared.versions(name) == [1, 2]
     assert len(store.shared.load(name, 2)[1].header.curves["loss"]) == 1  # a third of the epochs, at least one
 
@@ -79,15 +79,15 @@ def test_a_network_is_not_trained_twice_on_the_same_readings(settings: Settings,
 @pytest.mark.usefixtures("small")
 def test_a_young_series_gets_the_network_of_its_cohort(settings: Settings, store: ModelStore) -> None:
     """Alone it cannot train one; it uses the network learned from the others."""
-    train_shared([lesson(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
-    networks = train_shared([lesson("young", 60)], settings, store, 0)
+    train_shared([training_set(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
+    networks = train_shared([training_set("young", 60)], settings, store, 0)
     assert set(networks) == {"young"}
     assert store.shared.versions(cohort_name(HOUR, "value")) == [1]
 
 
 def test_the_tail_and_the_unit_of_a_series_are_no_matter() -> None:
     """Readings of the tail are not learned from; a series in thousandths teaches the same."""
-    small_unit, large_unit = (lesson("s", scale=scale) for scale in (1.0, 1000.0))
+    small_unit, large_unit = (training_set("s", scale=scale) for scale in (1.0, 1000.0))
     small_examples = examples_of(small_unit, TINY, 0, small_unit.rows_before_tail)
     large_examples = examples_of(large_unit, TINY, 0, large_unit.rows_before_tail)
     np.testing.assert_allclose(small_examples.x, large_examples.x, atol=1e-4)
@@ -103,7 +103,7 @@ def test_the_tail_and_the_unit_of_a_series_are_no_matter() -> None:
 def test_the_examples_are_what_the_worker_will_ask() -> None:
     """The answers of the network for a training window are those of `shared_forecast` in service."""
 
-    given = lesson("s")
+    given = training_set("s")
     network = make_model("cohort", TINY)
     network = Model(network.header, initial_weights(TINY.model_copy(update={"form": "level"}), 1))
     examples = examples_of(given, TINY, 100, 110)
@@ -118,7 +118,7 @@ def test_the_examples_are_what_the_worker_will_ask() -> None:
 
 def test_a_network_learns_what_all_series_have_in_common() -> None:
     """The loss falls; a warm start takes a third of the epochs."""
-    members = [lesson(f"h{i}", seed=i) for i in range(3)]
+    members = [training_set(f"h{i}", seed=i) for i in range(3)]
     parts = [examples_of(m, TINY, 0, m.rows_before_tail) for m in members]
     settings = TrainSettings(shared_epochs=60)
     weights, losses = fit_shared(shared_network._joined(parts), TINY, settings)
@@ -130,7 +130,7 @@ def test_of_too_many_windows_some_are_left_out(
     settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One in so many of every series, so that all of them and all of their time are there."""
-    given = lesson("s")
+    given = training_set("s")
     all_of_them = examples_of(given, TINY, 0, given.rows_before_tail)
     some = examples_of(given, TINY, 0, given.rows_before_tail, every=3)
     np.testing.assert_array_equal(all_of_them.x[::3], some.x)
@@ -138,7 +138,7 @@ def test_of_too_many_windows_some_are_left_out(
     monkeypatch.setattr(shared_network, "spec_of", lambda target: TINY.model_copy(update={"target": target}))
     monkeypatch.setattr(shared_network, "MIN_EXAMPLES", 200)
     monkeypatch.setattr(shared_network, "MAX_EXAMPLES", 300)
-    train_shared([lesson(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
+    train_shared([training_set(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
     assert store.shared.load(cohort_name(HOUR, "value"))[1].header.training["examples"] <= 300  # type: ignore[operator]
 
 
@@ -148,14 +148,14 @@ def test_a_training_that_diverged_leaves_no_network(
 ) -> None:
     """Neither a version nor an expert; a champion that is there goes on."""
     rate = shared_network.RATE
-    members = [lesson(f"h{i}", seed=i) for i in range(3)]
+    members = [training_set(f"h{i}", seed=i) for i in range(3)]
     monkeypatch.setattr(shared_network, "RATE", np.nan)
     assert train_shared(members, settings, store, 0) == {}
     assert store.shared.series() == []
     monkeypatch.setattr(shared_network, "RATE", rate)
     train_shared(members, settings, store, 0)
     monkeypatch.setattr(shared_network, "RATE", np.nan)
-    networks = train_shared([*members[:2], lesson("h2", seed=2, newest=0.5)], settings, store, 0)
+    networks = train_shared([*members[:2], training_set("h2", seed=2, newest=0.5)], settings, store, 0)
     assert set(networks) == {"h0", "h1", "h2"}
     assert store.shared.versions(cohort_name(HOUR, "value")) == [1]
 

@@ -30,9 +30,9 @@ def history(values: np.ndarray, steps: np.ndarray | None = None) -> History:
 
 def lesson_of(given: History, spec: Spec = SPEC) -> TrainingSet:
     """Return the lesson of a history that has one."""
-    lesson = prepare(given, spec, SETTINGS, MAX_GAP)
-    assert isinstance(lesson, TrainingSet), lesson
-    return lesson
+    training_set = prepare(given, spec, SETTINGS, MAX_GAP)
+    assert isinstance(training_set, TrainingSet), training_set
+    return training_set
 
 
 def unfit(given: History, spec: Spec = SPEC) -> Untrainable:
@@ -51,10 +51,10 @@ def test_the_parts_follow_each_other_in_time_and_share_no_target() -> None:
     """The newest readings are the tail, the newest tenth of the rest the validation part; the others are for
     training.
     """
-    lesson = lesson_of(history(np.arange(200.0)))
-    assert lesson.learn.targets.tolist() == list(range(5, 126))
-    assert lesson.stop.targets.tolist() == list(range(126, 140))
-    assert lesson.tail == 140
+    training_set = lesson_of(history(np.arange(200.0)))
+    assert training_set.learn.targets.tolist() == list(range(5, 126))
+    assert training_set.stop.targets.tolist() == list(range(126, 140))
+    assert training_set.tail == 140
 
 
 @pytest.mark.parametrize(("readings", "tail"), [(100, 35), (200, 60), (400, 60), (1000, 150)])
@@ -82,10 +82,10 @@ def test_a_row_filled_towards_the_next_part_belongs_to_none() -> None:
     """A gap that ends with the first reading of the tail shows nothing of it to the seasons, experts and scales."""
     steps = np.ones(200)
     steps[[126, 140]] = 3
-    lesson = lesson_of(history(walk(200), steps))
-    assert not lesson.grid.filled[[lesson.rows_learned - 1, lesson.rows_before_tail - 1]].any()
-    assert lesson.grid.filled[[lesson.rows_learned, lesson.rows_before_tail]].all()
-    assert lesson.grid.values[lesson.rows_before_tail - 1, 0] == lesson.history.values[139, 0]
+    training_set = lesson_of(history(walk(200), steps))
+    assert not training_set.grid.filled[[training_set.rows_learned - 1, training_set.rows_before_tail - 1]].any()
+    assert training_set.grid.filled[[training_set.rows_learned, training_set.rows_before_tail]].all()
+    assert training_set.grid.values[training_set.rows_before_tail - 1, 0] == training_set.history.values[139, 0]
 
 
 @pytest.mark.parametrize("name", ["lags", "coefficients", "bias", "needs"])
@@ -104,21 +104,21 @@ def test_no_example_is_taught_by_rows_that_were_drawn_towards_its_own_target() -
     steps = np.ones(200)
     steps[20:60:10] = 3
     values = walk(200)
-    lesson = lesson_of(history(values, steps))
-    learned = set(lesson.learn.targets.tolist())
+    training_set = lesson_of(history(values, steps))
+    learned = set(training_set.learn.targets.tolist())
     assert not learned & set(values[20:60:10].tolist())
     assert set(values[5:20].tolist()) | set(values[61:70].tolist()) <= learned
 
 
 def test_a_problem_is_scaled_and_in_single_precision() -> None:
     """The cohort gets windows relative to their last value, and changes in units of the typical change."""
-    lesson = lesson_of(history(walk(200)))
-    problem = lesson.problem()
-    scale = float(lesson.scaler.scale[0])
+    training_set = lesson_of(history(walk(200)))
+    problem = training_set.problem()
+    scale = float(training_set.scaler.scale[0])
     assert {array.dtype for array in (problem.x, problem.y)} == {np.dtype(np.float32)}
     assert problem.x.shape == (121, 5, 1)
     assert (problem.x[:, -1] == 0).all()
-    changes = lesson.learn.targets - lesson.learn.windows[:, -1, 0]
+    changes = training_set.learn.targets - training_set.learn.windows[:, -1, 0]
     assert problem.y.tolist() == pytest.approx((changes / scale).tolist(), rel=1e-5)
 
 
@@ -127,9 +127,9 @@ def test_the_shortest_history_that_bears_a_network_is_the_one_that_the_sentence_
     """One reading fewer leaves the linear experts alone, and the message gives the number needed."""
     spec = Spec(window=window, units=3)
     needed = readings_needed(window, SETTINGS)
-    lesson = lesson_of(history(walk(needed)), spec)
-    assert lesson.without_network is None
-    assert min(len(lesson.learn), len(lesson.stop), needed - lesson.tail) == MIN_EXAMPLES
+    training_set = lesson_of(history(walk(needed)), spec)
+    assert training_set.without_network is None
+    assert min(len(training_set.learn), len(training_set.stop), needed - training_set.tail) == MIN_EXAMPLES
     short = lesson_of(history(walk(needed - 1)), spec)
     assert f"{needed - 1} readings bear no network, a window of {window} rows needs {needed}" == short.without_network
     assert short.panel.needs.any()
@@ -153,28 +153,28 @@ def test_a_series_that_does_not_change_in_the_part_learned_from_is_constant() ->
 def test_a_series_without_a_step_is_learned_row_by_row() -> None:
     """Where more than one step in twenty is odd, the series has neither a grid nor gaps nor calendar seasons."""
     steps = np.random.default_rng(0).exponential(size=200)
-    lesson = lesson_of(history(walk(200), steps))
-    assert not lesson.gridded
-    assert len(lesson.grid) == 200
-    assert not lesson.grid.filled.any()
-    assert lesson.seasons == ()
+    training_set = lesson_of(history(walk(200), steps))
+    assert not training_set.gridded
+    assert len(training_set.grid) == 200
+    assert not training_set.grid.filled.any()
+    assert training_set.seasons == ()
 
 
 def test_jitter_and_a_few_missing_steps_leave_the_grid() -> None:
     """Real programs send readings a little early or late, and leave some out."""
     rng = np.random.default_rng(0)
     steps = np.where(rng.random(300) < 0.02, 3, 1) + rng.uniform(-0.1, 0.1, 300)
-    lesson = lesson_of(history(walk(300), steps))
-    assert lesson.gridded
-    assert lesson.grid.filled.any()
+    training_set = lesson_of(history(walk(300), steps))
+    assert training_set.gridded
+    assert training_set.grid.filled.any()
 
 
 def test_a_history_in_pieces_shorter_than_a_window_bears_no_network() -> None:
     """The message gives the number of windows left."""
     steps = np.where(np.arange(600) % 24 == 0, 40.0, 1.0)
-    lesson = lesson_of(history(walk(600), steps), Spec(window=30, units=3))
-    assert lesson.without_network is not None
-    assert "0 + 0 + 0 windows" in lesson.without_network
+    training_set = lesson_of(history(walk(600), steps), Spec(window=30, units=3))
+    assert training_set.without_network is not None
+    assert "0 + 0 + 0 windows" in training_set.without_network
 
 
 @pytest.mark.parametrize("preset", [{"seasonal": 2}, {"normalise": True}, {"skip": True}, {"calendar": ["day"]}])
@@ -182,12 +182,12 @@ def test_every_form_of_input_expresses_targets_that_come_back(preset: dict[str, 
     """The network's target, in the series' unit, is the reading that came."""
     values = np.sin(np.arange(300) / 3.8) * 5 + walk(300) * 0.1
     spec = Spec(**{**SPEC.model_dump(), **preset})
-    lesson = lesson_of(history(values), spec)
-    problem = lesson.problem()
+    training_set = lesson_of(history(values), spec)
+    problem = training_set.problem()
     assert problem.x.shape[1:] == (5, spec.channels)
     assert np.abs(problem.y).max() < 20
-    restored = lesson.inputs(lesson.learn).restore(problem.y)
-    assert restored.tolist() == pytest.approx(lesson.learn.targets.tolist(), abs=1e-4)
+    restored = training_set.inputs(training_set.learn).restore(problem.y)
+    assert restored.tolist() == pytest.approx(training_set.learn.targets.tolist(), abs=1e-4)
 
 
 @pytest.mark.parametrize("largest", [1e31, -1e300, float("inf"), float("nan")])

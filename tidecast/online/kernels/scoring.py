@@ -430,7 +430,7 @@ def blend(
 
 @part_exactly
 def farthest(usual: float, limits: Limits) -> float:  # pragma: no cover - compiled
-    """Return `guard.farthest`."""
+    """Return `outlier_guard.farthest`."""
     return float(limits[FARTHEST_AT] * usual) if usual > 0 else np.inf
 
 

@@ -11,7 +11,7 @@ from tidecast.online.weight_layout import WeightLayout
 
 SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond
 WORTH = 8  # pieces that are worth another thread: with fewer it costs more than it saves on busy cores
-Panels = tuple[Int64, Int64, Float, Float, Int64]  # lags, columns, coefficients, bias, needs of `kernel.weigh`
+Panels = tuple[Int64, Int64, Float, Float, Int64]  # lags, columns, coefficients, bias, needs of `forward.weigh`
 PIECES = 4  # for each thread: if one is delayed, the others take its pieces
 
 
@@ -51,7 +51,7 @@ class Threads:
 
 
 def linear_answers(values: Float, ends: Int64, held: Int64, rows: Int64, panels: Panels) -> Float:
-    """Return the forecasts of the last value and the linear experts, `(n, 1 + experts)`; see `kernel.weigh`."""
+    """Return the forecasts of the last value and the linear experts, `(n, 1 + experts)`; see `forward.weigh`."""
     forecasts = np.empty((len(rows), 1 + panels[-1].shape[1]))
     forward.weigh(np.ascontiguousarray(values), ends, held, rows, *panels, forecasts)
     return forecasts

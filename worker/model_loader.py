@@ -1,0 +1,179 @@
+"""Load new champions, cohort networks and shadows from the store, without delaying forecasts."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from tidecast.errors import TidecastError
+from tidecast.models.model import Model
+from tidecast.models.store import ModelStore
+from tidecast.online.engine import Engine
+from tidecast.online.forecaster import Forecaster
+from tidecast.wire import partition_of
+from worker.metrics import Health
+
+CHECK_EVERY_S = 0.5  # how often the store is checked for new champions
+LOADING_SHARE = 0.05  # share of the time for loading new champions while readings flow
+CREDIT_S = 0.0005  # most loading time in one round while readings flow: one or two models
+IDLE_LOADING_S = 0.005  # loading time in one round while partitions are held but no readings flow
+FREE_LOADING_S = 0.5  # the same while no partition is held: no reading waits, but a signal may
+
+log = structlog.get_logger("tidecast.worker")
+
+
+class ModelLoader:
+    """Keeps the models of a worker up to date with the store.
+
+    Args:
+        store: the model store with the champions.
+        engine: receives the models.
+        forecasters: one for each partition, in their order.
+        health: the metrics.
+    """
+
+    def __init__(self, store: ModelStore, engine: Engine, forecasters: Sequence[Forecaster], health: Health) -> None:
+        self._store = store
+        self._engine = engine
+        self._forecasters = forecasters
+        self._health = health
+        self._store_position = self._shared_position = 0
+        self._checked_at = -math.inf  # when the store was last checked, in epoch seconds
+        self._moved: dict[str, None] = {}  # series whose champions are still to be loaded, the latest change last
+        self._credit_s = 0.0  # remaining loading time; below 0 after a model that took longer
+        self._credit_at = time.monotonic()  # when the credit was last increased
+        self._loaded = 0  # champions loaded since the last log line about them
+        self._stuck: dict[str, int] = {}  # series and versions that could not be rolled back
+
+    @property
+    def pending(self) -> bool:
+        """Whether champions wait to be loaded."""
+        return bool(self._moved)
+
+    def update(self, now: float, *, held: bool, flowing: bool) -> None:
+        """Check the store for new champions every `CHECK_EVERY_S`, and load them for a while.
+
+        Args:
+            now: epoch seconds.
+            held: whether a partition is held.
+            flowing: whether readings are arriving.
+        """
+        cohorts = 0
+        self._load_shadows(held, flowing)
+        if not 0 <= now - self._checked_at < CHECK_EVERY_S:  # below 0 the clock was set back
+            self._checked_at = now
+            self._credit_s = CREDIT_S  # a new change does not wait because of earlier loading
+            # The shared networks first: a champion reads as many rows as its cohort's network needs.
+            cohorts = self._load_shared_networks()
+            self._store_position, moved = self._store.moves_since(self._store_position)
+            self._moved |= dict.fromkeys(moved)
+            self._roll_back()
+        if self._moved or cohorts:
+            self._loaded += self._load_champions(held, flowing)
+            if not self._moved:  # logging and listing all models in each round would take longer than the loading
+                self._health.serving(self._engine.made_ms)
+                log.info("champions loaded", count=self._loaded, shared=cohorts)
+                self._loaded = 0
+
+    def _load_shared_networks(self) -> int:
+        """Load the cohort networks that changed; return how many cohorts changed."""
+        self._shared_position, cohorts = self._store.shared.moves_since(self._shared_position)
+        for cohort in cohorts:
+            if loaded := self._load(self._store.shared, cohort):
+                self._engine.put_shared(cohort, loaded[1])
+        if cohorts:
+            for forecaster in self._forecasters:
+                forecaster.refit()
+        return len(cohorts)
+
+    def _load_champions(self, held: bool, flowing: bool) -> int:
+        """Load new champions for as long as this round allows; return how many were loaded."""
+        waiting = len(self._moved)
+        self._engine.expect(max(waiting, len(self._engine)))
+        # Not in threads: only hashing and reading the file run without Python's lock. At the start, two threads took
+        # longer than one. While readings flowed, one thread doubled the delay of every forecast.
+        if waiting:
+            self._load_for_a_while(self._load_newest, held, flowing)
+        return waiting - len(self._moved)
+
+    def _load_shadows(self, held: bool, flowing: bool) -> None:
+        """Load former champions to run beside their successors on trial, for as long as this round allows."""
+        if any(forecaster.shadow_tests.lacking for forecaster in self._forecasters):
+            self._load_for_a_while(self._load_next_shadow, held, flowing)
+
+    def _load_next_shadow(self) -> bool:
+        """Load the former champion of one series on trial; return whether there are more."""
+        lacking = [(forecaster, forecaster.shadow_tests.lacking) for forecaster in self._forecasters]
+        forecaster, former = next((forecaster, versions) for forecaster, versions in lacking if versions)
+        series, version = next(iter(former.items()))
+        if loaded := self._load(self._store, series, version):
+            forecaster.accompany(series, *loaded)
+        else:
+            forecaster.clear(series)
+        return any(versions for _, versions in lacking)
+
+    def _load_newest(self) -> bool:
+        """Load the champion that changed last; return whether there are more.
+
+        A champion promoted by hand does not wait for a thousand that changed before it.
+        """
+        self._load_champion(self._moved.popitem()[0])  # removed first: an unforeseen error must not repeat endlessly
+        return bool(self._moved)
+
+    def _load_for_a_while(self, load_next: Callable[[], bool], held: bool, flowing: bool) -> None:
+        """Call `load_next` while it returns that there are more models and there is time.
+
+        While readings flow, loading gets a fixed share of the time. A model that takes longer delays the next one.
+        Loading at least one model in each round took a fifth of the time at 5,000 readings a second. The worker could
+        not spare it there, and the delay of every forecast was four times as long.
+        """
+        began = time.monotonic()
+        self._credit_s = min(CREDIT_S, self._credit_s + LOADING_SHARE * (began - self._credit_at))
+        self._credit_at = began
+        allowed_s = self._credit_s if flowing else IDLE_LOADING_S if held else FREE_LOADING_S
+        if allowed_s <= 0:
+            return
+        while load_next() and time.monotonic() - began < allowed_s:
+            pass
+        if flowing:
+            self._credit_s -= time.monotonic() - began
+
+    def _roll_back(self) -> None:
+        """Switch back to the former champion of each series whose new champion performs worse."""
+        for forecaster in self._forecasters:
+            condemned = forecaster.shadow_tests.condemned
+            for series, (version, former) in list(condemned.items()):
+                try:
+                    if self._store.champion(series) == version:
+                        self._store.promote(series, former)
+                        log.warning("champion rolled back", series=series, version=version, former=former)
+                    del condemned[series]
+                except (TidecastError, OSError) as exc:  # tried again in the next round, logged once
+                    if self._stuck.get(series) != version:
+                        remedy = "let this worker write the store, or use `tidecast models promote`"
+                        log.error("champion not rolled back", series=series, error=str(exc), remedy=remedy)
+                    self._stuck[series] = version
+
+    def _load_champion(self, series: str) -> None:
+        """Load a series' champion and forecast with it from now on."""
+        try:
+            pointer = self._store.pointer(series)
+            version, model = self._store.load(series, pointer and pointer.version)
+        except (TidecastError, OSError) as exc:
+            self._refuse(series, exc)
+            return
+        forecaster = self._forecasters[partition_of(series, len(self._forecasters))]
+        forecaster.adopt(series, version, model, published=bool(pointer and pointer.published))
+
+    def _load(self, store: ModelStore, name: str, version: int | None = None) -> tuple[int, Model] | None:
+        try:
+            return store.load(name, version)
+        except (TidecastError, OSError) as exc:
+            self._refuse(name, exc)
+            return None
+
+    def _refuse(self, name: str, exc: Exception) -> None:
+        """Log that a model cannot be loaded; the other series are still forecast."""
+        log.error("model not loaded", name=name, error=str(exc))
+        self._health.failed("model")
