@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.harness.scores import LAST_VALUE, TIDECAST, Result, Score, figures, header, line, score, scored_rows
-from benchmarks.harness.yardsticks import METHODS, NEEDS, Float, Series, season_of
+from benchmarks.harness.yardsticks import METHODS, NEEDS, Series, season_of
+from tidecast.arrays import Float
 from tidecast.files.history import History, read_history
 from tidecast.models.presets import PRESETS, preset
 from tidecast.models.spec import Spec

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from tidecast.arrays import Float32
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
-from tidecast.online.kernels.forward import Float32
 from tidecast.online.kernels.threads import Threads
 from tidecast.online.weight_layout import WeightLayout
 from tidecast.settings import quiet_tensorflow

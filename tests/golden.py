@@ -24,7 +24,7 @@ from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
-from worker import loop
+from worker import loop, model_loader
 from worker.main import make_worker
 from worker.metrics import Health
 
@@ -147,7 +147,7 @@ def replay(folder: Path, rows: int = ROWS) -> dict[str, list[object]]:
 
 def _answer(worker: loop.Worker) -> None:
     """Answer all that is there; the worker looks for models before every batch, and loads all at once."""
-    with patch.multiple(loop, QUIET_S=0.0, IDLE_LOADING_S=3600.0):
+    with patch.object(loop, "QUIET_S", 0.0), patch.object(model_loader, "IDLE_LOADING_S", 3600.0):
         now = BEGIN_MS / 1000
         while worker.step(now := now + LOOK_S) != 0:
             pass

@@ -16,13 +16,13 @@ from typing import cast
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 from redis import Redis
 
 from benchmarks.harness.contestants import Contestant, serving, worker_process
 from benchmarks.harness.flow import Flow, flow
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
+from tidecast.arrays import Float
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
 from tidecast.wire import keys_of
@@ -32,8 +32,6 @@ ADOPTION_S = 3.0  # after the last event: the last champions are loaded in this 
 LOOK_S = 0.5  # between two reads of the worker's memory map
 VERDICTS = ("promoted", "refused")
 FOREIGN = b"tensorflow"
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 import numpy as np
-from numpy.typing import NDArray
 from redis import Redis
 
+from tidecast.arrays import Float
 from tidecast.online.state import SeriesState
 from tidecast.online.window import Window
 
@@ -23,8 +23,6 @@ for i = 1, #ARGV, 4 do
   redis.call('XADD', KEYS[1], ARGV[i], 'series', ARGV[i + 1], 'ts', ARGV[i + 2], 'value', ARGV[i + 3])
 end
 """
-
-Float = NDArray[np.float64]
 
 
 class Readings:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness.yardsticks import Float, Series
+from benchmarks.harness.yardsticks import Series
+from tidecast.arrays import Float
 
 TIDECAST, LAST_VALUE = "tidecast", "last_value"
 TITLES = {

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.models.time_grid import Float
 from tidecast.online.batch import Entry
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from tidecast.arrays import Float
 
 LAGS = 24  # rows that the autoregressions read
 ETS_LONGEST = 24  # rows: AutoETS ignores longer seasons

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from dashboard.data.evidence import Evidence
 from dashboard.data.follower import Follower
-from dashboard.data.recent import ARRIVED, LOWER, UPPER, YHAT, Float, Recent, Y
+from dashboard.data.recent import ARRIVED, LOWER, UPPER, YHAT, Recent, Y
 from dashboard.pages.words import age_text, number_text, share_text
+from tidecast.arrays import Float
 
 STALE_GAPS = 5  # usual gaps without a reading after which a series is stale
 STALE_AT_LEAST_MS = 30_000

@@ -7,6 +7,7 @@ import numpy as np
 from redis import Redis
 
 from dashboard.data.state_reader import Remembered, names, ring
+from tidecast.arrays import Float
 from tidecast.connection import connect
 from tidecast.errors import TidecastError
 from tidecast.models.inputs import Inputs
@@ -14,7 +15,6 @@ from tidecast.models.lstm_trace import CellTrace, follow
 from tidecast.models.model import Model, network_seasons, shared_inputs
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.models.time_grid import Float
 from tidecast.settings import Settings
 from tidecast.wire import keys_of, partition_of
 

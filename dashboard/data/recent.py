@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from tidecast.arrays import Float
+
 Entries = Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]
 
 POINTS = 96  # of each series

@@ -10,8 +10,8 @@ from typing import Self
 
 import numpy as np
 
+from tidecast.arrays import Float
 from tidecast.errors import StateError
-from tidecast.models.time_grid import Float
 from tidecast.wire import SEPARATOR, STATE_FORMAT
 
 Fields = Sequence[bytes | None]

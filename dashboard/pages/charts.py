@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from dashboard.data.recent import DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Float, Y
+from dashboard.data.recent import DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Y
+from tidecast.arrays import Float
 
 TRUTH, FORECAST, GREY = "#2f80c8", "#e0693a", "#8a94a0"
 LAST_VALUE = GREY

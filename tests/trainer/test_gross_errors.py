@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.models.time_grid import Float
 from tidecast.settings import TrainSettings, load_settings
 from tidecast.tools.backtest import Backtested, backtest
 from trainer.data.gross_errors import sound

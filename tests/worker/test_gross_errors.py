@@ -5,10 +5,11 @@ import pytest
 
 from tests.harness.models import make_model
 from tests.worker.answers import BEGUN_MS, HOUR_MS, answers_to, outcome_of
+from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LSTM, SHARED
 from tidecast.models.gross_errors import limits, usual_move
 from tidecast.models.model import Model
-from tidecast.models.time_grid import Float, to_grid
+from tidecast.models.time_grid import to_grid
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bools = NDArray[np.bool_]
-Int64 = NDArray[np.int64]
-Float = NDArray[np.float64]
+from tidecast.arrays import Bools, Float, Int64
 
 FIRST_YEAR = 1678  # accepted years: their times fit into 64-bit nanoseconds, so that every tool can plot them
 LAST_YEAR = 2261

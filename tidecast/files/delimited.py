@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tidecast.arrays import Int64
 from tidecast.errors import HistoryError
-from tidecast.files.columns import Int64
 from tidecast.files.text import Text
 
 ACCEPTED = "give CSV (gzip too) or Parquet"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.files.columns import Float, Int64
+from tidecast.arrays import Float, Int64
 from tidecast.files.layout import DEFAULT_TARGET, Selection, layout_of
 from tidecast.files.parts import SeriesRows, parts_of
 from tidecast.files.refusal import Refusal

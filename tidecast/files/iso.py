@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.files.columns import Bools, Int64, Kind
+from tidecast.arrays import Bools, Int64
+from tidecast.files.columns import Kind
 
 Bytes = NDArray[np.uint8]
 

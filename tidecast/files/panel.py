@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tidecast.files.columns import Int64
+from tidecast.arrays import Int64
 
 FEW = 100  # one in this many rows may repeat a time, as after a sensor sent some readings again
 TENTH = 10  # one in this many rows, or more, are never few

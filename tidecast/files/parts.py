@@ -6,21 +6,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from tidecast.arrays import Bools, Float, Int64
 from tidecast.errors import BadReading, HistoryError
 from tidecast.files import panel
-from tidecast.files.columns import (
-    END_MS,
-    FIRST_MS,
-    FIRST_YEAR,
-    LAST_YEAR,
-    SPELLED,
-    Bools,
-    Float,
-    Int64,
-    Kind,
-    Times,
-    numbered,
-)
+from tidecast.files.columns import END_MS, FIRST_MS, FIRST_YEAR, LAST_YEAR, SPELLED, Kind, Times, numbered
 from tidecast.files.layout import TableLayout
 from tidecast.files.tables import Table
 from tidecast.files.text import Text, is_missing, is_swallowed, is_too_long, why_no_number

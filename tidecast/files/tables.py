@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tidecast.arrays import Int64
 from tidecast.errors import HistoryError
-from tidecast.files.columns import Column, Int64
+from tidecast.files.columns import Column
 from tidecast.files.delimited import ACCEPTED, read_delimited
 from tidecast.files.parquet import MAGIC, read_parquet
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tidecast.arrays import Bools, Float, Int64
 from tidecast.files import iso
-from tidecast.files.columns import Bools, Column, Float, Int64, Kind, Moments, Numbers
+from tidecast.files.columns import Column, Kind, Moments, Numbers
 from tidecast.files.numbered import epochs
 from tidecast.wire.decimals import decimals
 from tidecast.wire.parsing import LARGEST

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.files.columns import Bools, Column, Int64, Kind, Moments, Numbers
+from tidecast.arrays import Bools, Int64
+from tidecast.files.columns import Column, Kind, Moments, Numbers
 from tidecast.files.numbered import epochs
 from tidecast.wire.parsing import LARGEST
 

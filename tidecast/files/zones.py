@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 
+from tidecast.arrays import Bools, Int64
 from tidecast.errors import SettingsError
-from tidecast.files.columns import Bools, Int64
 from tidecast.suggestions import most_similar
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.models.time_grid import Float
+from tidecast.arrays import Float
 
 EXPERTS = (
     "naive",  # the last value

@@ -15,7 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from tidecast.models.time_grid import Float
+from tidecast.arrays import Float
 
 FAR = 3.0  # usual largest moves: a nearer reading is believed
 STRAY = 2.0  # rows at either end of a window's sorted values that do not count as known

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import save
 
+from tidecast.arrays import Float
 from tidecast.errors import ModelError
-from tidecast.models import lstm, time_grid
+from tidecast.models import lstm
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, LinearExperts
 from tidecast.models.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
 from tidecast.models.spec import Cycle, Spec
@@ -131,11 +132,11 @@ class Model:
 
     def answers(
         self,
-        rows: time_grid.Float,
+        rows: Float,
         held: NDArray[np.int64],
         shared: "Model | None" = None,
         newest: NDArray[np.int64] | None = None,
-    ) -> time_grid.Float:
+    ) -> Float:
         """Return all experts' forecasts for each window: `(n, experts)`, NaN where an expert cannot forecast.
 
         Args:
@@ -158,10 +159,10 @@ class Model:
 
     def forecast(
         self,
-        rows: time_grid.Float,
+        rows: Float,
         held: NDArray[np.int64] | None = None,
         newest: NDArray[np.int64] | None = None,
-    ) -> time_grid.Float:
+    ) -> Float:
         """Forecast the next value of each window by the series' own network alone, in the series' unit.
 
         Args:
@@ -172,7 +173,7 @@ class Model:
         prepared = self.inputs(rows, np.full(len(rows), rows.shape[1]) if held is None else held, newest)
         return prepared.restore(lstm.forward(prepared.x, self.weights, self.spec.activation)[..., 0])
 
-    def inputs(self, rows: time_grid.Float, held: NDArray[np.int64], newest: NDArray[np.int64] | None = None) -> Inputs:
+    def inputs(self, rows: Float, held: NDArray[np.int64], newest: NDArray[np.int64] | None = None) -> Inputs:
         """Prepare rows for the series' own network; arguments as for `forecast`."""
         n = len(rows)
         spec = self.spec
@@ -187,7 +188,7 @@ class Model:
             self._calendar(newest) if spec.calendar and newest is not None else None,
         )
 
-    def _calendar(self, newest: NDArray[np.int64]) -> time_grid.Float:
+    def _calendar(self, newest: NDArray[np.int64]) -> Float:
         spec = self.spec
         step = self.header.step_ms
         cycles = np.tile(cycles_borne(spec, self.header.calendar), (len(newest), 1))
@@ -196,11 +197,11 @@ class Model:
 
 def shared_forecast(
     network: Model,
-    rows: time_grid.Float,
+    rows: Float,
     held: NDArray[np.int64],
     seasons: NDArray[np.int64],
-    change_scale: time_grid.Float,
-) -> time_grid.Float:
+    change_scale: Float,
+) -> Float:
     """Forecast by a cohort's network: `(n,)`, each in its series' unit; arguments as for `shared_inputs`."""
     prepared = shared_inputs(network, rows, held, seasons, change_scale)
     return prepared.restore(lstm.forward(prepared.x, network.weights, network.spec.activation)[..., 0])
@@ -208,10 +209,10 @@ def shared_forecast(
 
 def shared_inputs(
     network: Model,
-    rows: time_grid.Float,
+    rows: Float,
     held: NDArray[np.int64],
     seasons: NDArray[np.int64],
-    change_scale: time_grid.Float,
+    change_scale: Float,
 ) -> Inputs:
     """Prepare rows for the network of a cohort.
 

@@ -11,7 +11,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from tidecast.arrays import Float
+
 Form = Literal["change", "level", "raw"]
 
 NOTHING = np.zeros(0, np.int64)

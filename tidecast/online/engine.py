@@ -13,13 +13,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.experts import EXPERTS, LINEAR, LSTM, SHARED
 from tidecast.models.gross_errors import NO_LIMITS, Limits
 from tidecast.models.inputs import Inputs, calendar_inputs, cycles_borne, rows_read
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Spec
-from tidecast.models.time_grid import Float
-from tidecast.online.kernels.forward import Float32
 from tidecast.online.kernels.network_inputs import Rows, prepare
 from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.weight_layout import WeightLayout
@@ -27,7 +26,6 @@ from tidecast.online.weight_layout import WeightLayout
 ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some tens of megabytes
 SAME_STEP = 0.01  # of a step: two steps that differ by no more are the same
 LAD = EXPERTS.index("linear_lad")
-Int64 = NDArray[np.int64]
 _STACKED = (  # the parts of a slab that hold a row for each model, beside the weights
     "change_scale",
     "_center",

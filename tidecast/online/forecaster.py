@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tidecast.arrays import Float
 from tidecast.errors import BadReading
 from tidecast.models.experts import EXPERTS
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.model import Model
-from tidecast.models.time_grid import Float
 from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.drift import KINDS, Drift
 from tidecast.online.engine import Engine, ModelSlot, Question

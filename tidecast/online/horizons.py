@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tidecast.arrays import Float
 from tidecast.models import experts
-from tidecast.models.time_grid import Float
 from tidecast.online.engine import Engine, Question
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.scoring import BatchScores

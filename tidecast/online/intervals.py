@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from tidecast.models.time_grid import Float
+from tidecast.arrays import Float
 from tidecast.online.kernels.scoring import HALF, MEAN, SETTLED, STOOD, begin, track
 
 

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from tidecast.models.time_grid import Float
+from tidecast.arrays import Float
 from tidecast.wire import Event
 
 FINAL = 2.33  # standard errors: an equally good model is called worse in one test of a hundred

@@ -15,9 +15,9 @@ from typing import Self
 
 import numpy as np
 
+from tidecast.arrays import Float
 from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, HALF_LIVES
-from tidecast.models.time_grid import Float
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import (

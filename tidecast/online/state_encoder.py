@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.online.kernels.forward import Int64, compiled_exactly, part_exactly
+from tidecast.arrays import Int64
+from tidecast.online.kernels.forward import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import bytes_at, carray, integers_at
 from tidecast.online.state import VERSION, SeriesState
 from tidecast.online.window import (

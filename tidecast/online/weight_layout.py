@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from tidecast.arrays import Float32, Int64
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
-from tidecast.online.kernels.forward import CACHE_LINE, VECTOR, Float32, Int64
+from tidecast.online.kernels.forward import CACHE_LINE, VECTOR
 
 
 class WeightLayout:

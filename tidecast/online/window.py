@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float, Int64
 from tidecast.models.gross_errors import NO_LIMITS, RULE
-from tidecast.models.time_grid import Float
-from tidecast.online.kernels.forward import Int64, compiled_exactly, part_exactly
+from tidecast.online.kernels.forward import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import address_of, bytes_at, carray, floats_at, integers_at
 
 BLOCK = 32  # rows that are stored together

@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models.gross_errors import FAR, NEAR, STUCK, limits, spans_away, usual_move
-from tidecast.models.time_grid import Float, typical_step
+from tidecast.models.time_grid import typical_step
 from trainer.fit.seasonality import calendar, season_length
 
 Bool = NDArray[np.bool_]

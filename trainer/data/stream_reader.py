@@ -9,6 +9,7 @@ from itertools import chain, pairwise, repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float, Int64
 from tidecast.connection.paging import Page, RawEntry
 from tidecast.errors import BadReading
 from tidecast.files.history import History, carried, counted
@@ -22,8 +23,6 @@ SHORT = max(parsing.MAX_NAME_BYTES, parsing.MAX_NUMBER_BYTES)  # bytes of a shor
 CLOCK_MS = 10**12  # entry ids from here on, the year 2001, are the times at which entries were sent
 
 Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
-Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 Names = tuple[bytes, ...]
 Column = list[bytes]

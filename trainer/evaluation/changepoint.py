@@ -9,11 +9,9 @@ a jump ends at once. A sensor that stays broken does not settle. The outlier gua
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tidecast.models.time_grid import Float, Grid
-
-Int64 = NDArray[np.int64]
+from tidecast.arrays import Float, Int64
+from tidecast.models.time_grid import Grid
 
 SHOCK = 5.0  # times the usual largest move: a reading with a larger one belongs to a change
 UNUSUAL = 2.0  # times the usual largest mean distance from a season before: likewise

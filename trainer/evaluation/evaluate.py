@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models import experts, time_grid
 from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
 from tidecast.models.gross_errors import Moves
 from tidecast.models.model import Evidence, Model, Scores
 from tidecast.models.outlier_guard import OutlierGuard, farthest
-from tidecast.models.time_grid import Float, Grid
+from tidecast.models.time_grid import Grid
 
 MODEL, LAST_VALUE, CHAMPION = "model", "last_value", "champion"
 CHUNK = 1024  # windows forecast at once: bounds the memory for a long tail

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float32
 from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from trainer.fit.graph import Batch, Float32, Graph, State, flatten, graph_of, unflatten
+from trainer.fit.graph import Batch, Graph, State, flatten, graph_of, unflatten
 from trainer.fit.keras_models import initial_weights
 
 MEMORY = 2**30  # bytes that the activations of one step may take, approximately

@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float32
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
 from trainer.fit.backend import tf
-
-Float32 = NDArray[np.float32]
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Adam as Keras sets it (Kingma & Ba 2015)
 

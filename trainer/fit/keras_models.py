@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float32
 from tidecast.models.spec import Spec
 from trainer.fit.backend import keras
 
-Float32 = NDArray[np.float32]
 Weights = dict[str, Float32]
 
 

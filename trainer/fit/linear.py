@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float, Int64
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
-from tidecast.models.time_grid import Float, Grid
+from tidecast.models.time_grid import Grid
 
-Int64 = NDArray[np.int64]
 Fit = Callable[[Float, Float], tuple[Float, float]]
 
 LAGS = 24  # rows of the target that the autoregression reads

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float
 from tidecast.errors import SettingsError
 from tidecast.models.model import MAX_SEASON
 from tidecast.models.spec import CYCLES, Cycle
-from tidecast.models.time_grid import Float
 
 DAY_MS = 86_400_000.0
 PERIODS = 2.5  # periods of a season that a history must hold before an expert is fitted to it

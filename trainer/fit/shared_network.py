@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float32
 from tidecast.models import lstm
 from tidecast.models.inputs import network_inputs, rows_read
 from tidecast.models.model import Evidence, Header, Model, network_seasons
@@ -22,7 +23,7 @@ from tidecast.models.time_grid import windows_before
 from tidecast.settings import Settings, TrainSettings
 from trainer.fingerprint import RUN
 from trainer.fit.cohort import CORES, batch_order
-from trainer.fit.graph import BETA_1, BETA_2, EPSILON, Batch, Float32, flatten, graph_of, unflatten
+from trainer.fit.graph import BETA_1, BETA_2, EPSILON, Batch, flatten, graph_of, unflatten
 from trainer.fit.keras_models import initial_weights
 from trainer.fit.training_set import TrainingSet
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models import time_grid
 from tidecast.models.experts import EXPERTS, LinearExperts
@@ -104,7 +105,7 @@ class TrainingSet:
             self._phases(part) if spec.calendar else None,
         )
 
-    def _phases(self, part: Sequences) -> time_grid.Float:
+    def _phases(self, part: Sequences) -> Float:
         used = np.tile(cycles_borne(self.spec, self.calendar), (len(part), 1))
         next_ts = self.grid.ts[part.rows - 1] + round(self.step_ms)
         return calendar_inputs(self.spec, used, next_ts, np.full(len(part), self.step_ms))

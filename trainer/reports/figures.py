@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS
 from tidecast.models.model import Header
-from tidecast.models.time_grid import Float
 from trainer.reports import canvas
 from trainer.reports.canvas import Palette
 from trainer.reports.review import Review, autocorrelation, rolling_mean, rolling_span

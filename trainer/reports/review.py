@@ -5,14 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float, Int64
 from tidecast.errors import HistoryError
 from tidecast.files.history import History
-from tidecast.models.time_grid import Float
 from tidecast.settings import Settings
 from trainer.evaluation.evaluate import MIN_ROWS, blended, expert_answers, skill
 from trainer.reports.target import ReportTarget, with_next
-
-Int64 = NDArray[np.int64]
 
 MAX_ROLLING = 100  # readings in the rolling coverage: with fewer it jumps, with more it hides a bad week
 SHORTEST = 2  # readings: one to forecast from, one to forecast

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tidecast.arrays import Float
 from tidecast.errors import HistoryError
 from tidecast.models import time_grid
 from tidecast.models.lstm import Array
@@ -17,7 +18,7 @@ from trainer.reports.target import ReportTarget, with_next
 class Seen:
     """The rows behind a forecast, `(rows, features)`; only the newest `held` rows are real."""
 
-    rows: time_grid.Float
+    rows: Float
     held: int
 
 
@@ -26,7 +27,7 @@ class Trace:
     """A window, and the gates, states and forecast that the network computes from it."""
 
     ts: NDArray[np.int64]  # (window,) epoch milliseconds
-    values: time_grid.Float  # (window, features)
+    values: Float  # (window, features)
     cells: tuple[CellTrace, ...]  # layer by layer, forward before backward
     kernel: Array  # (units * directions,) the output layer's weights
     bias: float

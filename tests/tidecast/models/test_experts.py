@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import random_panel
+from tidecast.arrays import Float
 from tidecast.models import experts
 from tidecast.models.experts import (
     EXPERTS,
@@ -22,7 +23,6 @@ from tidecast.models.experts import (
     linear_answers,
     shares,
 )
-from tidecast.models.time_grid import Float
 
 unhurried = hypothesis.settings(deadline=None)
 size = st.just(0.0) | st.floats(1e-300, 1e300)  # of an error

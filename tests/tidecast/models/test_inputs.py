@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from tidecast.arrays import Float
 from tidecast.models.inputs import LEAST_SPREAD, Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
 from tidecast.models.spec import Spec
-from tidecast.models.time_grid import CLIP, Float
+from tidecast.models.time_grid import CLIP
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 REACH = 20

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.histories import STEP_MS, accepted, histories
+from tidecast.arrays import Float
 from tidecast.models import time_grid
-from tidecast.models.time_grid import Float, Form, Grid, Scaler
+from tidecast.models.time_grid import Form, Grid, Scaler
 from tidecast.online.window import Window
 
 unhurried = hypothesis.settings(deadline=None)

@@ -10,10 +10,11 @@ from numba import njit
 
 from tests.harness.models import make_model, random_panel
 from tests.worker.states import all_whole
+from tidecast.arrays import Float
 from tidecast.models.experts import LSTM
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
-from tidecast.models.time_grid import Float, Grid
+from tidecast.models.time_grid import Grid
 from tidecast.online.batch import Entry
 from tidecast.online.drift import KINDS, Drift
 from tidecast.online.forecaster import Forecaster

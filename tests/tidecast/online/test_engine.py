@@ -6,10 +6,10 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
+from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.models.model import Model, network_seasons, shared_forecast
 from tidecast.models.spec import Cycle, Spec
-from tidecast.models.time_grid import Float
 from tidecast.online import engine as engines
 from tidecast.online.engine import Engine, ModelSlot, Question
 

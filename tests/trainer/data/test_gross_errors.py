@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tidecast.arrays import Float
 from tidecast.files.history import History
-from tidecast.models.time_grid import Float
 from trainer.data.gross_errors import gross_errors, sound
 
 HOUR = 3_600_000

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tidecast.models.time_grid import Float, to_grid
+from tidecast.arrays import Float
+from tidecast.models.time_grid import to_grid
 from trainer.evaluation.changepoint import FEWEST, SMOOTHED, change_of, parted
 
 SEASON, AT, TAIL = 24, 500, 480

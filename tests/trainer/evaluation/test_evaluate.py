@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
+from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models import experts
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
-from tidecast.models.time_grid import Float, to_grid
+from tidecast.models.time_grid import to_grid
 from tidecast.online.window import Window
 from trainer.evaluation import evaluate
 from trainer.evaluation.evaluate import (

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LINEAR, TERMS
-from tidecast.models.time_grid import Float, Grid, to_grid, windows_before
+from tidecast.models.time_grid import Grid, to_grid, windows_before
 from trainer.fit.linear import examples, fit_panel, least_absolute, ridge, seasonal_lags
 
 STEP = 1000

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tidecast.arrays import Float, Float32, Int64
 from tidecast.compiler import compiler_imports
-from tidecast.models.time_grid import Float
 
 with compiler_imports():
     from llvmlite import binding, ir
@@ -27,8 +26,6 @@ with compiler_imports():
 from tidecast.code_cache import CodeCache
 
 Compiled = TypeVar("Compiled", bound=Callable[..., Any])
-Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
 
 VECTOR = 16  # floats: one AVX-512 register and one cache line; LLVM uses two or four registers on other processors
 CACHE_LINE = 4 * VECTOR  # bytes

@@ -8,10 +8,11 @@ import math
 
 import numpy as np
 
+from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.inputs import LEAST_SPREAD, Inputs
 from tidecast.models.spec import Spec
-from tidecast.models.time_grid import CLIP, Float
-from tidecast.online.kernels.forward import Float32, Int64, compiled_exactly, part_exactly
+from tidecast.models.time_grid import CLIP
+from tidecast.online.kernels.forward import compiled_exactly, part_exactly
 
 _TINY = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float64).max)

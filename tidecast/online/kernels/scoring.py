@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tidecast.arrays import Float, Int64
 from tidecast.models.experts import EXPERTS, FORGETTING, HALF_LIVES, LSTM, NAIVE, SHARPNESS
 from tidecast.models.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
-from tidecast.models.time_grid import Float
-from tidecast.online.kernels.forward import Int64, compiled_exactly, part_exactly
+from tidecast.online.kernels.forward import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import carray, floats_at
 
 # Intervals; `tidecast/online/intervals.py` explains the rule.

@@ -4,9 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from tidecast.models.time_grid import Float
+from tidecast.arrays import Float, Float32, Int64
 from tidecast.online.kernels import forward
-from tidecast.online.kernels.forward import Float32, Int64
 from tidecast.online.weight_layout import WeightLayout
 
 SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond

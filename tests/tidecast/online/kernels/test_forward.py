@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numba import njit
 
 from tests.harness.models import make_model, random_panel
+from tidecast.arrays import Float32, Int64
 from tidecast.models import experts, lstm
 from tidecast.models.spec import Spec
 from tidecast.online.kernels import forward, threads
-from tidecast.online.kernels.forward import Float32, Int64
 from tidecast.online.kernels.threads import Threads
 from tidecast.online.weight_layout import WeightLayout
 from worker import compiling

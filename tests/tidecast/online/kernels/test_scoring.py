@@ -9,10 +9,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tidecast.arrays import Float
 from tidecast.models import experts
 from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
 from tidecast.models.outlier_guard import ALERT, REGRET_MOST, OutlierGuard, farthest
-from tidecast.models.time_grid import Float
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import (
     ALERTED,
