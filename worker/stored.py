@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from tidecast.connection.partitions import whole_number
+from tidecast.epochs import DAY_MS
 
 if TYPE_CHECKING:
     from worker.retraining.triggers import (
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     )  # imports APScheduler, which a worker without a schedule does not need
 
 CLOCKS_MS = 60_000  # largest allowed difference between the clocks of two workers
-SET_BACK_MS = 86_400_000  # how far a clock may be set back; the last run's due time may then lie in the future
+SET_BACK_MS = DAY_MS  # how far a clock may be set back; the last run's due time may then lie in the future
 UNENDED = (b"running", b"waiting")
 
 log = structlog.get_logger("tidecast.worker")

@@ -17,14 +17,14 @@ from tidecast.connection.partitions import (
     whole_number,
 )
 from tidecast.doctor.finding import Case, Finding, id_ms
+from tidecast.epochs import DAY_MS, HOUR_MS
 from tidecast.moments import utc_text
 from tidecast.settings import LONGEST_LEASE_S
 from tidecast.wire import Keys, common_keys, id_pair, is_entry_id
 from tidecast.wire.parsing import ID_AHEAD_MS
 
 WAITED_S = (10.0, 60.0)  # age of the oldest unanswered reading for severity `warning` and `wrong`
-RECENT_MS = 3_600_000
-DAY_MS = 86_400_000
+RECENT_MS = HOUR_MS
 TWINS_MS = 60_000  # a twin counts as present for this long after a worker detected it
 COUNTED = 1000  # most dead letters that are counted
 

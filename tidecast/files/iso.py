@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Int64
+from tidecast.epochs import DAY_MS, HOUR_MS
 from tidecast.files.columns import Kind
 
 Bytes = NDArray[np.uint8]
@@ -21,8 +22,6 @@ _FORM = re.compile(
 )
 _SECOND_MS = 1000
 _MINUTE_MS = 60_000
-_HOUR_MS = 3_600_000
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,8 @@ def read_shape(shape: bytes, cells: Bytes) -> ShapeTimes:
     good = (parts["month"] >= 1) & (parts["month"] <= 12) & (day >= 1) & (first_day + day <= next_month)
     good &= (clock[0] < 24) & (clock[1] < 60) & (clock[2] < 60)
     ns = parts.get("fraction", zero) * 10 ** (9 - len(form["fraction"] or b""))
-    ms = (first_day + day - 1) * _DAY_MS + clock[0] * _HOUR_MS + clock[1] * _MINUTE_MS + clock[2] * _SECOND_MS
-    offset_ms = parts.get("hours", zero) * _HOUR_MS + parts.get("minutes", zero) * _MINUTE_MS
+    ms = (first_day + day - 1) * DAY_MS + clock[0] * HOUR_MS + clock[1] * _MINUTE_MS + clock[2] * _SECOND_MS
+    offset_ms = parts.get("hours", zero) * HOUR_MS + parts.get("minutes", zero) * _MINUTE_MS
     good &= (parts.get("hours", zero) < 24) & (parts.get("minutes", zero) < 60)
     sign = -1 if b"-" in (form["offset"] or b"") else 1
     return ShapeTimes(ms + ns // 1_000_000 - sign * offset_ms, ns % 1_000_000, good)

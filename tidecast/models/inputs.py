@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
+from tidecast.epochs import DAY_MS
 from tidecast.models.spec import CYCLES, Cycle, Spec
 from tidecast.models.time_grid import CLIP, scale_windows
 
 LEAST_SPREAD = 0.1  # of the training part's change scale: the noise of a nearly constant window is not magnified
-DAY_MS = 86_400_000.0
 
 
 @dataclass(frozen=True, slots=True)

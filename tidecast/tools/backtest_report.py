@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tidecast.files.history import History
 from tidecast.files.refusal import Refusal, print_refused
+from tidecast.models.metrics import skill
 from tidecast.wire import Forecast
 
 
@@ -72,7 +73,7 @@ def score(history: History, settled: Sequence[Settled], test_size: float) -> Sco
         rmse=float(np.sqrt(np.mean(error**2))),
         mase=mae / scale if scale else None,
         mae_last_value=naive,
-        skill=1 - mae / naive if naive else 0.0,
+        skill=skill(mae, naive),
         season=season,
         skill_seasonal=_skill_seasonal(history, season, settled, mae),
         coverage=float(np.mean([lower <= y <= upper for lower, y, upper in bounds])) if bounds else None,
@@ -85,7 +86,7 @@ def _skill_seasonal(history: History, season: int | None, settled: Sequence[Sett
         return None
     at = np.searchsorted(history.ts, [row.ts for row in settled])
     naive = float(np.abs(history.values[at, 0] - history.values[at - season, 0]).mean())
-    return 1 - mae / naive if naive else 0.0
+    return skill(mae, naive)
 
 
 def _season(history: History, test_size: float) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from tidecast.models.metrics import skill
 from tidecast.wire import Forecast
 
 SHOWN = 120  # readings of each series in the picture
@@ -43,7 +44,7 @@ def figures_of(errors: Sequence[float], naive: Sequence[float]) -> dict[str, flo
     """Return the mean absolute error of forecasts and of the last value, and the skill."""
     mae = sum(errors) / max(1, len(errors))
     mae_naive = sum(naive) / max(1, len(naive))
-    return {"mae": mae, "mae_naive": mae_naive, "skill": 1 - mae / mae_naive if mae_naive else 0.0}
+    return {"mae": mae, "mae_naive": mae_naive, "skill": skill(mae, mae_naive)}
 
 
 def sum_up(ids: Sequence[str], scores: dict[str, Score]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 
-from tidecast.epochs import date_in
+from tidecast.epochs import DAY_MS, date_in
 from tidecast.errors import BadReading
 from tidecast.wire import Fields, Reading, partition_of
 from tidecast.wire.decimals import decimals
@@ -19,7 +19,7 @@ from tidecast.wire.decimals import decimals
 MAX_NAME_BYTES = 256
 MAX_NUMBER_BYTES = 64
 LARGEST = 3.4028234663852886e38  # of float32: a network cannot read a larger value
-AHEAD_MS = 86_400_000  # how far a reading's `ts` may be ahead of the worker's clock
+AHEAD_MS = DAY_MS  # how far a reading's `ts` may be ahead of the worker's clock
 ID_AHEAD_MS = 60_000  # an entry id further ahead of the worker's clock is not used as a time
 MAX_TIME_DIGITS = 15  # of epoch milliseconds; a double holds them exactly
 NEEDS_A_LOOK = -(10**15)  # in place of a time; an epoch has at most 15 digits

@@ -15,6 +15,7 @@ from tidecast.files.history import History
 from tidecast.models import experts, time_grid
 from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
 from tidecast.models.gross_errors import Moves
+from tidecast.models.metrics import scores, skill
 from tidecast.models.model import Evidence, Model, Scores
 from tidecast.models.outlier_guard import OutlierGuard, farthest
 from tidecast.models.time_grid import Grid
@@ -207,18 +208,6 @@ def first_errors(answers: Float, actual: Float, habit: MoveStats) -> Float:
         others = np.arange(len(mean)) != NAIVE
         mean = np.where(others, np.maximum(mean, HANDICAP * mean[NAIVE]), mean)
     return np.tile(mean, (len(HALF_LIVES), 1))
-
-
-def scores(actual: Float, answer: Float, scale: float) -> Scores:
-    """Return MAE, RMSE and MASE (Hyndman & Koehler 2006) of answers, `(rows,)`; no MASE if `scale` is 0."""
-    error = np.abs(actual - answer)
-    mae = float(error.mean())
-    return Scores(mae=mae, rmse=float(np.sqrt(np.mean(error**2))), mase=mae / scale if scale > 0 else None)
-
-
-def skill(mae: float, naive_mae: float) -> float:
-    """Return the share of the last value's error that a model saves; 0 if that error is 0."""
-    return 1 - mae / naive_mae if naive_mae > 0 else 0.0
 
 
 def half_width(errors: Float, level: float) -> float:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float
+from tidecast.epochs import DAY_MS
 from tidecast.errors import SettingsError
 from tidecast.models.model import MAX_SEASON
 from tidecast.models.spec import CYCLES, Cycle
 
-DAY_MS = 86_400_000.0
 PERIODS = 2.5  # periods of a season that a history must hold before an expert is fitted to it
 # The longest step, in days, and the calendar seasons, in days, that a series with such a step may have.
 CALENDARS = ((1 / 24, (1.0, 7.0)), (1.0, (7.0, 365.25)), (7.0, (364.0,)), (31.0, (365.25,)))

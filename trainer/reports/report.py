@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 
 from tidecast.files.history import History
 from tidecast.models.experts import EXPERTS
+from tidecast.models.metrics import skill
 from tidecast.models.model import Header
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
 from tidecast.settings import Settings
-from trainer.evaluation.evaluate import LAST_VALUE, skill
+from trainer.evaluation.evaluate import LAST_VALUE
 from trainer.fingerprint import RUN
 from trainer.reports import figures, html_page
 from trainer.reports.canvas import Palette

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float, Int64
 from tidecast.errors import HistoryError
 from tidecast.files.history import History
+from tidecast.models.metrics import skill
 from tidecast.settings import Settings
-from trainer.evaluation.evaluate import MIN_ROWS, blended, expert_answers, skill
+from trainer.evaluation.evaluate import MIN_ROWS, blended, expert_answers
 from trainer.reports.target import ReportTarget, with_next
 
 MAX_ROLLING = 100  # readings in the rolling coverage: with fewer it jumps, with more it hides a bad week

@@ -9,6 +9,7 @@ from rich.table import Table
 from tidecast.errors import HistoryError
 from tidecast.files.history import History, read_history
 from tidecast.files.refusal import print_notes, print_refused
+from tidecast.models.metrics import skill
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import Settings
@@ -76,8 +77,8 @@ def _show(tuned: Tuned, trials: Sequence[Trial]) -> None:
     console.print(f"{len(trials)} trials. Trained in full, with the tail's figures, which chose nothing:")
     final = Table("", "window", "units", "layers", "both ways", "activation", "validation loss", "tail MAE", "skill")
     for name, trained in (("default", tuned.default), ("chosen", tuned.chosen)):
-        skill = 1 - trained.tail_mae / trained.tail_mae_last_value
-        final.add_row(name, *_shape(trained), f"{trained.val_loss:.5f}", f"{trained.tail_mae:.5g}", f"{skill:.3f}")
+        gain = skill(trained.tail_mae, trained.tail_mae_last_value)
+        final.add_row(name, *_shape(trained), f"{trained.val_loss:.5f}", f"{trained.tail_mae:.5g}", f"{gain:.3f}")
     console.print(final)
     console.print("`tidecast train` uses the chosen one from now on, unless you name another shape.")
 

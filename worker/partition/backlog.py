@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidecast.online.batch import Entry
+from tidecast.wire import id_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Anew:
     @property
     def backlog(self) -> Backlog:
         """Return its backlog: all entries are unread."""
-        return Backlog(0, self.waiting, (_pair(self.newest)[0] - _pair(self.first)[0]) / 1000)
+        return Backlog(0, self.waiting, (id_pair(self.newest)[0] - id_pair(self.first)[0]) / 1000)
 
 
 def backlog_of(info: Mapping[str, Any], progress: Progress, batch: Sequence[Entry]) -> Backlog:
@@ -66,23 +67,18 @@ def backlog_of(info: Mapping[str, Any], progress: Progress, batch: Sequence[Entr
     Entries after `progress.last` can only be gone once no entry up to it is left. The entries of `batch` were read in
     time, even if they are trimmed by now.
     """
-    newest = _pair(info["last-generated-id"].decode())
-    at = _pair(batch[-1][0])
+    newest = id_pair(info["last-generated-id"].decode())
+    at = id_pair(batch[-1][0])
     behind_s = max(0, newest[0] - at[0]) / 1000
     if "entries-added" not in info:
         return Backlog(0, None, behind_s)
     unread = int(info["entries-added"]) - progress.read
     length = int(info["length"])
-    first = _pair(info["first-entry"][0].decode()) if info["first-entry"] else None
-    if first is None or first > _pair(progress.last):  # all remaining entries are unread
-        in_time = sum(first is None or _pair(entry_id) < first for entry_id, _ in batch)
+    first = id_pair(info["first-entry"][0].decode()) if info["first-entry"] else None
+    if first is None or first > id_pair(progress.last):  # all remaining entries are unread
+        in_time = sum(first is None or id_pair(entry_id) < first for entry_id, _ in batch)
         known = length + in_time
         return Backlog(max(0, unread - known), max(0, known - len(batch)), behind_s, min(0, unread - known))
-    if _pair(info["last-entry"][0].decode()) <= at:  # the batch holds the last entry: all counted entries are read
+    if id_pair(info["last-entry"][0].decode()) <= at:  # the batch holds the last entry: all counted entries are read
         return Backlog(0, 0, behind_s, unread - len(batch))
     return Backlog(0, unread - len(batch) if unread > len(batch) else None, behind_s)
-
-
-def _pair(entry_id: str) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq)

@@ -11,13 +11,14 @@ from typing import Any, Self, cast
 from redis import Redis
 
 from tidecast.connection.partitions import whole_number
+from tidecast.epochs import HOUR_MS
 from tidecast.moments import utc_text
 from tidecast.wire import Keys
 from worker.retraining.triggers import timing_named
 from worker.scripts import script_of
 from worker.stored import CLOCKS_MS, UNENDED, Correction, corrections, tell
 
-LEFT_MS = 3_600_000  # a schedule whose run is overdue by more than this is abandoned
+LEFT_MS = HOUR_MS  # a schedule whose run is overdue by more than this is abandoned
 TTL_S = 15.0  # lifetime of a claim without a renewal: after it the holder counts as dead, and another continues
 AHEAD = (b"next_ms", b"retry_ms")  # the fields with the times of the next action
 
