@@ -10,7 +10,7 @@ import pytest
 import typer.main
 from prometheus_client import CollectorRegistry
 
-from tidecast.cli import main as cli
+from tidecast.cli.exit_codes import FAILED, MISUSED, SOME_REFUSED
 from tidecast.cli.main import app
 from tidecast.settings import Settings
 from tidecast.signals import stopping
@@ -86,7 +86,7 @@ def test_the_reference_names_no_command_that_does_not_exist() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     """Those of the constants, of the signals that end a command, and 0."""
-    codes = {0, cli.FAILED, cli.MISUSED, cli.SOME_REFUSED, *(128 + number for number in stopping())}
+    codes = {0, FAILED, MISUSED, SOME_REFUSED, *(128 + number for number in stopping())}
     table = REFERENCE.partition("| exit code |")[2].partition("\n\n")[0]
     assert codes == {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
 

@@ -19,7 +19,7 @@ from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import Settings
-from tidecast.settings_errors import option_sentence
+from tidecast.settings.errors import option_sentence
 from trainer.data.recorded import check_sent, read_recorded
 from trainer.fit.seasonality import check_season, check_season_fits
 from trainer.pipeline import Verdict, train

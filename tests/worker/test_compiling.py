@@ -13,11 +13,11 @@ import pytest
 
 from tests.harness.patience import PATIENCE_S
 from tidecast.code_cache import NotKeptError, _only_loading
-from tidecast.online import state_encoder, window
-from tidecast.online.kernels import forward, network_inputs, scoring
+from tidecast.online import state_encoder
+from tidecast.online.kernels import forward, network_inputs, scoring, window_loops
 from worker import compiling
 
-COMPILED = (forward, state_encoder, network_inputs, scoring, window)
+COMPILED = (forward, state_encoder, network_inputs, scoring, window_loops)
 Made = Callable[[], None]
 
 

@@ -12,7 +12,7 @@ from tidecast.cli.completion import series_in_store
 from tidecast.errors import SettingsError
 from tidecast.moments import epoch_ms, moment_ms
 from tidecast.settings import Settings
-from tidecast.settings_errors import option_sentence
+from tidecast.settings.errors import option_sentence
 
 LAST_SEQ = 2**64 - 1  # the highest sequence number of an entry id
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(?:-[0-9]{1,20})?")

@@ -18,10 +18,11 @@ from tidecast.online.horizons import Horizons
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import NOTHING, BatchScores, Champions, Readings, settle
+from tidecast.online.kernels.window_loops import DUPLICATE
 from tidecast.online.shadow_tests import ShadowTests
 from tidecast.online.state import SeriesState, decode_all
 from tidecast.online.state_encoder import changes_of
-from tidecast.online.window import DUPLICATE, Window, take
+from tidecast.online.window import Window, take
 from tidecast.settings import SeriesSettings
 from tidecast.wire import DeadLetter, Event, Forecasts, parsing
 

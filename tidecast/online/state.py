@@ -31,8 +31,7 @@ from tidecast.online.kernels.scoring import (
     TRACKERS,
     new_record,
 )
-from tidecast.online.shadow_test import NUMBERS, Probation
-from tidecast.online.window import (
+from tidecast.online.kernels.window_loops import (
     APPENDED,
     BLOCK,
     CAPACITY,
@@ -43,10 +42,9 @@ from tidecast.online.window import (
     STORED,
     UNSAVED,
     WIDTH,
-    Window,
-    bits_of,
-    mark,
 )
+from tidecast.online.shadow_test import NUMBERS, Probation
+from tidecast.online.window import Window, bits_of, mark
 from tidecast.wire import SEPARATOR, STATE_FORMAT
 
 VERSION = STATE_FORMAT

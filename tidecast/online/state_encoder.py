@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from tidecast.arrays import Int64
 from tidecast.online.kernels.forward import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import bytes_at, carray, integers_at
-from tidecast.online.state import VERSION, SeriesState
-from tidecast.online.window import (
+from tidecast.online.kernels.window_loops import (
     APPENDED,
     BLOCK,
     BUFFER,
@@ -26,8 +25,9 @@ from tidecast.online.window import (
     STORED,
     UNSAVED,
     WIDTH,
-    Window,
 )
+from tidecast.online.state import VERSION, SeriesState
+from tidecast.online.window import Window
 from tidecast.wire import SEPARATOR
 
 Bytes = NDArray[np.uint8]

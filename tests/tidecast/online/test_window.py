@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tests.harness.histories import STEP_MS, accepted, histories
 from tidecast.models import time_grid
 from tidecast.models.gross_errors import NO_LIMITS, Doubt, Moves
-from tidecast.online.window import DUPLICATE, LATE, STEPS_REMEMBERED, Window, take
+from tidecast.online.kernels.window_loops import DUPLICATE, LATE, STEPS_REMEMBERED
+from tidecast.online.window import Window, take
 
 unhurried = hypothesis.settings(deadline=None)
 USUAL, KNOWN = 1e4, (-1e5, 1e5)  # of a model's history

@@ -1,61 +1,33 @@
-"""All settings, from `tidecast.toml` and the environment; only this module reads the environment.
+"""The groups of settings, and the forms of their values."""
 
-Values from code override `TIDECAST_*` variables, these override the file, and the file overrides the defaults. An empty
-variable, or an empty text in the file, counts as not set.
-Groups are nested with two underscores: `TIDECAST_WORKER__BATCH=500`.
-"""
-
-import os
 import re
-import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
-from pydantic_settings import SettingsError as SourceError
 
 from tidecast.errors import SettingsError
 from tidecast.moments import MOMENT_FORMS, SPAN_FORMS, is_span, moment_ms, span_ms
-from tidecast.settings_errors import sentence
-from tidecast.unset import is_service_link, variables_of, without_empty
 
-PREFIX = "TIDECAST_"
-CONFIG_VARIABLE = f"{PREFIX}CONFIG"
-DEFAULT_FILE = Path("tidecast.toml")
 LONGEST_LEASE_S = 3600.0  # a lease in Redis that ends later is ignored
 
 
-class _Group(BaseModel):
+class Group(BaseModel):
+    """A group of settings: immutable, without unknown names, NaN or infinity."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_true(cls, value: object, info: ValidationInfo) -> object:
-        return _no_truth(value, cls.model_fields[str(info.field_name)])
+        return no_truth(value, cls.model_fields[str(info.field_name)])
 
 
-def _no_truth(value: object, field: FieldInfo) -> object:
+def no_truth(value: object, field: FieldInfo) -> object:
     """Return a value; refuse true and false, which pydantic reads as 1 and 0, unless the setting is a bool."""
     if isinstance(value, bool) and field.annotation is not bool:
         raise ValueError("it is not a matter of true or false")
@@ -106,7 +78,12 @@ def _milliseconds(value: object) -> object:
     return span_ms(value) if isinstance(value, str) and is_span(value) else value
 
 
-def _namespace(value: str) -> str:
+def check_namespace(value: str) -> str:
+    """Return a prefix of keys unchanged.
+
+    Raises:
+        ValueError: the prefix has other characters than letters, digits, `_`, `.` and `-`.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_.-]*", value):
         raise ValueError("use letters, digits and the signs _ . - only")
     return value
@@ -120,7 +97,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 Milliseconds = Annotated[int, BeforeValidator(_milliseconds)]
 
 
-class WorkerSettings(_Group):
+class WorkerSettings(Group):
     """The settings of the worker: reading, committing and its lease."""
 
     name: str = Field(
@@ -157,7 +134,7 @@ class WorkerSettings(_Group):
     )
 
 
-class SeriesSettings(_Group):
+class SeriesSettings(Group):
     """The settings of series: windows and forecasts."""
 
     target: str = Field("value", description="The field to forecast where no model names one.")
@@ -196,7 +173,7 @@ class SeriesSettings(_Group):
         return maximum
 
 
-class TrainSettings(_Group):
+class TrainSettings(Group):
     """The settings of the trainer: fitting and testing a model."""
 
     epochs: int = Field(24, ge=1, description="How often each example is seen at most.")
@@ -212,7 +189,7 @@ class TrainSettings(_Group):
     seed: int = Field(0, ge=0, lt=2**32, description="Of the initial weights and the order of the examples.")
 
 
-class RetrainSettings(_Group):
+class RetrainSettings(Group):
     """The settings of retraining while workers run: the times, the series and the limits."""
 
     every: SpanOrNever | None = Field(
@@ -253,7 +230,7 @@ class RetrainSettings(_Group):
         return bool(self.cron or (self.every and self.every != NEVER))
 
 
-class DashboardSettings(_Group):
+class DashboardSettings(Group):
     """The settings of the dashboard: its address and its token."""
 
     host: str = Field(
@@ -267,171 +244,3 @@ class DashboardSettings(_Group):
         "Needed where others reach `host`.",
     )
     max_series: int = Field(10_000, ge=1, description="How many series the dashboard holds at most: 8 kB each.")
-
-
-class _File(TomlConfigSettingsSource):
-    """The settings of the file."""
-
-    def _read_file(self, file_path: Any) -> dict[str, Any]:
-        return without_empty(super()._read_file(file_path), Settings)
-
-
-class Settings(BaseSettings):
-    """All settings; an unknown or invalid setting is an error, never ignored."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_true(cls, value: object, info: ValidationInfo) -> object:
-        return _no_truth(value, cls.model_fields[str(info.field_name)])
-
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Where Redis listens.")
-    redis_cluster: bool = Field(False, description="Whether `redis_url` names a server of a Redis Cluster.")
-    redis_ca: Path | None = Field(
-        None, description="The certificate of the authority that signed Redis' own, for `rediss://`; else the system's."
-    )
-    redis_timeout_s: Seconds = Field(5.0, gt=0, description="How long one command may take, in seconds.")
-    namespace: Annotated[str, AfterValidator(_namespace)] = Field("", description="A prefix for every key.")
-    partitions: int = Field(1, ge=1, le=256, description="How many partitions the series are spread over.")
-    store: Path = Field(Path("models"), description="The directory of the models.")
-    worker: WorkerSettings = WorkerSettings()
-    series: SeriesSettings = SeriesSettings()
-    train: TrainSettings = TrainSettings()
-    retrain: RetrainSettings = RetrainSettings()
-    dashboard: DashboardSettings = DashboardSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources in the order of priority: code, environment, file."""
-        assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101 - the library's own
-        known = set(variables_of(cls, PREFIX))
-        env_settings.env_vars = {
-            name: value for name, value in env_settings.env_vars.items() if _is_set(name, value, known)
-        }
-        return init_settings, env_settings, _File(settings_cls, _file())
-
-
-class _Told(Settings):
-    """The settings from code alone."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return code as the only source, without the environment and a file."""
-        return (init_settings,)
-
-
-def told_settings(given: Mapping[str, Any]) -> Settings:
-    """Return the settings that another program has passed to this one; ignore the environment and the file.
-
-    Raises:
-        SettingsError: a setting is unknown or invalid.
-    """
-    try:
-        return _Told(**given)
-    except ValidationError as exc:
-        raise SettingsError(sentence(exc, Settings)) from exc
-
-
-def load_settings(**given: Any) -> Settings:
-    """Load the settings; a value given here overrides the other sources unless it is None.
-
-    Raises:
-        SettingsError: a setting is unknown or invalid, or the file named by TIDECAST_CONFIG is absent.
-    """
-    _refuse_unknown_variables()
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named and not Path(named).is_file():
-        raise SettingsError(f"{CONFIG_VARIABLE} names {named}, which is not a file: create it or unset the variable")
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as exc:
-        raise SettingsError(sentence(exc, Settings)) from exc
-    except SourceError as exc:
-        raise SettingsError(
-            f"a TIDECAST_ variable cannot be read: {exc}: set each setting of a group by itself"
-        ) from exc
-    except (OSError, ValueError) as exc:  # errors of the file: TOML and UTF-8
-        raise SettingsError(f"{named or DEFAULT_FILE} cannot be read: {exc}: correct the file") from exc
-
-
-def worker_name(settings: Settings) -> str:
-    """Return the name of this worker: the one set, or else one that is unique to the process."""
-    return settings.worker.name or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-
-
-def worker_threads(settings: Settings) -> int:
-    """Return the number of threads for computing: the number set, or else one for each usable core."""
-    return settings.worker.threads or cores()
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: a container or `taskset` may allow only some of the cores
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def environment_with(redis_url: str, **variables: str) -> dict[str, str]:
-    """Return the environment for a child process, with the password: unlike arguments, process lists do not show it.
-
-    Args:
-        redis_url: the address of Redis.
-        variables: further settings by the names of their variables, without our prefix.
-    """
-    ours = {f"{PREFIX}{name}": value for name, value in {"REDIS_URL": redis_url, **variables}.items()}
-    return {**os.environ, **ours}
-
-
-def colour_wanted() -> bool:
-    """Return whether programs may use colour (the NO_COLOR convention)."""
-    return not os.environ.get("NO_COLOR")
-
-
-def quiet_tensorflow() -> None:
-    """Hide TensorFlow's messages about the machine, unless the user has set its log level."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-def _file() -> Path:
-    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
-
-
-def _is_set(variable: str, value: str | None, known: set[str]) -> bool:
-    """Return whether a variable counts: it is not an empty setting, and not a service link of Kubernetes."""
-    empty = value == "" and variable.upper() in known
-    return not empty and not is_service_link(PREFIX, variable, value or "")
-
-
-def _refuse_unknown_variables() -> None:
-    """Raise SettingsError for a variable that is not a setting; pydantic-settings ignores these."""
-    fields = Settings.model_fields.items()
-    known = {f"{PREFIX}{name}".upper() for name, _ in fields} | {CONFIG_VARIABLE}
-    groups = {f"{PREFIX}{name}__".upper() for name, field in fields if hasattr(field.annotation, "model_fields")}
-    for variable, value in sorted(os.environ.items()):
-        name = variable.upper()
-        if is_service_link(PREFIX, variable, value):
-            continue
-        if name.startswith(PREFIX) and name not in known and not name.startswith(tuple(groups)):
-            raise SettingsError(f"{variable} names no setting: correct or unset it")

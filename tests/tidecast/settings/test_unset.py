@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from tidecast.cli import main as cli
 from tidecast.errors import SettingsError
 from tidecast.settings import PREFIX, Settings, load_settings
-from tidecast.unset import is_service_link, variables_of, without_empty_options
+from tidecast.settings.unset import is_service_link, variables_of, without_empty_options
 
 APP = typer.main.get_command(cli.app)
 SERVICES = ("TIDECAST", "TIDECAST_REDIS", "TIDECAST_WORKER", "TIDECAST_WORKER__BATCH", "TIDECAST_DASHBOARD_2")

@@ -1,0 +1,33 @@
+"""`tidecast archive`: move answered readings from Redis into Parquet files."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidecast.cli.options import JsonOption, NamespaceOption, RedisOption, ago_ms
+from tidecast.outputs import check_folder
+from tidecast.progress import progress
+from tidecast.settings import load_settings
+
+
+def archive(
+    older_than: Annotated[
+        str, typer.Option(help="Move readings that arrived longer ago than this, such as 7d, 12h or 90m.")
+    ] = "7d",
+    history: Annotated[Path, typer.Option(help="The directory of the archive.")] = Path("history"),
+    as_json: JsonOption = False,
+    redis: RedisOption = None,
+    namespace: NamespaceOption = None,
+) -> None:
+    """Move answered readings from Redis into Parquet files, which training can read too."""
+    from trainer.data.archive import move
+
+    settings = load_settings(redis_url=redis, namespace=namespace)
+    before_ms = ago_ms(older_than, "--older-than")
+    check_folder("--history", history)
+    with progress("archiving", "readings") as tell:
+        moved = move(settings, history, before_ms, tell)
+    answer = {"archived": moved, "history": str(history)}
+    print(json.dumps(answer) if as_json else f"{moved} readings archived in {history}")

@@ -1,0 +1,43 @@
+"""`tidecast backtest`: train on the first part of a history, and forecast the rest."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidecast.cli.exit_codes import SOME_REFUSED
+from tidecast.cli.options import (
+    FeaturesOption,
+    JsonOption,
+    NonNegativeOption,
+    PresetOption,
+    SeriesColumnOption,
+    TargetOption,
+    TimeZoneOption,
+    bounded,
+    names,
+)
+from tidecast.settings import load_settings
+
+
+def backtest(
+    data: Annotated[list[str], typer.Option(help="A file or directory, as for train; can be repeated.")],
+    out: Annotated[Path, typer.Option(help="The CSV file of the forecasts.")],
+    test_size: Annotated[
+        float, typer.Option(help="The share of the newest readings to forecast.", min=0, max=0.9)
+    ] = 0.2,
+    target: TargetOption = None,
+    features: FeaturesOption = None,
+    series_column: SeriesColumnOption = None,
+    preset: PresetOption = None,
+    non_negative: NonNegativeOption = False,
+    pictures: Annotated[Path | None, typer.Option(help="The folder for a picture of each series.")] = None,
+    time_zone: TimeZoneOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train on the first part of a history, and forecast the rest with the worker's code."""
+    from tidecast.tools.backtest import BacktestJob, run
+
+    job = BacktestJob(tuple(data), out, test_size, target, names(features), time_zone, preset, pictures, series_column)
+    if not run(job, bounded(load_settings(), non_negative=non_negative), as_json=as_json):
+        raise typer.Exit(SOME_REFUSED)

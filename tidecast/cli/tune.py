@@ -1,0 +1,39 @@
+"""`tidecast tune`: search for the network shape that learns a series best."""
+
+from typing import Annotated
+
+import typer
+
+from tidecast.cli.completion import series_in_store
+from tidecast.cli.options import (
+    FeaturesOption,
+    FilesArgument,
+    JsonOption,
+    SeriesColumnOption,
+    StoreOption,
+    TargetOption,
+    TimeZoneOption,
+    names,
+)
+from tidecast.settings import load_settings
+
+
+def tune(
+    files: FilesArgument,
+    series: Annotated[
+        str | None, typer.Option(help="Tune on this series; by default the longest.", autocompletion=series_in_store)
+    ] = None,
+    target: TargetOption = None,
+    features: FeaturesOption = None,
+    series_column: SeriesColumnOption = None,
+    time_zone: TimeZoneOption = None,
+    epochs: Annotated[int, typer.Option(help="The number of epochs of the longest trials.", min=2)] = 30,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Search for the network shape that learns a series best; `train` then uses it."""
+    from trainer.tuning import main as search
+
+    settings = load_settings(store=store)
+    sources = search.Sources(tuple(files), target, names(features), series_column, time_zone)
+    search.run(sources, series, epochs, settings, as_json=as_json)

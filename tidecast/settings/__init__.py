@@ -1,0 +1,47 @@
+"""All settings, from `tidecast.toml` and the environment."""
+
+from tidecast.settings.groups import (
+    LONGEST_LEASE_S,
+    NEVER,
+    DashboardSettings,
+    RetrainSettings,
+    SeriesSettings,
+    TrainSettings,
+    WorkerSettings,
+)
+from tidecast.settings.load import (
+    CONFIG_VARIABLE,
+    DEFAULT_FILE,
+    PREFIX,
+    Settings,
+    colour_wanted,
+    cores,
+    environment_with,
+    load_settings,
+    quiet_tensorflow,
+    told_settings,
+    worker_name,
+    worker_threads,
+)
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "DEFAULT_FILE",
+    "LONGEST_LEASE_S",
+    "NEVER",
+    "PREFIX",
+    "DashboardSettings",
+    "RetrainSettings",
+    "SeriesSettings",
+    "Settings",
+    "TrainSettings",
+    "WorkerSettings",
+    "colour_wanted",
+    "cores",
+    "environment_with",
+    "load_settings",
+    "quiet_tensorflow",
+    "told_settings",
+    "worker_name",
+    "worker_threads",
+]
