@@ -20,6 +20,10 @@ REGISTRIES = re.compile(
     r"|\b(docke[r]|qua[y]|ghc[r]|crate[s])\.io\b|--(extra-)?index-ur[l]|--find-link[s]|--trusted-hos[t]"
 )
 OWN_PLACES = re.compile(r"(?<![\w.~/-])/(hom[e]|roo[t]|User[s]|wor[k])/\w")
+# Programs that a test holds as text count too, so this looks at lines, not at the syntax tree.
+TEST_MODULE_IMPORT = re.compile(
+    r"^\s*(?:(?:from|import)\s+[\w.]*\btest_\w+|from\s+[\w.]+\s+import\s+(?:\([^)]*|[^(#\n]*)\btest_\w+)", re.MULTILINE
+)
 LINK = re.compile(r"""!?\[[^\]]*\]\(<?([^)\s>]+)>?[^)]*\)|(?:src|href)="([^"]+)"|^\[[^\]]+\]:\s*(\S+)""", re.MULTILINE)
 
 
@@ -47,6 +51,35 @@ def test_no_tracked_file_names_a_package_registry_or_a_place_on_someones_machine
 def test_a_registry_or_a_place_would_be_found(text: str, pattern: re.Pattern[str]) -> None:
     """The patterns match such names."""
     assert pattern.search(text)
+
+
+def test_no_module_imports_from_a_test_module() -> None:
+    """Keep shared helpers in harness.py: a test module must be free to change without breaking another."""
+    offences = [
+        f"{path.relative_to(ROOT)}: {' '.join(match[0].split())}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for match in TEST_MODULE_IMPORT.finditer(path.read_text())
+    ]
+    assert offences == []
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ("from tests.worker.test_loop import add", True),
+        ("    from tests.worker.test_loop import add", True),
+        ("import tests.worker.test_loop", True),
+        ("from .test_loop import add", True),
+        ("from tests.worker import runs, test_loop", True),
+        ("from tests.worker import (\n    runs,\n    test_loop,\n)", True),
+        ("from tests.worker.harness import add", False),
+        ("from tidecast.online.shadow_test import FINAL", False),
+        ("from tidecast.tools import backtest_report  # test_loop", False),
+    ],
+)
+def test_an_import_from_a_test_module_would_be_found(text: str, matches: bool) -> None:
+    """Match every form of such an import, and no import of another module."""
+    assert matches == bool(TEST_MODULE_IMPORT.search(text))
 
 
 @pytest.mark.parametrize("page", [page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob("*.md"))] + ["docs"])

@@ -17,6 +17,7 @@ from tests.harness.cluster import EmbeddedCluster
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker
+from tests.worker.harness import ALONE, LINES, grant, login, rights_of
 from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Unavailable
@@ -27,30 +28,11 @@ from worker.main import make_worker
 from worker.metrics import Health
 from worker.retraining.job_state import Claim, JobState
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
-LINES = re.findall(r"^ACL SETUSER .+$", OPERATIONS.read_text(), re.MULTILINE)
-ALONE = {line.split()[2]: line.split() for line in LINES if " reset " in line}
 IN_A_CLUSTER = [line.split() for line in LINES if " reset " not in line]
 NAMESPACE = "plant"
 Process = AbstractContextManager[Forked]
 TS = 1_700_000_000_000
 QUIET = "xgroup|setid"  # nothing but the lag depends on it
-
-
-def rights_of(user: str) -> list[str]:
-    """Return the commands that the documentation grants."""
-    return [word.removeprefix("+") for word in ALONE[user] if word.startswith("+")]
-
-
-def grant(redis: Redis, user: str, without: str = "") -> None:
-    """Make a user as documented, less one right."""
-    redis.execute_command(*(word for word in ALONE[user] if word != f"+{without}"))
-
-
-def login(url: str, user: str) -> str:
-    """Return the address with the user and the documented password."""
-    password = next(word[1:] for word in ALONE[user] if word.startswith(">"))
-    return url.replace("redis://", f"redis://{user}:{password}@")
 
 
 @pytest.fixture(scope="module")

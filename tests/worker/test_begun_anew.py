@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.worker.partition.test_stream import major, outcome
-from tests.worker.test_loop import NOW, add, forecasts, new_worker, quick, sample, stream_of
+from tests.worker.harness import NOW, add, forecasts, new_worker, quick, sample, stream_of
+from tests.worker.partition.harness import major, outcome
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.partitions import offset_of, waiting
 from tidecast.errors import Conflict, Fenced

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from tests.worker.partition.test_stream import forecast, outcome
+from tests.worker.partition.harness import forecast, outcome
 from tidecast.errors import Fenced, Unavailable
 from tidecast.models.store import ModelStore
 from tidecast.settings import WorkerSettings, load_settings

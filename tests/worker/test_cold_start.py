@@ -7,8 +7,7 @@ import pytest
 from redis import Redis
 
 from tests.harness.processes import worker_process
-from tests.worker.retraining.test_scheduler import events
-from tests.worker.runs import until
+from tests.worker.runs import events, until
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.experts import LSTM
 from tidecast.models.store import ModelStore

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker, worker_process
+from tests.worker.harness import push
 from tests.worker.runs import record, until
-from tests.worker.test_main import push
 from tidecast.settings import Settings
 from worker.retraining.late_schedule import LateSchedule
 

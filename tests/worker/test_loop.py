@@ -1,9 +1,6 @@
 """The worker as a whole, step by step against a real server: taken over, killed, and cut off."""
 
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -12,26 +9,28 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.harness.models import make_model
+from tests.worker.harness import (
+    NOW,
+    SPEC,
+    Impatient,
+    LossyProxy,
+    add,
+    forecasts,
+    new_worker,
+    quick,
+    running,
+    sample,
+    stream_of,
+)
 from tidecast.client import Client
-from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StateError
-from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.settings import Settings, load_settings
-from tidecast.wire import Forecast, keys_of
+from tidecast.settings import Settings
+from tidecast.wire import Forecast
 from worker.loop import Worker
 from worker.metrics import Health
-from worker.partition.stream import Stream
 from worker.stop import Stop
-
-NOW = 1_700_000_000.0
-SPEC = Spec(window=4, units=3)
-
-
-def quick(url: str, store: Path, batch: int = 7) -> Settings:
-    """Settings of a worker that hardly waits."""
-    return load_settings(redis_url=url, store=store, worker={"batch": batch, "block_ms": 1}, redis_timeout_s=2.0)
 
 
 @pytest.fixture
@@ -40,34 +39,10 @@ def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
     return quick(redis_server.url, tmp_path / "models")
 
 
-def stream_of(settings: Settings) -> Stream:
-    """Return the worker's stream on connections of its own."""
-    return Stream(connect(settings), keys_of(), settings.worker)
-
-
-def new_worker(settings: Settings, health: Health | None = None) -> Worker:
-    """Return a worker as the program makes it."""
-    return Worker(settings, [stream_of(settings)], ModelStore(settings.store), health or Health())
-
-
 @pytest.fixture
 def worker(settings: Settings, redis: Redis) -> Worker:  # noqa: ARG001 - it empties the server
     """One worker on the emptied server."""
     return new_worker(settings)
-
-
-def add(redis: Redis, *numbers: int, series: tuple[str, ...] = ("a", "b")) -> None:
-    """Push these readings, a second apart, spread over the series; a worker that waits for some sees all at once."""
-    with redis.pipeline() as together:
-        for n in numbers:
-            named: dict[bytes | str, str | float] = {"series": series[n % len(series)], "value": n * n % 17}
-            together.xadd("readings", named | {"ts": n * 1000}, id=f"{n}-0")  # type: ignore[arg-type]
-        together.execute()
-
-
-def forecasts(redis: Redis) -> list[Forecast]:
-    """Return all forecasts."""
-    return [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]
 
 
 def undisturbed(redis: Redis, settings: Settings) -> list[Forecast]:
@@ -75,28 +50,6 @@ def undisturbed(redis: Redis, settings: Settings) -> list[Forecast]:
     redis.delete("forecasts", "dead", "state", "offset", "lease")
     new_worker(settings).run(Stop(), burst=True)
     return forecasts(redis)
-
-
-def sample(registry: Health, name: str, **labels: str) -> float:
-    """Return the value of a metric."""
-    return registry.registry.get_sample_value(name, labels) or 0.0
-
-
-class Impatient(Stop):
-    """A stop that waits for nothing, and is set after so many waits."""
-
-    def __init__(self, waits: int) -> None:
-        super().__init__()
-        self.left = waits
-        self.longest_s = 0.0
-
-    def wait(self, seconds: float) -> bool:
-        """Count instead of waiting."""
-        self.longest_s = max(self.longest_s, seconds)
-        self.left -= 1
-        if self.left == 0:
-            self.set()
-        return self.is_set()
 
 
 def test_the_first_reading_of_an_unknown_series_is_answered_under_its_own_id(worker: Worker, redis: Redis) -> None:
@@ -218,63 +171,6 @@ def test_a_state_of_another_version_is_never_overwritten(worker: Worker, redis: 
 # Lost connections
 
 
-class LossyProxy(threading.Thread):
-    """Passes connections on to a server; drops the connection instead of the next reply to a commit, on demand."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self._server_port = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.replies_to_lose = 0
-        self._passing: list[threading.Thread] = []
-
-    def run(self) -> None:
-        """Serve each connection in threads of its own, until closed."""
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._server_port))
-            for source, sink in ((client, server), (server, client)):
-                thread = threading.Thread(target=self._pass_on, args=(source, sink), daemon=True)
-                thread.start()
-                self._passing.append(thread)
-
-    def is_idle(self) -> bool:
-        """Return whether both ends of every connection are closed."""
-        return not any(thread.is_alive() for thread in self._passing)
-
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
-        with source, sink:
-            while data := self._received(source):
-                if b"COMMITTED" in data and self.replies_to_lose:
-                    self.replies_to_lose -= 1
-                    break
-                try:
-                    sink.sendall(data)
-                except OSError:
-                    break
-            for end in (source, sink):
-                try:
-                    end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue
-
-    @staticmethod
-    def _received(source: socket.socket) -> bytes:
-        try:
-            return source.recv(65536)
-        except OSError:
-            return b""
-
-    def close(self) -> None:
-        """Accept no more connections."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-
 @pytest.fixture
 def proxy(redis_server: EmbeddedRedis) -> Iterator[LossyProxy]:
     """A proxy before the real server."""
@@ -299,19 +195,6 @@ def test_commits_whose_replies_are_lost_happen_once(settings: Settings, redis: R
     assert 3.0 == sample(health, "tidecast_failures_total", kind="redis")
     assert 39.0 == sample(health, "tidecast_readings_total", disposition="forecast")
     assert undisturbed(redis, settings) == made
-
-
-@contextmanager
-def running(worker: Worker) -> Iterator[None]:
-    """Run the worker in a thread."""
-    stop = Stop()
-    thread = threading.Thread(target=worker.run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_a_killed_server_that_comes_back_finds_its_worker_going_on(redis_server: EmbeddedRedis, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from tests.harness.models import make_model, make_shared
-from tests.worker.test_loop import NOW, SPEC, add, forecasts, new_worker, quick, sample
+from tests.worker.harness import NOW, SPEC, add, forecasts, new_worker, quick, sample
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.experts import LSTM, SHARED
 from tidecast.models.model import FORMAT, Model

@@ -20,6 +20,7 @@ from tests.harness.models import make_model
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import TIDECAST, forked_worker, worker_process
+from tests.worker.harness import push
 from tests.worker.runs import until
 from tidecast.client import Client
 from tidecast.connection import connect
@@ -32,12 +33,6 @@ from worker import main as program
 from worker.partition.stream import Stream
 
 Process = AbstractContextManager[Forked]
-
-
-def push(settings: Settings, count: int) -> list[str]:
-    """Push readings of five series; returns their ids."""
-    with Client(settings.redis_url.get_secret_value()) as client:
-        return client.push_many((f"s{n % 5}", float(n % 7), 1000 + n // 5 * 1000) for n in range(count))
 
 
 def answered(redis: Redis) -> list[str]:

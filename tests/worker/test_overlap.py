@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.worker.test_loop import Impatient, add, forecasts, stream_of
+from tests.worker.harness import Impatient, add, forecasts, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced, StreamError, Unavailable
 from tidecast.online.batch import BatchResult

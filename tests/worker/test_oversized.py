@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.worker.test_loop import forecasts, new_worker, quick, sample, stream_of
+from tests.worker.harness import forecasts, new_worker, quick, sample, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from tidecast.wire import DISPOSITIONS

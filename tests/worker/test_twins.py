@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.worker.test_loop import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
+from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced
 from tidecast.settings import Settings

@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from tests.worker.partition.test_stream import major, outcome
+from tests.worker.partition.harness import major, outcome
 from tidecast.connection.partitions import offset_of, owner_of, run_of, server_ms, total, waiting, workers
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of

@@ -2,9 +2,7 @@
 
 import io
 import json
-import math
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,13 +20,11 @@ from tidecast.errors import TidecastError
 from tidecast.settings import Settings
 from tidecast.tools import demo, demo_programs
 from tidecast.tools.demo import Runs, Stage
-from tidecast.tools.demo_data import Reading, Source
 from tidecast.tools.demo_programs import Place, Worker
 from tidecast.tools.demo_score import Score
 from tidecast.wire import Event
 
 ROOT = Path(__file__).resolve().parents[3]
-FIRST_MS = 1_700_000_000_000
 LOG = "a line\nredis is away\n"
 
 
@@ -209,21 +205,12 @@ def test_without_its_packages_the_demo_names_the_extra(monkeypatch: pytest.Monke
 PROGRAM = """
 import sys
 from pathlib import Path
-from tests.tidecast.tools.test_demo import few
+from tests.tidecast.tools.harness import few
 from tidecast.tools import demo, demo_programs
 demo.sources = few
 demo_programs.EPOCHS = 1
 demo.run(sys.argv[1], Path("out"), as_json=True)
 """
-
-
-def few() -> list[Source]:
-    """Return two short series in place of the demo's."""
-    noise = random.Random(7)
-    waves = [20 + 9 * math.sin(hour * math.pi / 12) + noise.gauss(0, 1) for hour in range(1000)]
-    plain: list[Reading] = [("a", {"value": wave}, FIRST_MS + 3_600_000 * hour) for hour, wave in enumerate(waves)]
-    windy: list[Reading] = [("b", values | {"wind": noise.random()}, ts) for _, values, ts in plain]
-    return [Source("a", "value", (), plain), Source("b", "value", ("wind",), windy)]
 
 
 @pytest.mark.keras

@@ -13,8 +13,8 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from tests.harness.patience import PATIENCE_S
-from tests.trainer.data.test_recorded import TS, add, reading, told
-from tests.worker.test_acl import grant, login, rights_of
+from tests.trainer.data.harness import TS, add, reading, told
+from tests.worker.harness import grant, login, rights_of
 from tidecast.client import Client
 from tidecast.connection.paging import RawEntry, pages_of
 from tidecast.errors import HistoryError

@@ -12,11 +12,11 @@ from redis import Redis
 
 from tests.chaos.fuzz import CAP, PARTITIONS, Drawn, Oracle, drawn_readings, fuzz_keys, push_drawn
 from tests.harness.cluster import EmbeddedCluster
+from tests.trainer.data.harness import TS, add, reading, told
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.connection.paging import pages_of, pair, successor
 from tidecast.errors import SettingsError
-from tidecast.files.history import History
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of
 from trainer.data.archive import move
@@ -25,27 +25,7 @@ from worker.main import make_worker
 from worker.metrics import Health
 from worker.stop import Stop
 
-TS = 1_700_000_000_000
 MAX_SEQ = 18_446_744_073_709_551_615
-
-
-def add(redis: Redis, *entries: dict[str, Any], commit: bool = True, key: str = "readings") -> list[bytes]:
-    """Append readings, a second apart by their ids, and let them be committed."""
-    first = TS + 1000 * redis.xlen(key)
-    ids = [redis.xadd(key, fields, id=f"{first + 1000 * i}-0") for i, fields in enumerate(entries)]
-    if commit:
-        redis.hset(key.replace("readings", "offset"), "last", ids[-1])
-    return ids
-
-
-def reading(value: float | str, ts: int | None = None, series: str = "a", **more: float | str) -> dict[str, Any]:
-    """Return the fields of a reading; its time is so many seconds after the first one's."""
-    return {"series": series, **({} if ts is None else {"ts": TS + 1000 * ts}), "value": value, **more}
-
-
-def told(history: History) -> tuple[str, list[int], list[list[float]]]:
-    """Return a history in plain types, its times in seconds after the first."""
-    return history.series, ((history.ts - TS) // 1000).tolist(), history.values.tolist()
 
 
 def test_what_a_worker_answered_is_what_is_read(settings: Settings, redis: Redis, tmp_path: Path) -> None:

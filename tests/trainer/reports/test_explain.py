@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.trainer.reports.test_report import (
+from tests.trainer.reports.harness import (
     ROWS,
     SERIES,
     SIGNATURE,

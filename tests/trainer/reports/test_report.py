@@ -12,10 +12,22 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.harness.models import make_model
+from tests.trainer.reports.harness import (
+    ROWS,
+    SERIES,
+    SIGNATURE,
+    SPEC,
+    START,
+    STEP_MS,
+    TAIL,
+    make_history,
+    make_version,
+    write_csv,
+)
 from tidecast.errors import HistoryError, StoreError
 from tidecast.files.history import History
 from tidecast.models.experts import NAIVE
-from tidecast.models.model import Evidence, Model, Scores
+from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
@@ -25,46 +37,6 @@ from trainer.reports.html_page import picture_path
 from trainer.reports.report import moment, network, report, run, shares
 from trainer.reports.review import Review, autocorrelation, review, rolling_mean, rolling_span
 from trainer.reports.target import ReportTarget, Request, requested_history, subject_of
-
-SERIES = "<script>alert('x')</script> & $co/"
-SPEC = Spec(window=6, units=5)
-START, STEP_MS = 1_704_067_200_000, 60_000  # 2024 began
-ROWS = 90
-TAIL = 30
-CURVES = {"loss": (0.9, 0.5, 0.4), "val_loss": (0.8, 0.4, 0.6)}
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def make_history(rows: int = ROWS, *, series: str = SERIES, features: tuple[str, ...] = ("value",)) -> History:
-    """Return a wave with noise, a minute apart."""
-    rng = np.random.default_rng(3)
-    values = np.sin(np.arange(rows) / 4)[:, None] + 0.3 * rng.normal(size=(rows, len(features)))
-    return History(series, features, START + np.arange(rows, dtype=np.int64) * STEP_MS, values)
-
-
-def make_version(spec: Spec = SPEC, *, trained: int = ROWS - TAIL, **changes: object) -> Model:
-    """Return a model that learned from the first `trained` readings."""
-    model = make_model(SERIES, spec, step_ms=STEP_MS)
-    scores = {"model": Scores(mae=0.5, rmse=0.7, mase=0.8), "last_value": Scores(mae=1.0, rmse=1.2)}
-    evidence = Evidence(rows=TAIL, season=25, scores=scores, skill=0.5, verdict="published <b>because</b>")
-    known = {
-        "span": (START, START + (trained - 1) * STEP_MS),
-        "curves": CURVES,
-        "libraries": {"<i>keras": "3"},
-        "evidence": evidence,
-        "half_width": 0.9,
-    }
-    return Model(model.header.model_copy(update={**known, **changes}), model.weights, model.panel)
-
-
-def write_csv(file: Path, history: History) -> Path:
-    """Return a history as a user brings it, with one more column than it has."""
-    rows = (
-        f'"{history.series}",{ts},7,{",".join(map(repr, map(float, row)))}\n'
-        for ts, row in zip(history.ts, history.values, strict=True)
-    )
-    file.write_text(f"series,ts,other,{','.join(history.features)}\n{''.join(rows)}")
-    return file
 
 
 def reviewed(model: Model, history: History) -> Review:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.worker.partition.test_stream import counted, major, outcome
+from tests.worker.partition.harness import counted, major, outcome
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
 from worker.partition.backlog import Backlog, Progress

@@ -12,8 +12,8 @@ from redis import Redis
 
 from tests.harness.models import make_model
 from tests.harness.patience import PATIENCE_S
+from tests.worker.harness import Impatient
 from tests.worker.runs import until
-from tests.worker.test_loop import Impatient
 from tidecast.client import Client
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.spec import Spec

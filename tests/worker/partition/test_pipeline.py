@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from tests.worker.partition.test_stream import counted, outcome
+from tests.worker.partition.harness import counted, outcome
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Conflict, Fenced, Unavailable
 from tidecast.online.batch import Entry

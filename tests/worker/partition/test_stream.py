@@ -1,16 +1,14 @@
 """The worker's Redis commands against a real server: leases, reading by offset, the atomic commit."""
 
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from redis import Redis
 
-from tests.harness.forecasts import together
+from tests.worker.partition.harness import counted, forecast, major, outcome
 from tidecast.errors import Conflict, Fenced, StreamError
-from tidecast.online.batch import BatchResult
 from tidecast.settings import Settings, WorkerSettings
-from tidecast.wire import DeadLetter, Forecast, keys_of
+from tidecast.wire import Forecast, keys_of
 from worker.partition.backlog import Progress
 from worker.partition.stream import Stream
 
@@ -33,33 +31,12 @@ def held(redis: Redis, stream: Stream) -> int:
     return epoch
 
 
-def forecast(entry_id: str) -> Forecast:
-    """Return a forecast under this id."""
-    return Forecast(entry_id, "a", 2, 1.5, None, None, 0.9, 1, None, "naive", 1.0)
-
-
-def outcome(last: str, *made: str, dead: tuple[str, ...] = (), states: dict[str, bytes] | None = None) -> BatchResult:
-    """Return a batch that ended at `last`, with forecasts under these ids."""
-    return BatchResult(
-        last,
-        together(*map(forecast, made)),
-        [DeadLetter(entry_id, "bad_value", "why", {b"value": b"x"}) for entry_id in dead],
-        Counter(forecast=len(made), dead=len(dead)),
-        {"a": b"state after " + last.encode()} if states is None else states,
-    )
-
-
 def everything(redis: Redis) -> dict[bytes, object]:
     """Return every key with all that it holds; dumps differ between equal streams, their entries do not."""
     dumps: dict[bytes, object] = {}
     for key in redis.scan_iter():
         dumps[key] = redis.dump(key)
     return dumps
-
-
-def major(redis: Redis) -> int:
-    """Return the server's major version: some figures are known from Redis 7 on."""
-    return int(redis.info("server")["redis_version"].split(".")[0])
 
 
 def refused(redis: Redis, kind: type[Exception], act: Callable[[], object]) -> str:
@@ -343,11 +320,6 @@ def test_a_namespace_keeps_two_workers_apart(redis: Redis, settings: Settings) -
 
 
 # Lost readings
-
-
-def counted(redis: Redis, lost: int) -> int:
-    """Return the number of lost readings as documented: 0 before Redis 7, where it is unknown."""
-    return lost if major(redis) >= 7 else 0
 
 
 def test_readings_trimmed_before_they_were_read_are_counted(stream: Stream, redis: Redis, held: int) -> None:

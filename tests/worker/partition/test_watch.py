@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.worker.test_loop import NOW, forecasts, new_worker, sample
+from tests.worker.harness import NOW, forecasts, new_worker, sample
 from tidecast.settings import Settings
 from worker.metrics import Health
 from worker.partition.watch import WARN_EVERY_S

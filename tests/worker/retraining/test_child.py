@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.patience import PATIENCE_S
+from tests.worker.retraining.harness import gone
 from tests.worker.runs import FINISH, stand_in
 from tidecast import log
 from tidecast.errors import SettingsError
@@ -27,20 +27,6 @@ def run(program: str, cancelled: Callable[[], bool] = lambda: False, **limits: A
     """Run a stand-in under these settings of the group `retrain`."""
     settings = load_settings(redis_url="redis://:hunter2@127.0.0.1:1/0", retrain=limits)
     return child.run(settings, 0, cancelled=cancelled, command=stand_in(program))
-
-
-def gone(pid: int, within_s: float = PATIENCE_S) -> bool:
-    """Return whether a process ends within a while."""
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        try:
-            # A zombie of another parent's is gone too.
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_the_child_is_told_all_settings_with_the_password_and_what_to_train() -> None:

@@ -17,7 +17,7 @@ from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import worker_process
 from tests.worker import schedule_parent
-from tests.worker.retraining.test_child import gone
+from tests.worker.retraining.harness import gone
 from tests.worker.runs import FINISH, check_each_due_ended_once, events, record, stand_in, until
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis, free_port

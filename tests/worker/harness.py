@@ -1,0 +1,170 @@
+"""Workers, readings and rights that the tests of the worker share."""
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis import Redis
+
+from tidecast.client import Client
+from tidecast.connection import connect
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings, load_settings
+from tidecast.wire import Forecast, keys_of
+from worker.loop import Worker
+from worker.metrics import Health
+from worker.partition.stream import Stream
+from worker.stop import Stop
+
+NOW = 1_700_000_000.0
+SPEC = Spec(window=4, units=3)
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+LINES = re.findall(r"^ACL SETUSER .+$", OPERATIONS.read_text(), re.MULTILINE)
+ALONE = {line.split()[2]: line.split() for line in LINES if " reset " in line}
+
+
+def quick(url: str, store: Path, batch: int = 7) -> Settings:
+    """Return the settings of a worker that hardly waits."""
+    return load_settings(redis_url=url, store=store, worker={"batch": batch, "block_ms": 1}, redis_timeout_s=2.0)
+
+
+def stream_of(settings: Settings) -> Stream:
+    """Return the worker's stream on connections of its own."""
+    return Stream(connect(settings), keys_of(), settings.worker)
+
+
+def new_worker(settings: Settings, health: Health | None = None) -> Worker:
+    """Return a worker as the program makes it."""
+    return Worker(settings, [stream_of(settings)], ModelStore(settings.store), health or Health())
+
+
+def add(redis: Redis, *numbers: int, series: tuple[str, ...] = ("a", "b")) -> None:
+    """Push these readings, a second apart, spread over the series; a worker that waits for some sees all at once."""
+    with redis.pipeline() as together:
+        for n in numbers:
+            named: dict[bytes | str, str | float] = {"series": series[n % len(series)], "value": n * n % 17}
+            together.xadd("readings", named | {"ts": n * 1000}, id=f"{n}-0")  # type: ignore[arg-type]
+        together.execute()
+
+
+def forecasts(redis: Redis) -> list[Forecast]:
+    """Return all forecasts."""
+    return [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]
+
+
+def sample(registry: Health, name: str, **labels: str) -> float:
+    """Return the value of a metric."""
+    return registry.registry.get_sample_value(name, labels) or 0.0
+
+
+class Impatient(Stop):
+    """Count the waits instead of waiting, and stop after a given number of them."""
+
+    def __init__(self, waits: int) -> None:
+        super().__init__()
+        self.left = waits
+        self.longest_s = 0.0
+
+    def wait(self, seconds: float) -> bool:
+        """Count instead of waiting."""
+        self.longest_s = max(self.longest_s, seconds)
+        self.left -= 1
+        if self.left == 0:
+            self.set()
+        return self.is_set()
+
+
+class LossyProxy(threading.Thread):
+    """Pass connections on to a server; on demand, drop the connection instead of the next reply to a commit."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._server_port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.replies_to_lose = 0
+        self._passing: list[threading.Thread] = []
+
+    def run(self) -> None:
+        """Serve each connection in threads of its own, until closed."""
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._server_port))
+            for source, sink in ((client, server), (server, client)):
+                thread = threading.Thread(target=self._pass_on, args=(source, sink), daemon=True)
+                thread.start()
+                self._passing.append(thread)
+
+    def is_idle(self) -> bool:
+        """Return whether both ends of every connection are closed."""
+        return not any(thread.is_alive() for thread in self._passing)
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with source, sink:
+            while data := self._received(source):
+                if b"COMMITTED" in data and self.replies_to_lose:
+                    self.replies_to_lose -= 1
+                    break
+                try:
+                    sink.sendall(data)
+                except OSError:
+                    break
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+
+    @staticmethod
+    def _received(source: socket.socket) -> bytes:
+        try:
+            return source.recv(65536)
+        except OSError:
+            return b""
+
+    def close(self) -> None:
+        """Accept no more connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@contextmanager
+def running(worker: Worker) -> Iterator[None]:
+    """Run the worker in a thread."""
+    stop = Stop()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def push(settings: Settings, count: int) -> list[str]:
+    """Push readings of five series and return their ids."""
+    with Client(settings.redis_url.get_secret_value()) as client:
+        return client.push_many((f"s{n % 5}", float(n % 7), 1000 + n // 5 * 1000) for n in range(count))
+
+
+def rights_of(user: str) -> list[str]:
+    """Return the commands that the documentation grants."""
+    return [word.removeprefix("+") for word in ALONE[user] if word.startswith("+")]
+
+
+def grant(redis: Redis, user: str, without: str = "") -> None:
+    """Make a user as documented, less one right."""
+    redis.execute_command(*(word for word in ALONE[user] if word != f"+{without}"))
+
+
+def login(url: str, user: str) -> str:
+    """Return the address with the user and the documented password."""
+    password = next(word[1:] for word in ALONE[user] if word.startswith(">"))
+    return url.replace("redis://", f"redis://{user}:{password}@")
