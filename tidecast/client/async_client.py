@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
 from tidecast.client.entries import NewReading, Time, Values
-from tidecast.client.following import NEXT, Decode, Following, following, newest_id, warn_of_gap
+from tidecast.client.following import NEXT, Decode, Following, following, newest_id
 from tidecast.connection import check_address, connect_async
 from tidecast.connection.cluster import AsyncCluster, Entry, StreamReply
 from tidecast.errors import TidecastError
@@ -192,7 +192,8 @@ class AsyncFollower(AsyncIterator[T]):
         except Exception:
             await self._connected()  # if another task closed the client, raise ClosedError instead
             raise
-        if self._course.reconnected(time.monotonic()):
+        # Both are computed: a reader that lags may lose entries to trimming as well as one whose connection was closed.
+        if self._course.reconnected(time.monotonic()) | self._course.lags(reply, count):
             await self._warn_of_gaps()
         return reply
 
@@ -200,7 +201,7 @@ class AsyncFollower(AsyncIterator[T]):
         connection = await self._connected()
         for key in self._course.with_an_id():
             with suppress(ResponseError):  # the stream does not exist, or XINFO is not allowed
-                warn_of_gap(key, self._course.position[key], cast("Any", await connection.xinfo_stream(key)))
+                self._course.report_gap(key, cast("Any", await connection.xinfo_stream(key)))
 
 
 async def _closed_with_the_loop(connection: redis.asyncio.Redis | AsyncCluster) -> AsyncGenerator[None, None]:

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
 from tidecast.client.entries import NewReading, Time, Values
-from tidecast.client.following import NEXT, Decode, Following, following, newest_id, warn_of_gap
+from tidecast.client.following import NEXT, Decode, Following, following, newest_id
 from tidecast.connection import check_address, connect
 from tidecast.connection.cluster import Cluster, Entry, StreamReply
 from tidecast.settings import load_settings
@@ -224,12 +224,12 @@ class _Follower(Iterator[T]):
         except Exception:
             self._connected()  # if another thread closed the client, raise ClosedError instead
             raise
-        if self._course.reconnected(time.monotonic()):
+        # Both are computed: a reader that lags may lose entries to trimming as well as one whose connection was closed.
+        if self._course.reconnected(time.monotonic()) | self._course.lags(reply, count):
             self._warn_of_gaps()
         return reply
 
     def _warn_of_gaps(self) -> None:
         for key in self._course.with_an_id():
             with suppress(ResponseError):  # the stream does not exist, or XINFO is not allowed
-                info = self._connected().xinfo_stream(key)
-                warn_of_gap(key, self._course.position[key], cast("Any", info))
+                self._course.report_gap(key, cast("Any", self._connected().xinfo_stream(key)))

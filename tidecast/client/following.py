@@ -61,6 +61,7 @@ class Following(Generic[T]):
     over: bool = False
     portion: Portion = field(default_factory=lambda: Portion(AT_ONCE))
     _unread: deque[tuple[str, bytes, Fields]] = field(default_factory=deque)
+    _gap_reported: bool = False  # since the last read that caught up
     _idle_ms: int = 0
     _failures: int = 0
     _failing_since: float = math.nan  # monotonic seconds; NaN before the first failure
@@ -121,6 +122,16 @@ class Following(Generic[T]):
         self._failures = 0
         return True
 
+    def lags(self, reply: StreamReply, count: int) -> bool:
+        """Return whether to look for trimmed entries: as many as `count` were waiting, and no gap is reported yet."""
+        full = any(len(entries) >= count for _, entries in reply)
+        self._gap_reported = self._gap_reported and full
+        return full and not self._gap_reported
+
+    def report_gap(self, key: str, info: Mapping[str, Any]) -> None:
+        """Log a warning if entries of a stream were trimmed before they were read; `info` is from XINFO."""
+        self._gap_reported = warn_of_gap(key, self.position[key], info) or self._gap_reported
+
     def with_an_id(self) -> list[str]:
         """Return the streams whose position is an entry id; the entries after it may have been trimmed."""
         return [key for key, last in self.position.items() if last not in (OLDEST, "0", NEXT)]
@@ -164,12 +175,12 @@ def position_of(since: str | int) -> str:
     return text
 
 
-def warn_of_gap(key: str, last: str, info: Mapping[str, Any]) -> None:
-    """Log a warning if entries after `last` have been trimmed, or if all entries are before it."""
+def warn_of_gap(key: str, last: str, info: Mapping[str, Any]) -> bool:
+    """Log a warning if entries after `last` have been trimmed, or if all entries are before it; return whether."""
     newest = info["last-generated-id"]
     if id_pair(last) > id_pair(newest):
         _log.warning("%s ends at %s, before %s: nothing comes until ids pass that", key, newest.decode(), last)
-        return
+        return True
     first = info["first-entry"]
     deleted = info.get("max-deleted-entry-id")  # from Redis 7 on
     if deleted is not None:
@@ -179,6 +190,7 @@ def warn_of_gap(key: str, last: str, info: Mapping[str, Any]) -> None:
     if gone:
         begins = f"begins at {first[0].decode()}" if first else "is empty"
         _log.warning("%s %s: entries after %s may have been trimmed unread", key, begins, last)
+    return gone
 
 
 def newest_id(entries: Any) -> str:

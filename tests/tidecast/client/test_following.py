@@ -376,3 +376,23 @@ def test_forecasts_that_are_gone_are_warned_of(
         assert isinstance(follower.step().exception(PATIENCE_S), stop | RuntimeError)
     messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert ([warned] if warned else []) == messages
+
+
+@both
+def test_a_reader_that_lags_is_warned_of_the_forecasts_that_it_misses(
+    url: str, redis: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
+) -> None:
+    """Its connection never fails, so no error shows the loss; it is warned once for each time that it lags."""
+    monkeypatch.setattr("tidecast.client.following.AT_ONCE", 2)
+    publish(url, *(f"{i}-0" for i in range(1, 7)))
+    with Follower(url, asynchronous=asynchronous, block_ms=1, stop_when_idle=True) as follower:
+        assert ["1-0", "2-0"] == [follower.next_id() for _ in range(2)]
+        redis.xtrim("forecasts", minid="5-0", approximate=False)
+        publish(url, "7-0", "8-0", "9-0")
+        assert [f"{i}-0" for i in range(5, 10)] == [follower.next_id() for _ in range(5)]  # the last read is not full
+        publish(url, "10-0", "11-0", "12-0", "13-0")
+        redis.xtrim("forecasts", minid="12-0", approximate=False)
+        assert ["12-0", "13-0"] == [follower.next_id() for _ in range(2)]
+    gap = "forecasts begins at {}-0: entries after {}-0 may have been trimmed unread"
+    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [gap.format(5, 2), gap.format(12, 9)] == messages
