@@ -1,6 +1,8 @@
 """The fixtures of all tests: a real Redis server, and models small enough to make by hand."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from redis import Redis
 
 from tests.harness.cluster import EmbeddedCluster
+from tests.harness.connections import close_all
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.models.store import ModelStore
@@ -30,6 +33,20 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow files, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: not LONG & {*item.path.parts})
+
+
+@pytest.fixture(autouse=True)
+def left_as_found() -> Iterator[None]:
+    """Fail a test that changes where later tests and their programs find modules, or which settings they read."""
+    before = _inherited()
+    yield
+    close_all()
+    assert before == _inherited()
+
+
+def _inherited() -> tuple[list[str], dict[str, str]]:
+    ours = {name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "TIDECAST"))}
+    return list(sys.path), ours
 
 
 @pytest.fixture(scope="session")

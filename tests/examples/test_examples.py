@@ -51,6 +51,9 @@ def test_an_example_that_is_asked_for_what_cannot_be_ends_with_one_sentence(
     """Before anything is trained, and without a traceback."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", list(words))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as the example sets it; the end of the test takes it back
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(EXAMPLES / words[0]), run_name="__main__")
     assert re.match(sentence, str(caught.value.code))

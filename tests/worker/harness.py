@@ -9,8 +9,8 @@ from pathlib import Path
 
 from redis import Redis
 
+from tests.harness.connections import connected
 from tidecast.client import Client
-from tidecast.connection import connect
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
@@ -33,8 +33,8 @@ def quick(url: str, store: Path, batch: int = 7) -> Settings:
 
 
 def stream_of(settings: Settings) -> Stream:
-    """Return the worker's stream on connections of its own."""
-    return Stream(connect(settings), keys_of(), settings.worker)
+    """Return the worker's stream on connections of its own, which the end of the test closes."""
+    return Stream(connected(settings), keys_of(), settings.worker)
 
 
 def new_worker(settings: Settings, health: Health | None = None) -> Worker:

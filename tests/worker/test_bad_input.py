@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from tests.harness.connections import connected
 from tests.harness.models import make_model
 from tests.worker.odd_readings import FEATURES, READINGS, Case, T
-from tidecast.connection import connect
 from tidecast.errors import StreamError
 from tidecast.models import model as models
 from tidecast.models.spec import Spec
@@ -52,7 +52,7 @@ def add(redis: Redis, fields: Fields, entry_id: str = "*", key: str = "readings"
 def worker_of(settings: Settings, health: Health | None = None) -> Worker:
     """Return a worker of all partitions, as the program makes it."""
     count = settings.partitions
-    streams = [Stream(connect(settings), keys_of(i, count), settings.worker) for i in range(count)]
+    streams = [Stream(connected(settings), keys_of(i, count), settings.worker) for i in range(count)]
     return Worker(settings, streams, ModelStore(settings.store), health or Health())
 
 

@@ -19,7 +19,7 @@ from tests.chaos.fuzz import (
     make_fuzz_store,
     push_drawn,
 )
-from tidecast.connection import connect
+from tests.harness.connections import connected
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast
@@ -37,7 +37,7 @@ def _worker(settings: Settings, store: Path, health: Health) -> Worker:
         series={"max_series": CAP},
         worker={"batch": 13},
     )
-    redis = connect(given)
+    redis = connected(given)
     return Worker(given, [Stream(redis, keys, given.worker) for keys in fuzz_keys()], ModelStore(store), health)
 
 

@@ -20,7 +20,7 @@ from tests.harness.models import make_model
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import TIDECAST, forked_worker, worker_process
-from tests.worker.harness import push
+from tests.worker.harness import push, stream_of
 from tests.worker.runs import until
 from tidecast.client import Client
 from tidecast.connection import connect
@@ -30,7 +30,6 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import keys_of
 from worker import main as program
-from worker.partition.stream import Stream
 
 Process = AbstractContextManager[Forked]
 
@@ -72,7 +71,7 @@ def test_told_to_stop_a_worker_finishes_its_batch_and_leaves(
     assert "worker stopped" == log[-1]["event"]
     assert 100 <= len(made) < len(ids)
     assert ids[: len(made)] == made
-    stream = Stream(connect(settings), keys_of(), settings.worker)
+    stream = stream_of(settings)
     assert 2 == stream.acquire("next")
     assert (made[-1], len(made)) == (stream.progress().last, stream.progress().read)
 
