@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Float32, Int64
+from tidecast.models.cohorts import Cohort, nearest_cohort
 from tidecast.models.experts import EXPERTS, LINEAR, LSTM, SHARED
 from tidecast.models.gross_errors import NO_LIMITS, Limits
 from tidecast.models.inputs import Inputs, calendar_inputs, cycles_borne, rows_read
@@ -24,7 +25,6 @@ from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.weight_layout import WeightLayout
 
 ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some tens of megabytes
-SAME_STEP = 0.01  # of a step: two steps that differ by no more are the same
 LAD = EXPERTS.index("linear_lad")
 _STACKED = (  # the parts of a slab that hold a row for each model, beside the weights
     "change_scale",
@@ -104,6 +104,7 @@ class Engine:
         self._slots: dict[str, ModelSlot] = {}
         self._shadows: dict[str, ModelSlot] = {}  # former champions that new ones are compared with
         self._shared: dict[str, Shared] = {}
+        self._cohorts: dict[str, Cohort] = {}
         self._expected = 0
 
     def __len__(self) -> int:
@@ -166,6 +167,7 @@ class Engine:
     def put_shared(self, cohort: str, model: Model) -> None:
         """Use this network to forecast the series of a cohort from the next call on."""
         self._shared[cohort] = Shared.of(model)
+        self._cohorts[cohort] = Cohort.of(cohort, model.header)
 
     def drop(self, series: str) -> None:
         """Remove the series' champion."""
@@ -177,11 +179,8 @@ class Engine:
 
     def cohort_of(self, step_ms: float | None, target: str) -> str | None:
         """Return the cohort that fits a series of this step without a model, None if no cohort fits."""
-        for cohort, network in self._shared.items():
-            of = network.model.header
-            if step_ms and of.spec.target == target and abs(step_ms - of.step_ms) <= SAME_STEP * of.step_ms:
-                return cohort
-        return None
+        cohort = nearest_cohort(target, step_ms, self._cohorts.values()) if step_ms else None
+        return cohort.name if cohort else None
 
     def rows_of(self, slot: ModelSlot | None, cohort: str | None) -> int:
         """Return how many rows of a series its experts and its cohort's network read at most."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float32
 from tidecast.models import lstm
+from tidecast.models.cohorts import Cohort, by_cohort, nearest_cohort
 from tidecast.models.inputs import network_inputs, rows_read
 from tidecast.models.model import Evidence, Header, Model, network_seasons
 from tidecast.models.spec import Spec
@@ -27,7 +28,6 @@ from trainer.fit.graph import BETA_1, BETA_2, EPSILON, Batch, flatten, graph_of,
 from trainer.fit.keras_models import initial_weights
 from trainer.fit.training_set import TrainingSet
 
-SAME_STEP = 0.01  # of a step: the largest difference of steps within a cohort
 MIN_SERIES = 3  # with fewer series there is little to share
 MIN_EXAMPLES = 2000  # with fewer a network of this size is not better than the linear experts
 MAX_EXAMPLES = 150_000  # of more only every second, third, … is used: this many take 150 megabytes and six minutes
@@ -47,11 +47,6 @@ class Examples:
 def spec_of(target: str) -> Spec:
     """Return the spec of a cohort's network."""
     return Spec(target=target, window=48, units=64, hidden=64, normalise=True, seasonal=2)
-
-
-def cohort_name(step_ms: float, target: str) -> str:
-    """Return a cohort's name in the store."""
-    return f"{target} every {step_ms / 1000:g} s"
 
 
 def examples_of(training_set: TrainingSet, spec: Spec, start: int, stop: int, every: int = 1) -> Examples:
@@ -89,15 +84,15 @@ def train_shared(
     Returns:
         For each series that belongs to a cohort with a network: the cohort's name and the network.
     """
+    networks = networks_in(store)
+    gridded = [training_set for training_set in training_sets if training_set.gridded]
     by_series: dict[str, tuple[str, Model]] = {}
-    for new_name, members in _cohorts(training_sets).items():
-        # Measured steps differ a little from one training to the next: the cohort keeps its name.
-        near = network_for(members[0].step_ms, members[0].spec.target, networks_in(store))
-        name, network = near or (new_name, None)
+    for cohort, members in by_cohort(gridded, _target_and_step, networks).items():
+        network = networks.get(cohort)
         if len(members) >= MIN_SERIES and sum(m.rows_before_tail for m in members) >= MIN_EXAMPLES:
-            network = _improved(name, members, network, settings, store, created_ms, most or MAX_EXAMPLES)
+            network = _improved(cohort, members, network, settings, store, created_ms, most or MAX_EXAMPLES)
         if network:
-            by_series |= {member.history.series: (name, network) for member in members}
+            by_series |= {member.history.series: (cohort.name, network) for member in members}
     return by_series
 
 
@@ -105,29 +100,20 @@ def kept_shared(training_sets: Sequence[TrainingSet], store: ModelStore) -> dict
     """Return the same as `train_shared` from the networks in the store, without training."""
     networks = networks_in(store)
     return {
-        training_set.history.series: mine
+        training_set.history.series: (cohort.name, networks[cohort])
         for training_set in training_sets
-        if training_set.gridded and (mine := network_for(training_set.step_ms, training_set.spec.target, networks))
+        if training_set.gridded and (cohort := nearest_cohort(*_target_and_step(training_set), networks))
     }
 
 
-def networks_in(store: ModelStore) -> list[tuple[str, Model]]:
-    """Return the cohorts' names and networks; a network that cannot be read is left out."""
-    return [(name, network) for name in store.shared.served() if (network := store.cohort_network(name))]
+def networks_in(store: ModelStore) -> dict[Cohort, Model]:
+    """Return the cohorts of the store with their networks; a network that cannot be read is left out."""
+    named = {name: store.cohort_network(name) for name in store.shared.served()}
+    return {Cohort.of(name, network.header): network for name, network in named.items() if network}
 
 
-def network_for(step_ms: float, target: str, networks: Sequence[tuple[str, Model]]) -> tuple[str, Model] | None:
-    """Return the name and network of the cohort with this target and the nearest step, or None beyond `SAME_STEP`."""
-
-    def distance(header: Header) -> float:
-        return abs(header.step_ms / step_ms - 1)
-
-    near = [
-        (distance(network.header), name, network)
-        for name, network in networks
-        if network.spec.target == target and distance(network.header) <= SAME_STEP
-    ]
-    return min(near, key=lambda entry: entry[:2])[1:] if near else None
+def _target_and_step(training_set: TrainingSet) -> tuple[str, float]:
+    return training_set.spec.target, training_set.step_ms
 
 
 def fit_shared(
@@ -190,7 +176,7 @@ def _slope(
 
 
 def _improved(
-    name: str,
+    cohort: Cohort,
     members: Sequence[TrainingSet],
     champion: Model | None,
     settings: Settings,
@@ -205,7 +191,7 @@ def _improved(
     digest = _digest(members, settings.train)
     if champion and champion.header.training.get(RUN) == digest:
         return champion  # trained on these same readings
-    spec = spec_of(members[0].spec.target)
+    spec = spec_of(cohort.target)
     every = -(-sum(m.rows_before_tail for m in members) // most)
     examples = _joined([examples_of(m, spec, 0, m.rows_before_tail, every) for m in members])
     initial = champion.weights if champion and champion.spec == spec else None
@@ -213,9 +199,9 @@ def _improved(
     if not np.isfinite([*losses, *(part.sum() for part in weights.values())]).all():
         return champion
     header = Header(
-        series=name,
+        series=cohort.name,
         spec=spec,
-        step_ms=members[0].step_ms,
+        step_ms=cohort.step_ms,
         center=(0.0,),
         scale=(1.0,),
         level=settings.series.level,
@@ -250,23 +236,6 @@ def _tail_error(network: Model, members: Sequence[TrainingSet]) -> float:
             answer = lstm.forward(examples.x, network.weights, network.spec.activation)[:, 0]
             ratios.append(float(np.abs(answer - examples.y) @ examples.weight / naive))
     return float(np.mean(ratios)) if ratios else 1.0
-
-
-def _cohorts(training_sets: Sequence[TrainingSet]) -> dict[str, list[TrainingSet]]:
-    """Group lessons by target and step, which may differ a little; only series on a grid have a step to share."""
-    cohorts: dict[str, list[TrainingSet]] = {}
-    gridded = [training_set for training_set in training_sets if training_set.gridded]
-    for training_set in sorted(gridded, key=lambda training_set: (training_set.spec.target, training_set.step_ms)):
-        for members in cohorts.values():
-            first = members[0]
-            if first.spec.target == training_set.spec.target and training_set.step_ms <= first.step_ms * (
-                1 + SAME_STEP
-            ):
-                members.append(training_set)
-                break
-        else:
-            cohorts[cohort_name(training_set.step_ms, training_set.spec.target)] = [training_set]
-    return cohorts
 
 
 def _joined(parts: Sequence[Examples]) -> Examples:

@@ -2,13 +2,14 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import structlog
 
 from tidecast.files.history import History
 from tidecast.models import time_grid
+from tidecast.models.cohorts import by_cohort
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -18,8 +19,6 @@ from trainer.fit.shared_network import (
     MAX_EXAMPLES,
     MIN_EXAMPLES,
     MIN_SERIES,
-    SAME_STEP,
-    network_for,
     networks_in,
     train_shared,
 )
@@ -47,10 +46,10 @@ def refresh(histories: Sequence[History], settings: Settings, store: ModelStore,
         return
     left_s = budget_s * SHARE
     networks = networks_in(store)
-    for members in _cohorts(histories):
+    able = [history for history in histories if len(history) >= MIN_READINGS and on_grid(history.ts)]
+    for cohort, members in by_cohort(able, _target_and_step, networks).items():
         before = time.monotonic()
-        near = network_for(time_grid.typical_step(members[0].ts), members[0].features[0], networks)
-        network = near and near[1]
+        network = networks.get(cohort)
         if is_due(members, network):
             most = _examples_that_fit(members, network, settings, left_s)
             if most:
@@ -86,20 +85,8 @@ def _examples_that_fit(members: Sequence[History], network: Model | None, settin
     return min(there, fit) if fit >= max(MIN_EXAMPLES, WORTHWHILE * there) else 0
 
 
-def _cohorts(histories: Sequence[History]) -> Iterator[list[History]]:
-    """Yield groups of the histories on a grid by target and step, which may differ a little."""
-    able = [history for history in histories if len(history) >= MIN_READINGS and on_grid(history.ts)]
-    steps = {history.series: time_grid.typical_step(history.ts) for history in able}
-    group: list[History] = []
-    for history in sorted(able, key=lambda history: (history.features[0], steps[history.series])):
-        first = group[0] if group else history
-        is_slower = steps[history.series] > steps[first.series] * (1 + SAME_STEP)
-        if history.features[0] != first.features[0] or is_slower:
-            yield group
-            group = []
-        group.append(history)
-    if group:
-        yield group
+def _target_and_step(history: History) -> tuple[str, float]:
+    return history.features[0], time_grid.typical_step(history.ts)
 
 
 def _some(members: Sequence[History]) -> list[History]:

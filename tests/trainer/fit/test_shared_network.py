@@ -16,12 +16,13 @@ from tidecast.models.time_grid import windows_before
 from tidecast.settings import Settings, TrainSettings, load_settings
 from trainer.fit import shared_network
 from trainer.fit.keras_models import initial_weights
-from trainer.fit.shared_network import cohort_name, examples_of, fit_shared, spec_of, train_shared
+from trainer.fit.shared_network import examples_of, fit_shared, spec_of, train_shared
 from trainer.fit.training_set import TrainingSet, prepare
 
 pytestmark = pytest.mark.keras
 
 HOUR = 3_600_000
+NAME = "value every 3600 s"
 TINY = Spec(window=8, units=4, hidden=3, normalise=True, seasonal=2)
 
 
@@ -57,8 +58,8 @@ def test_series_of_one_step_share_a_network_and_others_do_not(settings: Settings
     daily = [training_set(f"d{i}", step=24 * HOUR, seed=i) for i in range(2)]
     networks = train_shared([*hourly, *daily], settings, store, 0)
     assert set(networks) == {"h0", "h1", "h2"}
-    assert store.shared.series() == ["value every 3600 s"] == [cohort_name(HOUR, "value")]
-    header = store.shared.load("value every 3600 s")[1].header
+    assert store.shared.series() == [NAME]
+    header = store.shared.load(NAME)[1].header
     assert (header.training["series"], len(header.curves["loss"])) == (3, 2)
     assert header.evidence.verdict.startswith("published")
 
@@ -69,11 +70,10 @@ def test_a_network_is_not_trained_twice_on_the_same_readings(settings: Settings,
     members = [training_set(f"h{i}", seed=i) for i in range(3)]
     for _ in range(2):
         train_shared(members, settings, store, 0)
-    name = cohort_name(HOUR, "value")
-    assert store.shared.versions(name) == [1]
+    assert store.shared.versions(NAME) == [1]
     train_shared([*members[:2], training_set("h2", seed=2, newest=0.5)], settings, store, 0)
-    assert store.shared.versions(name) == [1, 2]
-    assert len(store.shared.load(name, 2)[1].header.curves["loss"]) == 1  # a third of the epochs, at least one
+    assert store.shared.versions(NAME) == [1, 2]
+    assert len(store.shared.load(NAME, 2)[1].header.curves["loss"]) == 1  # a third of the epochs, at least one
 
 
 @pytest.mark.usefixtures("small")
@@ -82,7 +82,7 @@ def test_a_young_series_gets_the_network_of_its_cohort(settings: Settings, store
     train_shared([training_set(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
     networks = train_shared([training_set("young", 60)], settings, store, 0)
     assert set(networks) == {"young"}
-    assert store.shared.versions(cohort_name(HOUR, "value")) == [1]
+    assert store.shared.versions(NAME) == [1]
 
 
 def test_the_tail_and_the_unit_of_a_series_are_no_matter() -> None:
@@ -139,7 +139,7 @@ def test_of_too_many_windows_some_are_left_out(
     monkeypatch.setattr(shared_network, "MIN_EXAMPLES", 200)
     monkeypatch.setattr(shared_network, "MAX_EXAMPLES", 300)
     train_shared([training_set(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
-    assert store.shared.load(cohort_name(HOUR, "value"))[1].header.training["examples"] <= 300  # type: ignore[operator]
+    assert store.shared.load(NAME)[1].header.training["examples"] <= 300  # type: ignore[operator]
 
 
 @pytest.mark.usefixtures("small")
@@ -157,7 +157,7 @@ def test_a_training_that_diverged_leaves_no_network(
     monkeypatch.setattr(shared_network, "RATE", np.nan)
     networks = train_shared([*members[:2], training_set("h2", seed=2, newest=0.5)], settings, store, 0)
     assert set(networks) == {"h0", "h1", "h2"}
-    assert store.shared.versions(cohort_name(HOUR, "value")) == [1]
+    assert store.shared.versions(NAME) == [1]
 
 
 def test_the_shape_is_the_one_that_normalises_each_window() -> None:
