@@ -183,11 +183,11 @@ class Health:
         """Count a stream of readings that was deleted and recreated, and is read from its start."""
         self._anew.inc()
 
-    def serving(self, made_ms: Sequence[int]) -> None:
+    def serving(self, created_ms: Sequence[int]) -> None:
         """Record when the active models were made, in epoch milliseconds; their age is computed at each scrape."""
-        self.models.set(len(made_ms))
-        if made_ms:
-            for which, ms in (("oldest", min(made_ms)), ("median", median(made_ms)), ("newest", max(made_ms))):
+        self.models.set(len(created_ms))
+        if created_ms:
+            for which, ms in (("oldest", min(created_ms)), ("median", median(created_ms)), ("newest", max(created_ms))):
                 self._age.labels(which).set_function(partial(_age_s, ms))
 
     def holding(self, partitions: int, series: int) -> None:
@@ -243,5 +243,5 @@ class _LinesLost(Collector):
     describe = collect
 
 
-def _age_s(made_ms: float) -> float:
-    return time.time() - made_ms / 1000
+def _age_s(created_ms: float) -> float:
+    return time.time() - created_ms / 1000

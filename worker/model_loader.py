@@ -72,7 +72,7 @@ class ModelLoader:
         if self._moved or cohorts:
             self._loaded += self._load_champions(held, flowing)
             if not self._moved:  # logging and listing all models in each round would take longer than the loading
-                self._health.serving(self._engine.made_ms)
+                self._health.serving(self._engine.created_ms)
                 log.info("champions loaded", count=self._loaded, shared=cohorts)
                 self._loaded = 0
 
@@ -84,7 +84,7 @@ class ModelLoader:
                 self._engine.put_shared(cohort, loaded[1])
         if cohorts:
             for forecaster in self._forecasters:
-                forecaster.refit()
+                forecaster.reshape_windows()
         return len(cohorts)
 
     def _load_champions(self, held: bool, flowing: bool) -> int:
@@ -99,19 +99,19 @@ class ModelLoader:
 
     def _load_shadows(self, held: bool, flowing: bool) -> None:
         """Load former champions to run beside their successors on trial, for as long as this round allows."""
-        if any(forecaster.shadow_tests.lacking for forecaster in self._forecasters):
+        if any(forecaster.shadow_tests.shadows_to_load for forecaster in self._forecasters):
             self._load_for_a_while(self._load_next_shadow, held, flowing)
 
     def _load_next_shadow(self) -> bool:
         """Load the former champion of one series on trial; return whether there are more."""
-        lacking = [(forecaster, forecaster.shadow_tests.lacking) for forecaster in self._forecasters]
-        forecaster, former = next((forecaster, versions) for forecaster, versions in lacking if versions)
+        waiting = [(forecaster, forecaster.shadow_tests.shadows_to_load) for forecaster in self._forecasters]
+        forecaster, former = next((forecaster, versions) for forecaster, versions in waiting if versions)
         series, version = next(iter(former.items()))
         if loaded := self._load(self._store, series, version):
-            forecaster.accompany(series, *loaded)
+            forecaster.attach_shadow(series, *loaded)
         else:
-            forecaster.clear(series)
-        return any(versions for _, versions in lacking)
+            forecaster.end_shadow_test(series)
+        return any(versions for _, versions in waiting)
 
     def _load_newest(self) -> bool:
         """Load the champion that changed last; return whether there are more.
@@ -142,13 +142,13 @@ class ModelLoader:
     def _roll_back(self) -> None:
         """Switch back to the former champion of each series whose new champion performs worse."""
         for forecaster in self._forecasters:
-            condemned = forecaster.shadow_tests.condemned
-            for series, (version, former) in list(condemned.items()):
+            to_roll_back = forecaster.shadow_tests.to_roll_back
+            for series, (version, former) in list(to_roll_back.items()):
                 try:
                     if self._store.champion(series) == version:
                         self._store.promote(series, former)
                         log.warning("champion rolled back", series=series, version=version, former=former)
-                    del condemned[series]
+                    del to_roll_back[series]
                 except (TidecastError, OSError) as exc:  # tried again in the next round, logged once
                     if self._stuck.get(series) != version:
                         remedy = "let this worker write the store, or use `tidecast models promote`"
@@ -164,7 +164,7 @@ class ModelLoader:
             self._refuse(series, exc)
             return
         forecaster = self._forecasters[partition_of(series, len(self._forecasters))]
-        forecaster.adopt(series, version, model, published=bool(pointer and pointer.published))
+        forecaster.set_model(series, version, model, published=bool(pointer and pointer.published))
 
     def _load(self, store: ModelStore, name: str, version: int | None = None) -> tuple[int, Model] | None:
         try:

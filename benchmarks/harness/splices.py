@@ -235,13 +235,13 @@ def _answer(
         made[name] = []
         alarms[name] = []
         if name in models:
-            forecaster.adopt(name, 1, models[name])
+            forecaster.set_model(name, 1, models[name])
         start = max(0, variant.cut - forecaster.rows_read(name))
         retrained = variant.at + LEARNED if again else len(h)
         parts = [(start, retrained), (retrained, len(h))]
         for first, stop in parts:
             if first == retrained and again and again[name][0].status == "trained":
-                forecaster.adopt(name, 2, again[name][1])
+                forecaster.set_model(name, 2, again[name][1])
             for batch in _batches(h, first, stop):
                 outcome = forecaster.handle(batch, int(h.ts[-1]))
                 made[name] += [Answer(f.origin, f.yhat, f.y) for f in outcome.forecasts]

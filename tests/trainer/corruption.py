@@ -163,15 +163,15 @@ def _answers(
     """
     forecaster = Forecaster(settings.series)
     for cohort in store.shared.served():
-        forecaster.adopt_shared(cohort, store.shared.load(cohort)[1])
+        forecaster.set_shared_network(cohort, store.shared.load(cohort)[1])
     made: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     for name in cases:
-        forecaster.adopt(name, *store.load(name, 1))
+        forecaster.set_model(name, *store.load(name, 1))
     for name, case in cases.items():
         start = case.learned - forecaster.rows_read(name)
         _handle(forecaster, _part(case.history, max(0, start), case.retrained), made[name])
     for name in moved:
-        forecaster.adopt(name, *store.load(name))
+        forecaster.set_model(name, *store.load(name))
     for name, case in cases.items():
         before = made[name][-1]
         made[name] = [before]

@@ -57,7 +57,9 @@ def test_metrics_scores_and_intervals_count_the_same_readings(
     """A reader of the wire may count by the score or by the ends of the interval, and gets the worker's own counts."""
     forecaster = Forecaster(SeriesSettings(**bounds))
     if trained:
-        forecaster.adopt("a", 1, make_model("a", Spec(window=4, units=3), step_ms=3_600_000, span=(0, 0), half_width=2))
+        forecaster.set_model(
+            "a", 1, make_model("a", Spec(window=4, units=3), step_ms=3_600_000, span=(0, 0), half_width=2)
+        )
     outcome = outcome_of(forecaster, values)
     made = [*outcome.forecasts]
     scores = [f.anomaly_score for f in made if f.anomaly_score is not None]

@@ -44,7 +44,7 @@ def model_of(values: Float) -> Model:
 def live(values: Float) -> list[Forecast]:
     """Return the forecasts that stood at the live readings."""
     forecaster = Forecaster(SeriesSettings())
-    forecaster.adopt(
+    forecaster.set_model(
         "a", 1, model_of(values[:LEARNED] if (values[:LEARNED] == WAVE[:LEARNED]).all() else LOAD[:LEARNED])
     )
     return answers_to(forecaster, values[LEARNED - 400 :], first=LEARNED - 400)[399:-1]
@@ -128,13 +128,13 @@ def test_a_batch_of_readings_is_doubted_as_each_alone() -> None:
     sent[LEARNED:][PLACES["runs"] + PLACES["daily"]] = -9999
     model = model_of(WAVE[:LEARNED])
     together = Forecaster(SeriesSettings())
-    together.adopt("a", 1, model)
+    together.set_model("a", 1, model)
     expected = [forecast.yhat for forecast in answers_to(together, sent[LEARNED - 400 :], first=LEARNED - 400)]
     states = {}
     made = []
     for n in range(LEARNED - 400, len(sent), 7):
         alone = Forecaster(SeriesSettings())
-        alone.adopt("a", 1, model)
+        alone.set_model("a", 1, model)
         alone.restore(states)
         outcome = outcome_of(alone, sent[n : n + 7], first=n)
         states |= outcome.states

@@ -71,9 +71,7 @@ def _show(findings: list[Finding], schedule: str) -> None:
 
 def _tell(series: str, settings: Settings, *, as_json: bool) -> None:
     from tidecast.doctor.series import facts_of, sentences
-    from tidecast.online.describe_state import (
-        insight,  # imported late: it takes a second
-    )
+    from tidecast.online.describe_state import describe_state  # imported late: it takes a second
 
-    facts = facts_of(series, settings, insight)
+    facts = facts_of(series, settings, describe_state)
     print(json.dumps(facts, indent=1) if as_json else "\n".join(sentences(facts)))

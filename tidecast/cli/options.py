@@ -37,7 +37,7 @@ FeaturesOption = Annotated[
     str | None, typer.Option(help="Further columns to use, separated by commas; or all, or none.")
 ]
 PresetOption = Annotated[
-    str | None, typer.Option(help="The preset of the networks: default, tutorial, revin, skip or seasonal.")
+    str | None, typer.Option(help="The preset of the networks: default, tutorial, revin, residual or seasonal.")
 ]
 TimeZoneOption = Annotated[str | None, typer.Option(help="The time zone of times without an offset; by default UTC.")]
 NonNegativeOption = Annotated[

@@ -21,13 +21,13 @@ EVENTS_TOLD = 5  # most events that are shown
 Facts = dict[str, Any]
 
 
-def facts_of(series: str, settings: Settings, insight: Callable[[bytes], Facts]) -> Facts:
+def facts_of(series: str, settings: Settings, describe_state: Callable[[bytes], Facts]) -> Facts:
     """Collect the facts about a series from Redis and the store, as JSON types.
 
     Args:
         series: its name.
         settings: where Redis and the store are.
-        insight: decodes a stored state.
+        describe_state: decodes a stored state.
 
     Raises:
         RedisError: Redis does not answer.
@@ -43,7 +43,7 @@ def facts_of(series: str, settings: Settings, insight: Callable[[bytes], Facts])
             "partition": partition,
             "min_history": settings.retrain.min_history,
             "model": _model(series, ModelStore(settings.store)),
-            "state": insight(head) if head else None,
+            "state": describe_state(head) if head else None,
             "forecast": _newest_forecast(redis, keys, series),
             "events": _events(redis, keys, series),
             "dead": _dead(redis, keys, series),
@@ -173,5 +173,5 @@ def _of_the_drift(state: Facts) -> Iterator[str]:
     if trial := state["probation"]:
         yield (
             f"probation: version {trial['version']} beside {trial['former']} over {trial['readings']} readings, "
-            f"errors {trial['standard_errors']:+.1f} standard errors off{', condemned' * trial['condemned']}"
+            f"errors {trial['standard_errors']:+.1f} standard errors off{', to be rolled back' * trial['to_roll_back']}"
         )

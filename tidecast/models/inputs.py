@@ -33,7 +33,7 @@ class Inputs:
     def targets(self, actual: Float, spec: Spec) -> NDArray[np.float32]:
         """Convert the next values, `(n,)`, to the answers that the network is trained for."""
         scaled = (actual - self.base) / self.size
-        return (np.clip(scaled, -CLIP, CLIP) if spec.form == "change" else scaled).astype(np.float32)
+        return (np.clip(scaled, -CLIP, CLIP) if spec.target_transform == "change" else scaled).astype(np.float32)
 
 
 def network_inputs(
@@ -66,13 +66,13 @@ def network_inputs(
         spread = np.ascontiguousarray(window[..., 0]).std(axis=1)
         size = np.maximum(spread, np.maximum(LEAST_SPREAD * size, np.finfo(np.float32).tiny))
         scale[:, 0] = size
-    channels = [scale_windows(window, center, scale, spec.form)]
-    base = last if spec.form == "change" else center[:, 0]
+    channels = [scale_windows(window, center, scale, spec.target_transform)]
+    base = last if spec.target_transform == "change" else center[:, 0]
     channels += [_seasonal(rows, held, spec.window, seasons[:, i], base, size) for i in range(spec.seasonal)]
     if spec.calendar:
         unknown = np.zeros((len(rows), spec.window, 2 * len(spec.calendar)))
         channels.append(unknown if calendar is None else calendar)
-    if spec.skip and linear is not None:
+    if spec.residual and linear is not None:
         base = np.where(np.isfinite(linear), linear, base)
     return Inputs(np.concatenate(channels, axis=2).astype(np.float32), base, size)
 
@@ -82,23 +82,23 @@ def rows_read(spec: Spec, seasons: Int64) -> int:
     return spec.window + max(0, int(seasons.max(initial=0)) - 1)
 
 
-def calendar_inputs(spec: Spec, borne: Float, next_ts: Int64, step_ms: Float) -> Float:
+def calendar_inputs(spec: Spec, active: Float, next_ts: Int64, step_ms: Float) -> Float:
     """Return the phase in each calendar cycle, in UTC, of the reading after each row: `(n, window, 2 * cycles)`.
 
     Args:
         spec: the network's spec, which names the cycles.
-        borne: `(n, cycles)` of `cycles_borne`; 0 turns a cycle off.
+        active: `(n, cycles)` of `active_cycles`; 0 turns a cycle off.
         next_ts: `(n,)` epoch milliseconds of the reading after the newest row.
         step_ms: `(n,)` the grid's step.
     """
     before = np.arange(1 - spec.window, 1)
     days = (next_ts[:, None] + step_ms[:, None] * before) / DAY_MS
     angle = 2 * np.pi * days[..., None] / np.array([CYCLES[cycle] for cycle in spec.calendar])
-    waves = np.stack([np.sin(angle), np.cos(angle)], axis=-1) * borne[:, None, :, None]
+    waves = np.stack([np.sin(angle), np.cos(angle)], axis=-1) * active[:, None, :, None]
     return waves.reshape(*days.shape, 2 * len(spec.calendar))
 
 
-def cycles_borne(spec: Spec, calendar: Sequence[Cycle]) -> Float:
+def active_cycles(spec: Spec, calendar: Sequence[Cycle]) -> Float:
     """Return for each cycle of a spec 1 if the series' history is long enough for it, else 0: `(cycles,)`."""
     return np.array([float(cycle in calendar) for cycle in spec.calendar])
 

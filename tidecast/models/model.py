@@ -20,10 +20,10 @@ from tidecast.arrays import Float
 from tidecast.errors import ModelError
 from tidecast.models import lstm
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, LinearExperts
-from tidecast.models.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
+from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, network_inputs, rows_read
 from tidecast.models.spec import Cycle, Spec
 
-FORMAT = 3
+FORMAT = 4
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
 MAX_SEASON = 1024  # rows: no window holds more
 HEADER, CHECKSUM = "tidecast", "blake2b"
@@ -184,14 +184,14 @@ class Model:
             np.tile(network_seasons(self.header.seasons, spec), (n, 1)),
             np.tile(self.header.center, (n, 1)),
             np.tile(self.header.scale, (n, 1)),
-            self.panel.answers(rows, held)[:, EXPERTS.index("linear_lad")] if spec.skip else None,
+            self.panel.answers(rows, held)[:, EXPERTS.index("linear_lad")] if spec.residual else None,
             self._calendar(newest) if spec.calendar and newest is not None else None,
         )
 
     def _calendar(self, newest: NDArray[np.int64]) -> Float:
         spec = self.spec
         step = self.header.step_ms
-        cycles = np.tile(cycles_borne(spec, self.header.calendar), (len(newest), 1))
+        cycles = np.tile(active_cycles(spec, self.header.calendar), (len(newest), 1))
         return calendar_inputs(spec, cycles, newest + round(step), np.full(len(newest), step))
 
 

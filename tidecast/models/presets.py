@@ -11,9 +11,9 @@ from tidecast.suggestions import did_you_mean
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "default": {},  # the next change on a robust scale, by the mean absolute error
-        "tutorial": {"form": "level", "loss": "mse"},  # the standardised level, by the mean squared error
+        "tutorial": {"target_transform": "level", "loss": "mse"},  # the standardised level, by the mean squared error
         "revin": {"normalise": True},  # each window divided by its own spread
-        "skip": {"skip": True},  # the residuals of the linear expert
+        "residual": {"residual": True},  # the residuals of the linear expert
         # Also the values one season before and the phases of the calendar, if the history is long enough.
         "seasonal": {"seasonal": 2, "calendar": tuple(CYCLES)},
     }

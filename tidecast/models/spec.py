@@ -25,12 +25,12 @@ class Spec(BaseModel):
     layers: int = Field(1, ge=1, le=4)
     bidirectional: bool = False
     activation: lstm.Activation = "tanh"
-    form: time_grid.Form = "change"
+    target_transform: time_grid.TargetTransform = "change"
     loss: Literal["mae", "mse"] = "mae"
     normalise: bool = False  # divide each window by its own spread: instance normalisation, RevIN (Kim et al. 2022)
     seasonal: int = Field(0, ge=0, le=2)  # number of seasons back for which the network also reads the target
     calendar: tuple[Cycle, ...] = ()  # the cycles whose phase it reads, if the history is long enough
-    skip: bool = False  # it learns the residuals of the linear expert
+    residual: bool = False  # it learns the residuals of the linear expert
     hidden: int = Field(0, ge=0, le=1024)  # units of a dense layer (ReLU) before the output; 0: none
 
     @model_validator(mode="before")

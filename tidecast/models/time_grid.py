@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float
 
-Form = Literal["change", "level", "raw"]
+TargetTransform = Literal["change", "level", "raw"]
 
 NOTHING = np.zeros(0, np.int64)
 CLIP = 20.0  # in units of the scale: a spike must not drive a recurrent state out of its trained range
@@ -65,14 +65,14 @@ class Scaler:
     scale: Float  # (features,), all > 0
 
     @classmethod
-    def fit(cls, values: Float, form: Form) -> Self:
+    def fit(cls, values: Float, transform: TargetTransform) -> Self:
         """Fit a scaler on `values` of shape `(rows, features)`."""
         width = values.shape[1]
-        if form == "raw":
+        if transform == "raw":
             return cls(np.zeros(width), np.ones(width))
         center = values.mean(axis=0)
         scale = values.std(axis=0)
-        if form == "change":
+        if transform == "change":
             center[0] = 0.0
             scale[0] = change_scale(values[:, 0])
         return cls(center, np.where(scale > 0, scale, 1.0))
@@ -87,17 +87,17 @@ def change_scale(values: Float) -> float:
     return size if size > 0 else 1.0
 
 
-def scale_windows(windows: Float, center: Float, scale: Float, form: Form) -> Float:
+def scale_windows(windows: Float, center: Float, scale: Float, transform: TargetTransform) -> Float:
     """Scale `windows` of `(..., window, features)` by `center` and `scale` of `(..., features)`.
 
-    In the form `change` the target's column is taken relative to its last value. So the network does not depend on
+    In the transform `change` the target's column is taken relative to its last value. So the network does not depend on
     the level, and an untrained one forecasts "no change".
     """
     base = np.broadcast_to(center, (*windows.shape[:-2], windows.shape[-1])).copy()
-    if form == "change":
+    if transform == "change":
         base[..., 0] = windows[..., -1, 0]
     scaled: Float = np.nan_to_num((windows - base[..., None, :]) / scale[..., None, :], nan=0.0)
-    return scaled if form == "raw" else np.clip(scaled, -CLIP, CLIP)
+    return scaled if transform == "raw" else np.clip(scaled, -CLIP, CLIP)
 
 
 def slots(delta_ms: Any, step_ms: float) -> Any:

@@ -31,7 +31,7 @@ _SUMS = (
 )
 
 
-def insight(head: bytes) -> dict[str, Any]:
+def describe_state(head: bytes) -> dict[str, Any]:
     """Return a state without its rows, ready for JSON.
 
     Returns:
@@ -48,7 +48,7 @@ def insight(head: bytes) -> dict[str, Any]:
     trial = state.probation
     errors = dict(zip(EXPERTS, state.errors.max(axis=0).tolist(), strict=True))
     return {
-        "version": state.version or None,
+        "version": state.last_version or None,
         "last_ts": int(state.window.last_ts),
         "readings": int(state.window.appended),
         "step_ms": state.window.step,
@@ -64,6 +64,6 @@ def insight(head: bytes) -> dict[str, Any]:
             "former": trial.former,
             "readings": trial.readings,
             "standard_errors": trial.standard_errors,
-            "condemned": trial.condemned,
+            "to_roll_back": trial.to_roll_back,
         },
     }

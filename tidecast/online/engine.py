@@ -17,7 +17,7 @@ from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.cohorts import Cohort, nearest_cohort
 from tidecast.models.experts import EXPERTS, LINEAR, LSTM, SHARED
 from tidecast.models.gross_errors import NO_LIMITS, Limits
-from tidecast.models.inputs import Inputs, calendar_inputs, cycles_borne, rows_read
+from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, rows_read
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.network_inputs import Rows, prepare
@@ -65,7 +65,7 @@ class ModelSlot:
 
 
 @dataclass(slots=True)  # not frozen: that would take four times as long to make
-class Question:
+class PredictionRequest:
     """The newest rows of a series, from which its experts forecast."""
 
     slot: ModelSlot | None  # None: the series has no model yet
@@ -111,7 +111,7 @@ class Engine:
         return len(self._slots)
 
     @property
-    def made_ms(self) -> list[int]:
+    def created_ms(self) -> list[int]:
         """Return when each champion was made, epoch milliseconds."""
         return [slot.created_ms for slot in self._slots.values()]
 
@@ -191,7 +191,7 @@ class Engine:
         spec = network.model.spec
         return max(own, rows_read(spec, network_seasons(slot.seasons if slot else (), spec)))
 
-    def answers(self, questions: Sequence[Question]) -> Float:
+    def answers(self, questions: Sequence[PredictionRequest]) -> Float:
         """Return all experts' forecasts of the next value: `(questions, experts)`, NaN where an expert cannot.
 
         Many questions may be about the same series.
@@ -210,7 +210,7 @@ class Engine:
         self._answer_shared(questions, forecasts)
         return np.where(np.isfinite(forecasts), forecasts, np.nan)
 
-    def _answer_shared(self, questions: Sequence[Question], forecasts: Float) -> None:
+    def _answer_shared(self, questions: Sequence[PredictionRequest], forecasts: Float) -> None:
         cohorts: dict[str, list[int]] = {}
         for i, question in enumerate(questions):
             network = self._shared.get(question.shared) if question.shared else None
@@ -220,7 +220,7 @@ class Engine:
             for part in _pieces(members):
                 forecasts[part, SHARED] = self._shared_answers(self._shared[cohort], [questions[i] for i in part])
 
-    def _shared_answers(self, network: Shared, asked: Sequence[Question]) -> Float:
+    def _shared_answers(self, network: Shared, asked: Sequence[PredictionRequest]) -> Float:
         """Return the forecasts of a cohort's network; series without a model have no seasons and no change scale."""
         slots = [question.slot for question in asked]
         spec = network.model.spec
@@ -281,7 +281,7 @@ class Slab:
         self._scale[row] = header.scale
         self.change_scale[row] = header.change_scale
         self._seasons[row] = network_seasons(header.seasons, self.spec) if self.spec else ()
-        self._calendar[row] = cycles_borne(self.spec, header.calendar) if self.spec else ()
+        self._calendar[row] = active_cycles(self.spec, header.calendar) if self.spec else ()
         self._step[row] = header.step_ms
         self._lags[row] = panel.lags
         self._columns[row] = panel.columns
@@ -294,7 +294,7 @@ class Slab:
         """Free the row for another model."""
         self._free.append(row)
 
-    def answers(self, asked: Sequence[Question]) -> Float:
+    def answers(self, asked: Sequence[PredictionRequest]) -> Float:
         """Return the forecasts of the last value, the linear experts and the own networks: `(questions, experts)`."""
         chosen = np.array([question.slot.row for question in asked if question.slot])
         rows = values, ends, held = rows_of([question.rows for question in asked])

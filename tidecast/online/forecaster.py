@@ -13,7 +13,7 @@ from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.model import Model
 from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.drift import KINDS, Drift
-from tidecast.online.engine import Engine, ModelSlot, Question
+from tidecast.online.engine import Engine, ModelSlot, PredictionRequest
 from tidecast.online.horizons import Horizons
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
@@ -26,7 +26,7 @@ from tidecast.online.window import Window, take
 from tidecast.settings import SeriesSettings
 from tidecast.wire import DeadLetter, Event, Forecasts, parsing
 
-MET_ONE_BY_ONE = 10  # new series in one batch that get an event each; more than that share one event
+EVENTS_ONE_BY_ONE = 10  # new series in one batch that get an event each; more than that share one event
 PLAIN_FIELDS = 3  # series, ts and the target: most readings have just these, and are parsed by columns
 
 
@@ -53,7 +53,7 @@ class Accepted:
     ts: int  # epoch milliseconds
     y: float
     next_ts: int | None  # the time to forecast
-    question: Question
+    question: PredictionRequest
     filled: int  # interpolated rows among those that the experts read
     skipped: bool  # whether steps were missing just before the reading, filled or not
     doubted: int  # doubted readings in a row, this one last
@@ -92,7 +92,7 @@ class Forecaster:
         self._partitions = partitions
         self.states: dict[str, SeriesState] = {}
         self.shadow_tests = ShadowTests(self.engine, probation)
-        self._met: list[str] = []  # series that are new in the current batch
+        self._new_series: list[str] = []  # series that are new in the current batch
         self._members: dict[bytes, SeriesEntry] = {}  # by the series' name, as bytes of an entry
         self._levels = np.array([settings.level, *settings.more_levels])
         low = settings.minimum
@@ -125,7 +125,7 @@ class Forecaster:
         for series in states:
             self._fit(series)
 
-    def adopt(self, series: str, version: int, model: Model, *, published: bool = True) -> None:
+    def set_model(self, series: str, version: int, model: Model, *, published: bool = True) -> None:
         """Let a model forecast the series from the next batch on.
 
         Args:
@@ -138,34 +138,34 @@ class Forecaster:
         self.engine.put(series, version, model, published=published)
         self._fit(series)
 
-    def accompany(self, series: str, version: int, model: Model) -> None:
+    def attach_shadow(self, series: str, version: int, model: Model) -> None:
         """Run the former champion as a shadow of the new one from the next batch on."""
         state = self.states.get(series)
         slot = self.engine.slot(series)
         if state and state.probation and slot and model.spec.features == slot.features:
             self.engine.put_shadow(series, version, model)
-            state.accompany()
+            state.resume_shadow()
             self._fit(series)
         else:
-            self.clear(series)
+            self.end_shadow_test(series)
 
-    def clear(self, series: str) -> None:
+    def end_shadow_test(self, series: str) -> None:
         """End the shadow test of a series' champion."""
         if state := self.states.get(series):
             state.probation = None
         self._fit(series)
 
-    def adopt_shared(self, cohort: str, model: Model) -> None:
+    def set_shared_network(self, cohort: str, model: Model) -> None:
         """Let a shared network forecast all series of a cohort from the next batch on."""
         self.engine.put_shared(cohort, model)
-        self.refit()
+        self.reshape_windows()
 
-    def refit(self) -> None:
+    def reshape_windows(self) -> None:
         """Change every series' window to the shape that the present models need."""
         for series in self.states:
             self._fit(series)
 
-    def dismiss(self, series: str) -> None:
+    def remove_model(self, series: str) -> None:
         """Forecast the series by its last value from the next batch on."""
         self.engine.drop(series)
         self._fit(series)
@@ -195,8 +195,8 @@ class Forecaster:
         outcome.intervals["inside"] = int((scores.score <= 1).sum())
         outcome.intervals["outside"] = int((scores.score > 1).sum())
         outcome.drifts = _drifts(accepted, scores)
-        outcome.events += [*_meetings(self._met), *(drift.event for drift in outcome.drifts)]
-        self._met = []
+        outcome.events += [*_creations(self._new_series), *(drift.event for drift in outcome.drifts)]
+        self._new_series = []
         outcome.states = changes_of({reading.member.series: reading.member.state for reading in accepted})
         return outcome
 
@@ -250,7 +250,7 @@ class Forecaster:
         features = state.features if state else self._features(series)
         reading = parsing.parse_reading(entry_id, fields, series, features, now_ms)
         if not state:
-            self._meet(series)
+            self._add_series(series)
         return (self._members[series.encode()], reading.ts, reading.values), reading.has_ts
 
     def _accepted(
@@ -289,7 +289,7 @@ class Forecaster:
             np.array(values),
             reads,
             self.settings.max_gap,
-            _habits([member.slot for member in members]),
+            _history_limits([member.slot for member in members]),
         )
         held = np.minimum(taken.lengths, reads)
         ends = (held * widths).cumsum()
@@ -305,7 +305,7 @@ class Forecaster:
             next_ts = ts + round(step) if step else None
             newest = taken.rows[end - count * width : end].reshape(count, width)
             slot = member.slot
-            question = Question(slot, slot.shared if slot else None, newest, next_ts or ts)
+            question = PredictionRequest(slot, slot.shared if slot else None, newest, next_ts or ts)
             skipped = missing > 0 or length == 1
             y = values[i][0]
             yield Accepted(ids[i], member, ts, y, next_ts, question, marked, skipped, doubted, moves)
@@ -326,7 +326,7 @@ class Forecaster:
             reads = self.engine.rows_of(None, cohort)
             window.reshape(max(window.capacity, reads), range(len(state.features)))
         held = min(window.length, reads)
-        question = Question(None, cohort, window.newest(held), next_ts or ts)
+        question = PredictionRequest(None, cohort, window.newest(held), next_ts or ts)
         skipped = missing > 0 or window.length == 1
         filled = window.filled_in(held)
         doubted = window.doubted
@@ -334,7 +334,7 @@ class Forecaster:
         return Accepted(entry_id, member, ts, values[0], next_ts, question, filled, skipped, doubted, moves)
 
     def _settle(self, accepted: Sequence[Accepted], answers: Float) -> BatchScores:
-        """Score the standing forecasts, update every expert's record, and blend the next forecasts."""
+        """Score the pending forecasts, update every expert's record, and blend the next forecasts."""
         members = [reading.member for reading in accepted]
         scores = self._scores(
             accepted,
@@ -394,14 +394,14 @@ class Forecaster:
             slot = reading.member.slot
             if slot is None or trial is None:  # the test ended with an earlier reading of the batch
                 continue
-            trial.heard_ts = reading.ts
+            trial.last_ts = reading.ts
             # The first reading settles a forecast of the former model. A model knows the readings that it learned from.
             known = begun or reading.ts <= slot.trained_until or reading.doubted
             event = self.shadow_tests.compare(reading.member.series, trial, math.nan if known else error, shadow_error)
             if event:
                 yield event
-            if event and not trial.condemned:
-                self.clear(reading.member.series)
+            if event and not trial.to_roll_back:
+                self.end_shadow_test(reading.member.series)
 
     def _publish(self, accepted: Sequence[Accepted], scores: BatchScores, into: Forecasts) -> None:
         """Write the forecasts field by field."""
@@ -431,7 +431,7 @@ class Forecaster:
         slot = self.engine.slot(series)
         return slot.features if slot else (self.settings.target,)
 
-    def _meet(self, series: str) -> SeriesState:
+    def _add_series(self, series: str) -> SeriesState:
         if len(self.states) >= self.settings.max_series:
             raise BadReading(
                 "series_cap",
@@ -440,7 +440,7 @@ class Forecaster:
             )
         features = self._features(series)
         self.states[series] = SeriesState(features, Window(self.settings.rows_kept, len(features)))
-        self._met.append(series)
+        self._new_series.append(series)
         self._fit(series)
         return self.states[series]
 
@@ -454,11 +454,11 @@ class Forecaster:
         shadow = self.shadow_tests.shadow(series, state, slot)
         if slot:
             rows = max(self.settings.rows_kept, self.rows_read(series))
-            state.wear(slot.features, rows, slot.step_ms, gridded=slot.gridded)
+            state.reshape_to(slot.features, rows, slot.step_ms, gridded=slot.gridded)
         else:
             target = self.settings.target
             features = state.features if state.features[0] == target else (target,)
-            state.wear(features, state.window.capacity, None, gridded=True)
+            state.reshape_to(features, state.window.capacity, None, gridded=True)
         field = state.features[0].encode() if len(state.features) == 1 else None
         reads = self.rows_read(series) if slot else self.engine.rows_of(None, None)
         errors = address_of(slot.errors) if slot else 0
@@ -483,28 +483,28 @@ def _put_in_order(parsed: list[Parsed | None], without_ts: set[int]) -> None:
         newest[member.series] = max(before, ts)
 
 
-def _habits(slots: Sequence[ModelSlot | None]) -> tuple[Float, Float, Float]:
+def _history_limits(slots: Sequence[ModelSlot | None]) -> tuple[Float, Float, Float]:
     """Return the usual largest moves, lowest and highest values of the models' histories, as `take` reads them."""
     known = [slot.known if slot else NO_LIMITS for slot in slots]
     usual = np.array([slot.largest_move if slot else 0.0 for slot in slots])
     return usual, np.array([low for low, _ in known]), np.array([high for _, high in known])
 
 
-def _of_the_former(accepted: Accepted) -> Question:
+def _of_the_former(accepted: Accepted) -> PredictionRequest:
     """Return the question for the shadow of a champion on trial."""
     shadow = accepted.member.shadow
     question = accepted.question
-    return Question(shadow, shadow.shared if shadow else None, question.rows, question.next_ts)
+    return PredictionRequest(shadow, shadow.shared if shadow else None, question.rows, question.next_ts)
 
 
-def _meetings(series: Sequence[str]) -> list[Event]:
+def _creations(series: Sequence[str]) -> list[Event]:
     """Return an event for each new series; many at once share one event."""
-    if len(series) <= MET_ONE_BY_ONE:
+    if len(series) <= EVENTS_ONE_BY_ONE:
         return [Event("series_created", "first reading received", name) for name in series]
     return [
         Event(
             "series_created",
-            f"first readings received of {len(series)} series: {', '.join(series[:MET_ONE_BY_ONE])}, …",
+            f"first readings received of {len(series)} series: {', '.join(series[:EVENTS_ONE_BY_ONE])}, …",
         )
     ]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tidecast.arrays import Float
 from tidecast.models import experts
-from tidecast.online.engine import Engine, Question
+from tidecast.online.engine import Engine, PredictionRequest
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.settings import SeriesSettings
@@ -42,7 +42,7 @@ class Horizons:
         for step in range(1, path.shape[1]):
             rows = [_followed(old, yhat) for old, yhat in zip(rows, path[:, step - 1].tolist(), strict=True)]
             answers = engine.answers([_asked(reading, new, step) for reading, new in zip(accepted, rows, strict=True)])
-            for i, (forecasts, shares) in enumerate(zip(answers, scores.says, strict=True)):
+            for i, (forecasts, shares) in enumerate(zip(answers, scores.weights, strict=True)):
                 usable = np.where(np.isfinite(forecasts), shares, 0.0)
                 total = usable.sum()
                 path[i, step] = experts.blend(usable / total, forecasts) if total > 0 else path[i, step - 1]
@@ -79,7 +79,7 @@ class Horizons:
         return bounded
 
 
-def _asked(reading: "Accepted", rows: Float, further: int) -> Question:
+def _asked(reading: "Accepted", rows: Float, further: int) -> PredictionRequest:
     """Return the question for a reading's experts after so many further steps."""
     before = reading.question
     ahead = round(further * (before.next_ts - reading.ts))

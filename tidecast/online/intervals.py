@@ -28,13 +28,13 @@ class Tracker:
         errors: the number of errors behind the half-width; a half-width that came with a model counts as eight.
         half_width: in the series' unit.
         mean_error: exponentially weighted mean of the absolute errors; each error counts as five means at most.
-        standing: the half-width of the forecast that the next reading will settle; None: it had none.
+        pending: the half-width of the forecast that the next reading will settle; None: it had none.
     """
 
     def __init__(
-        self, errors: int = 0, half_width: float = 0.0, mean_error: float = 0.0, standing: float | None = None
+        self, errors: int = 0, half_width: float = 0.0, mean_error: float = 0.0, pending: float | None = None
     ) -> None:
-        self.numbers: Float = np.array([math.nan if standing is None else standing, errors, half_width, mean_error])
+        self.numbers: Float = np.array([math.nan if pending is None else pending, errors, half_width, mean_error])
 
     @classmethod
     def on(cls, numbers: Float) -> Self:
@@ -44,7 +44,7 @@ class Tracker:
         return tracker
 
     @property
-    def standing(self) -> float | None:
+    def pending(self) -> float | None:
         """Return the half-width of the forecast that the next reading will settle; None: it had none."""
         return None if math.isnan(self.numbers[STOOD]) else float(self.numbers[STOOD])
 

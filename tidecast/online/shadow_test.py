@@ -28,8 +28,8 @@ class Probation:
         version: the champion's version.
         former: the version that it is compared with.
         record: the record of the former champion, `(numbers,)`, see `tidecast/online/kernels/scoring.py`.
-        numbers: version, former, readings compared, sum of the differences, sum of their squares, 1 once condemned,
-            and the time of the last reading that the former champion has processed.
+        numbers: version, former, readings compared, sum of the differences, sum of their squares, 1 once the
+            champion is found worse, and the time of the last reading that the former champion has processed.
     """
 
     __slots__ = ("numbers", "record")
@@ -39,9 +39,9 @@ class Probation:
         self.record = record
 
     @classmethod
-    def of(cls, version: int, former: int, record: Float, heard_ts: int) -> Self:
+    def of(cls, version: int, former: int, record: Float, last_ts: int) -> Self:
         """Begin a shadow test."""
-        return cls(np.array([version, former, 0, 0, 0, 0, heard_ts], np.float64), record)
+        return cls(np.array([version, former, 0, 0, 0, 0, last_ts], np.float64), record)
 
     @property
     def version(self) -> int:
@@ -59,17 +59,17 @@ class Probation:
         return int(self.numbers[2])
 
     @property
-    def condemned(self) -> bool:
-        """Return whether the champion was found worse; it stays condemned until the former one has replaced it."""
+    def to_roll_back(self) -> bool:
+        """Return whether the champion was found worse; it stays so until the former one has replaced it."""
         return bool(self.numbers[5])
 
     @property
-    def heard_ts(self) -> int:
+    def last_ts(self) -> int:
         """Return the time of the last reading that the former champion has processed, epoch milliseconds."""
         return int(self.numbers[6])
 
-    @heard_ts.setter
-    def heard_ts(self, ts: int) -> None:
+    @last_ts.setter
+    def last_ts(self, ts: int) -> None:
         self.numbers[6] = ts
 
     def compare(self, error: float, shadow_error: float) -> None:
@@ -101,7 +101,7 @@ class Probation:
 
     def event(self, series: str) -> Event:
         """Return the event that reports the verdict."""
-        kind = "rolled_back" if self.condemned else "proved"
+        kind = "rolled_back" if self.to_roll_back else "proved"
         detail = (
             f"over {self.readings} readings its mean absolute error less that of version {self.former} was "
             f"{self.numbers[3] / max(1, self.readings):.4g}, {self.standard_errors:.1f} standard errors"

@@ -15,19 +15,19 @@ class ShadowTests:
 
     Attributes:
         lacking: by series, the version of the former champion that must still be loaded.
-        condemned: by series, the version that was found worse, and the former version that will replace it.
+        to_roll_back: by series, the version that was found worse, and the former version that will replace it.
     """
 
     def __init__(self, engine: Engine, enough: int) -> None:
         self._engine = engine
         self._enough = enough
-        self.lacking: dict[str, int] = {}
-        self.condemned: dict[str, tuple[int, int]] = {}
+        self.shadows_to_load: dict[str, int] = {}
+        self.to_roll_back: dict[str, tuple[int, int]] = {}
 
     def forget(self) -> None:
         """Clear the memory of the tests; the tests themselves are restored with the states."""
-        self.lacking = {}
-        self.condemned = {}
+        self.shadows_to_load = {}
+        self.to_roll_back = {}
 
     def shadow(self, series: str, state: SeriesState, slot: ModelSlot | None) -> ModelSlot | None:
         """Begin or end a series' shadow test; return the former champion if it is loaded, to run as the shadow.
@@ -42,33 +42,33 @@ class ShadowTests:
         """
         trial = state.probation
         chosen = slot if slot and slot.published and self._enough else None
-        if chosen and 0 < state.version < chosen.version and chosen.features == state.features:
+        if chosen and 0 < state.last_version < chosen.version and chosen.features == state.features:
             if trial is None or trial.version != chosen.version:
-                state.begin_trial(chosen.version)
+                state.begin_shadow_test(chosen.version)
         elif trial and (chosen is None or trial.version != chosen.version or len(trial.record) != len(state.record)):
-            state.end_trial(slot.version if slot else 0)
-        self.lacking.pop(series, None)
-        self.condemned.pop(series, None)
+            state.end_shadow_test(slot.version if slot else 0)
+        self.shadows_to_load.pop(series, None)
+        self.to_roll_back.pop(series, None)
         trial = state.probation
         shadow = self._engine.shadow(series)
         if trial is None:
             self._engine.drop_shadow(series)
             return None
-        if trial.condemned:
-            self.condemned[series] = trial.version, trial.former
+        if trial.to_roll_back:
+            self.to_roll_back[series] = trial.version, trial.former
         if shadow and shadow.version == trial.former:
             return shadow
-        self.lacking[series] = trial.former
+        self.shadows_to_load[series] = trial.former
         return None
 
     def compare(self, series: str, trial: Probation, error: float, shadow_error: float) -> Event | None:
         """Compare the errors of a reading, where NaN does not count; return the event if the test has now ended."""
-        if trial.condemned:
+        if trial.to_roll_back:
             return None
         trial.compare(error, shadow_error)
         proved = trial.verdict(self._enough)
         if proved is None:
             return None
         if not proved:
-            self.condemned[series] = trial.version, trial.former
+            self.to_roll_back[series] = trial.version, trial.former
         return trial.event(series)

@@ -55,7 +55,7 @@ _BLOCK = struct.Struct("<QI")
 
 
 class SeriesState:
-    """The state of one series: its features, its window, the standing forecast and every expert's errors.
+    """The state of one series: its features, its window, the pending forecast and every expert's errors.
 
     All numbers except those of further steps lie in two arrays, the window's numbers and the record, in the stored
     format.
@@ -67,7 +67,7 @@ class SeriesState:
         record: `(numbers,)`, see `tidecast/online/kernels/scoring.py`.
         address: the memory address of the record.
         levels: the number of intervals.
-        ahead: `(further steps, further steps + 1)`, the standing forecasts of further steps.
+        ahead: `(further steps, further steps + 1)`, the pending forecasts of further steps.
         ahead_trackers: an interval tracker for each further step.
         probation: the shadow test of a new champion, if there is one.
     """
@@ -92,18 +92,18 @@ class SeriesState:
         self.levels = (len(record) - TRACKERS) // TRACKER
 
     @property
-    def standing(self) -> float | None:
+    def pending_forecast(self) -> float | None:
         """Return the forecast that the next reading will settle, in the series' unit."""
         return None if np.isnan(self.record[STANDING]) else float(self.record[STANDING])
 
     @property
-    def version(self) -> int:
+    def last_version(self) -> int:
         """Return the version of the model that the errors belong to; 0: no model has forecast yet."""
         return int(self.record[HEARD])
 
     @property
     def answers(self) -> Float:
-        """Return the experts' standing forecasts, `(experts,)`, NaN without one; a view."""
+        """Return the experts' pending forecasts, `(experts,)`, NaN without one; a view."""
         return self.record[ANSWERS:ERRORS]
 
     @property
@@ -133,25 +133,25 @@ class SeriesState:
             if self.probation:
                 self.probation.record = _with_levels(self.probation.record, levels)
 
-    def begin_trial(self, version: int) -> None:
+    def begin_shadow_test(self, version: int) -> None:
         """Begin a shadow test of a new version against the champion so far, or against the shadow of a running test."""
-        former = self.probation.former if self.probation else self.version
+        former = self.probation.former if self.probation else self.last_version
         record = (self.probation.record if self.probation else self.record).copy()
-        heard_ts = self.probation.heard_ts if self.probation else self.window.last_ts
-        self.probation = Probation.of(version, former, record, heard_ts)
+        last_ts = self.probation.last_ts if self.probation else self.window.last_ts
+        self.probation = Probation.of(version, former, record, last_ts)
 
-    def accompany(self) -> None:
-        """Resume the shadow: its standing forecasts are kept, unless it has missed readings since."""
-        if self.probation and self.probation.heard_ts != self.window.last_ts:
+    def resume_shadow(self) -> None:
+        """Resume the shadow: its pending forecasts are kept, unless it has missed readings since."""
+        if self.probation and self.probation.last_ts != self.window.last_ts:
             self.probation.record[[STANDING, *range(ANSWERS, ERRORS)]] = np.nan
 
-    def end_trial(self, answering: int) -> None:
+    def end_shadow_test(self, answering: int) -> None:
         """End the shadow test; if the former model is the champion again, continue with its record."""
         if self.probation and self.probation.former == answering and len(self.probation.record) == len(self.record):
             self._hold(self.probation.record)
         self.probation = None
 
-    def wear(self, features: tuple[str, ...], capacity: int, step_ms: float | None, *, gridded: bool) -> None:
+    def reshape_to(self, features: tuple[str, ...], capacity: int, step_ms: float | None, *, gridded: bool) -> None:
         """Take the shape that a model needs, and keep the known rows; with another target, keep only the time."""
         known = {name: i for i, name in enumerate(self.features)}
         self.window.reshape(capacity, [known.get(name) for name in features])

@@ -218,7 +218,7 @@ def take(
     values: Float,
     reads: Int64,
     max_gap: int,
-    habits: tuple[Float, Float, Float],
+    limits: tuple[Float, Float, Float],
 ) -> Taken:
     """Add readings to their windows in order, and copy the rows that the experts of each read.
 
@@ -228,7 +228,7 @@ def take(
         values: `(n, width or more)`.
         reads: `(n,)` how many of the newest rows to return at most.
         max_gap: see `Window.push`.
-        habits: `(n,)` each: usual largest moves, lowest values and highest values of the models' histories.
+        limits: `(n,)` each: usual largest moves, lowest values and highest values of the models' histories.
     """
     n = len(windows)
     taken = Taken(
@@ -243,7 +243,7 @@ def take(
     window_loops.take(
         (windows, ts, values, reads),
         max_gap,
-        habits,
+        limits,
         RULE,
         (taken.missing, taken.lengths, taken.filled, taken.doubted),
         (taken.rows, taken.steps, taken.moves),

@@ -155,9 +155,9 @@ def _trained(histories: Sequence[History], test_size: float, settings: Settings,
         store = ModelStore(Path(folder))
         train([part(history, 0, cut(history, test_size)) for history in histories], spec, settings, store)
         for cohort in store.shared.served():
-            forecaster.adopt_shared(cohort, store.shared.load(cohort)[1])
+            forecaster.set_shared_network(cohort, store.shared.load(cohort)[1])
         for series in store.served():
-            forecaster.adopt(series, *store.load(series))
+            forecaster.set_model(series, *store.load(series))
     return forecaster
 
 

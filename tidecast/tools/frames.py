@@ -177,7 +177,7 @@ def backtest_frame(
         test_size: the share of the newest readings; training, scaling and season detection do not use them.
         target: the column to forecast; None: `y`, `value`, or the only numeric column.
         features: further columns to use; `("all",)`: every numeric column.
-        preset: the preset of the networks: `default`, `tutorial`, `revin`, `skip` or `seasonal`; None: `default`.
+        preset: the preset of the networks: `default`, `tutorial`, `revin`, `residual` or `seasonal`; None: `default`.
         given: other settings by name, such as `train={"epochs": 4}` or `series={"minimum": 0}`.
 
     Returns:

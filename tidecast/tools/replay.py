@@ -95,9 +95,9 @@ def _forecaster(settings: Settings) -> "Forecaster":
     forecaster = Forecaster(settings.series, probation=settings.retrain.probation)
     store = ModelStore(settings.store)
     for cohort in store.shared.served():
-        forecaster.adopt_shared(cohort, store.shared.load(cohort)[1])
+        forecaster.set_shared_network(cohort, store.shared.load(cohort)[1])
     for series in store.served():
-        forecaster.adopt(series, *store.load(series))
+        forecaster.set_model(series, *store.load(series))
     return forecaster
 
 

@@ -62,7 +62,7 @@ class Blended:
     """A panel's forecasts, with the answers and shares of its experts, reading by reading."""
 
     answers: Float  # (readings, experts)
-    says: Float  # (readings, experts) the experts' shares of the blend
+    weights: Float  # (readings, experts) the experts' shares of the blend
     yhat: Float  # (readings,)
 
 

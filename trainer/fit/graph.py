@@ -56,7 +56,7 @@ class Graph(NamedTuple):
 def graph_of(spec: Spec) -> Graph:
     """Return the graph that trains this spec; it is traced once per process and shape of network."""
     features = tuple(f"feature_{i}" for i in range(len(spec.features)))
-    return _graph(spec.model_copy(update={"target": features[0], "features": features, "form": "raw"}))
+    return _graph(spec.model_copy(update={"target": features[0], "features": features, "target_transform": "raw"}))
 
 
 def flatten(weights: Mapping[str, NDArray[Any]], spec: Spec) -> Float32:

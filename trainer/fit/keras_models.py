@@ -20,7 +20,7 @@ Weights = dict[str, Float32]
 def build(spec: Spec) -> Any:
     """Build the untrained, uncompiled Keras model of a spec: `(batch, window, channels)` to `(batch, 1)`."""
     layers = [_lstm(spec, last=i == spec.layers - 1) for i in range(spec.layers)]
-    start = "zeros" if spec.form == "change" else "glorot_uniform"
+    start = "zeros" if spec.target_transform == "change" else "glorot_uniform"
     return keras.Sequential(
         [
             keras.Input((spec.window, spec.channels)),
@@ -66,7 +66,7 @@ def _initial(name: str, shape: tuple[int, ...], spec: Spec, rng: np.random.Gener
         if name.startswith("lstm"):
             bias[spec.units : 2 * spec.units] = 1  # the forget gate: keep the state until training changes this
         return bias
-    if name == "dense.kernel" and spec.form == "change":
+    if name == "dense.kernel" and spec.target_transform == "change":
         return np.zeros(shape, np.float32)
     limit = np.sqrt(6 / sum(shape))  # Glorot & Bengio 2010
     return rng.uniform(-limit, limit, shape).astype(np.float32)

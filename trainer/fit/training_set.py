@@ -19,7 +19,7 @@ from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models import time_grid
 from tidecast.models.experts import EXPERTS, LinearExperts
-from tidecast.models.inputs import Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
+from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, network_inputs, rows_read
 from tidecast.models.model import network_seasons
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid, Scaler, Sequences
@@ -81,7 +81,7 @@ class TrainingSet:
         """Return the windows with targets in the rows from `start` to `stop`, as far back as the network reads."""
         seasonal = rows_read(self.spec, network_seasons(self.seasons, self.spec))
         windows = time_grid.sequences(
-            self.grid, self.spec.window, max(seasonal, self.panel.rows if self.spec.skip else 0)
+            self.grid, self.spec.window, max(seasonal, self.panel.rows if self.spec.residual else 0)
         )
         return windows.where((start <= windows.rows) & (windows.rows < stop))
 
@@ -101,12 +101,12 @@ class TrainingSet:
             np.tile(network_seasons(self.seasons, spec), (n, 1)),
             np.tile(self.scaler.center, (n, 1)),
             np.tile(self.scaler.scale, (n, 1)),
-            self.panel.answers(part.windows, part.held)[:, lad] if spec.skip else None,
+            self.panel.answers(part.windows, part.held)[:, lad] if spec.residual else None,
             self._phases(part) if spec.calendar else None,
         )
 
     def _phases(self, part: Sequences) -> Float:
-        used = np.tile(cycles_borne(self.spec, self.calendar), (len(part), 1))
+        used = np.tile(active_cycles(self.spec, self.calendar), (len(part), 1))
         next_ts = self.grid.ts[part.rows - 1] + round(self.step_ms)
         return calendar_inputs(self.spec, used, next_ts, np.full(len(part), self.step_ms))
 
@@ -141,7 +141,7 @@ def prepare(
     segment = grid.segment[:before_tail]
     seasons = find_seasons(target, segment, step_ms, gridded=gridded) if season is None else _given(season)
     panel = fit_panel(grid, seasons, before_tail)
-    scaler = Scaler.fit(grid.values[:learned], spec.form)
+    scaler = Scaler.fit(grid.values[:learned], spec.target_transform)
     scale = time_grid.change_scale(grid.values[:learned, 0])
     known = cycles(int(history.ts[validation - 1] - history.ts[0]), step_ms) if gridded else ()
     training_set = TrainingSet(

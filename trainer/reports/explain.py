@@ -50,8 +50,8 @@ class Explanation:
             "page": str(self.path),
             "experts": list(EXPERTS),
             "ts": self.review.ts.tolist(),
-            "shares": self.review.says.tolist(),
-            "next_shares": self.review.next_says.tolist(),
+            "shares": self.review.weights.tolist(),
+            "next_shares": self.review.next_weights.tolist(),
         }
         return summary | _trace_dict(self.trace) if self.trace else summary
 

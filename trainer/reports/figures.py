@@ -114,8 +114,8 @@ def weights(review: Review, palette: Palette) -> Figure:
     """Draw each expert's share in the forecasts over time, the largest at the bottom."""
     figure = canvas.new_figure(palette, 3.0)
     axis = figure.subplots()
-    order = [i for i in np.argsort(-review.says.mean(axis=0)).tolist() if review.says[:, i].any()]
-    stack = review.says[:, order].T
+    order = [i for i in np.argsort(-review.weights.mean(axis=0)).tolist() if review.weights[:, i].any()]
+    stack = review.weights[:, order].T
     colours = canvas.shades(palette, len(order))
     axis.stackplot(
         canvas.moments(review.ts), stack, labels=[EXPERTS[i].replace("_", " ") for i in order], colors=colours

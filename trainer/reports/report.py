@@ -160,7 +160,7 @@ def _particulars(subject: ReportTarget) -> list[tuple[str, str]]:
         ("cohort", header.shared or "none"),
         ("target", header.spec.target),
         ("features", ", ".join(header.spec.features)),
-        ("form and loss", f"{header.spec.form}, {header.spec.loss.upper()}"),
+        ("target and loss", f"{header.spec.target_transform}, {header.spec.loss.upper()}"),
         ("step", f"{header.step_ms / 1000:g} s"),
         ("trained on", f"{moment(header.span[0])} to {moment(header.span[1])}"),
         ("judged on", f"{evidence.rows} readings"),
@@ -177,9 +177,9 @@ def _particulars(subject: ReportTarget) -> list[tuple[str, str]]:
 
 def shares(found: Review) -> list[tuple[str, str, str]]:
     """Return each expert's mean share in the forecasts and its share in the next one, the largest first."""
-    mean = found.says.mean(axis=0)
-    used = [i for i in np.argsort(-mean).tolist() if mean[i] > 0 or found.next_says[i] > 0]
-    return [(EXPERTS[i].replace("_", " "), f"{mean[i]:.1%}", f"{found.next_says[i]:.1%}") for i in used]
+    mean = found.weights.mean(axis=0)
+    used = [i for i in np.argsort(-mean).tolist() if mean[i] > 0 or found.next_weights[i] > 0]
+    return [(EXPERTS[i].replace("_", " "), f"{mean[i]:.1%}", f"{found.next_weights[i]:.1%}") for i in used]
 
 
 def panel(header: Header) -> str:

@@ -26,13 +26,13 @@ class Review:
     actual: Float
     answer: Float
     last: Float  # the reading before each reading: the last value's forecast
-    says: Float  # (rows, experts) each expert's share in the forecast
+    weights: Float  # (rows, experts) each expert's share in the forecast
     half_width: float
     level: float
     gap_ms: float  # readings further apart are not joined
     next_ts: int
     next_answer: float
-    next_says: Float  # (experts,)
+    next_weights: Float  # (experts,)
     trained_on: bool  # whether the model was trained on these same readings
 
     def __len__(self) -> int:
@@ -91,13 +91,13 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
         actual=history.values[first:, 0][believed],
         answer=blend.yhat[:-1][believed],
         last=history.values[first - 1 : -1, 0][believed],
-        says=blend.says[:-1][believed],
+        weights=blend.weights[:-1][believed],
         half_width=header.half_width,
         level=header.level,
         gap_ms=(max_gap + 1.5) * header.step_ms,
         next_ts=int(history.ts[-1]) + max(1, round(header.step_ms)),
         next_answer=float(blend.yhat[-1]),
-        next_says=blend.says[-1],
+        next_weights=blend.weights[-1],
         trained_on=trained_on,
     )
 

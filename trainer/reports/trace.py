@@ -64,7 +64,7 @@ def trace(subject: ReportTarget, max_gap: int) -> Trace:
     grid = time_grid.to_grid(
         extended.ts, extended.values, header.step_ms, max_gap, gridded=header.gridded, left_out=extended.left_out
     )
-    reach = max(model.network_rows, model.panel.rows if model.spec.skip else 0)
+    reach = max(model.network_rows, model.panel.rows if model.spec.residual else 0)
     windows = time_grid.sequences(grid, model.spec.window, reach)
     if not len(windows):
         raise HistoryError(

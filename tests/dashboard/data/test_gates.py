@@ -27,8 +27,8 @@ NAME = "boiler-7"
 START, STEP_MS = 1_700_000_000_000, 1000
 SPECS = [
     Spec(window=6, units=5),
-    Spec(window=6, units=5, activation="relu", form="level"),
-    Spec(window=6, units=5, normalise=True, skip=True),
+    Spec(window=6, units=5, activation="relu", target_transform="level"),
+    Spec(window=6, units=5, normalise=True, residual=True),
     Spec(window=6, units=4, layers=2, bidirectional=True),
     Spec(window=6, units=5, seasonal=2, calendar=("day",)),
     Spec(window=6, units=5, features=("value", "flow")),

@@ -137,7 +137,7 @@ def test_a_series_on_probation_says_how_it_stands(doctor: Doctor, healthy: Ward)
         healthy.push(1000 * step, str(step % 3))
     healthy.worker.step(time.time() + 20)
     trial = doctor.facts("a")["state"]["probation"]
-    assert (2, 1, False) == (trial["version"], trial["former"], trial["condemned"])
+    assert (2, 1, False) == (trial["version"], trial["former"], trial["to_roll_back"])
     assert "probation: version 2 beside 1 over " in doctor("a")[1]
 
 

@@ -16,7 +16,7 @@ from tidecast.connection import connect
 from tidecast.doctor.rights import PROBES, needed
 from tidecast.doctor.series import facts_of
 from tidecast.models.store import ModelStore
-from tidecast.online.describe_state import insight
+from tidecast.online.describe_state import describe_state
 from tidecast.settings import RetrainSettings, Settings, WorkerSettings
 from tidecast.tools import status
 
@@ -66,7 +66,7 @@ def test_who_has_them_sees_one_series_and_the_status(healthy: Ward, monkeypatch:
         user(healthy, *documented(), *LOOKS[1].split(), "+hlen", "+hrandfield") as ward,
         connect(ward.settings) as redis,
     ):
-        assert 3 == facts_of("a", ward.settings, insight)["state"]["readings"]
+        assert 3 == facts_of("a", ward.settings, describe_state)["state"]["readings"]
         assert 3 == status.StatusWatch(redis, ward.settings).look().as_dict()["answered"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tidecast.arrays import Float
-from tidecast.models.inputs import LEAST_SPREAD, Inputs, calendar_inputs, cycles_borne, network_inputs, rows_read
+from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar_inputs, network_inputs, rows_read
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 
@@ -58,7 +58,7 @@ def test_a_seasonal_input_is_the_value_one_season_before_what_follows(
     seed: int, form: Any, held: list[int], seasons: tuple[int, int]
 ) -> None:
     """It is scaled step by step on the window's own scale, with a flag where such a value is held."""
-    spec = Spec(window=5, seasonal=2, form=form)
+    spec = Spec(window=5, seasonal=2, target_transform=form)
     rows = some_rows(seed)
     rows[np.arange(REACH) < REACH - np.array(held)[:, None]] = np.nan  # not there: must never be seen
     x = prepared(rows, spec, held, seasons, center=18.0, scale=2.5).x
@@ -76,7 +76,7 @@ def test_a_calendar_input_is_the_phase_of_what_follows() -> None:
     spec = Spec(window=3, calendar=("day", "week"))
     noon = int(datetime(2024, 3, 4, 12, tzinfo=UTC).timestamp() * 1000)
     quarter = 6 * 3_600_000
-    cycles = np.stack([cycles_borne(spec, ["day"]), cycles_borne(spec, ["week", "year"])])
+    cycles = np.stack([active_cycles(spec, ["day"]), active_cycles(spec, ["week", "year"])])
     day, week = calendar_inputs(spec, cycles, np.array([noon, noon]), np.array([quarter, 2.0 * quarter]))
     np.testing.assert_allclose([[0, 1, 0, 0], [1, 0, 0, 0], [0, -1, 0, 0]], day, atol=1e-9)
     assert not week[:, :2].any()
@@ -108,7 +108,7 @@ def test_the_calendar_comes_last_and_is_silent_where_no_time_is_known() -> None:
 def test_the_first_channels_are_the_scaled_window() -> None:
     """Every feature in its place, whatever seasonal channels follow."""
     rows = some_rows(0, features=2)
-    spec = Spec(window=5, features=("value", "wind"), seasonal=1, form="level")
+    spec = Spec(window=5, features=("value", "wind"), seasonal=1, target_transform="level")
     x = prepared(rows, spec, seasons=(7,), center=18.0, scale=2.0).x
     np.testing.assert_allclose((rows[:, -5:] - 18.0) / 2.0, x[..., :2], rtol=1e-6)
     assert 4 == x.shape[2] == spec.channels
@@ -116,7 +116,7 @@ def test_the_first_channels_are_the_scaled_window() -> None:
 
 def test_a_row_does_not_depend_on_the_others() -> None:
     """To the last bit, in every option at once."""
-    spec = Spec(window=5, normalise=True, seasonal=2, skip=True)
+    spec = Spec(window=5, normalise=True, seasonal=2, residual=True)
     rows = some_rows(1, 30)
     held = [*range(1, 16)] * 2
     linear = np.arange(30.0)
@@ -150,7 +150,7 @@ def test_a_constant_window_of_an_unknown_scale_is_zero() -> None:
 def test_a_network_that_skips_learns_what_the_linear_expert_leaves() -> None:
     """Its answer of zero is the linear expert's, or the last value where that expert has no answer."""
     rows = some_rows(3, 2)
-    inputs = prepared(rows, Spec(window=5, skip=True), scale=2.0, linear=np.array([31.0, np.nan]))
+    inputs = prepared(rows, Spec(window=5, residual=True), scale=2.0, linear=np.array([31.0, np.nan]))
     assert [31.0, rows[1, -1, 0]] == inputs.restore(np.zeros(2)).tolist()
     assert [33.0, rows[1, -1, 0] + 2.0] == inputs.restore(np.ones(2)).tolist()
     np.testing.assert_array_equal(prepared(rows, Spec(window=5), scale=2.0).x, inputs.x)
@@ -158,9 +158,9 @@ def test_a_network_that_skips_learns_what_the_linear_expert_leaves() -> None:
 
 @unhurried
 @hypothesis.given(st.integers(0, 100), st.sampled_from(["change", "level", "raw"]), st.booleans(), st.booleans())
-def test_restored_targets_are_what_came(seed: int, form: Any, normalise: bool, skip: bool) -> None:
+def test_restored_targets_are_what_came(seed: int, form: Any, normalise: bool, residual: bool) -> None:
     """The way to the network's unit and back, in every form, within the clip."""
-    spec = Spec(window=5, form=form, normalise=normalise, skip=skip)
+    spec = Spec(window=5, target_transform=form, normalise=normalise, residual=residual)
     inputs = prepared(some_rows(seed), spec, center=18.0, scale=3.0, linear=np.full(4, 21.0))
     actual = np.array([19.0, 20.0, 21.0, 22.0])
     targets = inputs.targets(actual, spec)
@@ -173,7 +173,7 @@ def test_a_spike_is_clipped_as_a_target_of_a_change_alone() -> None:
     """A level may be anywhere: it is not clipped."""
     rows = some_rows(0, 1)
     for form, expected in (("change", CLIP), ("level", 1e6), ("raw", 1e6)):
-        spec = Spec.model_validate({"window": 5, "form": form})
+        spec = Spec.model_validate({"window": 5, "target_transform": form})
         assert expected == prepared(rows, spec).targets(np.array([1e6]), spec)[0]
 
 

@@ -21,7 +21,7 @@ from tidecast.models.model import Model, network_seasons, shared_forecast
 from tidecast.models.spec import Spec
 
 WIDE = Spec(features=("temperature", "value"), window=5, units=3, layers=2, bidirectional=True, activation="relu")
-RICH = Spec(window=5, units=3, normalise=True, seasonal=2, skip=True, hidden=4)
+RICH = Spec(window=5, units=3, normalise=True, seasonal=2, residual=True, hidden=4)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def header_of(model: Model, **changed: Any) -> dict[str, Any]:
     return header
 
 
-@pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(form="raw", loss="mse"), RICH])
+@pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(target_transform="raw", loss="mse"), RICH])
 def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> None:
     """Header and weights are equal, and so are the forecasts."""
     panel = random_panel(1, len(spec.features))

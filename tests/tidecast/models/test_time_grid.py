@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.harness.histories import STEP_MS, accepted, histories
 from tidecast.arrays import Float
 from tidecast.models import time_grid
-from tidecast.models.time_grid import Form, Grid, Scaler
+from tidecast.models.time_grid import Grid, Scaler, TargetTransform
 from tidecast.online.window import Window
 
 unhurried = hypothesis.settings(deadline=None)
@@ -131,7 +131,7 @@ def test_the_typical_step_is_the_median_and_needs_two_readings() -> None:
 
 
 @pytest.mark.parametrize("form", ["change", "level", "raw"])
-def test_scaled_windows_are_what_plain_loops_say(form: Form) -> None:
+def test_scaled_windows_are_what_plain_loops_say(form: TargetTransform) -> None:
     """Every element equals its formula, and NaN means the middle."""
     rng = np.random.default_rng(0)
     data = rng.normal(50, 8, size=(4, 6, 3))
@@ -152,7 +152,7 @@ def test_in_the_form_change_no_change_is_zero_and_a_spike_is_clipped() -> None:
 
 
 @pytest.mark.parametrize("form", ["change", "level", "raw"])
-def test_a_constant_series_scales_to_something_finite(form: Form) -> None:
+def test_a_constant_series_scales_to_something_finite(form: TargetTransform) -> None:
     """No division by zero, even of a single row."""
     for rows in (1, 2, 9):
         scaler = Scaler.fit(np.full((rows, 2), 3.0), form)

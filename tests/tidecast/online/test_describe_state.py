@@ -5,7 +5,7 @@ import pytest
 
 from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE
-from tidecast.online.describe_state import insight
+from tidecast.online.describe_state import describe_state
 from tidecast.online.drift import KINDS
 from tidecast.online.kernels.scoring import HEARD, JUMP_STAYS, LOST, QUIET, SAY_MOST, SEEN, STAYED
 from tidecast.online.state import SeriesState
@@ -22,7 +22,7 @@ def a_state() -> SeriesState:
 
 def test_of_a_young_series_little_is_known() -> None:
     """No version, no error, no trial."""
-    facts = insight(a_state().head())
+    facts = describe_state(a_state().head())
     assert (None, 1000, 2, 1000.0, {}) == tuple(
         facts[name] for name in ("version", "last_ts", "readings", "step_ms", "errors")
     )
@@ -36,7 +36,7 @@ def test_errors_and_drift_are_told_by_name() -> None:
     state.errors[:, NAIVE] = 2.0, 1.0
     state.errors[:, LSTM] = 0.5, 0.7
     state.drift[[SEEN, QUIET, STAYED, LOST]] = 10, 100, JUMP_STAYS / 2, SAY_MOST / 4
-    facts = insight(state.head())
+    facts = describe_state(state.head())
     assert {EXPERTS[NAIVE]: 2.0, EXPERTS[LSTM]: 0.7} == facts["errors"]
     assert (3, 90, 0.5, 0.25) == (
         facts["version"],
@@ -50,16 +50,16 @@ def test_a_trial_is_told() -> None:
     """With its figures so far."""
     state = a_state()
     state.record[HEARD] = 1
-    state.begin_trial(2)
+    state.begin_shadow_test(2)
     assert state.probation
     for error in np.linspace(1, 2, 5):
         state.probation.compare(float(error), 1.0)
-    trial = insight(state.head())["probation"]
-    assert (2, 1, 5, False) == tuple(trial[name] for name in ("version", "former", "readings", "condemned"))
+    trial = describe_state(state.head())["probation"]
+    assert (2, 1, 5, False) == tuple(trial[name] for name in ("version", "former", "readings", "to_roll_back"))
     assert state.probation.standard_errors == trial["standard_errors"]
 
 
 def test_a_state_of_another_format_is_refused() -> None:
     """With the sentence that a worker has."""
     with pytest.raises(StateError, match="state format 254"):
-        insight(b"\xfe" + a_state().head()[1:])
+        describe_state(b"\xfe" + a_state().head()[1:])

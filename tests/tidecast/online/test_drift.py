@@ -305,7 +305,7 @@ def test_spliced_changes_are_told_by_the_worker_within_a_hundred_readings(splice
     for seed in range(20):
         series = f"s{seed}"
         y = weather(seed)
-        forecaster.adopt(series, 1, fitted(series, y[:800], 1000))
+        forecaster.set_model(series, 1, fitted(series, y[:800], 1000))
         made = entries(SPLICES[splice](y) if splice in SPLICES else y, series=series)[600:]
         drifts = [
             drift for i in range(0, len(made), 300) for drift in forecaster.handle(made[i : i + 300], NOW_MS).drifts
@@ -353,7 +353,7 @@ def test_the_distance_is_that_from_what_stood_before_the_reading() -> None:
     """A season that repeats itself to the last bit, and the answers that stand are those about the next reading."""
     forecaster = Forecaster(SeriesSettings())
     y = np.tile(np.arange(24.0), 10)
-    forecaster.adopt("a", 1, fitted("a", weather(0)[:800], 1000))
+    forecaster.set_model("a", 1, fitted("a", weather(0)[:800], 1000))
     forecaster.handle(entries(y, 800), NOW_MS)
     drift = forecaster.states["a"].drift
     assert (True, 0.0) == (drift[PAIRS] > 100, drift[SHIFT])
@@ -390,7 +390,7 @@ def test_a_new_version_begins_a_record_of_its_own() -> None:
     forecaster = Forecaster(SeriesSettings())
     forecaster.handle(entries(noise(100)), NOW_MS)
     assert forecaster.states["a"].drift.any()
-    forecaster.adopt("a", 1, make_model("a", Spec(window=4, units=3), panel=random_panel(2), span=(0, 0)))
+    forecaster.set_model("a", 1, make_model("a", Spec(window=4, units=3), panel=random_panel(2), span=(0, 0)))
     forecaster.handle(entries(noise(1), 100), NOW_MS)
     assert [0.0] * DRIFT_NUMBERS == forecaster.states["a"].drift.tolist()
 
@@ -398,7 +398,7 @@ def test_a_new_version_begins_a_record_of_its_own() -> None:
 def test_readings_that_a_model_has_learned_from_are_not_looked_at() -> None:
     """Their errors are smaller than those to come."""
     forecaster = Forecaster(SeriesSettings())
-    forecaster.adopt("a", 1, make_model("a", Spec(window=4, units=3), panel=random_panel(2), span=(0, 100_000)))
+    forecaster.set_model("a", 1, make_model("a", Spec(window=4, units=3), panel=random_panel(2), span=(0, 100_000)))
     forecaster.handle(entries(noise(100)), NOW_MS)
     assert not forecaster.states["a"].drift.any()
     forecaster.handle(entries(noise(1), 100), NOW_MS)

@@ -11,15 +11,15 @@ from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.models.model import Model, network_seasons, shared_forecast
 from tidecast.models.spec import Cycle, Spec
 from tidecast.online import engine as engines
-from tidecast.online.engine import Engine, ModelSlot, Question
+from tidecast.online.engine import Engine, ModelSlot, PredictionRequest
 
 SPECS = (
     Spec(window=6, units=5),
     Spec(window=24, units=50),
     Spec(window=5, units=3, layers=2, bidirectional=True),
-    Spec(window=4, units=7, features=("a", "b"), activation="relu", form="level"),
-    Spec(window=5, units=4, normalise=True, seasonal=2, skip=True, hidden=3),
-    Spec(window=3, units=4, form="raw", seasonal=1),
+    Spec(window=4, units=7, features=("a", "b"), activation="relu", target_transform="level"),
+    Spec(window=5, units=4, normalise=True, seasonal=2, residual=True, hidden=3),
+    Spec(window=3, units=4, target_transform="raw", seasonal=1),
     Spec(window=4, units=4, seasonal=1, calendar=("day", "week")),
 )
 NEWEST = 1_700_000_000_000
@@ -73,10 +73,10 @@ def rows_of(model: Model, seed: int, held: int = 60) -> Float:
     return np.random.default_rng(seed).normal(20, 4, size=(held, len(model.spec.features)))
 
 
-def question(engine: Engine, model: Model, rows: Float) -> Question:
+def question(engine: Engine, model: Model, rows: Float) -> PredictionRequest:
     """Ask the champion of the model's series."""
     slot = seat_of(engine, model.header.series)
-    return Question(slot, slot.shared, rows, NEWEST + round(slot.step_ms))
+    return PredictionRequest(slot, slot.shared, rows, NEWEST + round(slot.step_ms))
 
 
 def alone(model: Model, rows: Float) -> list[float]:
@@ -135,11 +135,11 @@ def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
     """Its cohort's network answers too, if it has one and the rows for it; no other expert does."""
     rows = np.arange(7.0)[:, None]
     questions = [
-        Question(None, None, rows, NEXT),
-        Question(None, "fast", rows[:4], NEXT),
-        Question(None, "unknown", rows, NEXT),
+        PredictionRequest(None, None, rows, NEXT),
+        PredictionRequest(None, "fast", rows[:4], NEXT),
+        PredictionRequest(None, "unknown", rows, NEXT),
     ]
-    answers = ENGINE.answers([*questions, Question(None, "fast", rows, NEXT)])
+    answers = ENGINE.answers([*questions, PredictionRequest(None, "fast", rows, NEXT)])
     assert [6.0, 3.0, 6.0, 6.0] == answers[:, NAIVE].tolist()
     assert [False, False, False, True] == np.isfinite(answers[:, SHARED]).tolist()
     assert np.isnan(answers[:, 1:SHARED]).all()
@@ -154,7 +154,7 @@ def test_the_network_of_a_cohort_reads_each_series_seasons_and_scale(held: int) 
     rows = {series: rows_of(model, i, held) for i, (series, model) in enumerate(models.items())}
     questions = [question(engine, model, rows[series]) for series, model in models.items()]
     young = 20 + 1e-3 * rows_of(MODELS["s0"], 99, held)  # hardly moves: no change scale holds it back
-    answers = engine.answers([*questions, Question(None, "fast", young, NEXT)])[:, SHARED]
+    answers = engine.answers([*questions, PredictionRequest(None, "fast", young, NEXT)])[:, SHARED]
     seasons = np.stack([network_seasons(s, network.spec) for s in (*SEASONS, ())])
     stacked = np.stack([*rows.values(), young])
     scale = np.array([9.0] * len(SEASONS) + [0.0])
@@ -207,7 +207,7 @@ def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
     engine = filled(MODELS)
     network = make_shared("fast", seed=77)
     rows = rows_of(MODELS["s1"], 1)
-    questions = [question(engine, MODELS["s1"], rows), Question(None, "fast", rows, NEXT)]
+    questions = [question(engine, MODELS["s1"], rows), PredictionRequest(None, "fast", rows, NEXT)]
     before = engine.answers(questions)
     engine.put_shared("fast", network)
     after = engine.answers(questions)
@@ -265,7 +265,7 @@ def test_room_for_the_models_that_are_expected_is_made_at_once(expected: int) ->
 @pytest.mark.parametrize("form", ["change", "level", "raw"])
 def test_nan_in_a_feature_is_its_middle(form: str) -> None:
     """A feature that was never seen does not spoil the network's forecast."""
-    model = make_model("a", Spec(window=4, units=3, features=("a", "b"), form=form))
+    model = make_model("a", Spec(window=4, units=3, features=("a", "b"), target_transform=form))
     engine = filled({"a": model})
     rows = rows_of(model, 0)
     unknown = rows.copy()

@@ -18,7 +18,7 @@ from tidecast.models.model import Model
 from tidecast.models.outlier_guard import OutlierGuard, farthest
 from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult, Entry
-from tidecast.online.engine import Question
+from tidecast.online.engine import PredictionRequest
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.scoring import FIRST_ERRORS
@@ -41,9 +41,9 @@ def forecaster_with(*models: Model, settings: SeriesSettings = SETTINGS, shared:
     """Return a forecaster with these champions, and the network of a cohort."""
     forecaster = Forecaster(settings)
     if shared:
-        forecaster.adopt_shared(shared.header.series, shared)
+        forecaster.set_shared_network(shared.header.series, shared)
     for model in models:
-        forecaster.adopt(model.header.series, 1, model)
+        forecaster.set_model(model.header.series, 1, model)
     return forecaster
 
 
@@ -101,7 +101,7 @@ def test_each_new_version_begins_with_its_own_interval() -> None:
     """Its first forecast is bounded by its residuals, whatever the errors of those before it; the next ones adapt."""
     forecaster = forecaster_with(make_model("a", SPEC, span=(0, 0)))
     made = [*ask(forecaster, *(entry(n, value=float(100 * n)) for n in range(1, 7))).forecasts]
-    forecaster.adopt("a", 2, make_model("a", SPEC, seed=1, span=(0, 0)))
+    forecaster.set_model("a", 2, make_model("a", SPEC, seed=1, span=(0, 0)))
     made += [*ask(forecaster, *(entry(n, value=float(100 * n)) for n in range(7, 9))).forecasts]
     halves = [f.yhat_upper - f.yhat for f in made if f.yhat_upper is not None]
     own = [half == pytest.approx(2.0) for half in halves]
@@ -112,7 +112,7 @@ def test_each_new_version_begins_its_further_intervals_anew() -> None:
     """Its errors at those levels are unknown before the first of them; then each level learns by itself."""
     forecaster = forecaster_with(make_model("a", SPEC, span=(0, 0)), settings=SeriesSettings(more_levels=(0.5,)))
     made = [*ask(forecaster, *(entry(n, value=float(n * n)) for n in range(1, 7))).forecasts]
-    forecaster.adopt("a", 2, make_model("a", SPEC, seed=1, span=(0, 0)))
+    forecaster.set_model("a", 2, make_model("a", SPEC, seed=1, span=(0, 0)))
     made += [*ask(forecaster, *(entry(n, value=float(n * n)) for n in range(7, 9))).forecasts]
     assert [0, *[2] * 5, 0, 2] == [len(f.more) for f in made]
     assert [FIRST_ERRORS + 1, 1] == [tracker.errors for tracker in forecaster.states["a"].trackers]
@@ -152,7 +152,7 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
     doubt = Doubt()
     for n, value in enumerate(values):
         rows = np.array(values[: n + 1])[-count:, None]
-        (answers,) = forecaster.engine.answers([Question(slot, "seconds", rows, 1000 * (n + 1))])
+        (answers,) = forecaster.engine.answers([PredictionRequest(slot, "seconds", rows, 1000 * (n + 1))])
         if stood is not None:
             doubt, _ = doubt.take(np.array(values[:n]), value)
             assert not doubt.run
@@ -328,9 +328,9 @@ def test_however_batched_and_restarted_the_forecasts_are_bit_equal(
             break
         forecaster = Forecaster(settings)
         forecaster.restore(stored)  # before the models or after, as a worker that takes over
-        forecaster.adopt_shared("seconds", network)
+        forecaster.set_shared_network("seconds", network)
         for model in models:
-            forecaster.adopt(model.header.series, 1, model)
+            forecaster.set_model(model.header.series, 1, model)
         outcome = ask(forecaster, *part)
         stored |= outcome.states
         made += outcome.forecasts
@@ -356,7 +356,7 @@ def test_a_new_model_answers_from_the_next_batch_on() -> None:
     forecaster = forecaster_with(make_model("a", SPEC))
     ask(forecaster, *(entry(n, value=float(n), wind=n / 2) for n in range(1, 9)))
     wider = make_model("a", Spec(window=6, units=3, features=("wind",)), seed=5)
-    forecaster.adopt("a", 2, wider)
+    forecaster.set_model("a", 2, wider)
     forecast = only(ask(forecaster, entry(9, value=9.0, wind=4.5)))
     window = np.array([[[n, np.nan] for n in range(4, 9)] + [[9.0, 4.5]]])
     assert (2, "lstm") == (forecast.model, forecast.kind)
@@ -368,7 +368,7 @@ def test_a_dismissed_model_leaves_the_last_value() -> None:
     """The series goes on without it, with its readings' own step."""
     forecaster = forecaster_with(make_model("a", SPEC, step_ms=1000))
     ask(forecaster, *(entry(n) for n in range(1, 8)))
-    forecaster.dismiss("a")
+    forecaster.remove_model("a")
     forecast = only(ask(forecaster, entry(8, value=3.0)))
     assert ("naive", None, 3.0, 9000) == (forecast.kind, forecast.model, forecast.yhat, forecast.ts)
 
@@ -438,7 +438,7 @@ def test_another_target_starts_anew_but_not_in_time() -> None:
         forecaster.handle(
             [(f"{t + 1}-0", {b"series": b"a", b"value": b"5", b"temp": b"9", b"ts": b"%d" % (1000 * t)})], 0
         )
-    forecaster.adopt("a", 1, make_model("a", Spec(target="temp", window=4, units=3)))
+    forecaster.set_model("a", 1, make_model("a", Spec(target="temp", window=4, units=3)))
     again = forecaster.handle([("8-0", {b"series": b"a", b"temp": b"9", b"ts": b"2000"})], 0)
     assert {"duplicate": 1} == +again.counts
     new = forecaster.handle([("9-0", {b"series": b"a", b"temp": b"9", b"ts": b"3000"})], 0).forecasts[0]
@@ -478,7 +478,7 @@ def test_a_restart_with_other_levels_keeps_the_first_interval(levels: tuple[floa
     after = Forecaster(SeriesSettings(more_levels=levels))
     after.restore(stored)
     made = only(ask(after, entry(9, value=5.0)))
-    half = before.states["a"].trackers[0].standing
+    half = before.states["a"].trackers[0].pending
     assert half is not None
     assert 3.0 / half == made.anomaly_score
     assert errors == [tracker.errors for tracker in after.states["a"].trackers]
@@ -529,7 +529,7 @@ def test_a_network_that_a_cohort_gets_later_serves_the_series_that_are_there() -
     model = make_model("a", SPEC, shared="seconds", seasons=(30,), span=(0, 0))
     forecaster = forecaster_with(model, settings=SeriesSettings(rows_kept=6))
     ask(forecaster, *(entry(n, series, value=float(n)) for n in range(1, 9) for series in "ab"))
-    forecaster.adopt_shared("seconds", rising("seconds"))
+    forecaster.set_shared_network("seconds", rising("seconds"))
     ask(forecaster, *(entry(n, series, value=float(n)) for n in range(9, 60) for series in "ab"))
     assert (34, 34) == (forecaster.rows_read("a"), forecaster.states["a"].window.length)
     assert 6 == forecaster.states["b"].window.length

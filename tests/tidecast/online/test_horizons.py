@@ -11,7 +11,7 @@ from tidecast.models import experts
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult, Entry
-from tidecast.online.engine import Question
+from tidecast.online.engine import PredictionRequest
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
 from tidecast.settings import SeriesSettings
@@ -23,7 +23,7 @@ SETTINGS = SeriesSettings(horizon=HORIZON)
 NETWORK = make_shared("seconds")
 MODEL = make_model(
     "a",
-    Spec(window=4, units=3, normalise=True, seasonal=1, skip=True),
+    Spec(window=4, units=3, normalise=True, seasonal=1, residual=True),
     panel=random_panel(4),
     seasons=(5,),
     shared="seconds",
@@ -39,9 +39,9 @@ def entry(ts: int, value: float, series: str = "a") -> Entry:
 def forecaster_with(*models: Model, settings: SeriesSettings = SETTINGS) -> Forecaster:
     """Return a forecaster with these champions and the network of their cohort."""
     forecaster = Forecaster(settings)
-    forecaster.adopt_shared("seconds", NETWORK)
+    forecaster.set_shared_network("seconds", NETWORK)
     for model in models:
-        forecaster.adopt(model.header.series, 1, model)
+        forecaster.set_model(model.header.series, 1, model)
     return forecaster
 
 
@@ -79,7 +79,7 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
         rows = values[: n + 1]
         path = []
         for step in range(HORIZON):
-            (answers,) = forecaster.engine.answers([Question(slot, "seconds", np.array(rows)[:, None], 0)])
+            (answers,) = forecaster.engine.answers([PredictionRequest(slot, "seconds", np.array(rows)[:, None], 0)])
             if step == 0:
                 errors = errors if stood is None else experts.learn(errors, stood, value)
                 stood = answers
@@ -147,7 +147,7 @@ def test_without_a_grid_a_silence_is_no_gap() -> None:
 
 
 def test_what_is_refused_settles_nothing() -> None:
-    """A duplicate, a late and a dead reading leave the standing forecasts as they are."""
+    """A duplicate, a late and a dead reading leave the pending forecasts as they are."""
     forecaster = forecaster_with(MODEL)
     ask(forecaster, *(entry(n, float(n)) for n in range(1, 7)))
     before = whole(forecaster.states["a"])
@@ -156,7 +156,7 @@ def test_what_is_refused_settles_nothing() -> None:
 
 
 def test_a_restart_goes_on_as_if_there_was_none() -> None:
-    """The standing forecasts for further steps, and their intervals, are stored with the series."""
+    """The pending forecasts for further steps, and their intervals, are stored with the series."""
     entries = [entry(n, v, series) for n, v in enumerate(levels(40), 1) for series in "ab"]
     undisturbed = ask(forecaster_with(MODEL), *entries)
     stored: dict[str, bytes] = {}

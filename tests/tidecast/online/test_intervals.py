@@ -59,9 +59,9 @@ def test_an_interval_never_falls_far_below_the_errors() -> None:
 
 def test_a_tracker_shows_the_numbers_that_it_lies_on() -> None:
     """The half-width that stands included, known or not."""
-    for standing in (None, 1.25, 0.0):
-        tracker = Tracker.on(Tracker(3, 1.5, 0.5, standing).numbers)
-        assert (3, 1.5, 0.5, standing) == (tracker.errors, tracker.half_width, tracker.mean_error, tracker.standing)
+    for pending in (None, 1.25, 0.0):
+        tracker = Tracker.on(Tracker(3, 1.5, 0.5, pending).numbers)
+        assert (3, 1.5, 0.5, pending) == (tracker.errors, tracker.half_width, tracker.mean_error, tracker.pending)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])

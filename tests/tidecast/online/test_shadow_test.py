@@ -63,17 +63,17 @@ def swinging(first: int, stop: int) -> list[Entry]:
 def started(model: Model, enough: int = ENOUGH) -> Forecaster:
     """Return a series that a first champion has answered for twenty readings."""
     forecaster = Forecaster(SeriesSettings(rows_kept=8), probation=enough)
-    forecaster.adopt("a", 1, model)
+    forecaster.set_model("a", 1, model)
     forecaster.handle(swinging(1, 21), NOW_MS)
     return forecaster
 
 
 def try_out(forecaster: Forecaster, new: Model, former: Model) -> None:
     """Let a second version answer, and the first beside it, as the worker does."""
-    forecaster.adopt("a", 2, new)
-    assert {"a": 1} == forecaster.shadow_tests.lacking
-    forecaster.accompany("a", 1, former)
-    assert {} == forecaster.shadow_tests.lacking
+    forecaster.set_model("a", 2, new)
+    assert {"a": 1} == forecaster.shadow_tests.shadows_to_load
+    forecaster.attach_shadow("a", 1, former)
+    assert {} == forecaster.shadow_tests.shadows_to_load
 
 
 def answered(forecaster: Forecaster, first: int, stop: int, batch: int = 7) -> list[BatchResult]:
@@ -86,7 +86,7 @@ def kinds(outcomes: list[BatchResult]) -> list[str]:
     return [event.kind for outcome in outcomes for event in outcome.events]
 
 
-def test_a_champion_that_is_worse_is_condemned_and_the_former_answers_again_as_if_nothing_had_been() -> None:
+def test_a_worse_champion_is_rolled_back_and_the_former_answers_again_as_if_nothing_had_been() -> None:
     """Its live record was kept: forecasts and intervals are those of a series that never had another champion."""
     tried = started(knowing())
     undisturbed = started(knowing())
@@ -95,9 +95,13 @@ def test_a_champion_that_is_worse_is_condemned_and_the_former_answers_again_as_i
     assert ["rolled_back"] == kinds(outcomes)
     (event,) = [event for outcome in outcomes for event in outcome.events]
     assert ("a", 2) == (event.series, event.version)
-    assert {"a": (2, 1)} == tried.shadow_tests.condemned
-    tried.adopt("a", 1, knowing())
-    assert ({}, {}, None) == (tried.shadow_tests.condemned, tried.shadow_tests.lacking, tried.states["a"].probation)
+    assert {"a": (2, 1)} == tried.shadow_tests.to_roll_back
+    tried.set_model("a", 1, knowing())
+    assert ({}, {}, None) == (
+        tried.shadow_tests.to_roll_back,
+        tried.shadow_tests.shadows_to_load,
+        tried.states["a"].probation,
+    )
     answered(undisturbed, 21, 60)
     for ours, theirs in zip(answered(tried, 60, 90), answered(undisturbed, 60, 90), strict=True):
         assert list(theirs.forecasts.yhat) == list(ours.forecasts.yhat)
@@ -143,19 +147,19 @@ def test_a_trial_goes_on_after_a_restart(at: int) -> None:
     before = started(knowing())
     stored: dict[str, bytes] = {}
     for forecaster in (whole_time, before):
-        forecaster.adopt("a", 2, ignorant())
+        forecaster.set_model("a", 2, ignorant())
         if at > 21 or forecaster is whole_time:
-            forecaster.accompany("a", 1, knowing())
+            forecaster.attach_shadow("a", 1, knowing())
     expected = answered(whole_time, 21, 60, batch=1)
     before.states["a"].window.unsaved = before.states["a"].window.length
     stored |= before.states["a"].changes("a")
     for outcome in answered(before, 21, at, batch=1):
         stored |= outcome.states
     after = Forecaster(SeriesSettings(rows_kept=8), probation=ENOUGH)
-    after.adopt("a", 2, ignorant())
+    after.set_model("a", 2, ignorant())
     after.restore(stored)
-    assert {"a": 1} == after.shadow_tests.lacking
-    after.accompany("a", 1, knowing())
+    assert {"a": 1} == after.shadow_tests.shadows_to_load
+    after.attach_shadow("a", 1, knowing())
     outcomes = answered(after, at, 60, batch=1)
     assert kinds(expected) == kinds(outcomes) == ["rolled_back"]
     assert all_whole(expected[-1].states | stored) == all_whole(outcomes[-1].states | stored)
@@ -164,16 +168,16 @@ def test_a_trial_goes_on_after_a_restart(at: int) -> None:
 def test_readings_that_passed_without_the_former_champion_are_not_compared() -> None:
     """Its forecasts before them belong to other readings."""
     tried = started(knowing())
-    tried.adopt("a", 2, ignorant())
+    tried.set_model("a", 2, ignorant())
     answered(tried, 21, 25)
-    tried.accompany("a", 1, knowing())
+    tried.attach_shadow("a", 1, knowing())
     answered(tried, 25, 30)
     trial = tried.states["a"].probation
     assert trial
     assert 4 == trial.readings
 
 
-def test_who_was_condemned_before_a_restart_still_is() -> None:
+def test_a_verdict_outlives_a_restart() -> None:
     """The store may not have been written yet; no event is sent twice."""
     tried = started(knowing())
     try_out(tried, ignorant(), knowing())
@@ -182,10 +186,10 @@ def test_who_was_condemned_before_a_restart_still_is() -> None:
     for outcome in answered(tried, 21, 60):
         stored |= outcome.states
     after = Forecaster(SeriesSettings(rows_kept=8), probation=ENOUGH)
-    after.adopt("a", 2, ignorant())
+    after.set_model("a", 2, ignorant())
     after.restore(stored)
-    assert {"a": (2, 1)} == after.shadow_tests.condemned
-    after.accompany("a", 1, knowing())
+    assert {"a": (2, 1)} == after.shadow_tests.to_roll_back
+    after.attach_shadow("a", 1, knowing())
     assert [] == kinds(answered(after, 60, 90))
 
 
@@ -194,7 +198,7 @@ def test_a_third_version_is_compared_with_the_last_that_was_proved() -> None:
     tried = started(knowing())
     try_out(tried, ignorant(), knowing())
     answered(tried, 21, 25)
-    tried.adopt("a", 3, ignorant())
+    tried.set_model("a", 3, ignorant())
     trial = tried.states["a"].probation
     assert trial
     assert (3, 1, 0) == (trial.version, trial.former, trial.readings)
@@ -204,14 +208,14 @@ def test_a_third_version_is_compared_with_the_last_that_was_proved() -> None:
 def test_without_probation_nobody_is_tried() -> None:
     """A first champion or an older version is not tried either."""
     tried = started(knowing(), enough=0)
-    tried.adopt("a", 2, ignorant())
-    assert ({}, None) == (tried.shadow_tests.lacking, tried.states["a"].probation)
+    tried.set_model("a", 2, ignorant())
+    assert ({}, None) == (tried.shadow_tests.shadows_to_load, tried.states["a"].probation)
     tried = Forecaster(SeriesSettings(), probation=ENOUGH)
     tried.handle(swinging(1, 21), NOW_MS)
-    tried.adopt("a", 2, ignorant())
+    tried.set_model("a", 2, ignorant())
     tried.handle(swinging(21, 23), NOW_MS)
-    tried.adopt("a", 1, knowing())
-    assert ({}, None) == (tried.shadow_tests.lacking, tried.states["a"].probation)
+    tried.set_model("a", 1, knowing())
+    assert ({}, None) == (tried.shadow_tests.shadows_to_load, tried.states["a"].probation)
 
 
 def test_a_trial_that_was_stored_for_other_intervals_goes_on() -> None:
@@ -223,20 +227,20 @@ def test_a_trial_that_was_stored_for_other_intervals_goes_on() -> None:
         state = tried.states["a"]
         state.window.unsaved = state.window.length
         after = Forecaster(SeriesSettings(rows_kept=8, more_levels=(0.5, 0.7)), probation=ENOUGH)
-        after.adopt("a", 2, ignorant())
+        after.set_model("a", 2, ignorant())
         after.restore(state.changes("a"))
         trial = after.states["a"].probation
         assert trial
         assert len(after.states["a"].record) == len(trial.record)
-        after.accompany("a", 1, knowing())
+        after.attach_shadow("a", 1, knowing())
         assert ["rolled_back"] == kinds(answered(after, until, 60))
 
 
 def test_a_champion_that_reads_other_features_is_not_tried() -> None:
     """The windows of the two would not be the same."""
     tried = started(knowing())
-    tried.adopt("a", 2, make_model("a", Spec(window=2, units=1, features=("value", "b")), span=(0, 1)))
-    assert ({}, None) == (tried.shadow_tests.lacking, tried.states["a"].probation)
+    tried.set_model("a", 2, make_model("a", Spec(window=2, units=1, features=("value", "b")), span=(0, 1)))
+    assert ({}, None) == (tried.shadow_tests.shadows_to_load, tried.states["a"].probation)
 
 
 @hypothesis.given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=2, max_size=60))

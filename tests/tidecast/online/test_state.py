@@ -62,7 +62,7 @@ def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
     (decoded,) = decode_all(all_fields(state)).values()
     assert whole(state) == whole(decoded)
     assert all_fields(state) == all_fields(decoded)
-    for name in ("version", "features", "standing", "levels"):
+    for name in ("last_version", "features", "pending_forecast", "levels"):
         assert getattr(state, name) == getattr(decoded, name)
     for name in ("record", "errors", "answers", "drift", "ahead"):
         np.testing.assert_array_equal(getattr(state, name), getattr(decoded, name))
@@ -159,12 +159,12 @@ def test_a_model_with_other_features_keeps_what_is_known() -> None:
     state.record[STANDING], state.trackers[0].numbers[:] = 7.0, Tracker(5, 1.0, 2.0).numbers
     for ts in (0, 1000, 2000):
         state.window.push(ts, np.array([ts, -ts], float), 3)
-    state.wear(("load", "sun", "wind"), 2, 500.0, gridded=False)
+    state.reshape_to(("load", "sun", "wind"), 2, 500.0, gridded=False)
     np.testing.assert_array_equal([[1000, np.nan, -1000], [2000, np.nan, -2000]], state.window.rows)
     assert (("load", "sun", "wind"), 500.0, 7.0, 5) == (
         state.features,
         state.window.step,
-        state.standing,
+        state.pending_forecast,
         state.trackers[0].errors,
     )
     assert not state.window.gridded
@@ -178,7 +178,7 @@ def test_another_target_leaves_nothing_but_the_time() -> None:
     state.ahead = np.ones((1, 2))
     state.ahead_trackers = [Tracker(5, 1.0, 2.0)]
     state.window.push(1000, np.array([1.0, 2.0]), 3)
-    state.wear(("wind",), 3, None, gridded=True)
+    state.reshape_to(("wind",), 3, None, gridded=True)
     fresh = SeriesState(("wind",), Window(3, 1))
     fresh.window.last_ts = 1000
     fresh.window.appended = state.window.appended

@@ -151,8 +151,8 @@ def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
         missing = window.push(ts, row[:width], max_gap, USUAL, KNOWN)
         rows = window.newest(min(5, window.length)).ravel().tolist()
         doubted = max(0, window.doubted - missing)
-        habits = (doubted, max(USUAL, window.largest_move))
-        expected.append((missing, window.length, window.filled_in(5), window.step or 0.0, *habits, rows))
+        limits = (doubted, max(USUAL, window.largest_move))
+        expected.append((missing, window.length, window.filled_in(5), window.step or 0.0, *limits, rows))
     asked = [pairs[i][1] for i, _, _ in readings]
     taken = take(
         np.array([window.address for window in asked]),

@@ -239,7 +239,7 @@ def test_two_series_in_the_index_are_two_in_the_answer() -> None:
     ("given", "sentence"),
     [
         *(({"test_size": wrong}, "test_size is") for wrong in (1.5, 1.0, 0, -0.2, np.nan, np.inf, "0.2", None, True)),
-        *(({"preset": wrong}, "preset") for wrong in ("defualt", 5, ["skip"])),
+        *(({"preset": wrong}, "preset") for wrong in ("defualt", 5, ["residual"])),
         *(({"target": wrong}, "target is") for wrong in ("", 5, ["y"])),
         *(({"features": wrong}, "features is") for wrong in (5, [5], [""], None)),
         ({"train": {"epochs": 0}}, "train.epochs"),

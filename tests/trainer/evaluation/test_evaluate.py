@@ -88,12 +88,12 @@ def answers_of(model: Model, given: History, first: int) -> Float:
     "spec",
     [
         Spec(window=6, units=4),
-        Spec(window=4, units=3, target="rain", features=("rain", "value"), form="level"),
+        Spec(window=4, units=3, target="rain", features=("rain", "value"), target_transform="level"),
         Spec(window=6, units=4, seasonal=2, normalise=True, hidden=3),
-        Spec(window=6, units=4, skip=True),
+        Spec(window=6, units=4, residual=True),
         Spec(window=6, units=4, seasonal=1, calendar=("day", "week")),
     ],
-    ids=["change", "level of two features", "seasonal", "skip", "calendar"],
+    ids=["change", "level of two features", "seasonal", "residual", "calendar"],
 )
 def test_every_answer_is_the_one_that_the_worker_would_have_got(seed: int, spec: Spec) -> None:
     """Over gaps short and long, whatever the order of the features in the history."""
@@ -147,8 +147,8 @@ def test_the_blend_learns_from_each_reading_only_once_it_came() -> None:
     answers[:, LSTM] = actual
     blend = blended(answers, actual)
     assert blend.yhat.tolist() == [-1.0, 1.0, 2.0, 3.0, 4.0]
-    assert blend.says[0].argmax() == NAIVE
-    assert blend.says[1:, LSTM].tolist() == [1.0] * 4
+    assert blend.weights[0].argmax() == NAIVE
+    assert blend.weights[1:, LSTM].tolist() == [1.0] * 4
 
 
 def test_a_blend_goes_on_from_the_records_it_is_given() -> None:

@@ -19,7 +19,7 @@ ARCHITECTURES = {
     "stacked": Spec(units=4, window=4, layers=2),
     "bidirectional": Spec(units=3, window=3, bidirectional=True, layers=2),
     "multi_feature": Spec(units=4, window=4, features=("value", "wind", "rain")),
-    "relu": Spec(units=4, window=4, activation="relu", form="level", loss="mse"),
+    "relu": Spec(units=4, window=4, activation="relu", target_transform="level", loss="mse"),
 }
 LENGTHS = ((45, 20), (20, 9), (32, 33))  # examples and validation examples: last batches of 13, 4 and 16
 

@@ -14,7 +14,7 @@ ARCHITECTURES = {
     "simple": Spec(units=50, window=24),
     "shortest_window": Spec(units=3, window=2),
     "longest_window": Spec(units=4, window=336),
-    "relu": Spec(units=16, window=12, activation="relu", form="level", loss="mse"),
+    "relu": Spec(units=16, window=12, activation="relu", target_transform="level", loss="mse"),
     "two_layers": Spec(units=9, window=7, layers=2),
     "four_layers_relu": Spec(units=5, window=6, layers=4, activation="relu"),
     "bidirectional": Spec(units=7, window=9, bidirectional=True),
@@ -106,7 +106,7 @@ def test_an_untrained_network_answers_no_change(layers: int) -> None:
 
 def test_a_network_of_levels_starts_with_an_answer_of_its_own() -> None:
     """In the other forms zero means nothing special, so the output layer starts as Keras does."""
-    spec = Spec(units=5, window=4, form="level")
+    spec = Spec(units=5, window=4, target_transform="level")
     assert np.asarray(build(spec)(windows_for(spec))).all()
     assert initial_weights(spec, 3)["dense.kernel"].all()
 
@@ -129,7 +129,7 @@ def test_initial_weights_are_drawn_as_keras_draws_them(spec: Spec) -> None:
 
 def test_initial_weights_spread_like_those_of_keras() -> None:
     """Mean and spread of every array are those of a freshly built model."""
-    spec = Spec(units=40, window=4, layers=2, form="level")
+    spec = Spec(units=40, window=4, layers=2, target_transform="level")
     keras.utils.set_random_seed(5)
     weights = weights_of(build(spec), spec)
     ours = initial_weights(spec, 5)

@@ -105,7 +105,7 @@ def test_the_examples_are_what_the_worker_will_ask() -> None:
 
     given = training_set("s")
     network = make_model("cohort", TINY)
-    network = Model(network.header, initial_weights(TINY.model_copy(update={"form": "level"}), 1))
+    network = Model(network.header, initial_weights(TINY.model_copy(update={"target_transform": "level"}), 1))
     examples = examples_of(given, TINY, 100, 110)
     raw = lstm.forward(examples.x, network.weights, "tanh")[:, 0]
     seasons = network_seasons(given.seasons, TINY)

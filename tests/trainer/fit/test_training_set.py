@@ -68,7 +68,7 @@ def test_a_tail_is_long_enough_to_judge_by_and_leaves_most_to_learn_from(reading
 def test_newer_parts_do_not_touch_the_scaler_nor_what_is_learned_from(form: str, start: int) -> None:
     """Neither the validation part nor the tail leaks into the past."""
     values = walk(200)
-    spec = Spec(**{**SPEC.model_dump(), "form": form})
+    spec = Spec(**{**SPEC.model_dump(), "target_transform": form})
     altered = values.copy()
     altered[start:] = altered[start:] * 50 + 1000
     before, after = (lesson_of(history(v), spec) for v in (values, altered))
@@ -177,7 +177,7 @@ def test_a_history_in_pieces_shorter_than_a_window_bears_no_network() -> None:
     assert "0 + 0 + 0 windows" in training_set.without_network
 
 
-@pytest.mark.parametrize("preset", [{"seasonal": 2}, {"normalise": True}, {"skip": True}, {"calendar": ["day"]}])
+@pytest.mark.parametrize("preset", [{"seasonal": 2}, {"normalise": True}, {"residual": True}, {"calendar": ["day"]}])
 def test_every_form_of_input_expresses_targets_that_come_back(preset: dict[str, object]) -> None:
     """The network's target, in the series' unit, is the reading that came."""
     values = np.sin(np.arange(300) / 3.8) * 5 + walk(300) * 0.1

@@ -39,10 +39,10 @@ from trainer.reports.trace import Trace, trace
 MANY = ("value", "wind", "rain")
 SPECS = {
     "simple": SPEC,
-    "raw": Spec(window=6, units=5, form="raw"),
+    "raw": Spec(window=6, units=5, target_transform="raw"),
     "many features": Spec(window=6, units=5, features=MANY),
     "stacked": Spec(window=6, units=4, layers=3, activation="relu"),
-    "bidirectional": Spec(window=6, units=4, bidirectional=True, form="level"),
+    "bidirectional": Spec(window=6, units=4, bidirectional=True, target_transform="level"),
     "stacked bidirectional": Spec(window=6, units=3, layers=2, bidirectional=True, activation="relu", features=MANY),
 }
 each_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
@@ -70,7 +70,9 @@ def test_every_layer_is_followed_as_the_network_runs_it(spec: Spec) -> None:
     """Hidden states in the order of time equal the layer's output, for each layer and direction."""
     model, result = traced(spec)
     header = model.header
-    scaled = time_grid.scale_windows(result.values, np.array(header.center), np.array(header.scale), spec.form)
+    scaled = time_grid.scale_windows(
+        result.values, np.array(header.center), np.array(header.scale), spec.target_transform
+    )
     sequence = scaled.astype(np.float32)
     for i, cells in enumerate(lstm.cells_of(model.weights)):
         sequence = lstm.layer(sequence, cells, spec.activation)

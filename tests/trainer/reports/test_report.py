@@ -165,7 +165,7 @@ def test_after_a_gap_the_last_value_answers_until_the_window_is_full() -> None:
     ts[-2:] += 50 * STEP_MS
     result = reviewed(make_version(), replace(history, ts=ts))
     np.testing.assert_array_equal(ts[60:], result.ts)
-    naive = result.says.argmax(axis=1) == NAIVE
+    naive = result.weights.argmax(axis=1) == NAIVE
     assert [*range(71, 76), 89] == (60 + np.flatnonzero(naive)).tolist()
     assert result.next_answer == history.values[-1, 0]
     broken, answers = figures._broken(result, result.ts, result.answer)

@@ -17,7 +17,7 @@ from tidecast.online.kernels.forward import compiled_exactly, part_exactly
 _TINY = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float64).max)
 CHANGE, LEVEL, RAW = range(3)
-_FORMS = {"change": CHANGE, "level": LEVEL, "raw": RAW}
+_TRANSFORMS = {"change": CHANGE, "level": LEVEL, "raw": RAW}
 _BOUNDS = (CLIP, LEAST_SPREAD, _TINY)
 Rows = tuple[Float, Int64, Int64]  # (all rows, features), (n,) the row after each series' newest, (n,) rows of each
 
@@ -44,10 +44,19 @@ def prepare(
     x = np.zeros((n, spec.window, spec.channels), np.float32)
     base = np.empty(n)
     size = np.empty(n)
-    _prepare(rows, scaler, seasons, (_FORMS[spec.form], spec.normalise, len(spec.features)), _BOUNDS, x, base, size)
+    _prepare(
+        rows,
+        scaler,
+        seasons,
+        (_TRANSFORMS[spec.target_transform], spec.normalise, len(spec.features)),
+        _BOUNDS,
+        x,
+        base,
+        size,
+    )
     if calendar is not None:
         x[:, :, spec.channels - calendar.shape[2] :] = calendar
-    if spec.skip and linear is not None:
+    if spec.residual and linear is not None:
         base = np.where(np.isfinite(linear), linear, base)
     return Inputs(x, base, size)
 

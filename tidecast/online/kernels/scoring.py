@@ -72,7 +72,7 @@ BLENDED = 0  # the blended forecast of the next reading, used or not
 ALERTED, REGRETTED = 1, 2  # as in `Guard`
 GUARD_NUMBERS = 3
 
-# A record's numbers: the standing forecast, the version that forecast last, the experts' standing forecasts, their
+# A record's numbers: the pending forecast, the version that forecast last, the experts' pending forecasts, their
 # errors record by record, the guard, the drift numbers, and a tracker for each level.
 STANDING, HEARD, ANSWERS = range(3)
 ERRORS = ANSWERS + len(EXPERTS)
@@ -118,7 +118,7 @@ class Champions:
 
 @dataclass(frozen=True, slots=True)
 class BatchScores:
-    """The scores of a batch's standing forecasts, and its next forecasts; NaN: not known.
+    """The scores of a batch's pending forecasts, and its next forecasts; NaN: not known.
 
     Attributes:
         yhat: `(n,)`, the next forecasts.
@@ -136,7 +136,7 @@ class BatchScores:
     error: Float
     score: Float
     half_widths: Float
-    says: Float
+    weights: Float
     leader: Int64
     begun: Int64
     drift: Int64
@@ -170,7 +170,7 @@ def settle(
     levels: Float,
     bounds: tuple[float, float],
 ) -> BatchScores:
-    """Score the standing forecasts, update every expert's record, and blend the next forecasts.
+    """Score the pending forecasts, update every expert's record, and blend the next forecasts.
 
     Args:
         records: `(n,)` addresses; a record may occur many times.
@@ -201,7 +201,7 @@ def settle(
         (_RATES, SHARPNESS, NAIVE, _SEASONAL, LSTM),
         (ANSWERS, ERRORS, GUARD, DRIFT, TRACKERS),
         (SHOCK, FARTHEST, ALERT, REGRET, REGRET_MOST),
-        (scores.yhat, scores.error, scores.score, scores.half_widths, scores.says),
+        (scores.yhat, scores.error, scores.score, scores.half_widths, scores.weights),
         (scores.leader, scores.begun, scores.drift, scores.statistic),
     )
     return scores
@@ -294,7 +294,7 @@ def _settle(
 def anomaly_score(
     y: float, yhat: float, half_width: float, bounds: tuple[float, float]
 ) -> float:  # pragma: no cover - compiled
-    """Return |error| in half-widths, at most `MOST_SCORE`; NaN without a standing forecast or interval.
+    """Return |error| in half-widths, at most `MOST_SCORE`; NaN without a pending forecast or interval.
 
     It is above 1 exactly if the reading lies outside the interval as published, that is rounded and cut by the bounds.
     """

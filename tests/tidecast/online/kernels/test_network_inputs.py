@@ -12,11 +12,11 @@ SPECS = st.builds(
     Spec,
     features=st.sampled_from([(), ("value", "b"), ("value", "b", "c")]),
     window=st.integers(2, 9),
-    form=st.sampled_from(["change", "level", "raw"]),
+    target_transform=st.sampled_from(["change", "level", "raw"]),
     normalise=st.booleans(),
     seasonal=st.integers(0, 2),
     calendar=st.sampled_from([(), ("day",), ("day", "week")]),
-    skip=st.booleans(),
+    residual=st.booleans(),
 )
 
 

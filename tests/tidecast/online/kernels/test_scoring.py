@@ -100,8 +100,8 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
     record[ERRORS:GUARD] = errors.ravel()
     settled = told(record, 0.0, answers)  # no answer stands, so the record does not learn
     expected = experts.shares(errors, answers)
-    np.testing.assert_allclose(settled.says[0], expected, rtol=1e-9, atol=1e-300)
-    assert settled.leader[0] == settled.says[0].argmax()
+    np.testing.assert_allclose(settled.weights[0], expected, rtol=1e-9, atol=1e-300)
+    assert settled.leader[0] == settled.weights[0].argmax()
     scale = np.abs(answers[expected > 0]).max()
     assert abs(experts.blend(expected, answers) - settled.yhat[0]) <= 1e-12 * scale
     np.testing.assert_array_equal(answers, record[ANSWERS:ERRORS])
@@ -142,9 +142,9 @@ def test_only_what_is_believed_is_answered(guard: OutlierGuard, errors: Float, a
     settled = told(record, 0.0, answers, usual=usual)  # no answer stands, so the record does not learn
     assert guard.answer(float(answers[NAIVE]), float(record[GUARD + BLENDED]), usual) == settled.yhat[0]
     if guard.distrusts:
-        assert (np.arange(COUNT) == NAIVE).tolist() == settled.says[0].tolist()
+        assert (np.arange(COUNT) == NAIVE).tolist() == settled.weights[0].tolist()
     else:
-        np.testing.assert_allclose(settled.says[0], experts.shares(errors, answers), rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(settled.weights[0], experts.shares(errors, answers), rtol=1e-9, atol=1e-300)
 
 
 @pytest.mark.parametrize(("doubted", "widened"), [(0, True), (1, True), (2, False), (9, False)])
@@ -175,7 +175,7 @@ def test_a_model_that_answers_for_the_first_time_begins_with_its_own_errors() ->
 
 
 def test_a_forecast_stays_within_its_bounds() -> None:
-    """The standing forecast is the published one."""
+    """The pending forecast is the published one."""
     record = new_record(1)
     nothing = np.zeros(1, np.int64)
     champions = Champions(nothing, nothing, np.zeros(1), nothing)
