@@ -257,12 +257,14 @@ TROUBLES = [
     Trouble(
         "a reading that ends or fails the worker each time", "dead", "poison", "look into its log, and report", _deadly
     ),
-    Trouble("a key `readings` that is no stream", "none yet", "", GONE, _without_readings),
-    Trouble("a key `state` that is no hash", "none yet", "", GONE, _without_state),
-    Trouble("a key `forecasts` or `dead` that is no stream", "none yet", "", GONE, _without_outputs),
+    Trouble("a key `readings` that is not a stream", "none yet", "", GONE, _without_readings),
+    Trouble("a key `state` that is not a hash", "none yet", "", GONE, _without_state),
+    Trouble("a key `forecasts` or `dead` that is not a stream", "none yet", "", GONE, _without_outputs),
     Trouble("a champion whose file is cut short", "forecast", "", GOES_ON, _with_a_broken_champion(_cut)),
     Trouble("a champion with a bit flipped", "forecast", "", GOES_ON, _with_a_broken_champion(_flipped)),
-    Trouble("a champion of another shape than it says", "forecast", "", GOES_ON, _with_a_broken_champion(_misshapen)),
+    Trouble(
+        "a champion of another shape than it declares", "forecast", "", GOES_ON, _with_a_broken_champion(_misshapen)
+    ),
     Trouble(
         "a first champion whose file is cut short",
         "forecast",
