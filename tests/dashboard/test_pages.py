@@ -20,8 +20,8 @@ from dashboard.pages.tables import events_html
 from dashboard.pages.words import age_text, count_text, number_text, share_text, time_text
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
-from tidecast.cli import dashboard
 from tidecast.cli import main as cli
+from tidecast.cli.commands import dashboard
 from tidecast.connection.partitions import Run
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings

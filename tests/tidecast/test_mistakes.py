@@ -44,7 +44,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
         "--health-port is 'http': write a whole number; see `tidecast wo",
     ),
     ("worker --health-port 99999", MISUSED, "--health-port is 99999: use 0 to 65535"),
-    ("worker --json", MISUSED, "--json is of --check: a worker prints nothing, its log is JSON"),
+    ("worker --json", MISUSED, "--json works only with --check: a worker prints no result"),
     (
         "worker --check --namespace a/b",
         MISUSED,
@@ -73,8 +73,8 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     (
         "push history.csv --redis redis://127.0.0.1:1",
         FAILED,
-        "Redis: ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused.: start it, or name another "
-        "with --redis",
+        "Redis: ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused.: start it, or give another "
+        "address with --redis",
     ),
     (
         "tail --redis redis://nobody.invalid",
@@ -123,7 +123,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ("models prune --keep 0", MISUSED, "--keep is '0': use 1 or more; see `tidecast models prune --help`"),
     ("retrain pumpe", FAILED, "no worker has answered a reading of series 'pumpe': did you mean 'pump'?"),
     ("retrain --store file", MISUSED, "the store is file, but file is a file: name another place"),
-    ("retrain --daemon pump", MISUSED, "--daemon keeps the schedule of all series: leave the series and --json out"),
+    ("retrain --daemon pump", MISUSED, "--daemon runs the schedule of all series: leave the series and --json out"),
     ("report boilr-7 history.csv", FAILED, "series 'boilr-7' has no champion in models: did you mean 'boiler-7'?"),
     (
         "explain boiler-7 history.csv --version 9",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tidecast.cli.options import LAST_SEQ, ago_ms, since_id
+from tidecast.cli.times import LAST_SEQ, ago_ms, since_id
 from tidecast.errors import SettingsError
 from tidecast.moments import LONGEST_MS, moment_ms, span_ms
 from tidecast.settings import load_settings

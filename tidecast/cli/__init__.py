@@ -1,1 +1,1 @@
-"""The `tidecast` command, one file for each subcommand."""
+"""The `tidecast` command line."""

@@ -8,12 +8,13 @@ import typer
 from redis.exceptions import RedisError
 
 from tidecast import __version__
-from tidecast.cli import (
+from tidecast.cli.commands import (
     archive,
     backtest,
     dashboard,
     demo,
     doctor,
+    events,
     explain,
     models,
     push,
@@ -27,6 +28,7 @@ from tidecast.cli import (
     worker,
 )
 from tidecast.cli.exit_codes import FAILED, INTERRUPTED, MISUSED
+from tidecast.cli.groups import with_groups
 from tidecast.cli.standard_streams import open_standard_streams
 from tidecast.cli.usage import is_usage_error, usage_sentence
 from tidecast.errors import SettingsError, TidecastError
@@ -34,28 +36,33 @@ from tidecast.settings.unset import without_empty_options
 
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
 
+COMMANDS = (  # in the order of the help
+    retrain.retrain,
+    events.events,
+    doctor.doctor,
+    status.status,
+    push.push,
+    replay.replay,
+    dashboard.dashboard,
+    worker.worker,
+    tail.tail,
+    archive.archive,
+    train.train,
+    tune.tune,
+    backtest.backtest,
+    report.report,
+    explain.explain,
+    demo.demo,
+)
+
 app = typer.Typer(
     help="Forecast the next reading of thousands of series, from Redis streams and back.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
-app.command("retrain")(retrain.retrain)
-app.command("events")(retrain.events)
-app.command("doctor")(doctor.doctor)
-app.command("status")(status.status)
-app.command("push")(push.push)
-app.command("replay")(replay.replay)
-app.command("dashboard")(dashboard.dashboard)
-app.command("worker")(worker.worker)
-app.command("tail")(tail.tail)
-app.command("archive")(archive.archive)
-app.command("train")(train.train)
-app.command("tune")(tune.tune)
-app.command("backtest")(backtest.backtest)
-app.command("report")(report.report)
-app.command("explain")(explain.explain)
-app.command("demo")(demo.demo)
+for command in COMMANDS:
+    app.command()(with_groups(command))
 
 
 @app.callback(invoke_without_command=True)
@@ -82,7 +89,7 @@ def main() -> None:
     except RedisError as exc:
         from tidecast import connection
 
-        _fail(f"Redis: {connection.explain(exc, 'start it, or name another with --redis')}", FAILED)
+        _fail(f"Redis: {connection.explain(exc, 'start it, or give another address with --redis')}", FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has closed the pipe, as in `tidecast tail | head`
@@ -92,7 +99,7 @@ def main() -> None:
         _fail(f"{exc.object!r} is not UTF-8: write it in UTF-8", MISUSED)
     except OSError as exc:  # a file or folder, or standard output on a full disk
         where = f"{exc.filename}: " if exc.filename else ""
-        _fail(f"{where}{exc.strerror or exc}: make that possible, and repeat", FAILED)
+        _fail(f"{where}{exc.strerror or exc}: correct this, and run the command again", FAILED)
 
 
 def _run() -> int:

@@ -1,62 +1,141 @@
-"""Options that several commands share, and functions that parse them."""
+"""Options that several commands share: single ones, and groups of them for `tidecast.cli.groups`."""
 
-import re
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from tidecast.cli.completion import series_in_store
 from tidecast.errors import SettingsError
-from tidecast.moments import epoch_ms, moment_ms
-from tidecast.settings import Settings
+from tidecast.files.layout import Selection
+from tidecast.settings import Settings, load_settings
 from tidecast.settings.errors import option_sentence
 
-LAST_SEQ = 2**64 - 1  # the highest sequence number of an entry id
-_ENTRY_ID = re.compile(r"[0-9]{1,20}(?:-[0-9]{1,20})?")
+if TYPE_CHECKING:
+    from tidecast.client import Client
+    from trainer.reports.target import Request
 
-RedisOption = Annotated[str | None, typer.Option("--redis", help="The address of Redis, such as redis://host:port/db.")]
-NamespaceOption = Annotated[str | None, typer.Option(help="The prefix of every key.")]
+FILES_HELP = "CSV, CSV.gz or Parquet files, or directories of them; - is standard input."
+
 StoreOption = Annotated[Path | None, typer.Option(help="The directory of the models.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 SeriesArgument = Annotated[str, typer.Argument(help="The name of a series.", autocompletion=series_in_store)]
 OneSeriesArgument = Annotated[str | None, typer.Argument(help="Only this series.", autocompletion=series_in_store)]
-FilesArgument = Annotated[
-    list[str], typer.Argument(help="CSV, CSV.gz or Parquet files or directories; - reads standard input.")
-]
+FilesArgument = Annotated[list[str], typer.Argument(help=FILES_HELP)]
 FileArgument = Annotated[
-    str, typer.Argument(help="A CSV, CSV.gz or Parquet file or a directory, as for train; - reads standard input.")
-]
-SeriesColumnOption = Annotated[
-    str | None, typer.Option(help="The column that names the series; by default series, unique_id, name or id.")
-]
-TargetOption = Annotated[str | None, typer.Option(help="The column to forecast.")]
-FeaturesOption = Annotated[
-    str | None, typer.Option(help="Further columns to use, separated by commas; or all, or none.")
+    str, typer.Argument(help="A CSV, CSV.gz or Parquet file, or a directory of them; - is standard input.")
 ]
 PresetOption = Annotated[
     str | None, typer.Option(help="The preset of the networks: default, tutorial, revin, residual or seasonal.")
 ]
-TimeZoneOption = Annotated[str | None, typer.Option(help="The time zone of times without an offset; by default UTC.")]
 NonNegativeOption = Annotated[
     bool, typer.Option("--non-negative", help="Keep forecasts and intervals at 0 or above, for counts.")
 ]
-VersionOption = Annotated[int | None, typer.Option(help="The version of the model; by default the champion.")]
-OutOption = Annotated[Path, typer.Option(help="The folder for the output.")]
-
-
-SinceOption = Annotated[
-    str | None, typer.Option(help="Start at this time of arrival: 30d, 12h, 2026-03-01 or 2026-03-01T12:00Z.")
+HealthPortOption = Annotated[
+    int | None, typer.Option(help="Serve metrics and health probes on this port; 0 picks a free one.")
 ]
+VersionOption = Annotated[int | None, typer.Option(help="The version of the model; by default the champion.")]
 FollowOption = Annotated[
     str,
     typer.Option(
         help="Start at: 1h (ago), 2026-03-01, 2026-03-01T12:00Z, an entry id, 0 (the oldest) or $ (the next)."
     ),
 ]
-HistoryOption = Annotated[Path | None, typer.Option(help="The directory of archived readings to read too.")]
+CountOption = Annotated[int | None, typer.Option("-n", help="Exit after this many.", min=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """The Redis and the namespace of the streams."""
+
+    redis: Annotated[str | None, typer.Option(help="The address of Redis, such as redis://host:port/db.")] = None
+    namespace: Annotated[str | None, typer.Option(help="The prefix of all keys.")] = None
+
+    def settings(self) -> Settings:
+        """Load the settings with these options.
+
+        Raises:
+            SettingsError: a setting is invalid.
+        """
+        return load_settings(redis_url=self.redis, namespace=self.namespace)
+
+    def client(self) -> "Client":
+        """Return a new client of the streams."""
+        from tidecast.client import Client
+
+        return Client(self.redis, namespace=self.namespace)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallationOptions(StreamOptions):
+    """The streams and the model store of an installation."""
+
+    store: StoreOption = None
+
+    def settings(self) -> Settings:
+        """Load the settings with these options.
+
+        Raises:
+            SettingsError: a setting is invalid.
+        """
+        return load_settings(redis_url=self.redis, namespace=self.namespace, store=self.store)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnOptions:
+    """The columns to read from a file, and the zone of its times."""
+
+    target: Annotated[str | None, typer.Option(help="The column to forecast.")] = None
+    features: Annotated[
+        str | None, typer.Option(help="Further columns to use, separated by commas; or all, or none.")
+    ] = None
+    series_column: Annotated[
+        str | None, typer.Option(help="The column that names the series; by default series, unique_id, name or id.")
+    ] = None
+    time_zone: Annotated[str | None, typer.Option(help="The time zone of times without an offset; by default UTC.")] = (
+        None
+    )
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Return the options by the names that the jobs of the programs have for them."""
+        return {
+            "target": self.target,
+            "features": self._features(),
+            "series_column": self.series_column,
+            "time_zone": self.time_zone,
+        }
+
+    def selection(self, likely_target: str) -> Selection:
+        """Return the columns of readings to push or to replay: by default all numeric ones.
+
+        Args:
+            likely_target: the setting `series.target`.
+        """
+        return Selection(self.target, self._features(), self.series_column, likely_target, all_by_default=True)
+
+    def _features(self) -> tuple[str, ...]:
+        return tuple(self.features.split(",")) if self.features else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """A version of a series' model, the history to apply it to, and the form of the result."""
+
+    series: SeriesArgument
+    files: FilesArgument
+    columns: ColumnOptions
+    version: VersionOption = None
+    out: Annotated[Path, typer.Option(help="The folder for the page and its pictures.")] = Path("out/reports")
+    as_json: JsonOption = False
+    store: StoreOption = None
+
+    def request(self) -> "Request":
+        """Return the request for the trainer's reports."""
+        from trainer.reports.target import Request
+
+        return Request(self.series, tuple(self.files), version=self.version, **self.columns.as_arguments())
 
 
 def bounded(settings: Settings, *, non_negative: bool) -> Settings:
@@ -80,40 +159,3 @@ def with_setting(settings: Settings, group: str, name: str, value: Any) -> Setti
     except ValidationError as exc:
         raise SettingsError(option_sentence(exc, type(former))) from exc
     return settings.model_copy(update={group: changed})
-
-
-def ago_ms(text: str, name: str = "time") -> int:
-    """Parse a time in the past, see `moment_ms`; return epoch milliseconds.
-
-    Raises:
-        SettingsError: the text is not a time, or the time is in the future.
-    """
-    return moment_ms(text, _now_ms(), name)
-
-
-def since_id(text: str, name: str = "--since") -> str:
-    """Return the entry id after which to follow a stream; the text is a time or an entry id.
-
-    Raises:
-        SettingsError: the text is neither.
-    """
-    if text in ("$", "now"):
-        return "$"
-    if _ENTRY_ID.fullmatch(text):
-        if text.isdecimal():
-            epoch_ms(text, name)
-        return text
-    try:
-        ms = moment_ms(text, _now_ms(), name)
-    except SettingsError as exc:
-        raise SettingsError(f"{exc}; or an entry id, 0 for the oldest, $ for the next") from exc
-    return f"{ms - 1}-{LAST_SEQ}" if ms else "0"  # includes entries of that millisecond
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def names(columns: str | None) -> tuple[str, ...]:
-    """Split the column names of an option at commas."""
-    return tuple(columns.split(",")) if columns else ()

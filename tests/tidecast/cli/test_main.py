@@ -120,7 +120,7 @@ def test_without_redis_the_exit_code_is_1_and_the_remedy_is_named(
     assert 1 == run(monkeypatch, *words, "--redis", NOBODY)
     err = capsys.readouterr().err
     assert err.startswith("tidecast: Redis: ")
-    assert err.endswith(": start it, or name another with --redis\n")
+    assert err.endswith(": start it, or give another address with --redis\n")
     assert 1 == err.count("\n")
 
 

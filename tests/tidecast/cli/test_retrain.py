@@ -127,7 +127,7 @@ def test_a_failed_run_by_hand_is_exit_code_1(
     ("words", "sentence"),
     [
         (("retrain", "--daemon"), 'there is no schedule to keep: retrain.every is "never"; set it to a span'),
-        (("retrain", "--health-port", "0"), "--health-port is of --daemon"),
+        (("retrain", "--health-port", "0"), "--health-port works only with --daemon"),
         (("retrain", "--daemon", "a"), "leave the series and --json out"),
         (("retrain", "--daemon", "--json"), "leave the series and --json out"),
     ],

@@ -143,7 +143,9 @@ def read(
         monkeypatch.setattr("tidecast.tools.backtest.backtest", lambda histories, *_: stop(histories))
         for module in ("report", "explain"):
             monkeypatch.setattr(f"trainer.reports.{module}.subject_of", lambda _, history, *__: stop([history]))
-        monkeypatch.setattr("tidecast.cli.replay.forecasts_of", lambda rows, *_: iter([reader.keep_rows(rows) or []]))
+        monkeypatch.setattr(
+            "tidecast.cli.commands.replay.forecasts_of", lambda rows, *_: iter([reader.keep_rows(rows) or []])
+        )
         return reader(door, file), reader
 
     return run

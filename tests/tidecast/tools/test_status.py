@@ -15,7 +15,7 @@ from tests.harness.processes import TIDECAST
 from tests.harness.terminal import on_a_terminal
 from tests.harness.ward import Ward
 from tidecast.cli import main as cli
-from tidecast.cli import status as status_command
+from tidecast.cli.commands import status as status_command
 from tidecast.settings import RetrainSettings
 from tidecast.tools import status
 from tidecast.tools.status import StatusWatch

@@ -11,29 +11,28 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tidecast.cli.options import JsonOption, NamespaceOption, RedisOption, StoreOption
+from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.connection import connect
 from tidecast.moments import utc_text
-from tidecast.settings import Settings, load_settings
+from tidecast.settings import Settings
 from tidecast.tools.status import PartitionStatus, Status, StatusWatch
 
 
 def status(
+    *,
     once: Annotated[
         bool, typer.Option("--once", help="Print the status once; this is the default without a terminal.")
     ] = False,
     interval: Annotated[
-        float, typer.Option(help="Seconds between two updates; rates are of this time.", min=0.1)
+        float, typer.Option(help="Seconds between two updates; rates are means over this time.", min=0.1)
     ] = 1.0,
     as_json: JsonOption = False,
-    redis: RedisOption = None,
-    namespace: NamespaceOption = None,
-    store: StoreOption = None,
+    installation: InstallationOptions,
 ) -> None:
     """Show live status (Ctrl+C to stop)."""
-    settings = load_settings(redis_url=redis, namespace=namespace, store=store)
+    settings = installation.settings()
     console = Console()
-    statuses = _looks(settings, interval)
+    statuses = _statuses(settings, interval)
     first = next(statuses)
     if as_json:
         print(json.dumps(first.as_dict(), indent=1))
@@ -45,7 +44,7 @@ def status(
                 live.update(page(current), refresh=True)
 
 
-def _looks(settings: Settings, interval_s: float) -> Iterator[Status]:
+def _statuses(settings: Settings, interval_s: float) -> Iterator[Status]:
     """Yield the status every `interval_s` seconds, each with the rates since the one before."""
     with connect(settings) as redis:
         watch = StatusWatch(redis, settings)

@@ -9,6 +9,7 @@ from tidecast.cli.options import JsonOption
 
 
 def demo(
+    *,
     as_json: JsonOption = False,
     redis: Annotated[str | None, typer.Option(help="Use this Redis instead of an embedded one.")] = None,
     out: Annotated[Path, typer.Option(help="The folder for the picture.")] = Path("out/demo"),

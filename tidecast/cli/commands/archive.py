@@ -6,28 +6,28 @@ from typing import Annotated
 
 import typer
 
-from tidecast.cli.options import JsonOption, NamespaceOption, RedisOption, ago_ms
+from tidecast.cli.options import JsonOption, StreamOptions
+from tidecast.cli.times import ago_ms
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
-from tidecast.settings import load_settings
 
 
 def archive(
+    *,
     older_than: Annotated[
         str, typer.Option(help="Move readings that arrived longer ago than this, such as 7d, 12h or 90m.")
     ] = "7d",
     history: Annotated[Path, typer.Option(help="The directory of the archive.")] = Path("history"),
     as_json: JsonOption = False,
-    redis: RedisOption = None,
-    namespace: NamespaceOption = None,
+    streams: StreamOptions,
 ) -> None:
     """Move answered readings from Redis into Parquet files, which training can read too."""
     from trainer.data.archive import move
 
-    settings = load_settings(redis_url=redis, namespace=namespace)
+    settings = streams.settings()
     before_ms = ago_ms(older_than, "--older-than")
     check_folder("--history", history)
-    with progress("archiving", "readings") as tell:
-        moved = move(settings, history, before_ms, tell)
+    with progress("archiving", "readings") as report_progress:
+        moved = move(settings, history, before_ms, report_progress)
     answer = {"archived": moved, "history": str(history)}
     print(json.dumps(answer) if as_json else f"{moved} readings archived in {history}")

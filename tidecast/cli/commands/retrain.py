@@ -1,4 +1,4 @@
-"""`tidecast retrain` and `tidecast events`: retrain by hand or on schedule, and follow the events."""
+"""`tidecast retrain`: retrain by hand or on schedule."""
 
 import json
 import sys
@@ -8,21 +8,12 @@ from typing import Annotated
 import typer
 
 from tidecast.cli.completion import series_in_store
-from tidecast.cli.options import (
-    FollowOption,
-    JsonOption,
-    NamespaceOption,
-    RedisOption,
-    StoreOption,
-    since_id,
-    with_setting,
-)
+from tidecast.cli.options import InstallationOptions, JsonOption, with_setting
 from tidecast.connection.known_series import answered_series
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.outputs import check_folder
-from tidecast.settings import Settings, load_settings
+from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
-from tidecast.tools.tail import follow_events
 from tidecast.wire import keys_of, partition_of
 
 
@@ -30,44 +21,28 @@ def retrain(
     series: Annotated[
         list[str] | None, typer.Argument(help="Retrain only these series, due or not.", autocompletion=series_in_store)
     ] = None,
+    *,
     daemon: Annotated[bool, typer.Option("--daemon", help="Run the schedule, without answering readings.")] = False,
     health_port: Annotated[
-        int | None, typer.Option(help="With --daemon, serve metrics and probes here; 0 picks a port.")
+        int | None,
+        typer.Option(help="With --daemon, serve metrics and probes on this port; 0 picks a free one."),
     ] = None,
     as_json: JsonOption = False,
-    redis: RedisOption = None,
-    namespace: NamespaceOption = None,
-    store: StoreOption = None,
+    installation: InstallationOptions,
 ) -> None:
     """Retrain all due series now; with --daemon, run the schedule (Ctrl+C to stop)."""
-    settings = load_settings(redis_url=redis, namespace=namespace, store=store)
-    settings = with_setting(settings, "worker", "health_port", health_port)
+    settings = with_setting(installation.settings(), "worker", "health_port", health_port)
     if not daemon:
         if health_port is not None:
-            raise SettingsError("--health-port is of --daemon: leave it out, or add --daemon")
+            raise SettingsError("--health-port works only with --daemon: leave it out, or add --daemon")
         if not _retrain_all(settings, series or [], as_json=as_json):
             raise typer.Exit(1)
         return
     if series or as_json:
-        raise SettingsError("--daemon keeps the schedule of all series: leave the series and --json out")
+        raise SettingsError("--daemon runs the schedule of all series: leave the series and --json out")
     from worker.main import run_schedule
 
     run_schedule(settings, health_port=health_port)
-
-
-def events(
-    since: FollowOption = "$",
-    count: Annotated[int | None, typer.Option("-n", help="Exit after this many.", min=1)] = None,
-    as_json: JsonOption = False,
-    redis: RedisOption = None,
-    namespace: NamespaceOption = None,
-) -> None:
-    """Print new events of series, models and scheduled runs (Ctrl+C to stop)."""
-    from tidecast.client import Client
-
-    after = since_id(since)
-    with Client(redis, namespace=namespace) as client:
-        follow_events(client.events(after), count, as_json=as_json)
 
 
 def _check_known(settings: Settings, series: list[str]) -> None:

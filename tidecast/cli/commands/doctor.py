@@ -2,19 +2,19 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from tidecast.cli.completion import series_in_store
-from tidecast.cli.options import JsonOption, NamespaceOption, RedisOption, StoreOption
+from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE, examine
 from tidecast.doctor.finding import Finding
 from tidecast.errors import SettingsError
 from tidecast.retraining import choose_schedule
-from tidecast.settings import Settings, load_settings
+from tidecast.settings import Settings
 
 COLOURS = {"wrong": "bold red", "warning": "yellow"}
 
@@ -24,17 +24,15 @@ def doctor(
         str | None,
         typer.Argument(help="Describe this series instead.", autocompletion=series_in_store),
     ] = None,
+    *,
     as_json: JsonOption = False,
-    redis: RedisOption = None,
-    namespace: NamespaceOption = None,
-    store: StoreOption = None,
+    installation: InstallationOptions,
 ) -> None:
     """Check Redis, the workers, the models and the schedule, and suggest remedies."""
-    given: dict[str, Any] = {"redis_url": redis, "namespace": namespace, "store": store}
     if series is not None:
-        _tell(series, load_settings(**given), as_json=as_json)
+        _describe(series, installation.settings(), as_json=as_json)
         return
-    findings, schedule = _findings(given)
+    findings, schedule = _findings(installation)
     healthy = all(finding.severity != "wrong" for finding in findings)
     if as_json:
         answer = {"healthy": healthy, "schedule": schedule, "findings": [asdict(finding) for finding in findings]}
@@ -45,10 +43,10 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _findings(given: dict[str, Any]) -> tuple[list[Finding], str]:
+def _findings(installation: InstallationOptions) -> tuple[list[Finding], str]:
     """Return the findings, and one line about the retraining schedule: empty if the settings cannot be read."""
     try:
-        settings = load_settings(**given)
+        settings = installation.settings()
     except SettingsError as exc:
         remedy = "correct the file, the variable or the option; docs/reference.md lists all settings"
         return [Finding("settings", "wrong", str(exc), remedy)], ""
@@ -65,11 +63,11 @@ def _show(findings: list[Finding], schedule: str) -> None:
         console.print(Text(f"retraining: {schedule}"))
     wrong = sum(finding.severity == "wrong" for finding in findings)
     checks = len(OF_REDIS) + len(OF_THE_STORE)
-    sum_up = f"{wrong} wrong, {len(findings) - wrong} to look at" if findings else f"all is well: {checks} checks"
-    console.print(Text(sum_up))
+    total = f"{wrong} wrong, {len(findings) - wrong} to look at" if findings else f"all is well: {checks} checks"
+    console.print(Text(total))
 
 
-def _tell(series: str, settings: Settings, *, as_json: bool) -> None:
+def _describe(series: str, settings: Settings, *, as_json: bool) -> None:
     from tidecast.doctor.series import facts_of, sentences
     from tidecast.online.describe_state import describe_state  # imported late: it takes a second
 

@@ -5,25 +5,27 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from tidecast.cli.options import NamespaceOption, RedisOption, StoreOption
+from tidecast.cli.options import InstallationOptions
 from tidecast.errors import TidecastError
-from tidecast.settings import load_settings
 from tidecast.tools.demo_programs import dashboard_installed
 
 
 def dashboard(
-    host: Annotated[str | None, typer.Option(help="The address to listen on; others need a token.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port; 0 picks one.", min=0, max=65535)] = None,
-    token: Annotated[str | None, typer.Option(help="Require this token from viewers; it turns the buttons on.")] = None,
-    redis: RedisOption = None,
-    namespace: NamespaceOption = None,
-    store: StoreOption = None,
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="The address to listen on; one that other machines can reach needs a token.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 0 picks a free one.", min=0, max=65535)] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Require this token from viewers, who can then use the buttons.")
+    ] = None,
+    installation: InstallationOptions,
 ) -> None:
     """Show series, forecasts and retraining on a web page (Ctrl+C to stop)."""
     check_installed()
     from dashboard.main import run
 
-    settings = load_settings(redis_url=redis, namespace=namespace, store=store)
+    settings = installation.settings()
     given: dict[str, object] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     if token is not None:
         given["token"] = SecretStr(token)

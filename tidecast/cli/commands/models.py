@@ -29,7 +29,7 @@ def describe(
     _check_known(models, series)
     versions = list(models.describe(series))
     if not models.root.exists():
-        print(f"note: there is no store at {models.root} yet: `tidecast train` makes one", file=sys.stderr)
+        print(f"note: there is no store at {models.root} yet: `tidecast train` creates it", file=sys.stderr)
     if as_json:
         print(json.dumps([_row(version) for version in versions], indent=1))
         return
@@ -86,7 +86,7 @@ def prune(
 def _check_known(models: ModelStore, series: str | None) -> None:
     if series is not None and not models.versions(series):
         known = models.series()
-        remedy = did_you_mean(series, known) if known else f"there is none in {models.root}"
+        remedy = did_you_mean(series, known) if known else f"{models.root} has no models"
         raise StoreError(f"series {series!r} has no version: {remedy}")
 
 

@@ -9,20 +9,9 @@ from typing import Annotated, TextIO
 import typer
 
 from tidecast.cli.exit_codes import SOME_REFUSED
-from tidecast.cli.options import (
-    FeaturesOption,
-    FileArgument,
-    NonNegativeOption,
-    SeriesColumnOption,
-    StoreOption,
-    TargetOption,
-    TimeZoneOption,
-    bounded,
-    names,
-)
+from tidecast.cli.options import ColumnOptions, FileArgument, NonNegativeOption, StoreOption, bounded
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories
-from tidecast.files.layout import Selection
 from tidecast.files.readings import in_order, readings_in
 from tidecast.files.refusal import print_notes, print_refused
 from tidecast.outputs import check_file
@@ -33,11 +22,9 @@ from tidecast.tools.replay import Replay, forecasts_of, write_csv, write_json
 
 def replay(
     file: FileArgument,
+    *,
     out: Annotated[Path | None, typer.Option(help="Write the forecasts to this file.")] = None,
-    target: TargetOption = None,
-    features: FeaturesOption = None,
-    series_column: SeriesColumnOption = None,
-    time_zone: TimeZoneOption = None,
+    columns: ColumnOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object per line, instead of CSV.")] = False,
     non_negative: NonNegativeOption = False,
     store: StoreOption = None,
@@ -46,22 +33,21 @@ def replay(
     settings = bounded(load_settings(store=store), non_negative=non_negative)
     if out is not None:
         check_file("--out", out)
-    selection = Selection(target, names(features), series_column, settings.series.target, all_by_default=True)
-    histories = readings_in(file, selection, time_zone)
+    histories = readings_in(file, columns.selection(settings.series.target), columns.time_zone)
     print_notes(histories.all_notes)
     print_refused(histories.refused)
     settings = _with_target(settings, histories)
-    done = Replay()
+    replayed = Replay()
     shown = out is not None or not sys.stdout.isatty()  # otherwise the bar would mix with the forecasts
     count = sum(map(len, histories.found))
-    with _written(out) as file_out, progress("replaying", "readings", count, shown=shown) as tell:
-        made = forecasts_of(in_order(histories.found), settings, done, tell)
+    with _opened(out) as file_out, progress("replaying", "readings", count, shown=shown) as report_progress:
+        forecasts = forecasts_of(in_order(histories.found), settings, replayed, report_progress)
         if as_json:
-            write_json(made, file_out)
+            write_json(forecasts, file_out)
         else:
-            write_csv(made, file_out, settings.series)
-    print(done, file=sys.stderr)
-    if histories.refused or done.newest is not None:
+            write_csv(forecasts, file_out, settings.series)
+    print(replayed, file=sys.stderr)
+    if histories.refused or replayed.newest is not None:
         raise typer.Exit(SOME_REFUSED)
 
 
@@ -75,7 +61,7 @@ def _with_target(settings: Settings, histories: Histories) -> Settings:
 
 
 @contextmanager
-def _written(out: Path | None) -> Iterator[TextIO]:
+def _opened(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return

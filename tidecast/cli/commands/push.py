@@ -1,0 +1,41 @@
+"""`tidecast push`: push the readings of a file or a pipe to the stream."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tidecast.cli.exit_codes import INTERRUPTED, SOME_REFUSED
+from tidecast.cli.options import ColumnOptions, FileArgument, JsonOption, StreamOptions
+from tidecast.progress import progress
+from tidecast.settings import load_settings
+from tidecast.tools.push import Pushed, parse_speed, push_file
+
+
+def push(
+    file: FileArgument,
+    *,
+    speed: Annotated[str | None, typer.Option(help="Push at this multiple of the recorded speed, such as 60x.")] = None,
+    columns: ColumnOptions,
+    as_json: JsonOption = False,
+    streams: StreamOptions,
+) -> None:
+    """Push a file's readings, as fast as possible or at a given speed; the lines of a pipe are pushed as they come."""
+    factor = parse_speed(speed) if speed else None
+    selection = columns.selection(load_settings().series.target)
+    pushed = Pushed()
+    is_interrupted = False
+    with streams.client() as client, progress("pushing", "readings") as report_progress:
+        try:
+            push_file(
+                client, file, selection, pushed, time_zone=columns.time_zone, speed=factor, progress=report_progress
+            )
+        except KeyboardInterrupt:
+            is_interrupted = True
+    answer = {"pushed": pushed.count, "refused": [asdict(refusal) for refusal in pushed.refused]}
+    print(json.dumps(answer) if as_json else f"{pushed.count} readings pushed")
+    if is_interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if pushed.refused:
+        raise typer.Exit(SOME_REFUSED)
