@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -282,9 +283,11 @@ ROWS: list[Case | Trouble] = [*READINGS, *TROUBLES]
 
 
 def table() -> str:
-    """Return the table of the docs, as the cases have it."""
+    """Return the table of the docs; neighbours with the same result share a row."""
+    groups = groupby(ROWS, key=lambda row: (row.disposition, row.reason, row.gist))
     rows = [
-        f"| {row.sent} | {row.disposition} | {f'`{row.reason}`' if row.reason else ''} | {row.gist} |" for row in ROWS
+        f"| {'; '.join(row.sent for row in rows)} | {disposition} | {f'`{reason}`' if reason else ''} | {gist} |"
+        for (disposition, reason, gist), rows in groups
     ]
     return HEAD + "\n".join(rows).replace("|  |", "| |") + "\n"
 
