@@ -30,9 +30,9 @@ with compiler_imports():
 MAGIC = b"tidecast code 1\n"
 DIGEST = 32  # bytes of a SHA-256
 HEAD = len(MAGIC) + 2 * DIGEST  # the stamp identifies the compiled source, the digest covers all but itself
-SHARED = (
-    Path(__file__).with_name("online") / "kernels" / "pointers.py"
-)  # its code becomes part of functions in other files
+_KERNELS = Path(__file__).parent / "online" / "kernels"
+# The functions and constants of these files become part of compiled code in other files.
+SOURCES = tuple(sorted(_KERNELS.glob("*.py")))
 
 # Not structlog: by default it writes to standard output, where a backtest prints its results.
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def only_loading() -> Iterator[None]:
 
 def can_keep() -> bool:
     """Return whether compiled code can be written to disk."""
-    return any(_takes_files(folder) for folder in _folders(SHARED))
+    return any(_takes_files(folder) for folder in _folders(_KERNELS / "__init__.py"))
 
 
 class CodeCache(caching.NullCache):
@@ -145,7 +145,7 @@ def _machine(signature: object, codegen: Any) -> bytes:
 
 def _stamp(source: Path, machine: bytes) -> bytes:
     """Return a digest of the sources and the machine that a file of code was compiled for."""
-    return sha256(_digest_of(source) + _digest_of(SHARED) + machine).digest()
+    return sha256(b"".join(_digest_of(file) for file in (source, *SOURCES)) + machine).digest()
 
 
 @cache

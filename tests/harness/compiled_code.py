@@ -8,7 +8,7 @@ from numba.core import config
 
 from tidecast import code_cache
 from tidecast.online import state_encoder
-from tidecast.online.kernels import forward
+from tidecast.online.kernels import network
 from worker import compiling
 
 QUICK = "window_loops.clear.*.nbc"  # the function that compiles fastest
@@ -17,7 +17,7 @@ QUICK = "window_loops.clear.*.nbc"  # the function that compiles fastest
 def copy_compiled_code(place: Path) -> Path:
     """Copy all compiled code to where a program with `NUMBA_CACHE_DIR=place` looks for it; return the place."""
     compiling.warm()
-    for source in (Path(state_encoder.__file__), Path(forward.__file__)):
+    for source in (Path(state_encoder.__file__), Path(network.__file__)):
         kept = next(folder for folder in code_cache._folders(source) if any(folder.glob("*.nbc")))
         with mock.patch.object(config, "CACHE_DIR", str(place)):
             (copy,) = code_cache._folders(source)

@@ -15,7 +15,7 @@ from tests.harness.compiled_code import QUICK, copy_compiled_code
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import worker_process
 from tidecast import code_cache
-from tidecast.online.kernels.forward import compiled, part
+from tidecast.online.kernels.decorators import compiled, part
 from tidecast.settings import Settings
 
 
@@ -161,7 +161,7 @@ def test_changed_source_is_compiled_again_without_a_word(
     """After an upgrade the old code is useless; it is overwritten without a warning."""
     load()
     digest_of = code_cache._digest_of
-    other = Path(__file__) if changed == "the function's file" else code_cache.SHARED
+    other = Path(__file__) if changed == "the function's file" else code_cache.SOURCES[0]
     monkeypatch.setattr(code_cache, "_digest_of", lambda file: b"new" if file == other else digest_of(file))
     assert not loaded()
     assert loaded()

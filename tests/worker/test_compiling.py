@@ -14,10 +14,10 @@ import pytest
 from tests.harness.patience import PATIENCE_S
 from tidecast.code_cache import NotKeptError, _only_loading
 from tidecast.online import state_encoder
-from tidecast.online.kernels import forward, network_inputs, scoring, window_loops
+from tidecast.online.kernels import linear, network, network_inputs, products, scoring, window_loops
 from worker import compiling
 
-COMPILED = (forward, state_encoder, network_inputs, scoring, window_loops)
+COMPILED = (linear, network, network_inputs, products, scoring, state_encoder, window_loops)
 Made = Callable[[], None]
 
 

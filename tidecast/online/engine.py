@@ -1,8 +1,8 @@
 """The models of all series, stacked by shape, so that one call per shape forecasts many series.
 
-All models of one shape lie in one slab of stacked arrays, which the compiled loops of `kernels/forward.py` read: the
-linear experts of `models/experts.py` and the LSTM of `models/lstm.py`. The shared network of a cohort runs over the
-windows of all its series. A forecast is the same to the last bit whatever else is in the batch.
+All models of one shape lie in one slab of stacked arrays, which the compiled loops of `kernels` read: the linear
+experts of `models/experts.py` and the LSTM of `models/lstm.py`. The shared network of a cohort runs over the windows of
+all its series. A forecast is the same to the last bit whatever else is in the batch.
 """
 
 import math

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Int64
-from tidecast.online.kernels.forward import compiled_exactly, part_exactly
+from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import bytes_at, carray, integers_at
 from tidecast.online.kernels.window_loops import (
     APPENDED,
@@ -77,7 +77,7 @@ def warm() -> None:
 
 
 @part_exactly
-def _blocks(w: Int64, places: Places, block: int) -> tuple[int, int]:  # pragma: no cover - compiled
+def _blocks(w: Int64, places: Places, block: int) -> tuple[int, int]:
     """Return the first block that must be written, and the one after the last."""
     length, _, _, appended, _, unsaved, _, _, _ = places
     first = w[appended] - min(w[unsaved], w[length])
@@ -85,7 +85,7 @@ def _blocks(w: Int64, places: Places, block: int) -> tuple[int, int]:  # pragma:
 
 
 @part_exactly
-def _rows(w: Int64, number: int, places: Places, block: int) -> tuple[int, int]:  # pragma: no cover - compiled
+def _rows(w: Int64, number: int, places: Places, block: int) -> tuple[int, int]:
     """Return the first row of a block in the buffer, and the one after its last."""
     length, _, _, appended, end, _, _, _, _ = places
     begin = w[end] - w[appended]  # place of row 0 in the buffer
@@ -93,9 +93,7 @@ def _rows(w: Int64, number: int, places: Places, block: int) -> tuple[int, int]:
 
 
 @compiled_exactly
-def _extent(
-    windows: Int64, records: Int64, name_ends: Int64, places: Places, sizes: Sizes
-) -> tuple[int, int]:  # pragma: no cover - compiled
+def _extent(windows: Int64, records: Int64, name_ends: Int64, places: Places, sizes: Sizes) -> tuple[int, int]:
     """Return how many fields must be written, and their size in bytes."""
     whole, stored, block, head, block_head, _ = sizes
     fields = 0
@@ -112,7 +110,7 @@ def _extent(
 
 
 @part_exactly
-def _put(into: Bytes, at: int, number: int, count: int) -> int:  # pragma: no cover - compiled
+def _put(into: Bytes, at: int, number: int, count: int) -> int:
     """Write the lowest bytes of a number, the lowest first; return the place after them."""
     for _ in range(count):
         into[at] = number & 255
@@ -122,7 +120,7 @@ def _put(into: Bytes, at: int, number: int, count: int) -> int:  # pragma: no co
 
 
 @part_exactly
-def _copy(into: Bytes, at: int, address: int, count: int) -> int:  # pragma: no cover - compiled
+def _copy(into: Bytes, at: int, address: int, count: int) -> int:
     source = carray(bytes_at(address), (count,))
     for i in range(count):
         into[at + i] = source[i]
@@ -130,9 +128,7 @@ def _copy(into: Bytes, at: int, address: int, count: int) -> int:  # pragma: no 
 
 
 @compiled_exactly
-def _pack(
-    states: tuple[Int64, Int64, Bytes, Int64], places: Places, sizes: Sizes, into: Bytes, fields: Int64
-) -> None:  # pragma: no cover - compiled
+def _pack(states: tuple[Int64, Int64, Bytes, Int64], places: Places, sizes: Sizes, into: Bytes, fields: Int64) -> None:
     windows, records, names, name_ends = states
     _, capacity, width, _, _, unsaved, room, buffer, filled = places
     whole, stored, block, _, _, version = sizes

@@ -5,7 +5,8 @@ import numpy as np
 from tidecast.arrays import Float32, Int64
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
-from tidecast.online.kernels.forward import CACHE_LINE, VECTOR
+from tidecast.online.kernels.network import NetworkShape
+from tidecast.online.kernels.products import CACHE_LINE, VECTOR
 
 
 class WeightLayout:
@@ -28,18 +29,15 @@ class WeightLayout:
             self._places[name] = (size, rows, columns, padded)
             size += rows * padded
         self.size = size
-        self.shape: Int64 = np.array(
-            [  # in the order of UNITS, LAYERS and so on of the kernel
-                spec.units,
-                spec.layers,
-                len(spec.directions),
-                spec.activation == "relu",
-                spec.hidden,
-                whole(4 * spec.units, VECTOR),
-                whole(spec.hidden, VECTOR),
-                whole(spec.units, VECTOR // 2),
-            ],
-            np.int64,
+        self.shape = NetworkShape(
+            units=spec.units,
+            layers=spec.layers,
+            directions=len(spec.directions),
+            relu=int(spec.activation == "relu"),
+            hidden=spec.hidden,
+            gate_columns=whole(4 * spec.units, VECTOR),
+            hidden_columns=whole(spec.hidden, VECTOR),
+            padded_units=whole(spec.units, VECTOR // 2),
         )
         self.offsets: Int64 = np.array([place[0] for place in self._places.values()], np.int64)
 

@@ -12,7 +12,7 @@ from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.inputs import LEAST_SPREAD, Inputs
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
-from tidecast.online.kernels.forward import compiled_exactly, part_exactly
+from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 
 _TINY = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float64).max)
@@ -79,7 +79,7 @@ def _prepare(
     x: Float32,
     base: Float,
     size: Float,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     values, ends, held = rows
     center, scale = scaler
     kind, normalise, features = form
@@ -109,7 +109,7 @@ def _prepare(
 
 
 @part_exactly
-def _spread(values: Float, first: int, window: int) -> float:  # pragma: no cover - compiled
+def _spread(values: Float, first: int, window: int) -> float:
     """Return the target's standard deviation over a window."""
     mean = 0.0
     for k in range(window):

@@ -13,7 +13,7 @@ import numpy as np
 from tidecast.arrays import Float, Int64
 from tidecast.models.experts import EXPERTS, FORGETTING, HALF_LIVES, LSTM, NAIVE, SHARPNESS
 from tidecast.models.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
-from tidecast.online.kernels.forward import compiled_exactly, part_exactly
+from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import carray, floats_at
 
 # Intervals; `tidecast/online/intervals.py` explains the rule.
@@ -237,7 +237,7 @@ def _settle(
     limits: Limits,
     forecasts_out: tuple[Float, Float, Float, Float, Float],
     changes_out: tuple[Int64, Int64, Int64, Float],
-) -> None:  # pragma: no cover - compiled
+) -> None:
     records, ts, skipped, doubted = readings
     y, moves, answers = values
     versions, begin_with, begin_wide, trained_until = champions
@@ -291,9 +291,7 @@ def _settle(
 
 
 @part_exactly
-def anomaly_score(
-    y: float, yhat: float, half_width: float, bounds: tuple[float, float]
-) -> float:  # pragma: no cover - compiled
+def anomaly_score(y: float, yhat: float, half_width: float, bounds: tuple[float, float]) -> float:
     """Return |error| in half-widths, at most `MOST_SCORE`; NaN without a pending forecast or interval.
 
     It is above 1 exactly if the reading lies outside the interval as published, that is rounded and cut by the bounds.
@@ -309,14 +307,14 @@ def anomaly_score(
 
 
 @part_exactly
-def _copy(into: Float, source: Float) -> None:  # pragma: no cover - compiled
+def _copy(into: Float, source: Float) -> None:
     """Copy all numbers; for `into[:] = source` numba would also compile an error message, which takes seconds."""
     for i in range(len(source)):
         into[i] = source[i]
 
 
 @part_exactly
-def _largest(shares: Float) -> int:  # pragma: no cover - compiled
+def _largest(shares: Float) -> int:
     leader = 0
     for expert in range(1, len(shares)):
         if shares[expert] > shares[leader]:
@@ -325,7 +323,7 @@ def _largest(shares: Float) -> int:  # pragma: no cover - compiled
 
 
 @compiled_exactly
-def track(tracker: Float, error: float, level: float) -> None:  # pragma: no cover - compiled
+def track(tracker: Float, error: float, level: float) -> None:
     """Update a tracker with an error, in place."""
     size = abs(error)
     tracker[SETTLED] += 1
@@ -343,7 +341,7 @@ def track(tracker: Float, error: float, level: float) -> None:  # pragma: no cov
 
 
 @part_exactly
-def _seldom(tracker: Float, size: float, level: float) -> bool:  # pragma: no cover - compiled
+def _seldom(tracker: Float, size: float, level: float) -> bool:
     """Return whether an interval keeps its width of zero: few errors were nonzero, and the very first was not."""
     weight = max(MEMORY, 1 / tracker[SETTLED])
     tracker[MEAN] += weight * (size - tracker[MEAN])
@@ -352,7 +350,7 @@ def _seldom(tracker: Float, size: float, level: float) -> bool:  # pragma: no co
 
 
 @part_exactly
-def _begin_cautiously(tracker: Float, size: float) -> None:  # pragma: no cover - compiled
+def _begin_cautiously(tracker: Float, size: float) -> None:
     """Limit the half-width by the largest of the first errors that are not doubtful."""
     tracker[MEAN] = size if tracker[SETTLED] <= DOUBTFUL + 1 else max(tracker[MEAN], size)
     if tracker[SETTLED] == FIRST_ERRORS:
@@ -361,7 +359,7 @@ def _begin_cautiously(tracker: Float, size: float) -> None:  # pragma: no cover 
 
 
 @compiled_exactly
-def begin(tracker: Float, half_width: float) -> None:  # pragma: no cover - compiled
+def begin(tracker: Float, half_width: float) -> None:
     """Reset a tracker to a half-width, in place; a half-width that came with a model counts as several errors."""
     tracker[SETTLED] = FIRST_ERRORS if half_width > 0 else 0.0
     tracker[HALF] = half_width
@@ -369,9 +367,7 @@ def begin(tracker: Float, half_width: float) -> None:  # pragma: no cover - comp
 
 
 @part_exactly
-def learn(
-    errors: Float, answers: Float, actual: float, rates: Float, most: float
-) -> None:  # pragma: no cover - compiled
+def learn(errors: Float, answers: Float, actual: float, rates: Float, most: float) -> None:
     """Do `experts.learn` in place."""
     for expert in range(len(answers)):
         newest = abs(answers[expert] - actual)
@@ -384,7 +380,7 @@ def learn(
 
 
 @part_exactly
-def _excesses(errors: Float, answers: Float, excesses: Float) -> None:  # pragma: no cover - compiled
+def _excesses(errors: Float, answers: Float, excesses: Float) -> None:
     """Write how much worse than the best each expert is, by the worse of its records; NaN: it is left out."""
     records, count = errors.shape
     excesses[:] = np.nan
@@ -403,9 +399,7 @@ def _excesses(errors: Float, answers: Float, excesses: Float) -> None:  # pragma
 
 
 @part_exactly
-def blend(
-    errors: Float, answers: Float, says: Float, sharpness: float, naive: int
-) -> float:  # pragma: no cover - compiled
+def blend(errors: Float, answers: Float, says: Float, sharpness: float, naive: int) -> float:
     """Write `experts.shares` into `says`, `(experts,)`, and return `experts.blend`."""
     _excesses(errors, answers, says)
     smallest = np.inf
@@ -429,15 +423,13 @@ def blend(
 
 
 @part_exactly
-def farthest(usual: float, limits: Limits) -> float:  # pragma: no cover - compiled
+def farthest(usual: float, limits: Limits) -> float:
     """Return `outlier_guard.farthest`."""
     return float(limits[FARTHEST_AT] * usual) if usual > 0 else np.inf
 
 
 @part_exactly
-def answer(
-    guard: Float, last: float, blended: float, usual: float, says: Float, limits: Limits, naive: int
-) -> float:  # pragma: no cover - compiled
+def answer(guard: Float, last: float, blended: float, usual: float, says: Float, limits: Limits, naive: int) -> float:
     """Do `Guard.answer` in place; if only the last value is trusted, give it the whole share."""
     guard[BLENDED] = blended
     if guard[ALERTED] > 0 and guard[REGRETTED] > limits[REGRET_AT]:
@@ -450,9 +442,7 @@ def answer(
 
 
 @part_exactly
-def watch(
-    guard: Float, last: float, blended: float, actual: float, usual: float, limits: Limits
-) -> None:  # pragma: no cover - compiled
+def watch(guard: Float, last: float, blended: float, actual: float, usual: float, limits: Limits) -> None:
     """Do `Guard.learn` in place."""
     move = abs(last - actual)
     lost = abs(blended - actual)
@@ -468,7 +458,7 @@ def watch(
 
 
 @part_exactly
-def look(record: Float, y: float, error: float, seasonal: float, say: float) -> int:  # pragma: no cover - compiled
+def look(record: Float, y: float, error: float, seasonal: float, say: float) -> int:
     """Add a reading to the drift numbers, in place; return the detected kind, with its sum in TOLD, or NOTHING.
 
     Args:
@@ -501,7 +491,7 @@ def look(record: Float, y: float, error: float, seasonal: float, say: float) -> 
 
 
 @part_exactly
-def _told(record: Float) -> int:  # pragma: no cover - compiled
+def _told(record: Float) -> int:
     """Return the detected kind of drift; of several, the most specific one."""
     if _level(record) > 1:
         return LEVEL_MOVED
@@ -513,14 +503,14 @@ def _told(record: Float) -> int:  # pragma: no cover - compiled
 
 
 @part_exactly
-def _level(record: Float) -> float:  # pragma: no cover - compiled
+def _level(record: Float) -> float:
     """Return the largest statistic of a level change, in thresholds."""
     shape = record[SEASON] / SEASON_MOST if record[STAYED] > JUMP_STOOD else 0.0
     return float(max(record[STAYED] / JUMP_STAYS, record[LEVEL] / LEVEL_MOST, shape))
 
 
 @part_exactly
-def _add_error(record: Float, y: float, error: float, n: float) -> None:  # pragma: no cover - compiled
+def _add_error(record: Float, y: float, error: float, n: float) -> None:
     size = abs(error)
     spread = record[SPREAD]
     record[ERROR] = _mean(record[ERROR], size, n)
@@ -539,7 +529,7 @@ def _add_error(record: Float, y: float, error: float, n: float) -> None:  # prag
 
 
 @part_exactly
-def _add_jump(record: Float, y: float, away: float, spread: float) -> None:  # pragma: no cover - compiled
+def _add_jump(record: Float, y: float, away: float, spread: float) -> None:
     """Count a reading that stayed at the level after a jump, or came back from it."""
     errors = max(record[UP], record[DOWN])
     size = min(errors * record[ERROR], TOO_LARGE)  # limited, as the mean may have grown since
@@ -558,7 +548,7 @@ def _add_jump(record: Float, y: float, away: float, spread: float) -> None:  # p
 
 
 @part_exactly
-def _add_distance(record: Float, apart: float) -> None:  # pragma: no cover - compiled
+def _add_distance(record: Float, apart: float) -> None:
     record[PAIRS] += 1
     n = min(record[PAIRS], USUAL)
     left = abs(apart - record[SHIFT])
@@ -572,12 +562,12 @@ def _add_distance(record: Float, apart: float) -> None:  # pragma: no cover - co
 
 
 @part_exactly
-def _mean(mean: float, size: float, n: float) -> float:  # pragma: no cover - compiled
+def _mean(mean: float, size: float, n: float) -> float:
     """Return the running mean with one more size, the n-th, which is cut once the mean is known."""
     return mean + (min(size, CUT * mean if mean > 0 else size) - mean) / n
 
 
 @part_exactly
-def _sum(total: float, size: float, mean: float, allowed: float) -> float:  # pragma: no cover - compiled
+def _sum(total: float, size: float, mean: float, allowed: float) -> float:
     """Return Page's sum with one more size, in means."""
     return max(0.0, total + min(size / mean, CUT) - 1 - allowed) if mean > 0 else total

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tidecast.arrays import Float, Float32, Int64
-from tidecast.online.kernels import forward
+from tidecast.online.kernels import linear, network
 from tidecast.online.weight_layout import WeightLayout
 
 SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond
 WORTH = 8  # pieces that are worth another thread: with fewer it costs more than it saves on busy cores
-Panels = tuple[Int64, Int64, Float, Float, Int64]  # lags, columns, coefficients, bias, needs of `forward.weigh`
+Panels = tuple[Int64, Int64, Float, Float, Int64]  # the fields of `StackedExperts`
 PIECES = 4  # for each thread: if one is delayed, the others take its pieces
 
 
@@ -37,7 +37,7 @@ class Threads:
 
         def work() -> None:
             for piece in pieces:  # the next free thread takes the next piece
-                forward.answer(x, piece, slab, rows, layout.shape, layout.offsets, results)
+                network.run_networks(x, piece, slab, rows, layout.shape, layout.offsets, results)
 
         helped = []
         if self._others and len(order) > WORTH * piece:
@@ -50,7 +50,8 @@ class Threads:
 
 
 def linear_answers(values: Float, ends: Int64, held: Int64, rows: Int64, panels: Panels) -> Float:
-    """Return the forecasts of the last value and the linear experts, `(n, 1 + experts)`; see `forward.weigh`."""
-    forecasts = np.empty((len(rows), 1 + panels[-1].shape[1]))
-    forward.weigh(np.ascontiguousarray(values), ends, held, rows, *panels, forecasts)
+    """Return the forecasts of the last value and the linear experts, `(n, 1 + experts)`; see `linear_forecast`."""
+    experts = linear.StackedExperts(*panels)
+    forecasts = np.empty((len(rows), 1 + experts.needs.shape[1]))
+    linear.linear_forecast(np.ascontiguousarray(values), ends, held, rows, experts, forecasts)
     return forecasts

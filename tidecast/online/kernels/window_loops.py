@@ -7,7 +7,7 @@ numbers NumPy takes ten times as long, nearly all of it call overhead.
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.online.kernels.forward import compiled_exactly, part_exactly
+from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import bytes_at, carray, floats_at, integers_at
 
 BLOCK = 32  # rows that are stored together
@@ -30,7 +30,7 @@ SIZE = STORED + 6
 
 
 @compiled_exactly
-def grid_step(window: int) -> float:  # pragma: no cover - compiled
+def grid_step(window: int) -> float:
     """Return the grid's step in milliseconds: the model's, else the median of the newest steps; 0 if unknown."""
     w = carray(integers_at(window), (SIZE,))
     known = carray(floats_at(window), (SIZE,))[STEP_MS]
@@ -49,7 +49,7 @@ def grid_step(window: int) -> float:  # pragma: no cover - compiled
 
 
 @compiled_exactly
-def clear(window: int) -> None:  # pragma: no cover - compiled
+def clear(window: int) -> None:
     """Remove all rows; the next row begins a new block."""
     w = carray(integers_at(window), (SIZE,))
     w[LENGTH] = w[UNSAVED] = 0
@@ -57,7 +57,7 @@ def clear(window: int) -> None:  # pragma: no cover - compiled
 
 
 @part_exactly
-def _append(window: int, row: Float, filled: int) -> None:  # pragma: no cover - compiled
+def _append(window: int, row: Float, filled: int) -> None:
     w = carray(integers_at(window), (SIZE,))
     capacity = w[CAPACITY]
     width = w[WIDTH]
@@ -81,7 +81,7 @@ def _append(window: int, row: Float, filled: int) -> None:  # pragma: no cover -
 
 
 @part_exactly
-def _missing(window: int, ts: int) -> int:  # pragma: no cover - compiled
+def _missing(window: int, ts: int) -> int:
     """Return how many steps are missing between the newest row and a reading; remember the step between them."""
     w = carray(integers_at(window), (SIZE,))
     if w[SEEN] == STEPS_REMEMBERED:
@@ -98,7 +98,7 @@ def _missing(window: int, ts: int) -> int:  # pragma: no cover - compiled
 
 
 @part_exactly
-def _doubts(window: int, y: float, habit: HistoryLimits, rule: Rule) -> bool:  # pragma: no cover - compiled
+def _doubts(window: int, y: float, habit: HistoryLimits, rule: Rule) -> bool:
     """Do `Doubt.learn` in place; return whether the reading is doubted."""
     w = carray(integers_at(window), (SIZE,))
     numbers = carray(floats_at(window), (SIZE,))
@@ -120,7 +120,7 @@ def _doubts(window: int, y: float, habit: HistoryLimits, rule: Rule) -> bool:  #
 
 
 @compiled_exactly
-def count_doubted(window: int) -> int:  # pragma: no cover - compiled
+def count_doubted(window: int) -> int:
     """Return how many of the newest rows hold no reading; the newest row holds one, unless it was doubted."""
     w = carray(integers_at(window), (SIZE,))
     marks = carray(bytes_at(w[FILLED]), (w[ROOM],))
@@ -131,7 +131,7 @@ def count_doubted(window: int) -> int:  # pragma: no cover - compiled
 
 
 @part_exactly
-def _bridge(window: int, y: float) -> None:  # pragma: no cover - compiled
+def _bridge(window: int, y: float) -> None:
     """Replace a run of doubted readings by values between those before and after it."""
     w = carray(integers_at(window), (SIZE,))
     run = count_doubted(window)
@@ -145,14 +145,14 @@ def _bridge(window: int, y: float) -> None:  # pragma: no cover - compiled
 
 
 @part_exactly
-def _believed(window: int, back: int) -> float:  # pragma: no cover - compiled
+def _believed(window: int, back: int) -> float:
     """Return the target so many rows before the newest."""
     w = carray(integers_at(window), (SIZE,))
     return float(carray(floats_at(w[BUFFER]), (w[ROOM] * w[WIDTH],))[(w[END] - 1 - back) * w[WIDTH]])
 
 
 @part_exactly
-def _spans_away(window: int, y: float, habit: HistoryLimits, rule: Rule) -> float:  # pragma: no cover - compiled
+def _spans_away(window: int, y: float, habit: HistoryLimits, rule: Rule) -> float:
     """Return `gross_errors.spans_away` for the limits of the rows and of a model's history."""
     w = carray(integers_at(window), (SIZE,))
     strays = int(min(rule[STRAY], (w[LENGTH] - 1) // 2))
@@ -172,7 +172,7 @@ def _spans_away(window: int, y: float, habit: HistoryLimits, rule: Rule) -> floa
 
 
 @part_exactly
-def _keep_lowest(lowest: Float, value: float) -> None:  # pragma: no cover - compiled
+def _keep_lowest(lowest: Float, value: float) -> None:
     """Insert a value into the sorted lowest values, if it is among them."""
     at = len(lowest) - 1
     if value >= lowest[at]:
@@ -184,7 +184,7 @@ def _keep_lowest(lowest: Float, value: float) -> None:  # pragma: no cover - com
 
 
 @part_exactly
-def _is_confirmed(window: int, y: float, move: float, rule: Rule) -> bool:  # pragma: no cover - compiled
+def _is_confirmed(window: int, y: float, move: float, rule: Rule) -> bool:
     w = carray(integers_at(window), (SIZE,))
     run = count_doubted(window)
     if run == 0:
@@ -195,7 +195,7 @@ def _is_confirmed(window: int, y: float, move: float, rule: Rule) -> bool:  # pr
 
 
 @part_exactly
-def _usual_move(window: int, part: int) -> float:  # pragma: no cover - compiled
+def _usual_move(window: int, part: int) -> float:
     """Return `gross_errors.usual_move` of the rows."""
     w = carray(integers_at(window), (SIZE,))
     parts = (w[LENGTH] - 1) // part
@@ -215,9 +215,7 @@ def _usual_move(window: int, part: int) -> float:  # pragma: no cover - compiled
 
 
 @compiled_exactly
-def push(
-    window: int, ts: int, row: Float, max_gap: int, habit: HistoryLimits, rule: Rule
-) -> int:  # pragma: no cover - compiled
+def push(window: int, ts: int, row: Float, max_gap: int, habit: HistoryLimits, rule: Rule) -> int:
     """Append a reading as `Window.push` does; return how many missing steps were filled before it."""
     w = carray(integers_at(window), (SIZE,))
     missing = 0
@@ -255,7 +253,7 @@ def take(
     rule: Rule,
     counted: tuple[Int64, Int64, Int64, Int64],
     measured: tuple[Float, Float, Float],
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Append many readings, each to its window; `counted` and `measured` receive the fields of `window.Taken`."""
     windows, ts, values, reads = readings
     taken, lengths, filled, doubted = counted
@@ -287,7 +285,7 @@ def take(
 
 
 @compiled_exactly
-def filled_bits(window: int, first: int, stop: int) -> int:  # pragma: no cover - compiled
+def filled_bits(window: int, first: int, stop: int) -> int:
     """Return which of at most `BLOCK` rows were interpolated: one bit a row, the last row lowest."""
     w = carray(integers_at(window), (SIZE,))
     marks = carray(bytes_at(w[FILLED]), (w[ROOM],))
