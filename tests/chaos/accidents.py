@@ -18,10 +18,10 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.chaos.faults.points import send, start_mortal
+from tests.chaos.faults.proxy import Proxy
 from tests.chaos.harness import EPOCH, entry_id, make_store
-from tests.chaos.points import send, start_mortal
 from tests.chaos.producer import Producer
-from tests.chaos.proxy import Proxy
 from tests.harness.patience import PATIENCE_S
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 

@@ -23,8 +23,7 @@ from tests.chaos.harness import EPOCH, start_worker
 from tests.harness.models import make_model
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
-from tests.worker.retraining.harness import gone
-from tests.worker.runs import check_each_due_ended_once, ended, events, record
+from tests.worker.retraining.harness import check_each_due_ended_once, ended, events, gone, record
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
 from tidecast.models.spec import Spec

@@ -14,11 +14,11 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.chaos.faults.points import POINTS, ask, asked, send, spare, start_mortal
+from tests.chaos.faults.proxy import Fault, Proxy
+from tests.chaos.faults.refusals import REFUSALS, Refusing
 from tests.chaos.harness import COMMIT, finish, make_readings, make_store, push, start_worker
-from tests.chaos.points import POINTS, ask, asked, send, spare, start_mortal
 from tests.chaos.producer import Producer
-from tests.chaos.proxy import Fault, Proxy
-from tests.chaos.refusals import REFUSALS, Refusing
 from tests.chaos.verifier import Published, Violations, compare_all
 from tests.harness.patience import PATIENCE_S
 from tidecast.connection.embedded import EmbeddedRedis

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from redis import Redis
 
-from tests.worker.states import all_whole
+from tests.harness.states import all_whole
 from tidecast.errors import StateError
 from tidecast.wire import keys_of
 

@@ -14,8 +14,7 @@ import uvicorn
 
 from dashboard import connections
 from dashboard.connections import MOST_CONNECTIONS, LimitedProtocol, limited_protocol
-from tests.harness.patience import PATIENCE_S
-from tests.worker.runs import until
+from tests.harness.patience import PATIENCE_S, until
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -10,9 +10,8 @@ import pytest
 from redis import Redis
 
 from dashboard.main import NICE
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tests.harness.pipes import full_pipe
-from tests.worker.runs import until
 from tidecast.connection.embedded import free_port
 from tidecast.settings import PREFIX, Settings
 

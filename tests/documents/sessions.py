@@ -13,7 +13,7 @@ from typing import Self
 from redis import Redis
 
 from tests.documents.blocks import Block
-from tests.worker.runs import until
+from tests.harness.patience import until
 
 LASTING = ("tidecast worker", "tidecast tail", "redis-cli XREAD BLOCK 0")  # they go on until they are stopped
 PATIENCE_S = 60.0

@@ -18,8 +18,8 @@ from redis import Redis
 
 from tests.documents.blocks import ROOT, Block, blocks_of
 from tests.documents.sessions import PATIENCE_S, Reader
+from tests.harness.patience import until
 from tests.harness.processes import worker_process
-from tests.worker.runs import until
 from tidecast.connection.embedded import EmbeddedRedis
 
 pytestmark = [pytest.mark.documents, pytest.mark.keras, pytest.mark.timeout(300)]

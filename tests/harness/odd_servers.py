@@ -11,7 +11,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.worker.runs import until
+from tests.harness.patience import until
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 
 

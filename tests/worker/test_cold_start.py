@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from tests.harness.patience import until
 from tests.harness.processes import worker_process
-from tests.worker.runs import events, until
+from tests.worker.retraining.harness import events
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.experts import LSTM
 from tidecast.models.store import ModelStore

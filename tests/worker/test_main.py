@@ -18,10 +18,9 @@ from redis import Redis
 
 from tests.harness.models import make_model
 from tests.harness.nursery import Forked
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tests.harness.processes import TIDECAST, forked_worker, worker_process
 from tests.worker.harness import push, stream_of
-from tests.worker.runs import until
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis, free_port

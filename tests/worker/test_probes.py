@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from tests.harness.patience import PATIENCE_S
-from tests.worker.runs import until
+from tests.harness.patience import PATIENCE_S, until
 from worker import probes
 from worker.probes import MOST_BYTES, MOST_CONNECTIONS, ProbeServer
 

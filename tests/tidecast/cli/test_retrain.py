@@ -12,9 +12,9 @@ import pytest
 import structlog
 from redis import Redis
 
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tests.harness.processes import TIDECAST
-from tests.worker.runs import FINISH, record, stand_in, until
+from tests.worker.retraining.harness import FINISH, record, stand_in
 from tidecast.cli import main as cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import free_port

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.harness.models import make_model
+from tests.harness.patience import until
 from tests.harness.ward import Ward
-from tests.worker.runs import until
 from tidecast.doctor import server
 from tidecast.doctor.examination import examine
 from tidecast.errors import Fenced

@@ -9,9 +9,9 @@ from redis import Redis
 
 from tests.harness.cluster import EmbeddedCluster
 from tests.harness.odd_servers import deaf, redis_with, saying, sentinel, without
+from tests.harness.patience import until
 from tests.harness.tls import HOST, make_authority, sign, tls_redis
 from tests.harness.ward import Ward
-from tests.worker.runs import until
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.doctor.examination import examine
 from tidecast.doctor.finding import Finding

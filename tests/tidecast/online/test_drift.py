@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from tests.harness.models import make_model, random_panel
-from tests.worker.states import all_whole
+from tests.harness.states import all_whole
 from tidecast.arrays import Float
 from tidecast.models.experts import LSTM
 from tidecast.models.model import Model

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
-from tests.worker.states import all_whole, whole
+from tests.harness.states import all_whole, whole
 from tidecast.errors import StateError
 from tidecast.models import experts
 from tidecast.models.experts import EXPERTS, LinearExperts

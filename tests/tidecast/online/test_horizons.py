@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
-from tests.worker.states import all_whole, whole
+from tests.harness.states import all_whole, whole
 from tidecast.models import experts
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec

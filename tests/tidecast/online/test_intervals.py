@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.worker.answers import answers_to
+from tests.tidecast.online.harness import answers_to
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.scoring import FIRST_ERRORS, FIRST_WIDENING, LEAST, RATE

@@ -11,8 +11,8 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.harness.models import make_model
+from tests.harness.states import all_whole
 from tests.worker.harness import NOW, quick
-from tests.worker.states import all_whole
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.experts import LINEAR, TERMS, LinearExperts

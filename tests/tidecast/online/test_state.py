@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests.worker.states import all_fields, all_whole, whole
+from tests.harness.states import all_fields, all_whole, whole
 from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, HALF_LIVES, learn
 from tidecast.online.intervals import Tracker

@@ -11,9 +11,8 @@ import pytest
 from redis import Redis
 
 from tests.harness.models import make_model
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tests.worker.harness import Impatient
-from tests.worker.runs import until
 from tidecast.client import Client
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.spec import Spec

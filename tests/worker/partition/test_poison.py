@@ -10,9 +10,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
 from tests.harness.nursery import Forked
-from tests.worker import deadly
-from tests.worker.deadly import POISON
 from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
+from tests.worker.partition import deadly
+from tests.worker.partition.deadly import POISON
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced
 from tidecast.online.batch import Entry

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.worker.retraining.harness import gone
-from tests.worker.runs import FINISH, stand_in
+from tests.worker.retraining.harness import FINISH, gone, stand_in
 from tidecast import log
 from tidecast.errors import SettingsError
 from tidecast.log import LineWriter

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.worker.runs import check_each_due_ended_once, events, record
+from tests.worker.retraining.harness import check_each_due_ended_once, events, record
 from tidecast.settings import RetrainSettings
 from tidecast.wire import keys_of
 from worker.metrics import Health

@@ -14,11 +14,10 @@ from apscheduler.executors.debug import DebugExecutor
 from redis import Redis
 
 from tests.harness.nursery import Forked
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tests.harness.processes import worker_process
-from tests.worker import schedule_parent
-from tests.worker.retraining.harness import gone
-from tests.worker.runs import FINISH, check_each_due_ended_once, events, record, stand_in, until
+from tests.worker.retraining import schedule_parent
+from tests.worker.retraining.harness import FINISH, check_each_due_ended_once, events, gone, record, stand_in
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.errors import SettingsError

@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from tests.harness.patience import until
 from tests.worker.harness import NOW, LossyProxy, add, forecasts, new_worker, quick, running, sample, stream_of
-from tests.worker.runs import until
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from worker.metrics import FAILURES, Health

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import make_model
-from tests.worker.answers import answers_to, outcome_of
+from tests.tidecast.online.harness import answers_to, outcome_of
 from tidecast.models.spec import Spec
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.kernels.scoring import MOST_SCORE, anomaly_score

@@ -8,8 +8,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.harness.patience import until
 from tests.harness.processes import forked_worker
-from tests.worker.runs import until
 from tidecast.cli import main as cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect

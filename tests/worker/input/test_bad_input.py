@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from tests.harness.connections import connected
 from tests.harness.models import make_model
-from tests.worker.odd_readings import FEATURES, READINGS, Case, T
+from tests.worker.input.odd_readings import FEATURES, READINGS, Case, T
 from tidecast.errors import StreamError
 from tidecast.models import model as models
 from tidecast.models.spec import Spec
@@ -30,7 +30,7 @@ from worker.metrics import Health
 from worker.partition.stream import Stream
 from worker.stop import Stop
 
-PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
+PAGE = Path(__file__).parents[3] / "docs" / "inputs.md"
 HEAD = "| what is sent | disposition | reason | what becomes of it, or what the dead letter says |\n|---|---|---|---|\n"
 GONE = "rename or delete that key"
 SPEC = Spec(window=4, units=3)

@@ -9,7 +9,8 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from dashboard.pages.words import time_text
-from tests.worker.runs import record, until
+from tests.harness.patience import until
+from tests.worker.retraining.harness import record
 from tidecast.client import Client
 from tidecast.connection.partitions import offset_of, server_ms, whole_number
 from tidecast.errors import SettingsError, StreamError

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis, exceptions
 from redis.exceptions import ResponseError
 
-from tests.chaos.refusals import busy, no_replicas, no_snapshot, out_of_memory
+from tests.chaos.faults.refusals import busy, no_replicas, no_snapshot, out_of_memory
 from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, quick, sample, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import StreamError, Unavailable

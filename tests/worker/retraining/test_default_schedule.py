@@ -12,10 +12,10 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tests.harness.processes import forked_worker, worker_process
 from tests.worker.harness import push
-from tests.worker.runs import record, until
+from tests.worker.retraining.harness import record
 from tidecast.settings import Settings
 from worker.retraining.late_schedule import LateSchedule
 

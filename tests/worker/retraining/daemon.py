@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.worker.runs import stand_in
+from tests.worker.retraining.harness import stand_in
 from tidecast.settings import load_settings
 from worker.main import run_schedule
 

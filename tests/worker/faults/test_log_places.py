@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from tests.harness.nursery import Forked
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tests.harness.pipes import full_pipe
 from tests.harness.processes import TIDECAST
-from tests.worker import daemon
-from tests.worker.runs import FINISH, until
+from tests.worker.retraining import daemon
+from tests.worker.retraining.harness import FINISH
 from tidecast import log
 from tidecast.client import Client
 from tidecast.log import LineWriter

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 
-from tests.worker.runs import stand_in
+from tests.worker.retraining.harness import stand_in
 from tidecast.settings import load_settings
 from worker.metrics import Health
 from worker.retraining.scheduler import Schedule

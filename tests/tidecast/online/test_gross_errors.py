@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
-from tests.worker.answers import BEGUN_MS, HOUR_MS, answers_to, outcome_of
+from tests.tidecast.online.harness import BEGUN_MS, HOUR_MS, answers_to, outcome_of
 from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LSTM, SHARED
 from tidecast.models.gross_errors import limits, usual_move

@@ -1,0 +1,1 @@
+"""Bad, odd and oversized readings: each ends as the documentation states."""
