@@ -1,11 +1,18 @@
-"""Answers of a forecaster to the values of one series, an hour apart."""
+"""Batches of entries for a forecaster, and its answers."""
 
 from collections.abc import Sequence
 
+from tidecast.models.model import Model
+from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.forecaster import Forecaster
+from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast
 
+NOW_MS = 1_700_000_000_000
+SETTINGS = SeriesSettings()
+SPEC = Spec(window=4, units=3)
+CLOSE = 1e-5  # how far the compiled network may be from its definition
 HOUR_MS = 3_600_000
 BEGUN_MS = 1_600_000_000_000
 
@@ -28,3 +35,30 @@ def outcome_of(forecaster: Forecaster, values: Sequence[float], series: str = "a
 def answers_to(forecaster: Forecaster, values: Sequence[float], series: str = "a", first: int = 0) -> list[Forecast]:
     """Return the forecasts that the values caused, in their order."""
     return [*outcome_of(forecaster, values, series, first).forecasts]
+
+
+def entry(n: int, series: str = "a", value: object = 1.0, **fields: object) -> Entry:
+    """Return the n-th entry, a second after the one before unless set otherwise."""
+    named = {"series": series, "value": value, "ts": n * 1000, **fields}
+    return f"{n}-0", {name.encode(): str(v).encode() for name, v in named.items() if v is not None}
+
+
+def forecaster_with(*models: Model, settings: SeriesSettings = SETTINGS, shared: Model | None = None) -> Forecaster:
+    """Return a forecaster with these champions, and the network of a cohort."""
+    forecaster = Forecaster(settings)
+    if shared:
+        forecaster.set_shared_network(shared.header.series, shared)
+    for model in models:
+        forecaster.set_model(model.header.series, 1, model)
+    return forecaster
+
+
+def ask(forecaster: Forecaster, *entries: Entry) -> BatchResult:
+    """Handle one batch."""
+    return forecaster.handle(entries, NOW_MS)
+
+
+def only(outcome: BatchResult) -> Forecast:
+    """Return the one forecast of a batch."""
+    (forecast,) = outcome.forecasts
+    return forecast

@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.states import all_whole, whole
+from tests.tidecast.online.harness import ask, entry, forecaster_with
 from tidecast.models import experts
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
-from tidecast.online.batch import BatchResult, Entry
+from tidecast.online.batch import BatchResult
 from tidecast.online.engine import PredictionRequest
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast
 
-NOW_MS = 1_700_000_000_000
 HORIZON = 3
 SETTINGS = SeriesSettings(horizon=HORIZON)
 NETWORK = make_shared("seconds")
@@ -31,23 +31,9 @@ MODEL = make_model(
 )
 
 
-def entry(ts: int, value: float, series: str = "a") -> Entry:
-    """Return a reading of this second."""
-    return f"{ts}-0", {b"series": series.encode(), b"value": repr(value).encode(), b"ts": b"%d" % (1000 * ts)}
-
-
-def forecaster_with(*models: Model, settings: SeriesSettings = SETTINGS) -> Forecaster:
+def forecaster_of(*models: Model, settings: SeriesSettings = SETTINGS) -> Forecaster:
     """Return a forecaster with these champions and the network of their cohort."""
-    forecaster = Forecaster(settings)
-    forecaster.set_shared_network("seconds", NETWORK)
-    for model in models:
-        forecaster.set_model(model.header.series, 1, model)
-    return forecaster
-
-
-def ask(forecaster: Forecaster, *entries: Entry) -> BatchResult:
-    """Handle one batch."""
-    return forecaster.handle(entries, NOW_MS)
+    return forecaster_with(*models, settings=settings, shared=NETWORK)
 
 
 def steps(outcome: BatchResult, name: str = "") -> list[list[float | None]]:
@@ -62,7 +48,7 @@ def levels(count: int, seed: int = 0) -> list[float]:
 
 def test_one_step_has_no_further_fields() -> None:
     """By default a forecast is of the next reading only."""
-    made = ask(forecaster_with(MODEL, settings=SeriesSettings()), *(entry(n, 1.0) for n in range(1, 9)))
+    made = ask(forecaster_of(MODEL, settings=SeriesSettings()), *(entry(n, value=1.0) for n in range(1, 9)))
     assert {()} == {f.more for f in made.forecasts}
 
 
@@ -70,8 +56,8 @@ def test_one_step_has_no_further_fields() -> None:
 @hypothesis.given(st.lists(st.floats(-50, 50), min_size=1, max_size=25))
 def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) -> None:
     """Every expert answers again as if its forecast had come, in the shares that the errors allow now."""
-    forecaster = forecaster_with(MODEL)
-    made = ask(forecaster, *(entry(n, v) for n, v in enumerate(values, 1)))
+    forecaster = forecaster_of(MODEL)
+    made = ask(forecaster, *(entry(n, value=v) for n, v in enumerate(values, 1)))
     slot = forecaster.engine.slot("a")
     errors = MODEL.panel.errors
     stood = None
@@ -92,7 +78,7 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
 
 def test_a_series_without_a_model_says_the_last_value_for_every_step() -> None:
     """From its first reading on."""
-    made = ask(forecaster_with(), entry(1, 5.0, "new"))
+    made = ask(forecaster_of(), entry(1, "new", 5.0))
     assert [(("yhat_2", 5.0), ("yhat_3", 5.0))] == [f.more for f in made.forecasts]
 
 
@@ -100,7 +86,7 @@ def test_other_features_keep_their_last_value() -> None:
     """The future wind is unknown."""
     model = make_model("a", Spec(window=2, units=3, features=("value", "wind")))
     fields = [{b"series": b"a", b"value": b"%d" % n, b"wind": b"%d" % (n % 3), b"ts": b"%d" % n} for n in (1, 2)]
-    (_, made) = [*ask(forecaster_with(model), *((f"{n}-0", f) for n, f in enumerate(fields, 1))).forecasts]
+    (_, made) = [*ask(forecaster_of(model), *((f"{n}-0", f) for n, f in enumerate(fields, 1))).forecasts]
     rows = [[2.0, 2.0], [made.yhat, 2.0]]
     assert pytest.approx(float(model.forecast(np.array([rows]))[0]), abs=1e-5) == made.more[0][1]
 
@@ -108,7 +94,7 @@ def test_other_features_keep_their_last_value() -> None:
 def test_each_step_learns_its_interval_from_its_own_errors() -> None:
     """A forecast two steps ahead is settled by the second reading after it, and so on: no other error counts."""
     values = levels(30)
-    made = ask(forecaster_with(MODEL), *(entry(n, v) for n, v in enumerate(values, 1)))
+    made = ask(forecaster_of(MODEL), *(entry(n, value=v) for n, v in enumerate(values, 1)))
     forecasts = steps(made)
     lower = steps(made, "_lower")
     upper = steps(made, "_upper")
@@ -128,11 +114,11 @@ def test_each_step_learns_its_interval_from_its_own_errors() -> None:
 @pytest.mark.parametrize("gap", [1, 2, 5, 1000])
 def test_a_gap_settles_nothing_that_was_said_before_it(gap: int) -> None:
     """Filled, or too long to be filled: the readings after it are not those that were meant."""
-    forecaster = forecaster_with(MODEL)
+    forecaster = forecaster_of(MODEL)
     times = [*range(1, 11), *range(11 + gap, 15 + gap)]
     settled = []
     for ts, value in zip(times, levels(len(times)), strict=True):
-        ask(forecaster, entry(ts, value))
+        ask(forecaster, entry(ts, value=value))
         settled.append([tracker.errors for tracker in forecaster.states["a"].ahead_trackers])
     assert [[8, 7]] * 3 == settled[9:12]
     assert [[9, 7], [10, 8]] == settled[12:]
@@ -141,28 +127,28 @@ def test_a_gap_settles_nothing_that_was_said_before_it(gap: int) -> None:
 def test_without_a_grid_a_silence_is_no_gap() -> None:
     """The next reading is the next row, whenever it comes."""
     model = make_model("a", MODEL.spec, seasons=(5,), gridded=False, span=(0, 0))
-    forecaster = forecaster_with(model)
-    ask(forecaster, *(entry(n * n * n, 1.0) for n in range(1, 11)))
+    forecaster = forecaster_of(model)
+    ask(forecaster, *(entry(n * n * n, value=1.0) for n in range(1, 11)))
     assert [8, 7] == [tracker.errors for tracker in forecaster.states["a"].ahead_trackers]
 
 
 def test_what_is_refused_settles_nothing() -> None:
     """A duplicate, a late and a dead reading leave the pending forecasts as they are."""
-    forecaster = forecaster_with(MODEL)
-    ask(forecaster, *(entry(n, float(n)) for n in range(1, 7)))
+    forecaster = forecaster_of(MODEL)
+    ask(forecaster, *(entry(n, value=float(n)) for n in range(1, 7)))
     before = whole(forecaster.states["a"])
-    ask(forecaster, entry(6, 9.0), entry(2, 9.0), entry(7, float("nan")))
+    ask(forecaster, entry(6, value=9.0), entry(2, value=9.0), entry(7, value=float("nan")))
     assert before == whole(forecaster.states["a"])
 
 
 def test_a_restart_goes_on_as_if_there_was_none() -> None:
     """The pending forecasts for further steps, and their intervals, are stored with the series."""
-    entries = [entry(n, v, series) for n, v in enumerate(levels(40), 1) for series in "ab"]
-    undisturbed = ask(forecaster_with(MODEL), *entries)
+    entries = [entry(n, series, v) for n, v in enumerate(levels(40), 1) for series in "ab"]
+    undisturbed = ask(forecaster_of(MODEL), *entries)
     stored: dict[str, bytes] = {}
     made: list[Forecast] = []
     for start in range(0, len(entries), 7):
-        forecaster = forecaster_with(MODEL)
+        forecaster = forecaster_of(MODEL)
         forecaster.restore(stored)
         outcome = ask(forecaster, *entries[start : start + 7])
         stored |= outcome.states
@@ -174,18 +160,18 @@ def test_a_restart_goes_on_as_if_there_was_none() -> None:
 @pytest.mark.parametrize("horizon", [1, 2, 5])
 def test_another_horizon_begins_anew(horizon: int) -> None:
     """After a restart with another setting the forecasts have that many steps."""
-    stored = ask(forecaster_with(MODEL), *(entry(n, v) for n, v in enumerate(levels(20), 1))).states
-    forecaster = forecaster_with(MODEL, settings=SeriesSettings(horizon=horizon))
+    stored = ask(forecaster_of(MODEL), *(entry(n, value=v) for n, v in enumerate(levels(20), 1))).states
+    forecaster = forecaster_of(MODEL, settings=SeriesSettings(horizon=horizon))
     forecaster.restore(stored)
-    (made,) = [*ask(forecaster, entry(21, 20.0)).forecasts]
+    (made,) = [*ask(forecaster, entry(21, value=20.0)).forecasts]
     assert [f"yhat_{step}" for step in range(2, horizon + 1)] == [name for name, _ in made.more]
 
 
 def test_bounds_hold_for_every_step() -> None:
     """They hold for each interval too."""
     bounded = SeriesSettings(horizon=HORIZON, minimum=19.0, maximum=21.0)
-    forecaster = forecaster_with(MODEL, settings=bounded)
-    made = [*ask(forecaster, *(entry(n, v) for n, v in enumerate(levels(40, seed=3), 1))).forecasts]
+    forecaster = forecaster_of(MODEL, settings=bounded)
+    made = [*ask(forecaster, *(entry(n, value=v) for n, v in enumerate(levels(40, seed=3), 1))).forecasts]
     numbers = [number for f in made for _, number in f.more]
     assert (19.0, 21.0) == (min(numbers), max(numbers))
     assert 6 == len(made[-1].more)
@@ -193,7 +179,7 @@ def test_bounds_hold_for_every_step() -> None:
 
 def test_a_batch_says_what_its_readings_say_one_by_one() -> None:
     """Many readings of one series in a batch each look ahead from their own time."""
-    entries = [entry(n, v, series) for n, v in enumerate(levels(20), 1) for series in "ab"]
-    forecaster = forecaster_with(MODEL)
+    entries = [entry(n, series, v) for n, v in enumerate(levels(20), 1) for series in "ab"]
+    forecaster = forecaster_of(MODEL)
     apart = [f for each in entries for f in ask(forecaster, each).forecasts]
-    assert apart == [*ask(forecaster_with(MODEL), *entries).forecasts]
+    assert apart == [*ask(forecaster_of(MODEL), *entries).forecasts]

@@ -1,0 +1,47 @@
+"""Series that the shared network of their cohort answers."""
+
+import numpy as np
+import pytest
+
+from tests.harness.models import make_model, make_shared
+from tests.tidecast.online.harness import SPEC, ask, entry, forecaster_with
+from tidecast.models.model import Model
+from tidecast.settings import SeriesSettings
+
+
+def rising(cohort: str, step_ms: float = 1000.0) -> Model:
+    """Return a cohort's network with one rule: a window of 5 that rises by the same each step will rise by as much."""
+    network = make_shared(cohort, step_ms=step_ms)
+    silent = {name: np.zeros_like(w) for name, w in network.weights.items()}
+    return Model(network.header, silent | {"dense.bias": np.full(1, 0.5**0.5, np.float32)}, network.panel)
+
+
+def test_a_young_series_is_served_by_the_network_of_its_cohort() -> None:
+    """From the fifth row on it may answer, and once its first error was good it decides; no model is named."""
+    forecaster = forecaster_with(settings=SeriesSettings(rows_kept=2), shared=rising("seconds"))
+    made = [*ask(forecaster, *(entry(n, value=float(2 * n)) for n in range(1, 10))).forecasts]
+    assert ["naive"] * 5 + ["shared_lstm"] * 4 == [f.kind for f in made]
+    assert [2.0, 4.0, 6.0, 8.0, 10.0] == [f.yhat for f in made[:5]]
+    assert [14.0, 16.0, 18.0, 20.0] == pytest.approx([f.yhat for f in made[5:]], abs=1e-5)
+    assert {None} == {f.model for f in made}
+
+
+@pytest.mark.parametrize(("step", "kind"), [(1000, "shared_lstm"), (1005, "shared_lstm"), (2000, "naive")])
+def test_a_young_series_belongs_to_the_cohort_of_its_own_step(step: int, kind: str) -> None:
+    """Of another step, the last value answers."""
+    forecaster = forecaster_with(shared=rising("seconds"))
+    made = [*ask(forecaster, *(entry(n, value=float(n), ts=n * step) for n in range(1, 10))).forecasts]
+    assert kind == made[-1].kind
+
+
+def test_a_network_that_a_cohort_gets_later_serves_the_series_that_are_there() -> None:
+    """A series with a model keeps the rows that it reads, one without goes on with those that it has."""
+    model = make_model("a", SPEC, shared="seconds", seasons=(30,), span=(0, 0))
+    forecaster = forecaster_with(model, settings=SeriesSettings(rows_kept=6))
+    ask(forecaster, *(entry(n, series, value=float(n)) for n in range(1, 9) for series in "ab"))
+    forecaster.set_shared_network("seconds", rising("seconds"))
+    ask(forecaster, *(entry(n, series, value=float(n)) for n in range(9, 60) for series in "ab"))
+    assert (34, 34) == (forecaster.rows_read("a"), forecaster.states["a"].window.length)
+    assert 6 == forecaster.states["b"].window.length
+    last = [*ask(forecaster, entry(60, "a", value=60.0), entry(60, "b", value=60.0)).forecasts]
+    assert [("a", "shared_lstm", 1), ("b", "shared_lstm", None)] == [(f.series, f.kind, f.model) for f in last]
