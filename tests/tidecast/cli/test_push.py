@@ -85,13 +85,16 @@ def test_each_line_of_an_open_pipe_is_pushed(start: Any) -> None:
 
 
 def test_ctrl_c_ends_a_push_with_what_was_pushed(start: Any) -> None:
-    """The answer counts the readings; the code is that of an interrupted program."""
+    """The answer counts the readings, but perhaps not those whose reply is on its way; the code is that of SIGINT."""
     pushing = start("-")
     pushing.write(HEADER + b"a,2024-01-01,1\na,2024-01-02,2\n")
     pushing.wait_for(2)
+    pushing.write(b"a,2024-01-03,3\n")
+    pushing.wait_for(3)
     pushing.process.send_signal(signal.SIGINT)
     code, answer, err = pushing.end()
-    assert (130, 2) == (code, answer["pushed"])
+    assert 130 == code
+    assert answer["pushed"] in (2, 3)
     assert "Traceback" not in err
 
 

@@ -114,7 +114,7 @@ def test_more_forecasts_than_a_page_come_once(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This holds when the last page is full, and with an empty partition."""
-    monkeypatch.setattr("tidecast.tools.frames.PAGE", 5)
+    monkeypatch.setattr("tidecast.tools.frames.stored_forecasts.PAGE", 5)
     answered(settings, {"a": [float(t) for t in range(10)]})
     assert 9 == len(read_forecasts(redis)) == len(set(read_forecasts(redis)["ds"]))
     redis.flushall()
