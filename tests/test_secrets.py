@@ -30,7 +30,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings but the test's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TIDECAST_REDIS_URL", raising=False)
-    monkeypatch.setenv("TIDECAST_REDIS_TIMEOUT_S", "1")  # a handshake with a server without TLS waits
+    monkeypatch.setenv("TIDECAST_REDIS_TIMEOUT", "1")  # a handshake with a server without TLS waits
 
 
 @pytest.fixture(scope="module")
@@ -205,10 +205,10 @@ async def test_no_error_of_a_client_shows_the_password(form: str, guarded: Embed
     messages = []
     for port in (free_port(), guarded.port):
         url = urls(port)[form]
-        with Client(url, redis_timeout_s=1) as client, pytest.raises(Exception) as caught:  # noqa: PT011 - any
+        with Client(url, redis_timeout=1) as client, pytest.raises(Exception) as caught:  # noqa: PT011 - any
             client.push("s", 1.0)
         messages.append(written_out(caught.value))
-        async with AsyncClient(url, redis_timeout_s=1) as asynchronous:
+        async with AsyncClient(url, redis_timeout=1) as asynchronous:
             with pytest.raises(Exception) as caught:  # noqa: PT011 - any
                 await asynchronous.push("s", 1.0)
         messages.append(written_out(caught.value))

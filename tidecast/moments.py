@@ -1,27 +1,23 @@
-"""Parse and format times and spans: one parser for every option and setting."""
+"""Parse and format points in time: one parser for every option and setting."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
+from tidecast.durations import has_units, seconds_of
 from tidecast.epochs import why_no_epoch
 from tidecast.errors import SettingsError
 
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
-_PART = re.compile(r"([0-9]{1,6})(ms|[smhdw])")
-_SPAN = re.compile(r"(?:[0-9]{1,6}(?:ms|[smhdw]))+")
-LONGEST_MS = 999_999 * _UNITS_MS["d"]
 _ISO = re.compile(
     r"\d{4}-\d{2}-\d{2}"  # a date
     r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?",  # perhaps a time and its offset
     re.ASCII,
 )
 _EPOCH_MS = re.compile(r"[0-9]{1,15}")
-SPAN_FORMS = "write a number with its unit, as 7d, 12h, 90m or 45s"
 MOMENT_FORMS = (
     "write how long ago it is, as 7d or 12h, a date such as 2026-03-01, a time such as 2026-03-01T12:00Z, "
     "or epoch milliseconds"
 )
-FIRST_LIKELY_MS = 100_000_000_000  # 1973: a smaller number from a user is probably a span without its unit
+FIRST_LIKELY_MS = 100_000_000_000  # 1973: a smaller number from a user is probably a duration without its unit
 FIRST_CLEAR_MS = 5_000_000_000  # a smaller number on the wire could be read as seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,32 +46,8 @@ def wire_text(ms: int) -> str:
     return str(time) if isinstance(time, int) else time.isoformat()
 
 
-def is_span(text: str) -> bool:
-    """Return whether a text has the form of a span."""
-    return bool(_SPAN.fullmatch(text))
-
-
-def span_ms(text: str, name: str = "span") -> int:
-    """Parse a span such as `7d`, `12h`, `1h30m` or `45s` to milliseconds; the units are w, d, h, m, s and ms.
-
-    Args:
-        text: the span.
-        name: the option or setting of the span, for the message.
-
-    Raises:
-        SettingsError: the text is not a span, or the span is too long.
-    """
-    if not is_span(text):
-        why = "has no unit" if text.isdecimal() else "is not a span of time"
-        raise SettingsError(f"{name} {text!r} {why}: {SPAN_FORMS}")
-    total = sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text))
-    if total > LONGEST_MS:
-        raise SettingsError(f"{name} {text!r} is too long: use 999999d at most")
-    return total
-
-
 def moment_ms(text: str, now_ms: int, name: str = "time") -> int:
-    """Parse a time in the past to epoch milliseconds: a span ago, an ISO-8601 date or time, or epoch milliseconds.
+    """Parse a time in the past to epoch milliseconds: a duration ago, an ISO-8601 date or time, or epoch milliseconds.
 
     A date or time without an offset is in UTC.
 
@@ -87,8 +59,8 @@ def moment_ms(text: str, now_ms: int, name: str = "time") -> int:
     Raises:
         SettingsError: the text is not a time, looks like seconds, or lies ahead.
     """
-    if is_span(text):
-        return max(0, now_ms - span_ms(text, name))
+    if has_units(text):
+        return max(0, now_ms - round(1000 * seconds_of(text, name)))
     is_number = bool(_EPOCH_MS.fullmatch(text))
     ms = epoch_ms(text, name) if is_number else _iso_ms(text, name)
     if is_number and 0 < ms < FIRST_LIKELY_MS:

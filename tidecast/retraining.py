@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from tidecast.durations import duration_text
 from tidecast.settings import NEVER, RetrainSettings, Settings
 
-DEFAULT_EVERY = "6h"
+DEFAULT_EVERY_S = 6 * 3600.0
 PACKAGES = ("keras", "pandas", "pyarrow", "tensorflow")  # what the child process imports
 ELSEWHERE = "or keep the schedule elsewhere with `tidecast retrain --daemon`"
 
@@ -37,7 +38,8 @@ class Choice:
         """Describe it in one line, for people."""
         if not self.on:
             return f"off here: {self.why_off}; {self.remedy}"
-        when = f"every {self.retrain.every}" if self.retrain.every else f"cron {self.retrain.cron}"
+        every = self.retrain.every
+        when = f"every {duration_text(every)}" if isinstance(every, float) else f"cron {self.retrain.cron}"
         return f"{when}, by default" if self.by_default else when
 
 
@@ -45,7 +47,7 @@ def choose_schedule(settings: Settings) -> Choice:
     """Return the schedule of the settings, or else the default one if retraining can run here."""
     retrain = settings.retrain
     if retrain.every == NEVER and not retrain.cron:
-        return Choice(retrain, why_off=f'retrain.every is "{NEVER}"', remedy='set it to a span such as "6h"')
+        return Choice(retrain, why_off=f'retrain.every is "{NEVER}"', remedy='set it to a duration such as "6h"')
     if retrain.asks_for_schedule:
         return Choice(retrain)
     if missing := missing_packages():
@@ -54,7 +56,7 @@ def choose_schedule(settings: Settings) -> Choice:
     if problem := why_not_writable(settings.store):
         why = f"the store {settings.store} cannot be written ({problem})"
         return Choice(retrain, why_off=why, remedy=f"let this user write there, {ELSEWHERE}")
-    return Choice(retrain.model_copy(update={"every": DEFAULT_EVERY}), by_default=True)
+    return Choice(retrain.model_copy(update={"every": DEFAULT_EVERY_S}), by_default=True)
 
 
 def missing_packages() -> list[str]:

@@ -54,7 +54,7 @@ class Worker:
         membership: Membership | None = None,
     ) -> None:
         name = worker_name(settings)
-        lease_s = settings.worker.lease_s
+        lease_s = settings.worker.lease
         engine = Engine(worker_threads(settings))
         forecasters = [
             Forecaster(settings.series, engine, i, len(streams), settings.retrain.probation)
@@ -116,7 +116,7 @@ class Worker:
             self._answered_at = time.monotonic()
         self._health.holding(self.held, self._series())
         if stop is not None and total is None and self._pauses == pauses:  # after a failure there was a pause already
-            stop.wait(self._settings.worker.block_ms / 1000)
+            stop.wait(self._settings.worker.block)
         elif stop is not None and total == 0 and len(self._consumers) > 1:
             stop.wait(IDLE_S)
         # Partitions that we skipped, dropped or do not own yet may still hold readings.
@@ -158,8 +158,8 @@ class Worker:
         """
         if len(self._consumers) > 1 or (self._models.pending and not self._flowing):
             return None
-        longest = self._settings.worker.block_ms
-        return min(longest, round(1000 * QUIET_S)) if self._models.pending else longest
+        longest_s = self._settings.worker.block
+        return max(1, round(1000 * (min(longest_s, QUIET_S) if self._models.pending else longest_s)))
 
     @property
     def _flowing(self) -> bool:
@@ -199,7 +199,7 @@ class Worker:
         try:
             answered = consumer.step(time.time(), self._block_ms)
         except PauseNeeded as exc:
-            pause_s = self._settings.worker.lease_s / 2  # the lease outlives it
+            pause_s = self._settings.worker.lease / 2  # the lease outlives it
             log.warning(
                 "a reading is tried once more after a pause", partition=consumer.number, why=str(exc), pause_s=pause_s
             )

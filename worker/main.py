@@ -15,6 +15,7 @@ from tidecast import signals
 from tidecast.connection import check_address, connect
 from tidecast.connection.partitions import check_partitions
 from tidecast.connection.redis_errors import DATABASE, meaning_of_error
+from tidecast.durations import duration_text
 from tidecast.errors import SettingsError, Unavailable
 from tidecast.listening import Place
 from tidecast.log import log_as_json
@@ -227,7 +228,7 @@ def make_worker(settings: Settings, health: Health) -> Worker:
     if count > 1:
         name = worker_name(settings)
         settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
-        membership = Membership(redis, common_keys(settings.namespace), name, settings.worker.lease_s)
+        membership = Membership(redis, common_keys(settings.namespace), name, settings.worker.lease)
     return Worker(settings, streams, ModelStore(settings.store), health, membership)
 
 
@@ -248,11 +249,12 @@ def check(settings: Settings) -> int:
 
 def _check_settings(settings: Settings) -> None:
     check_address(settings)
-    block_ms = settings.worker.block_ms
-    timeout_s = settings.redis_timeout_s
-    if block_ms > timeout_s * 500:  # a blocking read that Redis ends late must not look like a timeout
+    block_s = settings.worker.block
+    timeout_s = settings.redis_timeout
+    if block_s > timeout_s / 2:  # a blocking read that Redis ends late must not look like a timeout
         raise SettingsError(
-            f"setting worker.block_ms is {block_ms}: use at most half of redis_timeout_s, {timeout_s:g} s"
+            f"setting worker.block is {duration_text(block_s)}: use at most half of redis_timeout, "
+            f"{duration_text(timeout_s)}"
         )
     if settings.retrain.asks_for_schedule:
         from worker.retraining.triggers import timing_of

@@ -19,7 +19,7 @@ _OURS: Mapping[str, type[StreamError]] = MappingProxyType(
 # Redis changed nothing, and the same command may be sent again. Each text has the reason and the remedy.
 REMEDIES: Mapping[str, str] = MappingProxyType(
     {
-        "OOM": "Redis is at its maxmemory: raise it, or keep less (worker.forecasts_kept, worker.retention_s)",
+        "OOM": "Redis is at its maxmemory: raise it, or keep less (worker.forecasts_kept, worker.retention)",
         "MISCONF": "Redis cannot save to its disk and refuses to write: free the disk, its log says more",
         "READONLY": "this Redis is a replica: point redis_url to its master",
         "MASTERDOWN": "this Redis is a replica without its master: point redis_url to the master",

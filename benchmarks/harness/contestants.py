@@ -183,7 +183,7 @@ def starting_worker(
         variables: settings by the names of their variables, without the prefix `TIDECAST_`.
     """
     command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--store", str(folder / "models")]
-    settings = {"WORKER__LEASE_S": str(LEASE_S)} | dict(variables)
+    settings = {"WORKER__LEASE": str(LEASE_S)} | dict(variables)
     environment = plain_environment() | {f"{PREFIX}{name}": value for name, value in settings.items()}
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen([*command, *options], cwd=folder, env=environment, stderr=log)

@@ -52,7 +52,10 @@ def main(url: str) -> None:
         last = b"0-0"
         print("ready", flush=True)
         while True:
-            reply = cast("list[Any]", redis.xread({keys.readings: last}, count=settings.batch, block=settings.block_ms))
+            reply = cast(
+                "list[Any]",
+                redis.xread({keys.readings: last}, count=settings.batch, block=round(1000 * settings.block)),
+            )
             if not reply:
                 continue
             ids = [entry_id for entry_id, _ in reply[0][1]]

@@ -31,11 +31,11 @@ RATE = 300  # readings a second
 LOAD_S = 0.4  # of readings before the accident, and after it
 LONGEST_S = 30  # of readings there are
 SETTINGS = """
-redis_timeout_s = 1.0
+redis_timeout = 1.0
 [worker]
-lease_s = 0.6
+lease = 0.6
 batch = 50
-block_ms = 20
+block = "20ms"
 """
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 EVERYSEC = ("--appendonly", "yes", "--appendfsync", "everysec")

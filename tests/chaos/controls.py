@@ -33,11 +33,11 @@ from worker.scripts import script_of
 
 BATCH = 50
 SETTINGS = f"""
-redis_timeout_s = 5.0
+redis_timeout = 5.0
 [worker]
-lease_s = 1.0
+lease = 1.0
 batch = {BATCH}
-block_ms = 20
+block = "20ms"
 """
 POINT = Path("at-the-point")
 PATIENCE_S = 5.0  # a reading that a control has corrupted may never be finished

@@ -37,7 +37,7 @@ LARGE, HUGE = b"9" * 100_000, b"9" * 1_000_000
 SETTINGS = f"""
 partitions = {PARTITIONS}
 [worker]
-block_ms = 50
+block = "50ms"
 [series]
 max_series = {CAP}
 """

@@ -29,9 +29,9 @@ COMMIT = sha1(script_of("commit").encode()).hexdigest().encode()  # noqa: S324 -
 SETTINGS = """
 [worker]
 name = "chaos"
-lease_s = 1.0
+lease = 1.0
 batch = 50
-block_ms = 50
+block = "50ms"
 """
 
 

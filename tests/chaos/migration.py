@@ -37,7 +37,7 @@ SETTINGS = f"""
 partitions = {PARTITIONS}
 [worker]
 batch = 50
-block_ms = 20
+block = "20ms"
 """
 
 

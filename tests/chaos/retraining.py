@@ -39,8 +39,8 @@ CHILD, WORKER = "child", "worker"
 SETTINGS = f"""
 [worker]
 name = "chaos"
-lease_s = 1.0
-block_ms = 50
+lease = 1.0
+block = "50ms"
 
 [retrain]
 every = "{EVERY_MS // 1000}s"

@@ -30,11 +30,11 @@ LEASE_S = 1.0
 TIMEOUT_S = 0.5  # shorter than the lease: a batch is sent again while its first commit is still under way
 SETTINGS = f"""
 partitions = {PARTITIONS}
-redis_timeout_s = {TIMEOUT_S}
+redis_timeout = {TIMEOUT_S}
 [worker]
-lease_s = {LEASE_S}
+lease = {LEASE_S}
 batch = 100
-block_ms = 20
+block = "20ms"
 """
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 # Kills come in a stream of their own beside the other faults; seconds from one to the next.

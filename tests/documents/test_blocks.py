@@ -45,7 +45,7 @@ def test_the_first_screen_of_the_readme_says_that_models_are_retrained_by_themse
     """Retraining is a third of the product's purpose, and many readers stop there."""
     screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:30])
     assert "Every six hours the worker trains what is due" in screen
-    assert "`retrain.every` sets another span" in screen
+    assert "`retrain.every` sets another period" in screen
     assert "docs/how-to/retraining.md" in screen
 
 

@@ -81,7 +81,7 @@ def ward(server: EmbeddedRedis, folder: Path) -> Iterator[Ward]:
             redis.config_set(name, value)
         redis.flushall()
         settings = load_settings(
-            redis_url=server.url, store=folder / "models", worker={"lease_s": 60.0}, retrain={"every": "1h"}
+            redis_url=server.url, store=folder / "models", worker={"lease": 60.0}, retrain={"every": "1h"}
         )
         ModelStore(settings.store).publish(make_model("a"))
         now_ms = time.time_ns() // 1_000_000

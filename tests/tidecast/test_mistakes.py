@@ -26,7 +26,7 @@ FORMS = (
     "or epoch milliseconds"
 )
 IDS = "; or an entry id, 0 for the oldest, $ for the next"
-SPANS = "write a number with its unit, as 7d, 12h, 90m or 45s"
+DURATIONS = "write numbers with units, such as 7d, 1h30m, 45s or 250ms, or a plain number of seconds"
 URL = "write it as redis://:password@host:port/db"
 BEGINNINGS = "it does not begin with redis:// or rediss:// or unix://"
 FAILED, MISUSED = cli.FAILED, cli.MISUSED
@@ -101,7 +101,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ("train history.csv --time-zone Berlin", MISUSED, "time zone 'Berlin' is unknown: did you mean 'Europe/Berlin'?"),
     ("train history.csv --activation relo", MISUSED, "--activation is 'relo': use 'tanh' or 'relu'"),
     ("tune history.csv --series boilr-7", FAILED, "there is no series 'boilr-7': did you mean 'boiler-7'?"),
-    ("status --once --interval 0", MISUSED, "--interval is '0': use 0.1 or more; see `tidecast status --help`"),
+    ("status --once --interval 0", MISUSED, "--interval '0' is too short: use 100ms or more"),
     (
         "doctor boilr-7",
         FAILED,
@@ -174,20 +174,22 @@ IN_THE_FILE: list[tuple[str, str]] = [
     ("[series]\nmore_levels = 0.5", "setting series.more_levels is 0.5: write a list, such as [0.5, 0.99]"),
     ("[series]\nmore_levels = [0.5, 0.5]", "setting series.more_levels is [0.5, 0.5]: list each level once"),
     ("[series]\nminimum = 5\nmaximum = 1", "setting series.maximum is 1: use more than series.minimum, which is 5"),
-    ("[retrain]\nevery = '6'", f"setting retrain.every is '6', which has no unit: {SPANS}, or \"never\""),
-    ("[retrain]\nevery = 6", f'setting retrain.every is 6: {SPANS}, or "never"'),
-    ("[retrain]\nbudget = '10min'", f"setting retrain.budget is '10min', which is not a span of time: {SPANS}"),
-    ("[retrain]\nspan = 'all'", f"setting retrain.span is 'all', which is not a time: {FORMS}"),
-    ("[retrain]\nspan = 2099-01-01", f"setting retrain.span is 2099-01-01, which lies ahead: {FORMS}"),
     (
-        "[retrain]\nmemory_mb = '4g'",
-        "setting retrain.memory_mb is '4g': write a whole number of megabytes, such ",
+        "[retrain]\nevery = '6y'",
+        f"setting retrain.every is '6y', which is not a duration: {DURATIONS}, or \"never\"",
     ),
+    ("[retrain]\nevery = 0.5", "setting retrain.every is 0.5: set at least 1s"),
+    ("[retrain]\nbudget = '10min'", f"setting retrain.budget is '10min', which is not a duration: {DURATIONS}"),
+    ("[retrain]\nsince = 'all'", f"setting retrain.since is 'all', which is not a time: {FORMS}"),
+    ("[retrain]\nsince = 2099-01-01", f"setting retrain.since is 2099-01-01, which lies ahead: {FORMS}"),
     (
-        "[worker]\nretention_s = 'week'",
-        "setting worker.retention_s is not valid: write a number of seconds, or a span such as 90s or 7d",
+        "[retrain]\nmemory = '4g'",
+        "setting retrain.memory is '4g', which is not a size: write a size such as 64KB, 16MB or 4GB, or a plain ",
     ),
-    ("[worker]\nlease_s = inf", "setting worker.lease_s is inf: write a number that is not inf or nan"),
+    ("[retrain]\nmemory_mb = 4096", "setting retrain.memory_mb does not exist: did you mean 'memory'?"),
+    ("[worker]\nlease_s = 5", "setting worker.lease_s does not exist: did you mean 'lease'?"),
+    ("[worker]\nretention = []", f"setting worker.retention is []: {DURATIONS}"),
+    ("[worker]\nlease = inf", "setting worker.lease is inf: write a number that is not inf or nan"),
     (
         "partitions 4",
         "tidecast.toml cannot be read: Expected '=' after a key in a key/value pair (at line 1, ",

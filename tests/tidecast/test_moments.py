@@ -1,12 +1,13 @@
-"""Times and spans as people write them: one parser, one sentence."""
+"""Times and durations as people write them: one parser, one sentence."""
 
 import re
 
 import pytest
 
 from tidecast.cli.times import LAST_SEQ, ago_ms, since_id
+from tidecast.durations import LONGEST_MS, duration_text, seconds_of
 from tidecast.errors import SettingsError
-from tidecast.moments import LONGEST_MS, moment_ms, span_ms
+from tidecast.moments import moment_ms
 from tidecast.settings import load_settings
 
 NOW_MS = 1_800_000_000_000  # 2027-01-15T08:00Z
@@ -26,37 +27,55 @@ HOUR_MS = 3_600_000
         ("1h30m", 90 * 60_000),
         ("1d12h", 36 * HOUR_MS),
         ("0s", 0),
+        ("90", 90_000),
+        ("0.25", 250),
         ("999999d", LONGEST_MS),
     ],
 )
-def test_a_span_is_a_number_with_its_unit_or_several(text: str, ms: int) -> None:
-    """In every option and setting the same."""
-    assert ms == span_ms(text)
+def test_a_duration_is_numbers_with_units_or_seconds(text: str, ms: int) -> None:
+    """The forms are the same in every setting, and one that is shown can be read again."""
+    assert ms / 1000 == seconds_of(text) == seconds_of(duration_text(ms / 1000))
+
+
+def test_a_duration_is_shown_in_its_largest_units() -> None:
+    """Below a millisecond it is a plain number of seconds."""
+    assert ["7d", "1h30m", "250ms", "0s", "1e-05"] == [duration_text(s) for s in (604_800, 5400, 0.25, 0, 1e-5)]
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "h", "6 hours", "1.5h", "-1d", "+1d", "7D", "1h 30m", "1000000d", "soon", "7d\n", "\u0667d", "1y", "P7D"],
+    [
+        "",
+        "h",
+        "6 hours",
+        "1.5h",
+        "-1d",
+        "-1",
+        "inf",
+        "1e3",
+        "+1d",
+        "7D",
+        "1h 30m",
+        "1000000d",
+        "soon",
+        "7d\n",
+        "\u0667d",
+        "1y",
+        "P7D",
+    ],
 )
-def test_what_is_not_a_span_is_refused_with_the_forms(text: str) -> None:
+def test_what_is_not_a_duration_is_refused_with_the_forms(text: str) -> None:
     """The message names the option, the text, and the valid forms."""
     with pytest.raises(SettingsError) as caught:
-        span_ms(text, "--older-than")
-    sentence = f"--older-than {text!r} is not a span of time: write a number with its unit, as 7d, 12h, 90m or 45s"
-    assert sentence == str(caught.value)
+        seconds_of(text, "--interval")
+    assert str(caught.value).startswith(f"--interval {text!r} is not a duration: write numbers with units, such as 7d")
 
 
-@pytest.mark.parametrize("text", ["6", "90", "0"])
-def test_a_number_without_a_unit_is_told_so(text: str) -> None:
-    """Hours and days are equally likely."""
-    with pytest.raises(SettingsError, match=f"^span '{text}' has no unit: write a number with its unit"):
-        span_ms(text)
-
-
-def test_a_span_beyond_all_bounds_is_refused() -> None:
+@pytest.mark.parametrize("text", ["999999w", "999999999999"])
+def test_a_duration_beyond_all_bounds_is_refused(text: str) -> None:
     """The resulting time must be valid."""
-    with pytest.raises(SettingsError, match="'999999w' is too long: use 999999d at most"):
-        span_ms("999999w")
+    with pytest.raises(SettingsError, match=f"'{text}' is too long: use 999999d at most"):
+        seconds_of(text)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +93,7 @@ def test_a_span_beyond_all_bounds_is_refused() -> None:
         ("0", 0),
     ],
 )
-def test_a_time_is_a_span_ago_a_date_a_time_or_epoch_milliseconds(text: str, ms: int) -> None:
+def test_a_time_is_a_duration_ago_a_date_a_time_or_epoch_milliseconds(text: str, ms: int) -> None:
     """Whichever is at hand."""
     assert ms == moment_ms(text, NOW_MS)
 
@@ -140,20 +159,24 @@ def test_what_is_neither_a_time_nor_an_entry_id_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("given", "value"),
     [
-        ({"worker": {"retention_s": "7d"}}, 604_800.0),
-        ({"worker": {"retention_s": "90"}}, 90.0),
-        ({"worker": {"lease_s": "250ms"}}, 0.25),
-        ({"worker": {"block_ms": "1s"}}, 1000),
-        ({"retrain": {"jitter_s": "5m"}}, 300.0),
-        ({"redis_timeout_s": "2s"}, 2.0),
-        ({"retrain": {"every": "1h30m"}}, "1h30m"),
-        ({"retrain": {"timeout": "2w"}}, "2w"),
-        ({"retrain": {"span": "2026-03-01"}}, "2026-03-01"),
-        ({"retrain": {"span": "90d"}}, "90d"),
+        ({"worker": {"retention": "7d"}}, 604_800.0),
+        ({"worker": {"retention": "90"}}, 90.0),
+        ({"worker": {"lease": "250ms"}}, 0.25),
+        ({"worker": {"block": "10ms"}}, 0.01),
+        ({"retrain": {"jitter": "5m"}}, 300.0),
+        ({"redis_timeout": "2s"}, 2.0),
+        ({"retrain": {"every": "1h30m"}}, 5400.0),
+        ({"retrain": {"timeout": "2w"}}, 1_209_600.0),
+        ({"retrain": {"every": 60}}, 60.0),
+        ({"retrain": {"every": "never"}}, "never"),
+        ({"retrain": {"memory": "4GB"}}, 4 * 2**30),
+        ({"worker": {"batch_bytes": "4096"}}, 4096),
+        ({"retrain": {"since": "2026-03-01"}}, "2026-03-01"),
+        ({"retrain": {"since": "90d"}}, "90d"),
     ],
 )
-def test_settings_take_the_same_spans_and_times(given: dict[str, object], value: object) -> None:
-    """A plain number has the unit in the setting's name."""
+def test_settings_take_the_same_durations_times_and_sizes(given: dict[str, object], value: object) -> None:
+    """In Python a duration is in seconds, and a size in bytes."""
     settings = load_settings(**given)
     [(name, inner)] = given.items()
     group = getattr(settings, name)

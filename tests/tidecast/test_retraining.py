@@ -49,15 +49,15 @@ def told(settings: Settings, **retrain: Any) -> Settings:
 def test_where_it_can_work_the_schedule_is_on_by_default(settings: Settings) -> None:
     """A plain worker retrains: the promised behaviour needs no setting."""
     choice = choose_schedule(settings)
-    assert (True, True, "6h") == (choice.on, choice.by_default, choice.retrain.every)
+    assert (True, True, 6 * 3600) == (choice.on, choice.by_default, choice.retrain.every)
     assert "every 6h, by default" == str(choice)
 
 
 @pytest.mark.parametrize(
     ("given", "line"),
-    [({"every": "2h"}, "every 2h"), ({"every": "7d"}, "every 7d"), ({"cron": "0 3 * * *"}, "cron 0 3 * * *")],
+    [({"every": 7200.0}, "every 2h"), ({"every": 604_800.0}, "every 7d"), ({"cron": "0 3 * * *"}, "cron 0 3 * * *")],
 )
-def test_a_schedule_that_is_set_is_kept_as_it_is(settings: Settings, given: dict[str, str], line: str) -> None:
+def test_a_schedule_that_is_set_is_kept_as_it_is(settings: Settings, given: dict[str, Any], line: str) -> None:
     """The default replaces nothing that an operator has written."""
     choice = choose_schedule(told(settings, **given))
     assert (True, False, line) == (choice.on, choice.by_default, str(choice))
@@ -114,7 +114,7 @@ def test_a_store_in_the_place_of_a_file_cannot_be_written(settings: Settings, tm
 def test_never_means_never(settings: Settings, monkeypatch: pytest.MonkeyPatch, hidden: tuple[str, ...]) -> None:
     """It does not matter which packages are installed: an operator sets it once."""
     hide(monkeypatch, *hidden)
-    assert 'off here: retrain.every is "never"; set it to a span such as "6h"' == str(
+    assert 'off here: retrain.every is "never"; set it to a duration such as "6h"' == str(
         choose_schedule(told(settings, every="never"))
     )
 
@@ -125,8 +125,8 @@ def test_never_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -
     assert not choose_schedule(load_settings()).on
 
 
-@pytest.mark.parametrize("text", ["off", "Never", "6", "6 h", "6y", "-1h"])
-def test_what_is_neither_a_span_nor_never_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["off", "Never", "0.9", "6 h", "6y", "-1h"])
+def test_what_is_neither_a_duration_nor_never_is_refused(text: str) -> None:
     """A typing error must not turn a schedule off, or on, in silence."""
     with pytest.raises(SettingsError, match=r"setting retrain\.every"):
         load_settings(retrain={"every": text})

@@ -29,7 +29,7 @@ ALONE = {line.split()[2]: line.split() for line in LINES if " reset " in line}
 
 def quick(url: str, store: Path, batch: int = 7) -> Settings:
     """Return the settings of a worker that hardly waits."""
-    return load_settings(redis_url=url, store=store, worker={"batch": batch, "block_ms": 1}, redis_timeout_s=2.0)
+    return load_settings(redis_url=url, store=store, worker={"batch": batch, "block": "1ms"}, redis_timeout=2.0)
 
 
 def stream_of(settings: Settings) -> Stream:

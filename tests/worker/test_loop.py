@@ -142,7 +142,7 @@ def test_a_lease_that_was_taken_is_noticed_without_readings(settings: Settings, 
     redis.hset("lease", "expires_ms", 0)
     second.step(NOW)
     with pytest.raises(Fenced):
-        first.step(NOW + settings.worker.lease_s)
+        first.step(NOW + settings.worker.lease)
 
 
 def test_a_server_that_forgot_everything_is_begun_anew(worker: Worker, settings: Settings, redis: Redis) -> None:
@@ -152,7 +152,7 @@ def test_a_server_that_forgot_everything_is_begun_anew(worker: Worker, settings:
     redis.flushall()
     add(redis, 1, 2)
     with pytest.raises(Fenced):  # as soon as it renews its lease
-        worker.step(NOW + settings.worker.lease_s)
+        worker.step(NOW + settings.worker.lease)
     worker.run(Stop(), burst=True)
     assert undisturbed(redis, settings) == forecasts(redis)
 

@@ -169,7 +169,7 @@ def test_a_read_waits_for_readings_that_flow_although_champions_are_to_be_loaded
     worker.step(NOW + 1.2)
     monkeypatch.setattr(loop, "QUIET_S", 0)
     worker.step(NOW + 1.3)
-    block_ms = settings.worker.block_ms
+    block_ms = round(1000 * settings.worker.block)
     assert [block_ms, None, None, block_ms, None] == waits
 
 

@@ -140,8 +140,8 @@ def test_the_port_of_the_probes_is_logged_and_answers(settings: Settings) -> Non
     ("given", "sentence"),
     [
         (
-            {"redis_timeout_s": 0.4, "worker": {"block_ms": 250}},
-            "setting worker.block_ms is 250: use at most half of redis_timeout_s, 0.4 s",
+            {"redis_timeout": 0.4, "worker": {"block": "250ms"}},
+            "setting worker.block is 250ms: use at most half of redis_timeout, 400ms",
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(settings: Settings
 def test_silent_clients_of_the_probes_do_not_keep_a_worker_from_redis(settings: Settings, redis: Redis) -> None:
     """With sixty of them at a limit of 48 descriptors, readings and probes are answered, and Redis is reached again."""
     former = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limits = {"WORKER__HEALTH_PORT": "0", "WORKER__BLOCK_MS": "20"}
+    limits = {"WORKER__HEALTH_PORT": "0", "WORKER__BLOCK": "20ms"}
     with started(settings, **limits) as process, ExitStack() as stack:
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (48, former[1]))
         assert process.stderr

@@ -155,9 +155,9 @@ def following(
         raise SettingsError(f"block_ms is {block_ms!r}: give the milliseconds to wait, 1 or more")
     if give_up_s is not None and not (_is_number(give_up_s) and give_up_s >= 0):
         raise SettingsError(f"give_up_s is {give_up_s!r}: give the seconds that Redis may be away, or None for ever")
-    longest_ms = max(1, round(min(settings.redis_timeout_s * 500, LONGEST_READ_MS)))
+    longest_ms = max(1, round(min(settings.redis_timeout * 500, LONGEST_READ_MS)))
     if give_up_s is None:
-        give_up_s = max(settings.redis_timeout_s, block_ms / 1000) if stop_when_idle else math.inf
+        give_up_s = max(settings.redis_timeout, block_ms / 1000) if stop_when_idle else math.inf
     return Following(position, decode, int(block_ms), min(int(block_ms), longest_ms), stop_when_idle, give_up_s)
 
 

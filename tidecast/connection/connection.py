@@ -108,7 +108,7 @@ def _check_cluster(settings: Settings, named: dict[str, Any]) -> None:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    timeout = settings.redis_timeout_s
+    timeout = settings.redis_timeout
     # RESP2 gives stream replies the same shape on every server version.
     options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout, "socket_connect_timeout": timeout}
     if settings.redis_url.get_secret_value().startswith("rediss://"):

@@ -156,7 +156,7 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
         Meaning(
             "silent",
             "Redis does not answer in time ({})",
-            "look whether it is busy, or another program or TLS (rediss://) is on that port; or raise redis_timeout_s",
+            "look whether it is busy, or another program or TLS (rediss://) is on that port; or raise redis_timeout",
         ),
     ),
     *(

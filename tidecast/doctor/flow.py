@@ -127,7 +127,7 @@ def ids(case: Case) -> Iterator[Finding]:
                 f"the newest entry id in {keys.readings}, {newest.decode()}, is {ahead} ahead of Redis' clock, and so "
             )
             problem += (
-                "are all after it: readings without ts get the worker's clock, and worker.retention_s keeps all of them"
+                "are all after it: readings without ts get the worker's clock, and worker.retention keeps all of them"
             )
             streams = f"{keys.readings}, {keys.forecasts} and {keys.dead}"
             remedy = f"send a ts; for ids that are times again, rename {streams} once all readings are answered"
@@ -136,7 +136,7 @@ def ids(case: Case) -> Iterator[Finding]:
 
 def trimmed(case: Case) -> Iterator[Finding]:
     """Check that readings were not trimmed before they were read."""
-    remedy = "keep readings longer: let no producer trim below what workers have read; worker.retention_s never does"
+    remedy = "keep readings longer: let no producer trim below what workers have read; worker.retention never does"
     for keys in _in_order(case):
         info = case.redis.xinfo_stream(keys.readings)
         offset = offset_of(case.redis, keys)

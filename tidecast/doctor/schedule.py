@@ -27,7 +27,7 @@ def overdue(case: Case) -> Iterator[Finding]:
             continue  # reported by `types`
         record = cast("Record", case.redis.hgetall(keys.retrain))
         if record:
-            yield from _late(record, case.server_ms(), 1000 * case.settings.retrain.jitter_s)
+            yield from _late(record, case.server_ms(), 1000 * case.settings.retrain.jitter)
             yield from _ahead(record, keys.retrain, case.server_ms())
         else:
             unkept.append(keys.retrain)

@@ -71,7 +71,7 @@ def memory(case: Case) -> Iterator[Finding]:
         yield Finding("eviction", "wrong", problem, "set `maxmemory-policy noeviction`")
     if used >= NEARLY_FULL * most:
         problem = f"Redis uses {used / 2**20:.0f} MB of its maxmemory of {most / 2**20:.0f} MB"
-        remedy = "raise maxmemory, or keep less: worker.forecasts_kept, worker.retention_s, `tidecast archive`"
+        remedy = "raise maxmemory, or keep less: worker.forecasts_kept, worker.retention, `tidecast archive`"
         yield Finding("memory", "wrong" if used >= most else "warning", problem, remedy)
 
 

@@ -2,7 +2,6 @@
 
 from tidecast.settings.groups import (
     LONGEST_LEASE_S,
-    NEVER,
     DashboardSettings,
     RetrainSettings,
     SeriesSettings,
@@ -23,6 +22,7 @@ from tidecast.settings.load import (
     worker_name,
     worker_threads,
 )
+from tidecast.settings.values import NEVER
 
 __all__ = [
     "CONFIG_VARIABLE",

@@ -13,13 +13,6 @@ from tidecast.suggestions import did_you_mean
 SECRETS = ("redis_url", "token")  # their values are never shown
 SHOWN = 60  # characters of a value
 _BOUNDS = (("ge", "{} or more"), ("gt", "more than {}"), ("le", "{} at most"), ("lt", "less than {}"))
-_UNITS: Mapping[str, str] = MappingProxyType(
-    {  # by the end of a setting's name
-        "_s": "write a number of seconds, or a span such as 90s or 7d",
-        "_ms": "write a whole number of milliseconds, or a span such as 250ms",
-        "_mb": "write a whole number of megabytes, such as 4096",
-    }
-)
 _REMEDIES: Mapping[str, str] = MappingProxyType(
     {  # by the beginning of pydantic's name for the error
         "int": "write a whole number",
@@ -89,9 +82,6 @@ def _remedy(error: Mapping[str, Any], field: FieldInfo | None) -> str:
         return f"use {_bounds(limits)}"
     if kind == "literal_error":
         return f"use {error['ctx']['expected']}"
-    for end, remedy in _UNITS.items():
-        if str(error["loc"][-1]).endswith(end) and kind.startswith(("int", "float")):
-            return remedy
     for beginning, remedy in _REMEDIES.items():
         if kind.startswith(beginning):
             return remedy

@@ -1,17 +1,10 @@
-"""The groups of settings, and the forms of their values."""
+"""The groups of settings; in Python a duration is a float in seconds, and a size an int in bytes."""
 
-import re
-import time
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from tidecast.errors import SettingsError
-from tidecast.moments import MOMENT_FORMS, SPAN_FORMS, is_span, moment_ms, span_ms
+from tidecast.settings.values import NEVER, Duration, Level, Moment, Period, Size, as_written, no_truth
 
 LONGEST_LEASE_S = 3600.0  # a lease in Redis that ends later is ignored
 
@@ -19,82 +12,12 @@ LONGEST_LEASE_S = 3600.0  # a lease in Redis that ends later is ignored
 class Group(BaseModel):
     """A group of settings: immutable, without unknown names, NaN or infinity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_true(cls, value: object, info: ValidationInfo) -> object:
         return no_truth(value, cls.model_fields[str(info.field_name)])
-
-
-def no_truth(value: object, field: FieldInfo) -> object:
-    """Return a value; refuse true and false, which pydantic reads as 1 and 0, unless the setting is a bool."""
-    if isinstance(value, bool) and field.annotation is not bool:
-        raise ValueError("it is not a matter of true or false")
-    return value
-
-
-NEVER = "never"
-
-
-def _span(value: object) -> object:
-    """Check that a value is a span."""
-    return _checked(value, span_ms, SPAN_FORMS)
-
-
-def _span_or_never(value: object) -> object:
-    """Check that a value is a span or `never`."""
-    return value if value == NEVER else _checked(value, span_ms, SPAN_FORMS, f', or "{NEVER}"')
-
-
-def _moment(value: object) -> object:
-    """Check that a value is a span or a time in the past; a date of TOML is converted to text."""
-    value = value.isoformat() if isinstance(value, date) else value
-    return _checked(value, lambda text: moment_ms(text, time.time_ns() // 1_000_000), MOMENT_FORMS)
-
-
-def _checked(value: object, read: Callable[[str], object], forms: str, more: str = "") -> object:
-    """Return a value unchanged if it can be parsed.
-
-    Raises:
-        ValueError: the value cannot be parsed; the message has the reason and the remedy.
-    """
-    if not isinstance(value, str):
-        raise ValueError(f"{forms}{more}")
-    try:
-        read(value)
-    except SettingsError as exc:
-        raise ValueError(f"which{str(exc).partition(repr(value))[2]}{more}") from exc
-    return value
-
-
-def _seconds(value: object) -> object:
-    """Convert a span to seconds; a number stays as it is."""
-    return span_ms(value) / 1000 if isinstance(value, str) and is_span(value) else value
-
-
-def _milliseconds(value: object) -> object:
-    """Convert a span to milliseconds; a number stays as it is."""
-    return span_ms(value) if isinstance(value, str) and is_span(value) else value
-
-
-def check_namespace(value: str) -> str:
-    """Return a prefix of keys unchanged.
-
-    Raises:
-        ValueError: the prefix has other characters than letters, digits, `_`, `.` and `-`.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]*", value):
-        raise ValueError("use letters, digits and the signs _ . - only")
-    return value
-
-
-Level = Annotated[float, Field(gt=0, lt=1)]
-Span = Annotated[str, BeforeValidator(_span)]
-SpanOrNever = Annotated[str, BeforeValidator(_span_or_never)]
-Moment = Annotated[str, BeforeValidator(_moment)]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
-Milliseconds = Annotated[int, BeforeValidator(_milliseconds)]
 
 
 class WorkerSettings(Group):
@@ -105,12 +28,14 @@ class WorkerSettings(Group):
         description="Who holds the lease; the same name takes its own lease back at once. "
         "Empty: host, process and a random part.",
     )
-    lease_s: Seconds = Field(
-        5.0, gt=0, le=LONGEST_LEASE_S, description="How long a silent worker keeps its partition, in seconds."
+    lease: Duration = Field(
+        as_written("5s"), gt=0, le=LONGEST_LEASE_S, description="How long a silent worker keeps its partition."
     )
     batch: int = Field(1000, ge=1, le=10_000, description="How many readings one commit answers at most.")
-    batch_bytes: int = Field(16 * 2**20, ge=1, description="About how many bytes of readings one commit answers.")
-    block_ms: Milliseconds = Field(250, ge=1, description="How long one read waits for readings, in milliseconds.")
+    batch_bytes: Size = Field(
+        as_written("16MB"), ge=1, description="About how many bytes of readings one commit answers."
+    )
+    block: Duration = Field(as_written("250ms"), ge=0.001, description="How long one read waits for readings.")
     group: str = Field("tidecast", description="The passive consumer group that shows the lag.")
     forecasts_kept: int = Field(1_000_000, ge=1, description="How many forecasts stay in their stream at most.")
     wait_for_group: str = Field(
@@ -119,8 +44,8 @@ class WorkerSettings(Group):
     )
     dead_kept: int = Field(10_000, ge=1, description="How many dead letters stay in their stream at most.")
     events_kept: int = Field(10_000, ge=1, description="How many events stay in their stream at most.")
-    retention_s: Seconds | None = Field(
-        None, gt=0, description="How long answered readings stay in their stream, in seconds. Empty: for ever."
+    retention: Duration | None = Field(
+        None, gt=0, description="How long answered readings stay in their stream. Empty: for ever."
     )
     health_port: int | None = Field(
         None, ge=0, le=65535, description="Serve /metrics, /healthz and /readyz on this port; 0 picks a free one."
@@ -153,8 +78,10 @@ class SeriesSettings(Group):
     max_series: int = Field(
         100_000, ge=1, description="How many series a partition remembers at most; a reading of another is dead."
     )
-    max_entry_bytes: int = Field(
-        65_536, ge=1024, description="How many bytes a reading's fields may have together; a larger reading is dead."
+    max_entry_bytes: Size = Field(
+        as_written("64KB"),
+        ge=1024,
+        description="How many bytes a reading's fields may have together; a larger reading is dead.",
     )
 
     @field_validator("more_levels")
@@ -192,28 +119,32 @@ class TrainSettings(Group):
 class RetrainSettings(Group):
     """The settings of retraining while workers run: the times, the series and the limits."""
 
-    every: SpanOrNever | None = Field(
+    every: Period | None = Field(
         None,
-        description="Retrain every so often, as 6h or 7d; `never`: keep no schedule. "
+        description="How long from one retraining to the next, as 6h or 7d; `never`: no schedule. "
         "Empty, and `cron` too: 6h where the training packages are installed and the store can be written, else never.",
     )
     cron: str | None = Field(
         None, description='Retrain at these times, as five fields of crontab: `"0 3 * * *"`. Empty: see `every`.'
     )
     time_zone: str = Field("UTC", description="The zone of `cron`, such as `Europe/Berlin`.")
-    jitter_s: Seconds = Field(
-        0.0, ge=0, description="Put each run off by up to so many seconds, so that not all workers train at once."
+    jitter: Duration = Field(
+        as_written("0s"), ge=0, description="Put each run off by up to so long, so that not all workers train at once."
     )
     pattern: str = Field("*", description="Which series: a pattern of their names, such as `boiler-*`.")
-    span: Moment | None = Field(
-        None, description="How far back readings are learned from, as 90d or 2026-03-01. Empty: to the oldest."
+    since: Moment | None = Field(
+        None, description="Learn from readings that arrived since, such as 90d (ago) or 2026-03-01. Empty: from all."
     )
     history: Path | None = Field(None, description="The directory of archived readings, to learn from them too.")
     min_history: int = Field(200, ge=20, description="How many readings a series needs for its first model.")
     min_new: int = Field(50, ge=8, description="How many readings a champion must not have seen yet to be due.")
-    budget: Span = Field("10m", description="How long a run trains: the series that gain most come first.")
-    timeout: Span = Field("1h", description="After how long a run is ended that has not ended by itself.")
-    memory_mb: int = Field(4096, ge=256, description="A run that takes more resident megabytes is ended.")
+    budget: Duration = Field(
+        as_written("10m"), description="How long a run trains: the series that gain most come first."
+    )
+    timeout: Duration = Field(as_written("1h"), description="A run that takes longer is ended.")
+    memory: Size = Field(
+        as_written("4GB"), ge=256 * 2**20, description="A run that takes more resident memory is ended."
+    )
     step_aside: bool = Field(
         True,
         description="A run takes only processor time that nobody else wants. "

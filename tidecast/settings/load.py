@@ -33,14 +33,12 @@ from tidecast.settings.errors import sentence
 from tidecast.settings.groups import (
     DashboardSettings,
     RetrainSettings,
-    Seconds,
     SeriesSettings,
     TrainSettings,
     WorkerSettings,
-    check_namespace,
-    no_truth,
 )
 from tidecast.settings.unset import is_service_link, variables_of, without_empty
+from tidecast.settings.values import Duration, as_written, check_namespace, no_truth
 
 PREFIX = "TIDECAST_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
@@ -76,7 +74,7 @@ class Settings(BaseSettings):
     redis_ca: Path | None = Field(
         None, description="The certificate of the authority that signed Redis' own, for `rediss://`; else the system's."
     )
-    redis_timeout_s: Seconds = Field(5.0, gt=0, description="How long one command may take, in seconds.")
+    redis_timeout: Duration = Field(as_written("5s"), gt=0, description="How long one command may take.")
     namespace: Annotated[str, AfterValidator(check_namespace)] = Field("", description="A prefix for every key.")
     partitions: int = Field(1, ge=1, le=256, description="How many partitions the series are spread over.")
     store: Path = Field(Path("models"), description="The directory of the models.")

@@ -1,6 +1,6 @@
 """Leave out empty variables, file entries and options, and the variables of Kubernetes' service links.
 
-Compose and CI pass an unset variable as an empty one: `TIDECAST_WORKER__RETENTION_S=${RETENTION:-}`. Kubernetes sets
+Compose and CI pass an unset variable as an empty one: `TIDECAST_WORKER__RETENTION=${RETENTION:-}`. Kubernetes sets
 variables for each service in every pod, and those of a service called `tidecast-redis` begin with our prefix.
 """
 

@@ -16,7 +16,7 @@ from tidecast.files.history import History
 from tidecast.models.model import Header
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.moments import moment_ms, span_ms
+from tidecast.moments import moment_ms
 from tidecast.settings import Settings
 from tidecast.wire import Event, Keys, keys_of
 from trainer.data.recorded import read_recorded
@@ -77,7 +77,7 @@ def run(settings: Settings, job: RetrainRequest, clock: Callable[[], float] = ti
         clock: returns seconds.
     """
     began = clock()
-    budget_s = span_ms(settings.retrain.budget) / 1000
+    budget_s = settings.retrain.budget
     store = ModelStore(settings.store)
     known = _known(store)
     histories, verdicts = _histories(settings, job, known)
@@ -153,7 +153,7 @@ def _histories(
         read = read_recorded(
             settings,
             asked,
-            moment_ms(retrain.span, time.time_ns() // 1_000_000, "retrain.span") if retrain.span else None,
+            moment_ms(retrain.since, time.time_ns() // 1_000_000, "retrain.since") if retrain.since else None,
             target=target,
             features=("all",) if wide else (),
             history=retrain.history,

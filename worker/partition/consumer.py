@@ -291,8 +291,8 @@ class PartitionConsumer:
         return True
 
     def _retain(self, now: float) -> None:
-        """Trim answered readings older than `retention_s`, every `RETAIN_EVERY_S`."""
-        kept_s = self._settings.retention_s
+        """Trim answered readings older than `retention`, every `RETAIN_EVERY_S`."""
+        kept_s = self._settings.retention
         epoch = self._partition.epoch
         if kept_s is None or epoch is None or 0 <= now - self._retained_at < RETAIN_EVERY_S:
             return

@@ -84,7 +84,7 @@ class Stream:
                 self._fresh = False
                 self._create_group()
         for stored in cut:
-            tell(f"{self.keys.lease} expires_ms", stored, f"the lease ends {self._settings.lease_s:g} s from now")
+            tell(f"{self.keys.lease} expires_ms", stored, f"the lease ends {self._settings.lease:g} s from now")
         return epoch if epoch > 0 else None
 
     def awaits_nobody(self) -> bool:
@@ -288,7 +288,7 @@ class Stream:
 
     @property
     def _lease_ms(self) -> int:
-        return round(self._settings.lease_s * 1000)
+        return round(self._settings.lease * 1000)
 
     def _create_group(self) -> None:
         try:

@@ -18,9 +18,9 @@ from typing import IO
 
 import structlog
 
+from tidecast.durations import duration_text
 from tidecast.errors import SettingsError
 from tidecast.log import write_line
-from tidecast.moments import span_ms
 from tidecast.retraining import missing_packages
 from tidecast.settings import Settings
 from tidecast.start import child_command
@@ -105,7 +105,7 @@ def run(
     """Train a partition's series in a child process, and wait for its end.
 
     Args:
-        settings: passed to the child; `retrain.timeout` and `retrain.memory_mb` limit it.
+        settings: passed to the child; `retrain.timeout` and `retrain.memory` limit it.
         partition: the number of the partition.
         series: the series to train; if empty, the child selects those that are due.
         force: train them even if they are not due.
@@ -117,17 +117,19 @@ def run(
     except OSError as exc:
         return TrainingResult(failure=f"the child process could not be started: {exc}")
     limits = settings.retrain
-    deadline = time.monotonic() + span_ms(limits.timeout) / 1000
+    deadline = time.monotonic() + limits.timeout
     try:
         while not child.ended():
             child.attend(POLL_S)
             if cancelled():
                 return TrainingResult()
             if time.monotonic() > deadline:
-                return TrainingResult(failure=f"it did not end within {limits.timeout}: raise retrain.timeout")
-            if (taken_mb := child.resident_mb()) > limits.memory_mb:
                 return TrainingResult(
-                    failure=f"it took {taken_mb:.0f} MB, more than {limits.memory_mb}: raise retrain.memory_mb"
+                    failure=f"it did not end within {duration_text(limits.timeout)}: raise retrain.timeout"
+                )
+            if (taken_mb := child.resident_mb()) > (most_mb := limits.memory / 2**20):
+                return TrainingResult(
+                    failure=f"it took {taken_mb:.0f} MB, more than {most_mb:.0f}: raise retrain.memory"
                 )
     finally:
         code = child.end()

@@ -174,7 +174,7 @@ class RetrainJob:
     def _begin_ms(self, due_ms: int, now_ms: int) -> int:
         """Return the start of the run of a due time, after a random delay that is drawn once per due time."""
         if self._drawn[0] != due_ms:
-            jitter_ms = round(1000 * random.uniform(0, self._settings.jitter_s))  # noqa: S311 - no secret
+            jitter_ms = round(1000 * random.uniform(0, self._settings.jitter))  # noqa: S311 - no secret
             self._drawn = (due_ms, max(due_ms, now_ms) + jitter_ms)
         return self._drawn[1]
 

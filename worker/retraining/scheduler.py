@@ -140,8 +140,8 @@ class Schedule:
     def _job(self, partition: int) -> RetrainJob:
         settings = self._settings
         if self._redis is None:
-            answer_s = min(ANSWER_S, settings.redis_timeout_s)
-            self._redis = connect(settings.model_copy(update={"redis_timeout_s": answer_s}))
+            answer_s = min(ANSWER_S, settings.redis_timeout)
+            self._redis = connect(settings.model_copy(update={"redis_timeout": answer_s}))
         keys = keys_of(partition, settings.partitions, settings.namespace)
         record = JobState(self._redis, keys, self._owner, settings.worker.events_kept, self._ttl_s)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
+from tidecast.durations import duration_text
 from tidecast.errors import SettingsError
-from tidecast.moments import span_ms
 from tidecast.settings import NEVER, RetrainSettings
 from worker.retraining.crontab import Crontab
 
@@ -70,18 +70,14 @@ def timing_of(settings: RetrainSettings) -> Timing | None:
     Raises:
         SettingsError: `every` and `cron` are both set, or one of them or the zone is invalid.
     """
-    if settings.every == NEVER and not settings.cron:
+    every = settings.every
+    if every == NEVER and not settings.cron:
         return None
-    if settings.every and settings.cron:
+    if every and settings.cron:
         raise SettingsError("settings retrain.every and retrain.cron are both set: leave one of them out")
-    if settings.every:
-        every_ms = span_ms(settings.every)
-        if not every_ms:
-            raise SettingsError(f"setting retrain.every is {settings.every}: set at least 1s")
-        return Timing(f"every {settings.every}", every_ms)
-    if settings.cron:
-        return _cron(settings.cron, settings.time_zone)
-    return None
+    if isinstance(every, float):
+        return Timing(f"every {duration_text(every)}", round(1000 * every))
+    return _cron(settings.cron, settings.time_zone) if settings.cron else None
 
 
 def timing_named(text: str) -> Timing | None:

@@ -97,7 +97,7 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
         for wrong in ("0", "-5", "few")
     ),
     *(
-        (("status", "--once", "--interval", wrong, *NOBODY), f"--interval is {wrong!r}: ")
+        (("status", "--once", "--interval", wrong, *NOBODY), f"--interval {wrong!r} is ")
         for wrong in ("nan", "0", "-1")
     ),
     (("demo", "--out", "file/demo"), "--out is file/demo, but file is a file: name another place"),

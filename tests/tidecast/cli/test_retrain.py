@@ -126,7 +126,7 @@ def test_a_failed_run_by_hand_is_exit_code_1(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("retrain", "--daemon"), 'there is no schedule to keep: retrain.every is "never"; set it to a span'),
+        (("retrain", "--daemon"), 'there is no schedule to keep: retrain.every is "never"; set it to a duration'),
         (("retrain", "--health-port", "0"), "--health-port works only with --daemon"),
         (("retrain", "--daemon", "a"), "leave the series and --json out"),
         (("retrain", "--daemon", "--json"), "leave the series and --json out"),

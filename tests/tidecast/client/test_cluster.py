@@ -172,7 +172,7 @@ async def test_what_may_have_arrived_is_not_pushed_again(
     """A server that does not answer in time has got each reading once, whatever the rest of the cluster could do."""
     silent = servers.servers[servers.owner_of(readings_of(SERIES[0]))].pid
     assert silent
-    hasty: dict[str, Any] = CLUSTER | {"redis_timeout_s": 0.3}
+    hasty: dict[str, Any] = CLUSTER | {"redis_timeout": 0.3}
     async with AsyncClient(servers.url, **hasty) as other:
         with Client(servers.url, **hasty) as client:
 

@@ -48,7 +48,7 @@ class Follower:
     def __init__(self, url: str, *, asynchronous: bool, timeout_s: float = 5.0, **options: Any) -> None:
         self._threads = ThreadPoolExecutor(4)
         self._loop = asyncio.new_event_loop()
-        self.client: Any = (AsyncClient if asynchronous else Client)(url, redis_timeout_s=timeout_s)
+        self.client: Any = (AsyncClient if asynchronous else Client)(url, redis_timeout=timeout_s)
         self.asynchronous = asynchronous
         self._runs = self._threads.submit(self._loop.run_forever) if asynchronous else None
         self.items = self.client.forecasts("0", **options)

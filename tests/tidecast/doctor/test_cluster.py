@@ -27,7 +27,7 @@ def settings(cluster: EmbeddedCluster, tmp_path: Path) -> Settings:
     ModelStore(tmp_path / "models").publish(make_model("a"))
     retrain = {"every": "never"}
     return load_settings(
-        redis_url=cluster.url, store=tmp_path / "models", worker={"lease_s": 60.0}, retrain=retrain, **CLUSTER
+        redis_url=cluster.url, store=tmp_path / "models", worker={"lease": 60.0}, retrain=retrain, **CLUSTER
     )
 
 

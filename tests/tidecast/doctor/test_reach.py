@@ -74,7 +74,7 @@ def test_plain_words_to_a_port_with_tls_are_found(tls: tuple[int, Path, Path], t
 def test_tls_to_a_plain_port_is_found(healthy: Ward, tmp_path: Path) -> None:
     """The remedy is the scheme without TLS."""
     url = healthy.server.url.replace("redis://", "rediss://")
-    finding = found_at(load_settings(redis_url=url, redis_timeout_s=0.3, store=tmp_path / "absent"))
+    finding = found_at(load_settings(redis_url=url, redis_timeout=0.3, store=tmp_path / "absent"))
     assert "tls" == finding.check
     assert "begin redis_url with redis://" in finding.remedy
 
@@ -122,7 +122,7 @@ def test_a_server_that_is_not_a_usable_redis_is_found(name: str, tmp_path: Path)
     """One finding names the server and the remedy, instead of a traceback or a dozen checks that could not look."""
     data, check, remedy = WORDS[name]
     with saying(data) as url:
-        findings = examine(load_settings(redis_url=url, store=tmp_path / "models", redis_timeout_s=5.0))
+        findings = examine(load_settings(redis_url=url, store=tmp_path / "models", redis_timeout=5.0))
     assert ("wrong", True) == next(
         (finding.severity, remedy in finding.remedy) for finding in findings if finding.check == check
     )
@@ -132,7 +132,7 @@ def test_a_server_that_is_not_a_usable_redis_is_found(name: str, tmp_path: Path)
 def test_a_server_that_greets_or_is_silent_is_found(greeting: bytes, tmp_path: Path) -> None:
     """Another program may send the first line, or wait for requests of its own protocol."""
     with saying(greeting, at_once=True) if greeting else deaf() as url:
-        finding = found_at(load_settings(redis_url=url, redis_timeout_s=0.3, store=tmp_path / "absent"))
+        finding = found_at(load_settings(redis_url=url, redis_timeout=0.3, store=tmp_path / "absent"))
     assert finding.check in ("protocol", "silent")
     assert "another program" in finding.remedy or "name Redis' host and port" in finding.remedy
 

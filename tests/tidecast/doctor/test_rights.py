@@ -47,7 +47,7 @@ def test_the_rights_that_are_tried_are_those_of_the_documentation() -> None:
     """They are all the rights that a worker needs, and those that some settings need."""
     granted = {word.removeprefix("+") for word in documented() if word.startswith("+")}
     assert granted == needed(Settings(retrain=RetrainSettings(every="never")))
-    kept = Settings(worker=WorkerSettings(retention_s=1.0, wait_for_group="g"), retrain=RetrainSettings(every="1h"))
+    kept = Settings(worker=WorkerSettings(retention=1.0, wait_for_group="g"), retrain=RetrainSettings(every="1h"))
     assert set(PROBES) == needed(kept)
 
 
@@ -82,7 +82,7 @@ def test_what_may_not_be_looked_at_is_said(healthy: Ward) -> None:
 @pytest.mark.parametrize("right", sorted(PROBES))
 def test_a_missing_right_is_named(healthy: Ward, right: str) -> None:
     """Whatever it is; the command that tries it changes nothing."""
-    changed = healthy.told(worker=WorkerSettings(lease_s=60.0, retention_s=60.0, wait_for_group="tidecast"))
+    changed = healthy.told(worker=WorkerSettings(lease=60.0, retention=60.0, wait_for_group="tidecast"))
     before = contents(healthy)
     with user(changed, "~*", "+@all", f"-{right.partition('|')[0]}") as ward:
         rights = {finding.check: finding for finding in ward.examine()}["rights"]

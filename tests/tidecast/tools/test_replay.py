@@ -65,7 +65,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 def test_a_worker_on_redis_makes_the_same_forecasts(redis: Redis, settings: Settings) -> None:
     """All fields of all, and the same end for every reading."""
-    options = {"batch": 7, "block_ms": 1}
+    options = {"batch": 7, "block": "1ms"}
     wide = load_settings(
         redis_url=settings.redis_url.get_secret_value(),
         store="models",

@@ -123,7 +123,7 @@ def test_without_a_terminal_it_looks_once(
         (RetrainSettings(cron="0 3 * * *"), "retraining: cron 0 3 * * *; no run is planned yet"),
         (
             RetrainSettings(every="never"),
-            'retraining: off here: retrain.every is "never"; set it to a span such as "6h"; no run is planned yet',
+            'retraining: off here: retrain.every is "never"; set it to a duration such as "6h"; no run is planned yet',
         ),
     ],
 )

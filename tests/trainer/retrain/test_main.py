@@ -191,10 +191,10 @@ def test_what_does_not_fit_into_the_budget_is_put_off(
     monkeypatch.setattr("trainer.retrain.job.FIRST", 1)
     send(redis, range(220))
     ticks = count(0, 10)
-    summary = run(changed(settings, retrain={"budget": "60s"}), RetrainRequest(0), lambda: float(next(ticks)))
+    summary = run(changed(settings, retrain={"budget": 60.0}), RetrainRequest(0), lambda: float(next(ticks)))
     assert (1, 2) == (summary.trained + summary.refused, summary.put_off)
     assert 1 == len(events(redis))
-    late = run(changed(settings, retrain={"budget": "0s"}), RetrainRequest(0))
+    late = run(changed(settings, retrain={"budget": 0.0}), RetrainRequest(0))
     assert (0, 0, 0, 2) == counts(late)
     assert 1 == len(store.series())
 
@@ -215,7 +215,7 @@ def test_drift_and_errors_are_those_of_the_champion(redis: Redis) -> None:
 def test_settings_that_are_told_are_taken_from_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither for a group nor for one entry of it; an unknown one is an error."""
     monkeypatch.setenv("TIDECAST_WORKER__BATCH", "7")
-    assert 1000 == told_settings({"worker": {"block_ms": 5}}).worker.batch
+    assert 1000 == told_settings({"worker": {"block": 0.005}}).worker.batch
     with pytest.raises(SettingsError, match=r"worker\.speed"):
         told_settings({"worker": {"speed": 1}})
 

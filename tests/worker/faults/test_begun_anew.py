@@ -221,7 +221,7 @@ def test_a_commit_from_before_is_fenced(settings: Settings, redis: Redis) -> Non
 
 def test_retention_keeps_what_was_not_answered(settings: Settings, redis: Redis) -> None:
     """Their ids are old and before the offset, but they are unread."""
-    keeping = settings.model_copy(update={"worker": settings.worker.model_copy(update={"retention_s": 1.0})})
+    keeping = settings.model_copy(update={"worker": settings.worker.model_copy(update={"retention": 1.0})})
     worker = new_worker(keeping)
     add(redis, *ANSWERED)
     worker.run(Stop(), burst=True)

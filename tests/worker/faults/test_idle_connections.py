@@ -66,7 +66,7 @@ def test_an_idle_worker_goes_on_quietly(settings: Settings, redis: Redis, close:
 
 def test_a_read_that_waits_is_made_again(settings: Settings, redis: Redis) -> None:
     """Killing all connections usually hits one that waits for readings."""
-    patient = settings.model_copy(update={"worker": settings.worker.model_copy(update={"block_ms": 500})})
+    patient = settings.model_copy(update={"worker": settings.worker.model_copy(update={"block": 0.5})})
     health = Health()
     with capture_logs() as log, running(new_worker(patient, health)):
         for n in range(1, 6):

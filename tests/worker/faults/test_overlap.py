@@ -24,7 +24,7 @@ BATCH = 3
 @pytest.fixture
 def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
     """Batches that are soon full."""
-    quick = {"batch": BATCH, "block_ms": 1, "lease_s": 5.0}
+    quick = {"batch": BATCH, "block": "1ms", "lease": 5.0}
     return load_settings(redis_url=redis_server.url, store=tmp_path / "models", worker=quick)
 
 

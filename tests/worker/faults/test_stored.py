@@ -194,8 +194,8 @@ def test_a_claim_to_a_run_ends_after_the_life_of_a_claim(redis: Redis, value: in
 @pytest.mark.parametrize("value", [TEN_YEARS, 2 * HOUR, *NO_NUMBERS])
 def test_a_lease_that_ends_later_than_any_may_ends_after_a_lease(redis: Redis, value: int | str) -> None:
     """Its owner is dead; a partition without a worker until 2036 would not be answered."""
-    mine = Stream(redis, keys_of(), WorkerSettings(lease_s=0.5))
-    other = Stream(redis, keys_of(), WorkerSettings(lease_s=5.0))
+    mine = Stream(redis, keys_of(), WorkerSettings(lease=0.5))
+    other = Stream(redis, keys_of(), WorkerSettings(lease=5.0))
     assert 1 == other.acquire("you")
     text = str(server_ms(redis) + value) if isinstance(value, int) else value
     redis.hset("lease", "expires_ms", text.encode(errors="surrogateescape"))
@@ -208,8 +208,8 @@ def test_a_lease_that_ends_later_than_any_may_ends_after_a_lease(redis: Redis, v
 
 def test_the_longest_lease_that_may_be_set_is_believed(redis: Redis) -> None:
     """Workers of one installation may have different settings."""
-    mine = Stream(redis, keys_of(), WorkerSettings(lease_s=0.5))
-    other = Stream(redis, keys_of(), WorkerSettings(lease_s=3600.0))
+    mine = Stream(redis, keys_of(), WorkerSettings(lease=0.5))
+    other = Stream(redis, keys_of(), WorkerSettings(lease=3600.0))
     assert 1 == other.acquire("you")
     with capture_logs() as lines:
         assert mine.acquire("me") is None

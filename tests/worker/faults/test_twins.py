@@ -20,7 +20,7 @@ NAMED = "another worker has the same name"
 def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
     """Hardly waiting, and with a name."""
     unnamed = quick(redis_server.url, tmp_path / "models")
-    return unnamed.model_copy(update={"worker": unnamed.worker.model_copy(update={"name": "one", "lease_s": 60.0})})
+    return unnamed.model_copy(update={"worker": unnamed.worker.model_copy(update={"name": "one", "lease": 60.0})})
 
 
 def test_a_worker_whose_name_another_has_stands_by_and_says_so_once(settings: Settings, redis: Redis) -> None:

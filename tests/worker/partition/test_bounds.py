@@ -43,7 +43,7 @@ def test_a_batch_holds_about_so_many_bytes(redis: Redis) -> None:
 
 def test_readings_answered_long_ago_are_trimmed(redis: Redis) -> None:
     """By the worker itself; those that are younger, or not yet answered, stay."""
-    settings = load_settings(worker={"retention_s": KEPT_S, "batch": 500})
+    settings = load_settings(worker={"retention": KEPT_S, "batch": 500})
     old = round((NOW - 2 * KEPT_S) * 1000)
     young = round((NOW - KEPT_S / 2) * 1000)
     for n in range(1000):
@@ -145,7 +145,7 @@ def test_many_old_readings_are_trimmed_part_by_part(redis: Redis) -> None:
         for n in range(1, 30_001):
             together.xadd("readings", {"series": "a"}, id=f"{n}-0")
         together.execute()
-    settings = load_settings(worker={"retention_s": KEPT_S, "batch": 10_000})
+    settings = load_settings(worker={"retention": KEPT_S, "batch": 10_000})
     stream = Stream(redis, keys_of(), settings.worker)
     stream.acquire("me")
     stream.commit(1, "0-0", outcome("30000-0", "30000-0"))
@@ -168,7 +168,7 @@ def test_where_the_offset_is_gone_nothing_is_trimmed(redis: Redis) -> None:
 
 def test_old_readings_are_trimmed_though_the_clock_was_set_back(redis: Redis) -> None:
     """Even to a moment before which nothing can be kept for so long."""
-    settings = load_settings(worker={"retention_s": KEPT_S})
+    settings = load_settings(worker={"retention": KEPT_S})
     worker = Worker(settings, [Stream(redis, keys_of(), settings.worker)], ModelStore(settings.store), Health())
     worker.step(NOW)
     for n in range(1, 301):

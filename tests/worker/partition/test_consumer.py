@@ -38,8 +38,8 @@ def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
         redis_url=redis_server.url,
         store=tmp_path / "models",
         partitions=PARTITIONS,
-        worker={"lease_s": 1.0, "block_ms": 1},
-        redis_timeout_s=2.0,
+        worker={"lease": 1.0, "block": "1ms"},
+        redis_timeout=2.0,
     )
 
 
@@ -135,7 +135,7 @@ def test_what_a_dead_worker_held_is_taken_over(settings: Settings, redis: Redis)
 
 def test_what_a_worker_gives_up_politely_is_served_at_once(settings: Settings, redis: Redis) -> None:
     """The other worker does not wait for the lease to run out, which would take minutes."""
-    slow = settings.model_copy(update={"worker": settings.worker.model_copy(update={"lease_s": 600.0})})
+    slow = settings.model_copy(update={"worker": settings.worker.model_copy(update={"lease": 600.0})})
     leaving = make_worker(slow, Health())
     staying = make_worker(slow, Health())
     with running(staying):

@@ -16,7 +16,7 @@ NOW = 1_700_000_000.0
 @pytest.fixture
 def stream(redis: Redis) -> Stream:
     """The one partition of an emptied server."""
-    return Stream(redis, keys_of(), WorkerSettings(lease_s=LEASE_S))
+    return Stream(redis, keys_of(), WorkerSettings(lease=LEASE_S))
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def test_a_worker_pauses_before_the_last_try_and_answers_a_sound_reading(setting
     with capture_logs() as log:
         new_worker(settings).run(stop, burst=True)
     assert (3, 0) == (len(forecasts(redis)), redis.xlen("dead"))
-    assert settings.worker.lease_s / 2 == stop.longest_s
+    assert settings.worker.lease / 2 == stop.longest_s
     (line,) = (line for line in log if line["event"] == "a reading is tried once more after a pause")
     assert "1-0" in line["why"]
 

@@ -104,9 +104,9 @@ def test_a_child_that_reads_nothing_holds_nobody_up() -> None:
 
 def test_a_child_that_takes_too_much_memory_is_killed() -> None:
     """Its resident megabytes count."""
-    outcome = run("held = b'x' * 400_000_000\ntime.sleep(600)", memory_mb=256)
+    outcome = run("held = b'x' * 400_000_000\ntime.sleep(600)", memory="256MB")
     assert outcome.failure.startswith("it took ")
-    assert outcome.failure.endswith(" MB, more than 256: raise retrain.memory_mb")
+    assert outcome.failure.endswith(" MB, more than 256: raise retrain.memory")
 
 
 def test_a_child_is_killed_as_soon_as_it_is_told_to_stop(tmp_path: Path) -> None:

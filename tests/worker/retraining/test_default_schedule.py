@@ -78,7 +78,7 @@ def test_a_schedule_that_was_asked_for_is_said_to_be_so(settings: Settings, redi
 @pytest.mark.parametrize(
     ("variables", "store", "reason", "remedy"),
     [
-        ({"RETRAIN__EVERY": "never"}, None, 'retrain.every is "never"', 'set it to a span such as "6h"'),
+        ({"RETRAIN__EVERY": "never"}, None, 'retrain.every is "never"', 'set it to a duration such as "6h"'),
         ({}, "/proc/models", "the store /proc/models cannot be written (", "let this user write there, or keep"),
     ],
     ids=["never", "store"],

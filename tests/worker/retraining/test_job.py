@@ -319,13 +319,13 @@ def test_a_child_is_told_to_stop_once_its_run_is_anothers(bench: Bench, monkeypa
 
 
 def test_jitter_puts_a_run_off_and_stays_what_it_is(bench: Bench) -> None:
-    """Up to so many seconds, also where the due time is past."""
-    job = bench.job(jitter_s=600)
+    """Up to so long, also where the due time is past."""
+    job = bench.job(jitter=600)
     at = job.step(go_on)
     assert NOW + HOUR < at <= NOW + HOUR + 600
     assert at == job.step(go_on)
     bench.now += 3 * HOUR
-    late = bench.job(jitter_s=600).step(go_on)
+    late = bench.job(jitter=600).step(go_on)
     assert bench.now < late <= bench.now + 600
     assert 0 == bench.trained
 

@@ -48,7 +48,7 @@ def pid_in(file: Path) -> int:
 @contextmanager
 def scheduled(settings: Settings, child: str, held: set[int] | None = None, **retrain: Any) -> Iterator[Schedule]:
     """Return a schedule that begins now, every second unless set otherwise."""
-    chosen = settings.retrain.model_copy(update={"every": "1s"} | retrain)
+    chosen = settings.retrain.model_copy(update={"every": 1.0} | retrain)
     settings = settings.model_copy(update={"retrain": chosen})
     timing = timing_of(chosen)
     assert timing
@@ -139,7 +139,7 @@ def test_a_child_ends_with_the_schedule_or_the_partition(
     file = tmp_path / "pid"
     held = {0}
     flag = []
-    settings = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"every": "1s"})})
+    settings = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"every": 1.0})})
     timing = timing_of(settings.retrain)
     assert timing
     command = stand_in(writing(file, HANG))
@@ -165,7 +165,7 @@ def test_a_hung_child_is_tried_again_after_its_time_limit(settings: Settings, re
     """The due time stays the same, and counts as one."""
     file = tmp_path / "been"
     child = f"if not os.path.exists({str(file)!r}):\n    open({str(file)!r}, 'w').close()\n    {HANG}\n{FINISH}"
-    with scheduled(settings, child, timeout="1s"):
+    with scheduled(settings, child, timeout=1.0):
         until(lambda: record(redis).get("runs"))
         assert "2" == record(redis)["tries"]
     assert 1 == check_each_due_ended_once(redis, 1000)
@@ -232,5 +232,5 @@ def test_a_look_that_ends_at_once_is_followed_by_the_next_one(
         return time.time() + 0.01
 
     monkeypatch.setattr(Schedule, "_step", step)
-    with scheduled(settings, FINISH, every="6h"):
+    with scheduled(settings, FINISH, every=6 * 3600.0):
         until(lambda: len(looks) > 10)

@@ -115,7 +115,6 @@ def test_the_pause_before_another_try_grows_up_to_a_tenth_of_the_interval() -> N
     ("given", "sentence"),
     [
         ({"every": "6h", "cron": "0 3 * * *"}, "settings retrain.every and retrain.cron are both set"),
-        ({"every": "0s"}, "setting retrain.every is 0s: set at least 1s"),
         ({"cron": "0 3 * *"}, 'setting retrain.cron is "0 3 [*] [*]": .*: write minute, hour'),
         ({"cron": "61 3 * * *"}, "write minute, hour"),
         ({"cron": "0 3 * * 8"}, "'8' is no weekday"),

@@ -13,9 +13,13 @@ from rich.text import Text
 
 from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.connection import connect
+from tidecast.durations import duration_text, seconds_of
+from tidecast.errors import SettingsError
 from tidecast.moments import utc_text
 from tidecast.settings import Settings
 from tidecast.tools.status import PartitionStatus, Status, StatusWatch
+
+SHORTEST_S = 0.1  # the least time between two updates
 
 
 def status(
@@ -24,15 +28,18 @@ def status(
         bool, typer.Option("--once", help="Print the status once; this is the default without a terminal.")
     ] = False,
     interval: Annotated[
-        float, typer.Option(help="Seconds between two updates; rates are means over this time.", min=0.1)
-    ] = 1.0,
+        str, typer.Option(help="The time between two updates, such as 5s or 1m; rates are means over it.")
+    ] = "1s",
     as_json: JsonOption = False,
     installation: InstallationOptions,
 ) -> None:
     """Show live status (Ctrl+C to stop)."""
+    interval_s = seconds_of(interval, "--interval")
+    if interval_s < SHORTEST_S:
+        raise SettingsError(f"--interval {interval!r} is too short: use {duration_text(SHORTEST_S)} or more")
     settings = installation.settings()
     console = Console()
-    statuses = _statuses(settings, interval)
+    statuses = _statuses(settings, interval_s)
     first = next(statuses)
     if as_json:
         print(json.dumps(first.as_dict(), indent=1))

@@ -10,11 +10,13 @@ from typing import Any, cast
 
 import numpy as np
 
+from tidecast.durations import has_units, seconds_of
 from tidecast.errors import BadReading, SettingsError
-from tidecast.moments import is_span, span_ms
 from tidecast.wire.parsing import parse_time
 
-Time = str | datetime | int  # ISO-8601, a datetime, epoch milliseconds or a span such as 7d; without an offset UTC
+Time = (
+    str | datetime | int
+)  # ISO-8601, a datetime, epoch milliseconds or how long ago, such as 7d; without an offset UTC
 ANY_TIME = 10**15  # later than every time, since a bound may be in the future
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?")
 _FORMS = "give ISO-8601, a datetime, epoch milliseconds, or how long ago it is, such as 7d"
@@ -102,8 +104,8 @@ def moment_ms(argument: str, bound: Any) -> int:
     try:
         if isinstance(bound, Integral) and bound is not True and bound is not False:
             return parse_time(str(int(bound)).encode(), ANY_TIME)
-        if isinstance(bound, str) and is_span(bound):
-            return time.time_ns() // 1_000_000 - span_ms(bound, argument)
+        if isinstance(bound, str) and has_units(bound):
+            return time.time_ns() // 1_000_000 - round(1000 * seconds_of(bound, argument))
         moment = _moment(bound)
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return round(aware.timestamp() * 1000)
