@@ -108,7 +108,7 @@ def _fields(model: Any) -> Iterator[tuple[str, str, Any, str]]:
 
 def _kind(field: Any) -> str:
     for name in ("duration", "period", "size", "moment"):
-        if f"function _{name} " in str(field):
+        if f"function _{name} " in f"{field.metadata}{field.annotation}":
             return name if field.default is not None else f"{name}, or empty"
     kind = str(getattr(field.annotation, "__name__", field.annotation))
     if "Union" in kind or " | " in str(field.annotation):
