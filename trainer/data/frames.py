@@ -3,26 +3,26 @@
 The rows then pass through the file reader, so that a frame is read as strictly as `tidecast train` reads a file.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from tidecast.errors import HistoryError
-from tidecast.files.history import Histories, read_history
-from tidecast.files.layout import ALL, DEFAULT_TARGET, LIBRARY_TARGET, NONE, ROW_NUMBER, SERIES, TIME
+from tidecast.files.history import Histories, histories_of
+from tidecast.files.layout import ALL, DEFAULT_TARGET, LIBRARY_TARGET, NONE, ROW_NUMBER, SERIES, TIME, Selection
+from tidecast.files.parquet import column_of
 from tidecast.files.parts import OR_NAME_IT
 from tidecast.files.refusal import Refusal
-from tidecast.files.tables import plain_name
+from tidecast.files.tables import Table, plain_name
 from tidecast.suggestions import did_you_mean, listed
 from trainer.data import frame_cells as cells
 
 TARGET = (LIBRARY_TARGET, DEFAULT_TARGET)  # the first that exists is the target
-_FILE = "frame.parquet"
+_SOURCE = "the frame"  # its name in messages
 
 
 def read_frame(
@@ -204,24 +204,24 @@ def _columns(
             yield name, cells.other(table[name])  # it may distinguish rows of the same time
 
 
-def _read(table: pd.DataFrame, target: str | None, features: Sequence[str]) -> Histories:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / _FILE
-        try:
-            table.to_parquet(path, index=False)
-        except (pa.ArrowException, ValueError) as exc:
-            raise HistoryError(f"the frame cannot be read: {exc}") from exc
-        try:
-            read = read_history(path, target=target, features=features)
-        except HistoryError as exc:
-            raise HistoryError(_of_frame(str(exc), path)) from exc
-        refused = tuple(Refusal(refusal.series, _of_frame(refusal.reason, path)) for refusal in read.refused)
-        return replace(read, refused=refused, notes=tuple(_of_frame(note, path) for note in read.notes))
+def _read(frame: pd.DataFrame, target: str | None, features: Sequence[str]) -> Histories:
+    try:
+        arrays = pa.Table.from_pandas(frame, preserve_index=False)
+        columns = [column_of(array) for array in arrays.columns]
+    except (pa.ArrowException, ValueError) as exc:
+        raise HistoryError(f"the frame cannot be read: {exc}") from exc
+    table = Table(_SOURCE, "frame", dict(zip(arrays.column_names, columns, strict=True)), np.arange(1, 1 + len(frame)))
+    try:
+        read = histories_of([table], Selection(target, tuple(features)))
+    except HistoryError as exc:
+        raise HistoryError(_without_options(str(exc))) from exc
+    refused = tuple(Refusal(refusal.series, _without_options(refusal.reason)) for refusal in read.refused)
+    return replace(read, refused=refused, notes=tuple(map(_without_options, read.notes)))
 
 
-def _of_frame(sentence: str, path: Path) -> str:
-    """Return a message of the file reader with the frame in place of the path, without command-line options."""
-    return sentence.replace(str(path), "the frame").partition(OR_NAME_IT)[0]
+def _without_options(sentence: str) -> str:
+    """Return a message of the file reader without the options of the command line."""
+    return sentence.partition(OR_NAME_IT)[0]
 
 
 def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:
