@@ -26,8 +26,8 @@ from tidecast.files.history import History
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from trainer.fit.cohort import Fit, Problem, batch_order, fit_cohort
 from trainer.fit.keras_models import build, initial_weights, set_weights
+from trainer.fit.own_networks import Fit, Problem, batch_order, fit_networks
 from trainer.fit.training_set import Untrainable, prepare
 
 Value = TypeVar("Value")
@@ -52,7 +52,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     figures |= _warm(series, spec, settings)
     if args.many:
         problems = [_problem(s, spec, settings) for s in _make_up(args.many)]
-        seconds, _ = _timed(lambda: fit_cohort(problems, spec, settings))
+        seconds, _ = _timed(lambda: fit_networks(problems, spec, settings))
         figures["series_per_minute"] = 60 * args.many / seconds
     return figures | {"peak_mb": _peak_mb()}
 
@@ -61,7 +61,7 @@ def _against_keras(problems: list[Problem], some: int, spec: Spec, settings: Tra
     picked = np.linspace(0, len(problems) - 1, min(some, len(problems))).astype(int)
     half = len(picked) // 2
     alone = [_timed(partial(_keras_fit, problems[i], spec, settings)) for i in picked[:half]]
-    seconds, fits = _timed(lambda: fit_cohort(problems, spec, settings))
+    seconds, fits = _timed(lambda: fit_networks(problems, spec, settings))
     alone += [_timed(partial(_keras_fit, problems[i], spec, settings)) for i in picked[half:]]
     keras_seconds = sum(took for took, _ in alone) / len(alone) * len(problems)
     ratios = [min(fits[i].val_loss) / loss for i, (_, loss) in zip(picked, alone, strict=True)]
@@ -104,11 +104,11 @@ def _keras_fit(problem: Problem, spec: Spec, settings: TrainSettings) -> float:
 def _warm(series: list[Series], spec: Spec, settings: TrainSettings) -> dict[str, float]:
     """Train champions on the older rows, then on all rows from these champions and from fresh weights."""
     older = [_problem(s[: round(len(s) / (1 + NEWER))], spec, settings) for s in series]
-    champions = fit_cohort(older, spec, settings)
+    champions = fit_networks(older, spec, settings)
     newer = [_problem(s, spec, settings) for s in series]
     warm = [replace(p, initial=champion.weights) for p, champion in zip(newer, champions, strict=True)]
-    cold_seconds, cold_fits = _timed(lambda: fit_cohort(newer, spec, settings))
-    warm_seconds, warm_fits = _timed(lambda: fit_cohort(warm, spec, settings))
+    cold_seconds, cold_fits = _timed(lambda: fit_networks(newer, spec, settings))
+    warm_seconds, warm_fits = _timed(lambda: fit_networks(warm, spec, settings))
     ratios = [_loss(w, p, spec) / _loss(c, p, spec) for w, c, p in zip(warm_fits, cold_fits, newer, strict=True)]
     print(f"cold {cold_seconds:.1f} s, warm {warm_seconds:.1f} s")
     return {"warm_time_ratio": warm_seconds / cold_seconds, "warm_loss_ratio": median(ratios)}

@@ -30,8 +30,12 @@ def trained_before(store: ModelStore, series: str, digest: str) -> tuple[int, He
     versions = store.versions(series)
     if not versions:
         return None
+    number = versions[-1]
     try:
-        number, model = store.load(series, versions[-1])
+        header = store.header(series, number)
+        if header.training.get(RUN) != digest:
+            return None
+        store.load(series, number)
     except ModelError:
         return None  # training continues after a damaged version: the next version replaces it
-    return (number, model.header) if model.header.training.get(RUN) == digest else None
+    return number, header

@@ -22,10 +22,11 @@ from tidecast.settings import Settings
 from tidecast.settings.errors import option_sentence
 from trainer.data.recorded import check_sent, read_recorded
 from trainer.fit.seasonality import check_season, check_season_fits
-from trainer.pipeline import Verdict, train
+from trainer.pipeline import TrainOptions, train
 from trainer.tuning.tune import read_tuned
+from trainer.verdict import Verdict
 
-REFUSALS = ("too short", "constant", "irregular", "refused")
+REFUSALS = ("too short", "constant", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +105,8 @@ def _read(job: TrainJob, settings: Settings) -> Histories:
 
 def _train(job: TrainJob, histories: Histories, spec: Spec, settings: Settings) -> list[Verdict]:
     with progress("training", "series", len(histories.found)) as report_progress:
-        return train(
-            histories.found,
-            spec,
-            settings,
-            ModelStore(settings.store),
-            season=job.season,
-            force=job.force,
-            progress=report_progress,
-        )
+        options = TrainOptions(season=job.season, force=job.force, progress=report_progress)
+        return train(histories.found, spec, settings, ModelStore(settings.store), options)
 
 
 def _shape(job: TrainJob, settings: Settings) -> tuple[Spec, Settings]:

@@ -22,7 +22,8 @@ from tidecast.models.store import ModelStore
 from tidecast.online.batch import Entry
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
-from trainer.pipeline import Verdict, train
+from trainer.pipeline import train
+from trainer.verdict import Verdict
 
 FITTED = 0.6  # of each series: the first part
 PLACES, LONG = (0.4, 0.6, 0.8), 1000  # places of changes in the rest; a rest shorter than LONG has only the first

@@ -11,7 +11,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import TrainSettings, load_settings
 from tidecast.tools.backtest import Backtested, backtest
-from trainer.data.gross_errors import sound
+from trainer.data.gross_errors import without_gross_errors
 from trainer.fit.linear import examples
 from trainer.fit.shared_network import examples_of, spec_of
 from trainer.fit.training_set import TrainingSet, prepare
@@ -87,7 +87,9 @@ def _skill(answered: Backtested, name: str, spots: list[int]) -> float:
 @pytest.fixture
 def training_set() -> TrainingSet:
     """Made of a history with errors in each part."""
-    made = prepare(sound(history_of(spoiled(-9999.0, [300, 611, 612, 1015, 1400]))), SPEC, SETTINGS.train, 3)
+    made = prepare(
+        without_gross_errors(history_of(spoiled(-9999.0, [300, 611, 612, 1015, 1400]))), SPEC, SETTINGS.train, 3
+    )
     assert isinstance(made, TrainingSet)
     return made
 

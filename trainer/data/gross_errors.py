@@ -30,7 +30,7 @@ RUNS, LONG = 3, 6  # this many runs, with this many readings on average, belong 
 BEYOND = 100.0  # spans of all other values: a value farther outside is an error, however often it occurs
 
 
-def sound(history: History, usual: float | None = None) -> History:
+def without_gross_errors(history: History, usual: float | None = None) -> History:
     """Replace each gross error by a value interpolated from its neighbours; list the target's in `left_out`.
 
     Args:

@@ -2,12 +2,12 @@
 
 The loss is a sum over the models, so its gradient holds each model's own gradient. Adam treats each parameter
 separately, so every model trains exactly as if it were alone. All weights of a model lie in one row, in the order of
-`Spec.shapes`. This makes the optimiser one short chain of operations for the whole cohort.
+`Spec.shapes`. This makes the optimiser one short chain of operations for all models.
 
 Measured on a shared machine, LSTM(50) over 24 steps, batches of 32, in milliseconds of one core for a series' step.
 16 models: this loop with TensorFlow's own gradient 2.9, its steps unrolled 3.0, this loop under XLA 3.3, a gradient
 written by hand 3.5, the same under XLA 3.2. 32 models: this loop 2.0 to 2.1, by hand 2.6 to 2.8. 64 models: this loop
-2.4 to 2.6, a Numba kernel over OpenBLAS 2.3. Tracing takes about a second, XLA 3 to 11 s for each size of cohort,
+2.4 to 2.6, a Numba kernel over OpenBLAS 2.3. Tracing takes about a second, XLA 3 to 11 s for each number of models,
 Numba 20 s and more. The small matrix products dominate the time, and XLA does not make them faster. So XLA is not
 used, the sizes stay open, and each shape of network is traced once.
 """
@@ -23,18 +23,8 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float32
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
+from trainer.fit.adam import AdamState, adam
 from trainer.fit.backend import tf
-
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Adam as Keras sets it (Kingma & Ba 2015)
-
-
-class State(NamedTuple):
-    """The state that training updates: a model's weights and Adam's moments of its gradients."""
-
-    weights: Any  # (models, parameters)
-    first: Any  # (models, parameters): running mean of the gradient
-    second: Any  # (models, parameters): running mean of its square
-    steps: Any  # (models,): how many steps the model has taken
 
 
 class Batch(NamedTuple):
@@ -48,7 +38,7 @@ class Batch(NamedTuple):
 class Graph(NamedTuple):
     """The compiled functions for a network's shape; any number of models and any batch size."""
 
-    train: Any  # (State, Batch, learning rates of (models,)) -> (State, losses of (models,) before the step)
+    train: Any  # (AdamState, Batch, learning rates of (models,)) -> (AdamState, losses of (models,) before the step)
     losses: Any  # (weights, Batch) -> (models,)
     slope: Any  # (weights, Batch) -> (losses of (models,), their gradient of (models, parameters))
 
@@ -76,7 +66,7 @@ def unflatten(flat: Float32, spec: Spec) -> dict[str, Float32]:
 def _graph(spec: Spec) -> Graph:
     parameters = sum(map(prod, spec.shapes().values()))
     row = tf.TensorSpec((None, parameters), tf.float32)
-    state = State(row, row, row, tf.TensorSpec((None,), tf.float32))
+    state = AdamState(row, row, row, tf.TensorSpec((None,), tf.float32))
     examples = tf.TensorSpec((None, None), tf.float32)
     batch = Batch(tf.TensorSpec((None, None, spec.window, spec.channels), tf.float32), examples, examples)
 
@@ -86,10 +76,10 @@ def _graph(spec: Spec) -> Graph:
             losses = _losses(weights, batch, spec)
         return losses, tape.gradient(losses, weights)
 
-    def train(state: State, batch: Batch, rates: Any) -> tuple[State, Any]:
+    def train(state: AdamState, batch: Batch, rates: Any) -> tuple[AdamState, Any]:
         losses, gradient = slope(state.weights, batch)
-        moves = tf.reduce_max(batch.share, axis=1) > 0
-        return _adam(state, gradient, moves, rates), losses
+        on = tf.cast(tf.reduce_max(batch.share, axis=1) > 0, tf.float32)
+        return adam(state, gradient, on, rates, tf), losses
 
     def losses(weights: Any, batch: Batch) -> Any:
         return _losses(weights, batch, spec)
@@ -99,18 +89,6 @@ def _graph(spec: Spec) -> Graph:
         tf.function(losses, input_signature=(row, batch)),
         tf.function(slope, input_signature=(row, batch)),
     )
-
-
-def _adam(state: State, gradient: Any, moves: Any, rates: Any) -> State:
-    """Take one Adam step for every model that `moves`; the others keep weights, moments and step count."""
-    on = tf.cast(moves, tf.float32)
-    steps = state.steps + on
-    known = tf.maximum(steps, 1)
-    rate = on * rates * tf.sqrt(1 - BETA_2**known) / (1 - BETA_1**known)
-    first = state.first + (gradient - state.first) * (on * (1 - BETA_1))[:, None]
-    second = state.second + (tf.square(gradient) - state.second) * (on * (1 - BETA_2))[:, None]
-    weights = state.weights - first * rate[:, None] / (tf.sqrt(second) + EPSILON)
-    return State(weights, first, second, steps)
 
 
 def _losses(weights: Any, batch: Batch, spec: Spec) -> Any:

@@ -24,8 +24,8 @@ from tidecast.models.model import network_seasons
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid, Scaler, Sequences
 from tidecast.settings import TrainSettings
-from trainer.fit.cohort import Problem
 from trainer.fit.linear import fit_panel
+from trainer.fit.own_networks import Problem
 from trainer.fit.seasonality import cycles
 from trainer.fit.seasonality import seasons as find_seasons
 
@@ -36,7 +36,7 @@ OFF_GRID = 0.25  # of a step: the largest distance of a step from the typical on
 MAX_OFF_GRID = 0.05  # of the steps: with more off the grid most rows would be filled, so rows replace time
 LARGEST = 1e30  # networks train in float32, which ends at 3e38, and errors are squared
 
-Cause = Literal["too short", "constant", "irregular", "refused"]
+Cause = Literal["too short", "constant", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ class TrainingSet:
     tail: int  # the reading at which the tail begins
     without_network: str | None = None  # why no network can be trained on the history; None: one can
 
+    @property
+    def target(self) -> Float:
+        """Return the target of the whole history, `(readings,)`."""
+        return self.history.values[:, 0]
+
     # Windows are cut again at each use: keeping those of a thousand series would fill the memory.
     @property
     def learn(self) -> Sequences:
@@ -86,7 +91,7 @@ class TrainingSet:
         return windows.where((start <= windows.rows) & (windows.rows < stop))
 
     def problem(self, initial: Mapping[str, NDArray[Any]] | None = None) -> Problem:
-        """Return the lesson as a problem for `fit_cohort`: scaled, in float32."""
+        """Return the examples as a problem for `fit_networks`: scaled, in float32."""
         return Problem(*self._scaled(self.learn), *self._scaled(self.stop), initial)
 
     def inputs(self, part: Sequences) -> Inputs:

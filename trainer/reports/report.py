@@ -15,7 +15,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
 from tidecast.settings import Settings
-from trainer.evaluation.evaluate import LAST_VALUE
+from trainer.evaluation.gate import LAST_VALUE
 from trainer.fingerprint import RUN
 from trainer.reports import figures, html_page
 from trainer.reports.canvas import Palette

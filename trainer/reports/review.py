@@ -10,7 +10,8 @@ from tidecast.errors import HistoryError
 from tidecast.files.history import History
 from tidecast.models.metrics import skill
 from tidecast.settings import Settings
-from trainer.evaluation.evaluate import MIN_ROWS, blended, expert_answers
+from trainer.evaluation.answers import blended, expert_answers, grid_of
+from trainer.evaluation.gate import MIN_ROWS
 from trainer.reports.target import ReportTarget, with_next
 
 MAX_ROLLING = 100  # readings in the rolling coverage: with fewer it jumps, with more it hides a bad week
@@ -81,9 +82,10 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
         )
     first, trained_on = _tail(history, header.span[1], settings)
     extended = with_next(history, header.step_ms)
-    answers = expert_answers(subject.model, subject.shared, extended, first, max_gap)
-    if answers is None:
+    grid = grid_of(subject.model, extended, max_gap)
+    if grid is None:
         raise AssertionError("a subject's history has the columns that its model reads")
+    answers = expert_answers(subject.model, subject.shared, grid, first)
     blend = blended(answers, extended.values[first:, 0], subject.model.panel.errors, header.largest_move)
     believed = history.believed[first:]
     return Review(

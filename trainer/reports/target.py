@@ -11,7 +11,7 @@ from tidecast.files.layout import DEFAULT_TARGET
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from trainer.data.gross_errors import sound
+from trainer.data.gross_errors import without_gross_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def subject_of(series: str, history: History, store: ModelStore, version: int | 
         HistoryError: the history lacks a feature that the model reads.
     """
     number, model = store.load(series, version)
-    readings = sound(_columns(history, model.spec), model.header.largest_move or None)
+    readings = without_gross_errors(_columns(history, model.spec), model.header.largest_move or None)
     return ReportTarget(number, model, readings, store.cohort_network(model.header.shared))
 
 

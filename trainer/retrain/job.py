@@ -20,11 +20,12 @@ from tidecast.moments import moment_ms
 from tidecast.settings import Settings
 from tidecast.wire import Event, Keys, keys_of
 from trainer.data.recorded import read_recorded
-from trainer.pipeline import Verdict, train
+from trainer.pipeline import TrainOptions, train
 from trainer.retrain.live_stats import drifts_since, live_errors
 from trainer.retrain.priority import Due, Facts, due
-from trainer.retrain.shared_networks import refresh
+from trainer.retrain.refresh_shared import refresh_shared
 from trainer.tuning.tune import read_tuned
+from trainer.verdict import Verdict
 
 FIRST, LARGEST = 16, 128  # series of the first chunk, small to measure the pace, and of the largest
 LEARNED = {"trained": "trained", "kept the champion": "kept", "already trained": "kept"}  # all others: refused
@@ -87,7 +88,7 @@ def run(settings: Settings, job: RetrainRequest, clock: Callable[[], float] = ti
         _log.info("due", series=len(order), readings=sum(map(len, histories.values())), seconds=clock() - began)
         tell(redis, keys, verdicts, settings)
         if order:
-            refresh(list(histories.values()), settings, store, budget_s - (clock() - began))
+            refresh_shared(list(histories.values()), settings, store, budget_s - (clock() - began))
         for chunk in _paced([entry.series for entry in order], began + budget_s, clock):
             chunk_verdicts = _train([histories[series] for series in chunk], known, settings, store, force=job.force)
             tell(redis, keys, chunk_verdicts, settings)
@@ -233,7 +234,7 @@ def _train(
     return [
         verdict
         for spec, group in groups.items()
-        for verdict in train(group, spec, settings, store, force=force, train_cohorts=False)
+        for verdict in train(group, spec, settings, store, TrainOptions(force=force, train_cohorts=False))
     ]
 
 

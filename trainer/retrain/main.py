@@ -64,7 +64,7 @@ def main() -> int:
 def step_aside() -> None:
     """Run only when no other process needs the CPU, with one thread for each matrix product.
 
-    Training itself uses all cores, with different series on each; see `trainer.fit.cohort`.
+    Training itself uses all cores, with different series on each; see `trainer.fit.own_networks`.
     """
     os.nice(NICEST)
     if hasattr(os, "SCHED_IDLE"):  # Linux, where this needs no privilege

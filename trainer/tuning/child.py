@@ -11,8 +11,8 @@ import psutil
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from trainer.fit.backend import keras
-from trainer.fit.cohort import Problem
 from trainer.fit.keras_models import build
+from trainer.fit.own_networks import Problem
 from trainer.fit.training_set import Untrainable, prepare
 from trainer.tuning.tune import AGAIN, DATA, JOB, TRIALS, SearchJob, SearchTrials, Trial
 

@@ -19,7 +19,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
 from tidecast.start import child_command
-from trainer.data.gross_errors import sound
+from trainer.data.gross_errors import without_gross_errors
 from trainer.pipeline import train
 
 AGAIN = 75  # the child's exit code when it ended to free memory: EX_TEMPFAIL, "try again"
@@ -96,7 +96,7 @@ def tune(
     Raises:
         TidecastError: the history is not suitable for a search, or the child failed.
     """
-    history = sound(history)
+    history = without_gross_errors(history)
     default = _in_full(history, Spec(), settings.train.learning_rate, settings)
     trials = _search(history, settings, epochs, on_trials)
     best = _in_full(history, trials[0].spec, trials[0].learning_rate, settings)

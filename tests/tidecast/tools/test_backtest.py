@@ -21,7 +21,7 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.tools.backtest import BacktestJob, _entries, backtest, run, write
 from tidecast.wire import keys_of
-from trainer.fit import shared_network
+from trainer import shared_networks
 from trainer.pipeline import train
 from worker.loop import Worker
 from worker.metrics import Health
@@ -79,7 +79,7 @@ def test_a_cohort_on_redis_gives_the_same_forecasts(
     redis: Redis, settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three series with a network of their cohort, two features and gaps: online equals offline to 1e-6."""
-    monkeypatch.setattr(shared_network, "MIN_EXAMPLES", 100)
+    monkeypatch.setattr(shared_networks, "MIN_EXAMPLES", 100)
     settings = settings.model_copy(update={"train": settings.train.model_copy(update=QUICK)})
     histories = []
     for name in ("a", "bb", "ccc"):

@@ -5,7 +5,7 @@ import pytest
 
 from tidecast.arrays import Float
 from tidecast.files.history import History
-from trainer.data.gross_errors import gross_errors, sound
+from trainer.data.gross_errors import gross_errors, without_gross_errors
 
 HOUR = 3_600_000
 HOURS = np.arange(1200)
@@ -82,13 +82,13 @@ def test_a_sound_history_has_other_values_in_the_place_of_errors() -> None:
     values[[5, 6], 0] = -9999
     values[9, 1] = -9999
     given = History("s", ("value", "wind"), HOURS * HOUR, values)
-    made = sound(given)
+    made = without_gross_errors(given)
     assert [5 * HOUR, 6 * HOUR] == made.left_out.tolist()
     assert [5, 6] == np.flatnonzero(~made.believed).tolist()
     np.testing.assert_allclose(np.interp([5, 6], [4, 7], WAVE[[4, 7]]), made.values[[5, 6], 0])
     assert made.values[9, 1] == pytest.approx(values[[8, 10], 1].mean())
     assert 1200 == len(made)
-    again = sound(made)
+    again = without_gross_errors(made)
     assert again is made
 
 
@@ -104,4 +104,4 @@ def test_a_history_without_errors_is_left_alone() -> None:
     """No value is copied and no error is reported; the same holds for a history of a single reading."""
     for readings in (1, 2, 1200):
         given = History("s", ("value",), HOURS[:readings] * HOUR, WAVE[:readings, None])
-        assert sound(given) is given
+        assert without_gross_errors(given) is given

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float32
 from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from trainer.fit.graph import Batch, Graph, State, flatten, graph_of, unflatten
+from trainer.fit.adam import AdamState
+from trainer.fit.graph import Batch, Graph, flatten, graph_of, unflatten
 from trainer.fit.keras_models import initial_weights
 
 MEMORY = 2**30  # bytes that the activations of one step may take, approximately
@@ -52,7 +53,7 @@ class Fit:
     best_epoch: int  # counted from 1; 0: no epoch beat the initial weights of a warm start
 
 
-def fit_cohort(
+def fit_networks(
     problems: Sequence[Problem],
     spec: Spec,
     settings: TrainSettings,
@@ -107,7 +108,7 @@ class _Run:
     """A series in training."""
 
     problem: Problem
-    state: State  # of this series only: (parameters,) each
+    state: AdamState  # of this series only: (parameters,) each
     learning_rate: float
     epochs: int
     patience: int
@@ -148,7 +149,7 @@ def _begin(problem: Problem, fresh: Float32, spec: Spec, settings: TrainSettings
     warm = problem.initial is not None
     weights = fresh if problem.initial is None else flatten(problem.initial, spec)
     nothing = np.zeros_like(weights)
-    state = State(weights, nothing, nothing, np.float32(0))
+    state = AdamState(weights, nothing, nothing, np.float32(0))
     return _Run(
         problem,
         state,
@@ -173,7 +174,7 @@ def _judge_champions(runs: list[_Run], graph: Graph, batch: int) -> None:
 
 def _train_epoch(runs: list[_Run], graph: Graph, settings: TrainSettings) -> None:
     _judge_champions(runs, graph, settings.batch)
-    state = State(*(np.stack(parts) for parts in zip(*(run.state for run in runs), strict=True)))
+    state = AdamState(*(np.stack(parts) for parts in zip(*(run.state for run in runs), strict=True)))
     orders = [batch_order(len(run.problem.y), run.epoch + 1, settings.seed) for run in runs]
     total = np.zeros(len(runs))
     rates = np.array([run.learning_rate for run in runs], np.float32)
@@ -183,7 +184,7 @@ def _train_epoch(runs: list[_Run], graph: Graph, settings: TrainSettings) -> Non
         total += losses.numpy() * [len(r) for r in rows]
     parts = [part.numpy() for part in state]
     for i, run in enumerate(runs):
-        run.state = State(*(part[i].copy() for part in parts))
+        run.state = AdamState(*(part[i].copy() for part in parts))
     offers = np.stack([run.offer(run.state.weights) for run in runs])
     val_losses = _val_losses(runs, offers, graph, settings.batch)
     for run, loss, examples, val_loss in zip(runs, total, map(len, orders), val_losses, strict=True):

@@ -14,10 +14,12 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.models.time_grid import windows_before
 from tidecast.settings import Settings, TrainSettings, load_settings
+from trainer import shared_networks
 from trainer.fit import shared_network
 from trainer.fit.keras_models import initial_weights
-from trainer.fit.shared_network import examples_of, fit_shared, spec_of, train_shared
+from trainer.fit.shared_network import Examples, examples_of, fit_shared, spec_of
 from trainer.fit.training_set import TrainingSet, prepare
+from trainer.shared_networks import train_shared
 
 pytestmark = pytest.mark.keras
 
@@ -29,8 +31,8 @@ TINY = Spec(window=8, units=4, hidden=3, normalise=True, seasonal=2)
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network and a cohort small enough for a test."""
-    monkeypatch.setattr(shared_network, "spec_of", lambda target: TINY.model_copy(update={"target": target}))
-    monkeypatch.setattr(shared_network, "MIN_EXAMPLES", 200)
+    monkeypatch.setattr(shared_networks, "spec_of", lambda target: TINY.model_copy(update={"target": target}))
+    monkeypatch.setattr(shared_networks, "MIN_EXAMPLES", 200)
 
 
 @pytest.fixture
@@ -119,26 +121,22 @@ def test_the_examples_are_what_the_worker_will_ask() -> None:
 def test_a_network_learns_what_all_series_have_in_common() -> None:
     """The loss falls; a warm start takes a third of the epochs."""
     members = [training_set(f"h{i}", seed=i) for i in range(3)]
-    parts = [examples_of(m, TINY, 0, m.rows_before_tail) for m in members]
+    examples = Examples.joined([examples_of(m, TINY, 0, m.rows_before_tail) for m in members])
     settings = TrainSettings(shared_epochs=60)
-    weights, losses = fit_shared(shared_network._joined(parts), TINY, settings)
+    weights, losses = fit_shared(examples, TINY, settings)
     assert losses[-1] < 0.8 * losses[0]
-    assert len(fit_shared(shared_network._joined(parts), TINY, settings, weights)[1]) == 20
+    assert len(fit_shared(examples, TINY, settings, weights)[1]) == 20
 
 
-def test_of_too_many_windows_some_are_left_out(
-    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("small")
+def test_of_too_many_windows_some_are_left_out(settings: Settings, store: ModelStore) -> None:
     """One in so many of every series, so that all of them and all of their time are there."""
     given = training_set("s")
     all_of_them = examples_of(given, TINY, 0, given.rows_before_tail)
     some = examples_of(given, TINY, 0, given.rows_before_tail, every=3)
     np.testing.assert_array_equal(all_of_them.x[::3], some.x)
     np.testing.assert_array_equal(all_of_them.y[::3], some.y)
-    monkeypatch.setattr(shared_network, "spec_of", lambda target: TINY.model_copy(update={"target": target}))
-    monkeypatch.setattr(shared_network, "MIN_EXAMPLES", 200)
-    monkeypatch.setattr(shared_network, "MAX_EXAMPLES", 300)
-    train_shared([training_set(f"h{i}", seed=i) for i in range(3)], settings, store, 0)
+    train_shared([training_set(f"h{i}", seed=i) for i in range(3)], settings, store, 0, most=300)
     assert store.shared.load(NAME)[1].header.training["examples"] <= 300  # type: ignore[operator]
 
 

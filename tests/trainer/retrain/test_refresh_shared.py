@@ -10,9 +10,9 @@ from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
-from trainer.fit import shared_network
-from trainer.retrain import shared_networks
-from trainer.retrain.shared_networks import is_due, refresh
+from trainer import shared_networks
+from trainer.retrain import refresh_shared as module
+from trainer.retrain.refresh_shared import is_due, refresh_shared
 
 pytestmark = pytest.mark.keras
 
@@ -24,9 +24,9 @@ NAME = "value every 3600 s"
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network and a cohort small enough for a test."""
     tiny = Spec(window=8, units=4, hidden=3, normalise=True, seasonal=2)
-    monkeypatch.setattr(shared_network, "spec_of", lambda _: tiny)
-    for module in (shared_network, shared_networks):
-        monkeypatch.setattr(module, "MIN_EXAMPLES", 200)
+    monkeypatch.setattr(shared_networks, "spec_of", lambda _: tiny)
+    for each in (shared_networks, module):
+        monkeypatch.setattr(each, "MIN_EXAMPLES", 200)
 
 
 def members(count: int = 3, readings: int = 300) -> list[History]:
@@ -60,10 +60,10 @@ def test_where_there_is_none_there_must_be_enough_to_learn_from(given: tuple[int
 
 def test_a_network_is_trained_once_and_only_where_the_time_suffices(settings: Settings, store: ModelStore) -> None:
     """By the measured time of an example; the next run finds it fresh."""
-    refresh(members(), quick(settings), store, 0.01)
+    refresh_shared(members(), quick(settings), store, 0.01)
     assert [] == store.shared.series()
     for _ in range(2):
-        refresh(members(), quick(settings), store, 60)
+        refresh_shared(members(), quick(settings), store, 60)
     assert [1] == store.shared.versions(NAME)
 
 
@@ -73,6 +73,6 @@ def test_a_cohort_keeps_its_name_when_its_step_is_measured_a_little_otherwise(
     """Otherwise each run would begin another network."""
     store.shared.publish(network(10))
     longer = [History(h.series, h.features, h.ts * 1001 // 1000, h.values) for h in members()]
-    refresh(longer, quick(settings), store, 60)
+    refresh_shared(longer, quick(settings), store, 60)
     assert [NAME] == store.shared.series()
     assert [1, 2] == store.shared.versions(NAME)

@@ -14,15 +14,10 @@ from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from trainer.fit.cohort import CORES
-from trainer.fit.shared_network import (
-    MAX_EXAMPLES,
-    MIN_EXAMPLES,
-    MIN_SERIES,
-    networks_in,
-    train_shared,
-)
-from trainer.fit.training_set import MIN_READINGS, TrainingSet, on_grid, prepare
+from trainer.fit.own_networks import CORES
+from trainer.fit.shared_network import epochs_of
+from trainer.fit.training_set import MIN_READINGS, TrainingSet, Untrainable, on_grid, prepare
+from trainer.shared_networks import MAX_EXAMPLES, MIN_EXAMPLES, MIN_SERIES, networks_in, train_shared
 
 STALE = 0.2  # of the readings that a network was trained on: this many must be new before it is due
 SHARE = 1 / 3  # of the run's budget, for all cohorts together
@@ -33,7 +28,7 @@ MOST_SERIES = 512  # series that represent a cohort: preparing each takes time
 _log = structlog.get_logger("tidecast.retrain")
 
 
-def refresh(histories: Sequence[History], settings: Settings, store: ModelStore, budget_s: float) -> None:
+def refresh_shared(histories: Sequence[History], settings: Settings, store: ModelStore, budget_s: float) -> None:
     """Train the networks of cohorts without one, or with one that is stale.
 
     Args:
@@ -53,14 +48,9 @@ def refresh(histories: Sequence[History], settings: Settings, store: ModelStore,
         if is_due(members, network):
             most = _examples_that_fit(members, network, settings, left_s)
             if most:
-                training_sets = [_lesson(member, settings) for member in _some(members)]
-                train_shared(
-                    [training_set for training_set in training_sets if training_set],
-                    settings,
-                    store,
-                    round(time.time() * 1000),
-                    most,
-                )
+                training_sets = [_prepared(member, settings) for member in _some(members)]
+                trainable = [each for each in training_sets if isinstance(each, TrainingSet)]
+                train_shared(trainable, settings, store, round(time.time() * 1000), most)
             seconds = round(time.monotonic() - before, 1)
             _log.info("cohort", series=len(members), examples=most, trained=bool(most), seconds=seconds)
         left_s -= time.monotonic() - before
@@ -79,7 +69,7 @@ def is_due(members: Sequence[History], network: Model | None) -> bool:
 
 def _examples_that_fit(members: Sequence[History], network: Model | None, settings: Settings, left_s: float) -> int:
     """Return how many examples can be trained on in the time left; 0 if they are too few to be worth it."""
-    epochs = max(1, settings.train.shared_epochs // 3) if network else settings.train.shared_epochs
+    epochs = epochs_of(settings.train, warm=network is not None)
     fit = int(left_s * CORES / (EXAMPLE_S * epochs))
     there = min(MAX_EXAMPLES, sum(map(len, _some(members))))
     return min(there, fit) if fit >= max(MIN_EXAMPLES, WORTHWHILE * there) else 0
@@ -94,7 +84,6 @@ def _some(members: Sequence[History]) -> list[History]:
     return sorted(members, key=lambda member: hashlib.sha256(member.series.encode()).digest())[:MOST_SERIES]
 
 
-def _lesson(history: History, settings: Settings) -> TrainingSet | None:
+def _prepared(history: History, settings: Settings) -> TrainingSet | Untrainable:
     spec = Spec(target=history.features[0], features=history.features)
-    training_set = prepare(history, spec, settings.train, settings.series.max_gap)
-    return training_set if isinstance(training_set, TrainingSet) else None
+    return prepare(history, spec, settings.train, settings.series.max_gap)

@@ -1,4 +1,4 @@
-"""Training in cohorts: each series as if it were alone, and as Keras would train it."""
+"""Training of many series together: each as if it were alone, and as Keras would train it."""
 
 import keras
 import numpy as np
@@ -7,9 +7,9 @@ import pytest
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from trainer.fit import cohort
-from trainer.fit.cohort import Fit, Problem, batch_order, capacity, fit_cohort
+from trainer.fit import own_networks
 from trainer.fit.keras_models import build, initial_weights, set_weights, weights_of
+from trainer.fit.own_networks import Fit, Problem, batch_order, capacity, fit_networks
 
 pytestmark = pytest.mark.keras
 
@@ -45,7 +45,7 @@ class Alone:
         self.untouched = [v.numpy() for v in optimizer.variables]
 
     def fit(self, one: Problem) -> tuple[list[dict[str, np.ndarray]], list[float]]:
-        """Train in the cohort's order; answer the weights after each epoch, and the losses."""
+        """Train in the order of batches; return the weights after each epoch, and the losses."""
         set_weights(self.model, self.spec, initial_weights(self.spec, self.settings.seed))
         for variable, value in zip(self.model.optimizer.variables, self.untouched, strict=True):
             variable.assign(value)
@@ -73,12 +73,12 @@ def assert_same(expected: Fit, actual: Fit, atol: float = 1e-5) -> None:
 
 
 @pytest.mark.parametrize("spec", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
-def test_a_cohort_trains_each_series_as_keras_would(spec: Spec) -> None:
+def test_each_series_is_trained_as_keras_would_alone(spec: Spec) -> None:
     """After three epochs in company of other lengths, weights and losses are those of Keras' own fit."""
     settings = TrainSettings(epochs=3, batch=16)
     problems = [problem(spec, *lengths) for lengths in LENGTHS]
     alone = Alone(spec, settings)
-    for each, fit in zip(problems, fit_cohort(problems, spec, settings), strict=True):
+    for each, fit in zip(problems, fit_networks(problems, spec, settings), strict=True):
         weights, losses = alone.fit(each)
         np.testing.assert_allclose(losses, fit.loss, atol=1e-5)
         assert fit.best_epoch == 1 + int(np.argmin(fit.val_loss))
@@ -90,17 +90,17 @@ def test_a_series_that_stops_early_is_not_moved_by_those_that_go_on() -> None:
     """Each series ends as if alone, at its own epoch, with the weights of its own best epoch."""
     settings = TrainSettings(epochs=12, patience=2, batch=16, learning_rate=0.03)
     problems = [problem(SMALL, n, 12, seed) for seed, n in enumerate((18, 40, 25, 60))]
-    together = fit_cohort(problems, SMALL, settings)
+    together = fit_networks(problems, SMALL, settings)
     assert len({len(fit.val_loss) for fit in together}) > 1
     for each, fit in zip(problems, together, strict=True):
-        assert_same(fit_cohort([each], SMALL, settings)[0], fit)
+        assert_same(fit_networks([each], SMALL, settings)[0], fit)
         assert val_loss(fit, each, SMALL) == pytest.approx(min(fit.val_loss), abs=1e-6)
 
 
 def test_patience_counts_from_the_best_epoch() -> None:
     """A training ends as many epochs after its best one as patience allows, or with the last epoch."""
     settings = TrainSettings(epochs=30, patience=3, batch=8, learning_rate=0.1)
-    fit = fit_cohort([problem(SMALL, 20, 10)], SMALL, settings)[0]
+    fit = fit_networks([problem(SMALL, 20, 10)], SMALL, settings)[0]
     assert len(fit.val_loss) == min(settings.epochs, fit.best_epoch + settings.patience) < settings.epochs
 
 
@@ -108,10 +108,10 @@ def test_series_that_wait_for_room_are_trained_all_the_same(monkeypatch: pytest.
     """With room for one on each core, five series end as they do together, in the order in which they came."""
     settings = TrainSettings(epochs=3, patience=1, batch=16)
     problems = [problem(SMALL, n, 12, seed) for seed, n in enumerate((18, 40, 25, 60, 9))]
-    together = fit_cohort(problems, SMALL, settings)
-    monkeypatch.setattr(cohort, "WIDEST", 1)
+    together = fit_networks(problems, SMALL, settings)
+    monkeypatch.setattr(own_networks, "WIDEST", 1)
     epochs: list[tuple[int, int]] = []
-    in_turn = fit_cohort(problems, SMALL, settings, on_epoch=lambda epoch, left: epochs.append((epoch, left)))
+    in_turn = fit_networks(problems, SMALL, settings, on_epoch=lambda epoch, left: epochs.append((epoch, left)))
     for expected, fit in zip(together, in_turn, strict=True):
         assert_same(expected, fit)
     assert list(range(1, len(epochs) + 1)) == [epoch for epoch, _ in epochs]
@@ -123,20 +123,20 @@ def test_a_champion_that_cannot_be_beaten_is_kept() -> None:
     """A warm start counts its own weights as epoch 0 and gives up early."""
     settings = TrainSettings(epochs=20, batch=16, learning_rate=5.0, warm_patience=2)
     cold = problem(SMALL, 60, 20)
-    champion = fit_cohort([cold], SMALL, TrainSettings(epochs=20, batch=16))[0]
+    champion = fit_networks([cold], SMALL, TrainSettings(epochs=20, batch=16))[0]
     warm = Problem(cold.x, cold.y, cold.x_val, cold.y_val, initial=champion.weights)
-    fit = fit_cohort([warm], SMALL, settings)[0]
+    fit = fit_networks([warm], SMALL, settings)[0]
     assert (fit.best_epoch, len(fit.val_loss)) == (0, 2)
     for name, weights in champion.weights.items():
         np.testing.assert_array_equal(weights, fit.weights[name])
 
 
 def test_a_warm_start_goes_on_from_the_champion() -> None:
-    """Warm and cold series share a cohort; the warm one starts lower and ends no worse than it began."""
+    """Warm and cold series train together; the warm one starts lower and ends no worse than it began."""
     settings = TrainSettings(epochs=6, batch=16, learning_rate=0.01)
     examples = problem(SMALL, 60, 20)
-    champion = fit_cohort([examples], SMALL, settings)[0]
-    warm, cold = fit_cohort(
+    champion = fit_networks([examples], SMALL, settings)[0]
+    warm, cold = fit_networks(
         [Problem(examples.x, examples.y, examples.x_val, examples.y_val, initial=champion.weights), examples],
         SMALL,
         settings,
@@ -152,7 +152,7 @@ def test_a_warm_start_offers_the_mean_of_the_champion_and_its_epochs() -> None:
     settings = TrainSettings(epochs=2, batch=16, warm_epochs=2, warm_rate=1.0)
     warm = Problem(cold.x, cold.y, cold.x_val, cold.y_val, initial=initial_weights(SMALL, settings.seed))
     weights, _ = Alone(SMALL, settings).fit(cold)
-    fit = fit_cohort([warm], SMALL, settings)[0]
+    fit = fit_networks([warm], SMALL, settings)[0]
     assert fit.best_epoch == 2
     for name, kept in fit.weights.items():
         mean = (warm.initial[name] + weights[0][name] + weights[1][name]) / 3  # type: ignore[index] # it is there
@@ -168,9 +168,9 @@ def test_the_order_of_batches_is_a_permutation_that_each_epoch_draws_anew() -> N
 
 
 def test_large_networks_train_fewer_at_a_time() -> None:
-    """Memory bounds the cohort; even a network beyond the budget trains, alone."""
+    """Memory bounds the number; even a network beyond the budget trains, alone."""
     small = capacity(Spec(units=50, window=24), 32)
     large = capacity(Spec(units=128, window=336, layers=4, features=tuple("abcdefgh"), target="a"), 32)
-    assert small == cohort.WIDEST
+    assert small == own_networks.WIDEST
     assert 1 <= large < small
     assert capacity(Spec(units=1024, window=1024, layers=4), 512) == 1

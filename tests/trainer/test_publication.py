@@ -1,0 +1,153 @@
+"""The version that a training writes, its figures, and the verdict of the gate."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.trainer.harness import SPEC, STEP, answering, cut, history, noisy, turning
+from tidecast.models.experts import EXPERTS, NAIVE
+from tidecast.models.model import Model
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
+from trainer.evaluation.answers import blended, expert_answers
+from trainer.evaluation.changepoint import change_of
+from trainer.evaluation.gate import CHAMPION, LAST_VALUE, MODEL
+from trainer.fit.own_networks import Fit, Problem
+from trainer.fit.training_set import TrainingSet, prepare
+from trainer.pipeline import TrainOptions, train
+from trainer.verdict import PENDING, Verdict
+
+pytestmark = pytest.mark.keras
+
+NOW = 1_700_000_000_000
+
+
+def test_a_series_is_trained_and_its_version_says_all_about_it(quick: Settings, store: ModelStore) -> None:
+    """A reader needs these to trust it: span, figures, curves, settings and libraries."""
+    given = history()
+    (verdict,) = train([given], SPEC, quick, store, TrainOptions(now_ms=NOW))
+    number, model = store.load("s")
+    header = model.header
+    assert (verdict.status, verdict.version, verdict.evidence) == ("trained", number, header.evidence)
+    assert verdict.reason == header.evidence.verdict
+    assert {MODEL, LAST_VALUE, "seasonal_naive", "linear", "linear_lad", "lstm"} <= set(header.evidence.scores)
+    assert (header.evidence.rows, header.evidence.season, header.seasons) == (56, 12, (12, 24))
+    assert header.evidence.skill > 0
+    assert (header.step_ms, header.span) == (STEP, (0, 159 * STEP))
+    assert {name: len(curve) for name, curve in header.curves.items()} == {"loss": 2, "val_loss": 2}
+    assert header.training.items() >= {"epochs": 2, "batch": 64, "examples": 88, "validation_examples": 10}.items()
+    assert {"tidecast", "numpy", "keras"} < set(header.libraries)
+    assert (header.created_ms, header.parent) == (NOW, None)
+
+
+def test_the_interval_and_the_first_records_come_from_the_tail(quick: Settings, store: ModelStore) -> None:
+    """From the errors that the blend, and each expert, made there while the linear experts had not seen it."""
+    given = history()
+    train([given], SPEC, quick, store)
+    model = store.load("s")[1]
+    before = prepare(given, SPEC, quick.train, quick.series.max_gap)
+    assert isinstance(before, TrainingSet)
+    unseen = Model(model.header, model.weights, before.panel)
+    answers = expert_answers(unseen, None, before.grid, 104)
+    actual = given.values[104:, 0]
+    errors = np.abs(actual - blended(answers, actual).yhat)
+    assert model.header.half_width == pytest.approx(np.sort(errors)[51])  # of 56: the 52nd covers 90 % of 57
+    lstm = EXPERTS.index("lstm")
+    assert model.panel.errors[0, lstm] == pytest.approx(np.abs(actual - answers[:, lstm]).mean())
+    assert not np.array_equal(model.panel.coefficients, before.panel.coefficients)  # it has learned from the tail since
+
+
+def test_after_a_change_the_newest_readings_alone_judge(quick: Settings, store: ModelStore) -> None:
+    """Those for which no expert reads across it any more; and the first records come from them, without a handicap."""
+    given = history(readings=400)
+    given.values[345:] += 3
+    (verdict,) = train([given], SPEC, quick, store)
+    assert verdict.evidence
+    change = change_of(given.values[:, 0], 340, 12)
+    assert change
+    assert len(given) - change.over == verdict.evidence.rows < 55
+    errors = store.load("s")[1].panel.errors[0]
+    assert np.nanmin(errors) < 0.5 * errors[NAIVE] < 0.5
+
+
+def test_a_candidate_worse_than_the_last_value_is_kept_but_not_promoted(quick: Settings, store: ModelStore) -> None:
+    """The worker goes on with the last value; the version and its figures can be looked at."""
+    (verdict,) = train([turning()], SPEC, quick, store)
+    assert (verdict.status, verdict.version) == ("refused", 1)
+    assert store.champion("s") is None
+    evidence = store.load("s", 1)[1].header.evidence
+    assert evidence == verdict.evidence
+    assert evidence.skill < 0
+    assert "worse than the last value" in verdict.reason
+
+
+def test_a_bad_network_has_no_say_and_spoils_no_candidate(quick: Settings, store: ModelStore) -> None:
+    """It is blended out within readings; the linear experts answer."""
+    (verdict,) = train([history()], SPEC, quick, store, TrainOptions(fit=answering(5.0)))
+    assert verdict.status == "trained"
+    assert verdict.evidence is not None
+    assert verdict.evidence.scores["lstm"].mae > verdict.evidence.scores[LAST_VALUE].mae
+    assert verdict.evidence.skill > 0.5
+
+
+def test_a_candidate_worse_than_the_champion_is_kept_but_not_promoted(quick: Settings, store: ModelStore) -> None:
+    """Both are judged on the same newer readings, and the verdict has both figures."""
+    given = history(readings=300)
+    train([cut(given, 160)], SPEC, quick, store)
+    (verdict,) = train([noisy(given)], SPEC, quick, store, TrainOptions(season=1, fit=answering(5.0)))
+    assert (verdict.status, verdict.version) == ("kept the champion", 2)
+    assert store.champion("s") == 1
+    assert verdict.evidence is not None
+    scores = verdict.evidence.scores
+    assert scores[CHAMPION].mae < scores[MODEL].mae
+    assert f"version 1 is at least as good with an MAE of {scores[CHAMPION].mae:.4g}" in verdict.reason
+
+
+def test_a_candidate_better_than_the_champion_takes_its_place(quick: Settings, store: ModelStore) -> None:
+    """Retraining on newer readings starts from the champion's weights and notes it."""
+    given = history(readings=300)
+    train([cut(noisy(given), 160)], SPEC, quick, store, TrainOptions(fit=answering(5.0)))
+    (verdict,) = train([given], SPEC, quick, store)
+    assert (verdict.status, store.champion("s")) == ("trained", 2)
+    assert store.load("s")[1].header.parent == 1
+
+
+@pytest.mark.parametrize("where", ["loss", "weights"])
+def test_a_training_that_diverged_is_refused(quick: Settings, store: ModelStore, where: str) -> None:
+    """It is not stored: it has no figures to show."""
+
+    def diverged(problems: Sequence[Problem], *args: Any, **options: Any) -> list[Fit]:
+        (fit,) = answering(np.nan if where == "weights" else 0.0)(problems, *args, **options)
+        return [Fit(fit.weights, (np.nan,), (np.nan,), 0) if where == "loss" else fit]
+
+    (verdict,) = train([history()], SPEC, quick, store, TrainOptions(fit=diverged))
+    assert (verdict.status, verdict.version) == ("refused", None)
+    assert "diverged" in verdict.reason
+    assert store.versions("s") == []
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, 12), (6, 6), (1, None)])
+def test_the_season_is_found_unless_it_is_given(
+    quick: Settings, store: ModelStore, given: int | None, used: int | None
+) -> None:
+    """A single row is not a season, and then there is no seasonal naive."""
+    (verdict,) = train([history()], SPEC, quick, store, TrainOptions(season=given, fit=answering(0.0)))
+    assert verdict.evidence is not None
+    assert verdict.evidence.season == used
+    assert ("seasonal_naive" in verdict.evidence.scores) is (used is not None)
+
+
+def test_a_verdict_is_ready_for_json() -> None:
+    """With its evidence or without."""
+    plain = Verdict("s", "too short", "20 readings")
+    assert plain.as_dict() == {
+        "series": "s",
+        "status": "too short",
+        "reason": "20 readings",
+        "version": None,
+        "evidence": None,
+    }
+    judged = Verdict("s", "trained", "published", 1, PENDING)
+    assert judged.as_dict()["evidence"]["verdict"] == "not judged yet"

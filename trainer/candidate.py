@@ -1,0 +1,79 @@
+"""The first step of the pipeline: prepare a series for training, or say why it is not trained."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from tidecast.errors import ModelError
+from tidecast.files.history import History
+from tidecast.models.model import Header, Model
+from tidecast.models.spec import Spec
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
+from trainer.data.gross_errors import without_gross_errors
+from trainer.evaluation.gate import MIN_ROWS
+from trainer.fingerprint import run_digest, trained_before
+from trainer.fit.training_set import TrainingSet, Untrainable, prepare, split
+from trainer.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A series in the pipeline, and the champion that its new model must beat."""
+
+    training_set: TrainingSet
+    digest: str  # identifies the run
+    champion: tuple[int, Model] | None
+
+    @property
+    def series(self) -> str:
+        """Return the series' name."""
+        return self.training_set.history.series
+
+    @property
+    def parent(self) -> tuple[int, Model] | None:
+        """Return the champion if its weights fit the spec; training then starts from them (a warm start)."""
+        if self.champion and self.champion[1].header.network and self.champion[1].spec == self.training_set.spec:
+            return self.champion
+        return None
+
+
+def candidate_of(
+    history: History, spec: Spec, settings: Settings, store: ModelStore, season: int | None, *, force: bool
+) -> Candidate | Verdict:
+    """Prepare a series for training, or return the verdict that explains why it is not trained."""
+    history = without_gross_errors(history)
+    try:
+        spec = Spec(**{**spec.model_dump(), "target": history.features[0], "features": history.features})
+    except ValidationError as exc:
+        reason = str(exc.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
+        return Verdict(history.series, "refused", reason)
+    digest = run_digest(history, spec, settings, season)
+    if not force and (before := trained_before(store, history.series, digest)):
+        number, header = before
+        reason = f"kept version {number}, already trained on this history; {header.evidence.verdict}"
+        return Verdict(history.series, "already trained", reason, number, header.evidence)
+    champion = _champion(store, history.series)
+    if not force and champion and _knows_the_tail(champion[1].header, history, settings):
+        reason = f"version {champion[0]} was trained on readings as new as this history's last: bring newer ones"
+        return Verdict(history.series, "kept the champion", reason, champion[0])
+    training_set = prepare(history, spec, settings.train, settings.series.max_gap, season)
+    if isinstance(training_set, Untrainable):
+        return Verdict(history.series, training_set.cause, training_set.reason)
+    return Candidate(training_set, digest, champion)
+
+
+def _knows_the_tail(champion: Header, history: History, settings: Settings) -> bool:
+    """Return whether a champion was trained on readings of this tail, and was judged on another tail."""
+    tail = min(split(len(history), settings.train)[1], len(history) - 1)
+    same = champion.judged == (int(history.ts[tail]), int(history.ts[-1]))
+    return bool(champion.span[1] >= history.ts[-MIN_ROWS:][0]) and not same
+
+
+def _champion(store: ModelStore, series: str) -> tuple[int, Model] | None:
+    if store.champion(series) is None:
+        return None
+    try:
+        return store.load(series)
+    except ModelError:
+        return None  # no worker can load it either, so a candidate only has to beat the last value

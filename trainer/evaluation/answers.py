@@ -1,0 +1,91 @@
+"""The one-step forecasts of a model's experts on a history, and their blend; each is as in live operation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidecast.arrays import Float
+from tidecast.files.history import History
+from tidecast.models import experts, time_grid
+from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
+from tidecast.models.gross_errors import Moves
+from tidecast.models.model import Model
+from tidecast.models.outlier_guard import OutlierGuard, farthest
+from tidecast.models.time_grid import Grid
+
+CHUNK = 1024  # windows forecast at once: bounds the memory for a long tail
+ROWS = 400  # newest readings that determine the usual move
+
+
+@dataclass(frozen=True, slots=True)
+class Blended:
+    """The forecasts of a blend, and the weights of its experts, reading by reading."""
+
+    weights: Float  # (readings, experts)
+    yhat: Float  # (readings,)
+
+
+def grid_of(model: Model, history: History, max_gap: int) -> Grid | None:
+    """Place a history on a model's grid, with the model's features; None if the history lacks one of them."""
+    header = model.header
+    features = header.spec.features
+    if not set(features) <= set(history.features):
+        return None
+    values = history.values[:, [history.features.index(name) for name in features]]
+    return time_grid.to_grid(
+        history.ts, values, header.step_ms, max_gap, gridded=header.gridded, left_out=history.left_out
+    )
+
+
+def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -> Float:
+    """Return each expert's one-step forecast of each reading from `first` on.
+
+    Args:
+        model: the series' model.
+        shared: the network of its cohort.
+        grid: the history on the model's grid.
+        first: a reading of the history, above 0.
+
+    Returns:
+        `(readings - first, experts)`, in the series' unit, NaN where an expert cannot answer.
+    """
+    newest = _newest_rows(grid, first)
+    reach = model.rows_with(shared)
+    answers = np.full((len(newest), len(EXPERTS)), np.nan)
+    for start in range(0, len(newest), CHUNK):
+        part = slice(start, start + CHUNK)
+        rows, held = time_grid.windows_before(grid, newest[part] + 1, reach)
+        answers[part] = model.answers(rows, held, shared, grid.ts[newest[part]])
+    return answers
+
+
+def blended(answers: Float, actual: Float, errors: Float | None = None, usual: float = 0.0) -> Blended:
+    """Blend experts' answers as the worker does, updating the error records with every reading.
+
+    Args:
+        answers: `(readings, experts)`, each made before its reading arrived.
+        actual: `(readings,)`.
+        errors: `(records, experts)` to begin with; None: no expert has a record.
+        usual: the series' usual largest move; 0: not known.
+    """
+    guard = OutlierGuard()
+    moves = Moves(of_model=usual)
+    record = np.full((len(HALF_LIVES), len(EXPERTS)), np.nan) if errors is None else errors
+    weights = np.empty_like(answers)
+    yhat = np.empty(len(answers))
+    for i, (answer, y) in enumerate(zip(answers, actual.tolist(), strict=True)):
+        weights[i] = experts.shares(record, answer)
+        last = float(answer[NAIVE])
+        together = experts.blend(weights[i], answer)
+        yhat[i] = guard.answer(last, together, moves.usual)
+        weights[i] = np.eye(len(EXPERTS))[NAIVE] if guard.distrusts else weights[i]
+        moves = moves.learn(abs(y - last), actual[max(0, i - ROWS) : i])
+        record = experts.learn(record, answer, y, farthest(moves.usual))
+        guard = guard.learn(last, together, y, moves.usual)
+    return Blended(weights, yhat)
+
+
+def _newest_rows(grid: Grid, first: int) -> NDArray[np.int64]:
+    """Return the grid row of the reading before each reading from `first` on: `(readings - first,)`."""
+    return np.flatnonzero(~grid.filled)[first - 1 : -1]

@@ -1,0 +1,172 @@
+"""The last step of the pipeline: judge a trained model on the tail, store it, and promote it if it passes the gate."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from tidecast.arrays import Float
+from tidecast.files.history import History
+from tidecast.models.experts import LinearExperts
+from tidecast.models.gross_errors import limits
+from tidecast.models.model import Header, Model
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
+from trainer.candidate import Candidate
+from trainer.evaluation.answers import expert_answers, grid_of
+from trainer.evaluation.changepoint import Change, change_of, parted
+from trainer.evaluation.first_records import first_errors, half_width
+from trainer.evaluation.gate import CHAMPION, MODEL, Champion, GateDecision, Tail, evaluate_candidates, judge
+from trainer.evaluation.moves import MoveStats, move_stats
+from trainer.fingerprint import RUN
+from trainer.fit.linear import fit_panel
+from trainer.fit.own_networks import Fit
+from trainer.fit.training_set import TrainingSet
+from trainer.shared_networks import SharedNetwork
+from trainer.verdict import PENDING, Status, Verdict
+
+LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # a version may depend on these
+
+
+def publish(
+    candidate: Candidate,
+    fitted: Fit | None,
+    shared: SharedNetwork | None,
+    settings: Settings,
+    store: ModelStore,
+    created_ms: int,
+) -> Verdict:
+    """Judge a trained model on the tail and store it; promote it if it passes the gate.
+
+    Args:
+        candidate: the series.
+        fitted: its own network; None: the history is too short for one.
+        shared: the network of its cohort.
+        settings: the level of the interval, and the gaps that are filled.
+        store: of the models.
+        created_ms: epoch milliseconds.
+    """
+    training_set = candidate.training_set
+    if fitted and not _is_finite(fitted):
+        reason = "its training diverged: lower the learning rate, or choose the target transform `change`"
+        return Verdict(candidate.series, "refused", reason)
+    header = _header(candidate, fitted, shared, settings, created_ms)
+    model = Model(header, fitted.weights if fitted else {}, training_set.panel)
+    answers = expert_answers(model, shared and shared.model, training_set.grid, training_set.tail)
+    change = change_of(training_set.target, training_set.tail, min(training_set.seasons, default=None))
+    since = max(training_set.tail, change.over) if change else training_set.tail
+    tail = Tail(training_set.history, training_set.tail, since)
+    season = training_set.seasons[0] if training_set.seasons else None
+    comparison = evaluate_candidates(tail, answers, season, _champion(candidate, settings, store))
+    decision = judge(comparison, candidate.champion and candidate.champion[0])
+    moves = move_stats(tail.y, since)
+    judged = {
+        "evidence": decision.evidence,
+        "half_width": half_width(comparison.actual - comparison.answers[MODEL], settings.series.level),
+        "largest_move": moves.largest,
+        "known": limits(tail.y),
+    }
+    panel = _panel(training_set, change, moves)
+    panel = replace(panel, errors=_errors(tail, answers, moves))
+    number = store.publish(Model(header.model_copy(update=judged), model.weights, panel), promote=decision.promote)
+    return _verdict(training_set, decision, number)
+
+
+def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Champion | None:
+    """Return the series' champion as a contestant, whose answers are computed only if they are needed."""
+    if candidate.champion is None:
+        return None
+    model = candidate.champion[1]
+    training_set = candidate.training_set
+
+    def answers() -> Float | None:
+        grid = training_set.grid
+        header = model.header
+        mine = training_set.step_ms, training_set.gridded, training_set.spec.features
+        if mine != (header.step_ms, header.gridded, header.spec.features):
+            other = grid_of(model, training_set.history, settings.series.max_gap)
+            if other is None:
+                return None
+            grid = other
+        return expert_answers(model, store.cohort_network(header.shared), grid, training_set.tail)
+
+    return Champion(model.header, answers)
+
+
+def _panel(training_set: TrainingSet, change: Change | None, moves: MoveStats) -> LinearExperts:
+    """Return the linear experts, fitted on the tail too now that the model is judged: they cannot memorise it.
+
+    A tail that differs from all readings before is not used: experts fitted to a broken sensor would go unjudged.
+    """
+    if moves.broken:
+        return training_set.panel
+    grid = parted(training_set.grid, change)
+    return fit_panel(grid, training_set.seasons, len(grid))
+
+
+def _errors(tail: Tail, answers: Float, moves: MoveStats) -> Float:
+    believed = tail.history.believed[tail.since :]
+    return first_errors(answers[tail.since - tail.start :][believed], tail.y[tail.since :][believed], moves)
+
+
+def _verdict(training_set: TrainingSet, decision: GateDecision, number: int) -> Verdict:
+    kept: Status = "kept the champion" if CHAMPION in decision.evidence.scores else "refused"
+    status: Status = "trained" if decision.promote else kept
+    reasons = (decision.evidence.verdict, training_set.without_network, _left_out(training_set.history))
+    return Verdict(training_set.history.series, status, "; ".join(filter(None, reasons)), number, decision.evidence)
+
+
+def _left_out(history: History) -> str | None:
+    count = len(history.left_out)
+    return f"{count} of {len(history)} readings were left out as gross errors" if count else None
+
+
+def _is_finite(fitted: Fit) -> bool:
+    return bool(np.isfinite([*fitted.loss, *fitted.val_loss, *(w.sum() for w in fitted.weights.values())]).all())
+
+
+def _header(
+    candidate: Candidate,
+    fitted: Fit | None,
+    shared: SharedNetwork | None,
+    settings: Settings,
+    created_ms: int,
+) -> Header:
+    training_set = candidate.training_set
+    learned = {
+        "examples": len(training_set.learn),
+        "validation_examples": len(training_set.stop),
+        "best_epoch": fitted.best_epoch if fitted else 0,
+    }
+    return Header(
+        series=candidate.series,
+        spec=training_set.spec,
+        step_ms=training_set.step_ms,
+        gridded=training_set.gridded,
+        seasons=training_set.seasons,
+        calendar=training_set.calendar,
+        network=fitted is not None,
+        shared=shared and shared.cohort,
+        change_scale=training_set.change_scale,
+        center=tuple(training_set.scaler.center.tolist()),
+        scale=tuple(training_set.scaler.scale.tolist()),
+        level=settings.series.level,
+        half_width=0.0,
+        span=(int(training_set.history.ts[0]), int(training_set.history.ts[-1])),
+        judged=(int(training_set.history.ts[training_set.tail]), int(training_set.history.ts[-1])),
+        evidence=PENDING,
+        training={**settings.train.model_dump(), **learned, RUN: candidate.digest},
+        curves={"loss": fitted.loss, "val_loss": fitted.val_loss} if fitted else {},
+        libraries=dict(_libraries()),
+        created_ms=created_ms,
+        parent=candidate.parent and candidate.parent[0],
+    )
+
+
+def _libraries() -> Iterator[tuple[str, str]]:
+    for name in LIBRARIES:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue  # TensorFlow is installed under one of two names

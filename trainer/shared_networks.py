@@ -1,0 +1,143 @@
+"""Shared networks: train, judge and publish one for each cohort with enough data.
+
+A cohort is the series of one target and step. Its network applies patterns of one series to the others, also to a
+series too young for its own network. It is published in the store like any model. Each series' blend decides the
+network's share.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tidecast.models.cohorts import Cohort, by_cohort, nearest_cohort
+from tidecast.models.model import Header, Model
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings, TrainSettings
+from trainer.fingerprint import RUN
+from trainer.fit.shared_network import Examples, examples_of, fit_shared, spec_of, tail_error
+from trainer.fit.training_set import TrainingSet
+from trainer.verdict import PENDING
+
+MIN_SERIES = 3  # with fewer series there is little to share
+MIN_EXAMPLES = 2000  # with fewer a network of this size is not better than the linear experts
+MAX_EXAMPLES = 150_000  # of more only every second, third, … is used: this many take 150 megabytes and six minutes
+
+
+class SharedNetwork(NamedTuple):
+    """The network of a series' cohort."""
+
+    cohort: str
+    model: Model
+
+
+def train_shared(
+    training_sets: Sequence[TrainingSet],
+    settings: Settings,
+    store: ModelStore,
+    created_ms: int,
+    most: int = MAX_EXAMPLES,
+) -> dict[str, SharedNetwork]:
+    """Train a network for each cohort with enough data, and publish it where it is better than the champion.
+
+    Args:
+        training_sets: the series, including those without a cohort.
+        settings: of training.
+        store: of the networks.
+        created_ms: epoch milliseconds.
+        most: the most examples for a network; of more only every second, third, … is used.
+
+    Returns:
+        The network of each series whose cohort has one.
+    """
+    networks = networks_in(store)
+    gridded = [training_set for training_set in training_sets if training_set.gridded]
+    by_series: dict[str, SharedNetwork] = {}
+    for cohort, members in by_cohort(gridded, _target_and_step, networks).items():
+        network = networks.get(cohort)
+        if len(members) >= MIN_SERIES and sum(m.rows_before_tail for m in members) >= MIN_EXAMPLES:
+            network = _retrained(cohort, members, network, settings, store, created_ms, most)
+        if network:
+            by_series |= {member.history.series: SharedNetwork(cohort.name, network) for member in members}
+    return by_series
+
+
+def stored_shared(training_sets: Sequence[TrainingSet], store: ModelStore) -> dict[str, SharedNetwork]:
+    """Return the same as `train_shared` from the networks in the store, without training."""
+    networks = networks_in(store)
+    return {
+        training_set.history.series: SharedNetwork(cohort.name, networks[cohort])
+        for training_set in training_sets
+        if training_set.gridded and (cohort := nearest_cohort(*_target_and_step(training_set), networks))
+    }
+
+
+def networks_in(store: ModelStore) -> dict[Cohort, Model]:
+    """Return the cohorts of the store with their networks; a network that cannot be read is left out."""
+    named = {name: store.cohort_network(name) for name in store.shared.served()}
+    return {Cohort.of(name, network.header): network for name, network in named.items() if network}
+
+
+def _target_and_step(training_set: TrainingSet) -> tuple[str, float]:
+    return training_set.spec.target, training_set.step_ms
+
+
+def _retrained(
+    cohort: Cohort,
+    members: Sequence[TrainingSet],
+    champion: Model | None,
+    settings: Settings,
+    store: ModelStore,
+    created_ms: int,
+    most: int,
+) -> Model | None:
+    """Train the cohort's network, publish it, and return the better of it and the champion on the series' tails.
+
+    If training diverges, the champion (or None) stays, and no version is written.
+    """
+    digest = _digest(members, settings.train)
+    if champion and champion.header.training.get(RUN) == digest:
+        return champion  # trained on these same readings
+    spec = spec_of(cohort.target)
+    every = -(-sum(m.rows_before_tail for m in members) // most)
+    examples = Examples.joined([examples_of(m, spec, 0, m.rows_before_tail, every) for m in members])
+    initial = champion.weights if champion and champion.spec == spec else None
+    weights, losses = fit_shared(examples, spec, settings.train, initial)
+    if not np.isfinite([*losses, *(part.sum() for part in weights.values())]).all():
+        return champion
+    header = Header(
+        series=cohort.name,
+        spec=spec,
+        step_ms=cohort.step_ms,
+        center=(0.0,),
+        scale=(1.0,),
+        level=settings.series.level,
+        half_width=0.0,
+        span=(min(int(m.history.ts[0]) for m in members), max(int(m.history.ts[m.tail - 1]) for m in members)),
+        evidence=PENDING,
+        training={RUN: digest, "series": len(members), "examples": len(examples.y)},
+        curves={"loss": losses},
+        created_ms=created_ms,
+    )
+    return _better(Model(header, weights), champion, members, store)
+
+
+def _better(network: Model, champion: Model | None, members: Sequence[TrainingSet], store: ModelStore) -> Model | None:
+    """Publish a network, and promote it if its error on the tails is smaller than the champion's; return the better."""
+    error = tail_error(network, members)
+    champion_error = tail_error(champion, members) if champion else np.inf
+    is_better = bool(error < champion_error)
+    figures = f"mean error {error:.3f} on the tails of {len(members)} series, in units of the last value's"
+    reason = "published" if is_better else f"not published, the champion's is {champion_error:.3f}"
+    evidence = network.header.evidence.model_copy(update={"skill": 1 - error, "verdict": f"{reason}: {figures}"})
+    network = Model(network.header.model_copy(update={"evidence": evidence}), network.weights)
+    store.shared.publish(network, promote=is_better)
+    return network if is_better else champion
+
+
+def _digest(members: Sequence[TrainingSet], settings: TrainSettings) -> str:
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    for member in sorted(members, key=lambda member: member.history.series):
+        digest.update(member.history.series.encode() + member.history.ts.tobytes() + member.history.values.tobytes())
+    return digest.hexdigest()
