@@ -1,6 +1,6 @@
-"""A hook of MkDocs: tables of commands, settings and metrics from the code, and links that leave the pages as text.
+"""Fill in tables of commands, settings and metrics from the code, as a hook of MkDocs.
 
-A page asks for a table by a comment of its own line, such as `<!-- generated: settings -->`.
+A page requests a table with a comment on its own line, such as `<!-- generated: settings -->`.
 """
 
 import re
@@ -19,23 +19,24 @@ LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)[^)\s]*\)")
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001 - MkDocs passes them by name
-    """Fill in what a page asks for; a file outside the documents is named, not linked, for the site has it not."""
-    folder, documents = Path(page.file.abs_src_path).parent, Path(config.docs_dir).resolve()
+    """Fill in a page's tables; replace links to files outside the documents by their names, as the site lacks them."""
+    folder = Path(page.file.abs_src_path).parent
+    documents = Path(config.docs_dir).resolve()
 
-    def plain(found: re.Match[str]) -> str:
-        inside = (folder / found[2]).resolve().is_relative_to(documents)
-        return found[0] if inside else found[1]
+    def plain(link: re.Match[str]) -> str:
+        inside = (folder / link[2]).resolve().is_relative_to(documents)
+        return link[0] if inside else link[1]
 
     return filled(LINK.sub(plain, markdown))
 
 
 def filled(markdown: str) -> str:
-    """A page with its tables in the place of the comments that ask for them."""
-    return PLACE.sub(lambda found: "\n".join(TABLES[found[1]]()), markdown)
+    """Return a page with its tables in the place of the comments."""
+    return PLACE.sub(lambda place: "\n".join(TABLES[place[1]]()), markdown)
 
 
 def commands() -> Iterator[str]:
-    """Every command with its help, its arguments and its options."""
+    """Yield every command with its help, its arguments and its options."""
     for name, command in _commands(typer.main.get_command(app), "tidecast"):
         yield from (f"## {name}", "", _cell(command.help or ""), "")
         if command.params:
@@ -47,19 +48,19 @@ def commands() -> Iterator[str]:
 
 
 def settings() -> Iterator[str]:
-    """Every setting with its variable, its kind, its default and its bounds."""
+    """Yield every setting with its variable, its kind, its default and its bounds."""
     for title, model, group in _groups():
         yield from (f"## {title}", "", _cell(model.__doc__ or ""), "")
         yield from ("| setting | variable | kind | default | |", "|---|---|---|---|---|")
-        for name, kind, default, said in _fields(model):
+        for name, kind, default, description in _fields(model):
             dotted = f"{group}.{name}" if group else name
             variable = PREFIX + dotted.replace(".", "__").upper()
-            yield f"| `{dotted}` | `{variable}` | {kind} | {_default(default)} | {_cell(said)} |"
+            yield f"| `{dotted}` | `{variable}` | {kind} | {_default(default)} | {_cell(description)} |"
         yield ""
 
 
 def metrics() -> Iterator[str]:
-    """Every metric as Prometheus sees it."""
+    """Yield every metric as Prometheus sees it."""
     yield from ("| metric | kind | labels | |", "|---|---|---|---|")
     registry = Health().registry
     # A metric that has counted nothing yet has no sample to read its labels from.
