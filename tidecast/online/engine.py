@@ -116,7 +116,7 @@ class Engine:
         return [slot.created_ms for slot in self._slots.values()]
 
     def slot(self, series: str) -> ModelSlot | None:
-        """Return the seat of the series' champion, None if it has no champion."""
+        """Return the slot of the series' champion, None if it has no champion."""
         return self._slots.get(series)
 
     def expect(self, models: int) -> None:
@@ -124,7 +124,7 @@ class Engine:
         self._expected = models
 
     def shadow(self, series: str) -> ModelSlot | None:
-        """Return the seat of the series' shadow, None if it has no shadow."""
+        """Return the slot of the series' shadow, None if it has no shadow."""
         return self._shadows.get(series)
 
     def put(self, series: str, version: int, model: Model, *, published: bool = True) -> None:
@@ -191,46 +191,51 @@ class Engine:
         spec = network.model.spec
         return max(own, rows_read(spec, network_seasons(slot.seasons if slot else (), spec)))
 
-    def answers(self, questions: Sequence[PredictionRequest]) -> Float:
-        """Return all experts' forecasts of the next value: `(questions, experts)`, NaN where an expert cannot.
+    def rows_without_model(self, target: str) -> int:
+        """Return how many rows of a series of this target without a model any cohort's network reads at most."""
+        cohorts = [name for name, cohort in self._cohorts.items() if cohort.target == target]
+        return max((self.rows_of(None, name) for name in cohorts), default=1)
 
-        Many questions may be about the same series.
+    def predict(self, requests: Sequence[PredictionRequest]) -> Float:
+        """Return all experts' forecasts of the next value: `(requests, experts)`, NaN where an expert cannot.
+
+        Many requests may be about the same series.
         """
-        forecasts = np.full((len(questions), len(EXPERTS)), np.nan)
+        forecasts = np.full((len(requests), len(EXPERTS)), np.nan)
         groups: dict[Slab | None, list[int]] = {}
-        for i, question in enumerate(questions):
-            groups.setdefault(question.slot.slab if question.slot else None, []).append(i)
+        for i, request in enumerate(requests):
+            groups.setdefault(request.slot.slab if request.slot else None, []).append(i)
         for slab, members in groups.items():
             for part in _pieces(members):
-                asked = [questions[i] for i in part]
+                chosen = [requests[i] for i in part]
                 if slab is None:
-                    forecasts[part, 0] = [question.rows[-1, 0] for question in asked]
+                    forecasts[part, 0] = [request.rows[-1, 0] for request in chosen]
                 else:
-                    forecasts[part] = slab.answers(asked)
-        self._answer_shared(questions, forecasts)
+                    forecasts[part] = slab.predict(chosen)
+        self._predict_shared(requests, forecasts)
         return np.where(np.isfinite(forecasts), forecasts, np.nan)
 
-    def _answer_shared(self, questions: Sequence[PredictionRequest], forecasts: Float) -> None:
+    def _predict_shared(self, requests: Sequence[PredictionRequest], forecasts: Float) -> None:
         cohorts: dict[str, list[int]] = {}
-        for i, question in enumerate(questions):
-            network = self._shared.get(question.shared) if question.shared else None
-            if question.shared and network and len(question.rows) >= network.model.spec.window:
-                cohorts.setdefault(question.shared, []).append(i)
+        for i, request in enumerate(requests):
+            network = self._shared.get(request.shared) if request.shared else None
+            if request.shared and network and len(request.rows) >= network.model.spec.window:
+                cohorts.setdefault(request.shared, []).append(i)
         for cohort, members in cohorts.items():
             for part in _pieces(members):
-                forecasts[part, SHARED] = self._shared_answers(self._shared[cohort], [questions[i] for i in part])
+                forecasts[part, SHARED] = self._cohort_forecasts(self._shared[cohort], [requests[i] for i in part])
 
-    def _shared_answers(self, network: Shared, asked: Sequence[PredictionRequest]) -> Float:
+    def _cohort_forecasts(self, network: Shared, requests: Sequence[PredictionRequest]) -> Float:
         """Return the forecasts of a cohort's network; series without a model have no seasons and no change scale."""
-        slots = [question.slot for question in asked]
+        slots = [request.slot for request in requests]
         spec = network.model.spec
         known_seasons = [slot.seasons if slot else () for slot in slots]
-        chosen = {seasons: network_seasons(seasons, spec) for seasons in set(known_seasons)}
-        seasons = np.stack([chosen[lengths] for lengths in known_seasons])
+        read = {seasons: network_seasons(seasons, spec) for seasons in set(known_seasons)}
+        seasons = np.stack([read[lengths] for lengths in known_seasons])
         scale = np.array([[slot.slab.change_scale[slot.row] if slot else 0.0] for slot in slots])
-        rows = rows_of([question.rows[:, :1] for question in asked])
+        rows = rows_of([request.rows[:, :1] for request in requests])
         prepared = prepare(rows, spec, (np.zeros_like(scale), scale), seasons)
-        return _answered(self._threads, prepared, network.slab, np.zeros(len(asked), np.int64), network.layout)
+        return _answered(self._threads, prepared, network.slab, np.zeros(len(requests), np.int64), network.layout)
 
 
 def rows_of(windows: Sequence[Float]) -> Rows:
@@ -294,28 +299,28 @@ class Slab:
         """Free the row for another model."""
         self._free.append(row)
 
-    def answers(self, asked: Sequence[PredictionRequest]) -> Float:
-        """Return the forecasts of the last value, the linear experts and the own networks: `(questions, experts)`."""
-        chosen = np.array([question.slot.row for question in asked if question.slot])
-        rows = values, ends, held = rows_of([question.rows for question in asked])
+    def predict(self, requests: Sequence[PredictionRequest]) -> Float:
+        """Return the forecasts of the last value, the linear experts and the own networks: `(requests, experts)`."""
+        models = np.array([request.slot.row for request in requests if request.slot])
+        rows = values, ends, held = rows_of([request.rows for request in requests])
         panels = (self._lags, self._columns, self._coefficients, self._bias, self._needs)
-        forecasts = np.full((len(asked), len(EXPERTS)), np.nan)
-        forecasts[:, :LSTM] = linear_answers(values, ends, held, chosen, panels)
+        forecasts = np.full((len(requests), len(EXPERTS)), np.nan)
+        forecasts[:, :LSTM] = linear_answers(values, ends, held, models, panels)
         if self.spec and self._layout:
             full = np.flatnonzero(held >= self.spec.window)
             if len(full):
-                next_ts = np.array([question.next_ts for question in asked])[full]
-                windows = rows if len(full) == len(asked) else (values, ends[full], held[full])
-                prepared = self._prepared(self.spec, chosen[full], windows, forecasts[full, LAD], next_ts)
-                forecasts[full, LSTM] = _answered(self._threads, prepared, self._weights, chosen[full], self._layout)
+                next_ts = np.array([request.next_ts for request in requests])[full]
+                windows = rows if len(full) == len(requests) else (values, ends[full], held[full])
+                prepared = self._prepared(self.spec, models[full], windows, forecasts[full, LAD], next_ts)
+                forecasts[full, LSTM] = _answered(self._threads, prepared, self._weights, models[full], self._layout)
         return forecasts
 
-    def _prepared(self, spec: Spec, chosen: Int64, rows: Rows, linear: Float, next_ts: Int64) -> Inputs:
+    def _prepared(self, spec: Spec, models: Int64, rows: Rows, linear: Float, next_ts: Int64) -> Inputs:
         calendar = None
         if spec.calendar:
-            calendar = calendar_inputs(spec, self._calendar[chosen], next_ts, self._step[chosen])
-        scaler = self._center[chosen], self._scale[chosen]
-        return prepare(rows, spec, scaler, self._seasons[chosen], linear, calendar)
+            calendar = calendar_inputs(spec, self._calendar[models], next_ts, self._step[models])
+        scaler = self._center[models], self._scale[models]
+        return prepare(rows, spec, scaler, self._seasons[models], linear, calendar)
 
     def _grow(self, growth: float) -> None:
         old = len(self._center)

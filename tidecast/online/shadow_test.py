@@ -8,12 +8,22 @@ errors after all readings of the probation. A champion that is far worse is dete
 """
 
 import math
-from typing import Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from tidecast.arrays import Float
+from tidecast.arrays import Float, Int64
+from tidecast.models.model import Model
+from tidecast.online.engine import Engine, ModelSlot, PredictionRequest
+from tidecast.online.kernels.pointers import address_of
+from tidecast.online.kernels.scoring import ANSWERS, ERRORS, STANDING, BatchScores
 from tidecast.wire import Event
+
+if TYPE_CHECKING:
+    from tidecast.online.batch import Batch, SeriesEntry
+    from tidecast.online.scoring import Scorer
+    from tidecast.online.state import SeriesState
 
 FINAL = 2.33  # standard errors: an equally good model is called worse in one test of a hundred
 INTERIM = 4.0  # standard errors, on the way: the test is repeated at every reading
@@ -43,6 +53,15 @@ class Probation:
         """Begin a shadow test."""
         return cls(np.array([version, former, 0, 0, 0, 0, last_ts], np.float64), record)
 
+    @classmethod
+    def decode(cls, numbers: Float, record: Float) -> Self:
+        """Read a shadow test from its stored numbers, `(NUMBERS,)`, and its record."""
+        return cls(numbers.copy(), record.copy())
+
+    def encode(self) -> bytes:
+        """Return the stored bytes: the numbers, then the record."""
+        return self.numbers.tobytes() + self.record.tobytes()
+
     @property
     def version(self) -> int:
         """Return the champion's version."""
@@ -71,6 +90,15 @@ class Probation:
     @last_ts.setter
     def last_ts(self, ts: int) -> None:
         self.numbers[6] = ts
+
+    def resume(self, last_ts: int) -> None:
+        """Continue with the former champion loaded: its pending forecasts count unless it has missed readings.
+
+        Args:
+            last_ts: the time of the series' newest reading, epoch milliseconds.
+        """
+        if self.last_ts != last_ts:
+            self.record[[STANDING, *range(ANSWERS, ERRORS)]] = np.nan
 
     def compare(self, error: float, shadow_error: float) -> None:
         """Add the errors of both forecasts of a reading; NaN: that model had no forecast."""
@@ -107,3 +135,156 @@ class Probation:
             f"{self.numbers[3] / max(1, self.readings):.4g}, {self.standard_errors:.1f} standard errors"
         )
         return Event(kind, detail, series, self.version)
+
+
+class ShadowTests:
+    """The running shadow tests of a partition; they begin and end as models change.
+
+    Args:
+        engine: the models, which runs the former champions as shadows.
+        enough: the readings of a shadow test; 0 turns the tests off.
+
+    Attributes:
+        shadows_to_load: by series, the version of the former champion that must still be loaded.
+        to_roll_back: by series, the version that was found worse, and the former version that will replace it.
+    """
+
+    def __init__(self, engine: Engine, enough: int) -> None:
+        self._engine = engine
+        self._enough = enough
+        self.shadows_to_load: dict[str, int] = {}
+        self.to_roll_back: dict[str, tuple[int, int]] = {}
+
+    def forget(self) -> None:
+        """Clear the memory of the tests; the tests themselves are restored with the states."""
+        self.shadows_to_load = {}
+        self.to_roll_back = {}
+
+    def update(self, series: str, state: "SeriesState", slot: ModelSlot | None) -> ModelSlot | None:
+        """Begin or end a series' shadow test; return the former champion if it is loaded, to run as the shadow.
+
+        A version newer than the one that forecast so far starts a test. An older version, no model, or a version that
+        somebody promoted by hand ends a test.
+
+        Args:
+            series: the series.
+            state: its state.
+            slot: its present champion.
+        """
+        _begin_or_end(state, slot, slot if slot and slot.published and self._enough else None)
+        self.shadows_to_load.pop(series, None)
+        self.to_roll_back.pop(series, None)
+        probation = state.probation
+        if probation is None:
+            self._engine.drop_shadow(series)
+            return None
+        if probation.to_roll_back:
+            self.to_roll_back[series] = probation.version, probation.former
+        shadow = self._engine.shadow(series)
+        if shadow and shadow.version == probation.former:
+            return shadow
+        self.shadows_to_load[series] = probation.former
+        return None
+
+    def attach(self, series: str, state: "SeriesState | None", version: int, model: Model) -> None:
+        """Run the former champion as a shadow; end the test if it does not read the champion's features."""
+        slot = self._engine.slot(series)
+        if state and state.probation and slot and model.spec.features == slot.features:
+            self._engine.put_shadow(series, version, model)
+            state.probation.resume(state.window.last_ts)
+        elif state:
+            state.probation = None
+
+    def requests(self, batch: "Batch", chosen: Int64) -> list[PredictionRequest]:
+        """Return the requests for the shadows of these readings."""
+        requests = []
+        for i in chosen.tolist():
+            shadow = batch.members[i].shadow
+            own = batch.requests[i]
+            requests.append(PredictionRequest(shadow, shadow.shared if shadow else None, own.rows, own.next_ts))
+        return requests
+
+    def compare(
+        self, batch: "Batch", chosen: Int64, scores: BatchScores, forecasts: Float, scorer: "Scorer"
+    ) -> list[Event]:
+        """Compare champions with their shadows; return an event for each test that has ended with these readings.
+
+        Args:
+            batch: the accepted readings.
+            chosen: `(some,)` the readings of series on probation.
+            scores: the scores of all readings of the batch.
+            forecasts: `(some, experts)`, the next forecasts of the shadows' experts.
+            scorer: scores the pending forecasts of the shadows.
+        """
+        shadow_errors = _score_shadows(batch, chosen, forecasts, scorer)
+        columns = (scores.error[chosen], scores.begun[chosen], shadow_errors)
+        events = []
+        for i, error, begun, shadow_error in zip(chosen.tolist(), *columns, strict=True):
+            member = batch.members[i]
+            probation = member.state.probation
+            if member.slot is None or probation is None:  # the test ended with an earlier reading of the batch
+                continue
+            ts = int(batch.ts[i])
+            probation.last_ts = ts
+            # The first reading settles a forecast of the former model. A model knows the readings that it learned from.
+            known = begun or ts <= member.slot.trained_until or batch.doubted[i]
+            if event := self._judge(member.series, probation, math.nan if known else error, shadow_error):
+                events.append(event)
+                if not probation.to_roll_back:
+                    member.state.probation = None
+        return events
+
+    def _judge(self, series: str, probation: Probation, error: float, shadow_error: float) -> Event | None:
+        """Add the errors of a reading, where NaN does not count; return the event if the test has now ended."""
+        if probation.to_roll_back:
+            return None
+        probation.compare(error, shadow_error)
+        proved = probation.verdict(self._enough)
+        if proved is None:
+            return None
+        if not proved:
+            self.to_roll_back[series] = probation.version, probation.former
+        return probation.event(series)
+
+
+def on_probation(members: Sequence["SeriesEntry"]) -> Int64:
+    """Return the positions of the series whose champions are compared with a loaded shadow."""
+    return np.array([i for i, m in enumerate(members) if m.shadow and m.state.probation], np.int64)
+
+
+def begin(state: "SeriesState", version: int) -> None:
+    """Begin a shadow test of a new version against the champion so far, or against the shadow of a running test."""
+    running = state.probation
+    former = running.former if running else state.last_version
+    record = running.record if running else state.record
+    last_ts = running.last_ts if running else state.window.last_ts
+    state.probation = Probation.of(version, former, record.copy(), last_ts)
+
+
+def end(state: "SeriesState", version: int) -> None:
+    """End a series' shadow test; if the former model is the champion `version` again, continue with its record."""
+    probation = state.probation
+    if probation and probation.former == version and len(probation.record) == len(state.record):
+        state.use_record(probation.record)
+    state.probation = None
+
+
+def _begin_or_end(state: "SeriesState", slot: ModelSlot | None, candidate: ModelSlot | None) -> None:
+    """Begin a test of a newer candidate; end one whose champion has changed otherwise."""
+    probation = state.probation
+    if candidate and 0 < state.last_version < candidate.version and candidate.features == state.features:
+        if probation is None or probation.version != candidate.version:
+            begin(state, candidate.version)
+    elif probation and (
+        candidate is None or probation.version != candidate.version or len(probation.record) != len(state.record)
+    ):
+        end(state, slot.version if slot else 0)
+
+
+def _score_shadows(batch: "Batch", chosen: Int64, forecasts: Float, scorer: "Scorer") -> Float:
+    """Return the errors of the shadows' pending forecasts, `(some,)`, and update their records."""
+    members = [batch.members[i] for i in chosen.tolist()]
+    shadows = [member.shadow for member in members]
+    records = [address_of(probation.record) if (probation := m.state.probation) else 0 for m in members]
+    first_errors = [address_of(shadow.errors) if shadow else 0 for shadow in shadows]
+    return scorer.settle(batch, chosen, forecasts, records, shadows, first_errors).error

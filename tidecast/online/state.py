@@ -80,13 +80,14 @@ class SeriesState:
         self.ahead_trackers: list[Tracker] = []
         self.probation: Probation | None = None
         self._call(features)
-        self._hold(new_record(levels) if record is None else record)
+        self.use_record(new_record(levels) if record is None else record)
 
     def _call(self, features: tuple[str, ...]) -> None:
         self.features = features
         self.names = SEPARATOR.join(features).encode()
 
-    def _hold(self, record: Float) -> None:
+    def use_record(self, record: Float) -> None:
+        """Continue with another record, `(numbers,)`."""
         self.record = record
         self.address = address_of(record)
         self.levels = (len(record) - TRACKERS) // TRACKER
@@ -129,27 +130,9 @@ class SeriesState:
     def expect_levels(self, levels: int) -> None:
         """Change the number of intervals: the first is kept, the others start empty."""
         if levels != self.levels:
-            self._hold(_with_levels(self.record, levels))
+            self.use_record(_with_levels(self.record, levels))
             if self.probation:
                 self.probation.record = _with_levels(self.probation.record, levels)
-
-    def begin_shadow_test(self, version: int) -> None:
-        """Begin a shadow test of a new version against the champion so far, or against the shadow of a running test."""
-        former = self.probation.former if self.probation else self.last_version
-        record = (self.probation.record if self.probation else self.record).copy()
-        last_ts = self.probation.last_ts if self.probation else self.window.last_ts
-        self.probation = Probation.of(version, former, record, last_ts)
-
-    def resume_shadow(self) -> None:
-        """Resume the shadow: its pending forecasts are kept, unless it has missed readings since."""
-        if self.probation and self.probation.last_ts != self.window.last_ts:
-            self.probation.record[[STANDING, *range(ANSWERS, ERRORS)]] = np.nan
-
-    def end_shadow_test(self, answering: int) -> None:
-        """End the shadow test; if the former model is the champion again, continue with its record."""
-        if self.probation and self.probation.former == answering and len(self.probation.record) == len(self.record):
-            self._hold(self.probation.record)
-        self.probation = None
 
     def reshape_to(self, features: tuple[str, ...], capacity: int, step_ms: float | None, *, gridded: bool) -> None:
         """Take the shape that a model needs, and keep the known rows; with another target, keep only the time."""
@@ -160,7 +143,7 @@ class SeriesState:
         if features[0] != self.features[0]:
             self.window.clear()
             self.window.forget_moves()
-            self._hold(new_record(self.levels))
+            self.use_record(new_record(self.levels))
             self.ahead = np.zeros((0, 1))
             self.ahead_trackers = []
         self._call(features)
@@ -187,7 +170,7 @@ class SeriesState:
         if len(self.ahead):
             parts += [self.ahead.tobytes(), *(tracker.numbers.tobytes() for tracker in self.ahead_trackers)]
         if trial:
-            parts += [trial.numbers.tobytes(), trial.record.tobytes()]
+            parts.append(trial.encode())
         return b"".join((*parts, self.names))
 
     def _block(self, number: int, numbers: list[int]) -> bytes:
@@ -239,7 +222,7 @@ class SeriesState:
         state.ahead = parts[2].reshape(further, further + 1).copy() if further else np.zeros((0, 1))
         state.ahead_trackers = [Tracker.on(tracker.copy()) for tracker in parts[3].reshape(-1, TRACKER)]
         if trial:
-            state.probation = Probation(parts[4].copy(), parts[5].copy())
+            state.probation = Probation.decode(parts[4], parts[5])
         return state
 
     def _take_rows(self, blocks: Mapping[int, bytes]) -> None:

@@ -72,7 +72,7 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
     doubt = Doubt()
     for n, value in enumerate(values):
         rows = np.array(values[: n + 1])[-count:, None]
-        (answers,) = forecaster.engine.answers([PredictionRequest(slot, "seconds", rows, 1000 * (n + 1))])
+        (answers,) = forecaster.engine.predict([PredictionRequest(slot, "seconds", rows, 1000 * (n + 1))])
         if stood is not None:
             doubt, _ = doubt.take(np.array(values[:n]), value)
             assert not doubt.run

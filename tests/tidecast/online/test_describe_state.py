@@ -8,6 +8,7 @@ from tidecast.models.experts import EXPERTS, LSTM, NAIVE
 from tidecast.online.describe_state import describe_state
 from tidecast.online.drift import KINDS
 from tidecast.online.kernels.scoring import HEARD, JUMP_STAYS, LOST, QUIET, SAY_MOST, SEEN, STAYED
+from tidecast.online.shadow_test import begin
 from tidecast.online.state import SeriesState
 from tidecast.online.window import Window
 
@@ -50,7 +51,7 @@ def test_a_trial_is_told() -> None:
     """With its figures so far."""
     state = a_state()
     state.record[HEARD] = 1
-    state.begin_shadow_test(2)
+    begin(state, 2)
     assert state.probation
     for error in np.linspace(1, 2, 5):
         state.probation.compare(float(error), 1.0)

@@ -100,8 +100,8 @@ def test_an_answer_does_not_depend_on_its_company(asked: list[tuple[int, int, in
     """Whatever else is in the batch, in which order, with how many rows: it equals the answer alone, bit for bit."""
     chosen = [(MODELS[f"s{i}"], rows_of(MODELS[f"s{i}"], seed, held)) for i, seed, held in asked]
     questions = [question(ENGINE, model, rows) for model, rows in chosen]
-    answers = ENGINE.answers(questions)
-    np.testing.assert_array_equal([ENGINE.answers([each])[0] for each in questions], answers)
+    answers = ENGINE.predict(questions)
+    np.testing.assert_array_equal([ENGINE.predict([each])[0] for each in questions], answers)
     assert_close([alone(model, rows) for model, rows in chosen], answers)
 
 
@@ -113,8 +113,8 @@ def test_an_answer_does_not_depend_on_the_number_of_threads(threads: int) -> Non
     single = filled(models)
     many = filled(models, threads)
     rows = {series: rows_of(model, i) for i, (series, model) in enumerate(models.items())}
-    expected = single.answers([question(single, model, rows[series]) for series, model in models.items()])
-    answers = many.answers([question(many, model, rows[series]) for series, model in models.items()])
+    expected = single.predict([question(single, model, rows[series]) for series, model in models.items()])
+    answers = many.predict([question(many, model, rows[series]) for series, model in models.items()])
     np.testing.assert_array_equal(expected, answers)
 
 
@@ -122,13 +122,13 @@ def test_a_batch_larger_than_one_gathering_is_answered_alike() -> None:
     """A large batch is cut into pieces, and the cuts change no answer."""
     models = [MODELS[f"s{i % COUNT}"] for i in range(6 * engines.ROWS_AT_ONCE + 3)]
     questions = [question(ENGINE, model, rows_of(model, i % 7)) for i, model in enumerate(models)]
-    expected = [ENGINE.answers([each])[0] for each in questions]
-    np.testing.assert_array_equal(expected, ENGINE.answers(questions))
+    expected = [ENGINE.predict([each])[0] for each in questions]
+    np.testing.assert_array_equal(expected, ENGINE.predict(questions))
 
 
 def test_an_empty_batch_is_an_empty_answer() -> None:
     """No model runs."""
-    assert (0, len(EXPERTS)) == Engine().answers([]).shape
+    assert (0, len(EXPERTS)) == Engine().predict([]).shape
 
 
 def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
@@ -139,7 +139,7 @@ def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
         PredictionRequest(None, "fast", rows[:4], NEXT),
         PredictionRequest(None, "unknown", rows, NEXT),
     ]
-    answers = ENGINE.answers([*questions, PredictionRequest(None, "fast", rows, NEXT)])
+    answers = ENGINE.predict([*questions, PredictionRequest(None, "fast", rows, NEXT)])
     assert [6.0, 3.0, 6.0, 6.0] == answers[:, NAIVE].tolist()
     assert [False, False, False, True] == np.isfinite(answers[:, SHARED]).tolist()
     assert np.isnan(answers[:, 1:SHARED]).all()
@@ -154,7 +154,7 @@ def test_the_network_of_a_cohort_reads_each_series_seasons_and_scale(held: int) 
     rows = {series: rows_of(model, i, held) for i, (series, model) in enumerate(models.items())}
     questions = [question(engine, model, rows[series]) for series, model in models.items()]
     young = 20 + 1e-3 * rows_of(MODELS["s0"], 99, held)  # hardly moves: no change scale holds it back
-    answers = engine.answers([*questions, PredictionRequest(None, "fast", young, NEXT)])[:, SHARED]
+    answers = engine.predict([*questions, PredictionRequest(None, "fast", young, NEXT)])[:, SHARED]
     seasons = np.stack([network_seasons(s, network.spec) for s in (*SEASONS, ())])
     stacked = np.stack([*rows.values(), young])
     scale = np.array([9.0] * len(SEASONS) + [0.0])
@@ -187,7 +187,7 @@ def test_more_rows_than_are_needed_move_no_answer(asked: list[tuple[int, int, in
     needed = [ENGINE.rows_of(slot, slot.shared) for slot in (seat_of(ENGINE, m.header.series) for m, _ in chosen)]
     short = [question(ENGINE, model, rows[-n:]) for (model, rows), n in zip(chosen, needed, strict=True)]
     whole = [question(ENGINE, model, rows) for model, rows in chosen]
-    np.testing.assert_array_equal(ENGINE.answers(short), ENGINE.answers(whole))
+    np.testing.assert_array_equal(ENGINE.predict(short), ENGINE.predict(whole))
 
 
 def test_a_new_version_takes_the_old_ones_place() -> None:
@@ -199,7 +199,7 @@ def test_a_new_version_takes_the_old_ones_place() -> None:
     slot = seat_of(engine, "s0")
     assert (before.row, 2, 500.0, COUNT) == (slot.row, slot.version, slot.step_ms, len(engine))
     rows = rows_of(newer, 1)
-    assert_close([alone(newer, rows)], engine.answers([question(engine, newer, rows)]))
+    assert_close([alone(newer, rows)], engine.predict([question(engine, newer, rows)]))
 
 
 def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
@@ -208,9 +208,9 @@ def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
     network = make_shared("fast", seed=77)
     rows = rows_of(MODELS["s1"], 1)
     questions = [question(engine, MODELS["s1"], rows), PredictionRequest(None, "fast", rows, NEXT)]
-    before = engine.answers(questions)
+    before = engine.predict(questions)
     engine.put_shared("fast", network)
-    after = engine.answers(questions)
+    after = engine.predict(questions)
     np.testing.assert_array_equal(before[:, :SHARED], after[:, :SHARED])
     assert (before[:, SHARED] != after[:, SHARED]).all()
     assert_close(MODELS["s1"].answers(rows[None], np.array([60]), network)[0, SHARED], after[0, SHARED])
@@ -232,7 +232,7 @@ def test_any_history_of_swaps_leaves_everyone_their_own_model(moves: list[tuple[
     assert len(expected) == len(engine)
     assert all((engine.slot(series) is not None) == (series in expected) for series in "abcdefgh")
     rows = [rows_of(model, 3) for model in expected.values()]
-    answers = engine.answers([question(engine, m, r) for m, r in zip(expected.values(), rows, strict=True)])
+    answers = engine.predict([question(engine, m, r) for m, r in zip(expected.values(), rows, strict=True)])
     assert len(expected) == len(answers)
     for model, window, answer in zip(expected.values(), rows, answers, strict=True):
         assert_close(alone(model, window), answer)
@@ -255,7 +255,7 @@ def test_room_for_the_models_that_are_expected_is_made_at_once(expected: int) ->
     for series, model in models.items():
         engine.put(series, 1, model)
     rows = [rows_of(model, 3) for model in models.values()]
-    answers = engine.answers([question(engine, m, r) for m, r in zip(models.values(), rows, strict=True)])
+    answers = engine.predict([question(engine, m, r) for m, r in zip(models.values(), rows, strict=True)])
     for model, window, answer in zip(models.values(), rows, answers, strict=True):
         assert_close(alone(model, window), answer)
     room = sum(len(slab._center) for slab in engine._slabs.values())
@@ -271,6 +271,6 @@ def test_nan_in_a_feature_is_its_middle(form: str) -> None:
     unknown = rows.copy()
     middle = rows.copy()
     unknown[:, 1:], middle[:, 1:] = np.nan, np.array(model.header.center[1:])
-    first, second = engine.answers([question(engine, model, unknown), question(engine, model, middle)])[:, LSTM]
+    first, second = engine.predict([question(engine, model, unknown), question(engine, model, middle)])[:, LSTM]
     assert np.isfinite(first)
     assert second == first

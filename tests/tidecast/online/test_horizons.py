@@ -65,7 +65,7 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
         rows = values[: n + 1]
         path = []
         for step in range(HORIZON):
-            (answers,) = forecaster.engine.answers([PredictionRequest(slot, "seconds", np.array(rows)[:, None], 0)])
+            (answers,) = forecaster.engine.predict([PredictionRequest(slot, "seconds", np.array(rows)[:, None], 0)])
             if step == 0:
                 errors = errors if stood is None else experts.learn(errors, stood, value)
                 stood = answers

@@ -4,8 +4,8 @@ import os
 import signal
 
 from tidecast.cli import main as cli
-from tidecast.online.batch import BatchResult
-from tidecast.online.forecaster import Entry, Forecaster
+from tidecast.online.batch import BatchResult, Entry
+from tidecast.online.forecaster import Forecaster
 
 POISON = b"13"
 

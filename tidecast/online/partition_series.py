@@ -1,0 +1,126 @@
+"""The series of one partition: their states, and their models as the loops of a batch read them."""
+
+from collections.abc import Mapping
+
+from tidecast.errors import BadReading
+from tidecast.online.batch import SeriesEntry
+from tidecast.online.engine import Engine
+from tidecast.online.kernels.pointers import address_of
+from tidecast.online.shadow_test import ShadowTests
+from tidecast.online.state import SeriesState, decode_all
+from tidecast.online.window import Window
+from tidecast.settings import SeriesSettings
+from tidecast.wire import Event, parsing
+
+EVENTS_ONE_BY_ONE = 10  # new series in one batch that get an event each; more than that share one event
+
+
+class PartitionSeries:
+    """The series of one partition.
+
+    Args:
+        settings: the settings of the series.
+        engine: the models.
+        shadow_tests: the shadow tests of new champions, which begin and end as models change.
+
+    Attributes:
+        states: the states by series.
+        entries: the series by the name of each, as bytes of an entry.
+    """
+
+    def __init__(self, settings: SeriesSettings, engine: Engine, shadow_tests: ShadowTests) -> None:
+        self.states: dict[str, SeriesState] = {}
+        self.entries: dict[bytes, SeriesEntry] = {}
+        self._settings = settings
+        self._engine = engine
+        self._shadow_tests = shadow_tests
+        self._created: list[str] = []  # since the last call of `creations`
+
+    def restore(self, states: Mapping[str, bytes]) -> None:
+        """Replace all states by the committed ones.
+
+        Raises:
+            StateError: a state was written by another version of the worker.
+        """
+        restored = decode_all(states)
+        self.states = {}
+        self.entries = {}
+        self._shadow_tests.forget()
+        self._add_all(restored)
+
+    def remember(self, states: Mapping[str, bytes]) -> None:
+        """Add the committed states of some series, all fields of each.
+
+        Raises:
+            StateError: a state was written by another version of the worker.
+        """
+        self._add_all(decode_all(states))
+
+    def _add_all(self, states: dict[str, SeriesState]) -> None:
+        self.states |= states
+        for series in states:
+            self.refresh(series)
+
+    def add_series(self, series: str) -> None:
+        """Begin an empty state for a new series.
+
+        Raises:
+            BadReading: the partition remembers as many series as it may.
+        """
+        if len(self.states) >= self._settings.max_series:
+            raise BadReading(
+                "series_cap",
+                f"series {parsing.quoted(series.encode())} would be one more than the {self._settings.max_series} that "
+                "a partition remembers: raise series.max_series, or use more partitions",
+            )
+        features = self.features_of(series)
+        self.states[series] = SeriesState(features, Window(self._settings.rows_kept, len(features)))
+        self._created.append(series)
+        self.refresh(series)
+
+    def features_of(self, series: str) -> tuple[str, ...]:
+        """Return the features that are read from a series' entries, the target first."""
+        if state := self.states.get(series):
+            return state.features
+        slot = self._engine.slot(series)
+        return slot.features if slot else (self._settings.target,)
+
+    def rows_read(self, series: str) -> int:
+        """Return how many rows the experts of a series read at most; without a model, all rows of its window."""
+        slots = [slot for slot in (self._engine.slot(series), self._engine.shadow(series)) if slot]
+        return max((self._engine.rows_of(slot, slot.shared) for slot in slots), default=self._settings.rows_kept)
+
+    def refresh_all(self) -> None:
+        """Refresh every series, because a shared network has changed."""
+        for series in self.states:
+            self.refresh(series)
+
+    def refresh(self, series: str) -> None:
+        """Give a series' window the shape that its models need, and update its shadow test and its entry."""
+        state = self.states.get(series)
+        if state is None:
+            return
+        slot = self._engine.slot(series)
+        state.expect_levels(1 + len(self._settings.more_levels))
+        shadow = self._shadow_tests.update(series, state, slot)
+        if slot:
+            rows_read = self.rows_read(series)
+            rows_kept = max(self._settings.rows_kept, rows_read)
+            state.reshape_to(slot.features, rows_kept, slot.step_ms, gridded=slot.gridded)
+        else:
+            target = self._settings.target
+            features = state.features if state.features[0] == target else (target,)
+            rows_read = self._engine.rows_without_model(target)
+            state.reshape_to(features, max(state.window.capacity, rows_read), None, gridded=True)
+        field = state.features[0].encode() if len(state.features) == 1 else None
+        first_errors = address_of(slot.errors) if slot else 0
+        self.entries[series.encode()] = SeriesEntry(series, field, state, slot, rows_read, first_errors, shadow)
+
+    def creations(self) -> list[Event]:
+        """Return an event for each series that is new since the last call; many at once share one event."""
+        created = self._created
+        self._created = []
+        if len(created) <= EVENTS_ONE_BY_ONE:
+            return [Event("series_created", "first reading received", name) for name in created]
+        some = ", ".join(created[:EVENTS_ONE_BY_ONE])
+        return [Event("series_created", f"first readings received of {len(created)} series: {some}, …")]
