@@ -14,6 +14,7 @@ from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
+from trainer.data.gross_errors import without_gross_errors
 from trainer.fit.own_networks import CORES
 from trainer.fit.shared_network import epochs_of
 from trainer.fit.training_set import MIN_READINGS, TrainingSet, Untrainable, on_grid, prepare
@@ -86,4 +87,4 @@ def _some(members: Sequence[History]) -> list[History]:
 
 def _prepared(history: History, settings: Settings) -> TrainingSet | Untrainable:
     spec = Spec(target=history.features[0], features=history.features)
-    return prepare(history, spec, settings.train, settings.series.max_gap)
+    return prepare(without_gross_errors(history), spec, settings.train, settings.series.max_gap)

@@ -11,6 +11,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
 from trainer import shared_networks
+from trainer.fit.training_set import TrainingSet
 from trainer.retrain import refresh_shared as module
 from trainer.retrain.refresh_shared import is_due, refresh_shared
 
@@ -76,3 +77,16 @@ def test_a_cohort_keeps_its_name_when_its_step_is_measured_a_little_otherwise(
     refresh_shared(longer, quick(settings), store, 60)
     assert [NAME] == store.shared.series()
     assert [1, 2] == store.shared.versions(NAME)
+
+
+def test_gross_errors_are_not_learned_from(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the training of the series' own networks."""
+    given = members()
+    given[0].values[100] = -9999.0
+    learned: list[TrainingSet] = []
+    monkeypatch.setattr(module, "train_shared", lambda sets, *_: learned.extend(sets))
+    refresh_shared(given, quick(settings), store, 60)
+    assert {"s0": 1, "s1": 0, "s2": 0} == {each.history.series: len(each.history.left_out) for each in learned}
+    assert min(each.grid.values.min() for each in learned) > -2
