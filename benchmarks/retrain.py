@@ -13,8 +13,9 @@ import numpy as np
 from benchmarks.harness.live import Retraining, retrain_live
 from benchmarks.harness.real import VARIABLE, named_data, real_series, spread
 from benchmarks.harness.splices import BACK, LEAST, NAMES, Found, splice
-from tests.trainer.corruption import AFTER, ALLOWED, Result
+from tests.trainer.corruption import AFTER, ALLOWED, Plan, Result
 from tests.trainer.corruption import measure as measure_corrupted
+from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
 
@@ -123,15 +124,8 @@ def _tell_drift(found: Found) -> None:
 def _corruption(args: argparse.Namespace) -> dict[str, float]:
     histories = spread(real_series(args.data, LEAST_CORRUPTED, 2 * LEAST_CORRUPTED), args.corrupted)
     with tempfile.TemporaryDirectory() as folder:
-        results = measure_corrupted(
-            histories,
-            _settings(args),
-            ModelStore(Path(folder)),
-            shares=SHARES,
-            afters=("ends",),
-            seeds=SEEDS,
-            most=args.runs,
-        )
+        plan = Plan(shares=SHARES, afters=("ends",), seeds=SEEDS, most=args.runs)
+        results = measure_corrupted(histories, _settings(args), ModelStore(Path(folder)), plan, Spec())
     _tell_corruption(results)
     trained = [result.ratio for result in results if result.status == "trained"]
     return {

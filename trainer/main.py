@@ -20,10 +20,10 @@ from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import Settings
 from tidecast.settings.errors import option_sentence
-from trainer.data.recorded import check_sent, read_recorded
+from trainer.data.recorded import RecordedQuery, check_sent, read_recorded
 from trainer.fit.seasonality import check_season, check_season_fits
 from trainer.pipeline import TrainOptions, train
-from trainer.tuning.tune import read_tuned
+from trainer.tuning.tune import tuned_or_default
 from trainer.verdict import Verdict
 
 REFUSALS = ("too short", "constant", "refused")
@@ -86,13 +86,9 @@ def _read(job: TrainJob, settings: Settings) -> Histories:
             likely_target=settings.series.target,
         )
     features = () if job.features == (NONE,) else job.features
-    histories = read_recorded(
-        settings,
-        since_ms=job.recorded.since_ms,
-        target=job.target,
-        features=features,
-        history=job.recorded.history,
-    )
+    recorded = job.recorded
+    query = RecordedQuery(since_ms=recorded.since_ms, target=job.target, features=features, archive=recorded.history)
+    histories = read_recorded(settings, query)
     if not histories.found:
         if histories.notes:
             why = "; ".join(histories.notes)
@@ -111,10 +107,8 @@ def _train(job: TrainJob, histories: Histories, spec: Spec, settings: Settings) 
 
 def _shape(job: TrainJob, settings: Settings) -> tuple[Spec, Settings]:
     """Return the spec to train: the requested one, else the tuned one of this store, else the default."""
-    tuned = None if job.shape else read_tuned(settings.store)
-    if tuned:
-        training = settings.train.model_copy(update={"learning_rate": tuned.chosen.learning_rate})
-        return tuned.chosen.spec, settings.model_copy(update={"train": training})
+    if not job.shape:
+        return tuned_or_default(settings)
     try:
         return Spec(**job.shape), settings
     except ValidationError as exc:

@@ -5,7 +5,7 @@ retrained on all of them. Then the worker answers the readings after them: clean
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise, product
 
 import numpy as np
@@ -69,7 +69,9 @@ def loud(y: Float, before: Float, rng: np.random.Generator) -> Float:
     return rng.normal(before.mean(), 100 * before.std(), len(y))
 
 
-CORRUPTIONS: Mapping[str, Corrupt] = {one.__name__: one for one in (spikes, spike, stuck, unit, flip, noise, loud)}
+CORRUPTIONS: Mapping[str, Corrupt] = {
+    corrupt.__name__: corrupt for corrupt in (spikes, spike, stuck, unit, flip, noise, loud)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +94,39 @@ class Result:
     without: float  # the same had the champion stayed
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The scenarios to measure.
+
+    Attributes:
+        corruptions: by name.
+        shares: of the newest readings that are corrupted.
+        afters: whether the corruption ends with the retraining or goes on.
+        seeds: of the corruption.
+        most: so many of all scenarios at most, drawn at random; None: all.
+    """
+
+    corruptions: Mapping[str, Corrupt] = field(default_factory=lambda: CORRUPTIONS)
+    shares: Sequence[float] = (0.05, 0.3)
+    afters: Sequence[str] = AFTERS
+    seeds: Sequence[int] = (0,)
+    most: int | None = None
+
+
 def measure(
-    histories: Sequence[History],
-    settings: Settings,
-    store: ModelStore,
-    *,
-    corruptions: Mapping[str, Corrupt] = CORRUPTIONS,
-    shares: Sequence[float] = (0.05, 0.3),
-    afters: Sequence[str] = AFTERS,
-    spec: Spec | None = None,
-    seeds: Sequence[int] = (0,),
-    most: int | None = None,
+    histories: Sequence[History], settings: Settings, store: ModelStore, plan: Plan, spec: Spec
 ) -> list[Result]:
-    """Retrain every series in every scenario, and answer what comes after.
+    """Retrain every series in every scenario, and forecast the readings after it.
 
     Args:
         histories: clean ones, of one target and some 600 readings at least.
         settings: of training.
         store: an empty one.
-        corruptions: by name.
-        shares: of the newest readings that are corrupted.
-        afters: whether the corruption ends with the retraining or goes on.
+        plan: the scenarios.
         spec: of the networks.
-        seeds: of the corruption.
-        most: so many of all scenarios at most, drawn at random.
     """
-    spec = spec or Spec()
-    first = [_part(h, 0, int((len(h) - AFTER) * LEARNED)) for h in histories]
-    train(first, spec, settings, store)
-    scenarios = list(product(corruptions, shares, afters, seeds))
-    served = [h for h in histories if store.champion(h.series)]
-    cases = {case.history.series: case for h in served for case in _cases(h, corruptions, scenarios)}
-    if most is not None and most < len(cases):
-        drawn = set(np.random.default_rng(seeds[0]).choice(len(cases), most, replace=False).tolist())
-        cases = {name: case for i, (name, case) in enumerate(cases.items()) if i in drawn}
+    train([_part(h, 0, int((len(h) - AFTER) * LEARNED)) for h in histories], spec, settings, store)
+    cases = _drawn([case for h in histories if store.champion(h.series) for case in _cases(h, plan)], plan)
     for name in cases:
         model = store.load(name.split("|")[0])[1]
         store.publish(Model(model.header.model_copy(update={"series": name}), model.weights, model.panel))
@@ -140,14 +141,20 @@ def measure(
     ]
 
 
-def _cases(
-    h: History, corruptions: Mapping[str, Corrupt], scenarios: Sequence[tuple[str, float, str, int]]
-) -> Iterator[Case]:
+def _drawn(cases: Sequence[Case], plan: Plan) -> dict[str, Case]:
+    """Return the cases of the plan by name."""
+    if plan.most is not None and plan.most < len(cases):
+        drawn = np.random.default_rng(plan.seeds[0]).choice(len(cases), plan.most, replace=False)
+        cases = [cases[i] for i in sorted(drawn.tolist())]
+    return {case.history.series: case for case in cases}
+
+
+def _cases(h: History, plan: Plan) -> Iterator[Case]:
     retrained = len(h) - AFTER
     y = h.values[:, 0]
-    for name, share, after, seed in scenarios:
+    for name, share, after, seed in product(plan.corruptions, plan.shares, plan.afters, plan.seeds):
         start = retrained - int(share * retrained)
-        sent = corruptions[name](y[start:], y[:start], np.random.default_rng(seed))
+        sent = plan.corruptions[name](y[start:], y[:start], np.random.default_rng(seed))
         stop = retrained if after == "ends" else len(h)
         values = h.values.copy()
         values[start:stop, 0] = sent[: stop - start]

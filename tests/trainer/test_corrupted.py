@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.trainer.corruption import ALLOWED, CORRUPTIONS, Result, measure
+from tests.trainer.corruption import ALLOWED, CORRUPTIONS, Plan, Result, measure
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -31,7 +31,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
     ]
     folder = tmp_path_factory.mktemp("models")
     settings = Settings(store=folder, train=TrainSettings(epochs=2, learning_rate=0.02, shared_epochs=0))
-    return measure(histories, settings, ModelStore(folder), spec=Spec(window=6, units=4))
+    return measure(histories, settings, ModelStore(folder), Plan(), Spec(window=6, units=4))
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)

@@ -3,8 +3,9 @@
 import gc
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
@@ -20,51 +21,57 @@ from trainer.data.archive import Archive
 from trainer.data.stream_reader import ALL, NO_TIME, Consumed, Wanted
 
 
-def read_recorded(
-    settings: Settings,
-    series: Sequence[str] = (),
-    since_ms: int | None = None,
-    *,
-    target: str | None = None,
-    features: Sequence[str] = (),
-    history: Path | None = None,
-    now_ms: int | None = None,
-    partitions: Sequence[int] | None = None,
-    pattern: str = "*",
-    connection: Redis | None = None,
-) -> Histories:
-    """Return histories of the readings that workers have committed, from all partitions and, if given, the archive.
+@dataclass(frozen=True, slots=True)
+class RecordedQuery:
+    """The recorded readings to read.
+
+    Attributes:
+        series: their names; none: all series.
+        pattern: of the series' names, as in `fnmatch.fnmatchcase`.
+        since_ms: by the entries' ids, epoch milliseconds; None: from the oldest.
+        now_ms: a reading more than a day after this time is refused; None: now.
+        target: the field to forecast; None: `series.target`.
+        features: further fields; a series gets those that it was ever sent. `("all",)`: each field of a series that
+            only ever held numbers.
+        archive: the directory of the archive; None: only the streams are read.
+        partitions: the partitions to read; None: all.
+    """
+
+    series: Collection[str] = ()
+    pattern: str = "*"
+    since_ms: int | None = None
+    now_ms: int | None = None
+    target: str | None = None
+    features: Sequence[str] = ()
+    archive: Path | None = None
+    partitions: Sequence[int] | None = None
+
+
+def read_recorded(settings: Settings, query: RecordedQuery | None = None, connection: Redis | None = None) -> Histories:
+    """Return histories of the readings that workers have committed, from the partitions and, if given, the archive.
 
     Readings that a worker refuses are skipped and counted in a note. Of a series' readings only those in the order of
     their times are kept: the first of each time, and none earlier than one before it.
 
     Args:
         settings: where Redis is, and how readings are read.
-        series: their names; none: all series.
-        since_ms: by the entries' ids, epoch milliseconds; None: from the oldest.
-        target: the field to forecast; None: `series.target`.
-        features: further fields; a series gets those that it was ever sent. `("all",)`: each field of a series that
-            only ever held numbers.
-        history: the directory of the archive.
-        now_ms: a reading more than a day after this time is refused; None: now.
-        partitions: the partitions to read; None: all.
-        pattern: of the series' names, as in `fnmatch.fnmatchcase`.
+        query: the readings; None: all in the streams.
         connection: an open connection to that Redis, which stays open; None: a new connection.
 
     Raises:
         SettingsError: Redis was set up for another number of partitions.
         HistoryError: the archive is missing or damaged.
     """
-    now = round(time.time() * 1000) if now_ms is None else now_ms
-    request = Wanted(target or settings.series.target, tuple(features), frozenset(series), now, pattern)
-    first = b"%d-0" % max(0, since_ms or 0)
+    query = query or RecordedQuery()
+    wanted = _wanted(query, settings)
+    first = b"%d-0" % max(0, query.since_ms or 0)
     histories: list[History] = []
     refused: Counter[str] = Counter()
     with nullcontext(connection) if connection else connect(settings) as redis, _without_collector():
         check_setup(redis, settings)
-        for partition in range(settings.partitions) if partitions is None else partitions:
-            consumed = Consumed(settings, partition, request)
-            for page in _pages(redis, settings, partition, first, history):
+        for partition in range(settings.partitions) if query.partitions is None else query.partitions:
+            consumed = Consumed(settings, partition, wanted)
+            for page in _pages(redis, settings, partition, first, query.archive):
                 consumed.take(page)
             histories += consumed.histories()
             refused += consumed.refused
@@ -83,13 +90,19 @@ def check_sent(asked: Sequence[str], read: Histories) -> None:
             raise HistoryError(f"no reading has the field {name!r}: {did_you_mean(name, sent)}")
 
 
-def _pages(redis: Redis, settings: Settings, partition: int, first: bytes, history: Path | None) -> Iterator[Page]:
+def _wanted(query: RecordedQuery, settings: Settings) -> Wanted:
+    now_ms = round(time.time() * 1000) if query.now_ms is None else query.now_ms
+    target = query.target or settings.series.target
+    return Wanted(target, tuple(query.features), frozenset(query.series), now_ms, query.pattern)
+
+
+def _pages(redis: Redis, settings: Settings, partition: int, first: bytes, folder: Path | None) -> Iterator[Page]:
     """Yield the archived entries of a partition, then the later entries of its stream."""
     keys = keys_of(partition, settings.partitions, settings.namespace)
-    if history is None:
+    if folder is None:
         yield from _streamed(redis, keys, first)
         return
-    archive = Archive(history, settings, partition)
+    archive = Archive(folder, settings, partition)
     with archive.unchanged():  # so that no entry moves from the stream to the archive in between
         files = archive.files()
         yield from archive.pages(files, first)

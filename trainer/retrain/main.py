@@ -100,10 +100,10 @@ def _run(line: bytes) -> dict[str, Any]:
     if not isinstance(given, dict) or set(given) != {"settings", "partition", "series", "force"}:
         raise ValueError("one line of JSON with settings, partition, series and force is needed")
     settings = told_settings(given["settings"])
-    from trainer.retrain.job import RetrainRequest, run  # imported only now, because it imports TensorFlow
+    from trainer.retrain.run import RetrainRequest, run  # imported only now, because it imports TensorFlow
 
-    job = RetrainRequest(int(given["partition"]), tuple(given["series"]), bool(given["force"]))
-    return run(settings, job).as_dict()
+    request = RetrainRequest(int(given["partition"]), tuple(given["series"]), bool(given["force"]))
+    return run(settings, request).as_dict()
 
 
 def _first_line() -> bytes:

@@ -44,7 +44,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueSeries:
     """A series to retrain."""
 
     series: str
@@ -53,7 +53,9 @@ class Due:
     reason: str
 
 
-def due(facts: Iterable[Facts], settings: RetrainSettings, asked: Collection[str] | None = None) -> list[Due]:
+def due_series(
+    facts: Iterable[Facts], settings: RetrainSettings, asked: Collection[str] | None = None
+) -> list[DueSeries]:
     """Return the series to retrain, the most valuable first.
 
     A version that was refused by the gate or rolled back counts as an attempt. The series is due again once `min_new`
@@ -64,21 +66,23 @@ def due(facts: Iterable[Facts], settings: RetrainSettings, asked: Collection[str
         settings: how many readings a first model and a new one need.
         asked: the series to retrain, due or not; None: those that are due.
     """
-    candidates = [_due(each, settings, asked) for each in facts]
+    candidates = [_due_series(each, settings, asked) for each in facts]
     return sorted(filter(None, candidates), key=lambda entry: (-entry.value, -entry.readings, entry.series))
 
 
-def _due(facts: Facts, settings: RetrainSettings, asked: Collection[str] | None) -> Due | None:
+def _due_series(facts: Facts, settings: RetrainSettings, asked: Collection[str] | None) -> DueSeries | None:
     if asked is not None and facts.series not in asked:
         return None
     readings = len(facts.ts)
     unseen = _newer(facts, facts.newest or facts.champion)
     if facts.champion is None:
         enough = readings >= settings.min_history and (facts.newest is None or unseen >= settings.min_new)
-        return Due(facts.series, np.inf, readings, f"no champion, {readings} readings") if enough or asked else None
+        return (
+            DueSeries(facts.series, np.inf, readings, f"no champion, {readings} readings") if enough or asked else None
+        )
     if unseen < settings.min_new and asked is None:
         return None
-    return Due(facts.series, *_value(facts, facts.champion))
+    return DueSeries(facts.series, *_value(facts, facts.champion))
 
 
 def _value(facts: Facts, champion: Header) -> tuple[float, int, str]:

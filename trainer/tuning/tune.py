@@ -121,6 +121,20 @@ def read_tuned(store: Path) -> Tuned | None:
         raise StoreError(f"{store / TUNED} is not what `tidecast tune` writes: tune again, or delete it") from exc
 
 
+def tuned_or_default(settings: Settings) -> tuple[Spec, Settings]:
+    """Return the spec that the last search in the store chose, and the settings with its learning rate.
+
+    Without a search these are the default spec and the settings as they are.
+    """
+    tuned = read_tuned(settings.store)
+    return (tuned.chosen.spec, _with_rate(settings, tuned.chosen.learning_rate)) if tuned else (Spec(), settings)
+
+
+def _with_rate(settings: Settings, learning_rate: float) -> Settings:
+    training = settings.train.model_copy(update={"learning_rate": learning_rate})
+    return settings.model_copy(update={"train": training})
+
+
 def _search(history: History, settings: Settings, epochs: int, on_trials: Callable[[int], None]) -> list[Trial]:
     """Run the child until the search is done, and return the trials, the best first."""
     job = SearchJob(
@@ -164,10 +178,9 @@ def _digest(history: History, job: SearchJob) -> str:
 
 def _in_full(history: History, spec: Spec, learning_rate: float, settings: Settings) -> Trained:
     """Train and judge a spec as `train` does, in a temporary store."""
-    training = settings.train.model_copy(update={"learning_rate": learning_rate})
     with tempfile.TemporaryDirectory() as folder:
         store = ModelStore(Path(folder))
-        verdict = train([history], spec, settings.model_copy(update={"train": training}), store)[0]
+        verdict = train([history], spec, _with_rate(settings, learning_rate), store)[0]
         if verdict.version is None or verdict.evidence is None:
             raise TidecastError(f"series {history.series!r} cannot be tuned: {verdict.reason}")
         header = store.load(history.series, verdict.version)[1].header

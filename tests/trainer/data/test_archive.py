@@ -20,7 +20,7 @@ from tidecast.connection.paging import RawEntry, pages_of
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings, load_settings
 from trainer.data.archive import Archive, move
-from trainer.data.recorded import read_recorded
+from trainer.data.recorded import RecordedQuery, read_recorded
 from worker.main import make_worker
 from worker.metrics import Health
 from worker.stop import Stop
@@ -103,14 +103,14 @@ def test_each_run_begins_where_the_last_one_ended(settings: Settings, redis: Red
 def test_a_history_reaches_back_into_the_archive(settings: Settings, redis: Redis, folder: Path) -> None:
     """It is the same as before; `since` cuts through a file too."""
     add(redis, *(reading(i, i, series="ab"[i % 2], wind=i) for i in range(20)), reading(1, 3))
-    before = read_recorded(settings, features=["wind"])
-    since = read_recorded(settings, since_ms=TS + 3000)
+    before = read_recorded(settings, RecordedQuery(features=["wind"]))
+    since = read_recorded(settings, RecordedQuery(since_ms=TS + 3000))
     for n in (5, 12):
         move(settings, folder, TS + 1000 * n)
-        after = read_recorded(settings, features=["wind"], history=folder)
+        after = read_recorded(settings, RecordedQuery(features=["wind"], archive=folder))
         assert [told(history) for history in before.found] == [told(history) for history in after.found]
         assert [history.notes for history in before.found] == [history.notes for history in after.found]
-        joined = read_recorded(settings, since_ms=TS + 3000, history=folder)
+        joined = read_recorded(settings, RecordedQuery(since_ms=TS + 3000, archive=folder))
         assert sorted(told(history) for history in since.found) == sorted(told(history) for history in joined.found)
     assert 4 + 4 == sum(map(len, read_recorded(settings).found))
 
@@ -123,15 +123,15 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(
     add(redis, *(reading(i, i) for i in range(30)))
     move(settings, folder, TS + 5000)
     expected = archived(settings, folder) + streamed(redis)
-    histories = [told(history) for history in read_recorded(settings, history=folder).found]
+    histories = [told(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
     url = settings.redis_url.get_secret_value()
     command = [sys.executable, "-c", MORTAL, POINTS[point], url, str(folder), str(TS + 12_000)]
     assert -signal.SIGKILL == subprocess.run(command, timeout=PATIENCE_S, check=False).returncode
-    assert histories == [told(history) for history in read_recorded(settings, history=folder).found]
+    assert histories == [told(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
     move(settings, folder, TS + 20_000)
     assert expected == archived(settings, folder) + streamed(redis)
     assert 10 == len(streamed(redis))
-    assert histories == [told(history) for history in read_recorded(settings, history=folder).found]
+    assert histories == [told(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
     assert all(file.suffix == ".parquet" for file in folder.iterdir())
 
 
@@ -143,7 +143,7 @@ def test_a_worker_goes_on_and_misses_nothing(settings: Settings, redis: Redis, f
             make_worker(settings, Health()).run(Stop(), burst=True)
             assert 10 == move(settings, folder, 10**13)
     assert [b"20", b"20", b"0"] == redis.hmget("offset", "forecast", "read", "lost")
-    assert [20] == [len(history) for history in read_recorded(settings, history=folder).found]
+    assert [20] == [len(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
 
 
 def test_partitions_and_namespaces_share_a_directory(settings: Settings, redis: Redis, folder: Path) -> None:
@@ -155,8 +155,8 @@ def test_partitions_and_namespaces_share_a_directory(settings: Settings, redis: 
         add(redis, *(reading(i, i, series="d" if "{0}" in key else "a") for i in range(4)), key=key)
     assert (8, 4) == (move(two, folder, FAR), move(settings, folder, FAR))
     assert [4, 4] == [len(archived(two, folder, partition)) for partition in range(2)]
-    assert ["d", "a"] == [history.series for history in read_recorded(two, history=folder).found]
-    assert ["a"] == [history.series for history in read_recorded(settings, history=folder).found]
+    assert ["d", "a"] == [history.series for history in read_recorded(two, RecordedQuery(archive=folder)).found]
+    assert ["a"] == [history.series for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
 
 
 def test_the_archive_of_another_redis_is_not_taken_for_ones_own(settings: Settings, redis: Redis, folder: Path) -> None:
@@ -184,17 +184,17 @@ def _damaged(folder: Path) -> Iterator[str]:
 def test_a_file_that_cannot_be_read_is_named(settings: Settings, redis: Redis, folder: Path) -> None:
     """No reading is moved, and none past the file is read; files that do not belong to the archive are left alone."""
     with pytest.raises(HistoryError, match="holds no archive"):
-        read_recorded(settings, history=folder)
+        read_recorded(settings, RecordedQuery(archive=folder))
     add(redis, *(reading(i, i) for i in range(10)))
     move(settings, folder, TS + 5000)
     pyarrow.parquet.write_table(pa.table({"value": [1.0]}), folder / "mine.parquet")
     (folder / "notes.csv").write_text("value\n1\n")
     for sentence in _damaged(folder):
         with pytest.raises(HistoryError, match=sentence):
-            read_recorded(settings, history=folder)
+            read_recorded(settings, RecordedQuery(archive=folder))
         with pytest.raises(HistoryError, match=sentence):
             move(settings, folder, FAR)
-    assert [10] == [len(history) for history in read_recorded(settings, history=folder).found]
+    assert [10] == [len(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
 
 
 def test_the_documented_user_is_enough(settings: Settings, redis: Redis, folder: Path) -> None:
@@ -209,7 +209,7 @@ def test_the_documented_user_is_enough(settings: Settings, redis: Redis, folder:
                 move(given, folder, TS + 2000)
         grant(redis, "tidecast-trainer")
         assert 2 == move(given, folder, TS + 4000)
-        assert [4] == [len(history) for history in read_recorded(given, history=folder).found]
+        assert [4] == [len(history) for history in read_recorded(given, RecordedQuery(archive=folder)).found]
     finally:
         redis.acl_deluser("tidecast-trainer")
 

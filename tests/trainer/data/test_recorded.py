@@ -20,7 +20,7 @@ from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Forecast, keys_of
 from trainer.data.archive import move
-from trainer.data.recorded import read_recorded
+from trainer.data.recorded import RecordedQuery, read_recorded
 from worker.main import make_worker
 from worker.metrics import Health
 from worker.stop import Stop
@@ -92,7 +92,7 @@ def test_refused_readings_are_skipped_and_counted(settings: Settings, redis: Red
 def test_a_time_that_was_in_the_future_when_it_came_is_still_refused(settings: Settings, redis: Redis) -> None:
     """The time has passed since, but otherwise all readings sent until then would be late."""
     add(redis, reading(1, 0), reading(2, 40 * 86_400), reading(3, 2))
-    recorded = read_recorded(settings, now_ms=TS + 100 * 86_400_000)
+    recorded = read_recorded(settings, RecordedQuery(now_ms=TS + 100 * 86_400_000))
     assert [("a", [0, 2], [[1.0], [3.0]])] == [told(history) for history in recorded.found]
     assert "1 future_ts" in recorded.notes[0]
 
@@ -149,18 +149,18 @@ def test_a_stream_that_was_begun_anew_is_read_once_it_is_answered(
         redis.xadd("readings", reading(n, n), id=f"{n}-0")
     assert 0 == move(settings, tmp_path, TS + 10_000)
     assert [("a", [0, 1, 2], [[0.0], [1.0], [2.0]])] == [
-        told(history) for history in read_recorded(settings, history=tmp_path).found
+        told(history) for history in read_recorded(settings, RecordedQuery(archive=tmp_path)).found
     ]
     redis.hset("offset", "last", "6-0")
     assert [("a", [0, 1, 2, 5, 6], [[0.0], [1.0], [2.0], [5.0], [6.0]])] == [
-        told(history) for history in read_recorded(settings, history=tmp_path).found
+        told(history) for history in read_recorded(settings, RecordedQuery(archive=tmp_path)).found
     ]
 
 
 def test_a_span_and_some_series_are_enough(settings: Settings, redis: Redis) -> None:
     """By the time of arrival, and by name."""
     add(redis, *(reading(i, i, series="abc"[i % 3]) for i in range(9)))
-    histories = read_recorded(settings, ["c", "a", "z"], since_ms=TS + 3000).found
+    histories = read_recorded(settings, RecordedQuery(series=["c", "a", "z"], since_ms=TS + 3000)).found
     assert [("a", [3, 6], [[3.0], [6.0]]), ("c", [5, 8], [[5.0], [8.0]])] == [told(history) for history in histories]
 
 
@@ -174,18 +174,18 @@ def test_a_series_has_those_of_the_features_that_it_was_sent(settings: Settings,
         reading(4, 3, wind=7),
         reading(5, 0, series="b", site="south"),
     )
-    first, second = read_recorded(settings, features=["wind", "snow"]).found
+    first, second = read_recorded(settings, RecordedQuery(features=["wind", "snow"])).found
     assert ("value", "wind") == first.features
     assert ("a", [0, 1, 3], [[1.0, 5.0], [2.0, 5.0], [4.0, 7.0]]) == told(first)
     assert (("value",), ("b", [0], [[5.0]])) == (second.features, told(second))
-    (rain, *_) = read_recorded(settings, target="rain").found
+    (rain, *_) = read_recorded(settings, RecordedQuery(target="rain")).found
     assert (("rain",), ("a", [0, 1], [[1.0], [0.0]])) == (rain.features, told(rain))
 
 
 def test_all_features_are_the_fields_that_only_ever_held_numbers(settings: Settings, redis: Redis) -> None:
     """One text in a field costs this field, not the reading."""
     add(redis, reading(1, 0, wind=5, rain=1, site="x"), reading(2, 1, wind="calm", rain=2), reading(3, 0, "b", wind=4))
-    first, second = read_recorded(settings, features=["all"]).found
+    first, second = read_recorded(settings, RecordedQuery(features=["all"])).found
     assert (("value", "rain"), ("a", [0, 1], [[1.0, 1.0], [2.0, 2.0]])) == (first.features, told(first))
     assert (("value", "wind"), ("b", [0], [[3.0, 4.0]])) == (second.features, told(second))
 
@@ -246,5 +246,5 @@ def test_all_partitions_of_a_cluster_are_read(redis_program: str, tmp_path: Path
             assert 100 == move(given, tmp_path, 2 * TS)
             assert 0 == redis.xlen(readings)
             assert expected == {
-                history.series: told(history) for history in read_recorded(given, history=tmp_path).found
+                history.series: told(history) for history in read_recorded(given, RecordedQuery(archive=tmp_path)).found
             }

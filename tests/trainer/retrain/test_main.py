@@ -21,9 +21,9 @@ from tidecast.errors import SettingsError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, told_settings
 from tidecast.wire import EVENTS, Event, partition_of
-from trainer.retrain.job import RetrainRequest, Summary, run
 from trainer.retrain.live_stats import drifts_since, live_errors
 from trainer.retrain.main import BAD_SETTINGS, ENDED, ORPHANED
+from trainer.retrain.run import RetrainRequest, Summary, run
 
 pytestmark = pytest.mark.keras
 
@@ -188,7 +188,7 @@ def test_what_does_not_fit_into_the_budget_is_put_off(
     settings: Settings, redis: Redis, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clock moves ten seconds at each look, and the reading takes some of them; the first chunk sets the pace."""
-    monkeypatch.setattr("trainer.retrain.job.FIRST", 1)
+    monkeypatch.setattr("trainer.retrain.run.FIRST", 1)
     send(redis, range(220))
     ticks = count(0, 10)
     summary = run(changed(settings, retrain={"budget": 60.0}), RetrainRequest(0), lambda: float(next(ticks)))

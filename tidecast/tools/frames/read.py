@@ -134,18 +134,17 @@ def _stored(redis_or_url: RedisOrUrl, query: _Query, match: str) -> list[Forecas
 
 
 def _recorded(redis_or_url: RedisOrUrl, query: _Query, target: Any, features: Any, history: Any) -> Histories:
-    from trainer.data.recorded import check_sent, read_recorded
+    from trainer.data.recorded import RecordedQuery, check_sent, read_recorded
 
     fields = arguments.columns("features", features)
     with connected(redis_or_url, query.settings) as connection:
-        recorded = read_recorded(
-            query.settings,
-            tuple(query.series or ()),
+        wanted = RecordedQuery(
+            series=tuple(query.series or ()),
             target=arguments.column("target", target),
             features=fields,
-            history=arguments.folder("history", history),
-            connection=connection,
+            archive=arguments.folder("history", history),
         )
+        recorded = read_recorded(query.settings, wanted, connection)
     check_sent(fields, recorded)
     return recorded
 
