@@ -24,10 +24,10 @@ from tidecast.models.presets import PRESETS, preset
 from tidecast.models.spec import Spec
 from tidecast.settings import Settings, load_settings
 from tidecast.tools import backtest
-from tidecast.tools.backtest import Backtested
+from tidecast.tools.backtest import BacktestResult
 from tidecast.tools.backtest_report import Settled
 
-Backtest = Callable[[Sequence[History], float, Settings], Backtested]
+Backtest = Callable[[Sequence[History], float, Settings], BacktestResult]
 
 TEST = 0.2  # share of the newest rows, including rows without a reading
 SKIPPABLE = tuple(method for method in METHODS if method != LAST_VALUE)
@@ -48,7 +48,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace, answer: Backtest = backtest.backtest) -> dict[str, float]:
     """Measure each set, print its line of the table, and return the figures by name."""
     if not args.data:
-        print("accuracy needs --data: docs/accuracy.md says where real series are found")
+        print("accuracy needs --data: docs/accuracy.md names sources of real series")
         return {}
     methods = _methods(args.without)
     if args.preset:
@@ -72,7 +72,7 @@ def data_sets(folder: Path, only: Sequence[str] = ()) -> dict[str, Path]:
     files = sorted(path for ending in ("*.csv", "*.csv.gz") for path in folder.glob(ending))
     sets = {_name(path): path for path in files if _is_set(path)}
     if missing := [name for name in only if name not in sets]:
-        sys.exit(f"{folder} has no set {', '.join(missing)}, but {', '.join(sets) or 'none'}: correct --only")
+        sys.exit(f"{folder} has no set {', '.join(missing)}: use some of {', '.join(sets) or 'none'}")
     return {name: path for name, path in sets.items() if not only or name in only}
 
 
@@ -115,7 +115,7 @@ def series_of(ts: NDArray[np.int64], values: Float) -> Series:
 
 def _methods(without: Sequence[str]) -> list[str]:
     if unknown := [name for name in without if name not in SKIPPABLE]:
-        sys.exit(f"--without {', '.join(unknown)} is no method to skip: name some of {', '.join(SKIPPABLE)}")
+        sys.exit(f"--without {', '.join(unknown)} cannot be skipped: use some of {', '.join(SKIPPABLE)}")
     methods = [method for method in METHODS if method not in without]
     if absent := [method for method in methods if method in NEEDS and not find_spec(NEEDS[method])]:
         packages = ", ".join(sorted({NEEDS[method] for method in absent}))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from benchmarks.harness.contestants import plain_environment, starting_worker
+from benchmarks.harness.processes import plain_environment, starting_worker
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.tools.readiness import COMPILING, await_ready
 

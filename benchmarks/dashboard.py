@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from benchmarks.harness.contestants import ROOT, Contestant, serving
+from benchmarks.harness.contestants import Contestant, serving
 from benchmarks.harness.flow import flow
 from benchmarks.harness.models import publish_models
+from benchmarks.harness.processes import ROOT
 from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
@@ -139,7 +140,7 @@ def _dashboard(server: EmbeddedRedis, folder: Path) -> Iterator[tuple[psutil.Pro
                 raise AssertionError("its output is a pipe")
             words = process.stdout.readline().split()
             if not words:
-                raise RuntimeError("the dashboard did not start: see what it says above")
+                raise RuntimeError("the dashboard did not start: see its output above")
             yield psutil.Process(process.pid), words[-1]
         finally:
             process.terminate()

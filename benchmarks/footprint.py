@@ -6,12 +6,8 @@ XREAD returns.
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any, cast
@@ -19,11 +15,11 @@ from typing import Any, cast
 import psutil
 from redis import Redis
 
+from benchmarks.harness.processes import worker_process
 from tests.harness.models import make_model
-from tidecast.connection.embedded import EmbeddedRedis, free_port
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.tools.readiness import await_ready
 
 MB = 2**20
 
@@ -40,7 +36,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         store = ModelStore(Path(folder) / "models")
         for i in range(args.models):
             store.publish(make_model(f"series-{i}", Spec(), seed=i))
-        with _worker(server.url, Path(folder)) as worker, Redis.from_url(server.url, protocol=2) as redis:
+        with worker_process(server.url, Path(folder)) as worker, Redis.from_url(server.url, protocol=2) as redis:
             _use_models(redis, args.models)
             waits = [_answer_ms(redis, f"new-{i}") for i in range(args.readings)]
             process = psutil.Process(worker.pid)
@@ -51,21 +47,6 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
                 "answer_ms_max": max(waits),
                 "echo_ms_median": statistics.median(_echo_ms(server.url, redis) for _ in range(50)),
             }
-
-
-@contextmanager
-def _worker(url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    port = free_port()
-    log = folder / "worker.log"
-    command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--store", str(folder / "models")]
-    with log.open("wb") as sink:
-        process = subprocess.Popen([*command, "--health-port", str(port)], stderr=sink)
-    try:
-        await_ready(f"http://127.0.0.1:{port}", process, log.read_text, show=print)
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _use_models(redis: Redis, models: int) -> None:

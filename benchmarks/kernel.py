@@ -141,7 +141,7 @@ def _interleaved(contestants: dict[str, Round], rounds: int) -> dict[str, list[f
     first = next(iter(answers.values()))
     for name, other in answers.items():
         if not np.allclose(first, other, rtol=0, atol=CLOSE):
-            raise AssertionError(f"{name} answers otherwise, by up to {np.abs(first - other).max()}")
+            raise AssertionError(f"{name} differs by up to {np.abs(first - other).max()}")
     took: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, answer in contestants.items():

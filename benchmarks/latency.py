@@ -53,7 +53,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
             growths.append(queue_growth(worker, server, LOAD * most[-1], args.seconds))
             print(f"at most {most[-1]:,.0f} a second; {growths[-1]:.1%} pile up at {LOAD:.0%} of it", flush=True)
     if args.rate > median(most):
-        print("more come than the worker can do: its times are those of a queue that grows as long as they come")
+        print("readings arrive faster than the worker answers them: the times are those of a growing queue")
     return {
         "p50_ms": _median(ours, 50),
         "p95_ms": _median(ours, 95),
@@ -67,10 +67,10 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def _shown(contestant: Contestant, found: Flow) -> Flow:
-    times = "".join(f"{found.percentile(share):9.2f}" for share in (50, 95, 99))
-    print(f"{contestant.name:8}{times}{found.late_ms:9.2f}" + (f"  {found.lost} lost" if found.lost else ""))
-    return found
+def _shown(contestant: Contestant, measured: Flow) -> Flow:
+    times = "".join(f"{measured.percentile(share):9.2f}" for share in (50, 95, 99))
+    print(f"{contestant.name:8}{times}{measured.late_ms:9.2f}" + (f"  {measured.lost} lost" if measured.lost else ""))
+    return measured
 
 
 def _median(flows: list[Flow], share: float) -> float:

@@ -10,23 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.harness.changes import KINDS
 from benchmarks.harness.live import Retraining, retrain_live
 from benchmarks.harness.real import VARIABLE, named_data, real_series, spread
-from benchmarks.harness.splices import BACK, LEAST, NAMES, Found, splice
+from benchmarks.harness.splices import BACK, LEAST, SpliceResult, splice
 from tests.trainer.corruption import AFTER, ALLOWED, Plan, Result
 from tests.trainer.corruption import measure as measure_corrupted
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, TrainSettings
 
-SHARES, SEEDS = (0.05, 0.3), (0, 1)  # shares of the newest readings to corrupt; seeds of the corruption
+SHARES = (0.05, 0.3)  # of the newest readings: the corrupted ones
+SEEDS = (0, 1)  # of the corruption
 LEAST_CORRUPTED = 500 + AFTER  # readings that a series to corrupt needs
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's own options."""
     live = parser.add_argument_group("beside a flow")
-    live.add_argument("--series", type=int, default=500, help="each has a champion that is trained anew")
+    live.add_argument("--series", type=int, default=500, help="each has a champion and is retrained")
     live.add_argument("--readings", type=int, default=300, help="of each series, recorded before")
     live.add_argument("--rate", type=float, default=2000.0, help="readings a second")
     live.add_argument("--calm", type=float, default=25.0, help="seconds from the worker's start to the retraining")
@@ -53,7 +55,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
             if name == "flow" or args.data:
                 figures |= part(args)
             else:
-                print(f"{name} needs --data or {VARIABLE}: docs/accuracy.md says where real series are found")
+                print(f"{name} needs --data or {VARIABLE}: docs/accuracy.md names sources of real series")
     return figures
 
 
@@ -61,7 +63,7 @@ def _live(args: argparse.Namespace) -> dict[str, float]:
     # Without cohort networks: only the series' own LSTMs are measured.
     variables = {"TRAIN__SHARED_EPOCHS": "0", "RETRAIN__STEP_ASIDE": str(not args.equal)}
     live = retrain_live(args.series, args.readings, args.rate, args.calm, args.seconds, args.limit, variables)
-    _tell(live)
+    _print_live(live)
     return {
         "p99_ratio": live.p99_ratio,
         "lost": float(live.lost),
@@ -72,14 +74,14 @@ def _live(args: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def _tell(found: Retraining) -> None:
+def _print_live(live: Retraining) -> None:
     print("\n|  | forecasts | p50 ms | p95 ms | p99 ms | worst |\n|---|---:|---:|---:|---:|---:|")
-    for name, ms in (("calm", found.calm_ms), ("while retraining", found.during_ms)):
+    for name, ms in (("calm", live.calm_ms), ("while retraining", live.during_ms)):
         cells = " | ".join(f"{np.percentile(ms, share):.1f}" for share in (50, 95, 99, 100))
         print(f"| {name} | {len(ms):,} | {cells} |")
     print(
-        f"{found.series} series in {found.seconds:.0f} s, {found.promoted} promoted; the child took "
-        f"{found.child_cpu_s:.0f} s of processor time and {found.child_mb:,.0f} MB",
+        f"{live.series} series in {live.seconds:.0f} s, {live.promoted} promoted; the child took "
+        f"{live.child_cpu_s:.0f} s of processor time and {live.child_mb:,.0f} MB",
         flush=True,
     )
 
@@ -87,9 +89,9 @@ def _tell(found: Retraining) -> None:
 def _drift(args: argparse.Namespace) -> dict[str, float]:
     histories = spread(real_series(args.data, LEAST, args.newest), args.spliced)
     spliced = splice(histories, _settings(args))
-    _tell_drift(spliced)
+    _print_drift(spliced)
     return {
-        "drift_found_share": spliced.found_share,
+        "drift_found_share": spliced.detected_share,
         "drift_delay_median": spliced.delay_median,
         "false_alarms_per_5000": spliced.false_alarms_per_5000,
         "error_back_share": float(np.mean([recovery.ratio <= BACK for recovery in spliced.recoveries])),
@@ -97,17 +99,15 @@ def _drift(args: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def _tell_drift(found: Found) -> None:
-    print(f"\n{found.series} real series, {found.champions} of them with a champion: ", end="")
-    print(f"{found.false_alarms} false alarms in {found.unchanged:,} readings")
-    print(
-        "| change | told | median delay | error after retraining / unchanged | within 10 % | not retrained | promoted |"
-    )
+def _print_drift(result: SpliceResult) -> None:
+    print(f"\n{result.series} real series, {result.champions} of them with a champion: ", end="")
+    print(f"{result.false_alarms} false alarms in {result.unchanged:,} readings")
+    print("| change | detected | median delay | error retrained / unchanged | within 10 % | not retrained | promoted |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    for kind in NAMES:
-        delays = [change.delay for change in found.told if change.kind == kind]
+    for kind in KINDS:
+        delays = [detection.delay for detection in result.detections if detection.kind == kind]
         detected = [delay for delay in delays if delay is not None]
-        back = [recovery for recovery in found.recoveries if recovery.kind == kind]
+        back = [recovery for recovery in result.recoveries if recovery.kind == kind]
         if delays and back:
             ratios = np.array([(recovery.ratio, recovery.without) for recovery in back])
             cells = (
@@ -126,7 +126,7 @@ def _corruption(args: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(shares=SHARES, afters=("ends",), seeds=SEEDS, most=args.runs)
         results = measure_corrupted(histories, _settings(args), ModelStore(Path(folder)), plan, Spec())
-    _tell_corruption(results)
+    _print_corruption(results)
     trained = [result.ratio for result in results if result.status == "trained"]
     return {
         "worse_than_naive_max": max(result.ratio for result in results) - 1,
@@ -136,23 +136,23 @@ def _corruption(args: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def _tell_corruption(found: list[Result]) -> None:
+def _print_corruption(results: list[Result]) -> None:
     """Print a line for each kind of corruption.
 
     A champion that stays answers as before, so its errors are not due to the retraining.
     """
-    kinds = Counter(map(_kind, found))
-    print(f"\n{len(found)} retrainings on corrupted readings, then clean ones; the worst 200 beside the last value")
+    kinds = Counter(map(_kind, results))
+    print(f"\n{len(results)} retrainings on corrupted readings, then clean ones; the worst 200 beside the last value")
     print("| corruption | runs | promoted | worst | worst promoted | the same, had it not been | over 5 %, promoted |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for kind, runs in sorted(kinds.items()):
-        mine = [result for result in found if _kind(result) == kind]
+        mine = [result for result in results if _kind(result) == kind]
         trained = [result for result in mine if result.status == "trained"]
         worst = max(trained, key=lambda result: result.ratio, default=None)
         cells = f"{worst.ratio:.3f} | {worst.without:.3f}" if worst else "- | -"
         over = sum(result.ratio > ALLOWED for result in trained)
         print(f"| {kind} | {runs} | {len(trained)} | {max(result.ratio for result in mine):.3f} | {cells} | {over} |")
-    for result in sorted(found, key=lambda result: -result.ratio)[:5]:
+    for result in sorted(results, key=lambda result: -result.ratio)[:5]:
         cells = f"{result.ratio:.3f} ({result.without:.3f} without retraining)"
         print(f"  {cells} {result.status}: {result.name}", flush=True)
 

@@ -13,8 +13,9 @@ from statistics import median
 
 from redis import Redis
 
-from benchmarks.harness.contestants import Contestant, starting_worker
+from benchmarks.harness.contestants import Contestant
 from benchmarks.harness.models import publish_models
+from benchmarks.harness.processes import starting_worker
 from benchmarks.harness.readings import Readings, id_of
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.models.store import ModelStore
@@ -76,7 +77,7 @@ def _start(server: EmbeddedRedis, folder: Path, redis: Redis, readings: Readings
             ready_s = ready_s or (took if probe(f"http://127.0.0.1:{port}")[0] else 0.0)
             first_s = first_s or (took if worker.newest(worker.keys.forecasts) == id_of(reading) else 0.0)
             if process.poll() is not None or took > PATIENCE_S:
-                raise RuntimeError(f"the worker does not start: {worker.said()}")
+                raise RuntimeError(f"the worker does not start: {worker.log_end()}")
             time.sleep(POLL_S)
         return ready_s, first_s
 

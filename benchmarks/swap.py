@@ -13,16 +13,17 @@ from statistics import median
 from typing import cast
 
 from benchmarks.harness import mover
-from benchmarks.harness.contestants import Contestant, helper, serving
+from benchmarks.harness.contestants import Contestant, serving
 from benchmarks.harness.flow import Flow, flow
 from benchmarks.harness.models import publish_models
+from benchmarks.harness.processes import helper
 from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
 
 VERSIONS = 2
 SWEEPS = 3  # readings of each series before the first round
-BEARABLE = 0.5  # of the worker's maximum rate: the flow is not faster than this
+LARGEST_LOAD = 0.5  # of the worker's maximum rate: the largest rate of a flow
 LEAST = 1000  # readings in the round that measures the maximum rate
 NOTICED_S = 2.0  # after the last switch: by then the worker has loaded the models
 
@@ -30,7 +31,7 @@ NOTICED_S = 2.0  # after the last switch: by then the worker has loaded the mode
 def options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's own options."""
     parser.add_argument("--series", type=int, default=1000, help="each one's champion is moved once a round")
-    parser.add_argument("--rate", type=float, default=5000.0, help="readings a second, if the worker can bear them")
+    parser.add_argument("--rate", type=float, default=5000.0, help="readings a second; at most half of the maximum")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each flow")
 
@@ -45,7 +46,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         server = stack.enter_context(EmbeddedRedis())
         worker = stack.enter_context(serving(server, folder, Readings(args.series)))
         worker.warm_up(SWEEPS * args.series)
-        rate = _bearable(worker, args.rate)
+        rate = _rate(worker, args.rate)
         rounds: list[tuple[Flow, Flow, Flow]] = []
         for number in range(args.rounds):
             version = 1 + number % VERSIONS
@@ -73,12 +74,12 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def _bearable(worker: Contestant, wanted: float) -> float:
+def _rate(worker: Contestant, requested: float) -> float:
     most = median(worker.pace(LEAST).per_s for _ in range(3))
-    if wanted <= BEARABLE * most:
-        return wanted
-    print(f"the worker does {most:,.0f} readings a second at most: {BEARABLE * most:,.0f} flow, not {wanted:,.0f}")
-    return BEARABLE * most
+    if requested <= LARGEST_LOAD * most:
+        return requested
+    print(f"the worker does {most:,.0f} readings a second at most, so --rate is {LARGEST_LOAD * most:,.0f}")
+    return LARGEST_LOAD * most
 
 
 def _flow_beside_moves(

@@ -77,14 +77,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="about how long one contestant works in a round")
     parser.add_argument("--only", type=_chosen, default=tuple(CONFIGURATIONS), help="configurations, with commas")
-    parser.add_argument("--without-keras", action="store_true", help="leave the way of the tutorials out")
+    parser.add_argument("--without-keras", action="store_true", help="do not measure the loop of a tutorial")
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
     """Measure each configuration, print its line, and return the figures."""
     with_keras = not args.without_keras and find_spec("tensorflow") is not None
     if not with_keras:
-        print("without the way of the tutorials" + ("" if args.without_keras else ": install the extra train"))
+        print("the loop of a tutorial is not measured" + ("" if args.without_keras else ": install the extra train"))
     print(f"{'':10}{'series':>7}{'worker/s':>10}{'echo/s':>10}{'ratio':>8}  {'from - to':15}", end="")
     print(f"{'worker us':>10}{'echo us':>9}{'state bytes':>13}")
     figures: dict[str, float] = {}
@@ -132,21 +132,21 @@ def _size(contestant: Contestant, seconds: float) -> int:
     return max(LEAST, round(seconds * contestant.pace(max(LEAST, round(seconds * first / 2))).per_s))
 
 
-def _line(found: Rounds) -> str:
-    worker = _medians(found.worker)
-    echo = _medians(found.echo)
-    ratios = found.ratios
+def _line(rounds: Rounds) -> str:
+    worker = _medians(rounds.worker)
+    echo = _medians(rounds.echo)
+    ratios = rounds.ratios
     spread = f"{min(ratios):.3f} - {max(ratios):.3f}"
     measured = f"{worker.per_s:10,.0f}{echo.per_s:10,.0f}{median(ratios):8.3f}  {spread:15}"
-    return f"{measured}{worker.cpu_us:10.1f}{echo.cpu_us:9.1f}{found.state_bytes:13,}"
+    return f"{measured}{worker.cpu_us:10.1f}{echo.cpu_us:9.1f}{rounds.state_bytes:13,}"
 
 
-def _figures(name: str, found: Rounds) -> dict[str, float]:
-    figures = {FIGURES[name]: median(found.ratios)}
+def _figures(name: str, rounds: Rounds) -> dict[str, float]:
+    figures = {FIGURES[name]: median(rounds.ratios)}
     if name == "own":
-        figures |= {"readings_per_s": _medians(found.worker).per_s, "echo_per_s": _medians(found.echo).per_s}
-    if found.tutorial:
-        figures["ratio_to_keras"] = median(_ratios(found.worker, found.tutorial))
+        figures |= {"readings_per_s": _medians(rounds.worker).per_s, "echo_per_s": _medians(rounds.echo).per_s}
+    if rounds.tutorial:
+        figures["ratio_to_keras"] = median(_ratios(rounds.worker, rounds.tutorial))
     return figures
 
 
@@ -154,8 +154,8 @@ def _ratios(ours: list[Pace], theirs: list[Pace]) -> list[float]:
     return [mine.per_s / other.per_s for mine, other in zip(ours, theirs, strict=True)]
 
 
-def _medians(rounds: list[Pace]) -> Pace:
-    return Pace(*map(median, zip(*rounds, strict=True)))
+def _medians(paces: list[Pace]) -> Pace:
+    return Pace(*map(median, zip(*paces, strict=True)))
 
 
 def _series(configuration: Configuration, args: argparse.Namespace) -> int:
@@ -170,5 +170,5 @@ def _chosen(listed: str) -> tuple[str, ...]:
 def _known(names: list[str]) -> Iterator[str]:
     for name in names:
         if name not in CONFIGURATIONS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(CONFIGURATIONS)}: name one of those")
+            raise argparse.ArgumentTypeError(f"{name!r} does not exist: use one of {', '.join(CONFIGURATIONS)}")
         yield name

@@ -33,7 +33,9 @@ from trainer.fit.training_set import Untrainable, prepare
 Value = TypeVar("Value")
 Series = NDArray[np.float64]  # (rows,)
 
-ROWS, STEP_MS, NEWER = 1000, 3_600_000.0, 0.1
+ROWS = 1000
+STEP_MS = 3_600_000.0
+NEWER = 0.1  # newest rows over the older ones, on which the champions are trained
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +48,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
     """Return the figures by name."""
-    spec, settings = Spec(units=50, window=24), TrainSettings()
+    spec = Spec(units=50, window=24)
+    settings = TrainSettings()
     series = _read(args.data, args.series) if args.data else _make_up(args.series)
     figures = _against_keras([_problem(s, spec, settings) for s in series], args.keras, spec, settings)
     figures |= _warm(series, spec, settings)
@@ -135,7 +138,7 @@ def _read(path: Path, count: int) -> list[Series]:
     columns = [group["value"].to_numpy(np.float64) for _, group in frame.groupby("series", sort=False)]
     longest = sorted(columns, key=len, reverse=True)[:count]
     if len(longest) < count:
-        sys.exit(f"{path} holds {len(longest)} series, {count} are wanted: pass --series {len(longest)}")
+        sys.exit(f"{path} holds {len(longest)} series, but {count} are requested: pass --series {len(longest)}")
     return [values[-ROWS:] for values in longest]
 
 

@@ -24,7 +24,7 @@ from dashboard.pages.frame import STYLE, Context
 from dashboard.pages.overview import overview, view_of
 from dashboard.pages.retraining import retraining
 from tidecast.connection import check_address
-from tidecast.listening import Place, listen, url_of
+from tidecast.listening import ListenAddress, listen, url_of
 from tidecast.log import log_as_json
 from tidecast.settings import Settings
 from tidecast.signals import stopping
@@ -66,7 +66,7 @@ def run(settings: Settings) -> None:
     check_access(options.host, token)
     check_address(settings)
     log_as_json()
-    listeners = listen(Place(options.host, options.port, "dashboard.host", "dashboard.port"))
+    listeners = listen(ListenAddress(options.host, options.port, "dashboard.host", "dashboard.port"))
     os.nice(NICE)  # before the reader's thread starts, which inherits it
     with ExitStack() as closing:
         for listener in listeners:

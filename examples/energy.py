@@ -51,8 +51,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, default=[MADE_UP], help="hourly load as CSV; default: made up")
     parser.add_argument("--target", help="the column to forecast; by default the only numeric one")
-    parser.add_argument("--epochs", type=int, default=40, help="how often each example is seen at most")
-    parser.add_argument("--out", type=Path, default=Path("out/energy"), help="where models, reports and pictures go")
+    parser.add_argument("--epochs", type=int, default=40, help="the largest number of passes over the data")
+    parser.add_argument("--out", type=Path, default=Path("out/energy"), help="the folder for the results")
     parser.add_argument("--short", action="store_true", help="a small network, to see that it runs")
     given = parser.parse_args()
     try:

@@ -26,7 +26,8 @@ from trainer.reports.html_page import picture_path
 from trainer.reports.report import report
 
 SPEC = Spec(window=30, units=32)  # a month of days
-SHORT_SPEC, SHORT_DAYS = Spec(window=10, units=8), 200  # enough to see that it runs
+SHORT_SPEC = Spec(window=10, units=8)
+SHORT_DAYS = 200  # enough to see that it runs
 
 
 def main(epochs: int, out: Path, *, short: bool) -> None:
@@ -52,8 +53,8 @@ def main(epochs: int, out: Path, *, short: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=40, help="how often each example is seen at most")
-    parser.add_argument("--out", type=Path, default=Path("out/weather"), help="where models, report and picture go")
+    parser.add_argument("--epochs", type=int, default=40, help="the largest number of passes over the data")
+    parser.add_argument("--out", type=Path, default=Path("out/weather"), help="the folder for the results")
     parser.add_argument("--short", action="store_true", help=f"a small network on the newest {SHORT_DAYS} days")
     given = parser.parse_args()
     try:

@@ -4,7 +4,10 @@ import re
 
 from tidecast.errors import SettingsError
 
-_UNITS_MS = {"w": 7 * 86_400_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+_UNITS_MS = {"w": 7 * DAY_MS, "d": DAY_MS, "h": HOUR_MS, "m": 60_000, "s": 1000, "ms": 1}
 _PART = re.compile(r"([0-9]{1,6})(ms|[smhdw])")
 _PARTS = re.compile(r"(?:[0-9]{1,6}(?:ms|[smhdw]))+")
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")

@@ -14,7 +14,7 @@ _REMEDY = "name 127.0.0.1 or ::1 for this machine alone, 0.0.0.0 or :: for every
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenAddress:
     """An address to listen on, with the names of its settings for messages.
 
     Attributes:
@@ -30,30 +30,30 @@ class Place:
     port_setting: str
 
 
-def listen(place: Place) -> list[socket.socket]:
+def listen(requested: ListenAddress) -> list[socket.socket]:
     """Listen on every address of a host, on the same port.
 
     Raises:
         SettingsError: the host is not an address of this machine, or the port cannot be used.
     """
-    host = unbracketed(place.host)
-    port = place.port
+    host = unbracketed(requested.host)
+    port = requested.port
     opened: list[socket.socket] = []
     foreign: OSError | None = None
     with ExitStack() as on_failure:
-        for family, address in _addresses(place, host):
+        for family, address in _addresses(requested, host):
             try:
                 listener = _bound(family, (address[0], port, *address[2:]), both=":" in host)
             except OSError as exc:
                 if exc.errno not in _NOT_OURS:
-                    raise SettingsError(_port_sentence(place, exc)) from exc
+                    raise SettingsError(_port_sentence(requested, exc)) from exc
                 foreign = exc  # a name may have addresses of both kinds where the machine has one kind
                 continue
             opened.append(on_failure.enter_context(listener))
             port = listener.getsockname()[1]
         if foreign and not opened:
             raise SettingsError(
-                f"setting {place.host_setting} is {place.host!r}, which is not an address of this machine "
+                f"setting {requested.host_setting} is {requested.host!r}, which is not an address of this machine "
                 f"({foreign.strerror}): {_REMEDY}"
             ) from foreign
         on_failure.pop_all()
@@ -72,15 +72,15 @@ def url_of(host: str, port: int) -> str:
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
-def _addresses(place: Place, host: str) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+def _addresses(requested: ListenAddress, host: str) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
     """Return every address of a host, each once."""
     try:
-        resolved = socket.getaddrinfo(host or None, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        resolved = socket.getaddrinfo(host or None, requested.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, ValueError, OverflowError) as exc:  # an unknown host, or a text that cannot be a name
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise SettingsError(
-            f"setting {place.host_setting} is {place.host!r}, which is neither an address nor a known host ({reason}): "
-            f"{_REMEDY}"
+            f"setting {requested.host_setting} is {requested.host!r}, which is neither an address nor a known host "
+            f"({reason}): {_REMEDY}"
         ) from exc
     return list(dict.fromkeys((family, address) for family, _, _, _, address in resolved))
 
@@ -100,10 +100,10 @@ def _bound(family: socket.AddressFamily, address: tuple[Any, ...], *, both: bool
     return listener
 
 
-def _port_sentence(place: Place, exc: OSError) -> str:
-    where = f"setting {place.port_setting} is {place.port}, on {place.host}: "
+def _port_sentence(requested: ListenAddress, exc: OSError) -> str:
+    where = f"setting {requested.port_setting} is {requested.port}, on {requested.host}: "
     if exc.errno == errno.EADDRINUSE:
         return f"{where}another program has taken it: choose another, or 0 for a free one"
     if exc.errno == errno.EACCES:
         return f"{where}this user may not listen there: choose a port from 1024 on"
-    return f"{where}{exc.strerror}: choose another, or another {place.host_setting}"
+    return f"{where}{exc.strerror}: choose another, or another {requested.host_setting}"

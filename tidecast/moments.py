@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+from tidecast.date_numbers import why_no_epoch
 from tidecast.durations import has_units, seconds_of
-from tidecast.epochs import why_no_epoch
 from tidecast.errors import SettingsError
 
 _ISO = re.compile(

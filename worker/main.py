@@ -17,10 +17,10 @@ from tidecast.connection.partitions import check_partitions
 from tidecast.connection.redis_errors import DATABASE, meaning_of_error
 from tidecast.durations import duration_text
 from tidecast.errors import SettingsError, Unavailable
-from tidecast.listening import Place
+from tidecast.listening import ListenAddress
 from tidecast.log import log_as_json
 from tidecast.models.store import ModelStore
-from tidecast.retraining import Choice, choose_schedule
+from tidecast.schedule_choice import ScheduleChoice, choose_schedule
 from tidecast.settings import Settings, worker_name
 from tidecast.wire import common_keys, keys_of
 from worker.acl import explain
@@ -57,7 +57,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     health = Health()
     health.partitions.set(settings.partitions)
     if settings.worker.health_port is not None:
-        place = Place(
+        place = ListenAddress(
             settings.worker.health_host, settings.worker.health_port, "worker.health_host", "worker.health_port"
         )
         server = health.serve(place)
@@ -93,7 +93,9 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
     stop = _told_by_signals()
     health = Health()
     if health_port is not None:
-        server = health.serve(Place(settings.worker.health_host, health_port, "worker.health_host", "--health-port"))
+        server = health.serve(
+            ListenAddress(settings.worker.health_host, health_port, "worker.health_host", "--health-port")
+        )
         log.info("health served", port=server.port)
     if not _agreed(settings, stop):
         return
@@ -148,7 +150,7 @@ def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -
     return LateSchedule(make, health.ready)
 
 
-def _timing_of(choice: Choice) -> "Timing | None":
+def _timing_of(choice: ScheduleChoice) -> "Timing | None":
     """Return when the runs of a schedule are due; None without a schedule."""
     from worker.retraining.triggers import timing_of
 

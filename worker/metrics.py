@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from tidecast.listening import Place, listen
+from tidecast.listening import ListenAddress, listen
 from tidecast.log import lines_lost
 from tidecast.online.drift import KINDS, Drift
 from tidecast.wire import DISPOSITIONS
@@ -213,13 +213,13 @@ class Health:
             self._runs_at[partition] = at
         self._retrain_at.set(min(list(self._runs_at.values()), default=math.nan))
 
-    def serve(self, place: Place) -> ProbeServer:
+    def serve(self, requested: ListenAddress) -> ProbeServer:
         """Serve /metrics, /healthz and /readyz on a separate thread; return the server.
 
         Raises:
             SettingsError: the host does not belong to this machine, or the port is not available.
         """
-        return ProbeServer(self._answer, listen(place))
+        return ProbeServer(self._answer, listen(requested))
 
     def _answer(self, environ: dict[str, object], start: Callable[..., object]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from tidecast.connection.partitions import whole_number
-from tidecast.epochs import DAY_MS
+from tidecast.durations import DAY_MS
 
 if TYPE_CHECKING:
     from worker.retraining.triggers import (

@@ -3,31 +3,25 @@
 While readings are pushed for a measurement, a program is stopped by SIGSTOP; the time begins when it continues.
 """
 
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import psutil
 from redis import Redis
 
-import benchmarks
 from benchmarks.harness import echo, tutorial
+from benchmarks.harness.processes import helper, log_of, worker_process
 from benchmarks.harness.readings import Readings, id_of
-from tidecast.connection.embedded import EmbeddedRedis, free_port
-from tidecast.settings import PREFIX, SeriesSettings
-from tidecast.tools.readiness import await_ready
+from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.settings import SeriesSettings
 from tidecast.wire import Keys, keys_of
 
-ROOT = Path(benchmarks.__file__).parents[1]
-LEASE_S = 3600  # so that a stopped program keeps its partition
 POLL_S = 0.004  # between two reads of the newest forecast
 PATIENCE_S = 120.0  # without a new forecast
 
@@ -60,7 +54,7 @@ class Contestant:
     redis: Redis
     keys: Keys
     readings: Readings
-    pushed: int = field(default=0)
+    pushed: int = 0
     remembers: bool = False
 
     def push(self, count: int) -> None:
@@ -89,7 +83,7 @@ class Contestant:
         took = time.perf_counter() - began
         used = self._cpu_s() - cpu_before
         if (answered := self.redis.xlen(self.keys.forecasts)) != count:
-            raise RuntimeError(f"{self.name} answered {answered} of {count} readings: {self.said()}")
+            raise RuntimeError(f"{self.name} answered {answered} of {count} readings: {self.log_end()}")
         self.empty()
         return Pace(count / took, 1e6 * used / count)
 
@@ -121,7 +115,7 @@ class Contestant:
                 at = newest
                 since = time.monotonic()
             elif self.process.poll() is not None or time.monotonic() - since > PATIENCE_S:
-                raise RuntimeError(f"{self.name} answers no more: {self.said()}")
+                raise RuntimeError(f"{self.name} makes no more forecasts: {self.log_end()}")
             else:
                 time.sleep(POLL_S)
 
@@ -134,7 +128,7 @@ class Contestant:
         times = psutil.Process(self.process.pid).cpu_times()
         return times.user + times.system
 
-    def said(self) -> str:
+    def log_end(self) -> str:
         """Return the end of its log."""
         return self.log.read_text()[-1000:]
 
@@ -160,38 +154,6 @@ def serving(
 
 
 @contextmanager
-def worker_process(
-    url: str, folder: Path, options: Sequence[str] = (), variables: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[subprocess.Popen[Any]]:
-    """Run `starting_worker` and wait until it is ready, as a measurement must not begin while it compiles."""
-    port = free_port()
-    with starting_worker(url, folder, (*options, "--health-port", str(port)), variables) as process:
-        await_ready(f"http://127.0.0.1:{port}", process, (folder / "worker.log").read_text, show=print)
-        yield process
-
-
-@contextmanager
-def starting_worker(
-    url: str, folder: Path, options: Sequence[str] = (), variables: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[subprocess.Popen[Any]]:
-    """Run `tidecast worker` with the models in `folder/models`, its defaults, and a lease longer than any pause.
-
-    Args:
-        url: where Redis listens.
-        folder: where the store is.
-        options: of the command.
-        variables: settings by the names of their variables, without the prefix `TIDECAST_`.
-    """
-    command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--store", str(folder / "models")]
-    settings = {"WORKER__LEASE": str(LEASE_S)} | dict(variables)
-    environment = plain_environment() | {f"{PREFIX}{name}": value for name, value in settings.items()}
-    with (folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen([*command, *options], cwd=folder, env=environment, stderr=log)
-    with _ending(process):
-        yield process
-
-
-@contextmanager
 def echoing(worker: Contestant, server: EmbeddedRedis) -> Iterator[Contestant]:
     """Run the echo worker, with the fields of the worker's newest forecasts."""
     with _yardstick("echo", echo.__name__, echo.NAMESPACE, worker, server) as contestant:
@@ -213,50 +175,3 @@ def _yardstick(
     with helper(server, module) as process:
         keys = keys_of(namespace=namespace)
         yield Contestant(name, process, log_of(server, module), worker.redis, keys, worker.readings)
-
-
-@contextmanager
-def helper(server: EmbeddedRedis, module: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a module of this package as a process and wait until it prints `ready`.
-
-    Its first argument is the server's address.
-
-    Raises:
-        RuntimeError: it ended before it was ready.
-    """
-    command = [sys.executable, "-m", module, server.url, *map(str, arguments)]
-    log = log_of(server, module)
-    pipe = subprocess.PIPE
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=plain_environment(), stdin=pipe, stdout=pipe, stderr=sink, text=True
-        )
-    with _ending(process):
-        if process.stdout is None or process.stdout.readline() != "ready\n":
-            raise RuntimeError(f"{module} did not become ready: {log.read_text()[-1000:]}")
-        yield process
-
-
-def log_of(server: EmbeddedRedis, module: str) -> Path:
-    """Return the file of a helper's standard error; it is deleted with the server's folder."""
-    return server.folder / f"{module}.log"
-
-
-def plain_environment() -> dict[str, str]:
-    """Return our environment without Tidecast's settings, as a benchmark measures the defaults."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
-    return kept | {"PYTHONPATH": os.pathsep.join(paths)}
-
-
-@contextmanager
-def _ending(process: subprocess.Popen[Any]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.send_signal(signal.SIGCONT)
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe:
-                pipe.close()

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import pusher, reader
-from benchmarks.harness.contestants import Contestant, helper
+from benchmarks.harness.contestants import Contestant
+from benchmarks.harness.processes import helper
 from benchmarks.harness.readings import number_of
 from tidecast.connection.embedded import EmbeddedRedis
 
@@ -67,9 +68,9 @@ def flow(
         _sleep_until(begin)
         meanwhile()
         late_ms = float(pushing.communicate()[0])
-        seen = np.array([np.nan if ns is None else ns for ns in json.loads(reading.communicate()[0])])
+        arrived = np.array([np.nan if ns is None else ns for ns in json.loads(reading.communicate()[0])])
     due_s = np.arange(count) / rate
-    took = (seen - begin) / 1e6 - 1000 * due_s
+    took = (arrived - begin) / 1e6 - 1000 * due_s
     contestant.empty()
     answered = np.isfinite(took)
     return Flow(took[answered], begin / 1e9 + due_s[answered], int((~answered).sum()), late_ms)
@@ -113,7 +114,7 @@ def _begin(pushing: subprocess.Popen[str]) -> int:
     """Send the pusher the time at which its first reading is due, in nanoseconds of the monotonic clock; return it."""
     begin = time.monotonic_ns() + HEAD_START_NS
     if pushing.stdin is None:
-        raise RuntimeError("the pusher hears nothing")
+        raise RuntimeError("the pusher has no standard input")
     pushing.stdin.write(f"{begin}\n")
     pushing.stdin.flush()
     return begin

@@ -18,9 +18,10 @@ import numpy as np
 import psutil
 from redis import Redis
 
-from benchmarks.harness.contestants import Contestant, serving, worker_process
+from benchmarks.harness.contestants import Contestant, serving
 from benchmarks.harness.flow import Flow, flow
 from benchmarks.harness.models import publish_models
+from benchmarks.harness.processes import worker_process
 from benchmarks.harness.readings import Readings
 from tidecast.arrays import Float
 from tidecast.connection.embedded import EmbeddedRedis
@@ -89,7 +90,7 @@ def retrain_live(
         worker.warm_up(series)
         watch = stack.enter_context(_watching(process.pid))
         flows = list(_flows(worker, server, rate, flow_s, limit_s))
-        if watch.found:
+        if watch.found_tensorflow:
             raise RuntimeError(f"the worker's memory map holds {FOREIGN.decode()}")
         return _sum_up(worker, flows, watch)
 
@@ -110,7 +111,7 @@ def _flows(worker: Contestant, server: EmbeddedRedis, rate: float, flow_s: float
     until = time.monotonic() + limit_s
     while not _moments(worker, "finished"):
         if time.monotonic() > until or _moments(worker, "failed"):
-            raise RuntimeError(f"no retraining has finished: {worker.said()}")
+            raise RuntimeError(f"no retraining has finished: {worker.log_end()}")
         measured = flow(worker, server, rate, flow_s)
         yield measured
         p99_ms = measured.percentile(99)
@@ -153,13 +154,14 @@ class _Watch:
     def __init__(self, pid: int) -> None:
         self._worker = psutil.Process(pid)
         self._maps = Path(f"/proc/{pid}/maps")
-        self.found = False  # whether TensorFlow was found in the worker
-        self.child_mb = self.child_cpu_s = 0.0
+        self.found_tensorflow = False  # in the worker's memory map
+        self.child_mb = 0.0
+        self.child_cpu_s = 0.0
 
     def look(self) -> None:
         """Read memory map, memory and processor time once."""
         if self._maps.exists():  # Linux
-            self.found |= FOREIGN in self._maps.read_bytes().lower()
+            self.found_tensorflow |= FOREIGN in self._maps.read_bytes().lower()
         for child in self._worker.children():
             try:
                 times = child.cpu_times()

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from benchmarks.harness.yardsticks import Series
 from tidecast.arrays import Float
 
-TIDECAST, LAST_VALUE = "tidecast", "last_value"
+TIDECAST = "tidecast"
+LAST_VALUE = "last_value"
 TITLES = {
     TIDECAST: "Tidecast",
     LAST_VALUE: "last value",

@@ -16,7 +16,8 @@ from tidecast.settings import quiet_tensorflow
 from tidecast.wire import keys_of
 
 NAMESPACE = "tutorial"
-WINDOW, UNITS = 24, 50
+WINDOW = 24
+UNITS = 50
 
 
 def main(url: str) -> None:

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float
+from tidecast.durations import DAY_MS
 
 LAGS = 24  # rows that the autoregressions read
 ETS_LONGEST = 24  # rows: AutoETS ignores longer seasons
 ETS_ROWS = 15_000  # in the first part: with more, AutoETS runs without a season, which would take minutes
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)

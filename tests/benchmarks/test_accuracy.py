@@ -13,14 +13,14 @@ from benchmarks.harness.scores import Result, Score, figures, header, line, scor
 from benchmarks.harness.yardsticks import DAY_MS, HOUR_MS, Series, season_of
 from tidecast.files.history import History
 from tidecast.settings import Settings
-from tidecast.tools.backtest import Backtested
+from tidecast.tools.backtest import BacktestResult
 from tidecast.tools.backtest_report import Settled
 from tidecast.wire import Forecast
 
 HEAVY = "autoets,ar_ridge,boosting"
 
 
-def half_too_high(histories: Sequence[History], test_size: float, settings: Settings) -> Backtested:
+def half_too_high(histories: Sequence[History], test_size: float, settings: Settings) -> BacktestResult:
     """Return a backtest that is half a unit too high, within its band, and skips the first row of each test part."""
     del settings
     rows = {}
@@ -32,7 +32,7 @@ def half_too_high(histories: Sequence[History], test_size: float, settings: Sett
             settled(moments[row], values[row], values[row - 1], values[row] + 0.5)
             for row in range(first + 1, len(history))
         ]
-    return Backtested(rows)
+    return BacktestResult(rows)
 
 
 def settled(ts: int, y: float, before: float, yhat: float) -> Settled:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.harness import splices
+from benchmarks.harness.changes import Variant, moved_level, moved_season
 from benchmarks.harness.real import real_series, spread
-from benchmarks.harness.splices import Told, moved_level, moved_season
+from benchmarks.harness.splices import Detection
 from benchmarks.retrain import LEAST_CORRUPTED
 from tests.benchmarks.measuring import figures_of
 from tidecast.settings import Settings
@@ -59,20 +60,21 @@ def test_a_change_touches_nothing_before_its_place() -> None:
 
 def test_an_alarm_counts_within_a_hundred_readings_after_the_change() -> None:
     """One before it, or later, does not."""
-    changes = splices.Found(1, 1, [Told("level", 8), Told("level", 12), Told("season", None)], 2, 20_000, [])
-    assert (2 / 3, 10, 0.5) == (changes.found_share, changes.delay_median, changes.false_alarms_per_5000)
-    assert 100 == replace(changes, told=[Told("level", None)]).delay_median
+    detections = [Detection("level", 8), Detection("level", 12), Detection("season", None)]
+    result = splices.SpliceResult(1, 1, detections, 2, 20_000, [])
+    assert (2 / 3, 10, 0.5) == (result.detected_share, result.delay_median, result.false_alarms_per_5000)
+    assert 100 == replace(result, detections=[Detection("level", None)]).delay_median
 
 
 def test_alarms_are_set_against_every_reading_that_may_tell(tmp_path: Path) -> None:
     """A champion has learned from all before the rest; without one the readings that fill the window are looked at."""
     write(tmp_path / "days_open.csv", 1, 1000)
     (history,) = real_series(tmp_path, least=1000, newest=1000)
-    variant = splices.Variant(history, history.series, 600)
+    variant = Variant(history, history.series, 600)
     settings = Settings()
-    assert 400 == splices._looked_at(variant, settings, has_champion=True)
-    assert 400 + settings.series.rows_kept == splices._looked_at(variant, settings, has_champion=False)
-    assert 1000 == splices._looked_at(replace(variant, cut=10), settings, has_champion=False)
+    assert 400 == splices._monitored(variant, settings, has_champion=True)
+    assert 400 + settings.series.rows_kept == splices._monitored(variant, settings, has_champion=False)
+    assert 1000 == splices._monitored(replace(variant, cut=10), settings, has_champion=False)
 
 
 def test_series_are_spread_over_the_sets(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.harness.contestants import serving
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
-from benchmarks.swap import _bearable
+from benchmarks.swap import _rate
 from tests.benchmarks.measuring import figures_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
@@ -30,4 +30,4 @@ def test_what_the_worker_can_bear_flows_as_asked_for(redis_server: EmbeddedRedis
     publish_models(ModelStore(tmp_path / "models"), 5)
     with serving(redis_server, tmp_path, Readings(5)) as worker:
         worker.redis.flushall()
-        assert 50 == _bearable(worker, 50)
+        assert 50 == _rate(worker, 50)

@@ -38,7 +38,7 @@ def test_an_unknown_configuration_is_refused(capsys: pytest.CaptureFixture[str])
     """With the names of those that there are."""
     with pytest.raises(SystemExit):
         figures_of(capsys, *TINY, "--only", "own,nothing")
-    assert "'nothing' is none of own, aof, 10k, default" in capsys.readouterr().err
+    assert "'nothing' does not exist: use one of own, aof, 10k, default" in capsys.readouterr().err
 
 
 def test_the_echo_publishes_what_the_worker_published(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The parts of the pages: texts, charts, tables and the buttons' actions."""
 
-import sys
 from math import nan
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -19,8 +18,8 @@ from dashboard.pages.retraining import runs_html
 from dashboard.pages.tables import events_html
 from dashboard.pages.words import age_text, count_text, number_text, share_text, time_text
 from tests.dashboard.streams import entry
+from tests.harness.commands import run_command
 from tests.harness.models import make_model
-from tidecast.cli import main as cli
 from tidecast.cli.commands import dashboard
 from tidecast.connection.partitions import Run
 from tidecast.models.store import ModelStore
@@ -128,10 +127,7 @@ def test_without_its_extra_the_command_says_what_to_install(
 ) -> None:
     """One sentence, exit code 1."""
     monkeypatch.setattr(dashboard, "dashboard_installed", lambda: False)
-    monkeypatch.setattr(sys, "argv", ["tidecast", "dashboard"])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert 1 == caught.value.code
+    assert 1 == run_command(monkeypatch, "dashboard")
     assert "tidecast: the dashboard needs its extra: pip install 'tidecast[dashboard]'\n" == capsys.readouterr().err
 
 
@@ -139,8 +135,5 @@ def test_beyond_this_machine_the_command_refuses_without_a_token(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2, before anything listens."""
-    monkeypatch.setattr(sys, "argv", ["tidecast", "dashboard", "--host", "0.0.0.0"])  # noqa: S104 - must be refused
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert 2 == caught.value.code
+    assert 2 == run_command(monkeypatch, "dashboard", "--host", "0.0.0.0")  # noqa: S104 - must be refused
     assert "there is no token" in capsys.readouterr().err

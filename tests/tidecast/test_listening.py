@@ -9,14 +9,14 @@ import pytest
 
 from tidecast.connection.embedded import free_port
 from tidecast.errors import SettingsError
-from tidecast.listening import Place, listen, unbracketed, url_of
+from tidecast.listening import ListenAddress, listen, unbracketed, url_of
 
 FDS = Path("/proc/self/fd")
 
 
-def place(host: str, port: int = 0) -> Place:
+def place(host: str, port: int = 0) -> ListenAddress:
     """Somewhere to listen, by the names of the worker's settings."""
-    return Place(host, port, "worker.health_host", "worker.health_port")
+    return ListenAddress(host, port, "worker.health_host", "worker.health_port")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 import typer.main
 from redis import Redis
 
+from tests.harness.commands import run_command
 from tests.harness.forecasts import sent
 from tests.harness.models import make_model
 from tidecast.cli import main as cli
@@ -220,12 +221,10 @@ def test_a_mistake_on_the_command_line_is_one_sentence_that_helps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, code: int, sentence: str
 ) -> None:
     """The message names the fault, the value, and the remedy; no output could be taken for an answer by a program."""
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words.split()])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
+    assert code == run_command(monkeypatch, *words.split())
     out, err = capsys.readouterr()
     assert err.startswith(f"tidecast: {sentence}")
-    assert (code, "", 1) == (caught.value.code, out, err.count("\n"))
+    assert ("", 1) == (out, err.count("\n"))
 
 
 def test_every_command_has_a_typical_mistake_in_the_table() -> None:
@@ -267,10 +266,8 @@ def test_every_form_of_a_time_is_taken_where_a_stream_is_followed(
     made = Forecast("1-0", "a", 2000, 1.5, None, None, 0.9, 1000, None, "naive", 1.0)
     redis.xadd("forecasts", sent(made))
     redis.xadd("events", {"kind": "series_created", "detail": "first reading received", "series": "a"})
-    monkeypatch.setattr(sys, "argv", ["tidecast", command, "--since", since, "-n", "1"])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert (0, 1) == (caught.value.code or 0, capsys.readouterr().out.count("\n"))
+    assert 0 == run_command(monkeypatch, command, "--since", since, "-n", "1")
+    assert 1 == capsys.readouterr().out.count("\n")
 
 
 @pytest.mark.usefixtures("_a_folder")
@@ -280,9 +277,7 @@ def test_a_time_cuts_the_stream_where_it_says(
     """The entry of that very millisecond is the first."""
     for ms in (1_600_000_000_000, 1_700_000_000_000, 1_700_000_000_001):
         redis.xadd("events", {"kind": "series_created", "detail": str(ms)}, id=f"{ms}-0")
-    monkeypatch.setattr(sys, "argv", ["tidecast", "events", "--since", "2023-11-14T22:13:20Z", "-n", "2"])
-    with pytest.raises(SystemExit):
-        cli.main()
+    run_command(monkeypatch, "events", "--since", "2023-11-14T22:13:20Z", "-n", "2")
     assert ["1700000000000", "1700000000001"] == [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
 
 
@@ -300,11 +295,8 @@ def test_an_answer_that_cannot_be_written_is_a_failure(
 ) -> None:
     """A script must not take an empty file on a full disk for an answer."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
     monkeypatch.setattr(sys, "stdout", Full())
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert 1 == caught.value.code
+    assert 1 == run_command(monkeypatch, *words)
     assert "tidecast: No space left on device" in capsys.readouterr().err
 
 
@@ -331,8 +323,6 @@ def test_an_address_in_the_wrong_place_does_not_show_its_password(
 ) -> None:
     """A terminal is recorded, and a log of CI is read by many."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
+    code = run_command(monkeypatch, *words)
     out, err = capsys.readouterr()
-    assert (2, "", False) == (caught.value.code, out, "hunter2" in err)
+    assert (2, "", False) == (code, out, "hunter2" in err)

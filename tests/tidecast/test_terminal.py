@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.harness.commands import run_command
 from tests.harness.models import make_model
 from tests.harness.processes import TIDECAST
 from tests.harness.terminal import on_a_terminal
-from tidecast.cli import main as cli
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 
@@ -28,14 +28,6 @@ ENDLESS = "import time\nprint('begun', flush=True)\ntime.sleep(1000)\n"
 def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings file but the test's own."""
     monkeypatch.chdir(tmp_path)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command within this process, without a terminal; return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    return int(caught.value.code or 0)
 
 
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["colour", "none"])
@@ -53,7 +45,7 @@ def test_without_a_terminal_there_is_neither(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A pipe gets plain text."""
-    assert 1 == run(monkeypatch, "doctor", "--redis", NOBODY)
+    assert 1 == run_command(monkeypatch, "doctor", "--redis", NOBODY)
     exec(SHOW)  # noqa: S102 - it is ours
     out, err = capsys.readouterr()
     assert ("", False) == (err, "\x1b" in out)
@@ -95,7 +87,7 @@ def test_a_push_shows_a_bar_on_a_terminal(
     words = ("push", "r.csv", "--redis", settings.redis_url.get_secret_value())
     code, text = on_a_terminal((TIDECAST, *words), tmp_path, {})
     assert (0, True, True) == (code, "pushing" in text, "50 readings pushed" in text)
-    assert 0 == run(monkeypatch, *words, "--json", "--speed", "100000x")
+    assert 0 == run_command(monkeypatch, *words, "--json", "--speed", "100000x")
     out, err = capsys.readouterr()
     assert ({"pushed": 50, "refused": []}, "") == (json.loads(out), err)
     assert 100 == redis.xlen("readings")
@@ -109,11 +101,11 @@ def test_the_store_is_changed_with_answers_in_json(
         ModelStore(Path("models")).publish(make_model("a", seed=seed))
 
     def told(*words: str) -> object:
-        assert 0 == run(monkeypatch, *words, "--json", "--store", "models")
+        assert 0 == run_command(monkeypatch, *words, "--json", "--store", "models")
         return json.loads(capsys.readouterr().out)
 
     assert {"series": "a", "champion": 2} == told("models", "promote", "a", "2")
     assert {"series": "a", "champion": 1} == told("models", "rollback", "a")
     assert {"deleted": {"a": [2]}} == told("models", "prune", "--keep", "1")
     assert {"champions": 1, "store": "models"} == told("worker", "--check")
-    assert 2 == run(monkeypatch, "worker", "--json")
+    assert 2 == run_command(monkeypatch, "worker", "--json")

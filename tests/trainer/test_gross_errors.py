@@ -10,7 +10,7 @@ from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import TrainSettings, load_settings
-from tidecast.tools.backtest import Backtested, backtest
+from tidecast.tools.backtest import BacktestResult, backtest
 from trainer.data.gross_errors import without_gross_errors
 from trainer.fit.linear import examples
 from trainer.fit.shared_network import examples_of, spec_of
@@ -49,19 +49,19 @@ def spoiled(code: float, spots: list[int]) -> Float:
 
 
 @pytest.fixture(scope="module")
-def answered() -> Backtested:
+def answered() -> BacktestResult:
     """All spoiled series, and the clean one, in one backtest."""
     values = {"clean": WAVE, **{name: spoiled(*case) for name, case in SPOILED.items()}}
     return backtest([history_of(y, name) for name, y in values.items()], 0.2, SETTINGS, SPEC)
 
 
-def test_clean(answered: Backtested) -> None:
+def test_clean(answered: BacktestResult) -> None:
     """The series can be learned; otherwise the effects would be invisible."""
     assert _skill(answered, "clean", []) > 0.5
 
 
 @pytest.mark.parametrize("name", SPOILED)
-def test_clean_readings_cost_what_they_cost_without_the_errors(answered: Backtested, name: str) -> None:
+def test_clean_readings_cost_what_they_cost_without_the_errors(answered: BacktestResult, name: str) -> None:
     """The skill is within a few hundredths; no forecast comes near the errors, and the intervals cover as usual."""
     spots = SPOILED[name][1]
     assert _skill(answered, name, spots) > _skill(answered, "clean", spots) - 0.04
@@ -72,12 +72,12 @@ def test_clean_readings_cost_what_they_cost_without_the_errors(answered: Backtes
     assert 0.84 < np.mean(inside) < 0.96
 
 
-def _clean(answered: Backtested, name: str, spots: list[int]) -> list:
+def _clean(answered: BacktestResult, name: str, spots: list[int]) -> list:
     hours = [(row.ts - BEGUN) // HOUR for row in answered.settled[name]]
     return [(row, WAVE[n]) for row, n in zip(answered.settled[name], hours, strict=True) if n not in spots]
 
 
-def _skill(answered: Backtested, name: str, spots: list[int]) -> float:
+def _skill(answered: BacktestResult, name: str, spots: list[int]) -> float:
     """Over the last value of the clean series."""
     hours = np.setdiff1d(HOURS[CUT:], spots)
     errors = [abs(row.forecast.yhat - y) for row, y in _clean(answered, name, spots)]

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.patience import PATIENCE_S
-from tidecast.listening import Place
+from tidecast.listening import ListenAddress
 from tidecast.online.drift import Drift
 from worker.metrics import CHANGES, FAILURES, OUTCOMES, STAGES, Health
 from worker.partition.backlog import Backlog
@@ -24,7 +24,7 @@ def health() -> Health:
 @pytest.fixture
 def served(health: Health) -> Iterator[HTTPConnection]:
     """A connection to its port."""
-    server = health.serve(Place("127.0.0.1", 0, "worker.health_host", "worker.health_port"))
+    server = health.serve(ListenAddress("127.0.0.1", 0, "worker.health_host", "worker.health_port"))
     connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
     yield connection
     connection.close()

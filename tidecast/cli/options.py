@@ -138,7 +138,7 @@ class ReportOptions:
         return Request(self.series, tuple(self.files), version=self.version, **self.columns.as_arguments())
 
 
-def bounded(settings: Settings, *, non_negative: bool) -> Settings:
+def with_minimum(settings: Settings, *, non_negative: bool) -> Settings:
     """Return the settings, with a minimum of 0 if `non_negative` is set."""
     if not non_negative:
         return settings

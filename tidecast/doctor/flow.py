@@ -17,7 +17,7 @@ from tidecast.connection.partitions import (
     whole_number,
 )
 from tidecast.doctor.finding import Case, Finding, id_ms
-from tidecast.epochs import DAY_MS, HOUR_MS
+from tidecast.durations import DAY_MS, HOUR_MS
 from tidecast.moments import utc_text
 from tidecast.settings import LONGEST_LEASE_S
 from tidecast.wire import Keys, common_keys, id_pair, is_entry_id

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from tidecast.connection import RIGHTS, lacks_right
 from tidecast.doctor.finding import Case, Finding
-from tidecast.retraining import choose_schedule
+from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
 from tidecast.wire import Keys, common_keys
 

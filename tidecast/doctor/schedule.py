@@ -6,7 +6,7 @@ from typing import cast
 from tidecast.connection.partitions import whole_number
 from tidecast.doctor.finding import Case, Finding
 from tidecast.moments import utc_text
-from tidecast.retraining import Choice, choose_schedule
+from tidecast.schedule_choice import ScheduleChoice, choose_schedule
 from tidecast.settings import NEVER
 
 GRACE_MS = 60_000  # how late a run may start, in addition to the jitter
@@ -35,7 +35,7 @@ def overdue(case: Case) -> Iterator[Finding]:
         yield _unkept(unkept, choose_schedule(case.settings))
 
 
-def _unkept(keys: list[str], choice: Choice) -> Finding:
+def _unkept(keys: list[str], choice: ScheduleChoice) -> Finding:
     """Return the finding for partitions whose series are not retrained."""
     place = f"{keys[0]} is empty" if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more are empty"
     if not choice.on:

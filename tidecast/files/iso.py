@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Int64
-from tidecast.epochs import DAY_MS, HOUR_MS
+from tidecast.durations import DAY_MS, HOUR_MS
 from tidecast.files.columns import Kind
 
 Bytes = NDArray[np.uint8]

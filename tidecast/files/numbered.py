@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.epochs import why_no_epoch
+from tidecast.date_numbers import why_no_epoch
 from tidecast.files.columns import Kind, Moments
 
 FIRST_SECOND = 1e9  # numbers from here (the year 2001) to the year 2128 are epoch seconds, as in the worker

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
-from tidecast.epochs import DAY_MS
+from tidecast.durations import DAY_MS
 from tidecast.models.spec import CYCLES, Cycle, Spec
 from tidecast.models.time_grid import CLIP, scale_windows
 

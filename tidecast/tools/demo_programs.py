@@ -17,7 +17,7 @@ from tidecast.connection.embedded import free_port
 from tidecast.errors import TidecastError
 from tidecast.settings import environment_with
 from tidecast.start import child_command
-from tidecast.tools.demo_data import Source
+from tidecast.tools.demo_data import DemoSource
 from tidecast.tools.readiness import PATIENCE_S, POLL_S, await_ready, log_end
 
 EPOCHS = 12  # enough for these series; longer training gains little and makes a visitor wait
@@ -32,7 +32,7 @@ SCHEDULE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DemoSetup:
     """The locations of the demo: Redis, the namespace, and a folder with the models and the logs."""
 
     url: str
@@ -47,7 +47,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class DemoWorker:
     """A running worker that is ready.
 
     Attributes:
@@ -99,7 +99,7 @@ class Worker:
         return {s.labels["disposition"]: int(s.value) for s in samples if s.name == "tidecast_readings_total"}
 
 
-def train(sources: Sequence[Source], folder: Path, *, quiet: bool) -> None:
+def train(sources: Sequence[DemoSource], folder: Path, *, quiet: bool) -> None:
     """Run the trainer as a user would, once for each set of columns.
 
     Raises:
@@ -119,14 +119,14 @@ def train(sources: Sequence[Source], folder: Path, *, quiet: bool) -> None:
 
 
 @contextmanager
-def worker(place: Place, show: Callable[[str], None]) -> Iterator[Worker]:
+def worker(setup: DemoSetup, show: Callable[[str], None]) -> Iterator[DemoWorker]:
     """Run a worker with a schedule; the block begins when it is ready."""
     port = free_port()
-    log = place.folder / "worker.log"
+    log = setup.folder / "worker.log"
     began = time.monotonic()
-    with _program(place, log, SCHEDULE, "worker", "--health-port", str(port)) as process:
+    with _program(setup, log, SCHEDULE, "worker", "--health-port", str(port)) as process:
         compiled = await_ready(f"http://127.0.0.1:{port}", process, log.read_text, show=show)
-        yield Worker(process, f"http://127.0.0.1:{port}", log, time.monotonic() - began, compiled)
+        yield DemoWorker(process, f"http://127.0.0.1:{port}", log, time.monotonic() - began, compiled)
 
 
 def dashboard_installed() -> bool:
@@ -135,10 +135,10 @@ def dashboard_installed() -> bool:
 
 
 @contextmanager
-def dashboard(place: Place) -> Iterator[str]:
+def dashboard(setup: DemoSetup) -> Iterator[str]:
     """Run the dashboard; yield its address, which it prints once it is ready."""
-    log = place.folder / "dashboard.log"
-    with _program(place, log, {}, "dashboard", "--port", "0", "--host", "127.0.0.1") as process:
+    log = setup.folder / "dashboard.log"
+    with _program(setup, log, {}, "dashboard", "--port", "0", "--host", "127.0.0.1") as process:
         line = process.stdout.readline().decode() if process.stdout else ""
         if not line:  # the dashboard has ended
             raise TidecastError(f"the dashboard did not start:\n{log_end(log.read_text())}")
@@ -146,12 +146,12 @@ def dashboard(place: Place) -> Iterator[str]:
 
 
 @contextmanager
-def _program(place: Place, log: Path, variables: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
+def _program(setup: DemoSetup, log: Path, variables: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run one of our commands during the block; `variables` are environment variables without our prefix."""
-    environment = environment_with(place.url, **variables)
+    environment = environment_with(setup.url, **variables)
     with log.open("wb") as sink:
         process = subprocess.Popen(  # noqa: S603 - ourselves
-            place.command(*words), stdout=subprocess.PIPE, stderr=sink, env=environment
+            setup.command(*words), stdout=subprocess.PIPE, stderr=sink, env=environment
         )
     try:
         yield process
@@ -169,7 +169,7 @@ def _end(process: subprocess.Popen[Any]) -> None:
         process.communicate()
 
 
-def _write(file: Path, sources: Sequence[Source]) -> None:
+def _write(file: Path, sources: Sequence[DemoSource]) -> None:
     columns = (*sources[0].features, sources[0].target)
     with file.open("w", newline="") as sink:
         table = csv.writer(sink)

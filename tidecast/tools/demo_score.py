@@ -15,19 +15,19 @@ SHOWN = 120  # readings of each series in the picture
 
 
 @dataclass(slots=True)
-class Score:
+class DemoScore:
     """The errors of one series' forecasts on the test part."""
 
     test_from: int  # epoch milliseconds
-    seen: list[Forecast] = field(default_factory=list)
+    forecasts: list[Forecast] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)  # of the forecasts
     naive: list[float] = field(default_factory=list)  # of the last value, on the same readings
     covered: int = 0
 
     def add(self, forecast: Forecast) -> None:
         """Score the previous forecast with this reading, and keep the new one."""
-        before = self.seen[-1] if self.seen else None
-        self.seen.append(forecast)
+        before = self.forecasts[-1] if self.forecasts else None
+        self.forecasts.append(forecast)
         if before is None or forecast.error is None or forecast.origin < self.test_from:
             return
         self.errors.append(abs(forecast.error))
@@ -47,9 +47,9 @@ def figures_of(errors: Sequence[float], naive: Sequence[float]) -> dict[str, flo
     return {"mae": mae, "mae_naive": mae_naive, "skill": skill(mae, mae_naive)}
 
 
-def sum_up(ids: Sequence[str], scores: dict[str, Score]) -> dict[str, Any]:
+def sum_up(ids: Sequence[str], scores: dict[str, DemoScore]) -> dict[str, Any]:
     """Return the figures of all series; `ids` are those of the readings pushed."""
-    answered = {forecast.id for score in scores.values() for forecast in score.seen}
+    answered = {forecast.id for score in scores.values() for forecast in score.forecasts}
     errors = [error for score in scores.values() for error in score.errors]
     naive = [error for score in scores.values() for error in score.naive]
     return {
@@ -61,13 +61,13 @@ def sum_up(ids: Sequence[str], scores: dict[str, Score]) -> dict[str, Any]:
     }
 
 
-def live_table(scores: dict[str, Score]) -> Table:
+def live_table(scores: dict[str, DemoScore]) -> Table:
     """Return the newest forecast of each series, and its score so far."""
     table = Table("series", "reading", "forecast", "90 % interval", "model", "MAE", "naive MAE", "skill")
     for series, score in scores.items():
-        if not score.seen:
+        if not score.forecasts:
             continue
-        last = score.seen[-1]
+        last = score.forecasts[-1]
         figures = score.figures()
         interval = "" if last.yhat_lower is None else f"{last.yhat_lower:.1f} to {last.yhat_upper:.1f}"
         shown = (f"{figures[name]:.3f}" for name in ("mae", "mae_naive", "skill"))
@@ -83,7 +83,7 @@ def score_table(series: dict[str, dict[str, float]]) -> Table:
     return table
 
 
-def picture(scores: dict[str, Score], out: Path) -> Path:
+def picture(scores: dict[str, DemoScore], out: Path) -> Path:
     """Draw each series' newest forecasts, with their intervals, and the readings; return the file."""
     import matplotlib as mpl
 
@@ -92,7 +92,7 @@ def picture(scores: dict[str, Score], out: Path) -> Path:
 
     figure, axes = plt.subplots(len(scores), figsize=(10, 2.4 * len(scores)), layout="constrained")
     for axis, (series, score) in zip(axes, scores.items(), strict=True):
-        tail = [f for f in score.seen if f.ts is not None and f.yhat_lower is not None][-SHOWN:]
+        tail = [f for f in score.forecasts if f.ts is not None and f.yhat_lower is not None][-SHOWN:]
         made = tail[:-1]
         due = [datetime.fromtimestamp(f.origin / 1000, UTC) for f in tail[1:]]
         lower, upper = ([getattr(f, bound) for f in made] for bound in ("yhat_lower", "yhat_upper"))

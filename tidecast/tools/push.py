@@ -21,7 +21,7 @@ _SPEED = re.compile(r"(\d+(?:\.\d+)?)x?")
 
 
 @dataclass(slots=True)
-class Pushed:
+class PushResult:
     """The number of readings pushed so far, and the refused series."""
 
     count: int = 0
@@ -32,7 +32,7 @@ def push_file(
     client: Client,
     source: str,
     selection: Selection,
-    pushed: Pushed,
+    pushed: PushResult,
     *,
     time_zone: str | None = None,
     speed: float | None = None,
@@ -91,13 +91,13 @@ def parse_speed(text: str) -> float:
     return float(match[1])
 
 
-def _note(histories: Histories, selection: Selection, pushed: Pushed) -> None:
+def _note(histories: Histories, selection: Selection, pushed: PushResult) -> None:
     print_notes((*histories.all_notes, *_field_notes(histories, selection.likely_target, pushed)))
     print_refused(histories.refused)
     pushed.refused += histories.refused
 
 
-def _field_notes(histories: Histories, target: str, pushed: Pushed) -> Iterator[str]:
+def _field_notes(histories: Histories, target: str, pushed: PushResult) -> Iterator[str]:
     """Warn once about readings whose field a worker forecasts only if a model names it."""
     fields = {history.features[0] for history in histories.found}
     if fields and target not in fields and not pushed.count:
@@ -111,7 +111,7 @@ def _chunks(histories: Histories) -> Iterator[list[Row]]:
         yield chunk
 
 
-def _push(client: Client, rows: list[Row], pushed: Pushed) -> None:
+def _push(client: Client, rows: list[Row], pushed: PushResult) -> None:
     """Push rows; if some are invalid, such as those with a time in the future, push the others."""
     try:
         pushed.count += len(client.push_many([(row.series, row.values, wire_time(row.ts)) for row in rows]))
@@ -120,7 +120,7 @@ def _push(client: Client, rows: list[Row], pushed: Pushed) -> None:
             _push_one(client, row, pushed)
 
 
-def _push_one(client: Client, row: Row, pushed: Pushed) -> None:
+def _push_one(client: Client, row: Row, pushed: PushResult) -> None:
     try:
         client.push(row.series, row.values, wire_time(row.ts))
         pushed.count += 1

@@ -17,6 +17,7 @@ from tidecast.files.readings import Row
 from tidecast.models.store import ModelStore
 from tidecast.moments import wire_text
 from tidecast.settings import SeriesSettings, Settings
+from tidecast.tools.champions import load_champions
 from tidecast.tools.tail import flat
 from tidecast.wire import DeadLetter, Forecast
 
@@ -28,7 +29,7 @@ COLUMNS = ("series", "origin", "y", "ts", "yhat", "yhat_lower", "yhat_upper", "k
 
 
 @dataclass(slots=True)
-class Replay:
+class ReplayCounts:
     """The counts of the readings answered so far.
 
     Attributes:
@@ -51,7 +52,7 @@ class Replay:
 
 
 def forecasts_of(
-    rows: Iterable[Row], settings: Settings, into: Replay, progress: Callable[[int], None] = lambda _done: None
+    rows: Iterable[Row], settings: Settings, into: ReplayCounts, progress: Callable[[int], None] = lambda _done: None
 ) -> Iterator[list[Forecast]]:
     """Yield the forecasts of readings in the order of their times, batch by batch, as from a newly started worker.
 
@@ -64,12 +65,12 @@ def forecasts_of(
     forecaster = _forecaster(settings)
     entries = _entries(sorted(rows, key=lambda row: row.ts))
     while batch := list(islice(entries, settings.worker.batch)):
-        outcome = forecaster.handle(batch, int(batch[-1][0].partition("-")[0]))
-        into.counts.update(outcome.counts)
-        into.reasons.update(letter.reason for letter in outcome.dead)
-        into.newest = outcome.dead[-1] if outcome.dead else into.newest
+        result = forecaster.handle(batch, int(batch[-1][0].partition("-")[0]))
+        into.counts.update(result.counts)
+        into.reasons.update(letter.reason for letter in result.dead)
+        into.newest = result.dead[-1] if result.dead else into.newest
         progress(into.counts.total())
-        yield list(outcome.forecasts)
+        yield list(result.forecasts)
 
 
 def write_csv(batches: Iterable[list[Forecast]], file: TextIO, settings: SeriesSettings) -> None:
@@ -93,11 +94,7 @@ def _forecaster(settings: Settings) -> "Forecaster":
     from tidecast.online.forecaster import Forecaster
 
     forecaster = Forecaster(settings.series, probation=settings.retrain.probation)
-    store = ModelStore(settings.store)
-    for cohort in store.shared.served():
-        forecaster.set_shared_network(cohort, store.shared.load(cohort)[1])
-    for series in store.served():
-        forecaster.set_model(series, *store.load(series))
+    load_champions(forecaster, ModelStore(settings.store))
     return forecaster
 
 

@@ -18,7 +18,7 @@ from tidecast.connection.partitions import (
 )
 from tidecast.models.served import Served
 from tidecast.models.store import ModelStore
-from tidecast.retraining import choose_schedule
+from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
 from tidecast.wire import SEPARATOR, Keys, id_pair, keys_of
 

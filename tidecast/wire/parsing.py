@@ -11,7 +11,8 @@ from typing import cast
 
 import numpy as np
 
-from tidecast.epochs import DAY_MS, date_in
+from tidecast.date_numbers import date_in
+from tidecast.durations import DAY_MS
 from tidecast.errors import BadReading
 from tidecast.wire import Fields, Reading, partition_of
 from tidecast.wire.decimals import decimals

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float
-from tidecast.epochs import DAY_MS
+from tidecast.durations import DAY_MS
 from tidecast.errors import SettingsError
 from tidecast.models.model import MAX_SEASON
 from tidecast.models.spec import CYCLES, Cycle

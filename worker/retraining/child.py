@@ -21,7 +21,7 @@ import structlog
 from tidecast.durations import duration_text
 from tidecast.errors import SettingsError
 from tidecast.log import write_line
-from tidecast.retraining import missing_packages
+from tidecast.schedule_choice import missing_packages
 from tidecast.settings import Settings
 from tidecast.start import child_command
 

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 from redis import Redis
 
 from tidecast.connection.partitions import whole_number
-from tidecast.epochs import HOUR_MS
+from tidecast.durations import HOUR_MS
 from tidecast.moments import utc_text
 from tidecast.wire import Keys
 from worker.retraining.triggers import timing_named

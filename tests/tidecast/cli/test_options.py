@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.harness.commands import run_command
 from tests.harness.models import make_model
 from tidecast.cli import main as cli
 from tidecast.models.store import ModelStore
@@ -36,15 +37,6 @@ def _a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(search, "tune", work)
     monkeypatch.setattr(backtest, "backtest", work)
     monkeypatch.setattr(demo_programs, "train", work)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command within this process; return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    code = caught.value.code
-    return code if isinstance(code, int) else 0
 
 
 def train(*options: str) -> tuple[str, ...]:
@@ -143,7 +135,7 @@ def test_an_option_out_of_range_is_one_sentence_before_the_work(
 ) -> None:
     """The message names the option, the value and the valid range; minutes of training would be lost otherwise."""
     before = sorted(Path().rglob("*"))
-    assert code == run(monkeypatch, *words)
+    assert code == run_command(monkeypatch, *words)
     error = capsys.readouterr().err
     assert sentence in error
     assert "Traceback" not in error

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from tests.harness.commands import run_command
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import TIDECAST
-from tidecast.cli import main as cli
 from tidecast.settings import Settings
 
 HEADER = b"series,timestamp,value\n"
@@ -120,12 +119,9 @@ def test_a_field_that_no_worker_reads_is_noted(
     """A column of another name is pushed as training names it; the note gives the setting that it needs."""
     (tmp_path / "shop.csv").write_text("Date,Sales\n2024-01-01,5\n")
     words = ["push", str(tmp_path / "shop.csv"), "--redis", settings.redis_url.get_secret_value()]
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert (0, b"5.0") == (caught.value.code or 0, redis.xrange("readings")[0][1][b"Sales"])
+    assert 0 == run_command(monkeypatch, *words)
+    assert b"5.0" == redis.xrange("readings")[0][1][b"Sales"]
     assert "series.target = 'Sales'" in capsys.readouterr().err
     monkeypatch.setenv("TIDECAST_SERIES__TARGET", "Sales")
-    with pytest.raises(SystemExit):
-        cli.main()
+    assert 0 == run_command(monkeypatch, *words)
     assert "series.target" not in capsys.readouterr().err

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,10 +11,10 @@ import pytest
 import structlog
 from redis import Redis
 
+from tests.harness.commands import run_command
 from tests.harness.patience import PATIENCE_S, until
 from tests.harness.processes import TIDECAST
 from tests.worker.retraining.harness import FINISH, record, stand_in
-from tidecast.cli import main as cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import free_port
 from tidecast.settings import Settings
@@ -23,14 +22,6 @@ from tidecast.tools.readiness import await_ready
 from tidecast.tools.tail import event_line
 from tidecast.wire import Event, keys_of, partition_of
 from worker.retraining import child
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command within this process; return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    return int(caught.value.code or 0)
 
 
 def stand_for_the_trainer(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -54,9 +45,9 @@ def test_by_hand_every_partition_is_trained_once_and_the_sum_is_printed(
     """The child finds out which series are due."""
     monkeypatch.setenv("TIDECAST_PARTITIONS", "2")
     stand_for_the_trainer(monkeypatch, f"assert not told['force'] and told['series'] == []\n{FINISH}")
-    assert 0 == run(monkeypatch, "retrain")
+    assert 0 == run_command(monkeypatch, "retrain")
     assert "6 series trained, 2 kept their model, 0 refused, 4 put off, in 3.0 s\n" == capsys.readouterr().out
-    assert 0 == run(monkeypatch, "retrain", "--json")
+    assert 0 == run_command(monkeypatch, "retrain", "--json")
     expected = {"trained": 6, "kept": 2, "refused": 0, "put_off": 4, "seconds": 3.0, "failures": []}
     assert expected == json.loads(capsys.readouterr().out)
 
@@ -75,7 +66,7 @@ def test_named_series_are_trained_due_or_not_and_no_other_partition(
     )
     for partition, (name,) in expected.items():
         redis.hset(keys_of(partition, 8).state, name, "state")
-    assert 0 == run(monkeypatch, "retrain", "a", other, "a")
+    assert 0 == run_command(monkeypatch, "retrain", "a", other, "a")
     assert capsys.readouterr().out.startswith("6 series trained")
 
 
@@ -86,7 +77,7 @@ def test_a_store_that_cannot_be_written_is_one_sentence_before_the_training(
     """The child would find out after its start, which takes seconds."""
     stand_for_the_trainer(monkeypatch, "assert False, 'the training has begun'")
     (tmp_path / "file").write_text("")
-    assert 2 == run(monkeypatch, "retrain", "--store", "file/models")
+    assert 2 == run_command(monkeypatch, "retrain", "--store", "file/models")
     expected = "tidecast: the store is file/models, but file is a file: name another place\n"
     assert expected == capsys.readouterr().err
 
@@ -105,7 +96,7 @@ def test_a_series_that_no_worker_has_met_is_one_sentence_before_the_training(
     """A mistyped name would end with no series trained, as if none were due."""
     stand_for_the_trainer(monkeypatch, "assert False, 'the training has begun'")
     redis.hset(keys_of().state, mapping={"boiler-7": "state", "boiler-7\x1f0": "block"})
-    assert 1 == run(monkeypatch, "retrain", *words)
+    assert 1 == run_command(monkeypatch, "retrain", *words)
     error = capsys.readouterr().err
     assert f"tidecast: no worker has answered a reading of series {words[-1]!r}: {remedy}\n" == error
 
@@ -117,7 +108,7 @@ def test_a_failed_run_by_hand_is_exit_code_1(
     """The other partitions are trained all the same."""
     monkeypatch.setenv("TIDECAST_PARTITIONS", "2")
     stand_for_the_trainer(monkeypatch, f"told['partition'] or sys.exit(3)\n{FINISH}")
-    assert 1 == run(monkeypatch, "retrain")
+    assert 1 == run_command(monkeypatch, "retrain")
     printed = capsys.readouterr()
     assert printed.out.startswith("3 series trained")
     assert "tidecast: retraining failed, partition 0: it ended with exit code 3: its log says why\n" in printed.err
@@ -139,7 +130,7 @@ def test_a_daemon_needs_a_schedule_and_nothing_else(
 ) -> None:
     """Exit code 2 and a sentence."""
     monkeypatch.setenv("TIDECAST_RETRAIN__EVERY", "never")
-    assert 2 == run(monkeypatch, *words)
+    assert 2 == run_command(monkeypatch, *words)
     assert sentence in capsys.readouterr().err
 
 
@@ -162,7 +153,7 @@ def test_a_daemon_keeps_the_schedule_until_told_to_stop(
     assert 0 == process.returncode
     assert ["schedule started", "schedule stopped"] == [json.loads(line)["event"] for line in err.splitlines()]
     redis.set("partitions", 4)
-    assert 2 == run(monkeypatch, "retrain", "--daemon")
+    assert 2 == run_command(monkeypatch, "retrain", "--daemon")
 
 
 def test_a_daemon_has_the_same_default_as_a_worker_and_a_health_port(url: str, redis: Redis) -> None:
@@ -186,7 +177,7 @@ def test_a_daemon_that_cannot_write_the_store_does_not_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It has no other work: its supervisor gets the exit code, and the message names the remedy."""
-    assert 2 == run(monkeypatch, "retrain", "--daemon", "--store", "/proc/models")
+    assert 2 == run_command(monkeypatch, "retrain", "--daemon", "--store", "/proc/models")
     err = capsys.readouterr().err
     assert err.startswith("tidecast: there is no schedule to keep: the store /proc/models cannot be written (")
     assert "let this user write there" in err
@@ -231,11 +222,11 @@ def test_events_are_printed_as_lines_or_as_json(
     for event in (PROMOTED, STARTED, PROMOTED):
         happen(redis, event)
     entry_id = redis.xrange("events")[1][0].decode()
-    assert 0 == run(monkeypatch, "events", "--since", "0", "-n", "2")
+    assert 0 == run_command(monkeypatch, "events", "--since", "0", "-n", "2")
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith("Z  promoted  boiler-7 v3  beats version 2 by 4 %")
     assert second.endswith("Z  started  the run due at 2026-03-01T03:00:00Z has started, try 1")
-    assert 0 == run(monkeypatch, "events", "--since", "0", "-n", "2", "--json")
+    assert 0 == run_command(monkeypatch, "events", "--since", "0", "-n", "2", "--json")
     printed = json.loads(capsys.readouterr().out.splitlines()[1])
     assert {"id": entry_id, "kind": "started", "detail": STARTED.detail, "series": None, "version": None} == printed
 

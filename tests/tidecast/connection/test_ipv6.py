@@ -1,6 +1,5 @@
 """Redis over IPv6: every client and command takes an address in brackets."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.harness.commands import run_command
 from tests.harness.patience import until
 from tests.harness.processes import forked_worker
-from tidecast.cli import main as cli
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
@@ -66,9 +65,8 @@ def test_an_address_without_brackets_is_refused_and_one_with_them_is_named_whole
     kind = RedisConnectionError if address.startswith("[") else SettingsError
     with pytest.raises(kind):
         connect(settings).ping()
-    monkeypatch.setattr(sys, "argv", ["tidecast", "tail", "--redis", f"redis://{address}:1/0"])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert (1 if address.startswith("[") else 2) == caught.value.code
+    assert (1 if address.startswith("[") else 2) == run_command(
+        monkeypatch, "tail", "--redis", f"redis://{address}:1/0"
+    )
     assert ("::1:1" in (err := capsys.readouterr().err)) == address.startswith("[")
     assert 1 == err.count("\n")

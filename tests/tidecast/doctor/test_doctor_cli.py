@@ -1,16 +1,15 @@
 """`tidecast doctor`: its output, its exit codes, and its facts about one series."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.harness.commands import run_command
 from tests.harness.models import make_model
 from tests.harness.ward import Ward
-from tidecast.cli import main as cli
 from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE
 
 
@@ -30,11 +29,8 @@ class Doctor:
     def __call__(self, *words: str) -> tuple[int, str]:
         """Run the doctor; return its exit code and its output."""
         where = ("--redis", self._ward.server.url, "--store", str(self._ward.settings.store))
-        self._monkeypatch.setattr(sys, "argv", ["tidecast", "doctor", *words, *where])
         self._capsys.readouterr()  # the worker's log
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return int(caught.value.code or 0), self._capsys.readouterr().out
+        return run_command(self._monkeypatch, "doctor", *words, *where), self._capsys.readouterr().out
 
     def facts(self, series: str) -> Any:
         """Return the facts about a series."""
@@ -161,8 +157,5 @@ def test_a_series_that_nobody_knows_is_a_mistake(
     """Before, it passed for a series without readings; now the names in the store and in Redis are searched."""
     healthy.store.publish(make_model("b"))
     where = ("--redis", healthy.server.url, "--store", str(healthy.settings.store))
-    monkeypatch.setattr(sys, "argv", ["tidecast", "doctor", name, *where])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert 1 == caught.value.code
+    assert 1 == run_command(monkeypatch, "doctor", name, *where)
     assert f"knows a series {name!r}: {remedy}" in capsys.readouterr().err

@@ -409,7 +409,7 @@ def test_a_fault_is_found_alone_with_its_remedy(
 
 def test_why_nobody_retrains_is_found_where_it_is_seen(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the training packages and without a run in Redis: install them, or run the schedule elsewhere."""
-    monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
+    monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     healthy.redis.delete("retrain")
     (finding,) = healthy.told(retrain=RetrainSettings()).examine()
     assert ("schedule", "warning") == (finding.check, finding.severity)
@@ -419,7 +419,7 @@ def test_why_nobody_retrains_is_found_where_it_is_seen(healthy: Ward, monkeypatc
 
 def test_who_retrains_elsewhere_or_never_hears_nothing(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """A schedule that another program keeps is as good as one's own, and "never" is a decision."""
-    monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
+    monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     assert [] == healthy.told(retrain=RetrainSettings()).examine()
     healthy.redis.delete("retrain")
     assert [] == healthy.told(retrain=RetrainSettings(every="never")).examine()
@@ -427,7 +427,7 @@ def test_who_retrains_elsewhere_or_never_hears_nothing(healthy: Ward, monkeypatc
 
 def test_a_late_run_is_found_whoever_keeps_the_schedule(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine where one looks need not be able to train."""
-    monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
+    monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     overdue(healthy)
     (finding,) = healthy.told(retrain=RetrainSettings()).examine()
     assert ("schedule", "wrong") == (finding.check, finding.severity)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from tests.harness.commands import run_command
 from tests.harness.models import make_model
 from tests.tidecast.files.odd_files import READ, REFUSED, OddFile, Readings
-from tidecast.cli import main as cli
 from tidecast.errors import TidecastError
 from tidecast.files.history import History
 from tidecast.files.readings import Row
@@ -57,10 +57,8 @@ class Door:
         return code
 
     def _run(self, words: Sequence[str], piped: Path | None) -> int:
-        self._monkeypatch.setattr(sys, "argv", ["tidecast", *words])
-        with piped_in(piped, self._monkeypatch), pytest.raises(SystemExit) as caught:
-            cli.main()
-        return int(caught.value.code or 0)
+        with piped_in(piped, self._monkeypatch):
+            return run_command(self._monkeypatch, *words)
 
     def _keep(self, fields: dict[bytes, bytes]) -> None:
         time = fields[b"ts"].decode()

@@ -1,7 +1,6 @@
 """Empty is unset, in variables, in the file and on the command line; and Kubernetes' variables are not settings."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 import typer.main
 from pydantic import BaseModel
 
+from tests.harness.commands import run_command
 from tidecast.cli import main as cli
 from tidecast.errors import SettingsError
 from tidecast.settings import PREFIX, Settings, load_settings
@@ -154,8 +154,5 @@ def test_the_command_takes_empty_options_for_none(
 ) -> None:
     """A script passes its variables on: `--store "$STORE"` would otherwise be the current directory."""
     words = ["worker", "--check", "--json", "--store", "", "--health-port", "", "--namespace=", "--redis", ""]
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert 0 == caught.value.code
+    assert 0 == run_command(monkeypatch, *words)
     assert "models" == json.loads(capsys.readouterr().out)["store"]

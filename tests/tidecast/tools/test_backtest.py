@@ -3,14 +3,13 @@
 import csv
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from redis import Redis
 
-from tidecast.cli import main as cli
+from tests.harness.commands import run_command
 from tidecast.client import Client
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import History
@@ -220,10 +219,7 @@ def command(monkeypatch: pytest.MonkeyPatch, file: str, *words: str) -> int:
     """Run `tidecast backtest` in this process, with little training; return its exit code."""
     monkeypatch.setenv("TIDECAST_TRAIN__EPOCHS", "1")
     monkeypatch.setenv("TIDECAST_TRAIN__SHARED_EPOCHS", "0")
-    monkeypatch.setattr(sys, "argv", ["tidecast", "backtest", "--data", file, *words])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    return int(caught.value.code or 0)
+    return run_command(monkeypatch, "backtest", "--data", file, *words)
 
 
 def test_series_without_answers_are_named_with_exit_code_3(

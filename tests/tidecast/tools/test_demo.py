@@ -19,9 +19,9 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
 from tidecast.settings import Settings
 from tidecast.tools import demo, demo_programs
-from tidecast.tools.demo import Runs, Stage
-from tidecast.tools.demo_programs import Place, Worker
-from tidecast.tools.demo_score import Score
+from tidecast.tools.demo import ReplayState, RetrainingRuns
+from tidecast.tools.demo_programs import DemoSetup, DemoWorker
+from tidecast.tools.demo_score import DemoScore
 from tidecast.wire import Event
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,12 +41,12 @@ class Process:
         return None if self._looks >= 0 else self._code
 
 
-def worker(folder: Path, looks: int, code: int = 1) -> Worker:
+def worker(folder: Path, looks: int, code: int = 1) -> DemoWorker:
     """Return a worker with a log, which lives for so many looks."""
     log = folder / "worker.log"
     log.write_text(LOG)
     process: Any = Process(looks, code)
-    return Worker(process, "http://127.0.0.1:1", log, 0.0, False)
+    return DemoWorker(process, "http://127.0.0.1:1", log, 0.0, False)
 
 
 @pytest.fixture
@@ -62,10 +62,10 @@ def client(settings: Settings, redis: Redis) -> Iterator[Client]:  # noqa: ARG00
         yield opened
 
 
-def staged(client: Client, worker: Worker, text: io.StringIO) -> Stage:
+def staged(client: Client, worker: DemoWorker, text: io.StringIO) -> ReplayState:
     """Return a replay of one series, after a first reading."""
     console = Console(file=text, width=200)
-    return Stage(client, worker, {"a": Score(test_from=0)}, console, [client.push("a", 1.0, 1000)])
+    return ReplayState(client, worker, {"a": DemoScore(test_from=0)}, console, [client.push("a", 1.0, 1000)])
 
 
 def happen(redis: Redis, kind: str, detail: str = "it did", series: str | None = None) -> None:
@@ -89,9 +89,9 @@ def test_a_run_is_shown_from_its_start_to_its_end(
     happen(redis, "promoted", "it beats version 1", "a")
     happen(redis, "refused", "version 1 is at least as good", "b")
     happen(redis, "finished", "the run has finished: 1 series trained")
-    runs = Runs()
+    runs = RetrainingRuns()
     demo._await_run(stage, runs)
-    assert (1, {"a": "promoted", "b": "kept"}) == (runs.finished, runs.outcome)
+    assert (1, {"a": "promoted", "b": "kept"}) == (runs.finished, runs.verdicts)
     shown = [line.strip() for line in text.getvalue().splitlines()]
     assert [
         "the run has started, try 1",
@@ -108,7 +108,7 @@ def test_a_run_that_found_nothing_to_do_is_counted_but_another_is_awaited(
     happen(redis, "started")
     stage = staged(client, worker(tmp_path, 1), text)
     happen(redis, "finished")
-    runs = Runs()
+    runs = RetrainingRuns()
     with pytest.raises(TidecastError, match="no run of the schedule has finished"):
         demo._await_run(stage, runs)
     assert 1 == runs.finished
@@ -116,7 +116,7 @@ def test_a_run_that_found_nothing_to_do_is_counted_but_another_is_awaited(
     happen(redis, "refused", series="a")
     happen(redis, "finished")
     demo._await_run(stage, runs)
-    assert (2, {"a": "kept"}) == (runs.finished, runs.outcome)
+    assert (2, {"a": "kept"}) == (runs.finished, runs.verdicts)
 
 
 def test_a_run_that_began_early_and_judged_is_enough(
@@ -127,9 +127,9 @@ def test_a_run_that_began_early_and_judged_is_enough(
     stage = staged(client, worker(tmp_path, 1), text)
     happen(redis, "promoted", series="a")
     happen(redis, "finished")
-    runs = Runs()
+    runs = RetrainingRuns()
     demo._await_run(stage, runs)
-    assert (1, {"a": "promoted"}) == (runs.finished, runs.outcome)
+    assert (1, {"a": "promoted"}) == (runs.finished, runs.verdicts)
 
 
 def test_a_run_that_fails_ends_the_demo_with_the_workers_log(
@@ -139,7 +139,7 @@ def test_a_run_that_fails_ends_the_demo_with_the_workers_log(
     stage = staged(client, worker(tmp_path, 100), text)
     happen(redis, "failed", "the run has failed: out of memory")
     with pytest.raises(TidecastError, match="the run has failed: out of memory\na line\nredis is away"):
-        demo._await_run(stage, Runs())
+        demo._await_run(stage, RetrainingRuns())
 
 
 @pytest.mark.parametrize("code", [1, -9])
@@ -168,7 +168,7 @@ def test_a_forecast_that_comes_late_is_waited_for(
         if looks == 5:
             answer(redis, stage.ids[-1])
 
-    monkeypatch.setattr(Worker, "check", lambda _self, what, since: look(what, since))
+    monkeypatch.setattr(DemoWorker, "check", lambda _self, what, since: look(what, since))
     assert stage.ids == [forecast.id for forecast in demo._forecasts(stage, "0", stage.ids[-1])]
     assert 5 == looks
 
@@ -185,7 +185,7 @@ def test_a_worker_that_is_silent_for_ever_is_given_up(tmp_path: Path, monkeypatc
 
 def test_a_worker_that_does_not_start_ends_the_demo_with_its_log(tmp_path: Path, settings: Settings) -> None:
     """Such as one with a wrong setting in the visitor's environment."""
-    place = Place(settings.redis_url.get_secret_value(), "no such namespace", tmp_path)
+    place = DemoSetup(settings.redis_url.get_secret_value(), "no such namespace", tmp_path)
     with (
         pytest.raises(TidecastError, match="ended with exit code 2 before it was ready:\ntidecast: setting namespace"),
         demo_programs.worker(place, print),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tidecast.tools.demo_data import STREETS, Source, side_by_side, sources
+from tidecast.tools.demo_data import STREETS, DemoSource, side_by_side, sources
 
 HOUR_MS = 3_600_000
 ALL = {source.series: source for source in sources()}
@@ -65,8 +65,8 @@ def test_the_test_part_follows_what_was_learned(series: str) -> None:
 
 def test_series_of_other_years_progress_side_by_side() -> None:
     """A visitor sees all of them move; each keeps its own order."""
-    long = Source("long", "value", (), [("long", {}, ts) for ts in range(9)])
-    short = Source("short", "value", (), [("short", {}, 100 + ts) for ts in range(3)])
+    long = DemoSource("long", "value", (), [("long", {}, ts) for ts in range(9)])
+    short = DemoSource("short", "value", (), [("short", {}, 100 + ts) for ts in range(3)])
     merged = side_by_side([long.readings, short.readings])
     assert ["long", "short", "long", "long", "long", "short"] == [series for series, _, _ in merged[:6]]
     for source in (long, short):

@@ -15,7 +15,7 @@ from tidecast.errors import SettingsError
 from tidecast.files.layout import Selection
 from tidecast.files.readings import Row
 from tidecast.settings import Settings
-from tidecast.tools.push import Pushed, paced, parse_speed, push_file
+from tidecast.tools.push import PushResult, paced, parse_speed, push_file
 
 CSV = "series,timestamp,value\na,2023-11-14T22:13:20Z,1.50\nb,2023-11-14T22:14:20Z,2.5\na,2023-11-14T22:14:20Z,3.5\n"
 AT = 1_700_000_000_000
@@ -29,9 +29,9 @@ def client(settings: Settings, redis: Redis) -> Iterator[Client]:  # noqa: ARG00
         yield client
 
 
-def push(client: Client, source: str, *, speed: float | None = None, pauses: list[float] | None = None) -> Pushed:
+def push(client: Client, source: str, *, speed: float | None = None, pauses: list[float] | None = None) -> PushResult:
     """Push a file and return the readings."""
-    pushed = Pushed()
+    pushed = PushResult()
     sleep = pauses.append if pauses is not None else time.sleep
     push_file(client, source, Selection(all_by_default=True), pushed, speed=speed, sleep=sleep)
     return pushed

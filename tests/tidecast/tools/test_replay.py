@@ -3,21 +3,20 @@
 import csv
 import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from tests.harness.commands import run_command
 from tests.harness.models import make_model, make_shared
 from tests.harness.processes import TIDECAST
 from tests.harness.terminal import on_a_terminal
-from tidecast.cli import main as cli
 from tidecast.files.layout import Selection
 from tidecast.files.readings import Row, in_order, readings_in
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.tools.replay import Replay, forecasts_of
+from tidecast.tools.replay import ReplayCounts, forecasts_of
 from tidecast.wire import Forecast
 from worker.main import make_worker
 from worker.metrics import Health
@@ -48,19 +47,16 @@ def rows_of(path: str) -> list[Row]:
     return list(in_order(readings_in(path, Selection(all_by_default=True)).found))
 
 
-def replayed(settings: Settings, rows: list[Row] | None = None) -> tuple[list[Forecast], Replay]:
+def replayed(settings: Settings, rows: list[Row] | None = None) -> tuple[list[Forecast], ReplayCounts]:
     """Return the forecasts, and the counts of readings by disposition."""
-    done = Replay()
+    done = ReplayCounts()
     made = forecasts_of(rows or rows_of("readings.csv"), settings, done)
     return [forecast for batch in made for forecast in batch], done
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Run the command within this process; return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["tidecast", "replay", *words])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    return int(caught.value.code or 0)
+    return run_command(monkeypatch, "replay", *words)
 
 
 def test_a_worker_on_redis_makes_the_same_forecasts(redis: Redis, settings: Settings) -> None:

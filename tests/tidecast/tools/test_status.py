@@ -3,18 +3,17 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.harness.commands import run_command
 from tests.harness.models import make_model
 from tests.harness.processes import TIDECAST
 from tests.harness.terminal import on_a_terminal
 from tests.harness.ward import Ward
-from tidecast.cli import main as cli
 from tidecast.cli.commands import status as status_command
 from tidecast.settings import RetrainSettings
 from tidecast.tools import status
@@ -24,10 +23,7 @@ from tidecast.tools.status import StatusWatch
 def run(monkeypatch: pytest.MonkeyPatch, ward: Ward, *words: str) -> int:
     """Run the command on the ward; return its exit code."""
     where = ("--redis", ward.server.url, "--store", str(ward.settings.store), "--interval", "0.1")
-    monkeypatch.setattr(sys, "argv", ["tidecast", "status", *words, *where])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    return int(caught.value.code or 0)
+    return run_command(monkeypatch, "status", *words, *where)
 
 
 def looked(ward: Ward, **sums: Any) -> dict[str, Any]:

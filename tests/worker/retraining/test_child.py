@@ -157,7 +157,7 @@ child.run(load_settings(), 0, command={stand_in(program)!r})
 
 def test_without_tensorflow_retraining_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation without the trainer cannot train."""
-    monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
+    monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     with pytest.raises(SettingsError, match=r"pip install 'tidecast\[train\]'"):
         child.check_installed()
 

@@ -214,7 +214,7 @@ def test_a_schedule_that_cannot_be_kept_is_said_before_the_worker_starts(monkeyp
             start(both)
     with pytest.raises(SettingsError, match=r'no schedule to keep: retrain\.every is "never"'):
         program.run_schedule(load_settings(retrain={"every": "never"}))
-    monkeypatch.setattr("tidecast.retraining.find_spec", lambda _name: None)
+    monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     for start in (program.run, program.check, program.run_schedule):
         with pytest.raises(SettingsError, match="pip install"):
             start(fine)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tidecast.cli.exit_codes import SOME_REFUSED
-from tidecast.cli.options import ColumnOptions, JsonOption, NonNegativeOption, PresetOption, bounded
+from tidecast.cli.options import ColumnOptions, JsonOption, NonNegativeOption, PresetOption, with_minimum
 from tidecast.settings import load_settings
 
 
@@ -27,5 +27,5 @@ def backtest(
     from tidecast.tools.backtest import BacktestJob, run
 
     job = BacktestJob(tuple(data), out, test_size, preset=preset, pictures=pictures, **columns.as_arguments())
-    if not run(job, bounded(load_settings(), non_negative=non_negative), as_json=as_json):
+    if not run(job, with_minimum(load_settings(), non_negative=non_negative), as_json=as_json):
         raise typer.Exit(SOME_REFUSED)

@@ -13,7 +13,7 @@ from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE, examine
 from tidecast.doctor.finding import Finding
 from tidecast.errors import SettingsError
-from tidecast.retraining import choose_schedule
+from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
 
 COLOURS = {"wrong": "bold red", "warning": "yellow"}

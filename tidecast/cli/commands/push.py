@@ -10,7 +10,7 @@ from tidecast.cli.exit_codes import INTERRUPTED, SOME_REFUSED
 from tidecast.cli.options import ColumnOptions, FileArgument, JsonOption, StreamOptions
 from tidecast.progress import progress
 from tidecast.settings import load_settings
-from tidecast.tools.push import Pushed, parse_speed, push_file
+from tidecast.tools.push import PushResult, parse_speed, push_file
 
 
 def push(
@@ -24,7 +24,7 @@ def push(
     """Push a file's readings, as fast as possible or at a given speed; the lines of a pipe are pushed as they come."""
     factor = parse_speed(speed) if speed else None
     selection = columns.selection(load_settings().series.target)
-    pushed = Pushed()
+    pushed = PushResult()
     is_interrupted = False
     with streams.client() as client, progress("pushing", "readings") as report_progress:
         try:

@@ -9,7 +9,7 @@ from typing import Annotated, TextIO
 import typer
 
 from tidecast.cli.exit_codes import SOME_REFUSED
-from tidecast.cli.options import ColumnOptions, FileArgument, NonNegativeOption, StoreOption, bounded
+from tidecast.cli.options import ColumnOptions, FileArgument, NonNegativeOption, StoreOption, with_minimum
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories
 from tidecast.files.readings import in_order, readings_in
@@ -17,7 +17,7 @@ from tidecast.files.refusal import print_notes, print_refused
 from tidecast.outputs import check_file
 from tidecast.progress import progress
 from tidecast.settings import Settings, load_settings
-from tidecast.tools.replay import Replay, forecasts_of, write_csv, write_json
+from tidecast.tools.replay import ReplayCounts, forecasts_of, write_csv, write_json
 
 
 def replay(
@@ -30,14 +30,14 @@ def replay(
     store: StoreOption = None,
 ) -> None:
     """Forecast a file's readings with the worker's code, without Redis and as fast as possible."""
-    settings = bounded(load_settings(store=store), non_negative=non_negative)
+    settings = with_minimum(load_settings(store=store), non_negative=non_negative)
     if out is not None:
         check_file("--out", out)
     histories = readings_in(file, columns.selection(settings.series.target), columns.time_zone)
     print_notes(histories.all_notes)
     print_refused(histories.refused)
     settings = _with_target(settings, histories)
-    replayed = Replay()
+    replayed = ReplayCounts()
     shown = out is not None or not sys.stdout.isatty()  # otherwise the bar would mix with the forecasts
     count = sum(map(len, histories.found))
     with _opened(out) as file_out, progress("replaying", "readings", count, shown=shown) as report_progress:

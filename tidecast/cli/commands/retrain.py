@@ -77,17 +77,17 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     check_folder("the store", settings.store)
     log_as_json()
     _check_known(settings, series)
-    selected: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
+    chosen: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
     for name in dict.fromkeys(series):
-        selected.setdefault(partition_of(name, settings.partitions), []).append(name)
+        chosen.setdefault(partition_of(name, settings.partitions), []).append(name)
     total = RunReport()
     failures = []
-    for partition, names in sorted(selected.items()):
-        outcome = run(settings, partition, names, force=bool(names))
-        if outcome.summary:
-            total += outcome.summary
+    for partition, names in sorted(chosen.items()):
+        result = run(settings, partition, names, force=bool(names))
+        if result.summary:
+            total += result.summary
         else:
-            failures.append(f"partition {partition}: {outcome.failure}")
+            failures.append(f"partition {partition}: {result.failure}")
     print(json.dumps(asdict(total) | {"failures": failures}) if as_json else total)
     for failure in failures:
         print(f"tidecast: retraining failed, {failure}", file=sys.stderr)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tidecast.cli.options import HealthPortOption, InstallationOptions, NonNegativeOption, bounded, with_setting
+from tidecast.cli.options import HealthPortOption, InstallationOptions, NonNegativeOption, with_minimum, with_setting
 from tidecast.errors import SettingsError
 
 
@@ -21,7 +21,7 @@ def worker(
     """Answer every reading with a forecast (Ctrl+C to stop)."""
     from worker import main as program
 
-    settings = bounded(installation.settings(), non_negative=non_negative)
+    settings = with_minimum(installation.settings(), non_negative=non_negative)
     settings = with_setting(settings, "worker", "health_port", health_port)
     if dry_run:
         answer = {"champions": program.check(settings), "store": str(settings.store)}

@@ -17,7 +17,7 @@ from tidecast.tools.own_packages import own_packages
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tidecast.tools.backtest import Backtested
+    from tidecast.tools.backtest import BacktestResult
 
 
 @own_packages()
@@ -82,7 +82,7 @@ def _histories(frame: Any, target: Any, features: Any, settings: Settings) -> Hi
     return histories
 
 
-def _frame(tested: "Backtested") -> "pd.DataFrame":
+def _frame(tested: "BacktestResult") -> "pd.DataFrame":
     rows = [
         (series, row.ts, row.y, f.yhat, f.yhat_lower, f.yhat_upper, f.kind)
         for series, settled in tested.settled.items()

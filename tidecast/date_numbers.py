@@ -3,9 +3,6 @@
 import re
 from datetime import date, datetime, timedelta
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
-
 FIRST_DAY = 20_000  # the first day number that counts as a date: 1954
 END_DAY = 80_000  # 2119
 END_YEAR = 10_000  # a year has four digits

@@ -14,7 +14,7 @@ ELSEWHERE = "or keep the schedule elsewhere with `tidecast retrain --daemon`"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ScheduleChoice:
     """The schedule of this installation, or the reason for not having one.
 
     Attributes:
@@ -43,20 +43,22 @@ class Choice:
         return f"{when}, by default" if self.by_default else when
 
 
-def choose_schedule(settings: Settings) -> Choice:
+def choose_schedule(settings: Settings) -> ScheduleChoice:
     """Return the schedule of the settings, or else the default one if retraining can run here."""
     retrain = settings.retrain
     if retrain.every == NEVER and not retrain.cron:
-        return Choice(retrain, why_off=f'retrain.every is "{NEVER}"', remedy='set it to a duration such as "6h"')
+        return ScheduleChoice(
+            retrain, why_off=f'retrain.every is "{NEVER}"', remedy='set it to a duration such as "6h"'
+        )
     if retrain.asks_for_schedule:
-        return Choice(retrain)
+        return ScheduleChoice(retrain)
     if missing := missing_packages():
         why = f"the training packages are not installed ({', '.join(missing)})"
-        return Choice(retrain, why_off=why, remedy=f"pip install 'tidecast[train]', {ELSEWHERE}")
+        return ScheduleChoice(retrain, why_off=why, remedy=f"pip install 'tidecast[train]', {ELSEWHERE}")
     if problem := why_not_writable(settings.store):
         why = f"the store {settings.store} cannot be written ({problem})"
-        return Choice(retrain, why_off=why, remedy=f"let this user write there, {ELSEWHERE}")
-    return Choice(retrain.model_copy(update={"every": DEFAULT_EVERY_S}), by_default=True)
+        return ScheduleChoice(retrain, why_off=why, remedy=f"let this user write there, {ELSEWHERE}")
+    return ScheduleChoice(retrain.model_copy(update={"every": DEFAULT_EVERY_S}), by_default=True)
 
 
 def missing_packages() -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tidecast.epochs import date_in, why_no_epoch
+from tidecast.date_numbers import date_in, why_no_epoch
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tidecast.errors import SettingsError
-from tidecast.retraining import PACKAGES, choose_schedule, missing_packages
+from tidecast.schedule_choice import PACKAGES, choose_schedule, missing_packages
 from tidecast.settings import Settings, load_settings
 
 
