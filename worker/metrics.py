@@ -12,131 +12,106 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from tidecast.connection.lag import Lag
+from tidecast.connection.partitions import total
 from tidecast.listening import ListenAddress, listen
 from tidecast.log import lines_lost
 from tidecast.online.drift import KINDS, Drift
 from tidecast.wire import DISPOSITIONS
-from worker.partition.backlog import Backlog
 from worker.probes import ProbeServer
 
 STAGES = ("read", "handle", "commit")
 FAILURES = ("redis", "refused", "step", "model", "fenced", "conflict")
 CHANGES = ("acquired", "released", "lost")
 OUTCOMES = ("finished", "retried", "failed", "cancelled")
+BATCH_BUCKETS = (1, 10, 100, 1000, 10_000)
+RUN_BUCKETS = (1, 10, 60, 300, 900, 3600, 14_400)
 
 
 class Health:
-    """The worker's metrics, none of them labelled by series."""
+    """The worker's metrics, none of them labelled by series.
+
+    Attributes:
+        registry: the registry with all metrics.
+        models: the number of loaded models.
+        partitions: the number of partitions, by the settings.
+        retraining: the metrics of scheduled runs.
+        ready: set while a partition is held and its state is loaded.
+        compiling: set while functions compile: some seconds, once on a machine.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._readings = Counter(
-            "tidecast_readings", "Readings by disposition.", ["disposition"], registry=self.registry
-        )
-        self._intervals = Counter(
-            "tidecast_intervals", "Readings inside or outside their interval.", ["reading"], registry=self.registry
-        )
-        self._drifts = Counter("tidecast_drifts", "Series that have changed.", ["kind"], registry=self.registry)
-        self._lost = Counter(
-            "tidecast_readings_lost", "Readings trimmed before they were read.", registry=self.registry
-        )
-        self._failures = Counter("tidecast_failures", "Steps that failed.", ["kind"], registry=self.registry)
-        self._stages = Histogram(
-            "tidecast_stage_seconds", "Duration of a batch's stages.", ["stage"], registry=self.registry
-        )
-        self._batch = Histogram(
-            "tidecast_batch_readings",
-            "Readings in a commit.",
-            buckets=(1, 10, 100, 1000, 10_000),
-            registry=self.registry,
-        )
-        self.models = Gauge("tidecast_models", "Models loaded.", registry=self.registry)
-        self._series = Gauge("tidecast_series", "Series known.", registry=self.registry)
-        self.partitions = Gauge("tidecast_partitions", "Partitions that there are.", registry=self.registry)
-        self._held = Gauge("tidecast_partitions_held", "Partitions that this worker holds.", registry=self.registry)
-        self._leases = Counter(
-            "tidecast_lease_changes", "Partitions acquired, released or lost.", ["change"], registry=self.registry
-        )
-        self._retries = Counter("tidecast_commits_retried", "Commits sent again.", registry=self.registry)
-        self._lag = Gauge("tidecast_lag_readings", "Readings pushed and not yet answered.", registry=self.registry)
-        self._behind = Gauge(
-            "tidecast_behind_seconds", "Age of the last reading read, before the newest one.", registry=self.registry
-        )
-        self._ids_ahead = Gauge(
-            "tidecast_ids_ahead_seconds", "How far entry ids are ahead of the clock.", registry=self.registry
-        )
-        self._stuck = Gauge(
-            "tidecast_partitions_stuck",
-            "Partitions held whose readings were begun anew with ids that cannot be answered.",
-            registry=self.registry,
-        )
-        self._anew = Counter(
-            "tidecast_partitions_begun_anew", "Streams of readings that were begun anew.", registry=self.registry
-        )
-        self._age = Gauge("tidecast_model_age_seconds", "Age of the models.", ["which"], registry=self.registry)
-        # The children for each batch are looked up once: a lookup takes as long as counting.
-        self._timed = {name: self._stages.labels(name) for name in STAGES}
-        self._counted = {name: self._readings.labels(name) for name in DISPOSITIONS}
-        self._placed = {name: self._intervals.labels(name) for name in ("inside", "outside")}
-        self._drifted = {kind: self._drifts.labels(kind) for kind in KINDS}
-        self._retrained = Counter(
-            "tidecast_retrain_runs", "Runs of the schedule, by how they ended.", ["outcome"], registry=self.registry
-        )
-        self._retrain_seconds = Histogram(
-            "tidecast_retrain_seconds",
-            "Duration of a run of the schedule.",
-            buckets=(1, 10, 60, 300, 900, 3600, 14_400),
-            registry=self.registry,
-        )
-        self._retrain_at = Gauge(
-            "tidecast_retrain_next_timestamp_seconds",
-            "When the next run of the schedule is due.",
-            registry=self.registry,
-        )
-        self._retrain_at.set(math.nan)
-        self._retrain_last = Gauge(
-            "tidecast_retrain_last_timestamp_seconds",
-            "When a run of the schedule last ended so; 0: not since the worker began.",
-            ["outcome"],
-            registry=self.registry,
-        )
+        self.ready = threading.Event()
+        self.compiling = threading.Event()
+        self._add_batches()
+        self._add_partitions()
+        self.models = self._gauge("models", "Models loaded.")
+        self._series = self._gauge("series", "Series known.")
+        self._age = self._gauge("model_age_seconds", "Age of the models.", "which")
+        self.retraining = RetrainMetrics(self.registry)
         self.registry.register(_LinesLost())
-        self._begin_at_zero()
-        self._runs_at: dict[int, float] = {}
-        self._backlogs: dict[int, Backlog] = {}
+
+    def _add_batches(self) -> None:
+        """Add the metrics of batches; children are looked up once, since a lookup takes as long as counting."""
+        readings = self._counter("readings", "Readings by disposition.", "disposition")
+        intervals = self._counter("intervals", "Readings inside or outside their interval.", "reading")
+        drifts = self._counter("drifts", "Series that have changed.", "kind")
+        stages = Histogram("tidecast_stage_seconds", "Duration of a batch's stages.", ["stage"], registry=self.registry)
+        self._readings = {name: readings.labels(name) for name in DISPOSITIONS}
+        self._intervals = {name: intervals.labels(name) for name in ("inside", "outside")}
+        self._drifts = {kind: drifts.labels(kind) for kind in KINDS}
+        self._stages = {name: stages.labels(name) for name in STAGES}
+        self._lost = self._counter("readings_lost", "Readings trimmed before they were read.")
+        self._failures = self._counter("failures", "Steps that failed.", "kind", begin=FAILURES)
+        self._retries = self._counter("commits_retried", "Commits sent again.")
+        self._batch = Histogram(
+            "tidecast_batch_readings", "Readings in a commit.", buckets=BATCH_BUCKETS, registry=self.registry
+        )
+
+    def _add_partitions(self) -> None:
+        self.partitions = self._gauge("partitions", "Partitions that there are.")
+        self._held = self._gauge("partitions_held", "Partitions that this worker holds.")
+        self._leases = self._counter("lease_changes", "Partitions acquired, released or lost.", "change", begin=CHANGES)
+        self._unread = self._gauge("lag_readings", "Readings pushed and not yet answered.")
+        self._behind = self._gauge("lag_seconds", "Age of the last reading read, before the newest one.")
+        self._ids_ahead = self._gauge("ids_ahead_seconds", "How far entry ids are ahead of the clock.")
+        self._stuck = self._gauge(
+            "partitions_stuck", "Partitions held whose stream was recreated with ids that cannot be answered."
+        )
+        self._recreated = self._counter("streams_recreated", "Streams of readings that were recreated.")
+        self._lags: dict[int, Lag] = {}
         self._ahead_s: dict[int, float] = {}
         self._stuck_in: set[int] = set()
-        self.ready = threading.Event()  # set while a partition is held and its state is loaded
-        self.compiling = threading.Event()  # set while functions compile: some seconds, once on a machine
 
-    def _begin_at_zero(self) -> None:
-        """Create rare counters at 0: Prometheus detects no increase in a counter that appears at 1."""
-        for kind in FAILURES:
-            self._failures.labels(kind)
-        for change in CHANGES:
-            self._leases.labels(change)
-        for outcome in OUTCOMES:
-            self._retrained.labels(outcome)
-            self._retrain_last.labels(outcome)
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"tidecast_{name}", text, labels, registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str, begin: Sequence[str] = ()) -> Counter:
+        """Add a counter; those of rare labels begin at 0: Prometheus detects no increase in one that appears at 1."""
+        counter = Counter(f"tidecast_{name}", text, labels, registry=self.registry)
+        for label in begin:
+            counter.labels(label)
+        return counter
 
     def stage(self, name: str) -> AbstractContextManager[object]:
         """Return a context manager that times a stage."""
-        return self._timed[name].time()
+        return self._stages[name].time()
 
     def took(self, name: str, seconds: float) -> None:
         """Record the duration of a stage."""
-        self._timed[name].observe(seconds)
+        self._stages[name].observe(seconds)
 
     def committed(
         self, counts: Mapping[str, int], lost: int, intervals: Mapping[str, int], drifts: Iterable[Drift] = ()
     ) -> None:
         """Count a committed batch."""
         for disposition, number in counts.items():
-            self._counted[disposition].inc(number)
+            self._readings[disposition].inc(number)
         for place, number in intervals.items():
-            self._placed[place].inc(number)
+            self._intervals[place].inc(number)
         for drift in drifts:
-            self._drifted[drift.kind].inc()
+            self._drifts[drift.kind].inc()
         self._lost.inc(lost)
         self._batch.observe(sum(counts.values()))
 
@@ -152,16 +127,15 @@ class Health:
         """Count a commit that was sent again."""
         self._retries.inc()
 
-    def behind(self, partition: int, backlog: Backlog | None) -> None:
-        """Record a partition's backlog; None: this worker does not hold it any more."""
-        if backlog is None:
-            self._backlogs.pop(partition, None)
+    def lag(self, partition: int, lag: Lag | None) -> None:
+        """Record a partition's lag; None: this worker does not hold it any more."""
+        if lag is None:
+            self._lags.pop(partition, None)
         else:
-            self._backlogs[partition] = backlog
-        backlogs = self._backlogs.values()
-        unknown = any(each.waiting is None for each in backlogs)
-        self._lag.set(math.nan if unknown else sum(each.waiting or 0 for each in backlogs))
-        self._behind.set(max((each.behind_s for each in backlogs), default=0.0))
+            self._lags[partition] = lag
+        unread = total(each.unread for each in self._lags.values())
+        self._unread.set(math.nan if unread is None else unread)
+        self._behind.set(max((each.behind_s for each in self._lags.values()), default=0.0))
 
     def ids_ahead(self, partition: int, ahead_s: float | None) -> None:
         """Record how far a partition's entry ids are ahead of the clock; None: the partition is not held any more."""
@@ -179,9 +153,9 @@ class Health:
             self._stuck_in.discard(partition)
         self._stuck.set(len(self._stuck_in))
 
-    def begun_anew(self) -> None:
+    def recreated(self) -> None:
         """Count a stream of readings that was deleted and recreated, and is read from its start."""
-        self._anew.inc()
+        self._recreated.inc()
 
     def serving(self, created_ms: Sequence[int]) -> None:
         """Record when the active models were made, in epoch milliseconds; their age is computed at each scrape."""
@@ -198,20 +172,6 @@ class Health:
             self.ready.set()
         else:
             self.ready.clear()
-
-    def retrained(self, outcome: str, seconds: float) -> None:
-        """Record a scheduled run that finished, failed, was cancelled or is to be retried."""
-        self._retrained.labels(outcome).inc()
-        self._retrain_last.labels(outcome).set_to_current_time()
-        self._retrain_seconds.observe(seconds)
-
-    def retrain_at(self, partition: int, at: float | None) -> None:
-        """Record when a partition's next run is due, in epoch seconds; None: the partition is not held any more."""
-        if at is None:
-            self._runs_at.pop(partition, None)
-        else:
-            self._runs_at[partition] = at
-        self._retrain_at.set(min(list(self._runs_at.values()), default=math.nan))
 
     def serve(self, requested: ListenAddress) -> ProbeServer:
         """Serve /metrics, /healthz and /readyz on a separate thread; return the server.
@@ -231,6 +191,50 @@ class Health:
         start(status, [("Content-Type", "text/plain")])
         reason = ": compiling, once on this machine" if status.startswith("503") and self.compiling.is_set() else ""
         return [f"{status}{reason}\n".encode()]
+
+
+class RetrainMetrics:
+    """The metrics of scheduled runs.
+
+    Args:
+        registry: the registry that they are added to.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._runs = Counter(
+            "tidecast_retrain_runs", "Runs of the schedule, by how they ended.", ["outcome"], registry=registry
+        )
+        self._seconds = Histogram(
+            "tidecast_retrain_seconds", "Duration of a run of the schedule.", buckets=RUN_BUCKETS, registry=registry
+        )
+        self._next = Gauge(
+            "tidecast_retrain_next_timestamp_seconds", "When the next run of the schedule is due.", registry=registry
+        )
+        self._last = Gauge(
+            "tidecast_retrain_last_timestamp_seconds",
+            "When a run of the schedule last ended so; 0: not since the worker began.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._next.set(math.nan)
+        for outcome in OUTCOMES:
+            self._runs.labels(outcome)
+            self._last.labels(outcome)
+        self._due: dict[int, float] = {}
+
+    def ended(self, outcome: str, seconds: float) -> None:
+        """Record a run that finished, failed, was cancelled or is to be retried."""
+        self._runs.labels(outcome).inc()
+        self._last.labels(outcome).set_to_current_time()
+        self._seconds.observe(seconds)
+
+    def next_run(self, partition: int, at: float | None) -> None:
+        """Record when a partition's next run is due, in epoch seconds; None: the partition is not held any more."""
+        if at is None:
+            self._due.pop(partition, None)
+        else:
+            self._due[partition] = at
+        self._next.set(min(list(self._due.values()), default=math.nan))
 
 
 class _LinesLost(Collector):

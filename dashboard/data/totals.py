@@ -10,11 +10,11 @@ from tidecast.connection.partitions import (
     Run,
     offset_of,
     owner_of,
+    read_lag,
     run_of,
     server_ms,
     stream_info,
     total,
-    waiting,
     workers,
 )
 from tidecast.wire import keys_of
@@ -67,7 +67,7 @@ class Counting:
         redis = self._redis
         now_ms = server_ms(redis)
         # Read each lag right after its offset: readings that arrive in between would count as waiting.
-        counted = [(offset := offset_of(redis, keys), waiting(redis, keys, offset)) for keys in self._keys]
+        counted = [(offset := offset_of(redis, keys), read_lag(redis, keys, offset).unread) for keys in self._keys]
         offsets = [offset for offset, _ in counted]
         owners = [owner_of(redis, keys, now_ms) for keys in self._keys]
         runs = [run_of(redis, p, keys) for p, keys in enumerate(self._keys)]

@@ -25,10 +25,11 @@ from tests.chaos.verifier import Published, Violations, compare
 from tests.harness.forecasts import entries
 from tests.harness.nursery import Forked
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.lag import Lag
 from tidecast.online.batch import BatchResult
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
-from worker.partition.stream import Meanwhile, Stream
+from worker.partition.stream import NO_LAG, Meanwhile, Stream
 from worker.scripts import script_of
 
 BATCH = 50
@@ -54,11 +55,11 @@ class Sound(Stream):
     """The real worker, stopped just before a commit; the verifier must find nothing."""
 
     def commit(
-        self, epoch: int, started_from: str, outcome: BatchResult, lost: int = 0, meanwhile: Meanwhile = None
+        self, epoch: int, started_from: str, outcome: BatchResult, lag: Lag = NO_LAG, meanwhile: Meanwhile = None
     ) -> None:
         """Sleep beyond the lease, then commit."""
         _at_the_point(signal.SIGSTOP)
-        super().commit(epoch, started_from, outcome, lost, meanwhile)
+        super().commit(epoch, started_from, outcome, lag, meanwhile)
 
 
 class Unfenced(Sound):
@@ -73,10 +74,10 @@ class OffsetFirst(Stream):
     """It moves the offset in one call and publishes in another."""
 
     def commit(
-        self, epoch: int, started_from: str, outcome: BatchResult, lost: int = 0, meanwhile: Meanwhile = None
+        self, epoch: int, started_from: str, outcome: BatchResult, lag: Lag = NO_LAG, meanwhile: Meanwhile = None
     ) -> None:
         """Move, die, publish."""
-        super().commit(epoch, started_from, BatchResult(outcome.last, counts=outcome.counts), lost, meanwhile)
+        super().commit(epoch, started_from, BatchResult(outcome.last, counts=outcome.counts), lag, meanwhile)
         if outcome.forecasts:
             _at_the_point(signal.SIGKILL)
         with self._redis.pipeline() as pipeline:
@@ -93,13 +94,13 @@ class StateApart(Stream):
     """It writes the series' state before the commit."""
 
     def commit(
-        self, epoch: int, started_from: str, outcome: BatchResult, lost: int = 0, meanwhile: Meanwhile = None
+        self, epoch: int, started_from: str, outcome: BatchResult, lag: Lag = NO_LAG, meanwhile: Meanwhile = None
     ) -> None:
         """Write the states, die, commit the rest."""
         _write_states(self._redis, self.keys, outcome)
         if outcome.forecasts:
             _at_the_point(signal.SIGKILL)
-        super().commit(epoch, started_from, replace(outcome, states={}), lost, meanwhile)
+        super().commit(epoch, started_from, replace(outcome, states={}), lag, meanwhile)
 
 
 def _write_states(redis: Redis, keys: Keys, outcome: BatchResult) -> None:

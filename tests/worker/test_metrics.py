@@ -9,10 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.patience import PATIENCE_S
+from tidecast.connection.lag import Lag
 from tidecast.listening import ListenAddress
 from tidecast.online.drift import Drift
 from worker.metrics import CHANGES, FAILURES, OUTCOMES, STAGES, Health
-from worker.partition.backlog import Backlog
 
 
 @pytest.fixture
@@ -114,15 +114,15 @@ def test_the_lag_is_that_of_all_partitions_held() -> None:
 
     def lag() -> tuple[float | None, float | None]:
         read = health.registry.get_sample_value
-        return read("tidecast_lag_readings"), read("tidecast_behind_seconds")
+        return read("tidecast_lag_readings"), read("tidecast_lag_seconds")
 
     assert (0.0, 0.0) == lag()
-    health.behind(0, Backlog(waiting=7, behind_s=2.5))
-    health.behind(1, Backlog(waiting=5, behind_s=9.0))
+    health.lag(0, Lag(unread=7, behind_s=2.5))
+    health.lag(1, Lag(unread=5, behind_s=9.0))
     assert (12.0, 9.0) == lag()
-    health.behind(1, None)
+    health.lag(1, None)
     assert (7.0, 2.5) == lag()
-    health.behind(0, Backlog(waiting=None, behind_s=1.0))
+    health.lag(0, Lag(unread=None, behind_s=1.0))
     waiting, behind_s = lag()
     assert (True, 1.0) == (waiting is not None and math.isnan(waiting), behind_s)
 
@@ -159,8 +159,8 @@ def test_how_the_last_run_of_the_schedule_ended_can_be_told() -> None:
     def ended(outcome: str) -> float:
         return health.registry.get_sample_value("tidecast_retrain_last_timestamp_seconds", {"outcome": outcome}) or 0.0
 
-    health.retrained("finished", 1.0)
+    health.retraining.ended("finished", 1.0)
     assert ended("finished") > ended("failed")
-    health.retrained("failed", 1.0)
+    health.retraining.ended("failed", 1.0)
     assert ended("failed") > ended("finished")
     assert time.time() == pytest.approx(ended("failed"), abs=10)

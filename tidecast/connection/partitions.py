@@ -8,6 +8,7 @@ from typing import Any, cast
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from tidecast.connection.lag import Lag, Progress, lag_of
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import SettingsError
 from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id
@@ -53,9 +54,9 @@ class Offset:
         return sum(self.counts.get(name, 0) for name in DISPOSITIONS)
 
     @property
-    def counted(self) -> int:
-        """Return how many of the entries counted by the stream were read."""
-        return self.counts.get("read", 0) - self.counts.get("before", 0)
+    def progress(self) -> Progress:
+        """Return the position in the stream, by the stream's own count."""
+        return Progress(self.last, self.counts.get("read", 0) - self.counts.get("before", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,34 +120,19 @@ def offset_of(redis: Redis, keys: Keys) -> Offset:
     return Offset(last.decode() if is_entry_id(last) else "0-0", counts)
 
 
-def waiting(redis: Redis, keys: Keys, offset: Offset) -> int | None:
-    """Return how many readings wait to be processed, without those that were trimmed unread; None if unknown.
-
-    Redis before 7 does not count the entries added to a stream. If a stream was deleted and created again, its count
-    does not match the readings that were read. If its ids end before the offset, none of its entries was read.
-    """
-    info = stream_info(redis, keys.readings)
-    last = id_pair(offset.last)
-    if info is None or not info["last-entry"]:
-        return 0
-    length = int(info["length"])
-    if begun_anew(info, offset.last):
-        return length
-    if id_pair(info["last-entry"][0]) <= last:
-        return 0
-    if id_pair(info["first-entry"][0]) > last:
-        return length
-    unread = int(info.get("entries-added", 0)) - offset.counted
-    return min(unread, length) if unread > 0 else None
+def read_lag(redis: Redis, keys: Keys, offset: Offset) -> Lag:
+    """Return the lag of a partition behind its offset."""
+    return lag_of(stream_info(redis, keys.readings), offset.progress)
 
 
-def begun_anew(info: Mapping[str, Any], last: str) -> bool:
-    """Return whether a stream, by its XINFO, was deleted and created again with ids before `last`, the offset."""
-    return bool(info["length"]) and id_pair(info["last-generated-id"]) < id_pair(last)
+def oldest_wait_s(redis: Redis, keys: Keys, last: str, now_ms: int) -> float | None:
+    """Return how long the oldest reading after the offset `last` has waited, in seconds; None if no reading waits."""
+    oldest = cast("list[tuple[bytes, object]]", redis.xrange(keys.readings, f"({last}", "+", count=1))
+    return max(0.0, (now_ms - id_pair(oldest[0][0])[0]) / 1000) if oldest else None
 
 
 def total(lags: Iterable[int | None]) -> int | None:
-    """Return the sum of the lags of partitions; None if one of them is not known."""
+    """Return the sum of the unread readings of partitions; None if one number is not known."""
     known = list(lags)
     return None if None in known else sum(filter(None, known))
 

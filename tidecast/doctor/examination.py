@@ -35,7 +35,7 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "lag": flow.lag,
         "ids": flow.ids,
         "trimmed": flow.trimmed,
-        "anew": flow.anew,
+        "recreated": flow.recreated,
         "ahead": flow.ahead,
         "blocks": flow.blocks,
         "dead": flow.dead,

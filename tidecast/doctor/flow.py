@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 from redis.exceptions import ResponseError
 
+from tidecast.connection.lag import lag_of, was_recreated
 from tidecast.connection.partitions import (
-    begun_anew,
     has_group,
     newest_entries,
     offset_of,
+    oldest_wait_s,
+    read_lag,
     stream_info,
-    waiting,
     whole_number,
 )
 from tidecast.doctor.finding import Case, Finding, id_ms
@@ -75,10 +76,12 @@ def groups(case: Case) -> Iterator[Finding]:
             problem += f"wait for it once {worker.forecasts_kept} forecasts are there"
             remedy = f"XGROUP CREATE {keys.forecasts} {worker.wait_for_group} 0 MKSTREAM, or correct the setting"
             yield Finding("group", "wrong", problem, remedy)
-        begun = begun_anew(
-            case.redis.xinfo_stream(keys.readings), _last(case, keys)
-        )  # another check reports a recreated stream
-        if case.redis.exists(keys.offset) and not begun and not has_group(case.redis, keys.readings, worker.group):
+        recreated_stream = was_recreated(case.redis.xinfo_stream(keys.readings), _last(case, keys))  # see `recreated`
+        if (
+            case.redis.exists(keys.offset)
+            and not recreated_stream
+            and not has_group(case.redis, keys.readings, worker.group)
+        ):
             problem = f"{keys.readings} has no group {worker.group}, whose lag shows how many readings wait"
             yield Finding("group", "warning", problem, "push a reading: the next commit creates it again")
 
@@ -99,12 +102,8 @@ def _roster(case: Case) -> Iterator[Finding]:
 def lag(case: Case) -> Iterator[Finding]:
     """Check that readings are answered soon."""
     for keys in _in_order(case):
-        last = _last(case, keys)
-        oldest = cast("list[Any]", case.redis.xrange(keys.readings, f"({last}", "+", count=1))
-        if not oldest:
-            continue
-        waited_s = (case.server_ms() - id_ms(oldest[0][0])) / 1000
-        if waited_s > WAITED_S[0]:
+        waited_s = oldest_wait_s(case.redis, keys, _last(case, keys), case.server_ms())
+        if waited_s is not None and waited_s > WAITED_S[0]:
             problem = f"{_waiting(case, keys)}in {keys.readings} wait for an answer, the oldest for {waited_s:.0f} s"
             remedy = "start a worker where there is none; else raise partitions and share them among more workers"
             yield Finding("lag", "wrong" if waited_s > WAITED_S[1] else "warning", problem, remedy)
@@ -112,7 +111,7 @@ def lag(case: Case) -> Iterator[Finding]:
 
 def _waiting(case: Case, keys: Keys) -> str:
     """Return the number of unanswered readings as words before the stream's name, if Redis counts them."""
-    count = waiting(case.redis, keys, offset_of(case.redis, keys))
+    count = read_lag(case.redis, keys, offset_of(case.redis, keys)).unread
     return f"{count} readings " if count else "readings "
 
 
@@ -140,29 +139,20 @@ def trimmed(case: Case) -> Iterator[Finding]:
     for keys in _in_order(case):
         info = case.redis.xinfo_stream(keys.readings)
         offset = offset_of(case.redis, keys)
-        first = info["first-entry"]
-        lost = offset.counts.get("lost")
-        if (
-            "read" in offset.counts
-            and "entries-added" in info
-            and (not first or id_pair(first[0]) > id_pair(offset.last))
-        ):
-            gone = int(info["entries-added"]) - offset.counted - int(info["length"])
-            if gone > 0:
-                yield Finding(
-                    "trimmed", "wrong", f"{gone} readings in {keys.readings} went before they were read", remedy
-                )
-        if lost:
+        gone = lag_of(info, offset.progress).lost if "read" in offset.counts else 0
+        if gone:
+            yield Finding("trimmed", "wrong", f"{gone} readings in {keys.readings} went before they were read", remedy)
+        if lost := offset.counts.get("lost"):
             problem = f"{lost} readings of {keys.readings} were trimmed before they were read, since the beginning"
             yield Finding("lost", "warning", problem, remedy)
 
 
-def anew(case: Case) -> Iterator[Finding]:
+def recreated(case: Case) -> Iterator[Finding]:
     """Check that the readings' ids do not end before the offset, as in a stream that was deleted and recreated."""
     for keys in _in_order(case):
         info = case.redis.xinfo_stream(keys.readings)
         last = _last(case, keys)
-        if not begun_anew(info, last):
+        if not was_recreated(info, last):
             continue
         first = id_pair(info["first-entry"][0])
         above = [key for key in (keys.forecasts, keys.dead) if id_pair(_newest(case, key)) >= first]
@@ -170,13 +160,13 @@ def anew(case: Case) -> Iterator[Finding]:
         problem = (
             f"the {info['length']} readings in {keys.readings} have ids up to {newest}, before the last one answered, "
         )
-        problem += f"{last}: the stream was begun anew"
+        problem += f"{last}: the stream was recreated"
         if above:
             problem += f", and they cannot be answered, for {' and '.join(above)} hold higher ids than theirs"
         remedy = (
             f"rename {' and '.join(above)}; the worker then goes on" if above else "start a worker: it begins with them"
         )
-        yield Finding("anew", "wrong", problem, remedy)
+        yield Finding("recreated", "wrong", problem, remedy)
 
 
 def _newest(case: Case, key: str) -> bytes:

@@ -40,7 +40,6 @@ class BatchResult:
     intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
     drifts: list[Drift] = field(default_factory=list)  # detected changes of series
     events: list[Event] = field(default_factory=list)  # events for people and programs
-    shift: int = 0  # correction of the stream's count, see `Backlog`
 
 
 @dataclass(slots=True)

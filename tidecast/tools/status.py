@@ -6,21 +6,21 @@ from typing import Any, cast
 from redis import Redis
 
 from tidecast.connection.partitions import (
-    Offset,
     Run,
     offset_of,
+    oldest_wait_s,
     owner_of,
+    read_lag,
     run_of,
     server_ms,
     total,
-    waiting,
     workers,
 )
 from tidecast.models.served import Served
 from tidecast.models.store import ModelStore
 from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
-from tidecast.wire import SEPARATOR, Keys, id_pair, keys_of
+from tidecast.wire import SEPARATOR, Keys, keys_of
 
 COUNTED = 20_000  # with more fields in a partition's states, the number of series is estimated
 SAMPLED = 2000  # the number of fields in the sample for the estimate
@@ -35,7 +35,7 @@ class PartitionStatus:
         partition: its number.
         owner: the worker that holds it; None if it is free.
         lag: the number of unanswered readings; None if Redis does not provide it.
-        behind_s: how long the oldest of them has waited, in seconds; 0 without unanswered readings.
+        waited_s: how long the oldest of them has waited, in seconds; 0 without unanswered readings.
         answered: the total number of answered readings, with any disposition.
         rate: answered readings per second since the last look; None for the first look.
         series: the number of series with a state.
@@ -48,7 +48,7 @@ class PartitionStatus:
     partition: int
     owner: str | None
     lag: int | None
-    behind_s: float
+    waited_s: float
     answered: int
     rate: float | None
     series: int
@@ -131,8 +131,8 @@ class StatusWatch:
         return PartitionStatus(
             partition=number,
             owner=owner_of(self._redis, keys, now_ms),
-            lag=waiting(self._redis, keys, offset),
-            behind_s=_behind_s(self._redis, keys, offset, now_ms),
+            lag=read_lag(self._redis, keys, offset).unread,
+            waited_s=oldest_wait_s(self._redis, keys, offset.last, now_ms) or 0.0,
             answered=offset.answered,
             rate=self._rate(number, offset.answered, now_ms),
             series=series,
@@ -147,12 +147,6 @@ class StatusWatch:
         if before is None or now_ms <= before.at_ms:
             return None
         return (answered - before.partitions[number].answered) / ((now_ms - before.at_ms) / 1000)
-
-
-def _behind_s(redis: Redis, keys: Keys, offset: Offset, now_ms: int) -> float:
-    """Return how long the oldest unanswered reading has waited, in seconds."""
-    oldest = cast("list[tuple[bytes, Any]]", redis.xrange(keys.readings, f"({offset.last}", "+", count=1))
-    return max(0.0, (now_ms - id_pair(oldest[0][0])[0]) / 1000) if oldest else 0.0
 
 
 def _series(redis: Redis, state: str) -> tuple[int, bool]:

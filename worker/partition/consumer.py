@@ -10,17 +10,17 @@ import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from tidecast.connection.lag import Lag, Progress
 from tidecast.errors import Conflict, Fenced, StreamError, TidecastError
 from tidecast.online.batch import BatchResult
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import WorkerSettings
 from worker.metrics import Health
-from worker.partition.backlog import Backlog, Progress
+from worker.partition.entry_reader import CLOSED
 from worker.partition.lease import Partition
 from worker.partition.poison import PoisonGuard
-from worker.partition.reading import CLOSED
 from worker.partition.stream import Stream
-from worker.partition.watch import StreamWatch
+from worker.partition.stream_warnings import StreamWarnings
 
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
 LOOK_EVERY_S = 1.0  # without readings: how often to check whether the stream was recreated
@@ -43,7 +43,7 @@ class _Batch:
 
     started_from: Progress  # before the stream's count was corrected
     outcome: BatchResult
-    backlog: Backlog
+    lag: Lag
     sent: bool = False
     closed: int = 0  # how often the connection was closed during its commit
 
@@ -55,8 +55,8 @@ class _Batch:
     @property
     def ends_at(self) -> Progress:
         """Return the progress after its commit."""
-        before = self.started_from.read + self.backlog.shift
-        return Progress(self.outcome.last, before + self.answered + self.backlog.lost)
+        before = self.started_from.read + self.lag.correction
+        return Progress(self.outcome.last, before + self.answered + self.lag.lost)
 
 
 class PartitionConsumer:
@@ -81,7 +81,7 @@ class PartitionConsumer:
         self._health = health
         self._settings = settings
         self._poison_guard = PoisonGuard(stream, settings.batch)
-        self._watch = StreamWatch(number, health)
+        self._warnings = StreamWarnings(number, health)
         self._retained_at = -float("inf")
         self._looked_at = -float("inf")
         self._progress: Progress | None = None  # after the last handled batch
@@ -105,7 +105,7 @@ class PartitionConsumer:
             raise Fenced("the lease ran out and another worker took the partition")
         if not self._uncommitted:
             self._handle_next(now, block_ms)
-        if not self._uncommitted and self._given_back_to_begin_anew(now):
+        if not self._uncommitted and self._released_to_start_again(now):
             return None
         try:
             answered = self._commit_next(now) if self._uncommitted else 0
@@ -144,8 +144,8 @@ class PartitionConsumer:
         self._stream.read_no_further()
         self.forecaster.restore({})
         self._poison_guard.end()
-        self._health.behind(self.number, None)
-        self._watch.forget()
+        self._health.lag(self.number, None)
+        self._warnings.forget()
 
     def _handle_next(self, now: float, block_ms: int | None) -> None:
         """Read and handle the next batch, if there is one; it is committed later."""
@@ -156,23 +156,22 @@ class PartitionConsumer:
         with self._health.stage("read"):
             entries = self._stream.read(progress.last, block_ms)
         if not entries:
-            self._health.behind(self.number, self._watch.backlog)
+            self._health.lag(self.number, self._warnings.lag)
             return
-        self._watch.ids(entries[-1][0], now)
+        self._warnings.ids_ahead(entries[-1][0], now)
         chosen, outcome = self._poison_guard.choose(epoch, progress.last, entries)
-        backlog = self._stream.backlog(progress, chosen)
-        self._health.behind(self.number, backlog)
+        lag = self._stream.lag(progress, chosen)
+        self._health.lag(self.number, lag)
         self._stream.read_ahead()
-        self._watch.count(backlog, progress.last)
-        if backlog.lost:
-            log.error("readings were trimmed before they were read", lost=backlog.lost, after=progress.last)
+        self._warnings.miscounted(lag, progress.last)
+        if lag.lost:
+            log.error("readings were trimmed before they were read", lost=lag.lost, after=progress.last)
         if outcome:
             log.error("a reading was set aside", partition=self.number, id=outcome.last, detail=outcome.dead[0].detail)
         else:
             with self._health.stage("handle"):
                 outcome = self.forecaster.handle(chosen, round(now * 1000))
-        outcome.shift = backlog.shift
-        batch = _Batch(progress, outcome, backlog)
+        batch = _Batch(progress, outcome, lag)
         self._uncommitted.append(batch)
         self._progress = batch.ends_at
 
@@ -196,7 +195,7 @@ class PartitionConsumer:
     def _note(self, batch: _Batch) -> None:
         """Record a committed batch in the metrics, and log its drifts."""
         outcome = batch.outcome
-        self._health.committed(outcome.counts, batch.backlog.lost, outcome.intervals, outcome.drifts)
+        self._health.committed(outcome.counts, batch.lag.lost, outcome.intervals, outcome.drifts)
         if outcome.drifts:  # one line a batch: a thousand series may change at once
             some = [f"{drift.kind} of {drift.series} at {drift.id}" for drift in outcome.drifts[:DRIFTS_NAMED]]
             log.info("series have changed", partition=self.number, drifts=len(outcome.drifts), some=some)
@@ -219,8 +218,7 @@ class PartitionConsumer:
 
         try:
             started_from = batch.started_from.last
-            lost = batch.backlog.lost
-            self._stream.commit(epoch, started_from, batch.outcome, lost, meanwhile and apart)
+            self._stream.commit(epoch, started_from, batch.outcome, batch.lag, meanwhile and apart)
         except (StreamError, ResponseError) as exc:
             self._poison_guard.clear(epoch)
             if PROTOCOL_ERROR in str(exc):
@@ -252,7 +250,7 @@ class PartitionConsumer:
         progress = self._partition.acquire(now)
         if progress is None:
             if self._stream.has_twin:
-                self._watch.twin(self._partition.owner, now)
+                self._warnings.twin(self._partition.owner, now)
             return False
         self.forecaster.restore({})
         for some in self._stream.states():
@@ -269,10 +267,10 @@ class PartitionConsumer:
         )
         self._health.lease_changed("acquired")
         if self._stream.awaits_nobody():
-            self._watch.group(self._settings.wait_for_group)
+            self._warnings.group(self._settings.wait_for_group)
         return True
 
-    def _given_back_to_begin_anew(self, now: float) -> bool:
+    def _released_to_start_again(self, now: float) -> bool:
         """Check whether the stream was recreated with lower ids, which reads never return; then release the partition.
 
         Acquiring the partition again moves the offset under a new epoch, so a commit that is still on its way is
@@ -282,11 +280,11 @@ class PartitionConsumer:
         if self._progress is None or 0 <= now - self._looked_at < LOOK_EVERY_S:
             return False
         self._looked_at = now
-        anew = self._stream.begun_anew(self._progress.last)
-        self._watch.anew(anew, self._progress.last, now)
-        if anew is None or anew.in_the_way:
+        recreated = self._stream.recreated(self._progress.last)
+        self._warnings.recreated(recreated, self._progress.last, now)
+        if recreated is None or recreated.in_the_way:
             return False
-        self._health.begun_anew()
+        self._health.recreated()
         self.leave()
         return True
 

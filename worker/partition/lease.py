@@ -2,7 +2,7 @@
 
 import math
 
-from worker.partition.backlog import Progress
+from tidecast.connection.lag import Progress
 from worker.partition.stream import Stream
 
 RENEWALS = 3  # renewals within the lifetime of a lease

@@ -3,21 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from secrets import token_hex
 from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
+from tidecast.connection.lag import Lag, Progress
 from tidecast.connection.partitions import has_group, whole_number
 from tidecast.connection.portion import answers
 from tidecast.errors import Conflict
 from tidecast.online.batch import BatchResult, Entry
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
-from worker.partition.backlog import Anew, Backlog, Progress
+from worker.partition.entry_reader import EntryReader, RecreatedStream
 from worker.partition.pipeline import PipelinedConnection
-from worker.partition.reading import Reading
 from worker.partition.stored_states import states_of
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
@@ -25,6 +26,7 @@ from worker.stored import tell
 
 TWIN = -1  # the script returns this instead of an epoch if a twin holds the lease
 TRIMMED_AT_ONCE = 1_000_000  # readings; Redis takes about 40 ms
+NO_LAG = Lag()
 Meanwhile = Callable[[], None] | None
 
 
@@ -61,7 +63,7 @@ class Stream:
         self._attempt = redis.register_script(script_of("attempt"))
         self._commit = redis.register_script(script_of("commit"))
         self._retain = redis.register_script(script_of("retain"))
-        self._reading = Reading(redis, keys, settings)
+        self._reader = EntryReader(redis, keys, settings)
         # In a cluster a slot may move, so redis-py must route the commit; a thread waits for it.
         self._committing: PipelinedConnection | ThreadPoolExecutor = (
             PipelinedConnection(redis) if isinstance(redis, Redis) else ThreadPoolExecutor(1, "commit")
@@ -138,34 +140,34 @@ class Stream:
         At most `batch` entries and about `batch_bytes` are returned. If the entries exceed `batch_bytes`, the next
         read asks for fewer.
         """
-        return self._reading.read(last, block_ms)
+        return self._reader.read(last, block_ms)
 
     def read_ahead(self) -> None:
         """Prefetch the next batch on a thread, if the last one was full.
 
-        Call `backlog` for the last batch first: entries that are prefetched and then trimmed would count as lost.
+        Call `lag` for the last batch first: entries that are prefetched and then trimmed would count as lost.
         """
-        self._reading.read_ahead()
+        self._reader.read_ahead()
 
     def read_no_further(self) -> None:
         """Discard the read that was requested before a commit."""
-        self._reading.forget_asked()
+        self._reader.forget_asked()
 
     def read_less(self, patience: int) -> None:
         """Halve the number of entries per read, until `patience` reads have gone well."""
-        self._reading.portion.refused(patience)
+        self._reader.portion.refused(patience)
 
     def answers(self) -> bool:
         """Return whether Redis answers at all."""
         return answers(self._redis)
 
-    def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
-        """Return the backlog behind a batch that was read after `progress`, and the trimmed readings before it."""
-        return self._reading.backlog(progress, batch)
+    def lag(self, progress: Progress, batch: Sequence[Entry]) -> Lag:
+        """Return the lag behind a batch that was read after `progress`."""
+        return self._reader.lag(progress, batch)
 
-    def begun_anew(self, last: str) -> Anew | None:
+    def recreated(self, last: str) -> RecreatedStream | None:
         """Return the recreated stream if its ids end before `last`, the last one answered; else None."""
-        return self._reading.begun_anew(last)
+        return self._reader.recreated(last)
 
     def attempt(self, epoch: int, started_from: str, size: int, pause_before: int = 0) -> Attempt:
         """Record in Redis that this many readings are about to be handled; uncommitted batches are retried in halves.
@@ -212,17 +214,18 @@ class Stream:
         epoch: int,
         started_from: str,
         outcome: BatchResult,
-        lost: int = 0,
+        lag: Lag = NO_LAG,
         meanwhile: Meanwhile = None,
     ) -> None:
         """Publish a batch's forecasts and move the offset, atomically; the steps are numbered in commit.lua.
 
-        Checks: 1. the epoch is ours; 2. the offset is where the batch started (if it is where the batch ends, an
-        earlier reply was lost and the commit is done); 3. key types and ids are right. Then, all or nothing:
-        4. forecasts, 5. dead letters, 6. events, 7. states, 8. offset and counts, 9. lease and group.
-
-        `meanwhile` is called while Redis commits. The next read is then requested before the commit is sent, since
-        Redis runs commands one after the other.
+        Args:
+            epoch: the epoch of our lease.
+            started_from: the offset from which the batch was read.
+            outcome: the batch's result.
+            lag: the readings lost before the batch, and the correction of the stream's count.
+            meanwhile: called while Redis commits. The next read is then requested before the commit is sent, since
+                Redis runs commands one after the other.
 
         Raises:
             Fenced: another worker has the partition.
@@ -231,43 +234,45 @@ class Stream:
             Unavailable: Redis refuses temporarily, or `wait_for_group` has not acknowledged enough forecasts.
         """
         if meanwhile:
-            self._reading.ask(outcome.last)
-        keys = self.keys
-        settings = self._settings
-        read = sum(outcome.counts.values())
-        counts: dict[str, int] = {"read": read + lost, "lost": lost, **outcome.counts}
-        counts |= {"before": -outcome.shift} if outcome.shift else {}
-        args: list[Any] = [epoch, started_from, outcome.last, self._lease_ms]
-        args += [settings.forecasts_kept, settings.dead_kept, settings.events_kept]
-        args += [settings.group, settings.wait_for_group, len(counts)]
-        for name, number in counts.items():
-            args += (name, number)
-        fields = outcome.forecasts.encode() if outcome.forecasts else []
-        args.append(len(fields))
-        for column in fields:
-            args += column
-        args.append(len(outcome.dead))
-        for letter in outcome.dead:
-            flat = letter.encode()
-            args += (letter.id, len(flat), *flat)
-        args.append(len(outcome.events))
-        for event in outcome.events:
-            flat = event.encode()
-            args += (len(flat), *flat)
-        for series, state in outcome.states.items():
-            args += (series, state)
-        of = [keys.lease, keys.offset, keys.readings, keys.forecasts, keys.dead, keys.state, keys.events]
+            self._reader.ask(outcome.last)
+        own = self.keys
+        keys = [own.lease, own.offset, own.readings, own.forecasts, own.dead, own.state, own.events]
+        args = self._commit_arguments(epoch, started_from, outcome, lag)
         with refusals_explained():
             if meanwhile is None:
-                self._commit(keys=of, args=args)
+                self._commit(keys=keys, args=args)
             elif isinstance(self._committing, PipelinedConnection):
-                self._commit_beside(self._committing, of, args, meanwhile)
+                self._commit_beside(self._committing, keys, args, meanwhile)
             else:
-                committed = self._committing.submit(self._commit, keys=of, args=args)
+                committed = self._committing.submit(self._commit, keys=keys, args=args)
                 try:
                     meanwhile()
                 finally:
                     committed.result()
+
+    def _commit_arguments(self, epoch: int, started_from: str, outcome: BatchResult, lag: Lag) -> list[Any]:
+        """Return the arguments of commit.lua, flat: lists have their length before them, but for the states."""
+        settings = self._settings
+        read = sum(outcome.counts.values()) + lag.lost
+        counts: dict[str, int] = {"read": read, "lost": lag.lost, **outcome.counts}
+        if lag.correction:
+            counts["before"] = -lag.correction
+        columns = outcome.forecasts.encode() if outcome.forecasts else []
+        args: list[Any] = [epoch, started_from, outcome.last, self._lease_ms]
+        args += [settings.forecasts_kept, settings.dead_kept, settings.events_kept]
+        args += [settings.group, settings.wait_for_group]
+        args += [len(counts), *chain.from_iterable(counts.items())]
+        args += [len(columns), *chain.from_iterable(columns)]
+        args.append(len(outcome.dead))
+        for letter in outcome.dead:
+            fields = letter.encode()
+            args += (letter.id, len(fields), *fields)
+        args.append(len(outcome.events))
+        for event in outcome.events:
+            fields = event.encode()
+            args += (len(fields), *fields)
+        args += chain.from_iterable(outcome.states.items())
+        return args
 
     def _commit_beside(
         self, pipelined: PipelinedConnection, keys: list[str], args: list[Any], meanwhile: Callable[[], None]

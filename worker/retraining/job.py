@@ -73,7 +73,7 @@ class RetrainJob:
             return now_ms / 1000 + YIELD_S
         plan = self._plan(now_ms)
         at_ms = plan.at_ms if plan.unended else self._begin_ms(plan.next_ms, now_ms)
-        self._health.retrain_at(self._partition, max(at_ms, now_ms) / 1000)
+        self._health.retraining.next_run(self._partition, max(at_ms, now_ms) / 1000)
         if at_ms > now_ms:
             return at_ms / 1000
         self._token = self._token or os.urandom(8).hex()
@@ -93,7 +93,7 @@ class RetrainJob:
             log.info("schedule gives way", partition=self._partition, trigger=self._timing.text, other=other)
         self._other = other
         if other:
-            self._health.retrain_at(self._partition, None)  # a time that has passed would look like a late run
+            self._health.retraining.next_run(self._partition, None)  # a time that has passed would look like a late run
         return bool(other)
 
     def _plan(self, now_ms: int) -> Plan:
@@ -137,7 +137,7 @@ class RetrainJob:
         write = log.info if kind in ("finished", "cancelled") else log.error
         detail = str(outcome.summary) if outcome.summary else outcome.failure
         write(f"retraining {kind}", partition=self._partition, due_ms=due_ms, tries=claim.tries, detail=detail)
-        self._health.retrained(kind, seconds)
+        self._health.retraining.ended(kind, seconds)
 
     def _say(self) -> None:
         """Write the result of the last run to Redis, if it is not there yet."""

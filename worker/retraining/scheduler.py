@@ -129,7 +129,7 @@ class Schedule:
         for lost in self._ours - held:
             with suppress(JobLookupError):
                 self._scheduler.remove_job(str(lost))
-            self._health.retrain_at(lost, None)
+            self._health.retraining.next_run(lost, None)
         for new in held - self._ours:
             # At once: the step reads from Redis when the next run is due.
             begin = _datetime(time.time())

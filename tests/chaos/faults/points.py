@@ -18,10 +18,11 @@ from redis.connection import Connection
 
 from tests.chaos.harness import COMMIT
 from tests.harness.nursery import fork
+from tidecast.connection.lag import Lag
 from tidecast.online.batch import BatchResult
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
-from worker.partition.stream import Meanwhile, Stream
+from worker.partition.stream import NO_LAG, Meanwhile, Stream
 
 POINTS = (
     "after acquire",
@@ -96,11 +97,11 @@ class MortalStream(Stream):
         _at("states loaded")
 
     def commit(
-        self, epoch: int, started_from: str, outcome: BatchResult, lost: int = 0, meanwhile: Meanwhile = None
+        self, epoch: int, started_from: str, outcome: BatchResult, lag: Lag = NO_LAG, meanwhile: Meanwhile = None
     ) -> None:
         """Commit, and die before it or after it, on request."""
         _at("before a commit")
-        super().commit(epoch, started_from, outcome, lost, meanwhile)
+        super().commit(epoch, started_from, outcome, lag, meanwhile)
         _at("after a commit")
 
     def release(self, epoch: int) -> None:

@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from tests.worker.partition.harness import major, outcome
-from tidecast.connection.partitions import offset_of, owner_of, run_of, server_ms, total, waiting, workers
+from tidecast.connection.partitions import offset_of, owner_of, read_lag, run_of, server_ms, total, workers
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
 from worker.partition.stream import Stream
@@ -27,12 +27,12 @@ def answer(redis: Redis, *numbers: int) -> None:
     ids = [f"{number}-0" for number in numbers]
     batch = [entry for entry in stream.read(progress.last, None) if entry[0] in ids]
     assert ids == [entry_id for entry_id, _ in batch]
-    stream.commit(epoch, progress.last, outcome(ids[-1], *ids), stream.backlog(progress, batch).lost)
+    stream.commit(epoch, progress.last, outcome(ids[-1], *ids), stream.lag(progress, batch))
 
 
 def lag(redis: Redis) -> int | None:
     """Return the lag of the only partition."""
-    return waiting(redis, KEYS, offset_of(redis, KEYS))
+    return read_lag(redis, KEYS, offset_of(redis, KEYS)).unread
 
 
 def counted(redis: Redis, number: int) -> int | None:

@@ -151,7 +151,7 @@ def lost(ward: Ward) -> None:
     ward.answer()
 
 
-def begun_anew(ward: Ward) -> None:
+def recreated(ward: Ward) -> None:
     """The readings were deleted, and lower ids were pushed."""
     ward.redis.delete("readings")
     ward.redis.xadd("readings", {"series": "a", "value": 4}, id="1-0")
@@ -159,7 +159,7 @@ def begun_anew(ward: Ward) -> None:
 
 def put_aside(ward: Ward) -> None:
     """The same, with the forecasts out of the way; no worker has looked since."""
-    begun_anew(ward)
+    recreated(ward)
     ward.redis.rename("forecasts", "old")
 
 
@@ -356,8 +356,8 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (set_aside, "dead", "warning", "n/a"),
     (far_ids, "ids", "warning", "rename readings, forecasts and dead once all"),
     (hurried_ids, "ids", "warning", "send a ts"),
-    (begun_anew, "anew", "wrong", "rename forecasts; the worker then goes on"),
-    (put_aside, "anew", "wrong", "start a worker"),
+    (recreated, "recreated", "wrong", "rename forecasts; the worker then goes on"),
+    (put_aside, "recreated", "wrong", "start a worker"),
     (no_awaited_group, "group", "wrong", "XGROUP CREATE forecasts plant 0"),
     (another_awaited_group, "group", "wrong", "XGROUP CREATE forecasts plamt 0"),
     (no_passive_group, "group", "warning", "the next commit creates it again"),

@@ -41,7 +41,7 @@ def test_a_look_counts_what_there_is(healthy: Ward) -> None:
     assert (4, 1, 0, 1) == tuple(look[name] for name in ("answered", "dead", "lost", "series"))
     assert 1 == look["champions"]
     assert [partition["owner"]] == list(look["workers"])
-    assert 50 < partition["behind_s"] < 3600
+    assert 50 < partition["waited_s"] < 3600
     assert partition["lag"] == (1 if "entries-added" in healthy.redis.xinfo_stream("readings") else None)
     assert {"state": None, "last_ms": None, "detail": None} == {
         n: v for n, v in partition["retrain"].items() if n != "next_ms"

@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.worker.harness import Impatient, add, forecasts, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.lag import Lag
 from tidecast.errors import Fenced, StreamError, Unavailable
 from tidecast.online.batch import BatchResult
 from tidecast.settings import Settings, load_settings
@@ -43,7 +44,7 @@ class Commits:
             epoch: int,
             started_from: str,
             outcome: BatchResult,
-            lost: int,
+            lag: Lag,
             meanwhile: Meanwhile,
             *more: int,
         ) -> None:
@@ -52,7 +53,7 @@ class Commits:
             number = len(self.sent)
             if number in self.before:
                 raise self.before[number]
-            commit(stream, epoch, started_from, outcome, lost, meanwhile, *more)
+            commit(stream, epoch, started_from, outcome, lag, meanwhile, *more)
             if number in self.after:
                 raise self.after[number]
 
@@ -153,7 +154,7 @@ def test_nothing_is_read_ahead_before_it_is_known_what_was_lost(
 ) -> None:
     """Otherwise readings that were prefetched and then trimmed would count as lost."""
     calls: list[str] = []
-    for name in ("backlog", "read_ahead"):
+    for name in ("lag", "read_ahead"):
         original = getattr(Stream, name)
 
         def noted(stream: Stream, *given: object, name: str = name, original: Any = original) -> object:
@@ -163,4 +164,4 @@ def test_nothing_is_read_ahead_before_it_is_known_what_was_lost(
         monkeypatch.setattr(Stream, name, noted)
     add(redis, *range(1, 9))
     run(settings)
-    assert ["backlog", "read_ahead"] * 3 == calls
+    assert ["lag", "read_ahead"] * 3 == calls

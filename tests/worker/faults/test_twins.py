@@ -10,7 +10,7 @@ from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, qui
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Fenced
 from tidecast.settings import Settings
-from worker.partition.watch import WARN_EVERY_S
+from worker.partition.stream_warnings import WARN_EVERY_S
 from worker.stop import Stop
 
 NAMED = "another worker has the same name"

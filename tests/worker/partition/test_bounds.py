@@ -6,13 +6,13 @@ import pytest
 from redis import Redis
 
 from tests.worker.partition.harness import forecast, outcome
+from tidecast.connection.lag import Progress
 from tidecast.errors import Fenced, Unavailable
 from tidecast.models.store import ModelStore
 from tidecast.settings import WorkerSettings, load_settings
 from tidecast.wire import Event, keys_of
 from worker.loop import Worker
 from worker.metrics import Health
-from worker.partition.backlog import Progress
 from worker.partition.consumer import RETAIN_EVERY_S
 from worker.partition.stream import Stream
 from worker.stop import Stop

@@ -3,9 +3,9 @@
 import pytest
 from redis import Redis
 
+from tidecast.connection.lag import Progress
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
-from worker.partition.backlog import Progress
 from worker.partition.lease import RENEWALS, Partition
 from worker.partition.stream import Stream
 

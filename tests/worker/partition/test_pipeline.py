@@ -10,11 +10,11 @@ from redis.exceptions import ResponseError
 
 from tests.worker.partition.harness import counted, outcome
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.lag import Lag, Progress
 from tidecast.errors import Conflict, Fenced, Unavailable
 from tidecast.online.batch import Entry
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
-from worker.partition.backlog import Backlog, Progress
 from worker.partition.pipeline import PipelinedConnection
 from worker.partition.stream import Stream
 from worker.scripts import script_of
@@ -38,7 +38,7 @@ def add(redis: Redis, *numbers: int) -> None:
 
 def commit(stream: Stream, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Commit the two."""
-    stream.commit(stream.acquire("me") or 0, "0-0", outcome("2-0", "1-0", "2-0"), 0, meanwhile)
+    stream.commit(stream.acquire("me") or 0, "0-0", outcome("2-0", "1-0", "2-0"), meanwhile=meanwhile)
 
 
 def reading(stream: Stream, found: list[Sequence[Entry]]) -> Callable[[], None]:
@@ -59,16 +59,16 @@ def numbers(entries: Sequence[Entry]) -> list[str]:
 
 
 def test_the_next_readings_are_there_while_redis_commits(stream: Stream, redis: Redis) -> None:
-    """The entries, their ids and the backlog are those that a separate read would return."""
+    """The entries, their ids and the lag are those that a separate read would return."""
     add(redis, 3, 4, 5, 6, 7)
     reads: list[Sequence[Entry]] = []
     commit(stream, reading(stream, reads))
     before = calls(redis)
-    backlog = stream.backlog(FIRST, reads[0])
+    lag = stream.lag(FIRST, reads[0])
     assert before == calls(redis)
     other = Stream(redis, keys_of(), WorkerSettings(batch=4))
     assert [other.read("2-0", None)] == reads
-    assert other.backlog(FIRST, reads[0]) == backlog
+    assert other.lag(FIRST, reads[0]) == lag
 
 
 def test_what_was_not_taken_meanwhile_is_taken_by_the_next_read(stream: Stream, redis: Redis) -> None:
@@ -87,7 +87,7 @@ def test_where_nothing_was_there_it_is_waited_for(stream: Stream, redis: Redis) 
     assert [[]] == reads
     add(redis, 3)
     assert ["3-0"] == numbers(stream.read("2-0", 1000))
-    stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
+    stream.commit(1, "2-0", outcome("3-0", "3-0"), meanwhile=lambda: None)
     add(redis, 4)
     assert ["4-0"] == numbers(stream.read("3-0", 1000))
 
@@ -99,14 +99,14 @@ def test_what_was_trimmed_before_it_was_read_is_counted(stream: Stream, redis: R
     reads: list[Sequence[Entry]] = []
     commit(stream, reading(stream, reads))
     assert ["5-0"] == numbers(reads[0])
-    assert Backlog(counted(redis, 2), 0 if counted(redis, 2) else None, 0.0) == stream.backlog(FIRST, reads[0])
+    assert Lag(0, counted(redis, 2), 0.0) == stream.lag(FIRST, reads[0])
 
 
-def test_a_stream_that_was_deleted_has_no_backlog(stream: Stream, redis: Redis) -> None:
+def test_a_stream_that_was_deleted_has_no_lag(stream: Stream, redis: Redis) -> None:
     """The worker waits for it."""
     epoch = stream.acquire("me") or 0
     redis.delete("readings")
-    stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, lambda: None)
+    stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), meanwhile=lambda: None)
     assert [] == stream.read("2-0", 1)
 
 
@@ -136,13 +136,13 @@ def test_a_commit_that_is_refused_says_so_after_what_was_done_meanwhile(
     spoil(redis)
     try:
         with pytest.raises(error):
-            stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, reading(stream, done))
+            stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), meanwhile=reading(stream, done))
     finally:
         redis.config_set("min-replicas-to-write", 0)
     assert ([[]], 0) == (done, redis.xlen("forecasts"))
     redis.hset("lease", "epoch", epoch)
     redis.hset("offset", "last", "0-0")
-    stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, lambda: None)
+    stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), meanwhile=lambda: None)
     assert 2 == redis.xlen("forecasts")
 
 
@@ -155,7 +155,7 @@ def test_what_goes_wrong_meanwhile_is_raised_once_the_commit_has_its_reply(strea
     with pytest.raises(ValueError, match="cannot be handled"):
         commit(stream, fail)
     assert 2 == redis.xlen("forecasts")
-    stream.commit(1, "0-0", outcome("2-0", "1-0", "2-0"), 0, lambda: None)
+    stream.commit(1, "0-0", outcome("2-0", "1-0", "2-0"), meanwhile=lambda: None)
     assert 2 == redis.xlen("forecasts")
 
 
@@ -168,7 +168,7 @@ def test_a_refused_commit_counts_for_more_than_what_goes_wrong_meanwhile(stream:
     epoch = stream.acquire("me") or 0
     redis.hset("lease", "epoch", 9)
     with pytest.raises(Fenced):
-        stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), 0, fail)
+        stream.commit(epoch, "0-0", outcome("2-0", "1-0", "2-0"), meanwhile=fail)
 
 
 def test_another_place_than_the_one_asked_for_is_read_anew(stream: Stream, redis: Redis) -> None:
@@ -192,7 +192,7 @@ def test_a_connection_that_was_closed_while_idle_is_made_anew(stream: Stream, re
     commit(stream)
     redis.client_kill_filter(_type="normal", skipme=True)
     add(redis, 3)
-    stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
+    stream.commit(1, "2-0", outcome("3-0", "3-0"), meanwhile=lambda: None)
     assert 3 == redis.xlen("forecasts")
     redis.client_kill_filter(_type="normal", skipme=True)
     assert [] == stream.read("3-0", None)
@@ -215,10 +215,10 @@ def test_a_server_that_goes_away_is_an_error_and_is_found_again(redis_program: s
         commit(stream)
         server.kill()
         with pytest.raises(RedisConnectionError):
-            stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
+            stream.commit(1, "2-0", outcome("3-0", "3-0"), meanwhile=lambda: None)
         server.start()
         add(redis, 3)
-        stream.commit(1, "2-0", outcome("3-0", "3-0"), 0, lambda: None)
+        stream.commit(1, "2-0", outcome("3-0", "3-0"), meanwhile=lambda: None)
         assert 3 == redis.xlen("forecasts")
         assert [] == stream.read("3-0", None)
 

@@ -249,7 +249,7 @@ def test_trouble_after_the_note_is_no_readings_fault(settings: Settings, redis: 
     stream_of(settings).acquire("gone")
     redis.hset("lease", "expires_ms", 0)
     worker = new_worker(settings)
-    with mock.patch.object(Stream, "backlog", side_effect=RedisConnectionError("away")):
+    with mock.patch.object(Stream, "lag", side_effect=RedisConnectionError("away")):
         worker.run(Impatient(20))
     assert 0 == redis.xlen("dead")
     new_worker(settings).run(Stop(), burst=True)

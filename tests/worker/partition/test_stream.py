@@ -6,10 +6,10 @@ import pytest
 from redis import Redis
 
 from tests.worker.partition.harness import counted, forecast, major, outcome
+from tidecast.connection.lag import Lag, Progress
 from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import Forecast, keys_of
-from worker.partition.backlog import Progress
 from worker.partition.stream import Stream
 
 MAX_SEQ = 18_446_744_073_709_551_615
@@ -147,7 +147,7 @@ def test_counts_add_up_over_commits(stream: Stream, held: int) -> None:
     """They sum to the number of readings read."""
     stream.commit(held, "0-0", outcome("3-0", "1-0", "3-0", dead=("2-0",)))
     stream.commit(held, "3-0", outcome("5-0", "4-0", "5-0"))
-    stream.commit(held, "5-0", outcome("7-0", dead=("6-0",)), lost=4)
+    stream.commit(held, "5-0", outcome("7-0", dead=("6-0",)), Lag(lost=4))
     assert {"read": 10, "lost": 4, "forecast": 4, "dead": 2} == stream.counts()
 
 
@@ -183,9 +183,9 @@ def test_commit_refuses_when_the_offset_is_gone(stream: Stream, redis: Redis, he
 def test_a_commit_repeated_after_a_lost_reply_adds_nothing(stream: Stream, redis: Redis, held: int) -> None:
     """The second finds its own work done, also if more was read since."""
     batch = outcome("3-0", "1-0", "3-0", dead=("2-0",))
-    stream.commit(held, "0-0", batch, lost=2)
+    stream.commit(held, "0-0", batch, Lag(lost=2))
     before = everything(redis)
-    stream.commit(held, "0-0", batch, lost=2)
+    stream.commit(held, "0-0", batch, Lag(lost=2))
     assert before == everything(redis)
 
 
@@ -328,16 +328,16 @@ def test_readings_trimmed_before_they_were_read_are_counted(stream: Stream, redi
     redis.xtrim("readings", minid="8-0", approximate=False)
     batch = stream.read("4-0", None)
     assert ["8-0", "9-0", "10-0"] == [entry_id for entry_id, _ in batch]
-    assert counted(redis, 3) == stream.backlog(stream.progress(), batch).lost
+    assert counted(redis, 3) == stream.lag(stream.progress(), batch).lost
 
 
 def test_nothing_is_lost_while_the_last_answered_reading_is_there(stream: Stream, redis: Redis, held: int) -> None:
     """A stream trimmed only where it was answered."""
     stream.commit(held, "0-0", outcome("4-0", "1-0", "2-0", "3-0", "4-0"))
     redis.xtrim("readings", minid="4-0", approximate=False)
-    assert 0 == stream.backlog(stream.progress(), stream.read("4-0", None)).lost
+    assert 0 == stream.lag(stream.progress(), stream.read("4-0", None)).lost
     redis.xtrim("readings", minid="5-0", approximate=False)
-    assert 0 == stream.backlog(stream.progress(), stream.read("4-0", None)).lost
+    assert 0 == stream.lag(stream.progress(), stream.read("4-0", None)).lost
 
 
 def test_readings_trimmed_after_they_were_read_are_not_lost(stream: Stream, redis: Redis, held: int) -> None:
@@ -345,14 +345,14 @@ def test_readings_trimmed_after_they_were_read_are_not_lost(stream: Stream, redi
     small = Stream(redis, keys_of(), WorkerSettings(batch=2))
     batch = small.read("0-0", None)
     redis.xtrim("readings", minid="2-0", approximate=False)
-    assert 0 == stream.backlog(stream.progress(), batch).lost
+    assert 0 == stream.lag(stream.progress(), batch).lost
     redis.xtrim("readings", minid="6-0", approximate=False)
-    assert counted(redis, 3) == stream.backlog(stream.progress(), batch).lost
+    assert counted(redis, 3) == stream.lag(stream.progress(), batch).lost
     redis.xtrim("readings", maxlen=0, approximate=False)
-    assert counted(redis, 8) == stream.backlog(stream.progress(), batch).lost
-    stream.commit(held, "0-0", outcome("2-0", "1-0", "2-0"), lost=counted(redis, 8))
+    assert counted(redis, 8) == stream.lag(stream.progress(), batch).lost
+    stream.commit(held, "0-0", outcome("2-0", "1-0", "2-0"), Lag(lost=counted(redis, 8)))
     redis.xadd("readings", {"series": "a"}, id="11-0")
-    assert 0 == stream.backlog(stream.progress(), stream.read("2-0", None)).lost
+    assert 0 == stream.lag(stream.progress(), stream.read("2-0", None)).lost
 
 
 def test_what_was_trimmed_before_the_first_worker_is_not_lost(stream: Stream, redis: Redis) -> None:
@@ -361,9 +361,9 @@ def test_what_was_trimmed_before_the_first_worker_is_not_lost(stream: Stream, re
         redis.xadd("readings", {"series": "a"}, id=f"{n}-0")
     redis.xtrim("readings", maxlen=6, approximate=False)
     stream.acquire("me")
-    assert 0 == stream.backlog(stream.progress(), stream.read("0-0", None)).lost
+    assert 0 == stream.lag(stream.progress(), stream.read("0-0", None)).lost
     redis.xtrim("readings", maxlen=4, approximate=False)
-    assert counted(redis, 2) == stream.backlog(stream.progress(), stream.read("0-0", None)).lost
+    assert counted(redis, 2) == stream.lag(stream.progress(), stream.read("0-0", None)).lost
 
 
 def test_an_offset_that_was_deleted_alone_is_known_from_the_group(stream: Stream, redis: Redis, held: int) -> None:
@@ -373,7 +373,7 @@ def test_an_offset_that_was_deleted_alone_is_known_from_the_group(stream: Stream
     assert stream.acquire("me") == held + 1
     assert Progress("4-0", counted(redis, 4)) == stream.progress()
     redis.xtrim("readings", minid="8-0", approximate=False)
-    assert counted(redis, 3) == stream.backlog(stream.progress(), stream.read("4-0", None)).lost
+    assert counted(redis, 3) == stream.lag(stream.progress(), stream.read("4-0", None)).lost
 
 
 def test_whoever_deletes_the_states_too_begins_anew(stream: Stream, redis: Redis, held: int) -> None:
@@ -388,6 +388,6 @@ def test_a_deleted_stream_has_lost_nothing_that_can_be_counted(stream: Stream, r
     """The batch in hand is answered all the same."""
     batch = stream.read("0-0", None)
     redis.delete("readings")
-    assert 0 == stream.backlog(stream.progress(), batch).lost
+    assert 0 == stream.lag(stream.progress(), batch).lost
     stream.commit(held, "0-0", outcome("10-0", "10-0"))
     assert "10-0" == stream.progress().last

@@ -63,7 +63,7 @@ def _statuses(settings: Settings, interval_s: float) -> Iterator[Status]:
 
 def page(current: Status) -> Group:
     """Return the status as a table and lines of text."""
-    table = Table("partition", "worker", "series", "answered", "a second", "lag", "behind", "dead", "lost")
+    table = Table("partition", "worker", "series", "answered", "a second", "lag", "waited", "dead", "lost")
     for part in current.partitions:
         table.add_row(*_row(part), style="" if part.owner else "red")
     return Group(table, *(Text(line) for line in _lines(current)))
@@ -72,7 +72,7 @@ def page(current: Status) -> Group:
 def _row(part: PartitionStatus) -> Iterator[str]:
     yield from (str(part.partition), part.owner or "nobody", f"{'about ' * part.estimated}{part.series}")
     yield from (str(part.answered), "" if part.rate is None else f"{part.rate:.0f}")
-    yield from ("?" if part.lag is None else str(part.lag), f"{part.behind_s:.1f} s", str(part.dead), str(part.lost))
+    yield from ("?" if part.lag is None else str(part.lag), f"{part.waited_s:.1f} s", str(part.dead), str(part.lost))
 
 
 def _lines(current: Status) -> Iterator[str]:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from tests.worker.harness import NOW, forecasts, new_worker, sample
 from tidecast.settings import Settings
 from worker.metrics import Health
-from worker.partition.watch import WARN_EVERY_S
+from worker.partition.stream_warnings import WARN_EVERY_S
 
 WARNING = "entry ids are ahead of the clock"
 

@@ -1,4 +1,4 @@
-"""The backlog that the worker reports: readings not yet read, and the age of the last one against the newest."""
+"""The lag that the worker reports: readings not yet read, and the age of the last one against the newest."""
 
 import time
 from typing import Any
@@ -7,9 +7,9 @@ import pytest
 from redis import Redis
 
 from tests.worker.partition.harness import counted, major, outcome
+from tidecast.connection.lag import Lag, Progress
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
-from worker.partition.backlog import Backlog, Progress
 from worker.partition.stream import Stream
 
 LATER = 1000  # milliseconds from one reading to the next
@@ -38,15 +38,15 @@ def xreads(redis: Redis) -> int:
 
 def test_what_is_beyond_the_batch_waits(stream: Stream, redis: Redis) -> None:
     """Counted and timed from the last reading of the batch."""
-    backlog = stream.backlog(stream.progress(), stream.read("3000-0", None))
-    assert Backlog(0, waiting(redis, 3), 3.0) == backlog
+    lag = stream.lag(stream.progress(), stream.read("3000-0", None))
+    assert Lag(waiting(redis, 3), 0, 3.0) == lag
 
 
 def test_what_is_lost_does_not_wait(stream: Stream, redis: Redis) -> None:
     """Readings 4 and 5 are gone, 6 to 9 are the batch."""
     redis.xtrim("readings", minid="6000-0", approximate=False)
-    backlog = stream.backlog(stream.progress(), stream.read("3000-0", None))
-    assert Backlog(counted(redis, 2), waiting(redis, 1), 1.0) == backlog
+    lag = stream.lag(stream.progress(), stream.read("3000-0", None))
+    assert Lag(1, counted(redis, 2), 1.0) == lag
 
 
 def test_a_stream_that_began_anew_is_not_ahead_of_time(stream: Stream, redis: Redis) -> None:
@@ -54,13 +54,13 @@ def test_a_stream_that_began_anew_is_not_ahead_of_time(stream: Stream, redis: Re
     batch = stream.read("3000-0", None)
     redis.delete("readings")
     redis.xadd("readings", {"series": "a"}, id="1-0")
-    assert 0.0 == stream.backlog(stream.progress(), batch).behind_s
+    assert 0.0 == stream.lag(stream.progress(), batch).behind_s
 
 
 def test_what_was_read_ahead_and_trimmed_then_is_not_lost(stream: Stream, redis: Redis) -> None:
     """It is in memory and is answered next; readings that were added and trimmed after it are lost."""
     first = stream.read("3000-0", None)
-    assert 0 == stream.backlog(stream.progress(), first).lost
+    assert 0 == stream.lag(stream.progress(), first).lost
     before = xreads(redis)
     stream.read_ahead()
     while xreads(redis) == before:
@@ -69,4 +69,4 @@ def test_what_was_read_ahead_and_trimmed_then_is_not_lost(stream: Stream, redis:
     redis.xtrim("readings", maxlen=0, approximate=False)
     ahead = stream.read("7000-0", None)
     assert ["8000-0", "9000-0", "10000-0"] == [entry_id for entry_id, _ in ahead]
-    assert counted(redis, 1) == stream.backlog(Progress("7000-0", 7), ahead).lost
+    assert counted(redis, 1) == stream.lag(Progress("7000-0", 7), ahead).lost

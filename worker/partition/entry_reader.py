@@ -1,6 +1,7 @@
-"""Read batches of entries from one partition's stream, and compute the backlog behind them."""
+"""Read batches of entries from one partition's stream, and compute the lag behind them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, cast
 
@@ -9,12 +10,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tidecast.connection.partitions import begun_anew
+from tidecast.connection.lag import Lag, Progress, lag_of, was_recreated
 from tidecast.connection.portion import Portion, answers, shrinking
 from tidecast.online.batch import Entry
 from tidecast.settings import WorkerSettings
 from tidecast.wire import MAX_ECHO_BYTES, Keys, id_pair
-from worker.partition.backlog import Anew, Backlog, Progress, backlog_of
 from worker.partition.pipeline import PipelinedConnection
 from worker.partition.prefetch import Prefetcher
 from worker.redis_failures import refusals_explained
@@ -24,7 +24,24 @@ CLOSED = (RedisConnectionError, RedisTimeoutError)
 LARGEST_FIELD = 2**26  # most bytes in memory for a field that is too large to be sent
 
 
-class Reading:
+@dataclass(frozen=True, slots=True)
+class RecreatedStream:
+    """A recreated stream of readings: its ids end before the last one answered.
+
+    Attributes:
+        first: the id of its first entry.
+        newest: the id of its last entry.
+        in_the_way: output streams with ids that are not lower, so that the readings' ids cannot be used there.
+        lag: all its entries are unread.
+    """
+
+    first: str
+    newest: str
+    in_the_way: tuple[str, ...]
+    lag: Lag
+
+
+class EntryReader:
     """The reader of one partition's stream.
 
     Args:
@@ -46,7 +63,7 @@ class Reading:
         self._extent_without_entries = redis.register_script(script_of("extent"))
         self._pipelined = PipelinedConnection(redis) if isinstance(redis, Redis) else None
         self._asked: tuple[str, int] | None = None  # (last id, count) of a pipelined read without its reply
-        self._told: tuple[str, Mapping[str, Any] | None] | None = None  # (last id of a pipelined read, XINFO reply)
+        self._sent_info: tuple[str, Mapping[str, Any] | None] | None = None  # last id of a read, XINFO
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
         """Read the entries after `last`, see `Stream.read`."""
@@ -75,22 +92,24 @@ class Reading:
             self._pipelined.close()
         self._asked = None
 
-    def backlog(self, progress: Progress, batch: Sequence[Entry]) -> Backlog:
-        """Return the backlog behind a batch that was read after `progress`, and the trimmed readings before it."""
-        info = self._told[1] if self._told and self._told[0] == progress.last else self._extent(self._keys.readings)
-        return Backlog() if info is None else backlog_of(info, progress, batch)
+    def lag(self, progress: Progress, batch: Sequence[Entry]) -> Lag:
+        """Return the lag behind a batch that was read after `progress`."""
+        sent = self._sent_info
+        info = sent[1] if sent and sent[0] == progress.last else self._extent(self._keys.readings)
+        return lag_of(info, progress, [entry_id for entry_id, _ in batch])
 
-    def begun_anew(self, last: str) -> Anew | None:
+    def recreated(self, last: str) -> RecreatedStream | None:
         """Return the recreated stream if its ids end before `last`, the last one answered; else None."""
         info = self._extent(self._keys.readings)
-        if info is None or not begun_anew(info, last):
+        if info is None or not was_recreated(info, last):
             return None
         first = info["first-entry"][0].decode()
         outputs = {key: self._extent(key) for key in (self._keys.forecasts, self._keys.dead)}
         above = (
             key for key, output in outputs.items() if output and id_pair(output["last-generated-id"]) >= id_pair(first)
         )
-        return Anew(first, info["last-generated-id"].decode(), int(info["length"]), tuple(above))
+        newest = info["last-generated-id"].decode()
+        return RecreatedStream(first, newest, tuple(above), lag_of(info, Progress(last, 0)))
 
     def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
         """Read entries; return them, and whether the batch is full."""
@@ -98,7 +117,7 @@ class Reading:
             batch = self._take_asked(self._asked[1])
             if batch and (batch[0] or block_ms is None):
                 return batch
-        self._told = None
+        self._sent_info = None
 
         def ask(count: int) -> tuple[Any, int]:
             with refusals_explained():
@@ -125,7 +144,7 @@ class Reading:
         try:
             with refusals_explained():
                 reply = self._pipelined.reply()
-            self._told = last, _info(self._pipelined)
+            self._sent_info = last, _info(self._pipelined)
         except CLOSED:
             self._pipelined.close()
             return None

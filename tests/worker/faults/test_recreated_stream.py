@@ -10,14 +10,14 @@ from structlog.testing import capture_logs
 from tests.worker.harness import NOW, add, forecasts, new_worker, quick, sample, stream_of
 from tests.worker.partition.harness import major, outcome
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.connection.partitions import offset_of, waiting
+from tidecast.connection.lag import Lag, Progress, lag_of
+from tidecast.connection.partitions import offset_of, read_lag
 from tidecast.errors import Conflict, Fenced
 from tidecast.settings import Settings
 from tidecast.wire import keys_of
 from worker.metrics import Health
-from worker.partition.backlog import Backlog, Progress, backlog_of
 from worker.partition.consumer import LOOK_EVERY_S
-from worker.partition.watch import WARN_EVERY_S
+from worker.partition.stream_warnings import WARN_EVERY_S
 from worker.stop import Stop
 
 Fault = Callable[[Redis], object]
@@ -57,7 +57,7 @@ def put_aside(redis: Redis) -> None:
 def lag(redis: Redis) -> int | None:
     """Return the lag that `tidecast status` and the doctor show."""
     keys = keys_of()
-    return waiting(redis, keys, offset_of(redis, keys))
+    return read_lag(redis, keys, offset_of(redis, keys)).unread
 
 
 @FAULTS
@@ -79,7 +79,7 @@ def test_new_readings_are_answered_once_nothing_is_in_the_way(
         add(redis, *range(first + 9, first + 12), series=("new",))
         worker.run(Stop(), burst=True)
     assert [f"{n}-0" for n in range(first, first + 12)] == [made.id for made in forecasts(redis)]
-    assert 1 == sum(line["event"] == "readings were begun anew" and "first" in line for line in log)
+    assert 1 == sum(line["event"] == "stream of readings was recreated" and "first" in line for line in log)
     counts = stream_of(settings).counts()
     assert {"read": 22, "lost": 0, "forecast": 22} == counts
     assert 0 == lag(redis)
@@ -122,7 +122,7 @@ def test_readings_that_cannot_be_answered_are_told_of_once_and_go_on_with_the_re
     worker.run(Stop(), burst=True)
     assert ["1-0", "2-0", "3-0"] == [made.id for made in forecasts(redis)]
     assert 0.0 == sample(health, "tidecast_partitions_stuck")
-    assert 1.0 == sample(health, "tidecast_partitions_begun_anew_total")
+    assert 1.0 == sample(health, "tidecast_streams_recreated_total")
 
 
 def test_what_cannot_be_answered_is_said_again_every_hour(settings: Settings, redis: Redis) -> None:
@@ -260,24 +260,24 @@ def info(added: int, ids: list[int], newest: int | None = None) -> dict[str, obj
 @pytest.mark.parametrize(
     ("of", "batch", "expected"),
     [
-        (info(10, [*range(1, 11)]), [4, 5], Backlog(0, 5)),
-        (info(10, [*range(6, 11)]), [6, 7], Backlog(2, 3)),
-        (info(10, [*range(6, 11)]), [4, 5], Backlog(0, 5)),  # trimmed since they were read
-        (info(4, [11, 12, 13, 14]), [11, 12], Backlog(0, 2, shift=-3)),  # recreated with higher ids
-        (info(9, [11, 12, 13, 14]), [11, 12], Backlog(2, 2)),
-        (info(6, [2, 3, 4, 5, 6, 7]), [4, 5], Backlog(0, 1)),
-        (info(4, [2, 3, 4, 5]), [4], Backlog(0, None)),  # of a count that began elsewhere
-        (info(4, [2, 3, 4, 5]), [4, 5], Backlog(0, 0, shift=-1)),  # until all is read
-        (info(7, [1, 2, 3, 5, 6]), [5, 6], Backlog(0, 0, shift=2)),  # two were deleted before they were read
-        (info(5, [1, 2, 3, 4], 5), [4], Backlog(0, 0, shift=1)),  # the newest was
-        (info(5, [], 5), [4, 5], Backlog()),
+        (info(10, [*range(1, 11)]), [4, 5], Lag(5, 0)),
+        (info(10, [*range(6, 11)]), [6, 7], Lag(3, 2)),
+        (info(10, [*range(6, 11)]), [4, 5], Lag(5, 0)),  # trimmed since they were read
+        (info(4, [11, 12, 13, 14]), [11, 12], Lag(2, 0, correction=-3)),  # recreated with higher ids
+        (info(9, [11, 12, 13, 14]), [11, 12], Lag(2, 2)),
+        (info(6, [2, 3, 4, 5, 6, 7]), [4, 5], Lag(1, 0)),
+        (info(4, [2, 3, 4, 5]), [4], Lag(None, 0)),  # of a count that began elsewhere
+        (info(4, [2, 3, 4, 5]), [4, 5], Lag(0, 0, correction=-1)),  # until all is read
+        (info(7, [1, 2, 3, 5, 6]), [5, 6], Lag(0, 0, correction=2)),  # two were deleted before they were read
+        (info(5, [1, 2, 3, 4], 5), [4], Lag(0, 0, correction=1)),  # the newest was
+        (info(5, [], 5), [4, 5], Lag()),
     ],
 )
 def test_what_waits_is_right_whatever_became_of_the_stream(
-    of: dict[str, object], batch: list[int], expected: Backlog
+    of: dict[str, object], batch: list[int], expected: Lag
 ) -> None:
     """Three readings are answered, `3-0` the last; a false lag of 0 would hide a worker that stands still."""
     newest = int(str(of["last-generated-id"], "ascii").partition("-")[0])  # type: ignore[call-overload] # it is bytes
-    backlog = backlog_of(of, Progress("3-0", 3), [(f"{n}-0", {}) for n in batch])
-    assert (expected.lost, expected.waiting, expected.shift) == (backlog.lost, backlog.waiting, backlog.shift)
-    assert max(0, newest - batch[-1]) / 1000 == backlog.behind_s
+    lag = lag_of(of, Progress("3-0", 3), [f"{n}-0" for n in batch])
+    assert (expected.lost, expected.unread, expected.correction) == (lag.lost, lag.unread, lag.correction)
+    assert max(0, newest - batch[-1]) / 1000 == lag.behind_s

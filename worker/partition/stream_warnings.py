@@ -1,36 +1,37 @@
-"""Warn about anomalies in a partition's stream of readings: once, then every hour while they last."""
+"""Log warnings about a partition's stream of readings: at once, then every hour while the cause lasts."""
 
 import structlog
 
+from tidecast.connection.lag import Lag
 from tidecast.wire.parsing import ID_AHEAD_MS
 from worker.metrics import Health
-from worker.partition.backlog import Anew, Backlog
+from worker.partition.entry_reader import RecreatedStream
 
 WARN_EVERY_S = 3600.0
 
 log = structlog.get_logger("tidecast.worker")
 
 
-class StreamWatch:
-    """A monitor that compares the entry ids of one partition with the clock and with the offset.
+class StreamWarnings:
+    """The warnings about one partition's stream, and the metrics of the same causes.
 
     Args:
         partition: its number.
         health: the metrics.
 
     Attributes:
-        backlog: the backlog of the partition while reads return no entries.
+        lag: the lag of the partition while reads return no entries.
     """
 
     def __init__(self, partition: int, health: Health) -> None:
-        self.backlog = Backlog()
+        self.lag = Lag()
         self._partition = partition
         self._health = health
         self._warned_at = -WARN_EVERY_S
         self._stuck_at = -WARN_EVERY_S
         self._twin_at = -WARN_EVERY_S
 
-    def ids(self, newest: str, now: float) -> None:
+    def ids_ahead(self, newest: str, now: float) -> None:
         """Warn if the newest id read is ahead of the clock: ids never decrease, so all later ones are ahead too.
 
         Args:
@@ -51,35 +52,37 @@ class StreamWatch:
                 remedy="send a ts, or see `tidecast doctor`",
             )
 
-    def count(self, backlog: Backlog, last: str) -> None:
+    def miscounted(self, lag: Lag, last: str) -> None:
         """Warn if the stream has counted fewer entries than were read, up to `last`."""
-        if backlog.shift < 0:
+        if lag.correction < 0:
             log.warning(
-                "readings were begun anew",
+                "stream of readings was recreated",
                 partition=self._partition,
                 after=last,
                 meaning="they count fewer entries than were read; any that are not after this id are not answered",
             )
 
-    def anew(self, anew: Anew | None, last: str, now: float) -> None:
+    def recreated(self, stream: RecreatedStream | None, last: str, now: float) -> None:
         """Record and log a recreated stream, whose ids end before `last`, the last one answered; None: all is well."""
-        stuck = anew is not None and bool(anew.in_the_way)
+        stuck = stream is not None and bool(stream.in_the_way)
         self._health.stuck(self._partition, stuck=stuck)
-        self.backlog = anew.backlog if anew else Backlog()
-        self._health.behind(self._partition, self.backlog)
-        if anew is None:
+        self.lag = stream.lag if stream else Lag()
+        self._health.lag(self._partition, self.lag)
+        if stream is None:
             self._stuck_at = -WARN_EVERY_S
         elif not stuck:
-            log.warning("readings were begun anew", partition=self._partition, answered_to=last, first=anew.first)
+            log.warning(
+                "stream of readings was recreated", partition=self._partition, answered_to=last, first=stream.first
+            )
         elif not 0 <= now - self._stuck_at < WARN_EVERY_S:
             self._stuck_at = now
             log.error(
                 "readings cannot be answered",
                 partition=self._partition,
-                readings=anew.waiting,
-                error=f"their ids end at {anew.newest}, before the last one answered: the stream was begun anew",
+                readings=stream.lag.unread,
+                error=f"their ids end at {stream.newest}, before the last one answered: the stream was recreated",
                 answered_to=last,
-                remedy=f"rename {' and '.join(anew.in_the_way)}, which hold higher ids: the worker then goes on",
+                remedy=f"rename {' and '.join(stream.in_the_way)}, which hold higher ids: the worker then goes on",
             )
 
     def twin(self, name: str, now: float) -> None:
@@ -107,6 +110,6 @@ class StreamWatch:
 
     def forget(self) -> None:
         """Reset the metrics of a partition that this worker does not hold any more."""
-        self.backlog = Backlog()
+        self.lag = Lag()
         self._health.ids_ahead(self._partition, None)
         self._health.stuck(self._partition, stuck=False)
