@@ -27,7 +27,7 @@ def test_the_same_command_again_trains_nothing(quick: Settings, store: ModelStor
 
 
 @pytest.mark.parametrize("change", ["values", "spec", "settings", "season", "force"])
-def test_anything_that_changes_the_outcome_trains_again(quick: Settings, store: ModelStore, change: str) -> None:
+def test_anything_that_changes_the_result_trains_again(quick: Settings, store: ModelStore, change: str) -> None:
     """A run is known by its readings, its spec and its quick."""
     given = history()
     spec = SPEC
@@ -48,7 +48,7 @@ def test_anything_that_changes_the_outcome_trains_again(quick: Settings, store: 
     assert verdict.evidence.scores[CHAMPION] == store.load("s", 1)[1].header.evidence.scores[MODEL]
 
 
-def test_who_returns_to_an_earlier_spec_has_it_judged_anew(quick: Settings, store: ModelStore) -> None:
+def test_an_earlier_spec_is_judged_anew(quick: Settings, store: ModelStore) -> None:
     """Against the champion of today; only the newest version can make a run superfluous."""
     other = Spec(window=7, units=4)
     for spec in (SPEC, other, SPEC):
@@ -92,7 +92,7 @@ def test_a_column_that_cannot_be_a_field_refuses_its_series_alone(quick: Setting
 
 
 @pytest.mark.parametrize("season", [0, -3, 1440, 160])
-def test_a_season_out_of_range_is_said_before_the_training(quick: Settings, store: ModelStore, season: int) -> None:
+def test_a_season_out_of_range_is_refused_before_the_training(quick: Settings, store: ModelStore, season: int) -> None:
     """The limit of the model's format, or of the longest history."""
     with pytest.raises(SettingsError, match=f"season is {season}"):
         train([history()], SPEC, quick, store, TrainOptions(season=season))
@@ -100,7 +100,7 @@ def test_a_season_out_of_range_is_said_before_the_training(quick: Settings, stor
 
 
 @pytest.mark.parametrize("readings", [120, 131])
-def test_a_champion_that_knows_the_tail_by_heart_is_kept_unless_forced(
+def test_a_champion_that_has_learned_the_tail_is_kept_unless_forced(
     quick: Settings, store: ModelStore, readings: int
 ) -> None:
     """An older or hardly newer history cannot judge it; with force, only the last value judges the candidate."""

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.keras
 NOW = 1_700_000_000_000
 
 
-def test_a_series_is_trained_and_its_version_says_all_about_it(quick: Settings, store: ModelStore) -> None:
+def test_a_series_is_trained_and_its_version_describes_itself(quick: Settings, store: ModelStore) -> None:
     """A reader needs these to trust it: span, figures, curves, settings and libraries."""
     given = history()
     (verdict,) = train([given], SPEC, quick, store, TrainOptions(now_ms=NOW))
@@ -83,7 +83,7 @@ def test_a_candidate_worse_than_the_last_value_is_kept_but_not_promoted(quick: S
     assert "worse than the last value" in verdict.reason
 
 
-def test_a_bad_network_has_no_say_and_spoils_no_candidate(quick: Settings, store: ModelStore) -> None:
+def test_a_bad_network_gets_no_weight_and_spoils_no_candidate(quick: Settings, store: ModelStore) -> None:
     """It is blended out within readings; the linear experts answer."""
     (verdict,) = train([history()], SPEC, quick, store, TrainOptions(fit=answering(5.0)))
     assert verdict.status == "trained"

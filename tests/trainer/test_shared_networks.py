@@ -87,7 +87,7 @@ def test_a_young_series_gets_the_network_of_its_cohort(settings: Settings, store
     assert store.shared.versions(NAME) == [1]
 
 
-def test_the_tail_and_the_unit_of_a_series_are_no_matter() -> None:
+def test_neither_the_tail_nor_the_unit_of_a_series_has_an_effect() -> None:
     """Readings of the tail are not learned from; a series in thousandths teaches the same."""
     small_unit, large_unit = (training_set("s", scale=scale) for scale in (1.0, 1000.0))
     small_examples = examples_of(small_unit, TINY, 0, small_unit.rows_before_tail)
@@ -102,7 +102,7 @@ def test_the_tail_and_the_unit_of_a_series_are_no_matter() -> None:
     np.testing.assert_array_equal(small_examples.y, moved.y)
 
 
-def test_the_examples_are_what_the_worker_will_ask() -> None:
+def test_the_examples_are_the_inputs_in_service() -> None:
     """The answers of the network for a training window are those of `shared_forecast` in service."""
 
     given = training_set("s")
@@ -118,7 +118,7 @@ def test_the_examples_are_what_the_worker_will_ask() -> None:
     assert served.tolist() == pytest.approx((rows[:, -1, 0] + raw * spread).tolist(), rel=1e-5)
 
 
-def test_a_network_learns_what_all_series_have_in_common() -> None:
+def test_a_network_learns_the_pattern_that_all_series_share() -> None:
     """The loss falls; a warm start takes a third of the epochs."""
     members = [training_set(f"h{i}", seed=i) for i in range(3)]
     examples = Examples.joined([examples_of(m, TINY, 0, m.rows_before_tail) for m in members])
@@ -129,7 +129,7 @@ def test_a_network_learns_what_all_series_have_in_common() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_of_too_many_windows_some_are_left_out(settings: Settings, store: ModelStore) -> None:
+def test_some_of_too_many_windows_are_left_out(settings: Settings, store: ModelStore) -> None:
     """One in so many of every series, so that all of them and all of their time are there."""
     given = training_set("s")
     all_of_them = examples_of(given, TINY, 0, given.rows_before_tail)

@@ -1,16 +1,8 @@
-"""The archive: moves readings from the streams to Parquet files, each exactly once and unchanged.
-
-A run moves old readings in four steps, partition by partition. If it is killed at any step, the next run resumes.
-
-1. Entries that an earlier run archived but did not trim are compared with the archive and trimmed.
-2. The entries after the last archived one are written to a temporary file, which is synced.
-3. The file is renamed to its final name, and the directory is synced: now the file is part of the archive.
-4. The stream is trimmed up to the file's last entry.
-"""
+"""The archive: Parquet files with the entries of the partitions' streams, unchanged and in order."""
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +10,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from redis import Redis
 
-from tidecast.connection import connect
-from tidecast.connection.paging import Page, check_setup, committed, pages_of, pair, successor
+from tidecast.connection.paging import Page, pair
 from tidecast.durable import sync
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings
-from tidecast.wire import Keys, keys_of
 
 FORMAT = 1
 SUFFIX = ".parquet"
@@ -38,7 +27,6 @@ SCHEMA = pa.schema(
     ]
 )
 _ABOUT = b"tidecast."  # prefix of the names of our metadata
-_LARGEST = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +116,7 @@ class Archive:
         last = b""
         count = 0
         temporary = self._folder / TEMPORARY.replace("*", str(os.getpid()))
-        with _writable(self._folder):
+        with writable(self._folder):
             with pyarrow.parquet.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
                 while page:
                     writer.write_table(_table(page))
@@ -165,81 +153,6 @@ class Archive:
             raise HistoryError(f"{path}: archive format {version}, this reads up to {FORMAT}: upgrade")
         ours = all(about[name] == value for name, value in self._about.items() if name != b"format")
         return ArchiveFile(path, about[b"first"], about[b"last"]) if ours else None
-
-
-def move(
-    settings: Settings, folder: Path, before_ms: int, progress: Callable[[int], None] = lambda _moved: None
-) -> int:
-    """Move the committed readings from before a time into the archive; return their number.
-
-    Args:
-        settings: where Redis is.
-        folder: of the archive; created if it is missing.
-        before_ms: the time, by the entries' ids, epoch milliseconds.
-        progress: called after each partition with the number of readings moved so far.
-
-    Raises:
-        SettingsError: Redis was set up for another number of partitions.
-        HistoryError: the archive is damaged, or belongs to another stream.
-    """
-    with _writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    moved = 0
-    with connect(settings) as redis:
-        check_setup(redis, settings)
-        for partition in range(settings.partitions):
-            keys = keys_of(partition, settings.partitions, settings.namespace)
-            archive = Archive(folder, settings, partition)
-            with archive.unchanged(by_others=True):
-                archive.clear()
-                moved += _move(redis, keys, archive, before_ms)
-                progress(moved)
-    return moved
-
-
-def _move(redis: Redis, keys: Keys, archive: Archive, before_ms: int) -> int:
-    """Run the steps of the module's docstring for one partition; return the number of readings moved."""
-    last = committed(redis, keys)
-    if last is None or before_ms <= 0:
-        return 0
-    files = archive.files()
-    if files:
-        _finish(redis, keys, archive, files, min(files[-1].last, last, key=pair))
-    start = successor(files[-1].last) if files else b"0-0"
-    stop = min(last, b"%d-%d" % (before_ms - 1, _LARGEST), key=pair)
-    if pair(stop) < pair(start):
-        return 0
-    added = archive.add(pages_of(redis, keys.readings, start, stop))
-    if added is None:
-        return 0
-    file, count = added
-    _trim(redis, keys, file.last)
-    return count
-
-
-def _finish(redis: Redis, keys: Keys, archive: Archive, files: Sequence[ArchiveFile], last: bytes) -> None:
-    """Trim the archived entries that are still in the stream, after comparing them with the archive.
-
-    Raises:
-        HistoryError: an entry is not in the archive, although later ones are.
-    """
-    archived: Iterator[object] | None = None
-    for page in pages_of(redis, keys.readings, b"-", last):
-        archived = archived or (entry for part in archive.pages(files, page[0][0]) for entry in part)
-        for entry in page:
-            if entry not in archived:  # both are in order: `in` continues after the previous match
-                raise HistoryError(
-                    f"entry {entry[0].decode()} of {keys.readings} is older than what {files[-1].path.parent} holds of "
-                    "it, and not in there: the archive is of another Redis, or the stream was begun anew: name another "
-                    "directory"
-                )
-    if archived is not None:
-        _trim(redis, keys, last)
-
-
-def _trim(redis: Redis, keys: Keys, last: bytes) -> None:
-    """Delete a stream's entries up to `last`, which must be committed."""
-    redis.xtrim(keys.readings, minid=successor(last), approximate=False)
 
 
 def _table(page: Page) -> pa.Table:
@@ -282,7 +195,8 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def writable(folder: Path) -> Iterator[None]:
+    """Raise HistoryError with a remedy if the archive's directory cannot be written to."""
     try:
         yield
     except OSError as exc:

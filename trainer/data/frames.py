@@ -13,15 +13,14 @@ import pyarrow as pa
 
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, histories_of
-from tidecast.files.layout import ALL, DEFAULT_TARGET, LIBRARY_TARGET, NONE, ROW_NUMBER, SERIES, TIME, Selection
+from tidecast.files.layout import DEFAULT_TARGET, ROW_NUMBER, SERIES, TIME, Selection
 from tidecast.files.parquet import column_of
 from tidecast.files.parts import OR_NAME_IT
 from tidecast.files.refusal import Refusal
 from tidecast.files.tables import Table, plain_name
-from tidecast.suggestions import did_you_mean, listed
 from trainer.data import frame_cells as cells
+from trainer.data.frame_columns import TARGET, features_of, find, is_value, series_of, target_of, time_of
 
-TARGET = (LIBRARY_TARGET, DEFAULT_TARGET)  # the first that exists is the target
 _SOURCE = "the frame"  # its name in messages
 
 
@@ -39,24 +38,24 @@ def read_frame(
     Raises:
         HistoryError: the frame cannot be read, or its target is not clear.
     """
-    table, loose = with_index(named(as_frame(frame)))
+    table, loose = _with_index_columns(_with_plain_names(_pandas_frame(frame)))
     if not len(table):
         raise HistoryError("the frame has no row: give it a row for each reading")
     time = time_of(table)
     series = series_of(table, time)
     rest = [name for name in table.columns if name not in (time, series)]
-    numeric = [name for name in rest if name not in loose and _is_value(name) and cells.holds_numbers(table[name])]
-    if target is None and likely_target != DEFAULT_TARGET and _find(rest, (likely_target,)):
+    numeric = [name for name in rest if name not in loose and is_value(name) and cells.holds_numbers(table[name])]
+    if target is None and likely_target != DEFAULT_TARGET and find(rest, (likely_target,)):
         target = likely_target
     chosen = target_of(table, rest, numeric, target)
     others = features_of(table, rest, numeric, chosen, features)
     # A default target `y` or `value` is renamed as in files, unless a feature is called `value`.
-    is_default = target is None and _find(TARGET, (chosen,)) is not None and _find(others, (DEFAULT_TARGET,)) is None
+    is_default = target is None and find(TARGET, (chosen,)) is not None and find(others, (DEFAULT_TARGET,)) is None
     columns = dict(_columns(table, time, series, chosen, others))
     return _read(pd.DataFrame(columns), None if is_default else chosen, others)
 
 
-def as_frame(frame: Any) -> pd.DataFrame:
+def _pandas_frame(frame: Any) -> pd.DataFrame:
     """Return a caller's object as a new pandas frame.
 
     Raises:
@@ -77,7 +76,7 @@ def as_frame(frame: Any) -> pd.DataFrame:
     )
 
 
-def named(frame: pd.DataFrame) -> pd.DataFrame:
+def _with_plain_names(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with text as column names.
 
     Raises:
@@ -93,7 +92,7 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def with_index(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
+def _with_index_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
     """Move index levels that may hold ids or times to columns.
 
     Returns:
@@ -103,12 +102,12 @@ def with_index(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
         HistoryError: a level and a column have the same meaning and differ, or the ids are spread over several levels.
     """
     index = frame.index
-    names = _level_names(index, _find(list(frame.columns), SERIES) is not None)
+    names = _level_names(index, find(list(frame.columns), SERIES) is not None)
     frame = frame.reset_index(drop=True)
     for number, name in reversed(names.items()):
         level = pd.Series(index.get_level_values(number), index=frame.index, name=name)
         is_unnamed_time = name == TIME[0] and index.names[number] is None
-        twin = _find(list(frame.columns), TIME if is_unnamed_time else (name,))
+        twin = find(list(frame.columns), TIME if is_unnamed_time else (name,))
         if twin is None:
             frame.insert(0, name, level)
         elif not level.astype(object).equals(frame[twin].astype(object)):
@@ -117,85 +116,13 @@ def with_index(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
     return frame, frozenset(name for name in names.values() if name.casefold() not in known)
 
 
-def time_of(table: pd.DataFrame) -> str:
-    """Return the name of the time column.
-
-    Raises:
-        HistoryError: no column qualifies, or several do.
-    """
-    names = list(table.columns)
-    if _find(names, ("date",)) and _find(names, ("time",)) and not _find(names, TIME[:4]):
-        raise HistoryError("the frame has both 'date' and 'time': join them into one column 'ds'")
-    if (known := _find(names, TIME)) is not None:
-        return known
-    typed = [name for name in names if cells.is_time(table[name])]
-    if len(typed) > 1:
-        raise HistoryError(f"several columns hold times ({listed(typed)}): call the right one 'ds'")
-    if typed:
-        return typed[0]
-    if names and cells.looks_like_times(table[names[0]]):
-        return names[0]
-    raise HistoryError(f"the frame has no time column among {listed(names)}: call the one that holds them 'ds'")
-
-
-def series_of(table: pd.DataFrame, time: str) -> str | None:
-    """Return the name of the column with the series' names; None if the frame is one series."""
-    names = [name for name in table.columns if name != time]
-    if (known := _find(names, SERIES)) is not None:
-        return known
-    perhaps = _find(names, (ROW_NUMBER,))
-    if perhaps is None:
-        return None
-    repeated = table[perhaps].astype(object).map(str).duplicated().any()
-    return perhaps if repeated or len(table) == 1 else None
-
-
-def target_of(table: pd.DataFrame, rest: Sequence[str], numeric: Sequence[str], target: str | None) -> str:
-    """Return the name of the column to forecast.
-
-    Raises:
-        HistoryError: the requested column is missing, no column qualifies, or several do.
-    """
-    if target is not None:
-        return _asked(table, rest, "target", target)
-    if (known := _find(rest, TARGET)) is not None:
-        return known
-    if len(numeric) == 1:
-        return numeric[0]
-    if numeric:
-        raise HistoryError(
-            f"several columns hold numbers ({listed(numeric)}) and none is called 'y': name one as target; "
-            "if each is a series, bring them into rows with melt"
-        )
-    raise HistoryError(f"no column holds numbers among {listed(rest)}: call the one to forecast 'y'")
-
-
-def features_of(
-    table: pd.DataFrame, rest: Sequence[str], numeric: Sequence[str], target: str, features: Sequence[str]
-) -> tuple[str, ...]:
-    """Return the names of the further columns to train on.
-
-    Raises:
-        HistoryError: a requested column is missing.
-    """
-    words = [name.strip().casefold() for name in features]
-    if words == [NONE] and _find(rest, (NONE,)) is None:
-        return ()
-    if words == [ALL] and _find(rest, (ALL,)) is None:
-        # Only one of `y` and `value` is the target; the other is not a feature unless it is named.
-        taken = (target, *(TARGET if target.casefold() in TARGET else ()))
-        return tuple(name for name in numeric if name not in taken and name.casefold() not in taken)
-    asked = dict.fromkeys(_asked(table, rest, "feature", name) for name in features)
-    return tuple(name for name in asked if name != target)
-
-
 def _columns(
     table: pd.DataFrame, time: str, series: str | None, target: str, features: Sequence[str]
 ) -> Iterator[tuple[str, pd.Series]]:
     """Yield the columns for the file reader, under names that lead it to the same choices."""
     if series is not None:
         yield SERIES[0], cells.names(table[series])
-    yield (time if _find([time], TIME) else TIME[0]), cells.times(time, table[time])
+    yield (time if find([time], TIME) else TIME[0]), cells.times(time, table[time])
     for name in (target, *features):
         yield name, cells.numbers(name, table[name])
     known = {*TIME, *SERIES, ROW_NUMBER, *TARGET}
@@ -228,7 +155,7 @@ def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:
     """Return column names for the index levels, by position; a level that only numbers the rows is left out."""
     levels = list(index.levels) if isinstance(index, pd.MultiIndex) else [index]
     names = ["" if name is None else plain_name(str(name)) for name in index.names]
-    has_series = has_series or _find(names, SERIES) is not None
+    has_series = has_series or find(names, SERIES) is not None
     times = [i for i, level in enumerate(levels) if cells.is_time(level) or names[i].casefold() in TIME]
     labels = [i for i, level in enumerate(levels) if i not in times and cells.is_text(level)]
     if times and len(labels) > 1 and not has_series:
@@ -241,26 +168,6 @@ def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:
     if len(levels) > 1 or labels:
         named |= {i: f"level {i} of the index" for i in range(len(levels)) if i not in named}
     return dict(sorted(named.items()))
-
-
-def _is_value(name: str) -> bool:
-    """Return whether a column may be used as a value without being named by the caller."""
-    return name.casefold() not in (*SERIES, ROW_NUMBER, *TIME)
-
-
-def _find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """Return the first of the wanted names that exists, ignoring case; None if none does."""
-    by_key = {name.casefold(): name for name in names}
-    return next((by_key[key.casefold()] for key in wanted if key.casefold() in by_key), None)
-
-
-def _asked(table: pd.DataFrame, rest: Sequence[str], what: str, name: str) -> str:
-    known = _find(rest, (plain_name(name),))
-    if known is not None:
-        return known
-    if _find(list(table.columns), (plain_name(name),)):
-        raise HistoryError(f"the {what} {name!r} is the frame's column of times or ids: name another")
-    raise HistoryError(f"the frame has no column for the {what} {name!r}: {did_you_mean(name, rest)}")
 
 
 def _kind(value: Any) -> str:

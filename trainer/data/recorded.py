@@ -18,7 +18,7 @@ from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import Keys, keys_of
 from trainer.data.archive import Archive
-from trainer.data.stream_reader import ALL, NO_TIME, Consumed, Wanted
+from trainer.data.stream_reader import ALL, NO_TIME, PartitionReader, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,11 @@ def read_recorded(settings: Settings, query: RecordedQuery | None = None, connec
     with nullcontext(connection) if connection else connect(settings) as redis, _without_collector():
         check_setup(redis, settings)
         for partition in range(settings.partitions) if query.partitions is None else query.partitions:
-            consumed = Consumed(settings, partition, wanted)
+            reader = PartitionReader(settings, partition, wanted)
             for page in _pages(redis, settings, partition, first, query.archive):
-                consumed.take(page)
-            histories += consumed.histories()
-            refused += consumed.refused
+                reader.take(page)
+            histories += reader.histories()
+            refused += reader.refused
     return Histories(tuple(histories), notes=_notes(refused))
 
 

@@ -1,31 +1,34 @@
-"""Reader of one partition's readings by the worker's rules: turns pages into columns of numbers, then histories."""
+"""Reader of one partition's readings by the worker's rules: pages become columns of numbers, then histories."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import chain, pairwise, repeat
+from itertools import pairwise, repeat
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
 from tidecast.connection.paging import Page, RawEntry
 from tidecast.errors import BadReading
-from tidecast.files.history import History, carried, counted
+from tidecast.files.history import History, carried
 from tidecast.settings import Settings
 from tidecast.wire import parsing
+from trainer.data.reading_columns import (
+    NOT_ASKED_FOR,
+    UNKNOWN,
+    Column,
+    Int32,
+    Names,
+    ReadingColumns,
+    alike,
+    dropped,
+    put_in_order,
+)
 
 ALL = ("all",)  # in place of features: each field of a series that only ever held numbers
-NOT_ASKED_FOR, UNKNOWN = -1, -2  # in place of a series' number
 NO_TIME = "no_time"  # a reason for refusal that the worker does not use
 SHORT = max(parsing.MAX_NAME_BYTES, parsing.MAX_NUMBER_BYTES)  # bytes of a short field
 CLOCK_MS = 10**12  # entry ids from here on, the year 2001, are the times at which entries were sent
-
-Int32 = NDArray[np.int32]
-Bool = NDArray[np.bool_]
-Names = tuple[bytes, ...]
-Column = list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +51,7 @@ class Wanted:
         return () if self.features == ALL else self.features
 
 
-@dataclass(slots=True)
-class Rows:
-    """Columns of readings: those of a page, in the order of their entries, or of all pages."""
-
-    number: Int32  # (rows,) the series' numbers
-    ts: Int64  # (rows,) epoch milliseconds
-    y: Float  # (rows,) the target
-    has_ts: Bool  # (rows,) whether the reading was sent with a time
-    more: dict[bytes, Float] = field(default_factory=dict)  # by field: (rows,), NaN where missing
-
-    @classmethod
-    def empty(cls, count: int) -> "Rows":
-        """Return this many rows, with the series' number unknown."""
-        return cls(
-            np.full(count, UNKNOWN, np.int32), np.zeros(count, np.int64), np.zeros(count), np.ones(count, np.bool_)
-        )
-
-    def feature(self, name: bytes) -> Float:
-        """Return the column of a further field, created if missing."""
-        return self.more.setdefault(name, np.full(len(self.number), np.nan))
-
-    def take(self, chosen: Bool | Int64) -> "Rows":
-        """Return the chosen rows, without their further fields."""
-        return Rows(self.number[chosen], self.ts[chosen], self.y[chosen], self.has_ts[chosen])
-
-
-class Consumed:
+class PartitionReader:
     """The readings that a worker accepts from the entries of a partition.
 
     Args:
@@ -93,16 +70,16 @@ class Consumed:
         self._numbers: dict[bytes, int] = {}  # by the series' name as in the entries
         self._series: list[str] = []
         self._texts: dict[bytes, set[int]] = {}  # by field: the series that were sent a value that is not a number
-        self._rows: list[Rows] = []
+        self._rows: list[ReadingColumns] = []
         self._count = 0  # number of rows
         self._more: dict[bytes, list[tuple[Int64, Float]]] = {}  # by field: the rows that have it, and the values
 
     def take(self, page: Page) -> None:
         """Read the next entries: by columns where they have the same fields and plain values, else one by one."""
-        rows = Rows.empty(len(page))
+        rows = ReadingColumns.empty(len(page))
         clock = self._clock(page[0][0])
         odd: list[int] = []
-        for at, names, columns in _alike(page):
+        for at, names, columns in alike(page):
             odd += self._take_columns(page, at, names, columns, rows, clock).tolist()
         for i in sorted(odd):
             self._take_one(page[i], i, rows)
@@ -116,7 +93,7 @@ class Consumed:
 
     def histories(self) -> list[History]:
         """Return the histories of all readings taken, in the order of the series' first readings; frees them here."""
-        rows = _joined(self._rows)
+        rows = ReadingColumns.joined(self._rows)
         count = len(self._series)
         # NumPy sorts numbers of 16 bits in one pass.
         order = np.argsort(rows.number.astype(np.min_scalar_type(count)), kind="stable")
@@ -127,7 +104,7 @@ class Consumed:
         return [self._history(i, rows, where[i], further.get(i, {})) for i in range(count)]
 
     def _take_columns(
-        self, page: Page, at: Int64, names: Names, columns: list[Column], rows: Rows, clock: int
+        self, page: Page, at: Int64, names: Names, columns: list[Column], rows: ReadingColumns, clock: int
     ) -> Int64:
         """Read entries with the same fields; return the positions of those that must be read one by one."""
         by_name = dict(zip(names, columns, strict=True))
@@ -158,13 +135,13 @@ class Consumed:
         odd: Int64 = at[~good]
         return odd
 
-    def _take_one(self, entry: RawEntry, i: int, rows: Rows) -> None:
+    def _take_one(self, entry: RawEntry, i: int, rows: ReadingColumns) -> None:
         try:
             self._read(entry, i, rows)
         except BadReading as exc:
             self.refused[exc.reason] += 1
 
-    def _read(self, entry: RawEntry, i: int, rows: Rows) -> None:
+    def _read(self, entry: RawEntry, i: int, rows: ReadingColumns) -> None:
         """Read an entry of any kind, as the worker does.
 
         Raises:
@@ -248,12 +225,12 @@ class Consumed:
                 by_series.setdefault(series, {})[name] = column[where[series]].copy()
         return by_series
 
-    def _history(self, number: int, rows: Rows, where: slice, further: dict[bytes, Float]) -> History:
+    def _history(self, number: int, rows: ReadingColumns, where: slice, further: dict[bytes, Float]) -> History:
         """Return one series' history by the worker's rule: a reading is kept if it is later than all before it."""
-        ts = _put_in_order(rows.ts[where], rows.has_ts[where])
+        ts = put_in_order(rows.ts[where], rows.has_ts[where])
         newest = np.maximum.accumulate(ts)
         kept = np.append(True, ts[1:] > newest[:-1])
-        notes = _dropped(ts, newest, kept)
+        notes = dropped(ts, newest, kept)
         columns = [rows.y[where], *further.values()]
         features = (self._wanted.target, *(name.decode() for name in further))
         if notes:
@@ -268,60 +245,6 @@ class Consumed:
 def _numbers(column: Column) -> Float:
     """Parse one field of many readings as numbers; NaN where a value must be read by itself."""
     return np.array(parsing.parse_plain(column, (b"0",), 0)[0])
-
-
-def _alike(page: Page) -> Iterator[tuple[Int64, Names, list[Column]]]:
-    """Yield groups of entries with the same fields in the same order: positions, names, and values by field."""
-    rows = [fields for _, fields in page]
-    width = len(rows[0])
-    count = len(page)
-    sent = list(chain.from_iterable(rows))
-    names = tuple(sent[:width:2])
-    # Usually all entries have the same fields.
-    if len(set(map(len, rows))) == 1 and all(sent[2 * i :: width].count(name) == count for i, name in enumerate(names)):
-        yield np.arange(count), names, [sent[i::width] for i in range(1, width, 2)]
-        return
-    by_names: dict[Names, list[int]] = {}
-    for i, fields in enumerate(rows):
-        by_names.setdefault(tuple(fields[::2]), []).append(i)
-    for names, at in by_names.items():
-        yield np.array(at), names, [[rows[i][column] for i in at] for column in range(1, 2 * len(names), 2)]
-
-
-def _joined(parts: list[Rows]) -> Rows:
-    """Concatenate the rows of all pages, and free each page once it is copied."""
-    joined = Rows.empty(sum(len(part.number) for part in parts))
-    at = 0
-    parts.reverse()
-    while parts:
-        part = parts.pop()
-        here = slice(at, at + len(part.number))
-        joined.number[here] = part.number
-        joined.ts[here] = part.ts
-        joined.y[here] = part.y
-        joined.has_ts[here] = part.has_ts
-        at = here.stop
-    return joined
-
-
-def _put_in_order(ts: Int64, has_ts: Bool) -> Int64:
-    """Move each reading without a `ts` one millisecond past all before it where needed, as the worker does."""
-    if has_ts.all() or not (~has_ts[1:] & (ts[1:] <= np.maximum.accumulate(ts)[:-1])).any():
-        return ts
-    ordered = ts.copy()
-    newest = int(ts[0])
-    for i in range(1, len(ts)):
-        if not has_ts[i] and ordered[i] <= newest:
-            ordered[i] = newest + 1
-        newest = max(newest, int(ordered[i]))
-    return ordered
-
-
-def _dropped(ts: Int64, newest: Int64, kept: NDArray[np.bool_]) -> tuple[str, ...]:
-    repeated = int(np.count_nonzero((ts == newest) & ~kept))
-    late = int(np.count_nonzero(ts < newest))
-    notes = [f"{counted(repeated, 'duplicate time')}: the first kept"] if repeated else []
-    return (*notes, *([f"{counted(late, 'late reading')}: dropped"] if late else []))
 
 
 def _is_text(name: bytes) -> bool:

@@ -32,12 +32,6 @@ def build(spec: Spec) -> Any:
     )
 
 
-def weights_of(model: Any, spec: Spec) -> Weights:
-    """Return a Keras model's weights by the names of the spec."""
-    arrays = (np.asarray(array, np.float32) for array in model.get_weights())
-    return dict(zip(spec.shapes(), arrays, strict=True))
-
-
 def set_weights(model: Any, spec: Spec, weights: Mapping[str, NDArray[Any]]) -> None:
     """Set the weights of a Keras model from weights named as in the spec."""
     model.set_weights([weights[name] for name in spec.shapes()])

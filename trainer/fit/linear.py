@@ -15,7 +15,7 @@ from tidecast.arrays import Float, Int64
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
 from tidecast.models.time_grid import Grid
 
-Fit = Callable[[Float, Float], tuple[Float, float]]
+Regression = Callable[[Float, Float], tuple[Float, float]]
 
 LAGS = 24  # rows of the target that the autoregression reads
 FEATURE_LAGS = 2  # rows of every other feature
@@ -123,7 +123,7 @@ class _Fitting:
     def bears(self, chosen: NDArray[np.bool_]) -> bool:
         return bool(np.count_nonzero(self._whole(chosen)) >= SPARE * np.count_nonzero(chosen) + FEWEST)
 
-    def regress(self, name: str, fit: Fit, chosen: NDArray[np.bool_]) -> None:
+    def regress(self, name: str, fit: Regression, chosen: NDArray[np.bool_]) -> None:
         rows = self._whole(chosen)
         coefficients = np.zeros(len(self.lags))
         fitted, intercept = fit(self.terms[np.ix_(rows, chosen)], self.moves[rows])

@@ -24,7 +24,7 @@ from tidecast.settings import Settings, load_settings
 from tidecast.tools.backtest import backtest
 from tidecast.tools.frames import COLUMNS, backtest_frame, read_forecasts, read_readings
 from tidecast.wire import Forecast
-from trainer.data.archive import move
+from trainer.data.archiving import move
 from worker.main import make_worker
 from worker.metrics import Health
 from worker.stop import Stop

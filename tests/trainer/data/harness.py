@@ -23,6 +23,6 @@ def reading(value: float | str, ts: int | None = None, series: str = "a", **more
     return {"series": series, **({} if ts is None else {"ts": TS + 1000 * ts}), "value": value, **more}
 
 
-def told(history: History) -> tuple[str, list[int], list[list[float]]]:
+def plain(history: History) -> tuple[str, list[int], list[list[float]]]:
     """Return a history in plain types, its times in seconds after the first."""
     return history.series, ((history.ts - TS) // 1000).tolist(), history.values.tolist()

@@ -13,13 +13,14 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from tests.harness.patience import PATIENCE_S
-from tests.trainer.data.harness import TS, add, reading, told
+from tests.trainer.data.harness import TS, add, plain, reading
 from tests.worker.harness import grant, login, rights_of
 from tidecast.client import Client
 from tidecast.connection.paging import RawEntry, pages_of
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings, load_settings
-from trainer.data.archive import Archive, move
+from trainer.data.archive import Archive
+from trainer.data.archiving import move
 from trainer.data.recorded import RecordedQuery, read_recorded
 from worker.main import make_worker
 from worker.metrics import Health
@@ -29,22 +30,22 @@ FAR = TS + 10**9  # later than every entry of these tests
 POINTS = {
     "before the file": "archive.Archive.add",
     "within the file": "archive.pyarrow.parquet.ParquetWriter.add_key_value_metadata",
-    "before the sync": "archive._sync",
+    "before the sync": "archive.sync",
     "before the rename": "archive.Path.rename",
-    "before the trim": "archive._trim",
-    "after the trim": "archive.nothing",  # then the run dies at its end
+    "before the trim": "archiving._trim",
+    "after the trim": "archiving.nothing",  # then the run dies at its end
 }
 MORTAL = """
 import os, signal, sys
 from pathlib import Path
 from tidecast.settings import load_settings
-from trainer.data import archive
+from trainer.data import archive, archiving
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 exec(sys.argv[1] + " = die")
-archive.move(load_settings(redis_url=sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
+archiving.move(load_settings(redis_url=sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
 die()
 """
 
@@ -108,10 +109,10 @@ def test_a_history_reaches_back_into_the_archive(settings: Settings, redis: Redi
     for n in (5, 12):
         move(settings, folder, TS + 1000 * n)
         after = read_recorded(settings, RecordedQuery(features=["wind"], archive=folder))
-        assert [told(history) for history in before.found] == [told(history) for history in after.found]
+        assert [plain(history) for history in before.found] == [plain(history) for history in after.found]
         assert [history.notes for history in before.found] == [history.notes for history in after.found]
         joined = read_recorded(settings, RecordedQuery(since_ms=TS + 3000, archive=folder))
-        assert sorted(told(history) for history in since.found) == sorted(told(history) for history in joined.found)
+        assert sorted(plain(history) for history in since.found) == sorted(plain(history) for history in joined.found)
     assert 4 + 4 == sum(map(len, read_recorded(settings).found))
 
 
@@ -123,15 +124,15 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(
     add(redis, *(reading(i, i) for i in range(30)))
     move(settings, folder, TS + 5000)
     expected = archived(settings, folder) + streamed(redis)
-    histories = [told(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
+    histories = [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
     url = settings.redis_url.get_secret_value()
     command = [sys.executable, "-c", MORTAL, POINTS[point], url, str(folder), str(TS + 12_000)]
     assert -signal.SIGKILL == subprocess.run(command, timeout=PATIENCE_S, check=False).returncode
-    assert histories == [told(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
+    assert histories == [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
     move(settings, folder, TS + 20_000)
     assert expected == archived(settings, folder) + streamed(redis)
     assert 10 == len(streamed(redis))
-    assert histories == [told(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
+    assert histories == [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
     assert all(file.suffix == ".parquet" for file in folder.iterdir())
 
 

@@ -44,7 +44,7 @@ def test_after_a_broken_tail_the_last_value_leads() -> None:
     ],
 )
 @pytest.mark.parametrize("also", [0, 100])
-def test_a_tail_unlike_all_before_is_told(tail: Callable[[Float], Float], broken: bool, also: int) -> None:
+def test_a_tail_unlike_all_before_is_detected(tail: Callable[[Float], Float], broken: bool, also: int) -> None:
     """Also where the last readings before it are unusual as well; a sensor that is stuck does no harm."""
     y = np.sin(np.arange(600) / 4) + np.random.default_rng(0).normal(0, 0.1, 600)
     usual = float(np.abs(np.diff(y)).mean())
@@ -55,7 +55,7 @@ def test_a_tail_unlike_all_before_is_told(tail: Callable[[Float], Float], broken
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
-def test_the_half_width_covers_the_next_error_as_often_as_it_says(level: float) -> None:
+def test_the_half_width_covers_the_next_error_as_often_as_promised(level: float) -> None:
     """Also from few errors, where the plain quantile would be too narrow."""
     errors = np.random.default_rng(0).normal(size=(4000, 20))
     covered = [abs(row[-1]) <= half_width(row[:-1], level) for row in errors]

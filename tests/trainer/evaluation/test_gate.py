@@ -54,7 +54,7 @@ def contestants(model: float, champion: float | None = None) -> Comparison:
         (3.0, 4.0, True),
     ],
 )
-def test_the_gate_lets_through_what_improves_on_that_which_answers_now(
+def test_the_gate_promotes_a_candidate_that_improves_on_the_present_forecasts(
     model: float, champion: float | None, promoted: bool
 ) -> None:
     """Without a champion the last value answers; a tie keeps the champion; a bad champion gives way to a better one."""
@@ -63,7 +63,7 @@ def test_the_gate_lets_through_what_improves_on_that_which_answers_now(
     assert decision.evidence.verdict.startswith("published" if promoted else "not published")
 
 
-def test_the_evidence_tells_the_figures_whatever_was_decided() -> None:
+def test_the_evidence_has_the_figures_whatever_the_decision() -> None:
     """All contestants' scores on the same rows, and a sentence with the numbers."""
     for champion in (0.5, 1.5):
         evidence = judge(contestants(1.0, champion), champion=7).evidence

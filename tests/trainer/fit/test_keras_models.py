@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from tests.trainer.fit.harness import weights_of
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
-from trainer.fit.keras_models import build, initial_weights, set_weights, weights_of
+from trainer.fit.keras_models import build, initial_weights, set_weights
 
 pytestmark = pytest.mark.keras
 

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 
+from tests.trainer.fit.harness import weights_of
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
 from trainer.fit import own_networks
-from trainer.fit.keras_models import build, initial_weights, set_weights, weights_of
+from trainer.fit.keras_models import build, initial_weights, set_weights
 from trainer.fit.own_networks import Fit, Problem, batch_order, capacity, fit_networks
 
 pytestmark = pytest.mark.keras

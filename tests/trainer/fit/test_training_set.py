@@ -28,15 +28,15 @@ def history(values: np.ndarray, steps: np.ndarray | None = None) -> History:
     return History("s", ("value",), (np.cumsum(steps) * STEP).astype(np.int64), values[:, None].astype(float))
 
 
-def lesson_of(given: History, spec: Spec = SPEC) -> TrainingSet:
-    """Return the lesson of a history that has one."""
+def training_set_of(given: History, spec: Spec = SPEC) -> TrainingSet:
+    """Return the training set of a history that has one."""
     training_set = prepare(given, spec, SETTINGS, MAX_GAP)
     assert isinstance(training_set, TrainingSet), training_set
     return training_set
 
 
 def unfit(given: History, spec: Spec = SPEC) -> Untrainable:
-    """Why a history has no lesson."""
+    """Return why a history cannot be trained on."""
     answer = prepare(given, spec, SETTINGS, MAX_GAP)
     assert isinstance(answer, Untrainable)
     return answer
@@ -51,7 +51,7 @@ def test_the_parts_follow_each_other_in_time_and_share_no_target() -> None:
     """The newest readings are the tail, the newest tenth of the rest the validation part; the others are for
     training.
     """
-    training_set = lesson_of(history(np.arange(200.0)))
+    training_set = training_set_of(history(np.arange(200.0)))
     assert training_set.learn.targets.tolist() == list(range(5, 126))
     assert training_set.stop.targets.tolist() == list(range(126, 140))
     assert training_set.tail == 140
@@ -71,7 +71,7 @@ def test_newer_parts_do_not_touch_the_scaler_nor_what_is_learned_from(form: str,
     spec = Spec(**{**SPEC.model_dump(), "target_transform": form})
     altered = values.copy()
     altered[start:] = altered[start:] * 50 + 1000
-    before, after = (lesson_of(history(v), spec) for v in (values, altered))
+    before, after = (training_set_of(history(v), spec) for v in (values, altered))
     assert (before.scaler.center, before.scaler.scale) == (after.scaler.center, after.scaler.scale)
     assert np.array_equal(before.problem().x, after.problem().x)
     assert np.array_equal(before.problem().y, after.problem().y)
@@ -82,7 +82,7 @@ def test_a_row_filled_towards_the_next_part_belongs_to_none() -> None:
     """A gap that ends with the first reading of the tail shows nothing of it to the seasons, experts and scales."""
     steps = np.ones(200)
     steps[[126, 140]] = 3
-    training_set = lesson_of(history(walk(200), steps))
+    training_set = training_set_of(history(walk(200), steps))
     assert not training_set.grid.filled[[training_set.rows_learned - 1, training_set.rows_before_tail - 1]].any()
     assert training_set.grid.filled[[training_set.rows_learned, training_set.rows_before_tail]].all()
     assert training_set.grid.values[training_set.rows_before_tail - 1, 0] == training_set.history.values[139, 0]
@@ -94,7 +94,7 @@ def test_the_tail_touches_neither_the_linear_experts_nor_the_seasons(name: str) 
     values = np.sin(np.arange(300) / 4) + 0.1 * walk(300)
     altered = values.copy()
     altered[240:] = altered[240:] * 50 + 1000
-    before, after = (lesson_of(history(v)) for v in (values, altered))
+    before, after = (training_set_of(history(v)) for v in (values, altered))
     assert before.seasons == after.seasons
     assert np.array_equal(getattr(before.panel, name), getattr(after.panel, name))
 
@@ -104,7 +104,7 @@ def test_no_example_is_taught_by_rows_that_were_drawn_towards_its_own_target() -
     steps = np.ones(200)
     steps[20:60:10] = 3
     values = walk(200)
-    training_set = lesson_of(history(values, steps))
+    training_set = training_set_of(history(values, steps))
     learned = set(training_set.learn.targets.tolist())
     assert not learned & set(values[20:60:10].tolist())
     assert set(values[5:20].tolist()) | set(values[61:70].tolist()) <= learned
@@ -112,7 +112,7 @@ def test_no_example_is_taught_by_rows_that_were_drawn_towards_its_own_target() -
 
 def test_a_problem_is_scaled_and_in_single_precision() -> None:
     """The cohort gets windows relative to their last value, and changes in units of the typical change."""
-    training_set = lesson_of(history(walk(200)))
+    training_set = training_set_of(history(walk(200)))
     problem = training_set.problem()
     scale = float(training_set.scaler.scale[0])
     assert {array.dtype for array in (problem.x, problem.y)} == {np.dtype(np.float32)}
@@ -127,10 +127,10 @@ def test_the_shortest_history_that_bears_a_network_is_the_one_that_the_sentence_
     """One reading fewer leaves the linear experts alone, and the message gives the number needed."""
     spec = Spec(window=window, units=3)
     needed = readings_needed(window, SETTINGS)
-    training_set = lesson_of(history(walk(needed)), spec)
+    training_set = training_set_of(history(walk(needed)), spec)
     assert training_set.without_network is None
     assert min(len(training_set.learn), len(training_set.stop), needed - training_set.tail) == MIN_EXAMPLES
-    short = lesson_of(history(walk(needed - 1)), spec)
+    short = training_set_of(history(walk(needed - 1)), spec)
     assert f"{needed - 1} readings bear no network, a window of {window} rows needs {needed}" == short.without_network
     assert short.panel.needs.any()
 
@@ -153,7 +153,7 @@ def test_a_series_that_does_not_change_in_the_part_learned_from_is_constant() ->
 def test_a_series_without_a_step_is_learned_row_by_row() -> None:
     """Where more than one step in twenty is odd, the series has neither a grid nor gaps nor calendar seasons."""
     steps = np.random.default_rng(0).exponential(size=200)
-    training_set = lesson_of(history(walk(200), steps))
+    training_set = training_set_of(history(walk(200), steps))
     assert not training_set.gridded
     assert len(training_set.grid) == 200
     assert not training_set.grid.filled.any()
@@ -164,7 +164,7 @@ def test_jitter_and_a_few_missing_steps_leave_the_grid() -> None:
     """Real programs send readings a little early or late, and leave some out."""
     rng = np.random.default_rng(0)
     steps = np.where(rng.random(300) < 0.02, 3, 1) + rng.uniform(-0.1, 0.1, 300)
-    training_set = lesson_of(history(walk(300), steps))
+    training_set = training_set_of(history(walk(300), steps))
     assert training_set.gridded
     assert training_set.grid.filled.any()
 
@@ -172,7 +172,7 @@ def test_jitter_and_a_few_missing_steps_leave_the_grid() -> None:
 def test_a_history_in_pieces_shorter_than_a_window_bears_no_network() -> None:
     """The message gives the number of windows left."""
     steps = np.where(np.arange(600) % 24 == 0, 40.0, 1.0)
-    training_set = lesson_of(history(walk(600), steps), Spec(window=30, units=3))
+    training_set = training_set_of(history(walk(600), steps), Spec(window=30, units=3))
     assert training_set.without_network is not None
     assert "0 + 0 + 0 windows" in training_set.without_network
 
@@ -182,7 +182,7 @@ def test_every_form_of_input_expresses_targets_that_come_back(preset: dict[str, 
     """The network's target, in the series' unit, is the reading that came."""
     values = np.sin(np.arange(300) / 3.8) * 5 + walk(300) * 0.1
     spec = Spec(**{**SPEC.model_dump(), **preset})
-    training_set = lesson_of(history(values), spec)
+    training_set = training_set_of(history(values), spec)
     problem = training_set.problem()
     assert problem.x.shape[1:] == (5, spec.channels)
     assert np.abs(problem.y).max() < 20

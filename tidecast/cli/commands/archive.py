@@ -22,7 +22,7 @@ def archive(
     streams: StreamOptions,
 ) -> None:
     """Move answered readings from Redis into Parquet files, which training can read too."""
-    from trainer.data.archive import move
+    from trainer.data.archiving import move
 
     settings = streams.settings()
     before_ms = ago_ms(older_than, "--older-than")
