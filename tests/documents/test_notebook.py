@@ -12,11 +12,11 @@ from tests.documents.blocks import ROOT
 from tests.harness.patience import PATIENCE_S
 
 NOTEBOOK = ROOT / "examples" / "notebook" / "forecasts.ipynb"
-PROGRAM = """
+PROGRAM = f"""
 import sys
 import nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
-nbclient.NotebookClient(notebook, timeout=PATIENCE_S, kernel_name="python3").execute()
+nbclient.NotebookClient(notebook, timeout={PATIENCE_S}, kernel_name="python3").execute()
 nbformat.write(notebook, sys.argv[2])
 """
 
