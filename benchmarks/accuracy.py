@@ -78,7 +78,7 @@ def data_sets(folder: Path, only: Sequence[str] = ()) -> dict[str, Path]:
 
 def run(name: str, path: Path, methods: Sequence[str], answer: Backtest, features: Sequence[str] = ("all",)) -> Result:
     """Backtest a set as `tidecast backtest` does by default, and run the methods on the same rows."""
-    histories = read_history(path, features=features).found
+    histories = read_history(path, features=features).accepted
     start = time.perf_counter()
     settled = _settled(histories, answer)
     minutes = (time.perf_counter() - start) / 60

@@ -73,7 +73,7 @@ def _run(contestant: str, url: str, count: int) -> dict[str, float]:
 
 
 def _recorded() -> int:
-    return sum(map(len, read_recorded(load_settings()).found))
+    return sum(map(len, read_recorded(load_settings()).accepted))
 
 
 def _xrange() -> int:

@@ -34,7 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     live.add_argument("--calm", type=float, default=25.0, help="seconds from the worker's start to the retraining")
     live.add_argument("--seconds", type=float, default=15.0, help="of one flow; they follow each other until its end")
     live.add_argument(
-        "--equal", action="store_true", help="the child does not step aside: `retrain.step_aside` is false"
+        "--equal", action="store_true", help="the child does not step aside: `retrain.low_priority` is false"
     )
     live.add_argument("--limit", type=float, default=600.0, help="seconds for all flows")
     real = parser.add_argument_group("on real series")
@@ -61,7 +61,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 def _live(args: argparse.Namespace) -> dict[str, float]:
     # Without cohort networks: only the series' own LSTMs are measured.
-    variables = {"TRAIN__SHARED_EPOCHS": "0", "RETRAIN__STEP_ASIDE": str(not args.equal)}
+    variables = {"TRAIN__SHARED_EPOCHS": "0", "RETRAIN__LOW_PRIORITY": str(not args.equal)}
     live = retrain_live(args.series, args.readings, args.rate, args.calm, args.seconds, args.limit, variables)
     _print_live(live)
     return {

@@ -33,12 +33,12 @@ def main(files: Sequence[Path], target: str | None, epochs: int, out: Path, *, s
     histories = read_history(files, target=target)
     for refusal in histories.refused:
         print(f"{refusal.series}: {refusal.reason}")
-    if not histories.found:
+    if not histories.accepted:
         raise HistoryError("no series can be used, for the reasons above")
     settings = load_settings(store=out / "models", train={"epochs": epochs})
     store = ModelStore(settings.store)
-    verdicts = train(histories.found, SHORT_SPEC if short else SPEC, settings, store)
-    for history, verdict in zip(histories.found, verdicts, strict=True):
+    verdicts = train(histories.accepted, SHORT_SPEC if short else SPEC, settings, store)
+    for history, verdict in zip(histories.accepted, verdicts, strict=True):
         print(f"{verdict.series}: {verdict.status}; {verdict.reason}")
         if verdict.evidence and verdict.version:
             print(f"skill {verdict.evidence.skill:.3f}")

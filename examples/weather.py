@@ -33,7 +33,7 @@ SHORT_DAYS = 200  # enough to see that it runs
 def main(epochs: int, out: Path, *, short: bool) -> None:
     """Train a model on the weather, write its report and explain its next forecast."""
     file = Path(local_data.seattle_weather.filepath)
-    (history,) = read_history(file, target="temp_max", features=("temp_min", "precipitation", "wind")).found
+    (history,) = read_history(file, target="temp_max", features=("temp_min", "precipitation", "wind")).accepted
     if short:
         history = replace(history, ts=history.ts[-SHORT_DAYS:], values=history.values[-SHORT_DAYS:])
     settings = load_settings(store=out / "models", train={"epochs": epochs})

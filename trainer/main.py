@@ -64,11 +64,11 @@ def run(job: TrainJob, settings: Settings, *, as_json: bool) -> bool:
     check_folder("the store", settings.store)
     spec, settings = _shape(job, settings)
     histories = _read(job, settings)
-    check_season_fits(job.season, max(map(len, histories.found), default=0), "--season")
+    check_season_fits(job.season, max(map(len, histories.accepted), default=0), "--season")
     print_notes(histories.all_notes)
     verdicts = [Verdict(refusal.series, "refused", refusal.reason) for refusal in histories.refused]
     if job.dry_run:
-        verdicts += [Verdict(h.series, "readable", f"{len(h)} readings") for h in histories.found]
+        verdicts += [Verdict(h.series, "readable", f"{len(h)} readings") for h in histories.accepted]
     else:
         verdicts += _train(job, histories, spec, settings)
     _print(verdicts, as_json=as_json)
@@ -89,7 +89,7 @@ def _read(job: TrainJob, settings: Settings) -> Histories:
     recorded = job.recorded
     query = RecordedQuery(since_ms=recorded.since_ms, target=job.target, features=features, archive=recorded.history)
     histories = read_recorded(settings, query)
-    if not histories.found:
+    if not histories.accepted:
         if histories.notes:
             why = "; ".join(histories.notes)
             raise HistoryError(f"nothing recorded can be used ({why}): name a field of the readings with --target")
@@ -100,9 +100,9 @@ def _read(job: TrainJob, settings: Settings) -> Histories:
 
 
 def _train(job: TrainJob, histories: Histories, spec: Spec, settings: Settings) -> list[Verdict]:
-    with progress("training", "series", len(histories.found)) as report_progress:
+    with progress("training", "series", len(histories.accepted)) as report_progress:
         options = TrainOptions(season=job.season, force=job.force, progress=report_progress)
-        return train(histories.found, spec, settings, ModelStore(settings.store), options)
+        return train(histories.accepted, spec, settings, ModelStore(settings.store), options)
 
 
 def _shape(job: TrainJob, settings: Settings) -> tuple[Spec, Settings]:

@@ -27,7 +27,9 @@ def real_series(folder: Path, least: int, newest: int) -> list[History]:
         newest: readings of each at most.
     """
     histories = [
-        (name, history) for name, path in data_sets(folder).items() for history in read_history(path, features=()).found
+        (name, history)
+        for name, path in data_sets(folder).items()
+        for history in read_history(path, features=()).accepted
     ]
     return [
         replace(

@@ -31,7 +31,7 @@ LOOK_S = 1.0  # between two reads of the totals
 RETRY_S = 1.0  # after Redis was not available
 EVENTS_KEPT = 500
 FIRST = "0-0"
-TELLING = ("drift", "promoted", "refused", "rolled_back", "proved")
+TELLING = ("drift", "promoted", "refused", "rolled_back", "confirmed")
 
 _log = logging.getLogger(__name__)
 

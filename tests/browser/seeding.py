@@ -116,7 +116,7 @@ def _events(names: list[str]) -> Iterator[Event]:
     yield Event("refused", "MAE 0.41, the champion's 0.40: it stays", names[4], 3)
     summary = "12 series trained, 5 kept their model, 0 refused, 3 put off, in 449.1 s"
     yield Event("finished", f"the run due at {due} has finished: {summary}")
-    yield Event("proved", "over 100 readings its errors were not larger than version 1's", names[1], 2)
+    yield Event("confirmed", "over 100 readings its errors were not larger than version 1's", names[1], 2)
     yield Event("drift", "level: 1.36 times the threshold at reading 1772334010000-0", names[2])
     yield Event("drift", "errors: 1.08 times the threshold at reading 1772334019000-0", names[7])
 

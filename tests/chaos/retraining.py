@@ -46,7 +46,7 @@ block = "50ms"
 every = "{EVERY_MS // 1000}s"
 min_new = 8
 retries = 3
-step_aside = false
+low_priority = false
 
 [train]
 epochs = 1

@@ -103,7 +103,7 @@ def test_the_child_that_retrains_is_ours_in_a_directory_full_of_namesakes(
     lay_traps(tmp_path / "lib", {*OURS, *OTHERS} - BEFORE_A_COMMAND)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "lib")
-    haste = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"step_aside": False})})
+    haste = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"low_priority": False})})
     outcome = child.run(haste, 0)
     assert isinstance(outcome.summary, RunReport), outcome.failure
     assert not list(tmp_path.rglob("imported"))

@@ -36,7 +36,7 @@ def test_colours_are_for_terminals_unless_the_user_wants_none(
 ) -> None:
     """Of the findings and of a bar."""
     code, text = on_a_terminal((TIDECAST, "doctor", "--redis", NOBODY), tmp_path, variables)
-    assert (1, True, coloured) == (code, "wrong" in text, bool(COLOUR.search(text)))
+    assert (1, True, coloured) == (code, "error" in text, bool(COLOUR.search(text)))
     code, text = on_a_terminal((sys.executable, "-c", SHOW), tmp_path, variables)
     assert (0, True, coloured) == (code, "2/3" in text, bool(COLOUR.search(text)))
 

@@ -32,7 +32,7 @@ def test_a_series_is_trained_and_its_version_describes_itself(quick: Settings, s
     header = model.header
     assert (verdict.status, verdict.version, verdict.evidence) == ("trained", number, header.evidence)
     assert verdict.reason == header.evidence.verdict
-    assert {MODEL, LAST_VALUE, "seasonal_naive", "linear", "linear_lad", "lstm"} <= set(header.evidence.scores)
+    assert {MODEL, LAST_VALUE, "seasonal_naive", "linear", "linear_robust", "lstm"} <= set(header.evidence.scores)
     assert (header.evidence.rows, header.evidence.season, header.seasons) == (56, 12, (12, 24))
     assert header.evidence.skill > 0
     assert (header.step_ms, header.span) == (STEP, (0, 159 * STEP))

@@ -42,7 +42,7 @@ def test_a_new_series_gets_its_own_network_without_an_operator(
     variables = {
         "RETRAIN__EVERY": "2s",
         "RETRAIN__MIN_HISTORY": str(ENOUGH),
-        "RETRAIN__STEP_ASIDE": "false",  # the suite is in haste
+        "RETRAIN__LOW_PRIORITY": "false",  # the suite is in haste
         "TRAIN__EPOCHS": "2",
         "TRAIN__SHARED_EPOCHS": "0",
     }

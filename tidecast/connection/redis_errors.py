@@ -154,7 +154,7 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
         RedisTimeoutError,
         "",
         Meaning(
-            "silent",
+            "no_answer",
             "Redis does not answer in time ({})",
             "look whether it is busy, or another program or TLS (rediss://) is on that port; or raise redis_timeout",
         ),

@@ -19,7 +19,7 @@ def commands(case: Case) -> Iterator[Finding]:
     missing = {name for probe in probes if (name := _missing(case, probe))}
     if missing:
         problem = COMMANDS.problem.format(", ".join(sorted(missing)))
-        yield Finding("commands", "wrong", problem, COMMANDS.remedy)
+        yield Finding("commands", "error", problem, COMMANDS.remedy)
 
 
 def _missing(case: Case, probe: Probe) -> str | None:

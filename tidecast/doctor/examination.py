@@ -25,19 +25,19 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "clock": server.clock,
         "commands": commands.commands,
         "rights": rights.rights,
-        "types": keys.types,
-        "numbers": keys.numbers,
+        "key_types": keys.types,
+        "stored_numbers": keys.numbers,
         "partitions": keys.partitions,
         "state": keys.state,
         "lease": flow.lease,
-        "names": flow.names,
+        "worker_names": flow.names,
         "groups": flow.groups,
         "lag": flow.lag,
-        "ids": flow.ids,
+        "entry_ids": flow.ids,
         "trimmed": flow.trimmed,
         "recreated": flow.recreated,
-        "ahead": flow.ahead,
-        "blocks": flow.blocks,
+        "forecasts_ahead": flow.ahead,
+        "stream_blocks": flow.blocks,
         "dead": flow.dead,
         "schedule": schedule.overdue,
     }
@@ -56,7 +56,7 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> list[
         with connect(settings.model_copy(update={"redis_cluster": False})) as named:
             return list(_examined(settings, named, clock))
     except SettingsError as exc:
-        return [Finding("settings", "wrong", str(exc), "correct the setting; docs/reference.md lists them all")]
+        return [Finding("settings", "error", str(exc), "correct the setting; docs/reference.md lists them all")]
 
 
 def _examined(settings: Settings, named: Redis, clock: Callable[[], float]) -> Iterator[Finding]:
@@ -98,7 +98,7 @@ def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
                 remedy = "look by hand, or raise client-output-buffer-limit"
                 yield Finding(name, "warning", f"this could not be looked at: {explain(exc)}", remedy)
             else:
-                yield Finding("redis", "wrong", f"Redis no longer answers: {explain(exc)}", "look into its log")
+                yield Finding("redis", "error", f"Redis no longer answers: {explain(exc)}", "look into its log")
                 return
         except (
             LookupError,
@@ -110,16 +110,16 @@ def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
                 f"this could not be looked at, the server answers otherwise than Redis: {type(exc).__name__}: {exc}"
             )
             yield Finding(name, "warning", problem, "look by hand")
-    yield from _unseen(forbidden, unknown)
+    yield from _skipped(forbidden, unknown)
 
 
-def _unseen(forbidden: Sequence[str], unknown: Sequence[str]) -> Iterator[Finding]:
+def _skipped(forbidden: Sequence[str], unknown: Sequence[str]) -> Iterator[Finding]:
     """Yield the checks that were skipped, with the reason."""
     if forbidden:
         problem = f"the user that redis_url names may not look at everything; not checked: {', '.join(forbidden)}"
         yield Finding(
-            "unseen", "warning", problem, "grant it what docs/how-to/doctor.md names, or look as another user"
+            "skipped", "warning", problem, "grant it what docs/how-to/doctor.md names, or look as another user"
         )
     if unknown:
         problem = f"the server does not know all commands that the doctor looks with; not checked: {', '.join(unknown)}"
-        yield Finding("unseen", "warning", problem, "enable INFO, CONFIG and those of `commands`, or look by hand")
+        yield Finding("skipped", "warning", problem, "enable INFO, CONFIG and those of `commands`, or look by hand")

@@ -19,14 +19,14 @@ class Finding:
 
     Attributes:
         check: the name of the check.
-        severity: `wrong`: something does not work or will be lost; `warning`: it works, but needs attention.
-        found: a sentence about the problem, with its numbers.
+        severity: `error`: something does not work or will be lost; `warning`: it works, but needs attention.
+        problem: a sentence about it, with its numbers.
         remedy: the action that corrects it.
     """
 
     check: str
-    severity: Literal["wrong", "warning"]
-    found: str
+    severity: Literal["error", "warning"]
+    problem: str
     remedy: str
 
 

@@ -40,17 +40,17 @@ def lease(case: Case) -> Iterator[Finding]:
         silent_ms = case.server_ms() - (whole_number(expires) or 0)
         remedy = "start `tidecast worker` with these settings"
         if owner is None:
-            yield Finding("lease", "wrong", f"no worker answers {keys.readings}", remedy)
+            yield Finding("lease", "error", f"no worker answers {keys.readings}", remedy)
         elif silent_ms > 0:
             name = owner.decode(errors="backslashreplace")
             problem = f"{name}, which answered {keys.readings}, has been silent since "
             problem += f"its lease ended {silent_ms / 1000:.0f} s ago"
-            yield Finding("lease", "wrong", problem, f"look into its log; {remedy}")
+            yield Finding("lease", "error", problem, f"look into its log; {remedy}")
         elif -silent_ms > LONGEST_LEASE_S * 1000:
             problem = (
                 f"the lease in {keys.lease} ends {utc_text(case.server_ms() - silent_ms)}, later than any lease may"
             )
-            yield Finding("lease", "wrong", problem, f"a worker that looks at it cuts it; {remedy}")
+            yield Finding("lease", "error", problem, f"a worker that looks at it cuts it; {remedy}")
 
 
 def names(case: Case) -> Iterator[Finding]:
@@ -61,7 +61,9 @@ def names(case: Case) -> Iterator[Finding]:
         owner, twin_ms = cast("list[bytes | None]", case.redis.hmget(keys.lease, ["owner", "twin_ms"]))
         if owner and case.server_ms() - (whole_number(twin_ms) or 0) < TWINS_MS:
             problem = f"two workers are called {owner.decode(errors='backslashreplace')}, and both want {keys.readings}"
-            yield Finding("names", "wrong", problem, "give each worker a worker.name of its own, or leave it empty")
+            yield Finding(
+                "worker_names", "error", problem, "give each worker a worker.name of its own, or leave it empty"
+            )
             return
 
 
@@ -75,14 +77,14 @@ def groups(case: Case) -> Iterator[Finding]:
             )
             problem += f"wait for it once {worker.forecasts_kept} forecasts are there"
             remedy = f"XGROUP CREATE {keys.forecasts} {worker.wait_for_group} 0 MKSTREAM, or correct the setting"
-            yield Finding("group", "wrong", problem, remedy)
+            yield Finding("group", "error", problem, remedy)
         recreated_stream = was_recreated(case.redis.xinfo_stream(keys.readings), _last(case, keys))  # see `recreated`
         if (
             case.redis.exists(keys.offset)
             and not recreated_stream
-            and not has_group(case.redis, keys.readings, worker.group)
+            and not has_group(case.redis, keys.readings, worker.lag_group)
         ):
-            problem = f"{keys.readings} has no group {worker.group}, whose lag shows how many readings wait"
+            problem = f"{keys.readings} has no group {worker.lag_group}, whose lag shows how many readings wait"
             yield Finding("group", "warning", problem, "push a reading: the next commit creates it again")
 
 
@@ -96,7 +98,7 @@ def _roster(case: Case) -> Iterator[Finding]:
         if (until_ms := whole_number(raw)) is not None and until_ms > latest_ms:
             problem = f"{name.decode(errors='backslashreplace')} counts as alive until {utc_text(until_ms)} in {key}, "
             problem += "later than any worker may: the others leave partitions to it"
-            yield Finding("lease", "wrong", problem, "start a worker, which cuts that, or delete the field")
+            yield Finding("lease", "error", problem, "start a worker, which cuts that, or delete the field")
 
 
 def lag(case: Case) -> Iterator[Finding]:
@@ -106,7 +108,7 @@ def lag(case: Case) -> Iterator[Finding]:
         if waited_s is not None and waited_s > WAITED_S[0]:
             problem = f"{_waiting(case, keys)}in {keys.readings} wait for an answer, the oldest for {waited_s:.0f} s"
             remedy = "start a worker where there is none; else raise partitions and share them among more workers"
-            yield Finding("lag", "wrong" if waited_s > WAITED_S[1] else "warning", problem, remedy)
+            yield Finding("lag", "error" if waited_s > WAITED_S[1] else "warning", problem, remedy)
 
 
 def _waiting(case: Case, keys: Keys) -> str:
@@ -130,7 +132,7 @@ def ids(case: Case) -> Iterator[Finding]:
             )
             streams = f"{keys.readings}, {keys.forecasts} and {keys.dead}"
             remedy = f"send a ts; for ids that are times again, rename {streams} once all readings are answered"
-            yield Finding("ids", "warning", problem, remedy)
+            yield Finding("entry_ids", "warning", problem, remedy)
 
 
 def trimmed(case: Case) -> Iterator[Finding]:
@@ -141,7 +143,7 @@ def trimmed(case: Case) -> Iterator[Finding]:
         offset = offset_of(case.redis, keys)
         gone = lag_of(info, offset.progress).lost if "read" in offset.counts else 0
         if gone:
-            yield Finding("trimmed", "wrong", f"{gone} readings in {keys.readings} went before they were read", remedy)
+            yield Finding("trimmed", "error", f"{gone} readings in {keys.readings} went before they were read", remedy)
         if lost := offset.counts.get("lost"):
             problem = f"{lost} readings of {keys.readings} were trimmed before they were read, since the beginning"
             yield Finding("lost", "warning", problem, remedy)
@@ -166,7 +168,7 @@ def recreated(case: Case) -> Iterator[Finding]:
         remedy = (
             f"rename {' and '.join(above)}; the worker then goes on" if above else "start a worker: it begins with them"
         )
-        yield Finding("recreated", "wrong", problem, remedy)
+        yield Finding("recreated", "error", problem, remedy)
 
 
 def _newest(case: Case, key: str) -> bytes:
@@ -186,7 +188,7 @@ def ahead(case: Case) -> Iterator[Finding]:
         if id_pair(newest) > id_pair(last):
             problem = f"{keys.forecasts} goes on to {newest.decode()}, but readings are answered to {last} only"
             remedy = f"restore {keys.offset}, or rename {keys.forecasts} if another program wrote there"
-            yield Finding("ahead", "wrong", problem, remedy)
+            yield Finding("forecasts_ahead", "error", problem, remedy)
 
 
 def blocks(case: Case) -> Iterator[Finding]:
@@ -197,7 +199,7 @@ def blocks(case: Case) -> Iterator[Finding]:
             limits[name] = case.server.config_get(name).get(name)
     if list(limits.values()) == ["0", "0"]:
         problem = f"{' and '.join(limits)} are 0: the memory of entries that are trimmed is not given back for long"
-        yield Finding("blocks", "warning", problem, "set stream-node-max-entries 100, Redis' default")
+        yield Finding("stream_blocks", "warning", problem, "set stream-node-max-entries 100, Redis' default")
 
 
 def dead(case: Case) -> Iterator[Finding]:

@@ -40,7 +40,9 @@ def types(case: Case) -> Iterator[Finding]:
         actual = cast("bytes", case.redis.type(key)).decode()
         if actual not in ("none", kind):
             remedy = "rename or delete that key, or set another namespace"
-            yield Finding("types", "wrong", f"the key {key} is a {actual}, not a {kind}: it is not Tidecast's", remedy)
+            yield Finding(
+                "key_types", "error", f"the key {key} is a {actual}, not a {kind}: it is not Tidecast's", remedy
+            )
 
 
 def numbers(case: Case) -> Iterator[Finding]:
@@ -62,7 +64,7 @@ def _not_an_id(key: str, last: bytes | None) -> Iterator[Finding]:
     if last is not None and not is_entry_id(last):
         problem = f"last in {key} is {last[:LONGEST_SHOWN].decode(errors='backslashreplace')!r}, not an entry id"
         yield Finding(
-            "numbers", "wrong", problem, "delete the key: the next worker goes on where the consumer group is"
+            "stored_numbers", "error", problem, "delete the key: the next worker goes on where the consumer group is"
         )
 
 
@@ -72,7 +74,9 @@ def _not_whole(key: str, values: Mapping[str, bytes | None]) -> Iterator[Finding
             problem = (
                 f"{name} in {key} is {raw[:LONGEST_SHOWN].decode(errors='backslashreplace')!r}, not a whole number"
             )
-            yield Finding("numbers", "wrong", problem, _REMEDIES.get(name, "a worker that looks at it puts it right"))
+            yield Finding(
+                "stored_numbers", "error", problem, _REMEDIES.get(name, "a worker that looks at it puts it right")
+            )
 
 
 def partitions(case: Case) -> Iterator[Finding]:
@@ -85,7 +89,7 @@ def partitions(case: Case) -> Iterator[Finding]:
         check_partitions(key, cast("bytes | None", case.redis.get(key)), settings.partitions)
     except SettingsError as exc:
         problem, _, remedy = str(exc).rpartition(": ")
-        yield Finding("partitions", "wrong", problem, remedy if remedy == DELETE else f"in the settings {remedy}")
+        yield Finding("partitions", "error", problem, remedy if remedy == DELETE else f"in the settings {remedy}")
         return
     plain = keys_of(namespace=settings.namespace).readings
     if settings.partitions > 1 and case.redis.type(plain) == b"stream":
@@ -107,4 +111,4 @@ def state(case: Case) -> Iterator[Finding]:
             problem = f"{len(odd)} of {len(heads)} states in {keys.state} are of another format, such as {form} of "
             problem += f"{name.decode(errors='backslashreplace')}; this version reads {STATE_FORMAT}"
             remedy = f"run the version of the worker that wrote them, or delete {keys.state} to begin its windows anew"
-            yield Finding("state", "wrong", problem, remedy)
+            yield Finding("state", "error", problem, remedy)

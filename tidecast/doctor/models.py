@@ -18,14 +18,14 @@ def store(case: Case) -> Iterator[Finding]:
         problem = f"there is no store at {root}, so that only the simplest experts answer"
         yield Finding("store", "warning", problem, "train models with `tidecast train`, or correct the setting store")
     elif not root.is_dir():
-        yield Finding("store", "wrong", f"the store {root} is no directory", "correct the setting store")
+        yield Finding("store", "error", f"the store {root} is no directory", "correct the setting store")
     else:
         try:
             tempfile.TemporaryFile(dir=root).close()
         except OSError as exc:
             problem = f"the store {root} cannot be written ({exc.strerror}), so that nothing can be trained here"
             remedy = "grant this user the right to write there, or train as another user"
-            yield Finding("writable", "wrong" if retrain.asks_for_schedule else "warning", problem, remedy)
+            yield Finding("writable", "error" if retrain.asks_for_schedule else "warning", problem, remedy)
 
 
 def champions(case: Case) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def champions(case: Case) -> Iterator[Finding]:
         yield from broken[:TOLD]
         if len(broken) > TOLD:
             problem = f"{len(broken) - TOLD} more champions in {models.root} cannot be loaded"
-            yield Finding("champions", "wrong", problem, "`tidecast doctor` tells the next ones once these are mended")
+            yield Finding("champions", "error", problem, "`tidecast doctor` tells the next ones once these are mended")
 
 
 def _broken(models: ModelStore) -> Iterator[Finding]:
@@ -48,7 +48,7 @@ def _broken(models: ModelStore) -> Iterator[Finding]:
     except (OSError, ValueError, LookupError, TypeError) as exc:
         problem = f"a series.json in {models.root} cannot be read: {exc}"
         yield Finding(
-            "champions", "wrong", problem, "restore the store, or delete that series' directory and train it anew"
+            "champions", "error", problem, "restore the store, or delete that series' directory and train it anew"
         )
         return
     for series in served:
@@ -56,7 +56,7 @@ def _broken(models: ModelStore) -> Iterator[Finding]:
             models.load(series)
         except StoreError as exc:
             remedy = f"`tidecast models promote` another version of {series!r}, or train it anew"
-            yield Finding("pointer", "wrong", str(exc), remedy)
+            yield Finding("pointer", "error", str(exc), remedy)
         except (ModelError, OSError) as exc:
             remedy = f"`tidecast models rollback {series}`, train it anew, or restore the file"
-            yield Finding("champions", "wrong", f"the champion of {series!r} cannot be loaded: {exc}", remedy)
+            yield Finding("champions", "error", f"the champion of {series!r} cannot be loaded: {exc}", remedy)

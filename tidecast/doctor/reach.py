@@ -39,7 +39,7 @@ def obstacle(redis: Redis, settings: Settings) -> Finding | None:
         if refused:
             return refused
     if not settings.redis_cluster and _in_a_cluster(redis):
-        return Finding("cluster", "wrong", CLUSTER.problem.format("INFO cluster"), CLUSTER.remedy)
+        return Finding("cluster", "error", CLUSTER.problem.format("INFO cluster"), CLUSTER.remedy)
     return None
 
 
@@ -64,7 +64,7 @@ def _sentinel(redis: Redis) -> Finding | None:
         masters = cast("dict[str, dict[str, Any]]", redis.sentinel_masters()).values()
         addresses = " or ".join(f"redis://{master['ip']}:{master['port']}/0" for master in masters)
         remedy = f"name the Redis that it watches in redis_url: {addresses or 'it watches none yet'}"
-        return Finding("sentinel", "wrong", problem, remedy)
+        return Finding("sentinel", "error", problem, remedy)
     return None
 
 
@@ -80,16 +80,16 @@ def unreached(exc: RedisError, url: str) -> Finding:
     text = str(exc)
     silent = isinstance(exc, RedisTimeoutError) and url.startswith("rediss://")  # Redis waits for the rest of a command
     if silent or any(word in text for word in TLS_WORDS):
-        return Finding("tls", "wrong", f"no TLS with Redis: {text}", _tls_remedy(text))
+        return Finding("tls", "error", f"no TLS with Redis: {text}", _tls_remedy(text))
     if meaning := meaning_of_error(exc):
-        return Finding(meaning.check, "wrong", meaning.problem, meaning.remedy)
+        return Finding(meaning.check, "error", meaning.problem, meaning.remedy)
     if any(word in text for word in CLOSED_WORDS) and not url.startswith("rediss://"):
         remedy = "if it speaks TLS on this port, begin redis_url with rediss://; else look into its log"
-        return Finding("tls", "wrong", f"Redis ends the connection: {text}", remedy)
+        return Finding("tls", "error", f"Redis ends the connection: {text}", remedy)
     if isinstance(exc, ResponseError):
-        return Finding("redis", "wrong", f"Redis refuses a plain GET: {text}", "look into its log and configuration")
+        return Finding("redis", "error", f"Redis refuses a plain GET: {text}", "look into its log and configuration")
     problem = explain(exc)
-    return Finding("redis", "wrong", f"Redis does not answer: {problem}", "start it, or name another in redis_url")
+    return Finding("redis", "error", f"Redis does not answer: {problem}", "start it, or name another in redis_url")
 
 
 def _tls_remedy(text: str) -> str:

@@ -70,7 +70,7 @@ def rights(case: Case) -> Iterator[Finding]:
         lacking += [f"~{key}" for key in (*_all_keys(case), *_common(case)) if _refused(case, ("TYPE", key), {})]
     if lacking:
         problem = f"the user that redis_url names lacks rights of a worker: {' '.join(dict.fromkeys(lacking))}"
-        yield Finding("rights", "wrong", problem, f"grant them with ACL SETUSER: {RIGHTS}")
+        yield Finding("rights", "error", problem, f"grant them with ACL SETUSER: {RIGHTS}")
 
 
 def _all_keys(case: Case) -> Iterator[str]:

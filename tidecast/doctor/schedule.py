@@ -51,12 +51,12 @@ def _late(record: Record, now_ms: int, jitter_ms: float) -> Iterator[Finding]:
     due = utc_text(_ms(record, b"due_ms"))
     if state == "running" and _ms(record, b"expires_ms") < now_ms:
         problem = f"the run due at {due} has begun, and whoever ran it has been silent"
-        yield Finding("schedule", "wrong", problem, REMEDY)
+        yield Finding("schedule", "error", problem, REMEDY)
     elif state != "running":
         at_ms = _ms(record, b"retry_ms" if state == "waiting" else b"next_ms")
         if at_ms + GRACE_MS + jitter_ms < now_ms:
             late_s = (now_ms - at_ms) / 1000
-            yield Finding("schedule", "wrong", f"the run due at {utc_text(at_ms)} is {late_s:.0f} s overdue", REMEDY)
+            yield Finding("schedule", "error", f"the run due at {utc_text(at_ms)} is {late_s:.0f} s overdue", REMEDY)
     if state == "failed":
         problem = f"the last run of the schedule, due at {due}, has failed"
         yield Finding("retraining", "warning", problem, "`tidecast events --since 0` says why")
@@ -71,13 +71,13 @@ def _ahead(record: Record, key: str, now_ms: int) -> Iterator[Finding]:
     expires_ms = _ms(record, b"expires_ms")
     if record.get(b"state") == b"running" and expires_ms > now_ms + 1000 * TTL_S:
         problem = f"the claim to the run under way, in {key}, ends {utc_text(expires_ms)}, later than any claim may"
-        yield Finding("schedule", "wrong", problem, REMEDY)
+        yield Finding("schedule", "error", problem, REMEDY)
     timing = timing_named(record.get(b"trigger", b"").decode(errors="replace"))
     for field, stored, value in corrections(record, timing, now_ms) if timing else ():
         if (stored_ms := whole_number(stored)) is not None:  # otherwise reported by `numbers`
             problem = f"{field} in {key} is {utc_text(stored_ms)}, which its schedule cannot have set"
             remedy = f"{REMEDY}: the next one that looks at it puts {utc_text(value)} there"
-            yield Finding("schedule", "wrong", problem, remedy)
+            yield Finding("schedule", "error", problem, remedy)
 
 
 def _ms(record: Record, name: bytes) -> int:

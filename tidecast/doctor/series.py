@@ -162,14 +162,14 @@ def _of_the_blend(state: Facts, forecast: Facts | None) -> Iterator[str]:
         yield f"answers: {forecast['kind']}{version} weighs most: {forecast['y']:.6g} -> {forecast['yhat']:.6g}"
     if ranked:
         yield "recent errors, the least first: " + ", ".join(f"{expert} {error:.4g}" for expert, error in ranked)
-    if state["alert"]:
-        yield f"after a shock: for {state['alert']} more readings the blend must earn its say against the last value"
+    if state["guarded_for"]:
+        yield f"after a shock: the last value leads the blend for up to {state['guarded_for']} more readings"
 
 
 def _of_the_drift(state: Facts) -> Iterator[str]:
     shares = ", ".join(f"{kind} {share:.2f}" for kind, share in state["drift"].items())
-    silent = f"; silent for {state['silent_for']} more readings after an alarm" if state["silent_for"] else ""
-    yield f"drift, an alarm at 1: {shares}{silent}"
+    pause = f"; no alarm for {state['no_alarm_for']} more readings" if state["no_alarm_for"] else ""
+    yield f"drift, an alarm at 1: {shares}{pause}"
     if trial := state["probation"]:
         yield (
             f"probation: version {trial['version']} beside {trial['former']} over {trial['readings']} readings, "

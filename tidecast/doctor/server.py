@@ -18,7 +18,7 @@ def version(case: Case) -> Iterator[Finding]:
     if tuple(int(part) for part in running.split(".")[:2]) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         yield Finding(
-            "version", "wrong", f"Redis is {running}", f"upgrade it to {oldest} or later; 7 counts lost readings"
+            "version", "error", f"Redis is {running}", f"upgrade it to {oldest} or later; 7 counts lost readings"
         )
 
 
@@ -27,7 +27,7 @@ def persistence(case: Case) -> Iterator[Finding]:
     info = case.server.info("persistence")
     if info.get("loading"):
         yield Finding(
-            "loading", "wrong", "Redis is still loading its data", "wait; INFO persistence says how far it is"
+            "loading", "error", "Redis is still loading its data", "wait; INFO persistence says how far it is"
         )
     if not info.get("aof_enabled") and not _saves(case):
         problem = "Redis keeps neither an append-only file nor snapshots: a restart loses readings, windows and offsets"
@@ -39,7 +39,7 @@ def persistence(case: Case) -> Iterator[Finding]:
         if info.get(name, "ok") != "ok":
             problem = f"Redis' last {kind} failed, and it may refuse to write"
             yield Finding(
-                "disk", "wrong", problem, "free its disk, or grant it the right to write there; its log says more"
+                "disk", "error", problem, "free its disk, or grant it the right to write there; its log says more"
             )
 
 
@@ -68,11 +68,11 @@ def memory(case: Case) -> Iterator[Finding]:
         return
     if policy.startswith("allkeys"):  # other policies evict only keys with a time to live, which ours do not have
         problem = f"maxmemory-policy is {policy}: Redis may throw away readings and windows, and tells nobody"
-        yield Finding("eviction", "wrong", problem, "set `maxmemory-policy noeviction`")
+        yield Finding("eviction", "error", problem, "set `maxmemory-policy noeviction`")
     if used >= NEARLY_FULL * most:
         problem = f"Redis uses {used / 2**20:.0f} MB of its maxmemory of {most / 2**20:.0f} MB"
         remedy = "raise maxmemory, or keep less: worker.forecasts_kept, worker.retention, `tidecast archive`"
-        yield Finding("memory", "wrong" if used >= most else "warning", problem, remedy)
+        yield Finding("memory", "error" if used >= most else "warning", problem, remedy)
 
 
 def role(case: Case) -> Iterator[Finding]:
@@ -81,12 +81,12 @@ def role(case: Case) -> Iterator[Finding]:
     if info["role"] != "master":
         master = f"{info.get('master_host')}:{info.get('master_port')}"
         problem = f"this Redis is a replica of {master} and takes no writes"
-        yield Finding("replica", "wrong", problem, f"point redis_url to the master, {master}")
+        yield Finding("replica", "error", problem, f"point redis_url to the master, {master}")
         return
     required = int(_configured(case, "min-replicas-to-write", "0") or 0)
     if (good := int(info.get("min_slaves_good_slaves", required))) < required:
         problem = f"{good} replicas are connected, min-replicas-to-write is {required}: Redis refuses to write"
-        yield Finding("replicas", "wrong", problem, "bring the replicas back, or lower min-replicas-to-write")
+        yield Finding("replicas", "error", problem, "bring the replicas back, or lower min-replicas-to-write")
 
 
 def clock(case: Case) -> Iterator[Finding]:
@@ -96,4 +96,4 @@ def clock(case: Case) -> Iterator[Finding]:
     if abs(skew_s) > warning_s:
         problem = f"the clock here is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} Redis'"
         remedy = "let NTP set the clocks of both machines"
-        yield Finding("clock", "wrong" if abs(skew_s) > wrong_s else "warning", problem, remedy)
+        yield Finding("clock", "error" if abs(skew_s) > wrong_s else "warning", problem, remedy)

@@ -50,16 +50,16 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """The series of all sources, in their order; each series is either in `found` or in `refused`."""
+    """The series of all sources, in their order; each series is either in `accepted` or in `refused`."""
 
-    found: tuple[History, ...]
+    accepted: tuple[History, ...]
     refused: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()  # a sentence about each decision on a whole file
 
     @property
     def all_notes(self) -> tuple[str, ...]:
         """All notes: those on whole files, and those on each series with its name."""
-        return (*self.notes, *(f"{history.series}: {note}" for history in self.found for note in history.notes))
+        return (*self.notes, *(f"{history.series}: {note}" for history in self.accepted for note in history.notes))
 
 
 def read_history(

@@ -19,7 +19,7 @@ EXPERTS = (
     "long_seasonal_naive",  # the same for a second, longer season
     "smoothing",  # simple exponential smoothing
     "linear",  # autoregression on recent and seasonal lags, by ridge
-    "linear_lad",  # the same by least absolute deviations
+    "linear_robust",  # the same by least absolute deviations
     "linear_season",  # the same with the first season's lags alone
     "linear_recent",  # the same without a season
     "lstm",  # the series' own network

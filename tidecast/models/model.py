@@ -184,7 +184,7 @@ class Model:
             np.tile(network_seasons(self.header.seasons, spec), (n, 1)),
             np.tile(self.header.center, (n, 1)),
             np.tile(self.header.scale, (n, 1)),
-            self.panel.answers(rows, held)[:, EXPERTS.index("linear_lad")] if spec.residual else None,
+            self.panel.answers(rows, held)[:, EXPERTS.index("linear_robust")] if spec.residual else None,
             self._calendar(newest) if spec.calendar and newest is not None else None,
         )
 

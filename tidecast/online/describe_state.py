@@ -37,8 +37,8 @@ def describe_state(head: bytes) -> dict[str, Any]:
     Returns:
         `version` (of the model that forecast last), `last_ts` (epoch milliseconds), `readings` (rows appended since its
         window began), `step_ms`, `errors` (by expert, discounted, the worse of its records), `drift` (by
-        kind, in thresholds: an alarm at 1), `silent_for` (readings until another alarm is possible), `alert` (readings
-        for which the blend is still watched after a shock), `probation` (None without a shadow test).
+        kind, in thresholds: an alarm at 1), `no_alarm_for` (readings until another alarm is possible), `guarded_for`
+        (readings for which the blend is still watched after a shock), `probation` (None without a shadow test).
 
     Raises:
         StateError: the state is of another version, or cut short.
@@ -56,8 +56,8 @@ def describe_state(head: bytes) -> dict[str, Any]:
         "drift": {
             kind: max(float(drift[at]) / most for at, most in sums) for kind, sums in zip(KINDS, _SUMS, strict=True)
         },
-        "silent_for": max(0, int(drift[QUIET] - drift[SEEN])),
-        "alert": int(state.guard[ALERTED]),
+        "no_alarm_for": max(0, int(drift[QUIET] - drift[SEEN])),
+        "guarded_for": int(state.guard[ALERTED]),
         "probation": trial
         and {
             "version": trial.version,

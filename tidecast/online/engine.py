@@ -25,7 +25,7 @@ from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.weight_layout import WeightLayout
 
 ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some tens of megabytes
-LAD = EXPERTS.index("linear_lad")
+ROBUST = EXPERTS.index("linear_robust")
 _STACKED = (  # the parts of a slab that hold a row for each model, beside the weights
     "change_scale",
     "_center",
@@ -311,7 +311,7 @@ class Slab:
             if len(full):
                 next_ts = np.array([request.next_ts for request in requests])[full]
                 windows = rows if len(full) == len(requests) else (values, ends[full], held[full])
-                prepared = self._prepared(self.spec, models[full], windows, forecasts[full, LAD], next_ts)
+                prepared = self._prepared(self.spec, models[full], windows, forecasts[full, ROBUST], next_ts)
                 forecasts[full, LSTM] = _answered(self._threads, prepared, self._weights, models[full], self._layout)
         return forecasts
 

@@ -69,7 +69,7 @@ class PartitionSeries:
         """
         if len(self.states) >= self._settings.max_series:
             raise BadReading(
-                "series_cap",
+                "too_many_series",
                 f"series {parsing.quoted(series.encode())} would be one more than the {self._settings.max_series} that "
                 "a partition remembers: raise series.max_series, or use more partitions",
             )

@@ -107,7 +107,7 @@ class Probation:
             self.numbers[2:5] += (1, difference, difference**2)
 
     def verdict(self, enough: int) -> bool | None:
-        """Return whether the champion is proved, after `enough` readings; None while that is undecided."""
+        """Return whether the champion is confirmed, after `enough` readings; None while that is undecided."""
         if self.readings >= min(enough, FIRST_LOOK) and self.standard_errors > (
             FINAL if self.readings >= enough else INTERIM
         ):
@@ -129,7 +129,7 @@ class Probation:
 
     def event(self, series: str) -> Event:
         """Return the event that reports the verdict."""
-        kind = "rolled_back" if self.to_roll_back else "proved"
+        kind = "rolled_back" if self.to_roll_back else "confirmed"
         detail = (
             f"over {self.readings} readings its mean absolute error less that of version {self.former} was "
             f"{self.numbers[3] / max(1, self.readings):.4g}, {self.standard_errors:.1f} standard errors"
@@ -239,10 +239,10 @@ class ShadowTests:
         if probation.to_roll_back:
             return None
         probation.compare(error, shadow_error)
-        proved = probation.verdict(self._enough)
-        if proved is None:
+        confirmed = probation.verdict(self._enough)
+        if confirmed is None:
             return None
-        if not proved:
+        if not confirmed:
             self.to_roll_back[series] = probation.version, probation.former
         return probation.event(series)
 

@@ -36,7 +36,7 @@ class WorkerSettings(Group):
         as_written("16MB"), ge=1, description="About how many bytes of readings one commit answers."
     )
     block: Duration = Field(as_written("250ms"), ge=0.001, description="How long one read waits for readings.")
-    group: str = Field("tidecast", description="The passive consumer group that shows the lag.")
+    lag_group: str = Field("tidecast", description="The passive consumer group whose lag other tools can show.")
     forecasts_kept: int = Field(1_000_000, ge=1, description="How many forecasts stay in their stream at most.")
     wait_for_group: str = Field(
         "",
@@ -145,7 +145,7 @@ class RetrainSettings(Group):
     memory: Size = Field(
         as_written("4GB"), ge=256 * 2**20, description="A run that takes more resident memory is ended."
     )
-    step_aside: bool = Field(
+    low_priority: bool = Field(
         True,
         description="A run takes only processor time that nobody else wants. "
         "`false`: as much as any other program, where it would hardly get on.",

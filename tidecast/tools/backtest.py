@@ -73,10 +73,10 @@ def run(job: BacktestJob, settings: Settings, *, as_json: bool) -> bool:
     if job.pictures:
         check_folder("--pictures", job.pictures)
     read = _histories(job, settings)
-    tested = backtest(read.found, job.test_size, settings, spec)
+    tested = backtest(read.accepted, job.test_size, settings, spec)
     settled = {series: rows for series, rows in tested.settled.items() if rows}
     write(job.out, settled)
-    histories = {history.series: history for history in read.found}
+    histories = {history.series: history for history in read.accepted}
     if job.pictures:
         backtest_report.draw(job.pictures, histories, settled)
     scores = [backtest_report.score(histories[series], rows, job.test_size) for series, rows in settled.items()]
@@ -96,7 +96,7 @@ def _histories(job: BacktestJob, settings: Settings) -> Histories:
         all_by_default=True,
     )
     print_notes(read.all_notes)
-    if not read.found:
+    if not read.accepted:
         first = read.refused[0]
         raise HistoryError(f"no series can be used; the first, {first.series!r}: {first.reason}")
     return read

@@ -26,7 +26,7 @@ EVERY_S = 5  # between two scheduled runs; the default of six hours is too long 
 SCHEDULE = {
     "RETRAIN__EVERY": f"{EVERY_S}s",
     "RETRAIN__CRON": "",
-    "RETRAIN__STEP_ASIDE": "false",  # the demo waits for the run, on a busy machine too
+    "RETRAIN__LOW_PRIORITY": "false",  # the demo waits for the run, on a busy machine too
     "RETRAIN__MIN_NEW": "50",
 }
 

@@ -63,7 +63,9 @@ def push_file(
         batches = follow(descriptor, source, selection, time_zone)
     for histories in batches:
         _note(histories, selection, pushed)
-        moments = paced(in_order(histories.found), speed) if speed else ((0.0, chunk) for chunk in _chunks(histories))
+        moments = (
+            paced(in_order(histories.accepted), speed) if speed else ((0.0, chunk) for chunk in _chunks(histories))
+        )
         for pause_s, rows in moments:
             if pause_s:
                 sleep(pause_s)
@@ -99,14 +101,14 @@ def _note(histories: Histories, selection: Selection, pushed: PushResult) -> Non
 
 def _field_notes(histories: Histories, target: str, pushed: PushResult) -> Iterator[str]:
     """Warn once about readings whose field a worker forecasts only if a model names it."""
-    fields = {history.features[0] for history in histories.found}
+    fields = {history.features[0] for history in histories.accepted}
     if fields and target not in fields and not pushed.count:
         name = min(fields)
         yield f"the field is {name!r}: a worker forecasts it where a model names it, or with series.target = {name!r}"
 
 
 def _chunks(histories: Histories) -> Iterator[list[Row]]:
-    rows = in_order(histories.found)
+    rows = in_order(histories.accepted)
     while chunk := list(islice(rows, PIPELINE)):
         yield chunk
 

@@ -26,7 +26,7 @@ EVENTS = (  # the kinds of events
     "failed",
     "promoted",  # a version has become champion
     "refused",  # a version was not promoted, or training failed
-    "proved",  # a champion passed its shadow test
+    "confirmed",  # a champion passed its shadow test
     "rolled_back",  # a champion failed its shadow test, and the former one is back
 )
 STATE_FORMAT = 7  # the first byte of a series' stored state

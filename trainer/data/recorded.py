@@ -84,9 +84,9 @@ def check_sent(asked: Sequence[str], read: Histories) -> None:
     Raises:
         HistoryError: a field does not occur.
     """
-    sent = dict.fromkeys(name for history in read.found for name in history.features)
+    sent = dict.fromkeys(name for history in read.accepted for name in history.features)
     for name in asked:
-        if read.found and name not in sent and (name,) != ALL:
+        if read.accepted and name not in sent and (name,) != ALL:
             raise HistoryError(f"no reading has the field {name!r}: {did_you_mean(name, sent)}")
 
 

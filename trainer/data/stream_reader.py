@@ -178,7 +178,7 @@ class PartitionReader:
         name = series.encode()
         if name not in self._numbers:
             if len(self._series) >= self._settings.series.max_series:
-                raise BadReading("series_cap", "the series is one more than series.max_series: raise it")
+                raise BadReading("too_many_series", "the series is one more than series.max_series: raise it")
             self._numbers[name] = len(self._series)
             self._series.append(series)
         return self._numbers[name]

@@ -44,13 +44,13 @@ def fit_panel(grid: Grid, seasons: Sequence[int], stop: int) -> LinearExperts:
     fitting.add("smoothing", fitting.smoothing(), 0.0)
     if seasons and fitting.bears(far):
         fitting.regress("linear", ridge, far)
-        fitting.regress("linear_lad", least_absolute, far)
+        fitting.regress("linear_robust", least_absolute, far)
         if len(seasons) > 1:
             fitting.regress("linear_season", least_absolute, first)
         fitting.regress("linear_recent", least_absolute, near)
     elif fitting.bears(near):
         fitting.regress("linear", ridge, near)
-        fitting.regress("linear_lad", least_absolute, near)
+        fitting.regress("linear_robust", least_absolute, near)
     return fitting.panel()
 
 

@@ -98,7 +98,7 @@ class TrainingSet:
         """Return a part's windows as network inputs."""
         n = len(part)
         spec = self.spec
-        lad = EXPERTS.index("linear_lad")
+        lad = EXPERTS.index("linear_robust")
         return network_inputs(
             part.windows,
             part.held,

@@ -80,16 +80,16 @@ def with_next(history: History, step_ms: float) -> History:
     return replace(history, ts=ts, values=np.vstack([history.values, history.values[-1:]]))
 
 
-def _named(series: str, found: Histories) -> History:
-    for history in found.found:
+def _named(series: str, read: Histories) -> History:
+    for history in read.accepted:
         if history.series == series:
             return history
-    for refusal in found.refused:
+    for refusal in read.refused:
         if refusal.series == series:
             raise HistoryError(f"series {series!r}: {refusal.reason}")
-    names = sorted(history.series for history in found.found)
+    names = sorted(history.series for history in read.accepted)
     listed = ", ".join(repr(name[:40]) for name in names[:5]) + (", …" if len(names) > 5 else "")
-    raise HistoryError(f"no file holds series {series!r}; found: {listed or 'none'}: name one of these or other files")
+    raise HistoryError(f"no file holds series {series!r}; read: {listed or 'none'}: name one of these or other files")
 
 
 def _columns(history: History, spec: Spec) -> History:

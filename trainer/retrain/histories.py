@@ -80,7 +80,7 @@ def read_histories(
             continue
         is_wide = any(len(champions[name].features) > 1 for name in mine)
         query = replace(query, series=asked, target=target, features=("all",) if is_wide else ())
-        for history in read_recorded(settings, query).found:
+        for history in read_recorded(settings, query).accepted:
             spec = champions.get(history.series)
             if spec and spec.target != target:
                 continue

@@ -82,7 +82,7 @@ def step_aside() -> None:
 def _is_to_step_aside(line: bytes) -> bool:
     """Return whether the request lowers the priority; read before any slow import."""
     try:
-        return json.loads(line)["settings"]["retrain"]["step_aside"] is not False
+        return json.loads(line)["settings"]["retrain"]["low_priority"] is not False
     except (ValueError, LookupError, TypeError):  # `_run` reports the errors of the line
         return True
 

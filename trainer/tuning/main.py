@@ -49,7 +49,7 @@ def run(sources: Sources, series: str | None, epochs: int, settings: Settings, *
     )
     print_notes(histories.notes)
     print_refused(histories.refused)
-    history = _choose(histories.found, series)
+    history = _choose(histories.accepted, series)
     with progress(f"searching on {history.series}", "trials") as report_trials:
         tuned, trials = tune(history, settings, epochs, report_trials)
     if as_json:

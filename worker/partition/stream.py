@@ -77,7 +77,7 @@ class Stream:
         """
         own = self.keys
         keys = [own.lease, own.offset, own.readings, own.state, own.forecasts, own.dead]
-        args: list[str | int] = [owner, self._lease_ms, self._settings.group, round(LONGEST_LEASE_S * 1000)]
+        args: list[str | int] = [owner, self._lease_ms, self._settings.lag_group, round(LONGEST_LEASE_S * 1000)]
         args += [self._instance, int(self._fresh)]
         with refusals_explained():
             epoch, *cut = cast("list[Any]", self._acquire(keys=keys, args=args))
@@ -260,7 +260,7 @@ class Stream:
         columns = outcome.forecasts.encode() if outcome.forecasts else []
         args: list[Any] = [epoch, started_from, outcome.last, self._lease_ms]
         args += [settings.forecasts_kept, settings.dead_kept, settings.events_kept]
-        args += [settings.group, settings.wait_for_group]
+        args += [settings.lag_group, settings.wait_for_group]
         args += [len(counts), *chain.from_iterable(counts.items())]
         args += [len(columns), *chain.from_iterable(columns)]
         args.append(len(outcome.dead))
@@ -297,7 +297,7 @@ class Stream:
 
     def _create_group(self) -> None:
         try:
-            self._redis.xgroup_create(self.keys.readings, self._settings.group, id="0", mkstream=True)
+            self._redis.xgroup_create(self.keys.readings, self._settings.lag_group, id="0", mkstream=True)
         except ResponseError as exc:
             if not str(exc).startswith("BUSYGROUP"):
                 raise

@@ -60,7 +60,7 @@ def test_the_doctor_counts_dead_letters(narrow: Redis, settings: Settings) -> No
     settings.store.mkdir()
     findings = {finding.check: finding for finding in examine(settings)}
     assert "redis" not in findings
-    assert findings["dead"].found.startswith("1000 or more readings")
+    assert findings["dead"].problem.startswith("1000 or more readings")
     assert COUNT == narrow.xlen("dead")
 
 
@@ -71,7 +71,7 @@ def test_an_entry_that_redis_cannot_send_keeps_the_doctor_from_no_other_check(
     settings.store.mkdir()
     narrow.xadd("readings", {"series": "a", "note": "x" * 200_000}, id="1-0")
     findings = {finding.check: finding for finding in examine(settings)}
-    assert "client-output-buffer-limit" in findings["ids"].remedy
+    assert "client-output-buffer-limit" in findings["entry_ids"].remedy
     assert {"redis", "lost"}.isdisjoint(findings)
     assert "dead" in findings
 

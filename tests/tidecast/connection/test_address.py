@@ -186,7 +186,7 @@ def test_a_worker_ends_where_redis_has_no_such_database(redis_server: EmbeddedRe
 def test_the_doctor_finds_a_database_that_redis_does_not_have(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
     """With the remedy."""
     findings = examine(settings_of(redis_server.url.replace("/0", "/99"), store=tmp_path, retrain={"every": "never"}))
-    assert ["database"] == [finding.check for finding in findings if finding.severity == "wrong"]
+    assert ["database"] == [finding.check for finding in findings if finding.severity == "error"]
 
 
 @pytest.mark.parametrize("text", ["invalid DB index", "SELECT is not allowed in cluster mode"])

@@ -51,5 +51,5 @@ def test_a_cluster_that_the_settings_do_not_tell_of_is_found(settings: Settings)
     elsewhere = next(name for name in map(str, range(100)) if key_slot(f"{name}:partitions".encode()) > SLOTS_AT_MOST)
     changes = {"redis_cluster": False, "partitions": 1, "namespace": elsewhere}
     (finding,) = examine(settings.model_copy(update=changes))
-    assert ("cluster", "wrong") == (finding.check, finding.severity)
+    assert ("cluster", "error") == (finding.check, finding.severity)
     assert "redis_cluster = true" in finding.remedy

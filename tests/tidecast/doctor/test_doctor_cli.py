@@ -52,14 +52,14 @@ def test_all_is_well_is_exit_code_0(doctor: Doctor) -> None:
     assert (0, {"healthy": True, "schedule": "every 1h", "findings": []}) == (code, json.loads(printed))
 
 
-def test_a_warning_is_exit_code_0_and_a_wrong_1(doctor: Doctor, healthy: Ward) -> None:
+def test_a_warning_is_exit_code_0_and_an_error_1(doctor: Doctor, healthy: Ward) -> None:
     """Both are printed, each with its remedy below it."""
     healthy.redis.delete("retrain")
     code, printed = doctor()
-    assert (0, "0 wrong, 1 to look at") == (code, printed.splitlines()[-1])
+    assert (0, "0 errors, 1 warning") == (code, printed.splitlines()[-1])
     healthy.worker.leave()
     code, printed = doctor()
-    expected = ["wrong    lease: no worker answers readings", "         -> start `tidecast worker` with these settings"]
+    expected = ["error    lease: no worker answers readings", "         -> start `tidecast worker` with these settings"]
     assert (1, expected) == (code, printed.splitlines()[:2])
     code, printed = doctor("--json")
     report = json.loads(printed)
@@ -83,7 +83,7 @@ def test_a_broken_settings_file_is_a_finding(doctor: Doctor, file: str, problem:
     Path("tidecast.toml").write_text(file)
     code, printed = doctor("--json")
     (finding,) = json.loads(printed)["findings"]
-    assert (1, "settings", True) == (code, finding["check"], problem in finding["found"])
+    assert (1, "settings", True) == (code, finding["check"], problem in finding["problem"])
     assert "docs/reference.md" in finding["remedy"]
 
 

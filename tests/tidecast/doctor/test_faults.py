@@ -176,7 +176,7 @@ def another_awaited_group(ward: Ward) -> Ward:
 
 def no_passive_group(ward: Ward) -> None:
     """Somebody destroyed the group that shows the lag."""
-    ward.redis.xgroup_destroy("readings", ward.settings.worker.group)
+    ward.redis.xgroup_destroy("readings", ward.settings.worker.lag_group)
 
 
 def twins(ward: Ward) -> None:
@@ -339,53 +339,53 @@ def no_time(ward: Ward) -> None:
 
 FAULTS: list[tuple[Fault, str, str, str]] = [
     (forgetful, "persistence", "warning", "appendonly yes"),
-    (full_disk, "disk", "wrong", "free its disk"),
-    (evicting, "eviction", "wrong", "maxmemory-policy noeviction"),
+    (full_disk, "disk", "error", "free its disk"),
+    (evicting, "eviction", "error", "maxmemory-policy noeviction"),
     (nearly_full, "memory", "warning", "raise maxmemory"),
-    (full, "memory", "wrong", "raise maxmemory"),
-    (replica, "replica", "wrong", "the master, 127.0.0.1:1"),
-    (alone, "replicas", "wrong", "lower min-replicas-to-write"),
-    (wrong_type, "types", "wrong", "rename or delete that key"),
-    (other_partitions, "partitions", "wrong", "use that, or another namespace"),
+    (full, "memory", "error", "raise maxmemory"),
+    (replica, "replica", "error", "the master, 127.0.0.1:1"),
+    (alone, "replicas", "error", "lower min-replicas-to-write"),
+    (wrong_type, "key_types", "error", "rename or delete that key"),
+    (other_partitions, "partitions", "error", "use that, or another namespace"),
     (misplaced, "misplaced", "warning", "set partitions for their producer"),
-    (other_state, "state", "wrong", "run the version of the worker that wrote them"),
-    (stopped, "lease", "wrong", "start `tidecast worker`"),
-    (killed, "lease", "wrong", "look into its log"),
+    (other_state, "state", "error", "run the version of the worker that wrote them"),
+    (stopped, "lease", "error", "start `tidecast worker`"),
+    (killed, "lease", "error", "look into its log"),
     (slow, "lag", "warning", "start a worker"),
-    (stuck, "lag", "wrong", "start a worker"),
+    (stuck, "lag", "error", "start a worker"),
     (set_aside, "dead", "warning", "n/a"),
-    (far_ids, "ids", "warning", "rename readings, forecasts and dead once all"),
-    (hurried_ids, "ids", "warning", "send a ts"),
-    (recreated, "recreated", "wrong", "rename forecasts; the worker then goes on"),
-    (put_aside, "recreated", "wrong", "start a worker"),
-    (no_awaited_group, "group", "wrong", "XGROUP CREATE forecasts plant 0"),
-    (another_awaited_group, "group", "wrong", "XGROUP CREATE forecasts plamt 0"),
+    (far_ids, "entry_ids", "warning", "rename readings, forecasts and dead once all"),
+    (hurried_ids, "entry_ids", "warning", "send a ts"),
+    (recreated, "recreated", "error", "rename forecasts; the worker then goes on"),
+    (put_aside, "recreated", "error", "start a worker"),
+    (no_awaited_group, "group", "error", "XGROUP CREATE forecasts plant 0"),
+    (another_awaited_group, "group", "error", "XGROUP CREATE forecasts plamt 0"),
     (no_passive_group, "group", "warning", "the next commit creates it again"),
-    (twins, "names", "wrong", "a worker.name of its own"),
-    (endless_blocks, "blocks", "warning", "stream-node-max-entries 100"),
-    (foreign_forecasts, "ahead", "wrong", "rename forecasts"),
+    (twins, "worker_names", "error", "a worker.name of its own"),
+    (endless_blocks, "stream_blocks", "warning", "stream-node-max-entries 100"),
+    (foreign_forecasts, "forecasts_ahead", "error", "rename forecasts"),
     (no_store, "store", "warning", "tidecast train"),
-    (no_directory, "store", "wrong", "correct the setting store"),
-    (damaged_pointer, "pointer", "wrong", "tidecast models promote"),
-    (dangling_pointer, "pointer", "wrong", "tidecast models promote"),
-    (broken_champion, "champions", "wrong", "tidecast models rollback a"),
-    (champion_to_come, "champions", "wrong", "tidecast models rollback a"),
-    (damaged_series, "champions", "wrong", "restore the store"),
-    (overdue, "schedule", "wrong", "tidecast retrain --daemon"),
+    (no_directory, "store", "error", "correct the setting store"),
+    (damaged_pointer, "pointer", "error", "tidecast models promote"),
+    (dangling_pointer, "pointer", "error", "tidecast models promote"),
+    (broken_champion, "champions", "error", "tidecast models rollback a"),
+    (champion_to_come, "champions", "error", "tidecast models rollback a"),
+    (damaged_series, "champions", "error", "restore the store"),
+    (overdue, "schedule", "error", "tidecast retrain --daemon"),
     (kept_by_nobody, "schedule", "warning", "tidecast retrain --daemon"),
     (kept_by_nobody_by_default, "schedule", "warning", 'or set retrain.every = "never"'),
     (run_failed, "retraining", "warning", "tidecast events"),
-    (distant_run, "schedule", "wrong", "the next one that looks at it puts"),
-    (distant_retry, "schedule", "wrong", "the next one that looks at it puts"),
-    (distant_claim, "schedule", "wrong", "look into its log"),
-    (distant_lease, "lease", "wrong", "a worker that looks at it cuts it"),
-    (ghost, "lease", "wrong", "delete the field"),
-    (no_number, "numbers", "wrong", "puts it right"),
-    (no_entry_id, "numbers", "wrong", "delete the key: the next worker goes on"),
-    (no_count_of_partitions, "partitions", "wrong", "delete it while no worker runs"),
-    (no_time, "numbers", "wrong", "puts it right"),
-    (no_epoch, "numbers", "wrong", "delete the key while no worker runs"),
-    (run_died, "schedule", "wrong", "tidecast retrain --daemon"),
+    (distant_run, "schedule", "error", "the next one that looks at it puts"),
+    (distant_retry, "schedule", "error", "the next one that looks at it puts"),
+    (distant_claim, "schedule", "error", "look into its log"),
+    (distant_lease, "lease", "error", "a worker that looks at it cuts it"),
+    (ghost, "lease", "error", "delete the field"),
+    (no_number, "stored_numbers", "error", "puts it right"),
+    (no_entry_id, "stored_numbers", "error", "delete the key: the next worker goes on"),
+    (no_count_of_partitions, "partitions", "error", "delete it while no worker runs"),
+    (no_time, "stored_numbers", "error", "puts it right"),
+    (no_epoch, "stored_numbers", "error", "delete the key while no worker runs"),
+    (run_died, "schedule", "error", "tidecast retrain --daemon"),
 ]
 
 
@@ -413,7 +413,7 @@ def test_why_nobody_retrains_is_found_where_it_is_seen(healthy: Ward, monkeypatc
     healthy.redis.delete("retrain")
     (finding,) = healthy.told(retrain=RetrainSettings()).examine()
     assert ("schedule", "warning") == (finding.check, finding.severity)
-    assert "no models are retrained (retrain is empty): the training packages are not installed" in finding.found
+    assert "no models are retrained (retrain is empty): the training packages are not installed" in finding.problem
     assert finding.remedy.startswith("pip install 'tidecast[train]', or keep the schedule elsewhere")
 
 
@@ -430,7 +430,7 @@ def test_a_late_run_is_found_whoever_keeps_the_schedule(healthy: Ward, monkeypat
     monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     overdue(healthy)
     (finding,) = healthy.told(retrain=RetrainSettings()).examine()
-    assert ("schedule", "wrong") == (finding.check, finding.severity)
+    assert ("schedule", "error") == (finding.check, finding.severity)
 
 
 @pytest.mark.parametrize(("fault", "expected"), [(trimmed, ["trimmed"]), (lost, ["lost"])])
@@ -440,16 +440,16 @@ def test_readings_that_were_trimmed_are_counted(healthy: Ward, fault: Fault, exp
     counts = "entries-added" in healthy.redis.xinfo_stream("readings")
     findings = healthy.examine()
     assert (expected if counts else []) == [finding.check for finding in findings]
-    assert all(finding.found.startswith("1 readings") for finding in findings)
+    assert all(finding.problem.startswith("1 readings") for finding in findings)
     assert all("keep readings longer" in finding.remedy for finding in findings)
 
 
-@pytest.mark.parametrize(("skew_s", "severity"), [(10.0, "warning"), (-3600.0, "wrong")])
+@pytest.mark.parametrize(("skew_s", "severity"), [(10.0, "warning"), (-3600.0, "error")])
 def test_clocks_that_disagree_are_found(healthy: Ward, skew_s: float, severity: str) -> None:
     """Ahead or behind."""
     (finding,) = examine(healthy.settings, lambda: time.time() + skew_s)
     assert ("clock", severity) == (finding.check, finding.severity)
-    assert f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'}" in finding.found
+    assert f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'}" in finding.problem
     assert "NTP" in finding.remedy
 
 
@@ -457,5 +457,5 @@ def test_a_redis_that_is_too_old_is_found(healthy: Ward, monkeypatch: pytest.Mon
     """The version that is needed is named."""
     monkeypatch.setattr(server, "OLDEST", (99, 1))
     (finding,) = healthy.examine()
-    assert ("version", "wrong") == (finding.check, finding.severity)
+    assert ("version", "error") == (finding.check, finding.severity)
     assert "upgrade it to 99.1" in finding.remedy

@@ -24,8 +24,8 @@ KEYS, SLOWNESS = 40, ("--key-load-delay", "20000")  # Redis looks up from its lo
 def found_at(settings: Settings) -> Finding:
     """Return the only thing that is found, beside a store that is not there."""
     (finding,) = (each for each in examine(settings) if each.check != "store")
-    assert "wrong" == finding.severity
-    assert PASSWORD not in finding.found + finding.remedy
+    assert "error" == finding.severity
+    assert PASSWORD not in finding.problem + finding.remedy
     return finding
 
 
@@ -43,7 +43,7 @@ def test_a_redis_that_is_not_there_is_found(tmp_path: Path) -> None:
     """Nobody listens."""
     finding = found_at(load_settings(redis_url=f"redis://127.0.0.1:{free_port()}/0", store=tmp_path / "models"))
     assert "redis" == finding.check
-    assert "refused" in finding.found
+    assert "refused" in finding.problem
     assert finding.remedy.startswith("start it")
 
 
@@ -92,14 +92,14 @@ def test_a_redis_that_still_loads_is_found(redis_program: str, tmp_path: Path) -
         settings = load_settings(redis_url=server.url, store=tmp_path / "models")
         findings = until(lambda: [finding for finding in examine(settings) if finding.check == "loading"])
         starting.join()
-    assert [("wrong", True)] == [(finding.severity, "wait" in finding.remedy) for finding in findings]
+    assert [("error", True)] == [(finding.severity, "wait" in finding.remedy) for finding in findings]
 
 
 def test_settings_that_contradict_each_other_are_found(healthy: Ward) -> None:
     """A cluster needs partitions."""
     (finding,) = healthy.told(redis_cluster=True).examine()
-    assert ("settings", "wrong") == (finding.check, finding.severity)
-    assert "set partitions to 2 or more" in finding.found
+    assert ("settings", "error") == (finding.check, finding.severity)
+    assert "set partitions to 2 or more" in finding.problem
 
 
 WORDS = {
@@ -123,7 +123,7 @@ def test_a_server_that_is_not_a_usable_redis_is_found(name: str, tmp_path: Path)
     data, check, remedy = WORDS[name]
     with saying(data) as url:
         findings = examine(load_settings(redis_url=url, store=tmp_path / "models", redis_timeout=5.0))
-    assert ("wrong", True) == next(
+    assert ("error", True) == next(
         (finding.severity, remedy in finding.remedy) for finding in findings if finding.check == check
     )
 
@@ -133,7 +133,7 @@ def test_a_server_that_greets_or_is_silent_is_found(greeting: bytes, tmp_path: P
     """Another program may send the first line, or wait for requests of its own protocol."""
     with saying(greeting, at_once=True) if greeting else deaf() as url:
         finding = found_at(load_settings(redis_url=url, redis_timeout=0.3, store=tmp_path / "absent"))
-    assert finding.check in ("protocol", "silent")
+    assert finding.check in ("protocol", "no_answer")
     assert "another program" in finding.remedy or "name Redis' host and port" in finding.remedy
 
 
@@ -186,8 +186,8 @@ def test_a_command_that_a_worker_needs_and_the_server_lacks_is_wrong(
     """Services disable some. It was a warning, or nothing at all, while the worker could answer nothing."""
     with redis_with(redis_program, *without(command)) as url:
         findings = examine(load_settings(redis_url=url, store=tmp_path / "models"))
-    wrong = {finding.check: finding for finding in findings if finding.severity == "wrong"}
-    assert f"does not know {command}," in wrong["commands"].found
+    wrong = {finding.check: finding for finding in findings if finding.severity == "error"}
+    assert f"does not know {command}," in wrong["commands"].problem
     assert "rename-command" in wrong["commands"].remedy
 
 
@@ -198,8 +198,8 @@ def test_a_command_that_only_the_doctor_needs_and_the_server_hides_is_a_warning_
     """The worker works without them; the checks that were skipped are named once."""
     with redis_with(redis_program, *without(command)) as url:
         findings = examine(load_settings(redis_url=url, store=tmp_path / "models"))
-    assert {"lease"} == {finding.check for finding in findings if finding.severity == "wrong"}
-    unseen = [finding.found for finding in findings if finding.check == "unseen"]
+    assert {"lease"} == {finding.check for finding in findings if finding.severity == "error"}
+    unseen = [finding.problem for finding in findings if finding.check == "skipped"]
     assert [command == "INFO"] * len(unseen) == [text.endswith("memory, role") for text in unseen]
 
 
@@ -210,5 +210,5 @@ def test_a_reply_that_redis_would_not_give_does_not_end_the_doctor(
     monkeypatch.setattr(Redis, "info", lambda *_: {})
     findings = healthy.examine()
     assert {"warning"} == {finding.severity for finding in findings}
-    odd = {finding.check for finding in findings if "answers otherwise than Redis: KeyError" in finding.found}
+    odd = {finding.check for finding in findings if "answers otherwise than Redis: KeyError" in finding.problem}
     assert {"version", "memory", "role"} == odd

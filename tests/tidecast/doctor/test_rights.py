@@ -74,8 +74,8 @@ def test_what_may_not_be_looked_at_is_said(healthy: Ward) -> None:
     """A worker's rights do not suffice for a doctor."""
     with user(healthy, *documented(), "+xrange") as ward:
         (finding,) = ward.examine()
-    assert ("unseen", "warning") == (finding.check, finding.severity)
-    assert "version, persistence, memory, role" in finding.found
+    assert ("skipped", "warning") == (finding.check, finding.severity)
+    assert "version, persistence, memory, role" in finding.problem
     assert "docs/how-to/doctor.md" in finding.remedy
 
 
@@ -86,8 +86,8 @@ def test_a_missing_right_is_named(healthy: Ward, right: str) -> None:
     before = contents(healthy)
     with user(changed, "~*", "+@all", f"-{right.partition('|')[0]}") as ward:
         rights = {finding.check: finding for finding in ward.examine()}["rights"]
-    assert "wrong" == rights.severity
-    assert f"+{right}" in rights.found.split()
+    assert "error" == rights.severity
+    assert f"+{right}" in rights.problem.split()
     assert "docs/operations.md" in rights.remedy
     assert before == contents(healthy)
 
@@ -101,8 +101,8 @@ def test_keys_that_are_not_granted_are_named(healthy: Ward) -> None:
     """As the pattern that is missing."""
     with user(healthy, "+@all", *(f"~{key}" for key in ("readings", "offset", "lease", "state", "partitions"))) as ward:
         rights = {finding.check: finding for finding in ward.examine()}["rights"]
-    assert {"~forecasts", "~dead", "~events", "~retrain", "~workers"} <= set(rights.found.split())
-    assert "~readings" not in rights.found.split()
+    assert {"~forecasts", "~dead", "~events", "~retrain", "~workers"} <= set(rights.problem.split())
+    assert "~readings" not in rights.problem.split()
 
 
 @contextmanager
@@ -133,5 +133,5 @@ def test_a_store_that_cannot_be_written_is_found(healthy: Ward) -> None:
         for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
         shutil.rmtree(root)
-    assert [("writable", "wrong"), ("writable", "warning")] == [(f.check, f.severity) for f in (finding, warning)]
+    assert [("writable", "error"), ("writable", "warning")] == [(f.check, f.severity) for f in (finding, warning)]
     assert "grant this user the right to write there" in finding.remedy

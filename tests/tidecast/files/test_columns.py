@@ -100,7 +100,7 @@ def test_csv_is_read_without_pandas_and_pyarrow(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("series,timestamp,value\na,2024-01-01,1\n")
     program = (
         "import sys; from tidecast.cli.commands import push, replay; from tidecast.files.history import read_history; "
-        "print(len(read_history('x.csv', time_zone='Europe/Berlin').found), "
+        "print(len(read_history('x.csv', time_zone='Europe/Berlin').accepted), "
         "*{'pandas', 'pyarrow', 'trainer'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -64,7 +64,7 @@ def flat(histories: Histories) -> list[tuple[str, int, list[float]]]:
     first = 1_704_067_200_000
     return [
         (history.series, 1 + (ts - first) // DAY_MS, values)
-        for history in histories.found
+        for history in histories.accepted
         for ts, values in zip(history.ts.tolist(), history.values.tolist(), strict=True)
     ]
 

@@ -31,7 +31,7 @@ def one(tmp_path: Path, content: bytes | str, name: str = "x.csv", **options: An
     """Write a file of one sound series and read it."""
     histories = read(tmp_path, content, name, **options)
     assert histories.refused == ()
-    (history,) = histories.found
+    (history,) = histories.accepted
     return history
 
 
@@ -52,7 +52,7 @@ def test_a_broken_file_ends_in_a_sentence(tmp_path: Path, broken: Broken) -> Non
 def test_a_broken_series_is_refused_and_the_others_go_on(tmp_path: Path, broken: Broken) -> None:
     """One bad cell costs its own series, with a sentence, and no other."""
     histories = read(tmp_path, broken.content or b"")
-    assert ["b"] == [history.series for history in histories.found]
+    assert ["b"] == [history.series for history in histories.accepted]
     (refusal,) = histories.refused
     assert "a" in refusal.series
     assert refusal.series.isprintable()
@@ -82,7 +82,7 @@ def test_no_cut_or_flipped_file_ends_in_another_error(tmp_path: Path, length: in
 def test_reads_the_long_form(tmp_path: Path) -> None:
     """Series, time and value; times without an offset are UTC."""
     histories = read(tmp_path, long_form("a,2024-01-01 00:00:00,1", "b,2024-01-01,5", "a,2024-01-02,2.5"))
-    first, second = histories.found
+    first, second = histories.accepted
     assert ("a", ("value",), [START, START + DAY]) == (first.series, first.features, first.ts.tolist())
     assert [[1.0], [2.5]] == first.values.tolist()
     assert (np.int64, np.float64) == (first.ts.dtype, first.values.dtype)
@@ -103,17 +103,17 @@ def test_header_has_aliases_and_no_case(tmp_path: Path, header: str) -> None:
 def test_reads_the_wide_form(tmp_path: Path) -> None:
     """Several numeric columns after the time are one series each; text is left out, in a note."""
     histories = read(tmp_path, "date,north,south,sky\n2024-01-01,1,3,grey\n2024-01-02,,4,blue\n")
-    assert ["north", "south"] == [history.series for history in histories.found]
-    assert {("value",)} == {history.features for history in histories.found}
-    assert [START] == histories.found[0].ts.tolist()
-    assert ("1 row without a value: dropped",) == histories.found[0].notes
+    assert ["north", "south"] == [history.series for history in histories.accepted]
+    assert {("value",)} == {history.features for history in histories.accepted}
+    assert [START] == histories.accepted[0].ts.tolist()
+    assert ("1 row without a value: dropped",) == histories.accepted[0].notes
     assert any("sky" in note for note in histories.notes)
 
 
 def test_a_bad_cell_of_the_wide_form_refuses_its_column(tmp_path: Path) -> None:
     """The sentence names the row, the others go on."""
     histories = read(tmp_path, "date,north,south\n2024-01-01,1,3\n2024-01-02,inf,4\n")
-    assert ["south"] == [history.series for history in histories.found]
+    assert ["south"] == [history.series for history in histories.accepted]
     assert "row 3" in histories.refused[0].reason
 
 
@@ -128,7 +128,7 @@ def test_a_target_makes_one_series_named_after_the_file(tmp_path: Path) -> None:
 def test_the_target_is_the_last_column_where_nothing_says_otherwise(tmp_path: Path) -> None:
     """The choice is noted; features are read only on request."""
     histories = read(tmp_path, "series,ts,hum,wind,temp\na,2024-01-01,1,SE,3\na,2024-01-02,2,NW,4\n")
-    assert (("temp",), [[3.0], [4.0]]) == (histories.found[0].features, histories.found[0].values.tolist())
+    assert (("temp",), [[3.0], [4.0]]) == (histories.accepted[0].features, histories.accepted[0].values.tolist())
     assert any("'temp'" in note and "last" in note for note in histories.notes)
     assert any("hum, wind" in note for note in histories.notes)
 
@@ -136,7 +136,7 @@ def test_the_target_is_the_last_column_where_nothing_says_otherwise(tmp_path: Pa
 def test_one_numeric_column_is_the_target(tmp_path: Path) -> None:
     """There is no choice to make, so no note is written."""
     histories = read(tmp_path, "month,sales\n2024-01,1\n2024-02,2\n", "shop.csv")
-    assert ("shop", ("sales",), ()) == (histories.found[0].series, histories.found[0].features, histories.notes)
+    assert ("shop", ("sales",), ()) == (histories.accepted[0].series, histories.accepted[0].features, histories.notes)
 
 
 def test_missing_features_carry_their_last_value(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_local_times_follow_their_zone(tmp_path: Path) -> None:
     histories = read(tmp_path, long_form(*rows), time_zone="Europe/Berlin")
     utc = [datetime(2024, 3, 31, 1, tzinfo=UTC)]
     utc += [datetime(2024, 10, day, hour, 30, tzinfo=UTC) for day, hour in ((26, 23), (27, 0), (27, 1), (27, 2))]
-    for history in histories.found:
+    for history in histories.accepted:
         assert [int(moment.timestamp()) * 1000 for moment in utc] == history.ts.tolist()
         assert [[0.0], [1.0], [2.0], [3.0], [4.0]] == history.values.tolist()
     assert ["skips 2", "shows 4"] == [" ".join(note.split()[2:4]) for note in histories.notes]
@@ -236,7 +236,7 @@ def test_content_decides_not_the_name(tmp_path: Path) -> None:
 def test_reads_standard_input(monkeypatch: pytest.MonkeyPatch, pack: Any) -> None:
     """A dash stands for it; gzip is found out."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pack(b"ts,value\n2024-01-01,1\n"))))
-    assert "stdin" == read_history(["-"]).found[0].series
+    assert "stdin" == read_history(["-"]).accepted[0].series
 
 
 def test_reads_a_directory_and_joins_a_series_of_several_files(tmp_path: Path) -> None:
@@ -248,8 +248,8 @@ def test_reads_a_directory_and_joins_a_series_of_several_files(tmp_path: Path) -
     (tmp_path / "readme.md").write_text("not a table")
     (tmp_path / ".hidden.csv").write_text("junk")
     histories = read_history([tmp_path, tmp_path / "z.parquet"])
-    assert ["a", "c"] == [history.series for history in histories.found]
-    assert [[1.0], [2.0], [3.0]] == histories.found[0].values.tolist()
+    assert ["a", "c"] == [history.series for history in histories.accepted]
+    assert [[1.0], [2.0], [3.0]] == histories.accepted[0].values.tolist()
 
 
 def test_a_directory_without_tables_is_an_error(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_files_that_lend_one_name_to_two_series_are_refused(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
         (tmp_path / name / "load.csv").write_text("ts,value\n2024-01-01,1\n2024-01-02,2\n")
     histories = read_history([tmp_path])
-    assert () == histories.found
+    assert () == histories.accepted
     assert "rename a file" in histories.refused[0].reason
 
 
@@ -317,7 +317,7 @@ def test_a_large_file_is_split_exactly(tmp_path: Path) -> None:
         f"s{name},{START + i * 1000},{value!r}"
         for i, (name, value) in enumerate(zip(names, values.tolist(), strict=True))
     ]
-    for history in read(tmp_path, long_form(*rows)).found:
+    for history in read(tmp_path, long_form(*rows)).accepted:
         mine = names == int(history.series[1:])
         np.testing.assert_array_equal(values[mine], history.values[:, 0])
         np.testing.assert_array_equal(START + np.flatnonzero(mine) * 1000, history.ts)

@@ -71,7 +71,7 @@ def test_a_file_across_the_change_loses_no_quarter(tmp_path: Path, names: tuple[
     ]
     path = tmp_path / "x.csv"
     path.write_text("\n".join(("series,timestamp,value", *(rows[::-1] if backwards else rows))))
-    for history in read_history(path, time_zone="Europe/Berlin").found:
+    for history in read_history(path, time_zone="Europe/Berlin").accepted:
         assert as_ms(moments) == history.ts.tolist()
         assert list(range(48)) == history.values[:, 0].tolist()
 

@@ -220,6 +220,6 @@ def test_the_blend_is_the_sum_of_the_answers_in_their_shares(parts: list[tuple[f
 def test_the_experts_stand_in_their_fixed_order() -> None:
     """Panels in files and states in Redis rely on it."""
     assert ("naive", "lstm", "shared_lstm") == (EXPERTS[NAIVE], EXPERTS[LSTM], EXPERTS[experts.SHARED])
-    assert "seasonal_naive long_seasonal_naive smoothing linear linear_lad linear_season linear_recent" == " ".join(
+    assert "seasonal_naive long_seasonal_naive smoothing linear linear_robust linear_season linear_recent" == " ".join(
         EXPERTS[i] for i in LINEAR
     )

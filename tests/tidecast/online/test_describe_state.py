@@ -27,7 +27,7 @@ def test_of_a_young_series_little_is_known() -> None:
     assert (None, 1000, 2, 1000.0, {}) == tuple(
         facts[name] for name in ("version", "last_ts", "readings", "step_ms", "errors")
     )
-    assert (None, 0, dict.fromkeys(KINDS, 0.0)) == (facts["probation"], facts["silent_for"], facts["drift"])
+    assert (None, 0, dict.fromkeys(KINDS, 0.0)) == (facts["probation"], facts["no_alarm_for"], facts["drift"])
 
 
 def test_errors_and_drift_are_told_by_name() -> None:
@@ -41,7 +41,7 @@ def test_errors_and_drift_are_told_by_name() -> None:
     assert {EXPERTS[NAIVE]: 2.0, EXPERTS[LSTM]: 0.7} == facts["errors"]
     assert (3, 90, 0.5, 0.25) == (
         facts["version"],
-        facts["silent_for"],
+        facts["no_alarm_for"],
         facts["drift"]["level"],
         facts["drift"]["model_degraded"],
     )

@@ -124,7 +124,7 @@ def test_a_champion_that_is_no_worse_is_proved_after_its_probation(new: type) ->
     try_out(tried, new(), ignorant())
     outcomes = answered(tried, 21, 21 + ENOUGH, batch=1)
     assert [] == kinds(outcomes)
-    assert ["proved"] == kinds(answered(tried, 21 + ENOUGH, 60))
+    assert ["confirmed"] == kinds(answered(tried, 21 + ENOUGH, 60))
     assert (None, None) == (tried.states["a"].probation, tried.engine.shadow("a"))
 
 

@@ -44,7 +44,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def rows_of(path: str) -> list[Row]:
     """Return the readings of a file in the order of their times."""
-    return list(in_order(readings_in(path, Selection(all_by_default=True)).found))
+    return list(in_order(readings_in(path, Selection(all_by_default=True)).accepted))
 
 
 def replayed(settings: Settings, rows: list[Row] | None = None) -> tuple[list[Forecast], ReplayCounts]:
@@ -127,7 +127,7 @@ def test_readings_without_an_answer_are_exit_code_3(
     assert 3 == run(monkeypatch, "odd.csv")
     err = capsys.readouterr().err
     assert "refused: c: row 4 of odd.csv: value 'x' is no number" in err
-    assert "2 readings: 1 forecast, 0 duplicate, 0 late, 1 dead (1 series_cap; the newest: " in err
+    assert "2 readings: 1 forecast, 0 duplicate, 0 late, 1 dead (1 too_many_series; the newest: " in err
 
 
 def test_the_target_of_a_file_is_forecast_whatever_its_name(

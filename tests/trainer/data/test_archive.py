@@ -109,11 +109,13 @@ def test_a_history_reaches_back_into_the_archive(settings: Settings, redis: Redi
     for n in (5, 12):
         move(settings, folder, TS + 1000 * n)
         after = read_recorded(settings, RecordedQuery(features=["wind"], archive=folder))
-        assert [plain(history) for history in before.found] == [plain(history) for history in after.found]
-        assert [history.notes for history in before.found] == [history.notes for history in after.found]
+        assert [plain(history) for history in before.accepted] == [plain(history) for history in after.accepted]
+        assert [history.notes for history in before.accepted] == [history.notes for history in after.accepted]
         joined = read_recorded(settings, RecordedQuery(since_ms=TS + 3000, archive=folder))
-        assert sorted(plain(history) for history in since.found) == sorted(plain(history) for history in joined.found)
-    assert 4 + 4 == sum(map(len, read_recorded(settings).found))
+        assert sorted(plain(history) for history in since.accepted) == sorted(
+            plain(history) for history in joined.accepted
+        )
+    assert 4 + 4 == sum(map(len, read_recorded(settings).accepted))
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -124,15 +126,15 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(
     add(redis, *(reading(i, i) for i in range(30)))
     move(settings, folder, TS + 5000)
     expected = archived(settings, folder) + streamed(redis)
-    histories = [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
+    histories = [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).accepted]
     url = settings.redis_url.get_secret_value()
     command = [sys.executable, "-c", MORTAL, POINTS[point], url, str(folder), str(TS + 12_000)]
     assert -signal.SIGKILL == subprocess.run(command, timeout=PATIENCE_S, check=False).returncode
-    assert histories == [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
+    assert histories == [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).accepted]
     move(settings, folder, TS + 20_000)
     assert expected == archived(settings, folder) + streamed(redis)
     assert 10 == len(streamed(redis))
-    assert histories == [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
+    assert histories == [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).accepted]
     assert all(file.suffix == ".parquet" for file in folder.iterdir())
 
 
@@ -144,7 +146,7 @@ def test_a_worker_goes_on_and_misses_nothing(settings: Settings, redis: Redis, f
             make_worker(settings, Health()).run(Stop(), burst=True)
             assert 10 == move(settings, folder, 10**13)
     assert [b"20", b"20", b"0"] == redis.hmget("offset", "forecast", "read", "lost")
-    assert [20] == [len(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
+    assert [20] == [len(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).accepted]
 
 
 def test_partitions_and_namespaces_share_a_directory(settings: Settings, redis: Redis, folder: Path) -> None:
@@ -156,8 +158,8 @@ def test_partitions_and_namespaces_share_a_directory(settings: Settings, redis: 
         add(redis, *(reading(i, i, series="d" if "{0}" in key else "a") for i in range(4)), key=key)
     assert (8, 4) == (move(two, folder, FAR), move(settings, folder, FAR))
     assert [4, 4] == [len(archived(two, folder, partition)) for partition in range(2)]
-    assert ["d", "a"] == [history.series for history in read_recorded(two, RecordedQuery(archive=folder)).found]
-    assert ["a"] == [history.series for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
+    assert ["d", "a"] == [history.series for history in read_recorded(two, RecordedQuery(archive=folder)).accepted]
+    assert ["a"] == [history.series for history in read_recorded(settings, RecordedQuery(archive=folder)).accepted]
 
 
 def test_the_archive_of_another_redis_is_not_taken_for_ones_own(settings: Settings, redis: Redis, folder: Path) -> None:
@@ -195,7 +197,7 @@ def test_a_file_that_cannot_be_read_is_named(settings: Settings, redis: Redis, f
             read_recorded(settings, RecordedQuery(archive=folder))
         with pytest.raises(HistoryError, match=sentence):
             move(settings, folder, FAR)
-    assert [10] == [len(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).found]
+    assert [10] == [len(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).accepted]
 
 
 def test_the_documented_user_is_enough(settings: Settings, redis: Redis, folder: Path) -> None:
@@ -210,7 +212,7 @@ def test_the_documented_user_is_enough(settings: Settings, redis: Redis, folder:
                 move(given, folder, TS + 2000)
         grant(redis, "tidecast-trainer")
         assert 2 == move(given, folder, TS + 4000)
-        assert [4] == [len(history) for history in read_recorded(given, RecordedQuery(archive=folder)).found]
+        assert [4] == [len(history) for history in read_recorded(given, RecordedQuery(archive=folder)).accepted]
     finally:
         redis.acl_deluser("tidecast-trainer")
 

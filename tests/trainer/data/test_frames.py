@@ -36,8 +36,8 @@ def read(frame: Any, target: str | None = None, features: tuple[str, ...] = ()) 
     """Return the target's values by series; all series are usable and begin at the same time."""
     histories = read_frame(frame, target, features)
     assert () == histories.refused
-    assert {FIRST_MS} == {int(history.ts[0]) for history in histories.found}
-    return {history.series: history.values[:, 0].tolist() for history in histories.found}
+    assert {FIRST_MS} == {int(history.ts[0]) for history in histories.accepted}
+    return {history.series: history.values[:, 0].tolist() for history in histories.accepted}
 
 
 class Foreign:
@@ -164,7 +164,7 @@ def test_one_series_is_read_whatever_its_index_and_types(change: Change) -> None
 def test_a_truth_value_is_0_or_1(column: Any, name: str) -> None:
     """As the only column with numbers, under any name, and as a feature."""
     assert {"frame": (Y > 0).astype(float).tolist()} == read(one()[["ds"]].assign(**{name: column}))
-    (history,) = read_frame(one().assign(on=column), None, ("all",)).found
+    (history,) = read_frame(one().assign(on=column), None, ("all",)).accepted
     assert ("value", "on") == history.features
     assert (Y > 0).astype(float).tolist() == history.values[:, 1].tolist()
 
@@ -188,13 +188,13 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
     """In any case; twice is once, and the target is not a feature of itself."""
     frame = one().assign(wind=1.0, Sun=2.0, note="x")
     for features in (("wind", "sun"), ("WIND", "Sun", "wind", "y")):
-        (history,) = read_frame(frame, None, features).found
+        (history,) = read_frame(frame, None, features).accepted
         assert ("value", "wind", "Sun") == history.features
-    (history,) = read_frame(frame, "wind", ("all",)).found
+    (history,) = read_frame(frame, "wind", ("all",)).accepted
     assert ("wind", "y", "Sun") == history.features
-    assert ("value", "wind", "Sun") == read_frame(frame.assign(value=5.0), None, ("all",)).found[0].features
-    assert ("value",) == read_frame(frame, None, ("none",)).found[0].features
-    (history,) = read_frame(frame.assign(value=5.0), None, ("wind", "value")).found
+    assert ("value", "wind", "Sun") == read_frame(frame.assign(value=5.0), None, ("all",)).accepted[0].features
+    assert ("value",) == read_frame(frame, None, ("none",)).accepted[0].features
+    (history,) = read_frame(frame.assign(value=5.0), None, ("wind", "value")).accepted
     assert ("y", "wind", "value") == history.features
     assert Y.tolist() == history.values[:, 0].tolist()
 
@@ -320,7 +320,7 @@ def test_a_series_that_cannot_be_used_does_not_keep_the_others() -> None:
     frame = two()
     frame.loc[3, "y"] = np.inf
     histories = read_frame(frame, None, ())
-    assert ["b"] == [history.series for history in histories.found]
+    assert ["b"] == [history.series for history in histories.accepted]
     (refusal,) = histories.refused
     assert ("a", True) == (refusal.series, refusal.reason.startswith("row 4 of the frame: y 'inf' is infinite"))
 
@@ -328,16 +328,16 @@ def test_a_series_that_cannot_be_used_does_not_keep_the_others() -> None:
 def test_the_field_that_the_worker_forecasts_is_the_target_of_a_frame_that_has_it() -> None:
     """It is the setting `series.target`; a named target wins, and a frame without the field is read as usual."""
     frame = one().assign(load=1.0)
-    assert ("load",) == read_frame(frame, None, (), "load").found[0].features
-    assert ("y",) == read_frame(frame, "y", (), "load").found[0].features
-    assert ("value",) == read_frame(one(), None, (), "load").found[0].features
+    assert ("load",) == read_frame(frame, None, (), "load").accepted[0].features
+    assert ("y",) == read_frame(frame, "y", (), "load").accepted[0].features
+    assert ("value",) == read_frame(one(), None, (), "load").accepted[0].features
 
 
 def test_a_name_with_odd_blanks_is_a_field_without_them() -> None:
     """As in a file: a reading's field cannot have invisible blanks."""
     frame = one().rename(columns={"y": "\ufeffload\xa0mw "})
-    assert ("load mw",) == read_frame(frame, None, ()).found[0].features
-    assert ("load mw",) == read_frame(frame, "load\xa0mw", ()).found[0].features
+    assert ("load mw",) == read_frame(frame, None, ()).accepted[0].features
+    assert ("load mw",) == read_frame(frame, "load\xa0mw", ()).accepted[0].features
     with pytest.raises(HistoryError, match="cannot be a field of a reading: rename it"):
         read_frame(one().rename(columns={"y": "a\x07b"}), None, ())
 

@@ -49,7 +49,7 @@ def test_what_a_worker_answered_is_what_is_read(settings: Settings, redis: Redis
         recorded = read_recorded(given)
         assert dict(expected) == {
             forecast.series: list(zip(forecast.ts.tolist(), forecast.values[:, 0].tolist(), strict=True))
-            for forecast in recorded.found
+            for forecast in recorded.accepted
         }
         assert [str(dead)] == [note.split()[0] for note in recorded.notes] if dead else not recorded.notes
 
@@ -58,23 +58,23 @@ def test_what_a_worker_answered_is_what_is_read(settings: Settings, redis: Redis
 
 def test_only_committed_readings_are_read(settings: Settings, redis: Redis) -> None:
     """The readings beyond the offset may still become duplicates, or be lost."""
-    assert () == read_recorded(settings).found
+    assert () == read_recorded(settings).accepted
     add(redis, reading(1, 0), reading(2, 1))
     add(redis, reading(3, 2), commit=False)
-    assert [("a", [0, 1], [[1.0], [2.0]])] == [plain(history) for history in read_recorded(settings).found]
+    assert [("a", [0, 1], [[1.0], [2.0]])] == [plain(history) for history in read_recorded(settings).accepted]
 
 
 def test_a_partition_without_an_answer_holds_nothing(settings: Settings, redis: Redis) -> None:
     """A worker has come, and not yet answered."""
     add(redis, reading(1, 0), commit=False)
     redis.hset("offset", "last", "0-0")
-    assert () == read_recorded(settings).found
+    assert () == read_recorded(settings).accepted
 
 
 def test_the_first_reading_of_a_time_counts_and_late_ones_are_dropped(settings: Settings, redis: Redis) -> None:
     """As in the worker's window; a note gives their number."""
     add(redis, *(reading(i, ts) for i, ts in enumerate([0, 2, 2, 1, 3, 0])), reading(9, 5, series="b"))
-    first, second = read_recorded(settings).found
+    first, second = read_recorded(settings).accepted
     assert ("a", [0, 2, 3], [[0.0], [1.0], [4.0]]) == plain(first)
     assert ("1 duplicate time: the first kept", "2 late readings: dropped") == first.notes
     assert ("b", [5], [[9.0]]) == plain(second)
@@ -85,7 +85,7 @@ def test_refused_readings_are_skipped_and_counted(settings: Settings, redis: Red
     """By the reasons of their dead letters."""
     add(redis, reading(1, 0), reading("nan", 1), reading(2, 2), {"value": 1}, reading("x", 3))
     recorded = read_recorded(settings)
-    assert ("a", [0, 2], [[1.0], [2.0]]) == plain(recorded.found[0])
+    assert ("a", [0, 2], [[1.0], [2.0]]) == plain(recorded.accepted[0])
     assert ("3 readings that a worker refuses too (2 bad_value, 1 no_series): skipped",) == recorded.notes
 
 
@@ -93,7 +93,7 @@ def test_a_time_that_was_in_the_future_when_it_came_is_still_refused(settings: S
     """The time has passed since, but otherwise all readings sent until then would be late."""
     add(redis, reading(1, 0), reading(2, 40 * 86_400), reading(3, 2))
     recorded = read_recorded(settings, RecordedQuery(now_ms=TS + 100 * 86_400_000))
-    assert [("a", [0, 2], [[1.0], [3.0]])] == [plain(history) for history in recorded.found]
+    assert [("a", [0, 2], [[1.0], [3.0]])] == [plain(history) for history in recorded.accepted]
     assert "1 future_ts" in recorded.notes[0]
 
 
@@ -101,7 +101,7 @@ def test_readings_without_a_time_have_their_ids(settings: Settings, redis: Redis
     """Beside others that have one, and fields in any order."""
     add(redis, reading(1), reading(2, 1), {"value": 3, "series": "a", "ts": TS + 2000}, reading(4))
     assert [("a", [0, 1, 2, 3], [[1.0], [2.0], [3.0], [4.0]])] == [
-        plain(history) for history in read_recorded(settings).found
+        plain(history) for history in read_recorded(settings).accepted
     ]
 
 
@@ -112,7 +112,7 @@ def test_readings_without_a_time_are_all_read_in_the_order_of_their_ids(settings
         redis.xadd("readings", {"series": "a", "value": n} | ({} if ts is None else {"ts": ts}), id=entry_id)
     make_worker(settings, Health()).run(Stop(), burst=True)
     answered = [Forecast.decode(*entry).origin - TS for entry in redis.xrange("forecasts")]
-    (history,) = read_recorded(settings).found
+    (history,) = read_recorded(settings).accepted
     assert [0, 1, 2, 8, 9] == answered == (history.ts - TS).tolist()
     assert ("1 duplicate time: the first kept",) == history.notes
 
@@ -124,7 +124,7 @@ def test_readings_whose_ids_are_ahead_of_the_clock_are_not_learned_from(settings
     redis.xadd("readings", {"series": "a", "value": 3}, id=f"{9 * TS}-1")
     redis.hset("offset", "last", f"{9 * TS}-1")
     recorded = read_recorded(settings)
-    assert [("a", [0, 1], [[1.0], [2.0]])] == [plain(history) for history in recorded.found]
+    assert [("a", [0, 1], [[1.0], [2.0]])] == [plain(history) for history in recorded.accepted]
     assert ["1 reading without a ts whose entry ids are ahead of the clock"] == [
         n.partition(":")[0] for n in recorded.notes
     ]
@@ -134,7 +134,7 @@ def test_a_time_in_another_field_is_refused_as_by_the_worker(settings: Settings,
     """Beside readings of the same fields that have a `ts`."""
     add(redis, reading(1, 0, timestamp="x"), reading(2, timestamp="x"), reading(3, timestamp="x"), reading(4))
     recorded = read_recorded(settings)
-    assert [("a", [0, 3], [[1.0], [4.0]])] == [plain(history) for history in recorded.found]
+    assert [("a", [0, 3], [[1.0], [4.0]])] == [plain(history) for history in recorded.accepted]
     assert ("2 readings that a worker refuses too (2 bad_ts): skipped",) == recorded.notes
 
 
@@ -149,18 +149,18 @@ def test_a_stream_that_was_begun_anew_is_read_once_it_is_answered(
         redis.xadd("readings", reading(n, n), id=f"{n}-0")
     assert 0 == move(settings, tmp_path, TS + 10_000)
     assert [("a", [0, 1, 2], [[0.0], [1.0], [2.0]])] == [
-        plain(history) for history in read_recorded(settings, RecordedQuery(archive=tmp_path)).found
+        plain(history) for history in read_recorded(settings, RecordedQuery(archive=tmp_path)).accepted
     ]
     redis.hset("offset", "last", "6-0")
     assert [("a", [0, 1, 2, 5, 6], [[0.0], [1.0], [2.0], [5.0], [6.0]])] == [
-        plain(history) for history in read_recorded(settings, RecordedQuery(archive=tmp_path)).found
+        plain(history) for history in read_recorded(settings, RecordedQuery(archive=tmp_path)).accepted
     ]
 
 
 def test_a_span_and_some_series_are_enough(settings: Settings, redis: Redis) -> None:
     """By the time of arrival, and by name."""
     add(redis, *(reading(i, i, series="abc"[i % 3]) for i in range(9)))
-    histories = read_recorded(settings, RecordedQuery(series=["c", "a", "z"], since_ms=TS + 3000)).found
+    histories = read_recorded(settings, RecordedQuery(series=["c", "a", "z"], since_ms=TS + 3000)).accepted
     assert [("a", [3, 6], [[3.0], [6.0]]), ("c", [5, 8], [[5.0], [8.0]])] == [plain(history) for history in histories]
 
 
@@ -174,18 +174,18 @@ def test_a_series_has_those_of_the_features_that_it_was_sent(settings: Settings,
         reading(4, 3, wind=7),
         reading(5, 0, series="b", site="south"),
     )
-    first, second = read_recorded(settings, RecordedQuery(features=["wind", "snow"])).found
+    first, second = read_recorded(settings, RecordedQuery(features=["wind", "snow"])).accepted
     assert ("value", "wind") == first.features
     assert ("a", [0, 1, 3], [[1.0, 5.0], [2.0, 5.0], [4.0, 7.0]]) == plain(first)
     assert (("value",), ("b", [0], [[5.0]])) == (second.features, plain(second))
-    (rain, *_) = read_recorded(settings, RecordedQuery(target="rain")).found
+    (rain, *_) = read_recorded(settings, RecordedQuery(target="rain")).accepted
     assert (("rain",), ("a", [0, 1], [[1.0], [0.0]])) == (rain.features, plain(rain))
 
 
 def test_all_features_are_the_fields_that_only_ever_held_numbers(settings: Settings, redis: Redis) -> None:
     """One text in a field costs this field, not the reading."""
     add(redis, reading(1, 0, wind=5, rain=1, site="x"), reading(2, 1, wind="calm", rain=2), reading(3, 0, "b", wind=4))
-    first, second = read_recorded(settings, RecordedQuery(features=["all"])).found
+    first, second = read_recorded(settings, RecordedQuery(features=["all"])).accepted
     assert (("value", "rain"), ("a", [0, 1], [[1.0, 1.0], [2.0, 2.0]])) == (first.features, plain(first))
     assert (("value", "wind"), ("b", [0], [[3.0, 4.0]])) == (second.features, plain(second))
 
@@ -199,7 +199,7 @@ def test_more_readings_than_a_page_holds_are_all_read(settings: Settings, redis:
             )
         pipeline.execute()
     redis.hset("offset", "last", f"{TS + 24_999 // 3}-{24_999 % 3 + 1}")
-    histories = read_recorded(settings).found
+    histories = read_recorded(settings).accepted
     assert [f"s{i}" for i in range(7)] == [history.series for history in histories]
     for i, history in enumerate(histories):
         assert np.array_equal(np.arange(i, 25_000, 7), history.values[:, 0])
@@ -238,12 +238,12 @@ def test_all_partitions_of_a_cluster_are_read(redis_program: str, tmp_path: Path
             for partition in range(4):
                 keys = keys_of(partition, 4, "plant")
                 redis.hset(keys.offset, "last", redis.xrevrange(keys.readings, count=1)[0][0])
-            expected = {history.series: plain(history) for history in read_recorded(given).found}
+            expected = {history.series: plain(history) for history in read_recorded(given).accepted}
             assert {f"s{i}" for i in range(20)} == set(expected)
             readings = keys_of(0, 4, "plant").readings
             cluster.move(readings, (cluster.owner_of(readings) + 1) % 3)
-            assert expected == {history.series: plain(history) for history in read_recorded(given).found}
+            assert expected == {history.series: plain(history) for history in read_recorded(given).accepted}
             assert 100 == move(given, tmp_path, 2 * TS)
             assert 0 == redis.xlen(readings)
             read = read_recorded(given, RecordedQuery(archive=tmp_path))
-            assert expected == {history.series: plain(history) for history in read.found}
+            assert expected == {history.series: plain(history) for history in read.accepted}

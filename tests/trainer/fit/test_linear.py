@@ -42,7 +42,7 @@ def test_an_autoregression_is_found_to_its_noise() -> None:
     noise = 0.1 * np.sqrt(2 / np.pi)
     assert errors["naive"] > 1.4 * noise
     assert errors["linear"] == pytest.approx(noise, rel=0.25)
-    assert errors["linear_lad"] == pytest.approx(noise, rel=0.25)
+    assert errors["linear_robust"] == pytest.approx(noise, rel=0.25)
 
 
 def test_a_season_that_repeats_is_answered_by_the_seasonal_experts() -> None:
@@ -50,7 +50,7 @@ def test_a_season_that_repeats_is_answered_by_the_seasonal_experts() -> None:
     profile = np.random.default_rng(1).normal(size=37)
     values = np.tile(profile, 20) + 0.01 * np.random.default_rng(2).normal(size=740)
     errors = errors_on(grid_of(values), (37,), 600)
-    assert max(errors[name] for name in ("seasonal_naive", "linear", "linear_lad")) < 0.03
+    assert max(errors[name] for name in ("seasonal_naive", "linear", "linear_robust")) < 0.03
     assert errors["linear_recent"] > 0.1
 
 
@@ -67,7 +67,7 @@ def test_another_feature_that_leads_is_used() -> None:
     values = np.stack([np.concatenate([[0.0], lead[:-1]]), lead], axis=1)
     errors = errors_on(grid_of(values), (), 300)
     assert errors["linear"] < 0.05 * errors["naive"]
-    assert errors["linear_lad"] < 0.05 * errors["naive"]
+    assert errors["linear_robust"] < 0.05 * errors["naive"]
 
 
 @pytest.mark.parametrize("fit", [ridge, least_absolute])
@@ -107,7 +107,9 @@ def test_an_expert_that_the_rows_cannot_bear_is_left_out() -> None:
     there = {name for name, needs in zip(NAMES, panel.needs, strict=True) if needs}
     assert there == {"seasonal_naive", "smoothing"}
     more = fit_panel(grid_of(autoregressive(120)), (7,), 120)
-    assert {"linear", "linear_lad", "linear_recent"} <= {n for n, needs in zip(NAMES, more.needs, strict=True) if needs}
+    assert {"linear", "linear_robust", "linear_recent"} <= {
+        n for n, needs in zip(NAMES, more.needs, strict=True) if needs
+    }
 
 
 def test_rows_from_the_stop_on_are_not_touched() -> None:

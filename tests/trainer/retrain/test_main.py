@@ -36,7 +36,7 @@ SERIES = ("a", "b", "c")
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """One epoch, no network of a cohort, and no stepping aside: the suite is in haste."""
-    return changed(settings, train=QUICK, retrain={"step_aside": False})
+    return changed(settings, train=QUICK, retrain={"low_priority": False})
 
 
 def changed(settings: Settings, **groups: dict[str, Any]) -> Settings:
@@ -236,7 +236,7 @@ def test_everybody_else_comes_first(settings: Settings, tmp_path: Path) -> None:
     """This happens before any slow import, unless the settings differ."""
     usual = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
     for aside, expected in ((True, (19, os.SCHED_IDLE)), (False, usual)):
-        with child(told(changed(settings, retrain={"step_aside": aside})), tmp_path) as process:
+        with child(told(changed(settings, retrain={"low_priority": aside})), tmp_path) as process:
             reach(process, "begun")
             assert expected == (os.getpriority(os.PRIO_PROCESS, process.pid), os.sched_getscheduler(process.pid))
 

@@ -240,7 +240,7 @@ TROUBLES = [
     Trouble(
         "a new series beyond `series.max_series`",
         "dead",
-        "series_cap",
+        "too_many_series",
         "raise series.max_series, or use more partitions",
         _beyond_the_cap,
     ),

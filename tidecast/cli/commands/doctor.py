@@ -16,7 +16,7 @@ from tidecast.errors import SettingsError
 from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
 
-COLOURS = {"wrong": "bold red", "warning": "yellow"}
+COLOURS = {"error": "bold red", "warning": "yellow"}
 
 
 def doctor(
@@ -33,7 +33,7 @@ def doctor(
         _describe(series, installation.settings(), as_json=as_json)
         return
     findings, schedule = _findings(installation)
-    healthy = all(finding.severity != "wrong" for finding in findings)
+    healthy = all(finding.severity != "error" for finding in findings)
     if as_json:
         answer = {"healthy": healthy, "schedule": schedule, "findings": [asdict(finding) for finding in findings]}
         print(json.dumps(answer, indent=1))
@@ -49,7 +49,7 @@ def _findings(installation: InstallationOptions) -> tuple[list[Finding], str]:
         settings = installation.settings()
     except SettingsError as exc:
         remedy = "correct the file, the variable or the option; docs/reference.md lists all settings"
-        return [Finding("settings", "wrong", str(exc), remedy)], ""
+        return [Finding("settings", "error", str(exc), remedy)], ""
     return examine(settings), str(choose_schedule(settings))
 
 
@@ -57,14 +57,22 @@ def _show(findings: list[Finding], schedule: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
         title = Text(f"{finding.severity:<9}", COLOURS[finding.severity])
-        console.print(title + Text(f"{finding.check}: {finding.found}", ""))
+        console.print(title + Text(f"{finding.check}: {finding.problem}", ""))
         console.print(Text(f"{'':9}-> {finding.remedy}"))
     if schedule:
         console.print(Text(f"retraining: {schedule}"))
-    wrong = sum(finding.severity == "wrong" for finding in findings)
+    errors = sum(finding.severity == "error" for finding in findings)
     checks = len(OF_REDIS) + len(OF_THE_STORE)
-    total = f"{wrong} wrong, {len(findings) - wrong} to look at" if findings else f"all is well: {checks} checks"
+    total = (
+        f"{_counted(errors, 'error')}, {_counted(len(findings) - errors, 'warning')}"
+        if findings
+        else f"all is well: {checks} checks"
+    )
     console.print(Text(total))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _describe(series: str, settings: Settings, *, as_json: bool) -> None:

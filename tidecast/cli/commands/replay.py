@@ -39,9 +39,9 @@ def replay(
     settings = _with_target(settings, histories)
     replayed = ReplayCounts()
     shown = out is not None or not sys.stdout.isatty()  # otherwise the bar would mix with the forecasts
-    count = sum(map(len, histories.found))
+    count = sum(map(len, histories.accepted))
     with _opened(out) as file_out, progress("replaying", "readings", count, shown=shown) as report_progress:
-        forecasts = forecasts_of(in_order(histories.found), settings, replayed, report_progress)
+        forecasts = forecasts_of(in_order(histories.accepted), settings, replayed, report_progress)
         if as_json:
             write_json(forecasts, file_out)
         else:
@@ -53,7 +53,7 @@ def replay(
 
 def _with_target(settings: Settings, histories: Histories) -> Settings:
     """Set the target to the file's, as a backtest does, if the readings do not have the target of the settings."""
-    fields = {history.features[0] for history in histories.found}
+    fields = {history.features[0] for history in histories.accepted}
     if not fields or settings.series.target in fields:
         return settings
     series = settings.series.model_copy(update={"target": min(fields)})

@@ -61,7 +61,7 @@ def backtest_frame(
     spec = Spec(**presets.preset(preset))
     settings = load_settings(**given)
     histories = _histories(frame, target, features, settings)
-    tested = backtest(histories.found, test_size, settings, spec)
+    tested = backtest(histories.accepted, test_size, settings, spec)
     _warn_of_missing(histories, tested.refused)
     return _frame(tested)
 
@@ -76,7 +76,7 @@ def _histories(frame: Any, target: Any, features: Any, settings: Settings) -> Hi
 
     columns = arguments.columns("features", features)
     histories = read_frame(frame, arguments.column("target", target), columns, settings.series.target)
-    if not histories.found:
+    if not histories.accepted:
         first = histories.refused[0]
         raise HistoryError(f"series {first.series!r}: {first.reason}")
     return histories
@@ -96,13 +96,13 @@ def _frame(tested: "BacktestResult") -> "pd.DataFrame":
 
 def _warn_of_missing(read: Histories, refused: Sequence[Refusal]) -> None:
     """Warn the caller of `backtest_frame` about series that were left out, repeated or answered in part."""
-    repeated = [Refusal(h.series, note) for h in read.found for note in h.notes if REPEATED in note]
+    repeated = [Refusal(h.series, note) for h in read.accepted for note in h.notes if REPEATED in note]
     reasons = (*read.refused, *refused, *repeated)
     if not reasons:
         return
     shown = "; ".join(f"{each.series!r}: {each.reason}" for each in reasons[:SHOWN])
     more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
     count = len({each.series for each in reasons})
-    series = len(read.found) + len(read.refused)
+    series = len(read.accepted) + len(read.refused)
     message = f"{count} of {series} series were left out or answered in part: {shown}{more}"
     warnings.warn(message, MissingAnswers, stacklevel=DECORATED)

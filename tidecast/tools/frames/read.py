@@ -104,7 +104,7 @@ def read_readings(
     """
     query = _query(redis_or_url, series, start, end, given)
     recorded = _recorded(redis_or_url, query, target, features, history)
-    frame = _reading_frame(recorded.found)
+    frame = _reading_frame(recorded.accepted)
     _warn_of_unknown(query.series, frame["unique_id"], "reading", DECORATED, recorded.notes)
     return _between(frame, query)
 
