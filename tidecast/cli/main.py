@@ -37,22 +37,22 @@ from tidecast.settings.unset import without_empty_options
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
 
 COMMANDS = (  # in the order of the help
-    retrain.retrain,
-    events.events,
-    doctor.doctor,
-    status.status,
-    push.push,
-    replay.replay,
-    dashboard.dashboard,
+    demo.demo,
     worker.worker,
-    tail.tail,
-    archive.archive,
     train.train,
-    tune.tune,
+    archive.archive,
     backtest.backtest,
+    tune.tune,
     report.report,
     explain.explain,
-    demo.demo,
+    push.push,
+    replay.replay,
+    tail.tail,
+    retrain.retrain,
+    events.events,
+    status.status,
+    doctor.doctor,
+    dashboard.dashboard,
 )
 
 app = typer.Typer(
@@ -60,9 +60,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(models.app, name="models")
 for command in COMMANDS:
     app.command()(with_groups(command))
+app.add_typer(models.app, name="models")
 
 
 @app.callback(invoke_without_command=True)

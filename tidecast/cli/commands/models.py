@@ -19,7 +19,7 @@ app = typer.Typer(help="Inspect the models in the store, and choose which one fo
 
 
 @app.command("list")
-def describe(
+def list_versions(
     series: OneSeriesArgument = None,
     as_json: JsonOption = False,
     store: StoreOption = None,
@@ -52,12 +52,17 @@ def show(
 
 
 @app.command("promote")
-def promote(series: SeriesArgument, version: int, as_json: JsonOption = False, store: StoreOption = None) -> None:
+def promote(
+    series: SeriesArgument,
+    version: Annotated[int, typer.Argument(help="The number of the version.")],
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
     """Make a version the champion, which forecasts from now on."""
     models = _store(store)
     _check_known(models, series)
     models.promote(series, version)
-    _answers(series, version, "answers", as_json=as_json)
+    _print_champion(series, version, "answers", as_json=as_json)
 
 
 @app.command("rollback")
@@ -66,7 +71,7 @@ def rollback(series: SeriesArgument, as_json: JsonOption = False, store: StoreOp
     models = _store(store)
     _check_known(models, series)
     number = models.rollback(series)
-    _answers(series, number, "answers again", as_json=as_json)
+    _print_champion(series, number, "answers again", as_json=as_json)
 
 
 @app.command("prune")
@@ -79,8 +84,8 @@ def prune(
     """Delete old versions, except champions and the versions to roll back to."""
     models = _store(store)
     _check_known(models, series)
-    gone = {name: models.prune(name, keep) for name in ([series] if series else models.series())}
-    print(json.dumps({"deleted": gone}) if as_json else f"{sum(map(len, gone.values()))} versions deleted")
+    deleted = {name: models.prune(name, keep) for name in ([series] if series else models.series())}
+    print(json.dumps({"deleted": deleted}) if as_json else f"{sum(map(len, deleted.values()))} versions deleted")
 
 
 def _check_known(models: ModelStore, series: str | None) -> None:
@@ -90,7 +95,7 @@ def _check_known(models: ModelStore, series: str | None) -> None:
         raise StoreError(f"series {series!r} has no version: {remedy}")
 
 
-def _answers(series: str, version: int, how: str, *, as_json: bool) -> None:
+def _print_champion(series: str, version: int, how: str, *, as_json: bool) -> None:
     answer = json.dumps({"series": series, "champion": version})
     print(answer if as_json else f"{series}: version {version} {how}")
 

@@ -21,7 +21,7 @@ def push(
     as_json: JsonOption = False,
     streams: StreamOptions,
 ) -> None:
-    """Push a file's readings, as fast as possible or at a given speed; the lines of a pipe are pushed as they come."""
+    """Push the readings of a file, as fast as possible or at a given speed, or those of a pipe as they come."""
     factor = parse_speed(speed) if speed else None
     selection = columns.selection(load_settings().series.target)
     pushed = PushResult()
