@@ -57,7 +57,7 @@ def moment_ms(text: str, now_ms: int, name: str = "time") -> int:
         name: the option of the time, for the message.
 
     Raises:
-        SettingsError: the text is not a time, looks like seconds, or lies ahead.
+        SettingsError: the text is not a time, looks like seconds, or is in the future.
     """
     if has_units(text):
         return max(0, now_ms - round(1000 * seconds_of(text, name)))
@@ -66,7 +66,7 @@ def moment_ms(text: str, now_ms: int, name: str = "time") -> int:
     if is_number and 0 < ms < FIRST_LIKELY_MS:
         raise SettingsError(f"{name} {text!r} has no unit: {MOMENT_FORMS}")
     if ms > now_ms:
-        raise SettingsError(f"{name} {text!r} lies ahead: {MOMENT_FORMS}")
+        raise SettingsError(f"{name} {text!r} is in the future: {MOMENT_FORMS}")
     return max(0, ms)
 
 

@@ -15,7 +15,7 @@ def check_file(option: str, path: Path) -> None:
     if _exists(path) and path.is_dir():
         raise SettingsError(f"{option} is {path}, which is a folder: name a file")
     if _exists(path) and not os.access(path, os.W_OK):
-        raise SettingsError(f"{option} is {path}, which may not be written: name another file")
+        raise SettingsError(f"{option} is {path}, which cannot be written: name another file")
     _check_way(option, path, path.parent)
 
 
@@ -34,7 +34,7 @@ def _check_way(option: str, path: Path, folder: Path) -> None:
     if not nearest.is_dir():
         raise SettingsError(f"{option} is {path}, but {nearest} is a file: name another place")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise SettingsError(f"{option} is {path}, but {nearest} may not be written: name another place")
+        raise SettingsError(f"{option} is {path}, but {nearest} cannot be written: name another place")
 
 
 def _exists(path: Path) -> bool:
@@ -45,5 +45,5 @@ def _exists(path: Path) -> bool:
     except OSError as exc:  # a name that is too long, a folder that is not readable
         raise SettingsError(f"{path} cannot be used ({exc.strerror}): name another place") from exc
     except ValueError as exc:
-        raise SettingsError(f"{str(path)!r} is no path ({exc}): name another place") from exc
+        raise SettingsError(f"{str(path)!r} is not a path ({exc}): name another place") from exc
     return True

@@ -30,7 +30,8 @@ IDS = "; or an entry id, 0 for the oldest, $ for the next"
 DURATIONS = "write numbers with units, such as 7d, 1h30m, 45s or 250ms, or a plain number of seconds"
 URL = "write it as redis://:password@host:port/db"
 BEGINNINGS = "it does not begin with redis:// or rediss:// or unix://"
-FAILED, MISUSED = cli.FAILED, cli.MISUSED
+FAILED = cli.FAILED
+MISUSED = cli.MISUSED
 
 # Words of the command line, the exit code, and the sentence on standard error.
 ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
@@ -84,7 +85,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
         "service not known.): correct it",
     ),
     ("tail --since soon", MISUSED, f"--since 'soon' is not a time: {FORMS}{IDS}"),
-    ("tail --since 2099-01-01", MISUSED, f"--since '2099-01-01' lies ahead: {FORMS}{IDS}"),
+    ("tail --since 2099-01-01", MISUSED, f"--since '2099-01-01' is in the future: {FORMS}{IDS}"),
     ("tail --since 1772323200", MISUSED, "--since '1772323200' looks like seconds: write milliseconds, 1772323200000"),
     ("tail -n 0", MISUSED, "-n is '0': use 1 or more; see `tidecast tail --help`"),
     ("events --since 01.03.2026", MISUSED, f"--since '01.03.2026' is not a time: {FORMS}{IDS}"),
@@ -182,7 +183,7 @@ IN_THE_FILE: list[tuple[str, str]] = [
     ("[retrain]\nevery = 0.5", "setting retrain.every is 0.5: set at least 1s"),
     ("[retrain]\nbudget = '10min'", f"setting retrain.budget is '10min', which is not a duration: {DURATIONS}"),
     ("[retrain]\nsince = 'all'", f"setting retrain.since is 'all', which is not a time: {FORMS}"),
-    ("[retrain]\nsince = 2099-01-01", f"setting retrain.since is 2099-01-01, which lies ahead: {FORMS}"),
+    ("[retrain]\nsince = 2099-01-01", f"setting retrain.since is 2099-01-01, which is in the future: {FORMS}"),
     (
         "[retrain]\nmemory = '4g'",
         "setting retrain.memory is '4g', which is not a size: write a size such as 64KB, 16MB or 4GB, or a plain ",

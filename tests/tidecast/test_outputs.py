@@ -29,7 +29,7 @@ def test_a_file_that_is_there_is_written_anew(tmp_path: Path) -> None:
         ("file", "--out is {path}, but {root}/file is a file: name another place"),
         ("file/deep/er", "--out is {path}, but {root}/file is a file: name another place"),
         (300 * "x", "{path} cannot be used (File name too long): name another place"),
-        ("a\0b", "is no path (embedded null byte): name another place"),
+        ("a\0b", "is not a path (embedded null byte): name another place"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, path: str, sentence: str) -> None:
@@ -52,7 +52,7 @@ def test_a_place_that_may_not_be_written_is_one_sentence(tmp_path: Path, monkeyp
     """As on a volume that is mounted to be read: root may write everywhere else."""
     (tmp_path / "out.csv").write_text("old")
     monkeypatch.setattr("os.access", lambda *_: False)
-    with pytest.raises(SettingsError, match=r"out\.csv, which may not be written: name another file"):
+    with pytest.raises(SettingsError, match=r"out\.csv, which cannot be written: name another file"):
         check_file("--out", tmp_path / "out.csv")
-    with pytest.raises(SettingsError, match="may not be written: name another place"):
+    with pytest.raises(SettingsError, match="cannot be written: name another place"):
         check_folder("--out", tmp_path / "new")

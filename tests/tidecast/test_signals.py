@@ -16,7 +16,8 @@ from tidecast.connection.embedded import free_port
 from tidecast.start import child_command
 
 NUMBERS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
-EARLY, LATE = " typer\n", " numba\n"  # part of a line about the time of an import while a command starts
+EARLY = " typer\n"  # part of a line about the time of an import while a command starts
+LATE = " numba\n"
 COMPILING = "compiling, once on this machine"
 PID_1 = ("unshare", "--pid", "--fork", "--kill-child")
 

@@ -120,7 +120,7 @@ def backtest(
     check_test_size(test_size)
     usable = [history for history in histories if cut(history, test_size) < len(history)]
     if not usable:
-        raise HistoryError("no series is long enough to be split: bring more readings, or a larger test size")
+        raise HistoryError("no series is long enough to be split: add readings, or use a larger test size")
     forecaster = _trained(usable, test_size, settings, spec or Spec())
     made, reasons = _answers(usable, test_size, forecaster)
     settled = {h.series: _settled(made[h.series], int(h.ts[cut(h, test_size)])) for h in usable}
@@ -183,7 +183,7 @@ def _too_short(history: History, test_size: float) -> Refusal:
     return Refusal(
         history.series,
         f"{len(history)} readings are too few for a test part of {test_size:.0%}: "
-        "bring more readings, or a larger test size",
+        "add readings, or use a larger test size",
     )
 
 
@@ -194,7 +194,7 @@ def _unanswered(
     expected = len(history) - cut(history, test_size)
     if len(settled) == expected:
         return None
-    reason = reasons.get(history.series, "the worker took them for late or repeated")
+    reason = reasons.get(history.series, "they are late or repeated")
     return Refusal(history.series, f"{expected - len(settled)} of {expected} readings were not answered: {reason}")
 
 

@@ -104,7 +104,7 @@ def _field_notes(histories: Histories, target: str, pushed: PushResult) -> Itera
     fields = {history.features[0] for history in histories.accepted}
     if fields and target not in fields and not pushed.count:
         name = min(fields)
-        yield f"the field is {name!r}: a worker forecasts it where a model names it, or with series.target = {name!r}"
+        yield f"the field is {name!r}: a worker forecasts it if a model names it, or with series.target = {name!r}"
 
 
 def _chunks(histories: Histories) -> Iterator[list[Row]]:

@@ -109,7 +109,7 @@ def test_a_next_run_that_is_not_a_number_is_one_interval_from_now(bench: Bench, 
 
 
 def test_a_clock_that_was_set_back_for_hours_repeats_no_run(bench: Bench) -> None:
-    """The time that is recorded lies ahead then, and is right all the same."""
+    """The time that is recorded is in the future then, and is right all the same."""
     job = bench.job(cron="0 * * * *", every=None)
     job.step(go_on)
     bench.now += 3600

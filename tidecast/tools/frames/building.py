@@ -24,7 +24,7 @@ def import_pandas() -> Any:
     try:
         import pandas as pd
     except ImportError as exc:
-        raise TidecastError("frames need pandas: `pip install 'tidecast[train]'` brings it") from exc
+        raise TidecastError("frames need pandas: pip install 'tidecast[train]'") from exc
     return pd
 
 
