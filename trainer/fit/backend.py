@@ -1,11 +1,20 @@
-"""TensorFlow and Keras, imported without their notes on the machine, which no log level silences."""
+"""TensorFlow and Keras, imported without their notes on the machine, which no log level silences.
+
+The import takes seconds of a core. A run that trains no network does without it.
+"""
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 STDERR = 2
+_LOCK = threading.Lock()  # threads that train may need it at the same moment
 
 
 @contextmanager
@@ -23,14 +32,29 @@ def _silence() -> Iterator[None]:
         os.close(nowhere)
 
 
-with _silence():
-    import keras
-    import tensorflow as tf
+class _Late:
+    """A module that is imported when one of its names is first used."""
 
-# The matrix products of these networks are too small to split over cores. On two cores, with one thread per core and
-# separate series for each, training is a sixth faster if no operation uses the other core. Keras' own `fit` takes as
-# long either way. The setting must precede TensorFlow's first operation.
-with suppress(RuntimeError):
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_imported()[self._module], name)
+
+
+@cache
+def _imported() -> dict[str, ModuleType]:
+    with _LOCK, _silence():
+        modules = {name: import_module(name) for name in ("keras", "tensorflow")}
+    # The matrix products of these networks are too small to split over cores. On two cores, with one thread per core
+    # and separate series for each, training is a sixth faster if no operation uses the other core. Keras' own `fit`
+    # takes as long either way. The setting must precede TensorFlow's first operation.
+    with suppress(RuntimeError):
+        modules["tensorflow"].config.threading.set_intra_op_parallelism_threads(1)
+    return modules
+
+
+keras: Any = _Late("keras")
+tf: Any = _Late("tensorflow")
 
 __all__ = ["keras", "tf"]

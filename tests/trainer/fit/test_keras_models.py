@@ -1,12 +1,14 @@
 """The networks: Keras, the NumPy definition and the weights that pass between them."""
 
-import keras
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.trainer.fit.harness import weights_of
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
+from trainer.fit import backend
 from trainer.fit.keras_models import build, initial_weights, set_weights
 
 pytestmark = pytest.mark.keras
@@ -39,7 +41,7 @@ def windows_for(spec: Spec, count: int = 5) -> np.ndarray:
     return np.random.default_rng(2).normal(size=(count, spec.window, len(spec.features))).astype(np.float32)
 
 
-def keras_answers(model: keras.Model, x: np.ndarray) -> np.ndarray:
+def keras_answers(model: Any, x: np.ndarray) -> np.ndarray:
     """Return Keras' answers; long windows run as a graph, as one operation after another takes seconds."""
     return np.asarray(model.predict(x, verbose=0) if x.shape[1] >= LONG else model(x))
 
@@ -131,7 +133,7 @@ def test_initial_weights_are_drawn_as_keras_draws_them(spec: Spec) -> None:
 def test_initial_weights_spread_like_those_of_keras() -> None:
     """Mean and spread of every array are those of a freshly built model."""
     spec = Spec(units=40, window=4, layers=2, target_transform="level")
-    keras.utils.set_random_seed(5)
+    backend.keras.utils.set_random_seed(5)
     weights = weights_of(build(spec), spec)
     ours = initial_weights(spec, 5)
     for name, w in weights.items():

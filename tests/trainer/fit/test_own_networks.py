@@ -1,6 +1,5 @@
 """Training of many series together: each as if it were alone, and as Keras would train it."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -8,7 +7,7 @@ from tests.trainer.fit.harness import weights_of
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
-from trainer.fit import own_networks
+from trainer.fit import backend, own_networks
 from trainer.fit.keras_models import build, initial_weights, set_weights
 from trainer.fit.own_networks import Fit, Problem, batch_order, capacity, fit_networks
 
@@ -40,7 +39,7 @@ class Alone:
         self.spec = spec
         self.settings = settings
         self.model = build(spec)
-        optimizer = keras.optimizers.Adam(settings.learning_rate)
+        optimizer = backend.keras.optimizers.Adam(settings.learning_rate)
         self.model.compile(optimizer, spec.loss)
         optimizer.build(self.model.trainable_variables)
         self.untouched = [v.numpy() for v in optimizer.variables]

@@ -9,7 +9,7 @@ from tidecast.errors import StoreError
 from tidecast.files.history import History
 from tidecast.settings import load_settings
 from trainer.main import TrainJob, _shape
-from trainer.tuning import child, tune
+from trainer.tuning import tune
 from trainer.tuning.tune import Trained, Tuned, read_tuned
 
 SPEC = {"window": 12, "units": 16}
@@ -69,12 +69,14 @@ def test_a_damaged_choice_is_one_sentence(tmp_path: Path) -> None:
 
 def test_the_searchs_data_end_where_the_tail_begins() -> None:
     """Changing the tail changes nothing that a trial sees."""
+    from trainer.tuning.child import Network  # here, as it imports TensorFlow: seconds for each process that collects
+
     original = history()
     values = np.where(np.arange(160)[:, None] < 128, original.values, 99.0)
     other = History(original.series, original.features, original.ts, values)
     job = tune.SearchJob(features=("value",), train=load_settings().train, max_gap=3, epochs=2, trials_a_child=1)
     spec = tune.Spec(window=12)
-    seen = [child.Network(h, job).problem(spec) for h in (original, other)]
+    seen = [Network(h, job).problem(spec) for h in (original, other)]
     for a, b in zip(
         (seen[0].x, seen[0].y, seen[0].x_val, seen[0].y_val),
         (seen[1].x, seen[1].y, seen[1].x_val, seen[1].y_val),
