@@ -1,22 +1,24 @@
 """Convert readings to entries of the stream, and check them by the worker's rules before they are sent."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Real
 from typing import Any, cast
 
+import numpy as np
+
 from tidecast.errors import BadReading
 from tidecast.wire import RESERVED, Fields
+from tidecast.wire.numbers import numbers_of
 from tidecast.wire.parsing import (
     NEEDS_A_LOOK,
     check_size,
     check_time_elsewhere,
-    parse_plain,
     parse_reading,
     series_of,
     time_elsewhere,
+    times_of,
 )
 
 Values = float | Mapping[str, float | str]  # text must be a decimal number
@@ -113,8 +115,9 @@ def _are_plain(entries: Sequence[Fields], now_ms: int, most_bytes: int) -> bool:
             return False
         numbers += [fields[name] for name in features]
     times = [fields[b"ts"] for fields in entries if b"ts" in fields]
-    values, moments = parse_plain(numbers or [b"0"], times or [b"0"], now_ms)
-    return not any(map(math.isnan, values)) and NEEDS_A_LOOK not in moments
+    if np.isnan(numbers_of(numbers)).any():
+        return False
+    return not times or NEEDS_A_LOOK not in times_of(times, now_ms)
 
 
 def _features(fields: Fields) -> list[bytes]:

@@ -9,12 +9,10 @@ from tidecast.arrays import Bools, Float, Int64
 from tidecast.files import iso
 from tidecast.files.columns import Column, Kind, Moments, Numbers
 from tidecast.files.numbered import epochs
-from tidecast.wire.decimals import decimals
-from tidecast.wire.parsing import LARGEST
+from tidecast.wire.numbers import FORM, LONGEST, number_of, usual_numbers
 
 MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "nat", "<na>"))
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _EPOCH = re.compile(rb"-?0{1,15}(?:\.0*)?")  # the shape of an epoch, with every digit replaced by 0
 _TOO_LONG = re.compile(r"-?[0-9]{16,}")  # microseconds or nanoseconds
 _SWALLOWED = "goes on over several lines: close or remove its quote"
@@ -50,21 +48,20 @@ class Text(Column):
 
     def numbers(self) -> Numbers:
         """Parse the cells as decimal numbers."""
-        values = self._plain_floats()
-        bad = np.zeros(len(self), np.bool_)
+        values = self._usual_numbers()
         if values is None:
-            cells = self.names()
-            is_number = np.array([_NUMBER.fullmatch(cell) is not None for cell in cells], np.bool_)
-            values = np.array([float(cell) if sound else np.nan for cell, sound in zip(cells, is_number, strict=True)])
-            bad = ~(is_number | self.missing())
-        bad |= np.abs(values) > LARGEST
-        return Numbers(np.where(bad, np.nan, values), bad)
+            values = np.array([number_of(cell.encode(errors="replace")) for cell in self.names()])
+        bad = np.isnan(values)
+        bad[bad] = [not is_missing(self.cells[row]) for row in np.flatnonzero(bad).tolist()]
+        return Numbers(values, bad)
 
-    def _plain_floats(self) -> Float | None:
-        """Parse cells that are all plain numbers or empty, the usual case; return None for any other cells."""
-        present = [cell for cell in self.cells if cell] if "" in self.cells else self.cells
-        values = decimals(",".join(present).encode(), len(present))
-        if values is None or len(present) == len(self):
+    def _usual_numbers(self) -> Float | None:
+        """Parse cells that are all usual numbers or empty, the most common case; return None for other cells."""
+        filled = [cell for cell in self.cells if cell] if "" in self.cells else self.cells
+        if max(map(len, filled), default=0) > LONGEST:
+            return None
+        values = usual_numbers(",".join(filled).encode(errors="replace"), len(filled))
+        if values is None or len(filled) == len(self):
             return values
         all_values = np.full(len(self), np.nan)
         all_values[[cell != "" for cell in self.cells]] = values
@@ -119,7 +116,9 @@ def why_no_number(cell: str) -> str:
         return "has a comma: write a point for decimals and nothing between thousands"
     if text.lstrip("+-") in ("inf", "infinity"):
         return "is infinite: write a finite number, or nothing where it is missing"
-    if _NUMBER.fullmatch(text):
+    if len(text) > LONGEST:
+        return f"has {len(text)} characters: write at most {LONGEST}"
+    if FORM.fullmatch(text.encode(errors="replace")):
         return "is beyond 3.4e38, what float32 can hold: rescale it"
     return "is no number: write one such as 42.1, or nothing where it is missing"
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tidecast.arrays import Bools, Int64
 from tidecast.files.columns import Column, Kind, Moments, Numbers
 from tidecast.files.numbered import epochs
-from tidecast.wire.parsing import LARGEST
+from tidecast.wire.numbers import LARGEST
 
 
 class Numeric(Column):

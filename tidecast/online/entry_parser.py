@@ -10,6 +10,7 @@ from tidecast.online.batch import Batch, BatchResult, Entry, SeriesEntry, Values
 from tidecast.online.partition_series import PartitionSeries
 from tidecast.settings import SeriesSettings
 from tidecast.wire import DeadLetter, parsing
+from tidecast.wire.numbers import numbers_of
 
 PLAIN_FIELDS = 3  # series, ts and the target: most readings have just these, and are parsed by columns
 Parsed = tuple[SeriesEntry, int, Values]  # a reading's series, its time in epoch milliseconds and its values
@@ -73,7 +74,8 @@ class EntryParser:
                 values.append(fields[member.field])
                 times.append(fields[b"ts"])
         if chosen:
-            for (i, member), y, ts in zip(chosen, *parsing.parse_plain(values, times, now_ms), strict=True):
+            numbers = numbers_of(values).tolist()
+            for (i, member), y, ts in zip(chosen, numbers, parsing.times_of(times, now_ms), strict=True):
                 if ts != parsing.NEEDS_A_LOOK and not math.isnan(y):
                     parsed[i] = member, ts, (y,)
         return parsed

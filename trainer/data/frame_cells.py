@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.api import types
 
 from tidecast.errors import HistoryError
+from tidecast.wire.numbers import numbers_of
 
 _SAMPLE = 10  # cells that decide whether an unnamed text column holds times
 _SIMPLE_KINDS = "biufM"  # truth values, numbers and times
@@ -56,8 +57,9 @@ def holds_numbers(column: pd.Series) -> bool:
         return True
     if not _is_written(column):
         return False
-    numbers = pd.to_numeric(_each(column, _number_text), errors="coerce")
-    return bool(2 * numbers.notna().sum() >= column.notna().sum())
+    cells = _each(column, _number_text).dropna()
+    values = numbers_of([cell.strip().encode(errors="replace") for cell in cells])
+    return bool(2 * np.count_nonzero(~np.isnan(values)) >= len(cells))
 
 
 def numbers(name: str, column: pd.Series) -> pd.Series:

@@ -13,6 +13,7 @@ from tidecast.errors import BadReading
 from tidecast.files.history import History, carried
 from tidecast.settings import Settings
 from tidecast.wire import parsing
+from tidecast.wire.numbers import LONGEST, numbers_of
 from trainer.data.reading_columns import (
     NOT_ASKED_FOR,
     UNKNOWN,
@@ -27,7 +28,7 @@ from trainer.data.reading_columns import (
 
 ALL = ("all",)  # in place of features: each field of a series that only ever held numbers
 NO_TIME = "no_time"  # a reason for refusal that the worker does not use
-SHORT = max(parsing.MAX_NAME_BYTES, parsing.MAX_NUMBER_BYTES)  # bytes of a short field
+SHORT = max(parsing.MAX_NAME_BYTES, LONGEST)  # bytes of a short field
 CLOCK_MS = 10**12  # entry ids from here on, the year 2001, are the times at which entries were sent
 
 
@@ -114,14 +115,12 @@ class PartitionReader:
         times = by_name.get(b"ts")
         if times is None and parsing.time_elsewhere(names, self._asked):
             return at
-        y = _numbers(by_name[self._target])
+        y = numbers_of(by_name[self._target])
         number = np.array(list(map(self._numbers.get, sent, repeat(UNKNOWN))), np.int32)
-        ts = np.array(
-            parsing.parse_plain((b"0",), times, clock)[1] if times else self._times_of_ids(page, at), np.int64
-        )
+        ts = np.array(parsing.times_of(times, clock) if times else self._times_of_ids(page, at), np.int64)
         good = (number != UNKNOWN) & ~np.isnan(y) & (ts != parsing.NEEDS_A_LOOK)
         for name in self._features_among(names):
-            column = _numbers(by_name[name])
+            column = numbers_of(by_name[name])
             if self._wanted.features == ALL:
                 self._texts.setdefault(name, set()).update(number[good & np.isnan(column)].tolist())
             else:
@@ -240,11 +239,6 @@ class PartitionReader:
             return History(self._series[number], features, ts, columns[0][:, None], notes)
         values, filled = carried(np.column_stack(columns), features)
         return History(self._series[number], features, ts, values, (*notes, *filled))
-
-
-def _numbers(column: Column) -> Float:
-    """Parse one field of many readings as numbers; NaN where a value must be read by itself."""
-    return np.array(parsing.parse_plain(column, (b"0",), 0)[0])
 
 
 def _is_text(name: bytes) -> bool:

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from tidecast.errors import BadReading
 from tidecast.wire import Reading
+from tidecast.wire.numbers import LARGEST
 from tidecast.wire.parsing import (
     AHEAD_MS,
     ID_AHEAD_MS,
-    LARGEST,
     NEEDS_A_LOOK,
     parse_number,
-    parse_plain,
     parse_reading,
     parse_time,
     series_of,
+    times_of,
 )
 
 NOW_MS = 1_700_000_000_000
@@ -41,13 +41,11 @@ def or_none(parse: Callable[..., float], *args: object) -> float | None:
 
 
 @unhurried
-@hypothesis.given(st.lists(st.tuples(figures, figures), min_size=1, max_size=8))
-def test_many_readings_are_read_together_as_each_is_alone(readings: list[tuple[bytes, bytes]]) -> None:
+@hypothesis.given(st.lists(figures, min_size=1, max_size=8))
+def test_many_times_are_read_together_as_each_is_alone(times: list[bytes]) -> None:
     """Whatever company they are in; one that is refused, or written in another way, needs a closer look."""
-    values, times = zip(*readings, strict=True)
-    numbers, epochs = parse_plain(values, times, NOW_MS)
-    assert [or_none(parse_number, b"value", value) for value in values] == [None if n != n else n for n in numbers]
-    assert [or_none(parse_time, value, NOW_MS) for value in times] == [None if t == NEEDS_A_LOOK else t for t in epochs]
+    expected = [or_none(parse_time, raw, NOW_MS) for raw in times]
+    assert expected == [None if ts == NEEDS_A_LOOK else ts for ts in times_of(times, NOW_MS)]
 
 
 def refusal(raw: bytes) -> str | None:

@@ -1,7 +1,5 @@
 """Many numbers and times are read at once as each of them alone, to the last bit."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -9,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.chaos.fuzz import EDGES, NO_NUMBERS, NO_TIMES
 from tidecast.errors import BadReading
-from tidecast.wire.parsing import NEEDS_A_LOOK, parse_number, parse_plain, parse_time
+from tidecast.wire.numbers import number_of, numbers_of
+from tidecast.wire.parsing import NEEDS_A_LOOK, parse_time, times_of
 
 NOW_MS = 1_700_000_000_000
 PLAIN = [b"1", b"42.10", b"-0.5", b"0.1", b"123456789012.345", b"999999999999999", b"1e3", b"-1.5E-3"]
@@ -18,14 +17,6 @@ ODD = [*EDGES, *(raw for raw in NO_NUMBERS if raw is not None)]
 ODD += [b"1\x00", b"\x001", b"--1", b"1-", b"-", b".", b"1.2.3", b"1,2", b",", b"[1", b"1]", b" 1", b"null", b"true"]
 _decimals = st.decimals(-(10**8), 10**8, allow_nan=False, places=6).map(lambda x: str(x).encode())
 _texts = st.one_of(_decimals, st.floats().map(lambda x: repr(x).encode()), st.binary(max_size=6))
-
-
-def number(raw: bytes) -> float:
-    """Read a number alone; NaN where that fails."""
-    try:
-        return parse_number(b"value", raw)
-    except BadReading:
-        return math.nan
 
 
 def time(raw: bytes) -> int:
@@ -41,9 +32,9 @@ def time(raw: bytes) -> int:
 @example(PLAIN)
 @example(PLAIN + RARE)
 def test_many_numbers_are_read_as_each_alone(column: list[bytes]) -> None:
-    """Also the sign of zero, and NaN where one needs a closer look."""
-    numbers = parse_plain(column, [b"0"], NOW_MS)[0]
-    expected = list(map(number, column))
+    """One grammar: also the sign of zero, and NaN for a text that is not a number."""
+    numbers = numbers_of(column)
+    expected = list(map(number_of, column))
     np.testing.assert_array_equal(expected, numbers)
     np.testing.assert_array_equal(np.signbit(expected), np.signbit(numbers))
 
@@ -52,7 +43,7 @@ def test_many_numbers_are_read_as_each_alone(column: list[bytes]) -> None:
 def test_an_odd_number_among_plain_ones_is_noticed(odd: bytes) -> None:
     """Wherever it stands; the others are read as before."""
     for column in ([odd], [*PLAIN, odd], [odd, *PLAIN]):
-        np.testing.assert_array_equal(list(map(number, column)), parse_plain(column, [b"0"], NOW_MS)[0])
+        np.testing.assert_array_equal(list(map(number_of, column)), numbers_of(column))
 
 
 @pytest.mark.parametrize(
@@ -66,5 +57,5 @@ def test_an_odd_number_among_plain_ones_is_noticed(odd: bytes) -> None:
 def test_an_odd_time_among_plain_ones_is_noticed(odd: bytes) -> None:
     """Seconds, the future, another form: each needs the closer look."""
     for column in ([odd], [b"1700000000000", b"1699999999999", odd]):
-        assert list(map(time, column)) == parse_plain([b"0"], column, NOW_MS)[1]
-    assert [NOW_MS, NOW_MS + 86_400_000] == parse_plain([b"0"], [b"1700000000000", b"1700086400000"], NOW_MS)[1]
+        assert list(map(time, column)) == times_of(column, NOW_MS)
+    assert [NOW_MS, NOW_MS + 86_400_000] == times_of([b"1700000000000", b"1700086400000"], NOW_MS)
