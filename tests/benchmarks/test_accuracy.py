@@ -10,7 +10,8 @@ import pytest
 from benchmarks.accuracy import data_sets, measure, options, series_of
 from benchmarks.harness import yardsticks
 from benchmarks.harness.scores import Result, Score, figures, header, line, score
-from benchmarks.harness.yardsticks import DAY_MS, HOUR_MS, Series, season_of
+from benchmarks.harness.yardsticks import Series, season_of
+from tidecast.durations import DAY_MS, HOUR_MS
 from tidecast.files.history import History
 from tidecast.settings import Settings
 from tidecast.tools.backtest import BacktestResult
