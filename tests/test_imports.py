@@ -23,7 +23,7 @@ LEVELS: tuple[set[str], ...] = (
     {"tidecast"},
     {"tidecast.wire"},
     {"tidecast.models"},
-    {"tidecast.online", "tidecast.connection", "tidecast.files"},
+    {"tidecast.online", "tidecast.connection", "tidecast.files", "tidecast.pictures"},
     {"tidecast.client"},
     {"worker", "trainer"},
     {"tidecast.tools", "tidecast.doctor", "dashboard"},
@@ -34,7 +34,7 @@ LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in 
 FRONTS = {"tidecast/__init__.py", "tidecast/start.py"}
 # Tools, commands and checks know all programs, and import them only inside functions.
 DEFERRING = ("tidecast/tools/", "tidecast/cli/", "tidecast/doctor/")
-PURE = ("tidecast/online/", "tidecast/models/")
+PURE = ("tidecast/online/", "tidecast/models/", "tidecast/pictures/")
 IMPURE = {
     "asyncio",
     "datetime",
