@@ -105,7 +105,7 @@ def _season(history: History, test_size: float) -> int | None:
 
 def draw(folder: Path, histories: Mapping[str, History], settled: Mapping[str, Sequence[Settled]]) -> None:
     """Draw each series' newest readings and their forecasts, in files named by the digest of its name."""
-    from trainer.reports.canvas import LIGHT, png
+    from trainer.reports.canvas import Sheet, png
     from trainer.reports.figures import stream
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def draw(folder: Path, histories: Mapping[str, History], settled: Mapping[str, S
             np.array([row.y for row in rows]),
             np.array([(f.yhat, f.yhat_lower, f.yhat_upper) for f in (row.forecast for row in rows)], np.float64),
             f"{series}: {histories[series].features[0]}",
-            LIGHT,
+            Sheet(),
         )
         (folder / f"{name}.png").write_bytes(png(figure))
 

@@ -1,4 +1,4 @@
-"""Common parts of all pictures: two palettes, the width, axis styles, and writing a figure as PNG.
+"""Common parts of all pictures: the sheet that they are drawn on, axis styles, and writing a figure as PNG.
 
 Figures are created without pyplot, so no figure stays open and no window system is needed.
 """
@@ -9,92 +9,98 @@ from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-WIDTH = 7.2  # inches: as wide as a page's text, and still readable on a phone
+from tidecast.pictures.colours import DARK, LIGHT, Theme
+
+WIDE = 7.2  # inches: as wide as a page's text
+NARROW = 3.6  # inches: as wide as the text on a phone of 390 pixels
 DPI = 144
-SMALL = 8  # points
 MAX_LABEL = 40  # characters
 
 
 @dataclass(frozen=True, slots=True)
-class Palette:
-    """The colours of a picture; the same roles in both palettes, distinct for the colour-blind too."""
+class Sheet:
+    """A picture's theme and width. Text is at least 14 pixels high where the picture is shown: on a page or a phone."""
 
-    paper: str
-    ink: str
-    muted: str  # axes, notes
-    line: str  # grids, frames
-    reading: str
-    forecast: str
-    interval: str
+    theme: Theme = LIGHT
+    narrow: bool = False
 
     @property
-    def gate(self) -> LinearSegmentedColormap:
-        """Return the colour map of a gate, from 0 (shut) to 1 (open)."""
-        return LinearSegmentedColormap.from_list("gate", [self.paper, self.interval])
+    def width(self) -> float:
+        """Return the width in inches."""
+        return NARROW if self.narrow else WIDE
 
     @property
-    def signed(self) -> LinearSegmentedColormap:
-        """Return the colour map of signed values, from negative over 0 to positive."""
-        return LinearSegmentedColormap.from_list("signed", [self.interval, self.paper, self.forecast])
+    def text(self) -> float:
+        """Return the size of text in points."""
+        return 10.2 if self.narrow else 9.6
+
+    @property
+    def columns(self) -> int:
+        """Return how many entries of a legend fit side by side."""
+        return 2 if self.narrow else 5
+
+    def figure(self, height: float) -> Figure:
+        """Return an empty figure, `height` inches high."""
+        return Figure(figsize=(self.width, height), dpi=DPI, facecolor=self.theme.paper, layout="constrained")
+
+    def mosaic(self, rows: list[list[str]], height: float) -> tuple[Figure, dict[str, Any]]:
+        """Return a figure with these axes in rows of `height` inches; on a narrow sheet all stand in one column."""
+        placed: Any = [[name] for row in rows for name in dict.fromkeys(row)] if self.narrow else rows
+        figure = self.figure(height * len(placed))
+        return figure, figure.subplot_mosaic(placed)
 
 
-LIGHT = Palette("#ffffff", "#1f2328", "#636c76", "#dde1e6", "#1f2328", "#c8472f", "#2f7fb5")
-DARK = Palette("#16191d", "#e8eaed", "#9aa4af", "#343a42", "#e8eaed", "#ff8a70", "#62aee0")
+SHEETS = {
+    "light": Sheet(LIGHT),
+    "dark": Sheet(DARK),
+    "light-narrow": Sheet(LIGHT, narrow=True),
+    "dark-narrow": Sheet(DARK, narrow=True),
+}
 
 
-def shades(palette: Palette, count: int) -> list[Any]:
-    """Return `count` distinct colours, from the forecast's through the interval's to the muted one."""
-    chosen = LinearSegmentedColormap.from_list("shades", [palette.forecast, palette.interval, palette.muted])
-    return [chosen(i / max(1, count - 1)) for i in range(count)]
-
-
-def new_figure(palette: Palette, height: float) -> Figure:
-    """Return an empty figure of the common width, `height` inches high."""
-    return Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=palette.paper, layout="constrained")
-
-
-def dress(axis: Any, palette: Palette, title: str = "") -> None:
+def style_axis(axis: Any, sheet: Sheet, title: str = "") -> None:
     """Set an axis' colours, its light grid and its title at the left."""
-    axis.set_facecolor(palette.paper)
+    theme = sheet.theme
+    axis.set_facecolor(theme.paper)
     axis.set_axisbelow(True)
-    axis.grid(visible=True, color=palette.line, linewidth=0.6)
+    axis.grid(visible=True, color=theme.line, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(palette.line)
-    axis.tick_params(colors=palette.muted, labelsize=SMALL, length=0)
-    axis.xaxis.get_offset_text().set(color=palette.muted, size=SMALL)
-    axis.yaxis.get_offset_text().set(color=palette.muted, size=SMALL)
-    axis.set_title(title, loc="left", fontsize=9.5, color=palette.ink, pad=8)
+    axis.spines[["left", "bottom"]].set_color(theme.line)
+    axis.tick_params(colors=theme.quiet, labelsize=sheet.text, length=0)
+    for dimension in (axis.xaxis, axis.yaxis):
+        dimension.get_offset_text().set(color=theme.quiet, size=sheet.text)
+    axis.set_title(title, loc="left", fontsize=sheet.text + 1, color=theme.ink, pad=8)
 
 
-def label(axis: Any, palette: Palette, *, x: str = "", y: str = "") -> None:
+def label(axis: Any, sheet: Sheet, *, x: str = "", y: str = "") -> None:
     """Set the labels of the x and y axes."""
-    axis.set_xlabel(x, fontsize=SMALL, color=palette.muted, parse_math=False)
-    axis.set_ylabel(y, fontsize=SMALL, color=palette.muted, parse_math=False)
+    axis.set_xlabel(x, fontsize=sheet.text, color=sheet.theme.quiet, parse_math=False)
+    axis.set_ylabel(y, fontsize=sheet.text, color=sheet.theme.quiet, parse_math=False)
 
 
-def legend(axis: Any, palette: Palette, columns: int) -> None:
-    """Add a legend above the axis, where it covers no data."""
-    axis.legend(
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
-        ncols=columns,
-        fontsize=SMALL,
+def legend(figure: Figure, sheet: Sheet) -> None:
+    """Add a legend below all axes, where it covers no data."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower left",
+        ncols=sheet.columns,
+        fontsize=sheet.text,
         frameon=False,
-        labelcolor=palette.muted,
-        handlelength=1.6,
+        labelcolor=sheet.theme.quiet,
+        handlelength=1.4,
         columnspacing=1.2,
-        borderaxespad=0.2,
     )
 
 
-def time_axis(axis: Any) -> None:
+def time_axis(axis: Any, sheet: Sheet) -> None:
     """Format the time axis in UTC, with labels as short as is unambiguous."""
-    locator: Any = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call] # matplotlib's
+    locator: Any = AutoDateLocator(minticks=3, maxticks=4 if sheet.narrow else 8)  # type: ignore[no-untyped-call] # matplotlib's
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call] # matplotlib's
 

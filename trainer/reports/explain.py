@@ -18,19 +18,20 @@ from tidecast.models.experts import EXPERTS
 from tidecast.models.lstm_trace import CellTrace
 from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
+from tidecast.pictures.gates import ORDER
 from tidecast.settings import Settings
 from trainer.reports import figures, gate_figures, html_page
-from trainer.reports.canvas import Palette
-from trainer.reports.gate_figures import Unit
+from trainer.reports.canvas import Sheet
 from trainer.reports.html_page import Picture
-from trainer.reports.report import FOLDER, SHARES_HEAD, moment, panel, shares
+from trainer.reports.report import FOLDER, WEIGHTS_HEAD, moment, panel, weight_rows
 from trainer.reports.review import Review, review
-from trainer.reports.target import ReportTarget, Request, requested_history, subject_of
+from trainer.reports.target import ReportTarget, Request, load_target, requested_history
 from trainer.reports.trace import Trace, trace
+from trainer.reports.unit_figure import Unit, draw_unit
 
 HEAD = ("reading, UTC", "value", "forget", "input", "candidate", "output", "|state|")
-WEIGHTS = "What each expert says in the forecast, as shares of one, reading by reading."
-NOTE = "Gates are means over the units; |state| is the Euclidean length of the cell state."
+WEIGHTS = "The weight of each expert in the forecast, reading by reading. Times are UTC."
+NOTE = "The gates are means over the units; |state| is the Euclidean length of the cell state."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +51,20 @@ class Explanation:
             "page": str(self.path),
             "experts": list(EXPERTS),
             "ts": self.review.ts.tolist(),
-            "shares": self.review.weights.tolist(),
-            "next_shares": self.review.next_weights.tolist(),
+            "weights": self.review.weights.tolist(),
+            "next_weights": self.review.next_weights.tolist(),
         }
         return summary | _trace_dict(self.trace) if self.trace else summary
 
 
-def _trace_dict(found: Trace) -> dict[str, Any]:
+def _trace_dict(traced: Trace) -> dict[str, Any]:
     return {
-        "next_ts": found.next_ts,
-        "forecast": found.forecast,
-        "actual": found.actual,
-        "answer": found.answer,
-        "cells": [_cell_dict(found, cell) for cell in found.cells],
-        "dense": {"kernel": found.kernel.tolist(), "bias": found.bias},
+        "next_ts": traced.next_ts,
+        "forecast": traced.forecast,
+        "actual": traced.actual,
+        "answer": traced.answer,
+        "cells": [_cell_dict(traced, cell) for cell in traced.cells],
+        "dense": {"kernel": traced.kernel.tolist(), "bias": traced.bias},
     }
 
 
@@ -107,7 +108,7 @@ def run(request: Request, settings: Settings, out: Path = FOLDER, *, as_json: bo
 def explain(
     series: str, history: History, settings: Settings, store: ModelStore, out: Path, version: int | None = None
 ) -> Explanation:
-    """Review the experts' shares, trace the network over the newest full window of a history, and draw both in `out`.
+    """Draw the experts' weights, and the network's gates over the newest full window of a history, in `out`.
 
     Args:
         series: the series of the model; the page is named after its SHA-256 and the version.
@@ -123,24 +124,24 @@ def explain(
         HistoryError: the history lacks a feature that the model reads, or has no full window.
     """
     check_folder("out", out)
-    subject = subject_of(series, history, store, version)
+    subject = load_target(series, history, store, version)
     reviewed = review(subject, settings)
     traced = trace(subject, settings.series.max_gap) if subject.model.header.network else None
-    weights = html_page.picture("weights", WEIGHTS, lambda palette: figures.weights(reviewed, palette))
-    drawn = _draw(subject, traced) if traced else []
-    html = _html(subject, reviewed, weights, traced, drawn)
-    path = html_page.write(out, f"{subject.stem}-gates", html, [weights, *drawn])
+    weights = html_page.picture("weights", WEIGHTS, lambda sheet: figures.weights(reviewed, sheet))
+    pictures = [weights, *(_pictures(subject, traced) if traced else [])]
+    html = _html(subject, reviewed, traced, pictures)
+    path = html_page.write(out, f"{subject.stem}-gates", html, pictures)
     return Explanation(subject, traced, reviewed, path)
 
 
-def lines(found: Trace, cell: CellTrace) -> list[Line]:
+def lines(traced: Trace, cell: CellTrace) -> list[Line]:
     """Return a cell's table, in the order in which the cell reads."""
     means = lstm.Gates(*(gate.mean(axis=1) for gate in cell.gates))
     norms = np.linalg.norm(cell.cell_state, axis=1)
     return [
         Line(
-            ts=int(found.ts[row]),
-            value=float(found.values[row, 0]),
+            ts=int(traced.ts[row]),
+            value=float(traced.values[row, 0]),
             forget=float(means.forget[step]),
             input=float(means.input[step]),
             candidate=float(means.candidate[step]),
@@ -151,46 +152,46 @@ def lines(found: Trace, cell: CellTrace) -> list[Line]:
     ]
 
 
-def show(found: Explanation, console: Console) -> None:
-    """Print an explanation: the experts' shares, the forecast, a table for each cell, and the path of the pictures."""
+def show(explanation: Explanation, console: Console) -> None:
+    """Print an explanation: the experts' weights, the forecast, a table for each cell, and the page's path."""
     # Series names are data: markup in them is printed as text.
-    console.print(found.subject.model.header.series, style="bold", markup=False, highlight=False)
-    share_table = Table(*SHARES_HEAD, box=box.SIMPLE_HEAD)
-    for row in shares(found.review):
-        share_table.add_row(*row)
-    console.print(share_table)
-    if found.trace:
-        _show_gates(found.trace, console)
-    console.print(f"The pictures are in {found.path}.", markup=False, highlight=False, soft_wrap=True)
+    console.print(explanation.subject.model.header.series, style="bold", markup=False, highlight=False)
+    weight_table = Table(*WEIGHTS_HEAD, box=box.SIMPLE_HEAD)
+    for row in weight_rows(explanation.review):
+        weight_table.add_row(*row)
+    console.print(weight_table)
+    if explanation.trace:
+        _show_gates(explanation.trace, console)
+    console.print(f"The pictures are in {explanation.path}.", markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_gates(found: Trace, console: Console) -> None:
-    console.print(_outcome(found), markup=False, highlight=False, soft_wrap=True)
-    for cell in found.cells:
+def _show_gates(traced: Trace, console: Console) -> None:
+    console.print(_forecast_text(traced), markup=False, highlight=False, soft_wrap=True)
+    for cell in traced.cells:
         table = Table(*HEAD, title=cell.name.capitalize(), title_justify="left", box=box.SIMPLE_HEAD)
-        for line in lines(found, cell):
+        for line in lines(traced, cell):
             table.add_row(*line.cells())
         console.print(table)
     console.print(NOTE, style="dim", highlight=False)
 
 
-def _draw(subject: ReportTarget, found: Trace) -> list[Picture]:
+def _pictures(subject: ReportTarget, traced: Trace) -> list[Picture]:
+    """Draw the unit with the largest part in the forecast, and then each cell."""
     spec = subject.model.spec
-    loudest, unit = found.loudest
-    shown = Unit.at(loudest, unit, len(found.ts) - 1)
+    cell, i = traced.largest_unit
+    unit = Unit.at(cell, i, len(traced.ts) - 1)
 
-    def gates_of(cell: CellTrace) -> Callable[[Palette], Figure]:
-        return lambda palette: gate_figures.gates(found, cell, spec.target, palette)
+    def gates_of(cell: CellTrace) -> Callable[[Sheet], Figure]:
+        return lambda sheet: gate_figures.gates(traced, cell, sheet)
 
-    cell_picture = html_page.picture(
-        "cell",
-        f"Unit {unit + 1} of {loudest.name}, which weighs most in the forecast, at its last step: "
-        f"{shown.sentence(spec.activation)}.",
-        lambda palette: gate_figures.cell(shown, spec.activation, palette),
-    )
     return [
-        cell_picture,
-        *(html_page.picture(_file_part(cell), _caption(cell), gates_of(cell)) for cell in found.cells),
+        html_page.picture(
+            "cell",
+            f"Unit {i + 1} of {cell.name}, which has the largest part in the forecast, at its last step: "
+            f"{unit.sentence(spec.activation)}.",
+            lambda sheet: draw_unit(unit, spec.activation, sheet),
+        ),
+        *(html_page.picture(_file_part(cell), _caption(cell), gates_of(cell)) for cell in traced.cells),
     ]
 
 
@@ -199,43 +200,39 @@ def _file_part(cell: CellTrace) -> str:
 
 
 def _caption(cell: CellTrace) -> str:
-    turned = ", which read from right to left" if cell.direction == "backward" else ""
-    return f"{cell.name.capitalize()}{turned}. Units are sorted by their cell state at the end of the reading."
+    backward = "; it reads from right to left" if cell.direction == "backward" else ""
+    return f"{cell.name.capitalize()}{backward}. {ORDER}"
 
 
-def _html(subject: ReportTarget, seen: Review, who: Picture, found: Trace | None, drawn: list[Picture]) -> str:
-    sections = [html_page.section("Who answers", html_page.figure(who), html_page.table(SHARES_HEAD, shares(seen)))]
-    if found:
-        cell_picture, *cells = drawn
-        sections.append(
-            html_page.section(
-                "One unit, one step", html_page.paragraph(_outcome(found)), html_page.figure(cell_picture)
-            )
-        )
+def _html(subject: ReportTarget, reviewed: Review, traced: Trace | None, pictures: list[Picture]) -> str:
+    weights, *others = (html_page.figure(picture) for picture in pictures)
+    sections = [html_page.section("Who answers", weights, html_page.table(WEIGHTS_HEAD, weight_rows(reviewed)))]
+    if traced:
+        unit, *cells = others
+        sections.append(html_page.section("One unit, one step", html_page.paragraph(_forecast_text(traced)), unit))
         sections += [
-            html_page.section(cell.name.capitalize(), html_page.figure(shown), _table(found, cell))
-            for cell, shown in zip(found.cells, cells, strict=True)
+            html_page.section(cell.name.capitalize(), picture, _table(traced, cell))
+            for cell, picture in zip(traced.cells, cells, strict=True)
         ]
     header = subject.model.header
-    return html_page.page(
-        header.series, html_page.paragraph(f"Version {subject.number}: {panel(header)}", "sub"), *sections
-    )
+    version = html_page.paragraph(f"Version {subject.number}: {panel(header)}", "sub")
+    return html_page.page(header.series, version, *sections)
 
 
-def _table(found: Trace, cell: CellTrace) -> str:
-    return html_page.table(HEAD, [line.cells() for line in lines(found, cell)]) + html_page.paragraph(NOTE, "sub")
+def _table(traced: Trace, cell: CellTrace) -> str:
+    return html_page.table(HEAD, [line.cells() for line in lines(traced, cell)]) + html_page.paragraph(NOTE, "sub")
 
 
-def _outcome(found: Trace) -> str:
-    came = "" if found.actual is None else f"; the reading was {found.actual:.5g}"
+def _forecast_text(traced: Trace) -> str:
+    actual = "" if traced.actual is None else f"; the reading was {traced.actual:.5g}"
     return (
-        f"From the {len(found.ts)} readings up to {moment(int(found.ts[-1]))} the network forecasts "
-        f"{found.forecast:.5g} for {moment(found.next_ts)}{came}."
+        f"From the {len(traced.ts)} readings up to {moment(int(traced.ts[-1]))} the network forecasts "
+        f"{traced.forecast:.5g} for {moment(traced.next_ts)}{actual}."
     )
 
 
-def _cell_dict(found: Trace, cell: CellTrace) -> dict[str, Any]:
-    steps = [{name: getattr(line, name) for name in Line.__slots__} for line in lines(found, cell)]
+def _cell_dict(traced: Trace, cell: CellTrace) -> dict[str, Any]:
+    steps = [{name: getattr(line, name) for name in Line.__slots__} for line in lines(traced, cell)]
     return {
         "layer": cell.layer + 1,
         "direction": cell.direction,

@@ -1,4 +1,4 @@
-"""The pictures of a report: learning curves, forecasts, experts' shares, errors and coverage of the interval."""
+"""The pictures of a report: learning curves, forecasts, experts' weights, errors and coverage of the interval."""
 
 from typing import Any
 
@@ -7,15 +7,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float
-from tidecast.models.experts import EXPERTS
 from tidecast.models.model import Header
+from tidecast.pictures.colours import FORECAST, READING
+from tidecast.pictures.weights import areas
 from trainer.reports import canvas
-from trainer.reports.canvas import Palette
+from trainer.reports.canvas import Sheet
 from trainer.reports.review import Review, autocorrelation, rolling_mean, rolling_span
 
 SHOWN = 160  # readings in the picture of the forecasts: more cannot be distinguished
 WIDE_RANGE = 20.0  # losses that span more than this factor are drawn on a logarithmic scale
 SAME = 1e-9  # of the errors' size: if they differ by less, the histogram has one bar
+BAND = 0.2  # opacity of an interval
 CONFIDENCE = 1.96  # times 1 / sqrt(rows): the 95 % bound of white noise's autocorrelation
 
 
@@ -28,59 +30,57 @@ def best_epoch(header: Header) -> int | None:
     return int(np.argmin(losses)) + 1 if losses else None
 
 
-def learning(header: Header, palette: Palette) -> Figure:
+def learning(header: Header, sheet: Sheet) -> Figure:
     """Draw the losses by epoch and mark the epoch whose weights were kept."""
-    figure = canvas.new_figure(palette, 3.0)
+    figure = sheet.figure(3.0)
     axis = figure.subplots()
-    canvas.dress(axis, palette, "Loss by epoch")
-    canvas.label(axis, palette, x="epoch", y=f"loss ({header.spec.loss.upper()} of scaled values)")
-    styles = {"loss": (palette.interval, "training"), "val_loss": (palette.forecast, "validation")}
+    canvas.style_axis(axis, sheet, "Loss by epoch")
+    canvas.label(axis, sheet, x="epoch", y=f"loss ({header.spec.loss.upper()} of scaled values)")
+    styles = {"loss": (READING, "training"), "val_loss": (FORECAST, "validation")}
     for name, (colour, part) in styles.items():
         losses = header.curves.get(name, ())
         axis.plot(range(1, len(losses) + 1), losses, color=colour, lw=1.6, marker=".", ms=4, label=part)
-    _mark_best(axis, header, palette)
+    _mark_best(axis, header, sheet)
     drawn = [loss for name in styles for loss in header.curves.get(name, ())]
     if drawn and min(drawn) > 0 and max(drawn) > WIDE_RANGE * min(drawn):
         axis.set_yscale("log")
     canvas.whole_numbers(axis.xaxis)
-    canvas.legend(axis, palette, columns=3)
+    canvas.legend(figure, sheet)
     return figure
 
 
-def _mark_best(axis: Any, header: Header, palette: Palette) -> None:
+def _mark_best(axis: Any, header: Header, sheet: Sheet) -> None:
     losses = header.curves.get("val_loss", ())
     best = best_epoch(header)
     if not best or best > len(losses):  # 0: a warm start whose initial weights were kept
         return
-    axis.axvline(best, color=palette.muted, lw=0.8, ls=(0, (4, 3)), zorder=0)
-    ring = {"marker": "o", "ms": 8, "mfc": "none", "mec": palette.ink, "mew": 1.4, "ls": "none"}
+    axis.axvline(best, color=sheet.theme.quiet, lw=0.8, ls=(0, (4, 3)), zorder=0)
+    ring = {"marker": "o", "ms": 8, "mfc": "none", "mec": sheet.theme.ink, "mew": 1.4, "ls": "none"}
     axis.plot([best], [losses[best - 1]], **ring, label=f"kept: epoch {best}")
 
 
-def forecasts(review: Review, target: str, palette: Palette) -> Figure:
+def forecasts(review: Review, target: str, sheet: Sheet) -> Figure:
     """Draw the newest readings, their one-step forecasts, and the forecast of the next value."""
-    figure = canvas.new_figure(palette, 3.6)
+    figure = sheet.figure(3.6)
     axis = figure.subplots()
     newest = slice(-SHOWN, None)
     ts, actual, answer = _broken(review, review.ts[newest], review.actual[newest], review.answer[newest])
     at = canvas.moments(ts)
     low = answer - review.half_width
     high = answer + review.half_width
-    axis.fill_between(
-        at, low, high, color=palette.interval, alpha=0.22, lw=0, label=f"{review.level * 100:g} % interval"
-    )
-    axis.plot(at, actual, color=palette.reading, lw=1.3, label="reading")
-    axis.plot(at, answer, color=palette.forecast, lw=1.3, label="forecast, one step before")
-    _mark_next(axis, review, review.next_answer, palette)
-    canvas.dress(axis, palette, "Readings and forecasts")
-    canvas.label(axis, palette, y=canvas.drawable(target))
-    canvas.time_axis(axis)
+    axis.fill_between(at, low, high, color=FORECAST, alpha=BAND, lw=0, label=f"{review.level * 100:g} % interval")
+    axis.plot(at, actual, color=READING, lw=1.3, label="reading")
+    axis.plot(at, answer, color=FORECAST, lw=1.3, label="forecast")
+    _mark_next(axis, review, review.next_answer, sheet)
+    canvas.style_axis(axis, sheet, "Readings and forecasts")
+    canvas.label(axis, sheet, y=canvas.drawable(target))
+    canvas.time_axis(axis, sheet)
     axis.margins(x=0.015)
-    canvas.legend(axis, palette, columns=4)
+    canvas.legend(figure, sheet)
     return figure
 
 
-def stream(ts: NDArray[np.int64], actual: Float, forecast: Float, title: str, palette: Palette) -> Figure:
+def stream(ts: NDArray[np.int64], actual: Float, forecast: Float, title: str, sheet: Sheet) -> Figure:
     """Draw the newest readings and the forecasts that were made for them.
 
     Args:
@@ -88,74 +88,76 @@ def stream(ts: NDArray[np.int64], actual: Float, forecast: Float, title: str, pa
         actual: `(rows,)` the readings.
         forecast: `(rows, 3)` forecast, lower and upper bound; NaN without an interval.
         title: of the picture.
-        palette: the colours.
+        sheet: the sheet to draw on.
     """
-    figure = canvas.new_figure(palette, 3.4)
+    figure = sheet.figure(3.4)
     axis = figure.subplots()
     at = canvas.moments(ts[-SHOWN:])
     newest = forecast[-SHOWN:]
-    axis.fill_between(at, newest[:, 1], newest[:, 2], color=palette.interval, alpha=0.22, lw=0, label="interval")
-    axis.plot(at, actual[-SHOWN:], color=palette.reading, lw=1.3, label="reading")
-    axis.plot(at, newest[:, 0], color=palette.forecast, lw=1.3, label="forecast, one step before")
-    canvas.dress(axis, palette, canvas.drawable(title))
-    canvas.time_axis(axis)
+    axis.fill_between(at, newest[:, 1], newest[:, 2], color=FORECAST, alpha=BAND, lw=0, label="interval")
+    axis.plot(at, actual[-SHOWN:], color=READING, lw=1.3, label="reading")
+    axis.plot(at, newest[:, 0], color=FORECAST, lw=1.3, label="forecast")
+    canvas.style_axis(axis, sheet, canvas.drawable(title))
+    canvas.time_axis(axis, sheet)
     axis.margins(x=0.015)
-    canvas.legend(axis, palette, columns=3)
+    canvas.legend(figure, sheet)
     return figure
 
 
-def _mark_next(axis: Any, review: Review, answer: float, palette: Palette) -> None:
+def _mark_next(axis: Any, review: Review, answer: float, sheet: Sheet) -> None:
     at = canvas.moments(np.array([review.next_ts]))
-    point = {"fmt": "o", "ms": 6, "mec": palette.paper, "mew": 0.8, "elinewidth": 1.6, "capsize": 4, "zorder": 5}
-    axis.errorbar(at, [answer], yerr=review.half_width, color=palette.forecast, label="next", **point)
+    point = {"fmt": "o", "ms": 6, "mec": sheet.theme.paper, "mew": 0.8, "elinewidth": 1.6, "capsize": 4, "zorder": 5}
+    axis.errorbar(at, [answer], yerr=review.half_width, color=FORECAST, label="next", **point)
 
 
-def weights(review: Review, palette: Palette) -> Figure:
-    """Draw each expert's share in the forecasts over time, the largest at the bottom."""
-    figure = canvas.new_figure(palette, 3.0)
+def weights(review: Review, sheet: Sheet) -> Figure:
+    """Draw each expert's weight in the forecasts over time, the largest at the bottom."""
+    figure = sheet.figure(3.4)
     axis = figure.subplots()
-    order = [i for i in np.argsort(-review.weights.mean(axis=0)).tolist() if review.weights[:, i].any()]
-    stack = review.weights[:, order].T
-    colours = canvas.shades(palette, len(order))
+    stacked = areas(review.weights)
     axis.stackplot(
-        canvas.moments(review.ts), stack, labels=[EXPERTS[i].replace("_", " ") for i in order], colors=colours
+        canvas.moments(review.ts),
+        [area.weights for area in stacked],
+        labels=[area.name for area in stacked],
+        colors=[area.colour(sheet.theme) for area in stacked],
+        edgecolor=sheet.theme.paper,  # a line between neighbours
+        linewidth=1.0,
     )
-    canvas.dress(axis, palette, "Shares of the experts")
-    canvas.label(axis, palette, y="share of the forecast")
-    canvas.time_axis(axis)
+    canvas.style_axis(axis, sheet, "Weights of the experts")
+    canvas.time_axis(axis, sheet)
+    axis.yaxis.set_major_formatter(_per_cent)
     axis.set_ylim(0, 1)
     axis.margins(x=0)
-    canvas.legend(axis, palette, columns=4)
+    canvas.legend(figure, sheet)
     return figure
 
 
-def residuals(review: Review, target: str, palette: Palette) -> Figure:
+def residuals(review: Review, target: str, sheet: Sheet) -> Figure:
     """Draw the errors over time, their histogram and their autocorrelation."""
-    figure = canvas.new_figure(palette, 5.0)
-    axes = figure.subplot_mosaic([["time", "time"], ["histogram", "correlation"]])
-    _errors_over_time(axes["time"], review, canvas.drawable(target), palette)
-    _histogram(axes["histogram"], review, canvas.drawable(target), palette)
-    _correlation(axes["correlation"], review.errors, palette)
+    figure, axes = sheet.mosaic([["time", "time"], ["histogram", "correlation"]], 2.8)
+    _errors_over_time(axes["time"], review, canvas.drawable(target), sheet)
+    _histogram(axes["histogram"], review, canvas.drawable(target), sheet)
+    _correlation(axes["correlation"], review.errors, sheet)
     return figure
 
 
-def _errors_over_time(axis: Any, review: Review, unit: str, palette: Palette) -> None:
-    canvas.dress(axis, palette, "Errors over time (reading minus forecast)")
-    canvas.label(axis, palette, y=f"error ({unit})")
+def _errors_over_time(axis: Any, review: Review, unit: str, sheet: Sheet) -> None:
+    canvas.style_axis(axis, sheet, "Errors: reading minus forecast")
+    canvas.label(axis, sheet, y=f"error ({unit})")
     ts, errors = _broken(review, review.ts, review.errors)
-    axis.axhspan(-review.half_width, review.half_width, color=palette.interval, alpha=0.16, lw=0)
-    axis.axhline(0, color=palette.muted, lw=0.8)
-    axis.plot(canvas.moments(ts), errors, color=palette.forecast, lw=0.9)
-    canvas.time_axis(axis)
+    axis.axhspan(-review.half_width, review.half_width, color=READING, alpha=BAND, lw=0)
+    axis.axhline(0, color=sheet.theme.quiet, lw=0.8)
+    axis.plot(canvas.moments(ts), errors, color=FORECAST, lw=0.9)
+    canvas.time_axis(axis, sheet)
     axis.margins(x=0.015)
 
 
-def _histogram(axis: Any, review: Review, unit: str, palette: Palette) -> None:
-    canvas.dress(axis, palette, "How the errors are distributed")
-    canvas.label(axis, palette, x=f"error ({unit})", y="readings")
-    axis.axvspan(-review.half_width, review.half_width, color=palette.interval, alpha=0.16, lw=0)
-    axis.hist(review.errors, bins=_bins(review.errors), color=palette.forecast, edgecolor=palette.paper, linewidth=0.5)
-    axis.axvline(0, color=palette.muted, lw=0.8)
+def _histogram(axis: Any, review: Review, unit: str, sheet: Sheet) -> None:
+    canvas.style_axis(axis, sheet, "How large the errors are")
+    canvas.label(axis, sheet, x=f"error ({unit})", y="readings")
+    axis.axvspan(-review.half_width, review.half_width, color=READING, alpha=BAND, lw=0)
+    axis.hist(review.errors, bins=_bins(review.errors), color=FORECAST, edgecolor=sheet.theme.paper, linewidth=0.5)
+    axis.axvline(0, color=sheet.theme.quiet, lw=0.8)
     axis.locator_params(axis="x", nbins=6)
 
 
@@ -169,42 +171,45 @@ def _bins(errors: Float) -> Float:
     return np.linspace(low, high, int(np.clip(2 * np.sqrt(len(errors)), 8, 50)) + 1)
 
 
-def _correlation(axis: Any, errors: Float, palette: Palette) -> None:
-    canvas.dress(axis, palette, "How an error depends on earlier ones")
-    canvas.label(axis, palette, x="lag (readings)", y="autocorrelation")
+def _correlation(axis: Any, errors: Float, sheet: Sheet) -> None:
+    canvas.style_axis(axis, sheet, "Do errors repeat?")
+    canvas.label(axis, sheet, x="lag (readings)", y="autocorrelation")
     correlation = autocorrelation(errors)
     lags = np.arange(1, len(correlation) + 1)
     noise = CONFIDENCE / np.sqrt(len(errors))
-    axis.axhspan(-noise, noise, color=palette.interval, alpha=0.16, lw=0)
-    axis.axhline(0, color=palette.muted, lw=0.8)
-    axis.bar(lags, correlation, width=0.6, color=palette.forecast)
+    axis.axhspan(-noise, noise, color=READING, alpha=BAND, lw=0)
+    axis.axhline(0, color=sheet.theme.quiet, lw=0.8)
+    axis.bar(lags, correlation, width=0.6, color=FORECAST)
     reach = max(0.3, noise * 1.5, *np.abs(correlation)) if len(correlation) else 1.0
     axis.set_ylim(-1.1 * reach, 1.1 * reach)
     canvas.whole_numbers(axis.xaxis)
 
 
-def coverage(review: Review, palette: Palette) -> Figure:
+def coverage(review: Review, sheet: Sheet) -> Figure:
     """Draw the share of readings inside the interval, rolling and overall, and mark each reading outside."""
-    figure = canvas.new_figure(palette, 2.8)
+    figure = sheet.figure(2.8)
     axis = figure.subplots()
     span = rolling_span(len(review))
-    canvas.dress(axis, palette, "Readings inside the interval")
-    canvas.label(axis, palette, y="share inside")
+    canvas.style_axis(axis, sheet, "Readings inside the interval")
     at = canvas.moments(review.ts)
     rolling = rolling_mean(review.inside, span)
-    axis.plot(at[span - 1 :], rolling, color=palette.interval, lw=1.6, marker=_dot(rolling), label=f"last {span}")
-    axis.axhline(review.coverage, color=palette.ink, lw=1.0, label=f"all: {review.coverage * 100:.1f} %")
-    axis.axhline(review.level, color=palette.muted, lw=1.0, ls=(0, (4, 3)), label=f"asked: {review.level * 100:g} %")
+    axis.plot(at[span - 1 :], rolling, color=READING, lw=1.6, marker=_dot(rolling), label=f"last {span}")
+    axis.axhline(review.coverage, color=sheet.theme.ink, lw=1.0, label=f"all: {review.coverage * 100:.1f} %")
+    axis.axhline(review.level, color=sheet.theme.quiet, lw=1.0, ls=(0, (4, 3)), label=f"aim: {review.level * 100:g} %")
     lowest = min(0.6, float(rolling.min()) - 0.05, review.coverage - 0.05)
     outside = at[~review.inside]
-    axis.plot(outside, np.full(len(outside), 1.03), "|", color=palette.forecast, ms=7, label=f"outside: {len(outside)}")
+    axis.plot(outside, np.full(len(outside), 1.03), "|", color=FORECAST, ms=7, label=f"outside: {len(outside)}")
     axis.set_ylim(lowest, 1.07)
-    axis.yaxis.set_major_formatter(lambda share, _: f"{share * 100:.0f} %" if share <= 1 else "")
+    axis.yaxis.set_major_formatter(_per_cent)
     axis.set_xlim(at[0], at[-1] + np.timedelta64(1, "ms"))
     axis.margins(x=0.015)
-    canvas.time_axis(axis)
-    canvas.legend(axis, palette, columns=4)
+    canvas.time_axis(axis, sheet)
+    canvas.legend(figure, sheet)
     return figure
+
+
+def _per_cent(share: float, _: float) -> str:
+    return f"{share * 100:.0f} %" if share <= 1 else ""
 
 
 def _dot(line: Float) -> str | None:

@@ -1,74 +1,84 @@
 """An HTML page that opens offline: embedded pictures, no scripts, no external links, and all text escaped."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from tidecast.pictures.colours import DARK, LIGHT
 from trainer.reports import canvas
-from trainer.reports.canvas import DARK, LIGHT, Palette
+from trainer.reports.canvas import SHEETS, Sheet
 
-_STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1f2328; --muted: #636c76; --line: #dde1e6; --tint: #f4f6f8; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #16191d; --ink: #e8eaed; --muted: #9aa4af; --line: #343a42; --tint: #1e2227; }
+_NARROW = "40rem"  # a page of at most this width shows narrow pictures
+_MEDIA = {  # the first that fits is shown, otherwise the picture on the sheet `light`
+    "dark-narrow": f"(max-width: {_NARROW}) and (prefers-color-scheme: dark)",
+    "light-narrow": f"(max-width: {_NARROW})",
+    "dark": "(prefers-color-scheme: dark)",
 }
+
+_STYLE = f"""
+:root {{ color-scheme: light dark; {LIGHT.variables()} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {DARK.variables()} }} }}
+""" + """
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 50rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem; padding-top: .75rem; border-top: 1px solid var(--line); }
 p { margin: .5rem 0; overflow-wrap: anywhere; }
-.sub, figcaption { color: var(--muted); font-size: .9rem; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1.25rem 0; }
+.sub, figcaption { color: var(--quiet); font-size: .9rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .75rem; margin: 1.25rem 0; }
 .facts div { background: var(--tint); border-radius: .5rem; padding: .6rem .8rem; }
-.facts dt { color: var(--muted); font-size: .8rem; }
+.facts dt { color: var(--quiet); font-size: .875rem; line-height: 1.35; }
 .facts dd { margin: 0; font-size: 1.2rem; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 figure { margin: .75rem 0; }
 .scroll { overflow-x: auto; }
-img { display: block; width: 100%; min-width: 30rem; height: auto; }
+img { display: block; width: 100%; height: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th:first-child, td:first-child { text-align: left; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; white-space: nowrap; padding-left: 0; }
 table.pairs td:last-child { text-align: left; overflow-wrap: anywhere; }
-th { color: var(--muted); font-weight: 600; }
+th { color: var(--quiet); font-weight: 600; }
+@media (max-width: NARROW) {
+  .facts { grid-template-columns: 1fr; }
+  th, td { padding: .3rem; }
+  img { max-width: 26rem; }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 11pt; }
   figure, .facts, tr { break-inside: avoid; }
   h2 { break-after: avoid; }
-  img { min-width: 0; }
 }
-"""
+""".replace("NARROW", _NARROW)
 # The page forbids all external resources, so that a browser refuses to fetch any.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure of a page, as PNG in the light and the dark palette."""
+    """A figure of a page."""
 
     name: str  # part of the file name
     caption: str
-    light: bytes
-    dark: bytes
+    files: Mapping[str, bytes]  # PNG, by the name of the sheet
 
 
-def picture(name: str, caption: str, draw: Callable[[Palette], Figure]) -> Picture:
-    """Draw a figure in both palettes."""
-    return Picture(name, caption, canvas.png(draw(LIGHT)), canvas.png(draw(DARK)))
+def picture(name: str, caption: str, draw: Callable[[Sheet], Figure]) -> Picture:
+    """Draw a figure on all sheets."""
+    return Picture(name, caption, {sheet: canvas.png(draw(blank)) for sheet, blank in SHEETS.items()})
 
 
-def figure(shown: Picture) -> str:
-    """Return a picture with its caption as HTML."""
-    light = f"data:image/png;base64,{base64.b64encode(shown.light).decode()}"
-    dark = f"data:image/png;base64,{base64.b64encode(shown.dark).decode()}"
-    caption = escape(shown.caption)
+def figure(picture: Picture) -> str:
+    """Return a picture with its caption as HTML; the browser shows the one that fits its width and its theme."""
+    data = {name: f"data:image/png;base64,{base64.b64encode(file).decode()}" for name, file in picture.files.items()}
+    sources = "".join(f'<source media="{media}" srcset="{data[name]}">' for name, media in _MEDIA.items())
+    caption = escape(picture.caption)
     return (
-        f'<figure><div class="scroll"><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="{caption}"></picture></div><figcaption>{caption}</figcaption></figure>'
+        f'<figure><picture>{sources}<img src="{data["light"]}" alt="{caption}"></picture>'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
@@ -111,11 +121,11 @@ def page(title: str, *parts: str) -> str:
 
 
 def write(out: Path, stem: str, html: str, pictures: Sequence[Picture]) -> Path:
-    """Write the page and, beside it, each picture in the light palette; return the page's path."""
+    """Write the page and, beside it, each picture on a wide light sheet; return the page's path."""
     out.mkdir(parents=True, exist_ok=True)
-    for each in pictures:
-        picture_path(out / f"{stem}.html", each.name).write_bytes(each.light)
     path = out / f"{stem}.html"
+    for each in pictures:
+        picture_path(path, each.name).write_bytes(each.files["light"])
     path.write_text(html, encoding="utf-8")
     return path
 

@@ -8,23 +8,24 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tidecast.files.history import History
-from tidecast.models.experts import EXPERTS
 from tidecast.models.metrics import skill
 from tidecast.models.model import Header
-from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
+from tidecast.pictures.gates import network_text
+from tidecast.pictures.weights import expert_name
 from tidecast.settings import Settings
-from trainer.evaluation.gate import LAST_VALUE
+from trainer.evaluation.gate import LAST_VALUE, MODEL
 from trainer.fingerprint import RUN
 from trainer.reports import figures, html_page
-from trainer.reports.canvas import Palette
+from trainer.reports.canvas import Sheet
 from trainer.reports.html_page import Picture
 from trainer.reports.review import Review, review
-from trainer.reports.target import ReportTarget, Request, requested_history, subject_of
+from trainer.reports.target import ReportTarget, Request, load_target, requested_history
 
 FOLDER = Path("out/reports")
-SHARES_HEAD = ("expert", "mean share", "share in the next forecast")
+NO_WEIGHT = "0.0 %"
+WEIGHTS_HEAD = ("expert", "mean weight", "weight in the next forecast")
 
 
 def run(request: Request, settings: Settings, out: Path = FOLDER) -> Path:
@@ -59,57 +60,55 @@ def report(
         HistoryError: the history lacks a feature that the model reads, or is too short for a forecast.
     """
     check_folder("out", out)
-    subject = subject_of(series, history, store, version)
+    subject = load_target(series, history, store, version)
     reviewed = review(subject, settings)
-    drawn = _draw(subject, reviewed)
-    return html_page.write(out, subject.stem, _html(subject, reviewed, drawn), list(drawn.values()))
+    pictures = _pictures(subject, reviewed)
+    return html_page.write(out, subject.stem, _html(subject, reviewed, pictures), list(pictures.values()))
 
 
-def _draw(subject: ReportTarget, found: Review) -> dict[str, Picture]:
+def _pictures(subject: ReportTarget, reviewed: Review) -> dict[str, Picture]:
     header = subject.model.header
-    target = subject.model.spec.target
-    drawings: dict[str, tuple[str, Callable[[Palette], Figure]]] = {
+    target = header.spec.target
+    drawings: dict[str, tuple[str, Callable[[Sheet], Figure]]] = {
         "forecasts": (
-            f"The newest {min(len(found), figures.SHOWN)} readings of {target}, each beside the forecast made one "
-            "step before it, and the next value. Times are UTC.",
-            lambda palette: figures.forecasts(found, target, palette),
+            f"The newest {min(len(reviewed), figures.SHOWN)} readings of {target}, the forecast of each, made one step "
+            "before it, and the forecast of the next reading. Times are UTC.",
+            lambda sheet: figures.forecasts(reviewed, target, sheet),
         ),
         "weights": (
-            "What each expert of the panel says in the forecast, as shares of one: the better an expert's latest "
-            "errors, the larger its share.",
-            lambda palette: figures.weights(found, palette),
+            "The weight of each expert in the forecasts. The smaller an expert's latest errors, the larger its weight.",
+            lambda sheet: figures.weights(reviewed, sheet),
         ),
         "residuals": (
-            "What the forecasts got wrong; the interval is shaded. Bars that leave the band of the lower right "
-            "picture are structure that a better model could still use.",
-            lambda palette: figures.residuals(found, target, palette),
+            "The errors of the forecasts; the blue band is the interval. In the last picture the band is what chance "
+            "alone gives: bars beyond it are a pattern that a better model could still use.",
+            lambda sheet: figures.residuals(reviewed, target, sheet),
         ),
         "coverage": (
-            "How many readings fell inside the interval. Its width is the one kept with the version, chosen from the "
-            "errors of the readings it was judged by, so that the share of those is near the one asked for; the "
-            "worker's adapts to its latest errors.",
-            lambda palette: figures.coverage(found, palette),
+            "How many readings fell inside the interval. Its width was chosen from the errors on the readings that "
+            "judged the version, so their share is near the aim. The worker's interval adapts with every reading.",
+            lambda sheet: figures.coverage(reviewed, sheet),
         ),
     }
     if any(header.curves.values()):
         drawings["learning"] = (
-            "The loss on the part learned from and on the part that tells when to stop, by epoch.",
-            lambda palette: figures.learning(header, palette),
+            "The loss by epoch: on the readings learned from, and on the part that decides when to stop.",
+            lambda sheet: figures.learning(header, sheet),
         )
     return {name: html_page.picture(name, caption, draw) for name, (caption, draw) in drawings.items()}
 
 
-def _html(subject: ReportTarget, found: Review, drawn: dict[str, Picture]) -> str:
+def _html(subject: ReportTarget, reviewed: Review, pictures: dict[str, Picture]) -> str:
     header = subject.model.header
-    images = {name: html_page.figure(shown) for name, shown in drawn.items()}
+    images = {name: html_page.figure(picture) for name, picture in pictures.items()}
     unlearned = html_page.paragraph("The version keeps no learning curves.", "sub")
     return html_page.page(
         header.series,
         html_page.paragraph(f"Version {subject.number}: {panel(header)}", "sub"),
-        html_page.facts(_headline(found)),
-        *([html_page.paragraph(_TRAINED_ON)] if found.trained_on else []),
+        html_page.facts(_headline(header, reviewed)),
+        html_page.paragraph(_data_text(reviewed)),
         html_page.section("Forecasts", images["forecasts"]),
-        html_page.section("Experts", images["weights"], html_page.table(SHARES_HEAD, shares(found))),
+        html_page.section("Experts", images["weights"], html_page.table(WEIGHTS_HEAD, weight_rows(reviewed))),
         html_page.section("Errors", images["residuals"]),
         html_page.section("Interval", images["coverage"]),
         html_page.section("Learning", images.get("learning", unlearned)),
@@ -118,22 +117,37 @@ def _html(subject: ReportTarget, found: Review, drawn: dict[str, Picture]) -> st
     )
 
 
-_TRAINED_ON = (
-    "The history ends where the model's training does: it has learned from the readings shown here, and forecasts "
-    "newer ones less well. The evidence below is from readings that it had not seen."
-)
+def _headline(header: Header, reviewed: Review) -> list[tuple[str, str]]:
+    """Return the key figures; skill and error are those that the gate measured, on readings held back from training."""
+    evidence = header.evidence
+    low = reviewed.next_answer - reviewed.half_width
+    high = reviewed.next_answer + reviewed.half_width
+    judged = f"on {evidence.rows} readings held back from training"
+    facts = [(f"Forecast for {moment(reviewed.next_ts)}", f"{reviewed.next_answer:.5g} ({low:.5g} to {high:.5g})")]
+    if evidence.rows:
+        facts.append((f"Skill over the last value, {judged}", f"{evidence.skill:.3f}"))
+        facts.append((f"Mean absolute error, {judged}", f"{evidence.scores[MODEL].mae:.4g}"))
+    else:
+        facts.append(("Skill over the last value", "not judged"))
+    inside = f"{reviewed.inside.sum()} of {len(reviewed)}"
+    return [*facts, (f"Inside the {reviewed.level * 100:g} % interval, {_data_name(reviewed)}", inside)]
 
 
-def _headline(found: Review) -> list[tuple[str, str]]:
-    low = found.next_answer - found.half_width
-    high = found.next_answer + found.half_width
-    coming = f"{found.next_answer:.5g} ({low:.5g} to {high:.5g})"
-    return [
-        (f"Next value, {moment(found.next_ts)}", coming),
-        ("Skill against the last value", f"{found.skill:.3f}"),
-        (f"Mean absolute error, {len(found)} readings", f"{found.mae:.4g}"),
-        (f"Inside the {found.level * 100:g} % interval", f"{found.inside.sum()} of {len(found)}"),
-    ]
+def _data_name(reviewed: Review) -> str:
+    return "readings learned from" if reviewed.trained_on else "newer readings"
+
+
+def _data_text(reviewed: Review) -> str:
+    """Return a sentence on the readings that the pictures show."""
+    if reviewed.trained_on:
+        return (
+            "The history ends where the model's training does. The model has learned from the readings shown below, "
+            "and will forecast newer ones less well."
+        )
+    return (
+        f"The pictures show {len(reviewed)} readings newer than the training. On them the skill is "
+        f"{reviewed.skill:.3f} and the mean absolute error {reviewed.mae:.4g}."
+    )
 
 
 def _contestants(header: Header) -> str:
@@ -156,7 +170,7 @@ def _particulars(subject: ReportTarget) -> list[tuple[str, str]]:
     evidence = header.evidence
     season = "none found" if evidence.season is None else f"{evidence.season} readings"
     particulars = [
-        ("network", network(header.spec) if header.network else "none"),
+        ("network", network_text(header.spec) if header.network else "none"),
         ("cohort", header.shared or "none"),
         ("target", header.spec.target),
         ("features", ", ".join(header.spec.features)),
@@ -165,7 +179,6 @@ def _particulars(subject: ReportTarget) -> list[tuple[str, str]]:
         ("trained on", f"{moment(header.span[0])} to {moment(header.span[1])}"),
         ("judged on", f"{evidence.rows} readings"),
         ("season", season),
-        ("skill when judged", f"{evidence.skill:.3f}"),
         ("interval", f"± {header.half_width:.4g} at {header.level * 100:g} %"),
         ("made", moment(header.created_ms) if header.created_ms else "unknown"),
         ("started from", f"version {header.parent}" if header.parent else "no earlier version"),
@@ -175,24 +188,21 @@ def _particulars(subject: ReportTarget) -> list[tuple[str, str]]:
     return particulars + [("repaired", note) for note in subject.history.notes]
 
 
-def shares(found: Review) -> list[tuple[str, str, str]]:
-    """Return each expert's mean share in the forecasts and its share in the next one, the largest first."""
-    mean = found.weights.mean(axis=0)
-    used = [i for i in np.argsort(-mean).tolist() if mean[i] > 0 or found.next_weights[i] > 0]
-    return [(EXPERTS[i].replace("_", " "), f"{mean[i]:.1%}", f"{found.next_weights[i]:.1%}") for i in used]
+def weight_rows(reviewed: Review) -> list[tuple[str, str, str]]:
+    """Return each expert's mean weight in the forecasts and its weight in the next one, the largest first."""
+    mean = reviewed.weights.mean(axis=0)
+    rows = [(expert_name(i), _per_cent(mean[i]), _per_cent(reviewed.next_weights[i])) for i in np.argsort(-mean)]
+    return [row for row in rows if row[1:] != (NO_WEIGHT, NO_WEIGHT)]
+
+
+def _per_cent(weight: float) -> str:
+    return f"{100 * weight:.1f} %"
 
 
 def panel(header: Header) -> str:
     """Describe a version's experts in a few words."""
     shared = ", its cohort's network" if header.shared else ""
-    return f"linear experts{shared}{', ' + network(header.spec) if header.network else ''}"
-
-
-def network(spec: Spec) -> str:
-    """Describe a network in a few words: `bidirectional LSTM, 2 layers of 50, window 24, tanh`."""
-    layers = f"{spec.layers} layers of {spec.units}" if spec.layers > 1 else f"{spec.units} units"
-    direction = "bidirectional " if spec.bidirectional else ""
-    return f"{direction}LSTM, {layers}, window {spec.window}, {spec.activation}"
+    return f"linear experts{shared}{', ' + network_text(header.spec) if header.network else ''}"
 
 
 def moment(ts: int) -> str:

@@ -27,7 +27,7 @@ class Review:
     actual: Float
     answer: Float
     last: Float  # the reading before each reading: the last value's forecast
-    weights: Float  # (rows, experts) each expert's share in the forecast
+    weights: Float  # (rows, experts) each expert's weight in the forecast
     half_width: float
     level: float
     gap_ms: float  # readings further apart are not joined

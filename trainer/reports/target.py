@@ -62,7 +62,7 @@ def requested_history(request: Request, store: ModelStore) -> History:
     return _named(request.series, histories)
 
 
-def subject_of(series: str, history: History, store: ModelStore, version: int | None) -> ReportTarget:
+def load_target(series: str, history: History, store: ModelStore, version: int | None) -> ReportTarget:
     """Load a version of a series' model and pair it with a history, from which gross errors are removed.
 
     Raises:
@@ -93,9 +93,9 @@ def _named(series: str, read: Histories) -> History:
 
 
 def _columns(history: History, spec: Spec) -> History:
-    if lacking := [name for name in spec.features if name not in history.features]:
+    if missing := [name for name in spec.features if name not in history.features]:
         raise HistoryError(
-            f"series {history.series!r} has no {lacking[0]!r} in this history, which its model reads: "
+            f"series {history.series!r} has no {missing[0]!r} in this history, which its model reads: "
             "name its column with --target or --features"
         )
     order = [history.features.index(name) for name in spec.features]

@@ -15,7 +15,7 @@ from trainer.reports.target import ReportTarget, with_next
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class WindowRows:
     """The rows behind a forecast, `(rows, features)`; only the newest `held` rows are real."""
 
     rows: Float
@@ -37,18 +37,18 @@ class Trace:
     actual: float | None  # the reading that was forecast; None: not known yet
 
     @property
-    def speakers(self) -> tuple[CellTrace, ...]:
+    def last_layer(self) -> tuple[CellTrace, ...]:
         """Return the cells of the last layer, which feed the output layer."""
         return tuple(cell for cell in self.cells if cell.layer == self.cells[-1].layer)
 
     @property
-    def loudest(self) -> tuple[CellTrace, int]:
-        """Return the cell and unit that contribute most to the forecast."""
-        hidden = np.concatenate([cell.last_hidden for cell in self.speakers])
+    def largest_unit(self) -> tuple[CellTrace, int]:
+        """Return the cell and unit with the largest part in the forecast."""
+        hidden = np.concatenate([cell.last_hidden for cell in self.last_layer])
         if len(hidden) == len(self.kernel):  # no dense layer in between
             hidden = hidden * self.kernel
-        cell, unit = divmod(int(np.argmax(np.abs(hidden))), self.speakers[0].hidden.shape[1])
-        return self.speakers[cell], unit
+        cell, unit = divmod(int(np.argmax(np.abs(hidden))), self.last_layer[0].hidden.shape[1])
+        return self.last_layer[cell], unit
 
 
 def trace(subject: ReportTarget, max_gap: int) -> Trace:
@@ -73,12 +73,12 @@ def trace(subject: ReportTarget, max_gap: int) -> Trace:
         )
     row = int(windows.rows[-1])
     actual = None if row == len(grid) - 1 else float(windows.targets[-1])
-    rows = Seen(windows.windows[-1], int(windows.held[-1]))
-    return _followed(model, grid.ts[row - model.spec.window : row], rows, int(grid.ts[row]), actual)
+    rows = WindowRows(windows.windows[-1], int(windows.held[-1]))
+    return _traced(model, grid.ts[row - model.spec.window : row], rows, int(grid.ts[row]), actual)
 
 
-def _followed(model: Model, ts: NDArray[np.int64], seen: Seen, next_ts: int, actual: float | None) -> Trace:
-    prepared = model.inputs(seen.rows[None], np.array([seen.held]), ts[-1:])
+def _traced(model: Model, ts: NDArray[np.int64], read: WindowRows, next_ts: int, actual: float | None) -> Trace:
+    prepared = model.inputs(read.rows[None], np.array([read.held]), ts[-1:])
     cells = tuple(follow(model, prepared))
     hidden = np.concatenate([cell.last_hidden for cell in cells if cell.layer == cells[-1].layer])
     if model.spec.hidden:
@@ -87,4 +87,4 @@ def _followed(model: Model, ts: NDArray[np.int64], seen: Seen, next_ts: int, act
     bias = float(model.weights["dense.bias"][0])
     answer = float(hidden @ kernel) + bias
     forecast = float(prepared.restore(np.array([answer]))[0])
-    return Trace(ts, seen.rows[-model.spec.window :], cells, kernel, bias, answer, forecast, next_ts, actual)
+    return Trace(ts, read.rows[-model.spec.window :], cells, kernel, bias, answer, forecast, next_ts, actual)

@@ -29,12 +29,12 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
 from trainer.reports import canvas, gate_figures
-from trainer.reports.canvas import LIGHT
+from trainer.reports.canvas import SHEETS, Sheet
 from trainer.reports.explain import Explanation, explain, lines, run, show
-from trainer.reports.gate_figures import Unit
 from trainer.reports.html_page import picture_path
 from trainer.reports.target import ReportTarget, Request
 from trainer.reports.trace import Trace, trace
+from trainer.reports.unit_figure import Unit, draw_unit
 
 MANY = ("value", "wind", "rain")
 SPECS = {
@@ -61,7 +61,7 @@ def test_the_last_hidden_states_give_the_models_forecast(spec: Spec) -> None:
     newest = make_history(features=spec.features).values[-6:]
     np.testing.assert_array_equal(newest, result.values)
     assert result.forecast == pytest.approx(float(model.forecast(newest[None])[0]), rel=1e-5)
-    shown = np.concatenate([cell.last_hidden for cell in result.speakers])
+    shown = np.concatenate([cell.last_hidden for cell in result.last_layer])
     assert result.answer == pytest.approx(float(shown @ model.weights["dense.kernel"][:, 0]) + result.bias, rel=1e-5)
 
 
@@ -115,12 +115,12 @@ def test_a_line_holds_means_over_the_units() -> None:
 
 
 @each_spec
-def test_the_loudest_unit_weighs_most(spec: Spec) -> None:
+def test_the_largest_unit_weighs_most(spec: Spec) -> None:
     """No other unit's share in the answer is larger."""
     _, result = traced(spec)
-    cell, unit = result.loudest
-    place = result.speakers.index(cell) * spec.units + unit
-    shares = np.abs(np.concatenate([each.last_hidden for each in result.speakers]) * result.kernel)
+    cell, unit = result.largest_unit
+    place = result.last_layer.index(cell) * spec.units + unit
+    shares = np.abs(np.concatenate([each.last_hidden for each in result.last_layer]) * result.kernel)
     assert shares.max() == shares[place]
 
 
@@ -133,7 +133,7 @@ def test_the_drawn_unit_adds_up(step: int) -> None:
     assert unit.hidden == pytest.approx(unit.output * np.tanh(unit.after), abs=1e-6)
     assert (unit.before == 0) == (step == 0)
     assert f"cell state {unit.after:.3f} = forget {unit.forget:.3f} · {unit.before:.3f}" in unit.sentence("tanh")
-    shown = [text.get_text() for text in gate_figures.cell(unit, "tanh", LIGHT).axes[0].texts]
+    shown = [text.get_text() for text in draw_unit(unit, "tanh", SHEETS["dark-narrow"]).axes[0].texts]
     for value in (unit.forget, unit.input, unit.candidate, unit.output):
         assert f"{value:.3f}" in shown
 
@@ -142,7 +142,7 @@ def test_heat_maps_show_the_gates_in_the_order_of_time() -> None:
     """Steps run from left to right also for a cell that read backwards; units are sorted by their last state."""
     _, result = traced(SPECS["bidirectional"])
     cell = result.cells[1]
-    figure = gate_figures.gates(result, cell, "value", LIGHT)
+    figure = gate_figures.gates(result, cell, Sheet())
     drawn = {axis.get_title(loc="left"): axis.images[0].get_array() for axis in figure.axes if axis.images}
     order = np.argsort(-cell.cell_state[-1])
     np.testing.assert_array_equal(cell.gates.forget[::-1][:, order].T, drawn["Forget gate"])
@@ -156,7 +156,7 @@ def test_a_network_of_one_unit_that_is_always_shut_can_be_drawn() -> None:
     model = make_version(spec)
     still = Model(model.header, {name: np.zeros_like(weight) for name, weight in model.weights.items()})
     shut = trace(ReportTarget(1, still, make_history()), max_gap=3)
-    assert canvas.png(gate_figures.gates(shut, shut.cells[0], "$x", LIGHT)).startswith(SIGNATURE)
+    assert canvas.png(gate_figures.gates(shut, shut.cells[0], Sheet())).startswith(SIGNATURE)
 
 
 def test_after_a_gap_the_newest_full_window_is_shown_with_what_came() -> None:

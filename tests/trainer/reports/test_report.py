@@ -32,11 +32,11 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
 from trainer.reports import canvas, figures
-from trainer.reports.canvas import DARK, LIGHT
+from trainer.reports.canvas import SHEETS, Sheet
 from trainer.reports.html_page import picture_path
-from trainer.reports.report import moment, network, report, run, shares
+from trainer.reports.report import moment, report, run, weight_rows
 from trainer.reports.review import Review, autocorrelation, review, rolling_mean, rolling_span
-from trainer.reports.target import ReportTarget, Request, requested_history, subject_of
+from trainer.reports.target import ReportTarget, Request, load_target, requested_history
 
 
 def reviewed(model: Model, history: History) -> Review:
@@ -60,7 +60,7 @@ def test_a_page_needs_nothing_but_itself(written: Path) -> None:
     assert [] == re.findall(r"<script|<link|<iframe|https?:|url\(|@import| on\w+=", html)
     sources = re.findall(r'(?:src|srcset)="([^"]{22})', html)
     assert {"data:image/png;base64,"} == set(sources)
-    assert 10 == len(sources)
+    assert 20 == len(sources)
     assert "default-src 'none'" in html
 
 
@@ -86,19 +86,20 @@ def test_pictures_lie_beside_the_page(written: Path) -> None:
     for name in ("learning", "forecasts", "weights", "residuals", "coverage"):
         data = picture_path(written, name).read_bytes()
         assert data.startswith(SIGNATURE)
-        assert int(canvas.WIDTH * canvas.DPI) == int.from_bytes(data[16:20], "big")
+        assert int(Sheet().width * canvas.DPI) == int.from_bytes(data[16:20], "big")
 
 
 def test_the_page_states_the_figures_of_the_review(written: Path) -> None:
-    """Next value with its interval, skill, error and coverage are those that the review computes."""
+    """The headline's skill and error are the gate's, on readings that it held back; newer readings have a sentence."""
     html = written.read_text()
     result = reviewed(make_version(), make_history())
     low = result.next_answer - 0.9
     high = result.next_answer + 0.9
     assert f"{result.next_answer:.5g} ({low:.5g} to {high:.5g})" in html
-    assert f"<dd>{result.skill:.3f}</dd>" in html
-    assert f"<dd>{result.mae:.4g}</dd>" in html
-    assert f"<dd>{np.count_nonzero(result.inside)} of {TAIL}</dd>" in html
+    assert f"<dt>Skill over the last value, on {TAIL} readings held back from training</dt><dd>0.500</dd>" in html
+    assert f"<dt>Mean absolute error, on {TAIL} readings held back from training</dt><dd>0.5</dd>" in html
+    assert f"newer readings</dt><dd>{np.count_nonzero(result.inside)} of {TAIL}</dd>" in html
+    assert f"On them the skill is {result.skill:.3f} and the mean absolute error {result.mae:.4g}." in html
 
 
 def test_the_page_keeps_the_evidence(written: Path) -> None:
@@ -152,7 +153,9 @@ def test_a_page_says_what_is_not_there(store: ModelStore, tmp_path: Path) -> Non
     bare = make_version(trained=ROWS, curves={}, network=False)
     store.publish(Model(bare.header, {}, bare.panel))
     html = report(SERIES, make_history(), load_settings(), store, tmp_path).read_text()
-    assert "it has learned from the readings shown here" in html
+    assert "The model has learned from the readings shown below" in html
+    assert "readings learned from</dt>" in html
+    assert "On them the skill" not in html
     assert "keeps no learning curves" in html
     assert "<td>network</td><td>none</td>" in html
 
@@ -173,10 +176,10 @@ def test_after_a_gap_the_last_value_answers_until_the_window_is_full() -> None:
     assert [10, 29] == np.flatnonzero(np.isnan(answers)).tolist()
 
 
-def test_the_shares_are_listed_from_the_largest() -> None:
-    """Experts with a share are listed, with their mean share and their share in the next forecast."""
+def test_the_weights_are_listed_from_the_largest() -> None:
+    """Experts with a weight are listed, with their mean weight and their weight in the next forecast."""
     result = reviewed(make_version(), make_history())
-    assert [("lstm", "100.0%", "100.0%")] == shares(result)
+    assert [("lstm", "100.0 %", "100.0 %")] == weight_rows(result)
 
 
 def test_columns_are_put_in_the_models_order(store: ModelStore) -> None:
@@ -185,7 +188,7 @@ def test_columns_are_put_in_the_models_order(store: ModelStore) -> None:
     history = make_history(features=("b", "c", "a"))
     chosen = History(SERIES, ("a", "b"), history.ts, history.values[:, [2, 0]])
     store.publish(model)
-    result = review(subject_of(SERIES, history, store, None), load_settings())
+    result = review(load_target(SERIES, history, store, None), load_settings())
     np.testing.assert_array_equal(reviewed(model, chosen).answer, result.answer)
 
 
@@ -229,7 +232,7 @@ def test_an_older_version_can_be_asked_for(store: ModelStore) -> None:
     """By default the champion is shown."""
     for half_width in (0.5, 0.7):
         store.publish(make_version(half_width=half_width))
-    widths = [subject_of(SERIES, make_history(), store, number).model.header.half_width for number in (1, None)]
+    widths = [load_target(SERIES, make_history(), store, number).model.header.half_width for number in (1, None)]
     assert [0.5, 0.7] == widths
 
 
@@ -259,15 +262,15 @@ def test_the_best_epoch_is_marked() -> None:
     header = make_version().header
     assert 2 == figures.best_epoch(header)
     assert 3 == figures.best_epoch(header.model_copy(update={"training": {"best_epoch": 3}}))
-    assert _labels(figures.learning(header, LIGHT)) == ["training", "validation", "kept: epoch 2"]
+    assert _labels(figures.learning(header, Sheet())) == ["training", "validation", "kept: epoch 2"]
     warm = header.model_copy(update={"training": {"best_epoch": 0}})
-    assert _labels(figures.learning(warm, LIGHT)) == ["training", "validation"]
+    assert _labels(figures.learning(warm, Sheet())) == ["training", "validation"]
 
 
 def test_the_forecasts_picture_shows_the_numbers() -> None:
     """The lines are the readings and the forecasts, and the last point is the next value."""
     result = reviewed(make_version(), make_history())
-    (axis,) = figures.forecasts(result, "value", LIGHT).axes
+    (axis,) = figures.forecasts(result, "value", Sheet()).axes
     reading, forecast, following, *_ = axis.get_lines()
     np.testing.assert_allclose(reading.get_ydata(), result.actual)
     np.testing.assert_allclose(forecast.get_ydata(), result.answer)
@@ -287,26 +290,23 @@ def test_any_review_can_be_drawn(changes: dict[str, object]) -> None:
     """Degenerate figures are drawn without a warning, which here is an error; names are never formulas."""
     result = replace(reviewed(make_version(), make_history()), **changes)
     for figure in (
-        figures.forecasts(result, "$\\frac{$", DARK),
-        figures.residuals(result, "气温", LIGHT),
-        figures.coverage(result, LIGHT),
+        figures.forecasts(result, "$\\frac{$", SHEETS["dark"]),
+        figures.residuals(result, "气温", SHEETS["light-narrow"]),
+        figures.coverage(result, SHEETS["light"]),
     ):
         assert canvas.png(figure).startswith(SIGNATURE)
 
 
-def test_the_same_figure_gives_the_same_bytes_and_another_palette_others() -> None:
+def test_the_same_figure_gives_the_same_bytes_and_another_sheet_others() -> None:
     """A report made twice is the same file, and dark is not light."""
     header = make_version().header
-    light = canvas.png(figures.learning(header, LIGHT))
-    assert canvas.png(figures.learning(header, LIGHT)) == light
-    assert canvas.png(figures.learning(header, DARK)) != light
+    drawn = [canvas.png(figures.learning(header, sheet)) for sheet in (Sheet(), Sheet(), *SHEETS.values())]
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert len(SHEETS) == len(set(drawn))
 
 
-def test_networks_and_times_are_said_in_words() -> None:
-    """Zeros are left out."""
-    assert "LSTM, 5 units, window 6, tanh" == network(SPEC)
-    deep = Spec(window=6, units=5, layers=2, bidirectional=True, activation="relu")
-    assert "bidirectional LSTM, 2 layers of 5, window 6, relu" == network(deep)
+def test_times_are_written_without_zeros() -> None:
+    """Of a day, its time and its seconds."""
     assert ["1970-01-01", "1970-01-01 00:01 UTC", "1970-01-01 00:00:01 UTC"] == [moment(t) for t in (0, 60_000, 1000)]
 
 
@@ -318,5 +318,4 @@ def test_tensorflow_is_loaded_only_to_train_a_network() -> None:
 
 
 def _labels(figure: Figure) -> list[str]:
-    (axis,) = figure.axes
-    return [text.get_text() for text in axis.get_legend().get_texts()]
+    return [text.get_text() for text in figure.legends[0].get_texts()]
