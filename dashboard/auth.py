@@ -7,9 +7,10 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dashboard.pages.plain import plain_page
 from tidecast.errors import SettingsError
 
 COOKIE = "tidecast_dashboard"
@@ -17,13 +18,9 @@ COOKIE_S = 30 * 86_400
 LOGIN = "/login"
 MOST_BYTES = 4096  # of a form
 LEAST_TOKEN = 8  # characters
-FORM = """<!doctype html><html lang="en"><head><title>Tidecast</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<style>body{font:16px system-ui,sans-serif;max-width:22rem;margin:16vh auto;padding:0 1rem}
-input,button{font:inherit;width:100%;box-sizing:border-box;padding:.6rem;margin:.3rem 0}</style></head>
-<body><h1>Tidecast</h1><form method="post" action="/login"><label>Token
+FORM = """<form method="post" action="/login"><label>Token
 <input name="token" type="password" autofocus autocomplete="current-password"></label>
-<button>Open the dashboard</button></form><p>SENTENCE</p></body></html>"""
+<button>Open the dashboard</button></form><p>SENTENCE</p>"""
 
 
 def is_loopback(host: str) -> bool:
@@ -93,8 +90,8 @@ class Access:
             given = await _posted(request)
         if hmac.compare_digest(given.encode(), self._token.encode()):
             return self._let_in(request)
-        sentence = "That is not the token." if given else "The token is what <code>dashboard.token</code> says."
-        return HTMLResponse(FORM.replace("SENTENCE", sentence), 401)
+        sentence = "That is not the token." if given else "The token is the setting <code>dashboard.token</code>."
+        return plain_page(FORM.replace("SENTENCE", sentence), 401)
 
     def _let_in(self, request: Request) -> Response:
         rest = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
-from nicegui import ui
+from nicegui import app, ui
+from starlette.responses import Response
 
 from dashboard.actions import Actions
 from dashboard.auth import Access, check_access
@@ -22,6 +23,7 @@ from dashboard.data.gates import GateReader
 from dashboard.pages.detail import detail
 from dashboard.pages.frame import STYLE, Context
 from dashboard.pages.overview import overview, view_of
+from dashboard.pages.plain import not_found, unknown_series
 from dashboard.pages.retraining import retraining
 from tidecast.connection import check_address
 from tidecast.listening import ListenAddress, listen, url_of
@@ -107,11 +109,15 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
     ui.page("/", title="Tidecast")(of_all)
     ui.page("/retraining", title="Retraining · Tidecast")(lambda: retraining(context))
 
-    def of_series(name: str = "") -> None:
+    def of_series(name: str = "") -> Response | None:
+        if not board.is_known(name):
+            return unknown_series(name)
         ui.page_title(f"{name} · Tidecast")
         detail(context, name)
+        return None
 
     ui.page("/series")(of_series)
+    app.add_exception_handler(404, not_found)
     outer = FastAPI(openapi_url=None)
     ui.run_with(
         outer,

@@ -102,6 +102,13 @@ class Board:
             at = self._place.get(series)
             return STATES[AWAITING if at is None else self._columns["state"][at]]
 
+    def is_known(self, series: str) -> bool:
+        """Return whether a series has a forecast or a model; True as well until the streams have been read."""
+        follower = self._follower
+        with follower.lock:
+            held = series in follower.recent.index or series in follower.served
+        return held or not follower.ready.is_set() or bool(self._evidence.versions(series))
+
     def _refresh(self, now_ms: float) -> None:
         """Recompute the columns of all series, about once a second at most."""
         recent = self._follower.recent

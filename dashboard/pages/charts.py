@@ -7,9 +7,10 @@ import numpy as np
 
 from dashboard.data.recent import DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Y
 from tidecast.arrays import Float
+from tidecast.pictures.colours import FORECAST, FORGET, INPUT, LAST_VALUE, READING
 
-TRUTH, FORECAST, GREY = "#2f80c8", "#e0693a", "#8a94a0"
-LAST_VALUE = GREY
+QUIET = "var(--quiet)"  # of text: charts are SVG, so that a colour follows the theme
+FRAME = "var(--line)"
 GRID = {"left": 8, "right": 16, "top": 34, "bottom": 8, "containLabel": True}
 SMOOTHED = 12  # readings
 Points = list[list[float]]
@@ -19,7 +20,7 @@ def stream_chart() -> dict[str, Any]:
     """Return the chart of readings, forecasts and their interval, without data."""
     return chart(
         [
-            line("reading", TRUTH, width=2),
+            line("reading", READING, width=2),
             line("forecast", FORECAST, width=1.6) | {"symbolSize": 3, "showSymbol": False},
             line("lower", FORECAST, width=0) | {"stack": "interval", "stackStrategy": "all"},
             line("interval", FORECAST, width=0)
@@ -63,19 +64,16 @@ def error_data(points: Float) -> list[Points]:
 
 def curve_chart(curves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """Return the chart of a training's losses by epoch."""
-    colours = (TRUTH, FORECAST, LAST_VALUE, "#5aa469", "#9067c6")
+    colours = (READING, FORECAST, LAST_VALUE, FORGET, INPUT)
     lines = [
         line(name.replace("_", " "), colours[i % len(colours)], width=1.8)
         | {"data": [[epoch, loss] for epoch, loss in enumerate(losses, 1)], "showSymbol": len(losses) < 3}
         for i, (name, losses) in enumerate(curves.items())
     ]
     options = chart(lines)
-    named = {"name": "epoch", "nameLocation": "middle", "nameGap": 24, "nameTextStyle": {"color": GREY}}
-    options["xAxis"] = named | {
+    options["xAxis"] = named_axis("epoch") | {
         "type": "value",
         "minInterval": 1,
-        "axisLabel": {"color": GREY},
-        "splitLine": {"show": False},
         "min": 1,
         "max": max(2, *map(len, curves.values())),
     }
@@ -99,19 +97,34 @@ def chart(series: list[dict[str, Any]], legend: list[Any] | None = None) -> dict
             "data": legend or [entry["name"] for entry in series],
             "left": 4,
             "top": 0,
-            "textStyle": {"color": GREY},
+            "textStyle": {"color": QUIET},
             "itemHeight": 8,
         },
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "line"}},
-        "xAxis": {"type": "time", "axisLabel": {"color": GREY, "hideOverlap": True}, "splitLine": {"show": False}},
+        "xAxis": axis() | {"type": "time"},
         "yAxis": {
             "type": "value",
             "scale": True,
-            "axisLabel": {"color": GREY},
-            "splitLine": {"lineStyle": {"color": GREY, "opacity": 0.2}},
+            "axisLabel": {"color": QUIET},
+            "splitLine": {"lineStyle": {"color": FRAME}},
         },
         "series": series,
     }
+
+
+def axis() -> dict[str, Any]:
+    """Return the options of a horizontal axis."""
+    return {
+        "axisLabel": {"color": QUIET, "hideOverlap": True},
+        "axisLine": {"lineStyle": {"color": FRAME}},
+        "axisTick": {"show": False},
+        "splitLine": {"show": False},
+    }
+
+
+def named_axis(name: str) -> dict[str, Any]:
+    """Return the options of a horizontal axis with a name below it."""
+    return axis() | {"name": name, "nameLocation": "middle", "nameGap": 24, "nameTextStyle": {"color": QUIET}}
 
 
 def line(name: str, colour: str, width: float) -> dict[str, Any]:
@@ -123,6 +136,7 @@ def line(name: str, colour: str, width: float) -> dict[str, Any]:
         "symbol": "circle",
         "lineStyle": {"width": width, "color": colour},
         "itemStyle": {"color": colour},
+        "emphasis": {"disabled": True},
         "data": [],
     }
 

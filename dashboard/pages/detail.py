@@ -7,7 +7,7 @@ from nicegui import ui
 
 from dashboard.actions import Actions
 from dashboard.pages import charts
-from dashboard.pages.frame import Context, every_second, figure, now_ms, page, state_class
+from dashboard.pages.frame import Context, chart, every_second, figure, now_ms, page, state_class
 from dashboard.pages.gate_card import gate_card
 from dashboard.pages.tables import events_table, plain_table
 from dashboard.pages.words import NOTHING, age_text, number_text, time_text
@@ -62,11 +62,11 @@ def _figures(context: Context, series: str) -> None:
 def _stream(context: Context, series: str) -> None:
     with ui.element("section").classes("card"):
         ui.label("Readings and forecasts, in UTC").classes("subtitle")
-        stream = ui.echart(charts.stream_chart()).classes("chart tall").mark("stream")
+        stream = chart(charts.stream_chart(), "chart tall")
     with ui.element("div").classes("pair"):
         with ui.element("section").classes("card"):
             ui.label(f"Mean absolute error over {charts.SMOOTHED} readings").classes("subtitle")
-            errors = ui.echart(charts.error_chart()).classes("chart")
+            errors = chart(charts.error_chart())
         _of_versions(context, series, _learned)
     drawn = [-1]
 
@@ -109,7 +109,7 @@ def _learned(versions: list[Version]) -> None:
     if champion and champion.header.curves:
         with ui.element("section").classes("card"):
             ui.label(f"How version {champion.number} learned").classes("subtitle")
-            ui.echart(charts.curve_chart(champion.header.curves)).classes("chart")
+            chart(charts.curve_chart(champion.header.curves))
 
 
 def _versions(versions: list[Version]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from nicegui import ui
@@ -14,8 +15,12 @@ from dashboard.data.board import Board
 from dashboard.data.evidence import Evidence
 from dashboard.data.follower import Follower
 from dashboard.data.gates import GateReader
+from tidecast.pictures.colours import DARK, LIGHT
 
-STYLE = Path(__file__).with_name("style.css")
+STYLE = (
+    f":root {{ {LIGHT.variables()} }} body.body--dark {{ {DARK.variables()} }}"
+    + Path(__file__).with_name("style.css").read_text()
+)
 REFRESH_S = 1.0
 SKIPPED_SHOWN_S = 10.0
 PAGES = (("Series", "/"), ("Retraining", "/retraining"))
@@ -79,6 +84,11 @@ def figure(name: str, hint: str = "") -> ui.label:
         if hint:
             whole.props(f'title="{hint}"')
     return value
+
+
+def chart(options: dict[str, Any], classes: str = "chart") -> ui.echart:
+    """Add a chart; as SVG its text follows the theme."""
+    return ui.echart(options, renderer="svg").classes(classes)
 
 
 def badge(state: str) -> ui.label:

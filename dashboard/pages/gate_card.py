@@ -1,19 +1,17 @@
 """The card on a series' page that shows the gates of its network over the newest window."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from nicegui import run, ui
 from redis.exceptions import RedisError
 
 from dashboard.data.gates import Gates
 from dashboard.pages import gate_charts
-from dashboard.pages.frame import Context
+from dashboard.pages.frame import Context, chart
+from tidecast.pictures.gates import GATE_MAPS
 
 LOOK_S = 3.0  # the shortest time between updates, which need a new reading or another version
-MAPS = {
-    "forget": ("Forget gate", "1 keeps what the cell remembers, 0 drops it"),
-    "input": ("Input gate", "1 writes what is new, 0 ignores it"),
-    "output": ("Output gate", "1 shows the memory, 0 hides it"),
-    "cell_state": ("Cell state", "the memory itself"),
-}
 
 
 def gate_card(context: Context, series: str) -> None:
@@ -57,19 +55,26 @@ class _Drawn:
             with self._place:
                 self._build()
         gate_charts.put_means(self._charts["means"].options, gates)
-        for name in MAPS:
-            gate_charts.put_map(self._charts[name].options, name, gates)
+        for gate in GATE_MAPS:
+            gate_charts.put_map(self._charts[gate.name].options, gate, gates)
         for shown in self._charts.values():
             shown.update()
 
     def _build(self) -> None:
-        self._charts["means"] = ui.echart(gate_charts.means_chart()).classes("chart")
         with ui.element("div").classes("maps"):
-            for name, (title, meaning) in MAPS.items():
-                with ui.element("div").classes("map"):
-                    ui.label(title).classes("subtitle")
-                    ui.label(meaning).classes("quiet")
-                    self._charts[name] = ui.echart(gate_charts.map_chart(name)).classes("chart")
+            with _panel("Gates", "means over the units, beside the readings"):
+                self._charts["means"] = chart(gate_charts.means_chart())
+            for gate in GATE_MAPS:
+                with _panel(gate.title, gate.meaning):
+                    self._charts[gate.name] = chart(gate_charts.map_chart(gate), "chart heat")
+
+
+@contextmanager
+def _panel(title: str, meaning: str) -> Iterator[None]:
+    with ui.element("div").classes("map"):
+        ui.label(title).classes("subtitle")
+        ui.label(meaning).classes("quiet")
+        yield
 
 
 def _readings(context: Context, series: str) -> int:

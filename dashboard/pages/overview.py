@@ -103,7 +103,9 @@ class _Table:
                 )
                 self._found = ui.label().classes("quiet")
             self._table = ui.table(columns=_columns(), rows=[], row_key="series", pagination=self._pagination(0))
-            self._table.props(f':rows-per-page-options="{SIZES}" flat binary-state-sort dense').classes("rows")
+            self._table.props(f':rows-per-page-options="{SIZES}" flat binary-state-sort dense color=quiet').classes(
+                "rows"
+            )
             self._table.props('no-data-label="No series has these words in its name or state."')
             for name, cell in CELLS.items():
                 self._table.add_slot(f"body-cell-{name}", f'<q-td :props="props">{cell}</q-td>')

@@ -107,4 +107,4 @@ def dashboard(server: EmbeddedRedis, store: Path, **variables: str) -> Iterator[
 
 
 def _is_own(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
+    return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:"))

@@ -65,6 +65,32 @@ def test_five_thousand_series_are_shown_sorted_and_found(page: "Page", server: E
         page.wait_for_function(_sorted_by_reading())
 
 
+def test_an_address_that_leads_nowhere_gets_a_sentence_and_a_link_back(page: "Page", address: str) -> None:
+    """A program gets JSON instead."""
+    reply = page.goto(f"{address}/nowhere")
+    assert reply
+    assert 404 == reply.status
+    page.click("text=All series")
+    page.wait_for_selector(".empty:visible")
+    reply = page.request.get(f"{address}/api/nowhere")
+    assert (404, {"detail": "There is no page at this address."}) == (reply.status, reply.json())
+
+
+def test_the_page_of_an_unknown_series_opens_with_its_first_forecast(
+    page: "Page", address: str, connection: Redis
+) -> None:
+    """Until then it is a sentence, a link back, and status 404; a name is shown as text."""
+    name = "<b>boiler-1</b>"
+    page.goto(address)
+    page.wait_for_selector(".empty:visible")
+    reply = page.goto(f"{address}/series?name={name}")
+    assert reply
+    assert 404 == reply.status
+    assert f"No series of the name {name} has sent a reading yet." in page.inner_text("body")
+    seed_forecasts(connection, [name], 3, naive_from=0)
+    page.wait_for_selector(".chart.tall svg")
+
+
 def test_redis_down_is_said_and_overcome(page: "Page", server: EmbeddedRedis, address: str, connection: Redis) -> None:
     """The figures stay, a banner marks them as old, and it goes when Redis is back with new readings."""
     seed_forecasts(connection, ["boiler-1"], 3, naive_from=1)

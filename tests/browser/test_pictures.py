@@ -60,7 +60,7 @@ def test_pictures_of_the_overview(page: "Page", plant: str, connection: Redis, f
 def test_pictures_of_a_series(page: "Page", plant: str, folder: Path) -> None:
     """With its chart, gates, versions and learning curve."""
     page.goto(f"{plant}/series?name=boiler-2%2Fpressure")
-    page.wait_for_function("document.querySelectorAll('.gates .chart:has(canvas)').length == 5")
+    page.wait_for_function("document.querySelectorAll('.gates .chart:has(svg)').length == 6")
     _take(page, folder, "series", whole=True)
 
 
