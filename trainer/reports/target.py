@@ -89,7 +89,7 @@ def _named(series: str, read: Histories) -> History:
             raise HistoryError(f"series {series!r}: {refusal.reason}")
     names = sorted(history.series for history in read.accepted)
     listed = ", ".join(repr(name[:40]) for name in names[:5]) + (", …" if len(names) > 5 else "")
-    raise HistoryError(f"no file holds series {series!r}; read: {listed or 'none'}: name one of these or other files")
+    raise HistoryError(f"no file holds series {series!r}; found: {listed or 'none'}: name one of these or other files")
 
 
 def _columns(history: History, spec: Spec) -> History:
