@@ -173,7 +173,7 @@ def _button(name: str, question: str, deed: Callable[[], Awaitable[str]]) -> ui.
             sentence = await deed()
         finally:
             button.enable()
-        if button.is_deleted:
+        if button.is_deleted or not button.client.has_socket_connection:
             _log.warning("%s", sentence)
         else:
             ui.notify(sentence, timeout=8000, multi_line=True)
