@@ -17,14 +17,14 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
 from worker.acl import explain
 from worker.backoff import Backoff
+from worker.log_limiter import LogLimiter
 from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
 from worker.model_loader import ModelLoader
 from worker.partition.consumer import PartitionConsumer
-from worker.partition.lease import Partition
+from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
 from worker.partition.stream import Stream
-from worker.repeats import Repeats
 from worker.stop import Stop
 
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica
@@ -65,7 +65,7 @@ class Worker:
         self._membership = membership
         self._models = ModelLoader(store, engine, forecasters, health)
         self._consumers = [
-            PartitionConsumer(i, stream, Partition(stream, name, lease_s), forecaster, health, settings.worker)
+            PartitionConsumer(i, stream, PartitionLease(stream, name, lease_s), forecaster, health, settings.worker)
             for i, (stream, forecaster) in enumerate(zip(streams, forecasters, strict=True))
         ]
         self._first = random.randrange(len(streams))  # noqa: S311 - workers start at different partitions
@@ -73,7 +73,7 @@ class Worker:
         self._failures = 0  # consecutive failures of what all partitions share: membership and the store
         self._backoff = Backoff(lease_s)
         self._pauses = 0
-        self._repeats = Repeats()
+        self._limiter = LogLimiter()
         self._share = len(streams)
 
     def run(self, stop: Stop, *, burst: bool = False) -> None:
@@ -251,7 +251,7 @@ class Worker:
         self._pauses += 1
         self._health.failed(kind)
         error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
-        times = self._repeats.times(f"{kind} {error}")
+        times = self._limiter.count(f"{kind} {error}")
         if times:
             unforeseen = kind == "step" and not isinstance(exc, TidecastError)
             log.error(

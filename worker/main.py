@@ -26,12 +26,12 @@ from tidecast.wire import common_keys, keys_of
 from worker.acl import explain
 from worker.backoff import LONGEST_S, SHORTEST_S
 from worker.compiling import warm
+from worker.log_limiter import LogLimiter
 from worker.loop import Worker
 from worker.membership import Membership, claim_partitions
 from worker.metrics import Health
 from worker.partition.stream import Stream
 from worker.redis_failures import meaning_of
-from worker.repeats import Repeats
 from worker.retraining.child import COMMAND, check_installed
 from worker.retraining.late_schedule import LateSchedule
 from worker.stop import Stop
@@ -63,7 +63,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
         server = health.serve(place)
         log.info("health served", port=server.port)
     _warm(health)
-    stop = _told_by_signals()
+    stop = _stop_on_signals()
     worker = _begin(settings, health, stop)
     if worker:
         with _scheduled(settings, worker, health, stop) if not burst else nullcontext():
@@ -90,7 +90,7 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
         raise SettingsError(f"there is no schedule to keep: {choice.why_off}; {choice.remedy}")
     check_installed()
     log_as_json()
-    stop = _told_by_signals()
+    stop = _stop_on_signals()
     health = Health()
     if health_port is not None:
         server = health.serve(
@@ -102,7 +102,7 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
     everything = range(settings.partitions)
     # Not the name of a worker with the same settings: a worker of this name would take over our runs at once.
     owner = f"{worker_name(settings)}:daemon"
-    with Schedule(settings, timing, lambda: everything, owner, health, told=stop.is_set, command=command):
+    with Schedule(settings, timing, lambda: everything, owner, health, asked_to_stop=stop.is_set, command=command):
         health.ready.set()
         while not stop.wait(IDLE_S):
             pass
@@ -117,14 +117,14 @@ def _agreed(settings: Settings, stop: Stop) -> bool:
     """
     key = common_keys(settings.namespace)[0]
     pause_s = SHORTEST_S
-    repeats = Repeats()
+    limiter = LogLimiter()
     while not stop.is_set():
         try:
             with connect(settings) as redis:
                 check_partitions(key, cast("bytes | None", redis.get(key)), settings.partitions)
         except RedisError as exc:
             _refuse_for_good(exc)
-            _report_start(repeats, "redis", explain(exc), pause_s)
+            _report_start(limiter, "redis", explain(exc), pause_s)
             stop.wait(pause_s)
             pause_s = min(LONGEST_S, 2 * pause_s)
         else:
@@ -145,7 +145,7 @@ def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -
 
         timing = _timing_of(choice)
         assert timing is not None  # noqa: S101 - the schedule is on
-        return Schedule(settings, timing, worker.partitions_held, owner, health, told=stop.is_set)
+        return Schedule(settings, timing, worker.partitions_held, owner, health, asked_to_stop=stop.is_set)
 
     return LateSchedule(make, health.ready)
 
@@ -179,7 +179,7 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
         SettingsError: the settings do not fit this Redis.
     """
     pause_s = SHORTEST_S
-    repeats = Repeats()
+    limiter = LogLimiter()
     while not stop.is_set():
         try:
             return make_worker(settings, health)
@@ -192,7 +192,7 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
             else:
                 kind = "redis"
                 error = explain(exc)
-            _report_start(repeats, kind, error, pause_s)
+            _report_start(limiter, kind, error, pause_s)
             health.failed(kind)
             stop.wait(pause_s)
             pause_s = min(LONGEST_S, 2 * pause_s)
@@ -210,9 +210,9 @@ def _refuse_for_good(exc: RedisError) -> None:
         raise SettingsError(explain(exc)) from exc
 
 
-def _report_start(repeats: Repeats, kind: str, error: str, pause_s: float) -> None:
+def _report_start(limiter: LogLimiter, kind: str, error: str, pause_s: float) -> None:
     """Log why the start failed: at once, then less and less often while the failure lasts."""
-    if times := repeats.times(f"{kind} {error}"):
+    if times := limiter.count(f"{kind} {error}"):
         log.error("start failed", kind=kind, error=error, pause_s=pause_s, times=times)
 
 
@@ -265,7 +265,7 @@ def _check_settings(settings: Settings) -> None:
         check_installed()
 
 
-def _told_by_signals() -> Stop:
+def _stop_on_signals() -> Stop:
     stop = Stop()
     for number in signals.stopping():
         signal.signal(number, _flag(stop))

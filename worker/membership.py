@@ -8,7 +8,7 @@ from redis import Redis
 from tidecast.connection.partitions import check_partitions
 from tidecast.settings import LONGEST_LEASE_S
 from worker.scripts import script_of
-from worker.stored import tell
+from worker.stored_times import log_correction
 
 EVERY_S = 0.5  # how often a worker registers as alive; a released partition is taken over within this time
 
@@ -51,18 +51,18 @@ class Membership:
         """
         if not 0 <= now - self._joined_at < min(EVERY_S, self._lease_s / 3):  # below 0 the clock was set back
             claim_partitions(self._redis, self._number, partitions)
-            alive, cut = self._say(self._lease_s)
+            alive, cut = self._register(self._lease_s)
             self._alive = max(1, len(alive))
             for name, stored in zip(cut[::2], cut[1::2], strict=True):
                 place = f"{self._key} {name.decode(errors='backslashreplace')}"
-                tell(place, stored, f"it counts as alive for {self._lease_s:g} s from now")
+                log_correction(place, stored, f"it counts as alive for {self._lease_s:g} s from now")
             self._joined_at = now
         return -(-partitions // self._alive)
 
     def leave(self) -> None:
         """Remove this worker from the list, so that the others share its partitions."""
-        self._say(0)
+        self._register(0)
 
-    def _say(self, alive_s: float) -> list[list[bytes]]:
+    def _register(self, alive_s: float) -> list[list[bytes]]:
         args: list[str | int] = [self._name, round(alive_s * 1000), round(LONGEST_LEASE_S * 1000)]
         return cast("list[list[bytes]]", self._join(keys=[self._key], args=args))

@@ -12,21 +12,21 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self._told = False
+        self._set = False
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def set(self) -> None:
         """Set the flag, and wake the waiting thread."""
-        self._told = True
+        self._set = True
         self._bell.put(None)
 
     def is_set(self) -> bool:
         """Return whether the flag is set."""
-        return self._told
+        return self._set
 
     def wait(self, seconds: float) -> bool:
         """Wait for some seconds or until the flag is set; return whether it is set."""
-        if not self._told:
+        if not self._set:
             with suppress(queue.Empty):
                 self._bell.get(timeout=max(0.0, seconds))
-        return self._told
+        return self._set

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.ward import KEPT, Ward, ward
+from tests.harness.installation import KEPT, Installation, installation
 from tidecast.connection.embedded import EmbeddedRedis
 
 
@@ -17,7 +17,7 @@ def kept_server(redis_program: str) -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture
-def healthy(kept_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Ward]:
+def healthy(kept_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Installation]:
     """An installation in which all is well."""
-    with ward(kept_server, tmp_path) as made:
+    with installation(kept_server, tmp_path) as made:
         yield made

@@ -17,8 +17,8 @@ from tidecast.settings.load import (
     cores,
     environment_with,
     load_settings,
+    passed_settings,
     quiet_tensorflow,
-    told_settings,
     worker_name,
     worker_threads,
 )
@@ -40,8 +40,8 @@ __all__ = [
     "cores",
     "environment_with",
     "load_settings",
+    "passed_settings",
     "quiet_tensorflow",
-    "told_settings",
     "worker_name",
     "worker_threads",
 ]

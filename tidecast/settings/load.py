@@ -102,7 +102,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _File(settings_cls, _file())
 
 
-class _Told(Settings):
+class _Passed(Settings):
     """The settings from code alone."""
 
     @classmethod
@@ -118,14 +118,14 @@ class _Told(Settings):
         return (init_settings,)
 
 
-def told_settings(given: Mapping[str, Any]) -> Settings:
+def passed_settings(given: Mapping[str, Any]) -> Settings:
     """Return the settings that another program has passed to this one; ignore the environment and the file.
 
     Raises:
         SettingsError: a setting is unknown or invalid.
     """
     try:
-        return _Told(**given)
+        return _Passed(**given)
     except ValidationError as exc:
         raise SettingsError(sentence(exc, Settings)) from exc
 

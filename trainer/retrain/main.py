@@ -94,12 +94,12 @@ def _run(line: bytes) -> dict[str, Any]:
         SettingsError: a setting is not valid, or Redis contradicts it.
         ValueError: the line is not valid.
     """
-    from tidecast.settings import told_settings
+    from tidecast.settings import passed_settings
 
     given = json.loads(line)
     if not isinstance(given, dict) or set(given) != {"settings", "partition", "series", "force"}:
         raise ValueError("one line of JSON with settings, partition, series and force is needed")
-    settings = told_settings(given["settings"])
+    settings = passed_settings(given["settings"])
     from trainer.retrain.run import RetrainRequest, run  # imported only now, because it imports TensorFlow
 
     request = RetrainRequest(int(given["partition"]), tuple(given["series"]), bool(given["force"]))

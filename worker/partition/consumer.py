@@ -17,7 +17,7 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.settings import WorkerSettings
 from worker.metrics import Health
 from worker.partition.entry_reader import CLOSED
-from worker.partition.lease import Partition
+from worker.partition.lease import PartitionLease
 from worker.partition.poison import PoisonGuard
 from worker.partition.stream import Stream
 from worker.partition.stream_warnings import StreamWarnings
@@ -66,7 +66,7 @@ class PartitionConsumer:
         self,
         number: int,
         stream: Stream,
-        partition: Partition,
+        lease: PartitionLease,
         forecaster: Forecaster,
         health: Health,
         settings: WorkerSettings,
@@ -77,7 +77,7 @@ class PartitionConsumer:
         self.retry_at = -float("inf")  # not served before this time after a failure, by the monotonic clock
         self.failures = 0  # consecutive
         self._stream = stream
-        self._partition = partition
+        self._lease = lease
         self._health = health
         self._settings = settings
         self._poison_guard = PoisonGuard(stream, settings.batch)
@@ -90,7 +90,7 @@ class PartitionConsumer:
     @property
     def held(self) -> bool:
         """Whether this worker believes that it holds the lease; each commit checks it."""
-        return self._partition.held
+        return self._lease.held
 
     def step(self, now: float, block_ms: int | None) -> int | None:
         """Run one iteration; return the number of readings answered, None if another worker holds the partition.
@@ -101,7 +101,7 @@ class PartitionConsumer:
         """
         if not self.held and not self._take_over(now):
             return None
-        if not self._partition.hold(now):
+        if not self._lease.hold(now):
             raise Fenced("the lease ran out and another worker took the partition")
         if not self._uncommitted:
             self._handle_next(now, block_ms)
@@ -120,9 +120,9 @@ class PartitionConsumer:
     def drop(self, reason: str, *, logged: bool = True) -> None:
         """Forget the lost partition and its state; log it if `logged` is set."""
         if logged:
-            log.warning("partition dropped", partition=self.number, reason=reason, epoch=self._partition.epoch)
+            log.warning("partition dropped", partition=self.number, reason=reason, epoch=self._lease.epoch)
         self._health.lease_changed("lost")
-        self._partition.lose()
+        self._lease.lose()
         self._forget()
 
     def leave(self) -> None:
@@ -130,7 +130,7 @@ class PartitionConsumer:
 
         A batch that was handled but not committed is not lost: the next worker handles it again.
         """
-        self._partition.release()
+        self._lease.release()
         self._health.lease_changed("released")
         self._forget()
 
@@ -150,7 +150,7 @@ class PartitionConsumer:
     def _handle_next(self, now: float, block_ms: int | None) -> None:
         """Read and handle the next batch, if there is one; it is committed later."""
         progress = self._progress
-        epoch = self._partition.epoch
+        epoch = self._lease.epoch
         if progress is None or epoch is None:
             raise Conflict("no offset is loaded: acquire the partition anew")
         with self._health.stage("read"):
@@ -182,13 +182,13 @@ class PartitionConsumer:
         is lost, both batches are dropped. If Redis was away, both are sent one after the other.
         """
         batch = self._uncommitted[0]
-        epoch = self._partition.epoch
+        epoch = self._lease.epoch
         if epoch is None:
             raise Fenced("there is no lease to commit under")
         alone = len(self._uncommitted) == 1 and not self._poison_guard.awake
         self._commit(batch, epoch, partial(self._handle_next, now, None) if alone else None)
         self._uncommitted.popleft()
-        self._partition.renewed(now)
+        self._lease.renewed(now)
         self._note(batch)
         return batch.answered
 
@@ -247,10 +247,10 @@ class PartitionConsumer:
 
     def _take_over(self, now: float) -> bool:
         self.tried_at = now
-        progress = self._partition.acquire(now)
+        progress = self._lease.acquire(now)
         if progress is None:
             if self._stream.has_twin:
-                self._warnings.twin(self._partition.owner, now)
+                self._warnings.twin(self._lease.owner, now)
             return False
         self.forecaster.restore({})
         for some in self._stream.states():
@@ -261,7 +261,7 @@ class PartitionConsumer:
         log.info(
             "partition acquired",
             partition=self.number,
-            epoch=self._partition.epoch,
+            epoch=self._lease.epoch,
             after=progress.last,
             series=len(self.forecaster.states),
         )
@@ -291,7 +291,7 @@ class PartitionConsumer:
     def _retain(self, now: float) -> None:
         """Trim answered readings older than `retention`, every `RETAIN_EVERY_S`."""
         kept_s = self._settings.retention
-        epoch = self._partition.epoch
+        epoch = self._lease.epoch
         if kept_s is None or epoch is None or 0 <= now - self._retained_at < RETAIN_EVERY_S:
             return
         if self._stream.retain(epoch, max(0, round((now - kept_s) * 1000))):

@@ -8,8 +8,8 @@ from worker.partition.stream import Stream
 RENEWALS = 3  # renewals within the lifetime of a lease
 
 
-class Partition:
-    """One partition and this worker's lease on it."""
+class PartitionLease:
+    """This worker's lease on one partition."""
 
     def __init__(self, stream: Stream, owner: str, lease_s: float) -> None:
         self.stream = stream

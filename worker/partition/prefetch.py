@@ -21,7 +21,7 @@ class Prefetcher:
     def __init__(self, read: Read) -> None:
         self._read = read
         self._thread = ThreadPoolExecutor(1, "read-ahead")  # starts on first use
-        self._prefetcher: tuple[str, Future[tuple[list[Entry], bool]]] | None = None
+        self._prefetched: tuple[str, Future[tuple[list[Entry], bool]]] | None = None
         self._full_to: str | None = None  # where the last batch ends, if it was full
 
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
@@ -32,19 +32,19 @@ class Prefetcher:
 
     def holds(self, last: str) -> bool:
         """Return whether the entries after `last` were prefetched, or are being prefetched."""
-        return self._prefetcher is not None and self._prefetcher[0] == last
+        return self._prefetched is not None and self._prefetched[0] == last
 
     def go_on(self) -> None:
         """Start a prefetch after the last batch, if it was full."""
         if self._full_to:
-            self._prefetcher = self._full_to, self._thread.submit(self._read, self._full_to, None)
+            self._prefetched = self._full_to, self._thread.submit(self._read, self._full_to, None)
             self._full_to = None
 
     def _held(self, last: str) -> tuple[list[Entry], bool] | None:
         """Return the prefetched entries after `last`; None if they are missing, empty or the prefetch failed."""
-        if self._prefetcher is None:
+        if self._prefetched is None:
             return None
-        (after, future), self._prefetcher = self._prefetcher, None
+        (after, future), self._prefetched = self._prefetched, None
         if future.exception() or after != last:  # waits for the thread
             return None
         batch = future.result()

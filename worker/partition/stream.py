@@ -22,7 +22,7 @@ from worker.partition.pipeline import PipelinedConnection
 from worker.partition.stored_states import states_of
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
-from worker.stored import tell
+from worker.stored_times import log_correction
 
 TWIN = -1  # the script returns this instead of an epoch if a twin holds the lease
 TRIMMED_AT_ONCE = 1_000_000  # readings; Redis takes about 40 ms
@@ -86,7 +86,9 @@ class Stream:
                 self._fresh = False
                 self._create_group()
         for stored in cut:
-            tell(f"{self.keys.lease} expires_ms", stored, f"the lease ends {self._settings.lease:g} s from now")
+            log_correction(
+                f"{self.keys.lease} expires_ms", stored, f"the lease ends {self._settings.lease:g} s from now"
+            )
         return epoch if epoch > 0 else None
 
     def awaits_nobody(self) -> bool:

@@ -14,7 +14,7 @@ from worker.metrics import Health
 from worker.retraining.child import TrainingResult
 from worker.retraining.job_state import Busy, Claim, JobState, Plan
 from worker.retraining.triggers import Timing
-from worker.stored import corrections
+from worker.stored_times import corrections
 
 YIELD_S = 60.0  # a schedule that yields to another one checks again after this time
 BUSY_S = (0.05, 5.0)  # shortest and longest time until a run of another owner is checked again

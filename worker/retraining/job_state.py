@@ -16,7 +16,7 @@ from tidecast.moments import utc_text
 from tidecast.wire import Keys
 from worker.retraining.triggers import timing_named
 from worker.scripts import script_of
-from worker.stored import CLOCKS_MS, UNENDED, Correction, corrections, tell
+from worker.stored_times import CLOCKS_MS, UNENDED, Correction, corrections, log_correction
 
 LEFT_MS = HOUR_MS  # a schedule whose run is overdue by more than this is abandoned
 TTL_S = 15.0  # lifetime of a claim without a renewal: after it the holder counts as dead, and another continues
@@ -105,7 +105,7 @@ class JobState:
         args: list[Any] = [trigger, next_ms]
         for correction in corrections:
             args += correction
-            tell(f"{self._keys.retrain} {correction.field}", correction.stored, utc_text(correction.value))
+            log_correction(f"{self._keys.retrain} {correction.field}", correction.stored, utc_text(correction.value))
         flat = cast("list[bytes]", self._plan(keys=[self._keys.retrain], args=args))
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
@@ -129,7 +129,7 @@ class JobState:
         args: list[Any] = [due_ms, token, self._owner, self._ttl_ms, self._kept, detail]
         tries, wait_ms, *cut = cast("list[Any]", self._claim(keys=self._both, args=args))
         for stored in cut:
-            tell(f"{self._keys.retrain} expires_ms", stored, f"the claim ends {self.ttl_s:g} s from now")
+            log_correction(f"{self._keys.retrain} expires_ms", stored, f"the claim ends {self.ttl_s:g} s from now")
         return Claim(due_ms, token, tries) if tries else Busy(wait_ms / 1000)
 
     def beat(self, claim: Claim) -> bool:

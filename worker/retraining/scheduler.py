@@ -27,8 +27,8 @@ from tidecast.connection import connect
 from tidecast.settings import Settings
 from tidecast.wire import keys_of
 from worker.acl import explain
+from worker.log_limiter import LogLimiter
 from worker.metrics import Health
-from worker.repeats import Repeats
 from worker.retraining import child
 from worker.retraining.job import RetrainJob
 from worker.retraining.job_state import TTL_S, JobState
@@ -53,7 +53,7 @@ class Schedule:
         held: returns the partitions that are ours now; called from other threads.
         owner: the name in the claims; after a restart the same owner continues its runs at once.
         health: the metrics.
-        told: returns whether the program must stop; called ten times a second while a child runs.
+        asked_to_stop: returns whether the program must stop; called ten times a second while a child runs.
         command: the command that starts the child.
         ttl_s: the lifetime of a claim without a renewal.
     """
@@ -66,7 +66,7 @@ class Schedule:
         owner: str,
         health: Health,
         *,
-        told: Callable[[], bool] = lambda: False,
+        asked_to_stop: Callable[[], bool] = lambda: False,
         command: Sequence[str] = child.COMMAND,
         ttl_s: float = TTL_S,
     ) -> None:
@@ -75,14 +75,14 @@ class Schedule:
         self._held = held
         self._owner = owner
         self._health = health
-        self._told = told
+        self._asked_to_stop = asked_to_stop
         self._command = command
         self._ttl_s = ttl_s
         self._redis: Redis | None = None
         self._ours: set[int] = set()  # the partitions that have a job
         self._jobs: dict[int, RetrainJob] = {}  # used only by the thread of the runs
         self._failures = 0  # consecutive
-        self._repeats = Repeats()
+        self._limiter = LogLimiter()
         self._stopping = threading.Event()
         self._running = threading.Lock()  # held while a job runs
         # We log errors in jobs ourselves; APScheduler's other messages are about runs longer than their interval.
@@ -159,7 +159,7 @@ class Schedule:
         """Retrain a partition if it is due; return the time of the next action, in epoch seconds."""
 
         def cancelled() -> bool:
-            return self._stopping.is_set() or self._told() or partition not in self._held()
+            return self._stopping.is_set() or self._asked_to_stop() or partition not in self._held()
 
         with self._running:
             if cancelled():
@@ -180,7 +180,7 @@ class Schedule:
         self._failures += 1
         away = isinstance(exc, RedisError)
         error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
-        if times := self._repeats.times(f"{partition} {error}"):
+        if times := self._limiter.count(f"{partition} {error}"):
             log.error(
                 "retraining waits", partition=partition, error=error, pause_s=pause_s, times=times, exc_info=not away
             )

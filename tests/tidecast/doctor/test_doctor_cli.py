@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.harness.commands import run_command
+from tests.harness.installation import Installation
 from tests.harness.models import make_model
-from tests.harness.ward import Ward
 from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE
 
 
@@ -20,15 +20,17 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 class Doctor:
-    """The command on a ward, within this process."""
+    """The command on an installation, within this process."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ward: Ward) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], installation: Installation
+    ) -> None:
         monkeypatch.setenv("TIDECAST_RETRAIN__EVERY", "1h")
-        self._monkeypatch, self._capsys, self._ward = monkeypatch, capsys, ward
+        self._monkeypatch, self._capsys, self._installation = monkeypatch, capsys, installation
 
     def __call__(self, *words: str) -> tuple[int, str]:
         """Run the doctor; return its exit code and its output."""
-        where = ("--redis", self._ward.server.url, "--store", str(self._ward.settings.store))
+        where = ("--redis", self._installation.server.url, "--store", str(self._installation.settings.store))
         self._capsys.readouterr()  # the worker's log
         return run_command(self._monkeypatch, "doctor", *words, *where), self._capsys.readouterr().out
 
@@ -40,7 +42,7 @@ class Doctor:
 
 
 @pytest.fixture
-def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Ward) -> Doctor:
+def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Installation) -> Doctor:
     """The command on a healthy installation."""
     return Doctor(monkeypatch, capsys, healthy)
 
@@ -52,7 +54,7 @@ def test_all_is_well_is_exit_code_0(doctor: Doctor) -> None:
     assert (0, {"healthy": True, "schedule": "every 1h", "findings": []}) == (code, json.loads(printed))
 
 
-def test_a_warning_is_exit_code_0_and_an_error_1(doctor: Doctor, healthy: Ward) -> None:
+def test_a_warning_is_exit_code_0_and_an_error_1(doctor: Doctor, healthy: Installation) -> None:
     """Both are printed, each with its remedy below it."""
     healthy.redis.delete("retrain")
     code, printed = doctor()
@@ -99,7 +101,7 @@ def test_wrong_usage_is_exit_code_2(doctor: Doctor) -> None:
     assert (2, "") == doctor("--verbose")
 
 
-def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, healthy: Ward) -> None:
+def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, healthy: Installation) -> None:
     """Its version and verdict, its readings, its experts' errors, its drift, and its dead letters."""
     for step in range(3, 20):
         healthy.push(1000 * step, str(step % 3))
@@ -125,7 +127,7 @@ def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, he
         assert words in sentences
 
 
-def test_a_series_on_probation_says_how_it_stands(doctor: Doctor, healthy: Ward) -> None:
+def test_a_series_on_probation_says_how_it_stands(doctor: Doctor, healthy: Installation) -> None:
     """Beside the former version."""
     healthy.store.publish(make_model("a", seed=1))
     healthy.worker.step(time.time() + 10)  # it looks into the store now and then
@@ -137,7 +139,7 @@ def test_a_series_on_probation_says_how_it_stands(doctor: Doctor, healthy: Ward)
     assert "probation: version 2 beside 1 over " in doctor("a")[1]
 
 
-def test_a_series_without_a_model_says_why(doctor: Doctor, healthy: Ward) -> None:
+def test_a_series_without_a_model_says_why(doctor: Doctor, healthy: Installation) -> None:
     """The reasons are: too few readings, none at all, no published model, or a store that is damaged."""
     healthy.redis.xadd("readings", {"series": "young", "value": 1})
     healthy.answer()
@@ -152,7 +154,7 @@ def test_a_series_without_a_model_says_why(doctor: Doctor, healthy: Ward) -> Non
 
 @pytest.mark.parametrize(("name", "remedy"), [("B", "did you mean 'b'?"), ("zzz", "use one of a, b"), ("", "use one")])
 def test_a_series_that_nobody_knows_is_a_mistake(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Ward, name: str, remedy: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Installation, name: str, remedy: str
 ) -> None:
     """Before, it passed for a series without readings; now the names in the store and in Redis are searched."""
     healthy.store.publish(make_model("b"))

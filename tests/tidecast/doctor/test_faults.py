@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.harness.installation import Installation
 from tests.harness.models import make_model
 from tests.harness.patience import until
-from tests.harness.ward import Ward
 from tidecast.doctor import server
 from tidecast.doctor.examination import examine
 from tidecast.errors import Fenced
@@ -18,171 +18,173 @@ from worker.main import make_worker
 from worker.metrics import Health
 from worker.retraining.job_state import Claim
 
-Fault = Callable[[Ward], Ward | None]
+Fault = Callable[[Installation], Installation | None]
 TEN_YEARS_MS = 3650 * 86_400_000
 
 
-def forgetful(ward: Ward) -> None:
+def forgetful(installation: Installation) -> None:
     """Neither append-only file nor snapshots."""
-    ward.redis.config_set("appendonly", "no")
+    installation.redis.config_set("appendonly", "no")
 
 
-def full_disk(ward: Ward) -> None:
+def full_disk(installation: Installation) -> None:
     """A snapshot that cannot be put in place."""
-    (ward.server.folder / "dump.rdb").unlink(missing_ok=True)
-    (ward.server.folder / "dump.rdb").mkdir()
-    ward.redis.bgsave()
-    until(lambda: ward.redis.info("persistence")["rdb_last_bgsave_status"] == "err")
+    (installation.server.folder / "dump.rdb").unlink(missing_ok=True)
+    (installation.server.folder / "dump.rdb").mkdir()
+    installation.redis.bgsave()
+    until(lambda: installation.redis.info("persistence")["rdb_last_bgsave_status"] == "err")
 
 
-def mended_disk(ward: Ward) -> None:
+def mended_disk(installation: Installation) -> None:
     """A snapshot that can: the server is shared."""
-    (ward.server.folder / "dump.rdb").rmdir()
-    ward.redis.bgsave()
-    until(lambda: ward.redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
+    (installation.server.folder / "dump.rdb").rmdir()
+    installation.redis.bgsave()
+    until(lambda: installation.redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
 
 
-def evicting(ward: Ward) -> None:
+def evicting(installation: Installation) -> None:
     """A policy that throws keys away."""
-    ward.redis.config_set("maxmemory", "1gb")
-    ward.redis.config_set("maxmemory-policy", "allkeys-lru")
+    installation.redis.config_set("maxmemory", "1gb")
+    installation.redis.config_set("maxmemory-policy", "allkeys-lru")
 
 
-def nearly_full(ward: Ward) -> None:
+def nearly_full(installation: Installation) -> None:
     """The limit is hardly above the memory in use."""
-    ward.redis.config_set("maxmemory", str(int(ward.redis.info("memory")["used_memory"] * 1.05)))
+    installation.redis.config_set("maxmemory", str(int(installation.redis.info("memory")["used_memory"] * 1.05)))
 
 
-def full(ward: Ward) -> None:
+def full(installation: Installation) -> None:
     """Less memory than is used."""
-    ward.redis.config_set("maxmemory", str(ward.redis.info("memory")["used_memory"] // 2))
+    installation.redis.config_set("maxmemory", str(installation.redis.info("memory")["used_memory"] // 2))
 
 
-def replica(ward: Ward) -> None:
+def replica(installation: Installation) -> None:
     """Of a master that is not there."""
-    ward.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    installation.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
 
 
-def alone(ward: Ward) -> None:
+def alone(installation: Installation) -> None:
     """A master that wants replicas."""
-    ward.redis.config_set("min-replicas-to-write", "1")
+    installation.redis.config_set("min-replicas-to-write", "1")
 
 
-def wrong_type(ward: Ward) -> None:
+def wrong_type(installation: Installation) -> None:
     """A key of another program."""
-    ward.redis.delete("dead")
-    ward.redis.set("dead", "other")
+    installation.redis.delete("dead")
+    installation.redis.set("dead", "other")
 
 
-def other_partitions(ward: Ward) -> Ward:
+def other_partitions(installation: Installation) -> Installation:
     """Settings that contradict Redis."""
-    return ward.told(partitions=4)
+    return installation.told(partitions=4)
 
 
-def misplaced(ward: Ward) -> Ward:
+def misplaced(installation: Installation) -> Installation:
     """Return a producer without the setting."""
-    for key in ward.redis.scan_iter():
+    for key in installation.redis.scan_iter():
         if key not in (b"readings", b"partitions"):
-            ward.redis.rename(key, b"{0}:" + key)
-    ward.redis.copy("readings", "{0}:readings")
+            installation.redis.rename(key, b"{0}:" + key)
+    installation.redis.copy("readings", "{0}:readings")
     for key in (b"{0}:lease",):
-        ward.redis.copy(key, b"{1}:lease")
-    ward.redis.copy("{0}:retrain", "{1}:retrain")
-    ward.redis.set("partitions", 2)
-    return ward.told(partitions=2)
+        installation.redis.copy(key, b"{1}:lease")
+    installation.redis.copy("{0}:retrain", "{1}:retrain")
+    installation.redis.set("partitions", 2)
+    return installation.told(partitions=2)
 
 
-def other_state(ward: Ward) -> None:
+def other_state(installation: Installation) -> None:
     """Written by a version to come."""
-    head = ward.redis.hget("state", "a")
+    head = installation.redis.hget("state", "a")
     assert head
-    ward.redis.hset("state", "a", b"\xfe" + head[1:])
+    installation.redis.hset("state", "a", b"\xfe" + head[1:])
 
 
-def stopped(ward: Ward) -> None:
+def stopped(installation: Installation) -> None:
     """The worker has left."""
-    ward.worker.leave()
+    installation.worker.leave()
 
 
-def killed(ward: Ward) -> None:
+def killed(installation: Installation) -> None:
     """The worker was, a minute ago."""
-    ward.redis.hset("lease", "expires_ms", time.time_ns() // 1_000_000 - 60_000)
+    installation.redis.hset("lease", "expires_ms", time.time_ns() // 1_000_000 - 60_000)
 
 
-def slow(ward: Ward) -> None:
+def slow(installation: Installation) -> None:
     """A reading that has waited for half a minute."""
-    ward.push(90_000)
+    installation.push(90_000)
 
 
-def stuck(ward: Ward) -> None:
+def stuck(installation: Installation) -> None:
     """Readings that have waited for longer."""
-    ward.push(3000)
-    ward.push(4000)
+    installation.push(3000)
+    installation.push(4000)
 
 
-def set_aside(ward: Ward) -> None:
+def set_aside(installation: Installation) -> None:
     """A sensor that sends no numbers."""
-    ward.push(3000, "n/a")
-    ward.answer()
+    installation.push(3000, "n/a")
+    installation.answer()
 
 
-def trimmed(ward: Ward) -> None:
+def trimmed(installation: Installation) -> None:
     """Readings that went before they were read."""
-    ward.push(3000)
-    ward.push(118_000)
-    ward.redis.xtrim("readings", maxlen=1, approximate=False)
+    installation.push(3000)
+    installation.push(118_000)
+    installation.redis.xtrim("readings", maxlen=1, approximate=False)
 
 
-def far_ids(ward: Ward) -> None:
+def far_ids(installation: Installation) -> None:
     """A reading under an id of the year 2100."""
-    ward.redis.xadd("readings", {"series": "a", "value": 4}, id="4102444800000-0")
-    ward.answer()
+    installation.redis.xadd("readings", {"series": "a", "value": 4}, id="4102444800000-0")
+    installation.answer()
 
 
-def hurried_ids(ward: Ward) -> None:
+def hurried_ids(installation: Installation) -> None:
     """One under an id that is some hours ahead, as after a clock that was."""
-    ward.redis.xadd("readings", {"series": "a", "value": 4}, id=f"{round(time.time() * 1000) + 7_200_000}-0")
-    ward.answer()
+    installation.redis.xadd("readings", {"series": "a", "value": 4}, id=f"{round(time.time() * 1000) + 7_200_000}-0")
+    installation.answer()
 
 
-def lost(ward: Ward) -> None:
+def lost(installation: Installation) -> None:
     """The same, and the worker has noticed."""
-    trimmed(ward)
-    ward.answer()
+    trimmed(installation)
+    installation.answer()
 
 
-def recreated(ward: Ward) -> None:
+def recreated(installation: Installation) -> None:
     """The readings were deleted, and lower ids were pushed."""
-    ward.redis.delete("readings")
-    ward.redis.xadd("readings", {"series": "a", "value": 4}, id="1-0")
+    installation.redis.delete("readings")
+    installation.redis.xadd("readings", {"series": "a", "value": 4}, id="1-0")
 
 
-def put_aside(ward: Ward) -> None:
+def put_aside(installation: Installation) -> None:
     """The same, with the forecasts out of the way; no worker has looked since."""
-    recreated(ward)
-    ward.redis.rename("forecasts", "old")
+    recreated(installation)
+    installation.redis.rename("forecasts", "old")
 
 
-def no_awaited_group(ward: Ward) -> Ward:
+def no_awaited_group(installation: Installation) -> Installation:
     """Return a setting that names a group that does not exist."""
-    return ward.told(worker=ward.settings.worker.model_copy(update={"wait_for_group": "plant"}))
+    return installation.told(worker=installation.settings.worker.model_copy(update={"wait_for_group": "plant"}))
 
 
-def another_awaited_group(ward: Ward) -> Ward:
+def another_awaited_group(installation: Installation) -> Installation:
     """Return a setting with a mistake in the name."""
-    ward.redis.xgroup_create("forecasts", "plant", id="0")
-    return ward.told(worker=ward.settings.worker.model_copy(update={"wait_for_group": "plamt"}))
+    installation.redis.xgroup_create("forecasts", "plant", id="0")
+    return installation.told(worker=installation.settings.worker.model_copy(update={"wait_for_group": "plamt"}))
 
 
-def no_passive_group(ward: Ward) -> None:
+def no_passive_group(installation: Installation) -> None:
     """Somebody destroyed the group that shows the lag."""
-    ward.redis.xgroup_destroy("readings", ward.settings.worker.lag_group)
+    installation.redis.xgroup_destroy("readings", installation.settings.worker.lag_group)
 
 
-def twins(ward: Ward) -> None:
+def twins(installation: Installation) -> None:
     """A second worker under the name of the first, which wants its partition back."""
-    named = ward.settings.model_copy(update={"worker": ward.settings.worker.model_copy(update={"name": "one"})})
-    ward.worker.leave()
+    named = installation.settings.model_copy(
+        update={"worker": installation.settings.worker.model_copy(update={"name": "one"})}
+    )
+    installation.worker.leave()
     first, second = (make_worker(named, Health()) for _ in range(2))
     for worker in (first, second):
         worker.step(time.time())
@@ -191,50 +193,50 @@ def twins(ward: Ward) -> None:
     first.step(time.time() + 31)
 
 
-def endless_blocks(ward: Ward) -> None:
+def endless_blocks(installation: Installation) -> None:
     """Streams of one block each."""
-    ward.redis.config_set("stream-node-max-entries", 0)
-    ward.redis.config_set("stream-node-max-bytes", 0)
+    installation.redis.config_set("stream-node-max-entries", 0)
+    installation.redis.config_set("stream-node-max-bytes", 0)
 
 
-def foreign_forecasts(ward: Ward) -> None:
+def foreign_forecasts(installation: Installation) -> None:
     """Another program's entry."""
-    ward.redis.xadd("forecasts", {"series": "a"})
+    installation.redis.xadd("forecasts", {"series": "a"})
 
 
-def no_store(ward: Ward) -> Ward:
+def no_store(installation: Installation) -> Installation:
     """Return a setting that names nothing."""
-    return ward.told(store=ward.settings.store / "absent")
+    return installation.told(store=installation.settings.store / "absent")
 
 
-def no_directory(ward: Ward) -> Ward:
+def no_directory(installation: Installation) -> Installation:
     """Return a setting that names a file."""
-    file = ward.settings.store.parent / "file"
+    file = installation.settings.store.parent / "file"
     file.touch()
-    return ward.told(store=file)
+    return installation.told(store=file)
 
 
-def damaged_pointer(ward: Ward) -> None:
+def damaged_pointer(installation: Installation) -> None:
     """Half a write."""
-    next(ward.settings.store.rglob("champion")).write_bytes(b"")
+    next(installation.settings.store.rglob("champion")).write_bytes(b"")
 
 
-def dangling_pointer(ward: Ward) -> None:
+def dangling_pointer(installation: Installation) -> None:
     """A champion whose file is gone."""
-    next(ward.settings.store.rglob("*.safetensors")).unlink()
-    ward.store.publish(make_model("a"), promote=False)
-    next(ward.settings.store.rglob("champion")).write_bytes(b"7")
+    next(installation.settings.store.rglob("*.safetensors")).unlink()
+    installation.store.publish(make_model("a"), promote=False)
+    next(installation.settings.store.rglob("champion")).write_bytes(b"7")
 
 
-def broken_champion(ward: Ward) -> None:
+def broken_champion(installation: Installation) -> None:
     """A file that was cut."""
-    file = next(ward.settings.store.rglob("*.safetensors"))
+    file = next(installation.settings.store.rglob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-10])
 
 
-def champion_to_come(ward: Ward) -> None:
+def champion_to_come(installation: Installation) -> None:
     """A file of a format that is not known here."""
-    file = next(ward.settings.store.rglob("*.safetensors"))
+    file = next(installation.settings.store.rglob("*.safetensors"))
     raw = file.read_bytes()
     size = int.from_bytes(raw[:8], "little")
     head = json.loads(raw[8 : 8 + size])
@@ -245,96 +247,96 @@ def champion_to_come(ward: Ward) -> None:
     file.write_bytes(len(new).to_bytes(8, "little") + new + raw[8 + size :])
 
 
-def damaged_series(ward: Ward) -> None:
+def damaged_series(installation: Installation) -> None:
     """A name that cannot be read."""
-    next(ward.settings.store.rglob("series.json")).write_bytes(b"{")
+    next(installation.settings.store.rglob("series.json")).write_bytes(b"{")
 
 
-def overdue(ward: Ward) -> None:
+def overdue(installation: Installation) -> None:
     """A run that should have begun an hour ago."""
-    ward.redis.hset("retrain", "next_ms", ward.began_ms - 3_600_000)
+    installation.redis.hset("retrain", "next_ms", installation.began_ms - 3_600_000)
 
 
-def kept_by_nobody(ward: Ward) -> None:
+def kept_by_nobody(installation: Installation) -> None:
     """A schedule that has no record in Redis."""
-    ward.redis.delete("retrain")
+    installation.redis.delete("retrain")
 
 
-def kept_by_nobody_by_default(ward: Ward) -> Ward:
+def kept_by_nobody_by_default(installation: Installation) -> Installation:
     """Return the same with the default schedule."""
-    ward.redis.delete("retrain")
-    return ward.told(retrain=RetrainSettings())
+    installation.redis.delete("retrain")
+    return installation.told(retrain=RetrainSettings())
 
 
-def claim(ward: Ward) -> Claim:
+def claim(installation: Installation) -> Claim:
     """Return a run that has begun."""
-    due_ms = ward.began_ms
-    ward.redis.hset("retrain", "next_ms", due_ms)
-    claimed = ward.record.claim(due_ms, "t", 0)
+    due_ms = installation.began_ms
+    installation.redis.hset("retrain", "next_ms", due_ms)
+    claimed = installation.record.claim(due_ms, "t", 0)
     assert isinstance(claimed, Claim)
     return claimed
 
 
-def run_failed(ward: Ward) -> None:
+def run_failed(installation: Installation) -> None:
     """A run that was given up."""
-    ward.record.fail(claim(ward), "no memory", ward.began_ms + 3_600_000, 0)
+    installation.record.fail(claim(installation), "no memory", installation.began_ms + 3_600_000, 0)
 
 
-def run_died(ward: Ward) -> None:
+def run_died(installation: Installation) -> None:
     """A run that has sent no sign of life since."""
-    claim(ward)
-    ward.redis.hset("retrain", "expires_ms", ward.began_ms)
+    claim(installation)
+    installation.redis.hset("retrain", "expires_ms", installation.began_ms)
 
 
-def distant_run(ward: Ward) -> None:
+def distant_run(installation: Installation) -> None:
     """A next run in ten years."""
-    ward.redis.hset("retrain", "next_ms", ward.began_ms + TEN_YEARS_MS)
+    installation.redis.hset("retrain", "next_ms", installation.began_ms + TEN_YEARS_MS)
 
 
-def distant_retry(ward: Ward) -> None:
+def distant_retry(installation: Installation) -> None:
     """A retry in ten years."""
-    ward.record.put_off(claim(ward), "no memory", ward.began_ms + TEN_YEARS_MS)
+    installation.record.put_off(claim(installation), "no memory", installation.began_ms + TEN_YEARS_MS)
 
 
-def distant_claim(ward: Ward) -> None:
+def distant_claim(installation: Installation) -> None:
     """A run that is claimed for ten years."""
-    claim(ward)
-    ward.redis.hset("retrain", "expires_ms", ward.began_ms + TEN_YEARS_MS)
+    claim(installation)
+    installation.redis.hset("retrain", "expires_ms", installation.began_ms + TEN_YEARS_MS)
 
 
-def distant_lease(ward: Ward) -> None:
+def distant_lease(installation: Installation) -> None:
     """A partition that is leased for ten years."""
-    ward.redis.hset("lease", "expires_ms", ward.began_ms + TEN_YEARS_MS)
+    installation.redis.hset("lease", "expires_ms", installation.began_ms + TEN_YEARS_MS)
 
 
-def ghost(ward: Ward) -> None:
+def ghost(installation: Installation) -> None:
     """A worker that counts as alive for ten years."""
-    ward.redis.hset("workers", "ghost", ward.began_ms + TEN_YEARS_MS)
+    installation.redis.hset("workers", "ghost", installation.began_ms + TEN_YEARS_MS)
 
 
-def no_number(ward: Ward) -> None:
+def no_number(installation: Installation) -> None:
     """A count that is a word."""
-    ward.redis.hset("offset", "read", "many")
+    installation.redis.hset("offset", "read", "many")
 
 
-def no_epoch(ward: Ward) -> None:
+def no_epoch(installation: Installation) -> None:
     """An epoch that cannot be counted up."""
-    ward.redis.hset("lease", "epoch", b"\xff")
+    installation.redis.hset("lease", "epoch", b"\xff")
 
 
-def no_entry_id(ward: Ward) -> None:
+def no_entry_id(installation: Installation) -> None:
     """An offset that is a word."""
-    ward.redis.hset("offset", "last", "soon")
+    installation.redis.hset("offset", "last", "soon")
 
 
-def no_count_of_partitions(ward: Ward) -> None:
+def no_count_of_partitions(installation: Installation) -> None:
     """A number of partitions that is a word."""
-    ward.redis.set("partitions", "many")
+    installation.redis.set("partitions", "many")
 
 
-def no_time(ward: Ward) -> None:
+def no_time(installation: Installation) -> None:
     """A due time that is a word."""
-    ward.redis.hset("retrain", "due_ms", b"9" * 5000)
+    installation.redis.hset("retrain", "due_ms", b"9" * 5000)
 
 
 FAULTS: list[tuple[Fault, str, str, str]] = [
@@ -389,14 +391,14 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
 ]
 
 
-def test_of_a_healthy_installation_nothing_is_found(healthy: Ward) -> None:
+def test_of_a_healthy_installation_nothing_is_found(healthy: Installation) -> None:
     """Otherwise the findings would not be trusted."""
     assert [] == healthy.examine()
 
 
 @pytest.mark.parametrize(("fault", "check", "severity", "remedy"), FAULTS, ids=[fault.__name__ for fault, *_ in FAULTS])
 def test_a_fault_is_found_alone_with_its_remedy(
-    healthy: Ward, fault: Fault, check: str, severity: str, remedy: str
+    healthy: Installation, fault: Fault, check: str, severity: str, remedy: str
 ) -> None:
     """One finding, no other."""
     sick = fault(healthy) or healthy
@@ -407,7 +409,7 @@ def test_a_fault_is_found_alone_with_its_remedy(
     assert remedy in findings[0].remedy
 
 
-def test_why_nobody_retrains_is_found_where_it_is_seen(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_nobody_retrains_is_found_where_it_is_seen(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the training packages and without a run in Redis: install them, or run the schedule elsewhere."""
     monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     healthy.redis.delete("retrain")
@@ -417,7 +419,7 @@ def test_why_nobody_retrains_is_found_where_it_is_seen(healthy: Ward, monkeypatc
     assert finding.remedy.startswith("pip install 'tidecast[train]', or keep the schedule elsewhere")
 
 
-def test_who_retrains_elsewhere_or_never_hears_nothing(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_retrains_elsewhere_or_never_hears_nothing(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A schedule that another program keeps is as good as one's own, and "never" is a decision."""
     monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     assert [] == healthy.told(retrain=RetrainSettings()).examine()
@@ -425,7 +427,7 @@ def test_who_retrains_elsewhere_or_never_hears_nothing(healthy: Ward, monkeypatc
     assert [] == healthy.told(retrain=RetrainSettings(every="never")).examine()
 
 
-def test_a_late_run_is_found_whoever_keeps_the_schedule(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_run_is_found_whoever_keeps_the_schedule(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine where one looks need not be able to train."""
     monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     overdue(healthy)
@@ -434,7 +436,7 @@ def test_a_late_run_is_found_whoever_keeps_the_schedule(healthy: Ward, monkeypat
 
 
 @pytest.mark.parametrize(("fault", "expected"), [(trimmed, ["trimmed"]), (lost, ["lost"])])
-def test_readings_that_were_trimmed_are_counted(healthy: Ward, fault: Fault, expected: list[str]) -> None:
+def test_readings_that_were_trimmed_are_counted(healthy: Installation, fault: Fault, expected: list[str]) -> None:
     """From Redis 7 on, which counts them."""
     fault(healthy)
     counts = "entries-added" in healthy.redis.xinfo_stream("readings")
@@ -445,7 +447,7 @@ def test_readings_that_were_trimmed_are_counted(healthy: Ward, fault: Fault, exp
 
 
 @pytest.mark.parametrize(("skew_s", "severity"), [(10.0, "warning"), (-3600.0, "error")])
-def test_clocks_that_disagree_are_found(healthy: Ward, skew_s: float, severity: str) -> None:
+def test_clocks_that_disagree_are_found(healthy: Installation, skew_s: float, severity: str) -> None:
     """Ahead or behind."""
     (finding,) = examine(healthy.settings, lambda: time.time() + skew_s)
     assert ("clock", severity) == (finding.check, finding.severity)
@@ -453,7 +455,7 @@ def test_clocks_that_disagree_are_found(healthy: Ward, skew_s: float, severity: 
     assert "NTP" in finding.remedy
 
 
-def test_a_redis_that_is_too_old_is_found(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_that_is_too_old_is_found(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """The version that is needed is named."""
     monkeypatch.setattr(server, "OLDEST", (99, 1))
     (finding,) = healthy.examine()

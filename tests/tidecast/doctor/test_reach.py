@@ -8,10 +8,10 @@ import pytest
 from redis import Redis
 
 from tests.harness.cluster import EmbeddedCluster
+from tests.harness.installation import Installation
 from tests.harness.odd_servers import deaf, redis_with, saying, sentinel, without
 from tests.harness.patience import until
 from tests.harness.tls import HOST, make_authority, sign, tls_redis
-from tests.harness.ward import Ward
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.doctor.examination import examine
 from tidecast.doctor.finding import Finding
@@ -47,7 +47,7 @@ def test_a_redis_that_is_not_there_is_found(tmp_path: Path) -> None:
     assert finding.remedy.startswith("start it")
 
 
-def test_a_wrong_password_is_found(healthy: Ward, tmp_path: Path) -> None:
+def test_a_wrong_password_is_found(healthy: Installation, tmp_path: Path) -> None:
     """The password is not shown."""
     url = healthy.server.url.replace("redis://", f"redis://nobody:{PASSWORD}@")
     finding = found_at(load_settings(redis_url=url, store=tmp_path / "absent"))
@@ -71,7 +71,7 @@ def test_plain_words_to_a_port_with_tls_are_found(tls: tuple[int, Path, Path], t
     assert "rediss://" in finding.remedy
 
 
-def test_tls_to_a_plain_port_is_found(healthy: Ward, tmp_path: Path) -> None:
+def test_tls_to_a_plain_port_is_found(healthy: Installation, tmp_path: Path) -> None:
     """The remedy is the scheme without TLS."""
     url = healthy.server.url.replace("redis://", "rediss://")
     finding = found_at(load_settings(redis_url=url, redis_timeout=0.3, store=tmp_path / "absent"))
@@ -95,7 +95,7 @@ def test_a_redis_that_still_loads_is_found(redis_program: str, tmp_path: Path) -
     assert [("error", True)] == [(finding.severity, "wait" in finding.remedy) for finding in findings]
 
 
-def test_settings_that_contradict_each_other_are_found(healthy: Ward) -> None:
+def test_settings_that_contradict_each_other_are_found(healthy: Installation) -> None:
     """A cluster needs partitions."""
     (finding,) = healthy.told(redis_cluster=True).examine()
     assert ("settings", "error") == (finding.check, finding.severity)
@@ -172,7 +172,7 @@ def test_a_server_of_a_cluster_is_found_though_our_key_is_on_it(redis_program: s
     assert ("cluster", True) == (finding.check, finding.remedy.startswith("set redis_cluster = true"))
 
 
-def test_a_redis_that_is_not_in_a_cluster_is_found(healthy: Ward) -> None:
+def test_a_redis_that_is_not_in_a_cluster_is_found(healthy: Installation) -> None:
     """The other way round."""
     url = healthy.server.url.removesuffix("/0")
     settings = load_settings(redis_url=url, store=healthy.settings.store, redis_cluster=True, partitions=2)
@@ -204,7 +204,7 @@ def test_a_command_that_only_the_doctor_needs_and_the_server_hides_is_a_warning_
 
 
 def test_a_reply_that_redis_would_not_give_does_not_end_the_doctor(
-    healthy: Ward, monkeypatch: pytest.MonkeyPatch
+    healthy: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Services that speak Redis' protocol leave fields of INFO out."""
     monkeypatch.setattr(Redis, "info", lambda *_: {})

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.harness.ward import Ward
+from tests.harness.installation import Installation
 from tidecast.connection import connect
 from tidecast.doctor.rights import PROBES, needed
 from tidecast.doctor.series import facts_of
@@ -33,14 +33,14 @@ def documented() -> list[str]:
 
 
 @contextmanager
-def user(ward: Ward, *rights: str) -> Iterator[Ward]:
-    """The ward with a user with these rights."""
-    ward.redis.execute_command("ACL", "SETUSER", "w", "reset", "on", ">w", *rights)
-    url = ward.server.url.replace("redis://", "redis://w:w@")
+def user(installation: Installation, *rights: str) -> Iterator[Installation]:
+    """The installation with a user with these rights."""
+    installation.redis.execute_command("ACL", "SETUSER", "w", "reset", "on", ">w", *rights)
+    url = installation.server.url.replace("redis://", "redis://w:w@")
     try:
-        yield ward.told(redis_url=SecretStr(url))
+        yield installation.told(redis_url=SecretStr(url))
     finally:
-        ward.redis.acl_deluser("w")
+        installation.redis.acl_deluser("w")
 
 
 def test_the_rights_that_are_tried_are_those_of_the_documentation() -> None:
@@ -51,56 +51,58 @@ def test_the_rights_that_are_tried_are_those_of_the_documentation() -> None:
     assert set(PROBES) == needed(kept)
 
 
-def test_who_has_all_documented_rights_lacks_none(healthy: Ward) -> None:
+def test_who_has_all_documented_rights_lacks_none(healthy: Installation) -> None:
     """With those that the doctor's own looks need."""
     assert LOOKS
-    with user(healthy, *documented(), *LOOKS[1].split()) as ward:
-        assert [] == ward.examine()
+    with user(healthy, *documented(), *LOOKS[1].split()) as installation:
+        assert [] == installation.examine()
 
 
-def test_who_has_them_sees_one_series_and_the_status(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_has_them_sees_one_series_and_the_status(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """With two more for the latter, as documented."""
     monkeypatch.setattr(status, "COUNTED", 0)
     assert LOOKS
     with (
-        user(healthy, *documented(), *LOOKS[1].split(), "+hlen", "+hrandfield") as ward,
-        connect(ward.settings) as redis,
+        user(healthy, *documented(), *LOOKS[1].split(), "+hlen", "+hrandfield") as installation,
+        connect(installation.settings) as redis,
     ):
-        assert 3 == facts_of("a", ward.settings, describe_state)["state"]["readings"]
-        assert 3 == status.StatusWatch(redis, ward.settings).look().as_dict()["answered"]
+        assert 3 == facts_of("a", installation.settings, describe_state)["state"]["readings"]
+        assert 3 == status.StatusWatch(redis, installation.settings).look().as_dict()["answered"]
 
 
-def test_what_may_not_be_looked_at_is_said(healthy: Ward) -> None:
+def test_what_may_not_be_looked_at_is_said(healthy: Installation) -> None:
     """A worker's rights do not suffice for a doctor."""
-    with user(healthy, *documented(), "+xrange") as ward:
-        (finding,) = ward.examine()
+    with user(healthy, *documented(), "+xrange") as installation:
+        (finding,) = installation.examine()
     assert ("skipped", "warning") == (finding.check, finding.severity)
     assert "version, persistence, memory, role" in finding.problem
     assert "docs/how-to/doctor.md" in finding.remedy
 
 
 @pytest.mark.parametrize("right", sorted(PROBES))
-def test_a_missing_right_is_named(healthy: Ward, right: str) -> None:
+def test_a_missing_right_is_named(healthy: Installation, right: str) -> None:
     """Whatever it is; the command that tries it changes nothing."""
     changed = healthy.told(worker=WorkerSettings(lease=60.0, retention=60.0, wait_for_group="tidecast"))
     before = contents(healthy)
-    with user(changed, "~*", "+@all", f"-{right.partition('|')[0]}") as ward:
-        rights = {finding.check: finding for finding in ward.examine()}["rights"]
+    with user(changed, "~*", "+@all", f"-{right.partition('|')[0]}") as installation:
+        rights = {finding.check: finding for finding in installation.examine()}["rights"]
     assert "error" == rights.severity
     assert f"+{right}" in rights.problem.split()
     assert "docs/operations.md" in rights.remedy
     assert before == contents(healthy)
 
 
-def contents(ward: Ward) -> dict[bytes, bytes | None]:
+def contents(installation: Installation) -> dict[bytes, bytes | None]:
     """Return every key with its value, as Redis dumps it."""
-    return {key: ward.redis.dump(key) for key in ward.redis.scan_iter()}
+    return {key: installation.redis.dump(key) for key in installation.redis.scan_iter()}
 
 
-def test_keys_that_are_not_granted_are_named(healthy: Ward) -> None:
+def test_keys_that_are_not_granted_are_named(healthy: Installation) -> None:
     """As the pattern that is missing."""
-    with user(healthy, "+@all", *(f"~{key}" for key in ("readings", "offset", "lease", "state", "partitions"))) as ward:
-        rights = {finding.check: finding for finding in ward.examine()}["rights"]
+    with user(
+        healthy, "+@all", *(f"~{key}" for key in ("readings", "offset", "lease", "state", "partitions"))
+    ) as installation:
+        rights = {finding.check: finding for finding in installation.examine()}["rights"]
     assert {"~forecasts", "~dead", "~events", "~retrain", "~workers"} <= set(rights.problem.split())
     assert "~readings" not in rights.problem.split()
 
@@ -117,7 +119,7 @@ def powerless() -> Iterator[None]:
         os.seteuid(before)
 
 
-def test_a_store_that_cannot_be_written_is_found(healthy: Ward) -> None:
+def test_a_store_that_cannot_be_written_is_found(healthy: Installation) -> None:
     """It matters where models are trained."""
     root = Path(tempfile.mkdtemp())
     try:

@@ -10,28 +10,28 @@ from typing import Any
 import pytest
 
 from tests.harness.commands import run_command
+from tests.harness.installation import Installation
 from tests.harness.models import make_model
 from tests.harness.processes import TIDECAST
 from tests.harness.terminal import on_a_terminal
-from tests.harness.ward import Ward
 from tidecast.cli.commands import status as status_command
 from tidecast.settings import RetrainSettings
 from tidecast.tools import status
 from tidecast.tools.status import StatusWatch
 
 
-def run(monkeypatch: pytest.MonkeyPatch, ward: Ward, *words: str) -> int:
-    """Run the command on the ward; return its exit code."""
-    where = ("--redis", ward.server.url, "--store", str(ward.settings.store), "--interval", "0.1")
+def run(monkeypatch: pytest.MonkeyPatch, installation: Installation, *words: str) -> int:
+    """Run the command on the installation; return its exit code."""
+    where = ("--redis", installation.server.url, "--store", str(installation.settings.store), "--interval", "0.1")
     return run_command(monkeypatch, "status", *words, *where)
 
 
-def looked(ward: Ward, **sums: Any) -> dict[str, Any]:
+def looked(installation: Installation, **sums: Any) -> dict[str, Any]:
     """Look once, without the rates."""
-    return StatusWatch(ward.redis, ward.settings).look().as_dict() | sums
+    return StatusWatch(installation.redis, installation.settings).look().as_dict() | sums
 
 
-def test_a_look_counts_what_there_is(healthy: Ward) -> None:
+def test_a_look_counts_what_there_is(healthy: Installation) -> None:
     """Readings, series, models, dead letters, and when models are trained next."""
     healthy.push(3000, "n/a")
     healthy.answer()
@@ -49,7 +49,7 @@ def test_a_look_counts_what_there_is(healthy: Ward) -> None:
     assert healthy.began_ms < partition["retrain"]["next_ms"]
 
 
-def test_two_looks_tell_a_rate(healthy: Ward) -> None:
+def test_two_looks_tell_a_rate(healthy: Installation) -> None:
     """Readings a second between them."""
     watch = StatusWatch(healthy.redis, healthy.settings)
     before = watch.look()
@@ -62,7 +62,7 @@ def test_two_looks_tell_a_rate(healthy: Ward) -> None:
     assert before.as_dict()["rate"] is None
 
 
-def test_a_look_sees_what_was_published_since_the_one_before(healthy: Ward) -> None:
+def test_a_look_sees_what_was_published_since_the_one_before(healthy: Installation) -> None:
     """It does not list the store again."""
     watch = StatusWatch(healthy.redis, healthy.settings)
     assert 1 == watch.look().champions
@@ -70,7 +70,7 @@ def test_a_look_sees_what_was_published_since_the_one_before(healthy: Ward) -> N
     assert 2 == watch.look().champions
 
 
-def test_a_worker_that_is_silent_or_gone_is_no_owner(healthy: Ward) -> None:
+def test_a_worker_that_is_silent_or_gone_is_no_owner(healthy: Installation) -> None:
     """Its partition has no owner."""
     healthy.redis.hset("lease", "expires_ms", 1)
     assert ((), None) == (looked(healthy)["workers"], looked(healthy)["partitions"][0]["owner"])
@@ -78,7 +78,7 @@ def test_a_worker_that_is_silent_or_gone_is_no_owner(healthy: Ward) -> None:
     assert ((), None) == (looked(healthy)["workers"], looked(healthy)["partitions"][0]["owner"])
 
 
-def test_many_series_are_estimated(healthy: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_series_are_estimated(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a sample of the fields, for each series has several."""
     monkeypatch.setattr(status, "COUNTED", 100)
     names = [f"s{i}" for i in range(2000)]
@@ -89,7 +89,7 @@ def test_many_series_are_estimated(healthy: Ward, monkeypatch: pytest.MonkeyPatc
     assert 1600 < partition["series"] < 2400
 
 
-def test_partitions_have_rows_of_their_own(healthy: Ward) -> None:
+def test_partitions_have_rows_of_their_own(healthy: Installation) -> None:
     """Partitions without any reading have one too."""
     look = looked(healthy.told(partitions=3))
     assert [(0, None), (1, None), (2, None)] == [
@@ -98,7 +98,7 @@ def test_partitions_have_rows_of_their_own(healthy: Ward) -> None:
 
 
 def test_without_a_terminal_it_looks_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Ward
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Installation
 ) -> None:
     """As a table without colours, or as one object."""
     monkeypatch.setenv("COLUMNS", "200")
@@ -123,7 +123,7 @@ def test_without_a_terminal_it_looks_once(
         ),
     ],
 )
-def test_a_schedule_without_a_run_is_shown_too(healthy: Ward, retrain: RetrainSettings, line: str) -> None:
+def test_a_schedule_without_a_run_is_shown_too(healthy: Installation, retrain: RetrainSettings, line: str) -> None:
     """The reason for the missing run is shown: silence would look like a schedule."""
     healthy.redis.delete("retrain")
     look = StatusWatch(healthy.redis, healthy.told(retrain=retrain).settings).look()
@@ -132,7 +132,9 @@ def test_a_schedule_without_a_run_is_shown_too(healthy: Ward, retrain: RetrainSe
 
 
 @pytest.mark.parametrize("words", [(), ("--once",)], ids=["live", "once"])
-def test_on_a_terminal_it_follows_until_interrupted(healthy: Ward, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_on_a_terminal_it_follows_until_interrupted(
+    healthy: Installation, tmp_path: Path, words: tuple[str, ...]
+) -> None:
     """The table is redrawn; `--once` ends by itself."""
     answered = interrupted = False
 

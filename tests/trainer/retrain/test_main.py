@@ -19,7 +19,7 @@ from tests.harness.models import make_model
 from tests.harness.patience import PATIENCE_S
 from tidecast.errors import SettingsError
 from tidecast.models.store import ModelStore
-from tidecast.settings import Settings, told_settings
+from tidecast.settings import Settings, passed_settings
 from tidecast.wire import EVENTS, Event, partition_of
 from trainer.retrain.live_stats import drifts_since, live_errors
 from trainer.retrain.main import BAD_SETTINGS, ENDED, ORPHANED
@@ -215,9 +215,9 @@ def test_drift_and_errors_are_those_of_the_champion(redis: Redis) -> None:
 def test_settings_that_are_told_are_taken_from_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither for a group nor for one entry of it; an unknown one is an error."""
     monkeypatch.setenv("TIDECAST_WORKER__BATCH", "7")
-    assert 1000 == told_settings({"worker": {"block": 0.005}}).worker.batch
+    assert 1000 == passed_settings({"worker": {"block": 0.005}}).worker.batch
     with pytest.raises(SettingsError, match=r"worker\.speed"):
-        told_settings({"worker": {"speed": 1}})
+        passed_settings({"worker": {"speed": 1}})
 
 
 def test_a_line_that_makes_no_sense_is_said_in_the_log(tmp_path: Path) -> None:

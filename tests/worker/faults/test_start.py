@@ -14,8 +14,8 @@ from tidecast.connection.embedded import free_port
 from tidecast.settings import Settings, load_settings
 from worker import loop
 from worker import main as program
+from worker.log_limiter import LogLimiter
 from worker.metrics import Health
-from worker.repeats import Repeats
 from worker.stop import Stop
 
 QUARTER_S = 900.0
@@ -41,7 +41,7 @@ def quarter(monkeypatch: pytest.MonkeyPatch) -> Quarter:
     """A quarter of an hour by whose clock repeated failures are logged."""
     made = Quarter()
     for module in (program, loop):
-        monkeypatch.setattr(module, "Repeats", partial(Repeats, lambda: made.now))
+        monkeypatch.setattr(module, "LogLimiter", partial(LogLimiter, lambda: made.now))
     return made
 
 

@@ -6,7 +6,7 @@ from redis import Redis
 from tidecast.connection.lag import Progress
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
-from worker.partition.lease import RENEWALS, Partition
+from worker.partition.lease import RENEWALS, PartitionLease
 from worker.partition.stream import Stream
 
 LEASE_S = 6.0
@@ -20,9 +20,9 @@ def stream(redis: Redis) -> Stream:
 
 
 @pytest.fixture
-def mine(stream: Stream) -> Partition:
+def mine(stream: Stream) -> PartitionLease:
     """A partition that was just acquired."""
-    mine = Partition(stream, "me", LEASE_S)
+    mine = PartitionLease(stream, "me", LEASE_S)
     assert Progress("0-0", 0) == mine.acquire(NOW)
     return mine
 
@@ -37,15 +37,15 @@ def expires(redis: Redis) -> int:
     return int(redis.hget("lease", "expires_ms") or 0)
 
 
-def test_another_owner_does_not_get_it(mine: Partition, stream: Stream) -> None:
+def test_another_owner_does_not_get_it(mine: PartitionLease, stream: Stream) -> None:
     """The other worker gets neither the lease nor the progress, and the owner's claim is unharmed."""
-    yours = Partition(stream, "you", LEASE_S)
+    yours = PartitionLease(stream, "you", LEASE_S)
     assert yours.acquire(NOW) is None
     assert (False, True) == (yours.held, mine.held)
     assert mine.hold(NOW)
 
 
-def test_the_lease_is_renewed_several_times_in_its_life(mine: Partition, redis: Redis) -> None:
+def test_the_lease_is_renewed_several_times_in_its_life(mine: PartitionLease, redis: Redis) -> None:
     """It is not renewed at every step, but long before it runs out."""
     expire(redis)
     assert mine.hold(NOW + LEASE_S / RENEWALS - 0.01)
@@ -57,7 +57,7 @@ def test_the_lease_is_renewed_several_times_in_its_life(mine: Partition, redis: 
     assert 0 == expires(redis)
 
 
-def test_a_commit_counts_as_a_renewal(mine: Partition, redis: Redis) -> None:
+def test_a_commit_counts_as_a_renewal(mine: PartitionLease, redis: Redis) -> None:
     """A busy worker sends nothing more."""
     mine.renewed(NOW + 100)
     expire(redis)
@@ -66,17 +66,17 @@ def test_a_commit_counts_as_a_renewal(mine: Partition, redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
-def test_a_clock_that_is_set_renews_the_lease_at_once(mine: Partition, redis: Redis, jump_s: float) -> None:
+def test_a_clock_that_is_set_renews_the_lease_at_once(mine: PartitionLease, redis: Redis, jump_s: float) -> None:
     """Back or forth: an idle worker does not lose its partition for it."""
     expire(redis)
     assert mine.hold(NOW + jump_s)
     assert 0 < expires(redis)
 
 
-def test_a_lost_lease_is_noticed_and_not_kept(mine: Partition, stream: Stream, redis: Redis) -> None:
+def test_a_lost_lease_is_noticed_and_not_kept(mine: PartitionLease, stream: Stream, redis: Redis) -> None:
     """Once another took it, the claim is void, for ever."""
     expire(redis)
-    yours = Partition(stream, "you", LEASE_S)
+    yours = PartitionLease(stream, "you", LEASE_S)
     yours.acquire(NOW)
     assert not mine.hold(NOW + LEASE_S)
     assert not mine.held
@@ -85,14 +85,14 @@ def test_a_lost_lease_is_noticed_and_not_kept(mine: Partition, stream: Stream, r
     assert yours.hold(NOW + LEASE_S)
 
 
-def test_a_released_partition_is_free_for_the_next(mine: Partition, stream: Stream) -> None:
+def test_a_released_partition_is_free_for_the_next(mine: PartitionLease, stream: Stream) -> None:
     """The old owner no longer holds it."""
     mine.release()
     assert not mine.held
-    assert Partition(stream, "you", LEASE_S).acquire(NOW) is not None
+    assert PartitionLease(stream, "you", LEASE_S).acquire(NOW) is not None
 
 
-def test_a_claim_that_was_given_up_asks_anew(mine: Partition) -> None:
+def test_a_claim_that_was_given_up_asks_anew(mine: PartitionLease) -> None:
     """The same owner comes back under another epoch."""
     before = mine.epoch
     mine.lose()

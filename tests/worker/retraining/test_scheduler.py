@@ -143,7 +143,9 @@ def test_a_child_ends_with_the_schedule_or_the_partition(
     timing = timing_of(settings.retrain)
     assert timing
     command = stand_in(writing(file, HANG))
-    schedule = Schedule(settings, timing, lambda: set(held), "w", Health(), command=command, told=lambda: bool(flag))
+    schedule = Schedule(
+        settings, timing, lambda: set(held), "w", Health(), command=command, asked_to_stop=lambda: bool(flag)
+    )
     schedule.start()
     pid = pid_in(file)
     if way == "lost":

@@ -67,6 +67,6 @@ def _is_believed(stored: bytes, latest_ms: int) -> bool:
     return number is not None and 0 <= number <= latest_ms
 
 
-def tell(place: str, stored: bytes, instead: str) -> None:
+def log_correction(place: str, stored: bytes, instead: str) -> None:
     """Log that a stored time or number is implausible, and which value replaces it."""
     log.warning("stored value not believed", place=place, stored=stored.decode(errors="backslashreplace"), used=instead)

@@ -35,7 +35,7 @@ AGO_MS = 120_000  # when the readings that are answered arrived
 
 
 @dataclass(frozen=True)
-class Ward:
+class Installation:
     """An installation in which all is well: readings answered, a champion, a run of the schedule to come."""
 
     server: EmbeddedRedis
@@ -54,8 +54,8 @@ class Ward:
         """Its schedule's."""
         return JobState(self.redis, keys_of(), "w", 100)
 
-    def told(self, **changed: Any) -> "Ward":
-        """Return the same ward with other settings."""
+    def told(self, **changed: Any) -> "Installation":
+        """Return the same installation with other settings."""
         return replace(self, settings=self.settings.model_copy(update=changed))
 
     def push(self, after_ms: int, value: str = "1.0") -> None:
@@ -73,7 +73,7 @@ class Ward:
 
 
 @contextmanager
-def ward(server: EmbeddedRedis, folder: Path) -> Iterator[Ward]:
+def installation(server: EmbeddedRedis, folder: Path) -> Iterator[Installation]:
     """A healthy installation on an emptied server."""
     with Redis.from_url(server.url, protocol=2) as redis:
         redis.execute_command("REPLICAOF", "NO", "ONE")
@@ -85,7 +85,7 @@ def ward(server: EmbeddedRedis, folder: Path) -> Iterator[Ward]:
         )
         ModelStore(settings.store).publish(make_model("a"))
         now_ms = time.time_ns() // 1_000_000
-        made = Ward(server, redis, settings, make_worker(settings, Health()), now_ms - AGO_MS)
+        made = Installation(server, redis, settings, make_worker(settings, Health()), now_ms - AGO_MS)
         for step in range(3):
             made.push(1000 * step)
         made.answer()

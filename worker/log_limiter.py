@@ -19,8 +19,8 @@ class _Seen:
     times: int = 0
 
 
-class Repeats:
-    """A counter of equal failures.
+class LogLimiter:
+    """A counter of equal failures, which decides when to log them.
 
     Args:
         clock: returns seconds that never run backwards.
@@ -30,7 +30,7 @@ class Repeats:
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
 
-    def times(self, failure: str) -> int:
+    def count(self, failure: str) -> int:
         """Count a failure; return how often it has happened since it was last logged, 0 if it must not be logged."""
         now = self._clock()
         former = self._seen.get(failure)

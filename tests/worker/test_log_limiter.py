@@ -1,6 +1,6 @@
 """A failure that goes on is logged ever more rarely, and never forgotten."""
 
-from worker.repeats import MOST, Repeats
+from worker.log_limiter import MOST, LogLimiter
 
 
 class Clock:
@@ -14,13 +14,13 @@ class Clock:
 
 
 def logged(
-    repeats: Repeats, clock: Clock, every_s: float, count: int, failure: str = "away"
+    limiter: LogLimiter, clock: Clock, every_s: float, count: int, failure: str = "away"
 ) -> list[tuple[float, int]]:
     """When a failure that happens again and again is logged, from the first on, and how often it had happened."""
     began = clock.now
     lines = []
     for _ in range(count):
-        if times := repeats.times(failure):
+        if times := limiter.count(failure):
             lines.append((clock.now - began, times))
         clock.now += every_s
     return lines
@@ -29,7 +29,7 @@ def logged(
 def test_the_first_is_logged_at_once_and_the_others_ever_more_rarely() -> None:
     """A day of failures every second is a few dozen lines, and each failure is counted."""
     clock = Clock()
-    lines = logged(Repeats(clock), clock, 1.0, 86_400)
+    lines = logged(LogLimiter(clock), clock, 1.0, 86_400)
     assert [(0, 1), (5, 5), (15, 10), (35, 20), (75, 40), (155, 80)] == lines[:6]
     assert 600 == lines[-1][0] - lines[-2][0]
     assert len(lines) < 160
@@ -39,27 +39,27 @@ def test_the_first_is_logged_at_once_and_the_others_ever_more_rarely() -> None:
 def test_another_failure_is_logged_at_once() -> None:
     """It may be the one that matters; both go their own way, though they take turns."""
     clock = Clock()
-    repeats = Repeats(clock)
-    assert [1, 1, 0, 0] == [repeats.times(failure) for failure in ("away", "refused", "away", "refused")]
+    limiter = LogLimiter(clock)
+    assert [1, 1, 0, 0] == [limiter.count(failure) for failure in ("away", "refused", "away", "refused")]
 
 
 def test_a_failure_that_comes_back_later_is_new() -> None:
     """After a minute without it, or after its own interval where that is longer."""
     clock = Clock()
-    repeats = Repeats(clock)
-    repeats.times("away")
+    limiter = LogLimiter(clock)
+    limiter.count("away")
     clock.now += 61
-    assert 1 == repeats.times("away")
-    logged(repeats, clock, 1.0, 400)
+    assert 1 == limiter.count("away")
+    logged(limiter, clock, 1.0, 400)
     clock.now += 100
-    assert 0 == repeats.times("away")
+    assert 0 == limiter.count("away")
     clock.now += 400
-    assert 1 == repeats.times("away")
+    assert 1 == limiter.count("away")
 
 
 def test_failures_that_are_never_equal_take_no_memory_without_end() -> None:
     """As where a message holds a time."""
     clock = Clock()
-    repeats = Repeats(clock)
-    assert [1] * 1000 == [repeats.times(f"failure {number}") for number in range(1000)]
-    assert MOST == len(repeats._seen)
+    limiter = LogLimiter(clock)
+    assert [1] * 1000 == [limiter.count(f"failure {number}") for number in range(1000)]
+    assert MOST == len(limiter._seen)
