@@ -38,6 +38,8 @@ RUN python -P -c "from worker.compiling import warm; warm()"
 FROM build AS trainer-environment
 RUN --mount=type=cache,target=/var/cache/pip \
     pip install -c constraints.txt "$(echo /wheels/*.whl)[train]"
+# The trainer judges models by the same loops.
+RUN python -P -c "from worker.compiling import warm; warm()"
 
 FROM base AS trainer
 ENV TF_CPP_MIN_LOG_LEVEL=3

@@ -12,7 +12,7 @@ from tidecast.connection import connect
 from tidecast.errors import TidecastError
 from tidecast.models.inputs import Inputs
 from tidecast.models.lstm_trace import CellTrace, follow
-from tidecast.models.model import Model, network_seasons, shared_inputs
+from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
@@ -119,10 +119,13 @@ class GateReader:
 
 def _inputs(model: Model, network: Model, rows: Float, last_ts: int) -> Inputs:
     """Prepare the newest rows as the worker does; missing older rows are padded with zeros."""
+    from tidecast.online.offline import Preparation  # imported late: it takes a second
+
     reach = model.rows_with(None if network is model else network)
     held = np.array([min(len(rows), reach)])
     padded = np.concatenate([np.zeros((reach - held[0], rows.shape[1])), rows[-held[0] :]])[None]
+    header = model.header
+    next_ts = np.array([last_ts + round(header.step_ms)])
     if network is model:
-        return model.inputs(padded, held, np.array([last_ts]))
-    seasons = network_seasons(model.header.seasons, network.spec)[None]
-    return shared_inputs(network, padded, held, seasons, np.array([model.header.change_scale]))
+        return Preparation.of(model).inputs(padded, held, next_ts)
+    return Preparation.of_member(network, header.seasons, header.change_scale).inputs(padded, held, next_ts)

@@ -3,6 +3,8 @@
 import re
 import tomllib
 
+import pytest
+
 from tests.deploy.compose import COMPOSE
 from tests.deploy.dockerfile import ROOT, copied, ignored, is_pinned, stages
 
@@ -60,12 +62,13 @@ def test_only_the_trainer_installs_the_extra_with_tensorflow() -> None:
     assert all("-c constraints.txt" in line for line in install.values())
 
 
-def test_the_image_of_the_worker_holds_compiled_code() -> None:
+@pytest.mark.parametrize("image", ["worker", "trainer"])
+def test_the_images_hold_compiled_code(image: str) -> None:
     """No container compiles when it starts: by then the installed worker has, not the copy that it was built from."""
-    *_, install, compiling = stages()["worker-environment"]["RUN"]
+    *_, install, compiling = stages()[f"{image}-environment"]["RUN"]
     assert "pip install" in install
     assert compiling == 'python -P -c "from worker.compiling import warm; warm()"'
-    assert "--from=worker-environment /opt/tidecast /opt/tidecast" in stages()["worker"]["COPY"]
+    assert f"--from={image}-environment /opt/tidecast /opt/tidecast" in stages()[image]["COPY"]
 
 
 def test_code_for_another_processor_is_kept_on_a_volume() -> None:

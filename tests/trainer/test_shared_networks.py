@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
+from tests.harness.oracles import shared_answers
 from tidecast.files.history import History
 from tidecast.models import lstm
-from tidecast.models.model import Model, network_seasons, shared_forecast
+from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.models.time_grid import windows_before
@@ -103,17 +104,16 @@ def test_neither_the_tail_nor_the_unit_of_a_series_has_an_effect() -> None:
 
 
 def test_the_examples_are_the_inputs_in_service() -> None:
-    """The answers of the network for a training window are those of `shared_forecast` in service."""
+    """The answers of the network for a training window are those of the worker."""
 
     given = training_set("s")
     network = make_model("cohort", TINY)
     network = Model(network.header, initial_weights(TINY.model_copy(update={"target_transform": "level"}), 1))
     examples = examples_of(given, TINY, 100, 110)
     raw = lstm.forward(examples.x, network.weights, "tanh")[:, 0]
-    seasons = network_seasons(given.seasons, TINY)
     rows, held = windows_before(given.grid, np.arange(100, 110), 60)
     scale = np.full(10, given.change_scale)
-    served = shared_forecast(network, rows, held, np.tile(seasons, (10, 1)), scale)
+    served = shared_answers(network, rows, held, given.seasons, scale)
     spread = np.maximum(rows[:, -8:, 0].std(axis=1), 0.1 * given.change_scale)
     assert served.tolist() == pytest.approx((rows[:, -1, 0] + raw * spread).tolist(), rel=1e-5)
 

@@ -1,4 +1,6 @@
-"""The experts that forecast a series, and the rule that blends their forecasts into one.
+"""The experts that forecast a series, and the constants of their blend.
+
+`online/kernels/linear.py` computes the linear experts, `online/kernels/scoring.py` the blend.
 
 The experts have one fixed order. The forecast is NaN for an expert that a series lacks, or that cannot forecast yet.
 The last value is the first expert and always takes part: a model that goes wrong loses its share within a few readings,
@@ -64,90 +66,3 @@ class LinearExperts:
         nothing = np.zeros(TERMS, np.int64)
         size = len(LINEAR)
         return cls(nothing, nothing, np.zeros((size, TERMS)), np.zeros(size), np.zeros(size, np.int64), errors)
-
-    def answers(self, rows: Float, held: NDArray[np.int64]) -> Float:
-        """Forecast the next value by the last value and the linear experts.
-
-        Args:
-            rows: `(n, rows, features)`, newest last; rows that a series does not hold yet are ignored.
-            held: `(n,)` how many rows each series holds.
-
-        Returns:
-            `(n, 1 + linear experts)`, NaN where an expert reads more rows than are held.
-        """
-        return linear_answers(
-            rows,
-            held,
-            self.lags[None],
-            self.columns[None],
-            self.coefficients[None],
-            self.bias[None],
-            self.needs[None],
-        )
-
-
-def linear_answers(
-    rows: Float,
-    held: NDArray[np.int64],
-    lags: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    coefficients: Float,
-    bias: Float,
-    needs: NDArray[np.int64],
-) -> Float:
-    """Compute `LinearExperts.answers` with experts per row: each array has a leading axis, `(n, ...)` or `(1, ...)`.
-
-    A row's answer is the same to the last bit whatever else is in the batch.
-    """
-    newest = rows[:, -1, 0]
-    at = np.maximum(rows.shape[1] - 1 - lags, 0)
-    terms = rows[np.arange(len(rows))[:, None], at, columns]  # (n, terms)
-    terms = np.nan_to_num(terms - np.where(columns == 0, newest[:, None], 0.0))
-    moves = (terms[:, None, :] * coefficients).sum(axis=-1) + bias
-    known = (needs > 0) & (held[:, None] >= needs)
-    return np.concatenate([newest[:, None], np.where(known, newest[:, None] + moves, np.nan)], axis=1)
-
-
-def shares(errors: Float, answers: Float) -> Float:
-    """Return the share of each expert in the forecast, `exp(-20 (E / E_min - 1))` divided by the sum over experts.
-
-    Args:
-        errors: `(records, experts)` discounted mean absolute errors, NaN while not known.
-        answers: `(experts,)` present forecasts, NaN where an expert cannot forecast.
-
-    Returns:
-        `(experts,)`, summing to 1. Only experts with a finite forecast and a known error get a share; without any, the
-        last value gets it all.
-    """
-    known = np.isfinite(answers) & np.isfinite(errors[0])
-    if not known.any():
-        last_value: Float = np.eye(len(answers))[NAIVE]
-        return last_value
-    mine = errors[:, known]
-    least = mine.min(axis=1, keepdims=True)
-    weights = np.zeros(len(answers))
-    # Beside an expert with hardly any error, or none, the others get no share.
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        excess = np.where(mine == least, 0.0, mine / least - 1).max(axis=0)
-        excess = np.minimum(excess, np.finfo(np.float64).max)  # also if each has an error of 0 in only one record
-        weights[known] = np.exp(-SHARPNESS * (excess - excess.min()))
-    shared: Float = weights / weights.sum()
-    return shared
-
-
-def learn(errors: Float, answers: Float, actual: float, most: float = np.inf) -> Float:
-    """Return each expert's errors with the newest added by exponential smoothing, `(records, experts)`.
-
-    An expert without a known error begins with this one; an expert without a forecast keeps its errors. Errors are
-    limited to `most`, see `Guard.farthest`.
-    """
-    newest = np.abs(answers - actual)
-    counted = np.minimum(newest, most)
-    smoothed: Float = np.where(np.isfinite(errors), errors + FORGETTING * (counted - errors), counted)
-    learned: Float = np.where(np.isfinite(newest), smoothed, errors)
-    return learned
-
-
-def blend(says: Float, answers: Float) -> float:
-    """Return the forecast: the sum of the answers, `(experts,)`, weighted by their shares."""
-    return float(says[says > 0] @ answers[says > 0])

@@ -16,11 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import save
 
-from tidecast.arrays import Float
 from tidecast.errors import ModelError
 from tidecast.models import lstm
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, LinearExperts
-from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, network_inputs, rows_read
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
+from tidecast.models.inputs import rows_read
 from tidecast.models.spec import Cycle, Spec
 
 FORMAT = 4
@@ -129,102 +128,6 @@ class Model:
         return max(
             self.rows, rows_read(shared.spec, network_seasons(self.header.seasons, shared.spec)) if shared else 0
         )
-
-    def answers(
-        self,
-        rows: Float,
-        held: NDArray[np.int64],
-        shared: "Model | None" = None,
-        newest: NDArray[np.int64] | None = None,
-    ) -> Float:
-        """Return all experts' forecasts for each window: `(n, experts)`, NaN where an expert cannot forecast.
-
-        Args:
-            rows: `(n, rows, features)`, newest last.
-            held: `(n,)` how many of the rows are real; the values before them are ignored.
-            shared: the network of the series' cohort.
-            newest: `(n,)` epoch milliseconds of the newest rows; None: the calendar inputs are 0.
-        """
-        forecasts = np.full((len(rows), len(EXPERTS)), np.nan)
-        forecasts[:, :LSTM] = self.panel.answers(rows, held)
-        if self.header.network and rows.shape[1] >= self.spec.window:
-            full = held >= self.spec.window
-            forecasts[full, LSTM] = self.forecast(rows[full], held[full], None if newest is None else newest[full])
-        if shared and rows.shape[1] >= shared.spec.window:
-            full = held >= shared.spec.window
-            seasons = np.tile(network_seasons(self.header.seasons, shared.spec), (full.sum(), 1))
-            size = np.full(full.sum(), self.header.change_scale)
-            forecasts[full, SHARED] = shared_forecast(shared, rows[full], held[full], seasons, size)
-        return np.where(np.isfinite(forecasts), forecasts, np.nan)
-
-    def forecast(
-        self,
-        rows: Float,
-        held: NDArray[np.int64] | None = None,
-        newest: NDArray[np.int64] | None = None,
-    ) -> Float:
-        """Forecast the next value of each window by the series' own network alone, in the series' unit.
-
-        Args:
-            rows: `(n, rows, features)`, newest last, at least `spec.window` of them.
-            held: `(n,)` how many of the rows are real; by default all.
-            newest: `(n,)` epoch milliseconds of the newest rows; None: the calendar inputs are 0.
-        """
-        prepared = self.inputs(rows, np.full(len(rows), rows.shape[1]) if held is None else held, newest)
-        return prepared.restore(lstm.forward(prepared.x, self.weights, self.spec.activation)[..., 0])
-
-    def inputs(self, rows: Float, held: NDArray[np.int64], newest: NDArray[np.int64] | None = None) -> Inputs:
-        """Prepare rows for the series' own network; arguments as for `forecast`."""
-        n = len(rows)
-        spec = self.spec
-        return network_inputs(
-            rows,
-            held,
-            spec,
-            np.tile(network_seasons(self.header.seasons, spec), (n, 1)),
-            np.tile(self.header.center, (n, 1)),
-            np.tile(self.header.scale, (n, 1)),
-            self.panel.answers(rows, held)[:, EXPERTS.index("linear_robust")] if spec.residual else None,
-            self._calendar(newest) if spec.calendar and newest is not None else None,
-        )
-
-    def _calendar(self, newest: NDArray[np.int64]) -> Float:
-        spec = self.spec
-        step = self.header.step_ms
-        cycles = np.tile(active_cycles(spec, self.header.calendar), (len(newest), 1))
-        return calendar_inputs(spec, cycles, newest + round(step), np.full(len(newest), step))
-
-
-def shared_forecast(
-    network: Model,
-    rows: Float,
-    held: NDArray[np.int64],
-    seasons: NDArray[np.int64],
-    change_scale: Float,
-) -> Float:
-    """Forecast by a cohort's network: `(n,)`, each in its series' unit; arguments as for `shared_inputs`."""
-    prepared = shared_inputs(network, rows, held, seasons, change_scale)
-    return prepared.restore(lstm.forward(prepared.x, network.weights, network.spec.activation)[..., 0])
-
-
-def shared_inputs(
-    network: Model,
-    rows: Float,
-    held: NDArray[np.int64],
-    seasons: NDArray[np.int64],
-    change_scale: Float,
-) -> Inputs:
-    """Prepare rows for the network of a cohort.
-
-    Args:
-        network: a network whose spec normalises each window by itself.
-        rows: `(n, rows, >= 1)`, newest last, at least the network's window; only the target is read.
-        held: `(n,)` how many of the rows are real.
-        seasons: `(n, spec.seasonal)` season lengths in rows; 0: the series has none.
-        change_scale: `(n,)` the change scale of each series; 0 where it is not known.
-    """
-    scale = change_scale[:, None]
-    return network_inputs(rows[..., :1], held, network.spec, seasons, np.zeros_like(scale), scale)
 
 
 def network_seasons(seasons: tuple[int, ...], spec: Spec) -> NDArray[np.int64]:

@@ -87,19 +87,6 @@ def change_scale(values: Float) -> float:
     return size if size > 0 else 1.0
 
 
-def scale_windows(windows: Float, center: Float, scale: Float, transform: TargetTransform) -> Float:
-    """Scale `windows` of `(..., window, features)` by `center` and `scale` of `(..., features)`.
-
-    In the transform `change` the target's column is taken relative to its last value. So the network does not depend on
-    the level, and an untrained one forecasts "no change".
-    """
-    base = np.broadcast_to(center, (*windows.shape[:-2], windows.shape[-1])).copy()
-    if transform == "change":
-        base[..., 0] = windows[..., -1, 0]
-    scaled: Float = np.nan_to_num((windows - base[..., None, :]) / scale[..., None, :], nan=0.0)
-    return scaled if transform == "raw" else np.clip(scaled, -CLIP, CLIP)
-
-
 def slots(delta_ms: Any, step_ms: float) -> Any:
     """Return how many grid steps lie between two readings, at least 1, even if the second is early."""
     return np.maximum(1, np.rint(delta_ms / step_ms)).astype(np.int64)

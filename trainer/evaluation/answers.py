@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float
 from tidecast.files.history import History
-from tidecast.models import experts, time_grid
-from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
+from tidecast.models import time_grid
+from tidecast.models.experts import EXPERTS, NAIVE
 from tidecast.models.gross_errors import Moves
 from tidecast.models.model import Model
-from tidecast.models.outlier_guard import OutlierGuard, farthest
 from tidecast.models.time_grid import Grid
+from tidecast.online.offline import blend_forecasts, expert_forecasts
 
 CHUNK = 1024  # windows forecast at once: bounds the memory for a long tail
 ROWS = 400  # newest readings that determine the usual move
@@ -56,7 +56,8 @@ def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -
     for start in range(0, len(newest), CHUNK):
         part = slice(start, start + CHUNK)
         rows, held = time_grid.windows_before(grid, newest[part] + 1, reach)
-        answers[part] = model.answers(rows, held, shared, grid.ts[newest[part]])
+        next_ts = grid.ts[newest[part]] + round(model.header.step_ms)
+        answers[part] = expert_forecasts(model, shared, rows, held, next_ts)
     return answers
 
 
@@ -69,21 +70,13 @@ def blended(answers: Float, actual: Float, errors: Float | None = None, usual: f
         errors: `(records, experts)` to begin with; None: no expert has a record.
         usual: the series' usual largest move; 0: not known.
     """
-    guard = OutlierGuard()
     moves = Moves(of_model=usual)
-    record = np.full((len(HALF_LIVES), len(EXPERTS)), np.nan) if errors is None else errors
-    weights = np.empty_like(answers)
-    yhat = np.empty(len(answers))
-    for i, (answer, y) in enumerate(zip(answers, actual.tolist(), strict=True)):
-        weights[i] = experts.shares(record, answer)
-        last = float(answer[NAIVE])
-        together = experts.blend(weights[i], answer)
-        yhat[i] = guard.answer(last, together, moves.usual)
-        weights[i] = np.eye(len(EXPERTS))[NAIVE] if guard.distrusts else weights[i]
+    usual_moves = np.empty(len(actual))
+    for i, (y, last) in enumerate(zip(actual.tolist(), answers[:, NAIVE].tolist(), strict=True)):
+        usual_moves[i] = moves.usual
         moves = moves.learn(abs(y - last), actual[max(0, i - ROWS) : i])
-        record = experts.learn(record, answer, y, farthest(moves.usual))
-        guard = guard.learn(last, together, y, moves.usual)
-    return Blended(weights, yhat)
+    scores = blend_forecasts(answers, actual, usual_moves, errors)
+    return Blended(scores.weights, scores.yhat)
 
 
 def _newest_rows(grid: Grid, first: int) -> NDArray[np.int64]:

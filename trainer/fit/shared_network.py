@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float32
 from tidecast.models import lstm
-from tidecast.models.inputs import network_inputs, rows_read
+from tidecast.models.inputs import rows_read
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import windows_before
+from tidecast.online.offline import Preparation
 from tidecast.settings import TrainSettings
 from trainer.fit.adam import AdamState, adam
 from trainer.fit.graph import Batch, flatten, graph_of, unflatten
@@ -52,10 +53,8 @@ def examples_of(training_set: TrainingSet, spec: Spec, start: int, stop: int, ev
     measured = grid.measured
     rows = rows[(grid.segment[rows] == grid.segment[rows - spec.window]) & measured[rows] & measured[rows - 1]][::every]
     windows, held = windows_before(grid, rows, rows_read(spec, seasons))
-    scale = np.full((len(rows), 1), training_set.change_scale)
-    prepared = network_inputs(
-        windows[..., :1], held, spec, np.tile(seasons, (len(rows), 1)), np.zeros_like(scale), scale
-    )
+    preparation = Preparation(spec, (0.0,), (training_set.change_scale,), training_set.step_ms, training_set.seasons)
+    prepared = preparation.inputs(windows[..., :1], held, rows)  # the spec reads no calendar, so no times
     weight = (prepared.size / prepared.size.mean()).astype(np.float32) if len(rows) else np.zeros(0, np.float32)
     return Examples(prepared.x, prepared.targets(grid.values[rows, 0], spec), weight)
 

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models import time_grid
-from tidecast.models.experts import EXPERTS, LinearExperts
-from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, network_inputs, rows_read
+from tidecast.models.experts import LinearExperts
+from tidecast.models.inputs import Inputs, rows_read
 from tidecast.models.model import network_seasons
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid, Scaler, Sequences
+from tidecast.online.offline import Preparation
 from tidecast.settings import TrainSettings
 from trainer.fit.linear import fit_panel
 from trainer.fit.own_networks import Problem
@@ -96,24 +97,11 @@ class TrainingSet:
 
     def inputs(self, part: Sequences) -> Inputs:
         """Return a part's windows as network inputs."""
-        n = len(part)
-        spec = self.spec
-        lad = EXPERTS.index("linear_robust")
-        return network_inputs(
-            part.windows,
-            part.held,
-            spec,
-            np.tile(network_seasons(self.seasons, spec), (n, 1)),
-            np.tile(self.scaler.center, (n, 1)),
-            np.tile(self.scaler.scale, (n, 1)),
-            self.panel.answers(part.windows, part.held)[:, lad] if spec.residual else None,
-            self._phases(part) if spec.calendar else None,
-        )
-
-    def _phases(self, part: Sequences) -> Float:
-        used = np.tile(active_cycles(self.spec, self.calendar), (len(part), 1))
+        center = tuple(self.scaler.center.tolist())
+        scale = tuple(self.scaler.scale.tolist())
+        preparation = Preparation(self.spec, center, scale, self.step_ms, self.seasons, self.calendar, self.panel)
         next_ts = self.grid.ts[part.rows - 1] + round(self.step_ms)
-        return calendar_inputs(self.spec, used, next_ts, np.full(len(part), self.step_ms))
+        return preparation.inputs(part.windows, part.held, next_ts)
 
     def _scaled(self, part: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         prepared = self.inputs(part)

@@ -11,6 +11,7 @@ from tidecast.models import time_grid
 from tidecast.models.lstm import Array
 from tidecast.models.lstm_trace import CellTrace, follow
 from tidecast.models.model import Model
+from tidecast.online.offline import Preparation
 from trainer.reports.target import ReportTarget, with_next
 
 
@@ -78,7 +79,8 @@ def trace(subject: ReportTarget, max_gap: int) -> Trace:
 
 
 def _traced(model: Model, ts: NDArray[np.int64], read: WindowRows, next_ts: int, actual: float | None) -> Trace:
-    prepared = model.inputs(read.rows[None], np.array([read.held]), ts[-1:])
+    next_times = ts[-1:] + round(model.header.step_ms)
+    prepared = Preparation.of(model).inputs(read.rows[None], np.array([read.held]), next_times)
     cells = tuple(follow(model, prepared))
     hidden = np.concatenate([cell.last_hidden for cell in cells if cell.layer == cells[-1].layer])
     if model.spec.hidden:

@@ -10,12 +10,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dashboard.data.gates import GateReader, Gates
 from tests.harness.models import make_model, make_shared
+from tests.harness.oracles import own_inputs, shared_inputs
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import worker_process
 from tidecast.client import Client
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models import lstm
-from tidecast.models.model import Model, shared_inputs
+from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.online.state import SeriesState
@@ -69,7 +70,7 @@ def test_the_cell_is_followed_over_the_newest_window(
     window = remember(redis, 50, ("value",) if len(spec.features) == 1 else ("flow", "value"))
     rows = window.rows if len(spec.features) == 1 else window.rows[:, ::-1]
     gates = seen(settings)
-    prepared = model.inputs(rows[None], np.array([50]), np.array([START + 49 * STEP_MS]))
+    prepared = own_inputs(model, rows[None], np.array([50]), np.array([START + 49 * STEP_MS]))
     np.testing.assert_allclose(first_layer(model, prepared.x[0]), gates.cell.hidden, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(rows[-6:, 0], gates.values)
     assert (1, "layer 1, forward", START + 49 * STEP_MS) == (gates.version, gates.cell.name, gates.last_ts)
@@ -83,7 +84,7 @@ def test_where_a_season_lies_before_the_window_it_is_not_known(
     store.publish(model)
     window = remember(redis, 20)
     rows = np.concatenate([np.full((60, 1), np.nan), window.rows])
-    prepared = model.inputs(rows[None], np.array([20]), np.array([START]))
+    prepared = own_inputs(model, rows[None], np.array([20]), np.array([START]))
     np.testing.assert_allclose(first_layer(model, prepared.x[0]), seen(settings).cell.hidden, rtol=1e-5, atol=1e-6)
 
 
@@ -95,7 +96,7 @@ def test_a_series_without_a_network_of_its_own_shows_that_of_its_cohort(
     store.shared.publish(network)
     store.publish(make_model(NAME, network=False, shared="hourly", seasons=(4, 9), change_scale=0.5))
     window = remember(redis, 50)
-    prepared = shared_inputs(network, window.rows[None], np.array([50]), np.array([[4, 9]]), np.array([0.5]))
+    prepared = shared_inputs(network, window.rows[None], np.array([50]), (4, 9), np.array([0.5]))
     gates = seen(settings)
     assert gates.shared
     np.testing.assert_allclose(first_layer(network, prepared.x[0]), gates.cell.hidden, rtol=1e-5, atol=1e-6)

@@ -8,6 +8,7 @@ import pytest
 from dashboard.data.gates import Gates
 from dashboard.pages import gate_charts
 from tests.harness.models import make_model
+from tests.harness.oracles import own_inputs
 from tidecast.models.lstm_trace import follow
 from tidecast.models.spec import Spec
 from tidecast.pictures.gates import GATE_MAPS, GateMap
@@ -19,7 +20,7 @@ def gates_of(spec: Spec, *, shared: bool = False) -> Gates:
     """Return the gates of a network over a window of noise."""
     rows = np.random.default_rng(8).normal(20, 2, (spec.window, 1))
     model = make_model("a", spec)
-    prepared = model.inputs(rows[None], np.array([spec.window]))
+    prepared = own_inputs(model, rows[None], np.array([spec.window]))
     return Gates(3, shared, spec, rows[:, 0], LAST_TS, next(follow(model, prepared)))
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import random_panel
+from tests.harness.oracles import blend, learn, shares
 from tidecast.arrays import Float
 from tidecast.models import experts
 from tidecast.models.experts import (
@@ -18,11 +19,8 @@ from tidecast.models.experts import (
     LSTM,
     NAIVE,
     LinearExperts,
-    blend,
-    learn,
-    linear_answers,
-    shares,
 )
+from tidecast.online.offline import linear_forecasts
 
 unhurried = hypothesis.settings(deadline=None)
 size = st.just(0.0) | st.floats(1e-300, 1e300)  # of an error
@@ -59,22 +57,9 @@ def test_the_linear_experts_say_what_plain_loops_say(seed: int, features: int, h
     """Of any lags and columns; the target's terms count from its newest value, unknown values count nothing."""
     panel = random_panel(seed, features)
     rows = some_rows(seed, 3, 24, features)
-    answers = panel.answers(rows, np.full(3, held))
+    answers = linear_forecasts(panel, rows, np.full(3, held))
     assert (3, 1 + len(LINEAR)) == answers.shape
     np.testing.assert_allclose([naive_answers(panel, window, held) for window in rows], answers, rtol=1e-12, atol=1e-9)
-
-
-@unhurried
-@hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 24)), min_size=1, max_size=300))
-def test_an_answer_does_not_depend_on_its_batch(asked: list[tuple[int, int]]) -> None:
-    """Stacked with others of as many terms, each panel answers bit for bit as alone."""
-    panels = [panel for panel in map(random_panel, range(40)) if len(panel.lags) == 16][:6]
-    chosen = [panels[i] for i, _ in asked]
-    held = np.array([rows for _, rows in asked])
-    rows = some_rows(len(asked), len(asked), 24, 1)
-    stacked = [np.stack([getattr(panel, part) for panel in chosen]) for part in PARTS]
-    expected = [panel.answers(rows[i : i + 1], held[i : i + 1])[0] for i, panel in enumerate(chosen)]
-    np.testing.assert_array_equal(expected, linear_answers(rows, held, *stacked))
 
 
 def test_longer_padding_moves_no_answer() -> None:
@@ -83,15 +68,15 @@ def test_longer_padding_moves_no_answer() -> None:
     rows = some_rows(0, 5, 30, 1)
     held = np.array([30, 20, 10, 3, 1])
     rows[:, :10] = 1e30
-    expected = panel.answers(rows[:, -20:], np.minimum(held, 20))
-    np.testing.assert_array_equal(expected, panel.answers(rows, held))
+    expected = linear_forecasts(panel, rows[:, -20:], np.minimum(held, 20))
+    np.testing.assert_array_equal(expected, linear_forecasts(panel, rows, held))
 
 
 def test_an_expert_that_sees_too_few_rows_says_nothing() -> None:
     """Exactly from the row on that it needs; one that the series lacks never does."""
     panel = random_panel(0)
     rows = some_rows(0, panel.rows, panel.rows, 1)
-    known = np.isfinite(panel.answers(rows, np.arange(1, panel.rows + 1)))
+    known = np.isfinite(linear_forecasts(panel, rows, np.arange(1, panel.rows + 1)))
     assert panel.rows == panel.needs.max()
     assert [panel.rows, *((panel.rows - n + 1) * (n > 0) for n in panel.needs.tolist())] == known.sum(axis=0).tolist()
 
@@ -101,7 +86,7 @@ def test_a_panel_of_which_nothing_was_learned_is_the_last_value_alone() -> None:
     panel = LinearExperts.naive(2.5)
     assert 1 == panel.rows
     np.testing.assert_array_equal(
-        [[7.0] + [np.nan] * len(LINEAR)], panel.answers(np.full((1, 1, 1), 7.0), np.array([1]))
+        [[7.0] + [np.nan] * len(LINEAR)], linear_forecasts(panel, np.full((1, 1, 1), 7.0), np.array([1]))
     )
     np.testing.assert_array_equal([[2.5] + [np.nan] * (len(EXPERTS) - 1)] * len(HALF_LIVES), panel.errors)
     assert {*PARTS, "errors"} == {part.name for part in fields(panel)}

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import strategies as st
 
 from tidecast.arrays import Float
-from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar_inputs, network_inputs, rows_read
+from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar_inputs, rows_read
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
+from tidecast.online.kernels.network_inputs import prepare
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 REACH = 20
@@ -34,17 +35,10 @@ def prepared(
 ) -> Inputs:
     """Return the inputs of windows that share their seasons and scaler."""
     n = len(rows)
-    width = rows.shape[2]
-    return network_inputs(
-        rows,
-        np.array(held or [rows.shape[1]] * n),
-        spec,
-        np.tile(np.array(seasons, np.int64).reshape(-1), (n, 1)),
-        np.full((n, width), center),
-        np.full((n, width), scale),
-        linear,
-        calendar,
-    )
+    _, reach, width = rows.shape
+    stacked = rows.reshape(-1, width), reach * np.arange(1, n + 1), np.array(held or [reach] * n)
+    scaler = np.full((n, width), center), np.full((n, width), scale)
+    return prepare(stacked, spec, scaler, np.tile(np.array(seasons, np.int64).reshape(-1), (n, 1)), linear, calendar)
 
 
 @unhurried
@@ -112,6 +106,12 @@ def test_the_first_channels_are_the_scaled_window() -> None:
     x = prepared(rows, spec, seasons=(7,), center=18.0, scale=2.0).x
     np.testing.assert_allclose((rows[:, -5:] - 18.0) / 2.0, x[..., :2], rtol=1e-6)
     assert 4 == x.shape[2] == spec.channels
+
+
+def test_no_change_is_zero_and_a_spike_is_clipped() -> None:
+    """The level does not matter, and no reading leaves the trained range."""
+    x = prepared(np.array([[[7.0], [7.0], [7.0]], [[1e30], [0.0], [7.0]]]), Spec(window=3)).x
+    assert [[0.0, 0.0, 0.0], [20.0, -7.0, 0.0]] == x[..., 0].tolist()
 
 
 def test_a_row_does_not_depend_on_the_others() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
+from tests.harness.oracles import own_inputs
 from tidecast.models import lstm
 from tidecast.models.lstm_trace import follow
 from tidecast.models.spec import Spec
@@ -15,7 +16,7 @@ SPECS = [Spec(window=6, units=5), Spec(window=6, units=4, layers=3, bidirectiona
 def test_the_last_cells_and_the_output_layer_give_the_forecast(spec: Spec) -> None:
     """Layer by layer, forward before backward, each with all its steps."""
     model = make_model("a", spec)
-    prepared = model.inputs(np.random.default_rng(0).normal(size=(1, 6, 1)), np.array([6]))
+    prepared = own_inputs(model, np.random.default_rng(0).normal(size=(1, 6, 1)), np.array([6]))
     cells = list(follow(model, prepared))
     hidden = np.concatenate([cell.last_hidden for cell in cells if cell.layer == spec.layers - 1])
     answer = hidden @ model.weights["dense.kernel"] + model.weights["dense.bias"]

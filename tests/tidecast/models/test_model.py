@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.numpy import save
 
-from tests.harness.models import make_model, make_shared, random_panel
+from tests.harness.models import make_model, random_panel
 from tidecast.errors import ModelError
 from tidecast.models import model as models
-from tidecast.models.experts import LINEAR, LSTM, SHARED, LinearExperts
-from tidecast.models.model import Model, network_seasons, shared_forecast
+from tidecast.models.experts import LINEAR, LinearExperts
+from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Spec
 
 WIDE = Spec(features=("temperature", "value"), window=5, units=3, layers=2, bidirectional=True, activation="relu")
@@ -50,7 +50,7 @@ def header_of(model: Model, **changed: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(target_transform="raw", loss="mse"), RICH])
 def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> None:
-    """Header and weights are equal, and so are the forecasts."""
+    """Header, weights and linear experts."""
     panel = random_panel(1, len(spec.features))
     model = make_model("Zürich/../x", spec, panel=panel, seasons=(24, 7, 168), shared="hourly", gridded=False)
     file.write_bytes(models.encode(model))
@@ -60,9 +60,6 @@ def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> No
     assert all(np.array_equal(model.weights[name], loaded.weights[name]) for name in spec.shapes())
     for part in fields(LinearExperts):
         np.testing.assert_array_equal(getattr(model.panel, part.name), getattr(loaded.panel, part.name))
-    rows = np.random.default_rng(0).normal(size=(3, model.rows, len(spec.features)))
-    held = np.array([1, spec.window, model.rows])
-    np.testing.assert_array_equal(model.answers(rows, held), loaded.answers(rows, held))
 
 
 def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
@@ -72,8 +69,6 @@ def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
     loaded = models.load(file)
     assert (model.header, {}) == (loaded.header, dict(loaded.weights))
     assert (0, model.panel.rows) == (loaded.network_rows, loaded.rows)
-    answers = loaded.answers(np.ones((1, loaded.rows, 1)), np.array([loaded.rows]))
-    assert np.isnan(answers[0, [LSTM, SHARED]]).all()
 
 
 def test_the_target_is_the_first_feature_and_none_occurs_twice() -> None:
@@ -81,46 +76,6 @@ def test_the_target_is_the_first_feature_and_none_occurs_twice() -> None:
     assert ("value",) == Spec().features
     assert ("value", "temperature") == WIDE.features
     assert ("y", "a", "b") == Spec(target="y", features=("a", "y", "b", "a")).features
-
-
-def test_a_forecast_of_no_change_is_the_last_value() -> None:
-    """With weights of zero the network of the form `change` is the last value."""
-    model = make_model("a")
-    zero = Model(model.header, {name: np.zeros_like(w) for name, w in model.weights.items()})
-    assert [3.0, 9.0] == zero.forecast(np.array([[[1.0]] * 5 + [[3.0]], [[2.0]] * 5 + [[9.0]]])).tolist()
-
-
-def test_many_windows_at_once_are_answered_as_each_alone() -> None:
-    """This holds to the last bit: a backtest in one call equals the worker's answers one by one."""
-    model = make_model("a", Spec(window=24, units=50))
-    rows = np.random.default_rng(0).normal(size=(33, 24, 1))
-    assert [float(model.forecast(window[None])[0]) for window in rows] == model.forecast(rows).tolist()
-
-
-def test_an_answer_of_every_expert_stands_in_its_own_place() -> None:
-    """The panel's, the network's and the cohort's; an expert with too few rows has no answer."""
-    model = make_model("a", RICH, panel=random_panel(1), seasons=(9, 7), change_scale=2.5)
-    network = make_shared("hourly")
-    count = model.rows_with(network)
-    rows = np.random.default_rng(0).normal(20, 4, size=(2, count, 1))
-    held = np.array([count, 4])
-    answers = model.answers(rows, held, network)
-    np.testing.assert_array_equal(model.panel.answers(rows, held), answers[:, :LSTM])
-    seasons = np.array([[7, 9]])
-    shared = shared_forecast(network, rows[:1], held[:1], seasons, np.array([2.5]))
-    assert [float(model.forecast(rows[:1])[0]), float(shared[0])] == answers[0, LSTM:].tolist()
-    assert np.isnan(answers[1, LSTM:]).all()
-    assert (5 + 9 - 1, max(13, model.panel.rows)) == (model.network_rows, count)
-
-
-def test_rows_that_are_not_held_move_no_answer() -> None:
-    """The rows before a series' history may hold any values."""
-    model = make_model("a", RICH, panel=random_panel(1), seasons=(9, 7))
-    network = make_shared("hourly")
-    rows = np.random.default_rng(0).normal(20, 4, size=(20, 20, 1))
-    held = np.arange(1, 21)
-    other = np.where(np.arange(20) < 20 - held[:, None], 1e9, rows[..., 0])[..., None]
-    np.testing.assert_array_equal(model.answers(rows, held, network), model.answers(other, held, network))
 
 
 def test_a_network_reads_the_more_marked_seasons_the_shorter_first() -> None:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.histories import STEP_MS, accepted, histories
-from tidecast.arrays import Float
 from tidecast.models import time_grid
 from tidecast.models.time_grid import Grid, Scaler, TargetTransform
 from tidecast.online.window import Window
@@ -128,27 +127,6 @@ def test_the_typical_step_is_the_median_and_needs_two_readings() -> None:
     assert 1000.0 == time_grid.typical_step(np.array([0, 1000, 2000, 900_000, 901_000, 902_000]))
     with pytest.raises(ValueError, match="two readings"):
         time_grid.typical_step(np.array([5]))
-
-
-@pytest.mark.parametrize("form", ["change", "level", "raw"])
-def test_scaled_windows_are_what_plain_loops_say(form: TargetTransform) -> None:
-    """Every element equals its formula, and NaN means the middle."""
-    rng = np.random.default_rng(0)
-    data = rng.normal(50, 8, size=(4, 6, 3))
-    data[1, 2, 2] = np.nan
-    scaler = Scaler.fit(rng.normal(40, 5, size=(50, 3)), form)
-    scaled = time_grid.scale_windows(data, scaler.center, scaler.scale, form)
-    for i, t, f in np.ndindex(data.shape):
-        base = data[i, -1, 0] if form == "change" and f == 0 else scaler.center[f]
-        value = 0.0 if np.isnan(data[i, t, f]) else (data[i, t, f] - base) / scaler.scale[f]
-        assert scaled[i, t, f] == pytest.approx(value if form == "raw" else min(max(value, -20), 20))
-
-
-def test_in_the_form_change_no_change_is_zero_and_a_spike_is_clipped() -> None:
-    """The level does not matter, and no reading leaves the trained range."""
-    flat: Float = np.array([[[7.0], [7.0], [7.0]], [[1e30], [0.0], [7.0]]])
-    scaled = time_grid.scale_windows(flat, np.zeros(1), np.ones(1), "change")
-    assert [[0.0, 0.0, 0.0], [20.0, -7.0, 0.0]] == scaled[..., 0].tolist()
 
 
 @pytest.mark.parametrize("form", ["change", "level", "raw"])

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
+from tests.harness.oracles import OutlierGuard, blend, farthest, learn, own_answers, shares
 from tests.tidecast.online.harness import CLOSE, SETTINGS, SPEC, ask, entry, forecaster_with, only
-from tidecast.models import experts
 from tidecast.models.experts import EXPERTS, LinearExperts
 from tidecast.models.gross_errors import Doubt
 from tidecast.models.model import Model
-from tidecast.models.outlier_guard import OutlierGuard, farthest
 from tidecast.models.spec import Spec
 from tidecast.online.engine import PredictionRequest
 from tidecast.online.forecaster import Forecaster
@@ -30,7 +29,7 @@ def test_a_model_answers_as_soon_as_its_window_is_full() -> None:
     assert [1] * 6 == [f.model for f in made]
     for last in (4, 5, 6):
         window = np.array([[float(n * n)] for n in range(last - 3, last + 1)])
-        assert pytest.approx(float(model.forecast(window[None])[0]), abs=CLOSE) == made[last - 1].yhat
+        assert pytest.approx(float(own_answers(model, window[None])[0]), abs=CLOSE) == made[last - 1].yhat
 
 
 def test_a_models_step_stands_from_the_first_reading_on() -> None:
@@ -77,12 +76,12 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
             doubt, _ = doubt.take(np.array(values[:n]), value)
             assert not doubt.run
             if n > until:
-                errors = experts.learn(errors, stood, value, farthest(doubt.moves.usual))
+                errors = learn(errors, stood, value, farthest(doubt.moves.usual))
             guard = guard.learn(values[n - 1], blended if n > until else np.nan, value, doubt.moves.usual)
-        weights = experts.shares(errors, answers)
+        weights = shares(errors, answers)
         stood = answers
-        blended = experts.blend(weights, answers)
-        assert made[n].kind == ("naive" if guard.distrusts else EXPERTS[weights.argmax()])
+        blended = blend(weights, answers)
+        assert made[n].kind == ("naive" if guard.use_fallback else EXPERTS[weights.argmax()])
         assert guard.answer(value, blended, doubt.moves.usual) == pytest.approx(made[n].yhat, rel=1e-9, abs=1e-12)
         assert made[n].error == (None if n == 0 else value - made[n - 1].yhat)
 
@@ -118,7 +117,7 @@ def test_a_new_model_answers_from_the_next_batch_on() -> None:
     forecast = only(ask(forecaster, entry(9, value=9.0, wind=4.5)))
     window = np.array([[[n, np.nan] for n in range(4, 9)] + [[9.0, 4.5]]])
     assert (2, "lstm") == (forecast.model, forecast.kind)
-    assert pytest.approx(float(wider.forecast(window)[0]), abs=CLOSE) == forecast.yhat
+    assert pytest.approx(float(own_answers(wider, window)[0]), abs=CLOSE) == forecast.yhat
     assert forecast.error is not None
 
 
@@ -180,4 +179,4 @@ def test_without_a_grid_no_silence_fills_or_restarts_a_window() -> None:
     assert {0} == {f.filled for f in made}
     for n in range(4, 9):
         window = np.array([[[float(i * i)] for i in range(n - 3, n + 1)]])
-        assert pytest.approx(float(model.forecast(window)[0]), abs=CLOSE) == made[n - 1].yhat
+        assert pytest.approx(float(own_answers(model, window)[0]), abs=CLOSE) == made[n - 1].yhat

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
+from tests.harness.oracles import model_answers, shared_answers
 from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
-from tidecast.models.model import Model, network_seasons, shared_forecast
+from tidecast.models.model import Model
 from tidecast.models.spec import Cycle, Spec
 from tidecast.online import engine as engines
 from tidecast.online.engine import Engine, ModelSlot, PredictionRequest
@@ -82,7 +83,7 @@ def question(engine: Engine, model: Model, rows: Float) -> PredictionRequest:
 def alone(model: Model, rows: Float) -> list[float]:
     """Return the answers of the model, and of its cohort's network, in NumPy, without an engine."""
     shared = COHORTS[model.header.shared] if model.header.shared else None
-    return list(model.answers(rows[None], np.array([len(rows)]), shared, np.array([NEWEST]))[0])
+    return list(model_answers(model, rows[None], np.array([len(rows)]), shared, np.array([NEWEST]))[0])
 
 
 def assert_close(expected: object, said: object) -> None:
@@ -147,7 +148,7 @@ def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
 
 @pytest.mark.parametrize("held", [5, 9, 28, 60])
 def test_the_network_of_a_cohort_reads_each_series_seasons_and_scale(held: int) -> None:
-    """There is one network for all: the engine returns the same as `shared_forecast`, in each series' unit."""
+    """There is one network for all: the engine returns the same as its definition, in each series' unit."""
     network = COHORTS["fast"]
     models = {f"m{i}": make_model(f"m{i}", seasons=s, shared="fast", change_scale=9.0) for i, s in enumerate(SEASONS)}
     engine = filled(models)
@@ -155,10 +156,9 @@ def test_the_network_of_a_cohort_reads_each_series_seasons_and_scale(held: int) 
     questions = [question(engine, model, rows[series]) for series, model in models.items()]
     young = 20 + 1e-3 * rows_of(MODELS["s0"], 99, held)  # hardly moves: no change scale holds it back
     answers = engine.predict([*questions, PredictionRequest(None, "fast", young, NEXT)])[:, SHARED]
-    seasons = np.stack([network_seasons(s, network.spec) for s in (*SEASONS, ())])
-    stacked = np.stack([*rows.values(), young])
-    scale = np.array([9.0] * len(SEASONS) + [0.0])
-    expected = shared_forecast(network, stacked, np.full(len(stacked), held), seasons, scale)
+    windows = zip((*rows.values(), young), (*SEASONS, ()), [9.0] * len(SEASONS) + [0.0], strict=True)
+    count = np.array([held])
+    expected = [shared_answers(network, each[None], count, s, np.array([scale]))[0] for each, s, scale in windows]
     assert_close(expected, answers)
     assert len(answers) == len(set(answers.tolist()))
 
@@ -213,7 +213,7 @@ def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
     after = engine.predict(questions)
     np.testing.assert_array_equal(before[:, :SHARED], after[:, :SHARED])
     assert (before[:, SHARED] != after[:, SHARED]).all()
-    assert_close(MODELS["s1"].answers(rows[None], np.array([60]), network)[0, SHARED], after[0, SHARED])
+    assert_close(model_answers(MODELS["s1"], rows[None], np.array([60]), network)[0, SHARED], after[0, SHARED])
 
 
 @hypothesis.settings(deadline=None, max_examples=30)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
+from tests.harness.oracles import blend, learn, own_answers, shares
 from tests.harness.states import all_whole, whole
 from tests.tidecast.online.harness import ask, entry, forecaster_with
-from tidecast.models import experts
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult
@@ -67,11 +67,11 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
         for step in range(HORIZON):
             (answers,) = forecaster.engine.predict([PredictionRequest(slot, "seconds", np.array(rows)[:, None], 0)])
             if step == 0:
-                errors = errors if stood is None else experts.learn(errors, stood, value)
+                errors = errors if stood is None else learn(errors, stood, value)
                 stood = answers
-                weights = experts.shares(errors, answers)
+                weights = shares(errors, answers)
             mine = np.where(np.isfinite(answers), weights, 0.0)
-            path.append(experts.blend(mine / mine.sum(), answers))
+            path.append(blend(mine / mine.sum(), answers))
             rows = [*rows, path[-1]]
         assert path == pytest.approx([made.forecasts[n].yhat, *steps(made)[n]], rel=1e-12, abs=1e-12)
 
@@ -88,7 +88,7 @@ def test_other_features_keep_their_last_value() -> None:
     fields = [{b"series": b"a", b"value": b"%d" % n, b"wind": b"%d" % (n % 3), b"ts": b"%d" % n} for n in (1, 2)]
     (_, made) = [*ask(forecaster_of(model), *((f"{n}-0", f) for n, f in enumerate(fields, 1))).forecasts]
     rows = [[2.0, 2.0], [made.yhat, 2.0]]
-    assert pytest.approx(float(model.forecast(np.array([rows]))[0]), abs=1e-5) == made.more[0][1]
+    assert pytest.approx(float(own_answers(model, np.array([rows]))[0]), abs=1e-5) == made.more[0][1]
 
 
 def test_each_step_learns_its_interval_from_its_own_errors() -> None:

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.harness.oracles import learn
 from tests.harness.states import all_fields, all_whole, whole
 from tidecast.errors import StateError
-from tidecast.models.experts import EXPERTS, HALF_LIVES, learn
+from tidecast.models.experts import EXPERTS, HALF_LIVES
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.scoring import DRIFT_NUMBERS, GUARD_NUMBERS, HEARD, STANDING
 from tidecast.online.state import VERSION, SeriesState, decode_all

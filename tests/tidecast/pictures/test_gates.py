@@ -3,6 +3,7 @@
 import numpy as np
 
 from tests.harness.models import make_model
+from tests.harness.oracles import own_inputs
 from tidecast.models.lstm_trace import CellTrace, follow
 from tidecast.models.spec import Spec
 from tidecast.pictures.gates import GATE_MAPS, network_text, sorted_units
@@ -12,7 +13,7 @@ def traced(spec: Spec) -> list[CellTrace]:
     """Return the cells of a network over a window of noise."""
     rows = np.random.default_rng(8).normal(20, 2, (spec.window, 1))
     model = make_model("a", spec)
-    return list(follow(model, model.inputs(rows[None], np.array([spec.window]))))
+    return list(follow(model, own_inputs(model, rows[None], np.array([spec.window]))))
 
 
 def test_values_of_a_backward_cell_run_from_the_oldest_reading() -> None:

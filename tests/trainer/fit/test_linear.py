@@ -6,6 +6,7 @@ import pytest
 from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LINEAR, TERMS
 from tidecast.models.time_grid import Grid, to_grid, windows_before
+from tidecast.online.offline import linear_forecasts
 from trainer.fit.linear import examples, fit_panel, least_absolute, ridge, seasonal_lags
 
 STEP = 1000
@@ -32,7 +33,7 @@ def errors_on(grid: Grid, seasons: tuple[int, ...], stop: int) -> dict[str, floa
     """Each expert's mean absolute error on the rows from `stop` on, fitted before."""
     panel = fit_panel(grid, seasons, stop)
     rows = np.arange(stop, len(grid))
-    answers = panel.answers(*windows_before(grid, rows, panel.rows))
+    answers = linear_forecasts(panel, *windows_before(grid, rows, panel.rows))
     return dict(zip(["naive", *NAMES], np.abs(answers - grid.values[rows, :1]).mean(axis=0).tolist(), strict=True))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.harness.oracles import own_answers, scale_windows
 from tests.trainer.reports.harness import (
     ROWS,
     SERIES,
@@ -23,7 +24,7 @@ from tests.trainer.reports.harness import (
     write_csv,
 )
 from tidecast.errors import HistoryError, StoreError
-from tidecast.models import lstm, time_grid
+from tidecast.models import lstm
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -60,7 +61,7 @@ def test_the_last_hidden_states_give_the_models_forecast(spec: Spec) -> None:
     model, result = traced(spec)
     newest = make_history(features=spec.features).values[-6:]
     np.testing.assert_array_equal(newest, result.values)
-    assert result.forecast == pytest.approx(float(model.forecast(newest[None])[0]), rel=1e-5)
+    assert result.forecast == pytest.approx(float(own_answers(model, newest[None])[0]), rel=1e-5)
     shown = np.concatenate([cell.last_hidden for cell in result.last_layer])
     assert result.answer == pytest.approx(float(shown @ model.weights["dense.kernel"][:, 0]) + result.bias, rel=1e-5)
 
@@ -70,9 +71,7 @@ def test_every_layer_is_followed_as_the_network_runs_it(spec: Spec) -> None:
     """Hidden states in the order of time equal the layer's output, for each layer and direction."""
     model, result = traced(spec)
     header = model.header
-    scaled = time_grid.scale_windows(
-        result.values, np.array(header.center), np.array(header.scale), spec.target_transform
-    )
+    scaled = scale_windows(result.values, np.array(header.center), np.array(header.scale), spec.target_transform)
     sequence = scaled.astype(np.float32)
     for i, cells in enumerate(lstm.cells_of(model.weights)):
         sequence = lstm.layer(sequence, cells, spec.activation)

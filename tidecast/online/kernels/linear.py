@@ -32,7 +32,7 @@ class StackedExperts(NamedTuple):
 def linear_forecast(
     values: Float, ends: Int64, held: Int64, rows: Int64, experts: StackedExperts, forecasts: Float
 ) -> None:
-    """Compute `linear_answers` of `tidecast/models/experts.py`, reading the stacked experts in place.
+    """Write the forecasts of the last value and the linear experts, reading the stacked experts in place.
 
     Args:
         values: `(all rows, features)` of all questions, one after the other.

@@ -1,7 +1,9 @@
 """Prepare the inputs of networks for many series, in one compiled loop that reads the rows in place.
 
-`models/inputs.py` defines the inputs, and computes them with NumPy. For a few readings that takes thirty times as long
-as the loop, nearly all of it call overhead, and for a thousand readings five times as long.
+With NumPy a few readings take thirty times as long, nearly all of it call overhead, and a thousand readings five times
+as long. The window is scaled by center and scale; with the transform `change` the target is taken relative to its last
+value, and in a normalising spec it is divided by its own spread. A seasonal input is the value one season before the
+reading after each step, with a flag that is 1 where such a value is held.
 """
 
 import math
@@ -30,7 +32,7 @@ def prepare(
     linear: Float | None = None,
     calendar: Float | None = None,
 ) -> Inputs:
-    """Prepare the newest rows of series for a network, as `network_inputs` does.
+    """Prepare the newest rows of series for a network, and return them with the unit of its answers.
 
     Args:
         rows: the rows of the series, at least a window of each.

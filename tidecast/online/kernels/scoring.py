@@ -1,6 +1,6 @@
 """Score a forecast when its reading arrives, blend the next forecast, and detect changes of the series.
 
-The loops are compiled, with the rules of `models/experts.py`. A batch has a thousand readings, each with ten experts,
+The loops are compiled; `models/experts.py` has their constants. A batch has a thousand readings, each with ten experts,
 and for arrays of ten NumPy takes some forty times as long, nearly all of it call overhead. The memory of a series is
 one record, which the loop reaches by its address: the stored numbers are the ones used in the computation.
 """
@@ -12,9 +12,9 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.experts import EXPERTS, FORGETTING, HALF_LIVES, LSTM, NAIVE, SHARPNESS
-from tidecast.models.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import carray, floats_at
+from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
 
 # Intervals; `tidecast/online/intervals.py` explains the rule.
 RATE = 0.2  # how far one reading moves the logarithm of the half-width
@@ -368,7 +368,11 @@ def begin(tracker: Float, half_width: float) -> None:
 
 @part_exactly
 def learn(errors: Float, answers: Float, actual: float, rates: Float, most: float) -> None:
-    """Do `experts.learn` in place."""
+    """Add the newest errors to the records by exponential smoothing, in place.
+
+    An expert without a known error begins with this one; an expert without a forecast keeps its errors. An error counts
+    as `most` at most.
+    """
     for expert in range(len(answers)):
         newest = abs(answers[expert] - actual)
         if not math.isfinite(newest):
@@ -400,7 +404,11 @@ def _excesses(errors: Float, answers: Float, excesses: Float) -> None:
 
 @part_exactly
 def blend(errors: Float, answers: Float, says: Float, sharpness: float, naive: int) -> float:
-    """Write `experts.shares` into `says`, `(experts,)`, and return `experts.blend`."""
+    """Write the weights into `says`, `(experts,)`, and return the sum of the forecasts by weight.
+
+    A weight is `exp(-sharpness * (E / E_min - 1))` over the sum of all, where the worse of an expert's records counts.
+    Only experts with a forecast and a known error get one; without any, the last value gets it all.
+    """
     _excesses(errors, answers, says)
     smallest = np.inf
     for excess in says:
@@ -424,13 +432,13 @@ def blend(errors: Float, answers: Float, says: Float, sharpness: float, naive: i
 
 @part_exactly
 def farthest(usual: float, limits: Limits) -> float:
-    """Return `outlier_guard.farthest`."""
+    """Return the limit of errors and distances; infinity while the usual move is not known."""
     return float(limits[FARTHEST_AT] * usual) if usual > 0 else np.inf
 
 
 @part_exactly
 def answer(guard: Float, last: float, blended: float, usual: float, says: Float, limits: Limits, naive: int) -> float:
-    """Do `Guard.answer` in place; if only the last value is trusted, give it the whole share."""
+    """Return the forecast: the blend within its limits, or the last value with all the weight while the blend loses."""
     guard[BLENDED] = blended
     if guard[ALERTED] > 0 and guard[REGRETTED] > limits[REGRET_AT]:
         says[:] = 0.0
@@ -443,7 +451,16 @@ def answer(guard: Float, last: float, blended: float, usual: float, says: Float,
 
 @part_exactly
 def watch(guard: Float, last: float, blended: float, actual: float, usual: float, limits: Limits) -> None:
-    """Do `Guard.learn` in place."""
+    """Update the guard with a reading, in place.
+
+    Args:
+        guard: `(GUARD_NUMBERS,)`.
+        last: the value before the reading; NaN: there was none, and the guard does not change.
+        blended: the experts' forecast, used or not; NaN: they are not judged by this reading.
+        actual: the reading, which must not be doubted.
+        usual: the usual largest move.
+        limits: the constants of `outlier_guard.py`.
+    """
     move = abs(last - actual)
     lost = abs(blended - actual)
     if not math.isfinite(move):

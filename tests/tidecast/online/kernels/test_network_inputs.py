@@ -4,7 +4,8 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from tidecast.models.inputs import calendar_inputs, network_inputs, rows_read
+from tests.harness.oracles import network_inputs
+from tidecast.models.inputs import calendar_inputs, rows_read
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.network_inputs import prepare
 

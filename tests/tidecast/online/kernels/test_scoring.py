@@ -9,10 +9,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.harness.oracles import OutlierGuard, blend, farthest, learn, shares
 from tidecast.arrays import Float
-from tidecast.models import experts
 from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
-from tidecast.models.outlier_guard import ALERT, REGRET_MOST, OutlierGuard, farthest
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import (
     ALERTED,
@@ -32,6 +31,7 @@ from tidecast.online.kernels.scoring import (
     new_record,
     settle,
 )
+from tidecast.online.outlier_guard import ALERT, REGRET_MOST
 
 COUNT = len(EXPERTS)
 none = st.just(float("nan"))
@@ -99,11 +99,11 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
     record = new_record(1)
     record[ERRORS:GUARD] = errors.ravel()
     settled = told(record, 0.0, answers)  # no answer stands, so the record does not learn
-    expected = experts.shares(errors, answers)
+    expected = shares(errors, answers)
     np.testing.assert_allclose(settled.weights[0], expected, rtol=1e-9, atol=1e-300)
     assert settled.leader[0] == settled.weights[0].argmax()
     scale = np.abs(answers[expected > 0]).max()
-    assert abs(experts.blend(expected, answers) - settled.yhat[0]) <= 1e-12 * scale
+    assert abs(blend(expected, answers) - settled.yhat[0]) <= 1e-12 * scale
     np.testing.assert_array_equal(answers, record[ANSWERS:ERRORS])
 
 
@@ -114,7 +114,7 @@ def test_a_record_learns_as_the_definition_says(errors: Float, answers: Float, a
     record = new_record(1)
     record[ANSWERS:ERRORS], record[ERRORS:GUARD] = answers, errors.ravel()
     told(record, actual, np.zeros(COUNT), usual=usual)
-    learned = experts.learn(errors, answers, actual, farthest(usual)).ravel()
+    learned = learn(errors, answers, actual, farthest(usual)).ravel()
     np.testing.assert_array_equal(learned, record[ERRORS:GUARD])
 
 
@@ -141,10 +141,10 @@ def test_only_what_is_believed_is_answered(guard: OutlierGuard, errors: Float, a
     record[ERRORS:GUARD], record[GUARD + ALERTED : DRIFT] = errors.ravel(), astuple(guard)
     settled = told(record, 0.0, answers, usual=usual)  # no answer stands, so the record does not learn
     assert guard.answer(float(answers[NAIVE]), float(record[GUARD + BLENDED]), usual) == settled.yhat[0]
-    if guard.distrusts:
+    if guard.use_fallback:
         assert (np.arange(COUNT) == NAIVE).tolist() == settled.weights[0].tolist()
     else:
-        np.testing.assert_allclose(settled.weights[0], experts.shares(errors, answers), rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(settled.weights[0], shares(errors, answers), rtol=1e-9, atol=1e-300)
 
 
 @pytest.mark.parametrize(("doubted", "widened"), [(0, True), (1, True), (2, False), (9, False)])

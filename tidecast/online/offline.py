@@ -1,0 +1,126 @@
+"""Run the worker's compiled loops over many windows of one series at once, for the trainer and for pictures.
+
+Windows are `(n, rows, features)`, the newest row last, of which the last `held`, `(n,)`, are real; the values before
+them are ignored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from tidecast.arrays import Float, Int64
+from tidecast.models.experts import EXPERTS, LinearExperts
+from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
+from tidecast.models.model import Model, network_seasons
+from tidecast.models.spec import Cycle, Spec
+from tidecast.online.engine import Engine, PredictionRequest
+from tidecast.online.kernels.network_inputs import Rows, prepare
+from tidecast.online.kernels.pointers import address_of
+from tidecast.online.kernels.scoring import ERRORS, GUARD, BatchScores, Champions, Readings, new_record, settle
+from tidecast.online.kernels.threads import linear_answers
+
+_SERIES, _COHORT = "series", "cohort"
+_ROBUST = EXPERTS.index("linear_robust")
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """The properties of a series on which the inputs of its network depend."""
+
+    spec: Spec
+    center: Sequence[float]  # of the scaler, by feature
+    scale: Sequence[float]
+    step_ms: float
+    seasons: tuple[int, ...] = ()
+    calendar: tuple[Cycle, ...] = ()
+    panel: LinearExperts | None = None  # for a spec that learns the residuals of the linear expert
+
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """Return those of a series with a network of its own."""
+        header = model.header
+        return cls(
+            model.spec, header.center, header.scale, header.step_ms, header.seasons, header.calendar, model.panel
+        )
+
+    @classmethod
+    def of_member(cls, network: Model, seasons: tuple[int, ...], change_scale: float) -> Self:
+        """Return those of a series that its cohort's network forecasts."""
+        return cls(network.spec, (0.0,), (change_scale,), network.header.step_ms, seasons)
+
+    def inputs(self, windows: Float, held: Int64, next_ts: Int64) -> Inputs:
+        """Prepare windows for the network, at least as many rows of each as it reads.
+
+        Args:
+            windows: the windows, with the features of the spec.
+            held: how many of the rows of each are real.
+            next_ts: `(n,)` the time to forecast, epoch milliseconds.
+        """
+        n = len(windows)
+        spec = self.spec
+        linear = linear_forecasts(self.panel, windows, held)[:, _ROBUST] if spec.residual and self.panel else None
+        calendar = None
+        if spec.calendar:
+            cycles = np.tile(active_cycles(spec, self.calendar), (n, 1))
+            calendar = calendar_inputs(spec, cycles, next_ts, np.full(n, self.step_ms))
+        scaler = np.tile(np.array(self.center), (n, 1)), np.tile(np.array(self.scale), (n, 1))
+        seasons = np.tile(network_seasons(self.seasons, spec), (n, 1))
+        return prepare(_rows_of(windows, held), spec, scaler, seasons, linear, calendar)
+
+
+def linear_forecasts(panel: LinearExperts, windows: Float, held: Int64) -> Float:
+    """Return the forecasts of the last value and the linear experts, `(n, 1 + linear experts)`.
+
+    An expert that reads more rows than are real has NaN.
+    """
+    stacked = (panel.lags[None], panel.columns[None], panel.coefficients[None], panel.bias[None], panel.needs[None])
+    return linear_answers(*_rows_of(windows, held), np.zeros(len(windows), np.int64), stacked)
+
+
+def expert_forecasts(model: Model, shared: Model | None, windows: Float, held: Int64, next_ts: Int64) -> Float:
+    """Return the forecasts of all experts, `(n, experts)`, NaN where an expert cannot forecast.
+
+    Args:
+        model: the series' model.
+        shared: the network of its cohort.
+        windows: the windows, with the model's features.
+        held: how many of the rows of each are real, at least 1.
+        next_ts: `(n,)` the time to forecast, epoch milliseconds.
+    """
+    engine = Engine()
+    engine.put(_SERIES, 1, model)
+    if shared:
+        engine.put_shared(_COHORT, shared)
+    slot = engine.slot(_SERIES)
+    cohort = _COHORT if shared else None
+    columns = zip(windows, held.tolist(), next_ts.tolist(), strict=True)
+    return engine.predict([PredictionRequest(slot, cohort, rows[-count:], ts) for rows, count, ts in columns])
+
+
+def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float | None = None) -> BatchScores:
+    """Blend the experts' forecasts of successive readings, while their records learn from each reading.
+
+    Args:
+        forecasts: `(readings, experts)`, each made before its reading arrived.
+        actual: `(readings,)`.
+        moves: `(readings,)` the usual largest move before each reading, 0 while it is not known.
+        errors: `(records, experts)` to begin with; None: no expert has a record.
+    """
+    n = len(actual)
+    record = new_record(1)
+    if errors is not None:
+        record[ERRORS:GUARD] = errors.ravel()
+    nothing = np.zeros(n, np.int64)
+    # Each forecast is made when the reading before it arrives; nothing was forecast before the first.
+    arrived = np.concatenate([[np.nan], actual[:-1]])[:n]
+    readings = Readings(np.arange(n), arrived, nothing, nothing, moves)
+    champions = Champions(nothing, nothing, np.zeros(n), nothing)
+    records = np.full(n, address_of(record))
+    return settle(records, readings, forecasts, champions, np.array([0.5]), (-np.inf, np.inf))
+
+
+def _rows_of(windows: Float, held: Int64) -> Rows:
+    n, reach, features = windows.shape
+    return windows.reshape(-1, features), reach * np.arange(1, n + 1), held
