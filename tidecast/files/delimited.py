@@ -37,8 +37,23 @@ class Header:
         return max(number for number, name in enumerate(self.names, start=1) if name.strip())
 
 
-def read_delimited(source: str, data: bytes) -> tuple[tuple[str, ...], list[Text], Int64]:
-    """Read CSV; return the columns' names, their cells and each row's line number. Empty rows are left out.
+@dataclass(frozen=True, slots=True)
+class TextRows:
+    """The rows of a CSV file, by column.
+
+    Attributes:
+        names: the names of the columns.
+        columns: their cells.
+        numbers: `(rows,)` the line number of each row.
+    """
+
+    names: tuple[str, ...]
+    columns: list[Text]
+    numbers: Int64
+
+
+def read_delimited(source: str, data: bytes) -> TextRows:
+    """Read CSV; empty rows are left out.
 
     Raises:
         HistoryError: it is not UTF-8 text, or its rows do not all have the same number of fields.
@@ -46,8 +61,7 @@ def read_delimited(source: str, data: bytes) -> tuple[tuple[str, ...], list[Text
     text = decoded(source, data)
     end = text.find("\n") if "\n" in text else len(text)
     header = header_of(source, text[:end])
-    columns, lines = read_rows(header, text[end + 1 :], 2)
-    return header.names, columns, lines
+    return read_rows(header, text[end + 1 :], 2)
 
 
 def decoded(source: str, data: bytes, first_line: int = 1) -> str:
@@ -105,10 +119,8 @@ def stop(sentence: str) -> None:
     raise HistoryError(sentence)
 
 
-def read_rows(
-    header: Header, text: str, first_line: int, refuse: Callable[[str], None] = stop
-) -> tuple[list[Text], Int64]:
-    """Read lines below the header; return their cells by column, and the line number of each row.
+def read_rows(header: Header, text: str, first_line: int, refuse: Callable[[str], None] = stop) -> TextRows:
+    """Read lines below the header; empty rows are left out.
 
     Args:
         header: the header of the file.
@@ -125,10 +137,10 @@ def read_rows(
         numbers: Int64 = np.arange(first_line, first_line + count)
     else:
         cells, numbers = _read_oddly(header, text[:-1].split("\n"), first_line, refuse)
-    columns = [Text(cells[place::width]) for place in range(width)]
+    rows = TextRows(header.names, [Text(cells[place::width]) for place in range(width)], numbers)
     blank = header.delimiter * (width - 1) + "\n"
     has_blank = text.startswith(blank) or f"\n{blank}" in text
-    return _without_blank_rows(columns, numbers) if has_blank else (columns, numbers)
+    return _without_blank_rows(rows) if has_blank else rows
 
 
 def _read_oddly(
@@ -173,13 +185,13 @@ def _misfit(header: Header, row: Sequence[str], lines: Sequence[str]) -> str:
     return f"has {fields}, the header {len(header.names)}: write one for each column"
 
 
-def _without_blank_rows(columns: list[Text], lines: Int64) -> tuple[list[Text], Int64]:
+def _without_blank_rows(rows: TextRows) -> TextRows:
     """Leave out rows with only empty cells, which spreadsheets often write at the end."""
-    blank = np.ones(len(lines), np.bool_)
-    for column in columns:
+    blank = np.ones(len(rows.numbers), np.bool_)
+    for column in rows.columns:
         blank &= np.array([not cell for cell in column.cells], np.bool_)
-    rows = np.flatnonzero(~blank)
-    return [column.take(rows) for column in columns], lines[rows]
+    filled = np.flatnonzero(~blank)
+    return TextRows(rows.names, [column.take(filled) for column in rows.columns], rows.numbers[filled])
 
 
 def _unreadable(source: str, lines: Sequence[str], first_line: int, exc: Exception) -> str:

@@ -79,10 +79,10 @@ class _Lines:
             self._header = header_of(self._source, lines.pop(0))
             self._line += 1
         text = "\n".join(lines)
-        columns, numbers = read_rows(self._header, text, self._line, self._refuse)
+        rows = read_rows(self._header, text, self._line, self._refuse)
         self._line += text.count("\n")
-        named_columns = named(self._source, self._header.names, columns)
-        return Table(self._source, self._stem, named_columns, numbers) if len(numbers) else None
+        columns = named(self._source, rows.names, rows.columns)
+        return Table(self._source, self._stem, columns, rows.numbers) if len(rows.numbers) else None
 
     def _text(self, data: bytes) -> str:
         """Decode lines; replace a line that cannot be read by an empty one, and refuse it."""
@@ -124,19 +124,17 @@ class _Lines:
         """Read rows; if some are bad, halve the rows until each bad row is alone, and refuse it."""
         try:
             parts = split(table, layout, rows_of(table, layout, self._zone)[0])
-            histories, refused = joined([[part] for part in map(_measured, parts) if part], carry=False)
-            reasons = [(refusal.series, refusal.reason) for refusal in refused]
+            histories = joined([[part] for part in map(_measured, parts) if part], carry=False)
         except HistoryError as exc:
-            histories = ()
-            reasons = [(self._source, str(exc))]
-        if reasons and len(table) > 1:
+            histories = Histories((), (Refusal(self._source, str(exc)),), ())
+        if histories.refused and len(table) > 1:
             middle = len(table) // 2
             halves = (np.arange(middle), np.arange(middle, len(table)))
             return list(chain.from_iterable(self._read(table.take(half), layout) for half in halves))
-        self._refused += [Refusal(*reason) for reason in reasons]
-        if not reasons:
+        self._refused += histories.refused
+        if not histories.refused:
             self._recent.append(table)
-        return histories
+        return histories.accepted
 
     def _check_panel(self, layout: TableLayout) -> None:
         """Raise a HistoryError if the newest rows contain several series that are read as one."""

@@ -111,16 +111,14 @@ def histories_of(
         notes += [f"{table.source}: {note}" for note in (*layout.notes, *time_notes)]
         for part in parts:
             parts_by_series.setdefault(part.series, []).append(part)
-    return Histories(*joined(parts_by_series.values(), carry=carry), tuple(notes))
+    return joined(parts_by_series.values(), carry=carry, notes=notes)
 
 
-def joined(
-    parts_by_series: Iterable[Sequence[SeriesRows]], *, carry: bool
-) -> tuple[tuple[History, ...], tuple[Refusal, ...]]:
-    """Join the parts of each series; return the usable series and the refused ones."""
+def joined(parts_by_series: Iterable[Sequence[SeriesRows]], *, carry: bool, notes: Iterable[str] = ()) -> Histories:
+    """Join the parts of each series, and sort the series into accepted and refused ones."""
     results = [_tidy(parts, carry=carry) for parts in parts_by_series]
-    usable = tuple(result for result in results if isinstance(result, History))
-    return usable, tuple(result for result in results if isinstance(result, Refusal))
+    accepted = tuple(result for result in results if isinstance(result, History))
+    return Histories(accepted, tuple(result for result in results if isinstance(result, Refusal)), tuple(notes))
 
 
 def _tidy(parts: Sequence[SeriesRows], *, carry: bool) -> History | Refusal:
@@ -129,17 +127,57 @@ def _tidy(parts: Sequence[SeriesRows], *, carry: bool) -> History | Refusal:
     fault = next((part.fault for part in parts if part.fault), None) or _misfit(parts) or _clash(parts)
     if fault:
         return Refusal(_printable(series), fault)
-    ts = np.concatenate([part.ts for part in parts])
-    values = np.concatenate([part.values for part in parts])
-    ts, values, notes = _sorted(ts, values)
+    features = parts[0].features
+    rows = _Rows(np.concatenate([part.ts for part in parts]), np.concatenate([part.values for part in parts]))
+    rows.sort()
     if carry:
-        values, filled = carried(values, parts[0].features)
-        notes += filled
-    ts, values, dropped = _measured(ts, values)
-    if not len(ts):
-        return Refusal(series, f"no row of {_files(parts)} has its {parts[0].features[0]}: leave the series out")
-    ts, values, unique = _unique(ts, values)
-    return History(series, parts[0].features, ts, values, (*notes, *dropped, *unique))
+        rows.carry(features)
+    rows.drop_unmeasured()
+    if not len(rows.ts):
+        return Refusal(series, f"no row of {_files(parts)} has its {features[0]}: leave the series out")
+    rows.drop_repeated()
+    return History(series, features, rows.ts, rows.values, tuple(rows.notes))
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of a series during its repairs, each of which leaves a note."""
+
+    ts: Int64  # (rows,) epoch milliseconds
+    values: Float  # (rows, features)
+    notes: list[str] = field(default_factory=list)
+
+    def sort(self) -> None:
+        """Sort the rows by time, if they are not sorted."""
+        back = int(np.count_nonzero(self.ts[1:] < self.ts[:-1]))
+        if back:
+            self._keep(np.argsort(self.ts, kind="stable"))
+            self.notes.append(f"rows out of order ({counted(back, 'step')} back in time): sorted")
+
+    def carry(self, features: tuple[str, ...]) -> None:
+        """Fill missing features, see `carried`."""
+        self.values, filled = carried(self.values, features)
+        self.notes += filled
+
+    def drop_unmeasured(self) -> None:
+        """Drop the rows without a target."""
+        there = ~np.isnan(self.values[:, 0])
+        absent = int(np.count_nonzero(~there))
+        if absent:
+            self._keep(np.flatnonzero(there))
+            self.notes.append(f"{counted(absent, 'row')} without a value: dropped")
+
+    def drop_repeated(self) -> None:
+        """Of rows with the same time keep the last."""
+        last = np.append(self.ts[1:] > self.ts[:-1], True)
+        repeated = int(np.count_nonzero(~last))
+        if repeated:
+            self._keep(np.flatnonzero(last))
+            self.notes.append(f"{counted(repeated, REPEATED)}: the last kept")
+
+    def _keep(self, chosen: Int64) -> None:
+        self.ts = self.ts[chosen]
+        self.values = self.values[chosen]
 
 
 def _misfit(parts: Sequence[SeriesRows]) -> str | None:
@@ -170,14 +208,6 @@ def _printable(series: str) -> str:
     return series if series.isprintable() and len(series.encode()) <= MAX_NAME_BYTES else quoted(series.encode())
 
 
-def _sorted(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
-    back = int(np.count_nonzero(ts[1:] < ts[:-1]))
-    if not back:
-        return ts, values, ()
-    order = np.argsort(ts, kind="stable")
-    return ts[order], values[order], (f"rows out of order ({counted(back, 'step')} back in time): sorted",)
-
-
 def carried(values: Float, features: tuple[str, ...]) -> tuple[Float, tuple[str, ...]]:
     """Fill missing features with their last value, at the start with their first one; the target is not filled."""
     gaps = np.isnan(values[:, 1:])
@@ -200,22 +230,6 @@ def _carried(column: Float, missing: np.ndarray[tuple[int, ...], np.dtype[np.boo
     first = int(np.argmin(missing))
     last = np.maximum.accumulate(np.where(missing, first, np.arange(len(column))))
     return column[last]
-
-
-def _measured(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
-    there = ~np.isnan(values[:, 0])
-    absent = int(np.count_nonzero(~there))
-    if not absent:
-        return ts, values, ()
-    return ts[there], values[there], (f"{counted(absent, 'row')} without a value: dropped",)
-
-
-def _unique(ts: Int64, values: Float) -> tuple[Int64, Float, tuple[str, ...]]:
-    last = np.append(ts[1:] > ts[:-1], True)
-    repeated = int(np.count_nonzero(~last))
-    if not repeated:
-        return ts, values, ()
-    return ts[last], values[last], (f"{counted(repeated, REPEATED)}: the last kept",)
 
 
 def counted(number: int, noun: str) -> str:

@@ -95,13 +95,14 @@ def table_of(source: str, stem: str, data: bytes) -> Table:
     data = _unpacked(source, data)
     if not data or data.isspace():
         raise HistoryError(f"{source} is empty: it needs a header and rows")
-    columns: Sequence[Column]
     if data.startswith(MAGIC):
-        names, columns = read_parquet(source, data)
-        rows = np.arange(1, 1 + max(map(len, columns), default=0))
+        columns = named(source, *read_parquet(source, data))
+        numbers: Int64 = np.arange(1, 1 + max(map(len, columns.values()), default=0))
     else:
-        names, columns, rows = read_delimited(source, data)
-    table = Table(source, stem, named(source, names, columns), rows)
+        rows = read_delimited(source, data)
+        columns = named(source, rows.names, rows.columns)
+        numbers = rows.numbers
+    table = Table(source, stem, columns, numbers)
     if not len(table):
         raise HistoryError(f"{source} has columns but no row: append readings or leave it out")
     return table

@@ -140,7 +140,7 @@ def read(
         monkeypatch.setattr("trainer.tuning.main.tune", lambda history, *_: stop([history]))
         monkeypatch.setattr("tidecast.tools.backtest.backtest", lambda histories, *_: stop(histories))
         for module in ("report", "explain"):
-            monkeypatch.setattr(f"trainer.reports.{module}.subject_of", lambda _, history, *__: stop([history]))
+            monkeypatch.setattr(f"trainer.reports.{module}.load_target", lambda _, history, *__: stop([history]))
         monkeypatch.setattr(
             "tidecast.cli.commands.replay.forecasts_of", lambda rows, *_: iter([reader.keep_rows(rows) or []])
         )
