@@ -11,6 +11,7 @@ from redis import Redis
 
 from tests.harness.connections import connected
 from tidecast.client import Client
+from tidecast.connection.partitions import offset_of
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
@@ -35,6 +36,12 @@ def quick(url: str, store: Path, batch: int = 7) -> Settings:
 def stream_of(settings: Settings) -> Stream:
     """Return the worker's stream on connections of its own, which the end of the test closes."""
     return Stream(connected(settings), keys_of(), settings.worker)
+
+
+def counts_of(settings: Settings) -> dict[str, int]:
+    """Return how many readings were committed: by disposition, and those read and lost."""
+    counts = offset_of(connected(settings), keys_of()).counts
+    return {name: number for name, number in counts.items() if name != "before"}
 
 
 def new_worker(settings: Settings, health: Health | None = None) -> Worker:

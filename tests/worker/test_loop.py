@@ -15,6 +15,7 @@ from tests.worker.harness import (
     Impatient,
     LossyProxy,
     add,
+    counts_of,
     forecasts,
     new_worker,
     quick,
@@ -191,7 +192,7 @@ def test_commits_whose_replies_are_lost_happen_once(settings: Settings, redis: R
     assert 0 == proxy.replies_to_lose
     made = forecasts(redis)
     assert [f"{n}-0" for n in range(1, 40)] == [f.id for f in made]
-    assert {"read": 39, "lost": 0, "forecast": 39} == stream_of(settings).counts()
+    assert {"read": 39, "lost": 0, "forecast": 39} == counts_of(settings)
     assert 3.0 == sample(health, "tidecast_failures_total", kind="redis")
     assert 39.0 == sample(health, "tidecast_readings_total", disposition="forecast")
     assert undisturbed(redis, settings) == made
@@ -216,7 +217,7 @@ def test_a_killed_server_that_comes_back_finds_its_worker_going_on(redis_server:
                         server.start()
             made = forecasts(redis)
             assert [f"{n}-0" for n in range(1, 301)] == [f.id for f in made]
-            assert {"read": 300, "lost": 0, "forecast": 300} == stream_of(settings).counts()
+            assert {"read": 300, "lost": 0, "forecast": 300} == counts_of(settings)
             assert undisturbed(redis, settings) == made
 
 
@@ -251,7 +252,7 @@ def test_lost_readings_are_counted_and_the_rest_is_answered(settings: Settings, 
     redis.xtrim("readings", minid="21-0", approximate=False)
     new_worker(settings, health).run(Stop(), burst=True)
     lost = 13 if int(redis.info("server")["redis_version"].split(".")[0]) >= 7 else 0
-    assert {"read": 17 + lost, "lost": lost, "forecast": 17} == stream_of(settings).counts()
+    assert {"read": 17 + lost, "lost": lost, "forecast": 17} == counts_of(settings)
     assert float(lost) == sample(health, "tidecast_readings_lost_total")
     assert [*range(1, 8), *range(21, 31)] == [int(f.id.partition("-")[0]) for f in forecasts(redis)]
 

@@ -130,12 +130,6 @@ class Stream:
         """Yield the committed states of all series, some series at a time; the lease must be held."""
         return states_of(self._redis, self.keys.state)
 
-    def counts(self) -> dict[str, int]:
-        """Read the total number of readings by disposition."""
-        fields = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.offset))
-        not_counts = (b"last", b"before")
-        return {name.decode(): whole_number(value) or 0 for name, value in fields.items() if name not in not_counts}
-
     def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
         """Read the entries after `last`, waiting up to `block_ms` for the first; None does not wait.
 

@@ -8,7 +8,7 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.harness.patience import until
-from tests.worker.harness import NOW, LossyProxy, add, forecasts, new_worker, quick, running, sample, stream_of
+from tests.worker.harness import NOW, LossyProxy, add, counts_of, forecasts, new_worker, quick, running, sample
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from worker.metrics import FAILURES, Health
@@ -58,7 +58,7 @@ def test_an_idle_worker_goes_on_quietly(settings: Settings, redis: Redis, close:
             worker.step(NOW + n)  # holds the partition again, and finds no reading
             close(redis)
     assert [f"{n}-0" for n in range(1, 5)] == [made.id for made in forecasts(redis)]
-    assert {"read": 4, "lost": 0, "forecast": 4} == stream_of(settings).counts()
+    assert {"read": 4, "lost": 0, "forecast": 4} == counts_of(settings)
     assert 0.0 == sum(sample(health, "tidecast_failures_total", kind=kind) for kind in FAILURES)
     assert 0.0 == sample(health, "tidecast_commits_retried_total")
     assert [] == [line["event"] for line in log if line["log_level"] in ("warning", "error")]

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.worker.harness import NOW, add, forecasts, new_worker, quick, sample, stream_of
+from tests.worker.harness import NOW, add, counts_of, forecasts, new_worker, quick, sample, stream_of
 from tests.worker.partition.harness import major, outcome
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.lag import Lag, Progress, lag_of
@@ -80,7 +80,7 @@ def test_new_readings_are_answered_once_nothing_is_in_the_way(
         worker.run(Stop(), burst=True)
     assert [f"{n}-0" for n in range(first, first + 12)] == [made.id for made in forecasts(redis)]
     assert 1 == sum(line["event"] == "stream of readings was recreated" and "first" in line for line in log)
-    counts = stream_of(settings).counts()
+    counts = counts_of(settings)
     assert {"read": 22, "lost": 0, "forecast": 22} == counts
     assert 0 == lag(redis)
 
@@ -244,7 +244,7 @@ def test_what_the_new_stream_has_lost_is_counted(settings: Settings, redis: Redi
     redis.xtrim("readings", maxlen=kept, approximate=False)
     worker.run(Stop(), burst=True)
     expected = lost if major(redis) >= 7 else 0
-    assert {"read": 10 + kept + expected, "lost": expected, "forecast": 10 + kept} == stream_of(settings).counts()
+    assert {"read": 10 + kept + expected, "lost": expected, "forecast": 10 + kept} == counts_of(settings)
     add(redis, 6, 7)
     assert lag(redis) == (2 if major(redis) >= 7 else None)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.worker.harness import forecasts, new_worker, quick, sample, stream_of
+from tests.worker.harness import counts_of, forecasts, new_worker, quick, sample, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from tidecast.wire import DISPOSITIONS
@@ -49,7 +49,7 @@ def failures(health: Health) -> float:
 
 def ended(settings: Settings) -> int:
     """Return how many readings came to an end."""
-    counts = stream_of(settings).counts()
+    counts = counts_of(settings)
     return sum(counts.get(name, 0) for name in DISPOSITIONS)
 
 
@@ -104,7 +104,7 @@ def test_a_batch_whose_answers_are_too_large_is_answered_in_parts(settings: Sett
     widen(redis)
     assert [f"{n}-0".encode() for n in range(1, 101)] == [letter_id for letter_id, _ in redis.xrange("dead")]
     assert [f"{n}-0" for n in range(101, 106)] == [made.id for made in forecasts(redis)]
-    assert {"read": 105, "lost": 0, "dead": 100, "forecast": 5} == stream_of(settings).counts()
+    assert {"read": 105, "lost": 0, "dead": 100, "forecast": 5} == counts_of(settings)
 
 
 def test_a_reading_that_redis_cannot_send_is_a_dead_letter(settings: Settings, redis: Redis) -> None:
@@ -121,7 +121,7 @@ def test_a_reading_that_redis_cannot_send_is_a_dead_letter(settings: Settings, r
         value = {b"3-0": b"y", b"7-0": b"z"}[letter_id] * 1024
         assert (b"too_large", value) == (letter[b"reason"], letter[b"original.note"])
         assert b"the reading has 20000" in letter[b"detail"]
-    assert {"read": 7, "lost": 0, "dead": 2, "forecast": 5} == stream_of(settings).counts()
+    assert {"read": 7, "lost": 0, "dead": 2, "forecast": 5} == counts_of(settings)
 
 
 def test_states_beyond_the_output_buffer_are_loaded_in_parts(settings: Settings, redis: Redis) -> None:

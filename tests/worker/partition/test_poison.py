@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
 from tests.harness.nursery import Forked
-from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
+from tests.worker.harness import NOW, Impatient, add, counts_of, forecasts, new_worker, quick, stream_of
 from tests.worker.partition import deadly
 from tests.worker.partition.deadly import POISON
 from tidecast.connection.embedded import EmbeddedRedis
@@ -55,7 +55,7 @@ def test_a_reading_that_always_fails_is_set_aside(
     ((letter_id, letter),) = redis.xrange("dead")
     assert (b"13-0", b"poison", POISON) == (letter_id, letter[b"reason"], letter[b"original.value"])
     assert [n for n in range(1, 41) if n != 13] == [int(made.id.partition("-")[0]) for made in forecasts(redis)]
-    assert {"read": 40, "lost": 0, "forecast": 39, "dead": 1} == stream_of(settings).counts()
+    assert {"read": 40, "lost": 0, "forecast": 39, "dead": 1} == counts_of(settings)
 
 
 @pytest.mark.timeout(120)

@@ -7,6 +7,7 @@ from redis import Redis
 
 from tests.worker.partition.harness import counted, forecast, major, outcome
 from tidecast.connection.lag import Lag, Progress
+from tidecast.connection.partitions import offset_of
 from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import Forecast, keys_of
@@ -140,15 +141,15 @@ def test_a_commit_publishes_everything_together(stream: Stream, redis: Redis, he
     ] == redis.xrange("dead")
     assert {b"a": b"state after 3-0"} == redis.hgetall("state")
     assert Progress("3-0", 3) == stream.progress()
-    assert {"read": 3, "lost": 0, "forecast": 2, "dead": 1} == stream.counts()
+    assert {"read": 3, "lost": 0, "forecast": 2, "dead": 1} == offset_of(redis, keys_of()).counts
 
 
-def test_counts_add_up_over_commits(stream: Stream, held: int) -> None:
+def test_counts_add_up_over_commits(stream: Stream, redis: Redis, held: int) -> None:
     """They sum to the number of readings read."""
     stream.commit(held, "0-0", outcome("3-0", "1-0", "3-0", dead=("2-0",)))
     stream.commit(held, "3-0", outcome("5-0", "4-0", "5-0"))
     stream.commit(held, "5-0", outcome("7-0", dead=("6-0",)), Lag(lost=4))
-    assert {"read": 10, "lost": 4, "forecast": 4, "dead": 2} == stream.counts()
+    assert {"read": 10, "lost": 4, "forecast": 4, "dead": 2} == offset_of(redis, keys_of()).counts
 
 
 def test_commit_refuses_a_stale_epoch(stream: Stream, redis: Redis, held: int) -> None:
