@@ -7,7 +7,7 @@ import numpy as np
 
 from tidecast.arrays import Bools, Float, Int64
 from tidecast.online.drift import Drift
-from tidecast.online.engine import ModelSlot, PredictionRequest
+from tidecast.online.slab import ModelSlot, PredictionRequest
 from tidecast.online.state import SeriesState
 from tidecast.wire import DeadLetter, Event, Fields, Forecasts
 

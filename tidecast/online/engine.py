@@ -5,73 +5,24 @@ experts of `models/experts.py` and the LSTM of `models/lstm.py`. The shared netw
 all its series. A forecast is the same to the last bit whatever else is in the batch.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tidecast.arrays import Float, Float32, Int64
+from tidecast.arrays import Float, Float32
 from tidecast.models.cohorts import Cohort, nearest_cohort
-from tidecast.models.experts import EXPERTS, LINEAR, LSTM, SHARED
-from tidecast.models.gross_errors import NO_LIMITS, Limits
-from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, rows_read
+from tidecast.models.experts import EXPERTS, SHARED
+from tidecast.models.gross_errors import NO_LIMITS
+from tidecast.models.inputs import rows_read
 from tidecast.models.model import Model, network_seasons
-from tidecast.models.spec import Spec
-from tidecast.online.kernels.network_inputs import Rows, prepare
-from tidecast.online.kernels.threads import Threads, linear_answers
+from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.threads import Threads
+from tidecast.online.slab import Key, ModelSlot, PredictionRequest, Slab, network_forecasts, rows_of
 from tidecast.online.weight_layout import WeightLayout
 
 ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some tens of megabytes
-ROBUST = EXPERTS.index("linear_robust")
-_STACKED = (  # the parts of a slab that hold a row for each model, beside the weights
-    "change_scale",
-    "_center",
-    "_scale",
-    "_seasons",
-    "_calendar",
-    "_step",
-    "_lags",
-    "_columns",
-    "_coefficients",
-    "_bias",
-    "_needs",
-)
-Key = tuple[Spec | None, int, int]  # the network's shape, the features, the panel's terms
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSlot:
-    """The place of a series' champion in the engine, and its properties that the forecaster needs."""
-
-    slab: "Slab"
-    row: int
-    version: int
-    features: tuple[str, ...]
-    step_ms: float
-    gridded: bool
-    rows: int  # how many rows its own experts read at most
-    seasons: tuple[int, ...]
-    half_width: float
-    largest_move: float
-    known: Limits  # the lowest and the highest value of its history
-    errors: Float  # (records, experts), the experts' first errors
-    shared: str | None
-    trained_until: int  # epoch milliseconds: the model is not judged by readings up to then
-    created_ms: int  # epoch milliseconds
-    published: bool  # the gate chose it: a shadow test comes first
-
-
-@dataclass(slots=True)  # not frozen: that would take four times as long to make
-class PredictionRequest:
-    """The newest rows of a series, from which its experts forecast."""
-
-    slot: ModelSlot | None  # None: the series has no model yet
-    shared: str | None  # the cohort whose network forecasts too
-    rows: Float  # (held, features)
-    next_ts: int  # epoch milliseconds, the time to forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,103 +186,9 @@ class Engine:
         scale = np.array([[slot.slab.change_scale[slot.row] if slot else 0.0] for slot in slots])
         rows = rows_of([request.rows[:, :1] for request in requests])
         prepared = prepare(rows, spec, (np.zeros_like(scale), scale), seasons)
-        return _answered(self._threads, prepared, network.slab, np.zeros(len(requests), np.int64), network.layout)
-
-
-def rows_of(windows: Sequence[Float]) -> Rows:
-    """Concatenate windows, each `(held, features)`."""
-    held = np.array([len(window) for window in windows])
-    return np.concatenate(windows), held.cumsum(), held
-
-
-class Slab:
-    """The stacked models of one shape; the rows of removed models are reused."""
-
-    def __init__(self, spec: Spec | None, features: int, terms: int, threads: Threads) -> None:
-        self.spec = spec
-        self._threads = threads
-        self._center = np.zeros((0, features))
-        self._scale = np.ones((0, features))
-        self._seasons = np.zeros((0, spec.seasonal if spec else 0), np.int64)
-        self._calendar = np.zeros((0, len(spec.calendar) if spec else 0))
-        self._step = np.ones((0,))
-        self.change_scale = np.ones((0,))
-        self._layout = WeightLayout(spec) if spec else None
-        self._weights = self._layout.slab(0) if self._layout else np.zeros((0, 0), np.float32)
-        linear = len(LINEAR)
-        self._lags = np.zeros((0, terms), np.int64)
-        self._columns = np.zeros((0, terms), np.int64)
-        self._coefficients = np.zeros((0, linear, terms))
-        self._bias = np.zeros((0, linear))
-        self._needs = np.zeros((0, linear), np.int64)
-        self._free: list[int] = []
-
-    def put(self, model: Model, row: int | None = None, growth: float = 1.0) -> int:
-        """Write a model into `row`, or into a free one; return the row.
-
-        Args:
-            model: a model of the slab's shape.
-            row: a row that it may overwrite.
-            growth: the expected growth factor of the number of all models.
-        """
-        if row is None:
-            if not self._free:
-                self._grow(growth)
-            row = self._free.pop()
-        if self._layout:
-            self._layout.write(self._weights[row], model.weights)
-        header = model.header
-        panel = model.panel
-        self._center[row] = header.center
-        self._scale[row] = header.scale
-        self.change_scale[row] = header.change_scale
-        self._seasons[row] = network_seasons(header.seasons, self.spec) if self.spec else ()
-        self._calendar[row] = active_cycles(self.spec, header.calendar) if self.spec else ()
-        self._step[row] = header.step_ms
-        self._lags[row] = panel.lags
-        self._columns[row] = panel.columns
-        self._coefficients[row] = panel.coefficients
-        self._bias[row] = panel.bias
-        self._needs[row] = panel.needs
-        return row
-
-    def release(self, row: int) -> None:
-        """Free the row for another model."""
-        self._free.append(row)
-
-    def predict(self, requests: Sequence[PredictionRequest]) -> Float:
-        """Return the forecasts of the last value, the linear experts and the own networks: `(requests, experts)`."""
-        models = np.array([request.slot.row for request in requests if request.slot])
-        rows = values, ends, held = rows_of([request.rows for request in requests])
-        panels = (self._lags, self._columns, self._coefficients, self._bias, self._needs)
-        forecasts = np.full((len(requests), len(EXPERTS)), np.nan)
-        forecasts[:, :LSTM] = linear_answers(values, ends, held, models, panels)
-        if self.spec and self._layout:
-            full = np.flatnonzero(held >= self.spec.window)
-            if len(full):
-                next_ts = np.array([request.next_ts for request in requests])[full]
-                windows = rows if len(full) == len(requests) else (values, ends[full], held[full])
-                prepared = self._prepared(self.spec, models[full], windows, forecasts[full, ROBUST], next_ts)
-                forecasts[full, LSTM] = _answered(self._threads, prepared, self._weights, models[full], self._layout)
-        return forecasts
-
-    def _prepared(self, spec: Spec, models: Int64, rows: Rows, linear: Float, next_ts: Int64) -> Inputs:
-        calendar = None
-        if spec.calendar:
-            calendar = calendar_inputs(spec, self._calendar[models], next_ts, self._step[models])
-        scaler = self._center[models], self._scale[models]
-        return prepare(rows, spec, scaler, self._seasons[models], linear, calendar)
-
-    def _grow(self, growth: float) -> None:
-        old = len(self._center)
-        more = max(8, old // 2, math.ceil(old * (growth - 1)))  # unwritten rows take no memory
-        self._free += range(old + more - 1, old - 1, -1)
-        for name in _STACKED:
-            setattr(self, name, _longer(getattr(self, name), more))
-        if self._layout:
-            weights = self._layout.slab(old + more)
-            weights[:old] = self._weights
-            self._weights = weights
+        return network_forecasts(
+            self._threads, prepared, network.slab, np.zeros(len(requests), np.int64), network.layout
+        )
 
 
 def _release(slot: ModelSlot | None) -> None:
@@ -339,16 +196,5 @@ def _release(slot: ModelSlot | None) -> None:
         slot.slab.release(slot.row)
 
 
-def _longer(stacked: NDArray[Any], more: int) -> NDArray[Any]:
-    longer = np.zeros((len(stacked) + more, *stacked.shape[1:]), stacked.dtype)
-    longer[: len(stacked)] = stacked
-    return longer
-
-
 def _pieces(indices: list[int]) -> list[list[int]]:
     return [indices[start : start + ROWS_AT_ONCE] for start in range(0, len(indices), ROWS_AT_ONCE)]
-
-
-def _answered(threads: Threads, prepared: Inputs, slab: Float32, rows: Int64, layout: WeightLayout) -> Float:
-    """Return the networks' forecasts from prepared windows, `(n,)`, in each series' unit."""
-    return prepared.restore(threads.answers(prepared.x, slab, rows, layout))

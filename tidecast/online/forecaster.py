@@ -7,14 +7,14 @@ from tidecast.arrays import Float, Int64
 from tidecast.models.model import Model
 from tidecast.online.batch import Batch, BatchResult, Entry
 from tidecast.online.engine import Engine
-from tidecast.online.entry_parser import EntryParser
-from tidecast.online.horizons import Horizons
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.partition_series import PartitionSeries
-from tidecast.online.placing import place
-from tidecast.online.publishing import drifts_of, publish
-from tidecast.online.scoring import Scorer
 from tidecast.online.shadow_test import ShadowTests, on_probation
+from tidecast.online.stages.entry_parser import EntryParser
+from tidecast.online.stages.horizons import Horizons
+from tidecast.online.stages.placing import place
+from tidecast.online.stages.publishing import drifts_of, publish
+from tidecast.online.stages.scoring import Scorer
 from tidecast.online.state import SeriesState
 from tidecast.online.state_encoder import changes_of
 from tidecast.settings import SeriesSettings

@@ -15,11 +15,12 @@ from tidecast.models.experts import EXPERTS, LinearExperts
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Cycle, Spec
-from tidecast.online.engine import Engine, PredictionRequest
+from tidecast.online.engine import Engine
 from tidecast.online.kernels.network_inputs import Rows, prepare
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import ERRORS, GUARD, BatchScores, Champions, Readings, new_record, settle
 from tidecast.online.kernels.threads import linear_answers
+from tidecast.online.slab import PredictionRequest
 
 _SERIES, _COHORT = "series", "cohort"
 _ROBUST = EXPERTS.index("linear_robust")

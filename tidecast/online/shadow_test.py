@@ -15,14 +15,15 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.model import Model
-from tidecast.online.engine import Engine, ModelSlot, PredictionRequest
+from tidecast.online.engine import Engine
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import ANSWERS, ERRORS, STANDING, BatchScores
+from tidecast.online.slab import ModelSlot, PredictionRequest
 from tidecast.wire import Event
 
 if TYPE_CHECKING:
     from tidecast.online.batch import Batch, SeriesEntry
-    from tidecast.online.scoring import Scorer
+    from tidecast.online.stages.scoring import Scorer
     from tidecast.online.state import SeriesState
 
 FINAL = 2.33  # standard errors: an equally good model is called worse in one test of a hundred

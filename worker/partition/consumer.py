@@ -38,11 +38,11 @@ class TooLarge(TidecastError):  # noqa: N818 - as the others of its family
 
 
 @dataclass(slots=True)
-class _Batch:
+class HandledBatch:
     """A handled batch whose commit is not confirmed yet."""
 
     started_from: Progress  # before the stream's count was corrected
-    outcome: BatchResult
+    result: BatchResult
     lag: Lag
     sent: bool = False
     closed: int = 0  # how often the connection was closed during its commit
@@ -50,13 +50,13 @@ class _Batch:
     @property
     def answered(self) -> int:
         """Return the number of its readings."""
-        return sum(self.outcome.counts.values())
+        return sum(self.result.counts.values())
 
     @property
     def ends_at(self) -> Progress:
         """Return the progress after its commit."""
         before = self.started_from.read + self.lag.correction
-        return Progress(self.outcome.last, before + self.answered + self.lag.lost)
+        return Progress(self.result.last, before + self.answered + self.lag.lost)
 
 
 class PartitionConsumer:
@@ -85,7 +85,7 @@ class PartitionConsumer:
         self._retained_at = -float("inf")
         self._looked_at = -float("inf")
         self._progress: Progress | None = None  # after the last handled batch
-        self._uncommitted: deque[_Batch] = deque()  # at most two: the later is handled while the earlier is sent
+        self._uncommitted: deque[HandledBatch] = deque()  # at most two: the later is handled while the earlier is sent
 
     @property
     def held(self) -> bool:
@@ -159,19 +159,19 @@ class PartitionConsumer:
             self._health.lag(self.number, self._warnings.lag)
             return
         self._warnings.ids_ahead(entries[-1][0], now)
-        chosen, outcome = self._poison_guard.choose(epoch, progress.last, entries)
+        chosen, result = self._poison_guard.choose(epoch, progress.last, entries)
         lag = self._stream.lag(progress, chosen)
         self._health.lag(self.number, lag)
         self._stream.read_ahead()
         self._warnings.miscounted(lag, progress.last)
         if lag.lost:
             log.error("readings were trimmed before they were read", lost=lag.lost, after=progress.last)
-        if outcome:
-            log.error("a reading was set aside", partition=self.number, id=outcome.last, detail=outcome.dead[0].detail)
+        if result:
+            log.error("a reading was set aside", partition=self.number, id=result.last, detail=result.dead[0].detail)
         else:
             with self._health.stage("handle"):
-                outcome = self.forecaster.handle(chosen, round(now * 1000))
-        batch = _Batch(progress, outcome, lag)
+                result = self.forecaster.handle(chosen, round(now * 1000))
+        batch = HandledBatch(progress, result, lag)
         self._uncommitted.append(batch)
         self._progress = batch.ends_at
 
@@ -192,15 +192,15 @@ class PartitionConsumer:
         self._note(batch)
         return batch.answered
 
-    def _note(self, batch: _Batch) -> None:
+    def _note(self, batch: HandledBatch) -> None:
         """Record a committed batch in the metrics, and log its drifts."""
-        outcome = batch.outcome
-        self._health.committed(outcome.counts, batch.lag.lost, outcome.intervals, outcome.drifts)
-        if outcome.drifts:  # one line a batch: a thousand series may change at once
-            some = [f"{drift.kind} of {drift.series} at {drift.id}" for drift in outcome.drifts[:DRIFTS_NAMED]]
-            log.info("series have changed", partition=self.number, drifts=len(outcome.drifts), some=some)
+        result = batch.result
+        self._health.committed(result.counts, batch.lag.lost, result.intervals, result.drifts)
+        if result.drifts:  # one line a batch: a thousand series may change at once
+            some = [f"{drift.kind} of {drift.series} at {drift.id}" for drift in result.drifts[:DRIFTS_NAMED]]
+            log.info("series have changed", partition=self.number, drifts=len(result.drifts), some=some)
 
-    def _commit(self, batch: _Batch, epoch: int, meanwhile: Callable[[], None] | None) -> None:
+    def _commit(self, batch: HandledBatch, epoch: int, meanwhile: Callable[[], None] | None) -> None:
         if batch.sent:
             self._health.retried()
         batch.sent = True
@@ -218,7 +218,7 @@ class PartitionConsumer:
 
         try:
             started_from = batch.started_from.last
-            self._stream.commit(epoch, started_from, batch.outcome, batch.lag, meanwhile and apart)
+            self._stream.commit(epoch, started_from, batch.result, batch.lag, meanwhile and apart)
         except (StreamError, ResponseError) as exc:
             self._poison_guard.clear(epoch)
             if PROTOCOL_ERROR in str(exc):
@@ -232,7 +232,7 @@ class PartitionConsumer:
         finally:
             self._health.took("commit", time.perf_counter() - began - elsewhere)
 
-    def _shrink(self, batch: _Batch, exc: Exception) -> None:
+    def _shrink(self, batch: HandledBatch, exc: Exception) -> None:
         """Halve the number of readings in a batch, since Redis closes the connection only for this commit.
 
         Raises:

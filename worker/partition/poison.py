@@ -51,7 +51,7 @@ class PoisonGuard:
     def choose(
         self, epoch: int, started_from: str, entries: Sequence[Entry]
     ) -> tuple[Sequence[Entry], BatchResult | None]:
-        """Return the readings to handle now, and a finished outcome if they must not be handled again.
+        """Return the readings to handle now, and a finished result if they must not be handled again.
 
         Raises:
             Fenced: another worker has the partition.
@@ -84,6 +84,6 @@ def _set_aside(entry: Entry) -> BatchResult:
         f"the worker ended or failed {MAX_TRIES} times while it handled this reading alone, the last time after a "
         "pause: look into its log, and report the reading; or push it again if something else ended the worker"
     )
-    outcome = BatchResult(entry_id, dead=[DeadLetter(entry_id, "poison", detail, fields)])
-    outcome.counts["dead"] = 1
-    return outcome
+    result = BatchResult(entry_id, dead=[DeadLetter(entry_id, "poison", detail, fields)])
+    result.counts["dead"] = 1
+    return result

@@ -209,7 +209,7 @@ class Stream:
         self,
         epoch: int,
         started_from: str,
-        outcome: BatchResult,
+        result: BatchResult,
         lag: Lag = NO_LAG,
         meanwhile: Meanwhile = None,
     ) -> None:
@@ -218,7 +218,7 @@ class Stream:
         Args:
             epoch: the epoch of our lease.
             started_from: the offset from which the batch was read.
-            outcome: the batch's result.
+            result: the batch's result.
             lag: the readings lost before the batch, and the correction of the stream's count.
             meanwhile: called while Redis commits. The next read is then requested before the commit is sent, since
                 Redis runs commands one after the other.
@@ -230,10 +230,10 @@ class Stream:
             Unavailable: Redis refuses temporarily, or `wait_for_group` has not acknowledged enough forecasts.
         """
         if meanwhile:
-            self._reader.ask(outcome.last)
+            self._reader.ask(result.last)
         own = self.keys
         keys = [own.lease, own.offset, own.readings, own.forecasts, own.dead, own.state, own.events]
-        args = self._commit_arguments(epoch, started_from, outcome, lag)
+        args = self._commit_arguments(epoch, started_from, result, lag)
         with refusals_explained():
             if meanwhile is None:
                 self._commit(keys=keys, args=args)
@@ -246,28 +246,28 @@ class Stream:
                 finally:
                     committed.result()
 
-    def _commit_arguments(self, epoch: int, started_from: str, outcome: BatchResult, lag: Lag) -> list[Any]:
+    def _commit_arguments(self, epoch: int, started_from: str, result: BatchResult, lag: Lag) -> list[Any]:
         """Return the arguments of commit.lua, flat: lists have their length before them, but for the states."""
         settings = self._settings
-        read = sum(outcome.counts.values()) + lag.lost
-        counts: dict[str, int] = {"read": read, "lost": lag.lost, **outcome.counts}
+        read = sum(result.counts.values()) + lag.lost
+        counts: dict[str, int] = {"read": read, "lost": lag.lost, **result.counts}
         if lag.correction:
             counts["before"] = -lag.correction
-        columns = outcome.forecasts.encode() if outcome.forecasts else []
-        args: list[Any] = [epoch, started_from, outcome.last, self._lease_ms]
+        columns = result.forecasts.encode() if result.forecasts else []
+        args: list[Any] = [epoch, started_from, result.last, self._lease_ms]
         args += [settings.forecasts_kept, settings.dead_kept, settings.events_kept]
         args += [settings.lag_group, settings.wait_for_group]
         args += [len(counts), *chain.from_iterable(counts.items())]
         args += [len(columns), *chain.from_iterable(columns)]
-        args.append(len(outcome.dead))
-        for letter in outcome.dead:
+        args.append(len(result.dead))
+        for letter in result.dead:
             fields = letter.encode()
             args += (letter.id, len(fields), *fields)
-        args.append(len(outcome.events))
-        for event in outcome.events:
+        args.append(len(result.events))
+        for event in result.events:
             fields = event.encode()
             args += (len(fields), *fields)
-        args += chain.from_iterable(outcome.states.items())
+        args += chain.from_iterable(result.states.items())
         return args
 
     def _commit_beside(

@@ -14,9 +14,9 @@ from tidecast.models.experts import EXPERTS, LinearExperts
 from tidecast.models.gross_errors import Doubt
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
-from tidecast.online.engine import PredictionRequest
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.kernels.scoring import FIRST_ERRORS
+from tidecast.online.slab import PredictionRequest
 from tidecast.settings import SeriesSettings
 
 

@@ -12,7 +12,8 @@ from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.models.model import Model
 from tidecast.models.spec import Cycle, Spec
 from tidecast.online import engine as engines
-from tidecast.online.engine import Engine, ModelSlot, PredictionRequest
+from tidecast.online.engine import Engine
+from tidecast.online.slab import ModelSlot, PredictionRequest
 
 SPECS = (
     Spec(window=6, units=5),

@@ -12,9 +12,9 @@ from tests.tidecast.online.harness import ask, entry, forecaster_with
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult
-from tidecast.online.engine import PredictionRequest
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
+from tidecast.online.slab import PredictionRequest
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast
 

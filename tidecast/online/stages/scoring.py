@@ -6,9 +6,9 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.online.batch import Batch
-from tidecast.online.engine import ModelSlot
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, settle
+from tidecast.online.slab import ModelSlot
 
 
 class Scorer:

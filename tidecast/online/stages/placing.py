@@ -8,8 +8,9 @@ import numpy as np
 from tidecast.arrays import Float, Int64
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.online.batch import Batch, BatchResult, Values
-from tidecast.online.engine import Engine, ModelSlot, PredictionRequest
+from tidecast.online.engine import Engine
 from tidecast.online.kernels.window_loops import DUPLICATE, LATE
+from tidecast.online.slab import ModelSlot, PredictionRequest
 from tidecast.online.window import Taken, take
 
 
