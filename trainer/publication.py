@@ -135,8 +135,8 @@ def _header(
 ) -> Header:
     training_set = candidate.training_set
     learned = {
-        "examples": len(training_set.learn),
-        "validation_examples": len(training_set.stop),
+        "examples": training_set.sizes[0],
+        "validation_examples": training_set.sizes[1],
         "best_epoch": fitted.best_epoch if fitted else 0,
     }
     return Header(

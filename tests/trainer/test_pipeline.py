@@ -57,7 +57,7 @@ def test_a_history_too_short_for_a_network_is_served_by_the_linear_experts(quick
     """The verdict gives the reason for the missing network; a longer history later brings one."""
     (verdict,) = train([history(readings=60)], Spec(window=24, units=4), quick, store, TrainOptions(fit=unreachable))
     assert verdict.status == "trained"
-    assert "60 readings bear no network" in verdict.reason
+    assert "too few readings for a network: 60, " in verdict.reason
     model = store.load("s")[1]
     assert (model.header.network, dict(model.weights), model.header.curves) == (False, {}, {})
     (verdict,) = train([history(readings=260)], Spec(window=24, units=4), quick, store)

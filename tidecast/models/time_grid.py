@@ -52,10 +52,6 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def where(self, mask: NDArray[np.bool_]) -> "Sequences":
-        """Return the examples that `mask`, of shape `(examples,)`, selects."""
-        return Sequences(self.windows[mask], self.held[mask], self.targets[mask], self.rows[mask])
-
 
 @dataclass(frozen=True, slots=True)
 class Scaler:
@@ -138,24 +134,32 @@ def to_grid(
     return Grid(times, np.stack(columns, axis=1), np.cumsum(segment), filled, place[wrong])
 
 
-def sequences(grid: Grid, window: int, reach: int | None = None) -> Sequences:
-    """Return every window and the value after it, within a segment.
+def target_rows(grid: Grid, window: int, start: int = 0, stop: int | None = None) -> NDArray[np.int64]:
+    """Return the rows from `start` to `stop` that may be targets: `window` rows of their segment precede them.
 
     A filled row, or the row of a gross error, may be in a window but is never a target, because its value was not
     measured. It is never a window's last row either: it was interpolated towards the next reading, and would reveal the
     target.
+    """
+    rows = np.arange(min(max(start, window), len(grid)), len(grid) if stop is None else stop)
+    measured = grid.measured
+    usable = (grid.segment[rows] == grid.segment[rows - window]) & measured[rows] & measured[rows - 1]
+    targets: NDArray[np.int64] = rows[usable]
+    return targets
+
+
+def sequences(grid: Grid, window: int, reach: int | None = None, start: int = 0, stop: int | None = None) -> Sequences:
+    """Return the windows before the target rows from `start` to `stop`, and the values of these rows.
 
     Args:
         grid: the history.
         window: the number of rows that a window must have within its segment.
         reach: the number of rows to return, where the segment is long enough; None: `window`.
+        start: the first row that may be a target.
+        stop: the first row after those; None: all rows are used.
     """
-    reach = window if reach is None else reach
-    rows = np.arange(min(window, len(grid)), len(grid))
-    measured = grid.measured
-    usable = (grid.segment[rows] == grid.segment[rows - window]) & measured[rows] & measured[rows - 1]
-    rows = rows[usable]
-    return Sequences(*windows_before(grid, rows, reach), grid.values[rows, 0], rows)
+    rows = target_rows(grid, window, start, stop)
+    return Sequences(*windows_before(grid, rows, window if reach is None else reach), grid.values[rows, 0], rows)
 
 
 def windows_before(grid: Grid, rows: NDArray[np.int64], reach: int) -> tuple[Float, NDArray[np.int64]]:

@@ -13,7 +13,7 @@ from tidecast.models import lstm
 from tidecast.models.inputs import rows_read
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Spec
-from tidecast.models.time_grid import windows_before
+from tidecast.models.time_grid import target_rows, windows_before
 from tidecast.online.offline import Preparation
 from tidecast.settings import TrainSettings
 from trainer.fit.adam import AdamState, adam
@@ -49,9 +49,7 @@ def examples_of(training_set: TrainingSet, spec: Spec, start: int, stop: int, ev
     """Return the windows of one series with targets in the rows from `start` to `stop`; one in `every`."""
     grid = training_set.grid
     seasons = network_seasons(training_set.seasons, spec)
-    rows = np.arange(max(start, spec.window), stop)
-    measured = grid.measured
-    rows = rows[(grid.segment[rows] == grid.segment[rows - spec.window]) & measured[rows] & measured[rows - 1]][::every]
+    rows = target_rows(grid, spec.window, start, stop)[::every]
     windows, held = windows_before(grid, rows, rows_read(spec, seasons))
     preparation = Preparation(spec, (0.0,), (training_set.change_scale,), training_set.step_ms, training_set.seasons)
     prepared = preparation.inputs(windows[..., :1], held, rows)  # the spec reads no calendar, so no times

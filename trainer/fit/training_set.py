@@ -9,7 +9,7 @@ short for a network may be long enough for the linear experts.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -83,13 +83,20 @@ class TrainingSet:
         """Return the windows that early stopping uses."""
         return self._examples(self.rows_learned, self.rows_before_tail)
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Return the numbers of windows to fit on, to stop by and to judge by."""
+        bounds = (0, self.rows_learned, self.rows_before_tail, len(self.grid))
+        learn, stop, judge = (
+            len(time_grid.target_rows(self.grid, self.spec.window, *part)) for part in pairwise(bounds)
+        )
+        return learn, stop, judge
+
     def _examples(self, start: int, stop: int) -> Sequences:
         """Return the windows with targets in the rows from `start` to `stop`, as far back as the network reads."""
         seasonal = rows_read(self.spec, network_seasons(self.seasons, self.spec))
-        windows = time_grid.sequences(
-            self.grid, self.spec.window, max(seasonal, self.panel.rows if self.spec.residual else 0)
-        )
-        return windows.where((start <= windows.rows) & (windows.rows < stop))
+        reach = max(seasonal, self.panel.rows if self.spec.residual else 0)
+        return time_grid.sequences(self.grid, self.spec.window, reach, start, stop)
 
     def problem(self, initial: Mapping[str, NDArray[Any]] | None = None) -> Problem:
         """Return the examples as a problem for `fit_networks`: scaled, in float32."""
@@ -140,11 +147,9 @@ def prepare(
     training_set = TrainingSet(
         history, spec, step_ms, gridded, grid, seasons, known, scaler, scale, panel, learned, before_tail, tail
     )
-    judged = training_set._examples(before_tail, len(grid))
-    counts = len(training_set.learn), len(training_set.stop), len(judged)
-    if min(counts) >= MIN_EXAMPLES:
+    if min(training_set.sizes) >= MIN_EXAMPLES:
         return training_set
-    return replace(training_set, without_network=_too_few(history, spec.window, max_gap, counts, settings))
+    return replace(training_set, without_network=_too_few(training_set, max_gap, settings))
 
 
 def split(readings: int, settings: TrainSettings) -> tuple[int, int]:
@@ -185,10 +190,12 @@ def _given(season: int) -> tuple[int, ...]:
     return (season,) if season > 1 else ()
 
 
-def _too_few(history: History, window: int, max_gap: int, found: tuple[int, ...], settings: TrainSettings) -> str:
-    if not _has_enough(len(history), window, settings):
+def _too_few(training_set: TrainingSet, max_gap: int, settings: TrainSettings) -> str:
+    readings = len(training_set.history)
+    window = training_set.spec.window
+    if not _has_enough(readings, window, settings):
         needed = readings_needed(window, settings)
-        return f"{len(history)} readings bear no network, a window of {window} rows needs {needed}"
-    parts = " + ".join(map(str, found))
+        return f"too few readings for a network: {readings}, and {needed} are needed for a window of {window} rows"
+    parts = " + ".join(map(str, training_set.sizes))
     why = f"gaps of more than {max_gap} steps leave {parts} windows of {window} rows to learn from, stop by and judge"
     return f"{why}, a network needs {MIN_EXAMPLES} of each"

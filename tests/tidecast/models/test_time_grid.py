@@ -114,12 +114,12 @@ def test_the_rows_before_any_row_end_where_its_past_begins() -> None:
     assert [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 2], [0, 0, 9], [0, 9, 10]] == windows[..., 0].tolist()
 
 
-def test_a_selection_of_sequences_keeps_window_target_and_row_together() -> None:
-    """The mask applies to all of them."""
-    chosen = time_grid.sequences(ramp(list(range(8))), 3).where(np.array([True, False, False, False, True]))
-    assert [3, 7] == chosen.rows.tolist()
-    assert [3.0, 7.0] == chosen.targets.tolist()
-    assert [2.0, 6.0] == chosen.windows[:, -1, 0].tolist()
+def test_a_part_of_the_sequences_has_its_own_targets_and_reaches_back_before_it() -> None:
+    """From the first row that may be a target to the row before the stop."""
+    part = time_grid.sequences(ramp(list(range(8))), 3, start=4, stop=6)
+    assert [4, 5] == part.rows.tolist()
+    assert [4.0, 5.0] == part.targets.tolist()
+    assert [[1, 2, 3], [2, 3, 4]] == part.windows[..., 0].tolist()
 
 
 def test_the_typical_step_is_the_median_and_needs_two_readings() -> None:

@@ -123,15 +123,16 @@ def test_a_problem_is_scaled_and_in_single_precision() -> None:
 
 
 @pytest.mark.parametrize("window", [2, 5, 24, 168])
-def test_the_shortest_history_that_bears_a_network_is_the_one_that_the_sentence_names(window: int) -> None:
+def test_a_network_needs_as_many_readings_as_the_message_names(window: int) -> None:
     """One reading fewer leaves the linear experts alone, and the message gives the number needed."""
     spec = Spec(window=window, units=3)
     needed = readings_needed(window, SETTINGS)
     training_set = training_set_of(history(walk(needed)), spec)
     assert training_set.without_network is None
-    assert min(len(training_set.learn), len(training_set.stop), needed - training_set.tail) == MIN_EXAMPLES
+    assert min(training_set.sizes) == MIN_EXAMPLES
     short = training_set_of(history(walk(needed - 1)), spec)
-    assert f"{needed - 1} readings bear no network, a window of {window} rows needs {needed}" == short.without_network
+    expected = f"too few readings for a network: {needed - 1}, and {needed} are needed for a window of {window} rows"
+    assert expected == short.without_network
     assert short.panel.needs.any()
 
 
@@ -169,7 +170,7 @@ def test_jitter_and_a_few_missing_steps_leave_the_grid() -> None:
     assert training_set.grid.filled.any()
 
 
-def test_a_history_in_pieces_shorter_than_a_window_bears_no_network() -> None:
+def test_a_history_in_pieces_shorter_than_a_window_gets_no_network() -> None:
     """The message gives the number of windows left."""
     steps = np.where(np.arange(600) % 24 == 0, 40.0, 1.0)
     training_set = training_set_of(history(walk(600), steps), Spec(window=30, units=3))
