@@ -30,9 +30,15 @@ with compiler_imports():
 MAGIC = b"tidecast code 1\n"
 DIGEST = 32  # bytes of a SHA-256
 HEAD = len(MAGIC) + 2 * DIGEST  # the stamp identifies the compiled source, the digest covers all but itself
-_KERNELS = Path(__file__).parent / "online" / "kernels"
+_PACKAGE = Path(__file__).parent
+_KERNELS = _PACKAGE / "online" / "kernels"
 # The functions and constants of these files become part of compiled code in other files.
-SOURCES = tuple(sorted(_KERNELS.glob("*.py")))
+SOURCES = (
+    *sorted(_KERNELS.glob("*.py")),
+    *(_PACKAGE / "models" / name for name in ("experts.py", "gross_errors.py", "inputs.py", "time_grid.py")),
+    _PACKAGE / "online" / "outlier_guard.py",
+    _PACKAGE / "wire" / "state_format.py",
+)
 
 # Not structlog: by default it writes to standard output, where a backtest prints its results.
 log = logging.getLogger(__name__)

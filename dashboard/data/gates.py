@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 from redis import Redis
 
-from dashboard.data.state_reader import Remembered, names, ring
+from dashboard.data.state_reader import StoredWindow
 from tidecast.arrays import Float
 from tidecast.connection import connect
 from tidecast.errors import TidecastError
@@ -17,6 +17,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.wire import keys_of, partition_of
+from tidecast.wire.state_format import field_names, ring
 
 MODELS_KEPT = 16  # models kept in memory
 NO_MODEL = "No model answers yet, so there is no network whose gates could be shown."
@@ -100,21 +101,22 @@ class GateReader:
             self._models[key] = self._store.load(series, version)[1]
         return self._models[key]
 
-    def _window(self, series: str) -> Remembered | None:
+    def _window(self, series: str) -> StoredWindow | None:
         """Read a series' window; head and blocks are read by one command, so that they are of one commit."""
         capacity = self._settings.series.rows_kept
-        window = self._remembered(series, capacity)
+        window = self._stored_window(series, capacity)
         while window and ring(window.capacity) != ring(capacity):  # its model reads more rows than the setting keeps
             capacity = window.capacity
-            window = self._remembered(series, capacity)
+            window = self._stored_window(series, capacity)
         return window
 
-    def _remembered(self, series: str, capacity: int) -> Remembered | None:
+    def _stored_window(self, series: str, capacity: int) -> StoredWindow | None:
         if self._redis is None:
             self._redis = connect(self._settings)
         partitions = self._settings.partitions
         key = keys_of(partition_of(series, partitions), partitions, self._settings.namespace).state
-        return Remembered.of(cast("list[bytes | None]", self._redis.hmget(key, cast("Any", names(series, capacity)))))
+        names = cast("Any", field_names(series, capacity))
+        return StoredWindow.decode(cast("list[bytes | None]", self._redis.hmget(key, names)))
 
 
 def _inputs(model: Model, network: Model, rows: Float, last_ts: int) -> Inputs:

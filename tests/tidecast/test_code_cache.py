@@ -1,10 +1,12 @@
 """Compiled code on disk: used where it is whole and fits, compiled again where it is not."""
 
+import ast
 import errno
 import json
 import os
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +281,12 @@ def test_a_worker_starts_beside_a_damaged_file(
     assert lines.index("compiling, once on this machine") < lines.index("compiled") < lines.index("partition acquired")
     assert 1 == sum(any(str(file) in line for file in damaged) for line in lines)
     assert any(file.read_bytes() != damage for file in damaged)
+
+
+def test_every_file_whose_constants_are_compiled_renews_the_code() -> None:
+    """A constant is part of the machine code: a change of one in another file would have no effect."""
+    for kernel in (file for file in code_cache.SOURCES if file.parent.name == "kernels"):
+        for node in ast.walk(ast.parse(kernel.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and any(name.name.isupper() for name in node.names):
+                source = Path(str(import_module(node.module).__file__))
+                assert source in code_cache.SOURCES or not source.is_relative_to(code_cache._PACKAGE), source

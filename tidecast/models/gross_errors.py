@@ -27,10 +27,6 @@ PART = 10.0  # moves in a part of a history; the usual largest move is the media
 WARM_UP = 50.0  # readings after which the usual largest move is known
 FADING = 0.5 ** (1 / 2000)  # the largest move counts half after 2000 readings
 GROWTH = 1.01  # and one reading raises it by no more than this factor
-# The compiled loop takes the constants as an argument, because it is recompiled only if its own file changes.
-RULE = (FAR, STRAY, FEWEST_ROWS, OTHER_SIDE, NEAR, STUCK, PART, WARM_UP, FADING, GROWTH)
-
-
 Limits = tuple[float, float]  # the lowest and the highest value
 NO_LIMITS: Limits = (math.inf, -math.inf)
 

@@ -5,29 +5,15 @@ from typing import Any
 
 from tidecast.models.experts import EXPERTS
 from tidecast.online.drift import KINDS
-from tidecast.online.kernels.scoring import (
-    ALERTED,
-    ERRORS_MOST,
-    JUMP_STAYS,
-    LEVEL,
-    LEVEL_MOST,
-    LOST,
-    QUIET,
-    RISEN,
-    SAY_MOST,
-    SEASON,
-    SEASON_MOST,
-    SEEN,
-    STAYED,
-)
+from tidecast.online.kernels.drift_sums import ERRORS_MOST, JUMP_STAYS, LEVEL_MOST, LOSS_MOST, SEASON_MOST
 from tidecast.online.state import SeriesState
 
 # The sums that raise an alarm and their thresholds, in the order of KINDS; a level has two.
 _SUMS = (
-    ((RISEN, ERRORS_MOST),),
-    ((LEVEL, LEVEL_MOST), (STAYED, JUMP_STAYS)),
-    ((SEASON, SEASON_MOST),),
-    ((LOST, SAY_MOST),),
+    (("error_sum", ERRORS_MOST),),
+    (("level_sum", LEVEL_MOST), ("stayed", JUMP_STAYS)),
+    (("season_sum", SEASON_MOST),),
+    (("lost_weight", LOSS_MOST),),
 )
 
 
@@ -44,7 +30,7 @@ def describe_state(head: bytes) -> dict[str, Any]:
         StateError: the state is of another version, or cut short.
     """
     state = SeriesState.decode(head)
-    drift = state.drift
+    drift = state.fields.drift
     trial = state.probation
     errors = dict(zip(EXPERTS, state.errors.max(axis=0).tolist(), strict=True))
     return {
@@ -54,10 +40,10 @@ def describe_state(head: bytes) -> dict[str, Any]:
         "step_ms": state.window.step,
         "errors": {expert: error for expert, error in errors.items() if math.isfinite(error)},
         "drift": {
-            kind: max(float(drift[at]) / most for at, most in sums) for kind, sums in zip(KINDS, _SUMS, strict=True)
+            kind: max(float(drift[name]) / most for name, most in sums) for kind, sums in zip(KINDS, _SUMS, strict=True)
         },
-        "no_alarm_for": max(0, int(drift[QUIET] - drift[SEEN])),
-        "guarded_for": int(state.guard[ALERTED]),
+        "no_alarm_for": max(0, int(drift.quiet - drift.seen)),
+        "guarded_for": int(state.fields.guard.alert),
         "probation": trial
         and {
             "version": trial.version,

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from tidecast.wire import Event
 
-KINDS = ("errors", "level", "season", "model_degraded")  # in the order of their numbers in `kernels/scoring.py`
+KINDS = ("errors", "level", "season", "model_degraded")  # in the order of their numbers in `kernels/drift_sums.py`
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The tracker of one interval's width, on numbers of a record of `kernels/scoring.py`."""
+"""The tracker of one interval's width, on the numbers of a series' record."""
 
 import math
 from typing import Self
@@ -6,7 +6,9 @@ from typing import Self
 import numpy as np
 
 from tidecast.arrays import Float
-from tidecast.online.kernels.scoring import HALF, MEAN, SETTLED, STOOD, begin, track
+from tidecast.online.kernels.interval_widths import begin, track
+from tidecast.online.kernels.pointers import address_of
+from tidecast.wire.state_format import TRACKER
 
 
 class Tracker:
@@ -34,44 +36,53 @@ class Tracker:
     def __init__(
         self, errors: int = 0, half_width: float = 0.0, mean_error: float = 0.0, pending: float | None = None
     ) -> None:
-        self.numbers: Float = np.array([math.nan if pending is None else pending, errors, half_width, mean_error])
+        self._use(np.array([math.nan if pending is None else pending, errors, half_width, mean_error]))
+
+    def _use(self, numbers: Float) -> None:
+        self.numbers = numbers
+        self._fields = numbers.view(TRACKER)
+        self._address = address_of(numbers)
 
     @classmethod
     def on(cls, numbers: Float) -> Self:
-        """Return a tracker on these numbers, `(TRACKER,)`, without copying them."""
-        tracker = cls()
-        tracker.numbers = numbers
+        """Return a tracker on the numbers of a `TRACKER`, without copying them."""
+        tracker = cls.__new__(cls)
+        tracker._use(numbers)
         return tracker
+
+    def _field(self, name: str) -> float:
+        return float(self._fields[name][0])
 
     @property
     def pending(self) -> float | None:
         """Return the half-width of the forecast that the next reading will settle; None: it had none."""
-        return None if math.isnan(self.numbers[STOOD]) else float(self.numbers[STOOD])
+        half_width = self._field("pending")
+        return None if math.isnan(half_width) else half_width
 
     @property
     def errors(self) -> int:
         """Return the number of errors behind the half-width."""
-        return int(self.numbers[SETTLED])
+        return int(self._field("errors"))
 
     @property
     def half_width(self) -> float:
         """Return the half-width in the series' unit."""
-        return float(self.numbers[HALF])
+        return self._field("half_width")
 
     @property
     def mean_error(self) -> float:
         """Return the exponentially weighted mean of the absolute errors."""
-        return float(self.numbers[MEAN])
+        return self._field("mean_error")
 
     @property
     def known(self) -> float | None:
         """Return the half-width, None before any error is known."""
         return self.half_width if self.errors or self.half_width else None
 
-    def settle(self, error: float, level: float) -> None:
+    def update(self, error: float, level: float) -> None:
         """Update the tracker with the error of a settled forecast."""
-        track(self.numbers, error, level)
+        track(self._address, error, level)
 
     def begin(self, half_width: float) -> None:
         """Reset to the half-width on a model's held-out tail: errors of the previous model do not apply."""
-        begin(self.numbers, half_width)
+        begin(self._address, half_width)

@@ -18,7 +18,8 @@ from tidecast.models.spec import Cycle, Spec
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.network_inputs import Rows, prepare
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.scoring import ERRORS, GUARD, BatchScores, Champions, Readings, new_record, settle
+from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
+from tidecast.online.kernels.series_record import named, new_record
 from tidecast.online.kernels.threads import linear_answers
 from tidecast.online.slab import PredictionRequest
 
@@ -112,14 +113,14 @@ def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float
     n = len(actual)
     record = new_record(1)
     if errors is not None:
-        record[ERRORS:GUARD] = errors.ravel()
+        named(record).errors[:] = errors
     nothing = np.zeros(n, np.int64)
     # Each forecast is made when the reading before it arrives; nothing was forecast before the first.
     arrived = np.concatenate([[np.nan], actual[:-1]])[:n]
     readings = Readings(np.arange(n), arrived, nothing, nothing, moves)
     champions = Champions(nothing, nothing, np.zeros(n), nothing)
     records = np.full(n, address_of(record))
-    return settle(records, readings, forecasts, champions, np.array([0.5]), (-np.inf, np.inf))
+    return score_batch(records, readings, forecasts, champions, np.array([0.5]), (-np.inf, np.inf))
 
 
 def _rows_of(windows: Float, held: Int64) -> Rows:

@@ -9,7 +9,7 @@ errors after all readings of the probation. A champion that is far worse is dete
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from tidecast.arrays import Float, Int64
 from tidecast.models.model import Model
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.scoring import ANSWERS, ERRORS, STANDING, BatchScores
+from tidecast.online.kernels.scoring import BatchScores
+from tidecast.online.kernels.series_record import named
 from tidecast.online.slab import ModelSlot, PredictionRequest
 from tidecast.wire import Event
+from tidecast.wire.state_format import SHADOW_TEST, numbers_in
 
 if TYPE_CHECKING:
     from tidecast.online.batch import Batch, SeriesEntry
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 FINAL = 2.33  # standard errors: an equally good model is called worse in one test of a hundred
 INTERIM = 4.0  # standard errors, on the way: the test is repeated at every reading
 FIRST_LOOK = 10  # readings: fewer give no useful standard error
-NUMBERS = 7  # stored numbers, beside the record
 
 
 class Probation:
@@ -38,59 +39,59 @@ class Probation:
     Attributes:
         version: the champion's version.
         former: the version that it is compared with.
-        record: the record of the former champion, `(numbers,)`, see `tidecast/online/kernels/scoring.py`.
-        numbers: version, former, readings compared, sum of the differences, sum of their squares, 1 once the
-            champion is found worse, and the time of the last reading that the former champion has processed.
+        record: the record of the former champion, `(numbers,)`.
+        numbers: the numbers of a `SHADOW_TEST`.
     """
 
-    __slots__ = ("numbers", "record")
+    __slots__ = ("_fields", "numbers", "record")
 
     def __init__(self, numbers: Float, record: Float) -> None:
         self.numbers = numbers
         self.record = record
+        self._fields: Any = numbers.view(SHADOW_TEST)[0]
 
     @classmethod
     def of(cls, version: int, former: int, record: Float, last_ts: int) -> Self:
         """Begin a shadow test."""
-        return cls(np.array([version, former, 0, 0, 0, 0, last_ts], np.float64), record)
+        probation = cls(np.zeros(numbers_in(SHADOW_TEST)), record)
+        probation._fields.version = version
+        probation._fields.former = former
+        probation.last_ts = last_ts
+        return probation
 
     @classmethod
     def decode(cls, numbers: Float, record: Float) -> Self:
-        """Read a shadow test from its stored numbers, `(NUMBERS,)`, and its record."""
+        """Read a shadow test from the stored numbers of a `SHADOW_TEST`, and its record."""
         return cls(numbers.copy(), record.copy())
-
-    def encode(self) -> bytes:
-        """Return the stored bytes: the numbers, then the record."""
-        return self.numbers.tobytes() + self.record.tobytes()
 
     @property
     def version(self) -> int:
         """Return the champion's version."""
-        return int(self.numbers[0])
+        return int(self._fields.version)
 
     @property
     def former(self) -> int:
         """Return the version that the champion is compared with."""
-        return int(self.numbers[1])
+        return int(self._fields.former)
 
     @property
     def readings(self) -> int:
         """Return how many readings were compared."""
-        return int(self.numbers[2])
+        return int(self._fields.readings)
 
     @property
     def to_roll_back(self) -> bool:
         """Return whether the champion was found worse; it stays so until the former one has replaced it."""
-        return bool(self.numbers[5])
+        return bool(self._fields.to_roll_back)
 
     @property
     def last_ts(self) -> int:
         """Return the time of the last reading that the former champion has processed, epoch milliseconds."""
-        return int(self.numbers[6])
+        return int(self._fields.last_ts)
 
     @last_ts.setter
     def last_ts(self, ts: int) -> None:
-        self.numbers[6] = ts
+        self._fields.last_ts = ts
 
     def resume(self, last_ts: int) -> None:
         """Continue with the former champion loaded: its pending forecasts count unless it has missed readings.
@@ -99,31 +100,35 @@ class Probation:
             last_ts: the time of the series' newest reading, epoch milliseconds.
         """
         if self.last_ts != last_ts:
-            self.record[[STANDING, *range(ANSWERS, ERRORS)]] = np.nan
+            record = named(self.record)
+            record.pending_forecast = np.nan
+            record.answers[:] = np.nan
 
     def compare(self, error: float, shadow_error: float) -> None:
         """Add the errors of both forecasts of a reading; NaN: that model had no forecast."""
         difference = abs(error) - abs(shadow_error)
         if math.isfinite(difference):
-            self.numbers[2:5] += (1, difference, difference**2)
+            self._fields.readings += 1
+            self._fields.differences += difference
+            self._fields.squares += difference**2
 
     def verdict(self, enough: int) -> bool | None:
         """Return whether the champion is confirmed, after `enough` readings; None while that is undecided."""
         if self.readings >= min(enough, FIRST_LOOK) and self.standard_errors > (
             FINAL if self.readings >= enough else INTERIM
         ):
-            self.numbers[5] = 1
+            self._fields.to_roll_back = 1
             return False
         return True if self.readings >= enough else None
 
     @property
     def standard_errors(self) -> float:
         """Return by how many standard errors the champion's mean absolute error is above the former one's."""
-        n, total, squares = self.numbers[2:5].tolist()
+        n = self.readings
         if n < 2:
             return 0.0
-        mean = total / n
-        variance = max(0.0, squares / n - mean**2) * n / (n - 1)
+        mean = float(self._fields.differences) / n
+        variance = max(0.0, float(self._fields.squares) / n - mean**2) * n / (n - 1)
         if variance == 0:
             return math.inf if mean > 0 else 0.0
         return float(mean / math.sqrt(variance / n))
@@ -133,7 +138,7 @@ class Probation:
         kind = "rolled_back" if self.to_roll_back else "confirmed"
         detail = (
             f"over {self.readings} readings its mean absolute error less that of version {self.former} was "
-            f"{self.numbers[3] / max(1, self.readings):.4g}, {self.standard_errors:.1f} standard errors"
+            f"{self._fields.differences / max(1, self.readings):.4g}, {self.standard_errors:.1f} standard errors"
         )
         return Event(kind, detail, series, self.version)
 
@@ -218,9 +223,9 @@ class ShadowTests:
             scorer: scores the pending forecasts of the shadows.
         """
         shadow_errors = _score_shadows(batch, chosen, forecasts, scorer)
-        columns = (scores.error[chosen], scores.begun[chosen], shadow_errors)
+        columns = (scores.error[chosen], scores.new_model[chosen], shadow_errors)
         events = []
-        for i, error, begun, shadow_error in zip(chosen.tolist(), *columns, strict=True):
+        for i, error, new_model, shadow_error in zip(chosen.tolist(), *columns, strict=True):
             member = batch.members[i]
             probation = member.state.probation
             if member.slot is None or probation is None:  # the test ended with an earlier reading of the batch
@@ -228,7 +233,7 @@ class ShadowTests:
             ts = int(batch.ts[i])
             probation.last_ts = ts
             # The first reading settles a forecast of the former model. A model knows the readings that it learned from.
-            known = begun or ts <= member.slot.trained_until or batch.doubted[i]
+            known = new_model or ts <= member.slot.trained_until or batch.doubted[i]
             if event := self._judge(member.series, probation, math.nan if known else error, shadow_error):
                 events.append(event)
                 if not probation.to_roll_back:
@@ -288,4 +293,4 @@ def _score_shadows(batch: "Batch", chosen: Int64, forecasts: Float, scorer: "Sco
     shadows = [member.shadow for member in members]
     records = [address_of(probation.record) if (probation := m.state.probation) else 0 for m in members]
     first_errors = [address_of(shadow.errors) if shadow else 0 for shadow in shadows]
-    return scorer.settle(batch, chosen, forecasts, records, shadows, first_errors).error
+    return scorer.score_records(batch, chosen, forecasts, records, shadows, first_errors).error

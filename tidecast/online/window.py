@@ -5,44 +5,41 @@ their addresses; `Window` gives them names.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
-from tidecast.models.gross_errors import NO_LIMITS, RULE
+from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.online.kernels import window_loops
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.window_loops import (
-    APPENDED,
-    BUFFER,
-    CAPACITY,
-    END,
-    FILLED,
-    GRIDDED,
-    LARGEST,
-    LAST_TS,
-    LENGTH,
-    NEVER,
-    NEWEST,
-    ROOM,
-    SEEN,
-    SIZE,
-    STEP_MS,
-    STEPS,
-    UNSAVED,
-    WIDTH,
-)
+from tidecast.online.kernels.window_loops import NEVER, WINDOW_IN_MEMORY, HistoryLimits, Taken
+from tidecast.wire.state_format import WINDOW, numbers_in, place_in
+
+STORED = numbers_in(WINDOW)  # as many numbers of a window, the first ones, are stored
 
 
-def _number(place: int, doc: str) -> property:
+def _number(name: str, doc: str) -> property:
+    place = place_in(WINDOW_IN_MEMORY, name)
+
     def get(self: "Window") -> int:
         return int(self.numbers[place])
 
     def put(self: "Window", value: int) -> None:
         self.numbers[place] = value
+
+    return property(get, put, doc=doc)
+
+
+def _real_number(name: str, doc: str) -> property:
+    place = place_in(WINDOW_IN_MEMORY, name)
+
+    def get(self: "Window") -> float:
+        return float(self.numbers.view(np.float64)[place])
+
+    def put(self: "Window", value: float) -> None:
+        self.numbers.view(np.float64)[place] = value
 
     return property(get, put, doc=doc)
 
@@ -59,17 +56,28 @@ class Window:
 
     __slots__ = ("address", "buffer", "filled", "numbers")
 
-    length = _number(LENGTH, "How many rows are held.")
-    capacity = _number(CAPACITY, "How many are held at most.")
-    appended = _number(APPENDED, "The number of the row after the newest.")
-    last_ts = _number(LAST_TS, "The newest reading's time, epoch milliseconds.")
-    end = _number(END, "One past the newest row in the buffer.")
-    unsaved = _number(UNSAVED, "How many of the newest rows are not yet stored.")
+    length = _number("length", "How many rows are held.")
+    capacity = _number("capacity", "How many are held at most.")
+    width = _number("width", "How many features a row has.")
+    appended = _number("appended", "The number of the row after the newest.")
+    last_ts = _number("last_ts", "The newest reading's time, epoch milliseconds.")
+    end = _number("end", "One past the newest row in the buffer.")
+    unsaved = _number("unsaved", "How many of the newest rows are not yet stored.")
+    largest_move = _real_number("largest_move", "The usual largest move of recent readings, 0 while it is not known.")
+    _steps_seen = _number("steps_seen", "How many of the newest steps are known.")
+    _gridded = _number("gridded", "0: the rows do not lie on a grid.")
+    _step_ms = _real_number("step_ms", "The model's step, 0 without one.")
+    _newest_doubted = _real_number("newest_doubted", "The newest reading that was doubted.")
+    _room = _number("room", "How many rows the buffer has.")
+    _buffer_at = _number("buffer", "The address of the buffer.")
+    _filled_at = _number("filled", "The address of the marks.")
 
     def __init__(self, capacity: int, width: int) -> None:
-        self.numbers: Int64 = np.zeros(SIZE, np.int64)
+        self.numbers: Int64 = np.zeros(numbers_in(WINDOW_IN_MEMORY), np.int64)
         self.address = address_of(self.numbers)
-        self.numbers[[CAPACITY, LAST_TS, GRIDDED]] = capacity, NEVER, 1
+        self.capacity = capacity
+        self.last_ts = NEVER
+        self.gridded = True
         room = room_for(capacity)
         self.hold(np.zeros((room, width)), np.zeros(room, np.uint8))
 
@@ -77,26 +85,32 @@ class Window:
         """Use another buffer for the rows, `(room, width)`, with a mark for each interpolated row."""
         self.buffer = buffer
         self.filled = filled
-        self.numbers[[ROOM, WIDTH]] = buffer.shape
-        self.numbers[[BUFFER, FILLED]] = address_of(buffer), address_of(filled)
+        self._room, self.width = buffer.shape
+        self._buffer_at = address_of(buffer)
+        self._filled_at = address_of(filled)
+
+    @property
+    def stored(self) -> Any:
+        """Return the stored numbers, a `WINDOW`; a view."""
+        return self.numbers[:STORED].view(WINDOW)[0]
 
     @property
     def step_ms(self) -> float | None:
         """Return the model's step in milliseconds; None: the median of the newest steps is used."""
-        return float(self.numbers.view(np.float64)[STEP_MS]) or None
+        return self._step_ms or None
 
     @step_ms.setter
     def step_ms(self, step: float | None) -> None:
-        self.numbers.view(np.float64)[STEP_MS] = step or 0.0
+        self._step_ms = step or 0.0
 
     @property
     def gridded(self) -> bool:
         """Return whether the readings lie on a regular grid; if not, each reading is the row after the last."""
-        return bool(self.numbers[GRIDDED])
+        return bool(self._gridded)
 
     @gridded.setter
     def gridded(self, gridded: bool) -> None:
-        self.numbers[GRIDDED] = gridded
+        self._gridded = int(gridded)
 
     @property
     def doubted(self) -> int:
@@ -104,14 +118,10 @@ class Window:
         return int(window_loops.count_doubted(self.address))
 
     @property
-    def largest_move(self) -> float:
-        """Return the usual largest move of recent readings, 0 while it is not known."""
-        return float(self.numbers.view(np.float64)[LARGEST])
-
-    @property
     def steps_seen(self) -> list[int]:
         """Return the newest steps, oldest first, in milliseconds."""
-        steps: list[int] = self.numbers[STEPS : STEPS + self.numbers[SEEN]].tolist()
+        first = place_in(WINDOW, "steps")
+        steps: list[int] = self.numbers[first : first + self._steps_seen].tolist()
         return steps
 
     @property
@@ -147,7 +157,9 @@ class Window:
             usual: the usual largest move of a model's history; 0: not known.
             known: the lowest and the highest value of a model's history.
         """
-        return int(window_loops.push(self.address, ts, np.array(row, np.float64), max_gap, (usual, *known), RULE))
+        return int(
+            window_loops.push(self.address, ts, np.array(row, np.float64), max_gap, HistoryLimits(usual, *known))
+        )
 
     def newest(self, count: int) -> Float:
         """Return a copy of the newest `count` rows, `(count, width)`; the window must hold that many."""
@@ -181,30 +193,8 @@ class Window:
 
     def forget_moves(self) -> None:
         """Forget the usual moves, because the target has changed."""
-        self.numbers[[LARGEST, NEWEST]] = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The results of adding readings to their windows.
-
-    Attributes:
-        missing: `(n,)` how many missing steps were filled before each, `DUPLICATE` or `LATE`.
-        rows: `(numbers or more,)` the requested rows, row after row.
-        lengths: `(n,)` how many rows the window has then, 0 for a reading that was not accepted.
-        filled: `(n,)` how many requested rows hold no reading: interpolated, or in place of a doubted reading.
-        steps: `(n,)` milliseconds, 0 where it is not known.
-        doubted: `(n,)` how many readings in a row, this one last, are doubted.
-        moves: `(n,)` the usual largest move then, 0 where it is not known.
-    """
-
-    missing: Int64
-    rows: Float
-    lengths: Int64
-    filled: Int64
-    steps: Float
-    doubted: Int64
-    moves: Float
+        self.largest_move = 0.0
+        self._newest_doubted = 0.0
 
 
 def room_for(capacity: int) -> int:
@@ -240,14 +230,7 @@ def take(
         np.zeros(n, np.int64),
         np.zeros(n),
     )
-    window_loops.take(
-        (windows, ts, values, reads),
-        max_gap,
-        limits,
-        RULE,
-        (taken.missing, taken.lengths, taken.filled, taken.doubted),
-        (taken.rows, taken.steps, taken.moves),
-    )
+    window_loops.take(windows, (ts, values), reads, max_gap, limits, taken)
     return taken
 
 

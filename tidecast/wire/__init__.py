@@ -6,8 +6,6 @@ from tidecast.wire.messages import (
     MAX_ECHO_BYTES,
     MAX_ECHO_FIELDS,
     RESERVED,
-    SEPARATOR,
-    STATE_FORMAT,
     DeadLetter,
     Event,
     Fields,
@@ -21,6 +19,7 @@ from tidecast.wire.messages import (
     keys_of,
     partition_of,
 )
+from tidecast.wire.state_format import SEPARATOR, STATE_FORMAT
 
 __all__ = [
     "DISPOSITIONS",

@@ -29,8 +29,6 @@ EVENTS = (  # the kinds of events
     "confirmed",  # a champion passed its shadow test
     "rolled_back",  # a champion failed its shadow test, and the former one is back
 )
-STATE_FORMAT = 7  # the first byte of a series' stored state
-SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 MAX_ECHO_BYTES = 1024  # of each field quoted in a dead letter
 MAX_ECHO_FIELDS = 32
 _ENTRY_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")

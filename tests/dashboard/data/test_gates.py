@@ -147,7 +147,7 @@ def test_why_there_are_no_gates_is_said_in_words(settings: Settings, redis: Redi
     remember(redis, 20)
     assert "Version 2 reads flow" in str(reader.look(NAME))
     redis.hset("state", NAME, b"\xff")
-    assert "upgrade the older program" in str(reader.look(NAME))
+    assert "run the version that wrote it" in str(reader.look(NAME))
 
 
 def test_a_redis_that_is_away_is_the_callers_to_overcome(redis_program: str, tmp_path: Path) -> None:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from dashboard.data.state_reader import Remembered, names
+from dashboard.data.state_reader import StoredWindow
 from tidecast.errors import StateError
 from tidecast.online.state import SeriesState
 from tidecast.online.window import Window
-from tidecast.wire import SEPARATOR, STATE_FORMAT
+from tidecast.wire.state_format import SEPARATOR, STATE_FORMAT, field_names
 
 NAME = "boiler-7"
 STEP_MS = 1000
@@ -26,9 +26,9 @@ def stored(capacity: int, width: int, readings: int, *, gap_at: int = -1) -> tup
     return window, fields
 
 
-def read(fields: dict[str, bytes], capacity: int) -> Remembered | None:
+def read(fields: dict[str, bytes], capacity: int) -> StoredWindow | None:
     """Return the state as the dashboard reads it, for a window of this capacity."""
-    return Remembered.of([fields.get(name) for name in names(NAME, capacity)])
+    return StoredWindow.decode([fields.get(name) for name in field_names(NAME, capacity)])
 
 
 @pytest.mark.parametrize("width", [1, 3])

@@ -12,7 +12,7 @@ from tests.harness.models import make_model
 from tests.tidecast.online.harness import answers_to, outcome_of
 from tidecast.models.spec import Spec
 from tidecast.online.forecaster import Forecaster
-from tidecast.online.kernels.scoring import MOST_SCORE, anomaly_score
+from tidecast.online.kernels.interval_widths import MOST_SCORE, anomaly_score
 from tidecast.settings import SeriesSettings
 
 EVERYWHERE = (-math.inf, math.inf)

@@ -15,7 +15,7 @@ from tidecast.models.gross_errors import Doubt
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.forecaster import Forecaster
-from tidecast.online.kernels.scoring import FIRST_ERRORS
+from tidecast.online.kernels.interval_widths import FIRST_ERRORS
 from tidecast.online.slab import PredictionRequest
 from tidecast.settings import SeriesSettings
 

@@ -7,7 +7,7 @@ from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE
 from tidecast.online.describe_state import describe_state
 from tidecast.online.drift import KINDS
-from tidecast.online.kernels.scoring import HEARD, JUMP_STAYS, LOST, QUIET, SAY_MOST, SEEN, STAYED
+from tidecast.online.kernels.drift_sums import JUMP_STAYS, LOSS_MOST
 from tidecast.online.shadow_test import begin
 from tidecast.online.state import SeriesState
 from tidecast.online.window import Window
@@ -33,10 +33,14 @@ def test_of_a_young_series_little_is_known() -> None:
 def test_errors_and_drift_are_told_by_name() -> None:
     """The worse of an expert's records; sums in thresholds, and the larger of a level's two."""
     state = a_state()
-    state.record[HEARD] = 3
+    state.fields.last_version = 3
     state.errors[:, NAIVE] = 2.0, 1.0
     state.errors[:, LSTM] = 0.5, 0.7
-    state.drift[[SEEN, QUIET, STAYED, LOST]] = 10, 100, JUMP_STAYS / 2, SAY_MOST / 4
+    drift = state.fields.drift
+    drift.seen = 10
+    drift.quiet = 100
+    drift.stayed = JUMP_STAYS / 2
+    drift.lost_weight = LOSS_MOST / 4
     facts = describe_state(state.head())
     assert {EXPERTS[NAIVE]: 2.0, EXPERTS[LSTM]: 0.7} == facts["errors"]
     assert (3, 90, 0.5, 0.25) == (
@@ -50,7 +54,7 @@ def test_errors_and_drift_are_told_by_name() -> None:
 def test_a_trial_is_told() -> None:
     """With its figures so far."""
     state = a_state()
-    state.record[HEARD] = 1
+    state.fields.last_version = 1
     begin(state, 2)
     assert state.probation
     for error in np.linspace(1, 2, 5):

@@ -1,6 +1,7 @@
 """Changes of a series, detected from its errors: the time, the kind, and each only once."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -18,29 +19,25 @@ from tidecast.models.time_grid import Grid
 from tidecast.online.batch import Entry
 from tidecast.online.drift import KINDS, Drift
 from tidecast.online.forecaster import Forecaster
-from tidecast.online.kernels import scoring
-from tidecast.online.kernels.scoring import (
+from tidecast.online.kernels import drift_sums
+from tidecast.online.kernels.drift_sums import (
     CUT,
-    DRIFT_NUMBERS,
     ERRORS_ALLOWED,
     ERRORS_MOST,
     ERRORS_ROSE,
     JUMP_RETURNS,
     JUMP_STAYS,
     LEVEL_MOVED,
+    MODEL_DEGRADED,
     NOTHING,
-    PAIRS,
-    RISEN,
-    SAY_LOST,
     SEASON_CHANGED,
-    SEEN,
-    SHIFT,
     SILENCE,
-    TOLD,
     USUAL,
     WARM_UP,
 )
+from tidecast.online.kernels.pointers import address_of
 from tidecast.settings import SeriesSettings
+from tidecast.wire.state_format import DRIFT
 from trainer.fit.linear import fit_panel
 
 NOW_MS = 1_700_000_000_000
@@ -49,23 +46,35 @@ unhurried = hypothesis.settings(deadline=None, max_examples=60)
 
 
 @njit(error_model="numpy")
-def look(record: Float, y: float, error: float, seasonal: float, say: float) -> int:
-    """Run `scoring.look` as it is compiled into the worker's code."""
-    return scoring.look(record, y, error, seasonal, say)
+def detect_drift(address: int, y: float, error: float, seasonal: float, weight: float) -> int:
+    """Run `drift_sums.detect_drift` as it is compiled into the worker's code."""
+    return drift_sums.detect_drift(address, y, error, seasonal, weight)
 
 
-def told(
+class Detector:
+    """The drift numbers of one series, `record`."""
+
+    def __init__(self) -> None:
+        self._numbers = np.zeros(1, DRIFT)
+        self.record: Any = self._numbers[0]
+
+    def add(self, y: float, error: float, seasonal: float = np.nan, weight: float = 0.0) -> int:
+        """Add a reading; return the kind of drift that it reveals."""
+        return detect_drift(address_of(self._numbers), float(y), float(error), float(seasonal), float(weight))
+
+
+def detected(
     y: Sequence[float] | Float,
     errors: Sequence[float] | Float,
     season: int | None = None,
-    say: Sequence[float] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> list[tuple[int, str]]:
-    """Return the readings at which a record detected a change, and its kind."""
-    record = np.zeros(DRIFT_NUMBERS)
+    """Return the readings at which a change was detected, and its kind."""
+    detector = Detector()
     changes = []
     for i, (reading, error) in enumerate(zip(y, errors, strict=True)):
         before = y[i - season] if season and i >= season else np.nan
-        kind = look(record, float(reading), float(error), float(before), say[i] if say is not None else 0.0)
+        kind = detector.add(reading, error, before, weights[i] if weights is not None else 0.0)
         changes += [] if kind == NOTHING else [(i, KINDS[kind])]
     return changes
 
@@ -101,11 +110,11 @@ def test_the_sum_of_the_errors_is_that_of_the_textbook(sizes: list[float], growt
     """With sizes that are not cut, reading for reading, from the end of the warm-up on."""
     x = [*sizes, *(growth * size for size in sizes)][: int(USUAL)]
     hypothesis.assume(all(size < CUT * np.mean(x[:i]) for i, size in enumerate(x) if i))
-    record = np.zeros(DRIFT_NUMBERS)
+    detector = Detector()
     sums = []
     for i, size in enumerate(x):
-        look(record, 0.0, size * (-1) ** i, np.nan, 0.0)
-        sums.append(record[RISEN])
+        detector.add(0.0, size * (-1) ** i)
+        sums.append(detector.record.error_sum)
     mean_before = np.cumsum(x) / np.arange(1, len(x) + 1)
     expected = 0.0
     values = []
@@ -131,38 +140,38 @@ def test_the_reflected_sum_is_the_sum_less_its_least() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_errors_that_grow_are_told(seed: int) -> None:
+def test_errors_that_grow_are_detected(seed: int) -> None:
     """They grow to five times the size: the alarm comes within a hundred readings, as errors and no other kind."""
     sizes = noise(1000, seed) * np.where(np.arange(1000) < 800, 1, 8)
-    ((at, kind), *_) = told(np.zeros(1000), sizes)
+    ((at, kind), *_) = detected(np.zeros(1000), sizes)
     assert (True, "errors") == (800 <= at < 900, kind)
 
 
 @pytest.mark.parametrize("season", [24, None])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_level_that_moves_is_told(season: int | None, sign: int) -> None:
+def test_a_level_that_moves_is_detected(season: int | None, sign: int) -> None:
     """Up or down, though the experts follow it with the next reading: by its season, or by the jump where it stayed."""
     y = seasonal(700) if season else noise(700)
     y[500:] += sign * 30
     errors = noise(700, 1)
     errors[500] += sign * 30
-    ((at, kind), *_) = told(y, errors, season)
+    ((at, kind), *_) = detected(y, errors, season)
     assert (True, "level") == (500 <= at < 600, kind)
 
 
-def test_a_season_that_moves_is_told() -> None:
+def test_a_season_that_moves_is_detected() -> None:
     """By half its length, though the errors be those of before."""
     y = seasonal(700, shift=lambda i: 12 * (i >= 500))
-    ((at, kind), *_) = told(y, noise(700, 1), 24)
+    ((at, kind), *_) = detected(y, noise(700, 1), 24)
     assert (True, "season") == (500 <= at < 600, kind)
 
 
-def test_a_network_that_loses_its_say_is_told() -> None:
+def test_a_network_that_loses_its_say_is_detected() -> None:
     """It had most of the blend and has nearly none; one that never had any cannot lose it."""
     weights = np.where(np.arange(700) < 500, 0.9, 0.02)
-    ((at, kind), *_) = told(np.zeros(700), noise(700), say=weights.tolist())
+    ((at, kind), *_) = detected(np.zeros(700), noise(700), weights=weights.tolist())
     assert (True, "model_degraded") == (500 <= at < 600, kind)
-    assert [] == told(np.zeros(700), noise(700), say=[0.02] * 700)
+    assert [] == detected(np.zeros(700), noise(700), weights=[0.02] * 700)
 
 
 def test_outliers_are_no_drift() -> None:
@@ -173,15 +182,15 @@ def test_outliers_are_no_drift() -> None:
         y[at] += 500
         errors[at] += 500
         errors[at + 1] -= 500
-    assert [] == told(y, errors, 24)
-    assert [] == told(noise(5000) + (y - seasonal(5000)), errors)
+    assert [] == detected(y, errors, 24)
+    assert [] == detected(noise(5000) + (y - seasonal(5000)), errors)
 
 
 @pytest.mark.parametrize("season", [24, None])
 def test_unchanged_series_raise_fewer_alarms_than_one_in_5000_readings(season: int | None) -> None:
     """Twenty made-up series of 5,000 readings each."""
     made = [seasonal(5000, seed) if season else noise(5000, seed) for seed in range(20)]
-    assert len([alarm for seed, y in enumerate(made) for alarm in told(y, noise(5000, 100 + seed), season)]) < 20
+    assert len([alarm for seed, y in enumerate(made) for alarm in detected(y, noise(5000, 100 + seed), season)]) < 20
 
 
 @unhurried
@@ -192,25 +201,25 @@ def test_whatever_comes_the_record_stays_finite_and_alarms_stay_apart(
     readings: list[tuple[float, float, float | None, float]], seed: int
 ) -> None:
     """No number turns into NaN, which would silence a series for ever, and two alarms are at least a hundred apart."""
-    record = np.zeros(DRIFT_NUMBERS)
+    detector = Detector()
     order = np.random.default_rng(seed).permutation(np.arange(5 * len(readings)) % max(1, len(readings)))
     alarms = [-SILENCE]
     for i, at in enumerate(order):
-        y, error, answer, say = readings[at]
-        if look(record, y, error, np.nan if answer is None else answer, say) != NOTHING:
-            assert record[TOLD] > 1
+        y, error, answer, weight = readings[at]
+        if detector.add(y, error, np.nan if answer is None else answer, weight) != NOTHING:
+            assert detector.record.statistic > 1
             assert i - alarms[-1] > SILENCE or alarms == [-SILENCE]
             alarms.append(i)
-    assert np.isfinite(record).all()
+    assert np.isfinite(detector.record.item()).all()
 
 
 @pytest.mark.parametrize(("small", "large"), [(1e-200, 1e140), (1e-140, 1e149), (0.0, 1e149)])
 def test_a_jump_from_next_to_nothing_keeps_the_record_finite(small: float, large: float) -> None:
     """Errors that are more means than a number can hold."""
-    record = np.zeros(DRIFT_NUMBERS)
+    detector = Detector()
     for size in [small] * 60 + [large] * 5 + [-large] * 5 + [small] * 50:
-        look(record, size, size, np.nan, 0.0)
-        assert np.isfinite(record).all()
+        detector.add(size, size)
+        assert np.isfinite(detector.record.item()).all()
 
 
 @pytest.mark.parametrize("stay", [JUMP_STAYS, JUMP_STAYS + 1])
@@ -222,7 +231,7 @@ def test_a_level_is_told_once_the_series_has_stayed_there(stay: int) -> None:
     y[500 + stay] = 0
     errors[500] += 30
     errors[500 + stay] -= 30
-    assert ([(500 + JUMP_STAYS, "level")] if stay > JUMP_STAYS else []) == told(y, errors)
+    assert ([(500 + JUMP_STAYS, "level")] if stay > JUMP_STAYS else []) == detected(y, errors)
 
 
 def test_a_reading_that_came_back_is_made_up_for_by_twelve_that_stayed() -> None:
@@ -232,7 +241,7 @@ def test_a_reading_that_came_back_is_made_up_for_by_twelve_that_stayed() -> None
     y[500:] += 30
     errors[500] += 30
     y[540] = 0
-    assert [(500 + JUMP_STAYS + JUMP_RETURNS + 1, "level")] == told(y, errors)[:1]
+    assert [(500 + JUMP_STAYS + JUMP_RETURNS + 1, "level")] == detected(y, errors)[:1]
 
 
 @pytest.mark.parametrize("side", [1, -1])
@@ -244,7 +253,7 @@ def test_an_outlier_moves_no_level_that_stood_elsewhere_before(side: int) -> Non
     y[600] -= side * 30
     errors[600] -= side * 30
     errors[601] += side * 30
-    assert [] == told(y, errors)
+    assert [] == detected(y, errors)
 
 
 def test_a_jump_far_beyond_the_spread_need_not_be_many_errors() -> None:
@@ -253,10 +262,10 @@ def test_a_jump_far_beyond_the_spread_need_not_be_many_errors() -> None:
     errors = noise(1000, 1)
     y[500:] += 6
     errors[500] = 6
-    assert [(500 + JUMP_STAYS, "level")] == told(y, errors)[:1]
+    assert [(500 + JUMP_STAYS, "level")] == detected(y, errors)[:1]
     y[500:] -= 4
     errors[500] = 2
-    assert [] == told(y, errors)
+    assert [] == detected(y, errors)
 
 
 @unhurried
@@ -265,7 +274,7 @@ def test_the_unit_does_not_matter(seed: int, power: int) -> None:
     """A series in thousandths has the same alarms at the same time; by powers of two to the last bit."""
     y = seasonal(400, seed, lambda i: 12 * (i >= 250))
     errors = noise(400, seed + 1)
-    assert told(y, errors, 24) == told(y * 2.0**power, errors * 2.0**power, 24)
+    assert detected(y, errors, 24) == detected(y * 2.0**power, errors * 2.0**power, 24)
 
 
 def fitted(series: str, past: Float, step_ms: int) -> Model:
@@ -344,7 +353,7 @@ def test_the_forecaster_tells_of_a_drift_once() -> None:
 
 def test_the_kinds_are_named_by_their_numbers() -> None:
     """A number without a name would stop a batch."""
-    named = {"errors": ERRORS_ROSE, "level": LEVEL_MOVED, "season": SEASON_CHANGED, "model_degraded": SAY_LOST}
+    named = {"errors": ERRORS_ROSE, "level": LEVEL_MOVED, "season": SEASON_CHANGED, "model_degraded": MODEL_DEGRADED}
     assert named == {kind: number for number, kind in enumerate(KINDS)}
     assert NOTHING == len(KINDS)
 
@@ -355,19 +364,20 @@ def test_the_distance_is_that_from_what_stood_before_the_reading() -> None:
     y = np.tile(np.arange(24.0), 10)
     forecaster.set_model("a", 1, fitted("a", weather(0)[:800], 1000))
     forecaster.handle(entries(y, 800), NOW_MS)
-    drift = forecaster.states["a"].drift
-    assert (True, 0.0) == (drift[PAIRS] > 100, drift[SHIFT])
+    drift = forecaster.states["a"].fields.drift
+    assert (True, 0.0) == (drift.pairs > 100, drift.shift)
 
 
 def test_readings_behind_a_gap_are_not_looked_at() -> None:
     """An error over a gap is not an error of one step."""
     forecaster = Forecaster(SeriesSettings())
     forecaster.handle(entries(noise(100)), NOW_MS)
-    before = forecaster.states["a"].drift.copy()
+    drift = forecaster.states["a"].fields.drift
+    before = drift.item()
     forecaster.handle(entries(noise(1), 102), NOW_MS)
-    np.testing.assert_array_equal(before, forecaster.states["a"].drift)
+    assert before == drift.item()
     forecaster.handle(entries(noise(1), 103), NOW_MS)
-    assert before[SEEN] + 1 == forecaster.states["a"].drift[SEEN]
+    assert before[0] + 1 == drift.seen
 
 
 def test_a_restart_moves_no_alarm() -> None:
@@ -389,10 +399,10 @@ def test_a_new_version_begins_a_record_of_its_own() -> None:
     """The usual errors of another model are not a measure for it."""
     forecaster = Forecaster(SeriesSettings())
     forecaster.handle(entries(noise(100)), NOW_MS)
-    assert forecaster.states["a"].drift.any()
+    assert any(forecaster.states["a"].fields.drift.item())
     forecaster.set_model("a", 1, make_model("a", Spec(window=4, units=3), panel=random_panel(2), span=(0, 0)))
     forecaster.handle(entries(noise(1), 100), NOW_MS)
-    assert [0.0] * DRIFT_NUMBERS == forecaster.states["a"].drift.tolist()
+    assert {0.0} == set(forecaster.states["a"].fields.drift.item())
 
 
 def test_readings_that_a_model_has_learned_from_are_not_looked_at() -> None:
@@ -400,6 +410,6 @@ def test_readings_that_a_model_has_learned_from_are_not_looked_at() -> None:
     forecaster = Forecaster(SeriesSettings())
     forecaster.set_model("a", 1, make_model("a", Spec(window=4, units=3), panel=random_panel(2), span=(0, 100_000)))
     forecaster.handle(entries(noise(100)), NOW_MS)
-    assert not forecaster.states["a"].drift.any()
+    assert not any(forecaster.states["a"].fields.drift.item())
     forecaster.handle(entries(noise(1), 100), NOW_MS)
-    assert forecaster.states["a"].drift.any()
+    assert any(forecaster.states["a"].fields.drift.item())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.tidecast.online.harness import answers_to
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
-from tidecast.online.kernels.scoring import FIRST_ERRORS, FIRST_WIDENING, LEAST, RATE
+from tidecast.online.kernels.interval_widths import FIRST_ERRORS, FIRST_WIDENING, LEAST, RATE
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast
 
@@ -26,14 +26,14 @@ def test_a_models_own_residuals_begin_its_interval() -> None:
     tracker = Tracker(errors=50, half_width=9.0, mean_error=4.0)
     tracker.begin(2.0)
     assert 2.0 == tracker.known
-    tracker.settle(1.0, 0.9)
+    tracker.update(1.0, 0.9)
     assert 1.9 < tracker.half_width < 2.0
 
 
 def test_one_error_gives_a_cautious_interval() -> None:
     """Several times the only error known, narrowed once for the hit."""
     tracker = Tracker()
-    tracker.settle(-2.0, 0.9)
+    tracker.update(-2.0, 0.9)
     assert FIRST_WIDENING * 2.0 * math.exp(-RATE * 0.1) == pytest.approx(tracker.known)
 
 
@@ -41,11 +41,11 @@ def test_a_miss_widens_and_a_hit_narrows() -> None:
     """Nine hits undo one miss, at 90 %, in any unit."""
     for unit in (1e-9, 1.0, 1e9):
         tracker = Tracker(100, 5.0 * unit, 1.0 * unit)
-        tracker.settle(6.0 * unit, 0.9)
+        tracker.update(6.0 * unit, 0.9)
         assert 5.0 * unit * math.exp(RATE * 0.9) == pytest.approx(tracker.half_width)
         for _ in range(9):
             assert tracker.half_width > 5.0 * unit
-            tracker.settle(0.1 * unit, 0.9)
+            tracker.update(0.1 * unit, 0.9)
         assert 5.0 * unit == pytest.approx(tracker.half_width)
 
 
@@ -53,7 +53,7 @@ def test_an_interval_never_falls_far_below_the_errors() -> None:
     """After any number of forecasts without error the next bad ones still find it within reach."""
     tracker = Tracker(100, 5.0, 1.0)
     for _ in range(200):
-        tracker.settle(0.0, 0.5)
+        tracker.update(0.0, 0.5)
     assert LEAST * tracker.mean_error == tracker.half_width > 0
 
 
@@ -76,7 +76,7 @@ def test_in_the_long_run_the_level_is_covered(level: float, kind: str) -> None:
     covered = 0
     for error in errors.tolist():
         covered += abs(error) <= (tracker.known or 0.0)
-        tracker.settle(error, level)
+        tracker.update(error, level)
     assert level == pytest.approx(covered / len(errors), abs=0.02)
 
 
@@ -86,7 +86,7 @@ def test_the_half_width_is_never_negative_nor_infinite(errors: list[float], leve
     """Zeros, huge errors and any order of them."""
     tracker = Tracker()
     for error in errors:
-        tracker.settle(error, level)
+        tracker.update(error, level)
         assert 0 <= tracker.half_width < 1e40
     assert len(errors) == tracker.errors
 
@@ -186,5 +186,5 @@ def test_a_models_own_half_width_is_not_limited_by_its_first_errors() -> None:
     tracker.begin(2.0)
     assert FIRST_ERRORS == tracker.errors
     for _ in range(FIRST_ERRORS):
-        tracker.settle(1e-6, 0.9)
+        tracker.update(1e-6, 0.9)
     assert 2.0 * math.exp(-RATE * 0.1 * FIRST_ERRORS) == pytest.approx(tracker.half_width)

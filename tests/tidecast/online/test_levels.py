@@ -7,7 +7,7 @@ from tests.tidecast.online.harness import SPEC, ask, entry, forecaster_with, onl
 from tidecast.models.model import Model
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
-from tidecast.online.kernels.scoring import FIRST_ERRORS
+from tidecast.online.kernels.interval_widths import FIRST_ERRORS
 from tidecast.settings import SeriesSettings
 
 
@@ -44,7 +44,7 @@ def test_every_further_level_has_an_interval_of_its_own(model: Model | None) -> 
         made = only(ask(forecaster, entry(n, value=float(n * n % 11))))
         for tracker, level in zip(trackers, (0.8, 0.5, 0.999), strict=True):
             if made.error is not None:
-                tracker.settle(made.error, level)
+                tracker.update(made.error, level)
         first, *others = (tracker.known for tracker in trackers)
         assert (first is None) == (made.yhat_lower is None)
         if first is not None:

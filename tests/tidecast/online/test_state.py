@@ -11,9 +11,9 @@ from tests.harness.states import all_fields, all_whole, whole
 from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, HALF_LIVES
 from tidecast.online.intervals import Tracker
-from tidecast.online.kernels.scoring import DRIFT_NUMBERS, GUARD_NUMBERS, HEARD, STANDING
-from tidecast.online.state import VERSION, SeriesState, decode_all
+from tidecast.online.state import SeriesState, decode_all
 from tidecast.online.window import Window
+from tidecast.wire.state_format import DRIFT, GUARD, STATE_FORMAT, numbers_in
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 number = st.floats(allow_nan=False, allow_infinity=False)
@@ -42,12 +42,12 @@ def states(draw: st.DrawFn) -> SeriesState:
         )
         window.push(ts, np.array([0.0 if np.isnan(row[0]) else row[0], *row[1:]]), 3)
     state = SeriesState(features, window, draw(st.integers(1, 9)))
-    state.record[HEARD] = draw(versions)
-    state.record[STANDING] = draw(number)
+    state.fields.last_version = draw(versions)
+    state.fields.pending_forecast = draw(number)
     state.answers[:] = draw(arrays(np.float64, len(EXPERTS), elements=answer))
     state.errors[:] = draw(arrays(np.float64, (len(HALF_LIVES), len(EXPERTS)), elements=answer))
-    state.guard[:] = draw(arrays(np.float64, GUARD_NUMBERS, elements=number))
-    state.drift[:] = draw(arrays(np.float64, DRIFT_NUMBERS, elements=number))
+    for name, kind in (("guard", GUARD), ("drift", DRIFT)):
+        state.fields[name] = tuple(draw(arrays(np.float64, numbers_in(kind), elements=number)))
     for tracker in state.trackers:
         tracker.numbers[:] = draw(trackers).numbers
     further = draw(st.integers(0, 4))
@@ -65,7 +65,7 @@ def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
     assert all_fields(state) == all_fields(decoded)
     for name in ("last_version", "features", "pending_forecast", "levels"):
         assert getattr(state, name) == getattr(decoded, name)
-    for name in ("record", "errors", "answers", "drift", "ahead"):
+    for name in ("record", "errors", "answers", "ahead"):
         np.testing.assert_array_equal(getattr(state, name), getattr(decoded, name))
     for expected, actual in zip(state.ahead_trackers, decoded.ahead_trackers, strict=True):
         np.testing.assert_array_equal(expected.numbers, actual.numbers)
@@ -87,7 +87,7 @@ def test_a_restored_state_goes_on_as_the_one_that_was_never_stored(state: Series
             each.window.push(ts, np.full(len(each.features), float(delta)), 3)
             each.errors[:] = learn(each.errors, each.answers, float(delta))
             for tracker in (*each.trackers, *each.ahead_trackers):
-                tracker.settle(delta / 7, 0.9)
+                tracker.update(delta / 7, 0.9)
             each.ahead[:, -1:] = delta
     assert whole(state) == whole(restored)
     assert state.changes("a") == restored.changes("a")
@@ -107,8 +107,8 @@ def test_a_state_cut_short_is_refused(state: SeriesState, data: st.DataObject) -
 def test_a_state_of_another_version_is_refused_by_its_number() -> None:
     """The sentence names both versions."""
     raw = SeriesState(("value",), Window(4, 1)).head()
-    with pytest.raises(StateError, match=f"state format {VERSION + 1}, this worker reads {VERSION}"):
-        SeriesState.decode(bytes([VERSION + 1]) + raw[1:])
+    with pytest.raises(StateError, match=f"state format {STATE_FORMAT + 1}, this program reads {STATE_FORMAT}"):
+        SeriesState.decode(bytes([STATE_FORMAT + 1]) + raw[1:])
 
 
 def test_a_reading_costs_the_same_however_long_the_window() -> None:
@@ -157,7 +157,8 @@ def test_a_window_whose_older_blocks_are_gone_begins_after_them() -> None:
 def test_a_model_with_other_features_keeps_what_is_known() -> None:
     """Columns follow their names, a new one is unknown, and the forecast that stands still counts."""
     state = SeriesState(("load", "wind"), Window(3, 2))
-    state.record[STANDING], state.trackers[0].numbers[:] = 7.0, Tracker(5, 1.0, 2.0).numbers
+    state.fields.pending_forecast = 7.0
+    state.trackers[0].numbers[:] = Tracker(5, 1.0, 2.0).numbers
     for ts in (0, 1000, 2000):
         state.window.push(ts, np.array([ts, -ts], float), 3)
     state.reshape_to(("load", "sun", "wind"), 2, 500.0, gridded=False)

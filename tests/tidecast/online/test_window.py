@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from tests.harness.histories import STEP_MS, accepted, histories
 from tidecast.models import time_grid
 from tidecast.models.gross_errors import NO_LIMITS, Doubt, Moves
-from tidecast.online.kernels.window_loops import DUPLICATE, LATE, STEPS_REMEMBERED
+from tidecast.online.kernels.window_loops import DUPLICATE, LATE
 from tidecast.online.window import Window, take
+from tidecast.wire.state_format import STEPS_REMEMBERED
 
 unhurried = hypothesis.settings(deadline=None)
 USUAL, KNOWN = 1e4, (-1e5, 1e5)  # of a model's history

@@ -1,7 +1,7 @@
 """The decorators of compiled functions.
 
-`tidecast/code_cache.py` keeps compiled code on disk. A change of a function's own file or of a file in this folder
-renews that code. Constants from elsewhere must be passed as arguments.
+`tidecast/code_cache.py` keeps compiled code on disk. A change of a function's own file, or of one of its `SOURCES`,
+renews that code. Constants from other files must be passed as arguments.
 """
 
 from collections.abc import Callable

@@ -8,6 +8,7 @@ must keep the owners alive until the loop has ended.
 from collections.abc import Callable
 from typing import Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.compiler import compiler_imports
@@ -17,6 +18,7 @@ with compiler_imports():
     from llvmlite import ir
     from numba import types
     from numba.extending import intrinsic
+    from numba.np.numpy_support import from_dtype
 
 carray = numba.carray  # type: ignore[attr-defined] # an array at an address, in compiled code
 
@@ -41,6 +43,22 @@ def _pointer_to(kind: Any) -> Callable[[int], Any]:
         return signature, generate
 
     return cast("Callable[[int], Any]", pointer)
+
+
+def record_at(kind: np.dtype[Any]) -> Callable[[int], Any]:
+    """Return a compiled function that returns the record of a dtype at an address; its fields are read in place."""
+    record_type = from_dtype(kind)
+
+    @intrinsic
+    def record(_context, address):  # type: ignore[no-untyped-def] # they are numba's types
+        signature = record_type(address)
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: list[ir.Value]) -> ir.Value:
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+        return signature, generate
+
+    return cast("Callable[[int], Any]", record)
 
 
 floats_at = _pointer_to(types.float64)

@@ -70,7 +70,7 @@ class Horizons:
             tracker = state.ahead_trackers[k]
             row = state.ahead[k, : k + 2]
             if np.isfinite(row[0]) and is_new:
-                tracker.settle(float(batch.y[i]) - float(row[0]), self._level)
+                tracker.update(float(batch.y[i]) - float(row[0]), self._level)
             row[:-1] = row[1:].copy()
             row[-1] = yhat
             name = f"yhat_{k + 2}"

@@ -9,9 +9,9 @@ from tidecast.arrays import Float, Int64
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.online.batch import Batch, BatchResult, Values
 from tidecast.online.engine import Engine
-from tidecast.online.kernels.window_loops import DUPLICATE, LATE
+from tidecast.online.kernels.window_loops import DUPLICATE, LATE, Taken
 from tidecast.online.slab import ModelSlot, PredictionRequest
-from tidecast.online.window import Taken, take
+from tidecast.online.window import take
 
 
 def place(batch: Batch, engine: Engine, max_gap: int, result: BatchResult) -> None:

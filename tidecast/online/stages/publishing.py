@@ -6,7 +6,8 @@ from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS
 from tidecast.online.batch import Batch
 from tidecast.online.drift import KINDS, Drift
-from tidecast.online.kernels.scoring import NOTHING, BatchScores
+from tidecast.online.kernels.drift_sums import NOTHING
+from tidecast.online.kernels.scoring import BatchScores
 from tidecast.wire import Forecasts
 
 

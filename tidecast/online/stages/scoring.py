@@ -7,7 +7,7 @@ import numpy as np
 from tidecast.arrays import Float, Int64
 from tidecast.online.batch import Batch
 from tidecast.online.intervals import Tracker
-from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, settle
+from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
 from tidecast.online.slab import ModelSlot
 
 
@@ -31,7 +31,7 @@ class Scorer:
             forecasts: `(readings, experts)`, the experts' next forecasts.
         """
         members = batch.members
-        scores = self.settle(
+        scores = self.score_records(
             batch,
             slice(None),
             forecasts,
@@ -40,13 +40,13 @@ class Scorer:
             [member.first_errors for member in members],
         )
         # Errors of the previous model do not apply, nor do those of further steps.
-        for i in np.flatnonzero(scores.begun):
+        for i in np.flatnonzero(scores.new_model):
             state = members[i].state
             state.ahead[:] = np.nan
             state.ahead_trackers = [Tracker() for _ in state.ahead_trackers]
         return scores
 
-    def settle(
+    def score_records(
         self,
         batch: Batch,
         chosen: Int64 | slice,
@@ -69,4 +69,4 @@ class Scorer:
             np.array([slot.half_width if slot else 0.0 for slot in slots], np.float64),
             np.array([slot.trained_until if slot else 0 for slot in slots], np.int64),
         )
-        return settle(np.array(records, np.int64), readings, forecasts, champions, self._levels, self._bounds)
+        return score_batch(np.array(records, np.int64), readings, forecasts, champions, self._levels, self._bounds)

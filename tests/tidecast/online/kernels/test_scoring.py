@@ -12,25 +12,10 @@ from hypothesis.extra.numpy import arrays
 from tests.harness.oracles import OutlierGuard, blend, farthest, learn, shares
 from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
+from tidecast.online.kernels.interval_widths import MOST_SCORE
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.scoring import (
-    ALERTED,
-    ANSWERS,
-    BLENDED,
-    DRIFT,
-    ERRORS,
-    GUARD,
-    HALF,
-    HEARD,
-    MOST_SCORE,
-    STANDING,
-    TRACKERS,
-    BatchScores,
-    Champions,
-    Readings,
-    new_record,
-    settle,
-)
+from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
+from tidecast.online.kernels.series_record import named, new_record, trackers_of
 from tidecast.online.outlier_guard import ALERT, REGRET_MOST
 
 COUNT = len(EXPERTS)
@@ -58,7 +43,7 @@ def guards(draw: st.DrawFn) -> OutlierGuard:
 usual_moves = st.floats(0, 1e6) | st.sampled_from([0.0, 1e-300, 1.0, 1e300])
 
 
-def told(
+def score_one(
     record: Float, y: float, answers: Float, ts: int = 1, *, doubted: int = 0, usual: float = 0.0, **champion: float
 ) -> BatchScores:
     """Settle one reading of a record with one level, of a series without a model unless one is described."""
@@ -74,7 +59,7 @@ def told(
     reading = Readings(np.array([ts]), np.array([y]), none_skipped, np.array([doubted]), np.array([usual]))
     at = np.array([address_of(record)])
     everywhere = (-math.inf, math.inf)
-    return settle(at, reading, answers[None], champions, np.array([0.9]), everywhere)
+    return score_batch(at, reading, answers[None], champions, np.array([0.9]), everywhere)
 
 
 @pytest.mark.parametrize(
@@ -84,10 +69,11 @@ def told(
 def test_an_anomaly_lies_outside_its_interval(error: float, half_width: float | None, score: float | None) -> None:
     """Above 1 is outside; without an interval the score is absent, and without width it is the largest."""
     record = new_record(1)
-    record[STANDING], record[TRACKERS] = 10.0, math.nan if half_width is None else half_width
-    settled = told(record, 10.0 + error, np.ones(COUNT))
-    assert error == settled.error[0]
-    np.testing.assert_equal(math.nan if score is None else score, settled.score[0])
+    named(record).pending_forecast = 10.0
+    trackers_of(record)[0, 0] = math.nan if half_width is None else half_width
+    scores = score_one(record, 10.0 + error, np.ones(COUNT))
+    assert error == scores.error[0]
+    np.testing.assert_equal(math.nan if score is None else score, scores.score[0])
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
@@ -97,14 +83,14 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
     hypothesis.assume(np.isfinite(answers[NAIVE]))
     answers = np.where(np.isfinite(answers), answers, np.nan)
     record = new_record(1)
-    record[ERRORS:GUARD] = errors.ravel()
-    settled = told(record, 0.0, answers)  # no answer stands, so the record does not learn
+    named(record).errors[:] = errors
+    scores = score_one(record, 0.0, answers)  # no answer stands, so the record does not learn
     expected = shares(errors, answers)
-    np.testing.assert_allclose(settled.weights[0], expected, rtol=1e-9, atol=1e-300)
-    assert settled.leader[0] == settled.weights[0].argmax()
+    np.testing.assert_allclose(scores.weights[0], expected, rtol=1e-9, atol=1e-300)
+    assert scores.leader[0] == scores.weights[0].argmax()
     scale = np.abs(answers[expected > 0]).max()
-    assert abs(blend(expected, answers) - settled.yhat[0]) <= 1e-12 * scale
-    np.testing.assert_array_equal(answers, record[ANSWERS:ERRORS])
+    assert abs(blend(expected, answers) - scores.yhat[0]) <= 1e-12 * scale
+    np.testing.assert_array_equal(answers, named(record).answers)
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
@@ -112,10 +98,11 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
 def test_a_record_learns_as_the_definition_says(errors: Float, answers: Float, actual: float, usual: float) -> None:
     """In place, bit for bit."""
     record = new_record(1)
-    record[ANSWERS:ERRORS], record[ERRORS:GUARD] = answers, errors.ravel()
-    told(record, actual, np.zeros(COUNT), usual=usual)
-    learned = learn(errors, answers, actual, farthest(usual)).ravel()
-    np.testing.assert_array_equal(learned, record[ERRORS:GUARD])
+    named(record).answers[:] = answers
+    named(record).errors[:] = errors
+    score_one(record, actual, np.zeros(COUNT), usual=usual)
+    learned = learn(errors, answers, actual, farthest(usual))
+    np.testing.assert_array_equal(learned, named(record).errors)
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
@@ -125,12 +112,13 @@ def test_a_guard_learns_as_the_definition_says(
 ) -> None:
     """In place, bit for bit; readings that a model was trained on do not judge its blend."""
     record = new_record(1)
-    record[HEARD], record[ANSWERS:ERRORS], record[GUARD + BLENDED] = 3, answers, blended
-    record[GUARD + ALERTED : DRIFT] = astuple(guard)
-    told(record, actual, np.zeros(COUNT), ts=5, version=3, trained_until=trained_until, usual=usual)
+    named(record).last_version = 3
+    named(record).answers[:] = answers
+    named(record)["guard"] = (blended, *astuple(guard))
+    score_one(record, actual, np.zeros(COUNT), ts=5, version=3, trained_until=trained_until, usual=usual)
     judged = blended if trained_until < 5 else math.nan
     expected = guard.learn(float(answers[NAIVE]), judged, actual, usual)
-    assert [*astuple(expected)] == record[GUARD + ALERTED : DRIFT].tolist()
+    assert astuple(expected) == named(record).guard.item()[1:]
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
@@ -138,40 +126,41 @@ def test_a_guard_learns_as_the_definition_says(
 def test_only_what_is_believed_is_answered(guard: OutlierGuard, errors: Float, answers: Float, usual: float) -> None:
     """The answer equals the definition's, and the shares are those of the forecast."""
     record = new_record(1)
-    record[ERRORS:GUARD], record[GUARD + ALERTED : DRIFT] = errors.ravel(), astuple(guard)
-    settled = told(record, 0.0, answers, usual=usual)  # no answer stands, so the record does not learn
-    assert guard.answer(float(answers[NAIVE]), float(record[GUARD + BLENDED]), usual) == settled.yhat[0]
+    named(record).errors[:] = errors
+    named(record)["guard"] = (math.nan, *astuple(guard))
+    scores = score_one(record, 0.0, answers, usual=usual)  # no answer stands, so the record does not learn
+    assert guard.answer(float(answers[NAIVE]), float(named(record).guard.blended), usual) == scores.yhat[0]
     if guard.use_fallback:
-        assert (np.arange(COUNT) == NAIVE).tolist() == settled.weights[0].tolist()
+        assert (np.arange(COUNT) == NAIVE).tolist() == scores.weights[0].tolist()
     else:
-        np.testing.assert_allclose(settled.weights[0], shares(errors, answers), rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(scores.weights[0], shares(errors, answers), rtol=1e-9, atol=1e-300)
 
 
 @pytest.mark.parametrize(("doubted", "widened"), [(0, True), (1, True), (2, False), (9, False)])
 def test_no_record_learns_from_a_gross_error(doubted: int, *, widened: bool) -> None:
     """It neither judges an expert nor alarms the guard; of several in a row the first alone widens the interval."""
     record = new_record(1)
-    told(record, 1.0, np.ones(COUNT))
-    told(record, 2.0, np.ones(COUNT))
+    score_one(record, 1.0, np.ones(COUNT))
+    score_one(record, 2.0, np.ones(COUNT))
     before = record.copy()
-    settled = told(record, 1e6, np.ones(COUNT), doubted=doubted, usual=1.0)
-    learned = not np.array_equal(before[ERRORS:GUARD], record[ERRORS:GUARD], equal_nan=True)
-    assert (doubted == 0, doubted == 0) == (learned, record[GUARD + ALERTED] > 0)
-    assert widened == (record[TRACKERS + HALF] > before[TRACKERS + HALF])
-    assert settled.score[0] > 1
+    scores = score_one(record, 1e6, np.ones(COUNT), doubted=doubted, usual=1.0)
+    learned = not np.array_equal(named(before).errors, named(record).errors, equal_nan=True)
+    assert (doubted == 0, doubted == 0) == (learned, named(record).guard.alert > 0)
+    assert widened == (trackers_of(record)[0] > trackers_of(before)[0])[2]
+    assert scores.score[0] > 1
 
 
 def test_a_model_that_answers_for_the_first_time_begins_with_its_own_errors() -> None:
     """It learns only from readings after its training."""
     record = new_record(1)
     answers = np.arange(COUNT, dtype=np.float64)
-    told(record, 1.0, answers)
-    settled = told(record, 2.0, answers, ts=5, version=3, half_width=4.0, trained_until=9)
-    assert (1, 4.0, {7.0}) == (settled.begun[0], settled.half_widths[0, 0], set(record[ERRORS:GUARD]))
-    settled = told(record, 3.0, answers, ts=9, version=3, half_width=4.0, trained_until=9)
-    assert (0, {7.0}) == (settled.begun[0], set(record[ERRORS:GUARD]))
-    told(record, 3.0, answers, ts=10, version=3, half_width=4.0, trained_until=9)
-    assert {7.0} != set(record[ERRORS:GUARD])
+    score_one(record, 1.0, answers)
+    scores = score_one(record, 2.0, answers, ts=5, version=3, half_width=4.0, trained_until=9)
+    assert (1, 4.0, {7.0}) == (scores.new_model[0], scores.half_widths[0, 0], set(named(record).errors.flat))
+    scores = score_one(record, 3.0, answers, ts=9, version=3, half_width=4.0, trained_until=9)
+    assert (0, {7.0}) == (scores.new_model[0], set(named(record).errors.flat))
+    score_one(record, 3.0, answers, ts=10, version=3, half_width=4.0, trained_until=9)
+    assert {7.0} != set(named(record).errors.flat)
 
 
 def test_a_forecast_stays_within_its_bounds() -> None:
@@ -182,5 +171,5 @@ def test_a_forecast_stays_within_its_bounds() -> None:
     reading = Readings(nothing, np.zeros(1), nothing, nothing, np.zeros(1))
     at = np.array([address_of(record)])
     levels = np.array([0.9])
-    settled = settle(at, reading, np.full((1, COUNT), 5.0), champions, levels, (0.0, 3.0))
-    assert (3.0, 3.0) == (settled.yhat[0], record[STANDING])
+    scores = score_batch(at, reading, np.full((1, COUNT), 5.0), champions, levels, (0.0, 3.0))
+    assert (3.0, 3.0) == (scores.yhat[0], named(record).pending_forecast)

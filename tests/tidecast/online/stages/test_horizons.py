@@ -103,7 +103,7 @@ def test_each_step_learns_its_interval_from_its_own_errors() -> None:
         for n, value in enumerate(values):
             before = forecasts[n - i - 2][i] if n >= i + 2 else None
             if before is not None:
-                tracker.settle(value - before, SETTINGS.level)
+                tracker.update(value - before, SETTINGS.level)
             yhat = forecasts[n][i]
             half = tracker.known
             assert yhat is not None

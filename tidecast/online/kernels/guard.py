@@ -1,0 +1,52 @@
+"""The outlier guard of one series, with the constants of `online/outlier_guard.py`."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tidecast.arrays import Float
+from tidecast.online.kernels.blend import trust_last_value
+from tidecast.online.kernels.decorators import part_exactly
+from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
+
+
+@part_exactly
+def farthest(usual: float) -> float:
+    """Return the limit of errors and distances; infinity while the usual move is not known."""
+    return FARTHEST * usual if usual > 0 else np.inf
+
+
+@part_exactly
+def guarded_forecast(guard: Any, last: float, blended: float, usual: float, weights: Float) -> float:
+    """Return the blend within its limits, or the last value with all the weight while the blend loses."""
+    guard.blended = blended
+    if guard.alert > 0 and guard.regret > REGRET:
+        trust_last_value(weights)
+        return last
+    away = blended - last
+    most = farthest(usual)
+    return last + math.copysign(most, away) if abs(away) > most else blended
+
+
+@part_exactly
+def watch(guard: Any, last: float, blended: float, actual: float, usual: float) -> None:
+    """Update the guard with a reading, in place.
+
+    Args:
+        guard: the guard's numbers in the record.
+        last: the value before the reading; NaN: there was none, and the guard does not change.
+        blended: the experts' forecast, used or not; NaN: they are not judged by this reading.
+        actual: the reading, which must not be doubted.
+        usual: the usual largest move.
+    """
+    move = abs(last - actual)
+    lost = abs(blended - actual)
+    if not math.isfinite(move):
+        return
+    shock = 0 < SHOCK * usual < move
+    guard.alert = ALERT if shock else max(0.0, guard.alert - 1)
+    worse = max(lost, move) if math.isfinite(lost) else 0.0
+    balance = (lost - move) / worse if worse > 0 else 0.0
+    regret = min(max(0.0, guard.regret + balance), REGRET_MOST) if guard.alert > 0 else 0.0
+    guard.regret = REGRET_MOST if shock else regret

@@ -1,0 +1,40 @@
+"""The record of a series: its pending forecasts, its errors and the numbers of its guard, its drift and its intervals.
+
+`wire/state_format.py` names the numbers. The compiled loops reach them by the record's address, and the stored numbers
+are the ones used in the computation.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tidecast.arrays import Float
+from tidecast.online.kernels.pointers import record_at
+from tidecast.wire.state_format import RECORD, TRACKER, numbers_in, record_numbers
+
+RECORD_SIZE, TRACKER_SIZE = RECORD.itemsize, TRACKER.itemsize  # bytes
+series_record_at = record_at(RECORD)
+tracker_at = record_at(TRACKER)
+_OWN = numbers_in(RECORD)
+
+
+def new_record(levels: int) -> Float:
+    """Return the numbers of a new series' record, `(record_numbers(levels),)`."""
+    numbers = np.full(record_numbers(levels), np.nan)
+    record = named(numbers)
+    record.last_version = 0
+    record.guard.alert = 0
+    record.guard.regret = 0
+    record.drift.fill(0)
+    trackers_of(numbers)[:, 1:] = 0
+    return numbers
+
+
+def named(numbers: Float) -> Any:
+    """Return a view of a record's numbers with their names, without the trackers."""
+    return numbers[:_OWN].view(RECORD)[0]
+
+
+def trackers_of(numbers: Float) -> Float:
+    """Return a view of the trackers of a record, `(levels, numbers of a tracker)`."""
+    return numbers[_OWN:].reshape(-1, numbers_in(TRACKER))

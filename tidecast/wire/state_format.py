@@ -1,0 +1,247 @@
+"""The stored state of a series: one definition of its bytes, for the worker, the doctor and the dashboard.
+
+A state is one head and as many blocks of rows as its window spans. A commit writes the head and the blocks with new
+rows, so the cost of a reading does not grow with the window. The blocks are stored in a ring of fields. A block stores
+its number, so that an overwritten or stale field is detected.
+
+The head, little-endian: sizes; the window's numbers, as they lie in memory; the record's numbers, as they lie in
+memory; the forecasts of further steps and their trackers; a champion's shadow test; the names of the features. A block:
+its number, the bits of its filled rows, its rows.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from tidecast.arrays import Float
+from tidecast.errors import StateError
+
+STATE_FORMAT = 7  # the first byte of a head; another number, order or meaning of the numbers below raises it
+SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
+BLOCK = 32  # rows that are stored together
+EXPERTS = 10  # as many as in `models/experts.py`
+ERROR_RECORDS = 2  # one for each half-life
+STEPS_REMEMBERED = 15  # enough for a median that a few odd steps do not change
+MOST_ROWS = 2**20  # of a window: more than any setting or model needs
+NUMBER = 8  # bytes
+HEADER = struct.Struct("<BBBBI")  # format, levels, further steps, whether a shadow test runs, bytes of names
+BLOCK_HEADER = struct.Struct("<QI")  # the block's number, the bits of its filled rows: the last row lowest
+
+Fields = list[Any]  # of a structured dtype
+
+
+def _floats(*names: str) -> Fields:
+    return [(name, np.float64) for name in names]
+
+
+WINDOW_FIELDS: Fields = [
+    ("length", np.int64),  # rows
+    ("capacity", np.int64),  # rows at most
+    ("width", np.int64),  # features
+    ("appended", np.int64),  # the number of the row after the newest
+    ("last_ts", np.int64),  # the newest reading's time, epoch milliseconds
+    ("step_ms", np.float64),  # the model's step; 0: the median of the newest steps is used
+    ("steps_seen", np.int64),
+    ("steps", np.int64, (STEPS_REMEMBERED,)),  # the newest, oldest first, in milliseconds
+    # As in `models/gross_errors.py`:
+    ("largest_move", np.float64),  # of recent readings
+    ("newest_doubted", np.float64),  # the newest reading that was doubted
+]
+WINDOW = np.dtype((np.record, WINDOW_FIELDS))
+GUARD = np.dtype((np.record, _floats("blended", "alert", "regret")))  # the last blend; as in `OutlierGuard`
+DRIFT = np.dtype(
+    (
+        np.record,
+        [
+            *_floats("seen"),  # readings
+            *_floats("quiet"),  # no alarm until that many readings
+            *_floats("error", "error_sum"),  # mean |error|; its sum
+            *_floats("center", "spread"),  # mean reading; mean distance from it
+            *_floats("up", "down"),  # sums of the signed errors
+            *_floats("stayed"),  # readings that stayed away since these sums detected a jump
+            # Readings with a known reading a season before; their mean distance from it; its sum.
+            *_floats("pairs", "distance", "level_sum"),
+            # The drifting mean of that distance, signed; mean of |distance less it|; its sum.
+            *_floats("shift", "rest", "season_sum"),
+            *_floats("lstm_weight", "lost_weight"),  # mean weight of the own LSTM; sum of its losses
+            *_floats("statistic"),  # the last alarm's sum, in thresholds
+            *_floats("near", "jump"),  # the recent level, or the one before a jump; the last detected jump, signed
+        ],
+    )
+)
+TRACKER = np.dtype(
+    (
+        np.record,
+        # The half-width of the pending forecast; the number of errors behind the half-width; it; the mean error.
+        _floats("pending", "errors", "half_width", "mean_error"),
+    )
+)
+RECORD = np.dtype(  # followed by a tracker for each level
+    (
+        np.record,
+        [
+            *_floats("pending_forecast"),
+            *_floats("last_version"),  # of the model that forecast last, 0 without one
+            ("answers", np.float64, (EXPERTS,)),  # the experts' pending forecasts
+            ("errors", np.float64, (ERROR_RECORDS, EXPERTS)),
+            ("guard", GUARD),
+            ("drift", DRIFT),
+        ],
+    )
+)
+SHADOW_TEST = np.dtype(
+    (
+        np.record,
+        # Readings compared, the sum of the differences and of their squares, 1 once the former model must replace the
+        # new one, and the time of the last reading that the former model has processed.
+        _floats("version", "former", "readings", "differences", "squares", "to_roll_back", "last_ts"),
+    )
+)
+
+
+def numbers_in(kind: np.dtype[Any]) -> int:
+    """Return of how many numbers, of 8 bytes each, a dtype consists."""
+    return kind.itemsize // NUMBER
+
+
+def place_in(kind: np.dtype[Any], name: str) -> int:
+    """Return the place of a field among the numbers of a dtype."""
+    fields: Any = kind.fields
+    return int(fields[name][1]) // NUMBER
+
+
+def record_numbers(levels: int) -> int:
+    """Return how many numbers a record with so many intervals has."""
+    return numbers_in(RECORD) + numbers_in(TRACKER) * levels
+
+
+@dataclass(frozen=True, slots=True)
+class StateHead:
+    """The head of a stored state.
+
+    Attributes:
+        features: the names of the features, the target first.
+        window: a `WINDOW`.
+        record: `(record_numbers(levels),)`, a `RECORD` and a `TRACKER` for each level.
+        ahead: `(further steps, further steps + 1)`, the pending forecasts of further steps.
+        ahead_trackers: `(further steps, numbers of a tracker)`.
+        shadow_test: the numbers of a `SHADOW_TEST`; empty without one.
+        shadow_record: the record of the former champion; empty without a shadow test.
+    """
+
+    features: tuple[str, ...]
+    window: Any
+    record: Float
+    ahead: Float
+    ahead_trackers: Float
+    shadow_test: Float
+    shadow_record: Float
+
+    def encode(self) -> bytes:
+        """Return the stored bytes."""
+        names = SEPARATOR.join(self.features).encode()
+        levels = (len(self.record) - numbers_in(RECORD)) // numbers_in(TRACKER)
+        header = HEADER.pack(STATE_FORMAT, levels, len(self.ahead), len(self.shadow_test) > 0, len(names))
+        numbers = (self.record, self.ahead, self.ahead_trackers, self.shadow_test, self.shadow_record)
+        return b"".join((header, self.window.tobytes(), *(part.tobytes() for part in numbers), names))
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """Read a head; its arrays cannot be written.
+
+        Raises:
+            StateError: the head is of another format or cut short.
+        """
+        if not raw or raw[0] != STATE_FORMAT:
+            form = raw[0] if raw else "none"
+            raise StateError(f"state format {form}, this program reads {STATE_FORMAT}: run the version that wrote it")
+        with _cut_short(raw):
+            _, levels, further, tested, names = HEADER.unpack_from(raw)
+            trackers = numbers_in(TRACKER) * further
+            shadow = (tested * numbers_in(SHADOW_TEST), tested * record_numbers(levels))
+            sizes = (numbers_in(WINDOW), record_numbers(levels), further * (further + 1), trackers, *shadow)
+            if len(raw) != HEADER.size + NUMBER * sum(sizes) + names:
+                raise ValueError(f"its numbers need {NUMBER * sum(sizes)} bytes and its names {names}")
+            features = tuple(raw[len(raw) - names :].decode().split(SEPARATOR))
+            parts = np.split(np.frombuffer(raw, np.float64, sum(sizes), HEADER.size), np.cumsum(sizes)[:-1])
+            window = parts[0].view(WINDOW)[0]
+            if not 0 <= window.length <= window.capacity <= MOST_ROWS or window.width != len(features):
+                raise ValueError("its window has no such shape")
+            if not 0 <= window.steps_seen <= STEPS_REMEMBERED:
+                raise ValueError(f"it has seen {window.steps_seen} steps")
+            ahead = parts[2].reshape(further, further + 1) if further else np.zeros((0, 1))
+            return cls(features, window, parts[1], ahead, parts[3].reshape(-1, numbers_in(TRACKER)), *parts[4:])
+
+    def blocks(self, stored: Mapping[int, bytes]) -> Iterator[tuple[Float, int]]:
+        """Yield the rows of each block and the bits of its filled rows, the newest block first, to the first gap.
+
+        Args:
+            stored: the blocks by the number of their field.
+
+        Raises:
+            StateError: a block is cut short.
+        """
+        left = int(self.window.length)
+        appended = int(self.window.appended)
+        size = ring(self.window.capacity)
+        for number in range((appended - 1) // BLOCK, -1, -1):
+            raw = stored.get(number % size, b"")
+            if left <= 0 or not raw:
+                return
+            with _cut_short(raw):
+                its_number, filled = BLOCK_HEADER.unpack_from(raw)
+                rows = np.frombuffer(raw, np.float64, offset=BLOCK_HEADER.size).reshape(-1, len(self.features))
+                due = min(BLOCK, appended - BLOCK * number, left)
+                if its_number != number:
+                    return
+                if len(rows) < due:
+                    raise ValueError(f"block {number} has {len(rows)} rows of {due}")
+            yield rows[-due:], filled
+            left -= due
+
+
+def encode_block(number: int, filled: int, rows: Float) -> bytes:
+    """Return the stored bytes of a block."""
+    return BLOCK_HEADER.pack(number, filled) + rows.tobytes()
+
+
+def ring(capacity: int) -> int:
+    """Return the number of fields in a window's ring: one more than it spans, as it may start inside a block."""
+    return -(-capacity // BLOCK) + 1
+
+
+def block_field(series: str, number: int, capacity: int) -> str:
+    """Return the field of a block, by its number and the capacity of its window."""
+    return f"{series}{SEPARATOR}{number % ring(capacity)}"
+
+
+def field_names(series: str, capacity: int) -> list[str]:
+    """Return the fields of a series whose window has this capacity: the head, then the blocks."""
+    return [series, *(block_field(series, number, capacity) for number in range(ring(capacity)))]
+
+
+def by_series(fields: Mapping[str, bytes]) -> Iterator[tuple[str, bytes, dict[int, bytes]]]:
+    """Yield each series of a partition's hash with its head and its blocks; blocks without a head are left out."""
+    blocks: dict[str, dict[int, bytes]] = {}
+    heads: dict[str, bytes] = {}
+    for name, raw in fields.items():
+        series, _, place = name.partition(SEPARATOR)
+        if place:
+            blocks.setdefault(series, {})[int(place)] = raw
+        else:
+            heads[series] = raw
+    for series, head in heads.items():
+        yield series, head, blocks.get(series, {})
+
+
+@contextmanager
+def _cut_short(raw: bytes) -> Iterator[None]:
+    """Raise `StateError` for the errors of decoding within the block."""
+    try:
+        yield
+    except (struct.error, ValueError) as exc:
+        raise StateError(f"a state of {len(raw)} bytes is cut short ({exc}): restore Redis, or delete it") from exc
