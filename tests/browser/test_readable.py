@@ -10,7 +10,7 @@ from redis import Redis
 
 from tests.browser.conftest import dashboard
 from tests.browser.seeding import seed_plant, store_at
-from tests.harness.colours import contrast
+from tests.tidecast.pictures.harness import contrast
 from tests.trainer.reports.harness import SERIES, make_history, make_version, write_csv
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import load_settings

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from tests.chaos.accidents import ACCIDENTS, Verdict, run_accident
+from tests.chaos.accidents.accident import ACCIDENTS, run_accident
+from tests.chaos.accidents.verdict import Verdict
 from tests.chaos.controls import CONTROLS, run_control
 from tests.chaos.harness import kill_run
 from tests.chaos.retraining import retraining_run

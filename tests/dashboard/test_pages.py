@@ -18,8 +18,8 @@ from dashboard.pages.retraining import runs_html
 from dashboard.pages.tables import events_html
 from dashboard.pages.words import age_text, count_text, number_text, share_text, time_text
 from tests.dashboard.streams import entry
-from tests.harness.commands import run_command
 from tests.harness.models import make_model
+from tests.harness.processes import run_command
 from tidecast.cli.commands import dashboard
 from tidecast.connection.partitions import Run
 from tidecast.models.store import ModelStore

@@ -1,4 +1,4 @@
-"""The worker as a process of its own, for the length of a `with` block: freshly started, or forked, which is faster."""
+"""The worker as a process, freshly started or forked, which is faster; and `tidecast` within the test's own process."""
 
 import os
 import subprocess
@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.harness.nursery import Forked
+from tidecast.cli import main as cli
 
 TIDECAST = Path(sys.executable).with_name("tidecast")
 
@@ -39,6 +42,14 @@ def forked_worker(url: str, store: Path, *options: str, **variables: str) -> Ite
             yield process
         finally:
             process.kill()
+
+
+def run_command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run `tidecast` with these arguments; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
 
 
 def _environment(url: str, variables: Mapping[str, str]) -> dict[str, str]:

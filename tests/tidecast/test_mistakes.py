@@ -12,9 +12,9 @@ import pytest
 import typer.main
 from redis import Redis
 
-from tests.harness.commands import run_command
 from tests.harness.forecasts import sent
 from tests.harness.models import make_model
+from tests.harness.processes import run_command
 from tidecast.cli import main as cli
 from tidecast.client import Client
 from tidecast.errors import SettingsError

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.harness.commands import run_command
 from tests.harness.models import make_model
-from tests.harness.processes import TIDECAST
+from tests.harness.processes import TIDECAST, run_command
 from tests.harness.terminal import on_a_terminal
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings

@@ -13,8 +13,8 @@ import pytest
 import typer
 from redis import Redis
 
-from tests.harness.commands import run_command
 from tests.harness.models import make_model
+from tests.harness.processes import run_command
 from tidecast import __version__
 from tidecast.cli import main as cli
 from tidecast.client import Client

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness.commands import run_command
 from tests.harness.models import make_model
+from tests.harness.processes import run_command
 from tidecast.cli import main as cli
 from tidecast.models.store import ModelStore
 from tidecast.tools import backtest, demo_programs

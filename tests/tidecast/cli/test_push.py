@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.harness.commands import run_command
 from tests.harness.patience import PATIENCE_S
-from tests.harness.processes import TIDECAST
+from tests.harness.processes import TIDECAST, run_command
 from tidecast.settings import Settings
 
 HEADER = b"series,timestamp,value\n"

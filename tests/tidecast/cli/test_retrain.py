@@ -11,9 +11,8 @@ import pytest
 import structlog
 from redis import Redis
 
-from tests.harness.commands import run_command
 from tests.harness.patience import PATIENCE_S, until
-from tests.harness.processes import TIDECAST
+from tests.harness.processes import TIDECAST, run_command
 from tests.worker.retraining.harness import FINISH, record, stand_in
 from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import free_port

@@ -7,9 +7,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.harness.commands import run_command
 from tests.harness.patience import until
-from tests.harness.processes import forked_worker
+from tests.harness.processes import forked_worker, run_command
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis

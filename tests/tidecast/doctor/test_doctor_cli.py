@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.commands import run_command
 from tests.harness.installation import Installation
 from tests.harness.models import make_model
+from tests.harness.processes import run_command
 from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.harness.commands import run_command
 from tests.harness.models import make_model
+from tests.harness.processes import run_command
 from tests.tidecast.files.odd_files import READ, REFUSED, OddFile, Readings
 from tidecast.errors import TidecastError
 from tidecast.files.history import History

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from tidecast.arrays import Float
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult, Entry
@@ -62,3 +65,8 @@ def only(outcome: BatchResult) -> Forecast:
     """Return the one forecast of a batch."""
     (forecast,) = outcome.forecasts
     return forecast
+
+
+def noise(count: int, seed: int = 0) -> Float:
+    """Errors of one size."""
+    return np.random.default_rng(seed).normal(size=count)

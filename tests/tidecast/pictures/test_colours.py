@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from tests.harness.colours import SIGHTS, contrast, distance
+from tests.tidecast.pictures.harness import SIGHTS, contrast, distance
 from tidecast.models.experts import EXPERTS
 from tidecast.pictures import colours
 from tidecast.pictures.colours import DARK, LIGHT, THEMES, Theme

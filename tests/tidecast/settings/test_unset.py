@@ -9,7 +9,7 @@ import pytest
 import typer.main
 from pydantic import BaseModel
 
-from tests.harness.commands import run_command
+from tests.harness.processes import run_command
 from tidecast.cli import main as cli
 from tidecast.errors import SettingsError
 from tidecast.settings import PREFIX, Settings, load_settings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from tests.harness.commands import run_command
+from tests.harness.processes import run_command
 from tidecast.client import Client
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import History

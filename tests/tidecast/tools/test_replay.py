@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.harness.commands import run_command
 from tests.harness.models import make_model, make_shared
-from tests.harness.processes import TIDECAST
+from tests.harness.processes import TIDECAST, run_command
 from tests.harness.terminal import on_a_terminal
 from tidecast.files.layout import Selection
 from tidecast.files.readings import Row, in_order, readings_in

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.commands import run_command
 from tests.harness.installation import Installation
 from tests.harness.models import make_model
-from tests.harness.processes import TIDECAST
+from tests.harness.processes import TIDECAST, run_command
 from tests.harness.terminal import on_a_terminal
 from tidecast.cli.commands import status as status_command
 from tidecast.settings import RetrainSettings

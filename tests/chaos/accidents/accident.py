@@ -6,11 +6,9 @@ Each is checked from the input alone: every reading has its series, time and val
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -18,15 +16,15 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.chaos.accidents.readings import make_steady
+from tests.chaos.accidents.verdict import Answers, Verdict, check_counts, judge
 from tests.chaos.faults.points import send, start_mortal
 from tests.chaos.faults.proxy import Proxy
-from tests.chaos.harness import EPOCH, entry_id, make_store
+from tests.chaos.harness import entry_id, make_store
 from tests.chaos.producer import Producer
 from tests.harness.patience import PATIENCE_S
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 
-SERIES = 20
-BROKEN_EVERY = 9  # every ninth reading is not a number; nine does not divide the series, so each of them gets some
 RATE = 300  # readings a second
 LOAD_S = 0.4  # of readings before the accident, and after it
 LONGEST_S = 30  # of readings there are
@@ -43,7 +41,6 @@ REPLICATED = ("--repl-diskless-sync-delay", "0")
 UNSYNCED_S = 0.5  # the last writes, which `everysec` may not have synced when the power fails
 STRETCH_S = 0.4  # how long a replica is cut off before its master dies, and how long it is not yet promoted
 TRIMMED_TO = 20
-Answers = list[tuple[str, bytes, dict[bytes, bytes]]]  # stream, id, fields
 
 
 @dataclass(slots=True)
@@ -86,41 +83,6 @@ class Accident:
     replica: bool = False
     confirmed: bool = False
     standby: bool = False
-
-
-@dataclass(slots=True)
-class Verdict:
-    """How a Tidecast came through an accident.
-
-    Attributes:
-        readings: how many were pushed.
-        lost: those of them from before the end of the accident that have no answer that was ever readable.
-        gone: answers that a follower has read and that have left Redis; like `lost`, they are allowed where the
-            accident destroys data.
-        missing: those pushed after the accident that have no answer; where nothing may be lost, those lost or gone.
-        duplicated: answers that a follower read twice, or beyond one for each reading.
-        disordered: answers that a follower or a later reader gets before an earlier one.
-        wrong_value: answers with another series, time or value than the reading's, or repeated with another content.
-        miscounted: by how much dispositions and `lost` differ from the entries added.
-        restarted: workers that have ended.
-        notes: the violations, in sentences.
-    """
-
-    readings: int = 0
-    lost: int = 0
-    gone: int = 0
-    missing: int = 0
-    duplicated: int = 0
-    disordered: int = 0
-    wrong_value: int = 0
-    miscounted: int = 0
-    restarted: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def violations(self) -> int:
-        """Return the number of violations."""
-        answers = self.missing + self.duplicated + self.disordered + self.wrong_value
-        return answers + self.miscounted + self.restarted
 
 
 def flush_all(scene: Scene) -> None:
@@ -222,26 +184,10 @@ def run_accident(folder: Path, name: str, server: str | None = None) -> Verdict:
         _await_answers(scene)
         follower.catch_up(scene.redis)
         verdict = Verdict(scene.producer.pushed, restarted=sum(not worker.is_alive() for worker in scene.workers))
-        judge(verdict, accident, entries, after, follower.met, _published(scene.redis))
+        judge(verdict, entries, after, follower.met, _published(scene.redis), loses=accident.loses)
         if accident.counted:
-            _check_counts(verdict, scene.redis)
+            check_counts(verdict, scene.redis)
     return verdict
-
-
-def make_steady(count: int) -> list[dict[bytes, bytes]]:
-    """Return readings of several series in turn, each in step: all are answered, some by a dead letter."""
-    return [
-        {
-            b"series": b"series-%d" % (i % SERIES),
-            b"ts": b"%d" % (EPOCH + 1000 * (i // SERIES)),
-            b"value": b"none" if _broken(i) else b"%d.5" % i,
-        }
-        for i in range(count)
-    ]
-
-
-def _broken(number: int) -> bool:
-    return number % BROKEN_EVERY == BROKEN_EVERY - 1
 
 
 @contextmanager
@@ -352,75 +298,3 @@ class _Follower(threading.Thread):
 def _published(redis: Redis) -> Answers:
     entries_of: Any = {stream: redis.xrange(stream) for stream in ("forecasts", "dead")}
     return [(stream, answer_id, fields) for stream, answers in entries_of.items() for answer_id, fields in answers]
-
-
-def judge(
-    verdict: Verdict,
-    accident: Accident,
-    entries: Sequence[dict[bytes, bytes]],
-    after: int,
-    met: Answers,
-    published: Answers,
-) -> None:
-    """Add the faults of the answers to a verdict.
-
-    Args:
-        verdict: with the number of readings pushed.
-        accident: its `loses` allows lost readings.
-        entries: the readings.
-        after: the first one pushed after the accident.
-        met: the answers that a follower has read, in its order.
-        published: the answers in Redis in the end.
-    """
-    for answers in (met, published):
-        for stream in ("forecasts", "dead"):
-            order = [_number(answer_id) for name, answer_id, _ in answers if name == stream]
-            verdict.disordered += sum(a > b for a, b in pairwise(order))
-            verdict.duplicated += len(order) - len(set(order))
-    content: dict[bytes, tuple[str, dict[bytes, bytes]]] = {}
-    for stream, answer_id, fields in [*met, *published]:
-        if content.setdefault(answer_id, (stream, fields)) != (stream, fields) or not _fits(
-            entries, stream, answer_id, fields
-        ):
-            verdict.wrong_value += 1
-            verdict.notes.append(f"{stream} {answer_id!r} is {fields}")
-    there = {_number(answer_id) for _, answer_id, _ in published}
-    known = {_number(answer_id) for _, answer_id, _ in met}
-    verdict.lost = sum(n not in there | known for n in range(after))
-    verdict.gone = len(known - there)
-    missing = [n for n in range(after if accident.loses else 0, verdict.readings) if n not in there]
-    verdict.missing = len(missing)
-    verdict.notes += [
-        f"reading {n} of {verdict.readings} has no answer, the accident ended at {after}" for n in missing
-    ]
-
-
-def _fits(entries: Sequence[dict[bytes, bytes]], stream: str, answer_id: bytes, fields: dict[bytes, bytes]) -> bool:
-    """Return whether an answer repeats its reading."""
-    number = _number(answer_id)
-    reading = entries[number]
-    if stream == "dead":
-        return _broken(number) and fields[b"original.value"] == reading[b"value"]
-    return (fields[b"series"], fields[b"origin"], float(fields[b"y"])) == (
-        reading[b"series"],
-        reading[b"ts"],
-        float(reading[b"value"]),
-    )
-
-
-def _number(answer_id: bytes) -> int:
-    """Return the number of the reading with this id: the inverse of `entry_id`."""
-    ms, _, seq = answer_id.partition(b"-")
-    return 7 * (int(ms) - EPOCH) + int(seq) - 1
-
-
-def _check_counts(verdict: Verdict, redis: Redis) -> None:
-    """Check that every entry ever added to the stream has a disposition or is counted as lost."""
-    info: Any = redis.xinfo_stream("readings")
-    offset: Any = redis.hgetall("offset")
-    counts = Counter({name.decode(): int(number) for name, number in offset.items() if name != b"last"})
-    answered = sum(counts[name] for name in ("forecast", "duplicate", "late", "dead", "lost"))
-    added = int(info.get("entries-added", answered))  # unknown before Redis 7
-    verdict.miscounted = abs(added - answered)
-    if verdict.miscounted:
-        verdict.notes.append(f"{added} entries were added, but the counts are {dict(counts)}")

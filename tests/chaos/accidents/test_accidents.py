@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.accidents import ACCIDENTS, Answers, Verdict, judge, make_steady, run_accident
+from tests.chaos.accidents.accident import ACCIDENTS, run_accident
+from tests.chaos.accidents.readings import make_steady
+from tests.chaos.accidents.verdict import Answers, Verdict, judge
 from tests.chaos.harness import entry_id
 from tidecast.connection.embedded import bundled_server, find_server
 
@@ -37,7 +39,7 @@ WHOLE: Answers = [
 def verdict_of(name: str, met: Answers, published: Answers) -> Verdict:
     """Judge answers to eight readings; the last four came after the accident."""
     verdict = Verdict(len(READINGS))
-    judge(verdict, ACCIDENTS[name], READINGS, 4, met, published)
+    judge(verdict, READINGS, 4, met, published, loses=ACCIDENTS[name].loses)
     return verdict
 
 

@@ -1,0 +1,1 @@
+"""Accidents that destroy data."""

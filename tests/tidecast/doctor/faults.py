@@ -1,0 +1,389 @@
+"""Faults to seed into a healthy installation, and the finding that each must cause."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness.installation import Installation
+from tests.harness.models import make_model
+from tests.harness.patience import until
+from tidecast.errors import Fenced
+from tidecast.models.model import FORMAT
+from tidecast.settings import RetrainSettings
+from worker.main import make_worker
+from worker.metrics import Health
+from worker.retraining.job_state import Claim
+
+Fault = Callable[[Installation], Installation | None]
+TEN_YEARS_MS = 3650 * 86_400_000
+
+
+def forgetful(installation: Installation) -> None:
+    """Neither append-only file nor snapshots."""
+    installation.redis.config_set("appendonly", "no")
+
+
+def full_disk(installation: Installation) -> None:
+    """A snapshot that cannot be put in place."""
+    (installation.server.folder / "dump.rdb").unlink(missing_ok=True)
+    (installation.server.folder / "dump.rdb").mkdir()
+    installation.redis.bgsave()
+    until(lambda: installation.redis.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+
+def mended_disk(installation: Installation) -> None:
+    """A snapshot that can: the server is shared."""
+    (installation.server.folder / "dump.rdb").rmdir()
+    installation.redis.bgsave()
+    until(lambda: installation.redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
+
+
+def evicting(installation: Installation) -> None:
+    """A policy that throws keys away."""
+    installation.redis.config_set("maxmemory", "1gb")
+    installation.redis.config_set("maxmemory-policy", "allkeys-lru")
+
+
+def nearly_full(installation: Installation) -> None:
+    """The limit is hardly above the memory in use."""
+    installation.redis.config_set("maxmemory", str(int(installation.redis.info("memory")["used_memory"] * 1.05)))
+
+
+def full(installation: Installation) -> None:
+    """Less memory than is used."""
+    installation.redis.config_set("maxmemory", str(installation.redis.info("memory")["used_memory"] // 2))
+
+
+def replica(installation: Installation) -> None:
+    """Of a master that is not there."""
+    installation.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+
+
+def alone(installation: Installation) -> None:
+    """A master that wants replicas."""
+    installation.redis.config_set("min-replicas-to-write", "1")
+
+
+def wrong_type(installation: Installation) -> None:
+    """A key of another program."""
+    installation.redis.delete("dead")
+    installation.redis.set("dead", "other")
+
+
+def other_partitions(installation: Installation) -> Installation:
+    """Settings that contradict Redis."""
+    return installation.told(partitions=4)
+
+
+def misplaced(installation: Installation) -> Installation:
+    """Return a producer without the setting."""
+    for key in installation.redis.scan_iter():
+        if key not in (b"readings", b"partitions"):
+            installation.redis.rename(key, b"{0}:" + key)
+    installation.redis.copy("readings", "{0}:readings")
+    for key in (b"{0}:lease",):
+        installation.redis.copy(key, b"{1}:lease")
+    installation.redis.copy("{0}:retrain", "{1}:retrain")
+    installation.redis.set("partitions", 2)
+    return installation.told(partitions=2)
+
+
+def other_state(installation: Installation) -> None:
+    """Written by a version to come."""
+    head = installation.redis.hget("state", "a")
+    assert head
+    installation.redis.hset("state", "a", b"\xfe" + head[1:])
+
+
+def stopped(installation: Installation) -> None:
+    """The worker has left."""
+    installation.worker.leave()
+
+
+def killed(installation: Installation) -> None:
+    """The worker was, a minute ago."""
+    installation.redis.hset("lease", "expires_ms", time.time_ns() // 1_000_000 - 60_000)
+
+
+def slow(installation: Installation) -> None:
+    """A reading that has waited for half a minute."""
+    installation.push(90_000)
+
+
+def stuck(installation: Installation) -> None:
+    """Readings that have waited for longer."""
+    installation.push(3000)
+    installation.push(4000)
+
+
+def set_aside(installation: Installation) -> None:
+    """A sensor that sends no numbers."""
+    installation.push(3000, "n/a")
+    installation.answer()
+
+
+def trimmed(installation: Installation) -> None:
+    """Readings that went before they were read."""
+    installation.push(3000)
+    installation.push(118_000)
+    installation.redis.xtrim("readings", maxlen=1, approximate=False)
+
+
+def far_ids(installation: Installation) -> None:
+    """A reading under an id of the year 2100."""
+    installation.redis.xadd("readings", {"series": "a", "value": 4}, id="4102444800000-0")
+    installation.answer()
+
+
+def hurried_ids(installation: Installation) -> None:
+    """One under an id that is some hours ahead, as after a clock that was."""
+    installation.redis.xadd("readings", {"series": "a", "value": 4}, id=f"{round(time.time() * 1000) + 7_200_000}-0")
+    installation.answer()
+
+
+def lost(installation: Installation) -> None:
+    """The same, and the worker has noticed."""
+    trimmed(installation)
+    installation.answer()
+
+
+def recreated(installation: Installation) -> None:
+    """The readings were deleted, and lower ids were pushed."""
+    installation.redis.delete("readings")
+    installation.redis.xadd("readings", {"series": "a", "value": 4}, id="1-0")
+
+
+def put_aside(installation: Installation) -> None:
+    """The same, with the forecasts out of the way; no worker has looked since."""
+    recreated(installation)
+    installation.redis.rename("forecasts", "old")
+
+
+def no_awaited_group(installation: Installation) -> Installation:
+    """Return a setting that names a group that does not exist."""
+    return installation.told(worker=installation.settings.worker.model_copy(update={"wait_for_group": "plant"}))
+
+
+def another_awaited_group(installation: Installation) -> Installation:
+    """Return a setting with a mistake in the name."""
+    installation.redis.xgroup_create("forecasts", "plant", id="0")
+    return installation.told(worker=installation.settings.worker.model_copy(update={"wait_for_group": "plamt"}))
+
+
+def no_passive_group(installation: Installation) -> None:
+    """Somebody destroyed the group that shows the lag."""
+    installation.redis.xgroup_destroy("readings", installation.settings.worker.lag_group)
+
+
+def twins(installation: Installation) -> None:
+    """A second worker under the name of the first, which wants its partition back."""
+    named = installation.settings.model_copy(
+        update={"worker": installation.settings.worker.model_copy(update={"name": "one"})}
+    )
+    installation.worker.leave()
+    first, second = (make_worker(named, Health()) for _ in range(2))
+    for worker in (first, second):
+        worker.step(time.time())
+    with pytest.raises(Fenced):
+        first.step(time.time() + 30)
+    first.step(time.time() + 31)
+
+
+def endless_blocks(installation: Installation) -> None:
+    """Streams of one block each."""
+    installation.redis.config_set("stream-node-max-entries", 0)
+    installation.redis.config_set("stream-node-max-bytes", 0)
+
+
+def foreign_forecasts(installation: Installation) -> None:
+    """Another program's entry."""
+    installation.redis.xadd("forecasts", {"series": "a"})
+
+
+def no_store(installation: Installation) -> Installation:
+    """Return a setting that names nothing."""
+    return installation.told(store=installation.settings.store / "absent")
+
+
+def no_directory(installation: Installation) -> Installation:
+    """Return a setting that names a file."""
+    file = installation.settings.store.parent / "file"
+    file.touch()
+    return installation.told(store=file)
+
+
+def damaged_pointer(installation: Installation) -> None:
+    """Half a write."""
+    next(installation.settings.store.rglob("champion")).write_bytes(b"")
+
+
+def dangling_pointer(installation: Installation) -> None:
+    """A champion whose file is gone."""
+    next(installation.settings.store.rglob("*.safetensors")).unlink()
+    installation.store.publish(make_model("a"), promote=False)
+    next(installation.settings.store.rglob("champion")).write_bytes(b"7")
+
+
+def broken_champion(installation: Installation) -> None:
+    """A file that was cut."""
+    file = next(installation.settings.store.rglob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def champion_to_come(installation: Installation) -> None:
+    """A file of a format that is not known here."""
+    file = next(installation.settings.store.rglob("*.safetensors"))
+    raw = file.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    head = json.loads(raw[8 : 8 + size])
+    head["__metadata__"]["tidecast"] = head["__metadata__"]["tidecast"].replace(
+        f'"format":{FORMAT}', f'"format":{FORMAT + 1}'
+    )
+    new = json.dumps(head).encode()
+    file.write_bytes(len(new).to_bytes(8, "little") + new + raw[8 + size :])
+
+
+def damaged_series(installation: Installation) -> None:
+    """A name that cannot be read."""
+    next(installation.settings.store.rglob("series.json")).write_bytes(b"{")
+
+
+def overdue(installation: Installation) -> None:
+    """A run that should have begun an hour ago."""
+    installation.redis.hset("retrain", "next_ms", installation.began_ms - 3_600_000)
+
+
+def kept_by_nobody(installation: Installation) -> None:
+    """A schedule that has no record in Redis."""
+    installation.redis.delete("retrain")
+
+
+def kept_by_nobody_by_default(installation: Installation) -> Installation:
+    """Return the same with the default schedule."""
+    installation.redis.delete("retrain")
+    return installation.told(retrain=RetrainSettings())
+
+
+def claim(installation: Installation) -> Claim:
+    """Return a run that has begun."""
+    due_ms = installation.began_ms
+    installation.redis.hset("retrain", "next_ms", due_ms)
+    claimed = installation.record.claim(due_ms, "t", 0)
+    assert isinstance(claimed, Claim)
+    return claimed
+
+
+def run_failed(installation: Installation) -> None:
+    """A run that was given up."""
+    installation.record.fail(claim(installation), "no memory", installation.began_ms + 3_600_000, 0)
+
+
+def run_died(installation: Installation) -> None:
+    """A run that has sent no sign of life since."""
+    claim(installation)
+    installation.redis.hset("retrain", "expires_ms", installation.began_ms)
+
+
+def distant_run(installation: Installation) -> None:
+    """A next run in ten years."""
+    installation.redis.hset("retrain", "next_ms", installation.began_ms + TEN_YEARS_MS)
+
+
+def distant_retry(installation: Installation) -> None:
+    """A retry in ten years."""
+    installation.record.put_off(claim(installation), "no memory", installation.began_ms + TEN_YEARS_MS)
+
+
+def distant_claim(installation: Installation) -> None:
+    """A run that is claimed for ten years."""
+    claim(installation)
+    installation.redis.hset("retrain", "expires_ms", installation.began_ms + TEN_YEARS_MS)
+
+
+def distant_lease(installation: Installation) -> None:
+    """A partition that is leased for ten years."""
+    installation.redis.hset("lease", "expires_ms", installation.began_ms + TEN_YEARS_MS)
+
+
+def ghost(installation: Installation) -> None:
+    """A worker that counts as alive for ten years."""
+    installation.redis.hset("workers", "ghost", installation.began_ms + TEN_YEARS_MS)
+
+
+def no_number(installation: Installation) -> None:
+    """A count that is a word."""
+    installation.redis.hset("offset", "read", "many")
+
+
+def no_epoch(installation: Installation) -> None:
+    """An epoch that cannot be counted up."""
+    installation.redis.hset("lease", "epoch", b"\xff")
+
+
+def no_entry_id(installation: Installation) -> None:
+    """An offset that is a word."""
+    installation.redis.hset("offset", "last", "soon")
+
+
+def no_count_of_partitions(installation: Installation) -> None:
+    """A number of partitions that is a word."""
+    installation.redis.set("partitions", "many")
+
+
+def no_time(installation: Installation) -> None:
+    """A due time that is a word."""
+    installation.redis.hset("retrain", "due_ms", b"9" * 5000)
+
+
+FAULTS: list[tuple[Fault, str, str, str]] = [
+    (forgetful, "persistence", "warning", "appendonly yes"),
+    (full_disk, "disk", "error", "free its disk"),
+    (evicting, "eviction", "error", "maxmemory-policy noeviction"),
+    (nearly_full, "memory", "warning", "raise maxmemory"),
+    (full, "memory", "error", "raise maxmemory"),
+    (replica, "replica", "error", "the master, 127.0.0.1:1"),
+    (alone, "replicas", "error", "lower min-replicas-to-write"),
+    (wrong_type, "key_types", "error", "rename or delete that key"),
+    (other_partitions, "partitions", "error", "use that, or another namespace"),
+    (misplaced, "misplaced", "warning", "set partitions for their producer"),
+    (other_state, "state", "error", "run the version of the worker that wrote them"),
+    (stopped, "lease", "error", "start `tidecast worker`"),
+    (killed, "lease", "error", "look into its log"),
+    (slow, "lag", "warning", "start a worker"),
+    (stuck, "lag", "error", "start a worker"),
+    (set_aside, "dead", "warning", "n/a"),
+    (far_ids, "entry_ids", "warning", "rename readings, forecasts and dead once all"),
+    (hurried_ids, "entry_ids", "warning", "send a ts"),
+    (recreated, "recreated", "error", "rename forecasts; the worker then goes on"),
+    (put_aside, "recreated", "error", "start a worker"),
+    (no_awaited_group, "group", "error", "XGROUP CREATE forecasts plant 0"),
+    (another_awaited_group, "group", "error", "XGROUP CREATE forecasts plamt 0"),
+    (no_passive_group, "group", "warning", "the next commit creates it again"),
+    (twins, "worker_names", "error", "a worker.name of its own"),
+    (endless_blocks, "stream_blocks", "warning", "stream-node-max-entries 100"),
+    (foreign_forecasts, "forecasts_ahead", "error", "rename forecasts"),
+    (no_store, "store", "warning", "tidecast train"),
+    (no_directory, "store", "error", "correct the setting store"),
+    (damaged_pointer, "pointer", "error", "tidecast models promote"),
+    (dangling_pointer, "pointer", "error", "tidecast models promote"),
+    (broken_champion, "champions", "error", "tidecast models rollback a"),
+    (champion_to_come, "champions", "error", "tidecast models rollback a"),
+    (damaged_series, "champions", "error", "restore the store"),
+    (overdue, "schedule", "error", "tidecast retrain --daemon"),
+    (kept_by_nobody, "schedule", "warning", "tidecast retrain --daemon"),
+    (kept_by_nobody_by_default, "schedule", "warning", 'or set retrain.every = "never"'),
+    (run_failed, "retraining", "warning", "tidecast events"),
+    (distant_run, "schedule", "error", "the next one that looks at it puts"),
+    (distant_retry, "schedule", "error", "the next one that looks at it puts"),
+    (distant_claim, "schedule", "error", "look into its log"),
+    (distant_lease, "lease", "error", "a worker that looks at it cuts it"),
+    (ghost, "lease", "error", "delete the field"),
+    (no_number, "stored_numbers", "error", "puts it right"),
+    (no_entry_id, "stored_numbers", "error", "delete the key: the next worker goes on"),
+    (no_count_of_partitions, "partitions", "error", "delete it while no worker runs"),
+    (no_time, "stored_numbers", "error", "puts it right"),
+    (no_epoch, "stored_numbers", "error", "delete the key while no worker runs"),
+    (run_died, "schedule", "error", "tidecast retrain --daemon"),
+]
