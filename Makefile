@@ -30,7 +30,7 @@ warm: $(INSTALLED)
 	@$(BIN)/python -c 'from worker.compiling import warm; warm()'
 
 test: $(INSTALLED) warm ## run the test suite (ARGS='-k name')
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-monitoring: $(INSTALLED) warm ## test the alerts and the dashboard with a real Prometheus
 	@if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null; then \

@@ -182,15 +182,24 @@ def warn_of_gap(key: str, last: str, info: Mapping[str, Any]) -> bool:
         _log.warning("%s ends at %s, before %s: nothing comes until ids pass that", key, newest.decode(), last)
         return True
     first = info["first-entry"]
-    deleted = info.get("max-deleted-entry-id")  # from Redis 7 on
-    if deleted is not None:
-        gone = id_pair(deleted) > id_pair(last)
-    else:
-        gone = first is None or id_pair(first[0]) > id_pair(last)
+    gone = _may_have_lost(last, info)
     if gone:
         begins = f"begins at {first[0].decode()}" if first else "is empty"
         _log.warning("%s %s: entries after %s may have been trimmed unread", key, begins, last)
     return gone
+
+
+def _may_have_lost(last: str, info: Mapping[str, Any]) -> bool:
+    """Return whether entries after `last` may have been removed from a stream; `info` is from XINFO."""
+    if id_pair(info.get("max-deleted-entry-id", OLDEST)) > id_pair(last):  # trimming does not change this id
+        return True
+    first = info["first-entry"]
+    if first is not None and id_pair(first[0]) <= id_pair(last):
+        return False
+    added = info.get("entries-added")  # from Redis 7 on
+    if added is not None:
+        return int(added) > int(info["length"])
+    return id_pair(last)[1] < _LONGEST_ID_PART - 1  # else it is a time, where the stream may not have begun yet
 
 
 def newest_id(entries: Any) -> str:

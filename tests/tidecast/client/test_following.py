@@ -1,11 +1,8 @@
 """Iterations that last longer than a connection: Redis restarts, clients close, steps are cancelled, ids are gone."""
 
 import asyncio
-import logging
 import math
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,14 +10,12 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.harness.forecasts import sent
+from tests.harness.patience import PATIENCE_S, until
+from tests.tidecast.client.harness import Follower, both, publish, waits
 from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import ClosedError, SettingsError, StreamError, TidecastError
-from tidecast.settings import Settings
-from tidecast.wire import Forecast
 
-PATIENCE_S = 60.0  # generous: no test waits so long but to fail
 AWAY, BACK = "Redis is away, trying again", "Redis is back after"
 
 
@@ -34,77 +29,6 @@ def durable(redis_program: str) -> Iterator[EmbeddedRedis]:
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidecast.client.following.PAUSES_S", (0.01, 0.01))
-
-
-@pytest.fixture
-def url(settings: Settings, redis: Redis) -> str:  # noqa: ARG001 - it empties the server
-    """Where the shared, emptied server listens."""
-    return settings.redis_url.get_secret_value()
-
-
-class Follower:
-    """One iteration of a blocking or an asyncio client, whose steps run in a thread."""
-
-    def __init__(self, url: str, *, asynchronous: bool, timeout_s: float = 5.0, **options: Any) -> None:
-        self._threads = ThreadPoolExecutor(4)
-        self._loop = asyncio.new_event_loop()
-        self.client: Any = (AsyncClient if asynchronous else Client)(url, redis_timeout=timeout_s)
-        self.asynchronous = asynchronous
-        self._runs = self._threads.submit(self._loop.run_forever) if asynchronous else None
-        self.items = self.client.forecasts("0", **options)
-
-    def step(self) -> Any:
-        """Begin one step; its future."""
-        if self.asynchronous:
-            return asyncio.run_coroutine_threadsafe(anext(self.items), self._loop)
-        return self._threads.submit(next, self.items)
-
-    def next_id(self) -> str:
-        """Return the id of the next forecast."""
-        return self.step().result(PATIENCE_S).id
-
-    def close(self) -> None:
-        """Close the client, from another thread or task than the iteration's."""
-        if self.asynchronous:
-            asyncio.run_coroutine_threadsafe(self.client.close(), self._loop).result(PATIENCE_S)
-        else:
-            self.client.close()
-
-    def __enter__(self) -> "Follower":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-        if self._runs:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._runs.result(PATIENCE_S)
-        self._loop.close()
-        self._threads.shutdown()
-
-
-def publish(url: str, *ids: str) -> None:
-    """Put forecasts on the stream, as a worker would."""
-    with Redis.from_url(url, protocol=2) as redis:
-        for entry_id in ids:
-            forecast = Forecast(entry_id, "a", 2000, 1.5, 1.0, 2.0, 0.9, 1000, None, "naive", 1.25)
-            redis.xadd("forecasts", sent(forecast), id=entry_id)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def waits(url: str) -> bool:
-    """Return whether a client waits in XREAD."""
-    with Redis.from_url(url, protocol=2) as redis:
-        return any(connection["cmd"] == "xread" and "b" in connection["flags"] for connection in redis.client_list())
-
-
-both = pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "asyncio"])
 
 
 @both
@@ -344,55 +268,3 @@ def test_an_argument_out_of_range_is_refused_at_the_call(url: str, options: dict
         for method in (client.forecasts, client.events):
             with pytest.raises(SettingsError, match=sentence):
                 method(**options)
-
-
-@both
-@pytest.mark.parametrize(
-    ("since", "ids", "warned"),
-    [
-        ("2-0", ["5-0", "6-0"], "forecasts begins at 5-0: entries after 2-0 may have been trimmed unread"),
-        ("9-0", [], "forecasts ends at 6-0, before 9-0: nothing comes until ids pass that"),
-        ("5-0", ["6-0"], ""),
-        ("0", ["5-0", "6-0"], ""),
-        (0, ["5-0", "6-0"], ""),
-    ],
-)
-def test_forecasts_that_are_gone_are_warned_of(
-    url: str,
-    redis: Redis,
-    caplog: pytest.LogCaptureFixture,
-    asynchronous: bool,
-    since: str | int,
-    ids: list[str],
-    warned: str,
-) -> None:
-    """A reader that begins after an id that was trimmed would otherwise miss some without a warning."""
-    publish(url, *(f"{i}-0" for i in range(1, 7)))
-    redis.xtrim("forecasts", minid="5-0", approximate=False)
-    with Follower(url, asynchronous=asynchronous) as follower:
-        follower.items = follower.client.forecasts(since, block_ms=1, stop_when_idle=True)
-        assert ids == [follower.next_id() for _ in ids]
-        stop = StopAsyncIteration if asynchronous else StopIteration
-        assert isinstance(follower.step().exception(PATIENCE_S), stop | RuntimeError)
-    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert ([warned] if warned else []) == messages
-
-
-@both
-def test_a_reader_that_lags_is_warned_of_the_forecasts_that_it_misses(
-    url: str, redis: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
-) -> None:
-    """Its connection never fails, so no error shows the loss; it is warned once for each time that it lags."""
-    monkeypatch.setattr("tidecast.client.following.AT_ONCE", 2)
-    publish(url, *(f"{i}-0" for i in range(1, 7)))
-    with Follower(url, asynchronous=asynchronous, block_ms=1, stop_when_idle=True) as follower:
-        assert ["1-0", "2-0"] == [follower.next_id() for _ in range(2)]
-        redis.xtrim("forecasts", minid="5-0", approximate=False)
-        publish(url, "7-0", "8-0", "9-0")
-        assert [f"{i}-0" for i in range(5, 10)] == [follower.next_id() for _ in range(5)]  # the last read is not full
-        publish(url, "10-0", "11-0", "12-0", "13-0")
-        redis.xtrim("forecasts", minid="12-0", approximate=False)
-        assert ["12-0", "13-0"] == [follower.next_id() for _ in range(2)]
-    gap = "forecasts begins at {}-0: entries after {}-0 may have been trimmed unread"
-    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [gap.format(5, 2), gap.format(12, 9)] == messages
