@@ -7,7 +7,7 @@ unchanged series.
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +19,9 @@ from tidecast.files.history import History
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.online.batch import Entry
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
+from tidecast.tools.virtual_clock import results_of
 from trainer.pipeline import train
 from trainer.verdict import Verdict
 
@@ -31,7 +31,6 @@ JUDGED = 200  # most readings after those whose errors are compared
 FEWEST = 30  # fewest of them: a series with fewer is not retrained
 BACK = 1.1  # times the error on the unchanged series: below this the error is back to normal
 LEAST = 378  # readings of a series, so that the rest is long enough to detect a change
-BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +176,7 @@ def _answer(
         for first, stop in parts:
             if first == retrained and again and again[name][0].status == "trained":
                 forecaster.set_model(name, 2, again[name][1])
-            for batch in _batches(h, first, stop):
-                result = forecaster.handle(batch, int(h.ts[-1]))
+            for result in results_of(forecaster, [_until(h, stop)], {name: first}):
                 made[name] += [Answer(f.origin, f.yhat, f.y) for f in result.forecasts]
                 alarms[name] += [int(np.searchsorted(h.ts, drift.ts)) for drift in result.drifts]
     return made, alarms
@@ -191,16 +189,6 @@ def _monitored(variant: Variant, settings: Settings, *, has_champion: bool) -> i
     """
     before = 0 if has_champion else min(variant.cut, settings.series.rows_kept)
     return len(variant.history) - variant.cut + before
-
-
-def _batches(h: History, first: int, stop: int) -> Iterator[list[Entry]]:
-    name = h.series.encode()
-    for start in range(first, stop, BATCH):
-        rows = range(start, min(start + BATCH, stop))
-        yield [
-            (f"{ts}-0", {b"series": name, b"ts": b"%d" % ts, h.features[0].encode(): repr(y).encode()})
-            for ts, y in ((int(h.ts[i]), float(h.values[i, 0])) for i in rows)
-        ]
 
 
 def _delay(variant: Variant, alarms: Sequence[int]) -> int | None:

@@ -6,10 +6,10 @@ same `Forecaster` that serves a stream.
 
 import csv
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,20 +20,18 @@ from tidecast.models.gross_errors import FEWEST_ROWS
 from tidecast.models.presets import preset
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.moments import wire_text
 from tidecast.outputs import check_file, check_folder
 from tidecast.settings import Settings
 from tidecast.tools import backtest_report
 from tidecast.tools.backtest_report import Settled, cut, part
 from tidecast.tools.champions import load_champions
+from tidecast.tools.virtual_clock import results_of
 from tidecast.wire import Forecast
 
 if TYPE_CHECKING:
-    from tidecast.online.batch import Entry
     from tidecast.online.forecaster import Forecaster
 
 LARGEST_TEST_SIZE = 0.9
-BATCH = 1000  # readings handled together, as in a worker under load
 COLUMNS = ("series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind")
 
 
@@ -166,12 +164,9 @@ def _answers(
     # Readings before the test part fill the windows; the experts' records do not learn from them.
     # Some more are added, which the experts do not read: the first rows of a window never count as gross errors.
     starts = {h.series: cut(h, test_size) - forecaster.rows_read(h.series) - int(FEWEST_ROWS) for h in histories}
-    entries = (entry for history in histories for entry in _entries(history, starts[history.series]))
     made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
     reasons: dict[str, str] = {}
-    iterator = iter(sorted(entries, key=lambda entry: _ms(entry[0])))
-    while batch := list(islice(iterator, BATCH)):
-        result = forecaster.handle(batch, _ms(batch[-1][0]))
+    for result in results_of(forecaster, histories, starts):
         for forecast in result.forecasts:
             made[forecast.series].append(forecast)
         for letter in result.dead:
@@ -209,19 +204,6 @@ def write(path: Path, settled: Mapping[str, Iterable[Settled]]) -> None:
                 f = row.forecast
                 moment = datetime.fromtimestamp(row.ts / 1000, UTC).replace(tzinfo=None)
                 table.writerow((series, moment.isoformat(" "), f.yhat, f.yhat_lower, f.yhat_upper, f.kind))
-
-
-def _entries(history: History, start: int) -> Iterator["Entry"]:
-    """Yield the readings from `start` on as stream entries, with ids made from their times."""
-    name = history.series.encode()
-    fields = [feature.encode() for feature in history.features]
-    for ts, row in zip(history.ts[max(0, start) :].tolist(), history.values[max(0, start) :].tolist(), strict=True):
-        values = {field: repr(value).encode() for field, value in zip(fields, row, strict=True)}
-        yield f"{ts}-0", {b"series": name, b"ts": wire_text(ts).encode(), **values}
-
-
-def _ms(entry_id: str) -> int:
-    return int(entry_id.removesuffix("-0"))
 
 
 def _settled(made: Sequence[Forecast], test_from: int) -> list[Settled]:

@@ -18,7 +18,8 @@ from tidecast.models.presets import PRESETS, preset
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.tools.backtest import BacktestJob, _entries, backtest, run, write
+from tidecast.tools.backtest import BacktestJob, backtest, run, write
+from tidecast.tools.virtual_clock import entries_of
 from tidecast.wire import keys_of
 from trainer import shared_networks
 from trainer.pipeline import train
@@ -65,7 +66,7 @@ def test_a_worker_on_redis_gives_the_same_forecasts(redis: Redis, settings: Sett
     offline = backtest([whole], 0.2, settings).settled["wave"]
     first = History(whole.series, whole.features, whole.ts[:160], whole.values[:160])
     train([first], Spec(), settings, store)
-    for _, fields in _entries(whole, 0):
+    for _, fields in entries_of([whole]):
         redis.xadd("readings", fields)  # type: ignore[arg-type] # bytes are fine
     stream = Stream(redis, keys_of(), settings.worker)
     Worker(settings, [stream], store, Health()).run(Stop(), burst=True)
@@ -91,8 +92,8 @@ def test_a_cohort_on_redis_gives_the_same_forecasts(
     firsts = [History(h.series, h.features, h.ts[:240], h.values[:240]) for h in histories]
     train(firsts, SMALL, settings, store)
     assert store.shared.served()
-    for entry in sorted((e for h in histories for e in _entries(h, 0)), key=lambda e: int(e[0][:-2])):
-        redis.xadd("readings", entry[1])  # type: ignore[arg-type] # bytes are fine
+    for _, fields in entries_of(histories):
+        redis.xadd("readings", fields)  # type: ignore[arg-type] # bytes are fine
     stream = Stream(redis, keys_of(), settings.worker)
     Worker(settings, [stream], store, Health()).run(Stop(), burst=True)
     with Client(settings.redis_url.get_secret_value()) as client:
