@@ -7,7 +7,7 @@ ahead over the newest fifth of each series. docs/accuracy.md describes the measu
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,8 +36,8 @@ SKIPPABLE = tuple(method for method in METHODS if method != LAST_VALUE)
 def options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's own options."""
     parser.add_argument("--data", type=Path, help="a directory of CSV files; nothing is measured when left out")
-    parser.add_argument("--only", type=_names, default=(), help="sets, with commas: file names without _open.csv.gz")
-    parser.add_argument("--without", type=_names, default=(), help=f"methods to skip: {', '.join(SKIPPABLE)}")
+    parser.add_argument("--only", type=names, default=(), help="sets, with commas: file names without _open.csv.gz")
+    parser.add_argument("--without", type=names, default=(), help=f"methods to skip: {', '.join(SKIPPABLE)}")
     parser.add_argument(
         "--preset", choices=PRESETS, help="what the series' own networks learn; the default when left out"
     )
@@ -50,7 +50,7 @@ def measure(args: argparse.Namespace, answer: Backtest = backtest.backtest) -> d
     if not args.data:
         print("accuracy needs --data: docs/accuracy.md names sources of real series")
         return {}
-    methods = _methods(args.without)
+    methods = chosen_methods(METHODS, NEEDS, args.without)
     if args.preset:
         answer = partial(backtest.backtest, spec=Spec(**preset(args.preset)))
     features = () if args.univariate else ("all",)
@@ -113,12 +113,20 @@ def series_of(ts: NDArray[np.int64], values: Float) -> Series:
     return Series(filled, np.isfinite(values), cut, season_of(ts, filled, cut))
 
 
-def _methods(without: Sequence[str]) -> list[str]:
-    if unknown := [name for name in without if name not in SKIPPABLE]:
-        sys.exit(f"--without {', '.join(unknown)} cannot be skipped: use some of {', '.join(SKIPPABLE)}")
-    methods = [method for method in METHODS if method not in without]
-    if absent := [method for method in methods if method in NEEDS and not find_spec(NEEDS[method])]:
-        packages = ", ".join(sorted({NEEDS[method] for method in absent}))
+def chosen_methods(known: Iterable[str], needs: Mapping[str, str], without: Sequence[str]) -> list[str]:
+    """Return the methods to run; end the program if one cannot be skipped, or needs a package that is not installed.
+
+    Args:
+        known: all methods.
+        needs: the package that a method needs.
+        without: the methods to skip.
+    """
+    skippable = [method for method in known if method != LAST_VALUE]
+    if unknown := [name for name in without if name not in skippable]:
+        sys.exit(f"--without {', '.join(unknown)} cannot be skipped: use some of {', '.join(skippable)}")
+    methods = [method for method in known if method not in without]
+    if absent := [method for method in methods if method in needs and not find_spec(needs[method])]:
+        packages = ", ".join(sorted({needs[method] for method in absent}))
         sys.exit(f"{packages} is not installed: install the extra bench, or pass --without {','.join(absent)}")
     return methods
 
@@ -132,5 +140,6 @@ def _name(path: Path) -> str:
     return path.name.partition(".csv")[0].removesuffix("_open")
 
 
-def _names(listed: str) -> tuple[str, ...]:
+def names(listed: str) -> tuple[str, ...]:
+    """Return the names in a list with commas."""
     return tuple(name.strip() for name in listed.split(",") if name.strip())

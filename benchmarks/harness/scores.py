@@ -18,6 +18,8 @@ TITLES = {
     "autoets": "AutoETS",
     "ar_ridge": "AR-ridge",
     "boosting": "boosting",
+    "snarimax": "SNARIMAX",
+    "linear_panel": "linear panel",
 }
 RANDOM_WALKS = ("exchange_rate", "m4_weekly")  # sets on which hardly any method beats the last value
 BAND = (0.87, 0.93)  # accepted coverage of a band of 90 %
@@ -92,16 +94,16 @@ def figures(results: Sequence[Result]) -> dict[str, float]:
     """Return the figures of all sets by name; figures without a value, such as of a method not run, are left out."""
     every = [score for result in results for score in result.scores]
     open_ended = [s for result in results if not result.name.startswith(RANDOM_WALKS) for s in result.scores]
-    skills = _finite(score.skill() for score in every)
-    by_name = {f"{result.name}.skill_median": _median(s.skill() for s in result.scores) for result in results}
+    skills = finite(score.skill() for score in every)
+    by_name = {f"{result.name}.skill_median": median_of(s.skill() for s in result.scores) for result in results}
     by_name |= {
-        "wins": _share(score.skill() > 0 for score in open_ended if np.isfinite(score.skill())),
+        "wins": share_of(score.skill() > 0 for score in open_ended if np.isfinite(score.skill())),
         "worse_by_2pct": float(np.sum(skills < LOSS)),
         "worst_skill": float(skills.min()) if len(skills) else np.nan,
-        "wins_over_ar_ridge": _share(r < 1 for r in _finite(_ratios(every, "ar_ridge"))),
-        "ratio_to_boosting": _geometric_mean(_ratios(every, "boosting")),
+        "wins_over_ar_ridge": share_of(r < 1 for r in finite(_ratios(every, "ar_ridge"))),
+        "ratio_to_boosting": geometric_mean(_ratios(every, "boosting")),
         "coverage_ok_share": _covered(every),
-        "width_median": _median(score.width for score in every),
+        "width_median": median_of(score.width for score in every),
         "minutes": sum(result.minutes for result in results),
     }
     return {name: value for name, value in by_name.items() if np.isfinite(value)}
@@ -113,30 +115,30 @@ def header(methods: Sequence[str]) -> list[str]:
         *("set", "series", TITLES[TIDECAST], *(TITLES[method] for method in methods)),
         *("worst", "better", "covered", "well covered", "width", "minutes"),
     ]
-    return [_cells(titles), _cells(["---", *["---:"] * (len(titles) - 1)])]
+    return [cells(titles), cells(["---", *["---:"] * (len(titles) - 1)])]
 
 
 def line(result: Result, methods: Sequence[str]) -> str:
     """Return a set's line of the table: median skills, and in brackets Tidecast's MAE over that of each method."""
     scores = result.scores
-    skills = _finite(score.skill() for score in scores)
-    return _cells(
+    skills = finite(score.skill() for score in scores)
+    return cells(
         [
-            *(result.name, str(len(scores)), _shown(_median(skills))),
+            *(result.name, str(len(scores)), shown(median_of(skills))),
             *(_against(scores, method) for method in methods),
-            _shown(min(skills, default=np.nan)),
-            _shown(_share(skill > 0 for skill in skills), "{:.0%}"),
-            _shown(_median(score.coverage for score in scores)),
-            _shown(_covered(scores), "{:.0%}"),
-            _shown(_median(score.width for score in scores), "{:.2f}"),
-            _shown(result.minutes, "{:.1f}"),
+            shown(min(skills, default=np.nan)),
+            shown(share_of(skill > 0 for skill in skills), "{:.0%}"),
+            shown(median_of(score.coverage for score in scores)),
+            shown(_covered(scores), "{:.0%}"),
+            shown(median_of(score.width for score in scores), "{:.2f}"),
+            shown(result.minutes, "{:.1f}"),
         ]
     )
 
 
 def _against(scores: Sequence[Score], method: str) -> str:
-    skill = _median(score.skill(method) for score in scores)
-    return f"{_shown(skill)} ({_shown(_geometric_mean(_ratios(scores, method)))})"
+    skill = median_of(score.skill(method) for score in scores)
+    return f"{shown(skill)} ({shown(geometric_mean(_ratios(scores, method)))})"
 
 
 def _ratios(scores: Iterable[Score], method: str) -> list[float]:
@@ -145,7 +147,7 @@ def _ratios(scores: Iterable[Score], method: str) -> list[float]:
 
 def _covered(scores: Iterable[Score]) -> float:
     """Return the share of series, among those with enough rows, whose band has an accepted coverage."""
-    return _share(BAND[0] <= s.coverage <= BAND[1] for s in scores if s.rows >= BAND_ROWS)
+    return share_of(BAND[0] <= s.coverage <= BAND[1] for s in scores if s.rows >= BAND_ROWS)
 
 
 def _change(series: Series) -> float:
@@ -158,28 +160,34 @@ def _mean(values: Float | NDArray[np.bool_]) -> float:
     return float(np.mean(values)) if len(values) else np.nan
 
 
-def _finite(values: Iterable[float]) -> Float:
+def finite(values: Iterable[float]) -> Float:
+    """Return the finite values, `(n,)`."""
     array = np.array(list(values), dtype=np.float64)
     return array[np.isfinite(array)]
 
 
-def _median(values: Iterable[float]) -> float:
-    finite = _finite(values)
-    return float(np.median(finite)) if len(finite) else np.nan
+def median_of(values: Iterable[float]) -> float:
+    """Return the median of the finite values; NaN without one."""
+    known = finite(values)
+    return float(np.median(known)) if len(known) else np.nan
 
 
-def _geometric_mean(values: Iterable[float]) -> float:
-    finite = _finite(values)
-    return float(np.exp(np.log(finite).mean())) if len(finite) else np.nan
+def geometric_mean(values: Iterable[float]) -> float:
+    """Return the geometric mean of the finite values; NaN without one."""
+    known = finite(values)
+    return float(np.exp(np.log(known).mean())) if len(known) else np.nan
 
 
-def _share(answers: Iterable[bool]) -> float:
+def share_of(answers: Iterable[bool]) -> float:
+    """Return the share of the answers that are true; NaN without one."""
     return _mean(np.array(list(answers), dtype=np.bool_))
 
 
-def _shown(value: float, form: str = "{:.3f}") -> str:
+def shown(value: float, form: str = "{:.3f}") -> str:
+    """Return a number as text, a dash in place of NaN."""
     return form.format(value) if np.isfinite(value) else "-"
 
 
-def _cells(cells: Sequence[str]) -> str:
+def cells(cells: Sequence[str]) -> str:
+    """Return a row of a Markdown table."""
     return f"| {' | '.join(cells)} |"

@@ -61,12 +61,12 @@ def _naive_error(y: Float, season: int) -> float:
 
 def last_value(series: Series) -> Float:
     """Return the value one row before each row."""
-    return _lagged(series.y, [1])[:, 0]
+    return lagged(series.y, [1])[:, 0]
 
 
 def seasonal_naive(series: Series) -> Float:
     """Return the value one season before each row."""
-    return _lagged(series.y, [series.season])[:, 0]
+    return lagged(series.y, [series.season])[:, 0]
 
 
 def autoets(series: Series) -> Float:
@@ -92,7 +92,7 @@ def ar_ridge(series: Series) -> Float:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    rows = _lagged(series.y, range(1, _lags(series) + 1))
+    rows = lagged(series.y, range(1, _lags(series) + 1))
     return _answered(series, make_pipeline(StandardScaler(), Ridge(alpha=1)), rows, np.zeros(len(rows)))
 
 
@@ -104,7 +104,7 @@ def boosting(series: Series) -> Float:
     season = series.season
     seasonal = {season, season + 1, 2 * season} if season > 1 else set()
     last = last_value(series)
-    rows = _lagged(series.y, sorted({*range(2, _lags(series) + 1), *seasonal})) - last[:, None]
+    rows = lagged(series.y, sorted({*range(2, _lags(series) + 1), *seasonal})) - last[:, None]
     with threadpool_limits(1):  # trees this small are slower on several threads, by far on a busy machine
         return _answered(series, HistGradientBoostingRegressor(loss="absolute_error", random_state=0), rows, last)
 
@@ -135,7 +135,7 @@ def _lags(series: Series) -> int:
     return max(1, min(LAGS, series.cut // 4))
 
 
-def _lagged(y: Float, lags: Iterable[int]) -> Float:
+def lagged(y: Float, lags: Iterable[int]) -> Float:
     """Return the values that many rows before each row, `(rows, lags)`; NaN before the first row."""
     columns = [np.concatenate([np.full(min(lag, len(y)), np.nan), y[: max(0, len(y) - lag)]]) for lag in lags]
     return np.stack(columns, axis=1)

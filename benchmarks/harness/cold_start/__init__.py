@@ -1,0 +1,1 @@
+"""Parts of the benchmark `cold_start`."""
