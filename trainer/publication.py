@@ -9,8 +9,9 @@ import numpy as np
 from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models.experts import LinearExperts
-from tidecast.models.gross_errors import limits
+from tidecast.models.gross_errors import FEWEST_ROWS, limits
 from tidecast.models.model import Header, Model
+from tidecast.models.newest_rows import NewestRows
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from trainer.candidate import Candidate
@@ -69,7 +70,9 @@ def publish(
     }
     panel = _panel(training_set, change, moves)
     panel = replace(panel, errors=_errors(tail, answers, moves))
-    number = store.publish(Model(header.model_copy(update=judged), model.weights, panel), promote=decision.promote)
+    newest = _newest_rows(training_set, model, shared)
+    model = Model(header.model_copy(update=judged), model.weights, panel, newest)
+    number = store.publish(model, promote=decision.promote)
     return _verdict(training_set, decision, number)
 
 
@@ -103,6 +106,11 @@ def _panel(training_set: TrainingSet, change: Change | None, moves: MoveStats) -
         return training_set.panel
     grid = parted(training_set.grid, change)
     return fit_panel(grid, training_set.seasons, len(grid))
+
+
+def _newest_rows(training_set: TrainingSet, model: Model, shared: SharedNetwork | None) -> NewestRows:
+    """Return the rows that the experts read, and some more: the first rows of a window never count as gross errors."""
+    return NewestRows.of(training_set.grid, model.rows_with(shared and shared.model) + int(FEWEST_ROWS))
 
 
 def _errors(tail: Tail, answers: Float, moves: MoveStats) -> Float:

@@ -1,6 +1,7 @@
 """The version that a training writes, its figures, and the verdict of the gate."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.trainer.harness import SPEC, STEP, answering, cut, history, noisy, tu
 from tidecast.models.experts import EXPERTS, NAIVE
 from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
+from tidecast.online.window import Window
 from tidecast.settings import Settings
 from trainer.evaluation.answers import blended, expert_answers
 from trainer.evaluation.changepoint import change_of
@@ -57,6 +59,28 @@ def test_the_interval_and_the_first_records_come_from_the_tail(quick: Settings, 
     lstm = EXPERTS.index("lstm")
     assert model.panel.errors[0, lstm] == pytest.approx(np.abs(actual - answers[:, lstm]).mean())
     assert not np.array_equal(model.panel.coefficients, before.panel.coefficients)  # it has learned from the tail since
+
+
+def test_the_newest_rows_are_stored_as_a_window_holds_them(quick: Settings, store: ModelStore) -> None:
+    """As many as the experts read and some more, with filled gaps, and none from before a long gap."""
+    given = history(readings=300)
+    kept = np.delete(np.arange(300), [250, 251])
+    moved = given.ts[kept] + 50 * STEP * (kept > 255)
+    train([replace(given, ts=moved, values=given.values[kept])], SPEC, quick, store)
+    model = store.load("s")[1]
+    window = Window(400, 1)
+    window.step_ms = STEP
+    for ts, row in zip(moved.tolist(), given.values[kept], strict=True):
+        window.push(ts, row, quick.series.max_gap)
+    assert model.newest
+    assert window.length == len(model.newest) < model.rows + 8
+    np.testing.assert_allclose(window.rows, model.newest.values)
+    assert (window.last_ts, moved[-1]) == (model.newest.ts[-1], model.header.span[1])
+    train([replace(given, ts=given.ts[kept], values=given.values[kept])], SPEC, quick, store, TrainOptions(force=True))
+    newest = store.load("s")[1].newest
+    assert newest
+    assert model.rows + 8 == len(newest)
+    assert [250 * STEP, 251 * STEP] == newest.ts[newest.filled == 1].tolist()
 
 
 def test_after_a_change_the_newest_readings_alone_judge(quick: Settings, store: ModelStore) -> None:

@@ -20,9 +20,10 @@ from tidecast.errors import ModelError
 from tidecast.models import lstm
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
 from tidecast.models.inputs import rows_read
+from tidecast.models.newest_rows import NewestRows
 from tidecast.models.spec import Cycle, Spec
 
-FORMAT = 4
+FORMAT = 5
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
 MAX_SEASON = 1024  # rows: no window holds more
 HEADER, CHECKSUM = "tidecast", "blake2b"
@@ -34,6 +35,7 @@ _PANEL = {  # the panel's arrays in a file
     "panel.needs": np.int64,
     "panel.errors": np.float64,
 }
+_NEWEST = {"newest.ts": np.int64, "newest.values": np.float64, "newest.filled": np.int64}  # its newest rows, if any
 _TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
 
 
@@ -99,14 +101,19 @@ class Header(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained series model: its header, and its float32 weights by the names of `Spec.shapes`.
+    """A trained series model.
 
-    `weights` is empty if `header.network` is False.
+    Attributes:
+        header: its description.
+        weights: float32, by the names of `Spec.shapes`; empty if `header.network` is False.
+        panel: its linear experts.
+        newest: the newest rows of its history; None: not known.
     """
 
     header: Header
     weights: Mapping[str, lstm.Array]
     panel: LinearExperts = field(default_factory=LinearExperts.naive)
+    newest: NewestRows | None = None
 
     @property
     def spec(self) -> Spec:
@@ -143,13 +150,15 @@ def encode(model: Model) -> bytes:
         ModelError: the weights are not those that the header declares.
     """
     weights = {name: np.ascontiguousarray(w, dtype=np.float32) for name, w in model.weights.items()}
-    arrays = weights | {
-        name: np.ascontiguousarray(getattr(model.panel, name.removeprefix("panel.")), dtype=kind)
-        for name, kind in _PANEL.items()
-    }
+    arrays = weights | _parts_of(model.panel, _PANEL) | (_parts_of(model.newest, _NEWEST) if model.newest else {})
     _check_shapes(model.header, {name: w.shape for name, w in arrays.items()}, "the model")
     header = model.header.model_dump_json()
     return save(arrays, metadata={HEADER: header, CHECKSUM: _checksum(header, arrays)})
+
+
+def _parts_of(parts: LinearExperts | NewestRows, kinds: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a part of a model by their names in a file."""
+    return {name: np.ascontiguousarray(getattr(parts, name.partition(".")[2]), kind) for name, kind in kinds.items()}
 
 
 def load(path: Path) -> Model:
@@ -174,7 +183,12 @@ def load(path: Path) -> Model:
         raise ModelError(f"{path}: its checksum does not match, the file was altered: publish the series again")
     panel = LinearExperts(**{part.name: arrays.pop(f"panel.{part.name}") for part in fields(LinearExperts)})
     _check_panel(panel, header, path)
-    return Model(header, arrays, panel)
+    newest = None
+    if not _NEWEST.keys().isdisjoint(arrays):
+        newest = NewestRows(**{part.name: arrays.pop(f"newest.{part.name}") for part in fields(NewestRows)})
+        if not newest.is_valid():
+            raise ModelError(f"{path}: its newest rows are no rows of a series: train it again")
+    return Model(header, arrays, panel, newest)
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:
@@ -185,7 +199,7 @@ def _metadata(content: bytes) -> Mapping[str, str]:
 
 
 def _array(name: str, part: Mapping[str, Any], path: Path) -> NDArray[Any]:
-    kind = _PANEL.get(name, np.float32)
+    kind = (_PANEL | _NEWEST).get(name, np.float32)
     if _TYPES.get(part["dtype"]) is not kind:
         raise ModelError(f"{path}: weight {name} is of type {part['dtype']}, not {np.dtype(kind).name}: train it again")
     return np.frombuffer(part["data"], kind).reshape(part["shape"])
@@ -246,11 +260,16 @@ def _check_shapes(header: Header, shapes: Mapping[str, tuple[int, ...]], where: 
     expected: dict[str, tuple[int, ...]] = header.spec.shapes() if header.network else {}
     expected |= {"panel.lags": terms, "panel.columns": terms, "panel.coefficients": (size, *terms)}
     expected |= {"panel.bias": (size,), "panel.needs": (size,), "panel.errors": (len(HALF_LIVES), len(EXPERTS))}
+    if not _NEWEST.keys().isdisjoint(shapes):
+        rows = shapes.get("newest.ts", (0,))
+        expected |= {"newest.ts": rows, "newest.values": (*rows, len(header.spec.features)), "newest.filled": rows}
     for name in expected.keys() | shapes.keys():
         if expected.get(name) != shapes.get(name):
             raise ModelError(
                 f"{where}: weight {name} is {shapes.get(name)}, its spec says {expected.get(name)}: train it again"
             )
+    if len(shapes.get("newest.ts", (1,))) != 1:
+        raise ModelError(f"{where}: its newest rows have times of shape {shapes['newest.ts']}: train it again")
     if len(terms) != 1 or terms[0] % TERMS or not terms[0]:
         raise ModelError(f"{where}: its panel has {terms} terms, not a multiple of {TERMS}: train it again")
 

@@ -1,6 +1,7 @@
 """Model files: a file is read as it was written, and any other content is refused."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from safetensors.numpy import save
 from tests.harness.models import make_model, random_panel
 from tidecast.errors import ModelError
 from tidecast.models import model as models
-from tidecast.models.experts import LINEAR, LinearExperts
+from tidecast.models.experts import LINEAR
 from tidecast.models.model import Model, network_seasons
+from tidecast.models.newest_rows import NewestRows
 from tidecast.models.spec import Spec
 
 WIDE = Spec(features=("temperature", "value"), window=5, units=3, layers=2, bidirectional=True, activation="relu")
@@ -42,6 +44,14 @@ def forged(model: Model, header: dict[str, Any], arrays: dict[str, np.ndarray] |
     return save(arrays, metadata={models.HEADER: text, models.CHECKSUM: models._checksum(text, arrays)})
 
 
+def newest_rows(features: int, filled: Sequence[int] = (0, 1, 0)) -> NewestRows:
+    """Return rows ten milliseconds apart."""
+    rows = len(filled)
+    return NewestRows(
+        10 * np.arange(1, rows + 1), np.random.default_rng(0).normal(size=(rows, features)), np.array(filled)
+    )
+
+
 def header_of(model: Model, **changed: Any) -> dict[str, Any]:
     """Return the model's header as JSON, with some entries changed."""
     header: dict[str, Any] = model.header.model_dump(mode="json") | changed
@@ -50,16 +60,18 @@ def header_of(model: Model, **changed: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(target_transform="raw", loss="mse"), RICH])
 def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> None:
-    """Header, weights and linear experts."""
+    """Header, weights, linear experts and newest rows."""
     panel = random_panel(1, len(spec.features))
     model = make_model("Zürich/../x", spec, panel=panel, seasons=(24, 7, 168), shared="hourly", gridded=False)
+    model = replace(model, newest=newest_rows(len(spec.features)))
     file.write_bytes(models.encode(model))
     loaded = models.load(file)
     assert model.header == loaded.header == models.load_header(file)
     assert set(spec.shapes()) == set(loaded.weights)
     assert all(np.array_equal(model.weights[name], loaded.weights[name]) for name in spec.shapes())
-    for part in fields(LinearExperts):
-        np.testing.assert_array_equal(getattr(model.panel, part.name), getattr(loaded.panel, part.name))
+    for before, after in ((model.panel, loaded.panel), (model.newest, loaded.newest)):
+        for part in fields(before):
+            np.testing.assert_array_equal(getattr(before, part.name), getattr(after, part.name))
 
 
 def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
@@ -68,7 +80,7 @@ def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
     file.write_bytes(models.encode(model))
     loaded = models.load(file)
     assert (model.header, {}) == (loaded.header, dict(loaded.weights))
-    assert (0, model.panel.rows) == (loaded.network_rows, loaded.rows)
+    assert (0, model.panel.rows, None) == (loaded.network_rows, loaded.rows, loaded.newest)
 
 
 def test_the_target_is_the_first_feature_and_none_occurs_twice() -> None:
@@ -205,6 +217,33 @@ def test_a_panel_that_no_series_could_feed_is_refused(file: Path, part: str, bro
     file.write_bytes(models.encode(Model(model.header, model.weights, replace(model.panel, **{part: broken}))))
     with pytest.raises(ModelError, match="reads rows or columns that no series has"):
         models.load(file)
+
+
+@pytest.mark.parametrize(
+    ("part", "broken", "sentence"),
+    [
+        ("ts", np.array([3, 3, 4]), "no rows of a series"),
+        ("values", np.full((3, 1), np.nan), "no rows of a series"),
+        ("filled", np.full(3, 2), "no rows of a series"),
+        ("values", np.zeros((3, 2)), "newest.values is"),
+        ("filled", np.zeros(2), "newest.filled is"),
+    ],
+)
+def test_newest_rows_that_no_series_has_are_refused(file: Path, part: str, broken: np.ndarray, sentence: str) -> None:
+    """Times that do not increase, values that are not numbers, marks of another kind, other shapes."""
+    model = replace(make_model("a"), newest=newest_rows(1))
+    broken = broken.astype(arrays_of(model)[f"newest.{part}"].dtype)
+    file.write_bytes(forged(model, header_of(model), arrays_of(model) | {f"newest.{part}": broken}))
+    with pytest.raises(ModelError, match=sentence):
+        models.load(file)
+
+
+def test_the_rows_before_a_reading_end_with_a_reading() -> None:
+    """A row that was interpolated towards later readings is left out; all rows are older than a new reading."""
+    rows = newest_rows(1, filled=(0, 1, 1, 0))
+    assert [[10, 20, 30, 40], [10], [10], []] == [rows.before(ts).ts.tolist() for ts in (41, 40, 20, 10)]
+    ends_with_error = newest_rows(1, filled=(0, 1, 1))
+    assert 3 == len(ends_with_error.before(40).values)
 
 
 def test_a_panel_of_another_size_is_refused(file: Path) -> None:
