@@ -78,9 +78,10 @@ def cluster(cluster_servers: EmbeddedCluster) -> EmbeddedCluster:
 
 
 @pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """Settings for a worker on the real server, with a store of its own."""
-    return load_settings(redis_url=redis_server.url, store=tmp_path / "models")
+def settings(request: pytest.FixtureRequest, redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """Settings for a worker on the real server, with a store of its own; the mark `settings` changes some."""
+    mark = request.node.get_closest_marker("settings")
+    return load_settings(redis_url=redis_server.url, store=tmp_path / "models", **(mark.kwargs if mark else {}))
 
 
 @pytest.fixture

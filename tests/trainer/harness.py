@@ -13,6 +13,7 @@ from trainer.fit.own_networks import Fit, Problem
 
 STEP = 3_600_000
 SPEC = Spec(window=6, units=4)
+QUICK = {"epochs": 2, "learning_rate": 0.02, "shared_epochs": 0}
 
 
 def history(

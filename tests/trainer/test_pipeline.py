@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer.harness import SPEC, answering, cut, history, unreachable
+from tests.trainer.harness import QUICK, SPEC, answering, cut, history, unreachable
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -16,25 +16,25 @@ from trainer.evaluation.gate import CHAMPION
 from trainer.fit.own_networks import Fit, Problem, fit_networks
 from trainer.pipeline import TrainOptions, train
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.settings(train=QUICK)]
 
 
-def test_target_and_features_are_those_of_the_history(quick: Settings, store: ModelStore) -> None:
+def test_target_and_features_are_those_of_the_history(settings: Settings, store: ModelStore) -> None:
     """Series of different width are trained in one call, each by its own spec."""
     wide = history("wide", features=("load", "wind", "sun"))
-    verdicts = train([wide, history("plain")], SPEC, quick, store)
+    verdicts = train([wide, history("plain")], SPEC, settings, store)
     assert [v.status for v in verdicts] == ["trained", "trained"]
     specs = {name: store.load(name)[1].spec for name in ("wide", "plain")}
     assert (specs["wide"].target, specs["wide"].features) == ("load", ("load", "wind", "sun"))
     assert (specs["plain"].target, specs["plain"].units) == ("value", 4)
 
 
-def test_changing_the_tail_changes_neither_scaler_nor_weights(quick: Settings, store: ModelStore) -> None:
+def test_changing_the_tail_changes_neither_scaler_nor_weights(settings: Settings, store: ModelStore) -> None:
     """The readings that judge a model have no part in making it; its figures change with them."""
     given = history()
     altered = History("t", given.features, given.ts, given.values.copy())
     altered.values[104:] = altered.values[104:] + 30 * np.sin(np.arange(56)[:, None] * 1.7)
-    train([given, altered], SPEC, quick, store)
+    train([given, altered], SPEC, settings, store)
     first = store.load("s")[1]
     other = store.load("t", 1)[1]
     assert (first.header.center, first.header.scale) == (other.header.center, other.header.scale)
@@ -44,28 +44,30 @@ def test_changing_the_tail_changes_neither_scaler_nor_weights(quick: Settings, s
     assert first.header.evidence.skill != other.header.evidence.skill
 
 
-def test_a_series_comes_out_the_same_whatever_its_company(quick: Settings, store: ModelStore) -> None:
+def test_a_series_comes_out_the_same_whatever_its_company(settings: Settings, store: ModelStore) -> None:
     """To the precision of the arithmetic."""
-    train([history("alone")], SPEC, quick, store)
-    train([history("a", 120, seed=1), history("together"), history("b", 200, seed=2)], SPEC, quick, store)
+    train([history("alone")], SPEC, settings, store)
+    train([history("a", 120, seed=1), history("together"), history("b", 200, seed=2)], SPEC, settings, store)
     alone, together = (store.load(series, 1)[1] for series in ("alone", "together"))
     for name in alone.weights:
         assert np.allclose(alone.weights[name], together.weights[name], atol=1e-5)
 
 
-def test_a_history_too_short_for_a_network_is_served_by_the_linear_experts(quick: Settings, store: ModelStore) -> None:
+def test_a_history_too_short_for_a_network_is_served_by_the_linear_experts(
+    settings: Settings, store: ModelStore
+) -> None:
     """The verdict gives the reason for the missing network; a longer history later brings one."""
-    (verdict,) = train([history(readings=60)], Spec(window=24, units=4), quick, store, TrainOptions(fit=unreachable))
+    (verdict,) = train([history(readings=60)], Spec(window=24, units=4), settings, store, TrainOptions(fit=unreachable))
     assert verdict.status == "trained"
     assert "too few readings for a network: 60, " in verdict.reason
     model = store.load("s")[1]
     assert (model.header.network, dict(model.weights), model.header.curves) == (False, {}, {})
-    (verdict,) = train([history(readings=260)], Spec(window=24, units=4), quick, store)
+    (verdict,) = train([history(readings=260)], Spec(window=24, units=4), settings, store)
     assert (verdict.status, store.load("s")[1].header.network) == ("trained", True)
     assert store.load("s")[1].header.parent is None
 
 
-def test_only_weights_of_the_same_spec_are_started_from(quick: Settings, store: ModelStore) -> None:
+def test_only_weights_of_the_same_spec_are_started_from(settings: Settings, store: ModelStore) -> None:
     """A champion of another shape is competed with, not inherited from."""
     given = history(readings=200)
     starts: list[Any] = []
@@ -74,10 +76,10 @@ def test_only_weights_of_the_same_spec_are_started_from(quick: Settings, store: 
         starts.extend(problem.initial for problem in problems)
         return fit_networks(problems, *args, **options)
 
-    train([cut(given, 160)], SPEC, quick, store, TrainOptions(fit=spy))
-    train([cut(given, 180)], SPEC, quick, store, TrainOptions(fit=spy))
+    train([cut(given, 160)], SPEC, settings, store, TrainOptions(fit=spy))
+    train([cut(given, 180)], SPEC, settings, store, TrainOptions(fit=spy))
     store.promote("s", 1)
-    train([given], Spec(window=6, units=5), quick, store, TrainOptions(fit=spy))
+    train([given], Spec(window=6, units=5), settings, store, TrainOptions(fit=spy))
     assert [start is None for start in starts] == [True, False, True]
     champion = store.load("s", 1)[1].weights
     assert all(np.array_equal(starts[1][name], champion[name]) for name in champion)
@@ -86,7 +88,7 @@ def test_only_weights_of_the_same_spec_are_started_from(quick: Settings, store: 
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(
-    quick: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The series of a published chunk are not trained again."""
     monkeypatch.setattr(pipeline, "CHUNK", 2)
@@ -100,19 +102,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         return answering(0.0)(problems, *args, **options)
 
     with pytest.raises(KeyboardInterrupt):
-        train(histories, SPEC, quick, store, TrainOptions(fit=interrupted))
-    verdicts = train(histories, SPEC, quick, store, TrainOptions(fit=interrupted))
+        train(histories, SPEC, settings, store, TrainOptions(fit=interrupted))
+    verdicts = train(histories, SPEC, settings, store, TrainOptions(fit=interrupted))
     assert [v.status for v in verdicts] == ["already trained"] * 4 + ["trained"]
     assert calls == [2, 2, 1, 1]
 
 
 def test_the_progress_never_goes_back_and_ends_with_all(
-    quick: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It moves within a chunk too, epoch by epoch."""
     monkeypatch.setattr(pipeline, "CHUNK", 2)
     progress: list[float] = []
-    train([history(f"s{i}", 200 + i) for i in range(3)], SPEC, quick, store, TrainOptions(progress=progress.append))
+    train([history(f"s{i}", 200 + i) for i in range(3)], SPEC, settings, store, TrainOptions(progress=progress.append))
     assert progress == sorted(progress)
     assert progress[-1] == 3
     assert any(0 < done < 2 for done in progress)

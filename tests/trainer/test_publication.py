@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer.harness import SPEC, STEP, answering, cut, history, noisy, turning
+from tests.trainer.harness import QUICK, SPEC, STEP, answering, cut, history, noisy, turning
 from tidecast.models.experts import EXPERTS, NAIVE
 from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
@@ -21,15 +21,15 @@ from trainer.fit.training_set import TrainingSet, prepare
 from trainer.pipeline import TrainOptions, train
 from trainer.verdict import PENDING, Verdict
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.settings(train=QUICK)]
 
 NOW = 1_700_000_000_000
 
 
-def test_a_series_is_trained_and_its_version_describes_itself(quick: Settings, store: ModelStore) -> None:
+def test_a_series_is_trained_and_its_version_describes_itself(settings: Settings, store: ModelStore) -> None:
     """A reader needs these to trust it: span, figures, curves, settings and libraries."""
     given = history()
-    (verdict,) = train([given], SPEC, quick, store, TrainOptions(now_ms=NOW))
+    (verdict,) = train([given], SPEC, settings, store, TrainOptions(now_ms=NOW))
     number, model = store.load("s")
     header = model.header
     assert (verdict.status, verdict.version, verdict.evidence) == ("trained", number, header.evidence)
@@ -44,12 +44,12 @@ def test_a_series_is_trained_and_its_version_describes_itself(quick: Settings, s
     assert (header.created_ms, header.parent) == (NOW, None)
 
 
-def test_the_interval_and_the_first_records_come_from_the_tail(quick: Settings, store: ModelStore) -> None:
+def test_the_interval_and_the_first_records_come_from_the_tail(settings: Settings, store: ModelStore) -> None:
     """From the errors that the blend, and each expert, made there while the linear experts had not seen it."""
     given = history()
-    train([given], SPEC, quick, store)
+    train([given], SPEC, settings, store)
     model = store.load("s")[1]
-    before = prepare(given, SPEC, quick.train, quick.series.max_gap)
+    before = prepare(given, SPEC, settings.train, settings.series.max_gap)
     assert isinstance(before, TrainingSet)
     unseen = Model(model.header, model.weights, before.panel)
     answers = expert_answers(unseen, None, before.grid, 104)
@@ -61,33 +61,35 @@ def test_the_interval_and_the_first_records_come_from_the_tail(quick: Settings, 
     assert not np.array_equal(model.panel.coefficients, before.panel.coefficients)  # it has learned from the tail since
 
 
-def test_the_newest_rows_are_stored_as_a_window_holds_them(quick: Settings, store: ModelStore) -> None:
+def test_the_newest_rows_are_stored_as_a_window_holds_them(settings: Settings, store: ModelStore) -> None:
     """As many as the experts read and some more, with filled gaps, and none from before a long gap."""
     given = history(readings=300)
     kept = np.delete(np.arange(300), [250, 251])
     moved = given.ts[kept] + 50 * STEP * (kept > 255)
-    train([replace(given, ts=moved, values=given.values[kept])], SPEC, quick, store)
+    train([replace(given, ts=moved, values=given.values[kept])], SPEC, settings, store)
     model = store.load("s")[1]
     window = Window(400, 1)
     window.step_ms = STEP
     for ts, row in zip(moved.tolist(), given.values[kept], strict=True):
-        window.push(ts, row, quick.series.max_gap)
+        window.push(ts, row, settings.series.max_gap)
     assert model.newest
     assert window.length == len(model.newest) < model.rows + 8
     np.testing.assert_allclose(window.rows, model.newest.values)
     assert (window.last_ts, moved[-1]) == (model.newest.ts[-1], model.header.span[1])
-    train([replace(given, ts=given.ts[kept], values=given.values[kept])], SPEC, quick, store, TrainOptions(force=True))
+    train(
+        [replace(given, ts=given.ts[kept], values=given.values[kept])], SPEC, settings, store, TrainOptions(force=True)
+    )
     newest = store.load("s")[1].newest
     assert newest
     assert model.rows + 8 == len(newest)
     assert [250 * STEP, 251 * STEP] == newest.ts[newest.filled == 1].tolist()
 
 
-def test_after_a_change_the_newest_readings_alone_judge(quick: Settings, store: ModelStore) -> None:
+def test_after_a_change_the_newest_readings_alone_judge(settings: Settings, store: ModelStore) -> None:
     """Those for which no expert reads across it any more; and the first records come from them, without a handicap."""
     given = history(readings=400)
     given.values[345:] += 3
-    (verdict,) = train([given], SPEC, quick, store)
+    (verdict,) = train([given], SPEC, settings, store)
     assert verdict.evidence
     change = change_of(given.values[:, 0], 340, 12)
     assert change
@@ -96,9 +98,9 @@ def test_after_a_change_the_newest_readings_alone_judge(quick: Settings, store: 
     assert np.nanmin(errors) < 0.5 * errors[NAIVE] < 0.5
 
 
-def test_a_candidate_worse_than_the_last_value_is_kept_but_not_promoted(quick: Settings, store: ModelStore) -> None:
+def test_a_candidate_worse_than_the_last_value_is_kept_but_not_promoted(settings: Settings, store: ModelStore) -> None:
     """The worker goes on with the last value; the version and its figures can be looked at."""
-    (verdict,) = train([turning()], SPEC, quick, store)
+    (verdict,) = train([turning()], SPEC, settings, store)
     assert (verdict.status, verdict.version) == ("refused", 1)
     assert store.champion("s") is None
     evidence = store.load("s", 1)[1].header.evidence
@@ -107,20 +109,20 @@ def test_a_candidate_worse_than_the_last_value_is_kept_but_not_promoted(quick: S
     assert "worse than the last value" in verdict.reason
 
 
-def test_a_bad_network_gets_no_weight_and_spoils_no_candidate(quick: Settings, store: ModelStore) -> None:
+def test_a_bad_network_gets_no_weight_and_spoils_no_candidate(settings: Settings, store: ModelStore) -> None:
     """It is blended out within readings; the linear experts answer."""
-    (verdict,) = train([history()], SPEC, quick, store, TrainOptions(fit=answering(5.0)))
+    (verdict,) = train([history()], SPEC, settings, store, TrainOptions(fit=answering(5.0)))
     assert verdict.status == "trained"
     assert verdict.evidence is not None
     assert verdict.evidence.scores["lstm"].mae > verdict.evidence.scores[LAST_VALUE].mae
     assert verdict.evidence.skill > 0.5
 
 
-def test_a_candidate_worse_than_the_champion_is_kept_but_not_promoted(quick: Settings, store: ModelStore) -> None:
+def test_a_candidate_worse_than_the_champion_is_kept_but_not_promoted(settings: Settings, store: ModelStore) -> None:
     """Both are judged on the same newer readings, and the verdict has both figures."""
     given = history(readings=300)
-    train([cut(given, 160)], SPEC, quick, store)
-    (verdict,) = train([noisy(given)], SPEC, quick, store, TrainOptions(season=1, fit=answering(5.0)))
+    train([cut(given, 160)], SPEC, settings, store)
+    (verdict,) = train([noisy(given)], SPEC, settings, store, TrainOptions(season=1, fit=answering(5.0)))
     assert (verdict.status, verdict.version) == ("kept the champion", 2)
     assert store.champion("s") == 1
     assert verdict.evidence is not None
@@ -129,24 +131,24 @@ def test_a_candidate_worse_than_the_champion_is_kept_but_not_promoted(quick: Set
     assert f"version 1 is at least as good with an MAE of {scores[CHAMPION].mae:.4g}" in verdict.reason
 
 
-def test_a_candidate_better_than_the_champion_takes_its_place(quick: Settings, store: ModelStore) -> None:
+def test_a_candidate_better_than_the_champion_takes_its_place(settings: Settings, store: ModelStore) -> None:
     """Retraining on newer readings starts from the champion's weights and notes it."""
     given = history(readings=300)
-    train([cut(noisy(given), 160)], SPEC, quick, store, TrainOptions(fit=answering(5.0)))
-    (verdict,) = train([given], SPEC, quick, store)
+    train([cut(noisy(given), 160)], SPEC, settings, store, TrainOptions(fit=answering(5.0)))
+    (verdict,) = train([given], SPEC, settings, store)
     assert (verdict.status, store.champion("s")) == ("trained", 2)
     assert store.load("s")[1].header.parent == 1
 
 
 @pytest.mark.parametrize("where", ["loss", "weights"])
-def test_a_training_that_diverged_is_refused(quick: Settings, store: ModelStore, where: str) -> None:
+def test_a_training_that_diverged_is_refused(settings: Settings, store: ModelStore, where: str) -> None:
     """It is not stored: it has no figures to show."""
 
     def diverged(problems: Sequence[Problem], *args: Any, **options: Any) -> list[Fit]:
         (fit,) = answering(np.nan if where == "weights" else 0.0)(problems, *args, **options)
         return [Fit(fit.weights, (np.nan,), (np.nan,), 0) if where == "loss" else fit]
 
-    (verdict,) = train([history()], SPEC, quick, store, TrainOptions(fit=diverged))
+    (verdict,) = train([history()], SPEC, settings, store, TrainOptions(fit=diverged))
     assert (verdict.status, verdict.version) == ("refused", None)
     assert "diverged" in verdict.reason
     assert store.versions("s") == []
@@ -154,10 +156,10 @@ def test_a_training_that_diverged_is_refused(quick: Settings, store: ModelStore,
 
 @pytest.mark.parametrize(("given", "used"), [(None, 12), (6, 6), (1, None)])
 def test_the_season_is_found_unless_it_is_given(
-    quick: Settings, store: ModelStore, given: int | None, used: int | None
+    settings: Settings, store: ModelStore, given: int | None, used: int | None
 ) -> None:
     """A single row is not a season, and then there is no seasonal naive."""
-    (verdict,) = train([history()], SPEC, quick, store, TrainOptions(season=given, fit=answering(0.0)))
+    (verdict,) = train([history()], SPEC, settings, store, TrainOptions(season=given, fit=answering(0.0)))
     assert verdict.evidence is not None
     assert verdict.evidence.season == used
     assert ("seasonal_naive" in verdict.evidence.scores) is (used is not None)

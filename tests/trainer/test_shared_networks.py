@@ -1,7 +1,6 @@
 """The network of a cohort: its members, its training, and how it is kept."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.models.time_grid import windows_before
-from tidecast.settings import Settings, TrainSettings, load_settings
+from tidecast.settings import Settings, TrainSettings
 from trainer import shared_networks
 from trainer.fit import shared_network
 from trainer.fit.keras_models import initial_weights
@@ -22,7 +21,7 @@ from trainer.fit.shared_network import Examples, examples_of, fit_shared, spec_o
 from trainer.fit.training_set import TrainingSet, prepare
 from trainer.shared_networks import train_shared
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.settings(train={"epochs": 1, "shared_epochs": 2})]
 
 HOUR = 3_600_000
 NAME = "value every 3600 s"
@@ -34,12 +33,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network and a cohort small enough for a test."""
     monkeypatch.setattr(shared_networks, "spec_of", lambda target: TINY.model_copy(update={"target": target}))
     monkeypatch.setattr(shared_networks, "MIN_EXAMPLES", 200)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Two epochs."""
-    return load_settings(store=tmp_path / "models", train=TrainSettings(epochs=1, shared_epochs=2))
 
 
 def training_set(

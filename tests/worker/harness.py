@@ -6,7 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from pydantic import SecretStr
 from redis import Redis
 
 from tests.harness.connections import connected
@@ -14,7 +16,7 @@ from tidecast.client import Client
 from tidecast.connection.partitions import offset_of
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.settings import Settings, load_settings
+from tidecast.settings import Settings
 from tidecast.wire import Forecast, keys_of
 from worker.loop import Worker
 from worker.metrics import Health
@@ -28,9 +30,14 @@ LINES = re.findall(r"^ACL SETUSER .+$", OPERATIONS.read_text(), re.MULTILINE)
 ALONE = {line.split()[2]: line.split() for line in LINES if " reset " in line}
 
 
-def quick(url: str, store: Path, batch: int = 7) -> Settings:
+def quick(batch: int = 7) -> dict[str, Any]:
     """Return the settings of a worker that hardly waits."""
-    return load_settings(redis_url=url, store=store, worker={"batch": batch, "block": "1ms"}, redis_timeout=2.0)
+    return {"worker": {"batch": batch, "block": "1ms"}, "redis_timeout": 2.0}
+
+
+def elsewhere(settings: Settings, url: str) -> Settings:
+    """Return the same settings for another server."""
+    return settings.model_copy(update={"redis_url": SecretStr(url)})
 
 
 def stream_of(settings: Settings) -> Stream:

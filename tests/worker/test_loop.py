@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -16,6 +15,7 @@ from tests.worker.harness import (
     LossyProxy,
     add,
     counts_of,
+    elsewhere,
     forecasts,
     new_worker,
     quick,
@@ -33,17 +33,7 @@ from worker.loop import Worker
 from worker.metrics import Health
 from worker.stop import Stop
 
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """As everywhere, but hardly waiting."""
-    return quick(redis_server.url, tmp_path / "models")
-
-
-@pytest.fixture
-def worker(settings: Settings, redis: Redis) -> Worker:  # noqa: ARG001 - it empties the server
-    """One worker on the emptied server."""
-    return new_worker(settings)
+pytestmark = pytest.mark.settings(**quick())
 
 
 def undisturbed(redis: Redis, settings: Settings) -> list[Forecast]:
@@ -187,7 +177,7 @@ def test_commits_whose_replies_are_lost_happen_once(settings: Settings, redis: R
     health = Health()
     add(redis, *range(1, 40))
     proxy.replies_to_lose = 3
-    through = quick(f"redis://127.0.0.1:{proxy.port}/0", settings.store)
+    through = elsewhere(settings, f"redis://127.0.0.1:{proxy.port}/0")
     new_worker(through, health).run(Stop(), burst=True)
     assert 0 == proxy.replies_to_lose
     made = forecasts(redis)
@@ -198,14 +188,15 @@ def test_commits_whose_replies_are_lost_happen_once(settings: Settings, redis: R
     assert undisturbed(redis, settings) == made
 
 
-def test_a_killed_server_that_comes_back_finds_its_worker_going_on(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+def test_a_killed_server_that_comes_back_finds_its_worker_going_on(
+    redis_program: str, settings: Settings, store: ModelStore
+) -> None:
     """With an append-only file no reading is lost, and the forecasts equal those of a quiet day, to the last bit."""
     durable = ("--appendonly", "yes", "--appendfsync", "always")
-    store = ModelStore(tmp_path / "models")
     for name in ("a", "b"):
         store.publish(make_model(name, SPEC))
-    with EmbeddedRedis(redis_server._server, durable) as server:
-        settings = quick(server.url, store.root)
+    with EmbeddedRedis(redis_program, durable) as server:
+        settings = elsewhere(settings, server.url)
         with Redis.from_url(server.url, protocol=2) as redis, Client(server.url) as client:
             with running(new_worker(settings)):
                 for start in (1, 101, 201):
@@ -221,11 +212,11 @@ def test_a_killed_server_that_comes_back_finds_its_worker_going_on(redis_server:
             assert undisturbed(redis, settings) == made
 
 
-def test_a_server_may_be_away_for_as_long_as_it_likes(tmp_path: Path) -> None:
+def test_a_server_may_be_away_for_as_long_as_it_likes(settings: Settings) -> None:
     """After more than a thousand failures the worker still tries, at most some seconds apart."""
     health = Health()
     stop = Impatient(1100)
-    new_worker(quick("redis://127.0.0.1:1/0", tmp_path), health).run(stop)
+    new_worker(elsewhere(settings, "redis://127.0.0.1:1/0"), health).run(stop)
     assert 1100.0 == sample(health, "tidecast_failures_total", kind="redis")
     assert 1.25 <= stop.longest_s <= 2.5  # half a lease: it does not run out during the wait
 
@@ -271,11 +262,11 @@ def test_a_worker_is_ready_while_it_holds_the_partition(settings: Settings) -> N
     assert 0.0 == sample(health, "tidecast_partitions_held")
 
 
-def test_a_drift_is_told_once_its_batch_is_committed(redis_server: EmbeddedRedis, tmp_path: Path, redis: Redis) -> None:
+@pytest.mark.settings(**quick(500))
+def test_a_drift_is_told_once_its_batch_is_committed(settings: Settings, redis: Redis) -> None:
     """The worker whose commit succeeded logs it, with the series and the reading; one that was refused counts
     nothing.
     """
-    settings = quick(redis_server.url, tmp_path / "models", 500)
     healths = (Health(), Health())
     first, second = (new_worker(settings, health) for health in healths)
 

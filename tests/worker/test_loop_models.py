@@ -1,7 +1,6 @@
 """Champions and shared networks that move while the worker runs: noticed without a restart, broken ones survived."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from redis import Redis
 
 from tests.harness.models import make_model, make_shared
 from tests.worker.harness import NOW, SPEC, add, forecasts, new_worker, quick, sample
-from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.experts import LSTM, SHARED
 from tidecast.models.model import FORMAT, Model
 from tidecast.models.spec import Spec
@@ -22,17 +20,7 @@ from worker.loop import Worker
 from worker.metrics import Health
 from worker.partition.consumer import PartitionConsumer
 
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """As everywhere, but hardly waiting."""
-    return quick(redis_server.url, tmp_path / "models")
-
-
-@pytest.fixture
-def worker(settings: Settings, redis: Redis) -> Worker:  # noqa: ARG001 - it empties the server
-    """One worker on the emptied server."""
-    return new_worker(settings)
+pytestmark = pytest.mark.settings(**quick())
 
 
 def last(redis: Redis) -> Forecast:

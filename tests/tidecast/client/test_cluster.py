@@ -16,10 +16,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tests.harness.cluster import EmbeddedCluster
 from tests.harness.forecasts import sent
 from tidecast.client import AsyncClient, Client
-from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import SettingsError
-from tidecast.settings import Settings, load_settings
+from tidecast.settings import Settings
 from tidecast.wire import Forecast, keys_of, partition_of
 
 PARTITIONS = 8
@@ -27,34 +26,20 @@ CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": PARTITIONS}
 # One series for each partition.
 SERIES = sorted({partition_of(f"s{i}", PARTITIONS): f"s{i}" for i in range(100)}.values())
 EMPTY = 3  # the number of the server that holds no slot at first
+pytestmark = pytest.mark.settings(**CLUSTER)
 
 
 @pytest.fixture(scope="module")
-def servers(redis_program: str) -> Iterator[EmbeddedCluster]:
+def redis_server(redis_program: str) -> Iterator[EmbeddedCluster]:
     """One cluster for the module: three masters, and a server that holds no slot."""
     with EmbeddedCluster(redis_program, empty=1) as running:
         yield running
 
 
 @pytest.fixture
-def settings(servers: EmbeddedCluster) -> Settings:
-    """Settings for the emptied cluster."""
-    servers.flushall()
-    return load_settings(redis_url=servers.url, **CLUSTER)
-
-
-@pytest.fixture
-def redis(settings: Settings) -> Iterator[Any]:
-    """A connection to the emptied cluster."""
-    connection = connect(settings)
-    yield connection
-    connection.close()
-
-
-@pytest.fixture
-def client(settings: Settings, servers: EmbeddedCluster) -> Iterator[Client]:  # noqa: ARG001 - it empties the servers
+def client(settings: Settings, redis_server: EmbeddedCluster) -> Iterator[Client]:  # noqa: ARG001 - it empties the servers
     """A client of the emptied cluster."""
-    with Client(servers.url, **CLUSTER) as client:
+    with Client(redis_server.url, **CLUSTER) as client:
         yield client
 
 
@@ -75,9 +60,9 @@ def readings_of(series: str) -> str:
     return keys_of(partition_of(series, PARTITIONS), PARTITIONS).readings
 
 
-def test_the_partitions_are_spread_over_the_servers(servers: EmbeddedCluster) -> None:
+def test_the_partitions_are_spread_over_the_servers(redis_server: EmbeddedCluster) -> None:
     """The next tests would prove little on one server."""
-    assert {0, 1, 2} == {servers.owner_of(keys_of(i, PARTITIONS).readings) for i in range(PARTITIONS)}
+    assert {0, 1, 2} == {redis_server.owner_of(keys_of(i, PARTITIONS).readings) for i in range(PARTITIONS)}
 
 
 def test_pushed_readings_arrive_once_and_in_their_order(client: Client, redis: Any) -> None:
@@ -108,9 +93,9 @@ def test_forecasts_of_all_partitions_are_followed(client: Client, redis: Any) ->
     late.join()
 
 
-async def test_the_asyncio_client_does_the_same(servers: EmbeddedCluster, redis: Any) -> None:
+async def test_the_asyncio_client_does_the_same(redis_server: EmbeddedCluster, redis: Any) -> None:
     """Push, push many, follow from the oldest and live."""
-    async with AsyncClient(servers.url, **CLUSTER) as client:
+    async with AsyncClient(redis_server.url, **CLUSTER) as client:
         first = await client.push(SERIES[0], 1.0)
         more = await client.push_many([(SERIES[0], 2.0), (SERIES[1], {"value": 3.0}, 5)])
         assert [first, more[0]] == [entry_id.decode() for entry_id, _ in redis.xrange(readings_of(SERIES[0]))]
@@ -132,13 +117,13 @@ async def test_the_asyncio_client_does_the_same(servers: EmbeddedCluster, redis:
 @pytest.mark.parametrize("target", [1, EMPTY])
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_a_slot_that_moves_is_followed(
-    servers: EmbeddedCluster, redis: Any, target: int, asynchronous: bool
+    redis_server: EmbeddedCluster, redis: Any, target: int, asynchronous: bool
 ) -> None:
     """During the move and after it, also to a server that was not known yet; no reading is lost or repeated."""
     key = readings_of(SERIES[0])
-    servers.move(key, 0)
-    client = Client(servers.url, **CLUSTER)
-    other = AsyncClient(servers.url, **CLUSTER)
+    redis_server.move(key, 0)
+    client = Client(redis_server.url, **CLUSTER)
+    other = AsyncClient(redis_server.url, **CLUSTER)
     pushed = 0
 
     async def push() -> None:
@@ -149,7 +134,7 @@ async def test_a_slot_that_moves_is_followed(
         pushed += 3
 
     await push()
-    moving = asyncio.ensure_future(asyncio.to_thread(servers.move, key, target, 0.1))
+    moving = asyncio.ensure_future(asyncio.to_thread(redis_server.move, key, target, 0.1))
     while not moving.done():
         await push()
         await asyncio.sleep(0.01)
@@ -159,7 +144,7 @@ async def test_a_slot_that_moves_is_followed(
     assert [float(i) for i in range(pushed)] == [float(fields[b"value"]) for _, fields in redis.xrange(key)]
     publish(redis, "7-0", SERIES[0])
     assert ["7-0"] == [forecast.id for forecast in client.forecasts("0", block_ms=1, stop_when_idle=True)]
-    servers.move(key, 0)
+    redis_server.move(key, 0)
     client.close()
     await other.close()
 
@@ -167,14 +152,14 @@ async def test_a_slot_that_moves_is_followed(
 @pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_what_may_have_arrived_is_not_pushed_again(
-    servers: EmbeddedCluster, redis: Any, asynchronous: bool, many: bool
+    redis_server: EmbeddedCluster, redis: Any, asynchronous: bool, many: bool
 ) -> None:
     """A server that does not answer in time has got each reading once, whatever the rest of the cluster could do."""
-    silent = servers.servers[servers.owner_of(readings_of(SERIES[0]))].pid
+    silent = redis_server.servers[redis_server.owner_of(readings_of(SERIES[0]))].pid
     assert silent
     hasty: dict[str, Any] = CLUSTER | {"redis_timeout": 0.3}
-    async with AsyncClient(servers.url, **hasty) as other:
-        with Client(servers.url, **hasty) as client:
+    async with AsyncClient(redis_server.url, **hasty) as other:
+        with Client(redis_server.url, **hasty) as client:
 
             async def push(value: float) -> None:
                 if asynchronous:
@@ -209,16 +194,15 @@ async def test_without_a_server_the_asyncio_client_fails_alike() -> None:
                 await client.push(SERIES[0], 1.0)
 
 
-async def test_a_server_that_is_no_cluster_is_said_with_the_remedy(redis_server: EmbeddedRedis) -> None:
+async def test_a_server_that_is_no_cluster_is_said_with_the_remedy(redis_program: str) -> None:
     """The setting is wrong, not Redis."""
-    with (
-        Client(redis_server.url, **CLUSTER) as client,
-        pytest.raises(SettingsError, match="names no Redis Cluster: leave it false"),
-    ):
-        client.push(SERIES[0], 1.0)
-    async with AsyncClient(redis_server.url, **CLUSTER) as other:
-        with pytest.raises(SettingsError, match="names no Redis Cluster: leave it false"):
-            await other.push(SERIES[0], 1.0)
+    said = "names no Redis Cluster: leave it false"
+    with EmbeddedRedis(redis_program) as alone:
+        with Client(alone.url, **CLUSTER) as client, pytest.raises(SettingsError, match=said):
+            client.push(SERIES[0], 1.0)
+        async with AsyncClient(alone.url, **CLUSTER) as other:
+            with pytest.raises(SettingsError, match=said):
+                await other.push(SERIES[0], 1.0)
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
@@ -238,12 +222,12 @@ def test_what_a_cluster_cannot_do_is_said_at_once(kind: type, url: str, partitio
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_an_iteration_goes_on_when_a_server_restarts(
-    servers: EmbeddedCluster, redis: Any, caplog: pytest.LogCaptureFixture, asynchronous: bool
+    redis_server: EmbeddedCluster, redis: Any, caplog: pytest.LogCaptureFixture, asynchronous: bool
 ) -> None:
     """After the last forecast of each partition; the outage is logged."""
-    server = servers.servers[servers.owner_of(forecasts_of(SERIES[0]))]
-    with Client(servers.url, **CLUSTER) as client:
-        async with AsyncClient(servers.url, **CLUSTER) as other:
+    server = redis_server.servers[redis_server.owner_of(forecasts_of(SERIES[0]))]
+    with Client(redis_server.url, **CLUSTER) as client:
+        async with AsyncClient(redis_server.url, **CLUSTER) as other:
             publish(redis, "1-0", SERIES[0])
             mine = client.forecasts("0")
             remote = other.forecasts("0")

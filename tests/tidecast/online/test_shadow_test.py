@@ -1,7 +1,6 @@
 """A new champion on trial, beside the former one, which goes on as if nothing had happened until there is a verdict."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -14,7 +13,6 @@ from tests.harness.models import make_model
 from tests.harness.states import all_whole
 from tests.worker.harness import NOW, quick
 from tidecast.connection import connect
-from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.experts import LINEAR, TERMS, LinearExperts
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
@@ -31,6 +29,7 @@ from worker.partition.stream import Stream
 
 NOW_MS = 1_700_000_000_000
 ENOUGH = 30  # readings of a probation
+pytestmark = pytest.mark.settings(**quick(), retrain={"probation": ENOUGH})
 SPEC = Spec(window=2, units=1)
 
 
@@ -272,13 +271,6 @@ def test_of_equal_champions_few_are_called_worse() -> None:
         worse += verdict is False
     assert worse / 2000 < 0.03
     assert FINAL > 2
-
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """A worker that hardly waits, and proves champions in thirty readings."""
-    chosen = quick(redis_server.url, tmp_path / "models")
-    return chosen.model_copy(update={"retrain": chosen.retrain.model_copy(update={"probation": ENOUGH})})
 
 
 @pytest.fixture

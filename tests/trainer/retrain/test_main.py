@@ -25,18 +25,13 @@ from trainer.retrain.live_stats import drifts_since, live_errors
 from trainer.retrain.main import BAD_SETTINGS, ENDED, ORPHANED
 from trainer.retrain.run import RetrainRequest, Summary, run
 
-pytestmark = pytest.mark.keras
+# One epoch, no network of a cohort, and no stepping aside: the suite is in haste.
+QUICK = {"epochs": 1, "warm_epochs": 1, "shared_epochs": 0}
+pytestmark = [pytest.mark.keras, pytest.mark.settings(train=QUICK, retrain={"low_priority": False})]
 
 TS = 1_700_000_000_000
 STEP = 60_000
-QUICK = {"epochs": 1, "warm_epochs": 1, "shared_epochs": 0}
 SERIES = ("a", "b", "c")
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    """One epoch, no network of a cohort, and no stepping aside: the suite is in haste."""
-    return changed(settings, train=QUICK, retrain={"low_priority": False})
 
 
 def changed(settings: Settings, **groups: dict[str, Any]) -> Settings:

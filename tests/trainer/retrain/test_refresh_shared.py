@@ -9,13 +9,13 @@ from tests.harness.models import make_model
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.settings import Settings, TrainSettings
+from tidecast.settings import Settings
 from trainer import shared_networks
 from trainer.fit.training_set import TrainingSet
 from trainer.retrain import refresh_shared as module
 from trainer.retrain.refresh_shared import is_due, refresh_shared
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.settings(train={"shared_epochs": 1})]
 
 HOUR = 3_600_000
 NAME = "value every 3600 s"
@@ -42,11 +42,6 @@ def network(knows: int, **changed: Any) -> Any:
     return make_model(NAME, step_ms=HOUR, span=(0, HOUR * (knows - 1)), **changed)
 
 
-def quick(settings: Settings) -> Settings:
-    """Return the settings with one epoch of training."""
-    return settings.model_copy(update={"train": TrainSettings(shared_epochs=1)})
-
-
 @pytest.mark.parametrize(("knows", "expected"), [(251, False), (250, True), (10, True)])
 def test_a_network_is_due_once_a_fifth_as_much_is_new_as_it_has_learned_from(knows: int, expected: bool) -> None:
     """Over all its series together."""
@@ -61,10 +56,10 @@ def test_where_there_is_none_there_must_be_enough_to_learn_from(given: tuple[int
 
 def test_a_network_is_trained_once_and_only_where_the_time_suffices(settings: Settings, store: ModelStore) -> None:
     """By the measured time of an example; the next run finds it fresh."""
-    refresh_shared(members(), quick(settings), store, 0.01)
+    refresh_shared(members(), settings, store, 0.01)
     assert [] == store.shared.series()
     for _ in range(2):
-        refresh_shared(members(), quick(settings), store, 60)
+        refresh_shared(members(), settings, store, 60)
     assert [1] == store.shared.versions(NAME)
 
 
@@ -74,7 +69,7 @@ def test_a_cohort_keeps_its_name_when_its_step_is_measured_a_little_otherwise(
     """Otherwise each run would begin another network."""
     store.shared.publish(network(10))
     longer = [History(h.series, h.features, h.ts * 1001 // 1000, h.values) for h in members()]
-    refresh_shared(longer, quick(settings), store, 60)
+    refresh_shared(longer, settings, store, 60)
     assert [NAME] == store.shared.series()
     assert [1, 2] == store.shared.versions(NAME)
 
@@ -87,6 +82,6 @@ def test_gross_errors_are_not_learned_from(
     given[0].values[100] = -9999.0
     learned: list[TrainingSet] = []
     monkeypatch.setattr(module, "train_shared", lambda sets, *_: learned.extend(sets))
-    refresh_shared(given, quick(settings), store, 60)
+    refresh_shared(given, settings, store, 60)
     assert {"s0": 1, "s1": 0, "s2": 0} == {each.history.series: len(each.history.left_out) for each in learned}
     assert min(each.grid.values.min() for each in learned) > -2

@@ -1,26 +1,30 @@
 """Connections that were closed while idle are reopened silently: no call fails, and no command is sent twice."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.harness.patience import until
-from tests.worker.harness import NOW, LossyProxy, add, counts_of, forecasts, new_worker, quick, running, sample
-from tidecast.connection.embedded import EmbeddedRedis
+from tests.worker.harness import (
+    NOW,
+    LossyProxy,
+    add,
+    counts_of,
+    elsewhere,
+    forecasts,
+    new_worker,
+    quick,
+    running,
+    sample,
+)
 from tidecast.settings import Settings
 from worker.metrics import FAILURES, Health
 from worker.stop import Stop
 
 Close = Callable[[Redis], object]
-
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """As everywhere, but hardly waiting."""
-    return quick(redis_server.url, tmp_path / "models")
+pytestmark = pytest.mark.settings(**quick())
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +86,7 @@ def test_a_proxy_that_closes_what_is_idle_is_borne(settings: Settings, redis: Re
     """Redis itself does not know; the worker's socket reports that the other end is closed."""
     proxy = LossyProxy(int(settings.redis_url.get_secret_value().rpartition(":")[2].partition("/")[0]))
     proxy.start()
-    through = quick(f"redis://127.0.0.1:{proxy.port}/0", settings.store)
+    through = elsewhere(settings, f"redis://127.0.0.1:{proxy.port}/0")
     health = Health()
     worker = new_worker(through, health)
     for n in range(1, 4):

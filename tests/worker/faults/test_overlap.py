@@ -1,6 +1,5 @@
 """Batches that are handled while the one before is committed: in order and once, whatever happens to a commit."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +7,10 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.worker.harness import Impatient, add, forecasts, stream_of
-from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.lag import Lag
 from tidecast.errors import Fenced, StreamError, Unavailable
 from tidecast.online.batch import BatchResult
-from tidecast.settings import Settings, load_settings
+from tidecast.settings import Settings
 from worker.loop import Worker
 from worker.main import make_worker
 from worker.metrics import Health
@@ -20,13 +18,7 @@ from worker.partition.stream import Meanwhile, Stream
 
 NOW = 1_700_000_000.0
 BATCH = 3
-
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """Batches that are soon full."""
-    quick = {"batch": BATCH, "block": "1ms", "lease": 5.0}
-    return load_settings(redis_url=redis_server.url, store=tmp_path / "models", worker=quick)
+pytestmark = pytest.mark.settings(worker={"batch": BATCH, "block": "1ms", "lease": 5.0})
 
 
 class Commits:

@@ -1,7 +1,6 @@
 """A stream of readings that was deleted and recreated with lower ids: it is answered, or the worker logs why not."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -9,7 +8,6 @@ from structlog.testing import capture_logs
 
 from tests.worker.harness import NOW, add, counts_of, forecasts, new_worker, quick, sample, stream_of
 from tests.worker.partition.harness import major, outcome
-from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.lag import Lag, Progress, lag_of
 from tidecast.connection.partitions import offset_of, read_lag
 from tidecast.errors import Conflict, Fenced
@@ -22,12 +20,7 @@ from worker.stop import Stop
 
 Fault = Callable[[Redis], object]
 ANSWERED = range(101, 111)
-
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """As everywhere, but hardly waiting."""
-    return quick(redis_server.url, tmp_path / "models")
+pytestmark = pytest.mark.settings(**quick())
 
 
 def deleted(redis: Redis) -> None:

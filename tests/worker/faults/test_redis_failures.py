@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
 
 import pytest
 from redis import Redis, exceptions
@@ -18,27 +17,14 @@ from worker.metrics import Health
 from worker.redis_failures import EXPLAINED, REMEDIES, meaning_of, refusals_explained
 
 Moment = Callable[[Redis], AbstractContextManager[None]]
+pytestmark = pytest.mark.settings(**quick())
 
 
 @pytest.fixture(scope="module")
-def server(redis_server: EmbeddedRedis) -> Iterator[EmbeddedRedis]:
+def redis_server(redis_program: str) -> Iterator[EmbeddedRedis]:
     """A server that may be ill-treated."""
-    with EmbeddedRedis(redis_server.program) as server:
-        yield server
-
-
-@pytest.fixture
-def redis(server: EmbeddedRedis) -> Iterator[Redis]:
-    """A connection to it, emptied."""
-    with Redis.from_url(server.url, protocol=2) as redis:
-        redis.flushall()
-        yield redis
-
-
-@pytest.fixture
-def settings(server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """A worker's that hardly waits."""
-    return quick(server.url, tmp_path / "models")
+    with EmbeddedRedis(redis_program) as running:
+        yield running
 
 
 @contextmanager

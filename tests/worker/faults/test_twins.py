@@ -1,26 +1,17 @@
 """Workers that were given one name by mistake: one of them works, and the other logs what is wrong."""
 
-from pathlib import Path
-
 import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, quick, stream_of
-from tidecast.connection.embedded import EmbeddedRedis
+from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, stream_of
 from tidecast.errors import Fenced
 from tidecast.settings import Settings
 from worker.partition.stream_warnings import WARN_EVERY_S
 from worker.stop import Stop
 
 NAMED = "another worker has the same name"
-
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """Hardly waiting, and with a name."""
-    unnamed = quick(redis_server.url, tmp_path / "models")
-    return unnamed.model_copy(update={"worker": unnamed.worker.model_copy(update={"name": "one", "lease": 60.0})})
+pytestmark = pytest.mark.settings(worker={"block": "1ms", "name": "one", "lease": 60.0})
 
 
 def test_a_worker_whose_name_another_has_stands_by_and_says_so_once(settings: Settings, redis: Redis) -> None:

@@ -1,13 +1,11 @@
 """Requests and replies that make Redis close the connection: the same one is not repeated for ever."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from tests.worker.harness import counts_of, forecasts, new_worker, quick, sample, stream_of
-from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from tidecast.wire import DISPOSITIONS
 from worker.loop import Worker
@@ -15,12 +13,7 @@ from worker.metrics import FAILURES, Health
 from worker.stop import Stop
 
 NOTE = "x" * 60_000
-
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """Large batches, hardly waiting."""
-    return quick(redis_server.url, tmp_path / "models", batch=1000)
+pytestmark = pytest.mark.settings(**quick(1000))
 
 
 def narrow(redis: Redis, most: str = "1mb") -> None:

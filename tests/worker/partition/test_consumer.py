@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -14,10 +13,9 @@ from tests.harness.models import make_model
 from tests.harness.patience import PATIENCE_S, until
 from tests.worker.harness import Impatient
 from tidecast.client import Client
-from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.settings import Settings, load_settings
+from tidecast.settings import Settings
 from tidecast.wire import Forecast, keys_of, partition_of
 from worker.loop import Worker
 from worker.main import make_worker
@@ -29,18 +27,7 @@ from worker.stop import Stop
 PARTITIONS = 8
 NOW = 1_700_000_000.0
 SERIES = [f"series-{i}" for i in range(40)]
-
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """Eight partitions under short leases."""
-    return load_settings(
-        redis_url=redis_server.url,
-        store=tmp_path / "models",
-        partitions=PARTITIONS,
-        worker={"lease": 1.0, "block": "1ms"},
-        redis_timeout=2.0,
-    )
+pytestmark = pytest.mark.settings(partitions=PARTITIONS, worker={"lease": 1.0, "block": "1ms"}, redis_timeout=2.0)
 
 
 def push(settings: Settings, numbers: range) -> None:

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
 from tests.harness.nursery import Forked
-from tests.worker.harness import NOW, Impatient, add, counts_of, forecasts, new_worker, quick, stream_of
+from tests.worker.harness import NOW, Impatient, add, counts_of, elsewhere, forecasts, new_worker, quick, stream_of
 from tests.worker.partition import deadly
 from tests.worker.partition.deadly import POISON
 from tidecast.connection.embedded import EmbeddedRedis
@@ -24,12 +24,7 @@ from worker.partition.stream import Attempt, Stream
 from worker.stop import Stop
 
 BATCH = 16
-
-
-@pytest.fixture
-def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    """Small batches."""
-    return quick(redis_server.url, tmp_path / "models", batch=BATCH)
+pytestmark = pytest.mark.settings(**quick(BATCH))
 
 
 def poison(redis: Redis, *numbers: int) -> None:
@@ -269,14 +264,14 @@ def test_a_commit_that_is_refused_is_no_readings_fault(settings: Settings, redis
 
 
 def test_a_commit_that_fails_without_a_known_reason_is_no_readings_fault(
-    redis_server: EmbeddedRedis, tmp_path: Path
+    redis_program: str, settings: Settings
 ) -> None:
     """On a server without one of the commit's commands the readings were handled all the same."""
     with (
-        EmbeddedRedis(redis_server.program, ("--rename-command", "XLEN", "NOBODY")) as server,
+        EmbeddedRedis(redis_program, ("--rename-command", "XLEN", "NOBODY")) as server,
         Redis.from_url(server.url, protocol=2) as redis,
     ):
-        settings = quick(server.url, tmp_path / "models", batch=BATCH)
+        settings = elsewhere(settings, server.url)
         waiting = settings.worker.model_copy(update={"wait_for_group": "plant"})  # which asks for the length
         add(redis, *range(1, 21))
         new_worker(settings.model_copy(update={"worker": waiting})).run(Impatient(40))
