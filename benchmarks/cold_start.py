@@ -28,12 +28,13 @@ from benchmarks.harness.real import named_data, spread
 from benchmarks.harness.scores import LAST_VALUE, TIDECAST
 from tidecast.arrays import Float
 from tidecast.files.history import History, read_history
+from tidecast.models.calendar_seasons import calendar_seasons
 from tidecast.models.time_grid import typical_step
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import SeriesSettings
 from tidecast.tools.virtual_clock import results_of
 from tidecast.wire import Forecast
-from trainer.fit.seasonality import calendar
+from trainer.fit.seasonality import LONGEST
 
 READINGS = WINDOWS[-1][1]  # of each series at most
 LEAST = 30  # readings of a series: enough for the first window
@@ -80,7 +81,7 @@ def first_readings(path: Path, most: int | None) -> list[History]:
 
 
 def _scores(histories: Sequence[History], methods: Sequence[str]) -> tuple[StartScore, ...]:
-    starts = [Start(h.values[:, 0], tuple(calendar(typical_step(h.ts)))) for h in histories]
+    starts = [Start(h.values[:, 0], calendar_seasons(typical_step(h.ts), LONGEST)) for h in histories]
     others = forecast_all(starts, [method for method in methods if method != LAST_VALUE])
     made = untrained_forecasts(histories)
     answers = [_before_each(history, made[history.series]) for history in histories]

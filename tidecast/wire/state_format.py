@@ -93,6 +93,36 @@ RECORD = np.dtype(  # followed by a tracker for each level
         ],
     )
 )
+ONLINE_TERMS = 12  # as many as in `online/kernels/online_linear.py`
+ONLINE = np.dtype(
+    (
+        np.record,
+        [
+            *_floats("scale"),  # mean |change|; 0: not known
+            ("levels", np.float64, (2,)),  # smoothed levels, less the newest value
+            # Discounted sums of products of the terms, the lower triangle row by row, and of each with the next change.
+            ("moments", np.float32, (ONLINE_TERMS * (ONLINE_TERMS + 1) // 2,)),
+            ("products", np.float32, (ONLINE_TERMS,)),
+            ("terms", np.float32, (ONLINE_TERMS,)),  # of the pending forecasts, in scales
+            ("move", np.float32),  # the pending change of the largest expert, in scales
+            ("error", np.float32),  # its mean |error|, in scales
+            ("seen", np.float32),  # changes since the first that is not 0
+            ("pending", np.float32),  # 1 while forecasts are pending
+        ],
+    )
+)
+SEASON_PROFILE = np.dtype(
+    (
+        np.record,
+        [
+            *_floats("reference"),  # the bins hold values less this
+            *_floats(
+                "bin", "readings", "total"
+            ),  # the bin of the newest reading; the count and the sum of its readings
+            *_floats("closed_bin", "closed_mean"),  # the bin before, which is not yet learned; -1 without one
+        ],
+    )
+)
 SHADOW_TEST = np.dtype(
     (
         np.record,

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float
 from tidecast.files.history import History
+from tidecast.models.calendar_seasons import calendar_seasons
 from tidecast.models.gross_errors import FAR, NEAR, STUCK, limits, spans_away, usual_move
 from tidecast.models.time_grid import typical_step
-from trainer.fit.seasonality import calendar, season_length
+from trainer.fit.seasonality import LONGEST, season_length
 
 Bool = NDArray[np.bool_]
 
@@ -134,4 +135,6 @@ def _seasonal(values: Float, step_ms: float, starts: NDArray[np.int64]) -> bool:
     period = int(periods[counts.argmax()])
     if often <= RECURS * len(values) / period:
         return False
-    return period in calendar(step_ms) or period == season_length(values, np.zeros(len(values), np.int64))
+    return period in calendar_seasons(step_ms, LONGEST) or period == season_length(
+        values, np.zeros(len(values), np.int64)
+    )

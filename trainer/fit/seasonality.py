@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.durations import DAY_MS
 from tidecast.errors import SettingsError
+from tidecast.models.calendar_seasons import SHORTEST, calendar_seasons
 from tidecast.models.model import MAX_SEASON
 from tidecast.models.spec import CYCLES, Cycle
 
 PERIODS = 2.5  # periods of a season that a history must hold before an expert is fitted to it
-# The longest step, in days, and the calendar seasons, in days, that a series with such a step may have.
-CALENDARS = ((1 / 24, (1.0, 7.0)), (1.0, (7.0, 365.25)), (7.0, (364.0,)), (31.0, (365.25,)))
 # The days that a history must span before a network may learn a cycle of the calendar.
 LEARNABLE: Mapping[Cycle, float] = MappingProxyType({"day": 5.0, "week": 28.0, "year": 2 * 365.25})
-NEAR_STEP = 0.15  # of a calendar step: the largest difference between a series' step and that step
-SHORTEST = 4  # rows: fewer do not hold two seasons of two rows
 LONGEST = MAX_SEASON  # largest lag to try
 DIP = 0.88  # of the error at the lags around: a season's error is below this, in the older and in the newer half
 SHORTER_WINS = 1.25  # times the smallest error: the shortest season below this wins, such as a day over a week
@@ -91,18 +88,8 @@ def seasons(values: Float, segment: NDArray[np.int64], step_ms: float, *, gridde
     detected = season_length(values, segment)
     tried = [detected] if detected else []
     if gridded:
-        tried += calendar(step_ms)
+        tried += calendar_seasons(step_ms, LONGEST)
     return tuple(season for season in dict.fromkeys(tried) if PERIODS * season < len(values))
-
-
-def calendar(step_ms: float) -> list[int]:
-    """Return the seasons of the calendar for series of this step, in rows."""
-    days = step_ms / DAY_MS
-    if days <= CALENDARS[0][0] * (1 + NEAR_STEP):
-        lengths: tuple[float, ...] = CALENDARS[0][1]
-    else:
-        lengths = next((long for step, long in CALENDARS[1:] if abs(days / step - 1) <= NEAR_STEP), ())
-    return [season for long in lengths if SHORTEST <= (season := round(long / days)) <= LONGEST]
 
 
 def cycles(span_ms: int, step_ms: float) -> tuple[Cycle, ...]:

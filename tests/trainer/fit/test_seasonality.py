@@ -8,7 +8,6 @@ import pytest
 
 from tidecast.errors import SettingsError
 from trainer.fit.seasonality import (
-    calendar,
     check_season,
     check_season_fits,
     cycles,
@@ -100,25 +99,6 @@ def test_the_errors_are_those_of_the_seasonal_naive() -> None:
         pairs = [abs(values[t] - values[t - lag]) for t in range(lag, 40) if segment[t] == segment[t - lag]]
         half = len(pairs) // 2
         assert errors[:, lag].tolist() == pytest.approx([np.mean(pairs[:half]), np.mean(pairs[half:])])
-
-
-@pytest.mark.parametrize(
-    ("step_s", "expected"),
-    [
-        (300, [288]),  # a week of five minutes is longer than any window
-        (1800, [48, 336]),
-        (3600, [24, 168]),
-        (86_400, [7, 365]),
-        (7 * 86_400, [52]),
-        (30.4 * 86_400, [12]),
-        (31 * 86_400, [12]),
-        (3 * 3600, []),
-        (1, []),
-    ],
-)
-def test_the_calendar_names_the_seasons_of_a_step(step_s: float, expected: list[int]) -> None:
-    """Days and weeks of short steps, weeks and years of days, years of weeks and months."""
-    assert calendar(step_s * 1000) == expected
 
 
 @pytest.mark.parametrize("season", [None, 1, 2, 1024, np.int64(24)])

@@ -1,0 +1,183 @@
+"""The linear experts that learn from every reading."""
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from tidecast.arrays import Float
+from tidecast.online.kernels import online_linear as kernel
+from tidecast.online.kernels.pointers import address_of
+from tidecast.wire.state_format import ONLINE, ONLINE_TERMS
+
+DAY = 24
+NO_SEASONS = (0, 0)
+HELD = 400  # rows of a window
+
+
+def forecasts_of(y: Float, seasons: tuple[int, int] = NO_SEASONS, skipped: tuple[int, ...] = ()) -> Float:
+    """Return the three experts' forecasts after each reading, `(readings, 3)`; they do not learn from the skipped."""
+    online = np.zeros(1, ONLINE)
+    forecasts = np.empty((len(y), 3))
+    for t in range(len(y)):
+        move = y[t] - y[t - 1] if t else np.nan
+        rows = y[max(0, t + 1 - HELD) : t + 1]
+        kernel.learn_and_forecast(
+            address_of(online), move, int(t not in skipped), y[t], rows, np.array(seasons), forecasts[t]
+        )
+    return forecasts
+
+
+def terms_at(y: Float, t: int, levels: Float, seasons: tuple[int, int]) -> tuple[Float, int]:
+    """Return the terms of the change after reading t, and how many experts have theirs."""
+    terms = np.zeros(ONLINE_TERMS)
+    recent = np.diff(y[: t + 1])[::-1][: kernel.RECENT]
+    terms[: len(recent)] = recent
+    terms[kernel.RECENT : kernel.WITHOUT_SEASON] = levels - y[t]
+    experts = 1
+    for i, season in enumerate(seasons):
+        if season and t >= season and experts == i + 1:
+            experts += 1
+            lags = range(season, t + 1, season)[: kernel.SEASONS_USED]
+            mean = np.mean([y[t + 1 - lag] - y[t - lag] for lag in lags])
+            at = kernel.WITHOUT_SEASON + kernel.SEASONAL * i
+            terms[at : at + kernel.SEASONAL] = y[t + 1 - season] - y[t - season], y[t + 1 - season] - y[t], mean
+    return terms, experts
+
+
+def defined_forecasts(y: Float, seasons: tuple[int, int]) -> Float:
+    """Return the forecasts by weighted least squares with a ridge, solved from all readings each time."""
+    ridge = np.full(ONLINE_TERMS, kernel.RIDGE)
+    ridge[: kernel.RECENT] *= 1 + np.arange(kernel.RECENT)
+    examples: list[tuple[Float, float, float]] = []  # terms, change, weight
+    scale = 0.0
+    error = 1.0
+    seen = 0
+    levels = np.full(2, y[0])
+    pending: tuple[Float, float, float] | None = None  # terms, forecast change, scale
+    forecasts = np.full((len(y), 3), np.nan)
+    for t in range(len(y)):
+        if t:
+            move = y[t] - y[t - 1]
+            if pending:
+                terms, expected, unit = pending
+                change = float(np.clip(move / unit, -kernel.MOST, kernel.MOST))
+                missed = abs(change - expected)
+                examples.append((terms, change, min(1.0, kernel.USUAL * error / missed) if missed else 1.0))
+                error += max(kernel.RATE, 1 / (seen + 2)) * (min(missed, kernel.LARGEST_ERROR * error) - error)
+            if move or scale:
+                seen += 1
+                size = min(abs(move), kernel.LARGEST_CHANGE * scale) if scale else abs(move)
+                scale += max(kernel.RATE, 1 / seen) * (size - scale)
+            most = kernel.FARTHEST_LEVEL * scale
+            rates = np.maximum([kernel.FAST, kernel.SLOW], 1 / (seen + 1))
+            levels = levels + rates * np.clip(y[t] - levels, -most, most)
+        if not scale:
+            continue
+        terms, experts = terms_at(y, t, levels, seasons)
+        terms = np.clip(terms / scale, -kernel.MOST, kernel.MOST)
+        for expert in range(experts):
+            size = kernel.WITHOUT_SEASON + kernel.SEASONAL * expert
+            moments = np.diag(ridge[:size])
+            products = np.zeros(size)
+            for age, (x, change, weight) in enumerate(reversed(examples)):
+                moments += kernel.MEMORY**age * weight * np.outer(x[:size], x[:size])
+                products += kernel.MEMORY**age * weight * change * x[:size]
+            expected = float(np.clip(np.linalg.solve(moments, products) @ terms[:size], -kernel.MOST, kernel.MOST))
+            forecasts[t, expert] = y[t] + scale * expected
+        pending = terms, expected, scale
+    return forecasts
+
+
+def seasonal(rows: int, noise: float, seed: int = 0) -> Float:
+    """Return a day with two harmonics and a week in its size, with noise."""
+    random = np.random.default_rng(seed)
+    row = np.arange(rows)
+    day = np.sin(2 * np.pi * row / DAY) + 0.5 * np.cos(4 * np.pi * row / DAY)
+    return day * (1 + 0.5 * (row // DAY % 7 < 5)) + noise * random.normal(size=rows)
+
+
+@pytest.mark.parametrize("seasons", [NO_SEASONS, (DAY, 0), (DAY, 3 * DAY)])
+@pytest.mark.parametrize("kind", ["walk", "season", "steps"])
+def test_the_forecasts_are_those_of_the_definition(kind: str, seasons: tuple[int, int]) -> None:
+    """The kept sums and one factor for three experts give what least squares over all readings gives."""
+    random = np.random.default_rng(1)
+    y = {
+        "walk": 1e5 + random.standard_t(2, 150).cumsum(),
+        "season": seasonal(150, 0.1),
+        "steps": np.repeat(random.normal(size=30), 5),
+    }[kind]
+    np.testing.assert_allclose(forecasts_of(y, seasons), defined_forecasts(y, seasons), rtol=0, atol=2e-4 * y.std())
+
+
+@hypothesis.settings(deadline=None, max_examples=200)
+@hypothesis.given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40),
+    st.tuples(st.integers(0, 6), st.integers(0, 9)),
+    st.sets(st.integers(0, 40)),
+)
+def test_forecasts_are_finite_whatever_was_read(values: list[float], seasons: tuple[int, int], gaps: set[int]) -> None:
+    """The largest and the smallest floats, constants and gaps; an expert that cannot forecast is not known."""
+    forecasts = forecasts_of(np.array(values), seasons, tuple(gaps))
+    assert not np.isinf(forecasts).any()
+
+
+def test_a_gross_error_has_a_bounded_effect() -> None:
+    """Ten readings later it has moved the forecasts little, and by the same however large it was."""
+    y = np.random.default_rng(0).normal(size=320).cumsum()
+    later = slice(210, None)
+    effects = []
+    for size in (1e2, 1e12):
+        wrong = y.copy()
+        wrong[200] -= size
+        effects.append((forecasts_of(wrong) - forecasts_of(y))[later, 0])
+    assert np.abs(effects[0]).mean() < 0.15 * np.abs(np.diff(y)).mean()
+    np.testing.assert_allclose(effects[0], effects[1], atol=1e-3)
+
+
+def test_an_autoregression_is_learned_within_a_hundred_readings() -> None:
+    """The error comes within a tenth of that of the true coefficients."""
+    noise = np.random.default_rng(2).normal(size=400)
+    changes = np.zeros(400)
+    for t in range(1, 400):
+        changes[t] = 0.7 * changes[t - 1] + noise[t]
+    y = changes.cumsum()
+    errors = np.abs(y[101:] - forecasts_of(y)[100:-1, 0])
+    assert errors.mean() < 1.1 * np.abs(noise[101:]).mean()
+
+
+def test_seasons_help_where_there_are_some_and_cost_little_where_there_are_none() -> None:
+    """Each larger expert is better on a day within a week, and hardly worse on a random walk."""
+    week = 7 * DAY
+    for y, least, most in (
+        (seasonal(900, 0.02), 0.0, 0.9),
+        (np.random.default_rng(4).normal(size=900).cumsum(), 0.9, 1.06),
+    ):
+        errors = np.abs(y[401:, None] - forecasts_of(y, (DAY, week))[400:-1]).mean(axis=0)
+        assert least < errors[1] / errors[0] < most
+        assert least < errors[2] / errors[1] < most
+
+
+def test_forecasts_do_not_depend_on_the_unit_or_the_level() -> None:
+    """A series in thousands, or far from zero, has the same forecasts in its own unit."""
+    y = seasonal(200, 0.1)
+    np.testing.assert_allclose(forecasts_of(1e3 * y + 1e6, (DAY, 0)), 1e3 * forecasts_of(y, (DAY, 0)) + 1e6, rtol=1e-9)
+
+
+def test_a_gap_teaches_nothing() -> None:
+    """After it, smoothed levels are where they were; sums and scale are those from before."""
+    y = np.random.default_rng(5).normal(size=100)
+    online = np.zeros(2, ONLINE)
+    nowhere = np.empty(3)
+    for move in np.diff(y):
+        kernel.learn_and_forecast(address_of(online), move, 1, 0.0, np.zeros(1), np.zeros(2, np.int64), nowhere)
+    online[1] = online[0]
+    kernel.learn_and_forecast(address_of(online), 1000.0, 0, 0.0, np.zeros(1), np.zeros(2, np.int64), nowhere)
+    for name in ("scale", "moments", "products", "error", "seen"):
+        np.testing.assert_array_equal(online[0][name], online[1][name])
+    np.testing.assert_allclose(online[0]["levels"], online[1]["levels"] - 1000.0)
+
+
+def test_the_state_stays_small() -> None:
+    """It is written at every commit."""
+    assert ONLINE.itemsize == 448

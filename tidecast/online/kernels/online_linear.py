@@ -1,0 +1,218 @@
+"""Three linear experts of one series that learn from every reading, by recursive least squares with forgetting.
+
+They predict the next change from terms: recent changes, the distances from smoothed levels, and for each of two seasons
+the changes and the level one season before. The experts are nested: without a season, with the first, with both. One
+Cholesky factor of the discounted moments serves all three, because the terms of a smaller expert come first.
+
+Terms and changes are divided by the mean absolute change. A ridge pulls the coefficients to 0, that is to the last
+value; it counts as a few readings, so it fades. Large errors count less (Huber's weights): a gross error has a bounded
+influence, and the coefficients come close to those of least absolute deviations. Each series needs 448 bytes.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tidecast.arrays import Float, Int64
+from tidecast.online.kernels.decorators import compiled, part
+from tidecast.online.kernels.pointers import record_at
+from tidecast.wire.state_format import ONLINE, ONLINE_TERMS
+
+RECENT = 4  # terms: the newest changes
+FAST, SLOW = 0.3, 0.05  # the rates of the smoothed levels
+SEASONAL = 3  # terms of each season
+WITHOUT_SEASON = RECENT + 2  # terms of the smallest expert
+SEASONS_USED = 7  # past seasons in a mean
+MEMORY = 0.997  # a reading's weight is multiplied by this at each later reading
+RIDGE = 3.0  # readings that the pull to 0 counts as; for a change k readings ago 1 + k times as many
+USUAL = 1.0  # mean errors: a larger error counts less
+RATE = 0.03  # of the scale and of the mean error
+MOST = 8.0  # scales: the largest term, target and forecast change
+LARGEST_CHANGE = 10.0  # scales: a larger change counts as this in the scale
+LARGEST_ERROR = 5.0  # mean errors: a larger error counts as this in the mean
+FARTHEST_LEVEL = 20.0  # scales: a level follows a reading that is farther away as if it were this far
+LEAST_PIVOT = 1e-3  # of the Cholesky factor; rounding cannot make a pivot smaller
+
+online_at = record_at(ONLINE)
+
+
+@compiled
+def learn_and_forecast(
+    address: int, move: float, learns: int, newest: float, rows: Float, seasons: Int64, forecasts: Float
+) -> None:
+    """Learn from a reading, and write the experts' forecasts of the next.
+
+    Args:
+        address: of an `ONLINE`.
+        move: the reading less the value before it; NaN for the first reading.
+        learns: 0: the reading follows a gap or is doubted, so only the levels keep their place.
+        newest: the value to forecast from.
+        rows: `(held,)` the newest values, the last is `newest`.
+        seasons: `(2,)` in rows; 0: the series has no such season.
+        forecasts: `(3,)`, written; NaN where an expert cannot forecast.
+    """
+    online = online_at(address)
+    if not math.isnan(move):
+        learn_change(online, move, learns)
+    terms = np.zeros(ONLINE_TERMS)
+    known = write_terms(online, rows, seasons, terms)
+    forecast_changes(online, terms, known, newest, forecasts)
+
+
+@part
+def learn_change(online: Any, move: float, learns: int) -> None:
+    """Learn from the change to a new reading.
+
+    Args:
+        online: an `ONLINE`.
+        move: the reading less the value before it.
+        learns: 0: only the levels keep their place.
+    """
+    if learns and online.pending:
+        _learn_moments(online, _within(move / online.scale))
+    online.pending = 0.0
+    if not learns:
+        for i in range(2):
+            online.levels[i] = _finite(online.levels[i] - move)
+        return
+    size = abs(_finite(move))
+    if size > 0.0 or online.scale > 0.0:
+        online.seen += 1
+        most = size if online.scale == 0.0 else min(size, LARGEST_CHANGE * online.scale)
+        online.scale += max(RATE, 1 / online.seen) * (most - online.scale)
+    for i in range(2):
+        rate = max(FAST if i == 0 else SLOW, 1 / (online.seen + 1))
+        away = _finite(move - online.levels[i])
+        most = FARTHEST_LEVEL * online.scale
+        online.levels[i] = rate * min(max(away, -most), most) - away
+
+
+@part
+def _learn_moments(online: Any, change: float) -> None:
+    """Add the pending terms and the change that followed, in scales."""
+    error = abs(change - online.move)
+    usual = online.error if online.error > 0.0 else 1.0
+    weight = min(1.0, USUAL * usual / error) if error > 0.0 else 1.0
+    online.error = usual + max(RATE, 1 / (online.seen + 2)) * (min(error, LARGEST_ERROR * usual) - usual)
+    place = 0
+    for i in range(ONLINE_TERMS):
+        weighted = weight * online.terms[i]
+        for j in range(i + 1):
+            online.moments[place] = MEMORY * online.moments[place] + weighted * online.terms[j]
+            place += 1
+        online.products[i] = MEMORY * online.products[i] + weighted * change
+
+
+@part
+def write_terms(online: Any, rows: Float, seasons: Int64, terms: Float) -> int:
+    """Write the terms of the next change in the series' unit; return how many seasons are known.
+
+    Args:
+        online: an `ONLINE`.
+        rows: `(held,)` the newest values.
+        seasons: `(2,)` in rows; 0: the series has no such season.
+        terms: `(ONLINE_TERMS,)`, zero so far.
+    """
+    held = len(rows)
+    for back in range(min(RECENT, held - 1)):
+        terms[back] = rows[held - 1 - back] - rows[held - 2 - back]
+    for i in range(2):
+        terms[RECENT + i] = online.levels[i]
+    known = 0
+    for i in range(2):
+        if 0 < seasons[i] < held and known == i:
+            known = i + 1
+            _write_season(rows, seasons[i], terms[WITHOUT_SEASON + SEASONAL * i :])
+    return known
+
+
+@part
+def _write_season(rows: Float, season: int, terms: Float) -> None:
+    """Write the change one season before, its mean over several seasons, and the level one season before."""
+    now = len(rows) - 1
+    before = rows[now + 1 - season]
+    terms[0] = before - rows[now - season]
+    terms[1] = before - rows[now]
+    seasons = min(SEASONS_USED, now // season)
+    total = 0.0
+    for i in range(1, seasons + 1):
+        total += rows[now + 1 - i * season] - rows[now - i * season]
+    terms[2] = total / seasons
+
+
+@part
+def forecast_changes(online: Any, terms: Float, known: int, newest: float, forecasts: Float) -> None:
+    """Write the forecasts of the three experts, and keep the terms as pending.
+
+    Args:
+        online: an `ONLINE`.
+        terms: `(ONLINE_TERMS,)` in the series' unit.
+        known: how many seasons are known.
+        newest: the value to forecast from.
+        forecasts: `(3,)`, written; NaN where an expert cannot forecast.
+    """
+    forecasts[:3] = np.nan
+    if online.scale == 0.0:
+        return
+    size = WITHOUT_SEASON + SEASONAL * known
+    for i in range(ONLINE_TERMS):
+        online.terms[i] = _within(terms[i] / online.scale) if i < size else 0.0
+    factor = np.empty((size, size))
+    halfway = np.empty(size)
+    _factorise(online, size, factor, halfway)
+    move = 0.0
+    for expert in range(known + 1):
+        move = _forecast_change(online, WITHOUT_SEASON + SEASONAL * expert, factor, halfway)
+        forecast = newest + move * online.scale
+        forecasts[expert] = forecast if math.isfinite(forecast) else np.nan
+    online.move = move
+    online.pending = 1.0
+
+
+@part
+def _factorise(online: Any, size: int, factor: Float, halfway: Float) -> None:
+    """Write the lower Cholesky factor of the first moments with the ridge, and the solution of its lower system."""
+    place = 0
+    for i in range(size):
+        for j in range(i):
+            rest = float(online.moments[place])
+            for k in range(j):
+                rest -= factor[i, k] * factor[j, k]
+            factor[i, j] = rest / factor[j, j]
+            place += 1
+        pivot = float(online.moments[place]) + RIDGE * (1 + i if i < RECENT else 1)
+        product = float(online.products[i])
+        for k in range(i):
+            pivot -= factor[i, k] * factor[i, k]
+            product -= factor[i, k] * halfway[k]
+        factor[i, i] = math.sqrt(max(pivot, LEAST_PIVOT))
+        halfway[i] = product / factor[i, i]
+        place += 1
+
+
+@part
+def _forecast_change(online: Any, size: int, factor: Float, halfway: Float) -> float:
+    """Return the change, in scales, that the expert with the first terms predicts."""
+    coefficients = np.empty(size)
+    move = 0.0
+    for i in range(size - 1, -1, -1):
+        rest = halfway[i]
+        for k in range(i + 1, size):
+            rest -= factor[k, i] * coefficients[k]
+        coefficients[i] = rest / factor[i, i]
+        move += coefficients[i] * online.terms[i]
+    return _within(move)
+
+
+@part
+def _within(number: float) -> float:
+    """Return a number of scales within the limits; 0 for NaN."""
+    return 0.0 if math.isnan(number) else min(max(number, -MOST), MOST)
+
+
+@part
+def _finite(number: float) -> float:
+    """Return the number, limited to what a float holds; 0 for NaN."""
+    largest = 1.7e308
+    return 0.0 if math.isnan(number) else min(max(number, -largest), largest)
