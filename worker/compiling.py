@@ -20,7 +20,9 @@ from tidecast.code_cache import NotKeptError, can_keep, only_loading
 from tidecast.models.spec import Spec
 from tidecast.online import state_encoder, window
 from tidecast.online.kernels import network_inputs, scoring
+from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
+from tidecast.online.stages import entry_parser
 from tidecast.online.weight_layout import WeightLayout
 from tidecast.settings import cores
 from tidecast.start import child_command
@@ -131,12 +133,12 @@ def _answer_linear() -> None:
     whole_numbers = np.zeros((1, 1), np.int64)
     numbers = np.zeros((1, 1))
     panels = (whole_numbers, whole_numbers, np.zeros((1, 1, 1)), numbers, whole_numbers)
-    linear_answers(numbers, at + 1, at + 1, at, panels)
+    linear_answers(Rows(np.zeros(1), at + 1, at + 1, at + 1), at, panels)
 
 
 # Both shares take about the same time, counting the start of the helper.
 OWN = (_answer_network, _answer_linear, scoring.warm, scoring.warm_trackers)
-OF_HELPER = (window.warm, state_encoder.warm, network_inputs.warm)
+OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, network_inputs.warm)
 
 
 def _ignore() -> None:

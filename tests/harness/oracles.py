@@ -217,7 +217,7 @@ def own_inputs(model: Model, rows: Float, held: Int64, newest: Int64 | None = No
         rows,
         held,
         spec,
-        np.tile(network_seasons(header.seasons, spec), (n, 1)),
+        np.tile(network_seasons(header.seasons, spec.seasonal), (n, 1)),
         np.tile(header.center, (n, 1)),
         np.tile(header.scale, (n, 1)),
         linear_answers(model.panel, rows, held)[:, EXPERTS.index("linear_robust")] if spec.residual else None,
@@ -233,7 +233,7 @@ def own_answers(model: Model, rows: Float, held: Int64 | None = None, newest: In
 
 def shared_inputs(network: Model, rows: Float, held: Int64, seasons: tuple[int, ...], scale: Float) -> Inputs:
     """Prepare windows of series with these seasons and change scales, `(n,)`, for the network of their cohort."""
-    of_each = np.tile(network_seasons(seasons, network.spec), (len(rows), 1))
+    of_each = np.tile(network_seasons(seasons, network.spec.seasonal), (len(rows), 1))
     return network_inputs(rows[..., :1], held, network.spec, of_each, np.zeros((len(rows), 1)), scale[:, None])
 
 

@@ -26,6 +26,7 @@ from tidecast.models.spec import Cycle, Spec
 FORMAT = 5
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
 MAX_SEASON = 1024  # rows: no window holds more
+MOST_SEASONS = 2  # that a network reads
 HEADER, CHECKSUM = "tidecast", "blake2b"
 _PANEL = {  # the panel's arrays in a file
     "panel.lags": np.int64,
@@ -123,7 +124,8 @@ class Model:
     @property
     def network_rows(self) -> int:
         """Return how many rows the network reads, including its seasonal inputs; 0 without a network."""
-        return rows_read(self.spec, network_seasons(self.header.seasons, self.spec)) if self.header.network else 0
+        spec = self.spec
+        return rows_read(spec, network_seasons(self.header.seasons, spec.seasonal)) if self.header.network else 0
 
     @property
     def rows(self) -> int:
@@ -132,15 +134,16 @@ class Model:
 
     def rows_with(self, shared: "Model | None") -> int:
         """Return how many rows all its experts read at most, including its cohort's network."""
-        return max(
-            self.rows, rows_read(shared.spec, network_seasons(self.header.seasons, shared.spec)) if shared else 0
-        )
+        if shared is None:
+            return self.rows
+        spec = shared.spec
+        return max(self.rows, rows_read(spec, network_seasons(self.header.seasons, spec.seasonal)))
 
 
-def network_seasons(seasons: tuple[int, ...], spec: Spec) -> NDArray[np.int64]:
-    """Return the seasons that a network of this spec reads, `(spec.seasonal,)`: the shorter first, padded with 0."""
-    chosen = sorted(seasons[:2])[: spec.seasonal]
-    return np.array([*chosen, *[0] * (spec.seasonal - len(chosen))], np.int64)
+def network_seasons(seasons: tuple[int, ...], count: int) -> NDArray[np.int64]:
+    """Return the seasons that a network with so many seasonal inputs reads, `(count,)`: shorter first, 0 for none."""
+    chosen = sorted(seasons[:MOST_SEASONS])[:count]
+    return np.array([*chosen, *[0] * (count - len(chosen))], np.int64)
 
 
 def encode(model: Model) -> bytes:

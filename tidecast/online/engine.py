@@ -5,21 +5,23 @@ experts of `models/experts.py` and the LSTM of `models/lstm.py`. The shared netw
 all its series. A forecast is the same to the last bit whatever else is in the batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from tidecast.arrays import Float, Float32
+from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.cohorts import Cohort, nearest_cohort
 from tidecast.models.experts import EXPERTS, SHARED
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.inputs import rows_read
 from tidecast.models.model import Model, network_seasons
 from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads
-from tidecast.online.slab import Key, ModelSlot, PredictionRequest, Slab, network_forecasts, rows_of
+from tidecast.online.requests import NONE, Requests
+from tidecast.online.slab import Key, ModelSlot, Slab, network_forecasts
 from tidecast.online.weight_layout import WeightLayout
 
 ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some tens of megabytes
@@ -29,17 +31,18 @@ ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some tens 
 class Shared:
     """A cohort's network, and its weights in the kernel's layout: a slab with one row."""
 
+    number: int
     model: Model
     layout: WeightLayout
     slab: Float32
 
     @classmethod
-    def of(cls, model: Model) -> Self:
+    def of(cls, number: int, model: Model) -> Self:
         """Pack a network's weights."""
         layout = WeightLayout(model.spec)
         slab = layout.slab(1)
         layout.write(slab[0], model.weights)
-        return cls(model, layout, slab)
+        return cls(number, model, layout, slab)
 
 
 class Engine:
@@ -91,7 +94,7 @@ class Engine:
         old = slots.get(series)
         key = (model.spec if header.network else None, len(model.spec.features), len(model.panel.lags))
         if key not in self._slabs:
-            self._slabs[key] = Slab(*key, self._threads)
+            self._slabs[key] = Slab(len(self._slabs), *key, self._threads)
         slab = self._slabs[key]
         row = old.row if old and old.slab is slab else None
         if old and row is None:
@@ -117,7 +120,8 @@ class Engine:
 
     def put_shared(self, cohort: str, model: Model) -> None:
         """Use this network to forecast the series of a cohort from the next call on."""
-        self._shared[cohort] = Shared.of(model)
+        old = self._shared.get(cohort)
+        self._shared[cohort] = Shared.of(old.number if old else len(self._shared), model)
         self._cohorts[cohort] = Cohort.of(cohort, model.header)
 
     def drop(self, series: str) -> None:
@@ -140,55 +144,65 @@ class Engine:
         if network is None:
             return own
         spec = network.model.spec
-        return max(own, rows_read(spec, network_seasons(slot.seasons if slot else (), spec)))
+        return max(own, rows_read(spec, network_seasons(slot.seasons if slot else (), spec.seasonal)))
 
     def rows_without_model(self, target: str) -> int:
         """Return how many rows of a series of this target without a model any cohort's network reads at most."""
         cohorts = [name for name, cohort in self._cohorts.items() if cohort.target == target]
         return max((self.rows_of(None, name) for name in cohorts), default=1)
 
-    def predict(self, requests: Sequence[PredictionRequest]) -> Float:
-        """Return all experts' forecasts of the next value: `(requests, experts)`, NaN where an expert cannot.
-
-        Many requests may be about the same series.
-        """
-        forecasts = np.full((len(requests), len(EXPERTS)), np.nan)
-        groups: dict[Slab | None, list[int]] = {}
-        for i, request in enumerate(requests):
-            groups.setdefault(request.slot.slab if request.slot else None, []).append(i)
-        for slab, members in groups.items():
-            for part in _pieces(members):
-                chosen = [requests[i] for i in part]
-                if slab is None:
-                    forecasts[part, 0] = [request.rows[-1, 0] for request in chosen]
-                else:
-                    forecasts[part] = slab.predict(chosen)
-        self._predict_shared(requests, forecasts)
-        return np.where(np.isfinite(forecasts), forecasts, np.nan)
-
-    def _predict_shared(self, requests: Sequence[PredictionRequest], forecasts: Float) -> None:
-        cohorts: dict[str, list[int]] = {}
-        for i, request in enumerate(requests):
-            network = self._shared.get(request.shared) if request.shared else None
-            if request.shared and network and len(request.rows) >= network.model.spec.window:
-                cohorts.setdefault(request.shared, []).append(i)
-        for cohort, members in cohorts.items():
-            for part in _pieces(members):
-                forecasts[part, SHARED] = self._cohort_forecasts(self._shared[cohort], [requests[i] for i in part])
-
-    def _cohort_forecasts(self, network: Shared, requests: Sequence[PredictionRequest]) -> Float:
-        """Return the forecasts of a cohort's network; series without a model have no seasons and no change scale."""
-        slots = [request.slot for request in requests]
-        spec = network.model.spec
-        known_seasons = [slot.seasons if slot else () for slot in slots]
-        read = {seasons: network_seasons(seasons, spec) for seasons in set(known_seasons)}
-        seasons = np.stack([read[lengths] for lengths in known_seasons])
-        scale = np.array([[slot.slab.change_scale[slot.row] if slot else 0.0] for slot in slots])
-        rows = rows_of([request.rows[:, :1] for request in requests])
-        prepared = prepare(rows, spec, (np.zeros_like(scale), scale), seasons)
-        return network_forecasts(
-            self._threads, prepared, network.slab, np.zeros(len(requests), np.int64), network.layout
+    def requests(self, slots: Sequence[ModelSlot | None], rows: Rows, next_ts: Int64) -> Requests:
+        """Return requests for the forecasts of these models, and of the networks of their cohorts."""
+        return Requests(
+            np.array([slot.slab.number if slot else NONE for slot in slots], np.int64),
+            np.array([slot.row if slot else 0 for slot in slots], np.int64),
+            np.array([self.cohort_number(slot.shared if slot else None) for slot in slots], np.int64),
+            rows,
+            next_ts,
         )
+
+    def cohort_number(self, cohort: str | None) -> int:
+        """Return the number of a cohort's network for `Requests`, NONE if it has no network."""
+        network = self._shared.get(cohort) if cohort else None
+        return network.number if network else NONE
+
+    def predict(self, requests: Requests) -> Float:
+        """Return all experts' forecasts of the next value: `(requests, experts)`, NaN where an expert cannot."""
+        forecasts = np.full((len(requests), len(EXPERTS)), np.nan)
+        slabs = list(self._slabs.values())
+        for number, part in _groups(requests.slabs):
+            if number == NONE:
+                rows = requests.rows
+                forecasts[part, 0] = rows.values[rows.ends[part] - rows.widths[part]]
+            else:
+                chosen = requests.rows.chosen(part)
+                forecasts[part] = slabs[number].predict(requests.models[part], chosen, requests.next_ts[part])
+        self._predict_shared(requests, forecasts)
+        forecasts[~np.isfinite(forecasts)] = np.nan
+        return forecasts
+
+    def _predict_shared(self, requests: Requests, forecasts: Float) -> None:
+        networks = list(self._shared.values())
+        for number, part in _groups(requests.cohorts):
+            if number != NONE:
+                network = networks[number]
+                enough = part[requests.rows.held[part] >= network.model.spec.window]
+                if len(enough):
+                    forecasts[enough, SHARED] = self._cohort_forecasts(network, requests, enough)
+
+    def _cohort_forecasts(self, network: Shared, requests: Requests, chosen: Int64) -> Float:
+        """Return the forecasts of a cohort's network; series without a model have no seasons and no change scale."""
+        spec = network.model.spec
+        seasons = np.zeros((len(chosen), spec.seasonal), np.int64)
+        scale = np.zeros((len(chosen), 1))
+        for slab in self._slabs.values():
+            at = np.flatnonzero(requests.slabs[chosen] == slab.number)
+            if len(at):
+                models = requests.models[chosen[at]]
+                seasons[at] = slab.season_lengths[models, : spec.seasonal]
+                scale[at, 0] = slab.change_scale[models]
+        prepared = prepare(requests.rows.chosen(chosen), spec, (np.zeros_like(scale), scale), seasons)
+        return network_forecasts(self._threads, prepared, network.slab, np.zeros(len(chosen), np.int64), network.layout)
 
 
 def _release(slot: ModelSlot | None) -> None:
@@ -196,5 +210,9 @@ def _release(slot: ModelSlot | None) -> None:
         slot.slab.release(slot.row)
 
 
-def _pieces(indices: list[int]) -> list[list[int]]:
-    return [indices[start : start + ROWS_AT_ONCE] for start in range(0, len(indices), ROWS_AT_ONCE)]
+def _groups(numbers: Int64) -> Iterator[tuple[int, Int64]]:
+    """Yield each number with the places where it occurs, at most `ROWS_AT_ONCE` at a time."""
+    for number in np.unique(numbers).tolist():
+        places = np.flatnonzero(numbers == number)
+        for first in range(0, len(places), ROWS_AT_ONCE):
+            yield number, places[first : first + ROWS_AT_ONCE]

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from tidecast.arrays import Float, Int64
+import numpy as np
+
+from tidecast.arrays import Int64
 from tidecast.models.model import Model
 from tidecast.online.batch import Batch, BatchResult, Entry
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.partition_series import PartitionSeries
-from tidecast.online.shadow_test import ShadowTests, on_probation
+from tidecast.online.raw_entries import RawEntries
+from tidecast.online.shadow_test import ShadowTests
 from tidecast.online.stages.entry_parser import EntryParser
 from tidecast.online.stages.horizons import Horizons
 from tidecast.online.stages.placing import place
@@ -18,7 +21,7 @@ from tidecast.online.stages.scoring import Scorer
 from tidecast.online.state import SeriesState
 from tidecast.online.state_encoder import changes_of
 from tidecast.settings import SeriesSettings
-from tidecast.wire import Forecasts
+from tidecast.wire import Event, Forecasts
 
 
 class Forecaster:
@@ -123,26 +126,40 @@ class Forecaster:
 
         Windows come first, then all experts in one call, then the scores. Only the scores depend on the forecasts.
         """
-        result = BatchResult(entries[-1][0], Forecasts(self._settings.level))
-        batch = self._parser.parse(entries, now_ms, result)
-        place(batch, self.engine, self._settings.max_gap, result)
-        tested = on_probation(batch.members)
-        forecasts = self.engine.predict(batch.requests + self.shadow_tests.requests(batch, tested))
-        scores = self._scorer.score(batch, forecasts[: len(batch)])
+        raw = entries if isinstance(entries, RawEntries) else RawEntries.of(entries)
+        result = BatchResult(raw.ids[-1], Forecasts(self._settings.level))
+        readings = self._parser.parse(raw, now_ms, result)
+        batch = place(readings, self._series, self.engine, self._settings.max_gap, result)
+        tested = np.flatnonzero(self._series.columns.tested[batch.series])
+        forecasts = self.engine.predict(batch.requests)
+        scores = self._scorer.score(batch, self._series, forecasts)
         if len(tested):
-            self._compare(batch, tested, scores, forecasts[len(batch) :], result)
-        publish(batch, scores, self._settings.more_levels, self._bounds, result.forecasts)
-        result.forecasts.more |= self._horizons.forecast(self.engine, batch, scores)
+            result.events += self._compare(batch, tested, scores)
+        publish(batch, self._series, scores, self._settings.more_levels, self._bounds, result.forecasts)
+        result.forecasts.more |= self._horizons.forecast(self.engine, batch, self._series, scores)
         result.counts["forecast"] = len(batch)
         result.intervals["inside"] = int((scores.score <= 1).sum())
         result.intervals["outside"] = int((scores.score > 1).sum())
-        result.drifts = drifts_of(batch, scores)
+        result.drifts = drifts_of(batch, self._series, scores)
         result.events += [*self._series.creations(), *(drift.event for drift in result.drifts)]
-        result.states = changes_of({member.series: member.state for member in batch.members})
+        entries_changed = [self._series.entry(number) for number in np.unique(batch.series).tolist()]
+        result.states = changes_of({entry.series: entry.state for entry in entries_changed})
         return result
 
-    def _compare(self, batch: Batch, tested: Int64, scores: BatchScores, forecasts: Float, result: BatchResult) -> None:
-        """Compare champions on probation with their shadows, whose next forecasts are `(tested, experts)`."""
-        result.events += self.shadow_tests.compare(batch, tested, scores, forecasts, self._scorer)
-        for series in {event.series for event in result.events if event.series}:
+    def _compare(self, batch: Batch, tested: Int64, scores: BatchScores) -> list[Event]:
+        """Compare champions on probation with their shadows; return an event for each test that has ended.
+
+        Args:
+            batch: the accepted readings.
+            tested: `(some,)` the places of the readings whose series are on probation.
+            scores: the scores of the champions.
+        """
+        entries = [self._series.entry(number) for number in batch.series[tested].tolist()]
+        rows = batch.requests.rows.chosen(tested)
+        requests = self.engine.requests([entry.shadow for entry in entries], rows, batch.next_ts[tested])
+        forecasts = self.engine.predict(requests)
+        errors = self._scorer.score_shadows(batch, tested, entries, forecasts)
+        events = self.shadow_tests.compare(batch, tested, entries, scores, errors)
+        for series in {event.series for event in events if event.series}:
             self._series.refresh(series)
+        return events

@@ -16,12 +16,12 @@ from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Cycle, Spec
 from tidecast.online.engine import Engine
-from tidecast.online.kernels.network_inputs import Rows, prepare
+from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.pointers import address_of
+from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
 from tidecast.online.kernels.series_record import named, new_record
 from tidecast.online.kernels.threads import linear_answers
-from tidecast.online.slab import PredictionRequest
 
 _SERIES, _COHORT = "series", "cohort"
 _ROBUST = EXPERTS.index("linear_robust")
@@ -68,8 +68,8 @@ class Preparation:
             cycles = np.tile(active_cycles(spec, self.calendar), (n, 1))
             calendar = calendar_inputs(spec, cycles, next_ts, np.full(n, self.step_ms))
         scaler = np.tile(np.array(self.center), (n, 1)), np.tile(np.array(self.scale), (n, 1))
-        seasons = np.tile(network_seasons(self.seasons, spec), (n, 1))
-        return prepare(_rows_of(windows, held), spec, scaler, seasons, linear, calendar)
+        seasons = np.tile(network_seasons(self.seasons, spec.seasonal), (n, 1))
+        return prepare(Rows.of_windows(windows, held), spec, scaler, seasons, linear, calendar)
 
 
 def linear_forecasts(panel: LinearExperts, windows: Float, held: Int64) -> Float:
@@ -78,7 +78,7 @@ def linear_forecasts(panel: LinearExperts, windows: Float, held: Int64) -> Float
     An expert that reads more rows than are real has NaN.
     """
     stacked = (panel.lags[None], panel.columns[None], panel.coefficients[None], panel.bias[None], panel.needs[None])
-    return linear_answers(*_rows_of(windows, held), np.zeros(len(windows), np.int64), stacked)
+    return linear_answers(Rows.of_windows(windows, held), np.zeros(len(windows), np.int64), stacked)
 
 
 def expert_forecasts(model: Model, shared: Model | None, windows: Float, held: Int64, next_ts: Int64) -> Float:
@@ -95,10 +95,11 @@ def expert_forecasts(model: Model, shared: Model | None, windows: Float, held: I
     engine.put(_SERIES, 1, model)
     if shared:
         engine.put_shared(_COHORT, shared)
-    slot = engine.slot(_SERIES)
-    cohort = _COHORT if shared else None
-    columns = zip(windows, held.tolist(), next_ts.tolist(), strict=True)
-    return engine.predict([PredictionRequest(slot, cohort, rows[-count:], ts) for rows, count, ts in columns])
+    slots = [engine.slot(_SERIES)] * len(windows)
+    requests = engine.requests(slots, Rows.of_windows(windows, held), next_ts)
+    if shared:
+        requests.cohorts[:] = engine.cohort_number(_COHORT)
+    return engine.predict(requests)
 
 
 def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float | None = None) -> BatchScores:
@@ -121,8 +122,3 @@ def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float
     champions = Champions(nothing, nothing, np.zeros(n), nothing)
     records = np.full(n, address_of(record))
     return score_batch(records, readings, forecasts, champions, np.array([0.5]), (-np.inf, np.inf))
-
-
-def _rows_of(windows: Float, held: Int64) -> Rows:
-    n, reach, features = windows.shape
-    return windows.reshape(-1, features), reach * np.arange(1, n + 1), held

@@ -1,18 +1,31 @@
 """The series of one partition: their states, and their models as the loops of a batch read them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tidecast.errors import BadReading
-from tidecast.online.batch import SeriesEntry
 from tidecast.online.engine import Engine
-from tidecast.online.kernels.pointers import address_of
+from tidecast.online.series_columns import SeriesColumns
+from tidecast.online.series_names import SeriesNames
 from tidecast.online.shadow_test import ShadowTests
+from tidecast.online.slab import ModelSlot
 from tidecast.online.state import SeriesState, decode_all
 from tidecast.online.window import Window
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Event, parsing
 
 EVENTS_ONE_BY_ONE = 10  # new series in one batch that get an event each; more than that share one event
+
+
+@dataclass(slots=True)
+class SeriesEntry:
+    """A series of the partition with its models in the engine."""
+
+    number: int
+    series: str
+    state: SeriesState
+    slot: ModelSlot | None = None
+    shadow: ModelSlot | None = None  # the former champion, while the current one is on probation
 
 
 class PartitionSeries:
@@ -25,12 +38,17 @@ class PartitionSeries:
 
     Attributes:
         states: the states by series.
-        entries: the series by the name of each, as bytes of an entry.
+        entries: the series by name.
+        columns: the series as the loops read them, by number.
+        names: the names of series and features as the parser looks them up.
     """
 
     def __init__(self, settings: SeriesSettings, engine: Engine, shadow_tests: ShadowTests) -> None:
         self.states: dict[str, SeriesState] = {}
-        self.entries: dict[bytes, SeriesEntry] = {}
+        self.entries: dict[str, SeriesEntry] = {}
+        self.columns = SeriesColumns()
+        self.names = SeriesNames()
+        self._by_number: list[SeriesEntry] = []
         self._settings = settings
         self._engine = engine
         self._shadow_tests = shadow_tests
@@ -45,6 +63,9 @@ class PartitionSeries:
         restored = decode_all(states)
         self.states = {}
         self.entries = {}
+        self.columns = SeriesColumns()
+        self.names = SeriesNames()
+        self._by_number = []
         self._shadow_tests.forget()
         self._add_all(restored)
 
@@ -60,6 +81,10 @@ class PartitionSeries:
         self.states |= states
         for series in states:
             self.refresh(series)
+
+    def entry(self, number: int) -> SeriesEntry:
+        """Return the series of this number."""
+        return self._by_number[number]
 
     def add_series(self, series: str) -> None:
         """Begin an empty state for a new series.
@@ -112,9 +137,17 @@ class PartitionSeries:
             features = state.features if state.features[0] == target else (target,)
             rows_read = self._engine.rows_without_model(target)
             state.reshape_to(features, max(state.window.capacity, rows_read), None, gridded=True)
-        field = state.features[0].encode() if len(state.features) == 1 else None
-        first_errors = address_of(slot.errors) if slot else 0
-        self.entries[series.encode()] = SeriesEntry(series, field, state, slot, rows_read, first_errors, shadow)
+        if series not in self.entries:
+            self.entries[series] = SeriesEntry(len(self._by_number), series, state)
+            self._by_number.append(self.entries[series])
+            self.names.add(series, state.features)
+        entry = self.entries[series]
+        entry.state = state
+        entry.slot = slot
+        self.names.set_features(entry.number, state.features)
+        entry.shadow = shadow
+        self.columns.set(entry.number, state, slot, self._engine, rows_read)
+        self.columns.tested[entry.number] = shadow is not None and state.probation is not None
 
     def creations(self) -> list[Event]:
         """Return an event for each series that is new since the last call; many at once share one event."""

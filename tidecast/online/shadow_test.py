@@ -16,16 +16,15 @@ import numpy as np
 from tidecast.arrays import Float, Int64
 from tidecast.models.model import Model
 from tidecast.online.engine import Engine
-from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.kernels.series_record import named
-from tidecast.online.slab import ModelSlot, PredictionRequest
+from tidecast.online.slab import ModelSlot
 from tidecast.wire import Event
 from tidecast.wire.state_format import SHADOW_TEST, numbers_in
 
 if TYPE_CHECKING:
-    from tidecast.online.batch import Batch, SeriesEntry
-    from tidecast.online.stages.scoring import Scorer
+    from tidecast.online.batch import Batch
+    from tidecast.online.partition_series import SeriesEntry
     from tidecast.online.state import SeriesState
 
 FINAL = 2.33  # standard errors: an equally good model is called worse in one test of a hundred
@@ -201,43 +200,37 @@ class ShadowTests:
         elif state:
             state.probation = None
 
-    def requests(self, batch: "Batch", chosen: Int64) -> list[PredictionRequest]:
-        """Return the requests for the shadows of these readings."""
-        requests = []
-        for i in chosen.tolist():
-            shadow = batch.members[i].shadow
-            own = batch.requests[i]
-            requests.append(PredictionRequest(shadow, shadow.shared if shadow else None, own.rows, own.next_ts))
-        return requests
-
     def compare(
-        self, batch: "Batch", chosen: Int64, scores: BatchScores, forecasts: Float, scorer: "Scorer"
+        self,
+        batch: "Batch",
+        chosen: Int64,
+        entries: Sequence["SeriesEntry"],
+        champions: BatchScores,
+        shadow_errors: Float,
     ) -> list[Event]:
         """Compare champions with their shadows; return an event for each test that has ended with these readings.
 
         Args:
             batch: the accepted readings.
-            chosen: `(some,)` the readings of series on probation.
-            scores: the scores of all readings of the batch.
-            forecasts: `(some, experts)`, the next forecasts of the shadows' experts.
-            scorer: scores the pending forecasts of the shadows.
+            chosen: `(some,)` the places of the readings whose series are on probation.
+            entries: their series.
+            champions: the scores of all readings of the batch.
+            shadow_errors: `(some,)`, readings less the pending forecasts of the shadows.
         """
-        shadow_errors = _score_shadows(batch, chosen, forecasts, scorer)
-        columns = (scores.error[chosen], scores.new_model[chosen], shadow_errors)
+        columns = (champions.error[chosen], champions.new_model[chosen], shadow_errors)
         events = []
-        for i, error, new_model, shadow_error in zip(chosen.tolist(), *columns, strict=True):
-            member = batch.members[i]
-            probation = member.state.probation
-            if member.slot is None or probation is None:  # the test ended with an earlier reading of the batch
+        for i, entry, error, new_model, shadow_error in zip(chosen.tolist(), entries, *columns, strict=True):
+            probation = entry.state.probation
+            if entry.slot is None or probation is None:  # the test ended with an earlier reading of the batch
                 continue
             ts = int(batch.ts[i])
             probation.last_ts = ts
             # The first reading settles a forecast of the former model. A model knows the readings that it learned from.
-            known = new_model or ts <= member.slot.trained_until or batch.doubted[i]
-            if event := self._judge(member.series, probation, math.nan if known else error, shadow_error):
+            known = new_model or ts <= entry.slot.trained_until or batch.doubted[i]
+            if event := self._judge(entry.series, probation, math.nan if known else error, shadow_error):
                 events.append(event)
                 if not probation.to_roll_back:
-                    member.state.probation = None
+                    entry.state.probation = None
         return events
 
     def _judge(self, series: str, probation: Probation, error: float, shadow_error: float) -> Event | None:
@@ -251,11 +244,6 @@ class ShadowTests:
         if not confirmed:
             self.to_roll_back[series] = probation.version, probation.former
         return probation.event(series)
-
-
-def on_probation(members: Sequence["SeriesEntry"]) -> Int64:
-    """Return the positions of the series whose champions are compared with a loaded shadow."""
-    return np.array([i for i, m in enumerate(members) if m.shadow and m.state.probation], np.int64)
 
 
 def begin(state: "SeriesState", version: int) -> None:
@@ -285,12 +273,3 @@ def _begin_or_end(state: "SeriesState", slot: ModelSlot | None, candidate: Model
         candidate is None or probation.version != candidate.version or len(probation.record) != len(state.record)
     ):
         end(state, slot.version if slot else 0)
-
-
-def _score_shadows(batch: "Batch", chosen: Int64, forecasts: Float, scorer: "Scorer") -> Float:
-    """Return the errors of the shadows' pending forecasts, `(some,)`, and update their records."""
-    members = [batch.members[i] for i in chosen.tolist()]
-    shadows = [member.shadow for member in members]
-    records = [address_of(probation.record) if (probation := m.state.probation) else 0 for m in members]
-    first_errors = [address_of(shadow.errors) if shadow else 0 for shadow in shadows]
-    return scorer.score_records(batch, chosen, forecasts, records, shadows, first_errors).error

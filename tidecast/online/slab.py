@@ -1,7 +1,6 @@
 """The stacked models of one shape, and the forecasts that their experts make of many series in one call."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,10 @@ from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.experts import EXPERTS, LINEAR, LSTM
 from tidecast.models.gross_errors import Limits
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
-from tidecast.models.model import Model, network_seasons
+from tidecast.models.model import MOST_SEASONS, Model, network_seasons
 from tidecast.models.spec import Spec
-from tidecast.online.kernels.network_inputs import Rows, prepare
+from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.weight_layout import WeightLayout
 
@@ -23,7 +23,7 @@ _STACKED = (  # the parts of a slab that hold a row for each model, beside the w
     "change_scale",
     "_center",
     "_scale",
-    "_seasons",
+    "season_lengths",
     "_calendar",
     "_step",
     "_lags",
@@ -57,34 +57,19 @@ class ModelSlot:
     published: bool  # the gate chose it: a shadow test comes first
 
 
-@dataclass(slots=True)  # not frozen: that would take four times as long to make
-class PredictionRequest:
-    """The newest rows of a series, from which its experts forecast."""
-
-    slot: ModelSlot | None  # None: the series has no model yet
-    shared: str | None  # the cohort whose network forecasts too
-    rows: Float  # (held, features)
-    next_ts: int  # epoch milliseconds, the time to forecast
-
-
-def rows_of(windows: Sequence[Float]) -> Rows:
-    """Concatenate windows, each `(held, features)`."""
-    held = np.array([len(window) for window in windows])
-    return np.concatenate(windows), held.cumsum(), held
-
-
 class Slab:
     """The stacked models of one shape; the rows of removed models are reused."""
 
-    def __init__(self, spec: Spec | None, features: int, terms: int, threads: Threads) -> None:
+    def __init__(self, number: int, spec: Spec | None, features: int, terms: int, threads: Threads) -> None:
+        self.number = number
         self.spec = spec
         self._threads = threads
         self._center = np.zeros((0, features))
         self._scale = np.ones((0, features))
-        self._seasons = np.zeros((0, spec.seasonal if spec else 0), np.int64)
         self._calendar = np.zeros((0, len(spec.calendar) if spec else 0))
         self._step = np.ones((0,))
         self.change_scale = np.ones((0,))
+        self.season_lengths = np.zeros((0, MOST_SEASONS), np.int64)
         self._layout = WeightLayout(spec) if spec else None
         self._weights = self._layout.slab(0) if self._layout else np.zeros((0, 0), np.float32)
         linear = len(LINEAR)
@@ -114,7 +99,7 @@ class Slab:
         self._center[row] = header.center
         self._scale[row] = header.scale
         self.change_scale[row] = header.change_scale
-        self._seasons[row] = network_seasons(header.seasons, self.spec) if self.spec else ()
+        self.season_lengths[row] = network_seasons(header.seasons, MOST_SEASONS)
         self._calendar[row] = active_cycles(self.spec, header.calendar) if self.spec else ()
         self._step[row] = header.step_ms
         self._lags[row] = panel.lags
@@ -128,22 +113,23 @@ class Slab:
         """Free the row for another model."""
         self._free.append(row)
 
-    def predict(self, requests: Sequence[PredictionRequest]) -> Float:
-        """Return the forecasts of the last value, the linear experts and the own networks: `(requests, experts)`."""
-        models = np.array([request.slot.row for request in requests if request.slot])
-        rows = values, ends, held = rows_of([request.rows for request in requests])
+    def predict(self, models: Int64, rows: Rows, next_ts: Int64) -> Float:
+        """Return the forecasts of the last value, the linear experts and the own networks: `(n, experts)`.
+
+        Args:
+            models: `(n,)` the row of each series' model.
+            rows: the newest rows of each series.
+            next_ts: `(n,)` the time to forecast, epoch milliseconds.
+        """
         panels = (self._lags, self._columns, self._coefficients, self._bias, self._needs)
-        forecasts = np.full((len(requests), len(EXPERTS)), np.nan)
-        forecasts[:, :LSTM] = linear_answers(values, ends, held, models, panels)
+        forecasts = np.full((len(models), len(EXPERTS)), np.nan)
+        forecasts[:, :LSTM] = linear_answers(rows, models, panels)
         if self.spec and self._layout:
-            full = np.flatnonzero(held >= self.spec.window)
+            full = np.flatnonzero(rows.held >= self.spec.window)
             if len(full):
-                next_ts = np.array([request.next_ts for request in requests])[full]
-                windows = rows if len(full) == len(requests) else (values, ends[full], held[full])
-                prepared = self._inputs(self.spec, models[full], windows, forecasts[full, ROBUST], next_ts)
-                forecasts[full, LSTM] = network_forecasts(
-                    self._threads, prepared, self._weights, models[full], self._layout
-                )
+                chosen = models[full]
+                prepared = self._inputs(self.spec, chosen, rows.chosen(full), forecasts[full, ROBUST], next_ts[full])
+                forecasts[full, LSTM] = network_forecasts(self._threads, prepared, self._weights, chosen, self._layout)
         return forecasts
 
     def _inputs(self, spec: Spec, models: Int64, rows: Rows, linear: Float, next_ts: Int64) -> Inputs:
@@ -151,7 +137,8 @@ class Slab:
         if spec.calendar:
             calendar = calendar_inputs(spec, self._calendar[models], next_ts, self._step[models])
         scaler = self._center[models], self._scale[models]
-        return prepare(rows, spec, scaler, self._seasons[models], linear, calendar)
+        seasons = np.ascontiguousarray(self.season_lengths[models, : spec.seasonal])
+        return prepare(rows, spec, scaler, seasons, linear, calendar)
 
     def _grow(self, growth: float) -> None:
         old = len(self._center)

@@ -205,6 +205,7 @@ def room_for(capacity: int) -> int:
 def take(
     windows: Int64,
     ts: Int64,
+    has_ts: Int64,
     values: Float,
     reads: Int64,
     max_gap: int,
@@ -215,6 +216,8 @@ def take(
     Args:
         windows: `(n,)` addresses; a window may occur many times.
         ts: `(n,)` epoch milliseconds.
+        has_ts: `(n,)`, 0 where `ts` is the time of arrival. Such a reading is new, because its entry id is higher than
+            that of the one before: if its time is not later, `ts` becomes a millisecond after it.
         values: `(n, width or more)`.
         reads: `(n,)` how many of the newest rows to return at most.
         max_gap: see `Window.push`.
@@ -230,7 +233,7 @@ def take(
         np.zeros(n, np.int64),
         np.zeros(n),
     )
-    window_loops.take(windows, (ts, values), reads, max_gap, limits, taken)
+    window_loops.take(windows, (ts, has_ts, values), reads, max_gap, limits, taken)
     return taken
 
 
@@ -254,4 +257,4 @@ def warm() -> None:
     window.clear()
     bits_of(window, 0, 0)
     window.step, window.doubted  # noqa: B018 - reading them compiles their loops
-    take(ones * window.address, 2 * ones, np.ones((1, 1)), ones, 0, (np.ones(1), np.ones(1), np.ones(1)))
+    take(ones * window.address, 2 * ones, ones, np.ones((1, 1)), ones, 0, (np.ones(1), np.ones(1), np.ones(1)))

@@ -48,7 +48,7 @@ def spec_of(target: str) -> Spec:
 def examples_of(training_set: TrainingSet, spec: Spec, start: int, stop: int, every: int = 1) -> Examples:
     """Return the windows of one series with targets in the rows from `start` to `stop`; one in `every`."""
     grid = training_set.grid
-    seasons = network_seasons(training_set.seasons, spec)
+    seasons = network_seasons(training_set.seasons, spec.seasonal)
     rows = target_rows(grid, spec.window, start, stop)[::every]
     windows, held = windows_before(grid, rows, rows_read(spec, seasons))
     preparation = Preparation(spec, (0.0,), (training_set.change_scale,), training_set.step_ms, training_set.seasons)

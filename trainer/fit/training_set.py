@@ -94,7 +94,7 @@ class TrainingSet:
 
     def _examples(self, start: int, stop: int) -> Sequences:
         """Return the windows with targets in the rows from `start` to `stop`, as far back as the network reads."""
-        seasonal = rows_read(self.spec, network_seasons(self.seasons, self.spec))
+        seasonal = rows_read(self.spec, network_seasons(self.seasons, self.spec.seasonal))
         reach = max(seasonal, self.panel.rows if self.spec.residual else 0)
         return time_grid.sequences(self.grid, self.spec.window, reach, start, stop)
 

@@ -158,7 +158,7 @@ class PartitionConsumer:
         if not entries:
             self._health.lag(self.number, self._warnings.lag)
             return
-        self._warnings.ids_ahead(entries[-1][0], now)
+        self._warnings.ids_ahead(entries.ids[-1], now)
         chosen, result = self._poison_guard.choose(epoch, progress.last, entries)
         lag = self._stream.lag(progress, chosen)
         self._health.lag(self.number, lag)

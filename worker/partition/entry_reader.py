@@ -1,8 +1,7 @@
 """Read batches of entries from one partition's stream, and compute the lag behind them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, cast
 
 from redis import Redis
@@ -13,14 +12,15 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tidecast.connection.lag import Lag, Progress, lag_of, was_recreated
 from tidecast.connection.portion import Portion, answers, shrinking
 from tidecast.online.batch import Entry
+from tidecast.online.raw_entries import RawEntries
 from tidecast.settings import WorkerSettings
-from tidecast.wire import MAX_ECHO_BYTES, Keys, id_pair
-from worker.partition.pipeline import PipelinedConnection
-from worker.partition.prefetch import Prefetcher
+from tidecast.wire import MAX_ECHO_BYTES, Fields, Keys, id_pair
+from worker.partition.pipeline import Command, PipelinedConnection
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
 
 CLOSED = (RedisConnectionError, RedisTimeoutError)
+NOTHING = RawEntries.of([])
 LARGEST_FIELD = 2**26  # most bytes in memory for a field that is too large to be sent
 
 
@@ -58,45 +58,50 @@ class EntryReader:
         self._redis = redis
         self._keys = keys
         self._batch_bytes = settings.batch_bytes
-        self._prefetcher = Prefetcher(self._read)
         self._peek = redis.register_script(script_of("peek"))
         self._extent_without_entries = redis.register_script(script_of("extent"))
-        self._pipelined = PipelinedConnection(redis) if isinstance(redis, Redis) else None
-        self._asked: tuple[str, int] | None = None  # (last id, count) of a pipelined read without its reply
+        self._connection: PipelinedConnection | None = None
+        if isinstance(redis, Redis):  # in a cluster a slot may move, so redis-py must route the reads
+            self._connection = PipelinedConnection(redis)
+        self._asked: tuple[str, int] | None = None  # (last id, count) of a read whose reply is not taken yet
+        self._full_to: str | None = None  # where the last batch ends, if there may be more
         self._sent_info: tuple[str, Mapping[str, Any] | None] | None = None  # last id of a read, XINFO
 
-    def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
+    def read(self, last: str, block_ms: int | None) -> RawEntries:
         """Read the entries after `last`, see `Stream.read`."""
-        return self._prefetcher.read(last, block_ms)
+        entries, count = self._take_asked(last) or (NOTHING, 0)
+        if not entries and (count == 0 or block_ms is not None):
+            entries, count = self._read(last, block_ms)
+        is_full = 0 < len(entries) == count
+        entries = self._within_bytes(entries)
+        self._full_to = entries.ids[-1] if is_full else None
+        return entries
 
     def read_ahead(self) -> None:
-        """Prefetch the next batch on a thread, if the last one was full."""
-        self._prefetcher.go_on()
+        """Request the next batch, if the last one was full; its reply waits at the socket."""
+        if self._full_to:
+            self.ask(self._full_to)
 
     def ask(self, last: str) -> None:
-        """Request the entries after `last`, before a commit; the next `read` takes the reply."""
-        self.forget_asked()
-        if self._pipelined is None or self._prefetcher.holds(last):
+        """Request the entries after `last`; the next `read` takes the reply."""
+        if self._connection is None or (self._asked and self._asked[0] == last):
             return
-        readings = self._keys.readings
+        self.forget_asked()
         count = self.portion.count
-        self._pipelined.send(
-            ("XREAD", "COUNT", count, "STREAMS", readings, last),
-            ("XINFO", "STREAM", readings),
-        )
+        self._connection.send(self._command(last, count, None), ("XINFO", "STREAM", self._keys.readings))
         self._asked = last, count
 
     def forget_asked(self) -> None:
-        """Discard the reply to a pipelined read."""
-        if self._pipelined and self._asked:
-            self._pipelined.close()
+        """Discard the reply to `ask`."""
+        if self._connection and self._asked:
+            self._connection.close()
         self._asked = None
 
-    def lag(self, progress: Progress, batch: Sequence[Entry]) -> Lag:
+    def lag(self, progress: Progress, batch: RawEntries) -> Lag:
         """Return the lag behind a batch that was read after `progress`."""
         sent = self._sent_info
         info = sent[1] if sent and sent[0] == progress.last else self._extent(self._keys.readings)
-        return lag_of(info, progress, [entry_id for entry_id, _ in batch])
+        return lag_of(info, progress, batch.ids)
 
     def recreated(self, last: str) -> RecreatedStream | None:
         """Return the recreated stream if its ids end before `last`, the last one answered; else None."""
@@ -111,59 +116,71 @@ class EntryReader:
         newest = info["last-generated-id"].decode()
         return RecreatedStream(first, newest, tuple(above), lag_of(info, Progress(last, 0)))
 
-    def _read(self, last: str, block_ms: int | None) -> tuple[list[Entry], bool]:
-        """Read entries; return them, and whether the batch is full."""
-        if self._asked and self._asked[0] == last:
-            batch = self._take_asked(self._asked[1])
-            if batch and (batch[0] or block_ms is None):
-                return batch
+    def _read(self, last: str, block_ms: int | None) -> tuple[RawEntries, int]:
+        """Read entries; return them, and how many were requested."""
         self._sent_info = None
 
-        def ask(count: int) -> tuple[Any, int]:
+        def ask(count: int) -> tuple[RawEntries, int]:
             with refusals_explained():
-                return self._redis.xread({self._keys.readings: last}, count=count, block=block_ms), count
+                return self._received(last, count, block_ms), count
 
         try:
-            reply, count = shrinking(self._redis, self.portion, ask)
+            return shrinking(self._redis, self.portion, ask)
         except CLOSED:
             if self.portion.count > 1:
                 raise
-            return self._peeked(last), False
-        streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes] | None]]]]", reply)
-        entries: list[Entry] = (
-            [(entry_id.decode(), fields or {}) for entry_id, fields in streams[0][1]] if streams else []
-        )
-        return self._within_bytes(entries), len(entries) == count
+            return RawEntries.of(self._peeked(last)), 0
 
-    def _take_asked(self, count: int) -> tuple[list[Entry], bool] | None:
-        """Take the reply to `ask`; return None if the connection was closed and the request must be repeated."""
-        if self._pipelined is None or self._asked is None:
-            raise AssertionError("nothing was asked for")
-        last = self._asked[0]
+    def _received(self, last: str, count: int, block_ms: int | None) -> RawEntries:
+        """Request entries and wait for them."""
+        readings = self._keys.readings
+        if self._connection is None:
+            reply = self._redis.xread({readings: last}, count=count, block=block_ms)
+            streams = cast("list[tuple[bytes, list[tuple[bytes, Fields | None]]]]", reply)
+            sent = streams[0][1] if streams else []
+            return RawEntries.of([(entry_id.decode(), fields or {}) for entry_id, fields in sent])
+        self.forget_asked()
+        try:
+            self._connection.send(self._command(last, count, block_ms))
+            return self._connection.entries(readings) or NOTHING
+        except Exception:
+            self._connection.close()
+            raise
+
+    def _command(self, last: str, count: int, block_ms: int | None) -> Command:
+        block = () if block_ms is None else ("BLOCK", block_ms)
+        return ("XREAD", "COUNT", count, *block, "STREAMS", self._keys.readings, last)
+
+    def _take_asked(self, last: str) -> tuple[RawEntries, int] | None:
+        """Take the reply to `ask`, and how many entries were requested.
+
+        Returns None if another read was requested, or the connection was closed.
+        """
+        if self._connection is None or self._asked is None or self._asked[0] != last:
+            return None
+        count = self._asked[1]
         self._asked = None
         try:
             with refusals_explained():
-                reply = self._pipelined.reply()
-            self._sent_info = last, _info(self._pipelined)
+                entries = self._connection.entries(self._keys.readings) or NOTHING
+            self._sent_info = last, _info(self._connection)
         except CLOSED:
-            self._pipelined.close()
+            self._connection.close()
             return None
         except Exception:
-            self._pipelined.close()
+            self._connection.close()
             raise
-        sent = cast("list[tuple[bytes, list[bytes] | None]]", reply[0][1] if reply else [])
-        entries: list[Entry] = [(entry_id.decode(), dict(_pairs(flat or ()))) for entry_id, flat in sent]
-        return self._within_bytes(entries), len(entries) == count
+        return entries, count
 
-    def _within_bytes(self, entries: list[Entry]) -> list[Entry]:
+    def _within_bytes(self, entries: RawEntries) -> RawEntries:
         """Return as many entries as `batch_bytes` allows, but at least one."""
-        sizes = accumulate(sum(map(len, (*fields, *fields.values()))) for _, fields in entries)
-        fitting = sum(size <= self._batch_bytes for size in sizes)
+        fitting = int((entries.places.size.cumsum() <= self._batch_bytes).sum())
         if fitting < len(entries):
             self.portion.halve()
-        elif entries:
+            return entries[: max(1, fitting)]
+        if entries:
             self.portion.went_well()
-        return entries[: max(1, fitting)]
+        return entries
 
     def _peeked(self, last: str) -> list[Entry]:
         """Read an entry that is too large to be sent: the beginnings of its fields, padded to their sizes."""

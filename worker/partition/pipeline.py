@@ -11,6 +11,9 @@ from redis import Redis
 from redis.connection import Connection
 from redis.exceptions import RedisError
 
+from tidecast.online.raw_entries import RawEntries
+from worker.partition.entries_reply import ReceivedBytes, entries_from
+
 Command = tuple[str | bytes | int, ...]
 
 
@@ -47,6 +50,21 @@ class PipelinedConnection:
             ConnectionError, TimeoutError: Redis is away.
         """
         return self._connected.read_response()
+
+    def entries(self, stream: str) -> RawEntries | None:
+        """Return the next reply, which is one to XREAD for this stream; None without entries.
+
+        Raises:
+            ResponseError: Redis has refused the command.
+            ConnectionError, TimeoutError: Redis is away.
+        """
+        connection = self._connected
+        entries, rest = entries_from(ReceivedBytes(connection), stream.encode())
+        if rest:
+            connection._parser._reader.feed(rest)
+        if entries is None:
+            self.reply()
+        return entries
 
     def close(self) -> None:
         """Close the connection, and discard the outstanding replies."""

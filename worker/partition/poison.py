@@ -1,12 +1,12 @@
 """Find a reading that kills the process by halving the batch, and set it aside so that the partition goes on."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 
 from redis.exceptions import RedisError
 
 from tidecast.errors import StreamError, TidecastError
 from tidecast.online.batch import BatchResult, Entry
+from tidecast.online.raw_entries import RawEntries
 from tidecast.wire import DeadLetter
 from worker.partition.stream import Stream
 
@@ -48,9 +48,7 @@ class PoisonGuard:
         self._left = 0
         self._paused = False
 
-    def choose(
-        self, epoch: int, started_from: str, entries: Sequence[Entry]
-    ) -> tuple[Sequence[Entry], BatchResult | None]:
+    def choose(self, epoch: int, started_from: str, entries: RawEntries) -> tuple[RawEntries, BatchResult | None]:
         """Return the readings to handle now, and a finished result if they must not be handled again.
 
         Raises:

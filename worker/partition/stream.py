@@ -1,6 +1,6 @@
 """Every Redis command of the worker. Changes that must be atomic are in one Lua script."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -14,7 +14,8 @@ from tidecast.connection.lag import Lag, Progress
 from tidecast.connection.partitions import has_group, whole_number
 from tidecast.connection.portion import answers
 from tidecast.errors import Conflict
-from tidecast.online.batch import BatchResult, Entry
+from tidecast.online.batch import BatchResult
+from tidecast.online.raw_entries import RawEntries
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.entry_reader import EntryReader, RecreatedStream
@@ -130,7 +131,7 @@ class Stream:
         """Yield the committed states of all series, some series at a time; the lease must be held."""
         return states_of(self._redis, self.keys.state)
 
-    def read(self, last: str, block_ms: int | None) -> Sequence[Entry]:
+    def read(self, last: str, block_ms: int | None) -> RawEntries:
         """Read the entries after `last`, waiting up to `block_ms` for the first; None does not wait.
 
         At most `batch` entries and about `batch_bytes` are returned. If the entries exceed `batch_bytes`, the next
@@ -139,9 +140,9 @@ class Stream:
         return self._reader.read(last, block_ms)
 
     def read_ahead(self) -> None:
-        """Prefetch the next batch on a thread, if the last one was full.
+        """Request the next batch, if the last one was full.
 
-        Call `lag` for the last batch first: entries that are prefetched and then trimmed would count as lost.
+        Call `lag` for the last batch first: entries that are sent and then trimmed would count as lost.
         """
         self._reader.read_ahead()
 
@@ -157,7 +158,7 @@ class Stream:
         """Return whether Redis answers at all."""
         return answers(self._redis)
 
-    def lag(self, progress: Progress, batch: Sequence[Entry]) -> Lag:
+    def lag(self, progress: Progress, batch: RawEntries) -> Lag:
         """Return the lag behind a batch that was read after `progress`."""
         return self._reader.lag(progress, batch)
 

@@ -25,8 +25,8 @@ def answer(redis: Redis, *numbers: int) -> None:
     assert epoch is not None
     progress = stream.progress()
     ids = [f"{number}-0" for number in numbers]
-    batch = [entry for entry in stream.read(progress.last, None) if entry[0] in ids]
-    assert ids == [entry_id for entry_id, _ in batch]
+    batch = stream.read(progress.last, None)[: len(ids)]
+    assert ids == batch.ids
     stream.commit(epoch, progress.last, outcome(ids[-1], *ids), stream.lag(progress, batch))
 
 

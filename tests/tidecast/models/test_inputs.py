@@ -13,6 +13,7 @@ from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.rows import Rows
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 REACH = 20
@@ -36,7 +37,7 @@ def prepared(
     """Return the inputs of windows that share their seasons and scaler."""
     n = len(rows)
     _, reach, width = rows.shape
-    stacked = rows.reshape(-1, width), reach * np.arange(1, n + 1), np.array(held or [reach] * n)
+    stacked = Rows.of_windows(rows, np.array(held or [reach] * n))
     scaler = np.full((n, width), center), np.full((n, width), scale)
     return prepare(stacked, spec, scaler, np.tile(np.array(seasons, np.int64).reshape(-1), (n, 1)), linear, calendar)
 

@@ -1,6 +1,7 @@
 """Batches of entries for a forecaster, and its answers."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,7 +9,10 @@ from tidecast.arrays import Float
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult, Entry
+from tidecast.online.engine import Engine
 from tidecast.online.forecaster import Forecaster
+from tidecast.online.kernels.rows import Rows
+from tidecast.online.slab import ModelSlot
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast
 
@@ -18,6 +22,25 @@ SPEC = Spec(window=4, units=3)
 CLOSE = 1e-5  # how far the compiled network may be from its definition
 HOUR_MS = 3_600_000
 BEGUN_MS = 1_600_000_000_000
+
+
+class PredictionRequest(NamedTuple):
+    """The newest rows of a series, from which its experts forecast."""
+
+    slot: ModelSlot | None
+    shared: str | None
+    rows: Float  # (held, features)
+    next_ts: int  # epoch milliseconds
+
+
+def predict(engine: Engine, asked: Sequence[PredictionRequest]) -> Float:
+    """Return all experts' forecasts, `(asked, experts)`."""
+    next_ts = np.array([request.next_ts for request in asked], np.int64)
+    requests = engine.requests(
+        [request.slot for request in asked], Rows.of([request.rows for request in asked]), next_ts
+    )
+    requests.cohorts[:] = [engine.cohort_number(request.shared) for request in asked]
+    return engine.predict(requests)
 
 
 def entries_of(values: Sequence[float], series: str = "a", first: int = 0) -> list[Entry]:

@@ -9,14 +9,23 @@ from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.oracles import OutlierGuard, blend, farthest, learn, own_answers, shares
-from tests.tidecast.online.harness import CLOSE, SETTINGS, SPEC, ask, entry, forecaster_with, only
+from tests.tidecast.online.harness import (
+    CLOSE,
+    SETTINGS,
+    SPEC,
+    PredictionRequest,
+    ask,
+    entry,
+    forecaster_with,
+    only,
+    predict,
+)
 from tidecast.models.experts import EXPERTS, LinearExperts
 from tidecast.models.gross_errors import Doubt
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.kernels.interval_widths import FIRST_ERRORS
-from tidecast.online.slab import PredictionRequest
 from tidecast.settings import SeriesSettings
 
 
@@ -71,7 +80,7 @@ def test_the_forecast_is_the_blend_of_all_experts(values: list[float], seed: int
     doubt = Doubt()
     for n, value in enumerate(values):
         rows = np.array(values[: n + 1])[-count:, None]
-        (answers,) = forecaster.engine.predict([PredictionRequest(slot, "seconds", rows, 1000 * (n + 1))])
+        (answers,) = predict(forecaster.engine, [PredictionRequest(slot, "seconds", rows, 1000 * (n + 1))])
         if stood is not None:
             doubt, _ = doubt.take(np.array(values[:n]), value)
             assert not doubt.run

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.oracles import model_answers, shared_answers
+from tests.tidecast.online.harness import PredictionRequest, predict
 from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.models.model import Model
 from tidecast.models.spec import Cycle, Spec
 from tidecast.online import engine as engines
 from tidecast.online.engine import Engine
-from tidecast.online.slab import ModelSlot, PredictionRequest
+from tidecast.online.slab import ModelSlot
 
 SPECS = (
     Spec(window=6, units=5),
@@ -102,8 +103,8 @@ def test_an_answer_does_not_depend_on_its_company(asked: list[tuple[int, int, in
     """Whatever else is in the batch, in which order, with how many rows: it equals the answer alone, bit for bit."""
     chosen = [(MODELS[f"s{i}"], rows_of(MODELS[f"s{i}"], seed, held)) for i, seed, held in asked]
     questions = [question(ENGINE, model, rows) for model, rows in chosen]
-    answers = ENGINE.predict(questions)
-    np.testing.assert_array_equal([ENGINE.predict([each])[0] for each in questions], answers)
+    answers = predict(ENGINE, questions)
+    np.testing.assert_array_equal([predict(ENGINE, [each])[0] for each in questions], answers)
     assert_close([alone(model, rows) for model, rows in chosen], answers)
 
 
@@ -115,8 +116,8 @@ def test_an_answer_does_not_depend_on_the_number_of_threads(threads: int) -> Non
     single = filled(models)
     many = filled(models, threads)
     rows = {series: rows_of(model, i) for i, (series, model) in enumerate(models.items())}
-    expected = single.predict([question(single, model, rows[series]) for series, model in models.items()])
-    answers = many.predict([question(many, model, rows[series]) for series, model in models.items()])
+    expected = predict(single, [question(single, model, rows[series]) for series, model in models.items()])
+    answers = predict(many, [question(many, model, rows[series]) for series, model in models.items()])
     np.testing.assert_array_equal(expected, answers)
 
 
@@ -124,13 +125,13 @@ def test_a_batch_larger_than_one_gathering_is_answered_alike() -> None:
     """A large batch is cut into pieces, and the cuts change no answer."""
     models = [MODELS[f"s{i % COUNT}"] for i in range(6 * engines.ROWS_AT_ONCE + 3)]
     questions = [question(ENGINE, model, rows_of(model, i % 7)) for i, model in enumerate(models)]
-    expected = [ENGINE.predict([each])[0] for each in questions]
-    np.testing.assert_array_equal(expected, ENGINE.predict(questions))
+    expected = [predict(ENGINE, [each])[0] for each in questions]
+    np.testing.assert_array_equal(expected, predict(ENGINE, questions))
 
 
 def test_an_empty_batch_is_an_empty_answer() -> None:
     """No model runs."""
-    assert (0, len(EXPERTS)) == Engine().predict([]).shape
+    assert (0, len(EXPERTS)) == predict(Engine(), []).shape
 
 
 def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
@@ -141,7 +142,7 @@ def test_a_series_without_a_model_is_answered_by_its_last_value() -> None:
         PredictionRequest(None, "fast", rows[:4], NEXT),
         PredictionRequest(None, "unknown", rows, NEXT),
     ]
-    answers = ENGINE.predict([*questions, PredictionRequest(None, "fast", rows, NEXT)])
+    answers = predict(ENGINE, [*questions, PredictionRequest(None, "fast", rows, NEXT)])
     assert [6.0, 3.0, 6.0, 6.0] == answers[:, NAIVE].tolist()
     assert [False, False, False, True] == np.isfinite(answers[:, SHARED]).tolist()
     assert np.isnan(answers[:, 1:SHARED]).all()
@@ -156,7 +157,7 @@ def test_the_network_of_a_cohort_reads_each_series_seasons_and_scale(held: int) 
     rows = {series: rows_of(model, i, held) for i, (series, model) in enumerate(models.items())}
     questions = [question(engine, model, rows[series]) for series, model in models.items()]
     young = 20 + 1e-3 * rows_of(MODELS["s0"], 99, held)  # hardly moves: no change scale holds it back
-    answers = engine.predict([*questions, PredictionRequest(None, "fast", young, NEXT)])[:, SHARED]
+    answers = predict(engine, [*questions, PredictionRequest(None, "fast", young, NEXT)])[:, SHARED]
     windows = zip((*rows.values(), young), (*SEASONS, ()), [9.0] * len(SEASONS) + [0.0], strict=True)
     count = np.array([held])
     expected = [shared_answers(network, each[None], count, s, np.array([scale]))[0] for each, s, scale in windows]
@@ -188,7 +189,7 @@ def test_more_rows_than_are_needed_move_no_answer(asked: list[tuple[int, int, in
     needed = [ENGINE.rows_of(slot, slot.shared) for slot in (seat_of(ENGINE, m.header.series) for m, _ in chosen)]
     short = [question(ENGINE, model, rows[-n:]) for (model, rows), n in zip(chosen, needed, strict=True)]
     whole = [question(ENGINE, model, rows) for model, rows in chosen]
-    np.testing.assert_array_equal(ENGINE.predict(short), ENGINE.predict(whole))
+    np.testing.assert_array_equal(predict(ENGINE, short), predict(ENGINE, whole))
 
 
 def test_a_new_version_takes_the_old_ones_place() -> None:
@@ -200,7 +201,7 @@ def test_a_new_version_takes_the_old_ones_place() -> None:
     slot = seat_of(engine, "s0")
     assert (before.row, 2, 500.0, COUNT) == (slot.row, slot.version, slot.step_ms, len(engine))
     rows = rows_of(newer, 1)
-    assert_close([alone(newer, rows)], engine.predict([question(engine, newer, rows)]))
+    assert_close([alone(newer, rows)], predict(engine, [question(engine, newer, rows)]))
 
 
 def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
@@ -209,9 +210,9 @@ def test_a_new_network_of_a_cohort_answers_for_all_its_series() -> None:
     network = make_shared("fast", seed=77)
     rows = rows_of(MODELS["s1"], 1)
     questions = [question(engine, MODELS["s1"], rows), PredictionRequest(None, "fast", rows, NEXT)]
-    before = engine.predict(questions)
+    before = predict(engine, questions)
     engine.put_shared("fast", network)
-    after = engine.predict(questions)
+    after = predict(engine, questions)
     np.testing.assert_array_equal(before[:, :SHARED], after[:, :SHARED])
     assert (before[:, SHARED] != after[:, SHARED]).all()
     assert_close(model_answers(MODELS["s1"], rows[None], np.array([60]), network)[0, SHARED], after[0, SHARED])
@@ -233,7 +234,7 @@ def test_any_history_of_swaps_leaves_everyone_their_own_model(moves: list[tuple[
     assert len(expected) == len(engine)
     assert all((engine.slot(series) is not None) == (series in expected) for series in "abcdefgh")
     rows = [rows_of(model, 3) for model in expected.values()]
-    answers = engine.predict([question(engine, m, r) for m, r in zip(expected.values(), rows, strict=True)])
+    answers = predict(engine, [question(engine, m, r) for m, r in zip(expected.values(), rows, strict=True)])
     assert len(expected) == len(answers)
     for model, window, answer in zip(expected.values(), rows, answers, strict=True):
         assert_close(alone(model, window), answer)
@@ -256,7 +257,7 @@ def test_room_for_the_models_that_are_expected_is_made_at_once(expected: int) ->
     for series, model in models.items():
         engine.put(series, 1, model)
     rows = [rows_of(model, 3) for model in models.values()]
-    answers = engine.predict([question(engine, m, r) for m, r in zip(models.values(), rows, strict=True)])
+    answers = predict(engine, [question(engine, m, r) for m, r in zip(models.values(), rows, strict=True)])
     for model, window, answer in zip(models.values(), rows, answers, strict=True):
         assert_close(alone(model, window), answer)
     room = sum(len(slab._center) for slab in engine._slabs.values())
@@ -272,6 +273,6 @@ def test_nan_in_a_feature_is_its_middle(form: str) -> None:
     unknown = rows.copy()
     middle = rows.copy()
     unknown[:, 1:], middle[:, 1:] = np.nan, np.array(model.header.center[1:])
-    first, second = engine.predict([question(engine, model, unknown), question(engine, model, middle)])[:, LSTM]
+    first, second = predict(engine, [question(engine, model, unknown), question(engine, model, middle)])[:, LSTM]
     assert np.isfinite(first)
     assert second == first

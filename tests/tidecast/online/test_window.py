@@ -158,6 +158,7 @@ def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
     taken = take(
         np.array([window.address for window in asked]),
         np.array([ts for _, ts, _ in readings]),
+        np.ones(len(readings), np.int64),
         np.array([row for _, _, row in readings]),
         np.full(len(readings), 5),
         max_gap,

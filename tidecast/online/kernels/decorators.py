@@ -49,9 +49,9 @@ def inlined(function: Compiled) -> Compiled:
     return cast("Compiled", njit(**_OPTIONS, inline="always")(function))
 
 
-def emitted(define: Callable[..., Any]) -> Callable[..., None]:
+def emitted(define: Callable[..., Any]) -> Callable[..., Any]:
     """Turn a function that writes LLVM code into a compiled function."""
-    return cast("Callable[..., None]", intrinsic(define))
+    return cast("Callable[..., Any]", intrinsic(define))
 
 
 def _kept(function: Compiled, **options: Any) -> Compiled:

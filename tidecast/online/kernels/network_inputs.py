@@ -15,13 +15,13 @@ from tidecast.models.inputs import LEAST_SPREAD, Inputs
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
+from tidecast.online.kernels.rows import Rows
 
 _TINY = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float64).max)
 CHANGE, LEVEL, RAW = range(3)
 _TRANSFORMS = {"change": CHANGE, "level": LEVEL, "raw": RAW}
 _BOUNDS = (CLIP, LEAST_SPREAD, _TINY)
-Rows = tuple[Float, Int64, Int64]  # (all rows, features), (n,) the row after each series' newest, (n,) rows of each
 
 
 def prepare(
@@ -68,12 +68,12 @@ def warm() -> None:
     at = np.full(1, 2, np.int64)
     numbers = np.zeros((1, 1))
     spec = Spec(window=2, units=1, layers=2, hidden=1)
-    prepare((np.ones((2, 1)), at, at), spec, (numbers, numbers + 1), np.zeros((1, 0), np.int64))
+    prepare(Rows(np.ones(2), at, at, at // 2), spec, (numbers, numbers + 1), np.zeros((1, 0), np.int64))
 
 
 @compiled_exactly
 def _prepare(
-    rows: Rows,
+    rows: tuple[Float, Int64, Int64, Int64],
     scaler: tuple[Float, Float],
     seasons: Int64,
     form: tuple[int, bool, int],
@@ -82,42 +82,43 @@ def _prepare(
     base: Float,
     size: Float,
 ) -> None:
-    values, ends, held = rows
+    values, ends, held, widths = rows
     center, scale = scaler
     kind, normalise, features = form
     clip, least_spread, tiny = bounds
     window = x.shape[1]
     for i in range(len(ends)):
-        first = ends[i] - window
+        width = widths[i]
+        first = ends[i] - window * width
         size[i] = scale[i, 0]
         if normalise:
-            size[i] = max(_spread(values, first, window), max(least_spread * size[i], tiny))
-        base[i] = values[ends[i] - 1, 0] if kind == CHANGE else center[i, 0]
+            size[i] = max(_spread(values, first, width, window), max(least_spread * size[i], tiny))
+        base[i] = values[ends[i] - width] if kind == CHANGE else center[i, 0]
         for c in range(features):
-            middle, width = (base[i], size[i]) if c == 0 else (center[i, c], scale[i, c])
+            middle, unit = (base[i], size[i]) if c == 0 else (center[i, c], scale[i, c])
             for k in range(window):
-                scaled = (values[first + k, c] - middle) / width
+                scaled = (values[first + k * width + c] - middle) / unit
                 if math.isnan(scaled):
                     scaled = 0.0
                 x[i, k, c] = scaled if kind == RAW else min(max(scaled, -clip), clip)
         for season in range(seasons.shape[1]):
             lag = seasons[i, season]
             for k in range(window):
-                at = first + k + 1 - lag
-                if lag > 0 and at >= ends[i] - held[i]:
-                    scaled = (values[at, 0] - base[i]) / size[i]
+                at = first + (k + 1 - lag) * width
+                if lag > 0 and at >= ends[i] - held[i] * width:
+                    scaled = (values[at] - base[i]) / size[i]
                     x[i, k, features + 2 * season] = min(max(scaled, -clip), clip)
                     x[i, k, features + 2 * season + 1] = 1.0
 
 
 @part_exactly
-def _spread(values: Float, first: int, window: int) -> float:
+def _spread(values: Float, first: int, width: int, window: int) -> float:
     """Return the target's standard deviation over a window."""
     mean = 0.0
     for k in range(window):
-        mean += values[first + k, 0]
+        mean += values[first + k * width]
     mean /= window
     square = 0.0
     for k in range(window):
-        square += (values[first + k, 0] - mean) ** 2
+        square += (values[first + k * width] - mean) ** 2
     return math.sqrt(square / window)

@@ -6,6 +6,7 @@ import numpy as np
 
 from tidecast.arrays import Float, Float32, Int64
 from tidecast.online.kernels import linear, network
+from tidecast.online.kernels.rows import Rows
 from tidecast.online.weight_layout import WeightLayout
 
 SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond
@@ -49,9 +50,9 @@ class Threads:
         return results
 
 
-def linear_answers(values: Float, ends: Int64, held: Int64, rows: Int64, panels: Panels) -> Float:
+def linear_answers(rows: Rows, models: Int64, panels: Panels) -> Float:
     """Return the forecasts of the last value and the linear experts, `(n, 1 + experts)`; see `linear_forecast`."""
     experts = linear.StackedExperts(*panels)
-    forecasts = np.empty((len(rows), 1 + experts.needs.shape[1]))
-    linear.linear_forecast(np.ascontiguousarray(values), ends, held, rows, experts, forecasts)
+    forecasts = np.empty((len(models), 1 + experts.needs.shape[1]))
+    linear.linear_forecast(rows, models, experts, forecasts)
     return forecasts

@@ -300,7 +300,7 @@ def _interpolate(window: int, before: Float, after: Float, missing: int) -> None
 @compiled_exactly
 def take(
     windows: Int64,
-    readings: tuple[Int64, Float],
+    readings: tuple[Int64, Int64, Float],
     reads: Int64,
     max_gap: int,
     known: tuple[Float, Float, Float],
@@ -310,17 +310,19 @@ def take(
 
     Args:
         windows: `(n,)` addresses; a window may occur many times.
-        readings: `(n,)` epoch milliseconds, and `(n, width or more)` values.
+        readings: `(n,)` epoch milliseconds, `(n,)` 0 where that is the time of arrival, `(n, width or more)` values.
         reads: `(n,)` how many of the newest rows to return at most.
         max_gap: see `Window.push`.
         known: `(n,)` each, the fields of `HistoryLimits`.
         taken: the results; `lengths`, `filled`, `steps`, `doubted` and `moves` are zero so far.
     """
-    ts, values = readings
+    ts, has_ts, values = readings
     largest_move, lowest, highest = known
     used = 0
     for i in range(len(windows)):
         w = window_at(windows[i])
+        if has_ts[i] == 0 and ts[i] <= w.last_ts:
+            ts[i] = w.last_ts + 1
         if ts[i] <= w.last_ts:
             taken.missing[i] = DUPLICATE if ts[i] == w.last_ts else LATE
             continue

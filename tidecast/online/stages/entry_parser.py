@@ -1,19 +1,17 @@
 """Parse the entries of a batch; entries that are no valid readings become dead letters."""
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 
 from tidecast.errors import BadReading
-from tidecast.online.batch import Batch, BatchResult, Entry, SeriesEntry, Values
+from tidecast.online.batch import BatchResult, Entry, ParsedReadings
+from tidecast.online.kernels.entries import ODD, POWERS, SERIES_FIELD, TS_FIELD, Parsed, parse_entries
 from tidecast.online.partition_series import PartitionSeries
+from tidecast.online.raw_entries import RawEntries
+from tidecast.online.series_names import SeriesNames
 from tidecast.settings import SeriesSettings
-from tidecast.wire import DeadLetter, parsing
-from tidecast.wire.numbers import numbers_of
+from tidecast.wire import DeadLetter, Reading, parsing
 
-PLAIN_FIELDS = 3  # series, ts and the target: most readings have just these, and are parsed by columns
-Parsed = tuple[SeriesEntry, int, Values]  # a reading's series, its time in epoch milliseconds and its values
+CONSTANTS = POWERS, SERIES_FIELD, TS_FIELD
 
 
 class EntryParser:
@@ -32,7 +30,7 @@ class EntryParser:
         self._partition = partition
         self._partitions = partitions
 
-    def parse(self, entries: Sequence[Entry], now_ms: int, result: BatchResult) -> Batch:
+    def parse(self, entries: RawEntries, now_ms: int, result: BatchResult) -> ParsedReadings:
         """Return the valid readings in their order; add the others to the dead letters of the result.
 
         Args:
@@ -41,47 +39,45 @@ class EntryParser:
             result: receives the dead letters and their count.
         """
         parsed = self._parse_plain(entries, now_ms)
-        without_ts: set[int] = set()
-        for i, entry in enumerate(entries):
-            if parsed[i] is None:
-                try:
-                    parsed[i], has_ts = self._parse(entry, now_ms)
-                except BadReading as exc:
-                    result.dead.append(DeadLetter(entry[0], exc.reason, str(exc), entry[1]))
-                    continue
-                if not has_ts:
-                    without_ts.add(i)
+        for i in np.flatnonzero((parsed.series == ODD) | (entries.places.size > self._max_entry_bytes)).tolist():
+            entry = entries[i]
+            parsed.series[i] = ODD
+            try:
+                reading = self._parse(entry, now_ms)
+            except BadReading as exc:
+                result.dead.append(DeadLetter(entry[0], exc.reason, str(exc), entry[1]))
+                continue
+            parsed = _with(parsed, i, self._series.entries[reading.series].number, reading)
         if result.dead:
             result.counts["dead"] += len(result.dead)
-        if without_ts:
-            _put_in_order(parsed, without_ts)
-        ids = [entry[0] for entry, reading in zip(entries, parsed, strict=True) if reading]
-        readings = [reading for reading in parsed if reading]
-        times = np.array([ts for _, ts, _ in readings], np.int64)
-        return Batch(ids, [member for member, _, _ in readings], times, [values for _, _, values in readings])
+        valid = np.flatnonzero(parsed.series != ODD)
+        if len(valid) == len(entries):
+            return ParsedReadings(entries.ids, parsed.series, parsed.ts, parsed.has_ts, parsed.values)
+        ids = entries.ids
+        return ParsedReadings(
+            [ids[i] for i in valid.tolist()],
+            parsed.series[valid],
+            parsed.ts[valid],
+            parsed.has_ts[valid],
+            parsed.values[valid],
+        )
 
-    def _parse_plain(self, entries: Sequence[Entry], now_ms: int) -> list[Parsed | None]:
-        """Parse the plain entries of known series with one feature by columns; None stands for all others."""
-        parsed: list[Parsed | None] = [None] * len(entries)
-        chosen: list[tuple[int, SeriesEntry]] = []
-        values: list[bytes] = []
-        times: list[bytes] = []
-        known = self._series.entries
-        for i, (_, fields) in enumerate(entries):
-            member = known.get(fields.get(b"series", b"")) if len(fields) == PLAIN_FIELDS else None
-            if member and member.field and member.field in fields and b"ts" in fields:
-                chosen.append((i, member))
-                values.append(fields[member.field])
-                times.append(fields[b"ts"])
-        if chosen:
-            numbers = numbers_of(values).tolist()
-            for (i, member), y, ts in zip(chosen, numbers, parsing.times_of(times, now_ms), strict=True):
-                if ts != parsing.NEEDS_A_LOOK and not math.isnan(y):
-                    parsed[i] = member, ts, (y,)
+    def _parse_plain(self, entries: RawEntries, now_ms: int) -> Parsed:
+        """Parse the plain entries of known series; the others are marked as ODD."""
+        count = len(entries)
+        names = self._series.names.names
+        parsed = Parsed(
+            np.empty(count, np.int64),
+            np.empty(count, np.int64),
+            np.empty(count, np.int64),
+            np.empty((count, names.features.shape[1])),
+        )
+        limits = now_ms + parsing.AHEAD_MS, now_ms + parsing.ID_AHEAD_MS, now_ms
+        parse_entries(entries.reply, entries.places, names, CONSTANTS, limits, parsed)
         return parsed
 
-    def _parse(self, entry: Entry, now_ms: int) -> tuple[Parsed, bool]:
-        """Parse an entry of any kind, and return whether it was sent with a time.
+    def _parse(self, entry: Entry, now_ms: int) -> Reading:
+        """Parse an entry of any kind; add its series if it is new.
 
         Raises:
             BadReading: the entry is not a valid reading of this partition.
@@ -93,22 +89,33 @@ class EntryParser:
         reading = parsing.parse_reading(entry_id, fields, series, self._series.features_of(series), now_ms)
         if series not in self._series.states:
             self._series.add_series(series)
-        return (self._series.entries[series.encode()], reading.ts, reading.values), reading.has_ts
+        return reading
 
 
-def _put_in_order(parsed: list[Parsed | None], without_ts: set[int]) -> None:
-    """Move readings without a `ts` to a millisecond after their series' newest, where their own time is not later.
+def _with(parsed: Parsed, i: int, series: int, reading: Reading) -> Parsed:
+    """Return the parsed entries with reading `i`, in wider arrays if it has more features than any before."""
+    missing = len(reading.values) - parsed.values.shape[1]
+    if missing > 0:
+        parsed = parsed._replace(values=np.pad(parsed.values, ((0, 0), (0, missing)), constant_values=np.nan))
+    parsed.series[i] = series
+    parsed.ts[i] = reading.ts
+    parsed.has_ts[i] = reading.has_ts
+    parsed.values[i] = np.nan
+    parsed.values[i, : len(reading.values)] = reading.values
+    return parsed
 
-    Such a reading is new, because its entry id is higher: two may arrive in one millisecond, and a clock may be set
-    back.
-    """
-    newest: dict[str, int] = {}
-    for i, reading in enumerate(parsed):
-        if reading is None:
-            continue
-        member, ts, values = reading
-        before = newest.get(member.series, member.state.window.last_ts)
-        if i in without_ts and ts <= before:
-            ts = before + 1
-            parsed[i] = member, ts, values
-        newest[member.series] = max(before, ts)
+
+def warm() -> None:
+    """Compile the loops, or load them from the cache."""
+    names = SeriesNames()
+    names.add("", [""])
+    entries = RawEntries.of([("1-0", {b"series": b""})])
+    zeros = np.zeros(1, np.int64)
+    parse_entries(
+        entries.reply,
+        entries.places,
+        names.names,
+        CONSTANTS,
+        (0, 0, 0),
+        Parsed(zeros, zeros + 0, zeros + 0, np.zeros((1, 1))),
+    )

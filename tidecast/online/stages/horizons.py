@@ -1,14 +1,15 @@
 """Forecasts of more than one step: each is fed back as if it were a reading, and all experts forecast again."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from tidecast.arrays import Float
 from tidecast.online.batch import Batch
 from tidecast.online.engine import Engine
 from tidecast.online.intervals import Tracker
+from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.scoring import BatchScores
+from tidecast.online.partition_series import PartitionSeries, SeriesEntry
+from tidecast.online.requests import Requests
 
 More = dict[str, list[float | None]]
 
@@ -27,36 +28,34 @@ class Horizons:
         self._level = level
         self._bounds = bounds
 
-    def forecast(self, engine: Engine, batch: Batch, scores: BatchScores) -> More:
+    def forecast(self, engine: Engine, batch: Batch, series: PartitionSeries, scores: BatchScores) -> More:
         """Forecast the steps 2 to `horizon` of each reading: `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on."""
         further = range(2, self._horizon + 1)
         more: More = {f"yhat_{step}{end}": [] for step in further for end in ("", "_lower", "_upper")}
         if more and len(batch):
             for i, path in enumerate(self._paths(engine, batch, scores)):
-                self._publish(batch, i, path, more)
+                self._publish(batch, i, series.entry(batch.series[i]), path, more)
         return more
 
     def _paths(self, engine: Engine, batch: Batch, scores: BatchScores) -> Float:
         """Roll every series forward with the present weights of its experts: `(readings, horizon - 1)`."""
-        rows = [request.rows for request in batch.requests]
-        steps = (batch.next_ts - batch.ts).tolist()
+        first = batch.requests
+        rows = [first.rows.window(i) for i in range(len(batch))]
+        steps = batch.next_ts - batch.ts
         path = np.empty((len(batch), self._horizon))
         path[:, 0] = scores.yhat
         for step in range(1, path.shape[1]):
             rows = [_with_next(old, yhat) for old, yhat in zip(rows, path[:, step - 1].tolist(), strict=True)]
-            requests = [
-                replace(request, rows=newest, next_ts=request.next_ts + step * step_ms)
-                for request, newest, step_ms in zip(batch.requests, rows, steps, strict=True)
-            ]
+            next_ts = batch.next_ts + step * steps
+            requests = Requests(first.slabs, first.models, first.cohorts, Rows.of(rows), next_ts)
             for i, (forecasts, weights) in enumerate(zip(engine.predict(requests), scores.weights, strict=True)):
                 path[i, step] = _blend(forecasts, weights, path[i, step - 1])
             path[:, step] = self._bounded(path[:, step])
         return path[:, 1:]
 
-    def _publish(self, batch: Batch, i: int, path: Float, more: More) -> None:
+    def _publish(self, batch: Batch, i: int, entry: SeriesEntry, path: Float, more: More) -> None:
         """Score the pending forecasts of further steps of reading `i`, and write its new ones, `(horizon - 1,)`."""
-        member = batch.members[i]
-        state = member.state
+        state = entry.state
         steps = len(path)
         if len(state.ahead) != steps:
             state.ahead = np.full((steps, steps + 1), np.nan)
@@ -64,7 +63,7 @@ class Horizons:
         if batch.skipped[i]:  # no reading came for the skipped steps: their forecasts cannot be scored
             state.ahead[:] = np.nan
         # A model is not judged by readings that it learned from.
-        is_new = member.slot is None or batch.ts[i] > member.slot.trained_until
+        is_new = entry.slot is None or batch.ts[i] > entry.slot.trained_until
         for k, yhat in enumerate(path.tolist()):
             # Row k holds the forecasts k + 2 steps ahead: its oldest entry is the forecast of this reading.
             tracker = state.ahead_trackers[k]

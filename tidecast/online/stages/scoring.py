@@ -7,8 +7,9 @@ import numpy as np
 from tidecast.arrays import Float, Int64
 from tidecast.online.batch import Batch
 from tidecast.online.intervals import Tracker
+from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
-from tidecast.online.slab import ModelSlot
+from tidecast.online.partition_series import PartitionSeries, SeriesEntry
 
 
 class Scorer:
@@ -23,39 +24,53 @@ class Scorer:
         self._levels = np.array(levels)
         self._bounds = bounds
 
-    def score(self, batch: Batch, forecasts: Float) -> BatchScores:
+    def score(self, batch: Batch, series: PartitionSeries, forecasts: Float) -> BatchScores:
         """Score the pending forecasts, update every expert's record, and blend the next forecasts.
 
         Args:
             batch: the accepted readings.
+            series: the series of the partition.
             forecasts: `(readings, experts)`, the experts' next forecasts.
         """
-        members = batch.members
-        scores = self.score_records(
-            batch,
-            slice(None),
-            forecasts,
-            [member.state.address for member in members],
-            [member.slot for member in members],
-            [member.first_errors for member in members],
+        columns = series.columns
+        numbers = batch.series
+        champions = Champions(
+            columns.version[numbers],
+            columns.first_errors[numbers],
+            columns.half_width[numbers],
+            columns.trained_until[numbers],
         )
+        scores = self._score(batch, slice(None), forecasts, columns.record[numbers], champions)
         # Errors of the previous model do not apply, nor do those of further steps.
         for i in np.flatnonzero(scores.new_model):
-            state = members[i].state
+            state = series.entry(numbers[i]).state
             state.ahead[:] = np.nan
             state.ahead_trackers = [Tracker() for _ in state.ahead_trackers]
         return scores
 
-    def score_records(
-        self,
-        batch: Batch,
-        chosen: Int64 | slice,
-        forecasts: Float,
-        records: list[int],
-        slots: Sequence[ModelSlot | None],
-        first_errors: list[int],
+    def score_shadows(self, batch: Batch, chosen: Int64, entries: Sequence[SeriesEntry], forecasts: Float) -> Float:
+        """Return the errors of the shadows' pending forecasts, `(some,)`, and update the shadows' records.
+
+        Args:
+            batch: the accepted readings.
+            chosen: `(some,)` the places of the readings.
+            entries: their series.
+            forecasts: `(some, experts)`, the next forecasts of the shadows' experts.
+        """
+        shadows = [entry.shadow for entry in entries]
+        records = [address_of(probation.record) if (probation := entry.state.probation) else 0 for entry in entries]
+        champions = Champions(
+            np.array([shadow.version if shadow else 0 for shadow in shadows], np.int64),
+            np.array([address_of(shadow.errors) if shadow else 0 for shadow in shadows], np.int64),
+            np.array([shadow.half_width if shadow else 0.0 for shadow in shadows], np.float64),
+            np.array([shadow.trained_until if shadow else 0 for shadow in shadows], np.int64),
+        )
+        return self._score(batch, chosen, forecasts, np.array(records, np.int64), champions).error
+
+    def _score(
+        self, batch: Batch, chosen: Int64 | slice, forecasts: Float, records: Int64, champions: Champions
     ) -> BatchScores:
-        """Score the chosen readings against the records and first errors of their models at these addresses."""
+        """Score the chosen readings against these records."""
         readings = Readings(
             batch.ts[chosen],
             batch.y[chosen],
@@ -63,10 +78,4 @@ class Scorer:
             batch.doubted[chosen],
             batch.moves[chosen],
         )
-        champions = Champions(
-            np.array([slot.version if slot else 0 for slot in slots], np.int64),
-            np.array(first_errors, np.int64),
-            np.array([slot.half_width if slot else 0.0 for slot in slots], np.float64),
-            np.array([slot.trained_until if slot else 0 for slot in slots], np.int64),
-        )
-        return score_batch(np.array(records, np.int64), readings, forecasts, champions, self._levels, self._bounds)
+        return score_batch(records, readings, forecasts, champions, self._levels, self._bounds)

@@ -17,6 +17,7 @@ from tidecast.models import experts, lstm
 from tidecast.models.spec import Spec
 from tidecast.online.kernels import linear, network, threads
 from tidecast.online.kernels.products import CACHE_LINE
+from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads
 from tidecast.online.weight_layout import WeightLayout
 from worker import compiling
@@ -235,9 +236,8 @@ def test_the_linear_experts_answer_as_their_definition_says(seed: int, features:
     names = ("lags", "columns", "coefficients", "bias", "needs")
     lags, columns, coefficients, bias, needs = (np.stack([getattr(p, name) for p in panels]) for name in names)
     at = np.arange(len(held))
-    ends = np.cumsum(held)
     stacked = (lags, columns, coefficients, bias, needs)
-    answers = threads.linear_answers(np.concatenate(rows), ends, np.array(held), at, stacked)
+    answers = threads.linear_answers(Rows.of(rows), at, stacked)
     np.testing.assert_allclose(answers, correct, rtol=1e-12, atol=1e-9)
     assert len(experts.LINEAR) + 1 == answers.shape[1]
 
@@ -254,11 +254,8 @@ def test_nothing_is_compiled_once_the_worker_is_warm() -> None:
     panel = random_panel(0, 2)
     parts = (panel.lags, panel.columns, panel.coefficients, panel.bias, panel.needs)
     lags, columns, coefficients, bias, needs = (part[None] for part in parts)
-    ends = np.array([9])
-    rows = np.zeros(1, np.int64)
-    threads.linear_answers(
-        np.asfortranarray(np.ones((9, 2))), ends, ends, rows, (lags, columns, coefficients, bias, needs)
-    )
+    rows = Rows.of([np.asfortranarray(np.ones((9, 2)))])
+    threads.linear_answers(rows, np.zeros(1, np.int64), (lags, columns, coefficients, bias, needs))
     assert before == [len(function.signatures) for function in compiled] == [1, 1]
 
 

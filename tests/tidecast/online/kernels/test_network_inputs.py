@@ -8,6 +8,7 @@ from tests.harness.oracles import network_inputs
 from tidecast.models.inputs import calendar_inputs, rows_read
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.rows import Rows
 
 SPECS = st.builds(
     Spec,
@@ -43,7 +44,9 @@ def test_windows_are_prepared_as_they_are_defined(spec: Spec, more: list[int], s
     reach = rows_read(spec, seasons)
     at = np.maximum((ends - reach)[:, None] + np.arange(reach), (ends - held)[:, None])
     expected = network_inputs(values[at], held, spec, seasons, center, scale, linear, calendar)
-    prepared = prepare((values, ends, held), spec, (center, scale), seasons, linear, calendar)
+    prepared = prepare(
+        Rows(values.ravel(), width * ends, held, np.full(n, width)), spec, (center, scale), seasons, linear, calendar
+    )
 
     np.testing.assert_allclose(prepared.x, expected.x, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(prepared.base, expected.base, rtol=1e-12)

@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.oracles import blend, learn, own_answers, shares
 from tests.harness.states import all_whole, whole
-from tests.tidecast.online.harness import ask, entry, forecaster_with
+from tests.tidecast.online.harness import PredictionRequest, ask, entry, forecaster_with, predict
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.intervals import Tracker
-from tidecast.online.slab import PredictionRequest
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast
 
@@ -65,7 +64,7 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
         rows = values[: n + 1]
         path = []
         for step in range(HORIZON):
-            (answers,) = forecaster.engine.predict([PredictionRequest(slot, "seconds", np.array(rows)[:, None], 0)])
+            (answers,) = predict(forecaster.engine, [PredictionRequest(slot, "seconds", np.array(rows)[:, None], 0)])
             if step == 0:
                 errors = errors if stood is None else learn(errors, stood, value)
                 stood = answers

@@ -1,0 +1,30 @@
+"""The requests for forecasts of a batch, in columns: the newest rows of each series, and its models."""
+
+from dataclasses import dataclass
+
+from tidecast.arrays import Int64
+from tidecast.online.kernels.rows import Rows
+
+NONE = -1  # in place of the number of a slab or cohort: the series has no such network
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Requests for forecasts of the next value of many series; some may be about the same series.
+
+    Attributes:
+        slabs: `(n,)` the number of the slab of each series' model, or NONE.
+        models: `(n,)` the model's row in its slab.
+        cohorts: `(n,)` the number of the cohort whose network forecasts too, or NONE.
+        rows: the newest rows of each series.
+        next_ts: `(n,)` the time to forecast, epoch milliseconds.
+    """
+
+    slabs: Int64
+    models: Int64
+    cohorts: Int64
+    rows: Rows
+    next_ts: Int64
+
+    def __len__(self) -> int:
+        return len(self.slabs)

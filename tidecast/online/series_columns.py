@@ -1,0 +1,85 @@
+"""The series of a partition in columns, as the loops of a batch read them."""
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from tidecast.arrays import Float, Int64
+from tidecast.models.gross_errors import NO_LIMITS
+from tidecast.online.engine import Engine
+from tidecast.online.kernels.pointers import address_of
+from tidecast.online.requests import NONE
+from tidecast.online.slab import ModelSlot
+from tidecast.online.state import SeriesState
+
+
+def _integers() -> Int64:
+    return np.zeros(0, np.int64)
+
+
+def _floats() -> Float:
+    return np.zeros(0)
+
+
+@dataclass(slots=True)
+class SeriesColumns:
+    """The columns, `(series or more,)` each, by the number of the series.
+
+    Attributes:
+        window: the address of the window's numbers.
+        record: the address of the record.
+        width: the number of features.
+        rows_read: how many rows the experts read.
+        slab: the number of its model's slab, or NONE.
+        model: the model's row in the slab.
+        cohort: the number of its model's cohort, or NONE.
+        version: the version of its model; 0: it has none.
+        first_errors: the address of the model's first errors; the model's slot keeps them alive.
+        half_width: the model's.
+        trained_until: epoch milliseconds: a model is not judged by readings up to then.
+        largest_move: of the model's history; 0: not known.
+        lowest: the lowest value of that history.
+        highest: the highest value of that history.
+        tested: 1 if its champion is compared with a loaded shadow.
+    """
+
+    window: Int64 = field(default_factory=_integers)
+    record: Int64 = field(default_factory=_integers)
+    width: Int64 = field(default_factory=_integers)
+    rows_read: Int64 = field(default_factory=_integers)
+    slab: Int64 = field(default_factory=_integers)
+    model: Int64 = field(default_factory=_integers)
+    cohort: Int64 = field(default_factory=_integers)
+    version: Int64 = field(default_factory=_integers)
+    first_errors: Int64 = field(default_factory=_integers)
+    half_width: Float = field(default_factory=_floats)
+    trained_until: Int64 = field(default_factory=_integers)
+    largest_move: Float = field(default_factory=_floats)
+    lowest: Float = field(default_factory=_floats)
+    highest: Float = field(default_factory=_floats)
+    tested: Int64 = field(default_factory=_integers)
+
+    def set(self, number: int, state: SeriesState, slot: ModelSlot | None, engine: Engine, rows_read: int) -> None:
+        """Write the row of a series."""
+        if number >= len(self.window):
+            self._grow(2 * number + 8)
+        self.window[number] = state.window.address
+        self.record[number] = state.address
+        self.width[number] = len(state.features)
+        self.rows_read[number] = rows_read
+        self.slab[number] = slot.slab.number if slot else NONE
+        self.model[number] = slot.row if slot else 0
+        self.cohort[number] = engine.cohort_number(slot.shared) if slot else NONE
+        self.version[number] = slot.version if slot else 0
+        self.first_errors[number] = address_of(slot.errors) if slot else 0
+        self.half_width[number] = slot.half_width if slot else 0.0
+        self.trained_until[number] = slot.trained_until if slot else 0
+        self.largest_move[number] = slot.largest_move if slot else 0.0
+        self.lowest[number], self.highest[number] = slot.known if slot else NO_LIMITS
+
+    def _grow(self, length: int) -> None:
+        for column in fields(self):
+            old = getattr(self, column.name)
+            longer = np.zeros(length, old.dtype)
+            longer[: len(old)] = old
+            setattr(self, column.name, longer)

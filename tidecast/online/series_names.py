@@ -1,0 +1,90 @@
+"""The table of a partition's series by name, as the compiled parser reads it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tidecast.online.kernels.entries import ODD, Names, hash_of
+
+_SMALLEST = 16  # slots of the table; at most half of them are used
+
+
+class SeriesNames:
+    """A hash table with open addressing: names and features of series by number.
+
+    Attributes:
+        names: the table.
+    """
+
+    def __init__(self) -> None:
+        self._text = bytearray()
+        self._known: dict[bytes, int] = {}  # where a feature's name begins in the text
+        self._count = 0
+        self.names = Names(
+            np.full(_SMALLEST, ODD),
+            np.zeros(_SMALLEST // 2, np.uint64),
+            np.zeros(0, np.uint8),
+            np.zeros((_SMALLEST // 2, 2), np.int64),
+            np.zeros((_SMALLEST // 2, 1, 2), np.int64),
+        )
+
+    def add(self, series: str, features: Sequence[str]) -> None:
+        """Add the series of the next number."""
+        number = self._count
+        self._count += 1
+        if 2 * self._count > len(self.names.slots):
+            self._grow(4 * self._count)
+        name = series.encode()
+        self.names.series[number] = len(self._text), len(name)
+        self._append(name)
+        self.names.hashes[number] = hash_of(np.frombuffer(name, np.uint8), 0, len(name))
+        _insert(self.names, number)
+        self.set_features(number, features)
+
+    def set_features(self, number: int, features: Sequence[str]) -> None:
+        """Set the features of a series, the target first."""
+        names = self.names
+        most = names.features.shape[1]
+        if len(features) > most:
+            wider = np.pad(names.features, ((0, 0), (0, len(features) - most), (0, 0)))
+            self.names = names = names._replace(features=wider)
+        names.features[number] = 0
+        for column, feature in enumerate(features):
+            name = feature.encode()
+            if name not in self._known:
+                self._known[name] = len(self._text)
+                self._append(name)
+            self.names.features[number, column] = self._known[name], len(name)
+
+    def _append(self, name: bytes) -> None:
+        """Append a name to the text."""
+        end = len(self._text) + len(name)
+        text = self.names.text
+        if end > len(text):
+            text = np.zeros(2 * end, np.uint8)
+            text[: len(self._text)] = np.frombuffer(self._text, np.uint8)
+        text[len(self._text) : end] = np.frombuffer(name, np.uint8)
+        self._text += name
+        self.names = self.names._replace(text=text)
+
+    def _grow(self, room: int) -> None:
+        """Make room for twice as many series, and sort them into a larger table."""
+        old = self.names
+        slots = np.full(1 << (room - 1).bit_length(), ODD)
+        more = len(slots) // 2 - len(old.series)
+        self.names = old._replace(
+            slots=slots,
+            hashes=np.pad(old.hashes, (0, more)),
+            series=np.pad(old.series, ((0, more), (0, 0))),
+            features=np.pad(old.features, ((0, more), (0, 0), (0, 0))),
+        )
+        for number in range(self._count - 1):
+            _insert(self.names, number)
+
+
+def _insert(names: Names, number: int) -> None:
+    mask = len(names.slots) - 1
+    at = int(names.hashes[number]) & mask
+    while names.slots[at] != ODD:
+        at = (at + 1) & mask
+    names.slots[at] = number
