@@ -1,6 +1,6 @@
 # Every target is self-sufficient: on a fresh machine it installs what it needs first. ARGS= passes options on.
 .DEFAULT_GOAL := help
-.PHONY: help install demo warm test test-browser test-docs test-monitoring pictures chromium docs lint type format bench chaos soak clean
+.PHONY: help install demo warm test test-browser test-docs test-monitoring pictures chromium docs lint type format bench chaos soak pretrain clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -78,6 +78,9 @@ chaos: $(INSTALLED) warm ## break workers, Redis and the wire, verify every fore
 
 soak: $(INSTALLED) warm ## stream steadily for minutes and watch the memory (ARGS='--minutes 15 --rate 500 --json')
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+pretrain: $(INSTALLED) ## train the network for every series again, which ships with the package (ARGS='--out FILE --windows 60000')
+	@$(BIN)/python -m trainer.pretrain $(ARGS)
 
 $(DOCS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -1,0 +1,66 @@
+"""Training the pretrained network: examples of every length, weights that repeat by their seed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tidecast.models import pretrained
+from tidecast.models.pretrained import LEAST_ROWS, WINDOW, Header, Pretrained
+from trainer.pretrain.examples import cut
+from trainer.pretrain.families import Synthetic
+from trainer.pretrain.recipe import Recipe
+from trainer.pretrain.scores import scores, skills
+from trainer.pretrain.training import train
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "pretrained.md"
+TINY = Recipe(units=6, hidden=4, rows=120, series=2, windows_each=4, windows=192, batch=32)
+
+
+def test_targets_are_the_next_changes_in_units_of_the_windows_scale() -> None:
+    """On a straight line every change is one unit, and histories of all lengths occur."""
+    lines = Synthetic(np.arange(400.0) * np.array([[1.0], [-5.0]]), np.zeros((2, 2), np.int64))
+    examples = cut(np.random.default_rng(0), lines, 200)
+    used = examples.weights > 0
+    assert np.allclose(examples.targets[used], np.sign(examples.x[:, -1:, 0]).repeat(WINDOW, axis=1)[used])
+    real = examples.x[:, :, 2].sum(axis=1)
+    assert set(range(8, WINDOW)) <= set(real.astype(int))
+    assert not used[:, :-1][np.cumsum(examples.x[:, :-1, 2], axis=1) < LEAST_ROWS - 1].any()
+
+
+def test_a_training_repeats_to_the_last_bit_by_its_seed() -> None:
+    """On one machine the recipe alone decides the weights."""
+    first, again = train(TINY), train(TINY)
+    assert list(first) == list(TINY.spec.shapes())
+    assert {name: part.shape for name, part in first.items()} == TINY.spec.shapes()
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    other = train(TINY.model_copy(update={"seed": 21}))
+    assert not np.array_equal(first["dense.kernel"], other["dense.kernel"])
+
+
+def test_a_training_lowers_the_loss() -> None:
+    """A few hundred windows teach it to beat the last value."""
+    losses: list[float] = []
+    train(
+        TINY.model_copy(update={"series": 20, "windows": 8192, "units": 16}), lambda _windows, loss: losses.append(loss)
+    )
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_scores_compare_with_the_last_value() -> None:
+    """A network without a change has skill 0, on every period and family; the shipped one has the skill it claims."""
+    weights = {name: np.zeros(shape, np.float32) for name, shape in TINY.spec.shapes().items()}
+    nothing = Pretrained(Header(version=pretrained.VERSION, recipe={}, scores={}), weights)
+    assert set(scores(nothing, 1, series=2).values()) == {0.0}
+    assert scores(nothing, 1, series=2).keys() == pretrained.shipped().header.scores.keys()
+    wave = np.sin(2 * np.pi * np.arange(300) / 24)[None]
+    assert skills(pretrained.shipped(), Synthetic(wave, np.array([[24, 48]])), 100, 300) == pytest.approx([1], abs=0.5)
+
+
+def test_the_shipped_network_is_that_of_the_recipe_and_of_its_page() -> None:
+    """`make pretrain` writes the file again: no number of it was only on somebody's command line."""
+    shipped = pretrained.shipped()
+    assert shipped.header.recipe == Recipe().model_dump()
+    assert {name: part.shape for name, part in shipped.weights.items()} == Recipe().spec.shapes()
+    page = PAGE.read_text()
+    assert [name for name, skill in shipped.header.scores.items() if f"| `{name}` | {skill:.3f} |" not in page] == []

@@ -1,0 +1,188 @@
+"""The pretrained network: one small LSTM for every series, trained on synthetic series alone and shipped as a file.
+
+It forecasts the next value from the rows that a series has, at least `LEAST_ROWS`, with or without known seasons. The
+answer is a change relative to the newest value, in units of the window's usual change. This module reads the file and
+computes the answer in NumPy. `trainer/pretrain` made the file.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
+
+from tidecast.arrays import Bools, Float, Float32, Int64
+from tidecast.errors import ModelError
+from tidecast.models import lstm
+from tidecast.models.inputs import Inputs
+from tidecast.models.time_grid import CLIP
+
+VERSION = 1  # of the file, its inputs and its scale
+FILE = "pretrained.safetensors"
+HEADER = "tidecast_pretrained"
+WINDOW = 32  # rows that the network reads
+SEASONS = 2  # season lengths that it can be told
+CHANNELS = 3 + 3 * SEASONS + 1
+LEAST_ROWS = 4
+OUTLYING = 5.0  # a change counts in the scale at most as this many usual ones
+ROUNDS = 2  # of limiting the changes
+SMALLEST = 1e-9  # of the newest value: a smaller scale counts as 0
+UNCHANGED = 1e-300  # the scale of a window that does not change, whose forecast is its newest value
+LONGEST = 8.0  # the season length is read as its logarithm to the base 2 over this
+
+
+class Header(BaseModel):
+    """The origin of the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    version: int
+    recipe: dict[str, int | float | str]  # everything that the training depends on, the seed included
+    scores: dict[str, float]  # skill over the last value on synthetic series that were not trained on
+
+
+class Pretrained(NamedTuple):
+    """The weights by the names of `Spec.shapes`, and their origin."""
+
+    header: Header
+    weights: Mapping[str, Float32]
+
+
+class _Window(NamedTuple):
+    """The differences that the network reads, in the series' unit, and the places where they exist."""
+
+    change: Float  # (n, WINDOW) from the row before
+    level: Float  # (n, WINDOW) above the mean of the window's rows up to this one
+    real: Bools  # (n, WINDOW) rows of the series, not padding
+    naive: Float  # (n, WINDOW, SEASONS) the value one season before the next row, above this row
+    repeated: Float  # (n, WINDOW, SEASONS) the change one season before the next row's
+    has_naive: Bools
+    has_repeated: Bools
+
+
+@cache
+def shipped() -> Pretrained:
+    """Read the network of the package once.
+
+    Raises:
+        ModelError: the file is damaged or of another version.
+    """
+    return decode(files("tidecast.models").joinpath(FILE).read_bytes())
+
+
+def encode(network: Pretrained) -> bytes:
+    """Encode a network to the bytes of its file."""
+    weights = {name: np.ascontiguousarray(part, np.float32) for name, part in network.weights.items()}
+    return save(weights, metadata={HEADER: network.header.model_dump_json()})
+
+
+def decode(content: bytes) -> Pretrained:
+    """Decode the bytes of a file.
+
+    Raises:
+        ModelError: the file is damaged or of another version.
+    """
+    try:
+        parts = dict(deserialize(content))
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        version = json.loads(metadata[HEADER])["version"]
+        if version != VERSION:
+            raise ModelError(f"pretrained network of version {version}, this program reads {VERSION}: reinstall it")
+        header = Header.model_validate_json(metadata[HEADER])
+        weights = {name: _array(part) for name, part in parts.items()}
+    except (SafetensorError, ValidationError, KeyError, TypeError, ValueError) as exc:
+        raise ModelError(f"{FILE} is damaged ({exc}): install Tidecast again") from exc
+    return Pretrained(header, weights)
+
+
+def forecast(network: Pretrained, values: Float, ends: Int64, held: Int64, seasons: Int64) -> Float:
+    """Forecast the next value of each window; NaN for fewer than `LEAST_ROWS` rows. The arguments are as for `inputs`.
+
+    Returns:
+        `(n,)` in the series' unit.
+    """
+    prepared = inputs(values, ends, held, seasons)
+    answer = lstm.forward(prepared.x, network.weights, "tanh")[:, 0]
+    result = np.where(prepared.size > UNCHANGED, prepared.restore(answer), prepared.base)
+    return np.where(held >= LEAST_ROWS, result, np.nan)
+
+
+def inputs(values: Float, ends: Int64, held: Int64, seasons: Int64) -> Inputs:
+    """Prepare the newest rows of windows for the network.
+
+    Args:
+        values: the rows of all series one after another.
+        ends: `(n,)` the place after each window's newest row.
+        held: `(n,)` how many rows before that place belong to the series, at least 1.
+        seasons: `(n, SEASONS)` season lengths in rows; 0: not known.
+
+    Returns:
+        `x` of `(n, WINDOW, CHANNELS)`, 0 in rows before the series; the newest values; and the scales.
+    """
+    window = _window(values, ends, held, seasons)
+    base = values[ends - 1]
+    scale = _scale(window)
+    size = np.where(scale > SMALLEST * np.abs(base), scale, UNCHANGED)
+    logarithm = np.log2(np.maximum(seasons[:, :1], 1)) / LONGEST
+    x = np.empty((len(ends), WINDOW, CHANNELS), np.float32)
+    x[:, :, 0] = _scaled(window.change, size)
+    x[:, :, 1] = _scaled(window.level, size)
+    x[:, :, 2] = window.real
+    for season in range(SEASONS):
+        x[:, :, 3 + 3 * season] = _scaled(window.naive[:, :, season], size)
+        x[:, :, 4 + 3 * season] = _scaled(window.repeated[:, :, season], size)
+        x[:, :, 5 + 3 * season] = window.has_naive[:, :, season]
+    x[:, :, CHANNELS - 1] = window.real * logarithm
+    return Inputs(x, base, size)
+
+
+def _window(values: Float, ends: Int64, held: Int64, seasons: Int64) -> _Window:
+    """Cut windows and compute their differences."""
+    at = ends[:, None] + np.arange(-WINDOW, 0)
+    start = (ends - held)[:, None]
+    first = np.maximum(start, at[:, :1])
+    real = at >= first
+    last = values[ends - 1][:, None]
+    row = np.where(real, values[np.maximum(at, 0)] - last, 0.0)
+    before = np.concatenate([row[:, :1], row[:, :-1]], axis=1)
+    mean = np.cumsum(row, axis=1) / np.maximum(np.cumsum(real, axis=1), 1)
+    lag = np.maximum(seasons, 0)[:, None, :]
+    then = at[:, :, None] + 1 - lag
+    has_naive = (lag > 0) & (then >= start[:, :, None]) & real[:, :, None]
+    has_repeated = has_naive & (then > start[:, :, None])
+    season = values[np.where(has_naive, then, 0)]
+    return _Window(
+        change=np.where(at > first, row - before, 0.0),
+        level=np.where(real, row - mean, 0.0),
+        real=real,
+        naive=np.where(has_naive, season - last[:, :, None] - row[:, :, None], 0.0),
+        repeated=np.where(has_repeated, season - values[np.where(has_repeated, then - 1, 0)], 0.0),
+        has_naive=has_naive,
+        has_repeated=has_repeated,
+    )
+
+
+def _scale(window: _Window) -> Float:
+    """Return the mean size of the changes in the window and one season before, `(n,)`; outlying ones are limited."""
+    sizes = np.abs(np.concatenate([window.change, window.repeated[:, :, 0]], axis=1))
+    changes = np.maximum(window.real.sum(axis=1) - 1, 0) + window.has_repeated[:, :, 0].sum(axis=1)
+    count = np.maximum(changes, 1)
+    scale: Float = sizes.sum(axis=1) / count
+    for _ in range(ROUNDS):
+        scale = np.minimum(sizes, OUTLYING * scale[:, None]).sum(axis=1) / count
+    return scale
+
+
+def _scaled(difference: Float, size: Float) -> Float:
+    return np.clip(difference / size[:, None], -CLIP, CLIP)
+
+
+def _array(part: Mapping[str, Any]) -> Float32:
+    if part["dtype"] != "F32":
+        raise ValueError(f"weights of type {part['dtype']}")
+    return np.frombuffer(part["data"], np.float32).reshape(part["shape"])

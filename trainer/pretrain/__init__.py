@@ -1,0 +1,1 @@
+"""Train the network that ships with the package, on synthetic series alone."""
