@@ -8,13 +8,11 @@ import argparse
 import importlib
 import json
 import pkgutil
-import platform
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import benchmarks
 from tidecast.settings import cores
+from tidecast.tools.sizing.machine import processor_name
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -57,12 +55,7 @@ def show(name: str, figures: Mapping[str, float]) -> None:
 
 def processor() -> str:
     """Return the processor's name and the cores for this process, as figures of two machines are not comparable."""
-    try:
-        info = Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        info = ""
-    names = re.findall(r"^model name\s*: (.+)$", info, re.MULTILINE)
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {cores()} cores"
+    return f"{processor_name()}, {cores()} cores"
 
 
 if __name__ == "__main__":

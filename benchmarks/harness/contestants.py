@@ -30,7 +30,8 @@ class Pace(NamedTuple):
     """The speed of a contestant."""
 
     per_s: float  # readings
-    cpu_us: float  # of its own processor time per reading, without that of Redis
+    cpu_us: float  # of its own processor time per reading, all threads
+    redis_us: float  # of the processor time of Redis per reading
 
 
 @dataclass(slots=True)
@@ -76,16 +77,26 @@ class Contestant:
         self.empty()
         self.stop()
         self.push(count)
-        cpu_before = self._cpu_s()
+        cpu_before = self.cpu_s()
+        redis_before = redis_cpu_s(self.redis)
         began = time.perf_counter()
         self.go_on()
         self.await_answers()
         took = time.perf_counter() - began
-        used = self._cpu_s() - cpu_before
+        used = self.cpu_s() - cpu_before
+        redis_used = redis_cpu_s(self.redis) - redis_before
+        self.check_answers(count)
+        self.empty()
+        return Pace(count / took, 1e6 * used / count, 1e6 * redis_used / count)
+
+    def check_answers(self, count: int) -> None:
+        """Check that the stream holds so many forecasts.
+
+        Raises:
+            RuntimeError: it does not.
+        """
         if (answered := self.redis.xlen(self.keys.forecasts)) != count:
             raise RuntimeError(f"{self.name} answered {answered} of {count} readings: {self.log_end()}")
-        self.empty()
-        return Pace(count / took, 1e6 * used / count)
 
     def stop(self) -> None:
         """Stop the program by SIGSTOP."""
@@ -124,13 +135,20 @@ class Contestant:
         for key in [self.keys.forecasts] if self.remembers else [self.keys.readings, self.keys.forecasts]:
             self.redis.xtrim(key, maxlen=0, approximate=False)
 
-    def _cpu_s(self) -> float:
+    def cpu_s(self) -> float:
+        """Return the processor time that it has used so far, of all threads, in seconds."""
         times = psutil.Process(self.process.pid).cpu_times()
         return times.user + times.system
 
     def log_end(self) -> str:
         """Return the end of its log."""
         return self.log.read_text()[-1000:]
+
+
+def redis_cpu_s(redis: Redis) -> float:
+    """Return the processor time that a server has used so far, in seconds."""
+    used = cast("dict[str, float]", redis.info("cpu"))
+    return used["used_cpu_user"] + used["used_cpu_sys"]
 
 
 @contextmanager

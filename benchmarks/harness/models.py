@@ -10,19 +10,17 @@ from functools import cache
 
 import numpy as np
 
-from benchmarks.harness.readings import EPOCH_MS, STEP_MS, name_of, past_values
+from benchmarks.harness.readings import past_values
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LSTM, SHARED, LinearExperts
-from tidecast.models.lstm import Array
 from tidecast.models.model import Evidence, Header, Model, Scores
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.models.time_grid import Grid
 from tidecast.settings import SeriesSettings
+from tidecast.tools.sizing.coefficients import OWN, SHARED_NETWORK
+from tidecast.tools.sizing.trial_models import COHORT, FIRST_MS, STEP_MS, name_of, random_weights
 from trainer.fit.linear import fit_panel
 
-OWN = Spec(window=24, units=50)
-SHARED_NETWORK = Spec(window=48, units=64, hidden=64, normalise=True, seasonal=2)  # as for a cohort in the trainer
-COHORT = "cohort"
 SEASONS = {False: (24,), True: (24, 168)}  # in rows; the default panel has a day and a week of hours
 PANELS = 8  # panels that are fitted once and assigned to the series in turn
 HISTORY = 1000  # rows that they are fitted to
@@ -50,15 +48,15 @@ def own_model(number: int, *, default_panel: bool = False) -> Model:
     """Return the model of the series of this number."""
     panel = replace(_panel(number % PANELS, SEASONS[default_panel]), errors=_errors(number, default_panel))
     cohort = COHORT if default_panel else None
-    return Model(_header(name_of(number), OWN, SEASONS[default_panel], cohort), _weights(OWN, number), panel)
+    return Model(_header(name_of(number), OWN, SEASONS[default_panel], cohort), random_weights(OWN, number), panel)
 
 
 def shared_network() -> Model:
     """Return the network of a cohort."""
-    return Model(_header(COHORT, SHARED_NETWORK, (), None), _weights(SHARED_NETWORK, 0))
+    return Model(_header(COHORT, SHARED_NETWORK, (), None), random_weights(SHARED_NETWORK, 0))
 
 
-def bytes_of_weights(count: int) -> int:
+def bytes_ofrandom_weights(count: int) -> int:
     """Return the size of the own networks of `count` series as float32."""
     return count * sum(4 * int(np.prod(shape)) for shape in OWN.shapes().values())
 
@@ -68,18 +66,10 @@ def bytes_of_windows(count: int) -> int:
     return count * 8 * SeriesSettings().rows_kept
 
 
-def _weights(spec: Spec, seed: int) -> dict[str, Array]:
-    rng = np.random.default_rng(seed)
-    return {
-        name: (rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(shape[0]))).astype(np.float32)
-        for name, shape in spec.shapes().items()
-    }
-
-
 @cache
 def _panel(number: int, seasons: tuple[int, ...]) -> LinearExperts:
     values = past_values(number + 1, HISTORY)[:, -1:]
-    ts = EPOCH_MS + STEP_MS * np.arange(-HISTORY, 0)
+    ts = FIRST_MS + STEP_MS * np.arange(-HISTORY, 0)
     grid = Grid(ts, values, np.zeros(HISTORY, np.int64), np.zeros(HISTORY, np.bool_))
     return fit_panel(grid, seasons, HISTORY)
 
@@ -105,7 +95,7 @@ def _header(series: str, spec: Spec, seasons: tuple[int, ...], shared: str | Non
         scale=(2.0,),
         level=0.9,
         half_width=2.0,
-        span=(EPOCH_MS - HISTORY * STEP_MS, EPOCH_MS - STEP_MS),
+        span=(FIRST_MS - HISTORY * STEP_MS, FIRST_MS - STEP_MS),
         evidence=Evidence(rows=100, season=24, scores={"model": Scores(mae=1.0, rmse=1.2)}, skill=0.5, verdict="made"),
-        created_ms=EPOCH_MS,
+        created_ms=FIRST_MS,
     )

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.harness.readings import name_of
 from tidecast.models.store import ModelStore
+from tidecast.tools.sizing.trial_models import name_of
 from trainer.retrain.main import step_aside
 
 

@@ -4,18 +4,15 @@ Reading `i` is of series `i % series` and has `i` in its entry id. Its forecast 
 which the reading was due can be computed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 import numpy as np
 from redis import Redis
 
 from tidecast.arrays import Float
-from tidecast.online.state import SeriesState
-from tidecast.online.window import Window
+from tidecast.tools.sizing.trial_models import FIRST_MS, STEP_MS, full_state, name_of
 
-EPOCH_MS = 1_600_000_000_000
-STEP_MS = 60_000
 AT_ONCE = 1000  # readings per script call, states per command
 _EARLIEST = 1_000_000  # offset that keeps the noise's seeds positive for steps before the first reading
 _PUSH = """
@@ -30,20 +27,22 @@ class Readings:
 
     Args:
         series: the number of series.
+        names: of the series; by default those of `name_of`.
     """
 
-    def __init__(self, series: int) -> None:
+    def __init__(self, series: int, names: Sequence[str] | None = None) -> None:
         self.series = series
+        self._names = names or [name_of(number) for number in range(series)]
 
     def arguments(self, start: int, stop: int) -> list[bytes]:
         """Return the readings `start` to `stop`, four arguments each: id, series, time and value."""
         flat: list[bytes] = []
         for step in range(start // self.series, -(-stop // self.series)):
-            ts = b"%d" % (EPOCH_MS + STEP_MS * step)
+            ts = b"%d" % (FIRST_MS + STEP_MS * step)
             first = step * self.series
             values = _values(step, self.series).tolist()
             for i in range(max(start, first), min(stop, first + self.series)):
-                flat += (id_of(i), name_of(i - first).encode(), ts, b"%.3f" % values[i - first])
+                flat += (id_of(i), self._names[i - first].encode(), ts, b"%.3f" % values[i - first])
         return flat
 
     def push(self, redis: Redis, key: str, start: int, stop: int) -> None:
@@ -61,12 +60,7 @@ class Readings:
     def _state_fields(self, rows: int) -> Iterator[tuple[str, bytes]]:
         values = past_values(self.series, rows)
         for number in range(self.series):
-            window = Window(rows, 1)
-            window.buffer[:rows, 0] = values[:, number]
-            window.end = window.length = window.appended = window.unsaved = rows
-            window.last_ts = EPOCH_MS - STEP_MS
-            window.step_ms = STEP_MS
-            yield from SeriesState(("value",), window).changes(name_of(number)).items()
+            yield from full_state(self._names[number], "value", values[:, number]).items()
 
 
 class PacedPush:
@@ -91,19 +85,14 @@ class PacedPush:
             self._connection.read_response()
 
 
-def name_of(number: int) -> str:
-    """Return the name of a series."""
-    return f"series-{number}"
-
-
 def id_of(i: int) -> bytes:
     """Return the entry id of reading `i`, and of its forecast."""
-    return b"%d-1" % (EPOCH_MS + i)
+    return b"%d-1" % (FIRST_MS + i)
 
 
 def number_of(entry_id: bytes) -> int:
     """Return the number of the reading with this entry id."""
-    return int(entry_id.partition(b"-")[0]) - EPOCH_MS
+    return int(entry_id.partition(b"-")[0]) - FIRST_MS
 
 
 def past_values(series: int, rows: int) -> Float:

@@ -4,10 +4,11 @@ import pytest
 from redis import Redis
 
 from benchmarks.harness.models import bytes_of_weights, bytes_of_windows, own_model
-from benchmarks.harness.readings import EPOCH_MS, Readings
+from benchmarks.harness.readings import Readings
 from tests.benchmarks.measuring import figures_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.online.state import decode_all
+from tidecast.tools.sizing.trial_models import FIRST_MS
 
 
 def test_every_figure_is_there(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,4 +26,4 @@ def test_the_yardstick_counts_weights_and_rows() -> None:
         states = decode_all({name.decode(): raw for name, raw in redis.hgetall("state").items()}).values()
     assert bytes_of_windows(3) == sum(state.window.rows.nbytes for state in states)
     assert [400] * 3 == [state.window.length for state in states]
-    assert ["next"] * 3 == [state.window.accepts(EPOCH_MS) for state in states]
+    assert ["next"] * 3 == [state.window.accepts(FIRST_MS) for state in states]

@@ -21,6 +21,7 @@ from tidecast.cli.commands import (
     replay,
     report,
     retrain,
+    size,
     status,
     tail,
     train,
@@ -52,6 +53,7 @@ COMMANDS = (  # in the order of the help
     events.events,
     status.status,
     doctor.doctor,
+    size.size,
     dashboard.dashboard,
 )
 

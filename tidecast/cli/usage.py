@@ -12,6 +12,7 @@ _FORMS: tuple[tuple[str, Callable[[str], str]], ...] = (
     (r"greater than or equal to (-?[\d.]*\d)", lambda bound: f"use {bound} or more"),
     (r"less than or equal to (-?[\d.]*\d)", lambda bound: f"use {bound} or less"),
     (r"is not in the range (.+)\.", lambda bounds: f"use {bounds}"),
+    (r" is not one of ('.+')", lambda choices: f"use one of {choices.replace(chr(39), '')}"),
 )
 
 

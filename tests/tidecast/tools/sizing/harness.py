@@ -1,0 +1,30 @@
+"""Coefficients with round numbers, so that every result can be computed by hand."""
+
+from typing import Any
+
+from tidecast.settings import Settings, load_settings
+from tidecast.tools.sizing.coefficients import Coefficients, ModelKind
+from tidecast.tools.sizing.plan import Workload
+
+ROUND: dict[str, Any] = {
+    "processor": "a processor",
+    "cores": 4,
+    "memory_bytes": 10_000_000_000,
+    "reading": {"worker_us": 10, "loop_us": 12, "redis_us": 4},
+    "experts": {"worker_us": 2, "loop_us": 2, "redis_us": 1},
+    "own": {"worker_us": 8, "loop_us": 6, "redis_us": 0},
+    "shared": {"worker_us": 20, "loop_us": 10, "redis_us": 0},
+    "state_bytes": 5000,
+    "forecast_bytes": 200,
+    "reading_bytes": 50,
+}
+
+
+def coefficients(**changed: Any) -> Coefficients:
+    """Return the coefficients above, with changes."""
+    return Coefficients(**(ROUND | changed))
+
+
+def workload(model: ModelKind = "own", units: int = 50, settings: Settings | None = None) -> Workload:
+    """Return a workload with the default settings."""
+    return Workload(model, units, settings or load_settings())

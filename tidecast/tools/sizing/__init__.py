@@ -1,0 +1,1 @@
+"""Size an installation: measure the cost of a reading on a machine, and compute capacities and needs from it."""
