@@ -56,7 +56,7 @@ def shared_network() -> Model:
     return Model(_header(COHORT, SHARED_NETWORK, (), None), random_weights(SHARED_NETWORK, 0))
 
 
-def bytes_ofrandom_weights(count: int) -> int:
+def bytes_of_weights(count: int) -> int:
     """Return the size of the own networks of `count` series as float32."""
     return count * sum(4 * int(np.prod(shape)) for shape in OWN.shapes().values())
 
