@@ -15,11 +15,12 @@ from statistics import median
 
 from redis import Redis
 
-from benchmarks.harness.readings import Readings, id_of
+from benchmarks.harness.readings import Readings
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.paging import pages_of
 from tidecast.settings import environment_with, load_settings
+from tidecast.tools.sizing.trial_models import id_of
 from tidecast.wire import keys_of
 from trainer.data.recorded import read_recorded
 

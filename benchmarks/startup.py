@@ -16,11 +16,12 @@ from redis import Redis
 from benchmarks.harness.contestants import Contestant
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.processes import starting_worker
-from benchmarks.harness.readings import Readings, id_of
+from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.models.store import ModelStore
 from tidecast.settings import SeriesSettings
 from tidecast.tools.readiness import PATIENCE_S, probe
+from tidecast.tools.sizing.trial_models import id_of
 from tidecast.wire import keys_of
 
 POLL_S = 0.1  # between two probes, which cost the worker some milliseconds each

@@ -17,9 +17,10 @@ from redis import Redis
 
 from benchmarks.harness import echo, tutorial
 from benchmarks.harness.processes import helper, log_of, worker_process
-from benchmarks.harness.readings import Readings, id_of
+from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import SeriesSettings
+from tidecast.tools.sizing.trial_models import id_of
 from tidecast.wire import Keys, keys_of
 
 POLL_S = 0.004  # between two reads of the newest forecast

@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from redis import Redis
 
-from benchmarks.harness.readings import id_of, number_of
+from benchmarks.harness.readings import number_of
+from tidecast.tools.sizing.trial_models import id_of
 
 BLOCK_MS = 500
 PATIENCE_S = 20.0  # without a new forecast

@@ -11,15 +11,10 @@ import numpy as np
 from redis import Redis
 
 from tidecast.arrays import Float
-from tidecast.tools.sizing.trial_models import FIRST_MS, STEP_MS, full_state, name_of
+from tidecast.tools.sizing.trial_models import FIRST_MS, PUSH, STEP_MS, full_state, id_of, name_of
 
 AT_ONCE = 1000  # readings per script call, states per command
 _EARLIEST = 1_000_000  # offset that keeps the noise's seeds positive for steps before the first reading
-_PUSH = """
-for i = 1, #ARGV, 4 do
-  redis.call('XADD', KEYS[1], ARGV[i], 'series', ARGV[i + 1], 'ts', ARGV[i + 2], 'value', ARGV[i + 3])
-end
-"""
 
 
 class Readings:
@@ -47,9 +42,9 @@ class Readings:
 
     def push(self, redis: Redis, key: str, start: int, stop: int) -> None:
         """Push the readings `start` to `stop`."""
-        push = redis.register_script(_PUSH)
+        push = redis.register_script(PUSH)
         for part in range(start, stop, AT_ONCE):
-            push(keys=[key], args=self.arguments(part, min(part + AT_ONCE, stop)))
+            push(keys=[key], args=["value", *self.arguments(part, min(part + AT_ONCE, stop))])
 
     def fill(self, redis: Redis, key: str, rows: int) -> None:
         """Write states of all series, whose windows hold `rows` rows before the first reading."""
@@ -83,11 +78,6 @@ class PacedPush:
         self._connection.send_packed_command([b"".join(self._packed[start:stop])])
         for _ in range(start, stop):
             self._connection.read_response()
-
-
-def id_of(i: int) -> bytes:
-    """Return the entry id of reading `i`, and of its forecast."""
-    return b"%d-1" % (FIRST_MS + i)
 
 
 def number_of(entry_id: bytes) -> int:

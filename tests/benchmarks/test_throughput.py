@@ -6,13 +6,14 @@ import pytest
 
 from benchmarks.harness.contestants import Contestant, echoing, serving
 from benchmarks.harness.models import publish_models
-from benchmarks.harness.readings import Readings, id_of
+from benchmarks.harness.readings import Readings
 from benchmarks.throughput import CONFIGURATIONS, FIGURES
 from tests.benchmarks.measuring import figures_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.experts import EXPERTS
 from tidecast.models.store import ModelStore
 from tidecast.online.state import SeriesState, decode_all
+from tidecast.tools.sizing.trial_models import id_of
 from tidecast.wire import Forecast
 
 TINY = ("throughput", "--series", "5", "--many", "8", "--rounds", "1", "--seconds", "0.05")

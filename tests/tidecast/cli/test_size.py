@@ -73,6 +73,6 @@ def test_a_mistake_is_one_sentence(
     words: tuple[str, ...],
     sentence: str,
 ) -> None:
-    """With the value and the remedy; nothing is measured first."""
+    """With the value and the remedy, before anything is measured."""
     assert MISUSED == run_command(monkeypatch, "size", "--coefficients", stored, *words)
     assert sentence in capsys.readouterr().err

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from secrets import token_hex
 from statistics import median
 from typing import TYPE_CHECKING, cast
@@ -24,10 +25,12 @@ from tidecast.tools.sizing.machine import memory_bytes, processor_name
 from tidecast.tools.sizing.trial_models import (
     FIRST_MS,
     KINDS,
+    PUSH,
     STEP_MS,
     Kind,
     full_state,
     give_models,
+    id_of,
     name_of,
     value_at,
 )
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 SERIES = 1000  # of each kind: their weights exceed the processor's caches, as in service
 ROUNDS = 4  # the first does not count
-BATCHES = 2  # of a round, so that a batch is handled while the one before is committed
+BATCHES = 6  # of a round: each but the first is handled while the one before is committed
 LEASE_S = 600.0  # longer than any calibration
 
 
@@ -184,13 +187,16 @@ class _Trial:
         self._redis.hset(self.keys.state, mapping=fields)  # type: ignore[arg-type] # bytes are fine
 
     def _push(self, count: int) -> None:
-        with self._redis.pipeline(transaction=False) as pipeline:
-            for number in range(self._pushed, self._pushed + count):
-                step, series = divmod(number, self._series)
-                ts = FIRST_MS + STEP_MS * step
-                pipeline.xadd(self.keys.readings, {"series": name_of(series), "ts": ts, self._target: value_at(number)})
-            pipeline.execute()
-        self._pushed += count
+        push = self._redis.register_script(PUSH)
+        for _ in range(0, count, self._batch):
+            readings = range(self._pushed, self._pushed + self._batch)
+            push(keys=[self.keys.readings], args=[self._target, *chain.from_iterable(map(self._reading, readings))])
+            self._pushed += self._batch
+
+    def _reading(self, number: int) -> tuple[bytes | str | int | float, ...]:
+        """Return the arguments of a reading; the series have their readings in turn."""
+        ts = FIRST_MS + STEP_MS * (number // self._series)
+        return id_of(number), name_of(number % self._series), ts, value_at(number)
 
     def _redis_s(self) -> float:
         used = self._redis.info("cpu")

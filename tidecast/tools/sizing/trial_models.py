@@ -22,11 +22,22 @@ STEP_MS = 60_000
 SEASON = 24  # rows
 COHORT = "cohort"
 LAGS = np.arange(40)  # of the linear experts: as many as the trainer gives a series with one season
+# Push readings of four arguments each: id, series, time and value; the first argument is the field of the value.
+PUSH = """
+for i = 2, #ARGV, 4 do
+  redis.call('XADD', KEYS[1], ARGV[i], 'series', ARGV[i + 1], 'ts', ARGV[i + 2], ARGV[1], ARGV[i + 3])
+end
+"""
 
 
 def name_of(number: int) -> str:
     """Return the name of a series."""
     return f"series-{number}"
+
+
+def id_of(number: int) -> bytes:
+    """Return the entry id of the reading of this number, and of its forecast."""
+    return b"%d-1" % (FIRST_MS + number)
 
 
 def value_at(number: int) -> float:
