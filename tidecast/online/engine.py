@@ -116,6 +116,7 @@ class Engine:
             header.span[1],
             header.created_ms,
             published,
+            model.newest,
         )
 
     def put_shared(self, cohort: str, model: Model) -> None:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from tidecast.errors import BadReading
+from tidecast.models.newest_rows import NewestRows
 from tidecast.online.engine import Engine
 from tidecast.online.series_columns import SeriesColumns
 from tidecast.online.series_names import SeriesNames
@@ -86,8 +89,12 @@ class PartitionSeries:
         """Return the series of this number."""
         return self._by_number[number]
 
-    def add_series(self, series: str) -> None:
-        """Begin an empty state for a new series.
+    def add_series(self, series: str, ts: int) -> None:
+        """Begin a state for a new series; its window holds the rows of its model's history before the first reading.
+
+        Args:
+            series: the series.
+            ts: the time of its first reading, epoch milliseconds.
 
         Raises:
             BadReading: the partition remembers as many series as it may.
@@ -102,6 +109,9 @@ class PartitionSeries:
         self.states[series] = SeriesState(features, Window(self._settings.rows_kept, len(features)))
         self._created.append(series)
         self.refresh(series)
+        slot = self._engine.slot(series)
+        if slot and slot.newest and len(older := slot.newest.before(ts)):
+            self.states[series].window.put_before(older, 0)
 
     def features_of(self, series: str) -> tuple[str, ...]:
         """Return the features that are read from a series' entries, the target first."""
@@ -132,6 +142,8 @@ class PartitionSeries:
             rows_read = self.rows_read(series)
             rows_kept = max(self._settings.rows_kept, rows_read)
             state.reshape_to(slot.features, rows_kept, slot.step_ms, gridded=slot.gridded)
+            if slot.newest:
+                _complete(state.window, slot.newest, rows_read)
         else:
             target = self._settings.target
             features = state.features if state.features[0] == target else (target,)
@@ -157,3 +169,19 @@ class PartitionSeries:
             return [Event("series_created", "first reading received", name) for name in created]
         some = ", ".join(created[:EVENTS_ONE_BY_ONE])
         return [Event("series_created", f"first readings received of {len(created)} series: {some}, …")]
+
+
+def _complete(window: Window, newest: NewestRows, rows_read: int) -> None:
+    """Put the rows of a model's history before those of a window that has too few rows, or lacks a feature of them.
+
+    The window stays as it is without a grid, and if rows are missing between the two.
+    """
+    step = window.step_ms if window.gridded else None
+    lacks_values = bool(np.isnan(window.rows).any())
+    older = newest.before(window.last_ts + 1)
+    if not step or not window.length or not len(older) or not (lacks_values or window.length < rows_read):
+        return
+    newer = round((window.last_ts - int(older.ts[-1])) / step)
+    needed = min(window.length, rows_read) if lacks_values else window.length + 1
+    if newer <= window.length and newer + len(older) >= needed:
+        window.put_before(older, newer)

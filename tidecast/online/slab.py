@@ -12,6 +12,7 @@ from tidecast.models.experts import EXPERTS, LINEAR, LSTM
 from tidecast.models.gross_errors import Limits
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
 from tidecast.models.model import MOST_SEASONS, Model, network_seasons
+from tidecast.models.newest_rows import NewestRows
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
@@ -55,6 +56,7 @@ class ModelSlot:
     trained_until: int  # epoch milliseconds: the model is not judged by readings up to then
     created_ms: int  # epoch milliseconds
     published: bool  # the gate chose it: a shadow test comes first
+    newest: NewestRows | None  # of its history
 
 
 class Slab:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.gross_errors import NO_LIMITS
+from tidecast.models.newest_rows import NewestRows
 from tidecast.online.kernels import window_loops
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.window_loops import NEVER, WINDOW_IN_MEMORY, HistoryLimits, Taken
@@ -186,6 +187,22 @@ class Window:
         self.hold(buffer, filled)
         self.capacity = capacity
         self.end = self.length = self.unsaved = len(rows)
+
+    def put_before(self, older: NewestRows, newer: int) -> None:
+        """Hold older rows, and after them so many of the newest rows; a value that these lack is the last older one.
+
+        Args:
+            older: with the window's features; at least one row.
+            newer: at most as many as are held.
+        """
+        rows = np.concatenate([older.values, self.newest(newer)])[-self.capacity :]
+        marks = np.concatenate([older.filled, self.filled[self.end - newer : self.end]])[-self.capacity :]
+        count = len(rows)
+        self.buffer[:count] = np.where(np.isnan(rows), older.values[-1], rows)
+        self.filled[:count] = marks
+        self.end = self.length = self.unsaved = count
+        self.appended = max(self.appended, count)
+        self.last_ts = max(self.last_ts, int(older.ts[-1]))
 
     def clear(self) -> None:
         """Remove the rows; keep the time and the step."""

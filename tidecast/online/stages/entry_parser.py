@@ -88,7 +88,7 @@ class EntryParser:
         parsing.check_partition(series, self._partition, self._partitions)
         reading = parsing.parse_reading(entry_id, fields, series, self._series.features_of(series), now_ms)
         if series not in self._series.states:
-            self._series.add_series(series)
+            self._series.add_series(series, reading.ts)
         return reading
 
 
