@@ -37,6 +37,7 @@ _PANEL = {  # the panel's arrays in a file
     "panel.errors": np.float64,
 }
 _NEWEST = {"newest.ts": np.int64, "newest.values": np.float64, "newest.filled": np.int64}  # its newest rows, if any
+_KINDS: dict[str, Any] = _PANEL | _NEWEST  # all other arrays are weights
 _TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
 
 
@@ -202,7 +203,7 @@ def _metadata(content: bytes) -> Mapping[str, str]:
 
 
 def _array(name: str, part: Mapping[str, Any], path: Path) -> NDArray[Any]:
-    kind = (_PANEL | _NEWEST).get(name, np.float32)
+    kind = _KINDS.get(name, np.float32)
     if _TYPES.get(part["dtype"]) is not kind:
         raise ModelError(f"{path}: weight {name} is of type {part['dtype']}, not {np.dtype(kind).name}: train it again")
     return np.frombuffer(part["data"], kind).reshape(part["shape"])

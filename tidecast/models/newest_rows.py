@@ -41,6 +41,6 @@ class NewestRows:
 
     def is_valid(self) -> bool:
         """Return whether the arrays, whose shapes agree, hold what they are defined to hold."""
-        increasing = bool((np.diff(self.ts) > 0).all())
-        marks = bool(np.isin(self.filled, (0, 1)).all())
+        increasing = bool((self.ts[1:] > self.ts[:-1]).all())
+        marks = not (self.filled & ~1).any()
         return increasing and marks and bool(np.isfinite(self.values).all())
