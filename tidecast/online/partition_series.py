@@ -176,10 +176,12 @@ def _complete(window: Window, newest: NewestRows, rows_read: int) -> None:
 
     The window stays as it is without a grid, and if rows are missing between the two.
     """
-    step = window.step_ms if window.gridded else None
-    lacks_values = bool(np.isnan(window.rows).any())
+    lacks_values = window.width > 1 and bool(np.isnan(window.rows).any())
+    if not window.length or not window.gridded or not (lacks_values or window.length < rows_read):
+        return
     older = newest.before(window.last_ts + 1)
-    if not step or not window.length or not len(older) or not (lacks_values or window.length < rows_read):
+    step = window.step
+    if not step or not len(older):
         return
     newer = round((window.last_ts - int(older.ts[-1])) / step)
     needed = min(window.length, rows_read) if lacks_values else window.length + 1
