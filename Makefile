@@ -25,6 +25,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## train on real series, replay the rest through a real worker, retrain, watch (ARGS=--json)
 	@$(BIN)/tidecast demo $(ARGS)
 
+# Without bytecode on disk each process of the suite would compile all sources, and rewrite all assertions, anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Compiled once, before several processes begin together, or a time limit of a test begins.
 warm: $(INSTALLED)
 	@$(BIN)/python -c 'from worker.compiling import warm; warm()'

@@ -1,5 +1,6 @@
 """The fixtures of all tests: a real Redis server, and models small enough to make by hand."""
 
+import gc
 import os
 import signal
 import sys
@@ -28,6 +29,17 @@ def pytest_configure() -> None:
     """Take the signals that `nohup` or a shell's `&` has ignored: each program under test would inherit that."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection() -> None:
+    """Look for no garbage in what is collected: it takes a second of each process."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for it again, but not in what stays to the end."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

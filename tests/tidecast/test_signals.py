@@ -49,16 +49,15 @@ def rest(process: subprocess.Popen[str]) -> str:
     return text
 
 
-@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize(
-    ("command", "moment"),
+    ("command", "moment", "number"),
     [
-        ((TIDECAST, "worker"), EARLY),
-        (child_command("tidecast.cli", "worker"), LATE),
-        ((TIDECAST, "dashboard", "--port", "0"), " fastapi\n"),
-        ((TIDECAST, "retrain", "--daemon"), EARLY),
+        *(((TIDECAST, "worker"), EARLY, number) for number in NUMBERS),
+        (child_command("tidecast.cli", "worker"), LATE, signal.SIGTERM),
+        ((TIDECAST, "dashboard", "--port", "0"), " fastapi\n", signal.SIGINT),
+        ((TIDECAST, "retrain", "--daemon"), EARLY, signal.SIGHUP),
     ],
-    ids=["worker", "worker as a child", "dashboard", "daemon"],
+    ids=["SIGTERM", "SIGINT", "SIGHUP", "worker as a child", "dashboard", "daemon"],
 )
 def test_a_service_that_is_told_to_stop_while_it_imports_ends_well(
     command: tuple[str | Path, ...], moment: str, number: signal.Signals
@@ -71,12 +70,11 @@ def test_a_service_that_is_told_to_stop_while_it_imports_ends_well(
     assert 0 == process.returncode
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-def test_a_worker_that_is_told_to_stop_while_it_compiles_ends_at_once(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_worker_that_is_told_to_stop_while_it_compiles_ends_at_once(tmp_path: Path) -> None:
     """It holds nothing yet that it must give back; its helper ends with it."""
     with started(TIDECAST, "worker", NUMBA_CACHE_DIR=str(tmp_path)) as process:
         read_until(process, COMPILING)
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         log = rest(process)
     assert 0 == process.returncode
     assert "Traceback" not in log

@@ -58,7 +58,7 @@ def test_the_command_is_ours_in_a_directory_full_of_namesakes(tmp_path: Path, wo
     assert ran((TIDECAST, *words), tmp_path)
 
 
-@pytest.mark.parametrize("place", ["", ".", "lib"])
+@pytest.mark.parametrize("place", ["", "lib"])
 def test_the_command_is_ours_where_pythonpath_leads_to_namesakes(tmp_path: Path, place: str) -> None:
     """PYTHONPATH precedes the standard library and the installed packages; an empty entry is the directory."""
     names = {*OURS, *OTHERS} - BEFORE_A_COMMAND - {"tidecast.py"}

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from tests.harness.patience import until
-from tests.harness.processes import worker_process
+from tests.harness.processes import forked_worker
 from tests.worker.retraining.harness import events
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.experts import LSTM
@@ -46,7 +46,7 @@ def test_a_new_series_gets_its_own_network_without_an_operator(
         "TRAIN__EPOCHS": "2",
         "TRAIN__SHARED_EPOCHS": "0",
     }
-    with worker_process(redis_server.url, tmp_path / "models", **variables):
+    with forked_worker(redis_server.url, tmp_path / "models", **variables):
         push(redis, 0, 1)
         until(lambda: redis.xlen("forecasts") == 1)
         assert ("naive", None) == (newest(redis).kind, newest(redis).model)

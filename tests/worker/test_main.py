@@ -19,7 +19,7 @@ from redis import Redis
 from tests.harness.models import make_model
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
-from tests.harness.processes import TIDECAST, forked_worker, worker_process
+from tests.harness.processes import TIDECAST, forked_worker
 from tests.worker.harness import push, stream_of
 from tidecast.client import Client
 from tidecast.connection import connect
@@ -43,11 +43,6 @@ def worker(settings: Settings, *options: str, **variables: str) -> Process:
     return forked_worker(settings.redis_url.get_secret_value(), settings.store, *options, **variables)
 
 
-def started(settings: Settings, *options: str, **variables: str) -> AbstractContextManager[subprocess.Popen[str]]:
-    """Start the same worker as an operator does."""
-    return worker_process(settings.redis_url.get_secret_value(), settings.store, *options, **variables)
-
-
 def said(process: Forked | subprocess.Popen[str]) -> list[dict[str, object]]:
     """Return its log, a JSON object a line."""
     _, err = process.communicate(timeout=PATIENCE_S)
@@ -60,7 +55,7 @@ def test_told_to_stop_a_worker_finishes_its_batch_and_leaves(
 ) -> None:
     """Exit code 0, the lease given back, and exactly the readings up to the offset are answered."""
     ids = push(settings, 6000)
-    with started(settings, WORKER__BATCH="20") as process:
+    with worker(settings, WORKER__BATCH="20") as process:
         with Client(settings.redis_url.get_secret_value()) as client:
             list(islice(client.forecasts("0"), 100))
         process.send_signal(number)
@@ -142,7 +137,7 @@ def test_the_port_of_the_probes_is_logged_and_answers(settings: Settings) -> Non
         (
             {"redis_timeout": 0.4, "worker": {"block": "250ms"}},
             "setting worker.block is 250ms: use at most half of redis_timeout, 400ms",
-        ),
+        )
     ],
 )
 def test_what_this_worker_cannot_do_is_said_before_it_starts(given: dict[str, object], sentence: str) -> None:
@@ -157,7 +152,7 @@ def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(settings: Settings
     """No traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with started(settings, "--health-port", str(port)) as process:
+        with worker(settings, "--health-port", str(port)) as process:
             _, err = process.communicate(timeout=PATIENCE_S)
     assert 2 == process.returncode
     sentence = "another program has taken it: choose another, or 0 for a free one"
@@ -168,7 +163,7 @@ def test_silent_clients_of_the_probes_do_not_keep_a_worker_from_redis(settings: 
     """With sixty of them at a limit of 48 descriptors, readings and probes are answered, and Redis is reached again."""
     former = resource.getrlimit(resource.RLIMIT_NOFILE)
     limits = {"WORKER__HEALTH_PORT": "0", "WORKER__BLOCK": "20ms"}
-    with started(settings, **limits) as process, ExitStack() as stack:
+    with worker(settings, **limits) as process, ExitStack() as stack:
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (48, former[1]))
         assert process.stderr
         port = json.loads(process.stderr.readline())["port"]

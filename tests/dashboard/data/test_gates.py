@@ -12,7 +12,7 @@ from dashboard.data.gates import GateReader, Gates
 from tests.harness.models import make_model, make_shared
 from tests.harness.oracles import own_inputs, shared_inputs
 from tests.harness.patience import PATIENCE_S
-from tests.harness.processes import worker_process
+from tests.harness.processes import forked_worker
 from tidecast.client import Client
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models import lstm
@@ -173,7 +173,7 @@ def test_what_the_cell_says_is_what_the_worker_forecast(settings: Settings, redi
     rng = np.random.default_rng(5)
     with Client(url) as client:
         client.push_many([(NAME, float(20 + rng.normal()), START + STEP_MS * i) for i in range(40)])
-        with worker_process(url, settings.store, "--burst") as worker:
+        with forked_worker(url, settings.store, "--burst") as worker:
             worker.communicate(timeout=PATIENCE_S)
         newest = redis.xrevrange("forecasts", count=1)[0][1]
     gates = seen(settings)

@@ -16,10 +16,15 @@ pytestmark = pytest.mark.keras
 SMALL = Spec(units=5, window=4)
 ARCHITECTURES = {
     "simple": SMALL,
-    "stacked": Spec(units=4, window=4, layers=2),
-    "bidirectional": Spec(units=3, window=3, bidirectional=True, layers=2),
-    "multi_feature": Spec(units=4, window=4, features=("value", "wind", "rain")),
-    "relu": Spec(units=4, window=4, activation="relu", target_transform="level", loss="mse"),
+    "stacked and bidirectional": Spec(units=3, window=3, bidirectional=True, layers=2),
+    "features and relu": Spec(
+        units=4,
+        window=4,
+        features=("value", "wind", "rain"),
+        activation="relu",
+        target_transform="level",
+        loss="mse",
+    ),
 }
 LENGTHS = ((45, 20), (20, 9), (32, 33))  # examples and validation examples: last batches of 13, 4 and 16
 

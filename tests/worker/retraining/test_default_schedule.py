@@ -116,14 +116,9 @@ def test_a_worker_without_the_training_packages_says_how_to_get_a_schedule(
     assert {} == record(redis)
 
 
-@pytest.mark.parametrize(
-    "words", [("worker",), ("worker", "--check"), ("retrain", "--daemon"), ("retrain",)], ids=" ".join
-)
+@pytest.mark.parametrize("words", [("worker",), ("retrain",)], ids=" ".join)
 def test_a_schedule_that_was_asked_for_without_the_packages_is_an_error(
-    settings: Settings,
-    without_tensorflow: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...],
+    settings: Settings, without_tensorflow: dict[str, str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     """It ends with exit code 2 and one sentence: an operator who sets a schedule relies on it."""
     for name, value in {**without_tensorflow, "TIDECAST_RETRAIN__EVERY": "6h"}.items():

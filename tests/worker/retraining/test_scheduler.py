@@ -15,7 +15,7 @@ from redis import Redis
 
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
-from tests.harness.processes import worker_process
+from tests.harness.processes import forked_worker
 from tests.worker.retraining import schedule_parent
 from tests.worker.retraining.harness import FINISH, check_each_due_ended_once, events, gone, record, stand_in
 from tidecast.connection import connect
@@ -199,7 +199,7 @@ def test_a_redis_that_goes_away_in_a_run_loses_no_due_time(settings: Settings, r
 def test_a_worker_with_a_schedule_holds_no_tensorflow_and_stops_as_ever(settings: Settings, redis: Redis) -> None:
     """Neither its modules nor its memory; SIGTERM ends it while its child may train."""
     variables = {"RETRAIN__EVERY": "1s", "RETRAIN__MIN_NEW": "8"}
-    with worker_process(settings.redis_url.get_secret_value(), settings.store, **variables) as process:
+    with forked_worker(settings.redis_url.get_secret_value(), settings.store, **variables) as process:
         until(lambda: "started" in [kind for kind, _ in events(redis)])
         assert "tensorflow" not in Path(f"/proc/{process.pid}/maps").read_text()
         process.terminate()
