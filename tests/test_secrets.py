@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import traceback
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -13,7 +12,7 @@ import pytest
 
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
-from tidecast.cli import main as cli
+from tests.harness.processes import run_command
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, connect_async
 from tidecast.connection.embedded import EmbeddedRedis, free_port
@@ -95,8 +94,7 @@ def test_a_worker_whose_server_is_down_says_so_without_the_password(form: str, t
 
 
 @pytest.mark.parametrize(
-    ("form", "reason"),
-    [("password", "invalid username-password"), ("encoded", "invalid username-password")],
+    ("form", "reason"), [("password", "invalid username-password"), ("encoded", "invalid username-password")]
 )
 def test_a_worker_whose_password_is_refused_says_so_without_it(
     form: str, reason: str, guarded: EmbeddedRedis, tmp_path: Path
@@ -127,6 +125,7 @@ BROKEN = {
     "another scheme": "http://:hunter2@127.0.0.1:1/0",
     "no scheme": ":hunter2@127.0.0.1",
     "an unknown option": "redis://:hunter2@127.0.0.1:1/0?hunter2=1",
+    "an option that is refused": "redis://127.0.0.1:1/0?password=hunter2&protocol=3&hunter2=hunter2",
     "an option that is no number": "redis://:hunter2@127.0.0.1:1/0?socket_timeout=hunter2",
 }
 
@@ -221,18 +220,12 @@ COMMANDS = (("worker", "--check"), ("tail", "-n", "1"), ("push", "readings.csv")
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("form", ["encoded", "encrypted"])
 def test_no_command_shows_the_password(
-    command: tuple[str, ...],
-    form: str,
-    guarded: EmbeddedRedis,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...], form: str, guarded: EmbeddedRedis, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whether it fails or not; the address comes by an option, as users give it."""
     Path("readings.csv").write_text("ts,a\n2024-01-01T00:00:00Z,1\n2024-01-01T00:01:00Z,2\n")
     for url in (urls(free_port())[form], urls(guarded.port)[form], BROKEN["a slash in the password"]):
-        monkeypatch.setattr(sys, "argv", ["tidecast", *command, "--redis", url])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
+        run_command(*command, "--redis", url)
         captured = capsys.readouterr()
-        assert [] == leaks(captured.out + captured.err + written_out(caught.value))
+        assert [] == leaks(captured.out + captured.err)
         assert command[-1] == "--check" or captured.err.splitlines()[-1].startswith("tidecast: ")

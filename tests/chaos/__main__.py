@@ -48,11 +48,7 @@ def _kills(readings: int, kills: int, seed: int, *, as_json: bool) -> int:
         report = kill_run(Path(folder), readings, kills, seed)
     violations = report.violations
     figures = {"readings": report.readings, "kills": report.kills, "bites": report.bites, **violations.by_kind()}
-    if as_json:
-        print(json.dumps({"figures": figures}))
-    else:
-        print("\n".join(f"{name:12} {value}" for name, value in figures.items()))
-    print("\n".join(violations.notes[:10]), file=sys.stderr)
+    _print_figures(figures, violations.notes, as_json=as_json)
     return 1 if violations.total() else 0
 
 
@@ -60,12 +56,14 @@ def _retraining(child_kills: int, worker_kills: int, seed: int, *, as_json: bool
     with tempfile.TemporaryDirectory() as folder:
         report = retraining_run(Path(folder), child_kills, worker_kills, seed)
     figures = {name: value for name, value in asdict(report).items() if name != "notes"}
-    if as_json:
-        print(json.dumps({"figures": figures}))
-    else:
-        print("\n".join(f"{name:12} {value}" for name, value in figures.items()))
-    print("\n".join(report.notes[:10]), file=sys.stderr)
+    _print_figures(figures, report.notes, as_json=as_json)
     return 1 if report.violations() else 0
+
+
+def _print_figures(figures: dict[str, int], notes: list[str], *, as_json: bool) -> None:
+    lines = "\n".join(f"{name:12} {value}" for name, value in figures.items())
+    print(json.dumps({"figures": figures}) if as_json else lines)
+    print("\n".join(notes[:10]), file=sys.stderr)
 
 
 def _storm(seconds: float, rate: int, seed: int, *, as_json: bool) -> int:

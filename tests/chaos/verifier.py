@@ -64,10 +64,7 @@ class Violations:
 def compare(expected: Published, found: Published) -> Violations:
     """Compare a disturbed run with the undisturbed one, entry by entry and field by field."""
     violations = Violations()
-    for name, wanted, got in (
-        ("forecasts", expected.forecasts, found.forecasts),
-        ("dead", expected.dead, found.dead),
-    ):
+    for name, wanted, got in (("forecasts", expected.forecasts, found.forecasts), ("dead", expected.dead, found.dead)):
         _compare_stream(name, wanted, got, violations)
     if expected.counts != found.counts:
         violations.wrong_value += 1

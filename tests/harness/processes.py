@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -44,10 +45,9 @@ def forked_worker(url: str, store: Path, *options: str, **variables: str) -> Ite
             process.kill()
 
 
-def run_command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+def run_command(*words: str) -> int:
     """Run `tidecast` with these arguments; return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
-    with pytest.raises(SystemExit) as caught:
+    with mock.patch.object(sys, "argv", ["tidecast", *words]), pytest.raises(SystemExit) as caught:
         cli.main()
     return int(caught.value.code or 0)
 

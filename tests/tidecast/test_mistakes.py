@@ -40,18 +40,10 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ("models delete a", MISUSED, "no such command 'delete'; see `tidecast models --help`"),
     ("push", MISUSED, "missing argument 'file'; see `tidecast push --help`"),
     ("backtest --data history.csv", MISUSED, "missing option '--out'; see `tidecast backtest --help`"),
-    (
-        "worker --health-port http",
-        MISUSED,
-        "--health-port is 'http': write a whole number; see `tidecast wo",
-    ),
+    ("worker --health-port http", MISUSED, "--health-port is 'http': write a whole number; see `tidecast wo"),
     ("worker --health-port 99999", MISUSED, "--health-port is 99999: use 0 to 65535"),
     ("worker --json", MISUSED, "--json works only with --check: a worker prints no result"),
-    (
-        "worker --check --namespace a/b",
-        MISUSED,
-        "setting namespace is 'a/b': use letters, digits and the signs ",
-    ),
+    ("worker --check --namespace a/b", MISUSED, "setting namespace is 'a/b': use letters, digits and the signs "),
     ("worker --redis localhost:6379", MISUSED, f"setting redis_url is no address, {BEGINNINGS}: {URL}"),
     ("worker --redis http://localhost:6379", MISUSED, f"setting redis_url is no address, {BEGINNINGS}: {URL}"),
     (
@@ -66,11 +58,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ),
     ("worker --check --store file", FAILED, "the store file is a file, or within one: name a folder"),
     ("push absent.csv", FAILED, "absent.csv does not exist: check the path"),
-    (
-        "push history.csv --speed fast",
-        MISUSED,
-        "--speed is 'fast', which is not a positive number: write for ",
-    ),
+    ("push history.csv --speed fast", MISUSED, "--speed is 'fast', which is not a positive number: write for "),
     ("push history.csv --speed -3", MISUSED, "--speed is '-3', which is not a positive number: write for "),
     (
         "push history.csv --redis redis://127.0.0.1:1",
@@ -104,11 +92,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ("train history.csv --activation relo", MISUSED, "--activation is 'relo': use 'tanh' or 'relu'"),
     ("tune history.csv --series boilr-7", FAILED, "there is no series 'boilr-7': did you mean 'boiler-7'?"),
     ("status --once --interval 0", MISUSED, "--interval '0' is too short: use 100ms or more"),
-    (
-        "doctor boilr-7",
-        FAILED,
-        "neither Redis nor the store models knows a series 'boilr-7': did you mean 'boiler-7'?",
-    ),
+    ("doctor boilr-7", FAILED, "neither Redis nor the store models knows a series 'boilr-7': did you mean 'boiler-7'?"),
     ("doctor --series boiler-7", MISUSED, "no such option: --series (Possible options: --redis, --store)"),
     ("models list boilr-7", FAILED, "series 'boilr-7' has no version: did you mean 'boiler-7'?"),
     ("models show BOILER-7", FAILED, "series 'BOILER-7' has no champion in models: did you mean 'boiler-7'?"),
@@ -134,11 +118,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ),
     ("explain boiler-7 history.csv --out file", MISUSED, "--out is file, but file is a file: name another place"),
     ("replay history.csv --out folder", MISUSED, "--out is folder, which is a folder: name a file"),
-    (
-        "backtest --data history.csv --out o --test-size 2",
-        MISUSED,
-        "--test-size is '2': use 0.9 or less; see `tide",
-    ),
+    ("backtest --data history.csv --out o --test-size 2", MISUSED, "--test-size is '2': use 0.9 or less; see `tide"),
     ("demo --out file", MISUSED, "--out is file, but file is a file: name another place"),
     ("dashboard --port 99999", MISUSED, "--port is '99999': use 65535 or less; see `tidecast dashboard --help`"),
     (
@@ -157,10 +137,7 @@ IN_THE_FILE: list[tuple[str, str]] = [
     ("partitons = 4", "setting partitons does not exist: did you mean 'partitions'?"),
     ("[worker]\npartitions = 4", "setting worker.partitions does not exist: write partitions at the top of the file, "),
     ("batch = 4", "setting batch does not exist: batch belongs in the group [worker] or [train]"),
-    (
-        "[series]\nhealth_port = 1",
-        "setting series.health_port does not exist: health_port belongs in the group [w",
-    ),
+    ("[series]\nhealth_port = 1", "setting series.health_port does not exist: health_port belongs in the group [w"),
     ("[wroker]\nbatch = 4", "group [wroker] does not exist: did you mean 'worker'?"),
     ("[redis]\nurl = 'x'", "group [redis] does not exist: use one of worker, series, train, retrain, dashboard"),
     ("worker = 4", "setting worker is a group: write its settings below [worker]"),
@@ -176,10 +153,7 @@ IN_THE_FILE: list[tuple[str, str]] = [
     ("[series]\nmore_levels = 0.5", "setting series.more_levels is 0.5: write a list, such as [0.5, 0.99]"),
     ("[series]\nmore_levels = [0.5, 0.5]", "setting series.more_levels is [0.5, 0.5]: list each level once"),
     ("[series]\nminimum = 5\nmaximum = 1", "setting series.maximum is 1: use more than series.minimum, which is 5"),
-    (
-        "[retrain]\nevery = '6y'",
-        f"setting retrain.every is '6y', which is not a duration: {DURATIONS}, or \"never\"",
-    ),
+    ("[retrain]\nevery = '6y'", f"setting retrain.every is '6y', which is not a duration: {DURATIONS}, or \"never\""),
     ("[retrain]\nevery = 0.5", "setting retrain.every is 0.5: set at least 1s"),
     ("[retrain]\nbudget = '10min'", f"setting retrain.budget is '10min', which is not a duration: {DURATIONS}"),
     ("[retrain]\nsince = 'all'", f"setting retrain.since is 'all', which is not a time: {FORMS}"),
@@ -192,10 +166,7 @@ IN_THE_FILE: list[tuple[str, str]] = [
     ("[worker]\nlease_s = 5", "setting worker.lease_s does not exist: did you mean 'lease'?"),
     ("[worker]\nretention = []", f"setting worker.retention is []: {DURATIONS}"),
     ("[worker]\nlease = inf", "setting worker.lease is inf: write a number that is not inf or nan"),
-    (
-        "partitions 4",
-        "tidecast.toml cannot be read: Expected '=' after a key in a key/value pair (at line 1, ",
-    ),
+    ("partitions 4", "tidecast.toml cannot be read: Expected '=' after a key in a key/value pair (at line 1, "),
     ("partitions = 4\npartitions = 5", "tidecast.toml cannot be read: Cannot overwrite a value (at line 2, column 15)"),
 ]
 
@@ -219,10 +190,10 @@ def _a_folder(monkeypatch: pytest.MonkeyPatch, settings: Settings, redis: Redis,
     ("words", "code", "sentence"), ON_THE_COMMAND_LINE, ids=[row[0] for row in ON_THE_COMMAND_LINE]
 )
 def test_a_mistake_on_the_command_line_is_one_sentence_that_helps(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, code: int, sentence: str
+    capsys: pytest.CaptureFixture[str], words: str, code: int, sentence: str
 ) -> None:
     """The message names the fault, the value, and the remedy; no output could be taken for an answer by a program."""
-    assert code == run_command(monkeypatch, *words.split())
+    assert code == run_command(*words.split())
     out, err = capsys.readouterr()
     assert err.startswith(f"tidecast: {sentence}")
     assert ("", 1) == (out, err.count("\n"))
@@ -261,24 +232,22 @@ def test_a_mistake_in_the_settings_file_is_one_sentence_that_helps(
 @pytest.mark.parametrize("since", ["1h", "2000-01-01", "2000-01-01T12:00+01:00", "946684800000", "0"])
 @pytest.mark.parametrize("command", ["tail", "events"])
 def test_every_form_of_a_time_is_taken_where_a_stream_is_followed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], redis: Redis, command: str, since: str
+    capsys: pytest.CaptureFixture[str], redis: Redis, command: str, since: str
 ) -> None:
     """`--since 1h` used to be passed on to Redis, which was then blamed."""
     made = Forecast("1-0", "a", 2000, 1.5, None, None, 0.9, 1000, None, "naive", 1.0)
     redis.xadd("forecasts", sent(made))
     redis.xadd("events", {"kind": "series_created", "detail": "first reading received", "series": "a"})
-    assert 0 == run_command(monkeypatch, command, "--since", since, "-n", "1")
+    assert 0 == run_command(command, "--since", since, "-n", "1")
     assert 1 == capsys.readouterr().out.count("\n")
 
 
 @pytest.mark.usefixtures("_a_folder")
-def test_a_time_cuts_the_stream_where_it_says(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], redis: Redis
-) -> None:
+def test_a_time_cuts_the_stream_where_it_says(capsys: pytest.CaptureFixture[str], redis: Redis) -> None:
     """The entry of that very millisecond is the first."""
     for ms in (1_600_000_000_000, 1_700_000_000_000, 1_700_000_000_001):
         redis.xadd("events", {"kind": "series_created", "detail": str(ms)}, id=f"{ms}-0")
-    run_command(monkeypatch, "events", "--since", "2023-11-14T22:13:20Z", "-n", "2")
+    run_command("events", "--since", "2023-11-14T22:13:20Z", "-n", "2")
     assert ["1700000000000", "1700000000001"] == [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
 
 
@@ -297,7 +266,7 @@ def test_an_answer_that_cannot_be_written_is_a_failure(
     """A script must not take an empty file on a full disk for an answer."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdout", Full())
-    assert 1 == run_command(monkeypatch, *words)
+    assert 1 == run_command(*words)
     assert "tidecast: No space left on device" in capsys.readouterr().err
 
 
@@ -324,6 +293,6 @@ def test_an_address_in_the_wrong_place_does_not_show_its_password(
 ) -> None:
     """A terminal is recorded, and a log of CI is read by many."""
     monkeypatch.chdir(tmp_path)
-    code = run_command(monkeypatch, *words)
+    code = run_command(*words)
     out, err = capsys.readouterr()
     assert (2, "", False) == (code, out, "hunter2" in err)

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -40,11 +39,9 @@ def test_colours_are_for_terminals_unless_the_user_wants_none(
     assert (0, True, coloured) == (code, "2/3" in text, bool(COLOUR.search(text)))
 
 
-def test_without_a_terminal_there_is_neither(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_terminal_there_is_neither(capsys: pytest.CaptureFixture[str]) -> None:
     """A pipe gets plain text."""
-    assert 1 == run_command(monkeypatch, "doctor", "--redis", NOBODY)
+    assert 1 == run_command("doctor", "--redis", NOBODY)
     exec(SHOW)  # noqa: S102 - it is ours
     out, err = capsys.readouterr()
     assert ("", False) == (err, "\x1b" in out)
@@ -61,50 +58,31 @@ def test_a_program_on_a_terminal_is_interrupted_even_where_the_tests_ignore_it(t
     assert -signal.SIGINT == code
 
 
-def test_a_test_that_fails_beside_a_program_does_not_wait_for_its_end(tmp_path: Path) -> None:
-    """Otherwise a time limit would wait for ever."""
-    ended = []
-
-    def fail(_text: str, process: subprocess.Popen[bytes]) -> None:
-        ended.append(process)
-        raise LookupError
-
-    with pytest.raises(LookupError):
-        on_a_terminal((sys.executable, "-c", ENDLESS), tmp_path, {}, fail)
-    assert [-signal.SIGKILL] == [process.returncode for process in ended]
-
-
 def test_a_push_shows_a_bar_on_a_terminal(
-    tmp_path: Path,
-    settings: Settings,
-    redis: Redis,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, settings: Settings, redis: Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With JSON for a program there is none, also at a speed."""
     Path("r.csv").write_text("series,ts,value\n" + "".join(f"a,{1_700_000_000_000 + 1000 * i},1\n" for i in range(50)))
     words = ("push", "r.csv", "--redis", settings.redis_url.get_secret_value())
     code, text = on_a_terminal((TIDECAST, *words), tmp_path, {})
     assert (0, True, True) == (code, "pushing" in text, "50 readings pushed" in text)
-    assert 0 == run_command(monkeypatch, *words, "--json", "--speed", "100000x")
+    assert 0 == run_command(*words, "--json", "--speed", "100000x")
     out, err = capsys.readouterr()
     assert ({"pushed": 50, "refused": []}, "") == (json.loads(out), err)
     assert 100 == redis.xlen("readings")
 
 
-def test_the_store_is_changed_with_answers_in_json(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_store_is_changed_with_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Promoted, rolled back, pruned and checked."""
     for seed in range(3):
         ModelStore(Path("models")).publish(make_model("a", seed=seed))
 
     def told(*words: str) -> object:
-        assert 0 == run_command(monkeypatch, *words, "--json", "--store", "models")
+        assert 0 == run_command(*words, "--json", "--store", "models")
         return json.loads(capsys.readouterr().out)
 
     assert {"series": "a", "champion": 2} == told("models", "promote", "a", "2")
     assert {"series": "a", "champion": 1} == told("models", "rollback", "a")
     assert {"deleted": {"a": [2]}} == told("models", "prune", "--keep", "1")
     assert {"champions": 1, "store": "models"} == told("worker", "--check")
-    assert 2 == run_command(monkeypatch, "worker", "--json")
+    assert 2 == run_command("worker", "--json")

@@ -1,7 +1,6 @@
 """Workers, readings and rights that the tests of the worker share."""
 
 import re
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,63 +89,6 @@ class Impatient(Stop):
         if self.left == 0:
             self.set()
         return self.is_set()
-
-
-class LossyProxy(threading.Thread):
-    """Pass connections on to a server; on demand, drop the connection instead of the next reply to a commit."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self._server_port = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.replies_to_lose = 0
-        self._passing: list[threading.Thread] = []
-
-    def run(self) -> None:
-        """Serve each connection in threads of its own, until closed."""
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._server_port))
-            for source, sink in ((client, server), (server, client)):
-                thread = threading.Thread(target=self._pass_on, args=(source, sink), daemon=True)
-                thread.start()
-                self._passing.append(thread)
-
-    def is_idle(self) -> bool:
-        """Return whether both ends of every connection are closed."""
-        return not any(thread.is_alive() for thread in self._passing)
-
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
-        with source, sink:
-            while data := self._received(source):
-                if b"COMMITTED" in data and self.replies_to_lose:
-                    self.replies_to_lose -= 1
-                    break
-                try:
-                    sink.sendall(data)
-                except OSError:
-                    break
-            for end in (source, sink):
-                try:
-                    end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue
-
-    @staticmethod
-    def _received(source: socket.socket) -> bytes:
-        try:
-            return source.recv(65536)
-        except OSError:
-            return b""
-
-    def close(self) -> None:
-        """Accept no more connections."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
 
 
 @contextmanager

@@ -128,22 +128,14 @@ def test_a_worker_that_may_not_move_its_group_answers_all_the_same(
     assert b"0-0" == admin.xinfo_groups(readings)[0]["last-delivered-id"]
 
 
-@pytest.mark.parametrize("right", rights_of("tidecast-producer"))
-def test_a_producer_needs_each_of_its_rights(server: EmbeddedRedis, admin: Redis, right: str) -> None:
-    """A push is refused by name."""
-    grant(admin, "tidecast-producer", without=right)
-    client = Client(login(server.url, "tidecast-producer"), namespace=NAMESPACE)
-    with client, pytest.raises(NoPermissionError, match=right):
-        client.push("a", 1.0)
-
-
-@pytest.mark.parametrize("right", rights_of("tidecast-consumer"))
-def test_a_consumer_needs_each_of_its_rights(server: EmbeddedRedis, admin: Redis, right: str) -> None:
-    """Following is refused by name."""
-    grant(admin, "tidecast-consumer", without=right)
-    client = Client(login(server.url, "tidecast-consumer"), namespace=NAMESPACE)
-    with client, pytest.raises(NoPermissionError, match=right):
-        list(client.forecasts(block_ms=1, stop_when_idle=True))
+@pytest.mark.parametrize("user", ["tidecast-producer", "tidecast-consumer"])
+def test_a_client_needs_each_of_its_rights(server: EmbeddedRedis, admin: Redis, user: str) -> None:
+    """A push, or following, is refused by name."""
+    for right in rights_of(user):
+        grant(admin, user, without=right)
+        client = Client(login(server.url, user), namespace=NAMESPACE)
+        with client, pytest.raises(NoPermissionError, match=right):
+            client.push("a", 1.0) if user == "tidecast-producer" else list(client.forecasts(block_ms=1))
 
 
 @pytest.mark.usefixtures("admin")

@@ -103,11 +103,7 @@ def test_no_helper_is_started_for_one_share(
 
 @pytest.mark.parametrize(("name", "value"), [("cores", 1), ("can_keep", False)])
 def test_no_helper_is_started_where_it_is_of_no_use(
-    steps: Steps,
-    helpers: list[subprocess.Popen[bytes]],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: object,
+    steps: Steps, helpers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     """With one core it takes turns with us, and without a place for its code it works for nothing."""
     monkeypatch.setattr(compiling, name, lambda: value)

@@ -1,18 +1,18 @@
 """The worker as a whole, step by step against a real server: taken over, killed, and cut off."""
 
-from collections.abc import Iterator
 from itertools import islice
 
 import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from tests.chaos.faults.proxy import Fault, Proxy
+from tests.chaos.harness import COMMIT
 from tests.harness.models import make_model
 from tests.worker.harness import (
     NOW,
     SPEC,
     Impatient,
-    LossyProxy,
     add,
     counts_of,
     elsewhere,
@@ -162,24 +162,18 @@ def test_a_state_of_another_version_is_never_overwritten(worker: Worker, redis: 
 # Lost connections
 
 
-@pytest.fixture
-def proxy(redis_server: EmbeddedRedis) -> Iterator[LossyProxy]:
-    """A proxy before the real server."""
-    proxy = LossyProxy(redis_server.port)
-    proxy.start()
-    yield proxy
-    proxy.close()
-    proxy.join()
-
-
-def test_commits_whose_replies_are_lost_happen_once(settings: Settings, redis: Redis, proxy: LossyProxy) -> None:
+def test_commits_whose_replies_are_lost_happen_once(
+    settings: Settings, redis: Redis, redis_server: EmbeddedRedis
+) -> None:
     """The worker cannot know, so it sends them again; no reading is doubled or skipped."""
     health = Health()
-    add(redis, *range(1, 40))
-    proxy.replies_to_lose = 3
-    through = elsewhere(settings, f"redis://127.0.0.1:{proxy.port}/0")
-    new_worker(through, health).run(Stop(), burst=True)
-    assert 0 == proxy.replies_to_lose
+    with Proxy(redis_server.port) as proxy:
+        worker = new_worker(elsewhere(settings, proxy.url), health)
+        for first in (1, 14, 27):
+            add(redis, *range(first, first + 13))
+            proxy.arm(Fault("drop_reply", COMMIT))
+            worker.run(Stop(), burst=True)
+            assert 0 == proxy.armed
     made = forecasts(redis)
     assert [f"{n}-0" for n in range(1, 40)] == [f.id for f in made]
     assert {"read": 39, "lost": 0, "forecast": 39} == counts_of(settings)

@@ -210,8 +210,7 @@ def test_without_a_descriptor_left_the_server_waits_instead_of_trying_without_en
 
 
 @pytest.mark.parametrize(
-    ("limit", "most"),
-    [(resource.RLIM_INFINITY, MOST_CONNECTIONS), (1024, MOST_CONNECTIONS), (40, 10), (3, 1)],
+    ("limit", "most"), [(resource.RLIM_INFINITY, MOST_CONNECTIONS), (1024, MOST_CONNECTIONS), (40, 10), (3, 1)]
 )
 def test_probes_never_take_the_descriptors_that_redis_needs(
     monkeypatch: pytest.MonkeyPatch, limit: int, most: int

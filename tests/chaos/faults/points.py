@@ -24,14 +24,7 @@ from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.stream import NO_LAG, Meanwhile, Stream
 
-POINTS = (
-    "after acquire",
-    "states loaded",
-    "before a commit",
-    "commit sent",
-    "after a commit",
-    "before release",
-)
+POINTS = ("after acquire", "states loaded", "before a commit", "commit sent", "after a commit", "before release")
 
 
 def ask(folder: Path, point: str) -> None:

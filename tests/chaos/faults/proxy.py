@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 import threading
 import time
 from collections import deque
@@ -46,12 +47,21 @@ class _Link:
     on_reply: Fault | None = None  # the fault for the next reply
     client_closed: bool = False  # our side towards the client is
 
+    def close_client(self) -> None:
+        """Send the client no more."""
+        if self.to_client.can_write_eof():
+            self.to_client.write_eof()
+        else:  # TLS cannot close one direction alone
+            self.to_client.close()
+        self.client_closed = True
+
 
 class Proxy:
     """A port in front of another one for the length of a `with` block."""
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
+        self._tls = tls  # of the clients' side
         self.seen: list[tuple[float, str]] = []  # epoch seconds, and faults that the workers' logs do not show
         self.met: list[tuple[float, Fault]] = []  # epoch seconds, and a fault that was applied to a request
         self._links: set[_Link] = set()
@@ -65,6 +75,15 @@ class Proxy:
     def url(self) -> str:
         """Where a worker finds Redis through this proxy."""
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def armed(self) -> int:
+        """How many faults were not applied yet."""
+        return len(self._armed)
+
+    def is_idle(self) -> bool:
+        """Return whether no client is connected to the server any more."""
+        return all(link.client_closed for link in self._links)
 
     def arm(self, fault: Fault) -> None:
         """Apply this fault to the next request that matches it."""
@@ -99,7 +118,7 @@ class Proxy:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
@@ -141,8 +160,7 @@ class Proxy:
                 link.on_reply = fault
             await _pass_on(chunk, link.to_server, split=bool(fault and fault.kind == "split_request"))
             if fault and fault.kind == "half_close_client":
-                link.to_client.write_eof()
-                link.client_closed = True
+                link.close_client()
         link.to_server.write_eof()
 
     async def _replies(self, link: _Link) -> None:
@@ -158,8 +176,7 @@ class Proxy:
             if not link.client_closed:
                 await _pass_on(chunk, link.to_client, split=bool(fault and fault.kind == "split_reply"))
         if not link.client_closed:
-            link.to_client.write_eof()
-            link.client_closed = True
+            link.close_client()
 
     def _note(self, chunk: bytes, link: _Link) -> None:
         """Note replays, and refusals of a request whose sender has given up: only the proxy gets them."""

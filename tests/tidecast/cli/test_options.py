@@ -1,6 +1,5 @@
 """Options that are out of range: one sentence, before anything is read, trained or written."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 
 from tests.harness.models import make_model
 from tests.harness.processes import run_command
-from tidecast.cli import main as cli
 from tidecast.models.store import ModelStore
 from tidecast.tools import backtest, demo_programs
 from trainer import main as program
@@ -57,17 +55,14 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     *((train("--window", wrong), f"--window is {wrong}: use 2 to 1024") for wrong in ("1", "0", "-5", "1025", HUGE)),
     *((train("--units", wrong), f"--units is {wrong}: use 1 to 1024") for wrong in ("0", "-1", "1025", HUGE)),
     *((train("--layers", wrong), f"--layers is {wrong}: use 1 to 4") for wrong in ("0", "-1", "5", HUGE)),
-    (train("--activation", "sigmoid"), "--activation is 'sigmoid': use 'tanh' or 'relu'"),
     (train("--preset", "defualt"), "preset 'defualt' does not exist: did you mean 'default'?"),
     (train("--preset", "x"), "preset 'x' does not exist: use one of default, tutorial"),
-    (train("--time-zone", "Europe/Berln"), "time zone 'Europe/Berln' is unknown: did you mean 'Europe/Berlin'?"),
     (train("--since", "7d"), "add --recorded"),
     (train("--history", "archive"), "add --recorded"),
     (("train",), "neither files nor --recorded"),
     (train("--recorded"), "both files and --recorded"),
     (("train", "--recorded", "--since", "soon"), "'soon'"),
     *((train("--store", wrong), f"the store is {wrong}, but file is a file") for wrong in ("file", "file/models")),
-    (("tune", "history.csv", "--store", "file"), "the store is file, but file is a file"),
     *((("tune", "history.csv", "--epochs", wrong), f"--epochs is {wrong!r}: ") for wrong in ("1", "0", "-1", "many")),
     *(
         ((*BACKTEST, "o", "--test-size", wrong), f"--test-size is {wrong!r}: ")
@@ -80,7 +75,6 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     ((*BACKTEST, 300 * "x"), "cannot be used (File name too long)"),
     ((*BACKTEST, "o", "--pictures", "file"), "--pictures is file, but file is a file: name another place"),
     *((words, "--out is file/x, but file is a file") for words in looking("a", "history.csv", "--out", "file/x")),
-    (("worker", "--check", "--health-port", "99999"), "--health-port is 99999: use 0 to 65535"),
     (("worker", "--check", "--health-port", "-1"), "--health-port is -1: use 0 to 65535"),
     (("retrain", "--daemon", "--health-port", "99999", *NOBODY), "--health-port is 99999: use 0 to 65535"),
     *(
@@ -92,15 +86,12 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
         (("status", "--once", "--interval", wrong, *NOBODY), f"--interval {wrong!r} is ")
         for wrong in ("nan", "0", "-1")
     ),
-    (("demo", "--out", "file/demo"), "--out is file/demo, but file is a file: name another place"),
     (("demo", "--redis", "localhost"), "setting redis_url is no address"),
-    (("models", "prune", "--keep", "0"), "--keep is '0': use 1 or more"),
 ]
 FAILED: list[tuple[tuple[str, ...], str]] = [
     (train("--target", "valeu"), "has no column for the target 'valeu': did you mean 'value'?"),
     (train("--features", "wnd"), "has no column for the feature 'wnd': did you mean 'wind'?"),
     (train("--features", ","), "has no column for the feature ''"),
-    (("tune", "history.csv", "--series", "aa"), "there is no series 'aa': did you mean 'a'?"),
     (("tune", "history.csv", "--series", "zz"), "there is no series 'zz': use one of a"),
     *((words, "series 'aa' has no champion in models: did you mean 'a'?") for words in looking("aa", "history.csv")),
     *((words, "series 'zz' has no champion in models: train it first") for words in looking("zz", "history.csv")),
@@ -115,7 +106,6 @@ FAILED: list[tuple[tuple[str, ...], str]] = [
         for words in looking("a", "history.csv", "--store", "file/x")
     ),
     (("models", "list", "--store", "file"), "the store file is a file"),
-    (("models", "list", "aa"), "series 'aa' has no version: did you mean 'a'?"),
     (("models", "prune", "zz"), "series 'zz' has no version: use one of a"),
     (("demo", *NOBODY), "Redis: ConnectionError"),
     (("replay", "history.csv", "--store", "file"), "the store file is a file"),
@@ -127,15 +117,11 @@ FAILED: list[tuple[tuple[str, ...], str]] = [
     ("words", "sentence", "code"), [(*case, 2) for case in MISUSED] + [(*case, 1) for case in FAILED]
 )
 def test_an_option_out_of_range_is_one_sentence_before_the_work(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: tuple[str, ...],
-    sentence: str,
-    code: int,
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str, code: int
 ) -> None:
     """The message names the option, the value and the valid range; minutes of training would be lost otherwise."""
     before = sorted(Path().rglob("*"))
-    assert code == run_command(monkeypatch, *words)
+    assert code == run_command(*words)
     error = capsys.readouterr().err
     assert sentence in error
     assert "Traceback" not in error
@@ -145,8 +131,7 @@ def test_an_option_out_of_range_is_one_sentence_before_the_work(
 @pytest.mark.parametrize(
     "words", [train("--season", "1"), train("--season", "59"), train("--epochs", "1"), (*BACKTEST, "new/out.csv")]
 )
-def test_an_option_at_the_end_of_its_range_is_taken(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+def test_an_option_at_the_end_of_its_range_is_taken(words: tuple[str, ...]) -> None:
     """The work begins."""
-    monkeypatch.setattr(sys, "argv", ["tidecast", *words])
     with pytest.raises(AssertionError, match="the work has begun"):
-        cli.main()
+        run_command(*words)

@@ -118,9 +118,9 @@ def test_a_field_that_no_worker_reads_is_noted(
     """A column of another name is pushed as training names it; the note gives the setting that it needs."""
     (tmp_path / "shop.csv").write_text("Date,Sales\n2024-01-01,5\n")
     words = ["push", str(tmp_path / "shop.csv"), "--redis", settings.redis_url.get_secret_value()]
-    assert 0 == run_command(monkeypatch, *words)
+    assert 0 == run_command(*words)
     assert b"5.0" == redis.xrange("readings")[0][1][b"Sales"]
     assert "series.target = 'Sales'" in capsys.readouterr().err
     monkeypatch.setenv("TIDECAST_SERIES__TARGET", "Sales")
-    assert 0 == run_command(monkeypatch, *words)
+    assert 0 == run_command(*words)
     assert "series.target" not in capsys.readouterr().err

@@ -18,11 +18,17 @@ from worker.retraining.job_state import Claim
 
 Fault = Callable[[Installation], Installation | None]
 TEN_YEARS_MS = 3650 * 86_400_000
+AHEAD_MS = time.time_ns() // 1_000_000 + TEN_YEARS_MS
 
 
-def forgetful(installation: Installation) -> None:
-    """Neither append-only file nor snapshots."""
-    installation.redis.config_set("appendonly", "no")
+def sent(name: str, command: str, *more: bytes | str | int) -> Fault:
+    """Return a fault with this name: a command to Redis, its words apart from the last ones."""
+
+    def fault(installation: Installation) -> None:
+        installation.redis.execute_command(*command.split(), *more)
+
+    fault.__name__ = name
+    return fault
 
 
 def full_disk(installation: Installation) -> None:
@@ -54,16 +60,6 @@ def nearly_full(installation: Installation) -> None:
 def full(installation: Installation) -> None:
     """Less memory than is used."""
     installation.redis.config_set("maxmemory", str(installation.redis.info("memory")["used_memory"] // 2))
-
-
-def replica(installation: Installation) -> None:
-    """Of a master that is not there."""
-    installation.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
-
-
-def alone(installation: Installation) -> None:
-    """A master that wants replicas."""
-    installation.redis.config_set("min-replicas-to-write", "1")
 
 
 def wrong_type(installation: Installation) -> None:
@@ -197,11 +193,6 @@ def endless_blocks(installation: Installation) -> None:
     installation.redis.config_set("stream-node-max-bytes", 0)
 
 
-def foreign_forecasts(installation: Installation) -> None:
-    """Another program's entry."""
-    installation.redis.xadd("forecasts", {"series": "a"})
-
-
 def no_store(installation: Installation) -> Installation:
     """Return a setting that names nothing."""
     return installation.told(store=installation.settings.store / "absent")
@@ -255,11 +246,6 @@ def overdue(installation: Installation) -> None:
     installation.redis.hset("retrain", "next_ms", installation.began_ms - 3_600_000)
 
 
-def kept_by_nobody(installation: Installation) -> None:
-    """A schedule that has no record in Redis."""
-    installation.redis.delete("retrain")
-
-
 def kept_by_nobody_by_default(installation: Installation) -> Installation:
     """Return the same with the default schedule."""
     installation.redis.delete("retrain")
@@ -286,11 +272,6 @@ def run_died(installation: Installation) -> None:
     installation.redis.hset("retrain", "expires_ms", installation.began_ms)
 
 
-def distant_run(installation: Installation) -> None:
-    """A next run in ten years."""
-    installation.redis.hset("retrain", "next_ms", installation.began_ms + TEN_YEARS_MS)
-
-
 def distant_retry(installation: Installation) -> None:
     """A retry in ten years."""
     installation.record.put_off(claim(installation), "no memory", installation.began_ms + TEN_YEARS_MS)
@@ -302,49 +283,14 @@ def distant_claim(installation: Installation) -> None:
     installation.redis.hset("retrain", "expires_ms", installation.began_ms + TEN_YEARS_MS)
 
 
-def distant_lease(installation: Installation) -> None:
-    """A partition that is leased for ten years."""
-    installation.redis.hset("lease", "expires_ms", installation.began_ms + TEN_YEARS_MS)
-
-
-def ghost(installation: Installation) -> None:
-    """A worker that counts as alive for ten years."""
-    installation.redis.hset("workers", "ghost", installation.began_ms + TEN_YEARS_MS)
-
-
-def no_number(installation: Installation) -> None:
-    """A count that is a word."""
-    installation.redis.hset("offset", "read", "many")
-
-
-def no_epoch(installation: Installation) -> None:
-    """An epoch that cannot be counted up."""
-    installation.redis.hset("lease", "epoch", b"\xff")
-
-
-def no_entry_id(installation: Installation) -> None:
-    """An offset that is a word."""
-    installation.redis.hset("offset", "last", "soon")
-
-
-def no_count_of_partitions(installation: Installation) -> None:
-    """A number of partitions that is a word."""
-    installation.redis.set("partitions", "many")
-
-
-def no_time(installation: Installation) -> None:
-    """A due time that is a word."""
-    installation.redis.hset("retrain", "due_ms", b"9" * 5000)
-
-
 FAULTS: list[tuple[Fault, str, str, str]] = [
-    (forgetful, "persistence", "warning", "appendonly yes"),
+    (sent("forgetful", "CONFIG SET appendonly no"), "persistence", "warning", "appendonly yes"),
     (full_disk, "disk", "error", "free its disk"),
     (evicting, "eviction", "error", "maxmemory-policy noeviction"),
     (nearly_full, "memory", "warning", "raise maxmemory"),
     (full, "memory", "error", "raise maxmemory"),
-    (replica, "replica", "error", "the master, 127.0.0.1:1"),
-    (alone, "replicas", "error", "lower min-replicas-to-write"),
+    (sent("replica", "REPLICAOF 127.0.0.1 1"), "replica", "error", "the master, 127.0.0.1:1"),
+    (sent("alone", "CONFIG SET min-replicas-to-write 1"), "replicas", "error", "lower min-replicas-to-write"),
     (wrong_type, "key_types", "error", "rename or delete that key"),
     (other_partitions, "partitions", "error", "use that, or another namespace"),
     (misplaced, "misplaced", "warning", "set partitions for their producer"),
@@ -363,7 +309,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (no_passive_group, "group", "warning", "the next commit creates it again"),
     (twins, "worker_names", "error", "a worker.name of its own"),
     (endless_blocks, "stream_blocks", "warning", "stream-node-max-entries 100"),
-    (foreign_forecasts, "forecasts_ahead", "error", "rename forecasts"),
+    (sent("foreign_forecasts", "XADD forecasts * series a"), "forecasts_ahead", "error", "rename forecasts"),
     (no_store, "store", "warning", "tidecast train"),
     (no_directory, "store", "error", "correct the setting store"),
     (damaged_pointer, "pointer", "error", "tidecast models promote"),
@@ -372,18 +318,23 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (champion_to_come, "champions", "error", "tidecast models rollback a"),
     (damaged_series, "champions", "error", "restore the store"),
     (overdue, "schedule", "error", "tidecast retrain --daemon"),
-    (kept_by_nobody, "schedule", "warning", "tidecast retrain --daemon"),
+    (sent("kept_by_nobody", "DEL retrain"), "schedule", "warning", "tidecast retrain --daemon"),
     (kept_by_nobody_by_default, "schedule", "warning", 'or set retrain.every = "never"'),
     (run_failed, "retraining", "warning", "tidecast events"),
-    (distant_run, "schedule", "error", "the next one that looks at it puts"),
+    (sent("distant_run", "HSET retrain next_ms", AHEAD_MS), "schedule", "error", "the next one that looks at it puts"),
     (distant_retry, "schedule", "error", "the next one that looks at it puts"),
     (distant_claim, "schedule", "error", "look into its log"),
-    (distant_lease, "lease", "error", "a worker that looks at it cuts it"),
-    (ghost, "lease", "error", "delete the field"),
-    (no_number, "stored_numbers", "error", "puts it right"),
-    (no_entry_id, "stored_numbers", "error", "delete the key: the next worker goes on"),
-    (no_count_of_partitions, "partitions", "error", "delete it while no worker runs"),
-    (no_time, "stored_numbers", "error", "puts it right"),
-    (no_epoch, "stored_numbers", "error", "delete the key while no worker runs"),
+    (sent("distant_lease", "HSET lease expires_ms", AHEAD_MS), "lease", "error", "a worker that looks at it cuts it"),
+    (sent("ghost", "HSET workers ghost", AHEAD_MS), "lease", "error", "delete the field"),
+    (sent("no_number", "HSET offset read many"), "stored_numbers", "error", "puts it right"),
+    (
+        sent("no_entry_id", "HSET offset last soon"),
+        "stored_numbers",
+        "error",
+        "delete the key: the next worker goes on",
+    ),
+    (sent("no_count_of_partitions", "SET partitions many"), "partitions", "error", "delete it while no worker runs"),
+    (sent("no_time", "HSET retrain due_ms", "9" * 5000), "stored_numbers", "error", "puts it right"),
+    (sent("no_epoch", "HSET lease epoch", b"\xff"), "stored_numbers", "error", "delete the key while no worker runs"),
     (run_died, "schedule", "error", "tidecast retrain --daemon"),
 ]

@@ -22,17 +22,15 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 class Doctor:
     """The command on an installation, within this process."""
 
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], installation: Installation
-    ) -> None:
-        monkeypatch.setenv("TIDECAST_RETRAIN__EVERY", "1h")
-        self._monkeypatch, self._capsys, self._installation = monkeypatch, capsys, installation
+    def __init__(self, capsys: pytest.CaptureFixture[str], installation: Installation) -> None:
+        self._capsys = capsys
+        self._installation = installation
 
     def __call__(self, *words: str) -> tuple[int, str]:
         """Run the doctor; return its exit code and its output."""
         where = ("--redis", self._installation.server.url, "--store", str(self._installation.settings.store))
         self._capsys.readouterr()  # the worker's log
-        return run_command(self._monkeypatch, "doctor", *words, *where), self._capsys.readouterr().out
+        return run_command("doctor", *words, *where), self._capsys.readouterr().out
 
     def facts(self, series: str) -> Any:
         """Return the facts about a series."""
@@ -44,7 +42,8 @@ class Doctor:
 @pytest.fixture
 def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Installation) -> Doctor:
     """The command on a healthy installation."""
-    return Doctor(monkeypatch, capsys, healthy)
+    monkeypatch.setenv("TIDECAST_RETRAIN__EVERY", "1h")
+    return Doctor(capsys, healthy)
 
 
 def test_all_is_well_is_exit_code_0(doctor: Doctor) -> None:
@@ -94,11 +93,6 @@ def test_an_unknown_variable_is_a_finding(doctor: Doctor, monkeypatch: pytest.Mo
     monkeypatch.setenv("TIDECAST_REDIS", "x")
     code, printed = doctor()
     assert (1, True) == (code, "settings: TIDECAST_REDIS names no setting" in printed)
-
-
-def test_wrong_usage_is_exit_code_2(doctor: Doctor) -> None:
-    """As of every command."""
-    assert (2, "") == doctor("--verbose")
 
 
 def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, healthy: Installation) -> None:
@@ -154,10 +148,10 @@ def test_a_series_without_a_model_says_why(doctor: Doctor, healthy: Installation
 
 @pytest.mark.parametrize(("name", "remedy"), [("B", "did you mean 'b'?"), ("zzz", "use one of a, b"), ("", "use one")])
 def test_a_series_that_nobody_knows_is_a_mistake(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: Installation, name: str, remedy: str
+    capsys: pytest.CaptureFixture[str], healthy: Installation, name: str, remedy: str
 ) -> None:
     """Before, it passed for a series without readings; now the names in the store and in Redis are searched."""
     healthy.store.publish(make_model("b"))
     where = ("--redis", healthy.server.url, "--store", str(healthy.settings.store))
-    assert 1 == run_command(monkeypatch, "doctor", name, *where)
+    assert 1 == run_command("doctor", name, *where)
     assert f"knows a series {name!r}: {remedy}" in capsys.readouterr().err

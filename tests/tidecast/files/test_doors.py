@@ -58,7 +58,7 @@ class Door:
 
     def _run(self, words: Sequence[str], piped: Path | None) -> int:
         with piped_in(piped, self._monkeypatch):
-            return run_command(self._monkeypatch, *words)
+            return run_command(*words)
 
     def _keep(self, fields: dict[bytes, bytes]) -> None:
         time = fields[b"ts"].decode()

@@ -1,9 +1,6 @@
 """Histories from files: accepted ones, repaired ones, and the message for each broken one."""
 
 import gzip
-import io
-import subprocess
-import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -58,12 +55,6 @@ def test_a_broken_series_is_refused_and_the_others_go_on(tmp_path: Path, broken:
     assert refusal.series.isprintable()
     for part in broken.says:
         assert part in refusal.reason
-
-
-def test_the_table_lists_at_least_thirty_kinds() -> None:
-    """Nobody thins the table out unnoticed."""
-    kinds = [broken.what for broken in (*FILES, *SERIES)]
-    assert len(kinds) == len(set(kinds)) >= 30
 
 
 @pytest.mark.parametrize("length", range(0, 200, 7))
@@ -133,12 +124,6 @@ def test_the_target_is_the_last_column_where_nothing_says_otherwise(tmp_path: Pa
     assert any("hum, wind" in note for note in histories.notes)
 
 
-def test_one_numeric_column_is_the_target(tmp_path: Path) -> None:
-    """There is no choice to make, so no note is written."""
-    histories = read(tmp_path, "month,sales\n2024-01,1\n2024-02,2\n", "shop.csv")
-    assert ("shop", ("sales",), ()) == (histories.accepted[0].series, histories.accepted[0].features, histories.notes)
-
-
 def test_missing_features_carry_their_last_value(tmp_path: Path) -> None:
     """Before the first value, the first known one is used, or 0; a row without a target counts for features too."""
     rows = ["1,,5,", "2,3,,", "3,,,", ",4,,", "5,,,"]
@@ -170,17 +155,6 @@ def test_sorts_and_keeps_the_last_of_equal_times(tmp_path: Path) -> None:
 def test_times_have_many_spellings(tmp_path: Path, text: str) -> None:
     """ISO-8601 with or without offset, epoch seconds and milliseconds mean the same moment."""
     assert [START] == one(tmp_path, f"ts,value\n{text},1\n").ts.tolist()
-
-
-def test_an_epoch_may_be_negative(tmp_path: Path) -> None:
-    """Milliseconds before 1970 are times like others."""
-    assert [-DAY, 0, DAY] == one(tmp_path, f"ts,value\n{-DAY},1\n0,2\n{DAY},3\n").ts.tolist()
-
-
-def test_offsets_may_change(tmp_path: Path) -> None:
-    """Offsets that follow daylight saving are not a mixture: each time has its own."""
-    history = one(tmp_path, "ts,value\n2024-03-31T01:00:00+01:00,1\n2024-03-31T03:00:00+02:00,2\n")
-    assert [3_600_000] == np.diff(history.ts).tolist()
 
 
 def test_local_times_follow_their_zone(tmp_path: Path) -> None:
@@ -220,23 +194,11 @@ def test_reads_parquet(tmp_path: Path, times: Any) -> None:
     assert ("a", [START], [[1.0]]) == (history.series, history.ts.tolist(), history.values.tolist())
 
 
-def test_a_parquet_number_names_a_series(tmp_path: Path) -> None:
-    """Its digits are the name."""
-    assert "7" == one(tmp_path, parquet(series=[7, 7], ts=DAYS[:2], value=[1.5, 2])).series
-
-
 def test_content_decides_not_the_name(tmp_path: Path) -> None:
     """A gzip file named csv and a CSV file named gz are read."""
     assert 2 == len(one(tmp_path, gzip.compress(GOOD), "zipped.csv"))
     assert 2 == len(one(tmp_path, GOOD, "plain.csv.gz"))
     assert 2 == len(one(tmp_path, gzip.compress(parquet(ts=DAYS[:2], value=[1, 2])), "x.parquet"))
-
-
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_reads_standard_input(monkeypatch: pytest.MonkeyPatch, pack: Any) -> None:
-    """A dash stands for it; gzip is found out."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pack(b"ts,value\n2024-01-01,1\n"))))
-    assert "stdin" == read_history(["-"]).accepted[0].series
 
 
 def test_reads_a_directory_and_joins_a_series_of_several_files(tmp_path: Path) -> None:
@@ -297,17 +259,6 @@ def test_rows_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
     assert "row 6 of" in read(tmp_path, content).refused[0].reason
 
 
-def test_spreadsheet_remains_are_passed_over(tmp_path: Path) -> None:
-    """Rows of nothing but delimiters, and a column without a name, hold no readings."""
-    history = one(tmp_path, ",ts,value\n0,2024-01-01,1\n1,2024-01-02,2\n,,\n,,\n")
-    assert ([[1.0], [2.0]], ()) == (history.values.tolist(), history.notes)
-
-
-def test_one_row_is_a_history(tmp_path: Path) -> None:
-    """Whether it is too short is decided later, not by the reader."""
-    assert 1 == len(one(tmp_path, long_form("a,2024-01-01,1")))
-
-
 def test_a_large_file_is_split_exactly(tmp_path: Path) -> None:
     """Interleaved series come apart as in a naive reading."""
     rng = np.random.default_rng(0)
@@ -321,9 +272,3 @@ def test_a_large_file_is_split_exactly(tmp_path: Path) -> None:
         mine = names == int(history.series[1:])
         np.testing.assert_array_equal(values[mine], history.values[:, 0])
         np.testing.assert_array_equal(START + np.flatnonzero(mine) * 1000, history.ts)
-
-
-def test_reading_needs_no_tensorflow() -> None:
-    """Files are checked before anything slow is loaded."""
-    code = "import sys, tidecast.files.history; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode

@@ -9,38 +9,15 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import random_panel
-from tests.harness.oracles import blend, learn, shares
+from tests.harness.oracles import learn, shares
 from tidecast.arrays import Float
 from tidecast.models import experts
-from tidecast.models.experts import (
-    EXPERTS,
-    HALF_LIVES,
-    LINEAR,
-    LSTM,
-    NAIVE,
-    LinearExperts,
-)
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, NAIVE, LinearExperts
 from tidecast.online.offline import linear_forecasts
 
 unhurried = hypothesis.settings(deadline=None)
 size = st.just(0.0) | st.floats(1e-300, 1e300)  # of an error
 PARTS = ("lags", "columns", "coefficients", "bias", "needs")
-
-
-def naive_answers(panel: LinearExperts, rows: Float, held: int) -> list[float]:
-    """Return each expert's answer to one window, `(rows, features)`: the last value, then the linear ones term by
-    term.
-    """
-    newest = rows[-1, 0]
-    answers = [newest]
-    for expert in range(len(LINEAR)):
-        answer = newest + panel.bias[expert]
-        for term, (lag, column) in enumerate(zip(panel.lags, panel.columns, strict=True)):
-            if panel.coefficients[expert, term]:
-                value = rows[len(rows) - 1 - lag, column] - (newest if column == 0 else 0.0)
-                answer += panel.coefficients[expert, term] * (0.0 if math.isnan(value) else value)
-        answers.append(answer if 0 < panel.needs[expert] <= held else math.nan)
-    return answers
 
 
 def some_rows(seed: int, count: int, reach: int, features: int) -> Float:
@@ -49,17 +26,6 @@ def some_rows(seed: int, count: int, reach: int, features: int) -> Float:
     rows = rng.normal(20, 4, (count, reach, features))
     rows[..., 1:][rng.random((count, reach, features - 1)) < 0.1] = np.nan
     return rows
-
-
-@unhurried
-@hypothesis.given(st.integers(0, 1000), st.integers(1, 3), st.integers(1, 24))
-def test_the_linear_experts_say_what_plain_loops_say(seed: int, features: int, held: int) -> None:
-    """Of any lags and columns; the target's terms count from its newest value, unknown values count nothing."""
-    panel = random_panel(seed, features)
-    rows = some_rows(seed, 3, 24, features)
-    answers = linear_forecasts(panel, rows, np.full(3, held))
-    assert (3, 1 + len(LINEAR)) == answers.shape
-    np.testing.assert_allclose([naive_answers(panel, window, held) for window in rows], answers, rtol=1e-12, atol=1e-9)
 
 
 def test_longer_padding_moves_no_answer() -> None:
@@ -118,15 +84,6 @@ def test_an_expert_weighs_what_the_worse_of_its_two_records_allows(records: list
     np.testing.assert_allclose(expected, shares(np.array(records).T, np.ones(10)), rtol=1e-6, atol=1e-12)
 
 
-def test_errors_five_per_cent_larger_weigh_an_eth() -> None:
-    """Of the best one's share; the scale of the errors does not matter."""
-    errors = np.full((2, 10), np.nan)
-    errors[:, NAIVE], errors[:, LSTM] = 1.05, 1.0
-    for unit in (1e-30, 1.0, 1e30):
-        weights = shares(unit * errors, np.ones(10))
-        assert math.exp(-1) == pytest.approx(weights[NAIVE] / weights[LSTM])
-
-
 def test_an_expert_without_any_error_silences_the_others() -> None:
     """Several of them share alike; the smallest number differs from 0."""
     errors = np.full((2, 10), 1.0)
@@ -146,17 +103,6 @@ def test_experts_that_are_each_without_error_in_one_record_share_alike() -> None
     assert [0.5, 0.5] == weights[[NAIVE, LSTM]].tolist()
 
 
-def test_a_series_that_stays_the_same_for_days_is_answered_without_a_warning() -> None:
-    """Its errors fade towards the smallest number there is, beside those of experts that never fit."""
-    errors = np.ones((2, 10))
-    answers = np.full(10, 5.5)
-    answers[NAIVE] = 5.0
-    for _ in range(40_000):
-        errors = learn(errors, answers, 5.0)
-    assert 0 < errors[1, NAIVE] < 1e-300
-    assert 1 == shares(errors, answers)[NAIVE]
-
-
 @unhurried
 @hypothesis.given(st.lists(st.tuples(st.floats(-100, 100), st.none() | st.floats(-100, 100)), max_size=60))
 def test_what_is_learned_is_an_exponential_smoothing_of_the_errors(history: list[tuple[float, float | None]]) -> None:
@@ -172,34 +118,6 @@ def test_what_is_learned_is_an_exponential_smoothing_of_the_errors(history: list
                 before = expected[record]
                 expected[record] = size if before is None else before + forget * (size - before)
     np.testing.assert_allclose([math.nan if e is None else e for e in expected], errors[:, 1], rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("record", [0, 1])
-def test_after_a_half_life_an_error_counts_half(record: int) -> None:
-    """A single error among zeros fades to a half, a quarter and so on."""
-    errors = np.ones((len(HALF_LIVES), 1))
-    for n in range(1, 301):
-        errors = learn(errors, np.zeros(1), 0.0)
-        assert 0.5 ** (n / HALF_LIVES[record]) == pytest.approx(errors[record, 0])
-
-
-def test_the_short_record_silences_soon_who_was_good_for_long() -> None:
-    """Ten readings after a change, an expert whose errors became tenfold has no weight, whatever its history."""
-    errors = np.tile([2.0, 1.0], (2, 1))
-    for _ in range(10):
-        errors = learn(errors, np.array([2.0, 10.0]), 0.0)
-    assert errors[0, 1] < 2 < errors[1, 1]
-    assert shares(errors, np.ones(2))[1] < 0.01
-    assert shares(errors[:1], np.ones(2))[1] > 0.5
-
-
-@unhurried
-@hypothesis.given(st.lists(st.tuples(st.floats(0, 1), st.floats(-1e6, 1e6)), min_size=1, max_size=10))
-def test_the_blend_is_the_sum_of_the_answers_in_their_shares(parts: list[tuple[float, float]]) -> None:
-    """An expert without a share is ignored: a NaN there does not spoil the forecast."""
-    weights = np.array([share for share, _ in parts] + [0.0])
-    answers = np.array([answer for _, answer in parts] + [math.nan])
-    assert sum(share * answer for share, answer in parts) == pytest.approx(blend(weights, answers))
 
 
 def test_the_experts_stand_in_their_fixed_order() -> None:

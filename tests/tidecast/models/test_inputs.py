@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tidecast.arrays import Float
-from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar_inputs, rows_read
+from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, rows_read
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 from tidecast.online.kernels.network_inputs import prepare
@@ -40,30 +40,6 @@ def prepared(
     stacked = Rows.of_windows(rows, np.array(held or [reach] * n))
     scaler = np.full((n, width), center), np.full((n, width), scale)
     return prepare(stacked, spec, scaler, np.tile(np.array(seasons, np.int64).reshape(-1), (n, 1)), linear, calendar)
-
-
-@unhurried
-@hypothesis.given(
-    st.integers(0, 100),
-    st.sampled_from(["change", "level", "raw"]),
-    st.lists(st.integers(5, REACH), min_size=4, max_size=4),
-    st.tuples(*[st.just(0) | st.integers(2, REACH + 5)] * 2),
-)
-def test_a_seasonal_input_is_the_value_one_season_before_what_follows(
-    seed: int, form: Any, held: list[int], seasons: tuple[int, int]
-) -> None:
-    """It is scaled step by step on the window's own scale, with a flag where such a value is held."""
-    spec = Spec(window=5, seasonal=2, target_transform=form)
-    rows = some_rows(seed)
-    rows[np.arange(REACH) < REACH - np.array(held)[:, None]] = np.nan  # not there: must never be seen
-    x = prepared(rows, spec, held, seasons, center=18.0, scale=2.5).x
-    assert ((4, 5, spec.channels), np.dtype(np.float32)) == (x.shape, x.dtype)
-    for i, step, s in np.ndindex(4, 5, 2):
-        at = REACH - 5 + step + 1 - seasons[s]
-        known = seasons[s] > 0 and at >= REACH - held[i]
-        base = rows[i, -1, 0] if form == "change" else 18.0
-        value = np.clip((rows[i, at, 0] - base) / 2.5, -CLIP, CLIP) if known else 0.0
-        assert [pytest.approx(value, rel=1e-6, abs=1e-6), float(known)] == x[i, step, 1 + 2 * s : 3 + 2 * s].tolist()
 
 
 def test_a_calendar_input_is_the_phase_of_what_follows() -> None:
@@ -100,21 +76,6 @@ def test_the_calendar_comes_last_and_is_silent_where_no_time_is_known() -> None:
     assert not without[..., 3:].any()
 
 
-def test_the_first_channels_are_the_scaled_window() -> None:
-    """Every feature in its place, whatever seasonal channels follow."""
-    rows = some_rows(0, features=2)
-    spec = Spec(window=5, features=("value", "wind"), seasonal=1, target_transform="level")
-    x = prepared(rows, spec, seasons=(7,), center=18.0, scale=2.0).x
-    np.testing.assert_allclose((rows[:, -5:] - 18.0) / 2.0, x[..., :2], rtol=1e-6)
-    assert 4 == x.shape[2] == spec.channels
-
-
-def test_no_change_is_zero_and_a_spike_is_clipped() -> None:
-    """The level does not matter, and no reading leaves the trained range."""
-    x = prepared(np.array([[[7.0], [7.0], [7.0]], [[1e30], [0.0], [7.0]]]), Spec(window=3)).x
-    assert [[0.0, 0.0, 0.0], [20.0, -7.0, 0.0]] == x[..., 0].tolist()
-
-
 def test_a_row_does_not_depend_on_the_others() -> None:
     """To the last bit, in every option at once."""
     spec = Spec(window=5, normalise=True, seasonal=2, residual=True)
@@ -126,18 +87,6 @@ def test_a_row_does_not_depend_on_the_others() -> None:
         alone = prepared(rows[i : i + 1], spec, held[i : i + 1], (3, 9), linear=linear[i : i + 1])
         np.testing.assert_array_equal(whole.x[i], alone.x[0])
         assert (whole.base[i], whole.size[i]) == (alone.base[0], alone.size[0])
-
-
-def test_a_normalised_window_is_measured_by_its_own_spread() -> None:
-    """A window of ten times the size looks the same, and one that hardly moves is not blown up to noise."""
-    spec = Spec(window=5, normalise=True)
-    rows = some_rows(2)
-    normalised = prepared(rows, spec, scale=1e-6)
-    ten = prepared(10 * rows, spec, scale=1e-6)
-    np.testing.assert_allclose(normalised.x, ten.x, rtol=1e-6)
-    np.testing.assert_allclose(rows[:, -5:, 0].std(axis=1), normalised.size)
-    calm = prepared(20 + 1e-3 * rows, spec, scale=3.0)
-    assert [LEAST_SPREAD * 3.0] * 4 == pytest.approx(calm.size.tolist())
 
 
 def test_a_constant_window_of_an_unknown_scale_is_zero() -> None:

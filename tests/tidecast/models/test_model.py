@@ -58,6 +58,9 @@ def header_of(model: Model, **changed: Any) -> dict[str, Any]:
     return header
 
 
+MODEL = make_model("a")
+
+
 @pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(target_transform="raw", loss="mse"), RICH])
 def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> None:
     """Header, weights, linear experts and newest rows."""
@@ -129,18 +132,21 @@ def test_an_absent_file_is_refused(file: Path) -> None:
             read(file)
 
 
-def test_a_foreign_safetensors_file_is_refused(file: Path) -> None:
-    """Weights without our header are not ours."""
-    file.write_bytes(save({"x": np.zeros(3, np.float32)}))
-    with pytest.raises(ModelError, match="not a Tidecast model"):
-        models.load(file)
-
-
-def test_another_format_is_refused_by_its_number(file: Path) -> None:
-    """The message names the file's format and the one that this program reads."""
-    model = make_model("a")
-    file.write_bytes(forged(model, header_of(model, format=models.FORMAT + 1, new_field=1)))
-    with pytest.raises(ModelError, match=f"model format {models.FORMAT + 1}, this program reads {models.FORMAT}"):
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (save({"x": np.zeros(3, np.float32)}), "not a Tidecast model"),
+        (forged(MODEL, header_of(MODEL, network=False)), "its spec says None"),  # but there are weights
+        (
+            forged(MODEL, header_of(MODEL, format=models.FORMAT + 1, new_field=1)),
+            f"model format {models.FORMAT + 1}, this program reads {models.FORMAT}",
+        ),
+    ],
+)
+def test_a_file_that_is_not_of_this_program_is_refused(file: Path, content: bytes, sentence: str) -> None:
+    """Without our header, of another format, or with weights that its header does not declare."""
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=sentence):
         models.load(file)
 
 
@@ -188,14 +194,6 @@ def test_weights_that_do_not_fit_the_spec_are_refused(file: Path) -> None:
             models.load(file)
         with pytest.raises(ModelError, match=r"weight (dense\.bias|extra) is"):
             models.encode(Model(model.header, weights, model.panel))
-
-
-def test_weights_beside_a_header_that_declares_no_network_are_refused(file: Path) -> None:
-    """A file holds only weights that are used."""
-    model = make_model("a")
-    file.write_bytes(forged(model, header_of(model, network=False)))
-    with pytest.raises(ModelError, match="its spec says None"):
-        models.load(file)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The model store: versions, the pointer, its log, and the state after a crash."""
 
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -90,16 +90,6 @@ def test_a_series_name_is_never_part_of_a_path(store: ModelStore, name: str) -> 
     new = set(store.root.parent.rglob("*")) - around
     assert all(store.root == path or store.root in path.parents for path in new)
     assert not any(name.strip("./*") and name.strip("./*") == path.name for path in new if path.name != "champion")
-
-
-def test_threads_that_publish_at_once_get_distinct_numbers(store: ModelStore) -> None:
-    """No version overwrites another, and the pointer names a whole one."""
-    with ThreadPoolExecutor(8) as pool:
-        numbers = [
-            n for published in pool.map(lambda seed: publish_some(store.root, seed), range(8)) for n in published
-        ]
-    assert list(range(1, 25)) == sorted(numbers) == store.versions("a")
-    assert store.load("a")[0] in numbers
 
 
 def test_processes_that_publish_at_once_get_distinct_numbers(store: ModelStore) -> None:

@@ -149,10 +149,8 @@ def test_an_empty_option_is_left_out(path: tuple[str, ...], command: Any) -> Non
             assert [*path, name, "models", "a"] == without_empty_options(APP, [*path, name, "models", "a"])
 
 
-def test_the_command_takes_empty_options_for_none(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_takes_empty_options_for_none(capsys: pytest.CaptureFixture[str]) -> None:
     """A script passes its variables on: `--store "$STORE"` would otherwise be the current directory."""
     words = ["worker", "--check", "--json", "--store", "", "--health-port", "", "--namespace=", "--redis", ""]
-    assert 0 == run_command(monkeypatch, *words)
+    assert 0 == run_command(*words)
     assert "models" == json.loads(capsys.readouterr().out)["store"]

@@ -11,7 +11,7 @@ from redis import Redis
 
 from tests.harness.processes import run_command
 from tidecast.client import Client
-from tidecast.errors import HistoryError, SettingsError
+from tidecast.errors import HistoryError
 from tidecast.files.history import History
 from tidecast.models.experts import EXPERTS
 from tidecast.models.presets import PRESETS, preset
@@ -140,12 +140,6 @@ def test_every_preset_answers_every_reading(tmp_path: Path, name: str) -> None:
     assert {row.forecast.kind for row in rows} <= set(EXPERTS)
 
 
-def test_an_unknown_preset_is_one_sentence() -> None:
-    """It names those that there are."""
-    with pytest.raises(SettingsError, match="preset 'best' does not exist: use one of default, tutorial"):
-        preset("best")
-
-
 def test_the_file_has_a_row_for_each_reading_of_the_test_part(tmp_path: Path) -> None:
     """Times are in UTC, with the interval and the kind of forecast."""
     rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK)).settled
@@ -220,7 +214,7 @@ def command(monkeypatch: pytest.MonkeyPatch, file: str, *words: str) -> int:
     """Run `tidecast backtest` in this process, with little training; return its exit code."""
     monkeypatch.setenv("TIDECAST_TRAIN__EPOCHS", "1")
     monkeypatch.setenv("TIDECAST_TRAIN__SHARED_EPOCHS", "0")
-    return run_command(monkeypatch, "backtest", "--data", file, *words)
+    return run_command("backtest", "--data", file, *words)
 
 
 def test_series_without_answers_are_named_with_exit_code_3(

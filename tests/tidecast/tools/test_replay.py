@@ -53,9 +53,9 @@ def replayed(settings: Settings, rows: list[Row] | None = None) -> tuple[list[Fo
     return [forecast for batch in made for forecast in batch], done
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+def run(*words: str) -> int:
     """Run the command within this process; return its exit code."""
-    return run_command(monkeypatch, "replay", *words)
+    return run_command("replay", *words)
 
 
 def test_a_worker_on_redis_makes_the_same_forecasts(redis: Redis, settings: Settings) -> None:
@@ -96,7 +96,7 @@ def test_rows_are_answered_in_the_order_of_their_times() -> None:
 def test_forecasts_are_written_as_csv(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The rows go to standard output; the summary of the readings goes to standard error."""
     monkeypatch.setenv("TIDECAST_SERIES__HORIZON", "2")
-    assert 0 == run(monkeypatch, "readings.csv")
+    assert 0 == run("readings.csv")
     out, err = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(out)))
     assert (60, str(AT), "a", "") == (len(rows), rows[0]["origin"], rows[0]["series"], rows[1]["yhat_2_lower"])
@@ -106,11 +106,9 @@ def test_forecasts_are_written_as_csv(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert any("1 duplicate time: the last kept" in line for line in err.splitlines())
 
 
-def test_forecasts_are_written_as_json_to_a_file(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_forecasts_are_written_as_json_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     """As `tail --json` has them."""
-    assert 0 == run(monkeypatch, "readings.csv", "--json", "--out", "made/forecasts.jsonl")
+    assert 0 == run("readings.csv", "--json", "--out", "made/forecasts.jsonl")
     assert "" == capsys.readouterr().out
     lines = [json.loads(line) for line in Path("made/forecasts.jsonl").read_text().splitlines()]
     made, _ = replayed(load_settings(store="models"))
@@ -123,54 +121,31 @@ def test_readings_without_an_answer_are_exit_code_3(
     """A refused series and one more than a worker remembers each have a line that gives the reason."""
     Path("odd.csv").write_text("series,timestamp,value\na,2024-01-01,1\nb,2024-01-01,2\nc,2024-01-01,x\n")
     monkeypatch.setenv("TIDECAST_SERIES__MAX_SERIES", "1")
-    assert 3 == run(monkeypatch, "odd.csv")
+    assert 3 == run("odd.csv")
     err = capsys.readouterr().err
     assert "refused: c: row 4 of odd.csv: value 'x' is no number" in err
     assert "2 readings: 1 forecast, 0 duplicate, 0 late, 1 dead (1 too_many_series; the newest: " in err
 
 
-def test_the_target_of_a_file_is_forecast_whatever_its_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_target_of_a_file_is_forecast_whatever_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     """As a backtest does; with a feature beside it, and epoch seconds."""
     Path("shop.csv").write_text("Date;Sales\n1709251200;5\n1709337600;7\n")
-    assert 0 == run(monkeypatch, "shop.csv")
+    assert 0 == run("shop.csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [("shop", "5.0"), ("shop", "7.0")] == [(row["series"], row["y"]) for row in rows]
 
 
-def test_non_negative_bounds_every_forecast(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_non_negative_bounds_every_forecast(capsys: pytest.CaptureFixture[str]) -> None:
     """It bounds every interval too."""
-    assert 0 == run(monkeypatch, "readings.csv", "--json", "--non-negative")
+    assert 0 == run("readings.csv", "--json", "--non-negative")
     made = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(row["yhat_lower"] is None or row["yhat_lower"] >= 0 for row in made)
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence", "code"),
-    [
-        (("absent.csv",), "tidecast: absent.csv does not exist", 1),
-        (("readings.csv", "--out", "readings.csv/x"), "tidecast: --out is readings.csv/x, but readings.csv is a", 2),
-    ],
-)
-def test_a_file_that_cannot_be_read_or_written_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: tuple[str, ...],
-    sentence: str,
-    code: int,
-) -> None:
-    """With the remedy, before the work."""
-    assert code == run(monkeypatch, *words)
-    assert capsys.readouterr().err.splitlines()[-1].startswith(sentence)
-
-
-def test_an_empty_file_has_no_forecasts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_file_has_no_forecasts(capsys: pytest.CaptureFixture[str]) -> None:
     """A header alone is a mistake, as for training."""
     Path("empty.csv").write_text("series,timestamp,value\n")
-    assert 1 == run(monkeypatch, "empty.csv")
+    assert 1 == run("empty.csv")
     assert "has columns but no row" in capsys.readouterr().err
 
 

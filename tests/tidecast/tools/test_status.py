@@ -19,10 +19,10 @@ from tidecast.tools import status
 from tidecast.tools.status import StatusWatch
 
 
-def run(monkeypatch: pytest.MonkeyPatch, installation: Installation, *words: str) -> int:
+def run(installation: Installation, *words: str) -> int:
     """Run the command on the installation; return its exit code."""
     where = ("--redis", installation.server.url, "--store", str(installation.settings.store), "--interval", "0.1")
-    return run_command(monkeypatch, "status", *words, *where)
+    return run_command("status", *words, *where)
 
 
 def looked(installation: Installation, **sums: Any) -> dict[str, Any]:
@@ -102,12 +102,12 @@ def test_without_a_terminal_it_looks_once(
     """As a table without colours, or as one object."""
     monkeypatch.setenv("COLUMNS", "200")
     capsys.readouterr()
-    assert 0 == run(monkeypatch, healthy)
+    assert 0 == run(healthy)
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "1 series, 1 with a model, 0 dead letters" in printed
     assert "retraining of partition 0: next 20" in printed
-    assert 0 == run(monkeypatch, healthy, "--json")
+    assert 0 == run(healthy, "--json")
     assert 3 == json.loads(capsys.readouterr().out)["answered"]
 
 

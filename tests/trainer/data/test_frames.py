@@ -217,10 +217,7 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
         (Frame({("a", "b"): Y, ("a", "c"): Y}), "the columns of the frame have several levels"),
         (pd.concat([one(), one()[["y"]]], axis=1), "the frame has the column 'y' twice"),
         (one().assign(Y=Y), "the frame has the column 'Y' twice"),
-        (
-            one().rename(columns={"y": "a"}).assign(b=1),
-            r"several columns hold numbers \(a, b\) .* name one as target",
-        ),
+        (one().rename(columns={"y": "a"}).assign(b=1), r"several columns hold numbers \(a, b\) .* name one as target"),
         (two().rename(columns={"y": "a"}).assign(b=True), r"several columns hold numbers \(a, b\)"),
         (
             one().rename(columns={"y": "a"}).assign(a="x"),

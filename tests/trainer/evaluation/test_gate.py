@@ -10,16 +10,7 @@ from tidecast.models.metrics import scores, skill
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from trainer.evaluation.answers import blended
-from trainer.evaluation.gate import (
-    CHAMPION,
-    LAST_VALUE,
-    MODEL,
-    Champion,
-    Comparison,
-    Tail,
-    evaluate_candidates,
-    judge,
-)
+from trainer.evaluation.gate import CHAMPION, LAST_VALUE, MODEL, Champion, Comparison, Tail, evaluate_candidates, judge
 from trainer.evaluation.moves import move_stats
 
 

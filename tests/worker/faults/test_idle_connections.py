@@ -6,19 +6,10 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from tests.chaos.faults.proxy import Proxy
 from tests.harness.patience import until
-from tests.worker.harness import (
-    NOW,
-    LossyProxy,
-    add,
-    counts_of,
-    elsewhere,
-    forecasts,
-    new_worker,
-    quick,
-    running,
-    sample,
-)
+from tests.worker.harness import NOW, add, counts_of, elsewhere, forecasts, new_worker, quick, running, sample
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from worker.metrics import FAILURES, Health
 from worker.stop import Stop
@@ -82,19 +73,18 @@ def test_a_read_that_waits_is_made_again(settings: Settings, redis: Redis) -> No
     assert [] == [line["event"] for line in log if line["log_level"] in ("warning", "error")]
 
 
-def test_a_proxy_that_closes_what_is_idle_is_borne(settings: Settings, redis: Redis) -> None:
+def test_a_proxy_that_closes_what_is_idle_is_borne(
+    settings: Settings, redis: Redis, redis_server: EmbeddedRedis
+) -> None:
     """Redis itself does not know; the worker's socket reports that the other end is closed."""
-    proxy = LossyProxy(int(settings.redis_url.get_secret_value().rpartition(":")[2].partition("/")[0]))
-    proxy.start()
-    through = elsewhere(settings, f"redis://127.0.0.1:{proxy.port}/0")
     health = Health()
-    worker = new_worker(through, health)
-    for n in range(1, 4):
-        add(redis, n)
-        worker.run(Stop(), burst=True)
-        kill(redis)  # the proxy's own, and so the worker's
-        until(lambda: others(redis) == 0)
-        until(proxy.is_idle)
-    proxy.close()
+    with Proxy(redis_server.port) as proxy:
+        worker = new_worker(elsewhere(settings, proxy.url), health)
+        for n in range(1, 4):
+            add(redis, n)
+            worker.run(Stop(), burst=True)
+            kill(redis)  # the proxy's own, and so the worker's
+            until(lambda: others(redis) == 0)
+            until(proxy.is_idle)
     assert 3 == len(forecasts(redis))
     assert 0.0 == sum(sample(health, "tidecast_failures_total", kind=kind) for kind in FAILURES)

@@ -63,10 +63,7 @@ PLACES: dict[str, tuple[Callable[[str, Path], Any], str]] = {
     "password": (lambda *_: saying(b"-NOAUTH Authentication required.\r\n"), "write it as redis://:password@host"),
     "replica": (lambda *_: saying(b"-READONLY You can't write against a read only replica.\r\n"), "point redis_url to"),
     "XGROUP": (lambda server, _: redis_with(server, *without("XGROUP")), "does not know XGROUP, which a worker"),
-    "EVALSHA": (
-        lambda server, _: redis_with(server, *without("EVALSHA")),
-        "does not know EVALSHA, which a worker",
-    ),
+    "EVALSHA": (lambda server, _: redis_with(server, *without("EVALSHA")), "does not know EVALSHA, which a worker"),
     "TIME": (lambda server, _: redis_with(server, *without("TIME")), "rename-command in Redis' configuration"),
 }
 
