@@ -119,6 +119,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ("explain boiler-7 history.csv --out file", MISUSED, "--out is file, but file is a file: name another place"),
     ("replay history.csv --out folder", MISUSED, "--out is folder, which is a folder: name a file"),
     ("backtest --data history.csv --out o --test-size 2", MISUSED, "--test-size is '2': use 0.9 or less; see `tide"),
+    ("size --series -5", MISUSED, "--series is '-5': use 1 or more; see `tidecast size --help`"),
     ("demo --out file", MISUSED, "--out is file, but file is a file: name another place"),
     ("dashboard --port 99999", MISUSED, "--port is '99999': use 65535 or less; see `tidecast dashboard --help`"),
     (
