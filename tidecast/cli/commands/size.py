@@ -35,12 +35,15 @@ def size(
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine, and compute how much it can serve, or what a load needs."""
+    from tidecast.tools.sizing.coefficients import stored_coefficients
     from tidecast.tools.sizing.plan import Workload, capacity_of, needs_of
     from tidecast.tools.sizing.text import capacity_lines, need_lines
 
     load = _load(series, every)
+    if redis is not None and coefficients is not None:
+        raise SettingsError("--redis and --coefficients exclude each other: leave out one of them")
     settings = load_settings()
-    measured = _coefficients(coefficients, redis, settings)
+    measured = stored_coefficients(coefficients) if coefficients else _measured(redis, settings, units)
     workload = Workload(model, units, settings)
     capacity = capacity_of(measured, workload)
     needs = needs_of(measured, workload, *load) if load else None
@@ -76,13 +79,8 @@ def _load(series: int | None, every: str | None) -> tuple[int, float] | None:
     return series, every_s
 
 
-def _coefficients(path: Path | None, redis: str | None, settings: Settings) -> "Coefficients":
+def _measured(redis: str | None, settings: Settings, units: int) -> "Coefficients":
     from tidecast.tools.sizing.calibration import calibrate
-    from tidecast.tools.sizing.coefficients import stored_coefficients
 
-    if path is None:
-        print("Measuring this machine, which should be idle …", file=sys.stderr)
-        return calibrate(settings, redis)
-    if redis is not None:
-        raise SettingsError("--redis and --coefficients exclude each other: leave out one of them")
-    return stored_coefficients(path)
+    print("Measuring this machine, which should be idle …", file=sys.stderr)
+    return calibrate(settings, redis, units=units)

@@ -20,7 +20,7 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import SettingsError, TidecastError
 from tidecast.settings import Settings, cores, worker_threads
 from tidecast.tools.own_packages import own_packages
-from tidecast.tools.sizing.coefficients import Coefficients, Cost
+from tidecast.tools.sizing.coefficients import OWN, Coefficients, Cost
 from tidecast.tools.sizing.machine import memory_bytes, processor_name
 from tidecast.tools.sizing.trial_models import (
     FIRST_MS,
@@ -28,8 +28,8 @@ from tidecast.tools.sizing.trial_models import (
     PUSH,
     STEP_MS,
     Kind,
+    TrialModels,
     full_state,
-    give_models,
     id_of,
     name_of,
     value_at,
@@ -42,10 +42,13 @@ if TYPE_CHECKING:
 SERIES = 1000  # of each kind: their weights exceed the processor's caches, as in service
 ROUNDS = 4  # the first does not count
 BATCHES = 6  # of a round: each but the first is handled while the one before is committed
+MOST_UNITS = 100  # of the measured own networks: larger ones take long, and gigabytes for all series
 LEASE_S = 600.0  # longer than any calibration
 
 
-def calibrate(settings: Settings, redis_url: str | None = None, *, series: int = SERIES) -> Coefficients:
+def calibrate(
+    settings: Settings, redis_url: str | None = None, *, units: int = OWN.units, series: int = SERIES
+) -> Coefficients:
     """Measure the coefficients of this machine.
 
     Each kind of model has its own streams, and the kinds take turns, so that other work slows all alike.
@@ -53,12 +56,14 @@ def calibrate(settings: Settings, redis_url: str | None = None, *, series: int =
     Args:
         settings: of the series and of the worker, which change the costs.
         redis_url: the server to measure, where keys of a namespace of their own exist meanwhile; None: one is started.
+        units: of an own LSTM; of more than `MOST_UNITS` so many are measured.
         series: the number of series of each kind.
 
     Raises:
         SettingsError: the address is refused, or belongs to a cluster.
         TidecastError: no Redis could be started, or a reading was not answered.
     """
+    own_units = min(units, MOST_UNITS)
     with own_packages(), _warnings_only(), ExitStack() as stack:
         from worker.compiling import warm
 
@@ -72,7 +77,7 @@ def calibrate(settings: Settings, redis_url: str | None = None, *, series: int =
         for kind in KINDS:
             keys = keys_of(namespace=f"{namespace}-{kind}")
             stack.callback(_delete, redis, keys)
-            trials[kind] = _Trial(redis, keys, kind, settings, series)
+            trials[kind] = _Trial(redis, keys, settings, series, TrialModels(kind, own_units))
         costs = _costs(trials)
         keys = trials["own"].keys
         state_bytes = _bytes_of(redis, keys.state) / series
@@ -85,6 +90,7 @@ def calibrate(settings: Settings, redis_url: str | None = None, *, series: int =
         reading=costs["none"],
         experts=costs["experts"].minus(costs["none"]),
         own=costs["own"].minus(costs["experts"]),
+        own_units=own_units,
         shared=costs["shared"].minus(costs["experts"]),
         state_bytes=state_bytes,
         reading_bytes=reading_bytes,
@@ -120,19 +126,19 @@ class _Trial:
     Args:
         redis: the server.
         keys: of its own.
-        kind: of the models.
         settings: of the series and of the worker.
         series: the number of series.
+        models: of all series.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, kind: Kind, settings: Settings, series: int) -> None:
+    def __init__(self, redis: Redis, keys: Keys, settings: Settings, series: int, models: TrialModels) -> None:
         self.keys = keys
         self._redis = redis
         self._series = series
         self._target = settings.series.target
         self._pushed = 0
         self._batch = settings.worker.batch
-        self._consumer = self._acquired(kind, settings)
+        self._consumer = self._acquired(models, settings)
 
     def round(self) -> Cost:
         """Push some batches of readings, and measure the cost of their answers.
@@ -157,7 +163,7 @@ class _Trial:
         per_reading = 1e6 / count
         return Cost(worker_us=cpu * per_reading, loop_us=took * per_reading, redis_us=redis * per_reading)
 
-    def _acquired(self, kind: Kind, settings: Settings) -> "PartitionConsumer":
+    def _acquired(self, models: TrialModels, settings: Settings) -> "PartitionConsumer":
         """Return a consumer that has loaded its models and the states of its series."""
         from tidecast.online.engine import Engine
         from tidecast.online.forecaster import Forecaster
@@ -169,7 +175,7 @@ class _Trial:
         of_series = settings.series.model_copy(update={"max_series": self._series})
         of_worker = settings.worker.model_copy(update={"retention": None, "wait_for_group": ""})
         forecaster = Forecaster(of_series, Engine(worker_threads(settings)))
-        give_models(forecaster, kind, self._series, settings.series.target)
+        models.give(forecaster, self._series, settings.series.target)
         self._fill(settings)
         stream = Stream(self._redis, self.keys, of_worker)
         lease = PartitionLease(stream, self.keys.lease, LEASE_S)

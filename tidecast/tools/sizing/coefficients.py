@@ -10,7 +10,7 @@ from tidecast.errors import SettingsError
 from tidecast.models.spec import Spec
 
 ModelKind = Literal["none", "own", "shared", "both"]
-OWN = Spec(window=24, units=50)  # the own network whose cost is measured
+OWN = Spec(window=24, units=50)  # an own network, as the trainer makes it
 SHARED_NETWORK = Spec(window=48, units=64, hidden=64, normalise=True, seasonal=2)  # a cohort's, as the trainer makes it
 
 
@@ -57,7 +57,8 @@ class Coefficients(_Frozen):
         memory_bytes: its memory.
         reading: the cost of a reading of a series without a model.
         experts: what the linear experts of a model add.
-        own: what an own LSTM(50) over 24 rows adds.
+        own: what an own LSTM with `own_units` units over 24 rows adds.
+        own_units: the units of the own LSTM that was measured.
         shared: what a cohort's LSTM(64) over 48 rows adds.
         state_bytes: the memory of Redis for the state of one series.
         forecast_bytes: the same for one forecast.
@@ -70,6 +71,7 @@ class Coefficients(_Frozen):
     reading: Cost
     experts: Cost
     own: Cost
+    own_units: int = Field(ge=1)
     shared: Cost
     state_bytes: float = Field(gt=0)
     forecast_bytes: float = Field(gt=0)
@@ -92,7 +94,7 @@ class Coefficients(_Frozen):
         if model != "none":
             cost = cost.plus(self.experts)
         if model in ("own", "both"):
-            cost = cost.plus(self.own, products(own_spec(units)) / products(OWN))
+            cost = cost.plus(self.own, products(own_spec(units)) / products(own_spec(self.own_units)))
         if model in ("shared", "both"):
             cost = cost.plus(self.shared)
         return cost

@@ -8,7 +8,7 @@ from tidecast.tools.sizing.plan import GB, MEMORY_SHARE, Capacity, Needs, Worklo
 NAMES = {
     "reading": "reading without a model",
     "experts": "+ linear experts",
-    "own": "+ own LSTM(50)",
+    "own": "+ own LSTM({units})",
     "shared": "+ shared LSTM(64)",
 }
 BOUNDS = {"cores": "the cores", "redis": "one Redis"}
@@ -20,7 +20,7 @@ def capacity_lines(coefficients: Coefficients, workload: Workload, capacity: Cap
     yield f"{coefficients.processor}, {coefficients.cores} cores, {memory_gb:.1f} GB"
     yield ""
     yield f"{'microseconds per reading':26}{'worker_us':>11}{'loop_us':>11}{'redis_us':>11}"
-    costs = {NAMES[name]: getattr(coefficients, name) for name in NAMES}
+    costs = {text.format(units=coefficients.own_units): getattr(coefficients, name) for name, text in NAMES.items()}
     costs[f"= {workload}"] = coefficients.cost(workload.model, workload.units)
     for name, cost in costs.items():
         yield f"{name:26}{cost.worker_us:11.1f}{cost.loop_us:11.1f}{cost.redis_us:11.1f}"

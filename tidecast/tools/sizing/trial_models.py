@@ -1,6 +1,7 @@
 """Series and models for measurements: random weights and invented errors, as only the cost of a forecast matters."""
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -10,7 +11,7 @@ from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, L
 from tidecast.models.lstm import Array
 from tidecast.models.model import Evidence, Header, Model, Scores
 from tidecast.models.spec import Spec
-from tidecast.tools.sizing.coefficients import OWN, SHARED_NETWORK
+from tidecast.tools.sizing.coefficients import SHARED_NETWORK, own_spec
 
 if TYPE_CHECKING:
     from tidecast.online.forecaster import Forecaster
@@ -45,18 +46,33 @@ def value_at(number: int) -> float:
     return math.sin(0.37 * number) + (number * 7919 % 1000) / 1000
 
 
-def give_models(forecaster: "Forecaster", kind: Kind, series: int, target: str) -> None:
-    """Give a forecaster the models of one kind, for the first `series` series."""
-    if kind == "none":
-        return
-    if kind == "shared":
-        spec = SHARED_NETWORK.model_copy(update={"target": target, "features": (target,)})
-        forecaster.set_shared_network(COHORT, Model(_header(spec), random_weights(spec, 0)))
-    spec = OWN.model_copy(update={"target": target, "features": (target,)})
-    header = _header(spec, network=kind == "own", shared=COHORT if kind == "shared" else None)
-    model = Model(header, random_weights(spec, 0) if kind == "own" else {}, _panel(kind))
-    for number in range(series):
-        forecaster.set_model(name_of(number), 1, model)
+@dataclass(frozen=True, slots=True)
+class TrialModels:
+    """The models of some series.
+
+    Attributes:
+        kind: of all of them.
+        units: of an own network.
+    """
+
+    kind: Kind
+    units: int
+
+    def give(self, forecaster: "Forecaster", series: int, target: str) -> None:
+        """Give a forecaster the models of the first `series` series, whose readings have the field `target`."""
+        if self.kind == "none":
+            return
+        field = {"target": target, "features": (target,)}
+        shared = COHORT if self.kind == "shared" else None
+        if shared:
+            spec = SHARED_NETWORK.model_copy(update=field)
+            forecaster.set_shared_network(shared, Model(_header(spec), random_weights(spec, 0)))
+        spec = own_spec(self.units).model_copy(update=field)
+        network = self.kind == "own"
+        header = _header(spec, network=network, shared=shared)
+        model = Model(header, random_weights(spec, 0) if network else {}, _panel(self.kind))
+        for number in range(series):
+            forecaster.set_model(name_of(number), 1, model)
 
 
 def random_weights(spec: Spec, seed: int) -> dict[str, Array]:

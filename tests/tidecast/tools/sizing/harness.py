@@ -13,6 +13,7 @@ ROUND: dict[str, Any] = {
     "reading": {"worker_us": 10, "loop_us": 12, "redis_us": 4},
     "experts": {"worker_us": 2, "loop_us": 2, "redis_us": 1},
     "own": {"worker_us": 8, "loop_us": 6, "redis_us": 0},
+    "own_units": 50,
     "shared": {"worker_us": 20, "loop_us": 10, "redis_us": 0},
     "state_bytes": 5000,
     "forecast_bytes": 200,
