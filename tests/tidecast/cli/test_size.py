@@ -19,11 +19,11 @@ def stored(tmp_path: Path) -> str:
 
 
 def test_the_capacity_and_the_needs_are_printed_with_their_formulas(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stored: str
+    capsys: pytest.CaptureFixture[str], stored: str
 ) -> None:
     """For people: a line each."""
     words = ("size", "--coefficients", stored, "--series", "20000", "--every", "10s", "--model", "own")
-    assert 0 == run_command(monkeypatch, *words)
+    assert 0 == run_command(*words)
     lines = capsys.readouterr().out.splitlines()
     assert "a processor, 4 cores, 10.0 GB" == lines[0]
     shown = [" ".join(line.split()) for line in lines]
@@ -37,11 +37,11 @@ def test_the_capacity_and_the_needs_are_printed_with_their_formulas(
 
 
 def test_the_json_output_has_everything_and_is_a_file_of_coefficients(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stored: str, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], stored: str, tmp_path: Path
 ) -> None:
     """For programs, and for another machine."""
     words = ("size", "--series", "20000", "--every", "10s", "--json", "--coefficients")
-    assert 0 == run_command(monkeypatch, *words, stored)
+    assert 0 == run_command(*words, stored)
     first = capsys.readouterr().out
     assert (100_000, 2_000) == (
         json.loads(first)["capacity"]["most_per_s"] * 1.125,
@@ -49,7 +49,7 @@ def test_the_json_output_has_everything_and_is_a_file_of_coefficients(
     )
     again = tmp_path / "again.json"
     again.write_text(first)
-    assert 0 == run_command(monkeypatch, *words, str(again))
+    assert 0 == run_command(*words, str(again))
     assert first == capsys.readouterr().out
 
 
@@ -67,12 +67,11 @@ def test_the_json_output_has_everything_and_is_a_file_of_coefficients(
     ],
 )
 def test_a_mistake_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     stored: str,
     words: tuple[str, ...],
     sentence: str,
 ) -> None:
     """With the value and the remedy, before anything is measured."""
-    assert MISUSED == run_command(monkeypatch, "size", "--coefficients", stored, *words)
+    assert MISUSED == run_command("size", "--coefficients", stored, *words)
     assert sentence in capsys.readouterr().err
