@@ -5,14 +5,17 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
 import pytest
+import typer.main
 
 from tests.harness.nursery import Forked
 from tidecast.cli import main as cli
 
+_built = cache(typer.main.get_command)  # it is built for each run, which takes longer than most commands do
 TIDECAST = Path(sys.executable).with_name("tidecast")
 
 
@@ -47,7 +50,11 @@ def forked_worker(url: str, store: Path, *options: str, **variables: str) -> Ite
 
 def run_command(*words: str) -> int:
     """Run `tidecast` with these arguments; return its exit code."""
-    with mock.patch.object(sys, "argv", ["tidecast", *words]), pytest.raises(SystemExit) as caught:
+    with (
+        mock.patch.object(typer.main, "get_command", _built),
+        mock.patch.object(sys, "argv", ["tidecast", *words]),
+        pytest.raises(SystemExit) as caught,
+    ):
         cli.main()
     return int(caught.value.code or 0)
 
