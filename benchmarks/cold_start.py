@@ -47,6 +47,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", type=names, default=(), help="sets, with commas: file names without _open.csv.gz")
     parser.add_argument("--without", type=names, default=(), help=f"methods to skip: {', '.join(SKIPPABLE)}")
     parser.add_argument("--series", type=int, help="of each set at most, evenly chosen; all when left out")
+    parser.add_argument("--kept", type=Path, help="a directory for the other methods' forecasts, which stay the same")
     parser.add_argument("--table", type=Path, help="a file for the two tables, in Markdown")
 
 
@@ -63,7 +64,8 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     print(*skills, sep="\n", flush=True)
     for name, path in data_sets(args.data, args.only).items():
         began = time.perf_counter()
-        results.append(SetResult(name, _scores(first_readings(path, args.series), methods)))
+        kept = args.kept and args.kept / f"{name}.npz"
+        results.append(SetResult(name, _scores(first_readings(path, args.series), methods, kept)))
         skills.append(skills_line(results[-1], shown))
         ratios.append(ratios_line(results[-1], methods))
         print(skills[-1], f"{time.perf_counter() - began:.0f} s", flush=True)
@@ -80,9 +82,9 @@ def first_readings(path: Path, most: int | None) -> list[History]:
     return [replace(h, ts=h.ts[:READINGS], values=h.values[:READINGS]) for h in chosen]
 
 
-def _scores(histories: Sequence[History], methods: Sequence[str]) -> tuple[StartScore, ...]:
+def _scores(histories: Sequence[History], methods: Sequence[str], kept: Path | None) -> tuple[StartScore, ...]:
     starts = [Start(h.values[:, 0], calendar_seasons(typical_step(h.ts), LONGEST)) for h in histories]
-    others = forecast_all(starts, [method for method in methods if method != LAST_VALUE])
+    others = forecast_all(starts, [method for method in methods if method != LAST_VALUE], kept)
     made = untrained_forecasts(histories)
     answers = [_before_each(history, made[history.series]) for history in histories]
     return tuple(

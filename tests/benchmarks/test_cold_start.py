@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cold_start import first_readings, untrained_forecasts
-from benchmarks.harness.cold_start.contestants import CONTESTANTS, Start, refits
+from benchmarks.harness.cold_start.contestants import CONTESTANTS, Start, forecast_all, refits
 from benchmarks.harness.cold_start.windows import SetResult, figures, score_start
 from tests.benchmarks.measuring import figures_of
 
@@ -74,6 +74,17 @@ def test_the_panel_sees_nothing_from_its_reading_on_and_learns_a_day() -> None:
     assert calm[1:181].tolist() == wild[1:181].tolist()
     assert calm[181] != wild[181]
     assert np.abs(calm - y)[100:].mean() < 0.4 * np.abs(np.diff(y))[99:].mean()
+
+
+def test_kept_forecasts_are_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other readings, and of other methods, are."""
+    starts = [Start(np.arange(n, n + 9.0), (3,)) for n in (0, 1)]
+    kept = tmp_path / "kept" / "set.npz"
+    first = forecast_all(starts[:1], ["seasonal_naive"], kept)
+    monkeypatch.setitem(CONTESTANTS, "seasonal_naive", lambda start: -start.y)
+    np.testing.assert_equal(
+        [first[0], {"seasonal_naive": -starts[1].y}], forecast_all(starts, ["seasonal_naive"], kept)
+    )
 
 
 def test_exponential_smoothing_is_fitted_every_ten_readings_and_later_every_hundred() -> None:

@@ -4,11 +4,12 @@ They belong to the benchmark `cold_start`, not to the product. Each takes a `Sta
 NaN where it has none.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 
@@ -109,13 +110,33 @@ CONTESTANTS: dict[str, Callable[[Start], Float]] = {
 NEEDS = {"autoets": "statsforecast", "snarimax": "river"}  # packages of the extra `bench`
 
 
-def forecast_all(starts: Sequence[Start], methods: Sequence[str]) -> list[dict[str, Float]]:
-    """Return the forecasts of each series by method, computed in as many processes as there are cores."""
-    if not set(methods) & set(NEEDS):  # the others take less time than the start of a process
-        return [_forecasts(start, methods) for start in starts]
-    with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
-        return list(pool.map(partial(_forecasts, methods=methods), starts))
+def forecast_all(starts: Sequence[Start], methods: Sequence[str], kept: Path | None = None) -> list[dict[str, Float]]:
+    """Return the forecasts of each series by method, computed in as many processes as there are cores.
+
+    Args:
+        starts: the series.
+        methods: the names of contestants.
+        kept: a file of earlier forecasts, which are not computed again; the new ones are added.
+    """
+    known = dict(np.load(kept)) if kept and kept.exists() else {}
+    tasks = {_name(start, method): (start, method) for start in starts for method in methods}
+    missing = {name: task for name, task in tasks.items() if name not in known}
+    if any(method in NEEDS for _, method in missing.values()):
+        with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
+            known |= zip(missing, pool.map(_forecasts, missing.values()), strict=True)
+    else:  # these take less time than the start of a process
+        known |= {name: _forecasts(task) for name, task in missing.items()}
+    if kept and missing:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, **known)
+    return [{method: known[_name(start, method)] for method in methods} for start in starts]
 
 
-def _forecasts(start: Start, methods: Sequence[str]) -> dict[str, Float]:
-    return {method: CONTESTANTS[method](start) for method in methods}
+def _forecasts(task: tuple[Start, str]) -> Float:
+    start, method = task
+    return CONTESTANTS[method](start)
+
+
+def _name(start: Start, method: str) -> str:
+    """Return the name of a method's forecasts of these readings in a file."""
+    return f"{method}-{hashlib.sha256(start.y.tobytes() + repr(start.seasons).encode()).hexdigest()}"
