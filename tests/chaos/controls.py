@@ -27,6 +27,7 @@ from tests.harness.nursery import Forked
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.lag import Lag
 from tidecast.online.batch import BatchResult
+from tidecast.online.state_changes import StateChanges
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.stream import NO_LAG, Meanwhile, Stream
@@ -100,12 +101,12 @@ class StateApart(Stream):
         _write_states(self._redis, self.keys, outcome)
         if outcome.forecasts:
             _at_the_point(signal.SIGKILL)
-        super().commit(epoch, started_from, replace(outcome, states={}), lag, meanwhile)
+        super().commit(epoch, started_from, replace(outcome, states=StateChanges()), lag, meanwhile)
 
 
 def _write_states(redis: Redis, keys: Keys, outcome: BatchResult) -> None:
     if outcome.states:
-        redis.hset(keys.state, mapping=outcome.states)  # type: ignore[arg-type] # bytes are fine
+        redis.hset(keys.state, mapping=dict(outcome.states))  # type: ignore[arg-type] # bytes are fine
 
 
 def without_fence(script: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tidecast.arrays import Bools, Float, Int64
 from tidecast.online.drift import Drift
 from tidecast.online.requests import Requests
+from tidecast.online.state_changes import StateChanges
 from tidecast.wire import DeadLetter, Event, Fields, Forecasts
 
 Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`
@@ -19,7 +20,7 @@ class BatchResult:
     forecasts: Forecasts = field(default_factory=Forecasts)
     dead: list[DeadLetter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # by disposition; sums to the entries of the batch
-    states: dict[str, bytes] = field(default_factory=dict)  # new state of the batch's series, by field
+    states: StateChanges = field(default_factory=StateChanges)  # new state of the batch's series, by field
     intervals: Counter[str] = field(default_factory=Counter)  # readings inside and outside their interval
     drifts: list[Drift] = field(default_factory=list)  # detected changes of series
     events: list[Event] = field(default_factory=list)  # events for people and programs

@@ -142,8 +142,7 @@ class Forecaster:
         result.intervals["outside"] = int((scores.score > 1).sum())
         result.drifts = drifts_of(batch, self._series, scores)
         result.events += [*self._series.creations(), *(drift.event for drift in result.drifts)]
-        entries_changed = [self._series.entry(number) for number in np.unique(batch.series).tolist()]
-        result.states = changes_of({entry.series: entry.state for entry in entries_changed})
+        result.states = changes_of(self._series, np.unique(batch.series), 1 + len(self._settings.more_levels))
         return result
 
     def _compare(self, batch: Batch, tested: Int64, scores: BatchScores) -> list[Event]:

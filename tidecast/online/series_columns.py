@@ -41,6 +41,8 @@ class SeriesColumns:
         lowest: the lowest value of that history.
         highest: the highest value of that history.
         tested: 1 if its champion is compared with a loaded shadow.
+        plain: 1 if its state has neither further steps nor a shadow test.
+        stored_names: `(series or more, 2)` address and length of the stored names of its features.
     """
 
     window: Int64 = field(default_factory=_integers)
@@ -58,6 +60,8 @@ class SeriesColumns:
     lowest: Float = field(default_factory=_floats)
     highest: Float = field(default_factory=_floats)
     tested: Int64 = field(default_factory=_integers)
+    plain: Int64 = field(default_factory=_integers)
+    stored_names: Int64 = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     def set(self, number: int, state: SeriesState, slot: ModelSlot | None, engine: Engine, rows_read: int) -> None:
         """Write the row of a series."""
@@ -76,10 +80,12 @@ class SeriesColumns:
         self.trained_until[number] = slot.trained_until if slot else 0
         self.largest_move[number] = slot.largest_move if slot else 0.0
         self.lowest[number], self.highest[number] = slot.known if slot else NO_LIMITS
+        self.plain[number] = state.is_plain
+        self.stored_names[number] = address_of(np.frombuffer(state.names, np.uint8)), len(state.names)
 
     def _grow(self, length: int) -> None:
         for column in fields(self):
             old = getattr(self, column.name)
-            longer = np.zeros(length, old.dtype)
+            longer = np.zeros((length, *old.shape[1:]), old.dtype)
             longer[: len(old)] = old
             setattr(self, column.name, longer)

@@ -77,6 +77,11 @@ class SeriesState:
         self.levels = len(trackers_of(record))
 
     @property
+    def is_plain(self) -> bool:
+        """Return whether it has neither further steps nor a shadow test."""
+        return not len(self.ahead) and self.probation is None
+
+    @property
     def pending_forecast(self) -> float | None:
         """Return the forecast that the next reading will settle, in the series' unit."""
         forecast = float(self.fields.pending_forecast)

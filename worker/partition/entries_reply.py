@@ -8,7 +8,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.online.kernels.entries import Bytes, find_entries
-from tidecast.online.raw_entries import LINE, RawEntries, new_places
+from tidecast.online.raw_entries import RawEntries, new_places
+from tidecast.online.state_changes import LINE
 
 ROOM = 2**16  # bytes: a reply with more entries gets more room
 

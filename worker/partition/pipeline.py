@@ -12,6 +12,7 @@ from redis.connection import Connection
 from redis.exceptions import RedisError
 
 from tidecast.online.raw_entries import RawEntries
+from tidecast.online.state_changes import LINE
 from worker.partition.entries_reply import ReceivedBytes, entries_from
 
 Command = tuple[str | bytes | int, ...]
@@ -28,8 +29,13 @@ class PipelinedConnection:
         self._pool = redis.connection_pool
         self._connection: Connection | None = None
 
-    def send(self, *commands: Command) -> None:
+    def send(self, *commands: Command, more: bytes = b"", arguments: int = 0) -> None:
         """Send all commands in one write; no reply may be outstanding.
+
+        Args:
+            commands: the commands.
+            more: further arguments of the last command, packed.
+            arguments: their number.
 
         Raises:
             ConnectionError, TimeoutError: Redis is away; it may or may not have received the commands.
@@ -40,6 +46,8 @@ class PipelinedConnection:
             connection.connect()
         # As redis-py does, but without checking each argument.
         packed = [pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub has one argument
+        if arguments:
+            packed[-1:] = _with_arguments(packed[-1], arguments), more
         connection.send_packed_command([b"".join(packed)])
 
     def reply(self) -> Any:
@@ -78,6 +86,12 @@ class PipelinedConnection:
         if self._connection is None:
             raise AssertionError("nothing was sent")
         return self._connection
+
+
+def _with_arguments(packed: bytes, count: int) -> bytes:
+    """Return a packed command that announces so many more arguments."""
+    end = packed.index(LINE)
+    return b"*%d%b" % (int(packed[1:end]) + count, packed[end:])
 
 
 def _is_closed(connection: Connection) -> bool:

@@ -16,6 +16,7 @@ from tidecast.connection.portion import answers
 from tidecast.errors import Conflict
 from tidecast.online.batch import BatchResult
 from tidecast.online.raw_entries import RawEntries
+from tidecast.online.state_changes import StateChanges
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.entry_reader import EntryReader, RecreatedStream
@@ -237,18 +238,18 @@ class Stream:
         args = self._commit_arguments(epoch, started_from, result, lag)
         with refusals_explained():
             if meanwhile is None:
-                self._commit(keys=keys, args=args)
+                self._commit_alone(keys, args, result.states)
             elif isinstance(self._committing, PipelinedConnection):
-                self._commit_beside(self._committing, keys, args, meanwhile)
+                self._commit_beside(self._committing, keys, args, result.states, meanwhile)
             else:
-                committed = self._committing.submit(self._commit, keys=keys, args=args)
+                committed = self._committing.submit(self._commit_alone, keys, args, result.states)
                 try:
                     meanwhile()
                 finally:
                     committed.result()
 
     def _commit_arguments(self, epoch: int, started_from: str, result: BatchResult, lag: Lag) -> list[Any]:
-        """Return the arguments of commit.lua, flat: lists have their length before them, but for the states."""
+        """Return the arguments of commit.lua without the states, flat: lists have their length before them."""
         settings = self._settings
         read = sum(result.counts.values()) + lag.lost
         counts: dict[str, int] = {"read": read, "lost": lag.lost, **result.counts}
@@ -268,20 +269,30 @@ class Stream:
         for event in result.events:
             fields = event.encode()
             args += (len(fields), *fields)
-        args += chain.from_iterable(result.states.items())
         return args
 
+    def _commit_alone(self, keys: list[str], args: list[Any], states: StateChanges) -> None:
+        for field in states.items():
+            args += field
+        self._commit(keys=keys, args=args)
+
     def _commit_beside(
-        self, pipelined: PipelinedConnection, keys: list[str], args: list[Any], meanwhile: Callable[[], None]
+        self,
+        pipelined: PipelinedConnection,
+        keys: list[str],
+        args: list[Any],
+        states: StateChanges,
+        meanwhile: Callable[[], None],
     ) -> None:
+        command = ("EVALSHA", self._commit.sha, len(keys), *keys, *args)
         try:
-            pipelined.send(("EVALSHA", self._commit.sha, len(keys), *keys, *args))
+            pipelined.send(command, more=states.packed, arguments=2 * len(states))
             try:
                 meanwhile()
             finally:
                 pipelined.reply()
         except NoScriptError:  # Redis was restarted and has lost the script; nothing has happened
-            self._commit(keys=keys, args=args)
+            self._commit_alone(keys, args, states)
         except ResponseError:
             raise
         except Exception:

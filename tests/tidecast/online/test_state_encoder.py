@@ -4,15 +4,20 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
+from tidecast.online.engine import Engine
 from tidecast.online.intervals import Tracker
+from tidecast.online.partition_series import PartitionSeries
+from tidecast.online.shadow_test import ShadowTests
 from tidecast.online.state import SeriesState
+from tidecast.online.state_changes import StateChanges
 from tidecast.online.state_encoder import changes_of
 from tidecast.online.window import Window
+from tidecast.settings import SeriesSettings
 
 STEPS = st.lists(st.integers(1, 9), max_size=90)  # of each reading, in minutes: beyond 3 missing a window restarts
 
 
-def state_of(steps: list[int], features: int, levels: int, further: int) -> SeriesState:
+def state_of(levels: int, steps: list[int], features: int, further: int) -> SeriesState:
     """Return a series that has seen readings at such steps; the first third is stored already."""
     state = SeriesState(tuple(f"größe {i}" for i in range(features)), Window(40, features), levels)
     ts = 0
@@ -28,23 +33,39 @@ def state_of(steps: list[int], features: int, levels: int, further: int) -> Seri
     return state
 
 
+def series_with(states: dict[str, SeriesState], levels: int) -> PartitionSeries:
+    """Return a partition with these states."""
+    engine = Engine()
+    settings = SeriesSettings(target="größe 0", more_levels=(0.5, 0.99)[: levels - 1])
+    series = PartitionSeries(settings, engine, ShadowTests(engine, 0))
+    series.states |= states
+    series.refresh_all()
+    return series
+
+
+def changes(states: dict[str, SeriesState], levels: int) -> StateChanges:
+    """Return the changes of all states."""
+    return changes_of(series_with(states, levels), np.arange(len(states)), levels)
+
+
 @hypothesis.settings(deadline=None, max_examples=60)
-@hypothesis.given(st.lists(st.tuples(STEPS, st.integers(1, 3), st.integers(1, 3), st.integers(0, 2)), max_size=5))
-def test_many_states_are_packed_as_each_one_is_by_itself(
-    shapes: list[tuple[list[int], int, int, int]],
-) -> None:
+@hypothesis.given(st.lists(st.tuples(STEPS, st.integers(1, 3), st.integers(0, 2)), max_size=5), st.integers(1, 3))
+def test_many_states_are_packed_as_each_one_is_by_itself(shapes: list[tuple[list[int], int, int]], levels: int) -> None:
     """They have gaps, features, levels and further steps; each is marked as fully stored afterwards."""
-    ours, theirs = ({f"sérié-{i}": state_of(*shape) for i, shape in enumerate(shapes)} for _ in range(2))
+    ours, theirs = ({f"sérié-{i}": state_of(levels, *shape) for i, shape in enumerate(shapes)} for _ in range(2))
     expected = {name: raw for series, state in theirs.items() for name, raw in state.changes(series).items()}
-    assert expected == changes_of(ours)
+    packed = changes(ours, levels)
+    assert expected == dict(packed)
+    assert len(expected) == len(packed)
+    assert sorted(StateChanges.of(expected).items()) == sorted(packed.items())
     assert [state.window.unsaved for state in theirs.values()] == [state.window.unsaved for state in ours.values()]
 
 
 def test_what_is_packed_is_read_again() -> None:
     """Head and blocks together are the state."""
-    state = state_of([1] * 70, 2, 2, 0)
+    state = state_of(2, [1] * 70, 2, 0)
     state.window.unsaved = state.window.length
-    fields = changes_of({"a": state})
+    fields = changes({"a": state}, 2)
     blocks = {int(name.partition("\x1f")[2]): raw for name, raw in fields.items() if name != "a"}
     again = SeriesState.decode(fields["a"], blocks)
     assert state.features == again.features

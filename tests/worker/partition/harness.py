@@ -6,6 +6,7 @@ from redis import Redis
 
 from tests.harness.forecasts import together
 from tidecast.online.batch import BatchResult
+from tidecast.online.state_changes import StateChanges
 from tidecast.wire import DeadLetter, Forecast
 
 
@@ -21,7 +22,7 @@ def outcome(last: str, *made: str, dead: tuple[str, ...] = (), states: dict[str,
         together(*map(forecast, made)),
         [DeadLetter(entry_id, "bad_value", "why", {b"value": b"x"}) for entry_id in dead],
         Counter(forecast=len(made), dead=len(dead)),
-        {"a": b"state after " + last.encode()} if states is None else states,
+        StateChanges.of({"a": b"state after " + last.encode()} if states is None else states),
     )
 
 

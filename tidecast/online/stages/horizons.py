@@ -35,6 +35,7 @@ class Horizons:
         if more and len(batch):
             for i, path in enumerate(self._paths(engine, batch, scores)):
                 self._publish(batch, i, series.entry(batch.series[i]), path, more)
+            series.columns.plain[batch.series] = 0
         return more
 
     def _paths(self, engine: Engine, batch: Batch, scores: BatchScores) -> Float:

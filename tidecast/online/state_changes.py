@@ -1,0 +1,50 @@
+"""The changed fields of the stored states of a batch's series, as Redis receives them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Self
+
+LINE = b"\r\n"
+
+
+class StateChanges(Mapping[str, bytes]):
+    """The fields of the `state` hash to write, by name; a name or value is decoded when it is asked for.
+
+    Args:
+        packed: names and values in turn, as arguments of a Redis command.
+        fields: the number of fields.
+
+    Attributes:
+        packed: names and values in turn, as arguments of a Redis command.
+    """
+
+    def __init__(self, packed: bytes = b"", fields: int = 0) -> None:
+        self.packed = packed
+        self._fields = fields
+
+    @classmethod
+    def of(cls, fields: Mapping[str, bytes]) -> Self:
+        """Pack fields."""
+        texts = (text for name, value in fields.items() for text in (name.encode(), value))
+        return cls(b"".join(b"$%d\r\n%b\r\n" % (len(text), text) for text in texts), len(fields))
+
+    def __len__(self) -> int:
+        return self._fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._decoded())
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._decoded()[name]
+
+    def __add__(self, others: Self) -> "StateChanges":
+        return StateChanges(self.packed + others.packed, len(self) + len(others))
+
+    def _decoded(self) -> dict[str, bytes]:
+        texts = []
+        at = 0
+        while at < len(self.packed):
+            begin = self.packed.index(LINE, at) + len(LINE)
+            end = begin + int(self.packed[at + 1 : begin - len(LINE)])
+            texts.append(self.packed[begin:end])
+            at = end + len(LINE)
+        return {name.decode(): value for name, value in zip(texts[::2], texts[1::2], strict=True)}
