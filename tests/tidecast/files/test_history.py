@@ -1,6 +1,8 @@
 """Histories from files: accepted ones, repaired ones, and the message for each broken one."""
 
 import gzip
+import io
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,13 @@ def test_content_decides_not_the_name(tmp_path: Path) -> None:
     assert 2 == len(one(tmp_path, gzip.compress(GOOD), "zipped.csv"))
     assert 2 == len(one(tmp_path, GOOD, "plain.csv.gz"))
     assert 2 == len(one(tmp_path, gzip.compress(parquet(ts=DAYS[:2], value=[1, 2])), "x.parquet"))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_reads_standard_input(monkeypatch: pytest.MonkeyPatch, pack: Any) -> None:
+    """A dash stands for it; gzip is found out."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pack(b"ts,value\n2024-01-01,1\n"))))
+    assert "stdin" == read_history(["-"]).accepted[0].series
 
 
 def test_reads_a_directory_and_joins_a_series_of_several_files(tmp_path: Path) -> None:
