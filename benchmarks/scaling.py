@@ -44,7 +44,8 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
             for count, fleet in fleets.items():
                 paces[count].append(fleet.pace(sizes[count]))
             capacities.append(_capacity(args.series))
-    print(f"{'workers':>7}{'readings/s':>12}{'ratio':>7}{'size/s':>10}  cores busy ({cores()}): workers, Redis, driver")
+    print(f"{'workers':>7}{'readings/s':>12}{'ratio':>7}{'size/s':>10}{'worker us':>11}{'Redis us':>10}", end="")
+    print(f"{'cores busy':>12}{'Redis busy':>12}{'driver busy':>13}")
     figures: dict[str, float] = {}
     for count in args.workers:
         figures |= _shown(count, paces, capacities)
@@ -58,12 +59,15 @@ def _shown(count: int, paces: dict[int, list[FleetPace]], capacities: list[Capac
     ratio = median(mine.per_s / one.per_s for mine, one in zip(paces[count], paces[fewest], strict=True))
     sized = [capacity.of_workers(count) for capacity in capacities]
     error = abs(median(size / mine.per_s for size, mine in zip(sized, paces[count], strict=True)) - 1)
-    busy = f"{pace.workers:6.2f}{pace.redis:6.2f}{pace.driver:6.2f} = {sum(pace[1:]):.2f}"
-    print(f"{count:7}{pace.per_s:12,.0f}{ratio:7.2f}{median(sized):10,.0f}  {busy}", flush=True)
+    worker_us = 1e6 * pace.workers / pace.per_s
+    redis_us = 1e6 * pace.redis / pace.per_s
+    cores_busy = (pace.workers + pace.redis + pace.driver) / cores()
+    print(f"{count:7}{pace.per_s:12,.0f}{ratio:7.2f}{median(sized):10,.0f}{worker_us:11.1f}{redis_us:10.1f}", end="")
+    print(f"{cores_busy:12.0%}{pace.redis:12.0%}{pace.driver:13.0%}", flush=True)
     return {
         f"readings_per_s_{count}": pace.per_s,
         f"ratio_{count}": ratio,
-        f"cores_busy_{count}": sum(pace[1:]),
+        f"cores_busy_{count}": cores_busy,
         f"redis_busy_{count}": pace.redis,
         f"size_error_{count}": error,
     }
