@@ -12,7 +12,7 @@ def together(*forecasts: Forecast) -> Forecasts:
         if name not in ("level", "more"):
             setattr(made, name, [getattr(forecast, name) for forecast in forecasts])
     names = dict.fromkeys(name for forecast in forecasts for name, _ in forecast.more)
-    made.more = {name: [dict(forecast.more).get(name) for forecast in forecasts] for name in names}
+    made.more |= {name: [dict(forecast.more).get(name) for forecast in forecasts] for name in names}
     return made
 
 

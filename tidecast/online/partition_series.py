@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tidecast.arrays import Int64
 from tidecast.errors import BadReading
 from tidecast.models.newest_rows import NewestRows
 from tidecast.online.engine import Engine
@@ -52,6 +53,7 @@ class PartitionSeries:
         self.columns = SeriesColumns()
         self.names = SeriesNames()
         self._by_number: list[SeriesEntry] = []
+        self._names: list[str] = []  # by number
         self._settings = settings
         self._engine = engine
         self._shadow_tests = shadow_tests
@@ -69,6 +71,7 @@ class PartitionSeries:
         self.columns = SeriesColumns()
         self.names = SeriesNames()
         self._by_number = []
+        self._names = []
         self._shadow_tests.forget()
         self._add_all(restored)
 
@@ -88,6 +91,10 @@ class PartitionSeries:
     def entry(self, number: int) -> SeriesEntry:
         """Return the series of this number."""
         return self._by_number[number]
+
+    def names_of(self, numbers: Int64) -> list[str]:
+        """Return the names of the series of these numbers."""
+        return [self._names[number] for number in numbers.tolist()]
 
     def add_series(self, series: str, ts: int) -> None:
         """Begin a state for a new series; its window holds the rows of its model's history before the first reading.
@@ -152,6 +159,7 @@ class PartitionSeries:
         if series not in self.entries:
             self.entries[series] = SeriesEntry(len(self._by_number), series, state)
             self._by_number.append(self.entries[series])
+            self._names.append(series)
             self.names.add(series, state.features)
         entry = self.entries[series]
         entry.state = state

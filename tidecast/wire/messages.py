@@ -9,8 +9,11 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from tidecast.errors import StreamError
 
@@ -172,6 +175,9 @@ _FORECAST_FIELDS = tuple(name for name in Forecast.__slots__ if name not in ("id
 _TEXTS = ("id", "series", "kind")  # the fields that are not numbers
 
 
+Column = Sequence[object] | NDArray[Any]  # the values of one field; None and NaN: not known
+
+
 @dataclass(slots=True)
 class Forecasts:
     """The forecasts of a batch, field by field, as they are made and sent; the attributes are those of `Forecast`.
@@ -180,47 +186,62 @@ class Forecasts:
     """
 
     level: float = math.nan  # the same for all forecasts
-    id: list[str] = field(default_factory=list)
-    series: list[str] = field(default_factory=list)
-    ts: list[int | None] = field(default_factory=list)
-    yhat: list[float] = field(default_factory=list)
-    yhat_lower: list[float | None] = field(default_factory=list)
-    yhat_upper: list[float | None] = field(default_factory=list)
-    origin: list[int] = field(default_factory=list)
-    model: list[int | None] = field(default_factory=list)
-    kind: list[str] = field(default_factory=list)
-    y: list[float] = field(default_factory=list)
-    error: list[float | None] = field(default_factory=list)
-    anomaly_score: list[float | None] = field(default_factory=list)
-    filled: list[int] = field(default_factory=list)
-    more: dict[str, list[float | None]] = field(default_factory=dict)  # by the name of the field
+    id: Sequence[str] = ()
+    series: Sequence[str] = ()
+    ts: Column = ()
+    yhat: Column = ()
+    yhat_lower: Column = ()
+    yhat_upper: Column = ()
+    origin: Column = ()
+    model: Column = ()
+    kind: Sequence[str] = ()
+    y: Column = ()
+    error: Column = ()
+    anomaly_score: Column = ()
+    filled: Column = ()
+    more: dict[str, Column] = field(default_factory=dict)  # by the name of the field
 
     def __len__(self) -> int:
         return len(self.id)
 
     def __getitem__(self, i: int) -> Forecast:
-        named = {name: getattr(self, name)[i] for name in _FORECAST_FIELDS if name != "level"}
-        more = ((name, values[i]) for name, values in self.more.items())
+        named = {name: _item(getattr(self, name), i) for name in _FORECAST_FIELDS if name != "level"}
+        more = ((name, _item(values, i)) for name, values in self.more.items())
         return Forecast(self.id[i], **named, level=self.level, more=tuple((n, v) for n, v in more if v is not None))
 
     def __iter__(self) -> Iterator[Forecast]:
         return map(self.__getitem__, range(len(self)))
 
     def encode(self) -> list[tuple[str, bytes]]:
-        """Return the fields' names, the id first, each with a JSON list of texts; null stands for an omitted field."""
-        columns: dict[str, Sequence[object]] = {name: getattr(self, name) for name in ("id", *_FORECAST_FIELDS)}
+        """Return the fields' names, the id first, each with a JSON list of texts.
+
+        Null stands for an omitted field; a field that all forecasts omit is left out.
+        """
+        columns: dict[str, Column] = {name: getattr(self, name) for name in ("id", *_FORECAST_FIELDS)}
         columns["level"] = [self.level] * len(self)
-        columns["filled"] = [count or None for count in self.filled]
-        return [
+        columns["filled"] = [_item(self.filled, i) or None for i in range(len(self))] if any(self.filled) else []
+        encoded = (
             (name, orjson.dumps(values) if name in _TEXTS else _as_texts(values))
             for name, values in (columns | self.more).items()
-        ]
+        )
+        return [(name, texts) for name, texts in encoded if texts]
 
 
-def _as_texts(numbers: Sequence[object]) -> bytes:
-    """Return a JSON list of numbers as a list of texts, so that no other program chooses how to format them."""
-    listed = orjson.dumps(numbers)[1:-1].replace(b",", b'","')
-    return (b'["%b"]' % listed).replace(b'"null"', b"null") if numbers else b"[]"
+def _item(values: Column, i: int) -> Any:
+    """Return one value of a field, None if it is not known."""
+    value = values[i].item() if isinstance(values, np.ndarray) else values[i]
+    return None if value != value else value
+
+
+def _as_texts(numbers: Column) -> bytes:
+    """Return a JSON list of numbers as a list of texts, so that no other program chooses how to format them.
+
+    Return nothing if no number is known.
+    """
+    listed = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    if listed.count(b"null") == len(numbers):
+        return b""
+    return (b'["%b"]' % listed.replace(b",", b'","')).replace(b'"null"', b"null")
 
 
 _MORE = re.compile(r"yhat_(lower_|upper_)?[0-9.]+(_lower|_upper)?")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tidecast.arrays import Float
+from tidecast.arrays import Bools, Float, Int64
 from tidecast.models.experts import EXPERTS
 from tidecast.online.batch import Batch
 from tidecast.online.drift import KINDS, Drift
@@ -10,6 +10,7 @@ from tidecast.online.kernels.drift_sums import NOTHING
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.partition_series import PartitionSeries
 from tidecast.wire import Forecasts
+from tidecast.wire.messages import Column
 
 
 def publish(
@@ -30,20 +31,19 @@ def publish(
         bounds: the lowest and the highest possible forecast.
         into: receives the forecasts.
     """
-    versions = series.columns.version[batch.series].tolist()
-    times = zip(batch.next_ts.tolist(), batch.step_known.tolist(), strict=True)
+    versions = series.columns.version[batch.series]
     into.id = batch.ids
-    into.series = [series.entry(number).series for number in batch.series.tolist()]
-    into.ts = [next_ts if is_known else None for next_ts, is_known in times]
-    into.yhat = scores.yhat.tolist()
+    into.series = series.names_of(batch.series)
+    into.ts = _known(batch.next_ts, batch.step_known)
+    into.yhat = scores.yhat
     into.yhat_lower, into.yhat_upper = _interval(scores, 0, bounds)
-    into.origin = batch.ts.tolist()
-    into.model = [version or None for version in versions]
+    into.origin = batch.ts
+    into.model = _known(versions, versions > 0)
     into.kind = [EXPERTS[leader] for leader in scores.leader.tolist()]
-    into.y = batch.y.tolist()
-    into.error = _known(scores.error)
-    into.anomaly_score = _known(scores.score)
-    into.filled = batch.filled.tolist()
+    into.y = batch.y
+    into.error = scores.error
+    into.anomaly_score = scores.score
+    into.filled = batch.filled
     for i, level in enumerate(more_levels, 1):
         lower, upper = _interval(scores, i, bounds)
         into.more |= {f"yhat_lower_{level * 100:g}": lower, f"yhat_upper_{level * 100:g}": upper}
@@ -63,15 +63,14 @@ def drifts_of(batch: Batch, series: PartitionSeries, scores: BatchScores) -> lis
     ]
 
 
-def _interval(
-    scores: BatchScores, level: int, bounds: tuple[float, float]
-) -> tuple[list[float | None], list[float | None]]:
-    """Return the lower and upper ends of the intervals of one level; None where no error is known."""
+def _interval(scores: BatchScores, level: int, bounds: tuple[float, float]) -> tuple[Float, Float]:
+    """Return the lower and upper ends of the intervals of one level; NaN where no error is known."""
     half = scores.half_widths[:, level]
-    low, high = (np.clip(scores.yhat + side * half, *bounds) for side in (-1, 1))
-    return _known(low), _known(high)
+    return np.clip(scores.yhat - half, *bounds), np.clip(scores.yhat + half, *bounds)
 
 
-def _known(numbers: Float) -> list[float | None]:
-    """Return the numbers, with None for NaN."""
-    return [None if number != number else number for number in numbers.tolist()]
+def _known(numbers: Int64, known: Bools) -> Column:
+    """Return the numbers, with None for those that are not known."""
+    if known.all():
+        return numbers
+    return [number if is_known else None for number, is_known in zip(numbers.tolist(), known.tolist(), strict=True)]

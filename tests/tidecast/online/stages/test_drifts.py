@@ -144,7 +144,7 @@ def test_a_restart_moves_no_alarm() -> None:
         uninterrupted, resumed = (each.handle(made[i : i + 50], NOW_MS) for each in (steady, restarted))
         assert uninterrupted.drifts == resumed.drifts
         stored |= resumed.states
-        assert all_whole(stored) == all_whole(stored | uninterrupted.states)
+        assert all_whole(stored) == all_whole({**stored, **uninterrupted.states})
 
 
 def test_a_new_version_begins_a_record_of_its_own() -> None:

@@ -61,7 +61,7 @@ def result_of(entries: list[Entry], *, strictly: bool) -> tuple[object, ...]:
 
     with mock.patch.object(entry_parser, "parse_entries", mark_all if strictly else parse_entries):
         result = forecaster.handle(entries, NOW_MS)
-    return [*result.forecasts], result.dead, result.counts, result.states
+    return [*result.forecasts], result.dead, result.counts, dict(result.states)
 
 
 @hypothesis.settings(deadline=None, max_examples=400)
