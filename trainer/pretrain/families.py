@@ -95,6 +95,20 @@ def walks(rng: np.random.Generator, series: int, rows: int) -> Synthetic:
     return Synthetic(np.where(chosen(rng, 0.35, series) > 0, prices, values), no_seasons(series))
 
 
+def almost_walks(rng: np.random.Generator, series: int, rows: int) -> Synthetic:
+    """Random walks with a little that can be forecast: changes that remember, a weak season, errors."""
+    seasons = shapes.periods(rng, series)
+    has_season = chosen(rng, 0.5, series)
+    shocks = noise.innovations(rng, series, rows)
+    restless = chosen(rng, 0.4, series) > 0
+    shocks = np.where(restless, shocks * noise.volatility(rng, series, rows), shocks)
+    values = noise.walk(rng, noise.moving_average(rng, shocks, -0.35, 0.35), 0.05)
+    values += shapes.harmonic(rng, seasons[:, 0], rows) * has_season * log_uniform(rng, 0.1, 3, series)
+    values += rng.standard_normal((series, rows)) * log_uniform(rng, 0.02, 0.5, series)
+    seasons[:, 1] = 0
+    return Synthetic(values, seasons * (has_season > 0).astype(np.int64))
+
+
 def gaussian(rng: np.random.Generator, series: int, rows: int) -> Synthetic:
     """Sums of two Gaussian processes of different length, a third with a season, with noise."""
     seasons = shapes.periods(rng, series)
@@ -202,6 +216,7 @@ FAMILIES: tuple[Family, ...] = (
     arima,
     sarima,
     walks,
+    almost_walks,
     gaussian,
     shifting,
     intermittent,

@@ -57,10 +57,10 @@ def autoregressive(rng: np.random.Generator, shocks: Float, low: float = -0.5, h
     return np.ascontiguousarray(result[-shocks.shape[1] :].T)
 
 
-def moving_average(rng: np.random.Generator, shocks: Float) -> Float:
-    """Add to each innovation a random share of the one before."""
+def moving_average(rng: np.random.Generator, shocks: Float, low: float = -0.9, high: float = 0.6) -> Float:
+    """Add to each innovation a random share, from `low` to `high`, of the one before."""
     before = np.concatenate([shocks[:, :1], shocks[:, :-1]], axis=1)
-    mixed: Float = shocks + rng.uniform(-0.9, 0.6, (len(shocks), 1)) * before
+    mixed: Float = shocks + rng.uniform(low, high, (len(shocks), 1)) * before
     return mixed
 
 

@@ -8,7 +8,7 @@ from tidecast.models.pretrained import Pretrained
 from trainer.pretrain import synthetic
 from trainer.pretrain.families import FAMILIES, Synthetic
 
-SERIES = 20  # of each family
+SERIES = 60  # of each family
 ROWS = 300
 EVERY = 3  # every third reading is scored
 PERIODS = ((10, 30), (30, 100), (100, 300))  # readings since the first

@@ -7,6 +7,7 @@ import pytest
 
 from tidecast.models import pretrained
 from tidecast.models.pretrained import LEAST_ROWS, WINDOW, Header, Pretrained
+from trainer.fit.keras_models import Weights
 from trainer.pretrain.examples import cut
 from trainer.pretrain.families import Synthetic
 from trainer.pretrain.recipe import Recipe
@@ -14,7 +15,7 @@ from trainer.pretrain.scores import scores, skills
 from trainer.pretrain.training import train
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "pretrained.md"
-TINY = Recipe(units=6, hidden=4, rows=120, series=2, windows_each=4, windows=192, batch=32)
+TINY = Recipe(units=16, hidden=4, rows=120, series=20, windows_each=4, windows=7680, batch=32)
 
 
 def test_targets_are_the_next_changes_in_units_of_the_windows_scale() -> None:
@@ -28,22 +29,24 @@ def test_targets_are_the_next_changes_in_units_of_the_windows_scale() -> None:
     assert not used[:, :-1][np.cumsum(examples.x[:, :-1, 2], axis=1) < LEAST_ROWS - 1].any()
 
 
-def test_a_training_repeats_to_the_last_bit_by_its_seed() -> None:
-    """On one machine the recipe alone decides the weights."""
-    first, again = train(TINY), train(TINY)
-    assert list(first) == list(TINY.spec.shapes())
-    assert {name: part.shape for name, part in first.items()} == TINY.spec.shapes()
-    assert all(np.array_equal(first[name], again[name]) for name in first)
-    other = train(TINY.model_copy(update={"seed": 21}))
-    assert not np.array_equal(first["dense.kernel"], other["dense.kernel"])
-
-
-def test_a_training_lowers_the_loss() -> None:
-    """A few hundred windows teach it to beat the last value."""
+@pytest.fixture(scope="module")
+def trained() -> tuple[Weights, list[float]]:
+    """Train once; return the weights, and the loss of each draw of series."""
     losses: list[float] = []
-    train(
-        TINY.model_copy(update={"series": 20, "windows": 8192, "units": 16}), lambda _windows, loss: losses.append(loss)
-    )
+    return train(TINY, lambda _windows, loss: losses.append(loss)), losses
+
+
+def test_a_training_repeats_to_the_last_bit_by_its_seed(trained: tuple[Weights, list[float]]) -> None:
+    """On one machine the recipe alone decides the weights."""
+    weights, _ = trained
+    again = train(TINY)
+    assert {name: part.shape for name, part in weights.items()} == TINY.spec.shapes()
+    assert all(np.array_equal(weights[name], again[name]) for name in weights)
+
+
+def test_a_training_lowers_the_loss(trained: tuple[Weights, list[float]]) -> None:
+    """A few thousand windows teach it to beat the last value."""
+    _, losses = trained
     assert losses[-1] < 0.95 * losses[0]
 
 
