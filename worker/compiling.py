@@ -19,7 +19,7 @@ import structlog
 from tidecast.code_cache import NotKeptError, can_keep, only_loading
 from tidecast.models.spec import Spec
 from tidecast.online import state_encoder, window
-from tidecast.online.kernels import network_inputs, scoring
+from tidecast.online.kernels import network_inputs, online_linear, scoring
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.stages import entry_parser
@@ -137,7 +137,7 @@ def _answer_linear() -> None:
 
 
 # Both shares take about the same time, counting the start of the helper.
-OWN = (_answer_network, _answer_linear, scoring.warm, scoring.warm_trackers)
+OWN = (_answer_network, _answer_linear, online_linear.warm, scoring.warm, scoring.warm_trackers)
 OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, network_inputs.warm)
 
 

@@ -8,7 +8,21 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.models import lstm
-from tidecast.models.experts import EXPERTS, FORGETTING, LSTM, NAIVE, SHARED, SHARPNESS, LinearExperts
+from tidecast.models.experts import (
+    EXPERTS,
+    FIRST_READINGS,
+    FORGETTING,
+    LSTM,
+    NAIVE,
+    PRIOR_READINGS,
+    PRIORS,
+    PROVEN,
+    SHARED,
+    SHARPNESS,
+    SHARPNESS_READINGS,
+    LinearExperts,
+)
+from tidecast.models.gross_errors import SMALLEST_MOVE
 from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar_inputs
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Spec
@@ -26,44 +40,76 @@ def linear_answers(panel: LinearExperts, rows: Float, held: Int64) -> Float:
     return np.concatenate([newest[:, None], np.where(known, newest[:, None] + moves, np.nan)], axis=1)
 
 
-def shares(errors: Float, answers: Float) -> Float:
-    """Return the share of each expert in the forecast, `exp(-20 (E / E_min - 1))` divided by the sum over experts.
+def shares(errors: Float, answers: Float, evidence: Float | None = None) -> Float:
+    """Return the share of each expert in the forecast, `exp(-s (E / E_min - 1))` divided by the sum over experts.
 
     Args:
         errors: `(records, experts)` discounted mean absolute errors, NaN while not known.
         answers: `(experts,)` present forecasts, NaN where an expert cannot forecast.
+        evidence: `(experts,)` the readings behind the errors; None: enough for all.
 
     Returns:
-        `(experts,)`, summing to 1. Only experts with a finite forecast and a known error get a share; without any, the
-        last value gets it all.
+        `(experts,)`, summing to 1. Only experts with a finite forecast get a share, if their error or a prior is known;
+        without any, the last value gets it all.
     """
-    known = np.isfinite(answers) & np.isfinite(errors[0])
+    readings = np.full(len(answers), PROVEN) if evidence is None else evidence
+    compared = errors if evidence is None else np.array([with_prior(kind, evidence, answers) for kind in errors])
+    known = np.isfinite(answers) & np.isfinite(compared[0])
     if not known.any():
         last_value: Float = np.eye(len(answers))[NAIVE]
         return last_value
-    mine = errors[:, known]
+    mine = compared[:, known]
     least = mine.min(axis=1, keepdims=True)
     weights = np.zeros(len(answers))
+    sharpness = SHARPNESS * min(1.0, (FIRST_READINGS + readings[NAIVE]) / SHARPNESS_READINGS)
     # Beside an expert with hardly any error, or none, the others get no share.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         excess = np.where(mine == least, 0.0, mine / least - 1).max(axis=0)
         excess = np.minimum(excess, np.finfo(np.float64).max)  # also if each has an error of 0 in only one record
-        weights[known] = np.exp(-SHARPNESS * (excess - excess.min()))
+        weights[known] = np.exp(-sharpness * (excess - excess.min()))
     shared: Float = weights / weights.sum()
     return shared
 
 
-def learn(errors: Float, answers: Float, actual: float, most: float = np.inf) -> Float:
-    """Return each expert's errors with the newest added by exponential smoothing, `(records, experts)`.
+def with_prior(errors: Float, evidence: Float, answers: Float) -> Float:
+    """Return the errors of one record with the prior of experts of little evidence, `(experts,)`; NaN: left out."""
+    compared: dict[str, float] = {}
+    known = {name: float(error) for name, error in zip(EXPERTS, errors, strict=True) if math.isfinite(error)}
+    for name in sorted(EXPERTS, key=lambda name: (name != EXPERTS[NAIVE], name != "pretrained")):
+        place = EXPERTS.index(name)
+        if not math.isfinite(answers[place]):
+            continue
+        parent, ratio = PRIORS.get(name, (EXPERTS[NAIVE], 1.0))
+        prior = ratio * compared.get(parent, compared.get(EXPERTS[NAIVE], math.nan))
+        own = float(evidence[place])
+        weight = PRIOR_READINGS * max(0.0, 1 - own / PROVEN) if math.isfinite(prior) else 0.0
+        if name in known:
+            compared[name] = (own * known[name] + weight * prior) / (own + weight) if weight else known[name]
+        elif math.isfinite(prior):
+            compared[name] = prior
+    return np.array([compared.get(name, math.nan) for name in EXPERTS])
 
-    An expert without a known error begins with this one; an expert without a forecast keeps its errors. Errors are
-    limited to `most`, see `farthest`.
+
+def learn(
+    errors: Float, answers: Float, actual: float, most: float = np.inf, evidence: Float | None = None
+) -> tuple[Float, Float]:
+    """Return each expert's errors with the newest added, `(records, experts)`, and the readings behind them.
+
+    They are means at first, then exponentially smoothed. An expert without a known error begins with this one; an
+    expert without a forecast keeps its errors. Errors are limited to `most`, see `farthest`. A reading that all experts
+    met exactly is no evidence.
     """
+    before = np.full(len(answers), PROVEN) if evidence is None else evidence
     newest = np.abs(answers - actual)
+    telling = (newest[np.isfinite(newest)] > 0).any()
     counted = np.minimum(newest, most)
-    smoothed: Float = np.where(np.isfinite(errors), errors + FORGETTING * (counted - errors), counted)
+    is_first = ~np.isfinite(errors[0])
+    readings = np.where(is_first, 1, np.minimum(before + telling, PROVEN))
+    readings = np.where(np.isfinite(newest), readings, before)
+    rates = np.maximum(FORGETTING, 1 / np.maximum(readings, 1))
+    smoothed: Float = np.where(is_first, counted, errors + rates * (counted - errors))
     learned: Float = np.where(np.isfinite(newest), smoothed, errors)
-    return learned
+    return learned, readings
 
 
 def blend(weights: Float, answers: Float) -> float:
@@ -108,7 +154,7 @@ class OutlierGuard:
         lost = abs(blended - actual)
         if not math.isfinite(move):
             return self
-        shock = 0 < SHOCK * usual < move
+        shock = SMALLEST_MOVE < usual and SHOCK * usual < move
         alert = ALERT if shock else max(0.0, self.alert - 1)
         worse = max(lost, move) if math.isfinite(lost) else 0.0
         balance = (lost - move) / worse if worse > 0 else 0.0

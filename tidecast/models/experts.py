@@ -26,8 +26,16 @@ EXPERTS = (
     "linear_recent",  # the same without a season
     "lstm",  # the series' own network
     "shared_lstm",  # the network of its cohort
+    # These need no training on the series:
+    "pretrained",  # the network that is part of the package
+    "seasonal_change",  # the last value and the change one season ago
+    "online_recent",  # least squares on recent changes, updated with every reading
+    "online_season",  # the same with the terms of a season
+    "online_seasons",  # the same with those of two seasons
 )
 NAIVE, LSTM, SHARED = 0, EXPERTS.index("lstm"), EXPERTS.index("shared_lstm")
+PRETRAINED, SEASONAL_CHANGE = EXPERTS.index("pretrained"), EXPERTS.index("seasonal_change")
+ONLINE = range(EXPERTS.index("online_recent"), EXPERTS.index("online_seasons") + 1)
 LINEAR = range(1, LSTM)  # the experts that weigh past rows by fixed coefficients
 
 SHARPNESS = 20.0  # an expert whose errors are 5 % larger than the best one's gets 1 / e of its share
@@ -35,6 +43,21 @@ SHARPNESS = 20.0  # an expert whose errors are 5 % larger than the best one's ge
 # separates small differences from chance, the short one removes an expert soon after the series has changed.
 HALF_LIVES = (100.0, 25.0)
 FORGETTING = 1 - 0.5 ** (1 / np.array(HALF_LIVES))[:, None]  # (records, 1)
+# A new expert begins as if its errors had been this multiple of another expert's for `PRIOR_READINGS` readings. So no
+# series pays for an expert before it has proved itself. Ratios from synthetic series; every other expert has 1.
+PRIORS = {
+    "pretrained": ("naive", 0.9),
+    "seasonal_naive": ("pretrained", 1.5),
+    "long_seasonal_naive": ("pretrained", 1.5),
+    "seasonal_change": ("pretrained", 1.3),
+    "online_recent": ("pretrained", 1.2),
+    "online_season": ("online_recent", 1.05),
+    "online_seasons": ("online_season", 1.03),
+}
+PRIOR_READINGS = 10.0
+PROVEN = 200  # readings after which an expert's own errors alone count; the prior's weight falls evenly until then
+# The blend is smoother at first, when differences between experts may be chance: full sharpness after 80 readings.
+SHARPNESS_READINGS, FIRST_READINGS = 100.0, 20.0
 TERMS = 8  # sums have a multiple of so many terms, so that padding does not change any bit of them
 
 

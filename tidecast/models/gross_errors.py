@@ -26,6 +26,7 @@ STUCK = 24.0  # doubted readings in a row, after which the next one is believed
 PART = 10.0  # moves in a part of a history; the usual largest move is the median of the parts' largest moves
 WARM_UP = 50.0  # readings after which the usual largest move is known
 FADING = 0.5 ** (1 / 2000)  # the largest move counts half after 2000 readings
+SMALLEST_MOVE = float(np.finfo(np.float64).tiny)  # the least guess of a usual largest move, as 0 means not known
 GROWTH = 1.01  # and one reading raises it by no more than this factor
 Limits = tuple[float, float]  # the lowest and the highest value
 NO_LIMITS: Limits = (math.inf, -math.inf)

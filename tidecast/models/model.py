@@ -23,7 +23,7 @@ from tidecast.models.inputs import rows_read
 from tidecast.models.newest_rows import NewestRows
 from tidecast.models.spec import Cycle, Spec
 
-FORMAT = 5
+FORMAT = 6
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
 MAX_SEASON = 1024  # rows: no window holds more
 MOST_SEASONS = 2  # that a network reads

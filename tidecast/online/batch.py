@@ -60,6 +60,7 @@ class Batch:
         filled: `(n,)` how many rows that the experts read hold no reading.
         doubted: `(n,)` how many readings in a row, this one last, are doubted.
         moves: `(n,)` the usual largest move, 0 where it is not known.
+        seasons: `(n, 2)` in rows; 0: the series has no such season.
         requests: the requests for the next forecasts.
     """
 
@@ -73,6 +74,7 @@ class Batch:
     filled: Int64
     doubted: Int64
     moves: Float
+    seasons: Int64
     requests: Requests
 
     def __len__(self) -> int:

@@ -69,6 +69,11 @@ class Engine:
         """Return when each champion was made, epoch milliseconds."""
         return [slot.created_ms for slot in self._slots.values()]
 
+    @property
+    def has_cohorts(self) -> bool:
+        """Return whether any cohort has a network."""
+        return bool(self._shared)
+
     def slot(self, series: str) -> ModelSlot | None:
         """Return the slot of the series' champion, None if it has no champion."""
         return self._slots.get(series)

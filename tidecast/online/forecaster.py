@@ -18,6 +18,7 @@ from tidecast.online.stages.horizons import Horizons
 from tidecast.online.stages.placing import place
 from tidecast.online.stages.publishing import drifts_of, publish
 from tidecast.online.stages.scoring import Scorer
+from tidecast.online.stages.untrained import forecast_untrained
 from tidecast.online.state import SeriesState
 from tidecast.online.state_encoder import changes_of
 from tidecast.settings import SeriesSettings
@@ -132,6 +133,7 @@ class Forecaster:
         batch = place(readings, self._series, self.engine, self._settings.max_gap, result)
         tested = np.flatnonzero(self._series.columns.tested[batch.series])
         forecasts = self.engine.predict(batch.requests)
+        forecast_untrained(batch, self._series, forecasts)
         scores = self._scorer.score(batch, self._series, forecasts)
         if len(tested):
             result.events += self._compare(batch, tested, scores)

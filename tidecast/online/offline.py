@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models.experts import EXPERTS, LinearExperts
+from tidecast.models.experts import EXPERTS, PROVEN, LinearExperts
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Cycle, Spec
@@ -115,6 +115,7 @@ def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float
     record = new_record(1)
     if errors is not None:
         named(record).errors[:] = errors
+        named(record).evidence[: len(EXPERTS)] = np.where(np.isfinite(errors[0]), PROVEN, 0)
     nothing = np.zeros(n, np.int64)
     # Each forecast is made when the reading before it arrives; nothing was forecast before the first.
     arrived = np.concatenate([[np.nan], actual[:-1]])[:n]

@@ -154,8 +154,9 @@ class PartitionSeries:
         else:
             target = self._settings.target
             features = state.features if state.features[0] == target else (target,)
-            rows_read = self._engine.rows_without_model(target)
-            state.reshape_to(features, max(state.window.capacity, rows_read), None, gridded=True)
+            capacity = max(state.window.capacity, self._engine.rows_without_model(target))
+            state.reshape_to(features, capacity, None, gridded=True)
+            rows_read = state.window.capacity
         if series not in self.entries:
             self.entries[series] = SeriesEntry(len(self._by_number), series, state)
             self._by_number.append(self.entries[series])

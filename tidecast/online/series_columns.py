@@ -5,9 +5,12 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from tidecast.arrays import Float, Int64
+from tidecast.models.calendar_seasons import two_seasons
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.pointers import address_of
+from tidecast.online.kernels.series_record import ONLINE_AT
+from tidecast.online.kernels.window_loops import WITHOUT_MODEL
 from tidecast.online.requests import NONE
 from tidecast.online.slab import ModelSlot
 from tidecast.online.state import SeriesState
@@ -28,16 +31,19 @@ class SeriesColumns:
     Attributes:
         window: the address of the window's numbers.
         record: the address of the record.
+        online: the address of the numbers of the experts that learn from every reading.
         width: the number of features.
         rows_read: how many rows the experts read.
         slab: the number of its model's slab, or NONE.
         model: the model's row in the slab.
         cohort: the number of its model's cohort, or NONE.
+        season: the first season of its model, in rows; 0: it has none.
+        long_season: the second one.
         version: the version of its model; 0: it has none.
         first_errors: the address of the model's first errors; the model's slot keeps them alive.
         half_width: the model's.
         trained_until: epoch milliseconds: a model is not judged by readings up to then.
-        largest_move: of the model's history; 0: not known.
+        largest_move: of the model's history; 0: not known; or `WITHOUT_MODEL`.
         lowest: the lowest value of that history.
         highest: the highest value of that history.
         tested: 1 if its champion is compared with a loaded shadow.
@@ -47,11 +53,14 @@ class SeriesColumns:
 
     window: Int64 = field(default_factory=_integers)
     record: Int64 = field(default_factory=_integers)
+    online: Int64 = field(default_factory=_integers)
     width: Int64 = field(default_factory=_integers)
     rows_read: Int64 = field(default_factory=_integers)
     slab: Int64 = field(default_factory=_integers)
     model: Int64 = field(default_factory=_integers)
     cohort: Int64 = field(default_factory=_integers)
+    season: Int64 = field(default_factory=_integers)
+    long_season: Int64 = field(default_factory=_integers)
     version: Int64 = field(default_factory=_integers)
     first_errors: Int64 = field(default_factory=_integers)
     half_width: Float = field(default_factory=_floats)
@@ -69,16 +78,18 @@ class SeriesColumns:
             self._grow(2 * number + 8)
         self.window[number] = state.window.address
         self.record[number] = state.address
+        self.online[number] = state.address + ONLINE_AT
         self.width[number] = len(state.features)
         self.rows_read[number] = rows_read
         self.slab[number] = slot.slab.number if slot else NONE
         self.model[number] = slot.row if slot else 0
         self.cohort[number] = engine.cohort_number(slot.shared) if slot else NONE
+        self.season[number], self.long_season[number] = two_seasons(slot.seasons if slot else ())
         self.version[number] = slot.version if slot else 0
         self.first_errors[number] = address_of(slot.errors) if slot else 0
         self.half_width[number] = slot.half_width if slot else 0.0
         self.trained_until[number] = slot.trained_until if slot else 0
-        self.largest_move[number] = slot.largest_move if slot else 0.0
+        self.largest_move[number] = slot.largest_move if slot else WITHOUT_MODEL
         self.lowest[number], self.highest[number] = slot.known if slot else NO_LIMITS
         self.plain[number] = state.is_plain
         self.stored_names[number] = address_of(np.frombuffer(state.names, np.uint8)), len(state.names)

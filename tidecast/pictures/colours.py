@@ -32,7 +32,7 @@ class Theme:
         amber: warnings.
         green: success.
         experts: an area for each expert, in the order of `EXPERTS`: what repeats the past in purple, smoothing in teal,
-            linear experts from yellow to red, networks in blue.
+            linear experts from yellow to red, networks in blue, what learns online in green.
         other: the area of all experts with a small share.
     """
 
@@ -71,7 +71,9 @@ LIGHT = Theme(
         *("#7c638c", "#c76ce3", "#671d9c"),
         "#035160",
         *("#e77140", "#852a0f", "#a7560e", "#551113"),
-        *("#5055d3", "#22255f"),
+        *("#5055d3", "#22255f", "#391cd3"),
+        "#a061c1",
+        *("#2d896d", "#53a46a", "#536063"),
     ),
     other="#8a929b",
 )
@@ -90,7 +92,9 @@ DARK = Theme(
         *("#bb90a5", "#a145bb", "#c7c3fc"),
         "#a9f7e6",
         *("#e97e28", "#cb3904", "#efec5f", "#fab18b"),
-        *("#6180fe", "#9ea0fa"),
+        *("#6180fe", "#9ea0fa", "#3e5df0"),
+        "#987ad3",
+        *("#067e27", "#11b04d", "#c7ed9e"),
     ),
     other="#6b7681",
 )

@@ -20,10 +20,10 @@ import numpy as np
 from tidecast.arrays import Float
 from tidecast.errors import StateError
 
-STATE_FORMAT = 7  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 8  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
-EXPERTS = 10  # as many as in `models/experts.py`
+EXPERTS = 15  # as many as in `models/experts.py`
 ERROR_RECORDS = 2  # one for each half-life
 STEPS_REMEMBERED = 15  # enough for a median that a few odd steps do not change
 MOST_ROWS = 2**20  # of a window: more than any setting or model needs
@@ -80,24 +80,12 @@ TRACKER = np.dtype(
         _floats("pending", "errors", "half_width", "mean_error"),
     )
 )
-RECORD = np.dtype(  # followed by a tracker for each level
-    (
-        np.record,
-        [
-            *_floats("pending_forecast"),
-            *_floats("last_version"),  # of the model that forecast last, 0 without one
-            ("answers", np.float64, (EXPERTS,)),  # the experts' pending forecasts
-            ("errors", np.float64, (ERROR_RECORDS, EXPERTS)),
-            ("guard", GUARD),
-            ("drift", DRIFT),
-        ],
-    )
-)
 ONLINE_TERMS = 12  # as many as in `online/kernels/online_linear.py`
 ONLINE = np.dtype(
     (
         np.record,
         [
+            *_floats("newest"),  # the newest value; NaN before the first reading
             *_floats("scale"),  # mean |change|; 0: not known
             ("levels", np.float64, (2,)),  # smoothed levels, less the newest value
             # Discounted sums of products of the terms, the lower triangle row by row, and of each with the next change.
@@ -120,6 +108,21 @@ SEASON_PROFILE = np.dtype(
                 "bin", "readings", "total"
             ),  # the bin of the newest reading; the count and the sum of its readings
             *_floats("closed_bin", "closed_mean"),  # the bin before, which is not yet learned; -1 without one
+        ],
+    )
+)
+RECORD = np.dtype(  # followed by a tracker for each level
+    (
+        np.record,
+        [
+            *_floats("pending_forecast"),
+            *_floats("last_version"),  # of the model that forecast last, 0 without one
+            ("answers", np.float64, (EXPERTS,)),  # the experts' pending forecasts
+            ("errors", np.float64, (ERROR_RECORDS, EXPERTS)),
+            ("evidence", np.uint8, (EXPERTS + 1,)),  # readings behind each expert's errors; one more to fill the number
+            ("guard", GUARD),
+            ("drift", DRIFT),
+            ("online", ONLINE),
         ],
     )
 )

@@ -110,7 +110,7 @@ def test_what_is_learned_is_an_exponential_smoothing_of_the_errors(history: list
     errors = np.full((2, 2), np.nan)
     expected: list[float | None] = [None, None]
     for actual, answer in history:
-        errors = learn(errors, np.array([0.0, math.nan if answer is None else answer]), actual)
+        errors = learn(errors, np.array([0.0, math.nan if answer is None else answer]), actual)[0]
         if answer is not None:
             size = abs(answer - actual)
             for record, half_life in enumerate(HALF_LIVES):

@@ -85,7 +85,7 @@ def test_a_restored_state_goes_on_as_the_one_that_was_never_stored(state: Series
         for delta in deltas:
             ts += delta
             each.window.push(ts, np.full(len(each.features), float(delta)), 3)
-            each.errors[:] = learn(each.errors, each.answers, float(delta))
+            each.errors[:] = learn(each.errors, each.answers, float(delta))[0]
             for tracker in (*each.trackers, *each.ahead_trackers):
                 tracker.update(delta / 7, 0.9)
             each.ahead[:, -1:] = delta
@@ -124,7 +124,7 @@ def test_a_reading_costs_the_same_however_long_the_window() -> None:
             sizes.append(sum(map(len, changes.values())))
         most[capacity] = max(sizes)
     assert 1 == len(set(most.values()))
-    assert most[400] < 950
+    assert most[400] < 1550
 
 
 def test_the_fields_of_a_state_do_not_grow_in_number() -> None:

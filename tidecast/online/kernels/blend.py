@@ -4,39 +4,63 @@ import math
 
 import numpy as np
 
-from tidecast.arrays import Float
-from tidecast.models.experts import FORGETTING, NAIVE, SHARPNESS
+from tidecast.arrays import Bytes, Float
+from tidecast.models.experts import (
+    EXPERTS,
+    FIRST_READINGS,
+    FORGETTING,
+    NAIVE,
+    PRETRAINED,
+    PRIOR_READINGS,
+    PRIORS,
+    PROVEN,
+    SHARPNESS,
+    SHARPNESS_READINGS,
+)
 from tidecast.online.kernels.decorators import part_exactly
 
 _RATES = FORGETTING[:, 0].copy()
+_ORDER = (NAIVE, PRETRAINED, *(i for i in range(len(EXPERTS)) if i not in (NAIVE, PRETRAINED)))
+_PARENTS = tuple(EXPERTS.index(PRIORS.get(expert, ("naive", 1.0))[0]) for expert in EXPERTS)
+_RATIOS = tuple(PRIORS.get(expert, ("naive", 1.0))[1] for expert in EXPERTS)
 _LARGEST = float(np.finfo(np.float64).max)
 
 
 @part_exactly
-def learn(errors: Float, answers: Float, actual: float, most: float) -> None:
-    """Add the newest errors to the records by exponential smoothing, in place.
+def learn(errors: Float, evidence: Bytes, answers: Float, actual: float, most: float) -> None:
+    """Add the newest errors to the records in place: means at first, then exponential smoothing.
 
     An expert without a known error begins with this one; an expert without a forecast keeps its errors. An error counts
-    as `most` at most.
+    as `most` at most. A reading that every expert met exactly is no evidence for any of them.
     """
+    telling = False
+    for expert in range(len(answers)):
+        newest = abs(answers[expert] - actual)
+        telling = telling or (math.isfinite(newest) and newest > 0.0)
     for expert in range(len(answers)):
         newest = abs(answers[expert] - actual)
         if not math.isfinite(newest):
             continue
         newest = min(newest, most)
+        is_first = not math.isfinite(errors[0, expert])
+        if is_first or (telling and evidence[expert] < PROVEN):
+            evidence[expert] = 1 if is_first else evidence[expert] + 1
         for record in range(len(_RATES)):
             old = errors[record, expert]
-            errors[record, expert] = old + _RATES[record] * (newest - old) if math.isfinite(old) else newest
+            rate = max(_RATES[record], 1 / evidence[expert])
+            errors[record, expert] = newest if is_first else old + rate * (newest - old)
 
 
 @part_exactly
-def blend(errors: Float, answers: Float, weights: Float) -> float:
+def blend(errors: Float, evidence: Bytes, answers: Float, weights: Float) -> float:
     """Write the weights, `(experts,)`, and return the sum of the forecasts by weight.
 
-    A weight is `exp(-SHARPNESS * (E / E_min - 1))` over the sum of all, where the worse of an expert's records counts.
-    Only experts with a forecast and a known error get one; without any, the last value gets it all.
+    A weight is `exp(-s * (E / E_min - 1))` over the sum of all, where E is the error with the prior, the worse of an
+    expert's records counts, and s is `SHARPNESS`, less at first. Only experts with a forecast get one; while the error
+    of the last value is not known, the last value gets it all.
     """
-    _write_excesses(errors, answers, weights)
+    _write_excesses(errors, evidence, answers, weights)
+    sharpness = SHARPNESS * min(1.0, (FIRST_READINGS + evidence[NAIVE]) / SHARPNESS_READINGS)
     smallest = np.inf
     for excess in weights:
         smallest = smallest if math.isnan(excess) else min(smallest, excess)
@@ -46,7 +70,7 @@ def blend(errors: Float, answers: Float, weights: Float) -> float:
     total = 0.0
     for expert in range(len(weights)):
         excess = weights[expert]
-        weights[expert] = math.exp(-SHARPNESS * (excess - smallest)) if excess >= 0 else 0.0
+        weights[expert] = math.exp(-sharpness * (excess - smallest)) if excess >= 0 else 0.0
         total += weights[expert]
     blended = 0.0
     for expert in range(len(weights)):
@@ -57,22 +81,46 @@ def blend(errors: Float, answers: Float, weights: Float) -> float:
 
 
 @part_exactly
-def _write_excesses(errors: Float, answers: Float, excesses: Float) -> None:
+def _write_excesses(errors: Float, evidence: Bytes, answers: Float, excesses: Float) -> None:
     """Write how much worse than the best each expert is, by the worse of its records; NaN: it is left out."""
     records, count = errors.shape
     excesses[:] = np.nan
+    compared = np.empty(count)
     for record in range(records):
+        _write_compared(errors[record], evidence, answers, compared)
         least = np.inf
         for expert in range(count):
-            if math.isfinite(answers[expert]) and math.isfinite(errors[0, expert]):
-                least = min(least, errors[record, expert])
+            if math.isfinite(compared[expert]):
+                least = min(least, compared[expert])
         for expert in range(count):
-            mine = errors[record, expert]
-            if math.isfinite(answers[expert]) and math.isfinite(errors[0, expert]):
+            mine = compared[expert]
+            if math.isfinite(mine):
                 excess = 0.0 if mine == least else mine / least - 1
                 before = 0.0 if record == 0 else excesses[expert]
                 # Beside an expert without any error the others get no weight.
                 excesses[expert] = max(before, min(excess, _LARGEST))
+
+
+@part_exactly
+def _write_compared(errors: Float, evidence: Bytes, answers: Float, compared: Float) -> None:
+    """Write the errors of one record by which experts are compared, `(experts,)`: with the prior; NaN: left out."""
+    compared[:] = np.nan
+    for expert in _ORDER:
+        if not math.isfinite(answers[expert]):
+            continue
+        known = math.isfinite(errors[expert])
+        prior = compared[_PARENTS[expert]]
+        if not math.isfinite(prior):
+            prior = compared[NAIVE]
+        prior *= _RATIOS[expert]
+        if known and (evidence[expert] >= PROVEN or not math.isfinite(prior)):
+            compared[expert] = errors[expert]
+        elif known:
+            own = float(evidence[expert])
+            weight = PRIOR_READINGS * (1 - own / PROVEN)
+            compared[expert] = (own * errors[expert] + weight * prior) / (own + weight)
+        else:
+            compared[expert] = prior
 
 
 @part_exactly

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tidecast.arrays import Float
+from tidecast.models.gross_errors import SMALLEST_MOVE
 from tidecast.online.kernels.blend import trust_last_value
 from tidecast.online.kernels.decorators import part_exactly
 from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
@@ -44,7 +45,7 @@ def watch(guard: Any, last: float, blended: float, actual: float, usual: float) 
     lost = abs(blended - actual)
     if not math.isfinite(move):
         return
-    shock = 0 < SHOCK * usual < move
+    shock = usual > SMALLEST_MOVE and SHOCK * usual < move
     guard.alert = ALERT if shock else max(0.0, guard.alert - 1)
     worse = max(lost, move) if math.isfinite(lost) else 0.0
     balance = (lost - move) / worse if worse > 0 else 0.0

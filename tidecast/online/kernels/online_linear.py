@@ -6,7 +6,7 @@ Cholesky factor of the discounted moments serves all three, because the terms of
 
 Terms and changes are divided by the mean absolute change. A ridge pulls the coefficients to 0, that is to the last
 value; it counts as a few readings, so it fades. Large errors count less (Huber's weights): a gross error has a bounded
-influence, and the coefficients come close to those of least absolute deviations. Each series needs 448 bytes.
+influence, and the coefficients come close to those of least absolute deviations. Each series needs 456 bytes.
 """
 
 import math
@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 
 from tidecast.arrays import Float, Int64
+from tidecast.models.experts import EXPERTS, SEASONAL_CHANGE
+from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels.decorators import compiled, part
 from tidecast.online.kernels.pointers import record_at
+from tidecast.online.kernels.rows import Rows
 from tidecast.wire.state_format import ONLINE, ONLINE_TERMS
 
 RECENT = 4  # terms: the newest changes
@@ -32,31 +35,112 @@ MOST = 8.0  # scales: the largest term, target and forecast change
 LARGEST_CHANGE = 10.0  # scales: a larger change counts as this in the scale
 LARGEST_ERROR = 5.0  # mean errors: a larger error counts as this in the mean
 FARTHEST_LEVEL = 20.0  # scales: a level follows a reading that is farther away as if it were this far
+SPIKE = 3.0  # usual largest moves: a series whose mean change is larger began with a spike
+ENOUGH = 6  # rows that show the usual largest move well enough to forget that spike
 LEAST_PIVOT = 1e-3  # of the Cholesky factor; rounding cannot make a pivot smaller
 
 online_at = record_at(ONLINE)
+_LARGEST = float(np.finfo(np.float64).max) / LARGEST_CHANGE
+_FIRST = ONLINE_EXPERTS.start
+_SEASONAL_NAIVE = EXPERTS.index("seasonal_naive")
+
+
+def warm() -> None:
+    """Compile the loop of a batch, or load it from the cache."""
+    online = np.zeros(1, ONLINE)
+    zeros = np.zeros(1, np.int64)
+    ones = zeros + 1
+    forecasts = np.empty((1, len(EXPERTS)))
+    rows = Rows(np.zeros(1), ones, ones, ones)
+    forecast_online(
+        zeros + online.ctypes.data, rows, np.zeros(1), (zeros, zeros), np.zeros((1, 2), np.int64), zeros, forecasts
+    )
 
 
 @compiled
-def learn_and_forecast(
-    address: int, move: float, learns: int, newest: float, rows: Float, seasons: Int64, forecasts: Float
+def forecast_online(
+    records: Int64,
+    rows: Rows,
+    moves: Float,
+    teaching: tuple[Int64, Int64],
+    seasons: Int64,
+    trained: Int64,
+    forecasts: Float,
 ) -> None:
-    """Learn from a reading, and write the experts' forecasts of the next.
+    """Learn from readings in their order, and write the forecasts of the experts that need no training.
 
     Args:
-        address: of an `ONLINE`.
-        move: the reading less the value before it; NaN for the first reading.
-        learns: 0: the reading follows a gap or is doubted, so only the levels keep their place.
-        newest: the value to forecast from.
-        rows: `(held,)` the newest values, the last is `newest`.
+        records: `(n,)` addresses of the `ONLINE` of each reading's series, which may occur many times.
+        rows: the newest rows of each series, the reading last.
+        moves: `(n,)` the usual largest move.
+        teaching: `(n,)` each. Not 0 where a reading teaches: it follows no gap and is not doubted. And not 0 where it
+            is doubted: the newest row is not the reading, so the next reading teaches nothing either.
+        seasons: `(n, 2)` in rows; 0: the series has no such season.
+        trained: `(n,)` not 0: the series' model has forecast the seasonal naives.
+        forecasts: `(n, experts)`, written; NaN where an expert cannot forecast.
+    """
+    learns, doubted = teaching
+    for i in range(len(records)):
+        online = online_at(records[i])
+        had_spike = online.scale > SPIKE * moves[i]
+        if had_spike and rows.held[i] >= ENOUGH:
+            _forget(online)
+        end = rows.ends[i]
+        width = rows.widths[i]
+        values = rows.values[end - rows.held[i] * width : end : width]
+        _write_seasonal(values, seasons[i], trained[i], forecasts[i])
+        learn_and_forecast(online, values, learns[i], seasons[i], forecasts[i, _FIRST:])
+        if had_spike:
+            forecasts[i, _FIRST:] = np.nan
+        if doubted[i]:
+            online.pending = 0.0
+
+
+@part
+def _forget(online: Any) -> None:
+    """Begin again, as if there had been no readings."""
+    online.scale = 0.0
+    online.error = 0.0
+    online.seen = 0.0
+    online.pending = 0.0
+    for i in range(len(online.moments)):
+        online.moments[i] = 0.0
+    for i in range(ONLINE_TERMS):
+        online.products[i] = 0.0
+    for i in range(2):
+        online.levels[i] = 0.0
+
+
+@part
+def _write_seasonal(values: Float, seasons: Int64, trained: int, forecasts: Float) -> None:
+    """Write the forecasts that repeat a season; those of the seasonal naives only without a model."""
+    held = len(values)
+    if 0 < seasons[0] < held:
+        before = values[held - seasons[0]]
+        forecasts[SEASONAL_CHANGE] = values[held - 1] + (before - values[held - 1 - seasons[0]])
+    for i in range(2):
+        if not trained and 0 < seasons[i] <= held:
+            forecasts[_SEASONAL_NAIVE + i] = values[held - seasons[i]]
+
+
+@part
+def learn_and_forecast(online: Any, values: Float, learns: int, seasons: Int64, forecasts: Float) -> None:
+    """Learn from a reading, and write the three experts' forecasts of the next.
+
+    Args:
+        online: an `ONLINE`.
+        values: `(held,)` the newest values, the reading last.
+        learns: 0: only the smoothed levels keep their place.
         seasons: `(2,)` in rows; 0: the series has no such season.
         forecasts: `(3,)`, written; NaN where an expert cannot forecast.
     """
-    online = online_at(address)
-    if not math.isnan(move):
+    newest = values[len(values) - 1]
+    move = newest - online.newest
+    if not math.isnan(online.newest):
         learn_change(online, move, learns)
+    online.newest = newest
     terms = np.zeros(ONLINE_TERMS)
-    known = write_terms(online, rows, seasons, terms)
+    known = write_terms(online, values, seasons, terms)
     forecast_changes(online, terms, known, newest, forecasts)
 
 
@@ -76,16 +160,16 @@ def learn_change(online: Any, move: float, learns: int) -> None:
         for i in range(2):
             online.levels[i] = _finite(online.levels[i] - move)
         return
-    size = abs(_finite(move))
+    size = min(abs(move), _LARGEST)
     if size > 0.0 or online.scale > 0.0:
         online.seen += 1
         most = size if online.scale == 0.0 else min(size, LARGEST_CHANGE * online.scale)
         online.scale += max(RATE, 1 / online.seen) * (most - online.scale)
     for i in range(2):
         rate = max(FAST if i == 0 else SLOW, 1 / (online.seen + 1))
-        away = _finite(move - online.levels[i])
+        away = move - online.levels[i]
         most = FARTHEST_LEVEL * online.scale
-        online.levels[i] = rate * min(max(away, -most), most) - away
+        online.levels[i] = _finite(rate * min(max(away, -most), most) - away)
 
 
 @part

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LSTM, NAIVE
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LSTM, NAIVE, PRETRAINED, PROVEN
 from tidecast.online.kernels.blend import blend, largest, learn
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.drift_sums import NOTHING, clear_drift, detect_drift, drift_at
@@ -165,14 +165,14 @@ def _score_batch(
         judged = not new_model and (version == 0 or readings.ts[i] > champions.trained_until[i])
         if new_model:
             record.last_version = version
-            _begin_model(at, record.errors, champions.errors[i], champions.half_width[i], len(levels))
+            _begin_model(at, record, champions.errors[i], champions.half_width[i], len(levels))
         elif judged and not math.isnan(error) and readings.doubted[i] <= 1:  # a run of gross errors counts as one
             for level in range(len(levels)):
                 track(at + RECORD_SIZE + level * TRACKER_SIZE, error, levels[level])
         if not readings.doubted[i]:
             _learn(record, y, readings.moves[i], judged)
         weights = scores.weights[i]
-        blended = blend(record.errors, answers[i], weights)
+        blended = blend(record.errors, record.evidence, answers[i], weights)
         lstm_weight = weights[LSTM]  # taken before the guard may change the weights
         guarded = guarded_forecast(record.guard, answers[i, NAIVE], blended, readings.moves[i], weights)
         yhat = min(max(guarded, bounds[0]), bounds[1])
@@ -190,10 +190,18 @@ def _score_batch(
 
 
 @part_exactly
-def _begin_model(at: int, errors: Float, first_errors: int, half_width: float, levels: int) -> None:
-    """Replace the numbers of the former model by the first ones of a new model."""
+def _begin_model(at: int, record: Any, first_errors: int, half_width: float, levels: int) -> None:
+    """Replace the numbers of the former model by the first ones of a new model; experts without a model keep theirs."""
     clear_drift(at + _DRIFT_AT)
-    _copy(errors.reshape(errors.size), carray(floats_at(first_errors), (errors.size,)))
+    errors = record.errors
+    records, experts = errors.shape
+    first = carray(floats_at(first_errors), (records, experts))
+    for expert in range(experts):
+        is_known = math.isfinite(first[0, expert])
+        if is_known or expert < PRETRAINED:
+            for half_life in range(records):
+                errors[half_life, expert] = first[half_life, expert]
+            record.evidence[expert] = PROVEN if is_known else 0
     for level in range(levels):
         begin(at + RECORD_SIZE + level * TRACKER_SIZE, half_width if level == 0 else 0.0)
 
@@ -202,7 +210,7 @@ def _begin_model(at: int, errors: Float, first_errors: int, half_width: float, l
 def _learn(record: Any, y: float, usual: float, judged: bool) -> None:
     """Update the experts' errors and the guard with a reading; only the guard learns from one that does not judge."""
     if judged:
-        learn(record.errors, record.answers, y, farthest(usual))
+        learn(record.errors, record.evidence, record.answers, y, farthest(usual))
     watch(record.guard, record.answers[NAIVE], record.guard.blended if judged else np.nan, y, usual)
 
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from tidecast.arrays import Float
 from tidecast.online.kernels.pointers import record_at
-from tidecast.wire.state_format import RECORD, TRACKER, numbers_in, record_numbers
+from tidecast.wire.state_format import NUMBER, ONLINE, RECORD, TRACKER, numbers_in, place_in, record_numbers
 
 RECORD_SIZE, TRACKER_SIZE = RECORD.itemsize, TRACKER.itemsize  # bytes
 series_record_at = record_at(RECORD)
 tracker_at = record_at(TRACKER)
+ONLINE_AT = NUMBER * place_in(RECORD, "online")  # bytes from the begin of a record
 _OWN = numbers_in(RECORD)
 
 
@@ -26,6 +27,10 @@ def new_record(levels: int) -> Float:
     record.guard.alert = 0
     record.guard.regret = 0
     record.drift.fill(0)
+    record.evidence[:] = 0
+    first = ONLINE_AT // NUMBER
+    numbers[first : first + numbers_in(ONLINE)] = 0
+    numbers[first + place_in(ONLINE, "newest")] = np.nan
     trackers_of(numbers)[:, 1:] = 0
     return numbers
 

@@ -17,6 +17,7 @@ from tidecast.models.gross_errors import (
     NEAR,
     OTHER_SIDE,
     PART,
+    SMALLEST_MOVE,
     STRAY,
     STUCK,
     WARM_UP,
@@ -27,6 +28,7 @@ from tidecast.wire.state_format import BLOCK, STEPS_REMEMBERED, WINDOW_FIELDS
 
 NEVER = -(2**63)  # milliseconds: the time of the newest reading while there is none
 FARTHEST = 2.0**62  # steps: the longest gap that is counted
+WITHOUT_MODEL = -1.0  # in place of the usual largest move of a model's history
 DUPLICATE, LATE = -1, -2  # in place of a number of missing steps: the reading was not accepted
 # The numbers of a window in memory. The first ones are stored.
 WINDOW_IN_MEMORY = np.dtype(
@@ -64,7 +66,8 @@ class Taken(NamedTuple):
         filled: `(n,)` how many requested rows hold no reading: interpolated, or in place of a doubted reading.
         steps: `(n,)` milliseconds, 0 where it is not known.
         doubted: `(n,)` how many readings in a row, this one last, are doubted.
-        moves: `(n,)` the usual largest move then, 0 where it is not known.
+        moves: `(n,)` the usual largest move then, 0 where it is not known; without a model at least a guess from the
+            newest rows, above 0.
     """
 
     missing: Int64
@@ -261,6 +264,16 @@ def _usual_move(window: int) -> float:
     return 0.0
 
 
+@part_exactly
+def _early_move(window: int) -> float:
+    """Return the third largest of the newest changes, which one spike cannot raise; above 0 even if it is 0."""
+    w = window_at(window)
+    largest = np.zeros(int(STRAY) + 1)
+    for back in range(min(w.length - 1, int(WARM_UP))):
+        _keep_lowest(largest, -abs(_target(window, back) - _target(window, back + 1)))
+    return float(max(-largest[int(STRAY)], SMALLEST_MOVE))
+
+
 @compiled_exactly
 def push(window: int, ts: int, row: Float, max_gap: int, known: HistoryLimits) -> int:
     """Append a reading as `Window.push` does; return how many missing steps were filled before it."""
@@ -337,6 +350,8 @@ def take(
         # Without the rows that were filled just before the reading.
         taken.doubted[i] = max(0, count_doubted(windows[i]) - missing)
         taken.moves[i] = max(largest_move[i], w.largest_move)
+        if w.largest_move == 0.0 and largest_move[i] == WITHOUT_MODEL:
+            taken.moves[i] = _early_move(windows[i])
 
 
 @part_exactly

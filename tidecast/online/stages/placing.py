@@ -1,7 +1,11 @@
 """Put the readings of a batch into the windows of their series, and request the next forecasts."""
 
+import math
+
 import numpy as np
 
+from tidecast.arrays import Float, Int64
+from tidecast.models.calendar_seasons import calendar_seasons, two_seasons
 from tidecast.online.batch import Batch, BatchResult, ParsedReadings
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.rows import Rows
@@ -41,14 +45,12 @@ def place(
     held = np.minimum(taken.lengths, reads)
     widths = columns.width[readings.series]
     rows = Rows(taken.rows, (held * widths).cumsum(), held, widths).chosen(accepted)
-    filled = taken.filled[accepted]
-    doubted = taken.doubted[accepted]
     cohorts = columns.cohort[numbers]
     slabs = columns.slab[numbers]
-    for i in np.flatnonzero((slabs == NONE) & (reads[accepted] > 1)).tolist():
-        cohorts[i] = engine.cohort_number(engine.cohort_of(float(steps[i]), series.entry(numbers[i]).state.features[0]))
-        if cohorts[i] == NONE:  # its forecast is the last value, which is the only row that counts
-            filled[i] = doubted[i] > 0
+    if engine.has_cohorts:
+        for i in np.flatnonzero(slabs == NONE).tolist():
+            target = series.entry(numbers[i]).state.features[0]
+            cohorts[i] = engine.cohort_number(engine.cohort_of(float(steps[i]), target))
     return Batch(
         ids=readings.ids if len(accepted) == len(readings.ids) else [readings.ids[i] for i in accepted.tolist()],
         series=numbers,
@@ -57,8 +59,19 @@ def place(
         next_ts=next_ts,
         step_known=steps > 0,
         skipped=(missing > 0) | (taken.lengths[accepted] == 1),
-        filled=filled,
-        doubted=doubted,
+        filled=taken.filled[accepted],
+        doubted=taken.doubted[accepted],
         moves=taken.moves[accepted],
+        seasons=_seasons(series, numbers, steps),
         requests=Requests(slabs, columns.model[numbers], cohorts, rows, next_ts),
     )
+
+
+def _seasons(series: PartitionSeries, numbers: Int64, steps: Float) -> Int64:
+    """Return the seasons of each series, `(n, 2)`: those of its model, else the calendar's for its step."""
+    columns = series.columns
+    seasons = np.stack([columns.season[numbers], columns.long_season[numbers]], axis=1)
+    without_model = (columns.slab[numbers] == NONE) & (steps > 0)
+    for step in np.unique(steps[without_model]).tolist():
+        seasons[without_model & (steps == step)] = two_seasons(calendar_seasons(step, math.inf))
+    return seasons

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import strategies as st
 
 from tidecast.arrays import Float
+from tidecast.models.experts import EXPERTS, SEASONAL_CHANGE
+from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels import online_linear as kernel
 from tidecast.online.kernels.pointers import address_of
-from tidecast.wire.state_format import ONLINE, ONLINE_TERMS
+from tidecast.online.kernels.rows import Rows
+from tidecast.online.kernels.series_record import new_record
+from tidecast.wire.state_format import ONLINE, ONLINE_TERMS, RECORD, numbers_in, place_in
 
 DAY = 24
 NO_SEASONS = (0, 0)
@@ -17,15 +21,28 @@ HELD = 400  # rows of a window
 
 def forecasts_of(y: Float, seasons: tuple[int, int] = NO_SEASONS, skipped: tuple[int, ...] = ()) -> Float:
     """Return the three experts' forecasts after each reading, `(readings, 3)`; they do not learn from the skipped."""
-    online = np.zeros(1, ONLINE)
-    forecasts = np.empty((len(y), 3))
-    for t in range(len(y)):
-        move = y[t] - y[t - 1] if t else np.nan
-        rows = y[max(0, t + 1 - HELD) : t + 1]
-        kernel.learn_and_forecast(
-            address_of(online), move, int(t not in skipped), y[t], rows, np.array(seasons), forecasts[t]
-        )
+    return learned(new_online(), y, seasons, skipped)[:, ONLINE_EXPERTS]
+
+
+def learned(online: Float, y: Float, seasons: tuple[int, int] = NO_SEASONS, skipped: tuple[int, ...] = ()) -> Float:
+    """Learn from all readings in one call, and return every expert's forecasts, `(readings, experts)`."""
+    n = len(y)
+    forecasts = np.full((n, len(EXPERTS)), np.nan)
+    nothing = np.zeros(n, np.int64)
+    learns = 1 - np.isin(np.arange(n), skipped).astype(np.int64)
+    held = np.minimum(np.arange(1, n + 1), HELD)
+    rows = Rows(y, np.arange(1, n + 1), held, nothing + 1)
+    at = nothing + address_of(online)
+    kernel.forecast_online(
+        at, rows, np.full(n, np.inf), (learns, nothing), np.tile(seasons, (n, 1)), nothing, forecasts
+    )
     return forecasts
+
+
+def new_online() -> Float:
+    """Return the numbers of a series without a reading."""
+    first = place_in(RECORD, "online")
+    return new_record(1)[first : first + numbers_in(ONLINE)].copy()
 
 
 def terms_at(y: Float, t: int, levels: Float, seasons: tuple[int, int]) -> tuple[Float, int]:
@@ -167,17 +184,29 @@ def test_forecasts_do_not_depend_on_the_unit_or_the_level() -> None:
 def test_a_gap_teaches_nothing() -> None:
     """After it, smoothed levels are where they were; sums and scale are those from before."""
     y = np.random.default_rng(5).normal(size=100)
-    online = np.zeros(2, ONLINE)
-    nowhere = np.empty(3)
-    for move in np.diff(y):
-        kernel.learn_and_forecast(address_of(online), move, 1, 0.0, np.zeros(1), np.zeros(2, np.int64), nowhere)
-    online[1] = online[0]
-    kernel.learn_and_forecast(address_of(online), 1000.0, 0, 0.0, np.zeros(1), np.zeros(2, np.int64), nowhere)
+    online = new_online()
+    learned(online, y)
+    before = online.copy().view(ONLINE)[0]
+    learned(online, y[-1:] + 1000.0, skipped=(0,))
+    after = online.view(ONLINE)[0]
     for name in ("scale", "moments", "products", "error", "seen"):
-        np.testing.assert_array_equal(online[0][name], online[1][name])
-    np.testing.assert_allclose(online[0]["levels"], online[1]["levels"] - 1000.0)
+        np.testing.assert_array_equal(before[name], after[name])
+    np.testing.assert_allclose(before["levels"], after["levels"] + 1000.0)
+
+
+def test_seasons_are_repeated_as_soon_as_they_are_held() -> None:
+    """The value one season before needs as many rows as the season, the change one more."""
+    y = np.random.default_rng(6).normal(size=12)
+    forecasts = learned(new_online(), y, (4, 7))
+    naives = forecasts[:, 1:3]
+    np.testing.assert_array_equal(naives[3:, 0], y[:-3])
+    np.testing.assert_array_equal(naives[6:, 1], y[:-6])
+    np.testing.assert_allclose(forecasts[4:, SEASONAL_CHANGE], y[4:] + y[1:-3] - y[:-4])
+    assert np.isnan(naives[:3, 0]).all()
+    assert np.isnan(naives[:6, 1]).all()
+    assert np.isnan(forecasts[:4, SEASONAL_CHANGE]).all()
 
 
 def test_the_state_stays_small() -> None:
     """It is written at every commit."""
-    assert ONLINE.itemsize == 448
+    assert ONLINE.itemsize == 456

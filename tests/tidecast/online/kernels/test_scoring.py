@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests.harness.oracles import OutlierGuard, blend, farthest, learn, shares
 from tidecast.arrays import Float
-from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE
+from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE, PROVEN
 from tidecast.online.kernels.interval_widths import MOST_SCORE
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
@@ -23,6 +23,7 @@ none = st.just(float("nan"))
 answer = st.floats(-1e6, 1e6) | none | st.sampled_from([0.0, 1e38, -1e38, float("inf")])
 error = st.floats(0, 1e6) | none | st.sampled_from([0.0, 1e-300, 1e38])
 answers_ = arrays(np.float64, COUNT, elements=answer)
+evidence_ = arrays(np.int64, COUNT, elements=st.sampled_from([0, 1, 30, PROVEN - 1, PROVEN]))
 
 
 @st.composite
@@ -77,15 +78,17 @@ def test_an_anomaly_lies_outside_its_interval(error: float, half_width: float | 
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
-@hypothesis.given(records(), answers_)
-def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers: Float) -> None:
-    """Whatever is unknown, perfect, hopeless or equal."""
+@hypothesis.given(records(), evidence_, answers_)
+def test_shares_and_forecast_are_those_of_the_definition(errors: Float, evidence: Float, answers: Float) -> None:
+    """Whatever is unknown, perfect, hopeless or equal, and however little is known of an expert."""
     hypothesis.assume(np.isfinite(answers[NAIVE]))
     answers = np.where(np.isfinite(answers), answers, np.nan)
     record = new_record(1)
     named(record).errors[:] = errors
+    evidence = np.where(np.isfinite(errors[0]), np.maximum(evidence, 1), 0)
+    named(record).evidence[:COUNT] = evidence
     scores = score_one(record, 0.0, answers)  # no answer stands, so the record does not learn
-    expected = shares(errors, answers)
+    expected = shares(errors, answers, evidence)
     np.testing.assert_allclose(scores.weights[0], expected, rtol=1e-9, atol=1e-300)
     assert scores.leader[0] == scores.weights[0].argmax()
     scale = np.abs(answers[expected > 0]).max()
@@ -94,15 +97,19 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, answers:
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
-@hypothesis.given(records(), answers_, st.floats(-1e6, 1e6), usual_moves)
-def test_a_record_learns_as_the_definition_says(errors: Float, answers: Float, actual: float, usual: float) -> None:
+@hypothesis.given(records(), evidence_, answers_, st.floats(-1e6, 1e6), usual_moves)
+def test_a_record_learns_as_the_definition_says(
+    errors: Float, evidence: Float, answers: Float, actual: float, usual: float
+) -> None:
     """In place, bit for bit."""
     record = new_record(1)
     named(record).answers[:] = answers
     named(record).errors[:] = errors
+    named(record).evidence[:COUNT] = np.maximum(evidence, 1)
     score_one(record, actual, np.zeros(COUNT), usual=usual)
-    learned = learn(errors, answers, actual, farthest(usual))
+    learned, readings = learn(errors, answers, actual, farthest(usual), np.maximum(evidence, 1))
     np.testing.assert_array_equal(learned, named(record).errors)
+    np.testing.assert_array_equal(readings, named(record).evidence[:COUNT])
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
@@ -127,13 +134,16 @@ def test_only_what_is_believed_is_answered(guard: OutlierGuard, errors: Float, a
     """The answer equals the definition's, and the shares are those of the forecast."""
     record = new_record(1)
     named(record).errors[:] = errors
+    named(record).evidence[:COUNT] = PROVEN
     named(record)["guard"] = (math.nan, *astuple(guard))
     scores = score_one(record, 0.0, answers, usual=usual)  # no answer stands, so the record does not learn
     assert guard.answer(float(answers[NAIVE]), float(named(record).guard.blended), usual) == scores.yhat[0]
     if guard.use_fallback:
         assert (np.arange(COUNT) == NAIVE).tolist() == scores.weights[0].tolist()
     else:
-        np.testing.assert_allclose(scores.weights[0], shares(errors, answers), rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(
+            scores.weights[0], shares(errors, answers, np.full(COUNT, PROVEN)), rtol=1e-9, atol=1e-300
+        )
 
 
 @pytest.mark.parametrize(("doubted", "widened"), [(0, True), (1, True), (2, False), (9, False)])

@@ -9,6 +9,7 @@ from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.oracles import blend, learn, own_answers, shares
 from tests.harness.states import all_whole, whole
 from tests.tidecast.online.harness import PredictionRequest, ask, entry, forecaster_with, predict
+from tidecast.models.experts import PROVEN
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult
@@ -59,6 +60,7 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
     made = ask(forecaster, *(entry(n, value=v) for n, v in enumerate(values, 1)))
     slot = forecaster.engine.slot("a")
     errors = MODEL.panel.errors
+    evidence = np.where(np.isfinite(errors[0]), PROVEN, 0)
     stood = None
     for n, value in enumerate(values):
         rows = values[: n + 1]
@@ -66,9 +68,11 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
         for step in range(HORIZON):
             (answers,) = predict(forecaster.engine, [PredictionRequest(slot, "seconds", np.array(rows)[:, None], 0)])
             if step == 0:
-                errors = errors if stood is None else learn(errors, stood, value)
+                errors, evidence = (
+                    (errors, evidence) if stood is None else learn(errors, stood, value, evidence=evidence)
+                )
                 stood = answers
-                weights = shares(errors, answers)
+                weights = shares(errors, answers, evidence)
             mine = np.where(np.isfinite(answers), weights, 0.0)
             path.append(blend(mine / mine.sum(), answers))
             rows = [*rows, path[-1]]

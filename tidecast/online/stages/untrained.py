@@ -1,0 +1,27 @@
+"""Forecast by the experts that need no training, and let them learn from a batch."""
+
+import numpy as np
+
+from tidecast.arrays import Float
+from tidecast.models.experts import PRETRAINED
+from tidecast.online.batch import Batch
+from tidecast.online.kernels.online_linear import forecast_online
+from tidecast.online.partition_series import PartitionSeries
+from tidecast.online.requests import NONE
+
+
+def forecast_untrained(batch: Batch, series: PartitionSeries, forecasts: Float) -> None:
+    """Let the experts learn from each reading, and write their forecasts.
+
+    Args:
+        batch: the accepted readings.
+        series: the series of the partition.
+        forecasts: `(readings, experts)`, in which the models of the series have forecast.
+    """
+    columns = series.columns
+    trained = (batch.requests.slabs != NONE).astype(np.int64)
+    learns = (~batch.skipped & (batch.doubted == 0)).astype(np.int64)
+    addresses = columns.online[batch.series]
+    rows = batch.requests.rows
+    forecast_online(addresses, rows, batch.moves, (learns, batch.doubted), batch.seasons, trained, forecasts)
+    forecasts[trained > 0, PRETRAINED:] = np.nan
