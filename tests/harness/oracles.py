@@ -22,7 +22,6 @@ from tidecast.models.experts import (
     SHARPNESS_READINGS,
     LinearExperts,
 )
-from tidecast.models.gross_errors import SMALLEST_MOVE
 from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar_inputs
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Spec
@@ -154,7 +153,7 @@ class OutlierGuard:
         lost = abs(blended - actual)
         if not math.isfinite(move):
             return self
-        shock = SMALLEST_MOVE < usual and SHOCK * usual < move
+        shock = 0 < SHOCK * usual < move
         alert = ALERT if shock else max(0.0, self.alert - 1)
         worse = max(lost, move) if math.isfinite(lost) else 0.0
         balance = (lost - move) / worse if worse > 0 else 0.0

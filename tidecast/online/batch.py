@@ -59,7 +59,7 @@ class Batch:
         skipped: `(n,)` whether steps were missing before the reading, filled or not.
         filled: `(n,)` how many rows that the experts read hold no reading.
         doubted: `(n,)` how many readings in a row, this one last, are doubted.
-        moves: `(n,)` the usual largest move, 0 where it is not known.
+        moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
         seasons: `(n, 2)` in rows; 0: the series has no such season.
         requests: the requests for the next forecasts.
     """

@@ -20,6 +20,7 @@ from tidecast.models.model import Model, network_seasons
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads
+from tidecast.online.pretrained_network import PretrainedNetwork
 from tidecast.online.requests import NONE, Requests
 from tidecast.online.slab import Key, ModelSlot, Slab, network_forecasts
 from tidecast.online.weight_layout import WeightLayout
@@ -54,6 +55,7 @@ class Engine:
 
     def __init__(self, threads: int = 1) -> None:
         self._threads = Threads(threads)
+        self._pretrained = PretrainedNetwork(self._threads)
         self._slabs: dict[Key, Slab] = {}
         self._slots: dict[str, ModelSlot] = {}
         self._shadows: dict[str, ModelSlot] = {}  # former champions that new ones are compared with
@@ -171,6 +173,10 @@ class Engine:
         """Return the number of a cohort's network for `Requests`, NONE if it has no network."""
         network = self._shared.get(cohort) if cohort else None
         return network.number if network else NONE
+
+    def predict_pretrained(self, rows: Rows, seasons: Int64) -> Float:
+        """Return the forecasts of the pretrained network, see `PretrainedNetwork.forecast`."""
+        return self._pretrained.forecast(rows, seasons)
 
     def predict(self, requests: Requests) -> Float:
         """Return all experts' forecasts of the next value: `(requests, experts)`, NaN where an expert cannot."""

@@ -133,7 +133,7 @@ class Forecaster:
         batch = place(readings, self._series, self.engine, self._settings.max_gap, result)
         tested = np.flatnonzero(self._series.columns.tested[batch.series])
         forecasts = self.engine.predict(batch.requests)
-        forecast_untrained(batch, self._series, forecasts)
+        forecast_untrained(batch, self._series, self.engine, forecasts)
         scores = self._scorer.score(batch, self._series, forecasts)
         if len(tested):
             result.events += self._compare(batch, tested, scores)

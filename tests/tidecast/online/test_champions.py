@@ -137,7 +137,7 @@ def test_a_dismissed_model_leaves_the_experts_without_training() -> None:
     ask(forecaster, *(entry(n) for n in range(1, 8)))
     forecaster.remove_model("a")
     forecast = only(ask(forecaster, entry(8, value=3.0)))
-    assert ("naive", None, 9000) == (forecast.kind, forecast.model, forecast.ts)
+    assert (None, 9000) == (forecast.model, forecast.ts)
     assert 3.0 == pytest.approx(forecast.yhat, abs=2.0)
 
 
@@ -149,7 +149,7 @@ def test_a_state_whose_model_is_gone_is_answered_all_the_same() -> None:
     alone = Forecaster(SETTINGS)
     alone.restore(stored)
     forecast = only(ask(alone, entry(80, value=5.0)))
-    assert ("naive", 5.0, 81_000) == (forecast.kind, forecast.yhat, forecast.ts)
+    assert (None, 5.0, 81_000) == (forecast.model, forecast.yhat, forecast.ts)
     again = forecaster_with(wide)
     again.restore(stored)
     assert only(ask(again, entry(80, value=5.0))).kind == "lstm"

@@ -9,13 +9,16 @@ from tidecast.arrays import Float
 from tidecast.models.gross_errors import SMALLEST_MOVE
 from tidecast.online.kernels.blend import trust_last_value
 from tidecast.online.kernels.decorators import part_exactly
-from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
+from tidecast.online.outlier_guard import ALERT, FARTHEST, GUESSED_SHOCK, REGRET, REGRET_MOST, SHOCK
 
 
 @part_exactly
 def farthest(usual: float) -> float:
-    """Return the limit of errors and distances; infinity while the usual move is not known."""
-    return FARTHEST * usual if usual > 0 else np.inf
+    """Return the limit of errors and distances; infinity while the usual move is not known.
+
+    A guess of the usual move, below 0, limits them too.
+    """
+    return FARTHEST * abs(usual) if usual != 0 else np.inf
 
 
 @part_exactly
@@ -39,13 +42,13 @@ def watch(guard: Any, last: float, blended: float, actual: float, usual: float) 
         last: the value before the reading; NaN: there was none, and the guard does not change.
         blended: the experts' forecast, used or not; NaN: they are not judged by this reading.
         actual: the reading, which must not be doubted.
-        usual: the usual largest move.
+        usual: the usual largest move, or a guess of it below 0.
     """
     move = abs(last - actual)
     lost = abs(blended - actual)
     if not math.isfinite(move):
         return
-    shock = usual > SMALLEST_MOVE and SHOCK * usual < move
+    shock = 0 < SHOCK * usual < move or (usual < -SMALLEST_MOVE and move > -GUESSED_SHOCK * usual)
     guard.alert = ALERT if shock else max(0.0, guard.alert - 1)
     worse = max(lost, move) if math.isfinite(lost) else 0.0
     balance = (lost - move) / worse if worse > 0 else 0.0

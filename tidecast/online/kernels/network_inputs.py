@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from tidecast.arrays import Float, Float32, Int64
+from tidecast.models import pretrained
 from tidecast.models.inputs import LEAST_SPREAD, Inputs
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
@@ -21,6 +22,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float64).max)
 CHANGE, LEVEL, RAW = range(3)
 _TRANSFORMS = {"change": CHANGE, "level": LEVEL, "raw": RAW}
+_SCALING = (pretrained.OUTLYING, pretrained.SMALLEST, pretrained.UNCHANGED, pretrained.LONGEST)
 _BOUNDS = (CLIP, LEAST_SPREAD, _TINY)
 
 
@@ -68,7 +70,9 @@ def warm() -> None:
     at = np.full(1, 2, np.int64)
     numbers = np.zeros((1, 1))
     spec = Spec(window=2, units=1, layers=2, hidden=1)
-    prepare(Rows(np.ones(2), at, at, at // 2), spec, (numbers, numbers + 1), np.zeros((1, 0), np.int64))
+    rows = Rows(np.ones(2), at, at, at // 2)
+    prepare(rows, spec, (numbers, numbers + 1), np.zeros((1, 0), np.int64))
+    prepare_pretrained(rows, np.zeros((1, pretrained.SEASONS), np.int64))
 
 
 @compiled_exactly
@@ -122,3 +126,105 @@ def _spread(values: Float, first: int, width: int, window: int) -> float:
     for k in range(window):
         square += (values[first + k * width] - mean) ** 2
     return math.sqrt(square / window)
+
+
+def prepare_pretrained(rows: Rows, seasons: Int64) -> Inputs:
+    """Prepare the newest rows of series for the pretrained network, as `models/pretrained.inputs` defines it.
+
+    Args:
+        rows: the rows of the series.
+        seasons: `(n, 2)` season lengths in rows; 0: not known.
+    """
+    n = len(seasons)
+    x = np.zeros((n, pretrained.WINDOW, pretrained.CHANNELS), np.float32)
+    base = np.empty(n)
+    size = np.empty(n)
+    _prepare_pretrained(rows, seasons, _SCALING, pretrained.ROUNDS, x, base, size)
+    return Inputs(x, base, size)
+
+
+@compiled_exactly
+def _prepare_pretrained(
+    rows: tuple[Float, Int64, Int64, Int64],
+    seasons: Int64,
+    scaling: tuple[float, float, float, float],
+    rounds: int,
+    x: Float32,
+    base: Float,
+    size: Float,
+) -> None:
+    values, ends, held, widths = rows
+    outlying, smallest, unchanged, longest = scaling
+    window = x.shape[1]
+    differences = np.empty((window, 2 + 2 * seasons.shape[1]))
+    for i in range(len(ends)):
+        target = values[ends[i] - held[i] * widths[i] : ends[i] : widths[i]]
+        newest = len(target) - 1
+        base[i] = target[newest]
+        known = x[i]
+        count = _write_differences(target, seasons[i], known, differences)
+        scale = _mean_size(differences, np.inf, count)
+        for _ in range(rounds):
+            scale = _mean_size(differences, outlying * scale, count)
+        size[i] = scale if scale > smallest * abs(base[i]) else unchanged
+        season = math.log2(max(float(seasons[i, 0]), 1.0)) / longest
+        for k in range(window):
+            known[k, 0] = _clipped(differences[k, 0] / size[i])
+            known[k, 1] = _clipped(differences[k, 1] / size[i])
+            for s in range(seasons.shape[1]):
+                known[k, 3 + 3 * s] = _clipped(differences[k, 2 + 2 * s] / size[i])
+                known[k, 4 + 3 * s] = _clipped(differences[k, 3 + 2 * s] / size[i])
+            known[k, x.shape[2] - 1] = known[k, 2] * season
+
+
+@part_exactly
+def _write_differences(target: Float, seasons: Int64, known: Float32, differences: Float) -> int:
+    """Write the differences that the pretrained network reads, and its flags; return how many changes are known.
+
+    Args:
+        target: `(held,)` the rows of a series.
+        seasons: `(2,)` in rows; 0: not known.
+        known: `(window, channels)`, whose flags are written.
+        differences: `(window, 2 + 4)`: the change, the distance from the mean so far, and for each season the distance
+            from the value one season before the next row and the change one season before.
+    """
+    window = len(differences)
+    newest = len(target) - 1
+    first = max(0, len(target) - window)
+    total = 0.0
+    count = 0
+    differences[:] = 0.0
+    for k in range(window):
+        row = newest - window + 1 + k
+        if row < 0:
+            continue
+        relative = target[row] - target[newest]
+        total += relative
+        known[k, 2] = 1.0
+        differences[k, 1] = relative - total / (row - first + 1)
+        if row > first:
+            differences[k, 0] = target[row] - target[row - 1]
+            count += 1
+        for s in range(len(seasons)):
+            then = row + 1 - seasons[s]
+            if seasons[s] > 0 and then >= 0:
+                known[k, 5 + 3 * s] = 1.0
+                differences[k, 2 + 2 * s] = target[then] - target[row]
+                if then > 0:
+                    differences[k, 3 + 2 * s] = target[then] - target[then - 1]
+                    count += s == 0
+    return count
+
+
+@part_exactly
+def _mean_size(differences: Float, most: float, count: int) -> float:
+    """Return the mean size of the changes and of those one season before; each counts as `most` at most."""
+    total = 0.0
+    for k in range(len(differences)):
+        total += min(abs(differences[k, 0]), most) + min(abs(differences[k, 3]), most)
+    return total / max(count, 1)
+
+
+@part_exactly
+def _clipped(scaled: float) -> float:
+    return 0.0 if math.isnan(scaled) else min(max(scaled, -CLIP), CLIP)

@@ -72,7 +72,7 @@ def forecast_online(
     Args:
         records: `(n,)` addresses of the `ONLINE` of each reading's series, which may occur many times.
         rows: the newest rows of each series, the reading last.
-        moves: `(n,)` the usual largest move.
+        moves: `(n,)` the usual largest move, or a guess of it below 0.
         teaching: `(n,)` each. Not 0 where a reading teaches: it follows no gap and is not doubted. And not 0 where it
             is doubted: the newest row is not the reading, so the next reading teaches nothing either.
         seasons: `(n, 2)` in rows; 0: the series has no such season.
@@ -82,7 +82,7 @@ def forecast_online(
     learns, doubted = teaching
     for i in range(len(records)):
         online = online_at(records[i])
-        had_spike = online.scale > SPIKE * moves[i]
+        had_spike = online.scale > SPIKE * abs(moves[i])
         if had_spike and rows.held[i] >= ENOUGH:
             _forget(online)
         end = rows.ends[i]

@@ -81,7 +81,7 @@ class Readings(NamedTuple):
         y: `(n,)`.
         skipped: `(n,)`, not 0 where steps were missing before the reading: drift detection ignores errors over a gap.
         doubted: `(n,)`, how many readings in a row, this one last, are doubted: no record learns from them.
-        moves: `(n,)` the usual largest move, 0 where it is not known.
+        moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
     """
 
     ts: Int64

@@ -66,8 +66,8 @@ class Taken(NamedTuple):
         filled: `(n,)` how many requested rows hold no reading: interpolated, or in place of a doubted reading.
         steps: `(n,)` milliseconds, 0 where it is not known.
         doubted: `(n,)` how many readings in a row, this one last, are doubted.
-        moves: `(n,)` the usual largest move then, 0 where it is not known; without a model at least a guess from the
-            newest rows, above 0.
+        moves: `(n,)` the usual largest move then; 0: not known; below 0: without a model, a guess from the newest
+            rows, with its sign changed.
     """
 
     missing: Int64
@@ -351,7 +351,7 @@ def take(
         taken.doubted[i] = max(0, count_doubted(windows[i]) - missing)
         taken.moves[i] = max(largest_move[i], w.largest_move)
         if w.largest_move == 0.0 and largest_move[i] == WITHOUT_MODEL:
-            taken.moves[i] = _early_move(windows[i])
+            taken.moves[i] = -_early_move(windows[i])
 
 
 @part_exactly

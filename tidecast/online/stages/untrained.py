@@ -5,17 +5,19 @@ import numpy as np
 from tidecast.arrays import Float
 from tidecast.models.experts import PRETRAINED
 from tidecast.online.batch import Batch
+from tidecast.online.engine import Engine
 from tidecast.online.kernels.online_linear import forecast_online
 from tidecast.online.partition_series import PartitionSeries
 from tidecast.online.requests import NONE
 
 
-def forecast_untrained(batch: Batch, series: PartitionSeries, forecasts: Float) -> None:
+def forecast_untrained(batch: Batch, series: PartitionSeries, engine: Engine, forecasts: Float) -> None:
     """Let the experts learn from each reading, and write their forecasts.
 
     Args:
         batch: the accepted readings.
         series: the series of the partition.
+        engine: the models.
         forecasts: `(readings, experts)`, in which the models of the series have forecast.
     """
     columns = series.columns
@@ -25,3 +27,5 @@ def forecast_untrained(batch: Batch, series: PartitionSeries, forecasts: Float) 
     rows = batch.requests.rows
     forecast_online(addresses, rows, batch.moves, (learns, batch.doubted), batch.seasons, trained, forecasts)
     forecasts[trained > 0, PRETRAINED:] = np.nan
+    chosen = np.flatnonzero(trained == 0)
+    forecasts[chosen, PRETRAINED] = engine.predict_pretrained(rows.chosen(chosen), batch.seasons[chosen])

@@ -5,9 +5,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.harness.oracles import network_inputs
+from tidecast.models import pretrained
 from tidecast.models.inputs import calendar_inputs, rows_read
 from tidecast.models.spec import Spec
-from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.network_inputs import prepare, prepare_pretrained
 from tidecast.online.kernels.rows import Rows
 
 SPECS = st.builds(
@@ -50,4 +51,22 @@ def test_windows_are_prepared_as_they_are_defined(spec: Spec, more: list[int], s
 
     np.testing.assert_allclose(prepared.x, expected.x, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(prepared.base, expected.base, rtol=1e-12)
+    np.testing.assert_allclose(prepared.size, expected.size, rtol=1e-9)
+
+
+@hypothesis.settings(deadline=None, max_examples=100)
+@hypothesis.given(st.lists(st.integers(1, 80), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+def test_windows_are_prepared_for_the_pretrained_network_as_it_defines_them(held: list[int], seed: int) -> None:
+    """Short histories, seasons that are not held or not known, spikes and levels of zero."""
+    random = np.random.default_rng(seed)
+    n = len(held)
+    ends = np.cumsum(held)
+    values = random.normal(size=int(ends[-1])) * random.choice([0.0, 1.0, 1e6])
+    values[random.random(len(values)) < 0.1] *= 1e9
+    seasons = random.choice([0, 1, 4, 24, 100], (n, pretrained.SEASONS))
+    rows = Rows(values, ends, np.array(held), np.ones(n, np.int64))
+    prepared = prepare_pretrained(rows, seasons)
+    expected = pretrained.inputs(values, ends, np.array(held), seasons)
+    np.testing.assert_allclose(prepared.x, expected.x, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(prepared.base, expected.base)
     np.testing.assert_allclose(prepared.size, expected.size, rtol=1e-9)

@@ -1,0 +1,53 @@
+"""The pretrained network in the compiled kernel."""
+
+import numpy as np
+
+from tidecast.arrays import Float, Int64
+from tidecast.models import pretrained
+from tidecast.models.spec import Spec
+from tidecast.online.kernels.network_inputs import prepare_pretrained
+from tidecast.online.kernels.rows import Rows
+from tidecast.online.kernels.threads import Threads
+from tidecast.online.weight_layout import WeightLayout
+
+ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some megabytes
+
+
+class PretrainedNetwork:
+    """The network of the package, which forecasts series that it was not trained on.
+
+    Args:
+        threads: compute the forecasts.
+    """
+
+    def __init__(self, threads: Threads) -> None:
+        weights = pretrained.shipped().weights
+        channels, gates = weights["lstm.0.forward.kernel"].shape
+        spec = Spec(
+            features=tuple(f"input {i}" for i in range(channels - 1)),  # and the target
+            window=pretrained.WINDOW,
+            units=gates // 4,
+            hidden=len(weights["hidden.bias"]),
+        )
+        self._threads = threads
+        self._layout = WeightLayout(spec)
+        self._slab = self._layout.slab(1)
+        self._layout.write(self._slab[0], weights)
+
+    def forecast(self, rows: Rows, seasons: Int64) -> Float:
+        """Return the forecasts of the next value, `(n,)`; NaN where too few rows are held.
+
+        Args:
+            rows: the newest rows of each series.
+            seasons: `(n, 2)` in rows; 0: not known.
+        """
+        forecasts = np.full(len(seasons), np.nan)
+        enough = np.flatnonzero(rows.held >= pretrained.LEAST_ROWS)
+        for first in range(0, len(enough), ROWS_AT_ONCE):
+            part = enough[first : first + ROWS_AT_ONCE]
+            prepared = prepare_pretrained(rows.chosen(part), np.ascontiguousarray(seasons[part]))
+            answers = self._threads.answers(prepared.x, self._slab, np.zeros(len(part), np.int64), self._layout)
+            moves = prepared.size > pretrained.UNCHANGED
+            forecasts[part] = np.where(moves, prepared.restore(answers), prepared.base)
+        forecasts[~np.isfinite(forecasts)] = np.nan
+        return forecasts
