@@ -19,7 +19,7 @@ from benchmarks.harness.models import publish_models
 from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
-from tidecast.online.state import decode_all
+from tidecast.online.series.state import decode_all
 from tidecast.settings import load_settings
 from tidecast.tools.sizing.calibration import calibrate
 from tidecast.tools.sizing.coefficients import OWN, ModelKind

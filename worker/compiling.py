@@ -18,10 +18,11 @@ import structlog
 
 from tidecast.code_cache import NotKeptError, can_keep, only_loading
 from tidecast.models.spec import Spec
-from tidecast.online import state_encoder, window
+from tidecast.online import window
 from tidecast.online.kernels import network_inputs, online_linear, scoring
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
+from tidecast.online.series import state_encoder
 from tidecast.online.stages import entry_parser
 from tidecast.online.weight_layout import WeightLayout
 from tidecast.settings import cores

@@ -7,7 +7,7 @@ from benchmarks.harness.models import bytes_of_weights, bytes_of_windows, own_mo
 from benchmarks.harness.readings import Readings
 from tests.benchmarks.measuring import figures_of
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.online.state import decode_all
+from tidecast.online.series.state import decode_all
 from tidecast.tools.sizing.trial_models import FIRST_MS
 
 

@@ -13,7 +13,7 @@ from tests.harness.models import make_model
 from tidecast.models.model import Evidence, Scores
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.online.state import SeriesState
+from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
 from tidecast.wire import Event
 

@@ -27,7 +27,7 @@ from tests.harness.nursery import Forked
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.lag import Lag
 from tidecast.online.batch import BatchResult
-from tidecast.online.state_changes import StateChanges
+from tidecast.online.series.state_changes import StateChanges
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.stream import NO_LAG, Meanwhile, Stream

@@ -7,8 +7,8 @@ from unittest import mock
 from numba.core import config
 
 from tidecast import code_cache
-from tidecast.online import state_encoder
 from tidecast.online.kernels import network
+from tidecast.online.series import state_encoder
 from worker import compiling
 
 QUICK = "window_loops.clear.*.nbc"  # the function that compiles fastest

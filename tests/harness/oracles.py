@@ -13,7 +13,9 @@ from tidecast.models.experts import (
     FIRST_READINGS,
     FORGETTING,
     LSTM,
+    MARGIN,
     NAIVE,
+    PRETRAINED,
     PRIOR_READINGS,
     PRIORS,
     PROVEN,
@@ -86,7 +88,8 @@ def with_prior(errors: Float, evidence: Float, answers: Float) -> Float:
             compared[name] = (own * known[name] + weight * prior) / (own + weight) if weight else known[name]
         elif math.isfinite(prior):
             compared[name] = prior
-    return np.array([compared.get(name, math.nan) for name in EXPERTS])
+    margin = np.where(np.arange(len(EXPERTS)) < PRETRAINED, 0.0, MARGIN * evidence / PROVEN)
+    return np.array([compared.get(name, math.nan) for name in EXPERTS]) * (1 + margin)
 
 
 def learn(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tidecast.online.state import SeriesState, decode_all
+from tidecast.online.series.state import SeriesState, decode_all
 
 
 def whole(state: SeriesState) -> bytes:

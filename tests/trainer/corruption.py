@@ -17,7 +17,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
-from tidecast.tools.backtest import _entries
+from tidecast.tools.virtual_clock import entries_of
 from trainer.pipeline import train
 
 WINDOW = 200  # readings over which the forecasts must not be worse than the last value
@@ -187,7 +187,7 @@ def _answers(
 
 
 def _handle(forecaster: Forecaster, part: History, into: list[tuple[float, float]]) -> None:
-    entries = _entries(part, 0)
+    entries = iter(entries_of([part]))
     while batch := list(islice(entries, 1000)):
         into += [(f.yhat, f.y) for f in forecaster.handle(batch, int(part.ts[-1])).forecasts]
 

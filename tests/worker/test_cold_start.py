@@ -12,7 +12,7 @@ from tests.worker.retraining.harness import events
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.experts import LSTM
 from tidecast.models.store import ModelStore
-from tidecast.online.state import SeriesState
+from tidecast.online.series.state import SeriesState
 from tidecast.wire import Forecast
 
 ENOUGH = 200  # readings for a first model

@@ -13,7 +13,8 @@ import pytest
 
 from tests.harness.patience import PATIENCE_S
 from tidecast.code_cache import NotKeptError, _only_loading
-from tidecast.online import kernels, state_encoder
+from tidecast.online import kernels
+from tidecast.online.series import state_encoder
 from worker import compiling
 
 COMPILED = (Path(state_encoder.__file__), *Path(kernels.__file__).parent.glob("*.py"))

@@ -12,7 +12,7 @@ from tidecast.models.experts import LSTM, SHARED
 from tidecast.models.model import FORMAT, Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.online.state import SeriesState
+from tidecast.online.series.state import SeriesState
 from tidecast.settings import Settings
 from tidecast.wire import Forecast
 from worker import loop, model_loader

@@ -56,6 +56,9 @@ PRIORS = {
 }
 PRIOR_READINGS = 10.0
 PROVEN = 200  # readings after which an expert's own errors alone count; the prior's weight falls evenly until then
+# Lasting handicap of the experts that need no training, once proven: on a random walk each is only a little worse than
+# the last value, and would share half of the weight.
+MARGIN = 0.04
 # The blend is smoother at first, when differences between experts may be chance: full sharpness after 80 readings.
 SHARPNESS_READINGS, FIRST_READINGS = 100.0, 20.0
 TERMS = 8  # sums have a multiple of so many terms, so that padding does not change any bit of them

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tidecast.arrays import Bools, Float, Int64
 from tidecast.online.drift import Drift
 from tidecast.online.requests import Requests
-from tidecast.online.state_changes import StateChanges
+from tidecast.online.series.state_changes import StateChanges
 from tidecast.wire import DeadLetter, Event, Fields, Forecasts
 
 Entry = tuple[str, Fields]  # the id and the fields of one entry of `readings`

@@ -10,8 +10,10 @@ from tidecast.models.model import Model
 from tidecast.online.batch import Batch, BatchResult, Entry
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.scoring import BatchScores
-from tidecast.online.partition_series import PartitionSeries
 from tidecast.online.raw_entries import RawEntries
+from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.series.state import SeriesState
+from tidecast.online.series.state_encoder import changes_of
 from tidecast.online.shadow_test import ShadowTests
 from tidecast.online.stages.entry_parser import EntryParser
 from tidecast.online.stages.horizons import Horizons
@@ -19,8 +21,6 @@ from tidecast.online.stages.placing import place
 from tidecast.online.stages.publishing import drifts_of, publish
 from tidecast.online.stages.scoring import Scorer
 from tidecast.online.stages.untrained import forecast_untrained
-from tidecast.online.state import SeriesState
-from tidecast.online.state_encoder import changes_of
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Event, Forecasts
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from tidecast.online.batch import Entry
 from tidecast.online.kernels.entries import Bytes, Places, find_entries
-from tidecast.online.state_changes import LINE
+from tidecast.online.series.state_changes import LINE
 
 
 class RawEntries(Sequence[Entry]):

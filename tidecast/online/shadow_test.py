@@ -24,8 +24,8 @@ from tidecast.wire.state_format import SHADOW_TEST, numbers_in
 
 if TYPE_CHECKING:
     from tidecast.online.batch import Batch
-    from tidecast.online.partition_series import SeriesEntry
-    from tidecast.online.state import SeriesState
+    from tidecast.online.series.partition_series import SeriesEntry
+    from tidecast.online.series.state import SeriesState
 
 FINAL = 2.33  # standard errors: an equally good model is called worse in one test of a hundred
 INTERIM = 4.0  # standard errors, on the way: the test is repeated at every reading

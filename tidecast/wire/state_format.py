@@ -99,18 +99,6 @@ ONLINE = np.dtype(
         ],
     )
 )
-SEASON_PROFILE = np.dtype(
-    (
-        np.record,
-        [
-            *_floats("reference"),  # the bins hold values less this
-            *_floats(
-                "bin", "readings", "total"
-            ),  # the bin of the newest reading; the count and the sum of its readings
-            *_floats("closed_bin", "closed_mean"),  # the bin before, which is not yet learned; -1 without one
-        ],
-    )
-)
 RECORD = np.dtype(  # followed by a tracker for each level
     (
         np.record,

@@ -9,7 +9,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.online.kernels.entries import Bytes, find_entries
 from tidecast.online.raw_entries import RawEntries, new_places
-from tidecast.online.state_changes import LINE
+from tidecast.online.series.state_changes import LINE
 
 ROOM = 2**16  # bytes: a reply with more entries gets more room
 

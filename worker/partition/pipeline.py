@@ -12,7 +12,7 @@ from redis.connection import Connection
 from redis.exceptions import RedisError
 
 from tidecast.online.raw_entries import RawEntries
-from tidecast.online.state_changes import LINE
+from tidecast.online.series.state_changes import LINE
 from worker.partition.entries_reply import ReceivedBytes, entries_from
 
 Command = tuple[str | bytes | int, ...]

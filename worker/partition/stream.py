@@ -16,7 +16,7 @@ from tidecast.connection.portion import answers
 from tidecast.errors import Conflict
 from tidecast.online.batch import BatchResult
 from tidecast.online.raw_entries import RawEntries
-from tidecast.online.state_changes import StateChanges
+from tidecast.online.series.state_changes import StateChanges
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.entry_reader import EntryReader, RecreatedStream

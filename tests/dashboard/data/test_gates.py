@@ -19,7 +19,7 @@ from tidecast.models import lstm
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.online.state import SeriesState
+from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import keys_of, partition_of

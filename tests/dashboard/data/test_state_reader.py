@@ -5,7 +5,7 @@ import pytest
 
 from dashboard.data.state_reader import StoredWindow
 from tidecast.errors import StateError
-from tidecast.online.state import SeriesState
+from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
 from tidecast.wire.state_format import SEPARATOR, STATE_FORMAT, field_names
 

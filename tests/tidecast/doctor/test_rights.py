@@ -16,7 +16,7 @@ from tidecast.connection import connect
 from tidecast.doctor.rights import PROBES, needed
 from tidecast.doctor.series import facts_of
 from tidecast.models.store import ModelStore
-from tidecast.online.describe_state import describe_state
+from tidecast.online.series.describe_state import describe_state
 from tidecast.settings import RetrainSettings, Settings, WorkerSettings
 from tidecast.tools import status
 

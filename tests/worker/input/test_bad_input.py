@@ -22,7 +22,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.forecaster import Forecaster
-from tidecast.online.state import decode_all
+from tidecast.online.series.state import decode_all
 from tidecast.settings import Settings
 from tidecast.wire import DISPOSITIONS, MAX_ECHO_BYTES, MAX_ECHO_FIELDS, Forecast, keys_of, partition_of
 from worker.loop import Worker

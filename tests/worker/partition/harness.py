@@ -6,7 +6,7 @@ from redis import Redis
 
 from tests.harness.forecasts import together
 from tidecast.online.batch import BatchResult
-from tidecast.online.state_changes import StateChanges
+from tidecast.online.series.state_changes import StateChanges
 from tidecast.wire import DeadLetter, Forecast
 
 

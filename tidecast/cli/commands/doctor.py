@@ -77,7 +77,7 @@ def _counted(number: int, noun: str) -> str:
 
 def _describe(series: str, settings: Settings, *, as_json: bool) -> None:
     from tidecast.doctor.series import facts_of, sentences
-    from tidecast.online.describe_state import describe_state  # imported late: it takes a second
+    from tidecast.online.series.describe_state import describe_state  # imported late: it takes a second
 
     facts = facts_of(series, settings, describe_state)
     print(json.dumps(facts, indent=1) if as_json else "\n".join(sentences(facts)))

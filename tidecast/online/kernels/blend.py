@@ -9,6 +9,7 @@ from tidecast.models.experts import (
     EXPERTS,
     FIRST_READINGS,
     FORGETTING,
+    MARGIN,
     NAIVE,
     PRETRAINED,
     PRIOR_READINGS,
@@ -121,6 +122,8 @@ def _write_compared(errors: Float, evidence: Bytes, answers: Float, compared: Fl
             compared[expert] = (own * errors[expert] + weight * prior) / (own + weight)
         else:
             compared[expert] = prior
+    for expert in range(PRETRAINED, len(compared)):
+        compared[expert] *= 1 + MARGIN * (evidence[expert] / PROVEN)
 
 
 @part_exactly

@@ -5,9 +5,9 @@ import numpy as np
 from tidecast.errors import BadReading
 from tidecast.online.batch import BatchResult, Entry, ParsedReadings
 from tidecast.online.kernels.entries import ODD, POWERS, SERIES_FIELD, TS_FIELD, Parsed, parse_entries
-from tidecast.online.partition_series import PartitionSeries
 from tidecast.online.raw_entries import RawEntries
-from tidecast.online.series_names import SeriesNames
+from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.series.series_names import SeriesNames
 from tidecast.settings import SeriesSettings
 from tidecast.wire import DeadLetter, Reading, parsing
 

@@ -8,8 +8,8 @@ from tidecast.online.engine import Engine
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.scoring import BatchScores
-from tidecast.online.partition_series import PartitionSeries, SeriesEntry
 from tidecast.online.requests import Requests
+from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
 
 More = dict[str, list[float | None]]
 

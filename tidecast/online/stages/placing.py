@@ -10,8 +10,8 @@ from tidecast.online.batch import Batch, BatchResult, ParsedReadings
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.window_loops import DUPLICATE, LATE
-from tidecast.online.partition_series import PartitionSeries
 from tidecast.online.requests import NONE, Requests
+from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.window import take
 
 

@@ -8,7 +8,7 @@ from tidecast.online.batch import Batch
 from tidecast.online.drift import KINDS, Drift
 from tidecast.online.kernels.drift_sums import NOTHING
 from tidecast.online.kernels.scoring import BatchScores
-from tidecast.online.partition_series import PartitionSeries
+from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.wire import Forecasts
 from tidecast.wire.messages import Column
 

@@ -9,7 +9,7 @@ from tidecast.online.batch import Batch
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
-from tidecast.online.partition_series import PartitionSeries, SeriesEntry
+from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
 
 
 class Scorer:

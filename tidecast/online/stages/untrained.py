@@ -7,8 +7,8 @@ from tidecast.models.experts import PRETRAINED
 from tidecast.online.batch import Batch
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.online_linear import forecast_online
-from tidecast.online.partition_series import PartitionSeries
 from tidecast.online.requests import NONE
+from tidecast.online.series.partition_series import PartitionSeries
 
 
 def forecast_untrained(batch: Batch, series: PartitionSeries, engine: Engine, forecasts: Float) -> None:

@@ -92,7 +92,7 @@ def full_state(series: str, target: str, values: Float) -> dict[str, bytes]:
         target: the field of its readings.
         values: the rows of the window.
     """
-    from tidecast.online.state import SeriesState
+    from tidecast.online.series.state import SeriesState
     from tidecast.online.window import Window
 
     rows = len(values)

@@ -6,7 +6,7 @@ from typing import Any
 from tidecast.models.experts import EXPERTS
 from tidecast.online.drift import KINDS
 from tidecast.online.kernels.drift_sums import ERRORS_MOST, JUMP_STAYS, LEVEL_MOST, LOSS_MOST, SEASON_MOST
-from tidecast.online.state import SeriesState
+from tidecast.online.series.state import SeriesState
 
 # The sums that raise an alarm and their thresholds, in the order of KINDS; a level has two.
 _SUMS = (

@@ -12,8 +12,8 @@ from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.series_record import ONLINE_AT
 from tidecast.online.kernels.window_loops import WITHOUT_MODEL
 from tidecast.online.requests import NONE
+from tidecast.online.series.state import SeriesState
 from tidecast.online.slab import ModelSlot
-from tidecast.online.state import SeriesState
 
 
 def _integers() -> Int64:

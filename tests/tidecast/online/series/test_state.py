@@ -11,7 +11,7 @@ from tests.harness.states import all_fields, all_whole, whole
 from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, HALF_LIVES
 from tidecast.online.intervals import Tracker
-from tidecast.online.state import SeriesState, decode_all
+from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.online.window import Window
 from tidecast.wire.state_format import DRIFT, GUARD, STATE_FORMAT, numbers_in
 

@@ -9,11 +9,11 @@ from tidecast.arrays import Int64
 from tidecast.errors import BadReading
 from tidecast.models.newest_rows import NewestRows
 from tidecast.online.engine import Engine
-from tidecast.online.series_columns import SeriesColumns
-from tidecast.online.series_names import SeriesNames
+from tidecast.online.series.series_columns import SeriesColumns
+from tidecast.online.series.series_names import SeriesNames
+from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.online.shadow_test import ShadowTests
 from tidecast.online.slab import ModelSlot
-from tidecast.online.state import SeriesState, decode_all
 from tidecast.online.window import Window
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Event, parsing

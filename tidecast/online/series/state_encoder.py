@@ -13,8 +13,8 @@ from tidecast.arrays import Int64
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import bytes_at, carray
 from tidecast.online.kernels.window_loops import window_at
-from tidecast.online.partition_series import PartitionSeries
-from tidecast.online.state_changes import StateChanges
+from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.series.state_changes import StateChanges
 from tidecast.wire.state_format import (
     BLOCK,
     BLOCK_HEADER,

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from tidecast.online.engine import Engine
 from tidecast.online.intervals import Tracker
-from tidecast.online.partition_series import PartitionSeries
+from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.series.state import SeriesState
+from tidecast.online.series.state_changes import StateChanges
+from tidecast.online.series.state_encoder import changes_of
 from tidecast.online.shadow_test import ShadowTests
-from tidecast.online.state import SeriesState
-from tidecast.online.state_changes import StateChanges
-from tidecast.online.state_encoder import changes_of
 from tidecast.online.window import Window
 from tidecast.settings import SeriesSettings
 
