@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from tidecast.errors import SettingsError
 
-FEWEST_CONNECTIONS = 8  # a worker reads, prefetches, commits and retrains at the same time
+FEWEST_CONNECTIONS = 8  # a worker reads, commits and retrains at the same time
 SCHEMES = ("redis", "rediss", "unix")
 LARGEST_PORT = 65_535
 FORM = "write it as redis://:password@host:port/db"
