@@ -72,7 +72,7 @@ def check_experts(worker: Contestant, lacking: set[str]) -> None:
     """The windows are full from the start: every expert of the configuration answers the first reading."""
     states = decode_all({name.decode(): raw for name, raw in worker.redis.hgetall("state").items()})
     forecasts = [Forecast.decode(*entry) for entry in worker.redis.xrange("forecasts")]
-    trained = set(EXPERTS[:PRETRAINED])  # the others forecast series without a model, of which a benchmark has none
+    trained = set(EXPERTS[:PRETRAINED])  # the others forecast only series without a model
     assert [trained - lacking] * worker.readings.series == [answering(state) for state in states.values()]
     assert [1] * worker.pushed == [forecast.model for forecast in forecasts]
     assert max(abs(forecast.yhat - forecast.y) for forecast in forecasts) < 50

@@ -88,7 +88,7 @@ def _regressed(y: Float, seasons: tuple[int, ...]) -> Float:
 
 
 def _inputs(y: Float, seasons: tuple[int, ...]) -> Float:
-    """Return the inputs that are known before each reading, `(readings, inputs)`; 0 where there is none."""
+    """Return the inputs that are known before each reading, `(readings, inputs)`; 0 where an input is not known."""
     changes = np.diff(y, prepend=y[:1])
     columns = [_shifted(changes, lag) for lag in range(1, RECENT + 1)]
     for season in seasons:

@@ -54,7 +54,7 @@ def tls(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def test_an_address_that_leads_nowhere_is_found(
     redis_server: EmbeddedRedis, tls: tuple[int, Path, Path], tmp_path: Path, address: str, check: str, remedy: str
 ) -> None:
-    """The remedy tells what of the address to correct, and the password is not shown."""
+    """The remedy names the part of the address to correct, and the password is not shown."""
     url = address.format(plain=redis_server.port, tls=tls[0])
     finding = found_at(load_settings(redis_url=url, redis_timeout=0.3, store=tmp_path / "absent"))
     assert (check, True) == (finding.check, remedy in finding.remedy)
