@@ -20,7 +20,7 @@ from dashboard.pages.words import age_text, count_text, number_text, share_text,
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tests.harness.processes import run_command
-from tidecast.cli.commands import dashboard
+from tidecast.cli.commands.operate import dashboard
 from tidecast.connection.partitions import Run
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings

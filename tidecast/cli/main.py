@@ -8,26 +8,9 @@ import typer
 from redis.exceptions import RedisError
 
 from tidecast import __version__
-from tidecast.cli.commands import (
-    archive,
-    backtest,
-    dashboard,
-    demo,
-    doctor,
-    events,
-    explain,
-    models,
-    push,
-    replay,
-    report,
-    retrain,
-    size,
-    status,
-    tail,
-    train,
-    tune,
-    worker,
-)
+from tidecast.cli.commands.operate import dashboard, demo, doctor, size, status, worker
+from tidecast.cli.commands.streams import archive, events, push, replay, tail
+from tidecast.cli.commands.training import backtest, explain, models, report, retrain, train, tune
 from tidecast.cli.exit_codes import FAILED, INTERRUPTED, MISUSED
 from tidecast.cli.groups import with_groups
 from tidecast.cli.standard_streams import open_standard_streams

@@ -96,7 +96,8 @@ def test_csv_is_read_without_pandas_and_pyarrow(tmp_path: Path) -> None:
     """A plain install, with which the worker's image is built, can push."""
     (tmp_path / "x.csv").write_text("series,timestamp,value\na,2024-01-01,1\n")
     program = (
-        "import sys; from tidecast.cli.commands import push, replay; from tidecast.files.history import read_history; "
+        "import sys; from tidecast.cli.commands.streams import push, replay; "
+        "from tidecast.files.history import read_history; "
         "print(len(read_history('x.csv', time_zone='Europe/Berlin').accepted), "
         "*{'pandas', 'pyarrow', 'trainer'} & set(sys.modules))"
     )

@@ -142,7 +142,7 @@ def read(
         for module in ("report", "explain"):
             monkeypatch.setattr(f"trainer.reports.{module}.load_target", lambda _, history, *__: stop([history]))
         monkeypatch.setattr(
-            "tidecast.cli.commands.replay.forecasts_of", lambda rows, *_: iter([reader.keep_rows(rows) or []])
+            "tidecast.cli.commands.streams.replay.forecasts_of", lambda rows, *_: iter([reader.keep_rows(rows) or []])
         )
         return reader(door, file), reader
 

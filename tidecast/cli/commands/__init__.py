@@ -1,1 +1,1 @@
-"""The commands of `tidecast`, one file for each."""
+"""One module for each command, in packages by subject."""
