@@ -18,6 +18,7 @@ KINDS = {  # Redis types
     "offset": "hash",
     "lease": "hash",
     "retrain": "hash",
+    "muted": "hash",
 }
 IN_LEASE = ("epoch", "expires_ms", "tried_size", "tries")
 IN_OFFSET = ("read", "lost", *DISPOSITIONS)

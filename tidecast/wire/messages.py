@@ -49,6 +49,7 @@ class Keys:
     lease: str  # hash: epoch, owner, expiry
     events: str  # stream: events of series and models, for people and programs
     retrain: str  # hash: the last scheduled retraining and the next one
+    muted: str  # hash: series -> until when nobody wants to be notified about it, see `connection/mutes.py`
 
 
 def keys_of(partition: int = 0, partitions: int = 1, namespace: str = "") -> Keys:
