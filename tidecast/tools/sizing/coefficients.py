@@ -55,8 +55,8 @@ class Coefficients(_Frozen):
         processor: its name.
         cores: the cores that programs may use.
         memory_bytes: its memory.
-        reading: the cost of a reading of a series without a model.
-        experts: what the linear experts of a model add.
+        untrained: the cost of a reading of a series without a model, which the pretrained network forecasts.
+        trained: the cost of a reading of a series whose model has linear experts alone.
         own: what an own LSTM with `own_units` units over 24 rows adds.
         own_units: the units of the own LSTM that was measured.
         shared: what a cohort's LSTM(64) over 48 rows adds.
@@ -68,8 +68,8 @@ class Coefficients(_Frozen):
     processor: str
     cores: int = Field(ge=1)
     memory_bytes: int = Field(gt=0)
-    reading: Cost
-    experts: Cost
+    untrained: Cost
+    trained: Cost
     own: Cost
     own_units: int = Field(ge=1)
     shared: Cost
@@ -79,7 +79,7 @@ class Coefficients(_Frozen):
 
     @model_validator(mode="after")
     def _reading_costs_time(self) -> Self:
-        if min(self.reading.worker_us, self.reading.loop_us, self.reading.redis_us) <= 0:
+        if min(min(cost.worker_us, cost.loop_us, cost.redis_us) for cost in (self.untrained, self.trained)) <= 0:
             raise ValueError("a reading costs more than 0 microseconds")
         return self
 
@@ -90,9 +90,7 @@ class Coefficients(_Frozen):
             model: the networks of each series. With `none` it has no model at all.
             units: of an own LSTM; its cost grows with its products.
         """
-        cost = self.reading
-        if model != "none":
-            cost = cost.plus(self.experts)
+        cost = self.untrained if model == "none" else self.trained
         if model in ("own", "both"):
             cost = cost.plus(self.own, products(own_spec(units)) / products(own_spec(self.own_units)))
         if model in ("shared", "both"):

@@ -6,8 +6,8 @@ from tidecast.tools.sizing.coefficients import Coefficients
 from tidecast.tools.sizing.plan import GB, MEMORY_SHARE, Capacity, Needs, Workload
 
 NAMES = {
-    "reading": "reading without a model",
-    "experts": "+ linear experts",
+    "untrained": "without a model",
+    "trained": "with linear experts",
     "own": "+ own LSTM({units})",
     "shared": "+ shared LSTM(64)",
 }

@@ -19,7 +19,7 @@ def test_a_calibration_measures_every_part_and_deletes_its_keys(
     settings = load_settings(series={"target": "load"}, worker={"batch": 20})
     measured = calibrate(settings, redis_server.url, units=3, series=5)
     assert [b"other"] == redis.keys()
-    assert min(measured.reading.worker_us, measured.reading.loop_us, measured.reading.redis_us) > 0
+    assert min(measured.untrained.worker_us, measured.trained.loop_us, measured.trained.redis_us) > 0
     assert measured.own.worker_us > 0
     assert 3 == measured.own_units
     assert min(measured.state_bytes, measured.forecast_bytes, measured.reading_bytes) > 10
