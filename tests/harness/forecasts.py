@@ -9,8 +9,9 @@ def together(*forecasts: Forecast) -> Forecasts:
     """These as one batch; they have the same level."""
     made = Forecasts(forecasts[0].level) if forecasts else Forecasts()
     for name in Forecast.__slots__:
-        if name not in ("level", "more"):
+        if name not in ("level", "more", "anomaly"):
             setattr(made, name, [getattr(forecast, name) for forecast in forecasts])
+    made.anomaly = [forecast.anomaly if forecast.anomaly is None else int(forecast.anomaly) for forecast in forecasts]
     names = dict.fromkeys(name for forecast in forecasts for name, _ in forecast.more)
     made.more |= {name: [dict(forecast.more).get(name) for forecast in forecasts] for name in names}
     return made

@@ -2,6 +2,8 @@
 
 from tidecast.settings.groups import (
     LONGEST_LEASE_S,
+    AnomalyRule,
+    AnomalySettings,
     DashboardSettings,
     RetrainSettings,
     SeriesSettings,
@@ -30,6 +32,8 @@ __all__ = [
     "LONGEST_LEASE_S",
     "NEVER",
     "PREFIX",
+    "AnomalyRule",
+    "AnomalySettings",
     "DashboardSettings",
     "RetrainSettings",
     "SeriesSettings",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -58,7 +58,10 @@ def _problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         return _unknown(path, error["input"], model)
     if error["type"] in _OF_A_GROUP:
-        return f"setting {where} is a group: write its settings below [{where}]"
+        heading = f"[[{'.'.join(path[:-1])}]]" if path[-1].isdigit() else f"[{where}]"
+        return f"setting {where} is a group: write its settings below {heading}"
+    if error["type"] == "missing":
+        return f"setting {where} is missing: write it below [[{'.'.join(path[:-2])}]]"
     value = "not valid" if path[-1] in SECRETS or _may_be_secret(error) else _shown(error["input"])
     remedy = _remedy(error, _field(path, model))
     return f"setting {where} is {value}{', ' if remedy.startswith('which ') else ': '}{remedy}"
@@ -121,6 +124,8 @@ def _unknown(path: list[str], value: object, model: type[BaseModel]) -> str:
     if homes:
         return f"setting {where} does not exist: {name} belongs in the group {' or '.join(homes)}"
     known = groups.get(above[0], of_all) if above else {*of_all, *groups}
+    if len(above) > 1 and (item := _item_of(above, model)):
+        known = set(item.model_fields)
     return f"setting {where} does not exist: {did_you_mean(name, sorted(known))}"
 
 
@@ -128,6 +133,13 @@ def _groups(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield name, field.annotation
+
+
+def _item_of(path: list[str], model: type[BaseModel]) -> type[BaseModel] | None:
+    """Return the model of the items of a list of groups."""
+    field = _field(path[:2], model)
+    item = get_args(field.annotation)[:1] if field else ()
+    return item[0] if item and hasattr(item[0], "model_fields") else None
 
 
 def _field(path: list[str], model: type[BaseModel]) -> FieldInfo | None:

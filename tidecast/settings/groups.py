@@ -1,6 +1,8 @@
 """The groups of settings; in Python a duration is a float in seconds, and a size an int in bytes."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
@@ -98,6 +100,54 @@ class SeriesSettings(Group):
         if maximum is not None and minimum is not None and maximum <= minimum:
             raise ValueError(f"use more than series.minimum, which is {minimum:g}")
         return maximum
+
+
+class AnomalyRule(Group):
+    """When a reading is an anomaly.
+
+    Attributes:
+        muted: whether no event is written; forecasts are marked all the same.
+    """
+
+    threshold: float = Field(
+        1.0, gt=0, description="1: about one false anomaly in 5,000 calm readings. Higher numbers report fewer."
+    )
+    direction: Literal["above", "below", "both"] = Field(
+        "both", description="Whether readings above or below the forecast count."
+    )
+    least_deviation: float = Field(0.0, ge=0, description="Smaller errors do not count, in the unit of the series.")
+    least_duration: int = Field(1, ge=1, description="How many readings in a row must be unusual.")
+    cool_down: int = Field(0, ge=0, description="How many readings after an anomaly begin no other one.")
+    muted: bool = Field(False, description="Whether no event is written; forecasts are marked all the same.")
+
+
+class AnomalyOverride(Group):
+    """What differs from the defaults for the series of a pattern; empty settings do not differ."""
+
+    pattern: str = Field(description="Which series: a pattern of their names, such as `boiler-*`.")
+    threshold: float | None = Field(None, gt=0)
+    direction: Literal["above", "below", "both"] | None = None
+    least_deviation: float | None = Field(None, ge=0)
+    least_duration: int | None = Field(None, ge=1)
+    cool_down: int | None = Field(None, ge=0)
+    muted: bool | None = None
+
+
+class AnomalySettings(AnomalyRule):
+    """The rule by which readings are anomalies, and the exceptions from it by series."""
+
+    series: tuple[AnomalyOverride, ...] = Field(
+        (), description="Other rules for some series; the first pattern that matches counts."
+    )
+
+    def rule_of(self, series: str) -> AnomalyRule:
+        """Return the rule of a series."""
+        common = self.model_dump(exclude={"series"})
+        for override in self.series:
+            if fnmatchcase(series, override.pattern):
+                common |= override.model_dump(exclude={"pattern"}, exclude_none=True)
+                break
+        return AnomalyRule(**common)
 
 
 class TrainSettings(Group):

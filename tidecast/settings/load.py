@@ -31,6 +31,7 @@ from pydantic_settings import SettingsError as SourceError
 from tidecast.errors import SettingsError
 from tidecast.settings.errors import sentence
 from tidecast.settings.groups import (
+    AnomalySettings,
     DashboardSettings,
     RetrainSettings,
     SeriesSettings,
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     store: Path = Field(Path("models"), description="The directory of the models.")
     worker: WorkerSettings = WorkerSettings()
     series: SeriesSettings = SeriesSettings()
+    anomalies: AnomalySettings = AnomalySettings()
     train: TrainSettings = TrainSettings()
     retrain: RetrainSettings = RetrainSettings()
     dashboard: DashboardSettings = DashboardSettings()

@@ -1,13 +1,12 @@
 """The format on the wire: keys, messages and parsing."""
 
+from tidecast.wire.events import EVENTS, Event
 from tidecast.wire.messages import (
     DISPOSITIONS,
-    EVENTS,
     MAX_ECHO_BYTES,
     MAX_ECHO_FIELDS,
     RESERVED,
     DeadLetter,
-    Event,
     Fields,
     Forecast,
     Forecasts,

@@ -1,4 +1,4 @@
-"""The messages in Redis: readings in, forecasts, dead letters and events out; and the names of the keys.
+"""The messages in Redis: readings in, forecasts and dead letters out; and the names of the keys.
 
 Field names are lower-case ASCII, numbers are decimal text, and times in output are epoch milliseconds. Entries are
 handled as bytes: one undecodable entry must not make a whole read fail.
@@ -21,17 +21,6 @@ Fields = Mapping[bytes, bytes]
 
 RESERVED = ("series", "ts")  # the fields of a reading that are not features
 DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading gets exactly one
-EVENTS = (  # the kinds of events
-    "series_created",  # first reading of a series received
-    "drift",  # a series has changed since its model was trained
-    "started",  # a scheduled retraining has begun
-    "finished",
-    "failed",
-    "promoted",  # a version has become champion
-    "refused",  # a version was not promoted, or training failed
-    "confirmed",  # a champion passed its shadow test
-    "rolled_back",  # a champion failed its shadow test, and the former one is back
-)
 MAX_ECHO_BYTES = 1024  # of each field quoted in a dead letter
 MAX_ECHO_FIELDS = 32
 _ENTRY_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
@@ -113,6 +102,7 @@ class Forecast:
         kind: the expert with the largest share, such as `lstm` or `naive`.
         y: the reading; `error` is `y` minus its earlier forecast, None if there was none.
         anomaly_score: |error| over that forecast's half-width, at most 1e9; above 1 exactly outside the interval.
+        anomaly: whether the reading belongs to an anomaly, by the rule of its series; None without a score.
         filled: how many of the values that the experts read are interpolated or replace a gross error.
         more: further fields by name: `yhat_lower_50` and `yhat_upper_50` of an interval of 50 %; with several horizons
             `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on.
@@ -131,6 +121,7 @@ class Forecast:
     y: float
     error: float | None = None
     anomaly_score: float | None = None
+    anomaly: bool | None = None
     filled: int = 0
     more: tuple[tuple[str, float], ...] = ()
 
@@ -167,6 +158,7 @@ class Forecast:
             y=float(text["y"]),
             error=number("error"),
             anomaly_score=number("anomaly_score"),
+            anomaly=text["anomaly"] == "1" if "anomaly" in text else None,
             filled=int(text.get("filled", "0")),
             more=tuple((name, float(value)) for name, value in text.items() if _MORE.fullmatch(name)),
         )
@@ -199,6 +191,7 @@ class Forecasts:
     y: Column = ()
     error: Column = ()
     anomaly_score: Column = ()
+    anomaly: Column = ()  # 0 and 1; None: not known
     filled: Column = ()
     more: dict[str, Column] = field(default_factory=dict)  # by the name of the field
 
@@ -207,6 +200,8 @@ class Forecasts:
 
     def __getitem__(self, i: int) -> Forecast:
         named = {name: _item(getattr(self, name), i) for name in _FORECAST_FIELDS if name != "level"}
+        if named["anomaly"] is not None:
+            named["anomaly"] = bool(named["anomaly"])
         more = ((name, _item(values, i)) for name, values in self.more.items())
         return Forecast(self.id[i], **named, level=self.level, more=tuple((n, v) for n, v in more if v is not None))
 
@@ -229,7 +224,9 @@ class Forecasts:
 
 
 def _item(values: Column, i: int) -> Any:
-    """Return one value of a field, None if it is not known."""
+    """Return one value of a field, None if it is not known, or not of any forecast."""
+    if not len(values):
+        return None
     value = values[i].item() if isinstance(values, np.ndarray) else values[i]
     return None if value != value else value
 
@@ -263,46 +260,3 @@ class DeadLetter:
         for name, value in list(self.fields.items())[:MAX_ECHO_FIELDS]:
             flat += (b"original." + name[:MAX_ECHO_BYTES], value[:MAX_ECHO_BYTES])
         return flat
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event of a series, a model or a retraining; an entry of the `events` stream, whose id holds the time.
-
-    Attributes:
-        kind: one of `EVENTS`.
-        detail: a sentence with the figures.
-        series: the series; None for a retraining.
-        version: the model's version, if the event is about one.
-        id: the entry id; empty before the event is written.
-    """
-
-    kind: str
-    detail: str
-    series: str | None = None
-    version: int | None = None
-    id: str = field(default="", compare=False)
-
-    def encode(self) -> list[str | bytes]:
-        """Return the entry as a flat list of names and values; unknown fields are left out."""
-        flat: list[str | bytes] = ["kind", self.kind, "detail", self.detail]
-        if self.series is not None:
-            flat += ("series", self.series)
-        if self.version is not None:
-            flat += ("version", str(self.version))
-        return flat
-
-    @classmethod
-    def decode(cls, entry_id: bytes | str, fields: Fields) -> "Event":
-        """Decode an entry of the `events` stream.
-
-        Raises:
-            StreamError: the entry is not an event of Tidecast.
-        """
-        try:
-            text = {name.decode(): value.decode() for name, value in fields.items()}
-            version = int(text["version"]) if "version" in text else None
-            its_id = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
-            return cls(text["kind"], text["detail"], text.get("series"), version, its_id)
-        except (KeyError, ValueError) as exc:
-            raise StreamError(f"entry {entry_id!r} is no event ({exc!r}): nothing else may write there") from exc

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.harness.forecasts import entries, sent, together
 from tidecast import wire
-from tidecast.wire import DeadLetter, Forecast, id_pair, keys_of
+from tidecast.wire import DeadLetter, Event, Forecast, id_pair, keys_of
 
 unhurried = hypothesis.settings(deadline=None)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -44,6 +44,7 @@ def raw(fields: dict[str, str]) -> dict[bytes, bytes]:
         y=finite,
         error=st.none() | finite,
         anomaly_score=st.none() | finite,
+        anomaly=st.none() | st.booleans(),
         filled=st.integers(0, 1024),
         more=st.dictionaries(
             st.from_regex(r"yhat_(lower|upper)_[1-9][0-9]?(\.[0-9])?|yhat_[2-9](_lower|_upper)?", fullmatch=True),
@@ -73,7 +74,7 @@ def test_what_is_not_known_of_a_forecast_is_left_out() -> None:
 def test_a_batch_leaves_out_what_is_not_known_of_one_and_keeps_it_of_another() -> None:
     """Each entry has its own fields, whatever its neighbours have; a series may have any name."""
     first = Forecast("5-1", "null", None, 1.0, None, None, 0.9, 5, None, "naive", 1.0)
-    second = Forecast("6-0", '"a",', 9, 2.0, 1.5, 2.5, 0.9, 6, 3, "lstm", -0.0, 0.5, 1.5, 2, (("yhat_2", 4.0),))
+    second = Forecast("6-0", '"a",', 9, 2.0, 1.5, 2.5, 0.9, 6, 3, "lstm", -0.0, 0.5, 1.5, True, 2, (("yhat_2", 4.0),))
     batch = together(first, second)
     assert [first, second] == [*batch]
     assert [first, second] == [Forecast.decode(entry_id, raw(fields)) for entry_id, fields in entries(batch)]
@@ -88,6 +89,26 @@ def test_a_dead_letter_quotes_its_reading_within_limits() -> None:
     quoted = list(letter.items())[3:]
     assert len(quoted) == wire.MAX_ECHO_FIELDS
     assert all(name.startswith(b"original.") and len(name) == 9 + 1024 and len(value) == 1024 for name, value in quoted)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event(
+            "level_changed", "a new level", "a", facts={"ts": 6, "since": 5, "old": 0.1, "new": 1e300, "reading": "6-0"}
+        ),
+        Event("series_renamed", "renamed", "a", facts={"old": "1", "new": "2", "who": "me", "by": "command"}),
+        Event("anomaly", "begins", "a", 3, facts={"value": -0.0, "expected": 1.5, "score": 2.0, "phase": "begins"}),
+        Event("finished", "a run"),
+    ],
+    ids=lambda event: event.kind,
+)
+def test_an_event_survives_the_wire_with_its_facts(event: Event) -> None:
+    """Times are whole numbers and measurements are real ones; a name that looks like a number stays a text."""
+    decoded = Event.decode(b"7-0", fields_of(event.encode()))
+    assert event == decoded
+    assert [*map(type, event.facts.values())] == [*map(type, decoded.facts.values())]
+    assert "7-0" == decoded.id
 
 
 def test_one_partition_has_plain_keys_and_more_carry_a_hash_tag() -> None:
