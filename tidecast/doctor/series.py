@@ -67,7 +67,7 @@ def _unknown(series: str, redis: Redis, settings: Settings) -> str:
     remedy = (
         did_you_mean(series, sorted(names)) if names else "push a reading of it first, or check --redis and --store"
     )
-    return f"neither Redis nor the store {settings.store} knows a series {series!r}: {remedy}"
+    return f"no such series: {series!r} is neither in Redis nor in the store {settings.store}: {remedy}"
 
 
 def _model(series: str, store: ModelStore) -> Facts:
@@ -139,20 +139,40 @@ def _of_the_model(facts: Facts) -> Iterator[str]:
     if model["error"]:
         yield f"model: {model['error']}"
     elif model["champion"]:
-        yield f"model: version {model['champion']} answers"
+        yield f"model: version {model['champion']} forecasts"
     elif model["versions"]:
-        yield "model: none answers, for none was published: see the verdict, and `tidecast models promote`"
+        yield f"model: none. {_why_unpublished(model)}"
     else:
-        readings = (facts["state"] or {}).get("readings", 0)
-        enough = facts["min_history"]
-        why = (
-            f"{readings} readings, and it needs {enough} (retrain.min_history)"
-            if readings < enough
-            else "not trained yet"
-        )
-        yield f"model: none: {why}: `tidecast train --recorded` or the schedule makes one"
+        yield f"model: none. {_why_untrained((facts['state'] or {}).get('readings', 0), facts['min_history'])}"
     for number, verdict in model["verdicts"].items():
         yield f"verdict on version {number}: {verdict}"
+
+
+def _why_unpublished(model: Facts) -> str:
+    """Return why no version of the series forecasts it, and what helps."""
+    newest = model["versions"][-1]
+    if str(model["verdicts"][str(newest)]).startswith("not published"):
+        return (
+            f"Version {newest} failed its test, so the pretrained network and the online experts do better: keep it so. "
+            "A training with more readings tries again"
+        )
+    return f"Version {newest} passed its test, but was not published: `tidecast models promote` publishes it"
+
+
+def _why_untrained(readings: int, enough: int) -> str:
+    """Return why a series has no version, and what helps.
+
+    Args:
+        readings: how many readings it has.
+        enough: how many readings a first model needs.
+    """
+    if readings < enough:
+        held = f"{readings} reading" + "s" * (readings != 1)
+        return (
+            f"It has {held}, and a first model needs {enough} (retrain.min_history): wait for {enough - readings} more. "
+            "Until then the pretrained network forecasts it"
+        )
+    return "It was not trained yet: `tidecast train --recorded` or the schedule makes one"
 
 
 def _of_the_blend(state: Facts, forecast: Facts | None) -> Iterator[str]:
