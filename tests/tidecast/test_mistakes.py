@@ -95,7 +95,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     (
         "doctor boilr-7",
         FAILED,
-        "no such series: 'boilr-7' is neither in Redis nor in the store models: did you mean 'boiler-7'?",
+        "no such series: 'boilr-7', neither in Redis nor in the store models: did you mean 'boiler-7'?",
     ),
     ("doctor --series boiler-7", MISUSED, "no such option: --series (Possible options: --redis, --store)"),
     ("models list boilr-7", FAILED, "series 'boilr-7' has no version: did you mean 'boiler-7'?"),

@@ -67,7 +67,7 @@ def _unknown(series: str, redis: Redis, settings: Settings) -> str:
     remedy = (
         did_you_mean(series, sorted(names)) if names else "push a reading of it first, or check --redis and --store"
     )
-    return f"no such series: {series!r} is neither in Redis nor in the store {settings.store}: {remedy}"
+    return f"no such series: {series!r}, neither in Redis nor in the store {settings.store}: {remedy}"
 
 
 def _model(series: str, store: ModelStore) -> Facts:
@@ -153,7 +153,7 @@ def _why_unpublished(model: Facts) -> str:
     newest = model["versions"][-1]
     if str(model["verdicts"][str(newest)]).startswith("not published"):
         return (
-            f"Version {newest} failed its test, so the pretrained network and the online experts do better: keep it so. "
+            f"Version {newest} failed its test, so the series is better forecast without it. "
             "A training with more readings tries again"
         )
     return f"Version {newest} passed its test, but was not published: `tidecast models promote` publishes it"
@@ -169,8 +169,8 @@ def _why_untrained(readings: int, enough: int) -> str:
     if readings < enough:
         held = f"{readings} reading" + "s" * (readings != 1)
         return (
-            f"It has {held}, and a first model needs {enough} (retrain.min_history): wait for {enough - readings} more. "
-            "Until then the pretrained network forecasts it"
+            f"It has {held}, and a first model needs {enough} (retrain.min_history): "
+            f"wait for {enough - readings} more. Until then the pretrained network forecasts it"
         )
     return "It was not trained yet: `tidecast train --recorded` or the schedule makes one"
 
