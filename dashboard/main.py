@@ -27,7 +27,7 @@ from dashboard.pages.plain import not_found, unknown_series
 from dashboard.pages.retraining import retraining
 from tidecast.connection import check_address
 from tidecast.listening import ListenAddress, listen, url_of
-from tidecast.log import log_as_json
+from tidecast.log import begin_log
 from tidecast.settings import Settings
 from tidecast.signals import stopping
 
@@ -67,7 +67,7 @@ def run(settings: Settings) -> None:
     token = options.token.get_secret_value()
     check_access(options.host, token)
     check_address(settings)
-    log_as_json()
+    begin_log(settings.log_level, settings.log_format)
     listeners = listen(ListenAddress(options.host, options.port, "dashboard.host", "dashboard.port"))
     os.nice(NICE)  # before the reader's thread starts, which inherits it
     with ExitStack() as closing:

@@ -1,7 +1,8 @@
-"""The log of programs that run unattended: one JSON object per line on standard error, without exceptions.
+"""The log of programs that run unattended: one line per event on standard error, without exceptions.
 
-A line that cannot be written is dropped and counted. A full disk, a closed terminal or a pipe without a reader must not
-stop forecasts.
+A line is text on a terminal and otherwise a JSON object, unless the setting `log_format` fixes its form. A line that
+cannot be written is dropped and counted. A full disk, a closed terminal or a pipe without a reader must not stop
+forecasts.
 """
 
 import json
@@ -10,15 +11,17 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
 
+from tidecast.log_lines import as_json, as_text, text_of
+
 PATIENCE_S = 0.25  # how long a line waits for a full pipe; the lines after it do not wait
-_UNSHOWN = "(cannot be shown)"
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 def _descriptor_of(stream: TextIO | None) -> int | None:
@@ -93,21 +96,33 @@ class LineWriter:
 
 
 _writer = LineWriter(sys.stderr)
+_form: Callable[[Mapping[str, Any]], str] = as_json  # of a line
+_least = logging.INFO  # the least level that is written
+_always: Mapping[str, str] = {}  # fields that each line has
 
 
-def log_as_json() -> None:
-    """Configure logging: one JSON object per line on standard error, including warnings of libraries."""
-    global _writer  # a process has one standard error
+def begin_log(level: str = "info", form: str = "auto", **always: str) -> None:
+    """Configure logging of our lines and of libraries' warnings.
+
+    Args:
+        level: the least level to write, one of `LEVELS`.
+        form: `json`, `text`, or `auto`: text on a terminal, otherwise JSON.
+        always: fields of each line, such as the name of the worker.
+    """
+    global _writer, _form, _least, _always  # a process has one standard error
     _writer = LineWriter(sys.stderr)
+    _form = as_text if form == "text" or (form == "auto" and _is_terminal(sys.stderr)) else as_json
+    _least = LEVELS[level]
+    _always = always
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
-            _as_json,
+            lambda _logger, _method, fields: _form({**fields, **always}),
         ],
-        wrapper_class=_Logger,
+        wrapper_class=_logger_from(_least),
         logger_factory=lambda *_names: _Lines(),
     )
     if not any(isinstance(handler, _LibraryHandler) for handler in logging.root.handlers):
@@ -115,8 +130,15 @@ def log_as_json() -> None:
 
 
 def write_line(line: str) -> None:
-    """Write a line that is JSON already, for example of a child process, under the lock of our own lines."""
-    _writer.write(line)
+    """Write a line that a child process has logged as JSON, in the form of our own lines and under their lock."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        _writer.write(line)
+    elif LEVELS.get(str(fields.get("level")), logging.INFO) >= _least:
+        _writer.write(_form({**fields, **_always}))
 
 
 def lines_lost() -> int:
@@ -134,15 +156,19 @@ class _Lines:
     debug = info = warning = error = critical = msg
 
 
-class _Logger(structlog.make_filtering_bound_logger(logging.INFO)):  # type: ignore[misc] # a class made at run time
-    """A logger from level INFO on that never raises an exception."""
+def _logger_from(level: int) -> type[structlog.typing.FilteringBoundLogger]:
+    """Return the class of loggers from this level on that never raise an exception."""
+    filtering: Any = structlog.make_filtering_bound_logger(level)
 
-    def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> None:
-        try:
-            super()._proxy_to_logger(method_name, event, **fields)
-        except Exception as exc:
-            with suppress(Exception):
-                _writer.write(json.dumps(_failed_line(method_name, event, exc)))
+    class Logger(filtering):  # type: ignore[misc] # a class made at run time
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> None:
+            try:
+                super()._proxy_to_logger(method_name, event, **fields)
+            except Exception as exc:
+                with suppress(Exception):
+                    _writer.write(_form(_failed_line(method_name, event, exc)))
+
+    return Logger
 
 
 class _LibraryHandler(logging.Handler):
@@ -156,36 +182,21 @@ class _LibraryHandler(logging.Handler):
             getattr(log, level)(record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
 
 
-def _as_json(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
+def _is_terminal(stream: TextIO | None) -> bool:
     try:
-        return json.dumps(fields, default=_text_of, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):  # a cycle, NaN, a key that is not text
-        return json.dumps({name: value if _fits(value) else _text_of(value) for name, value in fields.items()})
-
-
-def _fits(value: object) -> bool:
-    try:
-        json.dumps(value, default=_text_of, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
+        return bool(stream and stream.isatty())
+    except ValueError:  # the stream is closed
         return False
-    return True
-
-
-def _text_of(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception:
-        return f"{type(value).__name__} {_UNSHOWN}"
 
 
 def _failed_line(method: str, event: object, exc: Exception) -> Mapping[str, str]:
     """Return the line to log in place of one that could not be formatted."""
-    shown = event if isinstance(event, str) else _text_of(event)
-    return {"event": shown, "log_error": _text_of(exc), "level": method, "timestamp": _now()}
+    shown = event if isinstance(event, str) else text_of(event)
+    return {"event": shown, "log_error": text_of(exc), "level": method, "timestamp": _now(), **_always}
 
 
 def _lost_report(count: int) -> str:
-    return json.dumps({"event": "log lines lost", "count": count, "level": "warning", "timestamp": _now()})
+    return _form({"event": "log lines lost", "count": count, "level": "warning", "timestamp": _now(), **_always})
 
 
 def _now() -> str:

@@ -18,10 +18,10 @@ from tidecast.connection.redis_errors import DATABASE, meaning_of_error
 from tidecast.durations import duration_text
 from tidecast.errors import SettingsError, Unavailable
 from tidecast.listening import ListenAddress
-from tidecast.log import log_as_json
+from tidecast.log import begin_log
 from tidecast.models.store import ModelStore
 from tidecast.schedule_choice import ScheduleChoice, choose_schedule
-from tidecast.settings import Settings, worker_name
+from tidecast.settings import Settings, with_worker_name, worker_name
 from tidecast.wire import common_keys, keys_of
 from worker.acl import explain
 from worker.backoff import LONGEST_S, SHORTEST_S
@@ -53,7 +53,8 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     """
     _check_settings(settings)
     signals.end_at_once(service=True)
-    log_as_json()
+    settings = with_worker_name(settings)
+    begin_log(settings.log_level, settings.log_format, worker=settings.worker.name)
     health = Health()
     health.partitions.set(settings.partitions)
     if settings.worker.health_port is not None:
@@ -89,7 +90,9 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
     if timing is None:
         raise SettingsError(f"there is no schedule to keep: {choice.why_off}; {choice.remedy}")
     check_installed()
-    log_as_json()
+    # Not the name of a worker with the same settings: a worker of this name would take over our runs at once.
+    owner = f"{worker_name(settings)}:daemon"
+    begin_log(settings.log_level, settings.log_format, worker=owner)
     stop = _stop_on_signals()
     health = Health()
     if health_port is not None:
@@ -100,8 +103,6 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
     if not _agreed(settings, stop):
         return
     everything = range(settings.partitions)
-    # Not the name of a worker with the same settings: a worker of this name would take over our runs at once.
-    owner = f"{worker_name(settings)}:daemon"
     with Schedule(settings, timing, lambda: everything, owner, health, asked_to_stop=stop.is_set, command=command):
         health.ready.set()
         while not stop.wait(IDLE_S):
@@ -138,14 +139,15 @@ def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -
     if not choice.on:
         log.info("schedule off", reason=choice.why_off, remedy=choice.remedy)
         return nullcontext()
-    owner = worker_name(settings)
 
     def make() -> "Schedule":
         from worker.retraining.scheduler import Schedule  # imports APScheduler, which costs memory and time
 
         timing = _timing_of(choice)
         assert timing is not None  # noqa: S101 - the schedule is on
-        return Schedule(settings, timing, worker.partitions_held, owner, health, asked_to_stop=stop.is_set)
+        return Schedule(
+            settings, timing, worker.partitions_held, settings.worker.name, health, asked_to_stop=stop.is_set
+        )
 
     return LateSchedule(make, health.ready)
 
@@ -228,9 +230,8 @@ def make_worker(settings: Settings, health: Health) -> Worker:
     claim_partitions(redis, common_keys(settings.namespace)[0], count)
     membership = None
     if count > 1:
-        name = worker_name(settings)
-        settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
-        membership = Membership(redis, common_keys(settings.namespace), name, settings.worker.lease)
+        settings = with_worker_name(settings)
+        membership = Membership(redis, common_keys(settings.namespace), settings.worker.name, settings.worker.lease)
     return Worker(settings, streams, ModelStore(settings.store), health, membership)
 
 

@@ -1,4 +1,4 @@
-"""The log: every line is JSON, and nothing that goes wrong in logging reaches the program."""
+"""The log: a line is JSON or text, and nothing that goes wrong in logging reaches the program."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from tidecast import log
-from tidecast.log import LineWriter, lines_lost, log_as_json, write_line
+from tidecast.log import LineWriter, begin_log, lines_lost, write_line
 
 
 class Unshowable:
@@ -68,7 +68,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
     former = structlog.get_config()
     monkeypatch.setattr(sys, "stderr", StringIO())
     monkeypatch.setattr(logging.root, "handlers", [])
-    log_as_json()
+    begin_log()
     yield sys.stderr  # type: ignore[misc] # it was put there above
     structlog.configure(**former)
 
@@ -219,6 +219,28 @@ def test_a_stream_that_is_closed_is_no_error(tmp_path: Path, *, closed: bool) ->
         stream.close()
     writer.write("line")
     assert 1 == writer.lost
+
+
+@pytest.mark.parametrize(
+    ("form", "terminal", "as_text"), [("auto", True, True), ("auto", False, False), ("json", True, False)]
+)
+def test_a_line_is_text_on_a_terminal_unless_the_setting_fixes_its_form(
+    logged: StringIO, monkeypatch: pytest.MonkeyPatch, form: str, *, terminal: bool, as_text: bool
+) -> None:
+    """A person reads it in one glance; a collector of logs gets fields. Each line names the worker."""
+    monkeypatch.setattr(logged, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", logged)  # pytest has put its own back since
+    begin_log("warning", form, worker="w1")
+    structlog.get_logger().info("not for the log")
+    structlog.get_logger().warning("step failed", error="no \x1b route", times=2)
+    write_line('{"event": "begun", "level": "info"}')
+    write_line('{"event": "out of time", "level": "error", "timestamp": "2026-03-01T03:00:10.5Z"}')
+    ours, childs = logged.getvalue().splitlines()
+    if as_text:
+        assert "Z warning step failed  error='no \\x1b route'  times=2  worker=w1" == ours[19:]
+        assert "2026-03-01T03:00:10Z error   out of time  worker=w1" == childs
+    else:
+        assert [("step failed", "w1"), ("out of time", "w1")] == [(row["event"], row["worker"]) for row in rows(logged)]
 
 
 def test_the_lines_of_a_child_go_the_same_way(logged: StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from tidecast.settings.load import (
     load_settings,
     passed_settings,
     quiet_tensorflow,
+    with_worker_name,
     worker_name,
     worker_threads,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "load_settings",
     "passed_settings",
     "quiet_tensorflow",
+    "with_worker_name",
     "worker_name",
     "worker_threads",
 ]

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     namespace: Annotated[str, AfterValidator(check_namespace)] = Field("", description="A prefix for every key.")
     partitions: int = Field(1, ge=1, le=256, description="How many partitions the series are spread over.")
     store: Path = Field(Path("models"), description="The directory of the models.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level of a line in the log: debug, info, warning or error."
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="The form of the log's lines: text, json, or auto, which is text on a terminal only."
+    )
     worker: WorkerSettings = WorkerSettings()
     series: SeriesSettings = SeriesSettings()
     anomalies: AnomalySettings = AnomalySettings()
@@ -157,6 +163,12 @@ def load_settings(**given: Any) -> Settings:
 def worker_name(settings: Settings) -> str:
     """Return the name of this worker: the one set, or else one that is unique to the process."""
     return settings.worker.name or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+def with_worker_name(settings: Settings) -> Settings:
+    """Return the settings with the name of this worker, so that all parts of the process have the same one."""
+    named = settings.worker.model_copy(update={"name": worker_name(settings)})
+    return settings.model_copy(update={"worker": named})
 
 
 def worker_threads(settings: Settings) -> int:

@@ -34,9 +34,9 @@ def main() -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if _is_to_step_aside(line):
         step_aside()
-    from tidecast.log import log_as_json
+    from tidecast.log import begin_log
 
-    log_as_json()
+    begin_log(form="json")
     import structlog
 
     log = structlog.get_logger("tidecast.retrain")

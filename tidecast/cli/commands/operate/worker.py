@@ -28,6 +28,6 @@ def worker(
         sentence = f"settings are valid; {answer['champions']} champions in {settings.store}"
         print(json.dumps(answer) if as_json else sentence)
     elif as_json:
-        raise SettingsError("--json works only with --check: a worker prints no result, and its log is JSON already")
+        raise SettingsError("--json works only with --check: a worker prints no result; its log has log_format")
     else:
         program.run(settings, burst=burst)

@@ -68,14 +68,14 @@ def _check_known(settings: Settings, series: list[str]) -> None:
 def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> bool:
     """Train in each partition, or in those of the series, and print the sum; return whether all succeeded."""
     from tidecast.connection import check_address
-    from tidecast.log import log_as_json
+    from tidecast.log import begin_log
     from worker.retraining.child import RunReport, check_installed, run
 
     check_address(settings)
     check_folder("the store", settings.store)
     check_installed()
     check_folder("the store", settings.store)
-    log_as_json()
+    begin_log(settings.log_level, settings.log_format)
     _check_known(settings, series)
     chosen: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
     for name in dict.fromkeys(series):
