@@ -10,6 +10,7 @@ from worker.scripts import script_of
 
 SCRIPTS = (
     *("acquire", "attempt", "beat", "claim", "commit", "extent", "hold", "join", "names", "peek", "plan", "retain"),
+    "route",
     "settle",
 )
 _PLACE = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")

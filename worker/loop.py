@@ -25,6 +25,7 @@ from worker.partition.consumer import PartitionConsumer
 from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
 from worker.partition.stream import Stream
+from worker.router import Router
 from worker.stop import Stop
 
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica
@@ -43,6 +44,7 @@ class Worker:
         store: the model store with the champions.
         health: the metrics.
         membership: the other workers; None if there is one partition, whose lease alone decides who serves it.
+        router: of readings that were pushed without their partition; None with one partition.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Worker:
         store: ModelStore,
         health: Health,
         membership: Membership | None = None,
+        router: Router | None = None,
     ) -> None:
         name = worker_name(settings)
         lease_s = settings.worker.lease
@@ -63,12 +66,14 @@ class Worker:
         self._settings = settings
         self._health = health
         self._membership = membership
+        self._router = router
         self._models = ModelLoader(store, engine, forecasters, health)
         self._consumers = [
             PartitionConsumer(i, stream, PartitionLease(stream, name, lease_s), forecaster, health, settings.worker)
             for i, (stream, forecaster) in enumerate(zip(streams, forecasters, strict=True))
         ]
         self._first = random.randrange(len(streams))  # noqa: S311 - workers start at different partitions
+        self._route_at = -math.inf  # when to try again after a failure of the router, by the monotonic clock
         self._answered_at = -math.inf  # when a round last answered readings, by the monotonic clock
         self._failures = 0  # consecutive failures of what all partitions share: membership and the store
         self._backoff = Backoff(lease_s)
@@ -110,8 +115,11 @@ class Worker:
             stop.wait(delay)
             return None
         self._failures = 0
+        routed = self._route(stop)
         answered = self._serve(due, now, stop)
         total = _sum(answered)
+        if routed and total is not None:
+            total += routed
         if total:
             self._answered_at = time.monotonic()
         self._health.holding(self.held, self._series())
@@ -121,6 +129,20 @@ class Worker:
             stop.wait(IDLE_S)
         # Partitions that we skipped, dropped or do not own yet may still hold readings.
         return None if total == 0 and (None in answered or self.held < self._share) else total
+
+    def _route(self, stop: Stop | None) -> int:
+        """Route readings to their partitions, if this worker holds partition 0; return their number."""
+        if self._router is None or not self._consumers[0].held or time.monotonic() < self._route_at:
+            return 0
+        try:
+            return self._router.step()
+        except Exception as exc:
+            if stop is None:
+                raise
+            delay = self._backoff.pause_s(1)
+            self._report(_kind(exc), exc, delay)
+            self._route_at = time.monotonic() + delay
+            return 0
 
     def leave(self) -> None:
         """Release every partition, so that other workers can take them at once."""

@@ -34,6 +34,7 @@ from worker.partition.stream import Stream
 from worker.redis_failures import meaning_of
 from worker.retraining.child import COMMAND, check_installed
 from worker.retraining.late_schedule import LateSchedule
+from worker.router import Router
 from worker.stop import Stop
 
 if TYPE_CHECKING:
@@ -229,10 +230,12 @@ def make_worker(settings: Settings, health: Health) -> Worker:
     streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker) for i in range(count)]
     claim_partitions(redis, common_keys(settings.namespace)[0], count)
     membership = None
+    router = None
     if count > 1:
         settings = with_worker_name(settings)
         membership = Membership(redis, common_keys(settings.namespace), settings.worker.name, settings.worker.lease)
-    return Worker(settings, streams, ModelStore(settings.store), health, membership)
+        router = Router(redis, settings)
+    return Worker(settings, streams, ModelStore(settings.store), health, membership, router)
 
 
 def check(settings: Settings) -> int:

@@ -113,8 +113,10 @@ def _slices(entries: list[dict[bytes, bytes]], count: int) -> Iterator[tuple[int
         yield start, entries[start : start + size]
 
 
-def push(redis: Redis, entries: list[dict[bytes, bytes]], start: int, partitions: int = 1) -> None:
+def push(redis: Redis, entries: list[dict[bytes, bytes]], start: int, partitions: int = 1, routed: int = 0) -> None:
     """Push under ids that all runs share; entries that are there already, because a reply was lost, stay as they are.
+
+    The readings of the partitions below `routed` go to the common stream, from which a worker routes them.
 
     All or nothing: were one reading refused and the next one taken, the first could not be pushed again under its id.
 
@@ -123,7 +125,8 @@ def push(redis: Redis, entries: list[dict[bytes, bytes]], start: int, partitions
     """
     with redis.pipeline(transaction=True) as pipeline:
         for i, fields in enumerate(entries, start):
-            key = keys_of(partition_of(fields[b"series"].decode(), partitions), partitions).readings
+            partition = partition_of(fields[b"series"].decode(), partitions)
+            key = keys_of().readings if partition < routed else keys_of(partition, partitions).readings
             pipeline.xadd(key, fields, id=entry_id(i))  # type: ignore[arg-type] # bytes are fine
         for answer in pipeline.execute(raise_on_error=False):
             if isinstance(answer, Exception) and "equal or smaller" not in str(answer):

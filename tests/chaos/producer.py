@@ -26,7 +26,13 @@ class Producer(threading.Thread):
     """
 
     def __init__(
-        self, url: str, entries: Sequence[dict[bytes, bytes]], rate: int, partitions: int = 1, replicas: int = 0
+        self,
+        url: str,
+        entries: Sequence[dict[bytes, bytes]],
+        rate: int,
+        partitions: int = 1,
+        replicas: int = 0,
+        routed: int = 0,
     ) -> None:
         super().__init__(name="producer", daemon=True)
         self.begun = self.pushed = 0
@@ -35,6 +41,7 @@ class Producer(threading.Thread):
         self._entries = entries
         self._rate = rate
         self._partitions = partitions
+        self._routed = routed
         self._stop_asked = threading.Event()
 
     def stop(self) -> None:
@@ -57,7 +64,7 @@ class Producer(threading.Thread):
 
     def _arrived(self, redis: Redis, part: list[dict[bytes, bytes]]) -> bool:
         try:
-            push(redis, part, self.pushed, self._partitions)
+            push(redis, part, self.pushed, self._partitions, self._routed)
             count = self.replicas
             return not count or int(redis.wait(count, CONFIRMED_MS)) >= count
         except RedisError:  # down, full, busy, read-only: whatever it is, it passes

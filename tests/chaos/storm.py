@@ -25,6 +25,7 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.wire import keys_of
 
 PARTITIONS = 4
+ROUTED = 2  # the first partitions: their readings go through the common stream
 WORKERS = 3
 LEASE_S = 1.0
 TIMEOUT_S = 0.5  # shorter than the lease: a batch is sent again while its first commit is still under way
@@ -168,7 +169,7 @@ class _Storm:
         try:
             self._workers = [self._start() for _ in range(WORKERS)]
             self._await_service()
-            producer = Producer(self._server.url, entries, rate, PARTITIONS)
+            producer = Producer(self._server.url, entries, rate, PARTITIONS, routed=ROUTED)
             producer.start()
             kill_due = fault_due = time.monotonic()
             while producer.is_alive():

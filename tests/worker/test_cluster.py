@@ -92,3 +92,12 @@ def await_fair_shares(redis: Redis) -> None:
             return
         assert time.monotonic() < deadline, owners
         time.sleep(0.05)
+
+
+def test_readings_without_their_partition_are_routed_in_a_cluster(cluster: EmbeddedCluster, tmp_path: Path) -> None:
+    """Each partition may lie on another server than the common stream."""
+    settings = load_settings(redis_url=cluster.url, **CLUSTER)
+    with connect(settings) as redis, Client(cluster.url, **CLUSTER) as client, worker(tmp_path, cluster.url):
+        ids = [redis.xadd("readings", {"series": f"s{n % 40}", "value": n, "ts": TS + n}).decode() for n in range(200)]
+        live = client.forecasts("0", block_ms=100)
+        assert sorted(ids) == sorted(forecast.id for forecast in islice(live, len(ids)))

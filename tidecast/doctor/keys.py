@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 from tidecast.connection.partitions import DELETE, check_partitions, whole_number
 from tidecast.doctor.finding import Case, Finding
 from tidecast.errors import SettingsError
-from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, is_entry_id, keys_of
+from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, id_pair, is_entry_id, keys_of
 
 KINDS = {  # Redis types
     "readings": "stream",
@@ -18,11 +18,13 @@ KINDS = {  # Redis types
     "offset": "hash",
     "lease": "hash",
     "retrain": "hash",
+    "routed": "string",
     "muted": "hash",
 }
 IN_LEASE = ("epoch", "expires_ms", "tried_size", "tries")
 IN_OFFSET = ("read", "lost", *DISPOSITIONS)
 IN_RETRAIN = ("next_ms", "due_ms", "retry_ms", "expires_ms", "tries", "runs", "started_ms", "ended_ms")
+LONGEST_ROUTE_S = 10  # how old a reading may be that is not routed yet
 LONGEST_SHOWN = 40  # most bytes of an invalid value that are shown
 _REMEDIES = {
     "epoch": "delete the key while no worker runs: no worker takes a partition whose epoch cannot be counted up",
@@ -81,7 +83,7 @@ def _not_whole(key: str, values: Mapping[str, bytes | None]) -> Iterator[Finding
 
 
 def partitions(case: Case) -> Iterator[Finding]:
-    """Check the number of partitions in Redis, and that no readings are in a stream that no worker reads."""
+    """Check the number of partitions in Redis, and that readings without their partition are routed."""
     key = common_keys(case.settings.namespace)[0]
     settings = case.settings
     if case.redis.type(key) not in (b"none", b"string"):
@@ -92,11 +94,23 @@ def partitions(case: Case) -> Iterator[Finding]:
         problem, _, remedy = str(exc).rpartition(": ")
         yield Finding("partitions", "error", problem, remedy if remedy == DELETE else f"in the settings {remedy}")
         return
-    plain = keys_of(namespace=settings.namespace).readings
-    if settings.partitions > 1 and case.redis.type(plain) == b"stream":
-        problem = f"{case.redis.xlen(plain)} readings are in {plain}, where no worker of several partitions looks"
-        remedy = "set partitions for their producer too, push them again, and delete that key"
-        yield Finding("misplaced", "warning", problem, remedy)
+    common = keys_of(namespace=settings.namespace)
+    if settings.partitions == 1 or case.redis.type(common.readings) != b"stream":
+        return
+    waiting = case.redis.xlen(common.readings)
+    if waiting and case.redis.exists(common.offset):
+        problem = f"{waiting} readings in {common.readings} are not routed: a worker of one partition has answered them"
+        remedy = f"rename or delete {common.offset} and {common.readings}, then restart the workers"
+        yield Finding("router", "warning", problem, remedy)
+    elif waiting and _age_s(case, common.readings) > LONGEST_ROUTE_S:
+        problem = f"{waiting} readings in {common.readings} wait to be routed to their partitions"
+        yield Finding("router", "warning", problem, "see the log of the worker that holds partition 0")
+
+
+def _age_s(case: Case, stream: str) -> float:
+    """Return how long ago the oldest entry of a stream arrived, by the clock of Redis; its entry id has the time."""
+    entries = cast("list[tuple[bytes, Any]]", case.redis.xrange(stream, count=1))
+    return (case.server_ms() - id_pair(entries[0][0])[0]) / 1000 if entries else 0.0
 
 
 def state(case: Case) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ def needed(settings: Settings) -> set[str]:
     """Return the rights that a worker with these settings needs."""
     worker = settings.worker
     names = set(PROBES) - _SOMETIMES
-    names |= {"xtrim"} if worker.retention else set()
+    names |= {"xtrim"} if worker.retention or settings.partitions > 1 else set()
     names |= {"xtrim", "xlen", "xpending", "xinfo|groups"} if worker.wait_for_group else set()
     return names | ({"xrange"} if choose_schedule(settings).on else set())
 

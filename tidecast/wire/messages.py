@@ -38,6 +38,7 @@ class Keys:
     lease: str  # hash: epoch, owner, expiry
     events: str  # stream: events of series and models, for people and programs
     retrain: str  # hash: the last scheduled retraining and the next one
+    routed: str  # string: the last reading that the router appended, see `worker/router.py`
     muted: str  # hash: series -> until when nobody wants to be notified about it, see `connection/mutes.py`
 
 

@@ -23,8 +23,12 @@ from tidecast.online.batch import BatchResult
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.stream import NO_LAG, Meanwhile, Stream
+from worker.router import Router
 
-POINTS = ("after acquire", "states loaded", "before a commit", "commit sent", "after a commit", "before release")
+POINTS = (
+    *("after acquire", "states loaded", "before a commit", "commit sent", "after a commit", "before release"),
+    *("readings routed", "common stream trimmed"),
+)
 
 
 def ask(folder: Path, point: str) -> None:
@@ -103,6 +107,16 @@ class MortalStream(Stream):
         super().release(epoch)
 
 
+class MortalRouter(Router):
+    """The worker's router, with the points around its last command."""
+
+    def _trim(self, last: str) -> None:
+        """Die while the readings are in both streams, or once the common stream is trimmed."""
+        _at("readings routed")
+        super()._trim(last)
+        _at("common stream trimmed")
+
+
 def start_mortal(folder: Path, url: str, log: Path) -> BaseProcess:
     """Start a worker on the store and settings that `make_store` left."""
     return fork(_work, folder, url, log)
@@ -121,6 +135,7 @@ def _work(folder: Path, url: str, log: Path) -> None:
 
     os.chdir(folder)
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
+    program.Router = MortalRouter  # type: ignore[attr-defined] # it takes the place of the real one
     program.Stream = MortalStream  # type: ignore[attr-defined] # it takes the place of the real one
     sys.argv = ["tidecast", "worker", "--redis", url, "--store", "models"]
     cli.main()

@@ -73,8 +73,8 @@ def other_partitions(installation: Installation) -> Installation:
     return installation.told(partitions=4)
 
 
-def misplaced(installation: Installation) -> Installation:
-    """Return a producer without the setting."""
+def unrouted(installation: Installation) -> Installation:
+    """Return several partitions, and readings of a producer without the setting that no router sees."""
     for key in installation.redis.scan_iter():
         if key not in (b"readings", b"partitions"):
             installation.redis.rename(key, b"{0}:" + key)
@@ -293,7 +293,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (sent("alone", "CONFIG SET min-replicas-to-write 1"), "replicas", "error", "lower min-replicas-to-write"),
     (wrong_type, "key_types", "error", "rename or delete that key"),
     (other_partitions, "partitions", "error", "use that, or another namespace"),
-    (misplaced, "misplaced", "warning", "set partitions for their producer"),
+    (unrouted, "router", "warning", "the worker that holds partition 0"),
     (other_state, "state", "error", "run the version of the worker that wrote them"),
     (stopped, "lease", "error", "start `tidecast worker`"),
     (killed, "lease", "error", "look into its log"),
