@@ -15,6 +15,7 @@ from dashboard.data.recent import Entries, Recent
 from dashboard.data.totals import Counting, Totals
 from tidecast.connection import connect, explain
 from tidecast.connection.cluster import Cluster, StreamReply
+from tidecast.connection.merging import in_order_of_time
 from tidecast.connection.partitions import newest_entries
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import StreamError, TidecastError
@@ -139,10 +140,10 @@ class Follower:
             entries = _newest_of(redis, key, BACKFILL)
             self._take(entries)
             position[key] = entries[-1][0].decode() if entries else FIRST
-        for key in self._events:
-            entries = _newest_of(redis, key, EVENTS_KEPT)
-            self._tell(entries)
+        newest = [(key, _newest_of(redis, key, EVENTS_KEPT)) for key in self._events]
+        for key, entries in newest:
             position[key] = entries[-1][0].decode() if entries else FIRST
+        self._tell([(key.encode(), entries) for key, entries in newest])
         self._position = position
 
     def _read(self, redis: Redis, count: int) -> StreamReply:
@@ -155,9 +156,8 @@ class Follower:
             key = raw_key.decode()
             if key in self._forecasts:
                 self._take(entries)
-            else:
-                self._tell(entries)
             self._position[key] = entries[-1][0].decode()
+        self._tell([(key, entries) for key, entries in reply if key.decode() in self._events])
         return reply
 
     def _skip(self, redis: Redis, now: float) -> None:
@@ -176,10 +176,11 @@ class Follower:
             with self.lock:
                 self.recent.add(entries[first : first + BATCH])
 
-    def _tell(self, entries: Entries) -> None:
-        for entry_id, fields in entries:
+    def _tell(self, events: StreamReply) -> None:
+        """Keep the events of all partitions, in the order of their times."""
+        for _, entry_id, fields in in_order_of_time(events, EVENTS_KEPT + 1):
             try:
-                event = Event.decode(entry_id, fields or {})
+                event = Event.decode(entry_id, fields)
             except StreamError as exc:
                 _log.warning("%s", exc)
                 continue

@@ -34,9 +34,9 @@ def retraining(context: Context) -> None:
 
 
 def runs_html(runs: tuple[Run, ...], now: float) -> str:
-    """Return the table of runs as HTML, with a row for each partition."""
+    """Return the table of runs as HTML, with a row for each partition, the one that began last first."""
     columns = ("partition", "schedule", "latest run", "state", "by", "runs ended", "next", "said")
-    return table_html(columns, [_cells(run, now) for run in runs])
+    return table_html(columns, [_cells(run, now) for run in sorted(runs, key=lambda run: -run.started_ms)])
 
 
 def _cells(run: Run, now: float) -> list[str]:

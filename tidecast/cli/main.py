@@ -34,6 +34,7 @@ COMMANDS = (  # in the order of the help
     tail.tail,
     retrain.retrain,
     events.events,
+    events.anomalies,
     status.status,
     doctor.doctor,
     size.size,

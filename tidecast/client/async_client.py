@@ -11,8 +11,9 @@ import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
+from tidecast.client.contents import FORECASTS, Contents, Names, events_of
 from tidecast.client.entries import NewReading, Time, Values
-from tidecast.client.following import NEXT, Decode, Following, following, newest_id
+from tidecast.client.following import NEXT, Following, following, newest_id
 from tidecast.connection import check_address, connect_async
 from tidecast.connection.cluster import AsyncCluster, Entry, StreamReply
 from tidecast.errors import TidecastError
@@ -73,23 +74,39 @@ class AsyncClient:
     ) -> "AsyncFollower[Forecast]":
         """Follow forecasts; see `Client.forecasts` ("$" means those after the first step of the iteration)."""
         position = self._at.forecasts_since(since)
-        return self._following(position, Forecast.decode, block_ms, stop_when_idle, give_up_s)
+        return self._following(position, FORECASTS, block_ms, stop_when_idle, give_up_s)
 
     def events(
         self,
         since: str | int = NEXT,
         *,
+        kinds: Names = None,
+        series: Names = None,
         block_ms: int = 1000,
         stop_when_idle: bool = False,
         give_up_s: float | None = None,
     ) -> "AsyncFollower[Event]":
         """Follow events; see `Client.events` ("$" means those after the first step of the iteration)."""
-        return self._following(self._at.events_since(since), Event.decode, block_ms, stop_when_idle, give_up_s)
+        contents = events_of(kinds, series)
+        return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
+
+    def anomalies(
+        self,
+        since: str | int = NEXT,
+        *,
+        series: Names = None,
+        block_ms: int = 1000,
+        stop_when_idle: bool = False,
+        give_up_s: float | None = None,
+    ) -> "AsyncFollower[Event]":
+        """Follow the beginnings and ends of anomalies; see `Client.anomalies`."""
+        contents = events_of("anomaly", series)
+        return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
 
     def _following(
         self,
         position: dict[str, str],
-        decode: Decode[T],
+        contents: Contents[T],
         block_ms: int,
         stop_when_idle: bool,
         give_up_s: float | None,
@@ -97,7 +114,7 @@ class AsyncClient:
         course = following(
             self._settings,
             position,
-            decode,
+            contents,
             block_ms=block_ms,
             stop_when_idle=stop_when_idle,
             give_up_s=give_up_s,
@@ -161,7 +178,7 @@ class AsyncFollower(AsyncIterator[T]):
                 if self._course.over:
                     raise StopAsyncIteration
                 try:
-                    self._course.took(await self._read())
+                    self._course.took(*await self._read())
                 except RedisError as exc:
                     await asyncio.sleep(self._course.pause_s(exc, time.monotonic()))
             return self._course.next_item()
@@ -178,7 +195,8 @@ class AsyncFollower(AsyncIterator[T]):
             self._course.position[key] = newest_id(await connection.xrevrange(key, count=1))
         self._begun = True
 
-    async def _read(self) -> StreamReply:
+    async def _read(self) -> tuple[StreamReply, int]:
+        """Return the next entries, and how many of each stream were requested."""
         connection = await self._connected()
         position = self._course.position
         slice_ms = self._course.slice_ms
@@ -195,7 +213,7 @@ class AsyncFollower(AsyncIterator[T]):
         # Both are computed: a reader that lags may lose entries to trimming as well as one whose connection was closed.
         if self._course.reconnected(time.monotonic()) | self._course.lags(reply, count):
             await self._warn_of_gaps()
-        return reply
+        return reply, count
 
     async def _warn_of_gaps(self) -> None:
         connection = await self._connected()

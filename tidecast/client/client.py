@@ -14,8 +14,9 @@ import redis
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
+from tidecast.client.contents import FORECASTS, Contents, Names, events_of
 from tidecast.client.entries import NewReading, Time, Values
-from tidecast.client.following import NEXT, Decode, Following, following, newest_id
+from tidecast.client.following import NEXT, Following, following, newest_id
 from tidecast.connection import check_address, connect
 from tidecast.connection.cluster import Cluster, Entry, StreamReply
 from tidecast.settings import load_settings
@@ -126,23 +127,50 @@ class Client:
             RedisError: Redis is away at the beginning, or for too long, or refuses the command.
         """
         position = self._at.forecasts_since(since)
-        return self._following(position, Forecast.decode, block_ms, stop_when_idle, give_up_s)
+        return self._following(position, FORECASTS, block_ms, stop_when_idle, give_up_s)
 
     def events(
         self,
         since: str | int = NEXT,
         *,
+        kinds: Names = None,
+        series: Names = None,
         block_ms: int = 1000,
         stop_when_idle: bool = False,
         give_up_s: float | None = None,
     ) -> Iterator[Event]:
-        """Follow events of series, models and scheduled retrainings; the arguments are those of `forecasts`."""
-        return self._following(self._at.events_since(since), Event.decode, block_ms, stop_when_idle, give_up_s)
+        """Follow events of series, models and scheduled retrainings, in the order of their times.
+
+        Args:
+            since: an entry id.
+            kinds: one kind of events or several, such as `stuck`; None: all.
+            series: a name or a pattern such as `boiler-*`, or several; None: all, and events without a series.
+            block_ms, stop_when_idle, give_up_s: as in `forecasts`.
+
+        Raises:
+            SettingsError: an argument is out of range, a kind does not exist, or as in `forecasts`.
+            ClosedError, RedisError: as in `forecasts`.
+        """
+        contents = events_of(kinds, series)
+        return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
+
+    def anomalies(
+        self,
+        since: str | int = NEXT,
+        *,
+        series: Names = None,
+        block_ms: int = 1000,
+        stop_when_idle: bool = False,
+        give_up_s: float | None = None,
+    ) -> Iterator[Event]:
+        """Follow the beginnings and ends of anomalies: the events of kind `anomaly`; arguments as in `events`."""
+        contents = events_of("anomaly", series)
+        return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
 
     def _following(
         self,
         position: dict[str, str],
-        decode: Decode[T],
+        contents: Contents[T],
         block_ms: int,
         stop_when_idle: bool,
         give_up_s: float | None,
@@ -150,7 +178,7 @@ class Client:
         course = following(
             self._settings,
             position,
-            decode,
+            contents,
             block_ms=block_ms,
             stop_when_idle=stop_when_idle,
             give_up_s=give_up_s,
@@ -202,7 +230,7 @@ class _Follower(Iterator[T]):
                 if self._course.over:
                     raise StopIteration
                 try:
-                    self._course.took(self._read())
+                    self._course.took(*self._read())
                 except RedisError as exc:
                     time.sleep(self._course.pause_s(exc, time.monotonic()))
             return self._course.next_item()
@@ -211,7 +239,8 @@ class _Follower(Iterator[T]):
         """End the iteration."""
         self._course.end()
 
-    def _read(self) -> StreamReply:
+    def _read(self) -> tuple[StreamReply, int]:
+        """Return the next entries, and how many of each stream were requested."""
         connection = self._connected()
         position = self._course.position
         slice_ms = self._course.slice_ms
@@ -227,7 +256,7 @@ class _Follower(Iterator[T]):
         # Both are computed: a reader that lags may lose entries to trimming as well as one whose connection was closed.
         if self._course.reconnected(time.monotonic()) | self._course.lags(reply, count):
             self._warn_of_gaps()
-        return reply
+        return reply, count
 
     def _warn_of_gaps(self) -> None:
         for key in self._course.with_an_id():

@@ -4,22 +4,23 @@ import logging
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from redis import exceptions
 from redis.exceptions import RedisError
 
+from tidecast.client.contents import Contents
 from tidecast.connection import explain
 from tidecast.connection.cluster import StreamReply
+from tidecast.connection.merging import StreamEntry, in_order_of_time
 from tidecast.connection.portion import Portion
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
-from tidecast.wire import Fields, id_pair
+from tidecast.wire import id_pair
 
 T = TypeVar("T")
-Decode = Callable[[bytes, Fields], T]  # entry id and fields to an item
 OLDEST, NEXT = "0-0", "$"
 AT_ONCE = 1000  # entries of one read
 LONGEST_READ_MS = 60_000  # the connection is checked at least so often
@@ -43,7 +44,7 @@ class Following(Generic[T]):
 
     Attributes:
         position: the id of the last returned entry, by stream.
-        decode: converts an entry to an item.
+        contents: decodes the entries, and chooses among them.
         block_ms: how long no entry may come before the iteration ends, with `stop_when_idle`.
         slice_ms: how long one read waits, which is shorter than the time limit of a command.
         stop_when_idle: whether the iteration ends when it is idle.
@@ -53,29 +54,35 @@ class Following(Generic[T]):
     """
 
     position: dict[str, str]
-    decode: Decode[T]
+    contents: Contents[T]
     block_ms: int
     slice_ms: int
     stop_when_idle: bool
     give_up_s: float
     over: bool = False
     portion: Portion = field(default_factory=lambda: Portion(AT_ONCE))
-    _unread: deque[tuple[str, bytes, Fields]] = field(default_factory=deque)
+    _unread: deque[StreamEntry] = field(default_factory=deque)
     _gap_reported: bool = False  # since the last read that caught up
     _idle_ms: int = 0
     _failures: int = 0
     _failing_since: float = math.nan  # monotonic seconds; NaN before the first failure
 
-    def took(self, reply: StreamReply) -> None:
-        """Store the entries of a reply, and end the iteration if it has been idle for long enough."""
+    def took(self, reply: StreamReply, count: int) -> None:
+        """Store a reply of at most `count` entries a stream; end the iteration if it has been idle for long enough."""
         if reply:
             self.portion.went_well()
-        self._unread.extend((key.decode(), *entry) for key, entries in reply for entry in entries)
+        if self.contents.by_time:
+            self._unread.extend(in_order_of_time(reply, count))
+        else:
+            self._unread.extend((key.decode(), *entry) for key, entries in reply for entry in entries)
         self._idle_ms = 0 if reply else self._idle_ms + self.slice_ms
         self.over = self.stop_when_idle and self._idle_ms >= self.block_ms
 
     def has_next(self) -> bool:
-        """Return whether an entry was read and not returned yet."""
+        """Return whether a wanted entry was read and not returned yet; move the position past the others before it."""
+        while self._unread and not self.contents.wanted(self._unread[0][2]):
+            key, entry_id, _ = self._unread.popleft()
+            self.position[key] = entry_id.decode()
         return bool(self._unread)
 
     def next_item(self) -> T:
@@ -86,7 +93,7 @@ class Following(Generic[T]):
         """
         key, entry_id, fields = self._unread.popleft()
         self.position[key] = entry_id.decode()
-        return self.decode(entry_id, fields)
+        return self.contents.decode(entry_id, fields)
 
     def end(self) -> None:
         """End the iteration, and drop entries that were already read."""
@@ -140,7 +147,7 @@ class Following(Generic[T]):
 def following(
     settings: Settings,
     position: dict[str, str],
-    decode: Decode[T],
+    contents: Contents[T],
     *,
     block_ms: int,
     stop_when_idle: bool,
@@ -158,7 +165,7 @@ def following(
     longest_ms = max(1, round(min(settings.redis_timeout * 500, LONGEST_READ_MS)))
     if give_up_s is None:
         give_up_s = max(settings.redis_timeout, block_ms / 1000) if stop_when_idle else math.inf
-    return Following(position, decode, int(block_ms), min(int(block_ms), longest_ms), stop_when_idle, give_up_s)
+    return Following(position, contents, int(block_ms), min(int(block_ms), longest_ms), stop_when_idle, give_up_s)
 
 
 def position_of(since: str | int) -> str:

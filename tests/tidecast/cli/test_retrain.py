@@ -1,39 +1,23 @@
-"""`tidecast retrain` and `tidecast events`: jobs by hand and on schedule, and their events."""
+"""`tidecast retrain`: jobs by hand and on schedule."""
 
 import json
 import subprocess
-from collections.abc import Iterator
-from itertools import islice
-from pathlib import Path
 
 import pytest
-import structlog
 from redis import Redis
 
 from tests.harness.patience import PATIENCE_S, until
 from tests.harness.processes import TIDECAST, run_command
 from tests.worker.retraining.harness import FINISH, record, stand_in
-from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import free_port
-from tidecast.settings import Settings
 from tidecast.tools.readiness import await_ready
-from tidecast.tools.tail import event_line
-from tidecast.wire import Event, keys_of, partition_of
+from tidecast.wire import keys_of, partition_of
 from worker.retraining import child
 
 
 def stand_for_the_trainer(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """Let a few lines stand in for the trainer, which takes seconds to start."""
     monkeypatch.setattr(child.run, "__kwdefaults__", {**(child.run.__kwdefaults__ or {}), "command": stand_in(program)})
-
-
-@pytest.fixture
-def url(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001 - it empties the server
-    """The address of the emptied server, set in the environment."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TIDECAST_REDIS_URL", settings.redis_url.get_secret_value())
-    yield settings.redis_url.get_secret_value()
-    structlog.reset_defaults()  # the command's log goes to what this test captured
 
 
 @pytest.mark.usefixtures("url")
@@ -160,55 +144,3 @@ def test_a_daemon_that_cannot_write_the_store_does_not_start(capsys: pytest.Capt
     err = capsys.readouterr().err
     assert err.startswith("tidecast: there is no schedule to keep: the store /proc/models cannot be written (")
     assert "let this user write there" in err
-
-
-def happen(redis: Redis, event: Event, partition: int = 0, partitions: int = 1) -> Event:
-    """Put an event on its partition's stream."""
-    flat = event.encode()
-    redis.xadd(keys_of(partition, partitions).events, dict(zip(flat[::2], flat[1::2], strict=True)))  # type: ignore[arg-type]
-    return event
-
-
-PROMOTED = Event("promoted", "beats version 2 by 4 %", "boiler-7", 3)
-STARTED = Event("started", "the run due at 2026-03-01T03:00:00Z has started, try 1")
-
-
-def test_events_of_all_partitions_are_followed(url: str, redis: Redis) -> None:
-    """From the oldest, or from now on."""
-    first = [happen(redis, PROMOTED, 0, 2), happen(redis, STARTED, 1, 2)]
-    with Client(url, partitions=2) as client:
-        events = list(client.events("0", block_ms=1, stop_when_idle=True))
-        assert set(first) == set(events)
-        live = client.events(block_ms=100)
-        later = happen(redis, Event("drift", "new"), 1, 2)
-        assert [later] == list(islice(live, 1))
-        assert all(event.id for event in events)
-
-
-async def test_the_asyncio_client_follows_events_too(url: str, redis: Redis) -> None:
-    """The same, to be awaited."""
-    happen(redis, PROMOTED)
-    async with AsyncClient(url) as client:
-        assert [PROMOTED] == [event async for event in client.events("0", block_ms=1, stop_when_idle=True)]
-        assert [] == [event async for event in client.events(block_ms=1, stop_when_idle=True)]
-
-
-@pytest.mark.usefixtures("url")
-def test_events_are_printed_as_lines_or_as_json(redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
-    """At most so many."""
-    for event in (PROMOTED, STARTED, PROMOTED):
-        happen(redis, event)
-    entry_id = redis.xrange("events")[1][0].decode()
-    assert 0 == run_command("events", "--since", "0", "-n", "2")
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.endswith("Z  promoted  boiler-7 v3  beats version 2 by 4 %")
-    assert second.endswith("Z  started  the run due at 2026-03-01T03:00:00Z has started, try 1")
-    assert 0 == run_command("events", "--since", "0", "-n", "2", "--json")
-    printed = json.loads(capsys.readouterr().out.splitlines()[1])
-    assert {"id": entry_id, "kind": "started", "detail": STARTED.detail, "series": None, "version": None} == printed
-
-
-def test_a_line_says_when_what_and_of_whom() -> None:
-    """The time comes from the entry's id."""
-    event = Event("series_created", "first reading received", "boiler-7", None, "1700000000000-0")
-    assert "2023-11-14T22:13:20Z  series_created  boiler-7  first reading received" == event_line(event)

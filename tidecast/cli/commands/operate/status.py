@@ -81,8 +81,8 @@ def _lines(current: Status) -> Iterator[str]:
     yield f"{sums['series']} series, {current.champions} with a model, {sums['dead']} dead letters"
     if not any(part.run and part.run.next_ms for part in current.partitions):
         yield f"retraining: {current.schedule}; no run is planned yet"
-    for part in current.partitions:
-        if (run := part.run) and run.next_ms:
-            last = f", the last {run.state} {utc_text(run.ended_ms)}: {run.detail}" if run.ended_ms else ""
-            past = last or (f", {run.state}" if run.state else "")
-            yield f"retraining of partition {part.partition}: next {utc_text(run.next_ms)}{past}"
+    planned = (part.run for part in current.partitions if part.run and part.run.next_ms)
+    for run in sorted(planned, key=lambda run: run.next_ms):
+        last = f", the last {run.state} {utc_text(run.ended_ms)}: {run.detail}" if run.ended_ms else ""
+        past = last or (f", {run.state}" if run.state else "")
+        yield f"retraining of partition {run.partition}: next {utc_text(run.next_ms)}{past}"

@@ -1,15 +1,62 @@
-"""`tidecast events`: print new events of series, models and scheduled runs."""
+"""`tidecast events` and `tidecast anomalies`: print events of series, models and scheduled runs."""
 
-from tidecast.cli.options import CountOption, FollowOption, JsonOption, StreamOptions
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from tidecast.cli.options import CountOption, JsonOption, StreamOptions
 from tidecast.cli.times import since_id
+
+SHORTEST_BLOCK_MS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventOptions:
+    """Which events to print, and how."""
+
+    series: Annotated[
+        list[str] | None,
+        typer.Option(help="Only events of this series, or of a pattern such as 'boiler-*'; repeat it for more."),
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Start at: 1h (ago), 2026-03-01, 2026-03-01T12:00Z, an entry id, 0 (the oldest) or $ (the next). "
+            "By default the next; with --once the oldest."
+        ),
+    ] = None
+    once: Annotated[bool, typer.Option("--once", help="Exit after the events that there are already.")] = False
+    count: CountOption = None
+    as_json: JsonOption = False
+    streams: StreamOptions
+
+    def follow(self, kinds: list[str] | None) -> None:
+        """Print the events of some kinds, or of all.
+
+        Raises:
+            SettingsError: an option is invalid.
+        """
+        from tidecast.tools.tail import follow_events
+
+        after = since_id(self.since or ("0" if self.once else "$"))
+        block_ms = SHORTEST_BLOCK_MS if self.once else 1000
+        with self.streams.client() as client:
+            chosen = client.events(after, kinds=kinds, series=self.series, block_ms=block_ms, stop_when_idle=self.once)
+            follow_events(chosen, self.count, as_json=self.as_json)
 
 
 def events(
-    *, since: FollowOption = "$", count: CountOption = None, as_json: JsonOption = False, streams: StreamOptions
+    *,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only events of this kind, such as stuck; repeat it for more.")
+    ] = None,
+    options: EventOptions,
 ) -> None:
     """Print new events of series, models and scheduled runs (Ctrl+C to stop)."""
-    from tidecast.tools.tail import follow_events
+    options.follow(kind)
 
-    after = since_id(since)
-    with streams.client() as client:
-        follow_events(client.events(after), count, as_json=as_json)
+
+def anomalies(*, options: EventOptions) -> None:
+    """Print where anomalies begin and end, as it happens (Ctrl+C to stop)."""
+    options.follow(["anomaly"])
