@@ -9,21 +9,25 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import app, ui
+from nicegui.run import io_bound
 from starlette.responses import Response
 
 from dashboard.actions import Actions
 from dashboard.auth import Access, check_access
 from dashboard.connections import limited_protocol
 from dashboard.data.board import USUAL_SIZE, Board
+from dashboard.data.dead_letters import DeadLetterReader
 from dashboard.data.evidence import Evidence
 from dashboard.data.follower import Follower
 from dashboard.data.gates import GateReader
+from dashboard.pages.dead import dead
 from dashboard.pages.detail import detail
 from dashboard.pages.frame import STYLE, Context
 from dashboard.pages.overview import overview, view_of
-from dashboard.pages.plain import not_found, unknown_series
+from dashboard.pages.plain import bad_value, not_found, unknown_series
 from dashboard.pages.retraining import retraining
 from tidecast.connection import check_address
 from tidecast.listening import ListenAddress, listen, url_of
@@ -99,25 +103,35 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
     evidence = Evidence(settings.store)
     actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
     board = Board(follower, evidence, actions.under_way if actions else ())
-    context = Context(follower, evidence, board, GateReader(settings), actions)
+    context = Context(follower, evidence, board, GateReader(settings), DeadLetterReader(settings), actions)
     ui.add_css(STYLE, shared=True)
     # A page is built completely before it is sent: these functions are called for each viewer.
 
-    def of_all(search: str = "", by: str = "", descending: bool = False, page: int = 1, size: int = USUAL_SIZE) -> None:
-        overview(context, settings, view_of(search, by, descending, page, size))
+    def of_all(
+        search: str = "",
+        state: str = "",
+        by: str = "",
+        descending: bool = False,
+        page: int = 1,
+        size: int = USUAL_SIZE,
+    ) -> None:
+        overview(context, settings, view_of(search, state, by, descending, page, size))
 
     ui.page("/", title="Tidecast")(of_all)
     ui.page("/retraining", title="Retraining · Tidecast")(lambda: retraining(context))
+    ui.page("/dead", title="Dead letters · Tidecast")(lambda reason="", series="": dead(context, reason, series))
 
-    def of_series(name: str = "") -> Response | None:
-        if not board.is_known(name):
-            return unknown_series(name)
+    async def of_series(name: str = "") -> Response | None:
+        if not board.is_known(name):  # on a thread: the names of thousands of series are compared
+            return await io_bound(unknown_series, name, board.names())
         ui.page_title(f"{name} · Tidecast")
         detail(context, name)
         return None
 
     ui.page("/series")(of_series)
     app.add_exception_handler(404, not_found)
+    app.add_exception_handler(405, not_found)
+    app.add_exception_handler(RequestValidationError, bad_value)
     outer = FastAPI(openapi_url=None)
     ui.run_with(
         outer,

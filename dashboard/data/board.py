@@ -1,6 +1,6 @@
 """The rows of the overview: searched, sorted and paged on the server."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,35 +9,36 @@ from numpy.typing import NDArray
 
 from dashboard.data.evidence import Evidence
 from dashboard.data.follower import Follower
-from dashboard.data.recent import ARRIVED, LOWER, UPPER, YHAT, Recent, Y
-from dashboard.pages.words import age_text, number_text, share_text
+from dashboard.data.recent import KIND, LOWER, ORIGIN, UPPER, YHAT, Y
+from dashboard.data.states import AWAITING, STATES, States, ranks_of, states_of
+from dashboard.pages.formats import age_text, number_text, share_text, time_text
 from tidecast.arrays import Float
 
-STALE_GAPS = 5  # usual gaps without a reading after which a series is stale
-STALE_AT_LEAST_MS = 30_000
 SPARK_POINTS = 40
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
-STATES = ("drifting", "retraining", "stale", "live", "naive", "awaiting data")
-SORTED_BY = ("series", "y", "yhat", "skill", "coverage", "model", "state")
+SORTED_BY = ("state", "series", "y", "last", "yhat", "skill", "coverage", "model")
+MUTED = "muted"  # a filter beside the states
 WORSE = -0.005  # a skill below this is not rounded to 0 on the page
 USUAL_SIZE = 25  # rows of a page
-DRIFTING, RETRAINING, STALE, LIVE, NAIVE, AWAITING = range(len(STATES))
+VERSIONS = 1e6  # more than a series' versions
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The search, order and page that a viewer selected.
+    """The search, filter, order and page that a viewer selected.
 
     Attributes:
         search: words; every word must occur in a series' name or state.
-        by: the column to sort by.
+        state: one of `STATES` or `MUTED`; empty: all series are shown.
+        by: the column to sort by; by state the worst come first.
         descending: the largest first.
         page: from 1.
         size: rows of a page.
     """
 
     search: str = ""
-    by: str = "series"
+    state: str = ""
+    by: str = "state"
     descending: bool = False
     page: int = 1
     size: int = USUAL_SIZE
@@ -45,11 +46,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The rows of one page, the number of matching series, and the number of all series."""
+    """The rows of one page, the number of matching series, of all series, and of those in each state."""
 
     rows: list[dict[str, Any]]
-    found: int
+    matching: int
     series: int
+    counts: dict[str, int]
 
 
 class Board:
@@ -67,8 +69,11 @@ class Board:
         self._under_way = under_way
         self._of: tuple[float, int] = (-1.0, -1)
         self._names: list[str] = []
+        self._by_name: NDArray[np.int64] = np.empty(0, np.int64)
         self._place: dict[str, int] = {}
-        self._columns: dict[str, Any] = {}
+        self._states: States = np.empty(0, np.int64)
+        self._muted: NDArray[np.bool_] = np.empty(0, bool)
+        self._columns: dict[str, Float] = {}
 
     def page(self, view: View, now_ms: float) -> Page:
         """Return one page of a view."""
@@ -77,10 +82,11 @@ class Board:
 
     def _page(self, view: View, now_ms: float) -> Page:
         self._refresh(now_ms)
-        order = self._sorted(self._matching(view.search), view)
+        order = self._sorted(self._matching(view), view)
         first = max(0, view.page - 1) * view.size
         rows = [self._row(int(i), now_ms) for i in order[first : first + view.size]]
-        return Page(rows, len(order), len(self._names))
+        counts = dict(zip(STATES, np.bincount(self._states, minlength=len(STATES)).tolist(), strict=True))
+        return Page(rows, len(order), len(self._names), counts | {MUTED: int(self._muted.sum())})
 
     def count(self, now_ms: float) -> int:
         """Return the number of series."""
@@ -100,7 +106,7 @@ class Board:
         with self._follower.lock:
             self._refresh(now_ms)
             at = self._place.get(series)
-            return STATES[AWAITING if at is None else self._columns["state"][at]]
+            return STATES[AWAITING if at is None else self._states[at]]
 
     def is_known(self, series: str) -> bool:
         """Return whether a series has a forecast or a model; True as well until the streams have been read."""
@@ -109,79 +115,78 @@ class Board:
             held = series in follower.recent.index or series in follower.served
         return held or not follower.ready.is_set() or bool(self._evidence.versions(series))
 
+    def names(self) -> list[str]:
+        """Return the names of all series."""
+        with self._follower.lock:
+            return [*self._follower.recent.names, *self._follower.served]
+
     def _refresh(self, now_ms: float) -> None:
         """Recompute the columns of all series, about once a second at most."""
-        recent = self._follower.recent
-        stamp = (now_ms // 900, len(recent) + len(self._follower.served))
+        follower = self._follower
+        recent = follower.recent
+        stamp = (now_ms // 900, len(recent) + len(follower.served))
         if stamp == self._of:
             return
         self._of = stamp
-        awaited = [name for name in self._follower.served if name not in recent.index]
-        self._names = recent.names[: len(recent)] + awaited
+        awaited = [name for name in follower.served if name not in recent.index]
+        names = [*recent.names, *awaited]
+        if names != self._names:
+            self._names = names
+            self._by_name = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
+            self._place = {name: i for i, name in enumerate(names)}
+        runs = follower.totals.runs if follower.totals else ()
+        running = any(run.state == "running" for run in runs)
+        states = states_of(recent, follower.signs, self._under_way, now_ms, running=running)
+        self._states = np.concatenate([states, np.full(len(awaited), AWAITING)])
+        self._muted = np.zeros(len(names), bool)
+        self._muted[[self._place[name] for name in follower.signs.mutes if name in self._place]] = True
+        self._columns = self._figures(len(awaited))
+
+    def _figures(self, awaited: int) -> dict[str, Float]:
+        """Return the columns to sort by, `(series,)` each, NaN without a value."""
+        recent = self._follower.recent
         newest = recent.newest()
-        more = np.full(len(awaited), np.nan)
         skill, coverage = recent.scores()
-        size = len(newest)
-        self._place = {name: i for i, name in enumerate(self._names)}
-        self._columns = {
-            "y": np.concatenate([newest[:, Y], more]),
-            "yhat": np.concatenate([newest[:, YHAT], more]),
-            "skill": np.concatenate([skill[:size], more]),
-            "coverage": np.concatenate([coverage[:size], more]),
-            "state": np.concatenate([self._states(recent, newest, now_ms), np.full(len(awaited), AWAITING)]).astype(
-                int
-            ),
+        order = np.argsort(np.argsort(recent.kinds)) if recent.kinds else np.zeros(1)
+        model = order[newest[:, KIND].astype(int)] * VERSIONS + recent.model[: len(recent)]
+        figures = {
+            "y": newest[:, Y],
+            "last": newest[:, ORIGIN],
+            "yhat": newest[:, YHAT],
+            "skill": skill,
+            "coverage": coverage,
+            "model": model,
         }
+        missing = np.full(awaited, np.nan)
+        columns = {name: np.concatenate([values, missing]) for name, values in figures.items()}
+        return columns | {"state": ranks_of(self._states, self._muted).astype(float)}
 
-    def _states(self, recent: Recent, newest: Float, now_ms: float) -> NDArray[np.int64]:
-        size = len(newest)
-        states = np.where(recent.model[:size] > 0, LIVE, NAIVE)
-        silent_ms = np.fmax(STALE_AT_LEAST_MS, STALE_GAPS * recent.gap_ms[:size])
-        states[now_ms - newest[:, ARRIVED] > silent_ms] = STALE
-        running = any(run.state == "running" for run in (self._follower.totals.runs if self._follower.totals else ()))
-        for name, kind in list(self._follower.told.items()):
-            if kind == "drift" and (i := recent.index.get(name, size)) < size:
-                # A scheduled run retrains series with drift first.
-                states[i] = RETRAINING if running else DRIFTING
-        for name in self._under_way:
-            if (i := recent.index.get(name, size)) < size:
-                states[i] = RETRAINING
-        return states
-
-    def _matching(self, search: str) -> list[int]:
-        words = search.casefold().split()
+    def _matching(self, view: View) -> NDArray[np.int64]:
+        """Return the places of the series that the search and the filter select, sorted by name."""
+        rows = self._by_name
+        if view.state == MUTED:
+            rows = rows[self._muted[rows]]
+        elif view.state:
+            rows = rows[self._states[rows] == STATES.index(view.state)]
+        words = view.search.casefold().split()
         if not words:
-            return list(range(len(self._names)))
-        states = self._columns["state"]
-        return [
-            i
-            for i, name in enumerate(self._names)
-            if all(word in name.casefold() or word in STATES[states[i]] for word in words)
-        ]
-
-    def _sorted(self, rows: list[int], view: View) -> Sequence[int]:
-        """Sort rows by a column, equal values by name; rows without a value are last in either direction."""
-        rows.sort(key=self._names.__getitem__, reverse=view.by == "series" and view.descending)
-        if view.by == "series":
             return rows
-        if view.by == "model":
-            recent = self._follower.recent
-            size = len(recent)
-            keys: list[Any] = [(recent.kind[i], int(recent.model[i])) if i < size else ("", 0) for i in rows]
-            with_value = [(key, i) for key, i in zip(keys, rows, strict=True) if key[0]]
-        else:
-            column = self._columns[view.by]
-            with_value = [(column[i], i) for i in rows if column[i] == column[i]]
-        with_value.sort(key=lambda pair: pair[0], reverse=view.descending)
-        known = {i for _, i in with_value}
-        return [i for _, i in with_value] + [i for i in rows if i not in known]
+        texts = ((i, f"{self._names[i].casefold()}\n{STATES[self._states[i]]}") for i in rows.tolist())
+        return np.array([i for i, text in texts if all(word in text for word in words)], np.int64)
+
+    def _sorted(self, rows: NDArray[np.int64], view: View) -> NDArray[np.int64]:
+        """Sort rows by a column, equal values by name; rows without a value are last in either direction."""
+        if view.by == "series":
+            return rows[::-1] if view.descending else rows
+        values = self._columns[view.by][rows]
+        return rows[np.argsort(-values if view.descending else values, kind="stable")]
 
     def _row(self, i: int, now_ms: float) -> dict[str, Any]:
         name = self._names[i]
-        state = STATES[self._columns["state"][i]]
-        row = _blank(name) | {"state": state}
-        row |= {"skill": share_text(self._columns["skill"][i]), "coverage": share_text(self._columns["coverage"][i])}
-        row["worse"] = bool(self._columns["skill"][i] < WORSE)
+        columns = self._columns
+        row = _blank(name) | {"state": STATES[self._states[i]], "muted": bool(self._muted[i])}
+        row |= {"skill": share_text(columns["skill"][i]), "coverage": share_text(columns["coverage"][i])}
+        row["worse"] = bool(columns["skill"][i] < WORSE)
         recent = self._follower.recent
         held = recent.index.get(name)
         if held is None:
@@ -189,10 +194,11 @@ class Board:
         points = recent.of(held)
         last = points[-1]
         row |= {"y": number_text(last[Y]), "yhat": number_text(last[YHAT]), "spark": spark(points[:, Y])}
+        row["last"] = time_text(last[ORIGIN])
         if last[LOWER] == last[LOWER]:
             row["interval"] = f"{number_text(last[LOWER])} to {number_text(last[UPPER])}"
         version = int(recent.model[held])
-        kind = recent.kind[held].replace("_", " ")
+        kind = recent.kind_of(held).replace("_", " ")
         return row | {"model": kind} | self._model_of(name, version or None, now_ms, kind)
 
     def _model_of(self, name: str, version: int | None, now_ms: float, kind: str = "") -> dict[str, str]:
@@ -204,8 +210,8 @@ class Board:
 
 
 def _blank(series: str) -> dict[str, Any]:
-    texts = dict.fromkeys(("spark", "y", "yhat", "interval", "skill", "coverage", "model", "age"), "")
-    return {"series": series, "state": STATES[AWAITING], "worse": False, **texts}
+    texts = dict.fromkeys(("spark", "y", "last", "yhat", "interval", "skill", "coverage", "model", "age"), "")
+    return {"series": series, "state": STATES[AWAITING], "muted": False, "worse": False, **texts}
 
 
 def spark(values: Float) -> str:

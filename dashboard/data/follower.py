@@ -12,11 +12,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from dashboard.data.recent import Entries, Recent
+from dashboard.data.signs import CONDITIONS, SignReader, Signs
 from dashboard.data.totals import Counting, Totals
 from tidecast.connection import connect, explain
 from tidecast.connection.cluster import Cluster, StreamReply
 from tidecast.connection.merging import in_order_of_time
-from tidecast.connection.partitions import newest_entries
+from tidecast.connection.partitions import newest_entries, server_ms
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import StreamError, TidecastError
 from tidecast.models.served import Served
@@ -32,7 +33,7 @@ LOOK_S = 1.0  # between two reads of the totals
 RETRY_S = 1.0  # after Redis was not available
 EVENTS_KEPT = 500
 FIRST = "0-0"
-TELLING = ("drift", "promoted", "refused", "rolled_back", "confirmed")
+GONE = ("series_deleted", "series_renamed", "series_expired")
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Follower:
     Attributes:
         recent: the newest readings and forecasts.
         events: the newest events, oldest first.
-        told: by series, the kind of the last event about the state of its model.
+        signs: the series that are not in order, and those that are muted.
         served: the series that have a champion in the store.
         totals: as last read; None before the first time.
         trouble: why Redis cannot be read; empty while it can.
@@ -58,6 +59,7 @@ class Follower:
         self._forecasts = [keys.forecasts for keys in all_keys]
         self._events = [keys.events for keys in all_keys]
         self._position: dict[str, str] = {}
+        self._signs = SignReader(settings)
         self._portion = Portion(BATCH)
         self._redis: Redis | None = None
         self._counting: Counting | None = None
@@ -65,7 +67,7 @@ class Follower:
         self._served = Served(ModelStore(settings.store))
         self.recent = Recent(most_series)
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
-        self.told: dict[str, str] = {}
+        self.signs = Signs()
         self.served: Set[str] = frozenset()
         self.totals: Totals | None = None
         self.trouble = ""
@@ -84,9 +86,12 @@ class Follower:
         """Read new entries, and from time to time the totals; return False while Redis cannot be read."""
         try:
             redis = self._connected()
-            if now >= self._look_at:
+            looking = now >= self._look_at
+            if looking:
                 self._look(now)
             self._follow(redis, now)
+            if looking:
+                self._read_signs(redis)
         except (RedisError, OSError) as exc:
             self._fail(explain(exc) if isinstance(exc, RedisError) else str(exc))
         except TidecastError as exc:
@@ -122,7 +127,18 @@ class Follower:
             with self.lock:
                 self.recent.clear()
                 self.events.clear()
-                self.told.clear()
+                self.signs = Signs()
+                self._signs = SignReader(self._settings)
+
+    def _read_signs(self, redis: Redis) -> None:
+        signs = self.signs
+        conditions = self._signs.conditions(redis, list(signs.conditions))
+        dead_ms = self._signs.dead(redis)
+        mutes = self._signs.mutes(redis, server_ms(redis))
+        with self.lock:
+            signs.put(conditions)
+            signs.dead_ms |= {name: at for name, at in dead_ms.items() if name in self.recent.index}
+            signs.mutes = mutes
 
     def _follow(self, redis: Redis, now: float) -> None:
         if not self._position:
@@ -145,6 +161,7 @@ class Follower:
             position[key] = entries[-1][0].decode() if entries else FIRST
         self._tell([(key.encode(), entries) for key, entries in newest])
         self._position = position
+        self._signs.ask(self.recent.names)
 
     def _read(self, redis: Redis, count: int) -> StreamReply:
         connection = cast("Redis | Cluster", redis)
@@ -186,8 +203,17 @@ class Follower:
                 continue
             with self.lock:
                 self.events.append(event)
-                if event.series is not None and event.kind in TELLING:
-                    self.told[event.series] = event.kind
+                if event.series is not None:
+                    self._note(event, event.series)
+
+    def _note(self, event: Event, series: str) -> None:
+        self.signs.note(event, series)
+        if event.kind in CONDITIONS:
+            self._signs.ask([series])
+        i = self.recent.index.get(series) if event.kind in GONE else None
+        if i is not None and id_pair(self.recent.newest_id[i]) < id_pair(event.id):
+            self.recent.remove(series)
+            self.signs.forget(series)
 
     def newest_events(self, count: int, series: str | None = None) -> list[Event]:
         """Return the newest events, of one series or of all, newest first."""

@@ -10,9 +10,8 @@ Entries = Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]
 
 POINTS = 96  # of each series
 FIRST_ROOM = 256  # initial capacity in series; doubled when full
-COLUMNS = ("arrived", "origin", "due", "y", "yhat", "lower", "upper", "error", "naive", "score")
-ARRIVED, ORIGIN, DUE, Y, YHAT, LOWER, UPPER, ERROR, NAIVE, SCORE = range(len(COLUMNS))
-GAP_WEIGHT = 0.2  # weight of the newest gap between two arrivals in the usual gap
+COLUMNS = ("origin", "due", "y", "yhat", "lower", "upper", "error", "naive", "score", "anomaly", "kind")
+ORIGIN, DUE, Y, YHAT, LOWER, UPPER, ERROR, NAIVE, SCORE, ANOMALY, KIND = range(len(COLUMNS))
 
 
 class Recent:
@@ -26,9 +25,9 @@ class Recent:
         index: the row of each name.
         points: `(room, POINTS, columns)`, NaN where unknown; a ring buffer for each series.
         count: `(room,)`, the number of points that each series ever got.
-        gap_ms: `(room,)`, the usual time between two arrivals.
         model: `(room,)`, the version of the last forecast; 0: none.
-        kind: of each series, the expert of the last forecast.
+        newest_id: of each series, the entry id of the last forecast.
+        kinds: the names of the experts that led a forecast; the column `kind` holds the place of a name.
         unreadable: the number of entries that are not valid forecasts.
     """
 
@@ -41,10 +40,11 @@ class Recent:
         self.names: list[str] = []
         self.index: dict[str, int] = {}
         self._raw_index: dict[bytes, int] = {}
-        self.kind: list[str] = []
+        self.newest_id: list[bytes] = []
+        self.kinds: list[str] = []
+        self._raw_kinds: dict[bytes, int] = {}
         self.points: Float = np.full((FIRST_ROOM, POINTS, len(COLUMNS)), np.nan)
         self.count = np.zeros(FIRST_ROOM, np.int64)
-        self.gap_ms = np.full(FIRST_ROOM, np.nan)
         self.model = np.zeros(FIRST_ROOM, np.int64)
         self.beyond = 0
         self.unreadable = 0
@@ -65,10 +65,8 @@ class Recent:
     def _add(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> bool:
         """Add one forecast; only the fields on the pages are parsed, a quarter of the cost of a whole `Forecast`."""
         get = fields.get
-        arrived = float(entry_id.partition(b"-")[0])
         y = float(fields[b"y"])
         row = [
-            arrived,
             float(fields[b"origin"]),
             float(get(b"ts", b"nan")),
             y,
@@ -78,26 +76,30 @@ class Recent:
             float(get(b"error", b"nan")),
             np.nan,
             float(get(b"anomaly_score", b"nan")),
+            float(get(b"anomaly", b"nan")),
+            self._code_of(fields[b"kind"]),
         ]
         model = int(get(b"model", b"0"))
-        kind = fields[b"kind"].decode()
         i = self._row_of(fields[b"series"])  # after parsing, so that every known series has a point
         if i is None:
             self.beyond += 1
             return False
         self.model[i] = model
-        self.kind[i] = kind
+        self.newest_id[i] = entry_id
         ring = self.points[i]
         count = int(self.count[i])
         if count:
-            before = ring[(count - 1) % POINTS]
-            row[NAIVE] = y - before[Y]
-            gap = arrived - before[ARRIVED]
-            usual = self.gap_ms[i]
-            self.gap_ms[i] = gap if usual != usual else usual + GAP_WEIGHT * (gap - usual)
+            row[NAIVE] = y - ring[(count - 1) % POINTS, Y]
         ring[count % POINTS] = row
         self.count[i] = count + 1
         return True
+
+    def _code_of(self, raw: bytes) -> int:
+        code = self._raw_kinds.get(raw)
+        if code is None:
+            self.kinds.append(raw.decode())
+            code = self._raw_kinds[raw] = len(self._raw_kinds)
+        return code
 
     def _row_of(self, raw: bytes) -> int | None:
         row = self._raw_index.get(raw)
@@ -111,7 +113,7 @@ class Recent:
         if i == len(self.count):
             self._make_room(2 * i)
         self.names.append(name)
-        self.kind.append("")
+        self.newest_id.append(b"")
         self._raw_index[raw] = self.index[name] = i
         return i
 
@@ -119,8 +121,29 @@ class Recent:
         more = room - len(self.count)
         self.points = np.concatenate([self.points, np.full((more, *self.points.shape[1:]), np.nan)])
         self.count = np.concatenate([self.count, np.zeros(more, np.int64)])
-        self.gap_ms = np.concatenate([self.gap_ms, np.full(more, np.nan)])
         self.model = np.concatenate([self.model, np.zeros(more, np.int64)])
+
+    def remove(self, name: str) -> None:
+        """Remove a series, if it is held; the last one takes its row."""
+        i = self.index.pop(name, None)
+        if i is None:
+            return
+        del self._raw_index[name.encode()]
+        last = len(self.names) - 1
+        self.names[i] = self.names[last]
+        self.newest_id[i] = self.newest_id[last]
+        for array in (self.points, self.count, self.model):
+            array[i] = array[last]
+        self.points[last] = np.nan
+        self.count[last] = self.model[last] = 0
+        if i < last:
+            self.index[self.names[i]] = self._raw_index[self.names[i].encode()] = i
+        self.names.pop()
+        self.newest_id.pop()
+
+    def kind_of(self, i: int) -> str:
+        """Return the expert that weighed most in a series' last forecast."""
+        return self.kinds[int(self.points[i, (self.count[i] - 1) % POINTS, KIND])]
 
     def of(self, i: int) -> Float:
         """Return a series' points, oldest first: `(points, columns)`."""

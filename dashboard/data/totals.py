@@ -1,7 +1,7 @@
 """Totals over all series from Redis: counts, rates, the lag, dead letters, workers and scheduled runs."""
 
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from redis import Redis
@@ -17,9 +17,10 @@ from tidecast.connection.partitions import (
     total,
     workers,
 )
-from tidecast.wire import keys_of
+from tidecast.wire import DISPOSITIONS, keys_of
 
 RATE_OVER_S = 5.0
+GROWTH_OVER_S = 30.0  # how long the lag must have grown
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +28,21 @@ class Totals:
     """The figures at one time, summed over the partitions.
 
     Attributes:
-        readings: consumed since the beginning.
-        forecasts: made since the beginning.
+        counts: the readings since the beginning, by disposition.
         readings_per_s: over the last seconds; None before the second call.
         forecasts_per_s: likewise.
         lag: readings that wait for their forecast; None if Redis does not report it.
-        dead: dead letters since the beginning.
+        lag_growth: by how many readings the lag has grown over the last half minute; 0 if it does not keep growing.
         workers: the number of live workers.
         runs: of the schedule, for each partition that has one.
         newest: by stream of forecasts, the newest id.
     """
 
-    readings: int
-    forecasts: int
+    counts: Counter[str]
     readings_per_s: float | None
     forecasts_per_s: float | None
     lag: int | None
-    dead: int
+    lag_growth: int
     workers: int
     runs: tuple[Run, ...]
     newest: Mapping[str, str]
@@ -57,6 +56,7 @@ class Counting:
         self._keys = [keys_of(p, partitions, namespace) for p in range(partitions)]
         self._namespace = namespace
         self._seen: deque[tuple[float, int, int]] = deque()
+        self._lags: deque[tuple[float, int]] = deque()
 
     def look(self, now: float) -> Totals:
         """Read the totals; `now` is in seconds of any monotonic clock.
@@ -71,16 +71,17 @@ class Counting:
         offsets = [offset for offset, _ in counted]
         owners = [owner_of(redis, keys, now_ms) for keys in self._keys]
         runs = [run_of(redis, p, keys) for p, keys in enumerate(self._keys)]
-        readings = sum(offset.answered for offset in offsets)
-        forecasts = sum(offset.counts.get("forecast", 0) for offset in offsets)
-        rates = self._rates(now, readings, forecasts)
+        counts: Counter[str] = Counter()
+        for offset in offsets:
+            counts.update({name: offset.counts.get(name, 0) for name in DISPOSITIONS})
+        rates = self._rates(now, counts.total(), counts["forecast"])
+        lag = total(lag for _, lag in counted)
         return Totals(
-            readings=readings,
-            forecasts=forecasts,
+            counts=counts,
             readings_per_s=rates[0],
             forecasts_per_s=rates[1],
-            lag=total(lag for _, lag in counted),
-            dead=sum(offset.counts.get("dead", 0) for offset in offsets),
+            lag=lag,
+            lag_growth=self._growth(now, lag),
             workers=len(workers(redis, self._namespace, owners, now_ms)),
             runs=tuple(run for run in runs if run),
             newest={keys.forecasts: self._newest(keys.forecasts) for keys in self._keys},
@@ -97,6 +98,30 @@ class Counting:
             return None, None
         return (readings - before_readings) / (now - then), (forecasts - before_forecasts) / (now - then)
 
+    def _growth(self, now: float, lag: int | None) -> int:
+        if lag is None:
+            self._lags.clear()
+            return 0
+        self._lags.append((now, lag))
+        while now - self._lags[0][0] > GROWTH_OVER_S:
+            self._lags.popleft()
+        return growth_of(self._lags)
+
     def _newest(self, stream: str) -> str:
         info = stream_info(self._redis, stream)
         return info["last-generated-id"].decode() if info else "0-0"
+
+
+def growth_of(lags: Sequence[tuple[float, int]]) -> int:
+    """Return by how much a lag has grown, 0 if it does not keep growing: a large push of readings alone is no problem.
+
+    Args:
+        lags: at least one, with its time in seconds, the oldest first.
+    """
+    first_s, first = lags[0]
+    last_s, last = lags[-1]
+    middle_s = (first_s + last_s) / 2
+    before = max(lag for at, lag in lags if at <= middle_s)
+    later = [lag for at, lag in lags if at > middle_s]
+    is_long = last_s - first_s >= GROWTH_OVER_S / 2
+    return last - first if is_long and min(later) > before and last == max(later) else 0

@@ -7,10 +7,10 @@ from nicegui import ui
 
 from dashboard.actions import Actions
 from dashboard.pages import charts
+from dashboard.pages.formats import NOTHING, age_text, number_text, time_text
 from dashboard.pages.frame import Context, chart, every_second, figure, now_ms, page, state_class
 from dashboard.pages.gate_card import gate_card
 from dashboard.pages.tables import events_table, plain_table
-from dashboard.pages.words import NOTHING, age_text, number_text, time_text
 from tidecast.models.store import Version
 
 _log = logging.getLogger(__name__)

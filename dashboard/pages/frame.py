@@ -6,15 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from nicegui import ui
 
 from dashboard.actions import Actions
 from dashboard.data.board import Board
+from dashboard.data.dead_letters import DeadLetterReader
 from dashboard.data.evidence import Evidence
 from dashboard.data.follower import Follower
 from dashboard.data.gates import GateReader
+from dashboard.pages.formats import count_text
 from tidecast.pictures.colours import DARK, LIGHT
 
 STYLE = (
@@ -23,7 +24,8 @@ STYLE = (
 )
 REFRESH_S = 1.0
 SKIPPED_SHOWN_S = 10.0
-PAGES = (("Series", "/"), ("Retraining", "/retraining"))
+PAGES = (("Series", "/"), ("Retraining", "/retraining"), ("Dead letters", "/dead"))
+NO_WORKER = "No worker is running, so no reading is answered. Start one: tidecast worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Context:
     evidence: Evidence
     board: Board
     gates: GateReader
+    dead_letters: DeadLetterReader
     actions: Actions | None
 
 
@@ -71,11 +74,6 @@ def now_ms() -> float:
     return time.time() * 1000
 
 
-def series_path(series: str) -> str:
-    """Return the path of a series' page."""
-    return f"/series?name={quote(series, safe='')}"
-
-
 def figure(name: str, hint: str = "") -> ui.label:
     """Add a number with its name below; return the label of the number."""
     with ui.element("div").classes(f"figure {name.partition(' ')[0]}") as whole:
@@ -103,12 +101,18 @@ def state_class(state: str) -> str:
 
 def notice(follower: Follower) -> tuple[str, bool]:
     """Return the text of the banner, or an empty text, and whether the problem is grave."""
+    totals = follower.totals
     if follower.trouble:
-        return f"Redis cannot be read, and what is shown stands still. {follower.trouble}", True
+        return f"Redis cannot be read. The page shows the last known values. {follower.trouble}", True
+    if totals and not totals.workers and (totals.lag or totals.counts.total()):
+        return NO_WORKER, True
+    if totals and totals.lag_growth:
+        waiting = f"{count_text(totals.lag)} readings wait, {count_text(totals.lag_growth)} more than half a minute ago"
+        return f"The workers do not keep up: {waiting}. Start another worker, or see tidecast size.", True
     if follower.skipped_at is not None and time.monotonic() - follower.skipped_at < SKIPPED_SHOWN_S:
-        return "More forecasts come than can be followed one by one: the newest are shown, others skipped.", False
+        return "Forecasts come too fast to follow each: the page shows the newest and skips others.", False
     if not follower.ready.is_set():
-        return "Reading what is there …", False
+        return "Reading the streams …", False
     if follower.recent.beyond:
-        return "There are more series than are held: raise dashboard.max_series to see the others.", False
+        return "Some series are not shown: raise dashboard.max_series.", False
     return "", False

@@ -4,7 +4,7 @@ from typing import Any
 
 from dashboard.data.gates import Gates
 from dashboard.pages.charts import GRID, QUIET, chart, line, named_axis
-from dashboard.pages.words import time_text
+from dashboard.pages.formats import time_text
 from tidecast.models.lstm import Array
 from tidecast.pictures.colours import READING
 from tidecast.pictures.gates import BELOW_ZERO, GATES, ORDER, STEPS_AXIS, GateMap, sorted_units

@@ -1,20 +1,24 @@
 """The overview: the totals, and one table of all series."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
 
 from nicegui import events, ui
 
-from dashboard.data.board import SORTED_BY, USUAL_SIZE, View
-from dashboard.pages.frame import Context, every_second, figure, now_ms, page
-from dashboard.pages.words import count_text
+from dashboard.data.board import MUTED, SORTED_BY, USUAL_SIZE, Page, View
+from dashboard.data.states import STATES
+from dashboard.pages.formats import count_text
+from dashboard.pages.frame import Context, every_second, figure, now_ms, page, state_class
 from tidecast.settings import Settings
+from tidecast.wire import DISPOSITIONS
 
 COLUMNS = (  # name, label, classes; `wide` is hidden on a phone, `num` is aligned to the right
     ("series", "series", ""),
     ("spark", "readings", ""),
-    ("y", "last reading", "num wide"),
+    ("y", "reading", "num wide"),
+    ("last", "time (UTC)", "num wide"),
     ("yhat", "forecast", "num"),
     ("interval", "interval", "num wide"),
     ("skill", "skill", "num wide"),
@@ -29,7 +33,8 @@ CELLS = {
     "spark": '<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" aria-hidden="true">'
     '<polyline :points="props.row.spark" /></svg>',
     "skill": "<span :class=\"props.row.worse ? 'worse' : ''\">{{ props.row.skill }}</span>",
-    "state": "<span :class=\"'badge is-' + props.row.state.replace(' ', '-')\">{{ props.row.state }}</span>",
+    "state": "<span :class=\"'badge is-' + props.row.state.replace(' ', '-')\">{{ props.row.state }}</span>"
+    '<span v-if="props.row.muted" class="muted-mark">muted</span>',
 }
 SIZES = [10, 25, 50, 100]
 SKILL_HINT = "1 minus the mean absolute error over that of the last value, of the readings held here"
@@ -58,8 +63,11 @@ def _totals(context: Context) -> None:
             "readings": figure("readings / s", "Answered, over the last seconds"),
             "forecasts": figure("forecasts / s", "Made, over the last seconds"),
             "lag": figure("lag", "Readings that wait for their answer"),
-            "dead": figure("dead letters", "Readings that could not be answered, since the beginning"),
             "workers": figure("workers", "Alive at this moment"),
+            "forecast": figure("answered", "Readings answered with a forecast, since the beginning"),
+            "late": figure("late", "Readings with an earlier time than their series' newest, since the beginning"),
+            "duplicate": figure("duplicates", "Readings with their series' newest time again, since the beginning"),
+            "dead": figure("dead letters", "Readings that could not be answered, since the beginning"),
         }
 
     def look() -> None:
@@ -70,8 +78,9 @@ def _totals(context: Context) -> None:
         shown["readings"].set_text(count_text(totals.readings_per_s))
         shown["forecasts"].set_text(count_text(totals.forecasts_per_s))
         shown["lag"].set_text(count_text(totals.lag))
-        shown["dead"].set_text(count_text(totals.dead))
         shown["workers"].set_text(count_text(totals.workers))
+        for disposition in DISPOSITIONS:
+            shown[disposition].set_text(count_text(totals.counts[disposition]))
 
     every_second(look)
 
@@ -101,12 +110,13 @@ class _Table:
                 ui.input(placeholder="Search series or state", value=view.search, on_change=self._search).props(
                     'dense outlined clearable debounce=200 aria-label="Search"'
                 )
-                self._found = ui.label().classes("quiet")
+                self._matching = ui.label().classes("quiet")
+            self._filters = _Filters(self._filter)
             self._table = ui.table(columns=_columns(), rows=[], row_key="series", pagination=self._pagination(0))
             self._table.props(f':rows-per-page-options="{SIZES}" flat binary-state-sort dense color=quiet').classes(
                 "rows"
             )
-            self._table.props('no-data-label="No series has these words in its name or state."')
+            self._table.props('no-data-label="No series matches."')
             for name, cell in CELLS.items():
                 self._table.add_slot(f"body-cell-{name}", f'<q-td :props="props">{cell}</q-td>')
             self._table.on("request", self._turn)
@@ -118,26 +128,28 @@ class _Table:
     def look(self) -> int:
         """Update the rows; return the number of all series."""
         current = self._context.board.page(self._view, now_ms())
-        last = max(1, -(-current.found // self._view.size))
+        last = max(1, -(-current.matching // self._view.size))
         if self._view.page > last:
             self._view = replace(self._view, page=last)
             current = self._context.board.page(self._view, now_ms())
-        pagination = self._pagination(current.found)
+        pagination = self._pagination(current.matching)
         if current.rows != self._table.rows or pagination != self._table.props["pagination"]:
             self._table.props["pagination"] = pagination
             self._table.rows = current.rows
-        some = self._view.search or current.found != current.series
-        self._found.set_text(f"{count_text(current.found)} of {count_text(current.series)} series" if some else "")
+        some = self._view.search or current.matching != current.series
+        matching = f"{count_text(current.matching)} of {count_text(current.series)} series"
+        self._matching.set_text(matching if some else "")
+        self._filters.show(current, self._view.state)
         return current.series
 
-    def _pagination(self, found: int) -> dict[str, Any]:
+    def _pagination(self, matching: int) -> dict[str, Any]:
         view = self._view
         return {
             "sortBy": view.by,
             "descending": view.descending,
             "page": view.page,
             "rowsPerPage": view.size,
-            "rowsNumber": found,
+            "rowsNumber": matching,
         }
 
     def _change(self, view: View) -> None:
@@ -149,11 +161,15 @@ class _Table:
     def _search(self, event: events.ValueChangeEventArguments[str | None]) -> None:
         self._change(replace(self._view, search=event.value or "", page=1))
 
+    def _filter(self, state: str) -> None:
+        self._change(replace(self._view, state=state, page=1))
+
     def _turn(self, event: events.GenericEventArguments) -> None:
         pagination = event.args["pagination"]
         self._change(
             view_of(
                 search=self._view.search,
+                state=self._view.state,
                 by=pagination.get("sortBy") or "",
                 descending=bool(pagination.get("descending")),
                 page=int(pagination.get("page") or 1),
@@ -162,9 +178,45 @@ class _Table:
         )
 
 
-def view_of(search: str = "", by: str = "", descending: bool = False, page: int = 1, size: int = USUAL_SIZE) -> View:
+class _Filters:
+    """The buttons above the table: one for each state that a series has, with the number of such series."""
+
+    def __init__(self, choose: Callable[[str], None]) -> None:
+        self._shown: dict[str, tuple[ui.element, ui.label]] = {}
+        with ui.element("div").classes("filters"):
+            for state in ("", *STATES, MUTED):
+                button = ui.element("button").classes(f"filter {state_class(state)}" if state else "filter")
+                button.on("click", lambda state=state: choose(state))
+                with button:
+                    self._shown[state] = (button, ui.label())
+
+    def show(self, page: Page, chosen: str) -> None:
+        """Show the numbers of a page, and which state is selected."""
+        for state, (button, label) in self._shown.items():
+            count = page.counts[state] if state else page.series
+            label.set_text(f"{state or 'all'} {count_text(count)}")
+            button.set_visibility(bool(count) or state == chosen)
+            button.props(f'aria-pressed="{"true" if state == chosen else "false"}"')
+
+
+def view_of(
+    search: str = "",
+    state: str = "",
+    by: str = "",
+    descending: bool = False,
+    page: int = 1,
+    size: int = USUAL_SIZE,
+) -> View:
     """Return the view of an address; invalid values are replaced by the default or the nearest bound."""
-    return View(search, by if by in SORTED_BY else "series", descending, max(1, page), min(max(1, size), SIZES[-1]))
+    usual = View()
+    return View(
+        search,
+        state if state in (*STATES, MUTED) else usual.state,
+        by if by in SORTED_BY else usual.by,
+        descending,
+        max(1, page),
+        min(max(1, size), SIZES[-1]),
+    )
 
 
 def view_path(view: View) -> str:

@@ -1,16 +1,26 @@
-"""Pages without scripts: the form for the token, and the answer to an address that leads nowhere."""
+"""Pages without scripts: the form for the token, and the answers to wrong addresses and names."""
 
+from collections.abc import Iterable
 from html import escape
+from itertools import islice
 
+from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from dashboard.pages.formats import series_path
 from tidecast.pictures.colours import DARK, LIGHT
+from tidecast.suggestions import most_similar
 
 NOT_FOUND = "There is no page at this address."
-UNKNOWN_SERIES = "No series of the name {} has sent a reading yet. Its page opens here with the first forecast."
+NO_NAME = "This address names no series."
+BAD_VALUE = "A part of this address has a wrong value: {}."
+UNKNOWN_SERIES = "No such series: {}"
+OPENS = "If it is new, its page opens here with its first forecast."
 AGAIN_S = 3  # between two looks for a series that is not known yet
+MOST_COMPARED = 20_000  # names that may be similar
 DATA = ("/api/", "/_nicegui/")  # paths that programs request
+_BACK = '<p><a href="/">All series</a></p>'
 _STYLE = (
     f"""
 :root {{ color-scheme: light dark; {LIGHT.variables()} }}
@@ -46,14 +56,30 @@ async def not_found(request: Request, error: Exception) -> Response:  # noqa: AR
     """Answer an unknown address: a program gets JSON, a person a sentence and a link back."""
     if request.url.path.startswith(DATA):
         return JSONResponse({"detail": NOT_FOUND}, 404)
-    return missing_page(NOT_FOUND)
+    return sentence_page(NOT_FOUND, 404)
 
 
-def missing_page(sentence: str, again_s: int = 0) -> HTMLResponse:
+async def bad_value(request: Request, error: Exception) -> Response:  # noqa: ARG001 - as FastAPI calls it
+    """Answer an address such as `/?page=x`."""
+    errors = error.errors() if isinstance(error, RequestValidationError) else []
+    return sentence_page(BAD_VALUE.format(", ".join(str(each["loc"][-1]) for each in errors)), 422)
+
+
+def sentence_page(sentence: str, status: int) -> HTMLResponse:
     """Return a page with a sentence and a link to all series."""
-    return plain_page(f'<p>{escape(sentence)}</p><p><a href="/">All series</a></p>', 404, again_s)
+    return plain_page(f"<p>{escape(sentence)}</p>{_BACK}", status)
 
 
-def unknown_series(name: str) -> HTMLResponse:
-    """Return the page of a series that is not known; it asks again, so that it opens with the first forecast."""
-    return missing_page(UNKNOWN_SERIES.format(name) if name else NOT_FOUND, AGAIN_S if name else 0)
+def unknown_series(name: str, known: Iterable[str]) -> HTMLResponse:
+    """Return the page of a series that is not known; it asks again, so that it opens with the first forecast.
+
+    Args:
+        name: the series.
+        known: the names of all series, one of which may be meant.
+    """
+    if not name:
+        return sentence_page(NO_NAME, 404)
+    similar = most_similar(name, islice(known, MOST_COMPARED))
+    question = f'<p>Did you mean <a href="{series_path(similar)}">{escape(similar)}</a>?</p>' if similar else ""
+    sentence = UNKNOWN_SERIES.format(f"<b>{escape(name)}</b>.")
+    return plain_page(f"<p>{sentence}</p>{question}<p>{OPENS}</p>{_BACK}", 404, AGAIN_S)

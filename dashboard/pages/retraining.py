@@ -4,9 +4,9 @@ from html import escape
 
 from nicegui import ui
 
+from dashboard.pages.formats import NOTHING, age_text, time_text
 from dashboard.pages.frame import Context, every_second, now_ms, page
 from dashboard.pages.tables import events_table, table_html
-from dashboard.pages.words import NOTHING, age_text, time_text
 from tidecast.connection.partitions import Run
 
 EVENTS_SHOWN = 100

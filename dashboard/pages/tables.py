@@ -5,8 +5,8 @@ from html import escape
 
 from nicegui import ui
 
-from dashboard.pages.frame import every_second, series_path
-from dashboard.pages.words import time_text
+from dashboard.pages.formats import series_path, time_text
+from dashboard.pages.frame import every_second
 from tidecast.wire import Event
 
 

@@ -1,5 +1,7 @@
 """The parts of the pages: texts, charts, tables and the buttons' actions."""
 
+from collections import Counter
+from dataclasses import asdict, replace
 from math import nan
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -11,12 +13,13 @@ from dashboard.actions import Actions, summary_text
 from dashboard.data.board import View
 from dashboard.data.follower import Follower
 from dashboard.data.recent import Recent
+from dashboard.data.totals import Totals
 from dashboard.pages import charts
-from dashboard.pages.frame import notice, series_path
+from dashboard.pages.formats import age_text, count_text, number_text, series_path, share_text, time_text
+from dashboard.pages.frame import notice
 from dashboard.pages.overview import view_of, view_path
 from dashboard.pages.retraining import runs_html
 from dashboard.pages.tables import events_html
-from dashboard.pages.words import age_text, count_text, number_text, share_text, time_text
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tests.harness.processes import run_command
@@ -70,11 +73,11 @@ def test_what_others_wrote_is_shown_and_not_run() -> None:
 
 def test_a_view_is_kept_in_the_address() -> None:
     """It is short for the default one, and impossible values are corrected."""
-    view = View(search="pump naïve&x", by="skill", descending=True, page=3, size=50)
+    view = View(search="pump naïve&x", state="stuck", by="skill", descending=True, page=3, size=50)
     query = {name: values[0] for name, values in parse_qs(urlsplit(view_path(view)).query).items()}
-    assert {"search": "pump naïve&x", "by": "skill", "descending": "True", "page": "3", "size": "50"} == query
+    assert {name: str(value) for name, value in asdict(view).items()} == query
     assert "/" == view_path(View())
-    assert View(size=100) == view_of(by="nonsense", page=-2, size=9999)
+    assert View(size=100) == view_of(state="nonsense", by="nonsense", page=-2, size=9999)
     assert 1 == view_of(size=0).size
 
 
@@ -93,6 +96,17 @@ def test_the_banner_says_what_is_not_shown(tmp_path: Path) -> None:
     assert ("", False) == notice(follower)
     follower.recent.add([entry(name, 0, 1.0, 1.0) for name in "ab"])
     assert "max_series" in notice(follower)[0]
+    follower.recent.beyond = 0
+    lagging = Totals(Counter(forecast=1), None, None, 500, 0, 1, (), {})
+    for totals, sentence in (
+        (lagging, ""),
+        (replace(lagging, lag_growth=300), "500 readings wait, 300 more"),
+        (replace(lagging, workers=0), "No worker is running"),
+        (replace(lagging, workers=0, lag=0, counts=Counter()), ""),
+    ):
+        follower.totals = totals
+        assert sentence in notice(follower)[0]
+        assert bool(sentence) is notice(follower)[1]
     follower.trouble = "ConnectionError: gone"
     assert notice(follower)[1]
     assert "ConnectionError: gone" in notice(follower)[0]

@@ -9,9 +9,10 @@ import pytest
 from dashboard.data.board import Board, View, spark
 from dashboard.data.evidence import Evidence
 from dashboard.data.follower import Follower
-from dashboard.data.recent import ARRIVED
+from dashboard.data.recent import Y
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
+from tidecast.connection.mutes import Mute
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
 
@@ -32,8 +33,12 @@ class Desk:
         self.follower.recent.add([entry(series, turn, y, y + 0.5, **more) for turn, y in enumerate(values)])
 
     def states(self, now: float = NOW) -> dict[str, str]:
-        """Return the states of all series."""
+        """Return the states of all series, in their order."""
         return {row["series"]: row["state"] for row in self.board.page(View(size=100), now).rows}
+
+    def names(self, view: View) -> list[str]:
+        """Return the series that a view shows, in their order."""
+        return [row["series"] for row in self.board.page(view, NOW).rows]
 
 
 @pytest.fixture
@@ -50,44 +55,65 @@ def test_rows_are_sorted_by_their_figures_with_the_unknown_last(desk: Desk) -> N
     desk.feed("c", 2.0)
     desk.follower.served = {"d"}
 
-    def names(view: View) -> list[str]:
-        return [row["series"] for row in desk.board.page(view, NOW).rows]
+    assert ["b", "c", "a", "d"] == desk.names(View(by="y"))
+    assert ["a", "c", "b", "d"] == desk.names(View(by="y", descending=True))
+    assert ["d", "c", "b", "a"] == desk.names(View(by="series", descending=True))
 
-    assert ["b", "c", "a", "d"] == names(View(by="y"))
-    assert ["a", "c", "b", "d"] == names(View(by="y", descending=True))
-    assert ["d", "c", "b", "a"] == names(View(by="series", descending=True))
+
+def test_rows_are_sorted_by_the_expert_then_the_version(desk: Desk) -> None:
+    """Experts by their names, whatever came first."""
+    for series, kind, version in (("a", "naive", 1), ("b", "linear", 12), ("c", "linear", 3)):
+        desk.feed(series, 1.0, kind=kind, model=version)
+    assert ["c", "b", "a"] == desk.names(View(by="model"))
 
 
 def test_a_page_is_cut_from_what_was_found(desk: Desk) -> None:
     """All words must be there, in the name or the state."""
     for i in range(30):
         desk.feed(f"Pump-{i:02}", 1.0, **({"model": 1} if i % 2 else {}))
-    page = desk.board.page(View(search="pump LIVE", page=2, size=10), NOW)
-    assert (15, 30, 5) == (page.found, page.series, len(page.rows))
+    page = desk.board.page(View(search="pump OK", page=2, size=10), NOW)
+    assert (15, 30, 5) == (page.matching, page.series, len(page.rows))
     assert "Pump-21" == page.rows[0]["series"]
 
 
-def test_each_state_is_told(desk: Desk) -> None:
-    """It follows from the expert that answers, the events, and their age."""
-    for name in ("naive", "live", "drifted", "asked"):
-        desk.feed(name, 1.0, 2.0, **({} if name == "naive" else {"model": 2, "kind": "lstm"}))
-    desk.follower.served = {"expected", "live"}
-    desk.follower.told["drifted"] = "drift"
+def test_problems_come_first_and_those_of_muted_series_after_them(desk: Desk) -> None:
+    """The worst state that applies is shown."""
+    for name in ("no model", "in order", "drifted", "asked", "stuck", "hushed", "rejected"):
+        desk.feed(name, 1.0, 2.0, **({} if name == "no model" else {"model": 2, "kind": "lstm"}))
+    desk.follower.served = {"expected", "in order"}
+    signs = desk.follower.signs
+    signs.drifting |= {"drifted", "stuck"}
+    signs.dead_ms |= {"rejected": NOW - 1000, "in order": NOW - 700_000, "stuck": NOW}
+    signs.conditions |= {"stuck": "stuck", "hushed": "anomalous", "gone": "silent"}
+    signs.mutes["hushed"] = Mute(0, None, "Ann")
     desk.under_way.add("asked")
-    states = {"naive": "naive", "live": "live", "drifted": "drifting", "asked": "retraining"}
-    assert states | {"expected": "awaiting data"} == desk.states()
-    assert "stale" == desk.states(NOW + 31_000)["live"]
+    assert [
+        ("stuck", "stuck"),
+        ("rejected", "dead letters"),
+        ("drifted", "drifting"),
+        ("hushed", "anomalous"),
+        ("asked", "retraining"),
+        ("in order", "ok"),
+        ("no model", "no model"),
+        ("expected", "awaiting data"),
+    ] == list(desk.states().items())
+    assert desk.board.row("hushed", NOW)["muted"]
     run: Any = SimpleNamespace(runs=[SimpleNamespace(state="running")])
     desk.follower.totals = run
     assert "retraining" == desk.states(NOW + 1000)["drifted"]
 
 
-def test_a_slow_series_is_not_stale_between_two_of_its_readings(desk: Desk) -> None:
-    """An hour between readings is usual for one that has one an hour."""
-    desk.feed("hourly", 1.0, 2.0)
-    desk.follower.recent.gap_ms[0] = 3_600_000
-    assert "naive" == desk.states(NOW + 3_600_000)["hourly"]
-    assert 1_700_000_001_000 == desk.follower.recent.newest()[0, ARRIVED]
+def test_a_filter_selects_the_series_of_a_state_and_each_state_has_a_number(desk: Desk) -> None:
+    """Muted series have a filter of their own beside that of their state."""
+    for name in "abcd":
+        desk.feed(name, 1.0)
+    desk.follower.signs.conditions |= {"b": "stuck", "c": "stuck"}
+    desk.follower.signs.mutes["c"] = Mute(0, None, "Ann")
+    counts = desk.board.page(View(), NOW).counts
+    assert (2, 2, 1) == (counts["stuck"], counts["no model"], counts["muted"])
+    assert ["b", "c"] == desk.names(View(state="stuck"))
+    assert ["c"] == desk.names(View(state="muted"))
+    assert [] == desk.names(View(state="silent"))
 
 
 def test_a_model_is_named_with_its_age(desk: Desk) -> None:
@@ -129,5 +155,5 @@ def test_an_unknown_series_has_an_empty_row(desk: Desk) -> None:
 def test_a_spark_of_equal_values_is_a_level_line(desk: Desk) -> None:
     """A single value does not draw a line."""
     desk.feed("a", 2.0, 2.0)
-    assert "1,14.0 119,14.0" == spark(desk.follower.recent.of(0)[:, 3])
-    assert "" == spark(desk.follower.recent.of(0)[:1, 3])
+    assert "1,14.0 119,14.0" == spark(desk.follower.recent.of(0)[:, Y])
+    assert "" == spark(desk.follower.recent.of(0)[:1, Y])

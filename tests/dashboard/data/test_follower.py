@@ -5,12 +5,15 @@ from redis import Redis
 
 from dashboard.data import follower as module
 from dashboard.data.follower import Follower
+from dashboard.data.recent import Y
+from dashboard.data.totals import growth_of
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.mutes import Mute, mute_series, unmute_series
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
-from tidecast.wire import Event
+from tidecast.wire import Event, keys_of
 
 
 def write(redis: Redis, series: str, *turns: int) -> None:
@@ -18,6 +21,13 @@ def write(redis: Redis, series: str, *turns: int) -> None:
     for turn in turns:
         entry_id, fields = entry(series, turn, turn, turn)
         redis.xadd("forecasts", dict(fields), id=entry_id)
+
+
+def tell(redis: Redis, *events: Event) -> None:
+    """Events as workers write them."""
+    for event in events:
+        flat = event.encode()
+        redis.xadd("events", dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
 @pytest.fixture
@@ -33,7 +43,7 @@ def test_what_was_there_and_what_comes_is_read_once(redis: Redis, follower: Foll
     write(redis, "a", 3)
     assert follower.step(0.25)
     assert follower.step(0.5)
-    assert [0, 1, 2, 3] == follower.recent.of(0)[:, 3].tolist()
+    assert [0, 1, 2, 3] == follower.recent.of(0)[:, Y].tolist()
     assert follower.ready.is_set()
 
 
@@ -46,7 +56,7 @@ def test_a_reader_that_falls_behind_skips_to_the_newest(
     follower.step(0.0)
     write(redis, "a", *range(9))
     follower.step(7.0)
-    assert [0, 1, 2, 3, 6, 7, 8] == follower.recent.of(0)[:, 3].tolist()
+    assert [0, 1, 2, 3, 6, 7, 8] == follower.recent.of(0)[:, Y].tolist()
     assert 7.0 == follower.skipped_at
 
 
@@ -77,14 +87,55 @@ def test_redis_away_is_trouble_until_it_is_back(redis_program: str) -> None:
 
 def test_events_are_kept_and_the_last_of_a_series_tells_its_state(redis: Redis, follower: Follower) -> None:
     """Newest first, of one series or of all."""
-    for event in (Event("drift", "x", "a"), Event("series_created", "y", "b"), Event("promoted", "z", "a", 2)):
-        flat = event.encode()
-        redis.xadd("events", dict(zip(flat[::2], flat[1::2], strict=True)))
+    tell(redis, Event("drift", "x", "a"), Event("series_created", "y", "b"), Event("promoted", "z", "a", 2))
+    tell(redis, Event("drift", "x", "b"))
     redis.xadd("events", {"other": "entry"})
     follower.step(0.0)
-    assert ["promoted", "series_created", "drift"] == [event.kind for event in follower.newest_events(10)]
+    assert ["drift", "promoted", "series_created", "drift"] == [event.kind for event in follower.newest_events(10)]
     assert ["promoted"] == [event.kind for event in follower.newest_events(1, "a")]
-    assert {"a": "promoted"} == follower.told
+    assert {"b"} == follower.signs.drifting
+
+
+def test_a_series_that_was_deleted_goes_until_it_comes_again(redis: Redis, follower: Follower) -> None:
+    """A forecast after the event brings it back."""
+    write(redis, "a", 1)
+    write(redis, "b", 2)
+    tell(redis, Event("series_deleted", "x", "a"))
+    follower.step(0.0)
+    assert ["b"] == follower.recent.names
+    redis.xadd("forecasts", entry("a", 3, 1.0, 1.0)[1])
+    tell(redis, Event("series_expired", "x", "b"))
+    follower.step(0.25)
+    assert ["a"] == follower.recent.names
+
+
+def test_mutes_and_dead_letters_of_known_series_are_read(redis: Redis, follower: Follower) -> None:
+    """Names that only dead letters have would fill the memory."""
+    write(redis, "a", 1)
+    mute_series(redis, keys_of(), "a", Mute(0, None, "Ann"))
+    redis.xadd("dead", {"reason": "bad_value", "original.series": "a"}, id="7-0")
+    redis.xadd("dead", {"reason": "bad_value", "original.series": "never answered"}, id="8-0")
+    follower.step(0.0)
+    assert ({"a": 7.0}, {"a": Mute(0, None, "Ann")}) == (follower.signs.dead_ms, follower.signs.mutes)
+    redis.xadd("dead", {"reason": "bad_value", "original.series": "a"}, id="9-0")
+    unmute_series(redis, keys_of(), "a", "Ann")
+    follower.step(2.0)
+    assert ({"a": 9.0}, {}) == (follower.signs.dead_ms, follower.signs.mutes)
+
+
+@pytest.mark.parametrize(
+    ("lags", "growth"),
+    [
+        ([100, 200, 300, 400], 300),
+        ([100, 90, 300, 200], 0),  # a push that is being worked off
+        ([300, 300, 300, 300], 0),
+        ([400, 300, 200, 100], 0),
+    ],
+)
+def test_a_lag_grows_only_if_it_keeps_growing(lags: list[int], growth: int) -> None:
+    """Over half a minute; a shorter time is no evidence."""
+    assert growth == growth_of([(10.0 * i, lag) for i, lag in enumerate(lags)])
+    assert 0 == growth_of([(float(i), lag) for i, lag in enumerate(lags)])
 
 
 def test_totals_come_from_the_counts_that_workers_keep(redis: Redis, follower: Follower, store: ModelStore) -> None:
@@ -101,7 +152,8 @@ def test_totals_come_from_the_counts_that_workers_keep(redis: Redis, follower: F
     follower.step(2.0)
     totals = follower.totals
     assert totals is not None
-    assert (30, 27, 2, 2, 1) == (totals.readings, totals.forecasts, totals.dead, totals.workers, totals.lag)
+    assert {"forecast": 27, "duplicate": 0, "late": 1, "dead": 2} == totals.counts
+    assert (2, 1) == (totals.workers, totals.lag)
     assert (10.0, 10.0) == (totals.readings_per_s, totals.forecasts_per_s)
     assert [("every 6h", "finished", 3, 7)] == [(r.trigger, r.state, r.runs, r.next_ms) for r in totals.runs]
     assert {"in-the-store"} == follower.served

@@ -29,6 +29,17 @@ def test_room_is_made_for_many_series() -> None:
     assert list(range(FIRST_ROOM + 1)) == recent.newest()[:, Y].tolist()
 
 
+def test_a_series_that_is_removed_leaves_the_others_as_they_were() -> None:
+    """The last one takes its row, and the name may come again."""
+    recent = Recent(10)
+    recent.add([entry(name, turn, place + turn / 10, 0.0) for turn in range(2) for place, name in enumerate("abc")])
+    recent.remove("a")
+    recent.remove("nobody")
+    assert ({"c": 0, "b": 1}, [2.1, 1.1]) == (recent.index, recent.newest()[:, Y].tolist())
+    recent.add([entry("a", 5, 7.0, 0.0), entry("c", 5, 8.0, 0.0)])
+    assert [[2.0, 2.1, 8.0], [1.0, 1.1], [7.0]] == [recent.of(i)[:, Y].tolist() for i in range(3)]
+
+
 def test_an_entry_that_is_no_forecast_is_counted_and_the_others_are_read() -> None:
     """It does not matter which program wrote the entry."""
     recent = Recent(10)

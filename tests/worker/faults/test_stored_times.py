@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from dashboard.pages.words import time_text
+from dashboard.pages.formats import time_text
 from tests.harness.patience import until
 from tests.worker.retraining.harness import record
 from tidecast.client import Client

@@ -1,6 +1,7 @@
-"""Formatting of numbers and times for the pages."""
+"""Formats of numbers, shares, spans, times and links on the pages."""
 
 import math
+from urllib.parse import quote
 
 from tidecast.moments import utc_text
 
@@ -34,3 +35,8 @@ def time_text(ms: float) -> str:
 def count_text(value: float | None, digits: int = 0) -> str:
     """Format a count with thousands separators: `12,345`."""
     return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def series_path(series: str) -> str:
+    """Return the path of a series' page."""
+    return f"/series?name={quote(series, safe='')}"
