@@ -24,6 +24,7 @@ from worker.model_loader import ModelLoader
 from worker.partition.consumer import PartitionConsumer
 from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
+from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
 from worker.router import Router
 from worker.stop import Stop
@@ -69,7 +70,15 @@ class Worker:
         self._router = router
         self._models = ModelLoader(store, engine, forecasters, health)
         self._consumers = [
-            PartitionConsumer(i, stream, PartitionLease(stream, name, lease_s), forecaster, health, settings.worker)
+            PartitionConsumer(
+                i,
+                stream,
+                PartitionLease(stream, name, lease_s),
+                forecaster,
+                health,
+                SeriesOrders(stream, forecaster, store),
+                settings.worker,
+            )
             for i, (stream, forecaster) in enumerate(zip(streams, forecasters, strict=True))
         ]
         self._first = random.randrange(len(streams))  # noqa: S311 - workers start at different partitions

@@ -156,15 +156,18 @@ class ModelLoader:
                     self._stuck[series] = version
 
     def _load_champion(self, series: str) -> None:
-        """Load a series' champion and forecast with it from now on."""
+        """Load a series' champion and forecast with it from now on; without one, forecast without a model."""
+        forecaster = self._forecasters[partition_of(series, len(self._forecasters))]
         try:
             pointer = self._store.pointer(series)
-            version, model = self._store.load(series, pointer and pointer.version)
+            if pointer is None:  # the series was deleted or renamed
+                forecaster.remove_model(series)
+                return
+            version, model = self._store.load(series, pointer.version)
         except (TidecastError, OSError) as exc:
             self._refuse(series, exc)
             return
-        forecaster = self._forecasters[partition_of(series, len(self._forecasters))]
-        forecaster.set_model(series, version, model, published=bool(pointer and pointer.published))
+        forecaster.set_model(series, version, model, published=pointer.published)
 
     def _load(self, store: ModelStore, name: str, version: int | None = None) -> tuple[int, Model] | None:
         try:

@@ -20,6 +20,8 @@ KINDS = {  # Redis types
     "retrain": "hash",
     "routed": "string",
     "muted": "hash",
+    "orders": "hash",
+    "requeued": "hash",
 }
 IN_LEASE = ("epoch", "expires_ms", "tried_size", "tries")
 IN_OFFSET = ("read", "lost", *DISPOSITIONS)

@@ -4,7 +4,7 @@ from tidecast.models.store import ModelStore
 
 
 class Served:
-    """The series with a champion in a store; a series never loses its champion."""
+    """The series with a champion in a store."""
 
     def __init__(self, store: ModelStore) -> None:
         self._store = store
@@ -12,8 +12,11 @@ class Served:
         self._names: frozenset[str] = frozenset()
 
     def names(self) -> frozenset[str]:
-        """Return the names of all series with a champion; the same object while there are no new ones."""
+        """Return the names of all series with a champion; the same object while there is no change."""
+        is_first = self._position == 0
         self._position, moved = self._store.moves_since(self._position)
-        if not self._names.issuperset(moved):
-            self._names = self._names.union(moved)
+        if moved:
+            gone = frozenset() if is_first else {name for name in moved if self._store.champion(name) is None}
+            names = self._names.union(moved) - gone
+            self._names = self._names if names == self._names else names
         return self._names

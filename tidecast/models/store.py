@@ -1,9 +1,10 @@
 """The model store: versions of every series' model on disk, and a pointer to the champion.
 
-    <root>/series/<sha256 of the name>/series.json        the name itself
+    <root>/series/<sha256 of the name>/series.json        the name itself, and former ones
                                        000001.safetensors  a version, never changed once written
                                        champion            the version in use; `published` if the gate chose it
-    <root>/moves.log                                       one line for each move of a pointer
+    <root>/moves.log                                       one line for each move of a pointer, see `moves_log.py`
+    <root>/deleted-<sha256 of a name>/                     only while a series is being deleted
     <root>/shared/                                         the same for the networks that cohorts share
 
 A series name is never part of a path, because it may hold any character.
@@ -14,15 +15,18 @@ import fnmatch
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import replace as with_changes
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tidecast.durable import is_written, named_first, replace, sync, write_new
 from tidecast.errors import ModelError, StoreError
 from tidecast.models import model as models
 from tidecast.models.model import Header, Model
+from tidecast.models.moves_log import MovesLog
 from tidecast.suggestions import most_similar
 
 SUFFIX = ".safetensors"
@@ -59,7 +63,7 @@ class ModelStore:
         if any(map(os.path.isfile, (root, *root.parents))):
             raise StoreError(f"the store {root} is a file, or within one: name a folder")
         self.root = root
-        self._moves = root / "moves.log"
+        self._moves = MovesLog(root / "moves.log")
         self._series = root / "series"
 
     @property
@@ -148,8 +152,7 @@ class ModelStore:
             raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
         with self._writing():
             replace(folder / "champion", b"%d %s" % (number, PUBLISHED) if published else b"%d" % number)
-            with self._moves.open("a") as log:  # one short write in append mode: lines stay whole beside other writers
-                log.write(json.dumps({"series": series, "version": number}) + "\n")
+            self._moves.append((series, number))
 
     def rollback(self, series: str) -> int:
         """Switch back to the previous champion; return its number.
@@ -158,7 +161,8 @@ class ModelStore:
             StoreError: there was no earlier champion, or it was pruned.
         """
         champion = self.champion(series)
-        earlier = self._promoted(series) & {n for n in self.versions(series) if champion and n < champion}
+        promoted = self._moves.promoted(series)
+        earlier = [n for n in self.versions(series) if champion and n < champion and n in promoted]
         if not earlier:
             of = f"before version {champion}" if champion else "at all"
             raise StoreError(f"series {series!r} had no champion {of}: see `tidecast models list`, and promote one")
@@ -169,12 +173,69 @@ class ModelStore:
         """Delete all but the `keep` (>= 1) newest versions, the champion and the previous one; return the deleted."""
         champion = self.champion(series)
         versions = self.versions(series)
-        earlier = [n for n in versions if champion and n < champion and n in self._promoted(series)]
+        promoted = self._moves.promoted(series)
+        earlier = [n for n in versions if champion and n < champion and n in promoted]
         spared = {champion, *earlier[-1:], *versions[-keep:]}
         gone = [number for number in versions if number not in spared]
         for number in gone:
             (self._folder(series) / _file(number)).unlink()
         return gone
+
+    def delete(self, series: str) -> bool:
+        """Delete all versions of a series; return whether there were any. A repeated call completes an interrupted one.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        folder = self._folder(series)
+        doomed = self.root / f"deleted-{folder.name}"
+        existed = folder.exists()
+        with self._writing():
+            shutil.rmtree(doomed, ignore_errors=True)
+            if existed:
+                folder.rename(doomed)
+                sync(self._series)
+            if self.root.exists():
+                self._moves.append((series, None))
+            shutil.rmtree(doomed, ignore_errors=True)
+        return existed
+
+    def rename(self, old: str, new: str, *, replacing: bool = False) -> bool:
+        """Give all versions of a series to a new name; return whether there were any.
+
+        A repeated call completes an interrupted one. The files of the versions keep the old name, which `series.json`
+        lists as a former one.
+
+        Args:
+            old: the present name.
+            new: the new one.
+            replacing: whether versions of the new name are deleted.
+
+        Raises:
+            StoreError: the new name has versions already, or the store cannot be written.
+        """
+        source = self._folder(old)
+        target = self._folder(new)
+        existed = source.exists()
+        if existed and self.versions(new):
+            if not replacing:
+                raise StoreError(f"the store {self.root} has models of {new!r} already: delete that series first")
+            self.delete(new)
+        with self._writing():
+            if existed:
+                former = _names_in(source).get("former", []) if (source / "series.json").exists() else []
+                names = {"series": new, "former": list(dict.fromkeys([*former, old]))}
+                replace(source / "series.json", json.dumps(names).encode())
+                shutil.rmtree(target, ignore_errors=True)  # it has no version
+                source.rename(target)
+                sync(self._series)
+            if self.root.exists():
+                champion = self.champion(new)
+                promoted = [number for number in self._moves.promoted(old) if number != champion]
+                if champion is not None:
+                    self._moves.append(*((new, number) for number in [*promoted, champion]))
+                self._moves.append((old, None), new=new)
+        return existed
 
     def load(self, series: str, number: int | None = None) -> tuple[int, Model]:
         """Read a version, by default the champion, as (number, model).
@@ -196,9 +257,10 @@ class ModelStore:
             if path.exists():
                 raise
             raise StoreError(f"series {series!r} has no version {number}: see `tidecast models list`") from exc
-        if model.header.series != series:
-            raise StoreError(f"{path} belongs to {model.header.series!r}, not to {series!r}: restore the right file")
-        return number, model
+        owner = model.header.series
+        if owner != series and owner not in _names_in(folder).get("former", []):
+            raise StoreError(f"{path} belongs to {owner!r}, not to {series!r}: restore the right file")
+        return number, with_changes(model, header=model.header.model_copy(update={"series": series}))
 
     def header(self, series: str, number: int) -> Header:
         """Return the header of a version, without its weights.
@@ -222,27 +284,8 @@ class ModelStore:
         All series with a champion are returned at `position` 0, after a damaged line, and if the log has become
         shorter. In these cases the log is not complete: a crash may have come between a pointer's move and its line.
         """
-        try:
-            size = self._moves.stat().st_size
-        except FileNotFoundError:
-            return 0, []
-        if size == position:
-            return position, []
-        start = position if position < size else 0
-        with self._moves.open("rb") as log:
-            log.seek(start)
-            lines, newline, _ = log.read().rpartition(b"\n")
-        if not newline:
-            return start, []
-        moved = _named(lines) if start else None
-        return start + len(lines) + 1, self.served() if moved is None else moved
-
-    def _promoted(self, series: str) -> set[int]:
-        """Return every version that was ever champion."""
-        if not self._moves.exists():
-            return set()
-        moves = [json.loads(line) for line in _whole_lines(self._moves.read_bytes())]
-        return {move["version"] for move in moves if move["series"] == series}
+        position, names = self._moves.since(position)
+        return position, self.served() if names is None else names
 
     def _folder(self, series: str) -> Path:
         return self._series / hashlib.sha256(series.encode()).hexdigest()
@@ -281,22 +324,15 @@ def _add(folder: Path, content: bytes) -> int:
     return number
 
 
+def _names_in(folder: Path) -> dict[str, Any]:
+    """Return the content of `series.json`: the name `series`, and a list `former` if the series was renamed."""
+    names: dict[str, Any] = json.loads((folder / "series.json").read_bytes())
+    return names
+
+
 def _name_in(folder: Path) -> str:
-    name: str = json.loads((folder / "series.json").read_bytes())["series"]
+    name: str = _names_in(folder)["series"]
     return name
-
-
-def _named(lines: bytes) -> list[str] | None:
-    """Return the series named in lines of the log, each once; None if a line is damaged."""
-    try:
-        return list(dict.fromkeys(json.loads(line)["series"] for line in lines.splitlines()))
-    except (ValueError, LookupError, TypeError):
-        return None
-
-
-def _whole_lines(content: bytes) -> list[bytes]:
-    """Return the complete lines: the last one may still be in writing."""
-    return content.rpartition(b"\n")[0].splitlines()
 
 
 def _file(number: int) -> str:

@@ -140,6 +140,13 @@ class Engine:
         """Remove the series' shadow."""
         _release(self._shadows.pop(series, None))
 
+    def rename(self, old: str, new: str) -> None:
+        """Let the champion and the shadow of a series forecast under a new name, in place of any of that name."""
+        for slots in (self._slots, self._shadows):
+            if slot := slots.pop(old, None):
+                _release(slots.get(new))
+                slots[new] = slot
+
     def cohort_of(self, step_ms: float | None, target: str) -> str | None:
         """Return the cohort that fits a series of this step without a model, None if no cohort fits."""
         cohort = nearest_cohort(target, step_ms, self._cohorts.values()) if step_ms else None

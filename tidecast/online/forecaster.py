@@ -98,6 +98,14 @@ class Forecaster:
         self.engine.drop(series)
         self._series.refresh(series)
 
+    def delete_series(self, series: str) -> None:
+        """Forget a series: its state and its model."""
+        self._series.delete(series)
+
+    def rename_series(self, old: str, new: str) -> None:
+        """Continue the state and the model of a series under a new name, which replaces a series of that name."""
+        self._series.rename(old, new)
+
     def set_shared_network(self, cohort: str, model: Model) -> None:
         """Let a shared network forecast all series of a cohort from the next batch on."""
         self.engine.put_shared(cohort, model)

@@ -165,6 +165,11 @@ class ShadowTests:
         self.shadows_to_load = {}
         self.to_roll_back = {}
 
+    def forget_series(self, series: str) -> None:
+        """Clear the memory of one series' test."""
+        self.shadows_to_load.pop(series, None)
+        self.to_roll_back.pop(series, None)
+
     def update(self, series: str, state: "SeriesState", slot: ModelSlot | None) -> ModelSlot | None:
         """Begin or end a series' shadow test; return the former champion if it is loaded, to run as the shadow.
 
@@ -177,8 +182,7 @@ class ShadowTests:
             slot: its present champion.
         """
         _begin_or_end(state, slot, slot if slot and slot.published and self._enough else None)
-        self.shadows_to_load.pop(series, None)
-        self.to_roll_back.pop(series, None)
+        self.forget_series(series)
         probation = state.probation
         if probation is None:
             self._engine.drop_shadow(series)

@@ -40,6 +40,8 @@ class Keys:
     retrain: str  # hash: the last scheduled retraining and the next one
     routed: str  # string: the last reading that the router appended, see `worker/router.py`
     muted: str  # hash: series -> until when nobody wants to be notified about it, see `connection/mutes.py`
+    orders: str  # hash: orders to delete or rename a series, see `connection/orders.py`
+    requeued: str  # hash: id of a dead letter -> the id under which its reading was pushed again
 
 
 def keys_of(partition: int = 0, partitions: int = 1, namespace: str = "") -> Keys:

@@ -19,6 +19,7 @@ from worker.metrics import Health
 from worker.partition.entry_reader import CLOSED
 from worker.partition.lease import PartitionLease
 from worker.partition.poison import PoisonGuard
+from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
 from worker.partition.stream_warnings import StreamWarnings
 
@@ -69,6 +70,7 @@ class PartitionConsumer:
         lease: PartitionLease,
         forecaster: Forecaster,
         health: Health,
+        orders: SeriesOrders,
         settings: WorkerSettings,
     ) -> None:
         self.number = number
@@ -79,6 +81,7 @@ class PartitionConsumer:
         self._stream = stream
         self._lease = lease
         self._health = health
+        self._orders = orders
         self._settings = settings
         self._poison_guard = PoisonGuard(stream, settings.batch)
         self._warnings = StreamWarnings(number, health)
@@ -103,8 +106,12 @@ class PartitionConsumer:
             return None
         if not self._lease.hold(now):
             raise Fenced("the lease ran out and another worker took the partition")
+        self._orders.look(now)
         if not self._uncommitted:
+            self._carry_out_orders(drained=False)
             self._handle_next(now, block_ms)
+        if not self._uncommitted:
+            self._carry_out_orders(drained=True)
         if not self._uncommitted and self._released_to_start_again(now):
             return None
         try:
@@ -142,10 +149,24 @@ class PartitionConsumer:
         self._progress = None
         self._uncommitted.clear()
         self._stream.read_no_further()
+        self._orders.forget()
         self.forecaster.restore({})
         self._poison_guard.end()
         self._health.lag(self.number, None)
         self._warnings.forget()
+
+    def _carry_out_orders(self, *, drained: bool) -> None:
+        """Carry out orders on series; after a failure, start again from the states in Redis."""
+        epoch = self._lease.epoch
+        if not self._orders.waiting or epoch is None or self._progress is None:
+            return
+        try:
+            self._orders.carry_out(epoch, self._progress, drained=drained)
+        except Fenced:
+            raise
+        except Exception:
+            self.drop("an order on a series failed", logged=False)
+            raise
 
     def _handle_next(self, now: float, block_ms: int | None) -> None:
         """Read and handle the next batch, if there is one; it is committed later."""
@@ -185,7 +206,7 @@ class PartitionConsumer:
         epoch = self._lease.epoch
         if epoch is None:
             raise Fenced("there is no lease to commit under")
-        alone = len(self._uncommitted) == 1 and not self._poison_guard.awake
+        alone = len(self._uncommitted) == 1 and not self._poison_guard.awake and not self._orders.waiting
         self._commit(batch, epoch, partial(self._handle_next, now, None) if alone else None)
         self._uncommitted.popleft()
         self._lease.renewed(now)

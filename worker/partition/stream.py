@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from secrets import token_hex
 from typing import Any, cast
@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from tidecast.connection.lag import Lag, Progress
+from tidecast.connection.orders import Order, orders_in
 from tidecast.connection.partitions import has_group, whole_number
 from tidecast.connection.portion import answers
 from tidecast.errors import Conflict
@@ -21,6 +22,7 @@ from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.entry_reader import EntryReader, RecreatedStream
 from worker.partition.pipeline import PipelinedConnection
+from worker.partition.series_change import SeriesChange
 from worker.partition.stored_states import states_of
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
@@ -64,6 +66,7 @@ class Stream:
         self._hold = redis.register_script(script_of("hold"))
         self._attempt = redis.register_script(script_of("attempt"))
         self._commit = redis.register_script(script_of("commit"))
+        self._change = redis.register_script(script_of("change"))
         self._retain = redis.register_script(script_of("retain"))
         self._reader = EntryReader(redis, keys, settings)
         # In a cluster a slot may move, so redis-py must route the commit; a thread waits for it.
@@ -298,6 +301,28 @@ class Stream:
         except Exception:
             pipelined.close()
             raise
+
+    def orders(self) -> list[Order]:
+        """Return the orders that wait."""
+        with refusals_explained():
+            return list(orders_in(self._redis, self.keys))
+
+    def refuse(self, order: Order, reason: str) -> None:
+        """Mark an order as refused; the command that waits for it prints the reason."""
+        with refusals_explained():
+            self._redis.hset(self.keys.orders, order.id, replace(order, refused=reason).encode())
+
+    def change_series(self, epoch: int, change: SeriesChange) -> None:
+        """Delete or rename stored series, with their events; no batch may be under way. A repeated call has no effect.
+
+        Raises:
+            Fenced: another worker has the partition.
+            StreamError: a key is of the wrong type.
+        """
+        own = self.keys
+        keys = [own.lease, own.state, own.events, own.orders, own.muted]
+        with refusals_explained():
+            self._change(keys=keys, args=[epoch, change.order, self._settings.events_kept, *change.arguments()])
 
     @property
     def _lease_ms(self) -> int:

@@ -14,6 +14,9 @@ def test_who_has_a_champion_is_known_from_the_start_and_with_each_move(store: Mo
     assert {"a"} == served.names() == Served(store).names()
     store.promote("b", 1)
     assert {"a", "b"} == served.names()
+    store.delete("a")
+    store.rename("b", "c")
+    assert {"c"} == served.names()
 
 
 def test_a_store_in_which_nothing_moved_is_not_listed_again(store: ModelStore) -> None:

@@ -1,8 +1,11 @@
 """The model store: versions, the pointer, its log, and the state after a crash."""
 
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from tests.harness.models import make_model
 from tidecast.errors import ModelError, StoreError
 from tidecast.models import store as stores
 from tidecast.models.model import Model
+from tidecast.models.moves_log import MovesLog
 from tidecast.models.store import ModelStore, Pointer
 
 
@@ -147,6 +151,78 @@ def test_a_damaged_pointer_is_said_to_be_one(store: ModelStore, content: bytes) 
         store.champion("a")
     store.promote("a", 1)
     assert 1 == store.champion("a")
+
+
+def test_a_renamed_series_keeps_its_versions_its_champion_and_the_one_before(store: ModelStore) -> None:
+    """Its files say the old name, and answer for the new one alone; a rollback still works."""
+    for seed in range(3):
+        store.publish(make_model("a", seed=seed))
+    store.promote("a", 2)
+    assert store.rename("a", "b")
+    assert (["b"], ["b"], [1, 2, 3], 2) == (store.series(), store.served(), store.versions("b"), store.champion("b"))
+    assert "b" == store.load("b")[1].header.series
+    assert store.rename("b", "c")
+    assert 1 == store.rollback("c")
+    assert ([], None) == (store.versions("a"), store.champion("a"))
+    assert 1 == store.publish(make_model("a"))
+    with pytest.raises(StoreError, match="no champion before"):
+        store.rollback("a")
+    with pytest.raises(StoreError, match="already"):
+        store.rename("a", "c")
+    assert store.rename("a", "c", replacing=True)
+    assert ([1], ["c"]) == (store.versions("c"), store.series())
+
+
+class Killed(BaseException):
+    """The end of a process, which no code handles."""
+
+
+@pytest.mark.parametrize("new", ["b", None])
+def test_a_deletion_or_a_new_name_that_was_interrupted_is_completed_by_the_next_call(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, new: str | None
+) -> None:
+    """Kill it before each of its operations on files in turn; nothing of the old name stays."""
+    operations = [(stores, "replace"), (stores, "sync"), (stores.shutil, "rmtree"), (Path, "rename")]
+
+    def change() -> None:
+        if new is None:
+            store.delete("a")
+        else:
+            store.rename("a", new)
+
+    for lived in range(20):
+        for name in ("a", "b"):
+            store.delete(name)
+        store.publish(make_model("a"))
+        position = store.moves_since(0)[0]
+        left = lived
+
+        def counted(run: Callable[..., Any]) -> Callable[..., Any]:
+            def operation(*given: Any, **more: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise Killed
+                return run(*given, **more)
+
+            return operation
+
+        with monkeypatch.context() as patched:
+            for owner, name in [*operations, (MovesLog, "append")]:
+                patched.setattr(owner, name, counted(getattr(owner, name)))
+            with suppress(Killed):
+                change()
+        was_killed = left < 0
+        change()
+        assert ["b"] * (new is not None) == store.series() == store.served()
+        assert {"a", "b"} & {"a", new} <= set(store.moves_since(position)[1])
+        left_over = [
+            path for path in store.root.rglob("*") if path.parent == store.root / "series" or "deleted" in path.name
+        ]
+        assert len(left_over) == (new is not None)
+        if not was_killed:
+            return
+    raise AssertionError("it was killed each time")
 
 
 def test_the_log_names_each_moved_series_once(store: ModelStore) -> None:

@@ -52,7 +52,7 @@ class PartitionSeries:
         self.entries: dict[str, SeriesEntry] = {}
         self.columns = SeriesColumns()
         self.names = SeriesNames()
-        self._by_number: list[SeriesEntry] = []
+        self._by_number: dict[int, SeriesEntry] = {}
         self._names: list[str] = []  # by number
         self._settings = settings
         self._engine = engine
@@ -70,7 +70,7 @@ class PartitionSeries:
         self.entries = {}
         self.columns = SeriesColumns()
         self.names = SeriesNames()
-        self._by_number = []
+        self._by_number = {}
         self._names = []
         self._shadow_tests.forget()
         self._add_all(restored)
@@ -87,6 +87,28 @@ class PartitionSeries:
         self.states |= states
         for series in states:
             self.refresh(series)
+
+    def delete(self, series: str) -> None:
+        """Forget a series, its models and its shadow test; no batch with readings of it may be under way."""
+        self._forget_state(series)
+        self._engine.drop(series)
+        self._engine.drop_shadow(series)
+
+    def rename(self, old: str, new: str) -> None:
+        """Continue a series under a new name, which replaces a series of that name; as for `delete`."""
+        self._engine.rename(old, new)
+        self._forget_state(new)
+        if state := self._forget_state(old):
+            self.states[new] = state
+        self.refresh(new)
+
+    def _forget_state(self, series: str) -> SeriesState | None:
+        """Forget the state of a series; return it."""
+        self._shadow_tests.forget_series(series)
+        if entry := self.entries.pop(series, None):
+            del self._by_number[entry.number]
+            self.names.remove(entry.number)
+        return self.states.pop(series, None)
 
     def entry(self, number: int) -> SeriesEntry:
         """Return the series of this number."""
@@ -158,8 +180,8 @@ class PartitionSeries:
             state.reshape_to(features, capacity, None, gridded=True)
             rows_read = state.window.capacity
         if series not in self.entries:
-            self.entries[series] = SeriesEntry(len(self._by_number), series, state)
-            self._by_number.append(self.entries[series])
+            number = len(self._names)
+            self._by_number[number] = self.entries[series] = SeriesEntry(number, series, state)
             self._names.append(series)
             self.names.add(series, state.features)
         entry = self.entries[series]

@@ -6,6 +6,7 @@ import numpy as np
 
 from tidecast.online.kernels.entries import ODD, Names, hash_of
 
+NO_NAME = -1  # the length of a removed name, which equals that of no other
 _SMALLEST = 16  # slots of the table; at most half of them are used
 
 
@@ -40,6 +41,10 @@ class SeriesNames:
         self.names.hashes[number] = hash_of(np.frombuffer(name, np.uint8), 0, len(name))
         _insert(self.names, number)
         self.set_features(number, features)
+
+    def remove(self, number: int) -> None:
+        """Let no name lead to the series of this number any more; its slot in the table stays taken."""
+        self.names.series[number] = 0, NO_NAME
 
     def set_features(self, number: int, features: Sequence[str]) -> None:
         """Set the features of a series, the target first."""

@@ -140,6 +140,11 @@ class SeriesState:
         window.unsaved = 0
         return fields
 
+    def all_fields(self, series: str) -> dict[str, bytes]:
+        """Return all fields of the stored state under a name."""
+        self.window.unsaved = self.window.length
+        return self.changes(series)
+
     def head(self) -> bytes:
         """Return the bytes of the head, which holds everything but the rows."""
         nothing = np.zeros(0)

@@ -18,6 +18,7 @@ from redis import Redis
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import SettingsError, TidecastError
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, cores, worker_threads
 from tidecast.tools.own_packages import own_packages
 from tidecast.tools.sizing.coefficients import OWN, Coefficients, Cost
@@ -170,6 +171,7 @@ class _Trial:
         from worker.metrics import Health
         from worker.partition.consumer import PartitionConsumer
         from worker.partition.lease import PartitionLease
+        from worker.partition.series_orders import SeriesOrders
         from worker.partition.stream import Stream
 
         of_series = settings.series.model_copy(update={"max_series": self._series})
@@ -179,7 +181,8 @@ class _Trial:
         self._fill(settings)
         stream = Stream(self._redis, self.keys, of_worker)
         lease = PartitionLease(stream, self.keys.lease, LEASE_S)
-        consumer = PartitionConsumer(0, stream, lease, forecaster, Health(), of_worker)
+        orders = SeriesOrders(stream, forecaster, ModelStore(settings.store))
+        consumer = PartitionConsumer(0, stream, lease, forecaster, Health(), orders, of_worker)
         consumer.step(time.time(), None)
         return consumer
 

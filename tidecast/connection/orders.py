@@ -1,0 +1,103 @@
+"""Orders to delete or rename a series, which the worker of its partition carries out between two batches.
+
+That worker alone writes the states, and holds them in memory. So a command leaves an order in the hash `orders` of the
+partition. The worker changes the store, then the state, the event and the hash in one commit. If it is killed, the next
+worker carries the order out again.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Self, cast
+
+from redis import Redis
+
+from tidecast.connection.partitions import stream_info
+from tidecast.wire import Keys, id_pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order to delete a series, or to give it a new name.
+
+    Attributes:
+        id: its field in the hash.
+        series: the series.
+        new: its new name; None: it is deleted.
+        replacing: whether a series of the new name is deleted.
+        after: the id of the newest reading at the time of the order; all readings up to it are answered first.
+        who: the user.
+        host: the user's machine.
+        refused: why the worker has not carried it out; None if it will.
+    """
+
+    id: str
+    series: str
+    new: str | None = None
+    replacing: bool = False
+    after: str = "0-0"
+    who: str = ""
+    host: str = ""
+    refused: str | None = None
+
+    def encode(self) -> str:
+        """Return the value in the hash."""
+        return json.dumps({name: value for name, value in asdict(self).items() if name != "id"})
+
+    @classmethod
+    def decode(cls, order_id: bytes, raw: bytes) -> Self:
+        """Read a value of the hash.
+
+        Raises:
+            ValueError: it is not an order.
+        """
+        fields = json.loads(raw)
+        if not (isinstance(fields, dict) and isinstance(fields.get("series"), str)):
+            raise ValueError("it names no series")
+        try:
+            order = cls(id=order_id.decode(), **fields)
+            id_pair(order.after)
+        except (TypeError, AttributeError) as exc:
+            raise ValueError(str(exc)) from exc
+        return order
+
+
+def leave_order(
+    redis: Redis, keys: Keys, series: str, new: str | None, *, replacing: bool, who: str, host: str
+) -> Order:
+    """Leave an order for the worker of a partition; return it."""
+    info = stream_info(redis, keys.readings)
+    order = Order(
+        id=secrets.token_hex(8),
+        series=series,
+        new=new,
+        replacing=replacing,
+        after=info["last-generated-id"].decode() if info else "0-0",
+        who=who,
+        host=host,
+    )
+    redis.hset(keys.orders, order.id, order.encode())
+    return order
+
+
+def order_of(redis: Redis, keys: Keys, order_id: str) -> Order | None:
+    """Return an order; None if it was carried out."""
+    raw = cast("bytes | None", redis.hget(keys.orders, order_id))
+    return Order.decode(order_id.encode(), raw) if raw is not None else None
+
+
+def withdraw_order(redis: Redis, keys: Keys, order_id: str) -> None:
+    """Remove an order."""
+    redis.hdel(keys.orders, order_id)
+
+
+def orders_in(redis: Redis, keys: Keys) -> Iterator[Order]:
+    """Yield the orders of a partition that wait for a worker; entries that are not orders are left out."""
+    for order_id, raw in sorted(cast("dict[bytes, bytes]", redis.hgetall(keys.orders)).items()):
+        try:
+            order = Order.decode(order_id, raw)
+        except ValueError:
+            continue
+        if order.refused is None:
+            yield order

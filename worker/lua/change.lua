@@ -1,0 +1,48 @@
+-- Delete or rename series: change their states and mutes, write the events and remove the order, atomically.
+--
+-- KEYS: lease, state, events, orders, muted
+-- ARGV: epoch, order (empty: the worker changes the series by itself), events_kept, then lists, each after its length:
+--       fields of `state` to delete..., series (old name, new name or empty)..., events (n, field, value, ...)...;
+--       then fields of `state` to write (name, value)... up to the end, without a length.
+-- Returns 1, or 0 if the order is gone: it was carried out, and the reply was lost.
+local lease, state, events, orders, muted = unpack(KEYS)
+local epoch, order, events_kept = unpack(ARGV, 1, 3)
+if redis.call('HGET', lease, 'epoch') ~= epoch then
+  return redis.error_reply('FENCED another worker holds the partition')
+end
+for key, kind in pairs({[state] = 'hash', [events] = 'stream', [orders] = 'hash', [muted] = 'hash'}) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= kind then
+    return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
+  end
+end
+if order ~= '' and not redis.call('HGET', orders, order) then return 0 end
+local i = 5
+local function in_parts(command, key, stop) -- parts that fit on the Lua stack
+  while i <= stop do
+    local last = math.min(i + 3999, stop)
+    redis.call(command, key, unpack(ARGV, i, last))
+    i = last + 1
+  end
+end
+in_parts('HDEL', state, 4 + tonumber(ARGV[4]))
+local series = tonumber(ARGV[i])
+i = i + 1
+for _ = 1, series do
+  local old, new = ARGV[i], ARGV[i + 1]
+  local mute = redis.call('HGET', muted, old)
+  if new ~= '' then redis.call('HDEL', muted, new) end
+  if mute and new ~= '' then redis.call('HSET', muted, new, mute) end
+  if mute then redis.call('HDEL', muted, old) end
+  i = i + 2
+end
+local count = tonumber(ARGV[i])
+i = i + 1
+for _ = 1, count do
+  local width = tonumber(ARGV[i])
+  redis.call('XADD', events, 'MAXLEN', events_kept, '*', unpack(ARGV, i + 1, i + width))
+  i = i + 1 + width
+end
+in_parts('HSET', state, #ARGV)
+if order ~= '' then redis.call('HDEL', orders, order) end
+return 1

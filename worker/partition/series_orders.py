@@ -1,0 +1,122 @@
+"""Delete, rename and expire a partition's series between two batches."""
+
+import structlog
+
+from tidecast.connection.lag import Progress
+from tidecast.connection.orders import Order
+from tidecast.errors import StoreError
+from tidecast.models.store import ModelStore
+from tidecast.online.forecaster import Forecaster
+from tidecast.wire import Event, id_pair
+from tidecast.wire.state_format import field_names
+from worker.partition.series_change import SeriesChange
+from worker.partition.stream import Stream
+
+LOOK_EVERY_S = 1.0  # how often to check for orders
+MOST_ROWS = 8160  # no window holds more rows, so that a series' fields in Redis are known without a search
+
+log = structlog.get_logger("tidecast.worker")
+
+
+class SeriesOrders:
+    """The orders on one partition's series.
+
+    The store is changed before the commit that removes the order. So a worker that is killed in between leaves an order
+    that the next one completes.
+
+    Args:
+        stream: the partition's keys.
+        forecaster: its series.
+        store: the models.
+    """
+
+    def __init__(self, stream: Stream, forecaster: Forecaster, store: ModelStore) -> None:
+        self._stream = stream
+        self._forecaster = forecaster
+        self._store = store
+        self._looked_at = -float("inf")
+        self._waiting: list[Order] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Return whether there are orders, which need a moment without a batch under way."""
+        return bool(self._waiting)
+
+    def look(self, now: float) -> None:
+        """Check for orders, every `LOOK_EVERY_S`; `now` is in epoch seconds."""
+        if not 0 <= now - self._looked_at < LOOK_EVERY_S:
+            self._looked_at = now
+            self._waiting = [order for order in self._stream.orders() if order.refused is None]
+
+    def carry_out(self, epoch: int, progress: Progress, *, drained: bool) -> None:
+        """Carry out the orders whose readings are all answered; no batch may be under way.
+
+        Args:
+            epoch: of the lease.
+            progress: the last commit.
+            drained: whether no reading waits that was there at the last `look`.
+
+        Raises:
+            Fenced: another worker has the partition.
+        """
+        for order in list(self._waiting):
+            if drained or id_pair(order.after) <= id_pair(progress.last):
+                self._carry_out(epoch, order)
+                self._waiting.remove(order)
+
+    def forget(self) -> None:
+        """Forget the orders of a partition that was lost or released."""
+        self._looked_at = -float("inf")
+        self._waiting = []
+
+    def _carry_out(self, epoch: int, order: Order) -> None:
+        if reason := self._why_not(order):
+            self._stream.refuse(order, reason)
+            return
+        try:
+            models = self._change_store(order)
+        except StoreError as exc:
+            log.warning("models not changed", series=order.series, error=str(exc), meaning="the command changes them")
+            models = "kept"
+        self._stream.change_series(epoch, self._change_of(order, models))
+        if order.new:
+            self._forecaster.rename_series(order.series, order.new)
+            log.info("series renamed", series=order.series, new=order.new, models=models, who=order.who)
+        else:
+            self._forecaster.delete_series(order.series)
+            log.info("series deleted", series=order.series, models=models, who=order.who)
+
+    def _why_not(self, order: Order) -> str | None:
+        """Return why a series cannot get its new name: another series has it."""
+        if order.new is None or order.replacing:
+            return None
+        if order.series in self._forecaster.states and order.new in self._forecaster.states:
+            return f"series {order.new!r} has answered readings already: delete it first, or replace it"
+        if self._store.versions(order.series) and self._store.versions(order.new):
+            return f"the store has models of {order.new!r} already: delete that series first, or replace it"
+        return None
+
+    def _change_store(self, order: Order) -> str:
+        """Change the store; return the fact `models` of the event."""
+        if order.new:
+            return "moved" if self._store.rename(order.series, order.new, replacing=order.replacing) else "none"
+        return "deleted" if self._store.delete(order.series) else "none"
+
+    def _change_of(self, order: Order, models: str) -> SeriesChange:
+        """Return the change of the stored state, with its event."""
+        facts = {"who": order.who, "host": order.host, "by": "command", "models": models}
+        deleted = field_names(order.series, MOST_ROWS)
+        if order.new is None:
+            event = Event("series_deleted", "state and models deleted", order.series, facts=facts)
+            return SeriesChange([(order.series, "")], deleted, [event], order=order.id)
+        facts |= {"old": order.series, "new": order.new}
+        event = Event("series_renamed", f"{order.series} is called {order.new} now", order.new, facts=facts)
+        state = self._forecaster.states.get(order.series)
+        written = state.all_fields(order.new) if state else {}
+        return SeriesChange(
+            [(order.series, order.new)],
+            [*deleted, *(field_names(order.new, MOST_ROWS) if state else ())],
+            [event],
+            written,
+            order.id,
+        )
