@@ -29,7 +29,7 @@ FORMS = (
 IDS = "; or an entry id, 0 for the oldest, $ for the next"
 DURATIONS = "write numbers with units, such as 7d, 1h30m, 45s or 250ms, or a plain number of seconds"
 URL = "write it as redis://:password@host:port/db"
-BEGINNINGS = "it does not begin with redis:// or rediss:// or unix://"
+BEGINNINGS = "it does not begin with redis://, rediss://, unix:// or redis+sentinel://"
 FAILED = cli.FAILED
 MISUSED = cli.MISUSED
 

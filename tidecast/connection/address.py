@@ -155,7 +155,7 @@ def _why_no_address(url: str) -> str:
     """Return why a URL cannot be read, without quoting it: any part may be the password."""
     scheme, sign, rest = url.partition("://")
     if not sign or scheme not in SCHEMES:
-        return f"it does not begin with {' or '.join(f'{name}://' for name in SCHEMES)}"
+        return f"it does not begin with {', '.join(f'{name}://' for name in SCHEMES)} or redis+sentinel://"
     place = rest.partition("/")[0].rpartition("@")[2]
     if place.count(":") > 1 and not place.startswith("["):
         return "an IPv6 address needs brackets, as in redis://[::1]:6379/0"

@@ -1,4 +1,4 @@
-"""Connect to Redis: one server or a cluster, plain or over TLS; commands are never repeated silently."""
+"""Connect to Redis: one server, the master of Sentinels or a cluster, plain or over TLS. No command is repeated."""
 
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from redis.retry import Retry
 from tidecast.connection.address import FORM, usable_url
 from tidecast.connection.cluster import AsyncCluster, Cluster
 from tidecast.connection.redis_errors import meaning_of_error
+from tidecast.connection.sentinel import sentinel_address
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
 
@@ -31,6 +32,8 @@ def connect(settings: Settings) -> redis.Redis:
         ConnectionError: no server of the cluster answers.
     """
     url = check_address(settings)
+    if sentinels := sentinel_address(url):
+        return sentinels.connect(_options(settings), Retry(NoBackoff(), 0))
     if settings.redis_cluster:
         return cast("redis.Redis", Cluster(url=url, **_options(settings), retry=Retry(NoBackoff(), 0)))
     return redis.Redis.from_url(url, **_options(settings), retry=Retry(NoBackoff(), 0))
@@ -43,6 +46,8 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
         SettingsError: the URL is not valid for Redis, or a setting does not work with a cluster.
     """
     url = check_address(settings)
+    if sentinels := sentinel_address(url):
+        return sentinels.connect_async(_options(settings), AsyncRetry(NoBackoff(), 0))
     kind: Any = AsyncCluster if settings.redis_cluster else redis.asyncio.Redis
     opened = kind.from_url(url, **_options(settings), retry=AsyncRetry(NoBackoff(), 0))
     return cast("redis.asyncio.Redis", opened)
@@ -54,7 +59,13 @@ def check_address(settings: Settings) -> str:
     Raises:
         SettingsError: the settings do not fit together.
     """
-    url = usable_url(settings.redis_url.get_secret_value())
+    url = settings.redis_url.get_secret_value()
+    if sentinel_address(url):
+        if settings.redis_cluster:
+            raise SettingsError("setting redis_cluster is true, but Sentinels watch a single master: leave it false")
+        _check_authority(settings)
+        return url
+    url = usable_url(url)
     try:
         named = parse_url(url)
         # This connection is never opened: an option that redis-py refuses is detected now, not at the first command.
@@ -63,15 +74,28 @@ def check_address(settings: Settings) -> str:
         kind(**named)
     except (ValueError, TypeError):
         raise SettingsError(f"setting redis_url is no address: {FORM}") from None
-    if settings.redis_ca and not settings.redis_ca.is_file():
-        raise SettingsError(f"setting redis_ca is {settings.redis_ca}, which is not a file: name the authority's")
-    if settings.redis_ca and not url.startswith("rediss://"):
-        raise SettingsError(
-            f"setting redis_ca is {settings.redis_ca}, but redis_url does not ask for TLS: begin it with rediss://"
-        )
+    _check_authority(settings)
     if settings.redis_cluster:
         _check_cluster(settings, named)
     return url
+
+
+def _check_authority(settings: Settings) -> None:
+    """Check `redis_ca`.
+
+    Raises:
+        SettingsError: it is not a file, or the address asks for no TLS.
+    """
+    if settings.redis_ca and not settings.redis_ca.is_file():
+        raise SettingsError(f"setting redis_ca is {settings.redis_ca}, which is not a file: name the authority's")
+    if settings.redis_ca and not _has_tls(settings):
+        raise SettingsError(
+            f"setting redis_ca is {settings.redis_ca}, but redis_url does not ask for TLS: begin it with rediss://"
+        )
+
+
+def _has_tls(settings: Settings) -> bool:
+    return settings.redis_url.get_secret_value().startswith(("rediss://", "rediss+sentinel://"))
 
 
 def explain(exc: RedisError, remedy: str = "") -> str:
@@ -111,7 +135,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     timeout = settings.redis_timeout
     # RESP2 gives stream replies the same shape on every server version.
     options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout, "socket_connect_timeout": timeout}
-    if settings.redis_url.get_secret_value().startswith("rediss://"):
+    if _has_tls(settings):
         options |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
         if settings.redis_ca:
             options["ssl_ca_certs"] = str(settings.redis_ca)

@@ -47,7 +47,7 @@ CLUSTER = Meaning(
 SENTINEL = Meaning(
     "sentinel",
     "the server that redis_url names does not know {}, so it holds no data: it may be a Sentinel",
-    "name the Redis server itself, which SENTINEL MASTERS shows, or enable the command",
+    "name it as redis+sentinel://host:port/name, or enable the command",
 )
 COMMANDS = Meaning(
     "commands",

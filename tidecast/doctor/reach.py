@@ -61,9 +61,11 @@ def _sentinel(redis: Redis) -> Finding | None:
         if redis.info("server").get("redis_mode") != "sentinel":
             return None  # missing commands are checked later
         problem = "redis_url names a Sentinel, which holds no data"
-        masters = cast("dict[str, dict[str, Any]]", redis.sentinel_masters()).values()
-        addresses = " or ".join(f"redis://{master['ip']}:{master['port']}/0" for master in masters)
-        remedy = f"name the Redis that it watches in redis_url: {addresses or 'it watches none yet'}"
+        place = redis.connection_pool.connection_kwargs
+        addresses = " or ".join(
+            f"redis+sentinel://{place['host']}:{place['port']}/{name}" for name in cast("Any", redis.sentinel_masters())
+        )
+        remedy = f"name the master that it watches too: {addresses or 'it watches none yet'}"
         return Finding("sentinel", "error", problem, remedy)
     return None
 

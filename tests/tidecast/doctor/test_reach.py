@@ -12,6 +12,7 @@ from tests.harness.installation import Installation
 from tests.harness.odd_servers import deaf, redis_with, saying, sentinel, without
 from tests.harness.patience import until
 from tests.harness.tls import HOST, make_authority, sign, tls_redis
+from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.doctor.examination import examine
 from tidecast.doctor.finding import Finding
@@ -129,9 +130,12 @@ def test_a_server_that_greets_or_is_silent_is_found(greeting: bytes, tmp_path: P
 
 def test_a_sentinel_is_found_with_the_redis_that_it_watches(redis_program: str, tmp_path: Path) -> None:
     """It has no data, and INFO shows less than that of Redis: the doctor ended with a KeyError."""
-    with sentinel(redis_program, tmp_path) as (url, watched):
+    with sentinel(redis_program, tmp_path) as (url, _):
         finding = found_at(load_settings(redis_url=url, store=tmp_path / "absent"))
-    assert ("sentinel", True) == (finding.check, finding.remedy.endswith(watched))
+        address = finding.remedy.split()[-1]
+        assert ("sentinel", True) == (finding.check, address.endswith("/main"))
+        with connect(load_settings(redis_url=address)) as redis:
+            assert redis.ping()
 
 
 def test_a_server_of_a_cluster_is_found_though_our_key_is_on_it(redis_program: str, tmp_path: Path) -> None:

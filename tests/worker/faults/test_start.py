@@ -58,7 +58,7 @@ def tries(settings: Settings, quarter: Quarter) -> list[dict[str, Any]]:
 
 PLACES: dict[str, tuple[Callable[[str, Path], Any], str]] = {
     "nobody": (lambda *_: nullcontext(f"redis://127.0.0.1:{free_port()}/0"), "Connection refused"),
-    "sentinel": (sentinel, "name the Redis server itself, which SENTINEL MASTERS shows"),
+    "sentinel": (sentinel, "name it as redis+sentinel://host:port/name"),
     "web server": (lambda *_: saying(b"<html>\r\n"), "is not Redis"),
     "password": (lambda *_: saying(b"-NOAUTH Authentication required.\r\n"), "write it as redis://:password@host"),
     "replica": (lambda *_: saying(b"-READONLY You can't write against a read only replica.\r\n"), "point redis_url to"),
