@@ -31,7 +31,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     live.add_argument("--series", type=int, default=500, help="each has a champion and is retrained")
     live.add_argument("--readings", type=int, default=300, help="of each series, recorded before")
     live.add_argument("--rate", type=float, default=2000.0, help="readings a second")
-    live.add_argument("--calm", type=float, default=25.0, help="seconds from the worker's start to the retraining")
+    live.add_argument("--calm", type=float, default=25.0, help="seconds of the flow before the retraining")
     live.add_argument("--seconds", type=float, default=15.0, help="of one flow; they follow each other until its end")
     live.add_argument(
         "--equal", action="store_true", help="the child does not step aside: `retrain.low_priority` is false"

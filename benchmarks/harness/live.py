@@ -1,10 +1,12 @@
 """A worker under a steady flow, before and while its schedule retrains all of its series in the child process.
 
 The series have a history of consumed readings, and champions with random weights, from which each retraining starts.
-The flow does not change; the times of the events `started` and `finished` separate the readings before the retraining
-from those during it.
+The run is due from the beginning, and the benchmark holds its claim until the calm part of the flow is over: the
+worker's own schedule then starts it. The flow does not change; the times of the events `started` and `finished`
+separate the readings before the retraining from those during it.
 """
 
+import math
 import tempfile
 import threading
 import time
@@ -26,11 +28,15 @@ from benchmarks.harness.readings import Readings
 from tidecast.arrays import Float
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
+from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
+from worker.retraining.job_state import Busy, JobState
 
 SETTLING_S = 1.0  # at the start of the first flow: the worker's first batches are not counted
 ADOPTION_S = 3.0  # after the last event: the last champions are loaded in this time
 LOOK_S = 0.5  # between two reads of the worker's memory map
+RENEW_S = 1.0  # between two renewals of the benchmark's claim, which expires after 15 s
+EVERY = "1h"  # the schedule's interval: no second run is due before the flow has ended
 VERDICTS = ("promoted", "refused")
 FOREIGN = b"tensorflow"
 
@@ -68,7 +74,7 @@ def retrain_live(
         series: their number; each has a champion.
         readings: of each series, recorded before.
         rate: readings a second of the flow.
-        calm_s: from the worker's start until the retraining is due.
+        calm_s: of the flow before the retraining; at least one flow.
         flow_s: of one flow; they follow each other until the retraining has finished.
         limit_s: for all flows.
         variables: further settings of the worker.
@@ -82,14 +88,17 @@ def retrain_live(
         server = stack.enter_context(EmbeddedRedis())
         redis = stack.enter_context(Redis.from_url(server.url, protocol=2))
         recorded = _record(server, folder, Readings(series), series * readings)
-        # The run covers all series: it puts off no series, and no series is due again before the flow has ended.
-        schedule = {"RETRAIN__EVERY": f"{round(calm_s)}s", "RETRAIN__BUDGET": "50m", "RETRAIN__MIN_NEW": str(readings)}
+        # The run covers all series: it puts off no series.
+        schedule = {"RETRAIN__EVERY": EVERY, "RETRAIN__BUDGET": "50m", "RETRAIN__MIN_NEW": str(readings)}
+        released = stack.enter_context(_held_run(redis))
         process = stack.enter_context(worker_process(server.url, folder, variables=schedule | variables))
         worker = Contestant("worker", process, folder / "worker.log", redis, keys_of(), Readings(series), recorded)
         worker.remembers = True
         worker.warm_up(series)
         watch = stack.enter_context(_watching(process.pid))
-        flows = list(_flows(worker, server, rate, flow_s, limit_s))
+        flows = [_flow(worker, server, rate, flow_s) for _ in range(math.ceil(calm_s / flow_s))]
+        released.set()
+        flows += _flows(worker, server, rate, flow_s, limit_s)
         if watch.found_tensorflow:
             raise RuntimeError(f"the worker's memory map holds {FOREIGN.decode()}")
         return _sum_up(worker, flows, watch)
@@ -112,23 +121,28 @@ def _flows(worker: Contestant, server: EmbeddedRedis, rate: float, flow_s: float
     while not _moments(worker, "finished"):
         if time.monotonic() > until or _moments(worker, "failed"):
             raise RuntimeError(f"no retraining has finished: {worker.log_end()}")
-        measured = flow(worker, server, rate, flow_s)
-        yield measured
-        p99_ms = measured.percentile(99)
-        worst_ms = measured.percentile(100)
-        state = "while retraining" if _moments(worker, "started") else "calm"
-        print(f"{len(measured.ms):,} forecasts, p99 {p99_ms:.1f} ms, worst {worst_ms:.0f} ms, {state}", flush=True)
+        yield _flow(worker, server, rate, flow_s)
+
+
+def _flow(worker: Contestant, server: EmbeddedRedis, rate: float, flow_s: float) -> Flow:
+    """Run one flow, and print its figures."""
+    measured = flow(worker, server, rate, flow_s)
+    p99_ms = measured.percentile(99)
+    worst_ms = measured.percentile(100)
+    state = "while retraining" if _starts(worker) else "calm"
+    print(f"{len(measured.ms):,} forecasts, p99 {p99_ms:.1f} ms, worst {worst_ms:.0f} ms, {state}", flush=True)
+    return measured
 
 
 def _sum_up(worker: Contestant, flows: list[Flow], watch: "_Watch") -> Retraining:
-    started = _moments(worker, "started")[0]
+    started = _starts(worker)[0]
     finished = _moments(worker, "finished")[0]
     ms = np.concatenate([each.ms for each in flows])
     due_s = np.concatenate([each.due_s for each in flows])
     calm = (due_s > due_s[0] + SETTLING_S) & (due_s < started)
     during = (due_s >= started) & (due_s < finished + ADOPTION_S)
     if not calm.any() or not during.any():
-        raise RuntimeError("the retraining began before the flow or after it: give it another --calm")
+        raise RuntimeError(f"no reading was due in the calm part: --calm must be longer than {SETTLING_S:g} s")
     return Retraining(
         calm_ms=ms[calm],
         during_ms=ms[during],
@@ -141,11 +155,45 @@ def _sum_up(worker: Contestant, flows: list[Flow], watch: "_Watch") -> Retrainin
     )
 
 
+def _starts(worker: Contestant) -> list[float]:
+    """Return the times at which the worker's schedule has started a child: after the claim of the benchmark."""
+    return _moments(worker, "started")[1:]
+
+
 def _moments(worker: Contestant, kind: str) -> list[float]:
     """Return the times of all events of a kind, in seconds of the monotonic clock."""
     offset = time.time() - time.monotonic()
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", worker.redis.xrange(worker.keys.events))
     return [int(at.partition(b"-")[0]) / 1000 - offset for at, fields in entries if fields[b"kind"] == kind.encode()]
+
+
+@contextmanager
+def _held_run(redis: Redis) -> Iterator[threading.Event]:
+    """Claim a due run before the worker starts; the worker's schedule waits until the yielded event is set.
+
+    Raises:
+        RuntimeError: the run has another owner.
+    """
+    record = JobState(redis, keys_of(), "benchmark", WorkerSettings().events_kept)
+    now_ms = round(1000 * time.time())
+    record.plan(f"every {EVERY}", now_ms)
+    claim = record.claim(now_ms, "benchmark", missed=0)
+    if isinstance(claim, Busy):
+        raise RuntimeError("the retraining that is due has another owner")
+    released = threading.Event()
+
+    def hold() -> None:
+        while not released.wait(RENEW_S):
+            record.beat(claim)
+        record.give_back(claim)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield released
+    finally:
+        released.set()
+        thread.join()
 
 
 class _Watch:

@@ -14,7 +14,7 @@ from benchmarks.retrain import LEAST_CORRUPTED
 from tests.benchmarks.measuring import figures_of
 from tidecast.settings import Settings
 
-FLOW = ("--series", "4", "--readings", "60", "--rate", "40", "--calm", "12", "--seconds", "1", "--equal")
+FLOW = ("--series", "4", "--readings", "60", "--rate", "40", "--calm", "3", "--seconds", "3", "--equal")
 REAL = ("--spliced", "1", "--corrupted", "1", "--runs", "1", "--epochs", "1")
 
 

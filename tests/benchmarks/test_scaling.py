@@ -4,6 +4,8 @@ import pytest
 
 from tests.benchmarks.measuring import figures_of
 
+pytestmark = pytest.mark.usefixtures("forked_programs")
+
 
 def test_every_number_of_workers_has_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
     """A round fails where a reading is not answered, so that a ratio stands for all of them."""

@@ -12,6 +12,8 @@ from tests.benchmarks.measuring import figures_of
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
 
+pytestmark = pytest.mark.usefixtures("forked_programs")
+
 
 def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
     """A round fails where a series is not answered by the version that was moved to.

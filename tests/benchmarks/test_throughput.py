@@ -16,6 +16,7 @@ from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.tools.sizing.trial_models import id_of
 from tidecast.wire import Forecast
 
+pytestmark = pytest.mark.usefixtures("forked_programs")
 TINY = ("throughput", "--series", "5", "--many", "8", "--rounds", "1", "--seconds", "0.05")
 
 

@@ -17,6 +17,7 @@ from redis import Redis
 from tests.chaos.verifier import Published, Violations, compare
 from tests.harness.models import make_model
 from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -150,7 +151,7 @@ def start_worker(
     return Forked(program, command, folder, os.environ, log or Path(os.devnull))
 
 
-def finish(worker: Forked, timeout_s: float = 60) -> None:
+def finish(worker: Forked, timeout_s: float = PATIENCE_S) -> None:
     """Wait for a worker to end by itself, in good order."""
     try:
         code = worker.wait(timeout_s)

@@ -21,6 +21,7 @@ from tests.chaos.harness import entry_id, finish, make_readings, make_store, pus
 from tests.chaos.verifier import Published, Violations, compare_all
 from tests.harness.cluster import EmbeddedCluster
 from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import load_settings
@@ -32,7 +33,6 @@ RATE = 300  # readings a second
 PAUSE_S = 0.1  # between two steps of a migration: long enough for workers and producers to use each state of it
 GAP_S = 0.3  # between two migrations
 LONGEST_S = 10  # that one migration takes, and so for how long there have to be readings
-PATIENCE_S = 60
 SETTINGS = f"""
 partitions = {PARTITIONS}
 [worker]

@@ -10,7 +10,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from redis import Redis
 from tests.chaos.harness import EPOCH, start_worker
 from tests.harness.models import make_model
 from tests.harness.nursery import Forked
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tests.worker.retraining.harness import check_each_due_ended_once, ended, events, gone, record
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
@@ -153,9 +153,9 @@ def _pushing(url: str, report: Report) -> Iterator[None]:
 def _life_s(worker: Forked, redis: Redis) -> float:
     """Return how long the first child lives if it is not killed."""
     child = _child(worker)
-    _until(lambda: not child.is_running() or gone(child.pid, MOMENT_S))
+    until(lambda: not child.is_running() or gone(child.pid, MOMENT_S))
     life_s = time.time() - child.create_time()
-    _until(lambda: _count(redis, "finished"))
+    until(lambda: _count(redis, "finished"))
     return life_s
 
 
@@ -179,7 +179,7 @@ def _kill(folder: Path, url: str, worker: Forked, victims: list[str], moment_s: 
             report.notes.append(f"child {child.pid} outlived its worker")
         worker = start_worker(folder, url, log=folder / "worker.log")
     victims.pop()
-    _until(lambda: gone(child.pid, MOMENT_S))
+    until(lambda: gone(child.pid, MOMENT_S))
     return worker
 
 
@@ -189,7 +189,7 @@ def _child(worker: Forked) -> psutil.Process:
             raise RuntimeError(f"the worker ended with exit code {worker.returncode}")
         return next((each for each in psutil.Process(worker.pid).children() if not gone(each.pid, MOMENT_S)), None)
 
-    child = _until(living)
+    child = until(living)
     assert isinstance(child, psutil.Process)
     return child
 
@@ -197,20 +197,11 @@ def _child(worker: Forked) -> psutil.Process:
 def _until_one_finished(redis: Redis) -> None:
     """Wait until a run that begins now has finished."""
     begun = _count(redis, "finished")
-    _until(lambda: _count(redis, "finished") > begun)
+    until(lambda: _count(redis, "finished") > begun)
 
 
 def _count(redis: Redis, kind: str) -> int:
     return sum(name == kind for name, _ in events(redis))
-
-
-def _until(happened: Callable[[], object]) -> object:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := happened()):
-        if time.monotonic() > deadline:
-            raise RuntimeError("nothing happened any more")
-        time.sleep(0.005)
-    return found
 
 
 def _end(worker: Forked, how: signal.Signals = signal.SIGTERM) -> None:

@@ -17,6 +17,7 @@ from redis import Redis
 
 from tests.chaos.harness import endless_readings, make_store, start_worker
 from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.wire import DISPOSITIONS
 
@@ -25,7 +26,6 @@ SAMPLE_S = 0.5  # between two looks at the worker
 WARM_UP = 0.2  # of the run: the time in which windows fill and caches grow
 COMPARED = 0.1  # of the samples: as many after the warm-up as at the end, their medians compared
 KEPT_S = 60  # how long a reading stays in `readings`, as a retention would keep it
-PATIENCE_S = 30.0  # for the unanswered readings after the last push
 SETTINGS = """
 [worker]
 forecasts_kept = 100000

@@ -20,7 +20,7 @@ from tests.chaos.faults.refusals import REFUSALS, Refusing
 from tests.chaos.harness import COMMIT, finish, make_readings, make_store, push, start_worker
 from tests.chaos.producer import Producer
 from tests.chaos.verifier import Published, Violations, compare_all
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.wire import keys_of
 
@@ -218,30 +218,26 @@ class _Storm:
 
     def _await_service(self) -> None:
         """Wait until every partition has been acquired: before that nothing could be broken."""
-        deadline = time.monotonic() + 30
         with Redis.from_url(self._server.url, protocol=2) as redis:
-            while sum(redis.exists(keys_of(i, PARTITIONS).lease) for i in range(PARTITIONS)) < PARTITIONS:
-                if time.monotonic() > deadline:
-                    raise RuntimeError("the workers do not begin")
-                time.sleep(0.05)
+            until(lambda: all(redis.exists(keys_of(i, PARTITIONS).lease) for i in range(PARTITIONS)))
 
     def _supervise(self) -> None:
         """Restart each worker that ended, as a supervisor would, and end faults that have lasted long enough."""
         now = time.monotonic()
-        for until, worker in list(self._stopped):
-            if now >= until:
+        for end, worker in list(self._stopped):
+            if now >= end:
                 send(worker, signal.SIGCONT)
-                self._stopped.remove((until, worker))
+                self._stopped.remove((end, worker))
         if self._refusing and now >= self._refusing[0]:
             self._end_refusal()
         if self._stops_due and len(at_work := self._at_work()) > 1:
             self._stop(at_work)
-        for until, point in list(self._asked):
-            if not asked(self._folder, point) or (now >= until and not spare(self._folder, point)):
+        for end, point in list(self._asked):
+            if not asked(self._folder, point) or (now >= end and not spare(self._folder, point)):
                 self._note("kill a worker at a named point")
-                self._asked.remove((until, point))
-            elif now >= until:
-                self._asked.remove((until, point))
+                self._asked.remove((end, point))
+            elif now >= end:
+                self._asked.remove((end, point))
         for worker in [worker for worker in self._workers if not worker.is_alive()]:
             self.crashes += worker.exitcode != -signal.SIGKILL
             self._workers.remove(worker)

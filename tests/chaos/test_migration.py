@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.chaos.migration import migration_run
 
 
-@pytest.mark.timeout(120)
 def test_slots_that_move_under_load_leave_no_trace(tmp_path: Path, redis_program: str) -> None:
     """Every partition's entries, counts and states equal those of a run on one server that nothing disturbed."""
     report = migration_run(tmp_path, migrations=2, seed=1, server=redis_program)

@@ -8,7 +8,6 @@ from tests.chaos.controls import CONTROLS, run_control
 from tests.chaos.storm import FAULTS, KILLS, kind_of, storm_run
 
 
-@pytest.mark.timeout(180)
 def test_a_storm_leaves_no_trace(tmp_path: Path) -> None:
     """Every partition's entries, counts and states equal those of a run that nothing disturbed."""
     report = storm_run(tmp_path, seconds=22, rate=150, seed=1)
@@ -19,14 +18,12 @@ def test_a_storm_leaves_no_trace(tmp_path: Path) -> None:
     assert report.bitten("takeovers") > 0
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_worker_without_a_guard_is_caught(name: str, tmp_path: Path) -> None:
     """Whatever the guard would have prevented is a violation that the verifier sees."""
     assert run_control(tmp_path, name).total() > 0
 
 
-@pytest.mark.timeout(60)
 def test_a_sound_worker_passes_where_the_others_are_caught(tmp_path: Path) -> None:
     """It is the missing guard that is found, not the way there."""
     assert [] == run_control(tmp_path, "sound").notes

@@ -10,10 +10,10 @@ from typing import Any, Self
 from redis.connection import Connection
 from redis.crc import key_slot
 
+from tests.harness.patience import until
 from tidecast.connection.embedded import EmbeddedRedis
 
 SLOTS = 16384
-START_S = 30.0
 BUS = 10_000  # a server's cluster port is its own plus this, before Redis 7 without exception
 OPTIONS = (
     *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"),
@@ -105,11 +105,7 @@ class EmbeddedCluster:
             _ask(server, "CLUSTER", "ADDSLOTS", *range(first, end))
         for server in self.servers[1:]:
             _ask(self.servers[0], "CLUSTER", "MEET", "127.0.0.1", server.port)
-        deadline = time.monotonic() + START_S
-        while not all(self._sees_all(server) for server in self.servers):
-            if time.monotonic() > deadline:
-                raise RuntimeError("the cluster does not come about")
-            time.sleep(0.05)
+        until(lambda: all(self._sees_all(server) for server in self.servers))
 
     def _sees_all(self, server: EmbeddedRedis) -> bool:
         info = _ask(server, "CLUSTER", "INFO").decode()

@@ -7,9 +7,9 @@ from typing import Any
 PATIENCE_S = 240.0  # shorter than the time limit of a test, so that its own message is seen
 
 
-def until(happened: Callable[[], Any]) -> Any:
+def until(happened: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
     """Wait until a function returns a true value, and return it; fail after a time that no healthy machine needs."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not (result := happened()):
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)

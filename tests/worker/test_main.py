@@ -49,16 +49,30 @@ def said(process: Forked | subprocess.Popen[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in err.splitlines()]
 
 
+def interrupt(process: Forked, number: signal.Signals, settings: Settings, redis: Redis) -> list[str]:
+    """Send a signal to a worker that waits for a commit amid many readings; return the ids of all readings."""
+    ids = push(settings, 100)
+    until(lambda: ids == answered(redis))
+    with redis.pipeline() as together:
+        for n in range(100, 1000):
+            together.xadd("readings", {"series": f"s{n % 5}", "value": n % 7, "ts": 1_000_000 + n})
+        together.client_pause(round(1000 * PATIENCE_S), all=False)  # Redis now holds back all writes
+        ids += [reading_id.decode() for reading_id in together.execute()[:-1]]
+    try:
+        until(lambda: any("evalsha" == each["cmd"] and "b" in each["flags"] for each in redis.client_list()))
+        process.send_signal(number)
+    finally:
+        redis.client_unpause()
+    return ids
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_told_to_stop_a_worker_finishes_its_batch_and_leaves(
     settings: Settings, redis: Redis, number: signal.Signals
 ) -> None:
     """Exit code 0, the lease given back, and exactly the readings up to the offset are answered."""
-    ids = push(settings, 6000)
     with worker(settings, WORKER__BATCH="20") as process:
-        with Client(settings.redis_url.get_secret_value()) as client:
-            list(islice(client.forecasts("0"), 100))
-        process.send_signal(number)
+        ids = interrupt(process, number, settings, redis)
         log = said(process)
     made = answered(redis)
     assert 0 == process.returncode
@@ -89,11 +103,8 @@ def test_under_nohup_a_worker_outlives_its_terminal(settings: Settings) -> None:
 
 def test_killed_at_any_moment_the_next_worker_goes_on(settings: Settings, redis: Redis) -> None:
     """Kill -9 in the middle: each reading has one forecast in the end."""
-    ids = push(settings, 4000)
     with worker(settings, WORKER__BATCH="20", WORKER__NAME="w") as process:
-        with Client(settings.redis_url.get_secret_value()) as client:
-            list(islice(client.forecasts("0"), 100))
-        process.kill()
+        ids = interrupt(process, signal.SIGKILL, settings, redis)
     assert len(answered(redis)) < len(ids)
     with worker(settings, "--burst", WORKER__NAME="w") as process:
         assert 0 == process.wait(PATIENCE_S)

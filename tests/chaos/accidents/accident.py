@@ -22,7 +22,7 @@ from tests.chaos.faults.points import send, start_mortal
 from tests.chaos.faults.proxy import Proxy
 from tests.chaos.harness import entry_id, make_store
 from tests.chaos.producer import Producer
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 
 RATE = 300  # readings a second
@@ -58,9 +58,10 @@ class Scene:
         """A connection to where the workers' address leads."""
         return Redis.from_url(self.proxy.url, protocol=2)
 
-    def load(self, seconds: float = LOAD_S) -> None:
-        """Let readings come for a while."""
-        time.sleep(seconds)
+    def load(self, seconds: float) -> None:
+        """Let as many readings come as are due in a time."""
+        enough = self.producer.pushed + round(seconds * RATE)
+        until(lambda: self.producer.pushed >= enough)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def delete(key: str) -> Callable[[Scene], None]:
     """Delete one key, as soon as it holds data to lose."""
 
     def happens(scene: Scene) -> None:
-        _wait(lambda: bool(scene.redis.exists(key)), f"{key} exists")
+        until(lambda: scene.redis.exists(key))
         scene.redis.delete(key)
 
     return happens
@@ -116,7 +117,7 @@ def trim_unread(scene: Scene) -> None:
 def _asleep(scene: Scene) -> Iterator[None]:
     for worker in scene.workers:
         send(worker, signal.SIGSTOP)
-    scene.load()
+    scene.load(LOAD_S)
     yield
     for worker in scene.workers:
         send(worker, signal.SIGCONT)
@@ -139,10 +140,10 @@ def promote_replica(scene: Scene) -> None:
         raise RuntimeError("there is no replica to promote")
     with Redis.from_url(scene.replica.url, protocol=2) as replica:
         replica.replicaof("127.0.0.1", free_port())  # no server is there: it keeps its data, and gets no more
-        scene.load(STRETCH_S)
+        time.sleep(STRETCH_S)
         scene.server.kill()
         scene.proxy.switch(scene.replica.port)
-        scene.load(STRETCH_S)  # READONLY
+        time.sleep(STRETCH_S)  # READONLY
         replica.replicaof("NO", "ONE")
     scene.producer.replicas = 0  # the new master has none
 
@@ -176,10 +177,10 @@ def run_accident(folder: Path, name: str, server: str | None = None) -> Verdict:
     entries = make_steady(LONGEST_S * RATE)
     with _scene(folder, accident, entries, server) as scene, _Follower(scene.proxy.url) as follower:
         scene.producer.start()
-        scene.load()
+        scene.load(LOAD_S)
         accident.happens(scene)
         after = scene.producer.begun  # all from here on is pushed after the accident
-        scene.load()
+        scene.load(LOAD_S)
         scene.producer.stop()
         _await_answers(scene)
         follower.catch_up(scene.redis)
@@ -202,7 +203,7 @@ def _scene(
             replica = stack.enter_context(EmbeddedRedis(server, REPLICATED))
             with Redis.from_url(replica.url, protocol=2) as redis:
                 redis.replicaof("127.0.0.1", master.port)
-            _wait(lambda: _in_step(master), "the replica to be in step")
+            until(lambda: _in_step(master))
         proxy = stack.enter_context(Proxy(master.port))
         logs = [folder / f"worker-{i}.log" for i in range(1 + accident.standby)]
         workers = [start_mortal(folder, proxy.url, log) for log in logs]
@@ -210,7 +211,7 @@ def _scene(
             stack.callback(_end, worker)
         producer = Producer(proxy.url, entries, RATE, replicas=int(accident.confirmed))
         scene = Scene(master, replica, proxy, producer, workers)
-        _wait(lambda: bool(scene.redis.exists("lease")), "a worker to begin")
+        until(lambda: scene.redis.exists("lease"))
         yield scene
 
 
@@ -223,14 +224,6 @@ def _in_step(master: EmbeddedRedis) -> bool:
 def _end(worker: BaseProcess) -> None:
     worker.kill()
     worker.join()
-
-
-def _wait(done: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not done():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{timeout_s:g} s were not enough for {what}")
-        time.sleep(0.02)
 
 
 def _append_only_file(redis: Redis) -> Path:

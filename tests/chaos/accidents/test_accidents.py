@@ -11,7 +11,6 @@ from tests.chaos.harness import entry_id
 from tidecast.connection.embedded import bundled_server, find_server
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("name", ACCIDENTS)
 def test_after_an_accident_every_reading_is_answered_once_again(
     name: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -23,7 +23,6 @@ def history(readings: int = 160) -> History:
     return History("wave", ("value",), 3_600_000 * t.astype(np.int64), values[:, None])
 
 
-@pytest.mark.timeout(300)
 def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

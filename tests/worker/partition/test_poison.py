@@ -53,7 +53,6 @@ def test_a_reading_that_always_fails_is_set_aside(
     assert {"read": 40, "lost": 0, "forecast": 39, "dead": 1} == counts_of(settings)
 
 
-@pytest.mark.timeout(120)
 def test_a_reading_that_kills_the_process_is_set_aside(
     redis_server: EmbeddedRedis, redis: Redis, tmp_path: Path
 ) -> None:
