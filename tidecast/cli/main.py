@@ -8,7 +8,7 @@ import typer
 from redis.exceptions import RedisError
 
 from tidecast import __version__
-from tidecast.cli.commands.operate import dashboard, demo, doctor, size, status, worker
+from tidecast.cli.commands.operate import dashboard, demo, doctor, series, size, status, worker
 from tidecast.cli.commands.streams import archive, events, push, replay, tail
 from tidecast.cli.commands.training import backtest, explain, models, report, retrain, train, tune
 from tidecast.cli.exit_codes import FAILED, INTERRUPTED, MISUSED
@@ -49,6 +49,7 @@ app = typer.Typer(
 for command in COMMANDS:
     app.command()(with_groups(command))
 app.add_typer(models.app, name="models")
+app.add_typer(series.app, name="series")
 
 
 @app.callback(invoke_without_command=True)

@@ -96,7 +96,7 @@ class ModelStore:
             StoreError: the store cannot be written.
         """
         content = models.encode(model)  # before the first write: it may raise
-        folder = self._folder(model.header.series)
+        folder = self.folder(model.header.series)
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / "series.json").exists():
@@ -106,9 +106,17 @@ class ModelStore:
             self.promote(model.header.series, number, published=True)
         return number
 
+    def former_names(self, series: str) -> list[str]:
+        """Return the names that a series of the store had before, oldest first."""
+        try:
+            former: list[str] = _names_in(self.folder(series)).get("former", [])
+        except FileNotFoundError:
+            return []
+        return former
+
     def versions(self, series: str) -> list[int]:
         """Return the numbers of a series' versions, oldest first; empty for an unknown series."""
-        files = self._folder(series).glob(VERSIONS)
+        files = self.folder(series).glob(VERSIONS)
         return sorted(_number(file) for file in files if is_written(file))
 
     def champion(self, series: str) -> int | None:
@@ -126,7 +134,7 @@ class ModelStore:
         Raises:
             StoreError: the pointer is damaged.
         """
-        path = self._folder(series) / "champion"
+        path = self.folder(series) / "champion"
         try:
             version, _, word = path.read_bytes().partition(b" ")
             return Pointer(int(version), word.strip() == PUBLISHED)
@@ -146,7 +154,7 @@ class ModelStore:
         Raises:
             StoreError: the version does not exist, or the store cannot be written.
         """
-        folder = self._folder(series)
+        folder = self.folder(series)
         if not is_written(folder / _file(number)):
             known = ", ".join(map(str, self.versions(series))) or "none"
             raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
@@ -178,7 +186,7 @@ class ModelStore:
         spared = {champion, *earlier[-1:], *versions[-keep:]}
         gone = [number for number in versions if number not in spared]
         for number in gone:
-            (self._folder(series) / _file(number)).unlink()
+            (self.folder(series) / _file(number)).unlink()
         return gone
 
     def delete(self, series: str) -> bool:
@@ -187,7 +195,7 @@ class ModelStore:
         Raises:
             StoreError: the store cannot be written.
         """
-        folder = self._folder(series)
+        folder = self.folder(series)
         doomed = self.root / f"deleted-{folder.name}"
         existed = folder.exists()
         with self._writing():
@@ -214,8 +222,8 @@ class ModelStore:
         Raises:
             StoreError: the new name has versions already, or the store cannot be written.
         """
-        source = self._folder(old)
-        target = self._folder(new)
+        source = self.folder(old)
+        target = self.folder(new)
         existed = source.exists()
         if existed and self.versions(new):
             if not replacing:
@@ -223,8 +231,7 @@ class ModelStore:
             self.delete(new)
         with self._writing():
             if existed:
-                former = _names_in(source).get("former", []) if (source / "series.json").exists() else []
-                names = {"series": new, "former": list(dict.fromkeys([*former, old]))}
+                names = {"series": new, "former": list(dict.fromkeys([*self.former_names(old), old]))}
                 replace(source / "series.json", json.dumps(names).encode())
                 shutil.rmtree(target, ignore_errors=True)  # it has no version
                 source.rename(target)
@@ -244,7 +251,7 @@ class ModelStore:
             StoreError: the series has no such version, or no champion.
             ModelError: the file is damaged.
         """
-        folder = self._folder(series)
+        folder = self.folder(series)
         number = self.champion(series) if number is None else number
         if number is None:
             similar = None if self.versions(series) else most_similar(series, self.series())
@@ -258,7 +265,7 @@ class ModelStore:
                 raise
             raise StoreError(f"series {series!r} has no version {number}: see `tidecast models list`") from exc
         owner = model.header.series
-        if owner != series and owner not in _names_in(folder).get("former", []):
+        if owner != series and owner not in self.former_names(series):
             raise StoreError(f"{path} belongs to {owner!r}, not to {series!r}: restore the right file")
         return number, with_changes(model, header=model.header.model_copy(update={"series": series}))
 
@@ -268,14 +275,14 @@ class ModelStore:
         Raises:
             ModelError: the file does not exist, or is damaged.
         """
-        return models.load_header(self._folder(series) / _file(number))
+        return models.load_header(self.folder(series) / _file(number))
 
     def describe(self, series: str | None = None) -> Iterator[Version]:
         """Yield every version of one series or of all, by name and number."""
         for name in self.series() if series is None else [series]:
             champion = self.champion(name)
             for number in self.versions(name):
-                header = models.load_header(self._folder(name) / _file(number))
+                header = models.load_header(self.folder(name) / _file(number))
                 yield Version(name, number, number == champion, header)
 
     def moves_since(self, position: int) -> tuple[int, list[str]]:
@@ -287,7 +294,8 @@ class ModelStore:
         position, names = self._moves.since(position)
         return position, self.served() if names is None else names
 
-    def _folder(self, series: str) -> Path:
+    def folder(self, series: str) -> Path:
+        """Return the folder of a series, whether or not it exists."""
         return self._series / hashlib.sha256(series.encode()).hexdigest()
 
     def _folders(self) -> Iterator[tuple[Path, list[str]]]:

@@ -86,6 +86,13 @@ class SeriesSettings(Group):
         description="How many bytes a reading's fields may have together; a larger reading is dead.",
     )
 
+    expire: Duration | None = Field(
+        None, gt=0, description="A series without a reading for so long is deleted with its models. Empty: never."
+    )
+    units: dict[str, str] = Field(
+        {}, description="Units for tables and the dashboard, by a pattern of names; the first that matches counts."
+    )
+
     @field_validator("more_levels")
     @classmethod
     def _each_once(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
@@ -100,6 +107,10 @@ class SeriesSettings(Group):
         if maximum is not None and minimum is not None and maximum <= minimum:
             raise ValueError(f"use more than series.minimum, which is {minimum:g}")
         return maximum
+
+    def unit_of(self, series: str) -> str:
+        """Return the unit of a series' values; empty if none is set."""
+        return next((unit for pattern, unit in self.units.items() if fnmatchcase(series, pattern)), "")
 
 
 class AnomalyRule(Group):

@@ -13,7 +13,7 @@ from worker.partition.series_change import SeriesChange
 from worker.partition.stream import Stream
 
 LOOK_EVERY_S = 1.0  # how often to check for orders
-MOST_ROWS = 8160  # no window holds more rows, so that a series' fields in Redis are known without a search
+USUAL_ROWS = 8160  # fields of windows up to this size are deleted, as a window may have been larger before
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -105,7 +105,7 @@ class SeriesOrders:
     def _change_of(self, order: Order, models: str) -> SeriesChange:
         """Return the change of the stored state, with its event."""
         facts = {"who": order.who, "host": order.host, "by": "command", "models": models}
-        deleted = field_names(order.series, MOST_ROWS)
+        deleted = self._fields_of(order.series)
         if order.new is None:
             event = Event("series_deleted", "state and models deleted", order.series, facts=facts)
             return SeriesChange([(order.series, "")], deleted, [event], order=order.id)
@@ -115,8 +115,13 @@ class SeriesOrders:
         written = state.all_fields(order.new) if state else {}
         return SeriesChange(
             [(order.series, order.new)],
-            [*deleted, *(field_names(order.new, MOST_ROWS) if state else ())],
+            [*deleted, *(self._fields_of(order.new) if state else ())],
             [event],
             written,
             order.id,
         )
+
+    def _fields_of(self, series: str) -> list[str]:
+        """Return all fields that the state of a series may have in Redis."""
+        state = self._forecaster.states.get(series)
+        return field_names(series, max(USUAL_ROWS, state.window.capacity if state else 0))

@@ -1,0 +1,113 @@
+"""`tidecast series`: a series is listed, shown, deleted and renamed while a worker answers."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.harness.models import make_model
+from tests.harness.processes import run_command
+from tests.worker.harness import add, new_worker, running
+from tidecast.connection.orders import orders_in
+from tidecast.errors import SettingsError, StoreError, TidecastError
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
+from tidecast.tools.series_life import SeriesRequest, change_series
+from tidecast.wire import keys_of
+
+pytestmark = pytest.mark.settings(worker={"block": "1ms"}, series={"units": {"a*": "°C", "*": "bar"}})
+
+
+@pytest.fixture
+def answered(redis: Redis, settings: Settings, store: ModelStore) -> Settings:
+    """Settings of an installation with readings of two series, one of them with a model; no worker runs."""
+    store.publish(make_model("a"))
+    add(redis, *range(1, 40))
+    worker = new_worker(settings)
+    worker.run(threading.Event(), burst=True)  # type: ignore[arg-type] # it is set as a stop is
+    return settings
+
+
+def tidecast(settings: Settings, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """Run a command on series; return its exit code and all that it prints, without the log of a worker beside it."""
+    where = ["--redis", settings.redis_url.get_secret_value(), "--store", str(settings.store)]
+    capsys.readouterr()
+    code = run_command("series", *words, *where)
+    lines = "".join(capsys.readouterr()).splitlines(keepends=True)
+    return code, "".join(line for line in lines if "[info " not in line)
+
+
+def test_series_are_listed_shown_renamed_and_deleted_beside_a_worker(
+    answered: Settings, store: ModelStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command prints JSON too."""
+    monkeypatch.setenv("TIDECAST_SERIES__UNITS", json.dumps(answered.series.units))
+
+    def listed(*words: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(tidecast(answered, capsys, "list", *words, "--json")[1])
+        return rows
+
+    assert [("a", 1, "°C"), ("b", None, "bar")] == [(row["series"], row["champion"], row["unit"]) for row in listed()]
+    assert ["b"] == [row["series"] for row in listed("b*")]
+    assert "°C" in tidecast(answered, capsys, "list")[1]
+    with running(new_worker(answered)):
+        assert (0, "a is called c now: send its readings under that name\n") == tidecast(
+            answered, capsys, "rename", "a", "c"
+        )
+        assert {"series": "b", "new": None, "models": "none"} == json.loads(
+            tidecast(answered, capsys, "delete", "b", "--yes", "--json")[1]
+        )
+    assert ["c"] == [row["series"] for row in listed()] == store.series()
+    shown = json.loads(tidecast(answered, capsys, "show", "c", "--json")[1])
+    assert (["a"], [1], True) == (shown["former_names"], shown["versions"], shown["state_bytes"] > 1000)
+    assert "former names: a" in tidecast(answered, capsys, "show", "c")[1]
+    assert (1, "tidecast: no series 'cc': did you mean 'c'?\n") == tidecast(answered, capsys, "show", "cc")
+
+
+def test_without_a_worker_the_order_stays_and_the_next_call_waits_for_it(answered: Settings, redis: Redis) -> None:
+    """The command says that no worker is there; it does not leave a second order."""
+    request = SeriesRequest(series="a", new="c")
+    for _ in range(2):
+        with pytest.raises(TidecastError, match=r"no worker holds readings.*the order stays"):
+            change_series(answered, request, 0.05)
+        assert 1 == len(list(orders_in(redis, keys_of())))
+    with running(new_worker(answered)):
+        change_series(answered, request, 60)
+    assert {b"b", b"c"} == {name for name in redis.hkeys("state") if b"\x1f" not in name}
+
+
+def test_models_that_the_worker_could_not_change_are_changed_by_the_command(
+    answered: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker may have no right to write the store; if the command dies meanwhile, the next one completes it."""
+    delete = ModelStore.delete
+
+    def refusing(self: ModelStore, series: str) -> bool:
+        if threading.current_thread() is threading.main_thread():
+            return delete(self, series)
+        raise StoreError("not yours")
+
+    monkeypatch.setattr(ModelStore, "delete", refusing)
+    with running(new_worker(answered)):
+        change_series(answered, SeriesRequest(series="a"), 60)
+        assert [] == store.series()
+        store.publish(make_model("a"))
+        assert "deleted" == change_series(answered, SeriesRequest(series="a"), 60)
+    assert [] == store.series()
+
+
+def test_names_that_cannot_be_taken_are_refused_before_an_order_is_left(answered: Settings, redis: Redis) -> None:
+    """An unknown series, the same name, an existing one, a name that no reading can have, and another partition."""
+    four = answered.model_copy(update={"partitions": 4})
+    for settings, series, new, error in (
+        (answered, "aa", None, "no series 'aa': did you mean 'a'"),
+        (answered, "a", "a", "is the name already"),
+        (answered, "a", "b", "'b' has answered readings already"),
+        (answered, "a", "x\n", "control characters"),
+        (four, "a", "b", "where no state can move"),
+    ):
+        with pytest.raises((StoreError, SettingsError, ValueError), match=error):
+            change_series(settings, SeriesRequest(series=series, new=new), 1)
+    assert [] == list(orders_in(redis, keys_of()))

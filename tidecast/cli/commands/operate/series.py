@@ -1,0 +1,101 @@
+"""`tidecast series`: list the series of an installation, and delete or rename one."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidecast.cli.completion import series_in_store
+from tidecast.cli.groups import with_groups
+from tidecast.cli.options import InstallationOptions, JsonOption
+from tidecast.durations import seconds_of
+from tidecast.moments import utc_text
+from tidecast.tools.series_life import SeriesRequest, change_series
+from tidecast.tools.series_list import SeriesRow, describe_series, list_series
+
+app = typer.Typer(help="List the series of an installation, delete or rename one.", no_args_is_help=True)
+SeriesName = Annotated[str, typer.Argument(help="The name of a series.", autocompletion=series_in_store)]
+TimeoutOption = Annotated[str, typer.Option(help="How long to wait for the worker, such as 30s.")]
+
+
+def list_all(
+    pattern: Annotated[str, typer.Argument(help="Only series of this pattern, such as 'boiler-*'.")] = "*",
+    *,
+    as_json: JsonOption = False,
+    installation: InstallationOptions,
+) -> None:
+    """List all series, with their newest readings and their models."""
+    rows = list_series(installation.settings(), pattern)
+    if as_json:
+        print(json.dumps([row.as_dict() for row in rows], indent=1))
+        return
+    table = Table("series", "partition", "readings", "newest reading", "model", "unit")
+    for row in rows:
+        table.add_row(*_cells(row))
+    Console().print(table)
+
+
+def show(series: SeriesName, *, as_json: JsonOption = False, installation: InstallationOptions) -> None:
+    """Show what belongs to a series in Redis and in the store."""
+    facts = describe_series(installation.settings(), series)
+    if as_json:
+        print(json.dumps(facts, indent=1))
+        return
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' ')}: {_text(value)}")
+
+
+def delete(
+    series: SeriesName,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    timeout: TimeoutOption = "60s",
+    as_json: JsonOption = False,
+    installation: InstallationOptions,
+) -> None:
+    """Delete a series: its state in Redis and its models; entries in streams and the archive stay."""
+    if not yes and sys.stdin.isatty() and not typer.confirm(f"Delete {series} and its models?", err=True):
+        raise typer.Exit(1)
+    _change(SeriesRequest(series=series), timeout, installation, as_json=as_json)
+
+
+def rename(
+    series: SeriesName,
+    new: Annotated[str, typer.Argument(help="The new name.")],
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete a series that has the new name.")] = False,
+    timeout: TimeoutOption = "60s",
+    as_json: JsonOption = False,
+    installation: InstallationOptions,
+) -> None:
+    """Give a series a new name, under which its window, its records and its models go on."""
+    _change(SeriesRequest(series=series, new=new, replacing=replace), timeout, installation, as_json=as_json)
+
+
+for name, command in {"list": list_all, "show": show, "delete": delete, "rename": rename}.items():
+    app.command(name)(with_groups(command))
+
+
+def _change(request: SeriesRequest, timeout: str, installation: InstallationOptions, *, as_json: bool) -> None:
+    models = change_series(installation.settings(), request, seconds_of(timeout, "--timeout"))
+    if as_json:
+        print(json.dumps({"series": request.series, "new": request.new, "models": models}))
+    elif request.new is None:
+        print(f"{request.series} deleted; its old entries in the streams stay until they are trimmed")
+    else:
+        print(f"{request.series} is called {request.new} now: send its readings under that name")
+
+
+def _cells(row: SeriesRow) -> list[str]:
+    newest = utc_text(row.newest_ms) if row.newest_ms else ""
+    model = f"v{row.champion}" if row.champion else ""
+    return [row.series, str(row.partition), "" if row.readings is None else str(row.readings), newest, model, row.unit]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

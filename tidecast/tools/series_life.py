@@ -1,0 +1,149 @@
+"""Delete or rename a series: leave an order for its worker, and wait until it is carried out."""
+
+import getpass
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
+
+from redis import Redis
+
+from tidecast.connection import connect
+from tidecast.connection.known_series import answered_series
+from tidecast.connection.orders import Order, leave_order, order_of, orders_in, withdraw_order
+from tidecast.connection.paging import check_setup
+from tidecast.connection.partitions import offset_of, owner_of, read_lag, server_ms
+from tidecast.errors import SettingsError, StoreError, TidecastError
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
+from tidecast.suggestions import did_you_mean
+from tidecast.wire import Keys, keys_of, partition_of
+from tidecast.wire.parsing import series_of
+
+LOOK_EVERY_S = 0.1
+WITHOUT_WORKER_S = 10.0  # a worker that is being restarted takes its partition within this time
+STAYS = "the order stays in Redis, and the same command waits for it again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRequest:
+    """What to do with a series.
+
+    Attributes:
+        series: the series.
+        new: its new name; None: it is deleted.
+        replacing: whether a series of the new name is deleted.
+    """
+
+    series: str
+    new: str | None = None
+    replacing: bool = False
+
+
+def user_and_host() -> dict[str, str]:
+    """Return who runs this program, and where, as the facts of an event."""
+    who = ""
+    with suppress(KeyError, OSError, ImportError):  # a container's user may have no name
+        who = getpass.getuser()
+    return {"who": who, "host": socket.gethostname()}
+
+
+def change_series(
+    settings: Settings, request: SeriesRequest, patience_s: float, pause: Callable[[float], object] = time.sleep
+) -> str:
+    """Delete or rename a series, and wait until its worker has done so; return `deleted`, `moved` or `none` for models.
+
+    A repeated call completes an interrupted one.
+
+    Args:
+        settings: the settings of the installation.
+        request: what to do.
+        patience_s: how long to wait for the worker.
+        pause: waits for so many seconds.
+
+    Raises:
+        SettingsError: the new name is not valid, or belongs to another partition.
+        StoreError: the series does not exist, or another series has the new name.
+        TidecastError: no worker has carried out the order yet.
+    """
+    partition = partition_of(request.series, settings.partitions)
+    keys = keys_of(partition, settings.partitions, settings.namespace)
+    _check_name(request, settings.partitions)
+    store = ModelStore(settings.store)
+    with connect(settings) as redis:
+        check_setup(redis, settings)
+        models = bool(store.versions(request.series))
+        waiting = [each for each in orders_in(redis, keys) if (each.series, each.new) == (request.series, request.new)]
+        order = waiting[0] if waiting else None
+        if order is None:
+            _check_series(redis, keys, request, store, settings)
+            order = leave_order(
+                redis, keys, request.series, request.new, replacing=request.replacing, **user_and_host()
+            )
+        models = bool(store.versions(request.series))
+        _wait(redis, keys, order, patience_s, pause)
+    if store.versions(request.series):  # the worker has another store, or may not write there
+        if request.new is None:
+            store.delete(request.series)
+        else:
+            store.rename(request.series, request.new, replacing=request.replacing)
+    done = "deleted" if request.new is None else "moved"
+    return done if models else "none"
+
+
+def _check_name(request: SeriesRequest, partitions: int) -> None:
+    """Check that the new name is one that a reading may have, and of the same partition."""
+    if request.new is None:
+        return
+    series_of({b"series": request.new.encode()})
+    if request.new == request.series:
+        raise SettingsError(f"{request.new!r} is the name already: give another one")
+    old, new = (partition_of(name, partitions) for name in (request.series, request.new))
+    if old != new:
+        raise SettingsError(
+            f"{request.series!r} belongs to partition {old}, and {request.new!r} to partition {new}, where no state "
+            "can move: choose another name, or let the new series begin anew and delete the old one"
+        )
+
+
+def _check_series(redis: Redis, keys: Keys, request: SeriesRequest, store: ModelStore, settings: Settings) -> None:
+    """Check that the series exists, and that no other series has the new name."""
+    state = bool(redis.hexists(keys.state, request.series))
+    models = bool(store.versions(request.series))
+    if not (state or models or redis.hexists(keys.muted, request.series)):
+        known = sorted({*answered_series(redis, settings), *store.series()})
+        remedy = did_you_mean(request.series, known) if known else "check --redis and --store"
+        raise StoreError(f"no series {request.series!r}: {remedy}")
+    new = request.new
+    if new is None or request.replacing:
+        return
+    if state and redis.hexists(keys.state, new):
+        raise StoreError(f"series {new!r} has answered readings already: delete it first, or add --replace")
+    if models and store.versions(new):
+        raise StoreError(f"the store has models of {new!r} already: delete that series first, or add --replace")
+
+
+def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float, pause: Callable[[float], object]) -> None:
+    """Wait until an order is carried out.
+
+    Raises:
+        StoreError: the worker has refused it.
+        TidecastError: there is no worker, or it takes too long.
+    """
+    ends_at = time.monotonic() + patience_s
+    held_at = time.monotonic()
+    while left := order_of(redis, keys, order.id):
+        if left.refused is not None:
+            withdraw_order(redis, keys, order.id)
+            raise StoreError(left.refused)
+        now = time.monotonic()
+        if owner_of(redis, keys, server_ms(redis)):
+            held_at = now
+        elif now - held_at >= min(WITHOUT_WORKER_S, patience_s):
+            raise TidecastError(f"no worker holds {keys.readings}: start `tidecast worker`; {STAYS}")
+        if now >= ends_at:
+            unread = cast("int | None", read_lag(redis, keys, offset_of(redis, keys)).unread)
+            raise TidecastError(f"not done after {patience_s:g} s, {unread or 'some'} readings wait before it: {STAYS}")
+        pause(LOOK_EVERY_S)

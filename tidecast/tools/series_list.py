@@ -1,0 +1,125 @@
+"""List the series of an installation, and describe what belongs to one."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any, cast
+
+from redis import Redis
+
+from tidecast.connection import connect
+from tidecast.connection.known_series import answered_series
+from tidecast.connection.mutes import read_mutes
+from tidecast.connection.paging import check_setup
+from tidecast.connection.partitions import server_ms
+from tidecast.errors import StoreError
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
+from tidecast.suggestions import did_you_mean
+from tidecast.wire import Keys, keys_of, partition_of
+from tidecast.wire.state_format import StateHead, field_names
+
+HEADS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """A series in the list.
+
+    Attributes:
+        series: its name.
+        partition: its partition.
+        readings: the rows appended since its window began; None without a state.
+        newest_ms: the time of its newest reading, epoch milliseconds; None without a state.
+        champion: the version of its model that answers; None without one.
+        unit: of its values, by the setting `series.units`.
+    """
+
+    series: str
+    partition: int
+    readings: int | None
+    newest_ms: int | None
+    champion: int | None
+    unit: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON."""
+        return asdict(self)
+
+
+def list_series(settings: Settings, pattern: str = "*") -> list[SeriesRow]:
+    """Return all series that have a state or a model, sorted by name.
+
+    Args:
+        settings: of the installation.
+        pattern: of the names, as in `fnmatch.fnmatchcase`.
+
+    Raises:
+        SettingsError: Redis was set up for another number of partitions.
+        StateError: a state is of another format.
+    """
+    store = ModelStore(settings.store)
+    with connect(settings) as redis:
+        check_setup(redis, settings)
+        names = sorted({*answered_series(redis, settings), *store.series()})
+        chosen = [name for name in names if fnmatchcase(name, pattern)]
+        heads = dict(_heads(redis, settings, chosen))
+    return [_row(name, heads.get(name), store, settings) for name in chosen]
+
+
+def describe_series(settings: Settings, series: str) -> dict[str, Any]:
+    """Return what belongs to a series in Redis and in the store, by name, as JSON types.
+
+    Raises:
+        StoreError: the series does not exist.
+        StateError: its state is of another format.
+    """
+    store = ModelStore(settings.store)
+    keys = _keys(settings, series)
+    with connect(settings) as redis:
+        check_setup(redis, settings)
+        head = cast("bytes | None", redis.hget(keys.state, series))
+        versions = store.versions(series)
+        if head is None and not versions:
+            names = sorted({*answered_series(redis, settings), *store.series()})
+            remedy = did_you_mean(series, names) if names else "push a reading of it first"
+            raise StoreError(f"no series {series!r}: {remedy}")
+        row = _row(series, head, store, settings)
+        names_of_fields = field_names(series, int(StateHead.decode(head).window.capacity)) if head else []
+        stored = cast("list[bytes | None]", redis.hmget(keys.state, names_of_fields)) if head else []
+        return row.as_dict() | {
+            "versions": versions,
+            "former_names": store.former_names(series),
+            "muted": series in read_mutes(redis, keys, server_ms(redis)),
+            "state_key": keys.state,
+            "state_bytes": sum(len(raw) for raw in stored if raw),
+            "store_folder": str(store.folder(series)) if versions else None,
+        }
+
+
+def _row(series: str, head: bytes | None, store: ModelStore, settings: Settings) -> SeriesRow:
+    window = StateHead.decode(head).window if head else None
+    return SeriesRow(
+        series,
+        partition_of(series, settings.partitions),
+        int(window.appended) if window is not None else None,
+        int(window.last_ts) if window is not None else None,
+        store.champion(series),
+        settings.series.unit_of(series),
+    )
+
+
+def _heads(redis: Redis, settings: Settings, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the heads of the states of series, those without a state left out."""
+    by_partition: dict[str, list[str]] = {}
+    for name in names:
+        by_partition.setdefault(_keys(settings, name).state, []).append(name)
+    for key, mine in by_partition.items():
+        for first in range(0, len(mine), HEADS_AT_ONCE):
+            some = mine[first : first + HEADS_AT_ONCE]
+            heads = cast("list[bytes | None]", redis.hmget(key, some))
+            yield from ((name, head) for name, head in zip(some, heads, strict=True) if head is not None)
+
+
+def _keys(settings: Settings, series: str) -> Keys:
+    return keys_of(partition_of(series, settings.partitions), settings.partitions, settings.namespace)
