@@ -1,13 +1,14 @@
 """The changed fields of the stored states of a batch's series, as Redis receives them."""
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Self
 
 LINE = b"\r\n"
 
 
 class StateChanges(Mapping[str, bytes]):
-    """The fields of the `state` hash to write, by name; a name or value is decoded when it is asked for.
+    """The fields of the `state` hash to write, by name; they are decoded together, the first time that one is needed.
 
     Args:
         packed: names and values in turn, as arguments of a Redis command.
@@ -31,14 +32,15 @@ class StateChanges(Mapping[str, bytes]):
         return self._fields
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._decoded())
+        return iter(self._decoded)
 
     def __getitem__(self, name: str) -> bytes:
-        return self._decoded()[name]
+        return self._decoded[name]
 
     def __add__(self, others: Self) -> "StateChanges":
         return StateChanges(self.packed + others.packed, len(self) + len(others))
 
+    @cached_property
     def _decoded(self) -> dict[str, bytes]:
         texts = []
         at = 0
