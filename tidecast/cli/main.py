@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from tidecast import __version__
 from tidecast.cli.commands.operate import dashboard, demo, doctor, series, size, status, worker
-from tidecast.cli.commands.streams import archive, events, push, replay, tail
+from tidecast.cli.commands.streams import archive, dead, events, push, replay, tail
 from tidecast.cli.commands.training import backtest, explain, models, report, retrain, train, tune
 from tidecast.cli.exit_codes import FAILED, INTERRUPTED, MISUSED
 from tidecast.cli.groups import with_groups
@@ -35,6 +35,7 @@ COMMANDS = (  # in the order of the help
     retrain.retrain,
     events.events,
     events.anomalies,
+    dead.dead,
     status.status,
     doctor.doctor,
     size.size,

@@ -44,6 +44,10 @@ class Addresses:
         """Return the streams of events, each with the id after which it is read."""
         return {keys.events: position_of(since) for keys in self._keys}
 
+    def dead_since(self, since: str | int) -> dict[str, str]:
+        """Return the streams of dead letters, each with the id after which it is read."""
+        return {keys.dead: position_of(since) for keys in self._keys}
+
     def _addressed(self, fields: Fields) -> Entry:
         partition = partition_of(fields[b"series"].decode(), self._partitions) if self._partitions > 1 else 0
         return self._keys[partition].readings, fields

@@ -11,14 +11,14 @@ import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
-from tidecast.client.contents import FORECASTS, Contents, Names, events_of
+from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
 from tidecast.client.following import NEXT, Following, following, newest_id
 from tidecast.connection import check_address, connect_async
 from tidecast.connection.cluster import AsyncCluster, Entry, StreamReply
 from tidecast.errors import TidecastError
 from tidecast.settings import load_settings
-from tidecast.wire import Event, Forecast
+from tidecast.wire import DeadLetter, Event, Forecast
 
 T = TypeVar("T")
 
@@ -102,6 +102,20 @@ class AsyncClient:
         """Follow the beginnings and ends of anomalies; see `Client.anomalies`."""
         contents = events_of("anomaly", series)
         return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
+
+    def dead(
+        self,
+        since: str | int = NEXT,
+        *,
+        reasons: Names = None,
+        series: Names = None,
+        block_ms: int = 1000,
+        stop_when_idle: bool = False,
+        give_up_s: float | None = None,
+    ) -> "AsyncFollower[DeadLetter]":
+        """Follow dead letters; see `Client.dead` ("$" means those after the first step of the iteration)."""
+        contents = dead_letters_of(reasons, series)
+        return self._following(self._at.dead_since(since), contents, block_ms, stop_when_idle, give_up_s)
 
     def _following(
         self,

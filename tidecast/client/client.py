@@ -14,13 +14,13 @@ import redis
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
-from tidecast.client.contents import FORECASTS, Contents, Names, events_of
+from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
 from tidecast.client.following import NEXT, Following, following, newest_id
 from tidecast.connection import check_address, connect
 from tidecast.connection.cluster import Cluster, Entry, StreamReply
 from tidecast.settings import load_settings
-from tidecast.wire import Event, Forecast
+from tidecast.wire import DeadLetter, Event, Forecast
 
 T = TypeVar("T")
 
@@ -166,6 +166,31 @@ class Client:
         """Follow the beginnings and ends of anomalies: the events of kind `anomaly`; arguments as in `events`."""
         contents = events_of("anomaly", series)
         return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
+
+    def dead(
+        self,
+        since: str | int = NEXT,
+        *,
+        reasons: Names = None,
+        series: Names = None,
+        block_ms: int = 1000,
+        stop_when_idle: bool = False,
+        give_up_s: float | None = None,
+    ) -> Iterator[DeadLetter]:
+        """Follow dead letters: readings that could not be answered, in the order of their arrival.
+
+        Args:
+            since: an entry id; "0" from the oldest stored.
+            reasons: one code or several, such as `bad_value`; None: all.
+            series: a name or a pattern such as `boiler-*`, or several; None: all, and readings without a series.
+            block_ms, stop_when_idle, give_up_s: as in `forecasts`.
+
+        Raises:
+            SettingsError: an argument is out of range, or as in `forecasts`.
+            ClosedError, RedisError: as in `forecasts`.
+        """
+        contents = dead_letters_of(reasons, series)
+        return self._following(self._at.dead_since(since), contents, block_ms, stop_when_idle, give_up_s)
 
     def _following(
         self,

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from tidecast.errors import SettingsError
 from tidecast.suggestions import did_you_mean
-from tidecast.wire import EVENTS, Event, Fields, Forecast
+from tidecast.wire import EVENTS, DeadLetter, Event, Fields, Forecast
 
 T = TypeVar("T")
 Names = str | Iterable[str] | None  # one name, several, or None for all
@@ -47,12 +47,36 @@ def events_of(kinds: Names, series: Names) -> Contents[Event]:
     def wanted(fields: Fields) -> bool:
         if kinds is not None and fields.get(b"kind") not in chosen:
             return False
-        if series is None:
-            return True
-        name = fields[b"series"].decode(errors="replace") if b"series" in fields else None
-        return name is not None and any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+        return series is None or _matches(fields.get(b"series"), patterns)
 
     return Contents(Event.decode, wanted, by_time=True)
+
+
+def dead_letters_of(reasons: Names, series: Names) -> Contents[DeadLetter]:
+    """Return the dead letters of some reasons and some series.
+
+    Args:
+        reasons: codes such as `bad_value`; None: all.
+        series: names or patterns such as `boiler-*`; None: all, and readings without a series.
+
+    Raises:
+        SettingsError: an argument is not text.
+    """
+    chosen = {reason.encode() for reason in _texts("reasons", reasons, ())}
+    patterns = _texts("series", series, ())
+
+    def wanted(fields: Fields) -> bool:
+        if reasons is not None and fields.get(b"reason") not in chosen:
+            return False
+        return series is None or _matches(fields.get(b"original.series"), patterns)
+
+    return Contents(DeadLetter.decode, wanted, by_time=True)
+
+
+def _matches(raw: bytes | None, patterns: tuple[str, ...]) -> bool:
+    """Return whether a name is one of some names and patterns."""
+    name = raw.decode(errors="replace") if raw is not None else None
+    return name is not None and any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _texts(name: str, given: Names, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "forecasts_ahead": flow.ahead,
         "stream_blocks": flow.blocks,
         "dead": flow.dead,
+        "late": flow.late,
         "schedule": schedule.overdue,
     }
 )

@@ -21,12 +21,13 @@ from tidecast.doctor.finding import Case, Finding, id_ms
 from tidecast.durations import DAY_MS, HOUR_MS
 from tidecast.moments import utc_text
 from tidecast.settings import LONGEST_LEASE_S
-from tidecast.wire import Keys, common_keys, id_pair, is_entry_id
+from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id
 from tidecast.wire.parsing import ID_AHEAD_MS
 
 WAITED_S = (10.0, 60.0)  # age of the oldest unanswered reading for severity `warning` and `wrong`
 RECENT_MS = HOUR_MS
 TWINS_MS = 60_000  # a twin counts as present for this long after a worker detected it
+PASSED_OVER = (20, 0.1)  # a number, and a share, of late and duplicate readings that is usual
 COUNTED = 1000  # most dead letters that are counted
 
 
@@ -216,6 +217,20 @@ def dead(case: Case) -> Iterator[Finding]:
             detail = letters[0][1].get(b"detail", b"").decode(errors="backslashreplace")
             problem = f"{number} readings became dead letters in {keys.dead} within the hour: {listed}"
             yield Finding("dead", "warning", problem, f"of the newest: {detail}")
+
+
+def late(case: Case) -> Iterator[Finding]:
+    """Check that most readings get a forecast: those that are late or duplicates get none."""
+    for keys in case.partitions():
+        if not _is(case, keys.offset, b"hash"):
+            continue
+        offset = offset_of(case.redis, keys)
+        passed_over = offset.counts.get("late", 0) + offset.counts.get("duplicate", 0)
+        if passed_over > max(PASSED_OVER[0], PASSED_OVER[1] * offset.answered):
+            counts = ", ".join(f"{offset.counts.get(name, 0)} {name}" for name in DISPOSITIONS)
+            problem = f"many readings of {keys.readings} got no forecast since the beginning: {counts}"
+            remedy = "send the readings of a series in the order of their ts, and each ts once"
+            yield Finding("late", "warning", problem, remedy)
 
 
 def _in_order(case: Case) -> Iterator[Keys]:

@@ -8,13 +8,13 @@ from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
-from tidecast.connection.partitions import newest_entries
+from tidecast.connection.partitions import newest_entries, offset_of
 from tidecast.errors import StoreError, StreamError, TidecastError
 from tidecast.models.store import ModelStore
 from tidecast.moments import utc_text
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
-from tidecast.wire import Event, Forecast, Keys, keys_of, partition_of
+from tidecast.wire import Event, Forecast, Keys, id_pair, keys_of, partition_of
 
 NEWEST = 10_000  # most entries of a stream that are searched
 EVENTS_TOLD = 5  # most events that are shown
@@ -47,18 +47,44 @@ def facts_of(series: str, settings: Settings, describe_state: Callable[[bytes], 
             "forecast": _newest_forecast(redis, keys, series),
             "events": _events(redis, keys, series),
             "dead": _dead(redis, keys, series),
+            "readings": _dispositions(redis, keys, series),
         }
         known = ("state", "forecast", "events")
         is_known = any(facts[name] for name in known) or any(facts["model"].values()) or facts["dead"]["count"]
-        if not is_known and not _is_waiting(redis, keys, series):
+        if not is_known and not any(facts["readings"].values()):
             raise StoreError(_unknown(series, redis, settings))
         return facts
 
 
-def _is_waiting(redis: Redis, keys: Keys, series: str) -> bool:
-    """Return whether a reading of the series is among the newest ones, answered or not."""
-    newest = newest_entries(redis, keys.readings, NEWEST)
-    return any(fields.get(b"series") == series.encode() for _, fields in newest)
+def _dispositions(redis: Redis, keys: Keys, series: str) -> dict[str, int]:
+    """Return how the newest readings of a series ended; those after the offset wait.
+
+    A reading without a forecast and without a dead letter is a duplicate of the newest time so far, or late.
+    """
+    name = series.encode()
+    last = id_pair(offset_of(redis, keys).last)
+    newest = [entry for entry in newest_entries(redis, keys.readings, NEWEST) if entry[1].get(b"series") == name]
+    answered = {
+        entry_id for entry_id, fields in newest_entries(redis, keys.forecasts, NEWEST) if fields.get(b"series") == name
+    }
+    dead = {
+        entry_id
+        for entry_id, fields in newest_entries(redis, keys.dead, NEWEST)
+        if fields.get(b"original.series") == name
+    }
+    counts = Counter({"answered": 0, "late": 0, "duplicate": 0, "dead": 0, "waiting": 0})
+    newest_ts: bytes | None = None
+    for entry_id, fields in reversed(newest):
+        if id_pair(entry_id) > last:
+            counts["waiting"] += 1
+        elif entry_id in answered:
+            counts["answered"] += 1
+            newest_ts = fields.get(b"ts")
+        elif entry_id in dead:
+            counts["dead"] += 1
+        else:
+            counts["duplicate" if fields.get(b"ts") == newest_ts else "late"] += 1
+    return dict(counts)
 
 
 def _unknown(series: str, redis: Redis, settings: Settings) -> str:
@@ -127,6 +153,9 @@ def sentences(facts: Facts) -> Iterator[str]:
         yield f"readings: {state['readings']} in its window's life, the newest of {utc_text(state['last_ts'])}"
         yield from _of_the_blend(state, forecast)
         yield from _of_the_drift(state)
+    if any(facts["readings"].values()):
+        ended = ", ".join(f"{count} {how}" for how, count in facts["readings"].items())
+        yield f"of its readings among the newest {NEWEST}: {ended}"
     reasons = ", ".join(f"{count} {reason}" for reason, count in dead["reasons"].items())
     yield f"dead letters: {reasons}; the newest: {dead['newest']}" if reasons else "dead letters: none"
     for event in facts["events"]:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
 
 from redis import Redis
 
@@ -100,7 +99,8 @@ def _check_name(request: SeriesRequest, partitions: int) -> None:
     series_of({b"series": request.new.encode()})
     if request.new == request.series:
         raise SettingsError(f"{request.new!r} is the name already: give another one")
-    old, new = (partition_of(name, partitions) for name in (request.series, request.new))
+    old = partition_of(request.series, partitions)
+    new = partition_of(request.new, partitions)
     if old != new:
         raise SettingsError(
             f"{request.series!r} belongs to partition {old}, and {request.new!r} to partition {new}, where no state "
@@ -130,7 +130,7 @@ def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float, pause: Call
 
     Raises:
         StoreError: the worker has refused it.
-        TidecastError: there is no worker, or it takes too long.
+        TidecastError: no worker runs, or it takes too long.
     """
     ends_at = time.monotonic() + patience_s
     held_at = time.monotonic()
@@ -144,6 +144,6 @@ def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float, pause: Call
         elif now - held_at >= min(WITHOUT_WORKER_S, patience_s):
             raise TidecastError(f"no worker holds {keys.readings}: start `tidecast worker`; {STAYS}")
         if now >= ends_at:
-            unread = cast("int | None", read_lag(redis, keys, offset_of(redis, keys)).unread)
+            unread = read_lag(redis, keys, offset_of(redis, keys)).unread
             raise TidecastError(f"not done after {patience_s:g} s, {unread or 'some'} readings wait before it: {STAYS}")
         pause(LOOK_EVERY_S)

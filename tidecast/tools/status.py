@@ -1,5 +1,7 @@
 """Read the status of an installation: its partitions, workers, series, retraining and dead letters."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -20,7 +22,7 @@ from tidecast.models.served import Served
 from tidecast.models.store import ModelStore
 from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
-from tidecast.wire import SEPARATOR, Keys, keys_of
+from tidecast.wire import DISPOSITIONS, SEPARATOR, Keys, keys_of
 
 COUNTED = 20_000  # with more fields in a partition's states, the number of series is estimated
 SAMPLED = 2000  # the number of fields in the sample for the estimate
@@ -36,11 +38,10 @@ class PartitionStatus:
         owner: the worker that holds it; None if it is free.
         lag: the number of unanswered readings; None if Redis does not provide it.
         waited_s: how long the oldest of them has waited, in seconds; 0 without unanswered readings.
-        answered: the total number of answered readings, with any disposition.
-        rate: answered readings per second since the last look; None for the first look.
+        readings: the total number of processed readings, by disposition.
+        rate: processed readings per second since the last look; None for the first look.
         series: the number of series with a state.
         estimated: whether `series` is an estimate.
-        dead: the total number of dead letters.
         lost: the total number of readings that were trimmed before they were read.
         run: the scheduled run; None without a schedule.
     """
@@ -49,17 +50,22 @@ class PartitionStatus:
     owner: str | None
     lag: int | None
     waited_s: float
-    answered: int
+    readings: Mapping[str, int]
     rate: float | None
     series: int
     estimated: bool
-    dead: int
     lost: int
     run: Run | None
 
+    @property
+    def processed(self) -> int:
+        """Return how many readings were processed, with any disposition."""
+        return sum(self.readings.values())
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON, with the main fields of the run as `retrain`."""
+        """Return the fields for JSON, with the counts of readings, and the main fields of the run as `retrain`."""
         fields = asdict(self)
+        fields |= _counts(fields.pop("readings"))
         run = fields.pop("run") or {}
         return fields | {"retrain": {name: run.get(field) or None for name, field in RETRAIN.items()}}
 
@@ -89,10 +95,9 @@ class Status:
             "champions": self.champions,
             "schedule": self.schedule,
             "series": sum(part.series for part in parts),
-            "answered": sum(part.answered for part in parts),
+            **_counts(sum((Counter(part.readings) for part in parts), Counter())),
             "rate": sum(rates) if rates else None,
             "lag": total(part.lag for part in parts),
-            "dead": sum(part.dead for part in parts),
             "lost": sum(part.lost for part in parts),
         }
 
@@ -133,20 +138,30 @@ class StatusWatch:
             owner=owner_of(self._redis, keys, now_ms),
             lag=read_lag(self._redis, keys, offset).unread,
             waited_s=oldest_wait_s(self._redis, keys, offset.last, now_ms) or 0.0,
-            answered=offset.answered,
+            readings={name: offset.counts.get(name, 0) for name in DISPOSITIONS},
             rate=self._rate(number, offset.answered, now_ms),
             series=series,
             estimated=estimated,
-            dead=offset.counts.get("dead", 0),
             lost=offset.counts.get("lost", 0),
             run=run_of(self._redis, number, keys),
         )
 
-    def _rate(self, number: int, answered: int, now_ms: int) -> float | None:
+    def _rate(self, number: int, processed: int, now_ms: int) -> float | None:
         before = self._before
         if before is None or now_ms <= before.at_ms:
             return None
-        return (answered - before.partitions[number].answered) / ((now_ms - before.at_ms) / 1000)
+        return (processed - before.partitions[number].processed) / ((now_ms - before.at_ms) / 1000)
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Return the counts of readings as text: `5 answered, 1 late, 0 duplicate, 0 dead`."""
+    shown = ", ".join(f"{counts[name]} {name}" for name in ("answered", "late", "duplicate", "dead"))
+    return f"{shown} (`tidecast dead` lists them)" if counts["dead"] else shown
+
+
+def _counts(readings: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts of readings for JSON; those with a forecast are called `answered`."""
+    return {("answered" if name == "forecast" else name): readings.get(name, 0) for name in DISPOSITIONS}
 
 
 def _series(redis: Redis, state: str) -> tuple[int, bool]:

@@ -245,21 +245,54 @@ def _as_texts(numbers: Column) -> bytes:
     return (b'["%b"]' % listed.replace(b",", b'","')).replace(b'"null"', b"null")
 
 
+_ORIGINAL = b"original."  # before the name of a reading's field in a dead letter
 _MORE = re.compile(r"yhat_(lower_|upper_)?[0-9.]+(_lower|_upper)?")
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A reading that could not be processed: the reason as a code and a sentence, and the original fields."""
+    """A reading that could not be processed.
+
+    Attributes:
+        id: the reading's entry id, which is the letter's own as well.
+        reason: a code, such as `bad_value`.
+        detail: a sentence with the value and the remedy.
+        fields: the reading's fields, each cut to a limit.
+    """
 
     id: str
     reason: str
     detail: str
     fields: Fields
 
+    @property
+    def series(self) -> str:
+        """Return the name of the reading's series; empty if it has none."""
+        return self.fields.get(b"series", b"").decode(errors="backslashreplace")
+
+    @property
+    def is_cut(self) -> bool:
+        """Return whether the reading may have had more or longer fields."""
+        longest = max((max(len(name), len(value)) for name, value in self.fields.items()), default=0)
+        return len(self.fields) >= MAX_ECHO_FIELDS or longest >= MAX_ECHO_BYTES
+
     def encode(self) -> list[str | bytes]:
         """Return the entry as a flat list; the original fields follow as `original.<name>`, cut to a limit."""
         flat: list[str | bytes] = ["id", self.id, "reason", self.reason, "detail", self.detail]
         for name, value in list(self.fields.items())[:MAX_ECHO_FIELDS]:
-            flat += (b"original." + name[:MAX_ECHO_BYTES], value[:MAX_ECHO_BYTES])
+            flat += (_ORIGINAL + name[:MAX_ECHO_BYTES], value[:MAX_ECHO_BYTES])
         return flat
+
+    @classmethod
+    def decode(cls, entry_id: bytes | str, fields: Fields) -> "DeadLetter":
+        """Decode an entry of the `dead` stream.
+
+        Raises:
+            StreamError: the entry is not a dead letter.
+        """
+        try:
+            reason, detail = (fields[name].decode(errors="backslashreplace") for name in (b"reason", b"detail"))
+        except KeyError as exc:
+            raise StreamError(f"entry {entry_id!r} is no dead letter ({exc!r}): nothing else may write there") from exc
+        sent = {name.removeprefix(_ORIGINAL): value for name, value in fields.items() if name.startswith(_ORIGINAL)}
+        return cls(entry_id.decode() if isinstance(entry_id, bytes) else entry_id, reason, detail, sent)

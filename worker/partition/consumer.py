@@ -16,6 +16,7 @@ from tidecast.online.batch import BatchResult
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import WorkerSettings
 from worker.metrics import Health
+from worker.partition.dead_warnings import DeadLetterWarnings
 from worker.partition.entry_reader import CLOSED
 from worker.partition.lease import PartitionLease
 from worker.partition.poison import PoisonGuard
@@ -85,6 +86,7 @@ class PartitionConsumer:
         self._settings = settings
         self._poison_guard = PoisonGuard(stream, settings.batch)
         self._warnings = StreamWarnings(number, health)
+        self._dead_warnings = DeadLetterWarnings(number)
         self._retained_at = -float("inf")
         self._looked_at = -float("inf")
         self._progress: Progress | None = None  # after the last handled batch
@@ -107,6 +109,7 @@ class PartitionConsumer:
         if not self._lease.hold(now):
             raise Fenced("the lease ran out and another worker took the partition")
         self._orders.look(now)
+        self._dead_warnings.warn(now)
         if not self._uncommitted:
             self._carry_out_orders(drained=False)
             self._handle_next(now, block_ms)
@@ -210,13 +213,15 @@ class PartitionConsumer:
         self._commit(batch, epoch, partial(self._handle_next, now, None) if alone else None)
         self._uncommitted.popleft()
         self._lease.renewed(now)
-        self._note(batch)
+        self._note(batch, now)
         return batch.answered
 
-    def _note(self, batch: HandledBatch) -> None:
-        """Record a committed batch in the metrics, and log its drifts."""
+    def _note(self, batch: HandledBatch, now: float) -> None:
+        """Record a committed batch in the metrics, and log its drifts and its dead letters."""
         result = batch.result
         self._health.committed(result.counts, batch.lag.lost, result.intervals, result.drifts)
+        self._dead_warnings.add(result.dead)
+        self._dead_warnings.warn(now)
         if result.drifts:  # one line a batch: a thousand series may change at once
             some = [f"{drift.kind} of {drift.series} at {drift.id}" for drift in result.drifts[:DRIFTS_NAMED]]
             log.info("series have changed", partition=self.number, drifts=len(result.drifts), some=some)

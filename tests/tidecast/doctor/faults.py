@@ -120,6 +120,14 @@ def set_aside(installation: Installation) -> None:
     installation.answer()
 
 
+def too_late(installation: Installation) -> None:
+    """A sensor that sends its day backwards."""
+    for step in range(40, 10, -1):
+        fields = {"series": "a", "value": "1.0", "ts": installation.began_ms + step}
+        installation.redis.xadd("readings", fields, id=f"{installation.began_ms + 60_000 - step}-1")  # type: ignore[arg-type] # numbers are fine
+    installation.answer()
+
+
 def trimmed(installation: Installation) -> None:
     """Readings that went before they were read."""
     installation.push(3000)
@@ -300,6 +308,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (slow, "lag", "warning", "start a worker"),
     (stuck, "lag", "error", "start a worker"),
     (set_aside, "dead", "warning", "n/a"),
+    (too_late, "late", "warning", "in the order of their ts"),
     (far_ids, "entry_ids", "warning", "rename readings, forecasts and dead once all"),
     (hurried_ids, "entry_ids", "warning", "send a ts"),
     (recreated, "recreated", "error", "rename forecasts; the worker then goes on"),

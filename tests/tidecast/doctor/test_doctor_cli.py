@@ -100,7 +100,11 @@ def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, he
     for step in range(3, 20):
         healthy.push(1000 * step, str(step % 3))
     healthy.push(20_000, "n/a")
+    healthy.redis.xadd("readings", {"series": "a", "value": "1", "ts": healthy.began_ms + 19_000})
+    healthy.redis.xadd("readings", {"series": "a", "value": "1", "ts": healthy.began_ms})
     healthy.answer()
+    healthy.redis.xadd("readings", {"series": "a", "value": "1", "ts": healthy.began_ms + 21_000})
+    assert [20, 1, 1, 1, 1] == list(doctor.facts("a")["readings"].values())
     healthy.redis.xadd("events", {"kind": "drift", "detail": "level: 1.2", "series": "a"})
     facts = doctor.facts("a")
     assert (1, [1], {"1": "published"}) == tuple(facts["model"][name] for name in ("champion", "versions", "verdicts"))
@@ -116,6 +120,7 @@ def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, he
     for words in (
         "model: version 1 forecasts",
         "recent errors, the least first: ",
+        "20 answered, 1 late, 1 duplicate, 1 dead, 1 waiting",
         "dead letters: 1 bad_value; the newest",
     ):
         assert words in sentences

@@ -67,7 +67,7 @@ def test_series_are_listed_shown_renamed_and_deleted_beside_a_worker(
 
 
 def test_without_a_worker_the_order_stays_and_the_next_call_waits_for_it(answered: Settings, redis: Redis) -> None:
-    """The command says that no worker is there; it does not leave a second order."""
+    """The command reports that no worker runs, and does not leave a second order."""
     request = SeriesRequest(series="a", new="c")
     for _ in range(2):
         with pytest.raises(TidecastError, match=r"no worker holds readings.*the order stays"):

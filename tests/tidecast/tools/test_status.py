@@ -37,7 +37,8 @@ def test_a_look_counts_what_there_is(healthy: Installation) -> None:
     healthy.push(60_000)
     look = looked(healthy)
     (partition,) = look["partitions"]
-    assert (4, 1, 0, 1) == tuple(look[name] for name in ("answered", "dead", "lost", "series"))
+    names = ("answered", "late", "duplicate", "dead", "lost", "series")
+    assert (3, 0, 0, 1, 0, 1) == tuple(look[name] for name in names) == tuple(partition[name] for name in names)
     assert 1 == look["champions"]
     assert [partition["owner"]] == list(look["workers"])
     assert 50 < partition["waited_s"] < 3600
@@ -105,7 +106,7 @@ def test_without_a_terminal_it_looks_once(
     assert 0 == run(healthy)
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
-    assert "1 series, 1 with a model, 0 dead letters" in printed
+    assert "readings: 3 answered, 0 late, 0 duplicate, 0 dead" in printed
     assert "retraining of partition 0: next 20" in printed
     assert 0 == run(healthy, "--json")
     assert 3 == json.loads(capsys.readouterr().out)["answered"]

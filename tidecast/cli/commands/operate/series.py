@@ -75,8 +75,10 @@ def rename(
     _change(SeriesRequest(series=series, new=new, replacing=replace), timeout, installation, as_json=as_json)
 
 
-for name, command in {"list": list_all, "show": show, "delete": delete, "rename": rename}.items():
-    app.command(name)(with_groups(command))
+app.command("list")(with_groups(list_all))
+app.command("show")(with_groups(show))
+app.command("delete")(with_groups(delete))
+app.command("rename")(with_groups(rename))
 
 
 def _change(request: SeriesRequest, timeout: str, installation: InstallationOptions, *, as_json: bool) -> None:

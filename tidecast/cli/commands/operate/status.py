@@ -17,7 +17,7 @@ from tidecast.durations import duration_text, seconds_of
 from tidecast.errors import SettingsError
 from tidecast.moments import utc_text
 from tidecast.settings import Settings
-from tidecast.tools.status import PartitionStatus, Status, StatusWatch
+from tidecast.tools.status import PartitionStatus, Status, StatusWatch, counts_text
 
 SHORTEST_S = 0.1  # the least time between two updates
 
@@ -70,15 +70,18 @@ def page(current: Status) -> Group:
 
 
 def _row(part: PartitionStatus) -> Iterator[str]:
+    answered = part.readings["forecast"]
+    dead = part.readings["dead"]
     yield from (str(part.partition), part.owner or "nobody", f"{'about ' * part.estimated}{part.series}")
-    yield from (str(part.answered), "" if part.rate is None else f"{part.rate:.0f}")
-    yield from ("?" if part.lag is None else str(part.lag), f"{part.waited_s:.1f} s", str(part.dead), str(part.lost))
+    yield from (str(answered), "" if part.rate is None else f"{part.rate:.0f}")
+    yield from ("?" if part.lag is None else str(part.lag), f"{part.waited_s:.1f} s", str(dead), str(part.lost))
 
 
 def _lines(current: Status) -> Iterator[str]:
     sums: dict[str, Any] = current.as_dict()
     yield f"{utc_text(current.at_ms)}  {len(current.workers)} workers: {', '.join(current.workers) or 'nobody'}"
-    yield f"{sums['series']} series, {current.champions} with a model, {sums['dead']} dead letters"
+    yield f"{sums['series']} series, {current.champions} with a model"
+    yield f"readings: {counts_text(sums)}"
     if not any(part.run and part.run.next_ms for part in current.partitions):
         yield f"retraining: {current.schedule}; no run is planned yet"
     planned = (part.run for part in current.partitions if part.run and part.run.next_ms)

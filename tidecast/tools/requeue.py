@@ -1,0 +1,77 @@
+"""Push the readings of dead letters again, each once, after their cause was corrected."""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
+from typing import cast
+
+from redis import Redis
+
+from tidecast.connection import connect
+from tidecast.connection.paging import check_setup
+from tidecast.settings import Settings
+from tidecast.wire import DeadLetter, Keys, id_pair, keys_of, partition_of
+
+RESULTS = ("requeued", "before", "cut", "elsewhere")
+# KEYS: readings, requeued   ARGV: the letter's id, field, value, ...   Returns 1, or 0 if it was pushed before.
+_PUSH_ONCE = """
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1], redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2)))
+return 1
+"""
+
+
+def requeue(settings: Settings, letters: Iterable[DeadLetter]) -> Counter[str]:
+    """Push the original fields of dead letters to the readings; return how many had which of `RESULTS`.
+
+    The hash `requeued` records each, in the same step, so that a repeated call pushes none twice. A reading whose
+    fields were cut is not pushed (`cut`), nor in a cluster one that belongs to another partition (`elsewhere`).
+
+    Args:
+        settings: of the installation.
+        letters: the letters.
+
+    Raises:
+        SettingsError: Redis was set up for another number of partitions.
+        RedisError: Redis is away; the same call may be repeated.
+    """
+    results: Counter[str] = Counter()
+    all_keys = [keys_of(i, settings.partitions, settings.namespace) for i in range(settings.partitions)]
+    with connect(settings) as redis:
+        check_setup(redis, settings)
+        push = redis.register_script(_PUSH_ONCE)
+        for letter in letters:
+            own = all_keys[partition_of(letter.series, settings.partitions)] if b"series" in letter.fields else None
+            its = next((keys for keys in all_keys if redis.xrange(keys.dead, letter.id, letter.id)), own or all_keys[0])
+            own = own or its
+            if letter.is_cut:
+                results["cut"] += 1
+            elif settings.redis_cluster and own != its:
+                results["elsewhere"] += 1
+            else:
+                fields = chain.from_iterable(letter.fields.items())
+                is_new = push(keys=[own.readings, its.requeued], args=[letter.id, *fields])
+                results["requeued" if is_new else "before"] += 1
+        for keys in all_keys:
+            _forget_trimmed(redis, keys)
+    return results
+
+
+def requeued_ids(settings: Settings) -> dict[str, str]:
+    """Return the ids of the dead letters that were pushed again, each with the id of its new reading."""
+    pushed: dict[str, str] = {}
+    with connect(settings) as redis:
+        for partition in range(settings.partitions):
+            key = keys_of(partition, settings.partitions, settings.namespace).requeued
+            stored = cast("dict[bytes, bytes]", redis.hgetall(key))
+            pushed |= {letter.decode(): reading.decode() for letter, reading in stored.items()}
+    return pushed
+
+
+def _forget_trimmed(redis: Redis, keys: Keys) -> None:
+    """Forget the dead letters that were pushed again and trimmed since."""
+    oldest = cast("list[tuple[bytes, object]]", redis.xrange(keys.dead, count=1))
+    first = id_pair(oldest[0][0]) if oldest else (2**64, 0)
+    gone = [name for name in cast("list[bytes]", redis.hkeys(keys.requeued)) if id_pair(name) < first]
+    if gone:
+        redis.hdel(keys.requeued, *gone)
