@@ -11,8 +11,8 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-SERVICES = ("worker", "dashboard")  # commands that run until a signal stops them, as `retrain --daemon` does
-_ONCE = ("--check", "--help")  # with these options a service ends by itself
+SERVICES = ("worker", "dashboard", "notify")  # commands that run until a signal stops them, as `retrain --daemon` does
+_ONCE = ("--check", "--help", "--test")  # with these options a service ends by itself
 
 
 def stopping() -> list[signal.Signals]:

@@ -1,11 +1,9 @@
 """Run the worker as a process: check the settings, handle signals, wait for Redis."""
 
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -35,7 +33,7 @@ from worker.redis_failures import meaning_of
 from worker.retraining.child import COMMAND, check_installed
 from worker.retraining.late_schedule import LateSchedule
 from worker.router import Router
-from worker.stop import Stop
+from worker.stop import Stop, stop_on_signals
 
 if TYPE_CHECKING:
     from worker.retraining.scheduler import Schedule
@@ -65,7 +63,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
         server = health.serve(place)
         log.info("health served", port=server.port)
     _warm(health)
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     worker = _begin(settings, health, stop)
     if worker:
         with _scheduled(settings, worker, health, stop) if not burst else nullcontext():
@@ -94,7 +92,7 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
     # Not the name of a worker with the same settings: a worker of this name would take over our runs at once.
     owner = f"{worker_name(settings)}:daemon"
     begin_log(settings.log_level, settings.log_format, worker=owner)
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     health = Health()
     if health_port is not None:
         server = health.serve(
@@ -267,17 +265,3 @@ def _check_settings(settings: Settings) -> None:
 
         timing_of(settings.retrain)
         check_installed()
-
-
-def _stop_on_signals() -> Stop:
-    stop = Stop()
-    for number in signals.stopping():
-        signal.signal(number, _flag(stop))
-    return stop
-
-
-def _flag(stop: Stop) -> "signal._HANDLER":
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()  # a flag only: logging is unsafe in a signal handler
-
-    return handle

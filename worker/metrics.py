@@ -18,6 +18,7 @@ from tidecast.listening import ListenAddress, listen
 from tidecast.log import lines_lost
 from tidecast.online.drift import KINDS, Drift
 from tidecast.wire import DISPOSITIONS
+from worker.notify.metrics import NotifyMetrics
 from worker.probes import ProbeServer
 
 STAGES = ("read", "handle", "commit")
@@ -36,6 +37,7 @@ class Health:
         models: the number of loaded models.
         partitions: the number of partitions, by the settings.
         retraining: the metrics of scheduled runs.
+        notify: the metrics of notifications.
         ready: set while a partition is held and its state is loaded.
         compiling: set while functions compile: some seconds, once on a machine.
     """
@@ -50,6 +52,7 @@ class Health:
         self._series = self._gauge("series", "Series known.")
         self._age = self._gauge("model_age_seconds", "Age of the models.", "which")
         self.retraining = RetrainMetrics(self.registry)
+        self.notify = NotifyMetrics(self.registry)
         self.registry.register(_LinesLost())
 
     def _add_batches(self) -> None:

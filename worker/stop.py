@@ -1,7 +1,11 @@
 """A stop flag that is safe to set from a signal handler."""
 
 import queue
+import signal
 from contextlib import suppress
+from types import FrameType
+
+from tidecast.signals import stopping
 
 
 class Stop:
@@ -30,3 +34,15 @@ class Stop:
             with suppress(queue.Empty):
                 self._bell.get(timeout=max(0.0, seconds))
         return self._set
+
+
+def stop_on_signals() -> Stop:
+    """Return a flag that the signals to stop set."""
+    stop = Stop()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()  # a flag only: logging is unsafe in a signal handler
+
+    for number in stopping():
+        signal.signal(number, handle)
+    return stop

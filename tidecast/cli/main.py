@@ -8,7 +8,7 @@ import typer
 from redis.exceptions import RedisError
 
 from tidecast import __version__
-from tidecast.cli.commands.operate import dashboard, demo, doctor, series, size, status, worker
+from tidecast.cli.commands.operate import dashboard, demo, doctor, notify, series, size, status, worker
 from tidecast.cli.commands.streams import archive, dead, events, push, replay, tail
 from tidecast.cli.commands.training import backtest, explain, models, report, retrain, train, tune
 from tidecast.cli.exit_codes import FAILED, INTERRUPTED, MISUSED
@@ -36,6 +36,7 @@ COMMANDS = (  # in the order of the help
     events.events,
     events.anomalies,
     dead.dead,
+    notify.notify,
     status.status,
     doctor.doctor,
     size.size,

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from tidecast.connection import connect, explain, lacks_right
 from tidecast.connection.portion import answers
 from tidecast.connection.redis_errors import unknown_command
-from tidecast.doctor import commands, flow, keys, models, rights, schedule, server
+from tidecast.doctor import commands, flow, keys, models, notifications, rights, schedule, server
 from tidecast.doctor.finding import Case, Check, Finding
 from tidecast.doctor.reach import obstacle, unreached
 from tidecast.errors import SettingsError
@@ -41,6 +41,7 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "dead": flow.dead,
         "late": flow.late,
         "schedule": schedule.overdue,
+        "notifications": notifications.notifications,
     }
 )
 OF_THE_STORE: Mapping[str, Check] = MappingProxyType({"store": models.store, "champions": models.champions})

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from tidecast.suggestions import did_you_mean
 
-SECRETS = ("redis_url", "token")  # their values are never shown
+SECRETS = ("redis_url", "token", "url", "headers")  # their values are never shown
 SHOWN = 60  # characters of a value
 _BOUNDS = (("ge", "{} or more"), ("gt", "more than {}"), ("le", "{} at most"), ("lt", "less than {}"))
 _REMEDIES: Mapping[str, str] = MappingProxyType(
@@ -62,7 +62,7 @@ def _problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
         return f"setting {where} is a group: write its settings below {heading}"
     if error["type"] == "missing":
         return f"setting {where} is missing: write it below [[{'.'.join(path[:-2])}]]"
-    value = "not valid" if path[-1] in SECRETS or _may_be_secret(error) else _shown(error["input"])
+    value = "not valid" if set(path) & set(SECRETS) or _may_be_secret(error) else _shown(error["input"])
     remedy = _remedy(error, _field(path, model))
     return f"setting {where} is {value}{', ' if remedy.startswith('which ') else ': '}{remedy}"
 

@@ -33,6 +33,7 @@ from tidecast.settings.errors import sentence
 from tidecast.settings.groups import (
     AnomalySettings,
     DashboardSettings,
+    NotifySettings,
     RetrainSettings,
     SeriesSettings,
     TrainSettings,
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     anomalies: AnomalySettings = AnomalySettings()
     train: TrainSettings = TrainSettings()
     retrain: RetrainSettings = RetrainSettings()
+    notify: NotifySettings = NotifySettings()
     dashboard: DashboardSettings = DashboardSettings()
 
     @classmethod

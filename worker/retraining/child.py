@@ -27,6 +27,7 @@ from tidecast.start import child_command
 
 COMMAND = tuple(child_command("trainer.retrain.main"))
 POLL_S = 0.1  # how often the child is checked, and how long it may outlive a request to stop
+UNNEEDED = {"notify", "dashboard"}  # groups of settings with secrets that the child must not have
 LINE_BYTES = 65_536  # a log line that is longer is passed on in parts
 CHUNK = 65_536
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -88,7 +89,7 @@ def check_installed() -> None:
 
 def request(settings: Settings, partition: int, series: Sequence[str] = (), *, force: bool = False) -> bytes:
     """Return the child's input line; it holds the password, since no list of processes shows standard input."""
-    dumped = settings.model_dump(mode="json") | {"redis_url": settings.redis_url.get_secret_value()}
+    dumped = settings.model_dump(mode="json", exclude=UNNEEDED) | {"redis_url": settings.redis_url.get_secret_value()}
     line = json.dumps({"settings": dumped, "partition": partition, "series": list(series), "force": force})
     return line.encode() + b"\n"
 

@@ -15,8 +15,8 @@ from tidecast.client.contents import events_of
 from tidecast.client.following import following
 from tidecast.errors import SettingsError
 from tidecast.settings import load_settings
-from tidecast.tools.tail import event_line
 from tidecast.wire import Event
+from tidecast.wire.event_text import event_line
 
 PROMOTED = Event("promoted", "beats version 2 by 4 %", "boiler-7", 3)
 STARTED = Event("started", "the run due at 2026-03-01T03:00:00Z has started, try 1")

@@ -11,7 +11,7 @@ from tests.harness.models import make_model
 from tests.harness.patience import until
 from tidecast.errors import Fenced
 from tidecast.models.model import FORMAT
-from tidecast.settings import RetrainSettings
+from tidecast.settings import NotifySettings, RetrainSettings
 from worker.main import make_worker
 from worker.metrics import Health
 from worker.retraining.job_state import Claim
@@ -291,6 +291,30 @@ def distant_claim(installation: Installation) -> None:
     installation.redis.hset("retrain", "expires_ms", installation.began_ms + TEN_YEARS_MS)
 
 
+def nobody_notifies(installation: Installation) -> Installation:
+    """Return an address that no process posts to."""
+    return installation.told(notify=NotifySettings(url="http://127.0.0.1:1"))
+
+
+def _notifies(installation: Installation, **fields: str | int) -> Installation:
+    """Return an installation with a process that posts events, and with these fields in its record."""
+    alive = {"owner": "n", "expires_ms": AHEAD_MS, "after:events": "0-0"}
+    installation.redis.hset("notify", mapping={**alive, **fields})
+    return nobody_notifies(installation)
+
+
+def not_delivered(installation: Installation) -> Installation:
+    """Return a receiver that refuses the token."""
+    return _notifies(installation, failing_since_ms=installation.began_ms, error="http://pager:80 answers 401")
+
+
+def waiting_events(installation: Installation) -> Installation:
+    """Return a receiver that takes too few messages a minute."""
+    installation.redis.delete("events")
+    installation.redis.xadd("events", {"kind": "stuck", "detail": "", "series": "a"}, id="1-0")
+    return _notifies(installation)
+
+
 FAULTS: list[tuple[Fault, str, str, str]] = [
     (sent("forgetful", "CONFIG SET appendonly no"), "persistence", "warning", "appendonly yes"),
     (full_disk, "disk", "error", "free its disk"),
@@ -346,4 +370,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (sent("no_time", "HSET retrain due_ms", "9" * 5000), "stored_numbers", "error", "puts it right"),
     (sent("no_epoch", "HSET lease epoch", b"\xff"), "stored_numbers", "error", "delete the key while no worker runs"),
     (run_died, "schedule", "error", "tidecast retrain --daemon"),
+    (nobody_notifies, "notifications", "error", "start `tidecast notify`"),
+    (not_delivered, "notifications", "error", "tidecast notify --test"),
+    (waiting_events, "notifications", "warning", "raise notify.rate"),
 ]

@@ -1,0 +1,1 @@
+"""Events are posted to a web address."""

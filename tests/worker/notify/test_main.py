@@ -1,0 +1,59 @@
+"""`tidecast notify` as a process, with no more rights than the documents grant."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.harness.events import happen
+from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S, until
+from tests.worker.notify.harness import Inbox
+from tidecast.settings import Settings
+from tidecast.wire import Event
+
+ROOT = Path(__file__).parents[3]
+NAMESPACE = "plant"
+
+
+@pytest.fixture
+def limited(settings: Settings, redis: Redis) -> Iterator[str]:
+    """The address with a user who has the documented rights."""
+    line = re.search(r"^ACL SETUSER tidecast-notifier (.+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    assert line
+    redis.execute_command("ACL", "SETUSER", "tidecast-notifier", *line[1].split())
+    yield settings.redis_url.get_secret_value().replace("redis://", "redis://tidecast-notifier:notifier-password@")
+    redis.acl_deluser("tidecast-notifier")
+
+
+def notifying(url: str, inbox: Inbox, folder: Path) -> Forked:
+    """Start the command with secrets in all places."""
+    notify = {"URL": f"http://me:hunter2@{inbox.address}/hunter2", "GROUP_WAIT": "0", "TIMEOUT": "1", "RATE": "6000"}
+    variables = {f"TIDECAST_NOTIFY__{name}": value for name, value in notify.items()}
+    environment = os.environ | variables | {"TIDECAST_REDIS_URL": url, "TIDECAST_NAMESPACE": NAMESPACE}
+    return Forked("tidecast.cli.main", ["tidecast", "notify", "--health-port", "0"], folder, environment)
+
+
+def test_it_posts_until_it_is_stopped_and_shows_no_secret(redis: Redis, limited: str, tmp_path: Path) -> None:
+    """It gives the right back at the end, so that another process can go on at once."""
+    with Inbox() as inbox, notifying(limited, inbox, tmp_path) as process:
+        until(lambda: redis.hget(f"{NAMESPACE}:notify", f"after:{NAMESPACE}:events"))
+        inbox.answers.append(401)
+        for number in range(3):
+            flat = happen(redis, Event("stuck", str(number), "a")).encode()
+            redis.xadd(f"{NAMESPACE}:events", dict(zip(flat[::2], flat[1::2], strict=True)))  # type: ignore[arg-type]
+        until(lambda: inbox.details() == ["0", "1", "2"])
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(PATIENCE_S)
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert 0 == process.returncode
+    assert ["health served", "notifying", "notification not delivered"] == [line["event"] for line in lines[:3]]
+    assert "notifier stopped" == lines[-1]["event"]
+    assert "notifier-password" not in log
+    assert "hunter2" not in log
+    assert redis.hget(f"{NAMESPACE}:notify", "owner") is None

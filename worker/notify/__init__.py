@@ -1,0 +1,1 @@
+"""The process that posts events to a web address, beside the workers."""

@@ -1,0 +1,121 @@
+"""Run `tidecast notify` as a process: check the settings, handle signals, and try again when Redis is away."""
+
+import os
+import time
+from secrets import token_hex
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tidecast import signals
+from tidecast.connection import check_address, connect
+from tidecast.connection.paging import check_setup
+from tidecast.errors import SettingsError, StreamError, Unavailable
+from tidecast.listening import ListenAddress
+from tidecast.log import begin_log
+from tidecast.settings import Settings, worker_name
+from tidecast.suggestions import did_you_mean
+from tidecast.wire import EVENTS, Event
+from worker.acl import explain
+from worker.backoff import Backoff
+from worker.log_limiter import LogLimiter
+from worker.metrics import Health
+from worker.notify.messages import body_of
+from worker.notify.notifier import POLL_S, Notifier
+from worker.notify.receiver import Receiver
+from worker.notify.right import NotifyRight
+from worker.stop import Stop, stop_on_signals
+
+NICE = 10  # lower priority than the workers
+TEST = "this is a test: `tidecast notify` reaches this address"
+
+log = structlog.get_logger("tidecast.notify")
+
+
+def run(settings: Settings, health_port: int | None = None) -> None:
+    """Post events until SIGTERM, SIGINT or SIGHUP.
+
+    Args:
+        settings: where Redis is, and what to post where.
+        health_port: the port of the metrics and the probes; 0 picks a free port.
+
+    Raises:
+        SettingsError: there is nowhere to post, a setting is invalid, or Redis has another number of partitions.
+    """
+    receiver = receiver_of(settings)
+    signals.end_at_once(service=True)
+    owner = f"{worker_name(settings)}:notify:{token_hex(3)}"
+    begin_log(settings.log_level, settings.log_format, worker=owner)
+    os.nice(NICE)
+    health = Health()
+    if health_port is not None:
+        place = ListenAddress(settings.worker.health_host, health_port, "worker.health_host", "--health-port")
+        log.info("health served", port=health.serve(place).port)
+    stop = stop_on_signals()
+    ttl_s = 3 * settings.notify.timeout + 2 * settings.redis_timeout + POLL_S  # one step takes less
+    with connect(settings) as redis:
+        right = NotifyRight(redis, settings, owner, ttl_s)
+        notifier = Notifier(redis, settings, right, receiver, health.notify)
+        _serve(redis, settings, notifier, health, stop)
+    log.info("notifier stopped")
+
+
+def post_test(settings: Settings) -> str:
+    """Post one message now; return the address without its secrets.
+
+    Raises:
+        SettingsError: there is nowhere to post, or a setting is invalid.
+        DeliveryError: the receiver did not take the message.
+    """
+    receiver = receiver_of(settings)
+    now_ms = time.time_ns() // 1_000_000
+    event = Event("level_changed", TEST, "test", id=f"{now_ms}-0")
+    receiver.post(body_of(settings.notify.format, [event], settings.namespace, now_ms))
+    return receiver.place
+
+
+def receiver_of(settings: Settings) -> Receiver:
+    """Return the receiver that the settings name.
+
+    Raises:
+        SettingsError: there is none, a kind of events does not exist, or the settings on Redis contradict each other.
+    """
+    check_address(settings)
+    for kind in settings.notify.kinds:
+        if kind not in EVENTS:
+            raise SettingsError(
+                f"setting notify.kinds has {kind!r}, which does not exist: {did_you_mean(kind, EVENTS)}"
+            )
+    if not settings.notify.url.get_secret_value():
+        raise SettingsError("there is nowhere to post events: set notify.url, or TIDECAST_NOTIFY__URL")
+    return Receiver(settings.notify)
+
+
+def _serve(redis: Redis, settings: Settings, notifier: Notifier, health: Health, stop: Stop) -> None:
+    """Let the notifier work until it is stopped; after a failure of Redis it begins again from its record."""
+    backoff = Backoff(settings.worker.lease)
+    limiter = LogLimiter()
+    failures = 0
+    checked = False
+    while not stop.is_set():
+        try:
+            if not checked:
+                check_setup(redis, settings)
+                checked = True
+            pause_s = notifier.step(time.time())
+            health.ready.set()
+            failures = 0
+        except (RedisError, Unavailable, StreamError) as exc:
+            notifier.drop()
+            failures += 1
+            pause_s = backoff.pause_s(failures)
+            error = explain(exc) if isinstance(exc, RedisError) else str(exc)
+            health.failed("redis" if isinstance(exc, RedisError) else "refused")
+            if times := limiter.count(error):
+                log.error("step failed", error=error, pause_s=round(pause_s, 3), times=times)
+        stop.wait(pause_s)
+    try:
+        notifier.leave()
+    except (RedisError, Unavailable, StreamError) as exc:
+        log.warning("right to notify not given back, it will run out", error=str(exc))

@@ -1,0 +1,227 @@
+"""Post events in groups, in the order of their times, each at least once."""
+
+import math
+import random
+from collections import deque
+from typing import Any, cast
+
+import structlog
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from tidecast.client.following import OLDEST, warn_of_gap
+from tidecast.connection.cluster import Cluster, StreamReply
+from tidecast.connection.merging import StreamEntry, in_order_of_time
+from tidecast.connection.mutes import read_mutes
+from tidecast.errors import StreamError
+from tidecast.settings import Settings
+from tidecast.wire import Event, id_pair, keys_of
+from worker.notify.messages import body_of, ends_condition, kinds_posted
+from worker.notify.metrics import NotifyMetrics
+from worker.notify.receiver import DeliveryError, Receiver
+from worker.notify.right import NotifyRight
+
+AT_ONCE = 100  # events of a message
+POLL_S = 1.0  # between two looks for new events
+STANDBY_S = 2.0  # between two tries to take the right
+PAUSES_S = (1.0, 30.0)  # after the first message that was not delivered, and the longest pause
+
+log = structlog.get_logger("tidecast.notify")
+
+
+class Notifier:
+    """A reader of events that posts them; `step` does what is due.
+
+    Args:
+        redis: the server with the events.
+        settings: which events to post, and how often.
+        right: the lease that only one process has.
+        receiver: where messages go.
+        metrics: the counts.
+    """
+
+    def __init__(
+        self, redis: Redis, settings: Settings, right: NotifyRight, receiver: Receiver, metrics: NotifyMetrics
+    ) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._right = right
+        self._receiver = receiver
+        self._metrics = metrics
+        self._kinds = kinds_posted(settings.notify.format, settings.notify.kinds)
+        partitions = range(settings.partitions)
+        self._partitions = [keys_of(i, settings.partitions, settings.namespace) for i in partitions]
+        self._most = AT_ONCE
+        self._failures = 0
+        self._failing_since_ms = 0
+        self._stepped_at = -math.inf
+        self.drop()
+
+    @property
+    def held(self) -> bool:
+        """Whether this process believes that it has the right to post."""
+        return bool(self._read)
+
+    def drop(self) -> None:
+        """Forget the right and the events that were read: they are read again from the stored position."""
+        self._read: dict[str, str] = {}  # the id of the last event read, by stream
+        self._waiting: deque[tuple[StreamEntry, Event]] = deque()
+        self._group_began = -math.inf  # when the oldest waiting event was read, epoch seconds
+        self._renewed_at = -math.inf
+        self._post_at = -math.inf  # the earliest time of the next message
+        self._metrics.oldest_ms = None
+
+    def step(self, now: float) -> float:
+        """Take the right, read events and post a message, as far as these are due.
+
+        Args:
+            now: epoch seconds.
+
+        Returns:
+            The seconds to wait before the next step.
+
+        Raises:
+            RedisError, Unavailable, StreamError: Redis is away, refuses, or holds a key of another type.
+        """
+        if now < self._stepped_at:  # the clock was set back
+            self._group_began = self._post_at = -math.inf
+        self._stepped_at = now
+        if not self._read and not self._take(now):
+            return STANDBY_S
+        if not 0 <= now - self._renewed_at < self._right.ttl_s / 3:
+            self._store(now)  # before a post: after a long pause another process may post by now
+        if not self._read:
+            return STANDBY_S
+        self._look(now)
+        due_at = self._due_at()
+        if now >= due_at:
+            self._post(now)
+            due_at = self._due_at()
+        return min(POLL_S, max(0.0, due_at - now))
+
+    def leave(self) -> None:
+        """Give the right back."""
+        if self._read:
+            self._right.give_back()
+            self.drop()
+
+    def _take(self, now: float) -> bool:
+        position = self._right.take()
+        if position is None:
+            return False
+        self._read = position
+        self._renewed_at = now
+        log.info("notifying", to=self._receiver.place)
+        for key, last in position.items():
+            if last != OLDEST:
+                self._warn_of_gap(key, last)
+        return True
+
+    def _warn_of_gap(self, key: str, last: str) -> None:
+        try:
+            info = self._redis.xinfo_stream(key)
+        except ResponseError:  # the stream does not exist, or XINFO is not allowed
+            return
+        warn_of_gap(key, last, cast("Any", info))
+
+    def _look(self, now: float) -> None:
+        """Read new events, unless enough are waiting."""
+        if len(self._waiting) >= AT_ONCE:
+            return
+        for entry in in_order_of_time(self._reply(), AT_ONCE):
+            key, entry_id, fields = entry
+            self._read[key] = entry_id.decode()
+            try:
+                event = Event.decode(entry_id, fields)
+            except StreamError as exc:
+                log.warning("entry skipped", error=str(exc))
+                continue
+            if event.kind in self._kinds:
+                if not self._waiting:
+                    self._group_began = now
+                self._waiting.append((entry, event))
+        self._metrics.oldest_ms = id_pair(self._waiting[0][1].id)[0] if self._waiting else None
+
+    def _reply(self) -> StreamReply:
+        connection = cast("Redis | Cluster", self._redis)
+        if isinstance(connection, Cluster):
+            return connection.read_each(self._read, AT_ONCE, 0)
+        return cast("StreamReply", connection.xread(cast("Any", self._read), count=AT_ONCE) or [])
+
+    def _due_at(self) -> float:
+        """Return when the next message is due, epoch seconds; infinity without events."""
+        if not self._waiting:
+            return math.inf
+        waits = 0.0 if len(self._waiting) >= AT_ONCE else self._settings.notify.group_wait
+        return max(self._group_began + waits, self._post_at)
+
+    def _post(self, now: float) -> None:
+        """Post the oldest waiting events; if the receiver refuses a message, try its events in smaller ones."""
+        group = [self._waiting[i] for i in range(min(self._most, len(self._waiting)))]
+        now_ms = round(now * 1000)
+        events = self._not_muted([event for _, event in group], now_ms)
+        try:
+            if events:
+                body = body_of(self._settings.notify.format, events, self._settings.namespace, now_ms)
+                self._receiver.post(body)
+        except DeliveryError as exc:
+            if not exc.refused:
+                self._failed(now, exc)
+                return
+            log.warning("message refused", events=len(events), error=str(exc))
+            if len(group) > 1:
+                self._most = max(1, len(group) // 2)
+                self._post_at = now + 60 / self._settings.notify.rate
+                return
+            log.error("event not posted", event_id=events[0].id, kind=events[0].kind, error=str(exc))
+            self._metrics.ended("refused", 1)
+        else:
+            self._metrics.ended("delivered", len(events))
+        self._passed(now, len(group), posted=bool(events))
+
+    def _passed(self, now: float, count: int, *, posted: bool) -> None:
+        """Remove the oldest events, and store that they need not be posted again."""
+        if self._failures:
+            log.info("notifications are delivered again", after_failures=self._failures)
+        self._failures = self._failing_since_ms = 0
+        self._most = min(AT_ONCE, 2 * self._most)
+        self._post_at = now + 60 / self._settings.notify.rate if posted else -math.inf
+        for _ in range(count):
+            self._waiting.popleft()
+        self._group_began = now - self._settings.notify.group_wait  # those that waited behind are not delayed again
+        self._metrics.oldest_ms = id_pair(self._waiting[0][1].id)[0] if self._waiting else None
+        sent: dict[str, str | int] = {"sent_ms": round(now * 1000), "error": "", "failing_since_ms": 0}
+        self._store(now, **(sent if posted else {}))
+
+    def _failed(self, now: float, exc: DeliveryError) -> None:
+        """Put the next try off, later after each failure."""
+        self._failures += 1
+        self._failing_since_ms = self._failing_since_ms or round(now * 1000)
+        pause_s = random.uniform(0.5, 1.0) * min(PAUSES_S[1], PAUSES_S[0] * 2.0 ** min(self._failures, 10))  # noqa: S311 - not a secret
+        self._post_at = now + pause_s
+        self._metrics.failed()
+        log.warning("notification not delivered", error=str(exc), failures=self._failures, pause_s=round(pause_s, 1))
+        self._store(now, failing_since_ms=self._failing_since_ms, error=str(exc))
+
+    def _store(self, now: float, **fields: str | int) -> None:
+        """Store how far events are posted, and renew the right; without the right, forget everything."""
+        position = dict(self._read)
+        for (key, entry_id, _), _ in reversed(self._waiting):
+            position[key] = _before(entry_id)
+        if self._right.keep(position, **fields):
+            self._renewed_at = now
+        else:
+            log.warning("another process notifies now")
+            self.drop()
+
+    def _not_muted(self, events: list[Event], now_ms: int) -> list[Event]:
+        """Leave out events of muted series, but let alerts end."""
+        ends = self._settings.notify.format == "alertmanager"
+        muted = {name for keys in self._partitions for name in read_mutes(self._redis, keys, now_ms)}
+        return [event for event in events if event.series not in muted or (ends and ends_condition(event))]
+
+
+def _before(entry_id: bytes) -> str:
+    """Return the id before an entry's id."""
+    ms, number = id_pair(entry_id)
+    return f"{ms}-{number - 1}" if number else f"{ms - 1}-{2**64 - 1}"

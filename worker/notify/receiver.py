@@ -1,0 +1,111 @@
+"""Post messages to a web address; nothing that is raised or logged here contains the address' secrets."""
+
+import socket
+import ssl
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import unquote, urlsplit
+
+from tidecast import __version__
+from tidecast.errors import TidecastError
+from tidecast.settings import NotifySettings
+
+REFUSALS = (400, 413, 422)  # the receiver will never take this body
+ALERTS_PATH = "/api/v2/alerts"
+
+
+class DeliveryError(TidecastError):
+    """A message that the receiver did not take.
+
+    Attributes:
+        refused: whether it will not take this message later either.
+    """
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
+
+
+class Receiver:
+    """The web address that messages are posted to.
+
+    Attributes:
+        place: its scheme, host and port, without user, password and path.
+    """
+
+    def __init__(self, settings: NotifySettings) -> None:
+        parts = urlsplit(settings.url.get_secret_value())
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        path = parts.path or "/"
+        if settings.format == "alertmanager" and path == "/":
+            path = ALERTS_PATH
+        self._path = f"{path}?{parts.query}" if parts.query else path
+        self._timeout_s = settings.timeout
+        self._headers = dict(_headers(settings, parts.username, parts.password))
+        self.place = f"{parts.scheme}://{self._host}:{self._port}"
+
+    def post(self, body: bytes) -> None:
+        """Post a JSON body.
+
+        Raises:
+            DeliveryError: the receiver is away, takes too long, or answers with a status other than 2xx.
+        """
+        connection = self._connection()
+        late = threading.Event()
+
+        def give_up() -> None:  # the timeout of the socket is for one read; a slow sender could prolong it for ever
+            late.set()
+            with suppress(OSError, AttributeError):  # it is closed already
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(self._timeout_s, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            connection.request("POST", self._path, body, self._headers)
+            status = connection.getresponse().status
+        except (OSError, HTTPException, ValueError) as exc:
+            raise DeliveryError(f"{self.place}: {self._reason(exc, late=late.is_set())}") from None
+        finally:
+            timer.cancel()
+            connection.close()
+        if not 200 <= status < 300:
+            raise DeliveryError(f"{self.place} answers {_named(status)}", refused=status in REFUSALS)
+
+    def _connection(self) -> HTTPConnection:
+        if self._tls is None:
+            return HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        return HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls)
+
+    def _reason(self, exc: Exception, *, late: bool) -> str:
+        if late or isinstance(exc, TimeoutError):
+            return f"no answer within {self._timeout_s:g} s"
+        if isinstance(exc, OSError):
+            return exc.strerror or type(exc).__name__
+        return f"the answer is not HTTP ({type(exc).__name__})"  # its text could repeat what was sent
+
+
+def _headers(settings: NotifySettings, user: str | None, password: str | None) -> Iterator[tuple[str, str]]:
+    yield "Content-Type", "application/json"
+    yield "User-Agent", f"tidecast/{__version__}"
+    if user is not None:
+        pair = f"{unquote(user)}:{unquote(password or '')}"
+        yield "Authorization", f"Basic {b64encode(pair.encode()).decode()}"
+    if settings.token.get_secret_value():
+        yield "Authorization", f"Bearer {settings.token.get_secret_value()}"
+    for header in settings.headers:
+        name, _, value = header.get_secret_value().partition(":")
+        yield name, value.strip()
+
+
+def _named(status: int) -> str:
+    """Return a status with its meaning; the text of the receiver could repeat a secret."""
+    with suppress(ValueError):
+        return f"{status} {HTTPStatus(status).phrase}"
+    return str(status)

@@ -1,0 +1,74 @@
+"""The right to post events, which one process has at a time, and the positions that it stores in Redis."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from redis import Redis
+
+from tidecast.client.following import newest_id
+from tidecast.connection.notify_record import AFTER, notify_key, read_record
+from tidecast.settings import LONGEST_LEASE_S, Settings
+from tidecast.wire import id_pair, keys_of
+from worker.redis_failures import refusals_explained
+from worker.scripts import script_of
+
+
+class NotifyRight:
+    """The lease on posting events.
+
+    Args:
+        redis: the server with the record.
+        settings: the namespace and the partitions.
+        owner: the name of this process, which no other process has.
+        ttl_s: how long the right lasts without being renewed.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings, owner: str, ttl_s: float) -> None:
+        self.ttl_s = ttl_s
+        self._redis = redis
+        self._namespace = settings.namespace
+        self._owner = owner
+        self._keep = redis.register_script(script_of("notify"))
+        partitions = range(settings.partitions)
+        self._streams = [keys_of(i, settings.partitions, settings.namespace).events for i in partitions]
+
+    def take(self) -> dict[str, str] | None:
+        """Take the right if no process has it; return the position in each stream, or None.
+
+        A stream without a position begins after its newest event: whoever turns notifications on does not want those
+        of last week.
+        """
+        with refusals_explained():
+            if not self._store(takes=True):
+                return None
+            record = read_record(self._redis, self._namespace)
+            known = record.after if record else {}
+            position = {key: self._position(key, known.get(key)) for key in self._streams}
+            return position if self.keep(position) else None
+
+    def keep(self, position: Mapping[str, str], **fields: str | int) -> bool:
+        """Renew the right, and store positions and other fields of the record; return False if it was lost."""
+        positions = {f"{AFTER}{key}": last for key, last in position.items()}
+        with refusals_explained():
+            return self._store(fields={**positions, **fields})
+
+    def give_back(self) -> None:
+        """Let another process take the right at once."""
+        with refusals_explained():
+            self._store(ttl_s=0)
+
+    def _position(self, key: str, last: str | None) -> str:
+        """Return where to begin in a stream; one that was recreated is read from its start."""
+        newest = newest_id(self._redis.xrevrange(key, count=1))
+        if last is None:
+            return newest
+        return last if id_pair(last) <= id_pair(newest) or newest == "0-0" else "0-0"
+
+    def _store(
+        self, *, takes: bool = False, ttl_s: float | None = None, fields: Mapping[str, str | int] | None = None
+    ) -> bool:
+        ttl_ms = round(1000 * (self.ttl_s if ttl_s is None else ttl_s))
+        args: list[Any] = [self._owner, ttl_ms, int(takes), round(1000 * LONGEST_LEASE_S)]
+        for name, value in (fields or {}).items():
+            args += (name, value)
+        return bool(self._keep(keys=[notify_key(self._namespace)], args=args))
