@@ -17,6 +17,7 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
 from worker.acl import explain
 from worker.backoff import Backoff
+from worker.census import Census
 from worker.log_limiter import LogLimiter
 from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
@@ -81,6 +82,7 @@ class Worker:
             )
             for i, (stream, forecaster) in enumerate(zip(streams, forecasters, strict=True))
         ]
+        self._census = Census(lambda: (consumer.forecaster.states for consumer in self._consumers))
         self._first = random.randrange(len(streams))  # noqa: S311 - workers start at different partitions
         self._route_at = -math.inf  # when to try again after a failure of the router, by the monotonic clock
         self._answered_at = -math.inf  # when a round last answered readings, by the monotonic clock
@@ -131,7 +133,7 @@ class Worker:
             total += routed
         if total:
             self._answered_at = time.monotonic()
-        self._health.holding(self.held, self._series())
+        self._count_series()
         if stop is not None and total is None and self._pauses == pauses:  # after a failure there was a pause already
             stop.wait(self._settings.worker.block)
         elif stop is not None and total == 0 and len(self._consumers) > 1:
@@ -163,7 +165,8 @@ class Worker:
                 self._membership.leave()
         except (RedisError, Unavailable) as exc:
             log.warning("leases not released, they will run out", error=str(exc))
-        self._health.holding(0, 0)
+        self._health.holding(0)
+        self._health.series({})
         log.info("worker stopped")
 
     @property
@@ -261,8 +264,12 @@ class Worker:
         consumer.failures = 0
         return answered
 
-    def _series(self) -> int:
-        return sum(len(consumer.forecaster.states) for consumer in self._consumers)
+    def _count_series(self) -> None:
+        """Record how many partitions are held, and from time to time how many series are in which condition."""
+        self._health.holding(self.held)
+        counts = self._census.step(time.monotonic())
+        if counts is not None:
+            self._health.series(counts)
 
     def _failed(self, consumer: PartitionConsumer, kind: str, exc: Exception) -> tuple[float, bool]:
         """Count a partition's failure; return the pause in seconds, and whether the failure was logged."""

@@ -1,6 +1,7 @@
 """Prometheus metrics and two probes, served on their own port."""
 
 import math
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,12 +13,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from tidecast import __version__
 from tidecast.connection.lag import Lag
 from tidecast.connection.partitions import total
 from tidecast.listening import ListenAddress, listen
 from tidecast.log import lines_lost
 from tidecast.online.drift import KINDS, Drift
-from tidecast.wire import DISPOSITIONS
+from tidecast.online.series.condition import SERIES_STATES
+from tidecast.wire import DISPOSITIONS, Event
 from worker.notify.metrics import NotifyMetrics
 from worker.probes import ProbeServer
 
@@ -49,7 +52,10 @@ class Health:
         self._add_batches()
         self._add_partitions()
         self.models = self._gauge("models", "Models loaded.")
-        self._series = self._gauge("series", "Series known.")
+        self._series = self._gauge("series", "Series by their condition.", "state")
+        self.series({})
+        build = self._gauge("build_info", "The version of Tidecast and of Python; always 1.", "version", "python")
+        build.labels(__version__, platform.python_version()).set(1)
         self._age = self._gauge("model_age_seconds", "Age of the models.", "which")
         self.retraining = RetrainMetrics(self.registry)
         self.notify = NotifyMetrics(self.registry)
@@ -60,6 +66,7 @@ class Health:
         readings = self._counter("readings", "Readings by disposition.", "disposition")
         intervals = self._counter("intervals", "Readings inside or outside their interval.", "reading")
         drifts = self._counter("drifts", "Series that have changed.", "kind")
+        self._anomalies = self._counter("anomalies", "Anomalies that have begun.")
         stages = Histogram("tidecast_stage_seconds", "Duration of a batch's stages.", ["stage"], registry=self.registry)
         self._readings = {name: readings.labels(name) for name in DISPOSITIONS}
         self._intervals = {name: intervals.labels(name) for name in ("inside", "outside")}
@@ -106,7 +113,12 @@ class Health:
         self._stages[name].observe(seconds)
 
     def committed(
-        self, counts: Mapping[str, int], lost: int, intervals: Mapping[str, int], drifts: Iterable[Drift] = ()
+        self,
+        counts: Mapping[str, int],
+        lost: int,
+        intervals: Mapping[str, int],
+        drifts: Iterable[Drift] = (),
+        events: Iterable[Event] = (),
     ) -> None:
         """Count a committed batch."""
         for disposition, number in counts.items():
@@ -115,6 +127,7 @@ class Health:
             self._intervals[place].inc(number)
         for drift in drifts:
             self._drifts[drift.kind].inc()
+        self._anomalies.inc(sum(event.facts.get("phase") == "begins" for event in events))
         self._lost.inc(lost)
         self._batch.observe(sum(counts.values()))
 
@@ -167,10 +180,14 @@ class Health:
             for which, ms in (("oldest", min(created_ms)), ("median", median(created_ms)), ("newest", max(created_ms))):
                 self._age.labels(which).set_function(partial(_age_s, ms))
 
-    def holding(self, partitions: int, series: int) -> None:
-        """Record how many partitions are held, and how many series they have."""
+    def series(self, counts: Mapping[str, int]) -> None:
+        """Record how many series of the held partitions are in which condition, by `SERIES_STATES`."""
+        for state in SERIES_STATES:
+            self._series.labels(state).set(counts.get(state, 0))
+
+    def holding(self, partitions: int) -> None:
+        """Record how many partitions are held."""
         self._held.set(partitions)
-        self._series.set(series)
         if partitions:
             self.ready.set()
         else:

@@ -120,9 +120,10 @@ def test_prometheus_finds_the_workers_of_the_compose_file() -> None:
     (job,) = CONFIG["scrape_configs"]
     (discovery,) = job["dns_sd_configs"]
     assert "tidecast" == job["job_name"]
-    assert ["worker", "retrain"] == discovery["names"]
+    assert ["worker", "retrain", "notify"] == discovery["names"]
     assert COMPOSE["services"]["worker"]["environment"]["TIDECAST_WORKER__HEALTH_PORT"] == str(discovery["port"])
-    assert ["--health-port", str(discovery["port"])] == COMPOSE["services"]["retrain"]["command"][-2:]
+    for service in ("retrain", "notify"):
+        assert ["--health-port", str(discovery["port"])] == COMPOSE["services"][service]["command"][-2:]
     assert all((PROMETHEUS / name).is_file() for name in CONFIG["rule_files"])
 
 

@@ -16,6 +16,10 @@ from worker.metrics import Health
 # How a block begins and why no test runs it.
 NOT_RUN = {
     "README.md": {"make demo": "each is a target of its own"},
+    "docs/how-to/notify.md": {
+        "python3 -m venv": "it installs what the test runs with, which has a server of its own",
+        "NOTIFY_URL": "it needs Docker",
+    },
     "docs/tutorial.md": {
         "python3 -m venv": "it installs what the test runs with",
         "redis-server": "the test has a server of its own",
@@ -37,7 +41,7 @@ def test_only_these_blocks_are_not_run(page: str) -> None:
 def test_all_other_blocks_of_the_page_are_programs_that_are_run(page: str) -> None:
     """The tests that run the page would skip blocks in another language, or in a list."""
     others = [block for block in fences_of(page) if block.language not in RUNNABLE]
-    assert [] == [block.text for block in others if block.language]
+    assert [] == [block.text for block in others if block.language not in ("", "toml")]  # settings are checked as such
     assert len(blocks_of(page)) + len(others) == (ROOT / page).read_text().count("```") / 2
 
 
@@ -99,6 +103,10 @@ def test_the_manifests_of_the_pages_name_settings_that_exist() -> None:
     assert manifest["spec"]["template"]["spec"]["enableServiceLinks"] is False
     assert {"health"} == {port["name"] for port in container["ports"]}
     assert {"health"} == {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe")}
+    notifying = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "notify.yml").read_text())["spec"]["template"]["spec"]
+    assert set() == {variable["name"] for variable in notifying["containers"][0]["env"]} - known
+    assert ["notify", "--health-port", "8080"] == notifying["containers"][0]["args"]
+    assert notifying["enableServiceLinks"] is False
 
 
 def _settings() -> list[str]:

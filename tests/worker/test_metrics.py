@@ -12,6 +12,7 @@ from tests.harness.patience import PATIENCE_S
 from tidecast.connection.lag import Lag
 from tidecast.listening import ListenAddress
 from tidecast.online.drift import Drift
+from tidecast.wire import Event
 from worker.metrics import CHANGES, FAILURES, OUTCOMES, STAGES, Health
 
 
@@ -42,9 +43,9 @@ def test_a_live_worker_is_healthy_but_ready_only_with_its_partition(health: Heal
     """Two probes for two questions."""
     assert (200, "200 OK\n") == ask(served, "/healthz")
     assert 503 == ask(served, "/readyz")[0]
-    health.holding(1, 0)
+    health.holding(1)
     assert (200, "200 OK\n") == ask(served, "/readyz")
-    health.holding(0, 0)
+    health.holding(0)
     assert 503 == ask(served, "/readyz")[0]
     assert 200 == ask(served, "/healthz")[0]
 
@@ -70,8 +71,10 @@ def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) 
     drifts = [
         Drift(*drift, 1.5) for drift in (("a", "1-0", 1, "level"), ("b", "1-1", 1, "level"), ("a", "2-0", 2, "errors"))
     ]
-    health.committed({"forecast": 1}, 0, {"inside": 4, "outside": 1}, drifts)
-    health.holding(1, 6)
+    events = [Event("anomaly", "", "a", facts={"phase": phase}) for phase in ("ends", "begins")]
+    health.committed({"forecast": 1}, 0, {"inside": 4, "outside": 1}, drifts, events)
+    health.holding(1)
+    health.series({"ok": 5, "stuck": 1})
     health.failed("redis")
     health.lease_changed("acquired")
     for stage in STAGES:
@@ -93,7 +96,10 @@ def test_metrics_are_in_prometheus_form(health: Health, served: HTTPConnection) 
         ("tidecast_drifts_total", "level"): 2.0,
         ("tidecast_drifts_total", "errors"): 1.0,
         ("tidecast_failures_total", "redis"): 1.0,
-        ("tidecast_series",): 6.0,
+        ("tidecast_series", "ok"): 5.0,
+        ("tidecast_series", "stuck"): 1.0,
+        ("tidecast_series", "silent"): 0.0,
+        ("tidecast_anomalies_total",): 1.0,
         ("tidecast_partitions_held",): 1.0,
         ("tidecast_lease_changes_total", "acquired"): 1.0,
         ("tidecast_batch_readings_sum",): 5.0,

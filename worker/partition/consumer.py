@@ -219,7 +219,7 @@ class PartitionConsumer:
     def _note(self, batch: HandledBatch, now: float) -> None:
         """Record a committed batch in the metrics, and log its drifts and its dead letters."""
         result = batch.result
-        self._health.committed(result.counts, batch.lag.lost, result.intervals, result.drifts)
+        self._health.committed(result.counts, batch.lag.lost, result.intervals, result.drifts, result.events)
         self._dead_warnings.add(result.dead)
         self._dead_warnings.warn(now)
         if result.drifts:  # one line a batch: a thousand series may change at once
