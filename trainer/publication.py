@@ -13,6 +13,7 @@ from tidecast.models.gross_errors import FEWEST_ROWS, limits
 from tidecast.models.model import Header, Model
 from tidecast.models.newest_rows import NewestRows
 from tidecast.models.store import ModelStore
+from tidecast.online.offline import online_forecasts
 from tidecast.settings import Settings
 from trainer.candidate import Candidate
 from trainer.evaluation.answers import expert_answers, grid_of
@@ -70,8 +71,10 @@ def publish(
     }
     panel = _panel(training_set, change, moves)
     panel = replace(panel, errors=_errors(tail, answers, moves))
-    newest = _newest_rows(training_set, model, shared)
-    model = Model(header.model_copy(update=judged), model.weights, panel, newest)
+    most_rows = model.rows_with(shared and shared.model)
+    newest = NewestRows.of(training_set.grid, most_rows + int(FEWEST_ROWS))  # the first rows are never doubted
+    _, online = online_forecasts(training_set.grid, training_set.seasons, most_rows)
+    model = Model(header.model_copy(update=judged), model.weights, panel, newest, online)
     number = store.publish(model, promote=decision.promote)
     return _verdict(training_set, decision, number)
 
@@ -106,11 +109,6 @@ def _panel(training_set: TrainingSet, change: Change | None, moves: MoveStats) -
         return training_set.panel
     grid = parted(training_set.grid, change)
     return fit_panel(grid, training_set.seasons, len(grid))
-
-
-def _newest_rows(training_set: TrainingSet, model: Model, shared: SharedNetwork | None) -> NewestRows:
-    """Return the rows that the experts read, and some more: the first rows of a window never count as gross errors."""
-    return NewestRows.of(training_set.grid, model.rows_with(shared and shared.model) + int(FEWEST_ROWS))
 
 
 def _errors(tail: Tail, answers: Float, moves: MoveStats) -> Float:

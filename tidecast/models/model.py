@@ -16,14 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import save
 
+from tidecast.arrays import Int64
 from tidecast.errors import ModelError
 from tidecast.models import lstm
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
 from tidecast.models.inputs import rows_read
 from tidecast.models.newest_rows import NewestRows
 from tidecast.models.spec import Cycle, Spec
+from tidecast.wire.state_format import ONLINE, numbers_in
 
-FORMAT = 6
+FORMAT = 7  # another meaning of its numbers, those of `ONLINE` among them, raises it
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
 MAX_SEASON = 1024  # rows: no window holds more
 MOST_SEASONS = 2  # that a network reads
@@ -37,7 +39,8 @@ _PANEL = {  # the panel's arrays in a file
     "panel.errors": np.float64,
 }
 _NEWEST = {"newest.ts": np.int64, "newest.values": np.float64, "newest.filled": np.int64}  # its newest rows, if any
-_KINDS: dict[str, Any] = _PANEL | _NEWEST  # all other arrays are weights
+_ONLINE = {"online": np.int64}
+_KINDS: dict[str, Any] = _PANEL | _NEWEST | _ONLINE  # all other arrays are weights
 _TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
 
 
@@ -110,12 +113,14 @@ class Model:
         weights: float32, by the names of `Spec.shapes`; empty if `header.network` is False.
         panel: its linear experts.
         newest: the newest rows of its history; None: not known.
+        online: the numbers of an `ONLINE` after the newest reading of its history; None: not known.
     """
 
     header: Header
     weights: Mapping[str, lstm.Array]
     panel: LinearExperts = field(default_factory=LinearExperts.naive)
     newest: NewestRows | None = None
+    online: Int64 | None = None
 
     @property
     def spec(self) -> Spec:
@@ -155,6 +160,8 @@ def encode(model: Model) -> bytes:
     """
     weights = {name: np.ascontiguousarray(w, dtype=np.float32) for name, w in model.weights.items()}
     arrays = weights | _parts_of(model.panel, _PANEL) | (_parts_of(model.newest, _NEWEST) if model.newest else {})
+    if model.online is not None:
+        arrays["online"] = model.online
     _check_shapes(model.header, {name: w.shape for name, w in arrays.items()}, "the model")
     header = model.header.model_dump_json()
     return save(arrays, metadata={HEADER: header, CHECKSUM: _checksum(header, arrays)})
@@ -192,7 +199,8 @@ def load(path: Path) -> Model:
         newest = NewestRows(**{part.name: arrays.pop(f"newest.{part.name}") for part in fields(NewestRows)})
         if not newest.is_valid():
             raise ModelError(f"{path}: its newest rows are no rows of a series: train it again")
-    return Model(header, arrays, panel, newest)
+    online = arrays.pop("online", None)
+    return Model(header, arrays, panel, newest, online)
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:
@@ -267,6 +275,8 @@ def _check_shapes(header: Header, shapes: Mapping[str, tuple[int, ...]], where: 
     if not _NEWEST.keys().isdisjoint(shapes):
         rows = shapes.get("newest.ts", (0,))
         expected |= {"newest.ts": rows, "newest.values": (*rows, len(header.spec.features)), "newest.filled": rows}
+    if "online" in shapes:
+        expected["online"] = (numbers_in(ONLINE),)
     for name in expected.keys() | shapes.keys():
         if expected.get(name) != shapes.get(name):
             raise ModelError(

@@ -124,6 +124,7 @@ class Engine:
             header.created_ms,
             published,
             model.newest,
+            model.online,
         )
 
     def put_shared(self, cohort: str, model: Model) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tidecast.arrays import Int64
+from tidecast.arrays import Float, Int64
+from tidecast.models.experts import SEASONAL_CHANGE
 from tidecast.models.model import Model
 from tidecast.online.batch import Batch, BatchResult, Entry
 from tidecast.online.engine import Engine
@@ -144,7 +145,7 @@ class Forecaster:
         forecast_untrained(batch, self._series, self.engine, forecasts)
         scores = self._scorer.score(batch, self._series, forecasts)
         if len(tested):
-            result.events += self._compare(batch, tested, scores)
+            result.events += self._compare(batch, tested, scores, forecasts[tested, SEASONAL_CHANGE:])
         publish(batch, self._series, scores, self._settings.more_levels, self._bounds, result.forecasts)
         result.forecasts.more |= self._horizons.forecast(self.engine, batch, self._series, scores)
         result.counts["forecast"] = len(batch)
@@ -155,18 +156,20 @@ class Forecaster:
         result.states = changes_of(self._series, np.unique(batch.series), 1 + len(self._settings.more_levels))
         return result
 
-    def _compare(self, batch: Batch, tested: Int64, scores: BatchScores) -> list[Event]:
+    def _compare(self, batch: Batch, tested: Int64, scores: BatchScores, online: Float) -> list[Event]:
         """Compare champions on probation with their shadows; return an event for each test that has ended.
 
         Args:
             batch: the accepted readings.
             tested: `(some,)` the places of the readings whose series are on probation.
             scores: the scores of the champions.
+            online: `(some, experts)`, the forecasts of the series' experts without a model, which both use.
         """
         entries = [self._series.entry(number) for number in batch.series[tested].tolist()]
         rows = batch.requests.rows.chosen(tested)
         requests = self.engine.requests([entry.shadow for entry in entries], rows, batch.next_ts[tested])
         forecasts = self.engine.predict(requests)
+        forecasts[:, SEASONAL_CHANGE:] = online
         errors = self._scorer.score_shadows(batch, tested, entries, forecasts)
         events = self.shadow_tests.compare(batch, tested, entries, scores, errors)
         for series in {event.series for event in events if event.series}:

@@ -11,17 +11,21 @@ from typing import Self
 import numpy as np
 
 from tidecast.arrays import Float, Int64
+from tidecast.models.calendar_seasons import two_seasons
 from tidecast.models.experts import EXPERTS, PROVEN, LinearExperts
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Cycle, Spec
+from tidecast.models.time_grid import Grid
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.online_linear import forecast_online
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
-from tidecast.online.kernels.series_record import named, new_record
+from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record
 from tidecast.online.kernels.threads import linear_answers
+from tidecast.wire.state_format import NUMBER, ONLINE, numbers_in
 
 _SERIES, _COHORT = "series", "cohort"
 _ROBUST = EXPERTS.index("linear_robust")
@@ -100,6 +104,38 @@ def expert_forecasts(model: Model, shared: Model | None, windows: Float, held: I
     if shared:
         requests.cohorts[:] = engine.cohort_number(_COHORT)
     return engine.predict(requests)
+
+
+def online_forecasts(grid: Grid, seasons: Sequence[int], most_rows: int) -> tuple[Float, Int64]:
+    """Let the experts that learn from every reading go through a history.
+
+    Args:
+        grid: the history.
+        seasons: of its model, in rows.
+        most_rows: how many rows of a series its experts read.
+
+    Returns:
+        Their forecasts after each reading, `(readings, experts)`, NaN where one cannot forecast; and the numbers of
+        their `ONLINE` after the last one.
+    """
+    at = np.flatnonzero(~grid.filled)
+    rows_before = at - np.searchsorted(grid.segment, grid.segment[at])
+    doubted = ~grid.measured[at]
+    learns = (np.diff(at, prepend=-1) == 1) & (rows_before > 0) & ~doubted
+    n = len(at)
+    record = new_record(1)
+    forecasts = np.full((n, len(EXPERTS)), np.nan)
+    forecast_online(
+        np.full(n, address_of(record) + ONLINE_AT),
+        Rows(grid.values[:, 0].copy(), at + 1, np.minimum(rows_before + 1, most_rows), np.ones(n, np.int64)),
+        np.full(n, np.inf),
+        (learns.astype(np.int64), doubted.astype(np.int64)),
+        np.tile(two_seasons(seasons), (n, 1)),
+        np.ones(n, np.int64),
+        forecasts,
+    )
+    first = ONLINE_AT // NUMBER
+    return forecasts, record.view(np.int64)[first : first + numbers_in(ONLINE)].copy()
 
 
 def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float | None = None) -> BatchScores:

@@ -260,9 +260,13 @@ def begin(state: "SeriesState", version: int) -> None:
 
 
 def end(state: "SeriesState", version: int) -> None:
-    """End a series' shadow test; if the former model is the champion `version` again, continue with its record."""
+    """End a series' shadow test; if the former model is the champion `version` again, continue with its record.
+
+    The experts that learn from every reading belong to the series, so they continue from where they are.
+    """
     probation = state.probation
     if probation and probation.former == version and len(probation.record) == len(state.record):
+        named(probation.record)["online"] = state.fields["online"]
         state.use_record(probation.record)
     state.probation = None
 

@@ -57,6 +57,7 @@ class ModelSlot:
     created_ms: int  # epoch milliseconds
     published: bool  # the gate chose it: a shadow test comes first
     newest: NewestRows | None  # of its history
+    online: Int64 | None  # the numbers of an `ONLINE` after its history
 
 
 class Slab:

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models import time_grid
-from tidecast.models.experts import EXPERTS, NAIVE
+from tidecast.models.experts import EXPERTS, NAIVE, SEASONAL_CHANGE
 from tidecast.models.gross_errors import Moves
 from tidecast.models.model import Model
 from tidecast.models.time_grid import Grid
-from tidecast.online.offline import blend_forecasts, expert_forecasts
+from tidecast.online.offline import blend_forecasts, expert_forecasts, online_forecasts
 
 CHUNK = 1024  # windows forecast at once: bounds the memory for a long tail
 ROWS = 400  # newest readings that determine the usual move
@@ -58,6 +58,8 @@ def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -
         rows, held = time_grid.windows_before(grid, newest[part] + 1, reach)
         next_ts = grid.ts[newest[part]] + round(model.header.step_ms)
         answers[part] = expert_forecasts(model, shared, rows, held, next_ts)
+    online, _ = online_forecasts(grid, model.header.seasons, reach)
+    answers[:, SEASONAL_CHANGE:] = online[first - 1 : -1, SEASONAL_CHANGE:]
     return answers
 
 

@@ -21,6 +21,7 @@ from tidecast.models.experts import LINEAR
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.newest_rows import NewestRows
 from tidecast.models.spec import Spec
+from tidecast.wire.state_format import ONLINE, numbers_in
 
 WIDE = Spec(features=("temperature", "value"), window=5, units=3, layers=2, bidirectional=True, activation="relu")
 RICH = Spec(window=5, units=3, normalise=True, seasonal=2, residual=True, hidden=4)
@@ -63,15 +64,17 @@ MODEL = make_model("a")
 
 @pytest.mark.parametrize("spec", [Spec(window=6, units=5), WIDE, Spec(target_transform="raw", loss="mse"), RICH])
 def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> None:
-    """Header, weights, linear experts and newest rows."""
+    """Header, weights, linear experts, newest rows and the experts that learn online."""
     panel = random_panel(1, len(spec.features))
     model = make_model("Zürich/../x", spec, panel=panel, seasons=(24, 7, 168), shared="hourly", gridded=False)
-    model = replace(model, newest=newest_rows(len(spec.features)))
+    online = np.random.default_rng(0).integers(0, 2**63, numbers_in(ONLINE))
+    model = replace(model, newest=newest_rows(len(spec.features)), online=online)
     file.write_bytes(models.encode(model))
     loaded = models.load(file)
     assert model.header == loaded.header == models.load_header(file)
     assert set(spec.shapes()) == set(loaded.weights)
     assert all(np.array_equal(model.weights[name], loaded.weights[name]) for name in spec.shapes())
+    np.testing.assert_array_equal(online, loaded.online)
     for before, after in ((model.panel, loaded.panel), (model.newest, loaded.newest)):
         for part in fields(before):
             np.testing.assert_array_equal(getattr(before, part.name), getattr(after, part.name))
@@ -83,7 +86,8 @@ def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
     file.write_bytes(models.encode(model))
     loaded = models.load(file)
     assert (model.header, {}) == (loaded.header, dict(loaded.weights))
-    assert (0, model.panel.rows, None) == (loaded.network_rows, loaded.rows, loaded.newest)
+    assert (0, model.panel.rows) == (loaded.network_rows, loaded.rows)
+    assert (None, None) == (loaded.newest, loaded.online)
 
 
 def test_the_target_is_the_first_feature_and_none_occurs_twice() -> None:
@@ -220,18 +224,19 @@ def test_a_panel_that_no_series_could_feed_is_refused(file: Path, part: str, bro
 @pytest.mark.parametrize(
     ("part", "broken", "sentence"),
     [
-        ("ts", np.array([3, 3, 4]), "no rows of a series"),
-        ("values", np.full((3, 1), np.nan), "no rows of a series"),
-        ("filled", np.full(3, 2), "no rows of a series"),
-        ("values", np.zeros((3, 2)), "newest.values is"),
-        ("filled", np.zeros(2), "newest.filled is"),
+        ("newest.ts", np.array([3, 3, 4]), "no rows of a series"),
+        ("newest.values", np.full((3, 1), np.nan), "no rows of a series"),
+        ("newest.filled", np.full(3, 2), "no rows of a series"),
+        ("newest.values", np.zeros((3, 2)), "newest.values is"),
+        ("newest.filled", np.zeros(2), "newest.filled is"),
+        ("online", np.zeros(2), "online is"),
     ],
 )
 def test_newest_rows_that_no_series_has_are_refused(file: Path, part: str, broken: np.ndarray, sentence: str) -> None:
     """Times that do not increase, values that are not numbers, marks of another kind, other shapes."""
-    model = replace(make_model("a"), newest=newest_rows(1))
-    broken = broken.astype(arrays_of(model)[f"newest.{part}"].dtype)
-    file.write_bytes(forged(model, header_of(model), arrays_of(model) | {f"newest.{part}": broken}))
+    model = replace(make_model("a"), newest=newest_rows(1), online=np.zeros(numbers_in(ONLINE), np.int64))
+    broken = broken.astype(arrays_of(model)[part].dtype)
+    file.write_bytes(forged(model, header_of(model), arrays_of(model) | {part: broken}))
     with pytest.raises(ModelError, match=sentence):
         models.load(file)
 

@@ -8,11 +8,14 @@ import pytest
 
 from tests.harness.models import make_model
 from tests.tidecast.online.harness import BEGUN_MS, HOUR_MS, answers_to, entries_of, forecaster_with
-from tidecast.arrays import Float
+from tidecast.arrays import Float, Int64
 from tidecast.models.model import Model
 from tidecast.models.newest_rows import NewestRows
 from tidecast.models.spec import Spec
+from tidecast.models.time_grid import Grid
 from tidecast.online.forecaster import Forecaster
+from tidecast.online.offline import online_forecasts
+from tidecast.wire.state_format import ONLINE
 
 WINDOW = 12
 VALUES = np.random.default_rng(0).normal(size=60).cumsum()
@@ -30,6 +33,13 @@ def model(
     return replace(make_model("a", spec, step_ms=HOUR_MS, **header), newest=newest)
 
 
+def online_after(first: int, stop: int) -> Int64:
+    """Return the numbers of the experts that have learned from these values."""
+    n = stop - first
+    grid = Grid(np.arange(n), VALUES[first:stop, None], np.zeros(n, np.int64), np.zeros(n, np.bool_))
+    return online_forecasts(grid, (), WINDOW)[1]
+
+
 def window_of(forecaster: Forecaster) -> list[float]:
     """Return the targets that the window of series `a` holds."""
     values: list[float] = forecaster.states["a"].window.rows[:, 0].tolist()
@@ -37,14 +47,27 @@ def window_of(forecaster: Forecaster) -> list[float]:
 
 
 def test_the_first_forecast_uses_a_full_window() -> None:
-    """It is the one of a worker that has read the history reading by reading."""
-    warm = forecaster_with(model())
+    """It is the one of a worker that has read the history reading by reading, the experts that learn included."""
+    warm = forecaster_with(replace(model(), online=online_after(20, LEARNED)))
     reader = forecaster_with(replace(model(), newest=None))
     answers_to(reader, VALUES[20:LEARNED], first=20)
     reader_first = answers_to(reader, VALUES[LEARNED:41], first=LEARNED)
     (first,) = answers_to(warm, VALUES[LEARNED:41], first=LEARNED)
     assert ("lstm", reader_first[0].yhat, 0) == (first.kind, pytest.approx(first.yhat), first.filled)
     np.testing.assert_array_equal(reader.states["a"].answers, warm.states["a"].answers)
+
+
+def test_a_series_that_runs_goes_on_from_the_models_experts() -> None:
+    """Their levels keep their place, and the change since the end of the history teaches them nothing."""
+    forecaster = forecaster_with()
+    answers_to(forecaster, VALUES[10:42], first=10)
+    online = online_after(20, LEARNED)
+    forecaster.set_model("a", 1, replace(model(span=(0, BEGUN_MS + (LEARNED - 1) * HOUR_MS)), online=online))
+    learned = online.view(ONLINE)[0]
+    mine = forecaster.states["a"].fields.online
+    assert (VALUES[41], 0) == (mine.newest, mine.pending)
+    np.testing.assert_allclose(mine.levels + mine.newest, learned.levels + learned.newest)
+    np.testing.assert_array_equal(mine.moments, learned.moments)
 
 
 @pytest.mark.parametrize(("missing", "held"), [(3, 24), (4, 1)])

@@ -31,15 +31,18 @@ NOW_MS = 1_700_000_000_000
 ENOUGH = 30  # readings of a probation
 pytestmark = pytest.mark.settings(**quick(), retrain={"probation": ENOUGH})
 SPEC = Spec(window=2, units=1)
+STEPS = 5 * np.array([1, 1, 1, -1, -1, -1, 1, -1, -1, 1, -1, 1])
 
 
 def knowing() -> Model:
-    """Return a champion with an expert that expects the reading before the last one, which is right for `swinging`."""
+    """Return a champion with an expert that expects the reading a period before, which is right for `swinging`."""
     panel = LinearExperts.naive(10.0)
     lags = np.zeros(TERMS, np.int64)
     needs = np.zeros(len(LINEAR), np.int64)
     coefficients = np.zeros((len(LINEAR), TERMS))
-    lags[0], needs[0], coefficients[0, 0] = 1, 3, 1.0
+    lags[0] = len(STEPS) - 1
+    needs[0] = len(STEPS)
+    coefficients[0, 0] = 1.0
     panel.errors[:, 1] = 0.1
     known = LinearExperts(lags, lags * 0, coefficients, np.zeros(len(LINEAR)), needs, panel.errors)
     return make_model("a", SPEC, network=False, panel=known, span=(0, 1))
@@ -51,17 +54,20 @@ def ignorant(trained_until: int = 1) -> Model:
 
 
 def swinging(first: int, stop: int) -> list[Entry]:
-    """Return readings that go up and down in turn, with a little noise."""
-    noise = np.random.default_rng(0).normal(0, 0.1, 1000)
+    """Return readings that repeat a period of steps, with a little noise.
+
+    Least squares on a few recent changes do not learn the period.
+    """
+    values = np.resize(np.cumsum(STEPS), 1000) + np.random.default_rng(0).normal(0, 0.1, 1000)
     return [
-        (f"{n}-0", {b"series": b"a", b"ts": b"%d" % (1000 * n), b"value": b"%.6f" % (5 * (-1) ** n + noise[n])})
+        (f"{n}-0", {b"series": b"a", b"ts": b"%d" % (1000 * n), b"value": b"%.6f" % values[n]})
         for n in range(first, stop)
     ]
 
 
 def started(model: Model, enough: int = ENOUGH) -> Forecaster:
     """Return a series that a first champion has answered for twenty readings."""
-    forecaster = Forecaster(SeriesSettings(rows_kept=8), probation=enough)
+    forecaster = Forecaster(SeriesSettings(rows_kept=16), probation=enough)
     forecaster.set_model("a", 1, model)
     forecaster.handle(swinging(1, 21), NOW_MS)
     return forecaster

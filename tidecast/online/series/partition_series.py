@@ -173,6 +173,8 @@ class PartitionSeries:
             state.reshape_to(slot.features, rows_kept, slot.step_ms, gridded=slot.gridded)
             if slot.newest:
                 _complete(state.window, slot.newest, rows_read)
+            if slot.online is not None and slot.version != state.last_version:
+                state.take_online(slot.online, slot.trained_until)
         else:
             target = self._settings.target
             features = state.features if state.features[0] == target else (target,)

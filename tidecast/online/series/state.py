@@ -5,14 +5,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from tidecast.arrays import Float
+from tidecast.arrays import Float, Int64
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.series_record import named, new_record, trackers_of
+from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record, trackers_of
 from tidecast.online.shadow_test import Probation
 from tidecast.online.window import STORED, Window, bits_of, mark
 from tidecast.wire.state_format import (
     BLOCK,
+    NUMBER,
     RECORD,
     SEPARATOR,
     TRACKER,
@@ -129,6 +130,24 @@ class SeriesState:
             self.ahead = np.zeros((0, 1))
             self.ahead_trackers = []
         self._call(features)
+
+    def take_online(self, online: Int64, trained_until: int) -> None:
+        """Let the experts that learn from every reading go on from a new model's history.
+
+        Their levels keep their place if the newest row is not the last one of that history.
+
+        Args:
+            online: the numbers of an `ONLINE` after the history.
+            trained_until: the time of the history's last reading, epoch milliseconds.
+        """
+        first = ONLINE_AT // NUMBER
+        self.record.view(np.int64)[first : first + len(online)] = online
+        if self.window.length and self.window.last_ts != trained_until:
+            newest = float(self.window.rows[-1, 0])
+            mine = self.fields.online
+            mine.levels[:] -= newest - mine.newest
+            mine.newest = newest
+            mine.pending = 0
 
     def changes(self, series: str) -> dict[str, bytes]:
         """Return the fields to write now, by name: the head, and each block with rows that are not yet stored."""

@@ -21,11 +21,13 @@ def forecast_untrained(batch: Batch, series: PartitionSeries, engine: Engine, fo
         forecasts: `(readings, experts)`, in which the models of the series have forecast.
     """
     columns = series.columns
-    trained = (batch.requests.slabs != NONE).astype(np.int64)
-    learns = (~batch.skipped & (batch.doubted == 0)).astype(np.int64)
+    trained = batch.requests.slabs != NONE
+    learned_before = batch.ts <= columns.trained_until[batch.series]
+    learns = ~batch.skipped & (batch.doubted == 0) & ~learned_before
+    moves = np.where(trained, np.inf, batch.moves)  # a series with a model does not begin with a spike
     addresses = columns.online[batch.series]
     rows = batch.requests.rows
-    forecast_online(addresses, rows, batch.moves, (learns, batch.doubted), batch.seasons, trained, forecasts)
-    forecasts[trained > 0, PRETRAINED:] = np.nan
-    chosen = np.flatnonzero(trained == 0)
+    teaching = learns.astype(np.int64), batch.doubted
+    forecast_online(addresses, rows, moves, teaching, batch.seasons, trained.astype(np.int64), forecasts)
+    chosen = np.flatnonzero(~trained)
     forecasts[chosen, PRETRAINED] = engine.predict_pretrained(rows.chosen(chosen), batch.seasons[chosen])
