@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tidecast.connection.manual_acts import record_promotion
 from tidecast.errors import TidecastError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, environment_with
@@ -62,6 +63,7 @@ class Actions:
             number = ModelStore(Path(self.settings.store)).rollback(series)
         except (TidecastError, OSError) as exc:
             return f"No rollback: {exc}"
+        record_promotion(self.settings, series, number, back=True, by="dashboard")
         return f"{series}: version {number} answers again"
 
 

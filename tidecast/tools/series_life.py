@@ -1,16 +1,14 @@
 """Delete or rename a series: leave an order for its worker, and wait until it is carried out."""
 
-import getpass
-import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
+from tidecast.connection.manual_acts import user_and_host
 from tidecast.connection.orders import Order, leave_order, order_of, orders_in, withdraw_order
 from tidecast.connection.paging import check_setup
 from tidecast.connection.partitions import offset_of, owner_of, read_lag, server_ms
@@ -39,14 +37,6 @@ class SeriesRequest:
     series: str
     new: str | None = None
     replacing: bool = False
-
-
-def user_and_host() -> dict[str, str]:
-    """Return who runs this program, and where, as the facts of an event."""
-    who = ""
-    with suppress(KeyError, OSError, ImportError):  # a container's user may have no name
-        who = getpass.getuser()
-    return {"who": who, "host": socket.gethostname()}
 
 
 def change_series(

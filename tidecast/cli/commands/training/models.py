@@ -9,10 +9,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidecast.cli.options import JsonOption, OneSeriesArgument, SeriesArgument, StoreOption, VersionOption
+from tidecast.cli.groups import with_groups
+from tidecast.cli.options import (
+    InstallationOptions,
+    JsonOption,
+    OneSeriesArgument,
+    SeriesArgument,
+    StoreOption,
+    VersionOption,
+)
 from tidecast.errors import StoreError
 from tidecast.models.store import ModelStore, Version
-from tidecast.settings import load_settings
+from tidecast.settings import Settings, load_settings
 from tidecast.suggestions import did_you_mean
 
 app = typer.Typer(help="Inspect the models in the store, and choose which one forecasts.", no_args_is_help=True)
@@ -51,27 +59,34 @@ def show(
     print(json.dumps({"version": number, **model.header.model_dump(mode="json")}, indent=1))
 
 
-@app.command("promote")
 def promote(
     series: SeriesArgument,
     version: Annotated[int, typer.Argument(help="The number of the version.")],
+    *,
     as_json: JsonOption = False,
-    store: StoreOption = None,
+    installation: InstallationOptions,
 ) -> None:
     """Make a version the champion, which forecasts from now on."""
-    models = _store(store)
+    settings = installation.settings()
+    models = ModelStore(settings.store)
     _check_known(models, series)
     models.promote(series, version)
+    _record(settings, series, version, back=False)
     _print_champion(series, version, "answers", as_json=as_json)
 
 
-@app.command("rollback")
-def rollback(series: SeriesArgument, as_json: JsonOption = False, store: StoreOption = None) -> None:
+def rollback(series: SeriesArgument, *, as_json: JsonOption = False, installation: InstallationOptions) -> None:
     """Switch back to the previous champion."""
-    models = _store(store)
+    settings = installation.settings()
+    models = ModelStore(settings.store)
     _check_known(models, series)
     number = models.rollback(series)
+    _record(settings, series, number, back=True)
     _print_champion(series, number, "answers again", as_json=as_json)
+
+
+app.command("promote")(with_groups(promote))
+app.command("rollback")(with_groups(rollback))
 
 
 @app.command("prune")
@@ -93,6 +108,14 @@ def _check_known(models: ModelStore, series: str | None) -> None:
         known = models.series()
         remedy = did_you_mean(series, known) if known else f"{models.root} has no models"
         raise StoreError(f"series {series!r} has no version: {remedy}")
+
+
+def _record(settings: Settings, series: str, version: int, *, back: bool) -> None:
+    """Write an event; if Redis is away, the champion has changed all the same."""
+    from tidecast.connection.manual_acts import record_promotion
+
+    if reason := record_promotion(settings, series, version, back=back, by="command"):
+        print(f"note: no event was written: {reason}", file=sys.stderr)
 
 
 def _print_champion(series: str, version: int, how: str, *, as_json: bool) -> None:

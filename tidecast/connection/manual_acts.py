@@ -1,0 +1,45 @@
+"""Record what people do by hand: events with the user and the host."""
+
+import getpass
+import socket
+from contextlib import suppress
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from tidecast.connection.connection import connect, explain
+from tidecast.errors import SettingsError
+from tidecast.settings import Settings
+from tidecast.wire import Event, keys_of, partition_of
+
+
+def user_and_host() -> dict[str, str]:
+    """Return who runs this program, and where, as facts of an event."""
+    who = ""
+    with suppress(KeyError, OSError, ImportError):  # a container's user may have no name
+        who = getpass.getuser()
+    return {"who": who, "host": socket.gethostname()}
+
+
+def record_promotion(settings: Settings, series: str, version: int, *, back: bool, by: str) -> str | None:
+    """Write the event of a champion that was chosen by hand; return why it could not be written, None if it was.
+
+    Args:
+        settings: of the installation.
+        series: the series.
+        version: its champion now.
+        back: whether it is the previous champion, after a rollback.
+        by: the program: `command` or `dashboard`.
+    """
+    kind = "rolled_back" if back else "promoted"
+    facts = {**user_and_host(), "by": by}
+    detail = f"by hand: {facts['who'] or 'a user'} on {facts['host']}"
+    flat: list[Any] = Event(kind, detail, series, version, facts=facts).encode()
+    keys = keys_of(partition_of(series, settings.partitions), settings.partitions, settings.namespace)
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    try:
+        with connect(settings) as redis:
+            redis.xadd(keys.events, fields, maxlen=settings.worker.events_kept, approximate=False)
+    except (RedisError, SettingsError) as exc:
+        return explain(exc) if isinstance(exc, RedisError) else str(exc)
+    return None
