@@ -210,10 +210,11 @@ class Follower:
         self.signs.note(event, series)
         if event.kind in CONDITIONS:
             self._signs.ask([series])
-        i = self.recent.index.get(series) if event.kind in GONE else None
+        gone = str(event.facts.get("old", series)) if event.kind in GONE else ""
+        i = self.recent.index.get(gone)
         if i is not None and id_pair(self.recent.newest_id[i]) < id_pair(event.id):
-            self.recent.remove(series)
-            self.signs.forget(series)
+            self.recent.remove(gone)
+            self.signs.forget(gone)
 
     def newest_events(self, count: int, series: str | None = None) -> list[Event]:
         """Return the newest events, of one series or of all, newest first."""

@@ -107,6 +107,10 @@ def test_a_series_that_was_deleted_goes_until_it_comes_again(redis: Redis, follo
     tell(redis, Event("series_expired", "x", "b"))
     follower.step(0.25)
     assert ["a"] == follower.recent.names
+    redis.xadd("forecasts", entry("c", 4, 1.0, 1.0)[1])
+    tell(redis, Event("series_renamed", "x", "c", facts={"old": "a", "new": "c"}))
+    follower.step(0.5)
+    assert ["c"] == follower.recent.names
 
 
 def test_mutes_and_dead_letters_of_known_series_are_read(redis: Redis, follower: Follower) -> None:
