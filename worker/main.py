@@ -260,6 +260,10 @@ def _check_settings(settings: Settings) -> None:
             f"setting worker.block is {duration_text(block_s)}: use at most half of redis_timeout, "
             f"{duration_text(timeout_s)}"
         )
+    if settings.worker.wait_replicas and settings.redis_cluster:
+        raise SettingsError(
+            "setting worker.wait_replicas works with a single master, not with redis_cluster: set it to 0"
+        )
     if settings.retrain.asks_for_schedule:
         from worker.retraining.triggers import timing_of
 

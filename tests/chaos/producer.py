@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from tests.chaos.harness import push
+from tidecast.connection import connect
+from tidecast.settings import load_settings
 
 TICK_S = 0.05
 PAUSE_S = 0.02  # after a failure
@@ -53,8 +53,7 @@ class Producer(threading.Thread):
         """Push all."""
         began = time.monotonic()
         size = max(1, round(self._rate * TICK_S))
-        once = Retry(NoBackoff(), 0)  # a confirmation counts only on the connection that has pushed
-        with Redis.from_url(self._url, protocol=2, socket_timeout=5, retry=once) as redis:
+        with connect(load_settings(redis_url=self._url)) as redis:
             while self.pushed < len(self._entries) and not self._stop_asked.is_set():
                 self.begun = min(self.pushed + size, len(self._entries))
                 while not self._arrived(redis, list(self._entries[self.pushed : self.begun])):

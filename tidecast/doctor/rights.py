@@ -46,9 +46,10 @@ PROBES: Mapping[str, Probe] = MappingProxyType(
         "xlen": ("XLEN", "forecasts"),
         "xpending": ("XPENDING", "forecasts", NOBODY),
         "xinfo|groups": ("XINFO GROUPS", "forecasts"),
+        "wait": ("WAIT", NO_ID, 0),
     }
 )
-_SOMETIMES = {"xrange", "xtrim", "xlen", "xpending", "xinfo|groups"}
+_SOMETIMES = {"xrange", "xtrim", "xlen", "xpending", "xinfo|groups", "wait"}
 
 
 def needed(settings: Settings) -> set[str]:
@@ -57,6 +58,7 @@ def needed(settings: Settings) -> set[str]:
     names = set(PROBES) - _SOMETIMES
     names |= {"xtrim"} if worker.retention or settings.partitions > 1 else set()
     names |= {"xtrim", "xlen", "xpending", "xinfo|groups"} if worker.wait_for_group else set()
+    names |= {"wait"} if worker.wait_replicas else set()
     return names | ({"xrange"} if choose_schedule(settings).on else set())
 
 

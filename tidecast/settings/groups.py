@@ -46,6 +46,9 @@ class WorkerSettings(Group):
         "",
         description="A consumer group of `forecasts` that is waited for: what it has not acknowledged is not trimmed.",
     )
+    wait_replicas: int = Field(
+        0, ge=0, le=10, description="How many replicas must have each commit before the next one. 0: none."
+    )
     dead_kept: int = Field(10_000, ge=1, description="How many dead letters stay in their stream at most.")
     events_kept: int = Field(10_000, ge=1, description="How many events stay in their stream at most.")
     retention: Duration | None = Field(

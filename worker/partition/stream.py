@@ -14,7 +14,7 @@ from tidecast.connection.lag import Lag, Progress
 from tidecast.connection.orders import Order, orders_in
 from tidecast.connection.partitions import has_group, whole_number
 from tidecast.connection.portion import answers
-from tidecast.errors import Conflict
+from tidecast.errors import Conflict, Unavailable
 from tidecast.online.batch import BatchResult
 from tidecast.online.raw_entries import RawEntries
 from tidecast.online.series.state_changes import StateChanges
@@ -30,6 +30,7 @@ from worker.stored_times import log_correction
 
 TWIN = -1  # the script returns this instead of an epoch if a twin holds the lease
 TRIMMED_AT_ONCE = 1_000_000  # readings; Redis takes about 40 ms
+WAIT_MS = 200  # how long replicas may take: a worker that waits answers nothing
 NO_LAG = Lag()
 Meanwhile = Callable[[], None] | None
 
@@ -232,7 +233,8 @@ class Stream:
             Fenced: another worker has the partition.
             Conflict: the offset has changed.
             StreamError: a key is of the wrong type, or `forecasts` holds foreign entries.
-            Unavailable: Redis refuses temporarily, or `wait_for_group` has not acknowledged enough forecasts.
+            Unavailable: Redis refuses temporarily, `wait_for_group` has not acknowledged enough forecasts, or too few
+                replicas have the commit.
         """
         if meanwhile:
             self._reader.ask(result.last)
@@ -250,6 +252,7 @@ class Stream:
                     meanwhile()
                 finally:
                     committed.result()
+            self._await_replicas()
 
     def _commit_arguments(self, epoch: int, started_from: str, result: BatchResult, lag: Lag) -> list[Any]:
         """Return the arguments of commit.lua without the states, flat: lists have their length before them."""
@@ -301,6 +304,30 @@ class Stream:
         except Exception:
             pipelined.close()
             raise
+
+    def _await_replicas(self) -> None:
+        """Wait until enough replicas have everything that was written so far.
+
+        Raises:
+            Unavailable: they have not in time; the same commit may be sent again, which writes nothing.
+        """
+        wanted = self._settings.wait_replicas
+        if not wanted or not isinstance(self._committing, PipelinedConnection):
+            return
+        try:
+            # WAIT is about the data at the connection's last command.
+            self._committing.send(("TIME",), ("WAIT", wanted, WAIT_MS))
+            self._committing.reply()
+            confirmed = int(self._committing.reply())
+        except Exception:
+            self._committing.close()
+            raise
+        if confirmed < wanted:
+            raise Unavailable(
+                "NOREPLICAS",
+                f"{confirmed} of {wanted} replicas have confirmed the last commit: bring them back, or lower "
+                "worker.wait_replicas",
+            )
 
     def orders(self) -> list[Order]:
         """Return the orders that wait."""

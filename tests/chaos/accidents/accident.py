@@ -4,7 +4,6 @@ Each is checked from the input alone: every reading has its series, time and val
 """
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,8 +15,9 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.chaos.accidents.follower import Follower, published
 from tests.chaos.accidents.readings import make_steady
-from tests.chaos.accidents.verdict import Answers, Verdict, check_counts, judge
+from tests.chaos.accidents.verdict import Verdict, check_counts, judge
 from tests.chaos.faults.points import send, start_mortal
 from tests.chaos.faults.proxy import Proxy
 from tests.chaos.harness import entry_id, make_store
@@ -175,7 +175,7 @@ def run_accident(folder: Path, name: str, server: str | None = None) -> Verdict:
     """
     accident = ACCIDENTS[name]
     entries = make_steady(LONGEST_S * RATE)
-    with _scene(folder, accident, entries, server) as scene, _Follower(scene.proxy.url) as follower:
+    with _scene(folder, accident, entries, server) as scene, Follower(scene.proxy.url) as follower:
         scene.producer.start()
         scene.load(LOAD_S)
         accident.happens(scene)
@@ -185,7 +185,7 @@ def run_accident(folder: Path, name: str, server: str | None = None) -> Verdict:
         _await_answers(scene)
         follower.catch_up(scene.redis)
         verdict = Verdict(scene.producer.pushed, restarted=sum(not worker.is_alive() for worker in scene.workers))
-        judge(verdict, entries, after, follower.met, _published(scene.redis), loses=accident.loses)
+        judge(verdict, entries, after, follower.met, published(scene.redis), loses=accident.loses)
         if accident.counted:
             check_counts(verdict, scene.redis)
     return verdict
@@ -244,50 +244,3 @@ def _await_answers(scene: Scene) -> None:
         except RedisError:  # not up again
             pass
         time.sleep(0.02)
-
-
-class _Follower(threading.Thread):
-    """A consumer that reads forecasts and dead letters as they come, and keeps its place whatever happens."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(name="follower", daemon=True)
-        self.met: Answers = []
-        self._url = url
-        self._at: dict[Any, Any] = {"forecasts": "0", "dead": "0"}
-        self._left = threading.Event()
-
-    def __enter__(self) -> "_Follower":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._left.set()
-        self.join()
-
-    def run(self) -> None:
-        """Read until the stop flag is set."""
-        with Redis.from_url(self._url, protocol=2, socket_timeout=2) as redis:
-            while not self._left.is_set():
-                try:
-                    self._read(redis, block_ms=20)
-                except RedisError:
-                    time.sleep(0.02)
-
-    def catch_up(self, redis: Redis) -> None:
-        """Read the rest, and end."""
-        self._left.set()
-        self.join()
-        while self._read(redis, block_ms=None):
-            pass
-
-    def _read(self, redis: Redis, block_ms: int | None) -> bool:
-        replies: Any = redis.xread(self._at, count=1000, block=block_ms)
-        for stream, answers in replies or ():
-            self._at[stream.decode()] = answers[-1][0]
-            self.met += [(stream.decode(), answer_id, fields) for answer_id, fields in answers]
-        return bool(replies)
-
-
-def _published(redis: Redis) -> Answers:
-    entries_of: Any = {stream: redis.xrange(stream) for stream in ("forecasts", "dead")}
-    return [(stream, answer_id, fields) for stream, answers in entries_of.items() for answer_id, fields in answers]
