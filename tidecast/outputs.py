@@ -1,9 +1,15 @@
-"""Check places for results before the work begins."""
+"""Check places for results before the work begins, and lay out tables that fit a terminal."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
+from rich import box
+from rich.table import Table
+
 from tidecast.errors import SettingsError
+
+LEAST_TEXT = 8  # characters of a line of text in a table
 
 
 def check_file(option: str, path: Path) -> None:
@@ -26,6 +32,22 @@ def check_folder(option: str, path: Path) -> None:
         SettingsError: the path leads through a file, or cannot be written.
     """
     _check_way(option, path, path)
+
+
+def table_of(*columns: str, texts: Collection[str]) -> Table:
+    """Return an empty table that fits 80 characters: numbers stay whole, and long texts take several lines.
+
+    Args:
+        columns: the titles.
+        texts: the columns that are not numbers.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for title in columns:
+        if title in texts:
+            table.add_column(title, overflow="fold", min_width=LEAST_TEXT)
+        else:
+            table.add_column(title, justify="right", no_wrap=True)
+    return table
 
 
 def _check_way(option: str, path: Path, folder: Path) -> None:

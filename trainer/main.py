@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import Histories, read_history
@@ -16,7 +15,7 @@ from tidecast.files.layout import NONE
 from tidecast.files.refusal import print_notes
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.outputs import check_folder
+from tidecast.outputs import check_folder, table_of
 from tidecast.progress import progress
 from tidecast.settings import Settings
 from tidecast.settings.errors import option_sentence
@@ -119,7 +118,7 @@ def _print(verdicts: Sequence[Verdict], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([verdict.as_dict() for verdict in verdicts], indent=1))  # noqa: T201 - the answer
         return
-    table = Table("series", "verdict", "version", "skill", "why")
+    table = table_of("series", "verdict", "version", "skill", "why", texts=("series", "verdict", "why"))
     for verdict in verdicts:
         skill = f"{verdict.evidence.skill:.3f}" if verdict.evidence else ""
         table.add_row(verdict.series, verdict.status, str(verdict.version or ""), skill, verdict.reason)

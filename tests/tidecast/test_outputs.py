@@ -1,11 +1,13 @@
 """Places for results: a wrong one is found before the work, whose results would be lost."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tidecast.errors import SettingsError
-from tidecast.outputs import check_file, check_folder
+from tidecast.outputs import check_file, check_folder, table_of
 
 
 @pytest.mark.parametrize("path", ["out", "out/deep/er", "there", "there/new", "a b", "ü"])
@@ -56,3 +58,16 @@ def test_a_place_that_may_not_be_written_is_one_sentence(tmp_path: Path, monkeyp
         check_file("--out", tmp_path / "out.csv")
     with pytest.raises(SettingsError, match="cannot be written: name another place"):
         check_folder("--out", tmp_path / "new")
+
+
+def test_a_table_fits_eighty_characters_and_cuts_no_number() -> None:
+    """Names take several lines; half of a number would be another number."""
+    numbers = [f"1234567{number}" for number in range(7)]
+    table = table_of("series", *numbers, texts=("series",))
+    table.add_row("building-3/floor-12/boiler-7", *numbers)
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(table)
+    text = console.export_text()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert all(2 == text.count(number) for number in numbers)
+    assert "building" in text

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from tidecast.files.history import History
 from tidecast.files.refusal import Refusal, print_refused
 from tidecast.models.metrics import skill
+from tidecast.outputs import table_of
 from tidecast.wire import Forecast
 
 
@@ -133,10 +133,11 @@ def show(scores: Sequence[BacktestScore], refused: Sequence[Refusal], out: Path,
         }
         print(json.dumps(answer))
         return
-    table = Table("series", "readings", "MAE", "RMSE", "MASE", "skill", "skill, seasonal", "coverage", "width")
+    columns = ("series", "readings", "MAE", "RMSE", "MASE", "skill", "seasonal", "cover", "width")
+    table = table_of(*columns, texts=("series",))
     for score in scores:
         numbers = (score.mae, score.rmse, score.mase, score.skill, score.skill_seasonal, score.coverage, score.width)
-        table.add_row(score.series, str(score.readings), *("" if n is None else f"{n:.4g}" for n in numbers))
+        table.add_row(score.series, str(score.readings), *("" if n is None else f"{n:.3g}" for n in numbers))
     Console().print(table)
     skill = _median([score.skill for score in scores])
     print(f"median skill {skill or 0:.3f} over {len(scores)} series; the forecasts are in {out}")

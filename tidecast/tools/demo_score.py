@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from tidecast.models.metrics import skill
+from tidecast.outputs import table_of
 from tidecast.wire import Forecast
 
 SHOWN = 120  # readings of each series in the picture
@@ -63,21 +64,22 @@ def sum_up(ids: Sequence[str], scores: dict[str, DemoScore]) -> dict[str, Any]:
 
 def live_table(scores: dict[str, DemoScore]) -> Table:
     """Return the newest forecast of each series, and its score so far."""
-    table = Table("series", "reading", "forecast", "90 % interval", "model", "MAE", "naive MAE", "skill")
+    columns = ("series", "reading", "forecast", "90 % interval", "model", "MAE", "naive", "skill")
+    table = table_of(*columns, texts=("series", "model"))
     for series, score in scores.items():
         if not score.forecasts:
             continue
         last = score.forecasts[-1]
         figures = score.figures()
         interval = "" if last.yhat_lower is None else f"{last.yhat_lower:.1f} to {last.yhat_upper:.1f}"
-        shown = (f"{figures[name]:.3f}" for name in ("mae", "mae_naive", "skill"))
+        shown = (f"{figures[name]:.3g}" for name in ("mae", "mae_naive", "skill"))
         table.add_row(series, f"{last.y:.1f}", f"{last.yhat:.1f}", interval, last.kind, *shown)
     return table
 
 
 def score_table(series: dict[str, dict[str, float]]) -> Table:
     """Return each series' figures."""
-    table = Table("series", "MAE", "naive MAE", "skill", "coverage of the 90 % interval")
+    table = table_of("series", "MAE", "naive MAE", "skill", "coverage of the 90 % interval", texts=("series",))
     for name, figures in series.items():
         table.add_row(name, *(f"{figures[key]:.3f}" for key in ("mae", "mae_naive", "skill", "coverage")))
     return table

@@ -6,7 +6,8 @@ from typing import Any
 
 from tidecast.wire import Forecast
 
-DETAILS = ("id", "origin", "level", "model", "kind", "filled")
+DETAILS = ("id", "origin", "level", "model", "kind", "filled", "anomaly")
+SCORES = ("error", "anomaly_score")  # of the reading that caused a forecast, with the forecast before it
 
 
 def by_time(made: Sequence[Forecast]) -> list[float]:
@@ -38,12 +39,14 @@ def columns(made: Sequence[Forecast], y: Sequence[float]) -> dict[str, Any]:
 
 
 def details(made: Sequence[Forecast]) -> dict[str, Any]:
-    """Return the columns of details: the model and expert of each forecast, and further intervals and horizons."""
+    """Return the columns of details: model, expert and scores of each forecast, and further intervals and horizons."""
     named = [dict(f.more) for f in made]
     further = dict.fromkeys(name for each in named for name in each)
-    return {name: [getattr(f, name) for f in made] for name in DETAILS} | {
-        name: [each.get(name, math.nan) for each in named] for name in further
-    }
+    return (
+        {name: [getattr(f, name) for f in made] for name in DETAILS}
+        | {name: [_number(getattr(f, name)) for f in made] for name in SCORES}
+        | {name: [each.get(name, math.nan) for each in named] for name in further}
+    )
 
 
 def _number(value: float | None) -> float:

@@ -43,7 +43,8 @@ def read_forecasts(
         match: `time` takes as y the reading at exactly the forecast time. `next` takes the series' next reading at any
             time, as a worker does for scoring; use it for series with irregular times.
         details: also return `id`, `origin` (the time of the reading that caused the forecast), `level`, `model`,
-            `kind`, `filled`, and further intervals and horizons, if any; see the wire format.
+            `kind`, `filled`, `error`, `anomaly_score` and `anomaly` (of that reading, with the forecast before it), and
+            further intervals and horizons, if any; see the wire format.
         given: other settings by name, such as `namespace` or `partitions`.
 
     Returns:
@@ -160,6 +161,7 @@ def _forecast_frame(forecasts: Sequence[Forecast], match: str, *, details: bool)
         frame[name] = moments(columns[name])
     if details:
         frame["model"] = frame["model"].astype("Int64")
+        frame["anomaly"] = frame["anomaly"].astype("boolean")
     return frame
 
 

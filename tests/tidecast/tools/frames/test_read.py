@@ -96,6 +96,9 @@ def test_details_tell_who_answered_and_the_further_horizons(settings: Settings, 
     assert [moment(1), moment(2)] == frame["origin"].tolist()
     assert ("Int64", 2) == (str(frame["model"].dtype), frame["model"].isna().sum())
     assert np.isfinite(frame["yhat_2"]).all()
+    assert [1.0, 1.0] == frame["error"].tolist()[-2:]
+    assert "float64" == str(frame["anomaly_score"].dtype)
+    assert "boolean" == str(frame["anomaly"].dtype)
 
 
 def test_an_open_connection_serves_as_well_and_stays_open(settings: Settings, redis: Redis) -> None:

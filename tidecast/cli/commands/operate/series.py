@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from tidecast.cli.completion import series_in_store
 from tidecast.cli.groups import with_groups
 from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.durations import seconds_of
 from tidecast.moments import utc_text
+from tidecast.outputs import table_of
 from tidecast.tools.series_life import SeriesRequest, change_series
 from tidecast.tools.series_list import SeriesRow, describe_series, list_series
 
@@ -32,7 +32,7 @@ def list_all(
     if as_json:
         print(json.dumps([row.as_dict() for row in rows], indent=1))
         return
-    table = Table("series", "partition", "readings", "newest reading", "model", "unit")
+    table = table_of("series", "part", "readings", "newest reading", "model", "unit", texts=("series", "unit"))
     for row in rows:
         table.add_row(*_cells(row))
     Console().print(table)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from tidecast.cli.options import InstallationOptions, JsonOption
@@ -16,6 +15,7 @@ from tidecast.connection import connect
 from tidecast.durations import duration_text, seconds_of
 from tidecast.errors import SettingsError
 from tidecast.moments import utc_text
+from tidecast.outputs import table_of
 from tidecast.settings import Settings
 from tidecast.tools.status import PartitionStatus, Status, StatusWatch, counts_text
 
@@ -63,7 +63,9 @@ def _statuses(settings: Settings, interval_s: float) -> Iterator[Status]:
 
 def page(current: Status) -> Group:
     """Return the status as a table and lines of text."""
-    table = Table("partition", "worker", "series", "answered", "a second", "lag", "waited", "dead", "lost")
+    table = table_of(
+        "part", "worker", "series", "answered", "per s", "lag", "waited", "dead", "lost", texts=("worker",)
+    )
     for part in current.partitions:
         table.add_row(*_row(part), style="" if part.owner else "red")
     return Group(table, *(Text(line) for line in _lines(current)))
@@ -72,7 +74,7 @@ def page(current: Status) -> Group:
 def _row(part: PartitionStatus) -> Iterator[str]:
     answered = part.readings["forecast"]
     dead = part.readings["dead"]
-    yield from (str(part.partition), part.owner or "nobody", f"{'about ' * part.estimated}{part.series}")
+    yield from (str(part.partition), part.owner or "nobody", f"{'~' * part.estimated}{part.series}")
     yield from (str(answered), "" if part.rate is None else f"{part.rate:.0f}")
     yield from ("?" if part.lag is None else str(part.lag), f"{part.waited_s:.1f} s", str(dead), str(part.lost))
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from tidecast.cli.groups import with_groups
 from tidecast.cli.options import (
@@ -20,6 +19,7 @@ from tidecast.cli.options import (
 )
 from tidecast.errors import StoreError
 from tidecast.models.store import ModelStore, Version
+from tidecast.outputs import table_of
 from tidecast.settings import Settings, load_settings
 from tidecast.suggestions import did_you_mean
 
@@ -41,7 +41,8 @@ def list_versions(
     if as_json:
         print(json.dumps([_row(version) for version in versions], indent=1))
         return
-    table = Table("series", "version", "champion", "network", "skill", "MAE", "verdict")
+    columns = ("series", "version", "champion", "network", "skill", "MAE", "verdict")
+    table = table_of(*columns, texts=("series", "network", "verdict"))
     for version in versions:
         row = _row(version)
         table.add_row(*(str(value) for value in row.values()))
