@@ -75,6 +75,8 @@ def publish(
     newest = NewestRows.of(training_set.grid, most_rows + int(FEWEST_ROWS))  # the first rows are never doubted
     _, online = online_forecasts(training_set.grid, training_set.seasons, most_rows)
     model = Model(header.model_copy(update=judged), model.weights, panel, newest, online)
+    if any(ending.series == candidate.series and ending.at_ms >= created_ms for ending in store.endings()):
+        return Verdict(candidate.series, "refused", "the series was deleted or renamed during the training")
     number = store.publish(model, promote=decision.promote)
     return _verdict(training_set, decision, number)
 

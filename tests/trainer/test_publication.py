@@ -85,6 +85,15 @@ def test_the_newest_rows_are_stored_as_a_window_holds_them(settings: Settings, s
     assert [250 * STEP, 251 * STEP] == newest.ts[newest.filled == 1].tolist()
 
 
+def test_a_series_that_is_deleted_during_its_training_gets_no_version(settings: Settings, store: ModelStore) -> None:
+    """Nothing of the old name comes back."""
+    train([history(readings=300)], SPEC, settings, store)
+    store.delete("s")
+    (verdict,) = train([history(readings=300)], SPEC, settings, store, TrainOptions(now_ms=0))
+    assert ("refused", "the series was deleted or renamed during the training") == (verdict.status, verdict.reason)
+    assert [] == store.series()
+
+
 def test_after_a_change_the_newest_readings_alone_judge(settings: Settings, store: ModelStore) -> None:
     """Those for which no expert reads across it any more; and the first records come from them, without a handicap."""
     given = history(readings=400)

@@ -2,8 +2,25 @@
 
 import json
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of a series' name.
+
+    Attributes:
+        series: the name.
+        at_ms: when it ended, epoch milliseconds.
+        new: the new name of the series; None: it was deleted.
+    """
+
+    series: str
+    at_ms: int
+    new: str | None
 
 
 class MovesLog:
@@ -55,6 +72,12 @@ class MovesLog:
                 versions.pop(move["version"], None)
                 versions[move["version"]] = None
         return list(versions)
+
+    def endings(self) -> Iterator[Ending]:
+        """Yield the ends of all names, oldest first."""
+        for move in self._moves():
+            if move["version"] is None:
+                yield Ending(move["series"], int(move["at_ms"]), move.get("new"))
 
     def _moves(self) -> list[dict[str, Any]]:
         if not self._path.exists():

@@ -26,7 +26,7 @@ from tidecast.durable import is_written, named_first, replace, sync, write_new
 from tidecast.errors import ModelError, StoreError
 from tidecast.models import model as models
 from tidecast.models.model import Header, Model
-from tidecast.models.moves_log import MovesLog
+from tidecast.models.moves_log import Ending, MovesLog
 from tidecast.suggestions import most_similar
 
 SUFFIX = ".safetensors"
@@ -293,6 +293,10 @@ class ModelStore:
         """
         position, names = self._moves.since(position)
         return position, self.served() if names is None else names
+
+    def endings(self) -> list[Ending]:
+        """Return the series that were deleted or renamed, oldest first."""
+        return list(self._moves.endings())
 
     def folder(self, series: str) -> Path:
         """Return the folder of a series, whether or not it exists."""

@@ -14,10 +14,12 @@ from tidecast.connection import connect
 from tidecast.connection.paging import Page, check_setup, committed, pages_of, pair, successor
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, History, counted
+from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import Keys, keys_of
 from trainer.data.archive import Archive
+from trainer.data.former_names import FormerNames
 from trainer.data.stream_reader import ALL, NO_TIME, PartitionReader, Wanted
 
 
@@ -50,8 +52,9 @@ class RecordedQuery:
 def read_recorded(settings: Settings, query: RecordedQuery | None = None, connection: Redis | None = None) -> Histories:
     """Return histories of the readings that workers have committed, from the partitions and, if given, the archive.
 
-    Readings that a worker refuses are skipped and counted in a note. Of a series' readings only those in the order of
-    their times are kept: the first of each time, and none earlier than one before it.
+    Readings of a renamed series have its present name, and those of a deleted series are left out, by the log of the
+    store. Readings that a worker refuses are skipped and counted in a note. Of a series' readings only those in the
+    order of their times are kept: the first of each time, and none earlier than one before it.
 
     Args:
         settings: where Redis is, and how readings are read.
@@ -65,6 +68,7 @@ def read_recorded(settings: Settings, query: RecordedQuery | None = None, connec
     query = query or RecordedQuery()
     wanted = _wanted(query, settings)
     first = b"%d-0" % max(0, query.since_ms or 0)
+    former_names = FormerNames(ModelStore(settings.store).endings())
     histories: list[History] = []
     refused: Counter[str] = Counter()
     with nullcontext(connection) if connection else connect(settings) as redis, _without_collector():
@@ -72,7 +76,8 @@ def read_recorded(settings: Settings, query: RecordedQuery | None = None, connec
         for partition in range(settings.partitions) if query.partitions is None else query.partitions:
             reader = PartitionReader(settings, partition, wanted)
             for page in _pages(redis, settings, partition, first, query.archive):
-                reader.take(page)
+                if present := former_names.applied(page):
+                    reader.take(present)
             histories += reader.histories()
             refused += reader.refused
     return Histories(tuple(histories), notes=_notes(refused))

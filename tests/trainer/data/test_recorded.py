@@ -1,5 +1,6 @@
 """The recorded readings that are read are those that the worker accepted."""
 
+import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,18 @@ def test_only_committed_readings_are_read(settings: Settings, redis: Redis) -> N
     add(redis, reading(1, 0), reading(2, 1))
     add(redis, reading(3, 2), commit=False)
     assert [("a", [0, 1], [[1.0], [2.0]])] == [plain(history) for history in read_recorded(settings).accepted]
+
+
+def test_readings_have_the_present_names_of_their_series(settings: Settings, redis: Redis) -> None:
+    """Those of `a` belong to `c`, its second new name, and those of `b` to nobody; later ones of both to new series."""
+    settings.store.mkdir()
+    endings = [("a", 2, "b"), ("b", 4, "c"), ("d", 5, None)]
+    lines = [{"series": old, "version": None, "at_ms": TS + 1000 * at, "new": new} for old, at, new in endings]
+    (settings.store / "moves.log").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    names = ("a", "d", "a", "a", "b", "b", "d")
+    add(redis, *(reading(n, n, name) for n, name in enumerate(names)))
+    histories = {name: values for name, _, values in map(plain, read_recorded(settings).accepted)}
+    assert {"c": [[0.0], [2.0], [4.0]], "a": [[3.0]], "b": [[5.0]], "d": [[6.0]]} == histories
 
 
 def test_a_partition_without_an_answer_holds_nothing(settings: Settings, redis: Redis) -> None:
