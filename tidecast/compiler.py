@@ -1,9 +1,12 @@
-"""Explain to the user why the compiler of the kernels cannot be imported."""
+"""Import the compiler of the kernels, or explain to the user why it cannot be imported."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tidecast.errors import SettingsError
+
+PLAIN = "NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING"  # coloured, the errors that it tries and drops take 4 % of its time
 
 
 @contextmanager
@@ -13,6 +16,7 @@ def compiler_imports() -> Iterator[None]:
     Raises:
         SettingsError: the system forbids it, or the compiler cannot be loaded.
     """
+    os.environ.setdefault(PLAIN, "1")
     try:
         yield
     except PermissionError as exc:

@@ -14,10 +14,11 @@ with compiler_imports():
     from numba.extending import intrinsic, register_jitable
 
 from tidecast.code_cache import CodeCache
+from tidecast.online.kernels.compiler_passes import KernelCompiler, PartCompiler
 
 Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _FUSED: dict[str, Any] = {"fastmath": {"contract"}}  # only a product and a sum: NaN and infinity behave as in NumPy
 
 
@@ -55,11 +56,11 @@ def emitted(define: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _kept(function: Compiled, **options: Any) -> Compiled:
-    dispatcher: Any = njit(**_OPTIONS, **options)(function)
+    dispatcher: Any = njit(**_OPTIONS, **options, pipeline_class=KernelCompiler)(function)
     dispatcher._cache = CodeCache(function)
     return cast("Compiled", dispatcher)
 
 
 def _part(function: Compiled, **options: Any) -> Compiled:
-    registered: Compiled = register_jitable(**_OPTIONS, **options)(function)
+    registered: Compiled = register_jitable(**_OPTIONS, **options, pipeline_class=PartCompiler)(function)
     return registered
