@@ -62,7 +62,7 @@ class Worker:
         lease_s = settings.worker.lease
         engine = Engine(worker_threads(settings))
         forecasters = [
-            Forecaster(settings.series, engine, i, len(streams), settings.retrain.probation)
+            Forecaster(settings.series, engine, i, len(streams), settings.retrain.probation, settings.anomalies)
             for i in range(len(streams))
         ]
         self._settings = settings

@@ -36,6 +36,7 @@ class ParsedReadings:
         ts: `(n,)` epoch milliseconds.
         has_ts: `(n,)`, 0 where `ts` is the time of arrival.
         values: `(n, features)`, the target first; NaN where a value is missing or the series has fewer features.
+        arrived: `(n,)` the times in the ids, epoch milliseconds.
     """
 
     ids: list[str]
@@ -43,6 +44,7 @@ class ParsedReadings:
     ts: Int64
     has_ts: Int64
     values: Float
+    arrived: Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Batch:
         doubted: `(n,)` how many readings in a row, this one last, are doubted.
         moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
         seasons: `(n, 2)` in rows; 0: the series has no such season.
+        arrived: `(n,)` the times in the ids, epoch milliseconds.
         requests: the requests for the next forecasts.
     """
 
@@ -75,6 +78,7 @@ class Batch:
     doubted: Int64
     moves: Float
     seasons: Int64
+    arrived: Int64
     requests: Requests
 
     def __len__(self) -> int:

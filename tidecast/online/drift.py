@@ -25,8 +25,6 @@ cumulative sum tests", Biometrika 58 (1971).
 
 from dataclasses import dataclass
 
-from tidecast.wire import Event
-
 KINDS = ("errors", "level", "season", "model_degraded")  # in the order of their numbers in `kernels/drift_sums.py`
 
 
@@ -39,10 +37,3 @@ class Drift:
     ts: int  # its time, epoch milliseconds
     kind: str  # one of KINDS
     statistic: float  # in thresholds: above 1
-
-    @property
-    def event(self) -> Event:
-        """Return the event that reports the change."""
-        return Event(
-            "drift", f"{self.kind}: {self.statistic:.2f} times the threshold at reading {self.id}", self.series
-        )

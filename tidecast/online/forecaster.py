@@ -17,12 +17,13 @@ from tidecast.online.series.state import SeriesState
 from tidecast.online.series.state_encoder import changes_of
 from tidecast.online.shadow_test import ShadowTests
 from tidecast.online.stages.entry_parser import EntryParser
+from tidecast.online.stages.events import events_of, silence_of, silent_series
 from tidecast.online.stages.horizons import Horizons
 from tidecast.online.stages.placing import place
 from tidecast.online.stages.publishing import drifts_of, publish
 from tidecast.online.stages.scoring import Scorer
 from tidecast.online.stages.untrained import forecast_untrained
-from tidecast.settings import SeriesSettings
+from tidecast.settings import AnomalySettings, SeriesSettings
 from tidecast.wire import Event, Forecasts
 
 
@@ -35,6 +36,7 @@ class Forecaster:
         partition: the number of this partition; readings of another partition's series are dead letters.
         partitions: the number of partitions.
         probation: over how many readings a new champion is compared with the former one; 0 turns that off.
+        anomalies: the rules of anomalies.
 
     Attributes:
         engine: the models.
@@ -48,6 +50,7 @@ class Forecaster:
         partition: int = 0,
         partitions: int = 1,
         probation: int = 0,
+        anomalies: AnomalySettings | None = None,
     ) -> None:
         self.engine = Engine() if engine is None else engine  # an engine without models is falsy
         self.shadow_tests = ShadowTests(self.engine, probation)
@@ -55,7 +58,7 @@ class Forecaster:
         high = settings.maximum
         self._bounds = (-math.inf if low is None else low, math.inf if high is None else high)
         self._settings = settings
-        self._series = PartitionSeries(settings, self.engine, self.shadow_tests)
+        self._series = PartitionSeries(settings, self.engine, self.shadow_tests, anomalies or AnomalySettings())
         self._parser = EntryParser(settings, self._series, partition, partitions)
         self._scorer = Scorer((settings.level, *settings.more_levels), self._bounds)
         self._horizons = Horizons(settings.horizon, settings.level, self._bounds)
@@ -152,9 +155,26 @@ class Forecaster:
         result.intervals["inside"] = int((scores.score <= 1).sum())
         result.intervals["outside"] = int((scores.score > 1).sum())
         result.drifts = drifts_of(batch, self._series, scores)
-        result.events += [*self._series.creations(), *(drift.event for drift in result.drifts)]
-        result.states = changes_of(self._series, np.unique(batch.series), 1 + len(self._settings.more_levels))
+        result.events += [*self._series.creations(), *events_of(batch, self._series, scores)]
+        self._add_silences(int(raw.places.ms[-1]), batch.series, result)
         return result
+
+    def silences(self, last: str, as_of_ms: int) -> BatchResult | None:
+        """Return a result without readings that reports the series that have become silent; None: there are none.
+
+        Args:
+            last: the id of the last entry that was handled.
+            as_of_ms: epoch milliseconds; all entries that arrived up to then must have been handled.
+        """
+        result = BatchResult(last, Forecasts(self._settings.level))
+        self._add_silences(as_of_ms, np.zeros(0, np.int64), result)
+        return result if result.events else None
+
+    def _add_silences(self, as_of_ms: int, changed: Int64, result: BatchResult) -> None:
+        """Add an event for each silent series, and the new states of these series and of the changed ones."""
+        silent = silent_series(self._series, as_of_ms)
+        result.events += [silence_of(self._series.entry(number)) for number in silent.tolist()]
+        result.states = changes_of(self._series, np.union1d(changed, silent), 1 + len(self._settings.more_levels))
 
     def _compare(self, batch: Batch, tested: Int64, scores: BatchScores, online: Float) -> list[Event]:
         """Compare champions on probation with their shadows; return an event for each test that has ended.

@@ -262,11 +262,12 @@ def begin(state: "SeriesState", version: int) -> None:
 def end(state: "SeriesState", version: int) -> None:
     """End a series' shadow test; if the former model is the champion `version` again, continue with its record.
 
-    The experts that learn from every reading belong to the series, so they continue from where they are.
+    The watch and the experts that learn from every reading belong to the series, so they continue from where they are.
     """
     probation = state.probation
     if probation and probation.former == version and len(probation.record) == len(state.record):
-        named(probation.record)["online"] = state.fields["online"]
+        for part in ("online", "watch", "anomaly"):
+            named(probation.record)[part] = state.fields[part]
         state.use_record(probation.record)
     state.probation = None
 

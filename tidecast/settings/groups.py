@@ -126,14 +126,16 @@ class AnomalyRule(Group):
     """
 
     threshold: float = Field(
-        1.0, gt=0, description="1: about one false anomaly in 5,000 calm readings. Higher numbers report fewer."
+        5000.0, ge=100, description="In how many readings a calm series has about one false anomaly."
     )
     direction: Literal["above", "below", "both"] = Field(
         "both", description="Whether readings above or below the forecast count."
     )
     least_deviation: float = Field(0.0, ge=0, description="Smaller errors do not count, in the unit of the series.")
     least_duration: int = Field(1, ge=1, description="How many readings in a row must be unusual.")
-    cool_down: int = Field(0, ge=0, description="How many readings after an anomaly begin no other one.")
+    cool_down: int = Field(
+        100, ge=0, description="How many readings after an anomaly begin no other one, unless an error is a new one."
+    )
     muted: bool = Field(False, description="Whether no event is written; forecasts are marked all the same.")
 
 
@@ -141,7 +143,7 @@ class AnomalyOverride(Group):
     """What differs from the defaults for the series of a pattern; empty settings do not differ."""
 
     pattern: str = Field(description="Which series: a pattern of their names, such as `boiler-*`.")
-    threshold: float | None = Field(None, gt=0)
+    threshold: float | None = Field(None, ge=100)
     direction: Literal["above", "below", "both"] | None = None
     least_deviation: float | None = Field(None, ge=0)
     least_duration: int | None = Field(None, ge=1)
@@ -156,14 +158,15 @@ class AnomalySettings(AnomalyRule):
         (), description="Other rules for some series; the first pattern that matches counts."
     )
 
+    def rules(self) -> list[tuple[str, AnomalyRule]]:
+        """Return all rules with their patterns, in their order; the last one is that of all other series."""
+        common = self.model_dump(exclude={"series"})
+        differing = [(each.pattern, each.model_dump(exclude={"pattern"}, exclude_none=True)) for each in self.series]
+        return [(pattern, AnomalyRule(**(common | given))) for pattern, given in (*differing, ("*", {}))]
+
     def rule_of(self, series: str) -> AnomalyRule:
         """Return the rule of a series."""
-        common = self.model_dump(exclude={"series"})
-        for override in self.series:
-            if fnmatchcase(series, override.pattern):
-                common |= override.model_dump(exclude={"pattern"}, exclude_none=True)
-                break
-        return AnomalyRule(**common)
+        return next(rule for pattern, rule in self.rules() if fnmatchcase(series, pattern))
 
 
 class TrainSettings(Group):

@@ -20,7 +20,7 @@ import numpy as np
 from tidecast.arrays import Float
 from tidecast.errors import StateError
 
-STATE_FORMAT = 8  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 9  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 15  # as many as in `models/experts.py`
@@ -36,6 +36,10 @@ Fields = list[Any]  # of a structured dtype
 
 def _floats(*names: str) -> Fields:
     return [(name, np.float64) for name in names]
+
+
+def _singles(*names: str) -> Fields:
+    return [(name, np.float32) for name in names]
 
 
 WINDOW_FIELDS: Fields = [
@@ -99,6 +103,48 @@ ONLINE = np.dtype(
         ],
     )
 )
+ANOMALY = np.dtype(  # as in `online/kernels/anomalies.py`
+    (
+        np.record,
+        [
+            *_floats("usual", "recent"),  # levels
+            *_floats("error"),  # recent mean error
+            # For each way of seeing a reading: the limit of usual sizes; the mean excess over it, in limits; how many
+            # sizes were beyond it.
+            *((name, np.float32, (4,)) for name in ("limits", "excesses", "beyond")),
+            *_singles("seen"),  # readings
+            *_singles("rarity"),  # of the newest reading, as a decimal logarithm
+            *_singles("lasted"),  # readings in a row that were unusual, the newest last
+            *_singles("raised"),  # how much rarer than by the rule the next anomaly must be
+            # How many readings are left: of the cool-down; until an error counts as a new one; until an anomaly ends.
+            *_singles("cooling", "restless", "until_end"),
+            *_singles("_filled"),  # to whole numbers of 8 bytes
+        ],
+    )
+)
+WATCH = np.dtype(  # as in `online/kernels/watching.py`
+    (
+        np.record,
+        [
+            *_floats("ts", "value"),  # of the newest reading that was not doubted; NaN before the first
+            # When the newest reading arrived, and when the series counts as silent; 0: it is not watched. Milliseconds.
+            *_floats("arrived", "due"),
+            *_floats("changed_ts"),  # the first reading with the present value
+            *_floats("anomaly_ts"),  # begin of the present anomaly; 0: there is none
+            *_floats("level", "jump", "jump_ts"),  # recent level; a jump's distance from it, 0: none; its time
+            *_singles("gap", "longest_gap", "on_time"),  # between arrivals, ms: mean, longest; readings that came live
+            *_singles("run", "longest_run"),  # readings without a change: now, and at most
+            *_singles("changing", "rising"),  # share of readings that change the value; share of changes upwards
+            *_singles("seen", "step"),  # readings; mean time between them, ms
+            # Means of |distance from the level| and |error|; sums of the signed errors in such means.
+            *_singles("away", "error", "up", "down"),
+            # Readings that stayed near the level after the jump; the sum of their distances from the level before.
+            *_singles("stayed", "jump_sum"),
+            *_singles("jumps", "usual_jump"),  # discounted number of lasting jumps; mean size
+            *_singles("stuck", "silent", "degraded"),  # 1: the condition holds
+        ],
+    )
+)
 RECORD = np.dtype(  # followed by a tracker for each level
     (
         np.record,
@@ -111,6 +157,8 @@ RECORD = np.dtype(  # followed by a tracker for each level
             ("guard", GUARD),
             ("drift", DRIFT),
             ("online", ONLINE),
+            ("watch", WATCH),
+            ("anomaly", ANOMALY),
         ],
     )
 )

@@ -26,7 +26,7 @@ def drifts_since(redis: Redis, key: str, since_ms: Mapping[str, int]) -> Counter
         for entry_id, flat in page:
             fields = _fields(flat)
             name = fields.get(b"series", b"").decode(errors="replace")
-            if fields.get(b"kind") == b"drift" and name in since_ms and pair(entry_id)[0] >= since_ms[name]:
+            if fields.get(b"kind") in DRIFTS and name in since_ms and pair(entry_id)[0] >= since_ms[name]:
                 drifts[name] += 1
     return drifts
 

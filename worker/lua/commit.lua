@@ -33,13 +33,26 @@ local function unacknowledged(name)
   return nil
 end
 
+-- Return whether the first state that this batch writes is stored.
+local function stored()
+  local i = 11 + 2 * tonumber(ARGV[10])
+  i = i + 1 + 2 * tonumber(ARGV[i])
+  for _, ids in ipairs({1, 0}) do -- the dead letters, which have ids, and the events
+    local count = tonumber(ARGV[i])
+    i = i + 1
+    for _ = 1, count do i = i + ids + 1 + tonumber(ARGV[i + ids]) end
+  end
+  return i < #ARGV and redis.call('HGET', state, ARGV[i]) == ARGV[i + 1]
+end
+
 -- 1. The epoch is ours: no other worker has acquired the partition since.
 if redis.call('HGET', lease, 'epoch') ~= epoch then
   return redis.error_reply('FENCED another worker holds the partition')
 end
--- 2. The offset is the one this batch started from. If it is the one this batch ends at, the reply was lost.
+-- 2. The offset is the one this batch started from. If it is the one this batch ends at, the reply was lost. A batch
+-- without readings ends where it started; its reply was lost if the first of its states is stored.
 local last = redis.call('HGET', offset, 'last')
-if last == to then return 'ALREADY' end
+if last == to and (from ~= to or stored()) then return 'ALREADY' end
 if last ~= from then
   return redis.error_reply('CONFLICT the offset is ' .. tostring(last) .. ', the batch started from ' .. from)
 end

@@ -25,6 +25,8 @@ from worker.partition.stream import Stream
 from worker.partition.stream_warnings import StreamWarnings
 
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
+SILENCES_EVERY_S = 0.5  # without readings: how often to look for silent series
+GRACE_S = 10.0  # after a failure: how long no series counts as silent, since its sender may have failed too
 LOOK_EVERY_S = 1.0  # without readings: how often to check whether the stream was recreated
 DRIFTS_NAMED = 10  # most drifts named in a log line
 
@@ -89,6 +91,9 @@ class PartitionConsumer:
         self._dead_warnings = DeadLetterWarnings(number)
         self._retained_at = -float("inf")
         self._looked_at = -float("inf")
+        self._listened_at = -float("inf")  # when it last looked for silent series
+        self._failed_at = -float("inf")
+        self._clock_ms: float | None = None  # by how much the clock is ahead of the newest ids, at least
         self._progress: Progress | None = None  # after the last handled batch
         self._uncommitted: deque[HandledBatch] = deque()  # at most two: the later is handled while the earlier is sent
 
@@ -106,6 +111,8 @@ class PartitionConsumer:
         """
         if not self.held and not self._take_over(now):
             return None
+        if self.failures:
+            self._failed_at = now
         if not self._lease.hold(now):
             raise Fenced("the lease ran out and another worker took the partition")
         self._orders.look(now)
@@ -150,6 +157,7 @@ class PartitionConsumer:
 
     def _forget(self) -> None:
         self._progress = None
+        self._clock_ms = None
         self._uncommitted.clear()
         self._stream.read_no_further()
         self._orders.forget()
@@ -181,7 +189,10 @@ class PartitionConsumer:
             entries = self._stream.read(progress.last, block_ms)
         if not entries:
             self._health.lag(self.number, self._warnings.lag)
+            self._report_silences(progress, now)
             return
+        ahead_ms = now * 1000 - int(entries.places.ms[-1])
+        self._clock_ms = ahead_ms if self._clock_ms is None else min(ahead_ms, self._clock_ms)
         self._warnings.ids_ahead(entries.ids[-1], now)
         chosen, result = self._poison_guard.choose(epoch, progress.last, entries)
         lag = self._stream.lag(progress, chosen)
@@ -198,6 +209,15 @@ class PartitionConsumer:
         batch = HandledBatch(progress, result, lag)
         self._uncommitted.append(batch)
         self._progress = batch.ends_at
+
+    def _report_silences(self, progress: Progress, now: float) -> None:
+        """Let a commit without readings report the series that have become silent; all entries must be handled."""
+        if 0 <= now - self._listened_at < SILENCES_EVERY_S or 0 <= now - self._failed_at < GRACE_S:
+            return
+        self._listened_at = now
+        result = self.forecaster.silences(progress.last, round(now * 1000 - (self._clock_ms or 0)))
+        if result:
+            self._uncommitted.append(HandledBatch(progress, result, Lag()))
 
     def _commit_next(self, now: float) -> int:
         """Commit the earliest batch, and handle the next one meanwhile if there is one.

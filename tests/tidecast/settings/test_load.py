@@ -53,11 +53,11 @@ def test_a_group_takes_each_of_its_settings_from_where_it_is_set(monkeypatch: py
 def test_the_first_pattern_that_matches_overrides_the_rule_of_anomalies() -> None:
     """Settings that it leaves out keep their defaults; wrong ones are named as those of other groups are."""
     text = "[anomalies]\ncool_down = 5\n"
-    for pattern, more in (("boiler-*", "muted = true"), ("*-1", "threshold = 3")):
+    for pattern, more in (("boiler-*", "muted = true"), ("*-1", "threshold = 300")):
         text += f'[[anomalies.series]]\npattern = "{pattern}"\n{more}\n'
     Path("tidecast.toml").write_text(text)
     rules = [load_settings().anomalies.rule_of(name) for name in ("boiler-1", "pump-1", "pump-2")]
-    assert [(1.0, True), (3.0, False), (1.0, False)] == [(rule.threshold, rule.muted) for rule in rules]
+    assert [(5000.0, True), (300.0, False), (5000.0, False)] == [(rule.threshold, rule.muted) for rule in rules]
     assert {5} == {rule.cool_down for rule in rules}
     for wrong, message in (
         ({"cool_down": 1}, "series.0.pattern is missing"),

@@ -39,7 +39,8 @@ def detect_drift(address: int, y: float, error: float, seasonal: float, weight: 
     """Add a reading to the drift numbers at an address; return the detected kind, or NOTHING.
 
     Args:
-        address: of a `DRIFT`; after an alarm its `statistic` is the kind's sum in thresholds.
+        address: of a `DRIFT`; after an alarm its `statistic` is the kind's sum in thresholds, `near` is the old level,
+            and `jump` the new one less the old one.
         y: the reading.
         error: the error of its forecast.
         seasonal: the seasonal forecast of it, which is the reading a season before; NaN without one.
@@ -62,10 +63,21 @@ def detect_drift(address: int, y: float, error: float, seasonal: float, weight: 
     kind = _detected_kind(drift)
     if kind != NOTHING:
         statistic = _statistic(drift, kind)
-        clear_drift(address)
-        drift.quiet = SILENCE
+        jumped = drift.stayed > 0
+        old_level = drift.near if jumped else drift.center
+        new_level = y if jumped else old_level + drift.shift
+        begin_drift(address)
         drift.statistic = statistic
+        drift.near = old_level
+        drift.jump = new_level - old_level
     return kind
+
+
+@part_exactly
+def begin_drift(address: int) -> None:
+    """Begin the drift numbers at an address anew after an alarm, without another alarm for a while."""
+    clear_drift(address)
+    drift_at(address).quiet = SILENCE
 
 
 @part_exactly

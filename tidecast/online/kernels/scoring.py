@@ -11,9 +11,18 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LSTM, NAIVE, PRETRAINED, PROVEN
+from tidecast.online.kernels.anomalies import rule_at
 from tidecast.online.kernels.blend import blend, largest, learn
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
-from tidecast.online.kernels.drift_sums import NOTHING, clear_drift, detect_drift, drift_at
+from tidecast.online.kernels.drift_sums import (
+    LEVEL_MOVED,
+    MODEL_DEGRADED,
+    NOTHING,
+    begin_drift,
+    clear_drift,
+    detect_drift,
+    drift_at,
+)
 from tidecast.online.kernels.guard import farthest, guarded_forecast, watch
 from tidecast.online.kernels.interval_widths import anomaly_score, begin, publish_width, track
 from tidecast.online.kernels.pointers import carray, floats_at
@@ -25,6 +34,7 @@ from tidecast.online.kernels.series_record import (
     tracker_at,
     trackers_of,
 )
+from tidecast.online.kernels.watching import FACTS, LEVEL, LEVEL_SINCE, NEW_LEVEL, OLD_LEVEL, watch_reading
 from tidecast.wire.state_format import NUMBER, RECORD, place_in
 
 _DRIFT_AT = NUMBER * place_in(RECORD, "drift")  # bytes
@@ -60,6 +70,9 @@ class BatchScores(NamedTuple):
         new_model: `(n,)`, whether the model forecasts for the first time.
         drift: `(n,)`, the kind of drift that the reading has revealed, or NOTHING.
         statistic: `(n,)`, that kind's sum in thresholds.
+        watched: `(n,)`, the bits of the events of `watching.py`; with BEGINS the reading is an anomaly.
+        facts: `(n, FACTS)`, the times and levels of these events.
+        due: `(n,)`, when the series counts as silent, epoch milliseconds; 0: it is not watched.
     """
 
     yhat: Float
@@ -71,6 +84,9 @@ class BatchScores(NamedTuple):
     new_model: Int64
     drift: Int64
     statistic: Float
+    watched: Int64
+    facts: Float
+    due: Float
 
 
 class Readings(NamedTuple):
@@ -82,6 +98,8 @@ class Readings(NamedTuple):
         skipped: `(n,)`, not 0 where steps were missing before the reading: drift detection ignores errors over a gap.
         doubted: `(n,)`, how many readings in a row, this one last, are doubted: no record learns from them.
         moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
+        arrived: `(n,)` epoch milliseconds.
+        rules: `(n,)` addresses of the rules of anomalies; 0: the series is not watched, as it is that of a shadow.
     """
 
     ts: Int64
@@ -89,6 +107,8 @@ class Readings(NamedTuple):
     skipped: Int64
     doubted: Int64
     moves: Float
+    arrived: Int64
+    rules: Int64
 
 
 def score_batch(
@@ -120,6 +140,9 @@ def score_batch(
         new_model=np.empty(n, np.int64),
         drift=np.empty(n, np.int64),
         statistic=np.empty(n),
+        watched=np.zeros(n, np.int64),
+        facts=np.empty((n, FACTS)),
+        due=np.empty(n),
     )
     _score_batch(records, readings, answers, champions, levels, bounds, scores)
     return scores
@@ -132,7 +155,7 @@ def warm() -> None:
     record = new_record(1)
     errors = np.ones((len(HALF_LIVES), len(EXPERTS)))
     champions = Champions(zeros + 1, zeros + errors.ctypes.data, number, zeros)
-    readings = Readings(zeros, number, zeros, zeros, number)
+    readings = Readings(zeros, number, zeros, zeros, number, zeros, zeros)
     score_batch(zeros + record.ctypes.data, readings, np.ones((1, len(EXPERTS))), champions, number, (-1.0, 1.0))
 
 
@@ -160,6 +183,10 @@ def _score_batch(
         error = y - record.pending_forecast
         scores.error[i] = error
         scores.score[i] = anomaly_score(y, record.pending_forecast, tracker_at(at + RECORD_SIZE).pending, bounds)
+        if readings.rules[i] != 0:
+            rule = rule_at(readings.rules[i])
+            scores.watched[i] = watch_reading(record, readings, i, rule, scores.facts[i])
+            scores.due[i] = record.watch.due
         version = champions.version[i]
         new_model = version != 0 and record.last_version != version
         judged = not new_model and (version == 0 or readings.ts[i] > champions.trained_until[i])
@@ -180,7 +207,7 @@ def _score_batch(
         scores.drift[i] = NOTHING
         if judged and not readings.skipped[i] and not math.isnan(error):
             scores.drift[i] = detect_drift(at + _DRIFT_AT, y, error, record.answers[_SEASONAL], lstm_weight)
-        scores.statistic[i] = drift_at(at + _DRIFT_AT).statistic
+        _join_level(at, record, scores, i)
         _copy(record.answers, answers[i])
         record.pending_forecast = yhat
         scores.yhat[i] = yhat
@@ -193,6 +220,7 @@ def _score_batch(
 def _begin_model(at: int, record: Any, first_errors: int, half_width: float, levels: int) -> None:
     """Replace the numbers of the former model by the first ones of a new model; experts without a model keep theirs."""
     clear_drift(at + _DRIFT_AT)
+    record.watch.degraded = 0.0
     errors = record.errors
     records, experts = errors.shape
     first = carray(floats_at(first_errors), (records, experts))
@@ -204,6 +232,23 @@ def _begin_model(at: int, record: Any, first_errors: int, half_width: float, lev
             record.evidence[expert] = PROVEN if is_known else 0
     for level in range(levels):
         begin(at + RECORD_SIZE + level * TRACKER_SIZE, half_width if level == 0 else 0.0)
+
+
+@part_exactly
+def _join_level(at: int, record: Any, scores: BatchScores, i: int) -> None:
+    """Report a change of level once, whether the watch or the drift has detected it; set the degraded condition."""
+    drift = drift_at(at + _DRIFT_AT)
+    scores.statistic[i] = drift.statistic
+    if scores.watched[i] & LEVEL:
+        begin_drift(at + _DRIFT_AT)
+        scores.drift[i] = LEVEL_MOVED
+        scores.statistic[i] = 1.0
+    elif scores.drift[i] == LEVEL_MOVED:
+        scores.facts[i, LEVEL_SINCE] = np.nan
+        scores.facts[i, OLD_LEVEL] = drift.near
+        scores.facts[i, NEW_LEVEL] = drift.near + drift.jump
+    elif scores.drift[i] == MODEL_DEGRADED:
+        record.watch.degraded = 1.0
 
 
 @part_exactly

@@ -27,6 +27,9 @@ def new_record(levels: int) -> Float:
     record.guard.alert = 0
     record.guard.regret = 0
     record.drift.fill(0)
+    record.watch.fill(0)
+    record.watch.value = np.nan
+    record.anomaly.fill(0)
     record.evidence[:] = 0
     first = ONLINE_AT // NUMBER
     numbers[first : first + numbers_in(ONLINE)] = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -9,13 +10,14 @@ from tidecast.arrays import Int64
 from tidecast.errors import BadReading
 from tidecast.models.newest_rows import NewestRows
 from tidecast.online.engine import Engine
+from tidecast.online.kernels.anomalies import rule_numbers
 from tidecast.online.series.series_columns import SeriesColumns
 from tidecast.online.series.series_names import SeriesNames
 from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.online.shadow_test import ShadowTests
 from tidecast.online.slab import ModelSlot
 from tidecast.online.window import Window
-from tidecast.settings import SeriesSettings
+from tidecast.settings import AnomalySettings, SeriesSettings
 from tidecast.wire import Event, parsing
 
 EVENTS_ONE_BY_ONE = 10  # new series in one batch that get an event each; more than that share one event
@@ -30,6 +32,7 @@ class SeriesEntry:
     state: SeriesState
     slot: ModelSlot | None = None
     shadow: ModelSlot | None = None  # the former champion, while the current one is on probation
+    muted: bool = False  # whether no event reports its anomalies
 
 
 class PartitionSeries:
@@ -39,6 +42,7 @@ class PartitionSeries:
         settings: the settings of the series.
         engine: the models.
         shadow_tests: the shadow tests of new champions, which begin and end as models change.
+        anomalies: the rules of anomalies.
 
     Attributes:
         states: the states by series.
@@ -47,7 +51,9 @@ class PartitionSeries:
         names: the names of series and features as the parser looks them up.
     """
 
-    def __init__(self, settings: SeriesSettings, engine: Engine, shadow_tests: ShadowTests) -> None:
+    def __init__(
+        self, settings: SeriesSettings, engine: Engine, shadow_tests: ShadowTests, anomalies: AnomalySettings
+    ) -> None:
         self.states: dict[str, SeriesState] = {}
         self.entries: dict[str, SeriesEntry] = {}
         self.columns = SeriesColumns()
@@ -57,6 +63,7 @@ class PartitionSeries:
         self._settings = settings
         self._engine = engine
         self._shadow_tests = shadow_tests
+        self._rules = [(pattern, rule.muted, rule_numbers(rule)) for pattern, rule in anomalies.rules()]
         self._created: list[str] = []  # since the last call of `creations`
 
     def restore(self, states: Mapping[str, bytes]) -> None:
@@ -107,6 +114,7 @@ class PartitionSeries:
         self._shadow_tests.forget_series(series)
         if entry := self.entries.pop(series, None):
             del self._by_number[entry.number]
+            self.columns.due[entry.number] = 0
             self.names.remove(entry.number)
         return self.states.pop(series, None)
 
@@ -183,7 +191,9 @@ class PartitionSeries:
             rows_read = state.window.capacity
         if series not in self.entries:
             number = len(self._names)
-            self._by_number[number] = self.entries[series] = SeriesEntry(number, series, state)
+            muted, rule = next((muted, rule) for pattern, muted, rule in self._rules if fnmatchcase(series, pattern))
+            self._by_number[number] = self.entries[series] = SeriesEntry(number, series, state, muted=muted)
+            self.columns.set_rule(number, rule)
             self._names.append(series)
             self.names.add(series, state.features)
         entry = self.entries[series]

@@ -48,6 +48,8 @@ class SeriesColumns:
         highest: the highest value of that history.
         tested: 1 if its champion is compared with a loaded shadow.
         plain: 1 if its state has neither further steps nor a shadow test.
+        rule: the address of the rule of its anomalies.
+        due: when it counts as silent, epoch milliseconds; 0: it is not watched.
         stored_names: `(series or more, 2)` address and length of the stored names of its features.
     """
 
@@ -70,12 +72,14 @@ class SeriesColumns:
     highest: Float = field(default_factory=_floats)
     tested: Int64 = field(default_factory=_integers)
     plain: Int64 = field(default_factory=_integers)
+    rule: Int64 = field(default_factory=_integers)
+    due: Float = field(default_factory=_floats)
     stored_names: Int64 = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     def set(self, number: int, state: SeriesState, slot: ModelSlot | None, engine: Engine, rows_read: int) -> None:
         """Write the row of a series."""
-        if number >= len(self.window):
-            self._grow(2 * number + 8)
+        self._hold(number)
+        watch = state.fields.watch
         self.window[number] = state.window.address
         self.record[number] = state.address
         self.online[number] = state.address + ONLINE_AT
@@ -92,9 +96,19 @@ class SeriesColumns:
         self.largest_move[number] = slot.largest_move if slot else WITHOUT_MODEL
         self.lowest[number], self.highest[number] = slot.known if slot else NO_LIMITS
         self.plain[number] = state.is_plain
+        self.due[number] = 0 if watch.silent else watch.due
         self.stored_names[number] = address_of(np.frombuffer(state.names, np.uint8)), len(state.names)
 
-    def _grow(self, length: int) -> None:
+    def set_rule(self, number: int, rule: Float) -> None:
+        """Write the address of the rule of a series' anomalies; the caller keeps the rule alive."""
+        self._hold(number)
+        self.rule[number] = address_of(rule)
+
+    def _hold(self, number: int) -> None:
+        """Make the columns longer if they do not have this row."""
+        if number < len(self.window):
+            return
+        length = 2 * number + 8
         for column in fields(self):
             old = getattr(self, column.name)
             longer = np.zeros((length, *old.shape[1:]), old.dtype)

@@ -51,8 +51,9 @@ class EntryParser:
         if result.dead:
             result.counts["dead"] += len(result.dead)
         valid = np.flatnonzero(parsed.series != ODD)
+        arrived = entries.places.ms.astype(np.int64)
         if len(valid) == len(entries):
-            return ParsedReadings(entries.ids, parsed.series, parsed.ts, parsed.has_ts, parsed.values)
+            return ParsedReadings(entries.ids, parsed.series, parsed.ts, parsed.has_ts, parsed.values, arrived)
         ids = entries.ids
         return ParsedReadings(
             [ids[i] for i in valid.tolist()],
@@ -60,6 +61,7 @@ class EntryParser:
             parsed.ts[valid],
             parsed.has_ts[valid],
             parsed.values[valid],
+            arrived[valid],
         )
 
     def _parse_plain(self, entries: RawEntries, now_ms: int) -> Parsed:

@@ -63,6 +63,7 @@ def place(
         doubted=taken.doubted[accepted],
         moves=taken.moves[accepted],
         seasons=_seasons(series, numbers, steps),
+        arrived=readings.arrived[accepted],
         requests=Requests(slabs, columns.model[numbers], cohorts, rows, next_ts),
     )
 

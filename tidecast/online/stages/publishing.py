@@ -6,6 +6,7 @@ from tidecast.arrays import Bools, Float, Int64
 from tidecast.models.experts import EXPERTS
 from tidecast.online.batch import Batch
 from tidecast.online.drift import KINDS, Drift
+from tidecast.online.kernels.anomalies import BEGINS
 from tidecast.online.kernels.drift_sums import NOTHING
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.series.partition_series import PartitionSeries
@@ -43,6 +44,7 @@ def publish(
     into.y = batch.y
     into.error = scores.error
     into.anomaly_score = scores.score
+    into.anomaly = _known(scores.watched & BEGINS, np.isfinite(scores.score))
     into.filled = batch.filled
     for i, level in enumerate(more_levels, 1):
         lower, upper = _interval(scores, i, bounds)

@@ -40,7 +40,8 @@ class Scorer:
             columns.half_width[numbers],
             columns.trained_until[numbers],
         )
-        scores = self._score(batch, slice(None), forecasts, columns.record[numbers], champions)
+        scores = self._score(batch, slice(None), forecasts, columns.record[numbers], champions, columns.rule[numbers])
+        columns.due[numbers] = scores.due
         # Errors of the previous model do not apply, nor do those of further steps.
         for i in np.flatnonzero(scores.new_model):
             state = series.entry(numbers[i]).state
@@ -65,10 +66,17 @@ class Scorer:
             np.array([shadow.half_width if shadow else 0.0 for shadow in shadows], np.float64),
             np.array([shadow.trained_until if shadow else 0 for shadow in shadows], np.int64),
         )
-        return self._score(batch, chosen, forecasts, np.array(records, np.int64), champions).error
+        unwatched = np.zeros(len(chosen), np.int64)
+        return self._score(batch, chosen, forecasts, np.array(records, np.int64), champions, unwatched).error
 
     def _score(
-        self, batch: Batch, chosen: Int64 | slice, forecasts: Float, records: Int64, champions: Champions
+        self,
+        batch: Batch,
+        chosen: Int64 | slice,
+        forecasts: Float,
+        records: Int64,
+        champions: Champions,
+        rules: Int64,
     ) -> BatchScores:
         """Score the chosen readings against these records."""
         readings = Readings(
@@ -77,5 +85,7 @@ class Scorer:
             batch.skipped[chosen].astype(np.int64),
             batch.doubted[chosen],
             batch.moves[chosen],
+            batch.arrived[chosen],
+            rules,
         )
         return score_batch(records, readings, forecasts, champions, self._levels, self._bounds)

@@ -12,7 +12,7 @@ from tidecast.online.series.state_changes import StateChanges
 from tidecast.online.series.state_encoder import changes_of
 from tidecast.online.shadow_test import ShadowTests
 from tidecast.online.window import Window
-from tidecast.settings import SeriesSettings
+from tidecast.settings import AnomalySettings, SeriesSettings
 
 STEPS = st.lists(st.integers(1, 9), max_size=90)  # of each reading, in minutes: beyond 3 missing a window restarts
 
@@ -37,7 +37,7 @@ def series_with(states: dict[str, SeriesState], levels: int) -> PartitionSeries:
     """Return a partition with these states."""
     engine = Engine()
     settings = SeriesSettings(target="größe 0", more_levels=(0.5, 0.99)[: levels - 1])
-    series = PartitionSeries(settings, engine, ShadowTests(engine, 0))
+    series = PartitionSeries(settings, engine, ShadowTests(engine, 0), AnomalySettings())
     series.states |= states
     series.refresh_all()
     return series

@@ -1,0 +1,227 @@
+"""Watch a series: its anomalies, a value that does not change, a new level, and the rhythm of its arrivals."""
+
+import math
+from typing import Any
+
+from tidecast.arrays import Float
+from tidecast.online.kernels.anomalies import BEGINS, ENDS, detect_anomaly
+from tidecast.online.kernels.decorators import part_exactly
+
+STUCK, UNSTUCK, SILENT, BACK, LEVEL = 8, 16, 32, 64, 128  # bits, beside those of an anomaly
+ANOMALY_SINCE, STUCK_SINCE, SILENT_SINCE, DUE, LEVEL_SINCE, OLD_LEVEL, NEW_LEVEL = range(7)
+FACTS = 7  # numbers of the events of a reading
+USUAL = 1000.0  # readings in a running mean at most
+
+PAUSES = 3.0  # a value is stuck after so many of the longest pauses
+LEAST_RUN = 5.0  # readings without a change, at least
+CHANGING = 0.2  # share of readings that change the value: a series with fewer is not watched
+ONE_WAY = 0.02  # a series with a smaller share of changes upwards, or downwards, is a counter
+VARIED = 100.0  # readings before a value can be stuck
+
+LIVE = 0.3  # a reading is live if it came after so much of the time between the readings, at least
+FEWEST_LIVE = 4.0  # live readings before a series is watched
+MOST_LIVE = 64.0  # that are counted
+IN_BULK = 1 / 64  # each reading that was not live cancels so many
+GAP_MEMORY = 1 / 16  # weight of the newest gap in the mean gap
+GAP_FADES = 1 / 256  # of the longest gap, with each reading
+SILENT_GAPS = 2.5  # mean gaps without a reading
+MORE_GAPS = 10.0  # divided by the live readings: further gaps while few are known
+LONGEST_GAPS = 1.75  # longest gaps without a reading
+LEAST_SILENCE = 2000.0  # milliseconds
+SHORT_SILENCE = 2.0  # times the time until a series counts as silent
+
+LONG_GAP = 8.0  # mean steps
+STEP_MEMORY = 1 / 16  # weight of the newest step in the mean step
+WARM_UP = 48.0  # readings before a jump counts
+NEWEST = 0.1  # weight of the newest reading in the level
+CUT = 5.0  # means: a larger size counts as this many
+ALLOWED = 1.0  # means of the errors
+UNEXPECTED = 6.0  # means of the errors that a jump must add up to
+FAR = 4.0  # means of the distance from the level that a jump must have
+NEAR = 0.5  # of the jump: a reading stays if it has moved as far
+RETURNS = 3.0  # a reading that came back cancels this many that stayed
+STAYS, LEAST_STAYS, MOST_STAYS = 60.0, 6.0, 66.0  # readings that must stay, times the jump's size in means
+FORGOTTEN = 1 / 2900  # of the number of jumps, with each reading
+MOST_JUMPS = 2.5  # a series with more is one that jumps
+UNUSUAL_JUMP = 3.0  # usual jumps: a larger one is reported even then
+
+
+@part_exactly
+def watch_reading(record: Any, readings: Any, i: int, rule: Any, facts: Float) -> int:
+    """Update the watch of a series with reading `i` of a batch; return the bits of the events.
+
+    Args:
+        record: the series' `RECORD`, before its pending forecast is replaced.
+        readings: see `scoring.Readings`.
+        i: the place of the reading.
+        rule: the `RULE` of its anomalies.
+        facts: `(FACTS,)`, receives the times and levels of the events, as far as they occurred.
+    """
+    watch = record.watch
+    y = readings.y[i]
+    ts = float(readings.ts[i])
+    events = _watch_arrival(watch, ts, float(readings.arrived[i]), facts)
+    anomaly = detect_anomaly(record.anomaly, rule, y, record.pending_forecast)
+    if anomaly & ENDS:
+        facts[ANOMALY_SINCE] = watch.anomaly_ts
+        watch.anomaly_ts = 0.0
+    if anomaly & BEGINS:
+        watch.anomaly_ts = ts
+    if not readings.doubted[i]:
+        events |= _watch_changes(watch, y, ts, facts)
+        events |= _watch_level(watch, y, y - record.pending_forecast, ts, facts)
+        watch.seen += 1
+        watch.value = y
+    watch.ts = ts
+    return events | anomaly
+
+
+@part_exactly
+def _watch_arrival(watch: Any, ts: float, arrived: float, facts: Float) -> int:
+    """Learn the rhythm of the arrivals, and set the time after which the series counts as silent.
+
+    A reading that comes after that time reports the silence, unless it was reported without a reading.
+    """
+    events = 0
+    gap = arrived - watch.arrived
+    step = ts - watch.ts
+    overdue = watch.silent == 0 and 0 < watch.due < arrived
+    if watch.silent or overdue:
+        events = SILENT | BACK if overdue else BACK
+        facts[SILENT_SINCE] = watch.arrived
+        facts[DUE] = watch.due
+        watch.silent = 0.0
+        if gap < SHORT_SILENCE * (watch.due - watch.arrived):  # a few lost readings, which may be usual
+            watch.longest_gap = max(gap, watch.longest_gap)
+    elif watch.arrived > 0 and gap >= LIVE * step:
+        watch.gap += max(GAP_MEMORY, 1 / (watch.on_time + 1)) * (gap - watch.gap)
+        watch.longest_gap = max(gap, watch.longest_gap * (1 - GAP_FADES))
+        watch.on_time = min(watch.on_time + 1, MOST_LIVE)
+    else:
+        watch.on_time = max(0.0, watch.on_time - IN_BULK)
+    watch.arrived = arrived
+    watch.due = 0.0
+    if watch.on_time >= FEWEST_LIVE:
+        usual = (SILENT_GAPS + MORE_GAPS / watch.on_time) * watch.gap
+        watch.due = arrived + max(usual, LONGEST_GAPS * watch.longest_gap, LEAST_SILENCE)
+    return events
+
+
+@part_exactly
+def _watch_changes(watch: Any, y: float, ts: float, facts: Float) -> int:
+    """Detect a value that has not changed for much longer than ever before."""
+    if y != watch.value:
+        return _change(watch, y, ts, facts)
+    watch.run += 1
+    if watch.stuck:
+        return 0
+    if watch.run <= watch.longest_run:
+        watch.changing -= watch.changing / min(watch.seen + 1, USUAL)
+    varied = watch.seen >= VARIED and watch.changing > CHANGING
+    both_ways = ONE_WAY < watch.rising < 1 - ONE_WAY
+    if y != 0.0 and varied and both_ways and watch.run > max(LEAST_RUN, PAUSES * watch.longest_run):
+        watch.stuck = 1.0
+        facts[STUCK_SINCE] = watch.changed_ts
+        return STUCK
+    return 0
+
+
+@part_exactly
+def _change(watch: Any, y: float, ts: float, facts: Float) -> int:
+    """Begin a new value; a pause while the value was stuck counts for no more than would raise the next alarm."""
+    events = 0
+    longest = max(watch.longest_run, 1.0)
+    if watch.stuck:
+        events = UNSTUCK
+        facts[STUCK_SINCE] = watch.changed_ts
+        watch.stuck = 0.0
+        watch.run = min(watch.run, PAUSES * longest)
+    watch.longest_run = max(longest, watch.run)
+    n = min(watch.seen + 1, USUAL)
+    watch.changing += (1 - watch.changing) / n
+    watch.rising += ((1.0 if y > watch.value else 0.0) - watch.rising) / n
+    watch.run = 0.0
+    watch.changed_ts = ts
+    return events
+
+
+@part_exactly
+def _watch_level(watch: Any, y: float, error: float, ts: float, facts: Float) -> int:
+    """Detect a jump after which the readings stay away from the level before."""
+    gap = ts - watch.ts
+    if watch.seen == 0 or gap > LONG_GAP * watch.step > 0:
+        watch.level = y  # after a long gap the level may be another one
+        watch.jump = 0.0
+        watch.up = 0.0
+        watch.down = 0.0
+    watch.step += STEP_MEMORY * (min(gap, LONG_GAP * watch.step if watch.step > 0 else gap) - watch.step)
+    distance = y - watch.level
+    watch.jumps -= FORGOTTEN * watch.jumps
+    if not abs(error) < math.inf:
+        return 0
+    _add_error(watch, error)
+    if watch.jump != 0:
+        return _add_to_jump(watch, distance, facts)
+    up = watch.up >= watch.down
+    far = abs(distance) > FAR * watch.away and (distance > 0) == up
+    if watch.seen > WARM_UP and far and max(watch.up, watch.down) > UNEXPECTED:
+        watch.jump = distance
+        watch.jump_ts = ts
+        watch.jump_sum = distance
+        watch.stayed = 1.0
+        return 0
+    n = min(watch.seen + 1, USUAL)
+    away = watch.away
+    most = CUT * away if away > 0 else abs(distance)
+    watch.away += (min(abs(distance), most) - away) / n
+    watch.level += NEWEST * max(-most, min(most, distance))
+    return 0
+
+
+@part_exactly
+def _add_error(watch: Any, error: float) -> None:
+    """Add the error of the newest forecast to the sums of signed errors."""
+    mean = watch.error
+    size = abs(error)
+    watch.error += (min(size, CUT * mean if mean > 0 else size) - mean) / min(watch.seen + 1, USUAL)
+    if mean > 0:
+        most = 4 * UNEXPECTED
+        watch.up = min(most, max(0.0, watch.up + error / mean - ALLOWED))
+        watch.down = min(most, max(0.0, watch.down - error / mean - ALLOWED))
+
+
+@part_exactly
+def _add_to_jump(watch: Any, distance: float, facts: Float) -> int:
+    """Count a reading after a jump; return LEVEL once enough of them have stayed."""
+    if distance / watch.jump > NEAR:
+        watch.stayed += 1
+        watch.jump_sum += distance
+    else:
+        kept = max(0.0, watch.stayed - RETURNS)
+        watch.jump_sum *= kept / watch.stayed
+        watch.stayed = kept
+    size = abs(watch.jump) / watch.away if watch.away > 0 else MOST_STAYS
+    needed = max(LEAST_STAYS, min(MOST_STAYS, STAYS / size))
+    if watch.stayed <= 0 or watch.stayed >= needed:
+        return _end_jump(watch, watch.stayed > 0, facts)
+    return 0
+
+
+@part_exactly
+def _end_jump(watch: Any, lasts: bool, facts: Float) -> int:
+    """Forget a jump that did not last, or move the level; return LEVEL unless the series often jumps as far."""
+    jump = watch.jump_sum / watch.stayed if lasts else 0.0
+    size = abs(jump)
+    watch.jump = 0.0
+    watch.up = 0.0
+    watch.down = 0.0
+    if not lasts:
+        return 0
+    facts[LEVEL_SINCE] = watch.jump_ts
+    facts[OLD_LEVEL] = watch.level
+    watch.level += jump
+    facts[NEW_LEVEL] = watch.level
+    unusual = watch.jumps < MOST_JUMPS or size > UNUSUAL_JUMP * watch.usual_jump
+    watch.usual_jump = size if watch.jumps < 0.5 else (watch.usual_jump + size) / 2
+    watch.jumps += 1
+    return LEVEL if unusual else 0

@@ -1,0 +1,124 @@
+"""The events of a batch: drifts and the conditions of series that its readings begin or end."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from tidecast.arrays import Int64
+from tidecast.durations import duration_text
+from tidecast.online.batch import Batch
+from tidecast.online.drift import KINDS
+from tidecast.online.kernels import watching
+from tidecast.online.kernels.anomalies import BEGINS, ENDS
+from tidecast.online.kernels.drift_sums import LEVEL_MOVED, MODEL_DEGRADED, NOTHING
+from tidecast.online.kernels.scoring import BatchScores
+from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
+from tidecast.wire import Event
+from tidecast.wire.events import Fact
+
+SILENCES_AT_ONCE = 500  # events of silent series in one commit at most
+
+
+def events_of(batch: Batch, series: PartitionSeries, scores: BatchScores) -> list[Event]:
+    """Return the events that the readings of a batch have caused, in the order of the readings."""
+    rare = np.flatnonzero((scores.watched != 0) | (scores.drift != NOTHING))
+    return [event for i in rare.tolist() for event in _events_at(batch, i, series.entry(batch.series[i]), scores)]
+
+
+def silent_series(series: PartitionSeries, as_of_ms: int) -> Int64:
+    """Mark the series that have become silent; return their numbers, `(n,)`.
+
+    Args:
+        series: the series of the partition.
+        as_of_ms: epoch milliseconds; all entries that arrived up to then must have been handled.
+    """
+    due = series.columns.due
+    silent = np.flatnonzero((due > 0) & (due < as_of_ms))[:SILENCES_AT_ONCE]
+    due[silent] = 0
+    for number in silent.tolist():
+        series.entry(number).state.fields.watch.silent = 1
+    return silent
+
+
+def silence_of(entry: SeriesEntry) -> Event:
+    """Return the event of a series that has become silent."""
+    watch = entry.state.fields.watch
+    return _silence(entry.series, watch.arrived, watch.due)
+
+
+def _silence(series: str, since: float, due: float) -> Event:
+    facts = {"ts": int(due), **_lasting(since, due)}
+    return Event("silent", f"no reading for {_text(due - since)}", series, facts=facts)
+
+
+def _events_at(batch: Batch, i: int, entry: SeriesEntry, scores: BatchScores) -> Iterator[Event]:
+    """Yield the events that reading `i` has caused."""
+    bits = int(scores.watched[i])
+    numbers = scores.facts[i].tolist()
+    ts = int(batch.ts[i])
+    y = float(batch.y[i])
+    reading: dict[str, Fact] = {"ts": ts, "reading": batch.ids[i], "value": y}
+    if bits & watching.SILENT:
+        yield _silence(entry.series, numbers[watching.SILENT_SINCE], numbers[watching.DUE])
+    if bits & watching.BACK:
+        lasting = _lasting(numbers[watching.SILENT_SINCE], batch.arrived[i])
+        detail = f"a reading after {_text(lasting['duration_ms'])}"
+        yield Event("back", detail, entry.series, facts=reading | lasting)
+    if bits & (watching.STUCK | watching.UNSTUCK):
+        yield _stuck(entry, bits & watching.STUCK != 0, reading | _lasting(numbers[watching.STUCK_SINCE], ts))
+    if bits & (BEGINS | ENDS) and not entry.muted:
+        yield from _anomaly(entry, bits, reading | _forecast(y, scores, i), numbers[watching.ANOMALY_SINCE])
+    if scores.drift[i] != NOTHING:
+        yield _drift(entry, int(scores.drift[i]), float(scores.statistic[i]), reading, numbers)
+
+
+def _stuck(entry: SeriesEntry, is_stuck: bool, facts: dict[str, Fact]) -> Event:
+    duration = _text(facts["duration_ms"])
+    if is_stuck:
+        return Event("stuck", f"no change of {facts['value']:g} for {duration}", entry.series, facts=facts)
+    return Event("unstuck", f"the value changes again, after {duration}", entry.series, facts=facts)
+
+
+def _forecast(y: float, scores: BatchScores, i: int) -> dict[str, Fact]:
+    """Return the facts on the forecast that reading `i` has settled, as far as they are known."""
+    facts = {"expected": y - float(scores.error[i]), "score": float(scores.score[i])}
+    return {name: value for name, value in facts.items() if math.isfinite(value)}
+
+
+def _anomaly(entry: SeriesEntry, bits: int, facts: dict[str, Fact], since: float) -> Iterator[Event]:
+    """Yield the end of an anomaly, and the begin of the next one."""
+    value = f"{facts['value']:.6g}" + (f", expected {facts['expected']:.6g}" if "expected" in facts else "")
+    if bits & ENDS:
+        lasting = _lasting(since, float(facts["ts"]))
+        detail = f"over after {_text(lasting['duration_ms'])}: {value}"
+        yield Event("anomaly", detail, entry.series, facts={"phase": "ends", **facts, **lasting})
+    if bits & BEGINS:
+        yield Event("anomaly", value, entry.series, facts={"phase": "begins", **facts})
+
+
+def _drift(entry: SeriesEntry, kind: int, statistic: float, reading: dict[str, Fact], numbers: list[float]) -> Event:
+    """Return the event of a drift; a change of level and the loss of a model have kinds of their own."""
+    if kind == LEVEL_MOVED:
+        old = numbers[watching.OLD_LEVEL]
+        new = numbers[watching.NEW_LEVEL]
+        since = numbers[watching.LEVEL_SINCE]
+        begun = {} if math.isnan(since) else _lasting(since, int(reading["ts"]))
+        detail = f"from {old:.6g} to {new:.6g}"
+        return Event("level_changed", detail, entry.series, facts={**reading, "old": old, "new": new, **begun})
+    if kind == MODEL_DEGRADED:
+        version = entry.slot.version if entry.slot else None
+        return Event("model_degraded", "its LSTM has lost its weight", entry.series, version, facts=reading)
+    detail = f"{KINDS[kind]}: {statistic:.2f} times the threshold"
+    return Event("drift", detail, entry.series, facts=reading)
+
+
+def _lasting(since: float, until: float) -> dict[str, Fact]:
+    """Return the facts on a condition that began at one time and lasts until another, epoch milliseconds."""
+    return {"since": int(since), "duration_ms": int(until) - int(since)}
+
+
+def _text(duration_ms: Fact) -> str:
+    """Return a duration as text, in whole seconds if it is long."""
+    ms = float(duration_ms)
+    return duration_text(round(ms / 1000) if ms >= 10_000 else ms / 1000)
