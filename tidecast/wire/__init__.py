@@ -1,6 +1,6 @@
 """The format on the wire: keys, messages and parsing."""
 
-from tidecast.wire.events import EVENTS, Event
+from tidecast.wire.events import DRIFTS, EVENTS, Event
 from tidecast.wire.messages import (
     DISPOSITIONS,
     MAX_ECHO_BYTES,
@@ -22,6 +22,7 @@ from tidecast.wire.state_format import SEPARATOR, STATE_FORMAT
 
 __all__ = [
     "DISPOSITIONS",
+    "DRIFTS",
     "EVENTS",
     "MAX_ECHO_BYTES",
     "MAX_ECHO_FIELDS",

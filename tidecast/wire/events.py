@@ -28,6 +28,7 @@ EVENTS = (  # the kinds of events
     "confirmed",  # a champion passed its shadow test
     "rolled_back",  # a champion failed its shadow test, and the former one is back
 )
+DRIFTS = ("level_changed", "drift", "model_degraded")  # after which a series needs another model
 _OWN = ("kind", "detail", "series", "version")  # the fields that are not facts
 _WHOLE = ("ts", "since", "duration_ms")
 _REAL = ("value", "expected", "score")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from redis import Redis
 
 from tidecast.connection.paging import newest_pages, pages_of, pair
+from tidecast.wire import DRIFTS
 
 MOST = 100_000  # newest forecasts to read: takes about half a second
 AT_ONCE = 2000  # forecasts per page: Redis is blocked while it prepares a page
@@ -26,7 +27,7 @@ def drifts_since(redis: Redis, key: str, since_ms: Mapping[str, int]) -> Counter
         for entry_id, flat in page:
             fields = _fields(flat)
             name = fields.get(b"series", b"").decode(errors="replace")
-            if fields.get(b"kind") in DRIFTS and name in since_ms and pair(entry_id)[0] >= since_ms[name]:
+            if fields.get(b"kind", b"").decode() in DRIFTS and name in since_ms and pair(entry_id)[0] >= since_ms[name]:
                 drifts[name] += 1
     return drifts
 

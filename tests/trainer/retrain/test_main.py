@@ -196,7 +196,12 @@ def test_what_does_not_fit_into_the_budget_is_put_off(
 
 def test_drift_and_errors_are_those_of_the_champion(redis: Redis) -> None:
     """Older events, other versions' forecasts and other series count for nothing; the newest so many are read."""
-    for ms, kind, series in [(5, "drift", "a"), (10, "drift", "a"), (11, "drift", "b"), (12, "series_created", "a")]:
+    for ms, kind, series in [
+        (5, "drift", "a"),
+        (10, "level_changed", "a"),
+        (11, "drift", "b"),
+        (12, "series_created", "a"),
+    ]:
         redis.xadd("events", dict(zip(*[iter(Event(kind, "", series).encode())] * 2, strict=True)), id=f"{ms}-1")
     assert {"a": 1} == drifts_since(redis, "events", {"a": 10, "c": 1})
     for i in range(30):

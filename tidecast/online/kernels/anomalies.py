@@ -155,7 +155,7 @@ def _limited(anomaly: Any, way: int, deviation: float) -> float:
     if limit == 0.0 or anomaly.seen <= FIRST:
         return deviation
     most = limit * (1.0 + FARTHEST * anomaly.excesses[way])
-    return min(max(deviation, -most), most)
+    return float(min(max(deviation, -most), most))
 
 
 @part_exactly
