@@ -8,8 +8,8 @@ from tidecast.online.kernels.anomalies import BEGINS, ENDS, detect_anomaly
 from tidecast.online.kernels.decorators import part_exactly
 
 STUCK, UNSTUCK, SILENT, BACK, LEVEL = 8, 16, 32, 64, 128  # bits, beside those of an anomaly
-ANOMALY_SINCE, STUCK_SINCE, SILENT_SINCE, DUE, LEVEL_SINCE, OLD_LEVEL, NEW_LEVEL = range(7)
-FACTS = 7  # numbers of the events of a reading
+ANOMALY_SINCE, STUCK_SINCE, SILENT_SINCE, DUE, LEVEL_SINCE, OLD_LEVEL, NEW_LEVEL, RARITY = range(8)
+FACTS = 8  # numbers of the events of a reading
 USUAL = 1000.0  # readings in a running mean at most
 
 PAUSES = 3.0  # a value is stuck after so many of the longest pauses
@@ -55,13 +55,14 @@ def watch_reading(record: Any, readings: Any, i: int, rule: Any, facts: Float) -
         readings: see `scoring.Readings`.
         i: the place of the reading.
         rule: the `RULE` of its anomalies.
-        facts: `(FACTS,)`, receives the times and levels of the events, as far as they occurred.
+        facts: `(FACTS,)`, receives the reading's rarity, and the times and levels of the events that occurred.
     """
     watch = record.watch
     y = readings.y[i]
     ts = float(readings.ts[i])
     events = _watch_arrival(watch, ts, float(readings.arrived[i]), facts)
     anomaly = detect_anomaly(record.anomaly, rule, y, record.pending_forecast)
+    facts[RARITY] = record.anomaly.rarity
     if anomaly & ENDS:
         facts[ANOMALY_SINCE] = watch.anomaly_ts
         watch.anomaly_ts = 0.0

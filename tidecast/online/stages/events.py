@@ -81,9 +81,10 @@ def _stuck(entry: SeriesEntry, is_stuck: bool, facts: dict[str, Fact]) -> Event:
 
 
 def _forecast(y: float, scores: BatchScores, i: int) -> dict[str, Fact]:
-    """Return the facts on the forecast that reading `i` has settled, as far as they are known."""
-    facts = {"expected": y - float(scores.error[i]), "score": float(scores.score[i])}
-    return {name: value for name, value in facts.items() if math.isfinite(value)}
+    """Return the facts on reading `i`: the forecast of it, if known, and in how many readings one so rare is due."""
+    error = float(scores.error[i])
+    expected: dict[str, Fact] = {"expected": y - error} if math.isfinite(error) else {}
+    return {**expected, "score": round(10 ** float(scores.facts[i, watching.RARITY]))}
 
 
 def _anomaly(entry: SeriesEntry, bits: int, facts: dict[str, Fact], since: float) -> Iterator[Event]:
