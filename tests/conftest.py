@@ -6,9 +6,11 @@ import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
+from xdist.scheduler import LoadFileScheduling
 
 from tests.harness.cluster import EmbeddedCluster
 from tests.harness.connections import close_all
@@ -17,7 +19,15 @@ from tidecast.connection.embedded import EmbeddedRedis, bundled_server, find_ser
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 
-LONG = {"benchmarks", "chaos", "examples", "trainer"}  # the folders that hold them
+LONG = {"benchmarks", "chaos", "examples", "tools", "trainer"}  # the folders that hold them
+TENSORFLOW = {  # folders of tests that import it, and the process that runs them
+    "tests/trainer/fit/": "fit",
+    "tests/trainer/pretrain/": "fit",
+    "tests/trainer/tuning/": "fit",
+    "tests/trainer/retrain/": "trainer",
+    "tests/trainer/test_": "trainer",
+    "tests/tidecast/tools/test_backtest": "trainer",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +55,19 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow files, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: not LONG & {*item.path.parts})
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc] # the library is untyped
+    """Run each file in one process, and those that import TensorFlow in two, as that takes seconds of a core."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return next((group for begin, group in TENSORFLOW.items() if file.startswith(begin)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Replace `--dist loadfile`."""
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)
