@@ -15,7 +15,7 @@ from benchmarks.harness.readings import number_of
 from tidecast.tools.sizing.trial_models import id_of
 
 BLOCK_MS = 500
-PATIENCE_S = 20.0  # without a new forecast
+PATIENCE_S = 120.0  # without a new forecast
 
 
 def main(url: str, key: str, start: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The programs of a benchmark, forked: how they start from nothing is shown by `cold`, `startup` and `retrain`."""
+"""The programs of a benchmark, forked; `cold`, `startup` and `retrain` start theirs as users do."""
 
 import multiprocessing
 import os

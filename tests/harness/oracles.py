@@ -99,7 +99,7 @@ def learn(
 
     They are means at first, then exponentially smoothed. An expert without a known error begins with this one; an
     expert without a forecast keeps its errors. Errors are limited to `most`, see `farthest`. A reading that all experts
-    met exactly is no evidence.
+    met exactly does not count as evidence.
     """
     before = np.full(len(answers), PROVEN) if evidence is None else evidence
     newest = np.abs(answers - actual)

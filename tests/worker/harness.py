@@ -31,7 +31,7 @@ ALONE = {line.split()[2]: line.split() for line in LINES if " reset " in line}
 
 def quick(batch: int = 7) -> dict[str, Any]:
     """Return the settings of a worker that hardly waits."""
-    return {"worker": {"batch": batch, "block": "1ms"}, "redis_timeout": 2.0}
+    return {"worker": {"batch": batch, "block": "1ms"}, "redis_timeout": 10.0}
 
 
 def elsewhere(settings: Settings, url: str) -> Settings:

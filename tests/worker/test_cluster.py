@@ -1,6 +1,5 @@
 """Workers on a real Redis Cluster: partitions shared, every reading answered once, a cluster that comes later."""
 
-import time
 from collections import Counter
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -12,7 +11,7 @@ from redis import Redis
 
 from tests.harness.cluster import EmbeddedCluster
 from tests.harness.nursery import Forked
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, until
 from tests.harness.processes import forked_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
@@ -71,27 +70,25 @@ def test_a_worker_waits_for_a_cluster_and_finds_it_through_any_server(redis_prog
 
 
 @pytest.mark.parametrize(
-    ("partitions", "said"), [(1, "setting partitions is 1"), (2, "setting redis_cluster is true, but")]
+    ("partitions", "sentence"), [(1, "setting partitions is 1"), (2, "setting redis_cluster is true, but")]
 )
 def test_a_setting_that_does_not_fit_is_one_sentence_and_exit_code_2(
-    redis_server: EmbeddedRedis, tmp_path: Path, partitions: int, said: str
+    redis_server: EmbeddedRedis, tmp_path: Path, partitions: int, sentence: str
 ) -> None:
     """One partition, or a server that is not a cluster."""
     with worker(tmp_path, redis_server.url, partitions=partitions) as process:
         _, err = process.communicate(timeout=PATIENCE_S)
     assert (2, 1) == (process.returncode, err.count("\n"))
-    assert err.startswith(f"tidecast: {said}")
+    assert err.startswith(f"tidecast: {sentence}")
 
 
 def await_fair_shares(redis: Redis) -> None:
     """Wait until two workers hold half of the partitions each."""
-    deadline = time.monotonic() + 60
-    while True:
-        owners = Counter(redis.hget(keys_of(i, PARTITIONS).lease, "owner") for i in range(PARTITIONS))
-        if [PARTITIONS // 2] * 2 == list(owners.values()):
-            return
-        assert time.monotonic() < deadline, owners
-        time.sleep(0.05)
+
+    def shares() -> list[int]:
+        return [*Counter(redis.hget(keys_of(i, PARTITIONS).lease, "owner") for i in range(PARTITIONS)).values()]
+
+    until(lambda: [PARTITIONS // 2] * 2 == shares())
 
 
 def test_readings_without_their_partition_are_routed_in_a_cluster(cluster: EmbeddedCluster, tmp_path: Path) -> None:

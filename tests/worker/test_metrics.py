@@ -169,4 +169,4 @@ def test_how_the_last_run_of_the_schedule_ended_can_be_told() -> None:
     assert ended("finished") > ended("failed")
     health.retraining.ended("failed", 1.0)
     assert ended("failed") > ended("finished")
-    assert time.time() == pytest.approx(ended("failed"), abs=10)
+    assert time.time() == pytest.approx(ended("failed"), abs=PATIENCE_S)

@@ -108,8 +108,8 @@ def test_following_waits_for_what_is_still_to_come(client: Client, redis: Redis)
 @pytest.mark.usefixtures("redis")
 def test_waiting_longer_than_a_command_may_take_is_no_failure(settings: Settings) -> None:
     """A long wait is split into reads that end within the time limit."""
-    with Client(settings.redis_url.get_secret_value(), redis_timeout=0.4) as client:
-        assert [] == list(client.forecasts("0", block_ms=450, stop_when_idle=True))
+    with Client(settings.redis_url.get_secret_value(), redis_timeout=2.0) as client:
+        assert [] == list(client.forecasts("0", block_ms=2100, stop_when_idle=True))
 
 
 def test_another_number_of_partitions_is_said_at_the_first_push_and_the_first_look(
@@ -184,8 +184,8 @@ async def test_the_asyncio_client_does_the_same(settings: Settings, redis: Redis
 @pytest.mark.usefixtures("redis")
 async def test_the_asyncio_client_waits_longer_than_a_command_may_take(settings: Settings) -> None:
     """As the blocking one."""
-    async with AsyncClient(settings.redis_url.get_secret_value(), redis_timeout=0.4) as client:
-        assert [] == [forecast async for forecast in client.forecasts("0", block_ms=450, stop_when_idle=True)]
+    async with AsyncClient(settings.redis_url.get_secret_value(), redis_timeout=2.0) as client:
+        assert [] == [forecast async for forecast in client.forecasts("0", block_ms=2100, stop_when_idle=True)]
 
 
 def test_a_push_without_a_server_fails_at_once() -> None:

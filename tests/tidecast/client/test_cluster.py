@@ -157,7 +157,7 @@ async def test_what_may_have_arrived_is_not_pushed_again(
     """A server that does not answer in time has got each reading once, whatever the rest of the cluster could do."""
     silent = redis_server.servers[redis_server.owner_of(readings_of(SERIES[0]))].pid
     assert silent
-    hasty: dict[str, Any] = CLUSTER | {"redis_timeout": 0.3}
+    hasty: dict[str, Any] = CLUSTER | {"redis_timeout": 1.5}
     async with AsyncClient(redis_server.url, **hasty) as other:
         with Client(redis_server.url, **hasty) as client:
 
@@ -192,27 +192,27 @@ async def test_without_a_server_a_push_fails_at_once_and_a_client_is_made_all_th
 
 async def test_a_server_that_is_no_cluster_is_said_with_the_remedy(redis_program: str) -> None:
     """The setting is wrong, not Redis."""
-    said = "names no Redis Cluster: leave it false"
+    sentence = "names no Redis Cluster: leave it false"
     with EmbeddedRedis(redis_program) as alone:
-        with Client(alone.url, **CLUSTER) as client, pytest.raises(SettingsError, match=said):
+        with Client(alone.url, **CLUSTER) as client, pytest.raises(SettingsError, match=sentence):
             client.push(SERIES[0], 1.0)
         async with AsyncClient(alone.url, **CLUSTER) as other:
-            with pytest.raises(SettingsError, match=said):
+            with pytest.raises(SettingsError, match=sentence):
                 await other.push(SERIES[0], 1.0)
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 @pytest.mark.parametrize(
-    ("url", "partitions", "said"),
+    ("url", "partitions", "sentence"),
     [
         ("redis://h:1", 1, "setting partitions is 1, but in a Redis Cluster .* set partitions to 2 or more"),
         ("redis://h:1/3", 2, "has only database 0"),
         ("unix:///run/redis", 2, "has only database 0"),
     ],
 )
-def test_what_a_cluster_cannot_do_is_said_at_once(kind: type, url: str, partitions: int, said: str) -> None:
+def test_what_a_cluster_cannot_do_is_said_at_once(kind: type, url: str, partitions: int, sentence: str) -> None:
     """Before anything is sent."""
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=sentence):
         kind(url, redis_cluster=True, partitions=partitions)
 
 

@@ -94,7 +94,7 @@ def test_redis_that_stays_away_is_an_error_where_the_iteration_is_to_end(
 ) -> None:
     """An end without a word would look as if all had been read; and the next step tries again."""
     publish(durable.url, "1-0")
-    with Follower(durable.url, asynchronous=asynchronous, timeout_s=0.5, **options) as follower:
+    with Follower(durable.url, asynchronous=asynchronous, timeout_s=2.0, **options) as follower:
         assert "1-0" == follower.next_id()
         durable.kill()
         with pytest.raises(RedisConnectionError):

@@ -77,6 +77,7 @@ def test_one_worker_serves_all_partitions(settings: Settings, redis: Redis) -> N
     assert ["naive", "lstm", "lstm", "lstm", "lstm"] == kinds
 
 
+@pytest.mark.settings(partitions=PARTITIONS, worker={"lease": 600.0, "block": "1ms"})
 def test_a_worker_that_joins_gets_its_share_and_gives_it_back(settings: Settings, redis: Redis) -> None:
     """Four each; and all eight for the one that stays."""
     first, second = (make_worker(settings, Health()) for _ in range(2))
