@@ -118,8 +118,8 @@ def _storm(
 
 
 def _lives(kills: int, expected: Published, redis: Redis, folder: Path) -> Lives:
-    found = Published.read(redis)
-    renamed = replace(found, forecasts=_entries(found.forecasts), dead=_entries(found.dead))
+    published = Published.read(redis)
+    renamed = replace(published, forecasts=_entries(published.forecasts), dead=_entries(published.dead))
     kept = {name: raw for name, raw in expected.states.items() if _series(name) not in DELETED}
     events = Counter(fields[b"kind"].decode() for _, fields in redis.xrange("events"))
     stores = [set(ModelStore(folder / name / "models").served()) for name in ("calm", "stormy")]

@@ -157,6 +157,24 @@ def test_an_interrupted_order_is_completed_once(
     assert 1 == len(events(redis, "series_renamed"))
 
 
+@pytest.mark.parametrize("state", ["a", "b"])
+def test_a_state_and_a_model_of_which_only_one_was_renamed_come_together(
+    redis: Redis, settings: Settings, undisturbed: list[tuple[object, ...]], state: str
+) -> None:
+    """As after the restore of a backup in which one is older than the other."""
+    store = prepare(redis, settings, state)
+    if state == "a":
+        store.rename("a", "b")
+    else:
+        store.rename("b", "a")
+    order(redis, "a", "b")
+    answer(settings)
+    add(redis, *range(40, 80), series=("b", "other"))
+    answer(settings)
+    assert undisturbed == of("b", forecasts(redis))[-len(undisturbed) :]
+    assert ({"b", "other"}, ["b"]) == (names_in(redis), store.series())
+
+
 def test_the_name_of_another_series_is_refused_or_replaced(redis: Redis, settings: Settings) -> None:
     """The order stays with the reason, until the command has read it; `replacing` deletes the other series."""
     store = prepare(redis, settings, "a")

@@ -104,8 +104,8 @@ class PartitionSeries:
     def rename(self, old: str, new: str) -> None:
         """Continue a series under a new name, which replaces a series of that name; as for `delete`."""
         self._engine.rename(old, new)
-        self._forget_state(new)
         if state := self._forget_state(old):
+            self._forget_state(new)
             self.states[new] = state
         self.refresh(new)
 
