@@ -303,6 +303,7 @@ class PartitionConsumer:
             self.forecaster.remember(some)
         if self._stream.abandoned():
             self._poison_guard.begin()
+        self._orders.begin(now)
         self._progress = progress  # set last: without it no batch is read, so half-loaded states are never used
         log.info(
             "partition acquired",

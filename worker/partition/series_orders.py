@@ -1,9 +1,14 @@
 """Delete, rename and expire a partition's series between two batches."""
 
+from collections.abc import Iterator
+from itertools import islice
+from math import inf
+
 import structlog
 
 from tidecast.connection.lag import Progress
 from tidecast.connection.orders import Order
+from tidecast.durations import duration_text
 from tidecast.errors import StoreError
 from tidecast.models.store import ModelStore
 from tidecast.online.forecaster import Forecaster
@@ -13,6 +18,10 @@ from worker.partition.series_change import SeriesChange
 from worker.partition.stream import Stream
 
 LOOK_EVERY_S = 1.0  # how often to check for orders
+EXPIRY_EVERY = (1.0, 600.0)  # s: how often at most and at least to look for expired series
+EXPIRY_SHARE = 0.05  # of `series.expire`, between two looks
+GRACE_S = 3600.0  # after an acquisition no series expires for so long: all may have been silent with the installation
+EXPIRED_AT_ONCE = 50  # series at most
 USUAL_ROWS = 8160  # fields of windows up to this size are deleted, as a window may have been larger before
 
 log = structlog.get_logger("tidecast.worker")
@@ -28,25 +37,47 @@ class SeriesOrders:
         stream: the partition's keys.
         forecaster: its series.
         store: the models.
+        expire_s: the setting `series.expire`.
     """
 
-    def __init__(self, stream: Stream, forecaster: Forecaster, store: ModelStore) -> None:
+    def __init__(self, stream: Stream, forecaster: Forecaster, store: ModelStore, expire_s: float | None) -> None:
         self._stream = stream
         self._forecaster = forecaster
         self._store = store
-        self._looked_at = -float("inf")
+        self._looked_at = -inf
+        self._expire_s = expire_s
+        self._expiry_at = inf  # when to look for expired series, epoch seconds
         self._waiting: list[Order] = []
+        self._expired: dict[str, float] = {}  # when their newest readings arrived, epoch milliseconds
 
     @property
     def waiting(self) -> bool:
-        """Return whether there are orders, which need a moment without a batch under way."""
-        return bool(self._waiting)
+        """Return whether there is something to do, which needs a moment without a batch under way."""
+        return bool(self._waiting or self._expired)
+
+    def begin(self, now: float) -> None:
+        """Note that the partition was acquired; `now` is in epoch seconds."""
+        if self._expire_s is not None:
+            self._expiry_at = now + min(self._expire_s, GRACE_S)
 
     def look(self, now: float) -> None:
-        """Check for orders, every `LOOK_EVERY_S`; `now` is in epoch seconds."""
+        """Check for orders every `LOOK_EVERY_S`, and now and then for expired series; `now` is in epoch seconds."""
         if not 0 <= now - self._looked_at < LOOK_EVERY_S:
             self._looked_at = now
             self._waiting = [order for order in self._stream.orders() if order.refused is None]
+            self._expired = {}  # while the partition lags behind, none can be deleted
+        if self._expire_s is not None and now >= self._expiry_at:
+            self._expired = dict(islice(self._silent_since(1000 * (now - self._expire_s)), EXPIRED_AT_ONCE))
+            least, most = EXPIRY_EVERY
+            has_more = len(self._expired) == EXPIRED_AT_ONCE
+            self._expiry_at = now + (least if has_more else min(most, max(least, EXPIRY_SHARE * self._expire_s)))
+
+    def _silent_since(self, ms: float) -> Iterator[tuple[str, float]]:
+        """Yield the series whose newest reading arrived before a time, epoch milliseconds, and when it did."""
+        for series, state in self._forecaster.states.items():
+            arrived = float(state.fields.watch.arrived)
+            if 0 < arrived < ms:
+                yield series, arrived
 
     def carry_out(self, epoch: int, progress: Progress, *, drained: bool) -> None:
         """Carry out the orders whose readings are all answered; no batch may be under way.
@@ -63,11 +94,15 @@ class SeriesOrders:
             if drained or id_pair(order.after) <= id_pair(progress.last):
                 self._carry_out(epoch, order)
                 self._waiting.remove(order)
+        if self._expired and (drained or id_pair(progress.last)[0] >= 1000 * self._looked_at):
+            self._expire(epoch)
 
     def forget(self) -> None:
         """Forget the orders of a partition that was lost or released."""
-        self._looked_at = -float("inf")
+        self._looked_at = -inf
+        self._expiry_at = inf
         self._waiting = []
+        self._expired = {}
 
     def _carry_out(self, epoch: int, order: Order) -> None:
         if reason := self._why_not(order):
@@ -85,6 +120,32 @@ class SeriesOrders:
         else:
             self._forecaster.delete_series(order.series)
             log.info("series deleted", series=order.series, models=models, who=order.who)
+
+    def _expire(self, epoch: int) -> None:
+        """Delete the series that were silent for too long; those that have sent a reading meanwhile stay."""
+        silent = {
+            series: arrived
+            for series, arrived in self._expired.items()
+            if (state := self._forecaster.states.get(series)) and state.fields.watch.arrived == arrived
+        }
+        self._expired = {}
+        if not silent:
+            return
+        events = []
+        for series, arrived in silent.items():
+            try:
+                models = "deleted" if self._store.delete(series) else "none"
+            except StoreError as exc:
+                log.warning("models not deleted", series=series, error=str(exc))
+                models = "kept"
+            facts: dict[str, str | float] = {"since": int(arrived), "by": "worker", "models": models}
+            detail = f"no reading for {duration_text(self._expire_s or 0.0)} (series.expire)"
+            events.append(Event("series_expired", detail, series, facts=facts))
+        deleted = [name for series in silent for name in self._fields_of(series)]
+        self._stream.change_series(epoch, SeriesChange([(series, "") for series in silent], deleted, events))
+        for series in silent:
+            self._forecaster.delete_series(series)
+        log.info("series expired", count=len(silent), some=list(silent)[:10])
 
     def _why_not(self, order: Order) -> str | None:
         """Return why a series cannot get its new name: another series has it."""

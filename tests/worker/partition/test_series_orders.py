@@ -122,6 +122,15 @@ class Killed(BaseException):
     """The end of a process, which no code handles."""
 
 
+def raising(error: type[BaseException]) -> Callable[..., Any]:
+    """Return a function that raises an error whatever it is given."""
+
+    def function(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return function
+
+
 @pytest.mark.parametrize("lost", [Killed, RedisConnectionError], ids=["killed", "reply lost"])
 @pytest.mark.parametrize("moment", ["before the store", "after the store", "after the commit"])
 def test_an_interrupted_order_is_completed_once(
@@ -206,6 +215,37 @@ def test_a_worker_that_may_not_write_the_store_leaves_the_models_to_the_command(
     (renamed,) = events(redis, "series_renamed")
     assert "kept" == renamed.facts["models"]
     assert {"b", "other"} == names_in(redis)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_series_that_was_silent_for_too_long_expires_once(
+    redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """With its models; not in the first hour after an acquisition, and not while a reading of it waits."""
+    given = settings.model_copy(update={"series": settings.series.model_copy(update={"expire": 7200.0})})
+    store = prepare(redis, settings, "a")
+    add(redis, 40, series=("b",))
+    worker = new_worker(given)
+    for later in (0, 3000):
+        worker.step(NOW + later)
+    assert {"a", "b", "other"} == names_in(redis)
+    redis.xadd("readings", {"series": "b", "value": 1}, id=f"{round((NOW + 3601) * 1000)}-0")
+    if killed:
+        worker.step(NOW + 3602)
+        with monkeypatch.context() as patched:
+            patched.setattr(Stream, "change_series", raising(Killed))
+            with pytest.raises(Killed):
+                worker.step(NOW + 3602.5)
+        worker = new_worker(given)
+        worker.step(NOW + 3604)
+    for later in (3602, 3604, 7300, 7301):
+        worker.step(NOW + later)
+    assert ({"b"}, []) == (names_in(redis), store.series())
+    expired = events(redis, "series_expired")
+    assert ["a", "other"] == sorted(str(event.series) for event in expired)
+    assert {("worker", 38 if event.series == "a" else 39) for event in expired} == {
+        (event.facts["by"], event.facts["since"]) for event in expired
+    }
 
 
 def test_an_entry_that_is_no_order_does_not_stop_the_worker(redis: Redis, settings: Settings) -> None:
