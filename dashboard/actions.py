@@ -1,16 +1,24 @@
-"""The actions of the two buttons: retrain a series in a child process, and roll back to the previous version."""
+"""The actions of the buttons: retrain a series in a child process, roll back to the previous version, and mute."""
 
 import asyncio
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tidecast.connection import connect, explain
 from tidecast.connection.manual_acts import record_promotion
+from tidecast.connection.mutes import Mute, mute_series, unmute_series
 from tidecast.errors import TidecastError
 from tidecast.models.store import ModelStore
+from tidecast.moments import utc_text
 from tidecast.settings import Settings, environment_with
 from tidecast.start import child_command
+from tidecast.wire import Keys, keys_of, partition_of
 
 
 @dataclass(slots=True)
@@ -56,6 +64,33 @@ class Actions:
             last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             return f"Retraining {series} failed: {last[0]}"
         return f"{series}: {summary_text(json.loads(output.decode().splitlines()[-1]))}"
+
+    def mute(self, series: str, for_ms: int | None, who: str) -> str:
+        """Mute a series for a time, or until it is unmuted, and write the event; this blocks for a moment."""
+        now_ms = round(time.time() * 1000)
+        until_ms = None if for_ms is None else now_ms + for_ms
+        sentence = "until it is unmuted" if until_ms is None else f"until {utc_text(until_ms)}"
+        return self._written(
+            lambda redis, keys: mute_series(redis, keys, series, Mute(now_ms, until_ms, who)),
+            series,
+            f"{series} is muted {sentence}",
+        )
+
+    def unmute(self, series: str, who: str) -> str:
+        """End the mute of a series, and write the event; this blocks for a moment."""
+        return self._written(
+            lambda redis, keys: unmute_series(redis, keys, series, who), series, f"{series} is not muted any more"
+        )
+
+    def _written(self, write: Callable[[Redis, Keys], None], series: str, sentence: str) -> str:
+        partitions = self.settings.partitions
+        keys = keys_of(partition_of(series, partitions), partitions, self.settings.namespace)
+        try:
+            with connect(self.settings) as redis:
+                write(redis, keys)
+        except RedisError as exc:
+            return f"Redis could not be written: {explain(exc)}"
+        return sentence
 
     def rollback(self, series: str) -> str:
         """Switch back to the previous version."""

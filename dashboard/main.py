@@ -23,6 +23,8 @@ from dashboard.data.dead_letters import DeadLetterReader
 from dashboard.data.evidence import Evidence
 from dashboard.data.follower import Follower
 from dashboard.data.gates import GateReader
+from dashboard.data.history import RANGES, HistoryReader
+from dashboard.data.outlook import OutlookReader
 from dashboard.pages.dead import dead
 from dashboard.pages.detail import detail
 from dashboard.pages.frame import STYLE, Context
@@ -103,7 +105,16 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
     evidence = Evidence(settings.store)
     actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
     board = Board(follower, evidence, actions.under_way if actions else ())
-    context = Context(follower, evidence, board, GateReader(settings), DeadLetterReader(settings), actions)
+    context = Context(
+        follower,
+        evidence,
+        board,
+        gates=GateReader(settings),
+        dead_letters=DeadLetterReader(settings),
+        outlooks=OutlookReader(settings),
+        histories=HistoryReader(settings),
+        actions=actions,
+    )
     ui.add_css(STYLE, shared=True)
     # A page is built completely before it is sent: these functions are called for each viewer.
 
@@ -121,11 +132,11 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
     ui.page("/retraining", title="Retraining · Tidecast")(lambda: retraining(context))
     ui.page("/dead", title="Dead letters · Tidecast")(lambda reason="", series="": dead(context, reason, series))
 
-    async def of_series(name: str = "") -> Response | None:
+    async def of_series(name: str = "", span: str = "") -> Response | None:
         if not board.is_known(name):  # on a thread: the names of thousands of series are compared
             return await io_bound(unknown_series, name, board.names())
         ui.page_title(f"{name} · Tidecast")
-        detail(context, name)
+        detail(context, name, span if span in RANGES else "")
         return None
 
     ui.page("/series")(of_series)

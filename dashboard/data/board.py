@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dashboard.data.evidence import Evidence
 from dashboard.data.follower import Follower
-from dashboard.data.recent import KIND, LOWER, ORIGIN, UPPER, YHAT, Y
+from dashboard.data.recent import KIND, KINDS, LOWER, ORIGIN, UPPER, YHAT, Y
 from dashboard.data.states import AWAITING, STATES, States, ranks_of, states_of
 from dashboard.pages.formats import age_text, number_text, share_text, time_text
 from tidecast.arrays import Float
@@ -21,6 +21,7 @@ MUTED = "muted"  # a filter beside the states
 WORSE = -0.005  # a skill below this is not rounded to 0 on the page
 USUAL_SIZE = 25  # rows of a page
 VERSIONS = 1e6  # more than a series' versions
+_BY_NAME = np.argsort(np.argsort(KINDS))  # the place of each kind among their names
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,7 @@ class Board:
         recent = self._follower.recent
         newest = recent.newest()
         skill, coverage = recent.scores()
-        order = np.argsort(np.argsort(recent.kinds)) if recent.kinds else np.zeros(1)
-        model = order[newest[:, KIND].astype(int)] * VERSIONS + recent.model[: len(recent)]
+        model = _BY_NAME[newest[:, KIND].astype(int)] * VERSIONS + recent.model[: len(recent)]
         figures = {
             "y": newest[:, Y],
             "last": newest[:, ORIGIN],

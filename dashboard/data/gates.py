@@ -1,14 +1,11 @@
 """The gate values of a series' network over its newest window, computed on demand."""
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
-from redis import Redis
 
-from dashboard.data.state_reader import StoredWindow
+from dashboard.data.state_reader import WindowReader
 from tidecast.arrays import Float
-from tidecast.connection import connect
 from tidecast.errors import TidecastError
 from tidecast.models.inputs import Inputs
 from tidecast.models.lstm_trace import CellTrace, follow
@@ -16,8 +13,6 @@ from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.wire import keys_of, partition_of
-from tidecast.wire.state_format import field_names, ring
 
 MODELS_KEPT = 16  # models kept in memory
 NO_MODEL = "No model answers yet, so there is no network whose gates could be shown."
@@ -48,17 +43,12 @@ class Gates:
     cell: CellTrace
 
 
-class GateReader:
-    """A reader of windows from Redis and models from the store, for all viewers; `look` blocks for a moment.
-
-    Args:
-        settings: where Redis and the store are.
-    """
+class GateReader(WindowReader):
+    """A reader of windows from Redis and models from the store."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        super().__init__(settings)
         self._store = ModelStore(settings.store)
-        self._redis: Redis | None = None
         self._models: dict[tuple[str, int], Model] = {}
 
     def look(self, series: str) -> Gates | str:
@@ -80,7 +70,7 @@ class GateReader:
         network = model if model.header.network else self._store.cohort_network(model.header.shared)
         if network is None:
             return NO_NETWORK.format(version)
-        window = self._window(series)
+        window = self.window(series)
         if window is None:
             return NO_WINDOW
         reads = model.spec.features if network is model else model.spec.features[:1]
@@ -100,23 +90,6 @@ class GateReader:
                 self._models.clear()
             self._models[key] = self._store.load(series, version)[1]
         return self._models[key]
-
-    def _window(self, series: str) -> StoredWindow | None:
-        """Read a series' window; head and blocks are read by one command, so that they are of one commit."""
-        capacity = self._settings.series.rows_kept
-        window = self._stored_window(series, capacity)
-        while window and ring(window.capacity) != ring(capacity):  # its model reads more rows than the setting keeps
-            capacity = window.capacity
-            window = self._stored_window(series, capacity)
-        return window
-
-    def _stored_window(self, series: str, capacity: int) -> StoredWindow | None:
-        if self._redis is None:
-            self._redis = connect(self._settings)
-        partitions = self._settings.partitions
-        key = keys_of(partition_of(series, partitions), partitions, self._settings.namespace).state
-        names = cast("Any", field_names(series, capacity))
-        return StoredWindow.decode(cast("list[bytes | None]", self._redis.hmget(key, names)))
 
 
 def _inputs(model: Model, network: Model, rows: Float, last_ts: int) -> Inputs:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tidecast.arrays import Float
+from tidecast.models.experts import EXPERTS
 
 Entries = Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]
 
@@ -12,6 +13,33 @@ POINTS = 96  # of each series
 FIRST_ROOM = 256  # initial capacity in series; doubled when full
 COLUMNS = ("origin", "due", "y", "yhat", "lower", "upper", "error", "naive", "score", "anomaly", "kind")
 ORIGIN, DUE, Y, YHAT, LOWER, UPPER, ERROR, NAIVE, SCORE, ANOMALY, KIND = range(len(COLUMNS))
+
+KINDS = (*EXPERTS, "other")  # the column `kind` holds a place in it
+_KIND_OF = {name.encode(): float(place) for place, name in enumerate(KINDS)}
+_OTHER = float(len(EXPERTS))
+
+
+def parse_point(fields: Mapping[bytes, bytes]) -> list[float]:
+    """Return the columns of a forecast; only they are parsed, a quarter of the cost of a whole `Forecast`.
+
+    Raises:
+        KeyError: a field is missing.
+        ValueError: a field is not a number.
+    """
+    get = fields.get
+    return [
+        float(fields[b"origin"]),
+        float(get(b"ts", b"nan")),
+        float(fields[b"y"]),
+        float(fields[b"yhat"]),
+        float(get(b"yhat_lower", b"nan")),
+        float(get(b"yhat_upper", b"nan")),
+        float(get(b"error", b"nan")),
+        np.nan,  # the last value's error needs the reading before
+        float(get(b"anomaly_score", b"nan")),
+        float(get(b"anomaly", b"nan")),
+        _KIND_OF.get(fields[b"kind"], _OTHER),
+    ]
 
 
 class Recent:
@@ -27,7 +55,6 @@ class Recent:
         count: `(room,)`, the number of points that each series ever got.
         model: `(room,)`, the version of the last forecast; 0: none.
         newest_id: of each series, the entry id of the last forecast.
-        kinds: the names of the experts that led a forecast; the column `kind` holds the place of a name.
         unreadable: the number of entries that are not valid forecasts.
     """
 
@@ -41,8 +68,6 @@ class Recent:
         self.index: dict[str, int] = {}
         self._raw_index: dict[bytes, int] = {}
         self.newest_id: list[bytes] = []
-        self.kinds: list[str] = []
-        self._raw_kinds: dict[bytes, int] = {}
         self.points: Float = np.full((FIRST_ROOM, POINTS, len(COLUMNS)), np.nan)
         self.count = np.zeros(FIRST_ROOM, np.int64)
         self.model = np.zeros(FIRST_ROOM, np.int64)
@@ -63,23 +88,8 @@ class Recent:
         return taken
 
     def _add(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> bool:
-        """Add one forecast; only the fields on the pages are parsed, a quarter of the cost of a whole `Forecast`."""
-        get = fields.get
-        y = float(fields[b"y"])
-        row = [
-            float(fields[b"origin"]),
-            float(get(b"ts", b"nan")),
-            y,
-            float(fields[b"yhat"]),
-            float(get(b"yhat_lower", b"nan")),
-            float(get(b"yhat_upper", b"nan")),
-            float(get(b"error", b"nan")),
-            np.nan,
-            float(get(b"anomaly_score", b"nan")),
-            float(get(b"anomaly", b"nan")),
-            self._code_of(fields[b"kind"]),
-        ]
-        model = int(get(b"model", b"0"))
+        row = parse_point(fields)
+        model = int(fields.get(b"model", b"0"))
         i = self._row_of(fields[b"series"])  # after parsing, so that every known series has a point
         if i is None:
             self.beyond += 1
@@ -89,17 +99,10 @@ class Recent:
         ring = self.points[i]
         count = int(self.count[i])
         if count:
-            row[NAIVE] = y - ring[(count - 1) % POINTS, Y]
+            row[NAIVE] = row[Y] - ring[(count - 1) % POINTS, Y]
         ring[count % POINTS] = row
         self.count[i] = count + 1
         return True
-
-    def _code_of(self, raw: bytes) -> int:
-        code = self._raw_kinds.get(raw)
-        if code is None:
-            self.kinds.append(raw.decode())
-            code = self._raw_kinds[raw] = len(self._raw_kinds)
-        return code
 
     def _row_of(self, raw: bytes) -> int | None:
         row = self._raw_index.get(raw)
@@ -143,7 +146,7 @@ class Recent:
 
     def kind_of(self, i: int) -> str:
         """Return the expert that weighed most in a series' last forecast."""
-        return self.kinds[int(self.points[i, (self.count[i] - 1) % POINTS, KIND])]
+        return KINDS[int(self.points[i, (self.count[i] - 1) % POINTS, KIND])]
 
     def of(self, i: int) -> Float:
         """Return a series' points, oldest first: `(points, columns)`."""

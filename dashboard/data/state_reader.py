@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, cast
 
 import numpy as np
 
+from dashboard.data.connected import Connected
 from tidecast.arrays import Float
-from tidecast.wire.state_format import StateHead, ring
+from tidecast.wire.state_format import StateHead, field_names, ring
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,14 @@ class StoredWindow:
         features: the target first.
         capacity: the maximum number of rows.
         last_ts: the newest row's time, epoch milliseconds.
+        step_ms: the time between two rows; 0 while it is not known.
         rows: `(rows, features)`, oldest first.
     """
 
     features: tuple[str, ...]
     capacity: int
     last_ts: int
+    step_ms: float
     rows: Float
 
     @classmethod
@@ -43,4 +46,29 @@ class StoredWindow:
         blocks = {place: block for place, block in enumerate(stored) if block} if len(stored) == ring(capacity) else {}
         rows = [rows for rows, _ in head.blocks(blocks)]
         nothing = np.empty((0, len(head.features)))
-        return cls(head.features, capacity, int(head.window.last_ts), np.concatenate([*rows[::-1], nothing]))
+        window = head.window
+        steps = window.steps[: int(window.steps_seen)]
+        step_ms = float(window.step_ms) or (float(np.median(steps)) if len(steps) else 0.0)
+        return cls(head.features, capacity, int(window.last_ts), step_ms, np.concatenate([*rows[::-1], nothing]))
+
+
+class WindowReader(Connected):
+    """A reader of the windows that workers store."""
+
+    def window(self, series: str) -> StoredWindow | None:
+        """Return a series' window, None without one; head and blocks are read by one command, as of one commit.
+
+        Raises:
+            RedisError: Redis is not available, or refuses.
+            StateError: the state is of another format, or cut short.
+        """
+        capacity = self._settings.series.rows_kept
+        window = self._stored_window(series, capacity)
+        while window and ring(window.capacity) != ring(capacity):  # its model reads more rows than the setting keeps
+            capacity = window.capacity
+            window = self._stored_window(series, capacity)
+        return window
+
+    def _stored_window(self, series: str, capacity: int) -> StoredWindow | None:
+        names = cast("Any", field_names(series, capacity))
+        return StoredWindow.decode(cast("list[bytes | None]", self._redis.hmget(self._keys_of(series).state, names)))

@@ -4,21 +4,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dashboard.data.recent import DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Y
+from dashboard.data.outlook import Step
+from dashboard.data.recent import ANOMALY, DUE, ERROR, KIND, KINDS, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Y
 from tidecast.arrays import Float
 from tidecast.pictures.colours import FORECAST, FORGET, INPUT, LAST_VALUE, READING
 
 QUIET = "var(--quiet)"  # of text: charts are SVG, so that a colour follows the theme
 FRAME = "var(--line)"
+MARK = "var(--red)"
 GRID = {"left": 8, "right": 16, "top": 34, "bottom": 8, "containLabel": True}
 SMOOTHED = 12  # readings
-Points = list[list[float]]
+MOST_POINTS = 1000  # of a line; more are thinned out
+SLIDER_PX = 22
+DATED = {  # labels of a time axis, by what they are the beginning of
+    "year": "{yyyy}",
+    "month": "{d} {MMM} {yyyy}",
+    "day": "{d} {MMM}",
+    "hour": "{HH}:{mm}\n{d} {MMM}",
+    "minute": "{HH}:{mm}\n{d} {MMM}",
+    "second": "{HH}:{mm}:{ss}\n{d} {MMM}",
+    "millisecond": "{HH}:{mm}:{ss}\n{d} {MMM}",
+}
+Points = list[list[Any]]
 
 
 def stream_chart() -> dict[str, Any]:
-    """Return the chart of readings, forecasts and their interval, without data."""
-    return chart(
+    """Return the chart of readings, forecasts, their interval and anomalies, without data; a slider zooms in."""
+    options = chart(
         [
             line("reading", READING, width=2),
             line("forecast", FORECAST, width=1.6) | {"symbolSize": 3, "showSymbol": False},
@@ -30,22 +44,79 @@ def stream_chart() -> dict[str, Any]:
                 "areaStyle": {"color": FORECAST, "opacity": 0.18},
                 "itemStyle": {"color": FORECAST, "opacity": 0.3},
             },
+            {"name": "anomaly", "type": "scatter", "symbolSize": 9, "itemStyle": {"color": MARK}, "z": 5, "data": []},
         ],
-        legend=["reading", "forecast", {"name": "interval", "icon": "roundRect"}],
+        legend=["reading", "forecast", {"name": "interval", "icon": "roundRect"}, "anomaly"],
     )
+    options["dataZoom"] = [
+        {
+            "type": "slider",
+            "height": SLIDER_PX,
+            "bottom": 4,
+            "borderColor": FRAME,
+            "showDetail": False,
+        }
+    ]
+    options["grid"] = GRID | {"bottom": SLIDER_PX + 14}
+    return options
 
 
-def stream_data(points: Float) -> list[Points]:
+def stream_data(points: Float, ahead: Sequence[Step] = ()) -> list[Points]:
     """Return the data of `stream_chart`; each forecast is at the time that it was made for.
 
     Args:
         points: of one series, oldest first, see `Recent.of`.
+        ahead: the steps after the next one.
     """
-    at = points[:, ORIGIN]
+    if not len(points):
+        return [[], [], [], [], []]
     # A reading's forecast is stored with the reading before; the newest forecast is for a time in the future.
-    due = np.append(at[1:], points[-1:, DUE])
-    width = points[:, UPPER] - points[:, LOWER]
-    return [_pairs(at, points[:, Y]), _pairs(due, points[:, YHAT]), _pairs(due, points[:, LOWER]), _pairs(due, width)]
+    due = np.append(points[1:, ORIGIN], points[-1:, DUE])
+    thin = thinned(points)
+    points = points[thin]
+    due = due[thin]
+    at = points[:, ORIGIN]
+    forecast = _pairs(due, points[:, YHAT])
+    lower = _pairs(due, points[:, LOWER])
+    width = _pairs(due, points[:, UPPER] - points[:, LOWER])
+    for step in ahead:
+        if step.ts is not None:
+            forecast.append([step.ts, step.yhat])
+            if step.lower is not None and step.upper is not None:
+                lower.append([step.ts, step.lower])
+                width.append([step.ts, step.upper - step.lower])
+    odd = points[:, ANOMALY] > 0
+    return [_pairs(at, points[:, Y]), forecast, lower, width, _pairs(at[odd], points[odd, Y])]
+
+
+def thinned(points: Float) -> NDArray[np.int64]:
+    """Return which points to draw of many: the lowest and the highest of each stretch, all anomalies, and the last."""
+    count = len(points)
+    if count <= MOST_POINTS:
+        return np.arange(count)
+    stretches = np.array_split(np.arange(count), MOST_POINTS // 2)
+    values = points[:, Y]
+    extremes = [stretch[pick(values[stretch])] for stretch in stretches for pick in (np.argmin, np.argmax)]
+    return np.unique([*extremes, *np.flatnonzero(points[:, ANOMALY] > 0), count - 1])
+
+
+def leader_chart() -> dict[str, Any]:
+    """Return the chart of the expert that weighed most in each forecast, without data."""
+    options = chart([{"name": "expert", "type": "scatter", "symbol": "rect", "symbolSize": [4, 12], "data": []}])
+    del options["legend"]
+    options["series"][0]["itemStyle"] = {"color": FORECAST}
+    options["yAxis"] = axis() | {"type": "category", "data": []}
+    options["grid"] = GRID | {"top": 8}
+    return options
+
+
+def put_leaders(options: dict[str, Any], points: Float) -> None:
+    """Put the leading experts into the options of `leader_chart`; readings without a forecast are left out."""
+    points = points[~np.isnan(points[:, KIND])]
+    points = points[:: len(points) // MOST_POINTS + 1]
+    names = [KINDS[int(kind)].replace("_", " ") for kind in points[:, KIND]]
+    options["yAxis"]["data"] = sorted(set(names), reverse=True)
+    with_data(options, [[[at, name] for at, name in zip(points[:, ORIGIN].tolist(), names, strict=True)]])
 
 
 def error_chart() -> dict[str, Any]:
@@ -59,7 +130,8 @@ def error_data(points: Float) -> list[Points]:
     """Return the data of `error_chart`: at each reading the means over the last `SMOOTHED` readings."""
     known = ~(np.isnan(points[:, ERROR]) | np.isnan(points[:, NAIVE]))
     at = points[known, ORIGIN]
-    return [_pairs(at, _smoothed(np.abs(points[known, column]))) for column in (ERROR, NAIVE)]
+    every = len(at) // MOST_POINTS + 1
+    return [_pairs(at[::every], _smoothed(np.abs(points[known, column]))[::every]) for column in (ERROR, NAIVE)]
 
 
 def curve_chart(curves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
@@ -101,7 +173,7 @@ def chart(series: list[dict[str, Any]], legend: list[Any] | None = None) -> dict
             "itemHeight": 8,
         },
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "line"}},
-        "xAxis": axis() | {"type": "time"},
+        "xAxis": _time_axis(),
         "yAxis": {
             "type": "value",
             "scale": True,
@@ -120,6 +192,12 @@ def axis() -> dict[str, Any]:
         "axisTick": {"show": False},
         "splitLine": {"show": False},
     }
+
+
+def _time_axis() -> dict[str, Any]:
+    options = axis() | {"type": "time"}
+    options["axisLabel"] |= {"formatter": DATED, "lineHeight": 15}
+    return options
 
 
 def named_axis(name: str) -> dict[str, Any]:

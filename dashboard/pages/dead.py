@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 from nicegui import events, run, ui
 from redis.exceptions import RedisError
 
-from dashboard.data.dead_letters import READ, ShownLetter, select
+from dashboard.data.dead_letters import READ, select, series_of
 from dashboard.pages.formats import NOTHING, count_text, series_path, time_text
 from dashboard.pages.frame import Context, page
 from dashboard.pages.tables import table_html
-from tidecast.wire import id_pair
+from tidecast.wire import DeadLetter, id_pair
 
 SHOWN = 100
+LONGEST = 200  # characters of the fields of a reading
 LOOK_S = 3.0
 ALL = "all reasons"
 NONE = '<p class="quiet">No dead letters. Every reading could be answered.</p>'
@@ -31,7 +32,7 @@ def dead(context: Context, reason: str, series: str) -> None:
 class _Filter:
     reason: str
     series: str
-    letters: list[ShownLetter] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
 
 
 class _List:
@@ -88,21 +89,28 @@ class _List:
         ui.navigate.history.replace(f"/dead?{urlencode(query)}" if query else "/dead")
 
 
-def letters_html(letters: list[ShownLetter]) -> str:
+def letters_html(letters: list[DeadLetter]) -> str:
     """Return the table of dead letters as HTML."""
     columns = ("time (UTC)", "reason", "series", "reading", "what to do")
     return table_html(columns, [_cells(letter) for letter in letters])
 
 
-def _cells(letter: ShownLetter) -> list[str]:
-    link = f'<a href="{series_path(letter.series)}">{escape(letter.series)}</a>' if letter.series else NOTHING
+def _cells(letter: DeadLetter) -> list[str]:
+    series = series_of(letter)
     return [
         time_text(id_pair(letter.id)[0]),
         f'<span class="badge is-dead-letters">{escape(letter.reason)}</span>',
-        link,
-        f'<span class="sent">{escape(letter.fields)}</span>',
+        f'<a href="{series_path(series)}">{escape(series)}</a>' if series else NOTHING,
+        escape(_fields_text(letter)),
         escape(letter.detail),
     ]
+
+
+def _fields_text(letter: DeadLetter) -> str:
+    """Return the fields of the reading without its series, cut to a length."""
+    sent = b" ".join(b"%b=%b" % pair for pair in letter.fields.items() if pair[0] != b"series")
+    text = sent.decode(errors="backslashreplace")
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def _count_sentence(matching: int, read: int) -> str:

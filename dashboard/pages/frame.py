@@ -15,6 +15,8 @@ from dashboard.data.dead_letters import DeadLetterReader
 from dashboard.data.evidence import Evidence
 from dashboard.data.follower import Follower
 from dashboard.data.gates import GateReader
+from dashboard.data.history import HistoryReader
+from dashboard.data.outlook import OutlookReader
 from dashboard.pages.formats import count_text
 from tidecast.pictures.colours import DARK, LIGHT
 
@@ -22,6 +24,10 @@ STYLE = (
     f":root {{ {LIGHT.variables()} }} body.body--dark {{ {DARK.variables()} }}"
     + Path(__file__).with_name("style.css").read_text()
 )
+_TOGGLE = """(event) => {
+  const button = event.currentTarget;
+  button.setAttribute("aria-expanded", button.parentElement.classList.toggle("open"));
+}"""
 REFRESH_S = 1.0
 SKIPPED_SHOWN_S = 10.0
 PAGES = (("Series", "/"), ("Retraining", "/retraining"), ("Dead letters", "/dead"))
@@ -37,6 +43,8 @@ class Context:
     board: Board
     gates: GateReader
     dead_letters: DeadLetterReader
+    outlooks: OutlookReader
+    histories: HistoryReader
     actions: Actions | None
 
 
@@ -61,6 +69,17 @@ def page(context: Context, here: str) -> Iterator[None]:
 
     every_second(look)
     yield
+
+
+@contextmanager
+def folded(title: str, classes: str = "") -> Iterator[None]:
+    """Put a card with a title around the elements of the block; on a phone a press on the title opens it."""
+    with ui.element("section").classes(f"card fold {classes}"):
+        with ui.element("button").classes("subtitle").props('aria-expanded="false"') as button:
+            ui.label(title)
+        button.on("click", js_handler=_TOGGLE)
+        with ui.element("div").classes("body"):
+            yield
 
 
 def every_second(look: Callable[[], None]) -> None:

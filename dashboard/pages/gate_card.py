@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from dashboard.data.gates import Gates
 from dashboard.pages import gate_charts
-from dashboard.pages.frame import Context, chart
+from dashboard.pages.frame import Context, chart, folded
 from tidecast.pictures.gates import GATE_MAPS
 
 LOOK_S = 3.0  # the shortest time between updates, which need a new reading or another version
@@ -16,8 +16,7 @@ LOOK_S = 3.0  # the shortest time between updates, which need a new reading or a
 
 def gate_card(context: Context, series: str) -> None:
     """Build the card for one viewer; the gates are computed on a thread, so that other viewers do not wait."""
-    with ui.element("section").classes("card gates"):
-        ui.label("Gates over the last window").classes("subtitle")
+    with folded("Gates over the last window", "gates"):
         sentence = ui.label("Reading the window …").classes("quiet")
         drawn = _Drawn()
     shown: list[tuple[int, int | None] | None] = [None]

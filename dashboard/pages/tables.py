@@ -12,7 +12,12 @@ from tidecast.wire import Event
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> ui.html:
     """Add a table of texts, which are escaped."""
-    return ui.html(table_html(columns, [[escape(cell) for cell in row] for row in rows]), sanitize=False)
+    return ui.html(table_of_texts(columns, rows), sanitize=False)
+
+
+def table_of_texts(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of texts, which are escaped, as HTML."""
+    return table_html(columns, [[escape(cell) for cell in row] for row in rows])
 
 
 def events_table(newest: Callable[[], list[Event]], *, of_series: bool = False) -> None:

@@ -10,16 +10,23 @@ from typing import Any
 from redis import Redis
 
 from tests.harness.models import make_model
+from tidecast.connection.mutes import Mute, mute_series
+from tidecast.models.experts import EXPERTS, PROVEN
 from tidecast.models.model import Evidence, Scores
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
-from tidecast.wire import Event
+from tidecast.wire import Event, keys_of
 
 ROWS_KEPT = 400
+STEPS = 6  # that are forecast
+SPIKE = 6.0  # of the third series
+ODD = 3.0  # anomaly score of an anomaly
+WEIGHED = {"naive": 1.3, "seasonal_naive": 1.2, "linear": 1.05, "lstm": 1.0, "pretrained": 1.08}  # errors by expert
 STEP_MS = 1000
 PLACES = ("boiler", "chiller", "pump", "turbine", "valve")
+DEAD = (("bad_value", "boiler-3/flow", "1,5"), ("bad_value", "pump-9/flow", "n/a"), ("no_value", "valve-1/flow", ""))
 CURVES = {
     "loss": tuple(0.24 + 0.55 * math.exp(-epoch / 4) for epoch in range(1, 25)),
     "validation": tuple(0.29 + 0.5 * math.exp(-epoch / 3.2) + 0.008 * math.sin(epoch) for epoch in range(1, 25)),
@@ -29,19 +36,22 @@ CURVES = {
 def seed_forecasts(redis: Redis, names: list[str], rounds: int, *, naive_from: int, now_ms: int | None = None) -> None:
     """Write forecasts of each series, round after round up to now; those from `naive_from` on have no model."""
     end = (now_ms or round(time.time() * 1000)) - 10
-    waves = [_wave(i, rounds) for i in range(len(names))]
+    waves = [_wave(i, rounds + STEPS) for i in range(len(names))]
     before: dict[int, tuple[float, float]] = {}
     for turn in range(rounds):
         arrived = end - (rounds - 1 - turn) * STEP_MS
         with redis.pipeline(transaction=False) as pipeline:
             for i, name in enumerate(names):
-                y = waves[i][turn]
+                y = waves[i][turn] + (SPIKE if (i, turn) == (2, rounds - 20) else 0)
                 yhat = y if i >= naive_from else waves[i][turn + 1] + random.Random(f"{i} {turn}").gauss(0, 0.55)
                 width = 2.4 if i >= naive_from else 1.1
                 fields = _fields(name, arrived, y, yhat, width, None if i >= naive_from else 1 + i % 3)
                 if i in before:
                     error = y - before[i][0]
-                    fields |= {"error": f"{error:.6g}", "anomaly_score": f"{abs(error) / before[i][1]:.6g}"}
+                    score = abs(error) / before[i][1]
+                    fields |= {"error": f"{error:.6g}", "anomaly_score": f"{score:.6g}", "anomaly": int(score > ODD)}
+                if turn == rounds - 1:
+                    fields |= _ahead(waves[i], turn, width)
                 before[i] = (yhat, width)
                 pipeline.xadd("forecasts", fields, id=f"{arrived}-{i}")
             pipeline.execute()
@@ -56,10 +66,21 @@ def _fields(name: str, at: int, y: float, yhat: float, width: float, model: int 
         "yhat_upper": f"{yhat + width:.6g}",
         "level": "0.9",
         "origin": at,
-        "kind": "naive" if model is None else ("lstm", "linear", "shared")[model - 1],
+        "kind": "naive" if model is None else ("lstm", "linear", "shared_lstm")[model - 1],
         "y": f"{y:.6g}",
     }
     return fields if model is None else fields | {"model": model}
+
+
+def _ahead(wave: list[float], turn: int, width: float) -> dict[str, str]:
+    """Return the fields of the steps after the next."""
+    fields = {}
+    for step in range(2, STEPS + 1):
+        yhat = wave[turn + step]
+        wide = width * step**0.5
+        fields |= {f"yhat_{step}": f"{yhat:.6g}"}
+        fields |= {f"yhat_{step}_lower": f"{yhat - wide:.6g}", f"yhat_{step}_upper": f"{yhat + wide:.6g}"}
+    return fields
 
 
 def seed_windows(redis: Redis, names: list[str], rounds: int, now_ms: int) -> None:
@@ -68,7 +89,12 @@ def seed_windows(redis: Redis, names: list[str], rounds: int, now_ms: int) -> No
         window = Window(ROWS_KEPT, 1)
         for turn, y in enumerate(_wave(i, rounds)[:rounds]):
             window.push(now_ms - 10 - (rounds - 1 - turn) * STEP_MS, [float(f"{y:.6g}")], 0)
-        redis.hset("state", mapping=dict(SeriesState(("value",), window).changes(name)))
+        state = SeriesState(("value",), window)
+        for expert, error in WEIGHED.items():
+            state.errors[:, EXPERTS.index(expert)] = error
+            state.answers[EXPERTS.index(expert)] = 1.0
+        state.fields.evidence[:] = PROVEN
+        redis.hset("state", mapping=dict(state.changes(name)))
 
 
 def seed_plant(redis: Redis, store: ModelStore, now_ms: int) -> list[str]:
@@ -78,13 +104,17 @@ def seed_plant(redis: Redis, store: ModelStore, now_ms: int) -> list[str]:
     seed_forecasts(redis, silent, 40, naive_from=2, now_ms=now_ms - 300_000)
     seed_forecasts(redis, names, 96, naive_from=36, now_ms=now_ms)
     seed_windows(redis, names, 96, now_ms)
+    mute_series(redis, keys_of(), names[7], Mute(now_ms, None, "Ann"))
+    for reason, name, value in DEAD:
+        fields = {"reason": reason, "detail": f"value is {value!r}: send a decimal number", "original.value": value}
+        redis.xadd("dead", dict(fields | {"original.series": name}))
     for i, name in enumerate([*names[:36], *silent, "hall/temperature"]):
         for version in range(1, 2 + i % 3):
             store.publish(_model(name, now_ms, version))
     for event in _events(names):
         redis.xadd("events", dict(_pairs(event.encode())))
     redis.hset("retrain", mapping=_record(now_ms))
-    redis.hset("offset", mapping={"last": "0-0", "read": 4000, "forecast": 3998, "dead": 2})
+    redis.hset("offset", mapping={"last": "0-0", "read": 4000, "forecast": 3998, "dead": 3})
     redis.hset("lease", mapping={"epoch": 1, "owner": "plant", "expires_ms": now_ms + 3_600_000})
     return names
 

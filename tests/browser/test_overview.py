@@ -49,6 +49,7 @@ def test_five_thousand_series_are_shown_sorted_and_found(page: "Page", server: E
         assert 25 == page.locator(SERIES).count()
         began = time.monotonic()
         page.click("th.col-series")
+        page.wait_for_selector("th.col-series.sorted")
         page.click("th.col-series")
         page.wait_for_selector(f"{SERIES} >> text=pump-4999")
         page.click("th.col-y")
@@ -134,6 +135,8 @@ def test_problems_come_first_and_a_button_shows_only_those(page: "Page", address
     connection.xadd("dead", {"reason": "bad_value", "detail": "x", "original.series": "b"})
     page.goto(address)
     page.wait_for_selector("button:has-text('drifting 1')")
+    page.wait_for_selector("button:has-text('dead letters 1')")
+    page.wait_for_selector("td.col-state >> text=dead letters")
     assert ["b", "c", "a"] == [text.strip() for text in page.locator(SERIES).all_inner_texts()]
     assert re.fullmatch("20[0-9-]+ [0-9:]+", page.inner_text("td.col-last >> nth=0"))
     page.click("button:has-text('dead letters 1')")

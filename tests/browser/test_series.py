@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from redis import Redis
 
 from tests.browser.conftest import TOKEN, dashboard
-from tests.browser.seeding import STEP_MS, seed_forecasts, seed_plant, store_at
+from tests.browser.seeding import STEP_MS, STEPS, seed_forecasts, seed_plant, store_at
 from tests.harness.models import make_model
 from tests.harness.processes import worker_process
 from tidecast.client import Client
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+STEP_CELLS = ".plain td[data-name=step]"
+COMPONENT = "getElement(+document.querySelector('.chart.tall').id.slice(1))"
+STREAM = f"{COMPONENT}.chart.getOption()"
 # The data of the gates' charts, the lines first.
 CHARTS = "[...document.querySelectorAll('.gates .chart')].map(c => getElement(+c.id.slice(1))?.chart?.getOption())"
 
@@ -55,13 +59,71 @@ def test_the_page_shows_versions_their_evidence_and_the_events(
     with dashboard(server, tmp_path / "models") as address:
         page.goto(f"{address}/series?name={names[2]}")
         page.wait_for_selector("text=drifting")
-        assert "3 (answers)" in page.inner_text(".plain >> nth=0")
-        assert "level: 1.36 times the threshold" in page.inner_text(".plain >> nth=1")
-        assert 3 == page.locator(".card:not(.gates) svg").count()
+        page.wait_for_selector("text=3 (answers)")
+        page.wait_for_selector("text=level: 1.36 times the threshold")
+        assert 4 == page.locator(".card:not(.gates) svg").count()
         assert 0 == page.locator("text=Roll back").count()
+        page.wait_for_selector("text=Next steps")
+        assert [str(step) for step in range(1, STEPS + 1)] == page.locator(STEP_CELLS).all_inner_texts()
+        assert page.inner_text(".weight >> nth=0").startswith("lstm")
+        assert 1 == page.evaluate(f"{STREAM}.series[4].data.length")
+        assert re.search(r"\d [A-Z][a-z][a-z]", page.text_content(".chart.tall svg") or "")
         page.goto(f"{address}/retraining")
         page.wait_for_selector("text=every 6h")
         assert "12 series trained" in page.inner_text(".plain >> nth=0")
+
+
+def test_a_range_shows_older_readings_and_the_slider_keeps_its_zoom(
+    page: "Page", server: EmbeddedRedis, connection: Redis, tmp_path: Path
+) -> None:
+    """New readings go on coming in."""
+    now_ms = round(time.time() * 1000)
+    seed_forecasts(connection, ["boiler-1"], 300, naive_from=0, now_ms=now_ms - 5000)
+    with dashboard(server, tmp_path / "models") as address:
+        page.goto(f"{address}/series?name=boiler-1")
+        page.click(".ranges a:has-text('hour')")
+        page.wait_for_selector("text=Forecasts since 20")
+        page.wait_for_function(f"{STREAM}.series[0].data.length == 300")
+        page.evaluate(f"{COMPONENT}.chart.dispatchAction({{type: 'dataZoom', start: 40, end: 60}})")
+        seed_forecasts(connection, ["boiler-1"], 2, naive_from=0, now_ms=now_ms)
+        page.wait_for_function(f"{STREAM}.series[0].data.length == 302")
+        assert [40, 60] == page.evaluate(f"[{STREAM}.dataZoom[0].start, {STREAM}.dataZoom[0].end]")
+
+
+def test_a_series_is_muted_and_unmuted(page: "Page", server: EmbeddedRedis, connection: Redis, tmp_path: Path) -> None:
+    """By whom and for how long; both are events."""
+    seed_forecasts(connection, ["boiler-1"], 3, naive_from=0)
+    with dashboard(server, tmp_path / "models", DASHBOARD__TOKEN=TOKEN) as address:
+        page.goto(f"{address}/series?name=boiler-1&token={TOKEN}")
+        page.click("button:has-text('Mute')")
+        page.click("text=until unmuted")
+        page.fill("input[aria-label='Your name']", "Ann")
+        page.click("text=Yes >> visible=true")
+        page.wait_for_selector("text=muted by Ann")
+        page.wait_for_selector(".event-muted")
+        page.goto(address)
+        page.wait_for_selector(".muted-mark")
+        page.goto(f"{address}/series?name=boiler-1")
+        page.click("button:has-text('Unmute')")
+        page.click("text=Yes >> visible=true")
+        page.wait_for_selector(".event-unmuted")
+        page.wait_for_selector("button:has-text('Mute'):visible")
+    assert {} == connection.hgetall("muted")
+
+
+def test_on_a_phone_the_page_is_short_and_cards_open_by_a_press(
+    page: "Page", server: EmbeddedRedis, connection: Redis, tmp_path: Path
+) -> None:
+    """Not more than two screens before anything is opened."""
+    names = seed_plant(connection, store_at(tmp_path / "models"), round(time.time() * 1000))
+    page.set_viewport_size({"width": 390, "height": 844})
+    with dashboard(server, tmp_path / "models") as address:
+        page.goto(f"{address}/series?name={names[2]}")
+        page.wait_for_selector("text=level: 1.36 times")
+        assert page.evaluate("document.documentElement.scrollHeight") < 2 * 844
+        assert not page.is_visible("text=3 (answers)")
+        page.click("button:has-text('Versions')")
+        page.wait_for_selector("text=3 (answers)")
 
 
 @pytest.mark.timeout(240)
@@ -104,7 +166,7 @@ def test_the_button_retrains_and_the_page_shows_what_came_of_it(
         client.push_many(readings)
         with dashboard(server, store.root, DASHBOARD__TOKEN=TOKEN, **short) as address:
             page.goto(f"{address}/series?name=boiler-7&token={TOKEN}")
-            page.wait_for_selector(".badge.is-naive")
+            page.wait_for_selector(".badge.is-no-model")
             page.click("button:has-text('Retrain')")
             page.click("text=Train boiler-7 anew now?")
             page.click("text=Yes")
@@ -116,7 +178,7 @@ def test_the_button_retrains_and_the_page_shows_what_came_of_it(
             page.wait_for_selector("text=Version 1: the LSTM over the 24 readings", timeout=10_000)
             assert page.is_enabled("button:has-text('Retrain')")
             client.push("boiler-7", 30.0)
-            page.wait_for_selector(".badge.is-live", timeout=10_000)
+            page.wait_for_selector(".badge.is-ok", timeout=10_000)
             assert page.inner_text(".figure.model .value").endswith("v1")
     assert 1 == store.champion("boiler-7")
 
@@ -156,5 +218,4 @@ def _met(value: float) -> str:
 
 def _drawn(value: float) -> str:
     """Return whether the chart's own data hold a reading."""
-    component = "[...document.querySelectorAll('.chart.tall')][0]"
-    return f"getElement(+{component}.id.slice(1)).chart.getOption().series[0].data.some(point => point[1] == {value})"
+    return f"{STREAM}.series[0].data.some(point => point[1] == {value})"

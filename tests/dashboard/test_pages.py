@@ -12,13 +12,16 @@ import pytest
 from dashboard.actions import Actions, summary_text
 from dashboard.data.board import View
 from dashboard.data.follower import Follower
-from dashboard.data.recent import Recent
+from dashboard.data.history import History
+from dashboard.data.outlook import Step
+from dashboard.data.recent import ANOMALY, COLUMNS, KIND, KINDS, ORIGIN, Recent, Y
 from dashboard.data.totals import Totals
 from dashboard.pages import charts
 from dashboard.pages.formats import age_text, count_text, number_text, series_path, share_text, time_text
 from dashboard.pages.frame import notice
 from dashboard.pages.overview import view_of, view_path
 from dashboard.pages.retraining import runs_html
+from dashboard.pages.stream_card import history_sentence
 from dashboard.pages.tables import events_html
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
@@ -42,12 +45,52 @@ def test_numbers_and_times_as_people_read_them() -> None:
 def test_a_forecast_is_drawn_where_it_was_due() -> None:
     """Beside the reading that it foretold, and the newest one ahead of all."""
     recent = Recent(1)
-    recent.add([entry("a", turn, y=turn, yhat=turn + 1.5, yhat_lower=turn, yhat_upper=turn + 3) for turn in range(3)])
-    truth, forecast, lower, width = charts.stream_data(recent.of(0))
+    for turn in range(3):
+        bounds = {"yhat_lower": turn, "yhat_upper": turn + 3}
+        recent.add([entry("a", turn, y=turn, yhat=turn + 1.5, anomaly=turn % 2, **bounds)])
+    ahead = (Step(2, 9, 5.0, 4.0, 6.5), Step(3, 10, 5.5, None, None), Step(4, None, 0.0, 0.0, 0.0))
+    truth, forecast, lower, width, odd = charts.stream_data(recent.of(0), ahead)
     times = [point[0] for point in truth]
-    assert [times[1], times[2], times[2] + 1000] == [point[0] for point in forecast]
-    assert [1.5, 2.5, 3.5] == [point[1] for point in forecast]
-    assert [[0, 1, 2], [3, 3, 3]] == [[point[1] for point in line] for line in (lower, width)]
+    assert [times[1], times[2], times[2] + 1000, 9, 10] == [point[0] for point in forecast]
+    assert [1.5, 2.5, 3.5, 5.0, 5.5] == [point[1] for point in forecast]
+    assert [[0, 1, 2, 4.0], [3, 3, 3, 2.5]] == [[point[1] for point in line] for line in (lower, width)]
+    assert [[times[1], 1.0]] == odd
+    assert [[], [], [], [], []] == charts.stream_data(recent.of(0)[:0])
+
+
+def test_of_many_points_the_extremes_and_the_anomalies_are_drawn() -> None:
+    """A spike of one reading is in the chart of a week."""
+    points = np.zeros((10_000, len(COLUMNS)))
+    points[:, Y] = np.random.default_rng(1).normal(size=10_000)
+    points[3456, Y] = 50.0
+    points[777, ANOMALY] = 1.0
+    drawn = charts.thinned(points)
+    assert {777, 3456, 9999} <= set(drawn.tolist())
+    assert len(drawn) <= charts.MOST_POINTS + 2
+    assert list(range(96)) == charts.thinned(points[:96]).tolist()
+
+
+def test_the_leading_experts_are_drawn_by_name() -> None:
+    """Readings without a forecast have none."""
+    points = np.full((3, len(COLUMNS)), np.nan)
+    points[:, ORIGIN] = range(3)
+    points[1:, KIND] = KINDS.index("naive"), KINDS.index("shared_lstm")
+    options = charts.leader_chart()
+    charts.put_leaders(options, points)
+    assert [[1.0, "naive"], [2.0, "shared lstm"]] == options["series"][0]["data"]
+    assert ["shared lstm", "naive"] == options["yAxis"]["data"]
+
+
+def test_a_history_is_described_by_its_sources() -> None:
+    """How far back they reach, and why not further."""
+    points = np.empty((0, len(COLUMNS)))
+    whole = History(points, {"forecasts": 1772334010000}, whole=True)
+    assert "Forecasts since 2026-03-01 03:00:10." == history_sentence(whole)
+    parts = {"forecasts": 1772334010000, "readings": 1772333000000, "window": 1772330000000}
+    sentence = history_sentence(History(points, parts, whole=False, problem="The archive was not read: why"))
+    assert "Readings alone since 2026-03-01 01:53:20, from the readings and window." in sentence
+    assert "Older ones were not found" in sentence
+    assert sentence.endswith("The archive was not read: why")
 
 
 def test_errors_are_means_over_the_last_readings() -> None:

@@ -185,10 +185,9 @@ def has_group(redis: Redis, stream: str, group: str) -> bool:
 
 
 def newest_entries(
-    redis: Redis, stream: str, most: int, since: str | int = "-"
+    redis: Redis, stream: str, most: int, since: str | int = "-", last: str = "+"
 ) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """Yield the newest entries of a stream, newest first, in pieces: Redis may not send all in one reply."""
-    last = "+"
+    """Yield the newest entries of a stream up to `last`, newest first, in pieces: Redis may not send all at once."""
     portion = Portion(min(most, PIECE))
 
     def ask(count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:

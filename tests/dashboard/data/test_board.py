@@ -126,8 +126,8 @@ def test_a_model_is_named_with_its_age(desk: Desk) -> None:
 
 def test_an_expert_is_named_in_words(desk: Desk) -> None:
     """As people write it."""
-    desk.feed("a", 1.0, model=1, kind="linear_ridge")
-    assert "linear ridge v1" == desk.board.row("a", NOW)["model"]
+    desk.feed("a", 1.0, model=1, kind="linear_robust")
+    assert "linear robust v1" == desk.board.row("a", NOW)["model"]
 
 
 @pytest.mark.parametrize(("forecast_error", "worse"), [(1.2, True), (1.0009, False), (0.5, False)])

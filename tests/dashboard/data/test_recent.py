@@ -52,7 +52,7 @@ def test_a_series_of_which_nothing_could_be_read_is_not_met() -> None:
     recent = Recent(10)
     whole = entry("a", 0, 1.0, 1.0)
     broken = entry("b", 0, 1.0, 1.0)
-    recent.add([whole, (broken[0], {**broken[1], b"kind": b"\xff"}), (broken[0], {**broken[1], b"model": b"x"})])
+    recent.add([whole, (broken[0], {**broken[1], b"y": b"\xff"}), (broken[0], {**broken[1], b"model": b"x"})])
     assert (["a"], 2) == (recent.names, recent.unreadable)
 
 

@@ -1,0 +1,94 @@
+"""Reader of a series' newest forecast over all steps, and of the weights of its experts."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from dashboard.data.connected import Connected
+from tidecast.errors import StateError, StreamError
+from tidecast.models.experts import EXPERTS
+from tidecast.wire import Forecast
+
+LEAST_WEIGHT = 0.005  # smaller weights are not shown
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The forecast of one step ahead.
+
+    Attributes:
+        step: 1 for the next reading.
+        ts: the time forecast, epoch milliseconds; None while the step between readings is not known.
+        yhat: the forecast; `lower` and `upper` bound it, None while no error is known.
+    """
+
+    step: int
+    ts: int | None
+    yhat: float
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The newest forecast of a series.
+
+    Attributes:
+        steps: one for each step of `series.horizon`.
+        weights: by expert, the largest first; empty if no state is stored.
+        guarded: whether the blend is watched after a shock, when the last value may answer in its place.
+    """
+
+    steps: tuple[Step, ...]
+    weights: dict[str, float]
+    guarded: bool
+
+
+class OutlookReader(Connected):
+    """A reader of the newest forecasts and the stored states."""
+
+    def look(self, series: str, entry_id: str) -> Outlook:
+        """Return a series' outlook; `entry_id` is that of its newest forecast.
+
+        Raises:
+            RedisError: Redis is not available, or refuses.
+        """
+        keys = self._keys_of(series)
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", self._redis.xrange(keys.forecasts, entry_id, entry_id))
+        head = cast("bytes | None", self._redis.hget(keys.state, series))
+        try:
+            steps = steps_of(Forecast.decode(*entries[0])) if entries else ()
+        except StreamError:
+            steps = ()
+        return Outlook(steps, *weights_of(head))
+
+
+def steps_of(forecast: Forecast) -> tuple[Step, ...]:
+    """Return the steps of a forecast."""
+    more = dict(forecast.more)
+    due = forecast.ts
+    steps = [Step(1, due, forecast.yhat, forecast.yhat_lower, forecast.yhat_upper)]
+    while (yhat := more.get(f"yhat_{len(steps) + 1}")) is not None:
+        number = len(steps) + 1
+        ts = None if due is None else due + (number - 1) * (due - forecast.origin)
+        steps.append(Step(number, ts, yhat, more.get(f"yhat_{number}_lower"), more.get(f"yhat_{number}_upper")))
+    return tuple(steps)
+
+
+def weights_of(head: bytes | None) -> tuple[dict[str, float], bool]:
+    """Return the weights of the experts in the pending forecast, and whether the blend is watched after a shock."""
+    from tidecast.online.kernels.blend import blend  # imported late: they take half a second
+    from tidecast.online.series.state import SeriesState
+
+    if head is None:
+        return {}, False
+    try:
+        state = SeriesState.decode(head)
+    except StateError:
+        return {}, False
+    weights = np.empty(len(EXPERTS))
+    with np.errstate(all="ignore"):
+        blend(state.errors, state.fields.evidence, state.answers, weights)
+    order = np.argsort(-weights, kind="stable")
+    return {EXPERTS[i]: float(weights[i]) for i in order if weights[i] >= LEAST_WEIGHT}, state.fields.guard.alert > 0

@@ -1,0 +1,100 @@
+"""The buttons on the page of a series; each asks before it acts. They exist only where a token is set."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from nicegui import run, ui
+
+from dashboard.actions import Actions
+from dashboard.data.follower import Follower
+from dashboard.pages.formats import time_text
+from dashboard.pages.frame import every_second
+
+_log = logging.getLogger(__name__)
+
+HOUR_MS = 3_600_000
+TERMS = {"for an hour": HOUR_MS, "for a day": 24 * HOUR_MS, "for a week": 168 * HOUR_MS, "until unmuted": None}
+ENDS = "the program ends"  # in place of a result
+
+
+def buttons(actions: Actions, follower: Follower, series: str) -> None:
+    """Add the buttons of a series."""
+
+    async def roll_back() -> str:
+        return await run.io_bound(actions.rollback, series) or ENDS
+
+    with ui.element("div").classes("buttons"):
+        _mute_buttons(actions, follower, series)
+        again = _button("Retrain", f"Train {series} anew now?", lambda: actions.retrain(series))
+        _button("Roll back", f"Let the former version of {series} answer again?", roll_back)
+
+    def look() -> None:
+        again.set_enabled(series not in actions.under_way)
+
+    every_second(look)
+
+
+def _mute_buttons(actions: Actions, follower: Follower, series: str) -> None:
+    answers = {"term": "for an hour", "who": ""}
+
+    async def mute() -> str:
+        return await run.io_bound(actions.mute, series, TERMS[answers["term"]], answers["who"]) or ENDS
+
+    async def unmute() -> str:
+        return await run.io_bound(actions.unmute, series, answers["who"]) or ENDS
+
+    def choose() -> None:
+        ui.radio(list(TERMS), value=answers["term"], on_change=lambda event: answers.update(term=event.value))
+        ask_who()
+
+    def ask_who() -> None:
+        field = ui.input("Your name", on_change=lambda event: answers.update(who=event.value or ""))
+        field.props("dense maxlength=100")
+
+    quiet = ui.label().classes("quiet")
+    on = _button("Mute", f"Send no notification about {series}?", mute, choose)
+    off = _button("Unmute", f"Send notifications about {series} again?", unmute, ask_who)
+
+    def look() -> None:
+        present = follower.signs.mutes.get(series)
+        on.set_visibility(present is None)
+        off.set_visibility(present is not None)
+        quiet.set_visibility(present is not None)
+        if present is not None:
+            by = f" by {present.who}" if present.who else ""
+            until = f" until {time_text(present.until_ms)}" if present.until_ms else ""
+            quiet.set_text(f"muted{by}{until}")
+
+    every_second(look)
+
+
+def _button(
+    name: str, question: str, deed: Callable[[], Awaitable[str]], ask: Callable[[], None] | None = None
+) -> ui.button:
+    """Add a button that asks for confirmation, runs `deed` and shows its result.
+
+    If the viewer has left by then, the result is logged. `ask` adds fields to the question.
+    """
+    with ui.dialog() as dialog, ui.card():
+        ui.label(question)
+        if ask:
+            ask()
+        with ui.row():
+            ui.button("Yes", on_click=lambda: dialog.submit(True)).props("flat")
+            ui.button("No", on_click=lambda: dialog.submit(False)).props("flat")
+
+    async def act() -> None:
+        if not await dialog:
+            return
+        button.disable()
+        try:
+            sentence = await deed()
+        finally:
+            button.enable()
+        if button.is_deleted or not button.client.has_socket_connection:
+            _log.warning("%s", sentence)
+        else:
+            ui.notify(sentence, timeout=8000, multi_line=True)
+
+    button = ui.button(name, on_click=act).props("outline dense no-caps")
+    return button

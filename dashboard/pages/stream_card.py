@@ -1,0 +1,178 @@
+"""The cards of a series' readings and forecasts: live, or over the last hour, day or week."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from nicegui import run, ui
+from redis.exceptions import RedisError
+
+from dashboard.data.history import RANGES, SCANNED, History
+from dashboard.data.outlook import Outlook, Step
+from dashboard.data.recent import NAIVE, ORIGIN, POINTS, Y
+from dashboard.pages import charts
+from dashboard.pages.formats import NOTHING, count_text, number_text, series_path, share_text, time_text
+from dashboard.pages.frame import Context, chart, every_second, folded
+from dashboard.pages.tables import table_of_texts
+from tidecast.arrays import Float
+
+LOOK_S = 1.0
+LIVE = f"The newest readings, at most {POINTS}."
+
+
+class StreamCards:
+    """One viewer's charts of a series, and its forecasts of further steps.
+
+    Args:
+        context: the data.
+        series: its name.
+        span: one of `RANGES`; empty: the newest readings are shown.
+        beside: adds a card beside that of the steps.
+    """
+
+    def __init__(self, context: Context, series: str, span: str, beside: Callable[[], None]) -> None:
+        self._context = context
+        self._series = series
+        self._span = span
+        self._history: History | None = None
+        self._outlook: Outlook | None = None
+        self._drawn: object = None
+        self._asked_id = ""
+        self._build()
+        with ui.element("div").classes("pair"):
+            self._build_steps()
+            beside()
+        every_second(self._look)
+        ui.timer(LOOK_S, self._read_outlook)
+        if span:
+            ui.timer(0.01, self._read_history, once=True)
+
+    def _build(self) -> None:
+        with ui.element("section").classes("card"):
+            with ui.element("div").classes("ranges"):
+                ui.label("Readings and forecasts, in UTC").classes("subtitle")
+                for span in ("", *RANGES):
+                    path = series_path(self._series) + (f"&span={span}" if span else "")
+                    ui.link(span or "live", path).classes(f"filter {'here' if span == self._span else ''}")
+            self._caption = ui.label(f"Reading the {self._span} …" if self._span else LIVE).classes("quiet")
+            self._stream = chart(charts.stream_chart(), "chart tall")
+        with ui.element("div").classes("pair"):
+            with folded(f"Mean absolute error over {charts.SMOOTHED} readings"):
+                self._errors = chart(charts.error_chart())
+            with folded("Expert that weighed most"):
+                self._leaders = chart(charts.leader_chart(), "chart low")
+                self._weights = ui.html("", sanitize=False)
+
+    def _build_steps(self) -> None:
+        with ui.element("div").classes("contents") as self._steps_place, folded("Next steps"):
+            self._steps = ui.html("", sanitize=False)
+        self._steps_place.set_visibility(False)
+
+    def _points(self) -> Float | None:
+        """Return the points to draw: the newest ones, after those of the span."""
+        recent = self._context.follower.recent
+        with self._context.follower.lock:
+            i = recent.index.get(self._series)
+            points = None if i is None else recent.of(i).copy()
+        if points is None or self._history is None or not len(self._history.points):
+            return points
+        older = self._history.points
+        newer = points[points[:, ORIGIN] > older[-1, ORIGIN]]
+        joined = np.concatenate([older, newer])
+        joined[1:, NAIVE] = np.diff(joined[:, Y])
+        return joined
+
+    def _look(self) -> None:
+        recent = self._context.follower.recent
+        i = recent.index.get(self._series)
+        now = (-1 if i is None else int(recent.count[i]), id(self._history), id(self._outlook))
+        if now == self._drawn:
+            return
+        self._drawn = now
+        points = self._points()
+        if points is None:
+            return
+        ahead = self._outlook.steps[1:] if self._outlook else ()
+        charts.with_data(self._stream.options, charts.stream_data(points, ahead))
+        charts.with_data(self._errors.options, charts.error_data(points))
+        charts.put_leaders(self._leaders.options, points)
+        for drawn in (self._stream, self._errors, self._leaders):
+            drawn.update()
+
+    async def _read_outlook(self) -> None:
+        """Read the steps and the weights of a new forecast, on a thread, so that other viewers do not wait."""
+        recent = self._context.follower.recent
+        i = recent.index.get(self._series)
+        newest_id = "" if i is None else recent.newest_id[i].decode()
+        if newest_id == self._asked_id:
+            return
+        try:
+            outlook = await run.io_bound(self._context.outlooks.look, self._series, newest_id)
+        except (RedisError, OSError):
+            return  # the banner reports it
+        if outlook is None:
+            return  # the program ends
+        self._asked_id = newest_id
+        self._outlook = outlook
+        self._weights.set_content(weights_html(outlook))
+        self._steps_place.set_visibility(len(outlook.steps) > 1)
+        self._steps.set_content(steps_html(outlook.steps))
+        self._look()
+
+    async def _read_history(self) -> None:
+        points = self._points()
+        if points is None:
+            return
+        newest_ms = float(points[-1, ORIGIN])
+        try:
+            history = await run.io_bound(
+                self._context.histories.read, self._series, newest_ms, float(RANGES[self._span])
+            )
+        except (RedisError, OSError):
+            self._caption.set_text("Redis cannot be read: the newest readings are shown.")
+            return
+        if history is not None:
+            self._history = history
+            self._caption.set_text(history_sentence(history))
+            self._look()
+
+
+def history_sentence(history: History) -> str:
+    """Return how far back a history reaches, from which source, and why not further."""
+    parts = history.parts
+    readings = [ts for source, ts in parts.items() if source != "forecasts"]
+    sentences = [f"Forecasts since {time_text(parts['forecasts'])}."] if "forecasts" in parts else []
+    if readings:
+        sources = " and ".join(source for source in parts if source != "forecasts")
+        sentences.append(f"Readings alone since {time_text(min(readings))}, from the {sources}.")
+    if not history.whole:
+        sentences.append(f"Older ones were not found among the newest {count_text(SCANNED)} entries of Redis.")
+    return " ".join([*sentences, history.problem]).strip()
+
+
+def steps_html(steps: Sequence[Step]) -> str:
+    """Return the table of the forecasts of all steps as HTML."""
+    rows = [
+        (
+            str(step.step),
+            NOTHING if step.ts is None else time_text(step.ts),
+            number_text(step.yhat),
+            NOTHING
+            if step.lower is None or step.upper is None
+            else f"{number_text(step.lower)} to {number_text(step.upper)}",
+        )
+        for step in steps
+    ]
+    return table_of_texts(("step", "time (UTC)", "forecast", "interval"), rows)
+
+
+def weights_html(outlook: Outlook) -> str:
+    """Return the present weights of the experts as bars in HTML."""
+    if not outlook.weights:
+        return '<p class="quiet">No worker has stored a state of this series yet.</p>'
+    bars = "".join(
+        f'<div class="weight"><span>{name.replace("_", " ")}</span><i style="width:{100 * weight:.1f}%"></i>'
+        f"<span>{share_text(weight)}</span></div>"
+        for name, weight in outlook.weights.items()
+    )
+    guarded = " The blend is watched after a shock: the last value may answer in its place." if outlook.guarded else ""
+    return f'<p class="quiet">Weights in the newest forecast.{guarded}</p><div class="weights">{bars}</div>'
