@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from tidecast.online.series.condition import SERIES_STATES, state_of
 from tidecast.online.series.state import SeriesState
 
-AT_ONCE = 250  # series of a step
+AT_ONCE = 100  # series of a step
 EVERY_S = 5.0  # between the starts of two counts
 
 

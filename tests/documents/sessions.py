@@ -15,7 +15,9 @@ from redis import Redis
 from tests.documents.blocks import Block
 from tests.harness.patience import until
 
-LASTING = ("tidecast worker", "tidecast tail", "redis-cli XREAD BLOCK 0")  # they go on until they are stopped
+# They go on until they are stopped.
+LASTING = ("tidecast worker", "tidecast tail", "tidecast notify", "python examples/inbox.py", "redis-cli XREAD BLOCK 0")
+ONCE = (" -n ", " --test")  # with these options they end by themselves
 PATIENCE_S = 60.0
 # Without redis-cli, its two commands go through the library.
 REDIS_CLI = """#!{python}
@@ -69,7 +71,7 @@ class Reader:
             assert {0} == {code for command, code in codes.items() if command.startswith("tidecast worker")}, codes
 
     def _type(self, line: str) -> str:
-        if line.startswith(LASTING) and " -n " not in line:
+        if line.startswith(LASTING) and not any(option in line for option in ONCE):
             self._begin(line)
             return ""
         output = self._finish(["bash", "-euo", "pipefail", "-c", line])
@@ -94,11 +96,15 @@ class Reader:
         with self._log(command).open("wb") as log:
             words = shlex.split(command)
             self._lasting[command] = subprocess.Popen(words, cwd=self.folder, env=self._environment, stdout=log)
-        if command.startswith("tidecast worker"):
-            with Redis.from_url(self._url, protocol=2) as redis:
+        if command.startswith("python "):
+            until(lambda: self.said(command))
+            return
+        with Redis.from_url(self._url, protocol=2) as redis:  # it listens before any other step
+            if command.startswith("tidecast worker"):
                 until(lambda: redis.exists("lease"))
-        else:  # it listens before any other step
-            with Redis.from_url(self._url, protocol=2) as redis:
+            elif command.startswith("tidecast notify"):
+                until(lambda: redis.hexists("notify", "after:events"))
+            else:
                 until(lambda: any(c["cmd"] == "xread" and int(c["flags"].find("b")) >= 0 for c in _others(redis)))
 
     def _until_it_prints(self, command: str) -> str:

@@ -18,9 +18,11 @@ from redis import Redis
 
 from tests.documents.blocks import ROOT, Block, blocks_of
 from tests.documents.sessions import PATIENCE_S, Reader
+from tests.harness.events import happen
 from tests.harness.patience import until
 from tests.harness.processes import worker_process
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.wire import Event
 
 pytestmark = [pytest.mark.documents, pytest.mark.keras, pytest.mark.timeout(300)]
 NODE = ROOT / "examples" / "clients" / "node"
@@ -56,7 +58,8 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (version,) = re.findall(r"^require (\S+ \S+)$", (folder / "go.mod").read_text(), re.MULTILINE)
     (folder / "vendor" / "modules.txt").write_text(f"# {version}\n## explicit\n{version.split()[0]}/redis\n")
     offline = {**os.environ, "GOFLAGS": "-mod=vendor", "GOPROXY": "off"}
-    for build in (["go", "vet", "."], ["go", "build", "-o", "client", "."]):
+    builds = ["go", "build", "-o", "client", "."], ["go", "build", "-o", "events-client", "./events"]
+    for build in (["go", "vet", "./..."], *builds):
         subprocess.run(build, cwd=folder, env=offline, check=True, capture_output=True, timeout=PATIENCE_S)
     return folder / "client"
 
@@ -81,6 +84,55 @@ def test_the_tutorial_leads_to_good_forecasts_from_the_first_reading_on(tmp_path
     assert "retraining of partition 0: next 20" in together
     assert (tmp_path / "backtest.csv").read_text().startswith("series,timestamp,yhat")
     assert any((tmp_path / "out" / "reports").glob("*.html"))
+
+
+def test_a_reader_is_told_when_a_machine_goes_wrong(tmp_path: Path, server: EmbeddedRedis) -> None:
+    """From an empty folder to a message, block by block."""
+    (tmp_path / "examples").mkdir()
+    shutil.copy(ROOT / "examples" / "inbox.py", tmp_path / "examples")
+    with Reader(tmp_path, server.url) as reader:
+        outputs = [reader.read(block) for block in runnable("docs/how-to/notify.md")]
+        inbox = "python examples/inbox.py 8099"
+        until(lambda: re.search(r"Z  anomaly begins  boiler-7  84, expected 4\d", reader.said(inbox)))
+        assert "reaches this address" in reader.said(inbox)
+    assert "http://127.0.0.1:8099 took the message" in outputs[0]
+    assert "anomaly begins  boiler-7  84, " in outputs[-1]
+
+
+@pytest.mark.parametrize("language", ["node", "go"])
+def test_events_are_read_through_a_consumer_group(
+    tmp_path: Path, server: EmbeddedRedis, language: str, request: pytest.FixtureRequest
+) -> None:
+    """The programs of the page print each event and acknowledge it, also those that another run had left."""
+    if language == "node":
+        (tmp_path / "node_modules").symlink_to(request.getfixturevalue("node_modules"))
+        for name in ("events.js", "package.json"):
+            shutil.copy(NODE / name, tmp_path)
+        command = ["node", "events.js"]
+    else:
+        command = [str(request.getfixturevalue("go_client").with_name("events-client"))]
+    with Redis.from_url(server.url, protocol=2) as redis:
+        happen(redis, Event("stuck", "left", "pump-1"))
+        redis.xgroup_create("events", "pager", "0")
+        redis.xreadgroup("pager", "me", {"events": ">"})
+        happen(redis, Event("silent", "new", "pump-2"))
+        environment = {**os.environ, "REDIS_URL": server.url}
+        with subprocess.Popen(
+            [*command, "pager", "me"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout
+                lines = [process.stdout.readline() for _ in range(2)]
+                until(lambda: redis.xpending("events", "pager")["pending"] == 0)
+            finally:
+                process.kill()
+    assert [("stuck", "left"), ("silent", "new")] == [
+        (kind, detail)
+        for line in lines
+        for kind in ("stuck", "silent")
+        for detail in ("left", "new")
+        if kind in line and detail in line
+    ]
 
 
 def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
