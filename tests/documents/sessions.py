@@ -1,6 +1,7 @@
 """A reader who types the commands of a page, block by block, in a folder and beside a Redis of their own."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -125,7 +126,7 @@ class Reader:
             until(lambda: _newest(redis) in (None, redis.hget("offset", "last")))
 
     def _log(self, command: str) -> Path:
-        return self.folder / ".tools" / (command.replace(" ", "-").replace("'", "") + ".log")
+        return self.folder / ".tools" / (re.sub(r"[ /]", "-", command).replace("'", "") + ".log")
 
     def _here(self, text: str) -> str:
         return text.replace("127.0.0.1:6379", f"127.0.0.1:{self._port}")
