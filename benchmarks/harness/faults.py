@@ -147,7 +147,7 @@ def _past(y: Float) -> tuple[Float, Float]:
     """Return the mean and the standard deviation of the readings before each one; infinity as that of the first."""
     sums = np.cumsum(np.stack([np.insert(y, 0, 0), np.insert(y**2, 0, 0)]), axis=1)
     before = (sums[:, WINDOW:-1] - sums[:, : -WINDOW - 1]) / WINDOW
-    mean, square = np.concatenate([np.zeros((2, WINDOW)), before], axis=1)
-    spread = np.sqrt(np.maximum(square - mean**2, 0))
+    moments = np.concatenate([np.zeros((2, WINDOW)), before], axis=1)
+    spread = np.sqrt(np.maximum(moments[1] - moments[0] ** 2, 0))
     spread[:WINDOW] = np.inf
-    return mean, spread
+    return moments[0], spread

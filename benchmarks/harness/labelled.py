@@ -40,7 +40,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """The score of alarms: 0 without any, 100 if each window has one at its begin and there is no other.
+    """The score of alarms: 0 without any, 100 with one at the begin of each window and nowhere else.
 
     Attributes:
         score: the standard profile.
@@ -76,7 +76,7 @@ def _measured(path: Path) -> Iterable[History]:
 def score_alarms(series: Iterable[tuple[Labelled, Bools]]) -> LabelScore:
     """Score the alarms of series, `(readings,)` each."""
     total = 0.0
-    found = 0
+    windows_found = 0
     windows = 0
     false_alarms = 0
     for labelled, alarms in series:
@@ -85,10 +85,12 @@ def score_alarms(series: Iterable[tuple[Labelled, Bools]]) -> LabelScore:
         counted = alarms & scored
         best = [values[counted & (inside == window)].max(initial=-1.0) for window in range(len(labelled.windows))]
         total += sum(best) + values[counted & (inside < 0)].sum()
-        found += sum(value > -1 for value in best)
+        windows_found += sum(value > -1 for value in best)
         windows += len(best)
         false_alarms += int((counted & (inside < 0)).sum())
-    return LabelScore(100 * (total + windows) / (2 * windows) if windows else math.nan, found, windows, false_alarms)
+    return LabelScore(
+        100 * (total + windows) / (2 * windows) if windows else math.nan, windows_found, windows, false_alarms
+    )
 
 
 def values_of(ts: Int64, windows: Int64) -> tuple[Float, Int64]:

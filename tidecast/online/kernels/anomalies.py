@@ -1,4 +1,4 @@
-"""The rule by which readings are anomalies; `docs/anomalies.md` explains it and has the measurements.
+"""Decide whether a reading is an anomaly; `docs/anomalies.md` explains the rule and has the measurements.
 
 A reading is seen in four ways: by its distance from the usual level, by the distance of the recent level from it, by
 the error of its forecast, and by the recent mean of these errors. Each way has a limit that about 2 % of the readings
@@ -6,7 +6,7 @@ exceed, and the mean excess over it. Excesses of a calm series are about exponen
 1975; online as by Siffer et al., KDD 2017), so these two numbers give the rarity of a reading: how many readings it
 takes until one as far is due. It is kept as its decimal logarithm.
 
-The constants were chosen in the middle of a flat optimum: of 96 settings around them all score between 57 and 69 on
+The constants were chosen in the middle of a flat optimum: of 96 settings around them all score between 53 and 69 on
 the open series of the Numenta Anomaly Benchmark.
 """
 
