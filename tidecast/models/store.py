@@ -265,7 +265,9 @@ class ModelStore:
                 raise
             raise StoreError(f"series {series!r} has no version {number}: see `tidecast models list`") from exc
         owner = model.header.series
-        if owner != series and owner not in self.former_names(series):
+        if owner == series:
+            return number, model
+        if owner not in self.former_names(series):
             raise StoreError(f"{path} belongs to {owner!r}, not to {series!r}: restore the right file")
         return number, with_changes(model, header=model.header.model_copy(update={"series": series}))
 

@@ -11,8 +11,8 @@ its number, the bits of its filled rows, its rows.
 
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Self
 
 import numpy as np
@@ -228,7 +228,7 @@ class StateHead:
         if not raw or raw[0] != STATE_FORMAT:
             form = raw[0] if raw else "none"
             raise StateError(f"state format {form}, this program reads {STATE_FORMAT}: run the version that wrote it")
-        with _cut_short(raw):
+        try:
             _, levels, further, tested, names = HEADER.unpack_from(raw)
             trackers = numbers_in(TRACKER) * further
             shadow = (tested * numbers_in(SHADOW_TEST), tested * record_numbers(levels))
@@ -236,7 +236,8 @@ class StateHead:
             if len(raw) != HEADER.size + NUMBER * sum(sizes) + names:
                 raise ValueError(f"its numbers need {NUMBER * sum(sizes)} bytes and its names {names}")
             features = tuple(raw[len(raw) - names :].decode().split(SEPARATOR))
-            parts = np.split(np.frombuffer(raw, np.float64, sum(sizes), HEADER.size), np.cumsum(sizes)[:-1])
+            numbers = np.frombuffer(raw, np.float64, sum(sizes), HEADER.size)
+            parts = [numbers[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
             window = parts[0].view(WINDOW)[0]
             if not 0 <= window.length <= window.capacity <= MOST_ROWS or window.width != len(features):
                 raise ValueError("its window has no such shape")
@@ -244,6 +245,8 @@ class StateHead:
                 raise ValueError(f"it has seen {window.steps_seen} steps")
             ahead = parts[2].reshape(further, further + 1) if further else np.zeros((0, 1))
             return cls(features, window, parts[1], ahead, parts[3].reshape(-1, numbers_in(TRACKER)), *parts[4:])
+        except (struct.error, ValueError) as exc:
+            raise _cut_short(raw, exc) from exc
 
     def blocks(self, stored: Mapping[int, bytes]) -> Iterator[tuple[Float, int]]:
         """Yield the rows of each block and the bits of its filled rows, the newest block first, to the first gap.
@@ -257,18 +260,21 @@ class StateHead:
         left = int(self.window.length)
         appended = int(self.window.appended)
         size = ring(self.window.capacity)
+        width = len(self.features)
         for number in range((appended - 1) // BLOCK, -1, -1):
             raw = stored.get(number % size, b"")
             if left <= 0 or not raw:
                 return
-            with _cut_short(raw):
+            due = min(BLOCK, appended - BLOCK * number, left)
+            try:
                 its_number, filled = BLOCK_HEADER.unpack_from(raw)
-                rows = np.frombuffer(raw, np.float64, offset=BLOCK_HEADER.size).reshape(-1, len(self.features))
-                due = min(BLOCK, appended - BLOCK * number, left)
+                rows = np.frombuffer(raw, np.float64, offset=BLOCK_HEADER.size).reshape(-1, width)
                 if its_number != number:
                     return
                 if len(rows) < due:
                     raise ValueError(f"block {number} has {len(rows)} rows of {due}")
+            except (struct.error, ValueError) as exc:
+                raise _cut_short(raw, exc) from exc
             yield rows[-due:], filled
             left -= due
 
@@ -307,10 +313,5 @@ def by_series(fields: Mapping[str, bytes]) -> Iterator[tuple[str, bytes, dict[in
         yield series, head, blocks.get(series, {})
 
 
-@contextmanager
-def _cut_short(raw: bytes) -> Iterator[None]:
-    """Raise `StateError` for the errors of decoding within the block."""
-    try:
-        yield
-    except (struct.error, ValueError) as exc:
-        raise StateError(f"a state of {len(raw)} bytes is cut short ({exc}): restore Redis, or delete it") from exc
+def _cut_short(raw: bytes, exc: Exception) -> StateError:
+    return StateError(f"a state of {len(raw)} bytes is cut short ({exc}): restore Redis, or delete it")
