@@ -193,7 +193,8 @@ class Board:
             return row | self._model_of(name, self._evidence.champion(name), now_ms)
         points = recent.of(held)
         last = points[-1]
-        row |= {"y": number_text(last[Y]), "yhat": number_text(last[YHAT]), "spark": spark(points[:, Y])}
+        value = f"{number_text(last[Y])} {self._follower.unit_of(name)}".strip()
+        row |= {"y": value, "yhat": number_text(last[YHAT]), "spark": spark(points[:, Y])}
         row["last"] = time_text(last[ORIGIN])
         if last[LOWER] == last[LOWER]:
             row["interval"] = f"{number_text(last[LOWER])} to {number_text(last[UPPER])}"

@@ -216,6 +216,10 @@ class Follower:
             self.recent.remove(gone)
             self.signs.forget(gone)
 
+    def unit_of(self, series: str) -> str:
+        """Return the unit of a series' values; empty if none is set."""
+        return self._settings.series.unit_of(series)
+
     def newest_events(self, count: int, series: str | None = None) -> list[Event]:
         """Return the newest events, of one series or of all, newest first."""
         with self.lock:

@@ -43,13 +43,14 @@ def facts_of(series: str, settings: Settings, describe_state: Callable[[bytes], 
             "partition": partition,
             "min_history": settings.retrain.min_history,
             "model": _model(series, ModelStore(settings.store)),
+            "ended": _ended(series, ModelStore(settings.store)),
             "state": describe_state(head) if head else None,
             "forecast": _newest_forecast(redis, keys, series),
             "events": _events(redis, keys, series),
             "dead": _dead(redis, keys, series),
             "readings": _dispositions(redis, keys, series),
         }
-        known = ("state", "forecast", "events")
+        known = ("state", "forecast", "events", "ended")
         is_known = any(facts[name] for name in known) or any(facts["model"].values()) or facts["dead"]["count"]
         if not is_known and not any(facts["readings"].values()):
             raise StoreError(_unknown(series, redis, settings))
@@ -108,6 +109,12 @@ def _model(series: str, store: ModelStore) -> Facts:
     return {"champion": champion, "versions": versions, "verdicts": verdicts, "error": None}
 
 
+def _ended(series: str, store: ModelStore) -> Facts | None:
+    """Return when the name of a series last ended, epoch milliseconds, and its new name; None if it never did."""
+    endings = [ending for ending in store.endings() if ending.series == series]
+    return {"at_ms": endings[-1].at_ms, "new": endings[-1].new} if endings else None
+
+
 def _newest_forecast(redis: Redis, keys: Keys, series: str) -> Facts | None:
     for entry_id, fields in newest_entries(redis, keys.forecasts, NEWEST):
         if fields.get(b"series") == series.encode():
@@ -146,6 +153,9 @@ def sentences(facts: Facts) -> Iterator[str]:
     forecast = facts["forecast"]
     dead = facts["dead"]
     yield f"{facts['series']}, in partition {facts['partition']}"
+    if ended := facts["ended"]:
+        how = f"is called {ended['new']} since" if ended["new"] else "was deleted on"
+        yield f"the series of this name {how} {utc_text(ended['at_ms'])}"
     yield from _of_the_model(facts)
     if state is None:
         yield "readings: none answered so far: push some, and see `tidecast doctor` whether a worker is at work"

@@ -24,7 +24,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.store = ModelStore(folder)
-        self.follower = Follower(load_settings(store=folder), 100)
+        self.follower = Follower(load_settings(store=folder, series={"units": {"c*": "°C"}}), 100)
         self.under_way: set[str] = set()
         self.board = Board(self.follower, Evidence(folder), self.under_way)
 
@@ -56,6 +56,7 @@ def test_rows_are_sorted_by_their_figures_with_the_unknown_last(desk: Desk) -> N
     desk.follower.served = {"d"}
 
     assert ["b", "c", "a", "d"] == desk.names(View(by="y"))
+    assert ["1", "2 °C", "3", ""] == [row["y"] for row in desk.board.page(View(by="y"), NOW).rows]
     assert ["a", "c", "b", "d"] == desk.names(View(by="y", descending=True))
     assert ["d", "c", "b", "a"] == desk.names(View(by="series", descending=True))
 

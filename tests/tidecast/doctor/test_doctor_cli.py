@@ -100,10 +100,11 @@ def test_a_series_with_a_model_tells_who_answers_and_how_well(doctor: Doctor, he
     for step in range(3, 20):
         healthy.push(1000 * step, str(step % 3))
     healthy.push(20_000, "n/a")
-    healthy.redis.xadd("readings", {"series": "a", "value": "1", "ts": healthy.began_ms + 19_000})
-    healthy.redis.xadd("readings", {"series": "a", "value": "1", "ts": healthy.began_ms})
-    healthy.answer()
-    healthy.redis.xadd("readings", {"series": "a", "value": "1", "ts": healthy.began_ms + 21_000})
+    for arrived, ts in ((20_100, 19_000), (20_200, 0), (20_300, 21_000)):
+        if ts == 21_000:
+            healthy.answer()
+        fields = {"series": "a", "value": "1", "ts": healthy.began_ms + ts}
+        healthy.redis.xadd("readings", fields, id=f"{healthy.began_ms + arrived}-1")  # type: ignore[arg-type] # numbers are fine
     assert [20, 1, 1, 1, 1] == list(doctor.facts("a")["readings"].values())
     healthy.redis.xadd("events", {"kind": "drift", "detail": "level: 1.2", "series": "a"})
     facts = doctor.facts("a")
@@ -154,6 +155,14 @@ def test_a_series_without_a_model_says_why(doctor: Doctor, healthy: Installation
     assert "promote" not in shown
     next(healthy.settings.store.rglob("champion")).write_bytes(b"x")
     assert "holds no version's number: promote one" in doctor("a")[1]
+
+
+def test_a_series_that_was_renamed_or_deleted_is_described_as_such(doctor: Doctor, healthy: Installation) -> None:
+    """Its old forecasts are still in the stream."""
+    healthy.store.rename("a", "b")
+    assert "the series of this name is called b since 20" in doctor("a")[1]
+    healthy.store.delete("b")
+    assert "the series of this name was deleted on 20" in doctor("b")[1]
 
 
 @pytest.mark.parametrize(("name", "remedy"), [("B", "did you mean 'b'?"), ("zzz", "use one of a, b"), ("", "use one")])
