@@ -10,7 +10,7 @@ from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
 from tidecast.connection.manual_acts import user_and_host
 from tidecast.connection.orders import Order, leave_order, order_of, orders_in, withdraw_order
-from tidecast.connection.paging import check_setup
+from tidecast.connection.paging import check_setup, committed, pages_of
 from tidecast.connection.partitions import offset_of, owner_of, read_lag, server_ms
 from tidecast.errors import SettingsError, StoreError, TidecastError
 from tidecast.models.store import ModelStore
@@ -137,3 +137,29 @@ def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float, pause: Call
             unread = read_lag(redis, keys, offset_of(redis, keys)).unread
             raise TidecastError(f"not done after {patience_s:g} s, {unread or 'some'} readings wait before it: {STAYS}")
         pause(LOOK_EVERY_S)
+
+
+def purge_streams(settings: Settings, series: str) -> int:
+    """Delete a series' answered readings, forecasts and dead letters from the streams; return their number.
+
+    Its events stay, as a record. Unanswered readings stay, and readings in an archive.
+    """
+    keys = keys_of(partition_of(series, settings.partitions), settings.partitions, settings.namespace)
+    name = series.encode()
+    purged = 0
+    with connect(settings) as redis:
+        answered = committed(redis, keys) or b"0-0"
+        for key, field, last in (
+            (keys.readings, b"series", answered),
+            (keys.forecasts, b"series", b"+"),
+            (keys.dead, b"original.series", b"+"),
+        ):
+            for page in pages_of(redis, key, b"-", last):
+                ids = [entry_id for entry_id, fields in page if _has(fields, field, name)]
+                purged += int(redis.xdel(key, *ids)) if ids else 0
+    return purged
+
+
+def _has(fields: list[bytes], field: bytes, value: bytes) -> bool:
+    """Return whether a flat list of names and values has this pair."""
+    return any(fields[i] == field and fields[i + 1] == value for i in range(0, len(fields), 2))

@@ -9,7 +9,7 @@ from redis import Redis
 
 from tests.harness.models import make_model
 from tests.harness.processes import run_command
-from tests.worker.harness import add, new_worker, running
+from tests.worker.harness import add, forecasts, new_worker, running
 from tidecast.connection.orders import orders_in
 from tidecast.errors import SettingsError, StoreError, TidecastError
 from tidecast.models.store import ModelStore
@@ -40,7 +40,11 @@ def tidecast(settings: Settings, capsys: pytest.CaptureFixture[str], *words: str
 
 
 def test_series_are_listed_shown_renamed_and_deleted_beside_a_worker(
-    answered: Settings, store: ModelStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    answered: Settings,
+    redis: Redis,
+    store: ModelStore,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each command prints JSON too."""
     monkeypatch.setenv("TIDECAST_SERIES__UNITS", json.dumps(answered.series.units))
@@ -56,9 +60,12 @@ def test_series_are_listed_shown_renamed_and_deleted_beside_a_worker(
         assert (0, "a is called c now: send its readings under that name\n") == tidecast(
             answered, capsys, "rename", "a", "c"
         )
-        assert {"series": "b", "new": None, "models": "none"} == json.loads(
-            tidecast(answered, capsys, "delete", "b", "--yes", "--json")[1]
+        add(redis, 40, series=("b",))  # the worker may answer it before the command, which waits for it
+        assert {"series": "b", "models": "none", "purged": 21 + 21} == json.loads(
+            tidecast(answered, capsys, "delete", "b", "--yes", "--purge", "--json")[1]
         )
+        assert {"a"} == {made.series for made in forecasts(redis)}
+        assert 19 == redis.xlen("readings")
     assert ["c"] == [row["series"] for row in listed()] == store.series()
     shown = json.loads(tidecast(answered, capsys, "show", "c", "--json")[1])
     assert (["a"], [1], True) == (shown["former_names"], shown["versions"], shown["state_bytes"] > 1000)

@@ -13,7 +13,7 @@ from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.durations import seconds_of
 from tidecast.moments import utc_text
 from tidecast.outputs import table_of
-from tidecast.tools.series_life import SeriesRequest, change_series
+from tidecast.tools.series_life import SeriesRequest, change_series, purge_streams
 from tidecast.tools.series_list import SeriesRow, describe_series, list_series
 
 app = typer.Typer(help="List the series of an installation, delete or rename one.", no_args_is_help=True)
@@ -52,6 +52,9 @@ def delete(
     series: SeriesName,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Delete its readings, forecasts and dead letters from the streams too.")
+    ] = False,
     timeout: TimeoutOption = "60s",
     as_json: JsonOption = False,
     installation: InstallationOptions,
@@ -59,7 +62,15 @@ def delete(
     """Delete a series: its state in Redis and its models; entries in streams and the archive stay."""
     if not yes and sys.stdin.isatty() and not typer.confirm(f"Delete {series} and its models?", err=True):
         raise typer.Exit(1)
-    _change(SeriesRequest(series=series), timeout, installation, as_json=as_json)
+    settings = installation.settings()
+    models = change_series(settings, SeriesRequest(series=series), seconds_of(timeout, "--timeout"))
+    purged = purge_streams(settings, series) if purge else 0
+    if as_json:
+        print(json.dumps({"series": series, "models": models, "purged": purged}))
+    elif purge:
+        print(f"{series} deleted, with {purged} entries in the streams")
+    else:
+        print(f"{series} deleted; its old entries in the streams stay until they are trimmed")
 
 
 def rename(
@@ -72,23 +83,18 @@ def rename(
     installation: InstallationOptions,
 ) -> None:
     """Give a series a new name, under which its window, its records and its models go on."""
-    _change(SeriesRequest(series=series, new=new, replacing=replace), timeout, installation, as_json=as_json)
+    request = SeriesRequest(series=series, new=new, replacing=replace)
+    models = change_series(installation.settings(), request, seconds_of(timeout, "--timeout"))
+    if as_json:
+        print(json.dumps({"series": series, "new": new, "models": models}))
+    else:
+        print(f"{series} is called {new} now: send its readings under that name")
 
 
 app.command("list")(with_groups(list_all))
 app.command("show")(with_groups(show))
 app.command("delete")(with_groups(delete))
 app.command("rename")(with_groups(rename))
-
-
-def _change(request: SeriesRequest, timeout: str, installation: InstallationOptions, *, as_json: bool) -> None:
-    models = change_series(installation.settings(), request, seconds_of(timeout, "--timeout"))
-    if as_json:
-        print(json.dumps({"series": request.series, "new": request.new, "models": models}))
-    elif request.new is None:
-        print(f"{request.series} deleted; its old entries in the streams stay until they are trimmed")
-    else:
-        print(f"{request.series} is called {request.new} now: send its readings under that name")
 
 
 def _cells(row: SeriesRow) -> list[str]:
