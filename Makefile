@@ -35,12 +35,13 @@ warm: $(INSTALLED)
 test: $(INSTALLED) warm ## run the test suite (ARGS='-k name')
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-monitoring: $(INSTALLED) warm ## test the alerts and the dashboard with a real Prometheus
-	@if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null; then \
+test-monitoring: $(INSTALLED) warm ## test the alerts and the dashboard with a real Prometheus, and notifications with an Alertmanager
+	@if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null || ! command -v prometheus-alertmanager >/dev/null; then \
 	  if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus prometheus-alertmanager; \
 	  else \
-	    echo "prometheus and promtool are missing: install them (on Debian the package prometheus, as root), then try again" >&2; \
+	    echo "prometheus, promtool or prometheus-alertmanager is missing: install them (on Debian the packages prometheus" \
+	      "and prometheus-alertmanager, as root), then try again" >&2; \
 	    exit 2; \
 	  fi; \
 	fi

@@ -4,7 +4,8 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from tidecast.online.series.condition import SERIES_STATES, state_of
+from tidecast.online.series.condition import state_of
+from tidecast.online.series.condition_names import SERIES_STATES
 from tidecast.online.series.state import SeriesState
 
 AT_ONCE = 100  # series of a step

@@ -19,7 +19,7 @@ from tidecast.connection.partitions import total
 from tidecast.listening import ListenAddress, listen
 from tidecast.log import lines_lost
 from tidecast.online.drift import KINDS, Drift
-from tidecast.online.series.condition import SERIES_STATES
+from tidecast.online.series.condition_names import SERIES_STATES
 from tidecast.wire import DISPOSITIONS, Event
 from worker.notify.metrics import NotifyMetrics
 from worker.probes import ProbeServer

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tidecast.online.series.condition import SERIES_STATES
+from tidecast.online.series.condition_names import SERIES_STATES
 from worker import census
 from worker.census import AT_ONCE, EVERY_S, Census
 

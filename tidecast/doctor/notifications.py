@@ -16,9 +16,9 @@ TEST = "`tidecast notify --test` tries the address"
 def notifications(case: Case) -> Iterator[Finding]:
     """Check that events reach the address in `notify.url`, wherever that is set."""
     record = read_record(case.redis, case.settings.namespace)
-    wanted = bool(case.settings.notify.url.get_secret_value())
+    has_address = bool(case.settings.notify.url.get_secret_value())
     if record is None or record.expires_ms < case.server_ms():
-        if wanted:
+        if has_address:
             problem = "notify.url is set, but no process posts events"
             yield Finding("notifications", "error", problem, "start `tidecast notify` with these settings")
         return
@@ -34,7 +34,7 @@ def notifications(case: Case) -> Iterator[Finding]:
 
 
 def _oldest_ms(case: Case, record: NotifyRecord) -> int | None:
-    """Return when the oldest event that is still to be posted was written; None if there is none."""
+    """Return when the oldest event that is still to be posted was written; None if no event waits."""
     kinds = {kind.encode() for kind in case.settings.notify.kinds}
     oldest = []
     for keys in case.partitions():

@@ -79,7 +79,7 @@ def receiver_of(settings: Settings) -> Receiver:
     """Return the receiver that the settings name.
 
     Raises:
-        SettingsError: there is none, a kind of events does not exist, or the settings on Redis contradict each other.
+        SettingsError: no address is set, a kind does not exist, or the settings on Redis contradict each other.
     """
     check_address(settings)
     for kind in settings.notify.kinds:

@@ -35,8 +35,8 @@ class NotifyRight:
     def take(self) -> dict[str, str] | None:
         """Take the right if no process has it; return the position in each stream, or None.
 
-        A stream without a position begins after its newest event: whoever turns notifications on does not want those
-        of last week.
+        A stream without a position begins after its newest event: notifications that are turned on today should not
+        begin with those of last week.
         """
         with refusals_explained():
             if not self._store(takes=True):

@@ -78,7 +78,7 @@ def test_an_event_that_does_not_last_has_no_end_of_its_own() -> None:
 
 
 def test_alerts_can_end_although_only_their_beginnings_were_asked_for() -> None:
-    """In the plain form nothing is added."""
+    """The plain form gets no further kinds."""
     assert {"stuck"} == kinds_posted("plain", ("stuck",))
     ends = {"stuck", "unstuck", "series_deleted", "series_expired", "series_renamed"}
     assert ends == kinds_posted("alertmanager", ("stuck",))
@@ -110,7 +110,7 @@ def test_alertmanager_has_a_path_of_its_own(inbox: Inbox) -> None:
 
 @pytest.mark.parametrize("answer", [401, 301, 99, HANG])
 def test_no_failure_shows_a_secret(inbox: Inbox, answer: int) -> None:
-    """The address' path is one too: whoever knows it can post."""
+    """The path of the address is one too: everyone who knows it can post."""
     inbox.answers.append(answer)
     settings = NotifySettings(
         url=f"http://me:hunter2@{inbox.address}/hook/hunter2",

@@ -76,7 +76,7 @@ def test_a_receiver_that_fails_gets_every_event_once_it_is_back(
 def test_a_thousand_events_pass_a_receiver_that_is_away_for_a_minute(
     redis: Redis, settings: Settings, inbox: Inbox
 ) -> None:
-    """Of several partitions; none is lost, none comes before an earlier one of its series, the rate is kept."""
+    """From several partitions: each arrives, after the earlier ones of its series, and the rate is kept."""
     notifying = Notifying(redis, settings.model_copy(update={"partitions": 4}), inbox)
     notifying.run(0.1)
     inbox.answers.extend([503] * 7)  # the pauses between the tries are a minute together, or longer

@@ -3,10 +3,9 @@
 from typing import Any
 
 from tidecast.online.kernels.series_record import named
+from tidecast.online.series.condition_names import SERIES_STATES
 from tidecast.online.series.state import SeriesState
 from tidecast.wire.state_format import StateHead
-
-SERIES_STATES = ("anomalous", "stuck", "silent", "degraded", "ok")  # the first that applies counts
 
 
 def state_of(state: SeriesState) -> str:
