@@ -16,7 +16,7 @@ import yaml
 from tests.deploy.monitoring import CONFIG, PROMETHEUS
 from tidecast.connection.embedded import free_port
 
-PATIENCE_S = 30.0
+PATIENCE_S = 150.0
 
 
 class Prometheus:
