@@ -78,6 +78,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ("tail -n 0", MISUSED, "-n is '0': use 1 or more; see `tidecast tail --help`"),
     ("events --since 01.03.2026", MISUSED, f"--since '01.03.2026' is not a time: {FORMS}{IDS}"),
     ("events -n -5", MISUSED, "-n is '-5': use 1 or more; see `tidecast events --help`"),
+    ("notify", MISUSED, "there is nowhere to post events: set notify.url, or TIDECAST_NOTIFY__URL"),
     ("anomalies --since soon", MISUSED, f"--since 'soon' is not a time: {FORMS}{IDS}"),
     ("dead --since soon", MISUSED, f"--since 'soon' is not a time: {FORMS}{IDS}"),
     ("series list", FAILED, "state format 0, this program reads "),

@@ -17,7 +17,10 @@ from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import load_settings
-from tidecast.wire import keys_of
+from tidecast.tools.requeue import requeue
+from tidecast.tools.series_life import SeriesRequest, change_series, purge_streams
+from tidecast.tools.series_list import list_series
+from tidecast.wire import keys_of, partition_of
 
 PARTITIONS = 8
 CLUSTER: dict[str, Any] = {"redis_cluster": True, "partitions": PARTITIONS}
@@ -98,3 +101,21 @@ def test_readings_without_their_partition_are_routed_in_a_cluster(cluster: Embed
         ids = [redis.xadd("readings", {"series": f"s{n % 40}", "value": n, "ts": TS + n}).decode() for n in range(200)]
         live = client.forecasts("0", block_ms=100)
         assert sorted(ids) == sorted(forecast.id for forecast in islice(live, len(ids)))
+
+
+def test_series_are_deleted_and_renamed_and_dead_letters_pushed_again(cluster: EmbeddedCluster, tmp_path: Path) -> None:
+    """The keys of a partition lie on one server, which the commands find; a letter of another partition stays."""
+    settings = load_settings(redis_url=cluster.url, store=tmp_path, **CLUSTER)
+    new = next(name for i in range(1000) if partition_of(name := f"n{i}", PARTITIONS) == partition_of("a", PARTITIONS))
+    with connect(settings) as redis, Client(cluster.url, **CLUSTER) as client, worker(tmp_path, cluster.url):
+        client.push_many((name, float(n), TS + 1000 * n) for n in range(20) for name in ("a", "b"))
+        until(lambda: {"a", "b"} <= {row.series for row in list_series(settings)})
+        change_series(settings, SeriesRequest(series="a", new=new), PATIENCE_S)
+        change_series(settings, SeriesRequest(series="b"), PATIENCE_S)
+        assert [(new, 20)] == [(row.series, row.readings) for row in list_series(settings)]
+        assert 40 == purge_streams(settings, "b")
+        for key in ("a", "b"):
+            redis.xadd(keys_of(partition_of(key, PARTITIONS), PARTITIONS).readings, {"series": "a", "value": "x"})
+        letters = list(islice(client.dead("0"), 2))
+        assert {"requeued": 1, "elsewhere": 1} == dict(requeue(settings, letters))
+        assert {"before": 1, "elsewhere": 1} == dict(requeue(settings, letters))

@@ -77,13 +77,20 @@ class MovesLog:
         """Yield the ends of all names, oldest first."""
         for move in self._moves():
             if move["version"] is None:
-                yield Ending(move["series"], int(move["at_ms"]), move.get("new"))
+                yield Ending(move["series"], int(move.get("at_ms", 0)), move.get("new"))
 
-    def _moves(self) -> list[dict[str, Any]]:
+    def _moves(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines that can be read, oldest first."""
         if not self._path.exists():
-            return []
+            return
         whole = self._path.read_bytes().rpartition(b"\n")[0]  # the last line may still be in writing
-        return [json.loads(line) for line in whole.splitlines()]
+        for line in whole.splitlines():
+            try:
+                move = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(move, dict) and {"series", "version"} <= move.keys():
+                yield move
 
 
 def _named(lines: bytes) -> list[str] | None:

@@ -66,6 +66,7 @@ def change_series(
         models = bool(store.versions(request.series))
         waiting = [each for each in orders_in(redis, keys) if (each.series, each.new) == (request.series, request.new)]
         order = waiting[0] if waiting else None
+        endings = _endings(store, request.series) if order is None else None
         if order is None:
             _check_series(redis, keys, request, store, settings)
             order = leave_order(
@@ -73,13 +74,19 @@ def change_series(
             )
         models = bool(store.versions(request.series))
         _wait(redis, keys, order, patience_s, pause)
-    if store.versions(request.series):  # the worker has another store, or may not write there
+    # The worker has another store, or may not write there.
+    if store.versions(request.series) or (store.root.exists() and endings == _endings(store, request.series)):
         if request.new is None:
             store.delete(request.series)
         else:
             store.rename(request.series, request.new, replacing=request.replacing)
     done = "deleted" if request.new is None else "moved"
     return done if models else "none"
+
+
+def _endings(store: ModelStore, series: str) -> int:
+    """Return how often the log of the store has recorded the end of a name."""
+    return sum(ending.series == series for ending in store.endings())
 
 
 def _check_name(request: SeriesRequest, partitions: int) -> None:

@@ -276,6 +276,8 @@ def test_a_damaged_line_makes_every_champion_count_as_moved(store: ModelStore) -
     after, moved = store.moves_since(position)
     assert ["a", "b"] == moved
     assert (after, []) == store.moves_since(after)
+    store.delete("b")
+    assert ["b"] == [ending.series for ending in store.endings()]
 
 
 def test_a_pointer_moved_without_its_line_is_found_at_the_start(store: ModelStore) -> None:

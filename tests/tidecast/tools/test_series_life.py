@@ -100,6 +100,8 @@ def test_models_that_the_worker_could_not_change_are_changed_by_the_command(
     with running(new_worker(answered)):
         change_series(answered, SeriesRequest(series="a"), 60)
         assert [] == store.series()
+        change_series(answered, SeriesRequest(series="b"), 60)
+        assert ["a", "b"] == [ending.series for ending in store.endings()]  # training must know, without a model too
         store.publish(make_model("a"))
         assert "deleted" == change_series(answered, SeriesRequest(series="a"), 60)
     assert [] == store.series()
