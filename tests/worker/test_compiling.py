@@ -3,6 +3,7 @@ failures.
 """
 
 import ast
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numba.core.dispatcher import Dispatcher
+from redis import Redis
 
 from tests.harness.patience import PATIENCE_S
+from tests.worker.harness import add, new_worker
 from tidecast.code_cache import NotKeptError, _only_loading
 from tidecast.online import kernels
 from tidecast.online.series import state_encoder
+from tidecast.settings import Settings
 from worker import compiling
 
 COMPILED = (Path(state_encoder.__file__), *Path(kernels.__file__).parent.glob("*.py"))
@@ -168,6 +173,26 @@ def test_the_helper_ends_with_the_process_that_waits_for_it() -> None:
         assert helper.stdin is not None
         helper.stdin.close()
         assert 1 == helper.wait(PATIENCE_S)
+
+
+def test_the_first_readings_wait_for_no_compiler(settings: Settings, redis: Redis) -> None:
+    """Another variant of a function, for a read-only array instead of a writable one, takes seconds to compile."""
+    compiling.warm()
+    before = _variants()
+    worker = new_worker(settings)
+    add(redis, 1, 2)
+    while worker.step(0.0) != 0:
+        pass
+    assert before == _variants()
+
+
+def _variants() -> dict[str, list[Any]]:
+    """Return the signatures of each compiled function for which it was compiled or loaded so far."""
+    modules = [
+        pkgutil.resolve_name(f"{kernels.__name__}.{module.name}") for module in pkgutil.iter_modules(kernels.__path__)
+    ]
+    functions: list[Any] = [function for module in (*modules, state_encoder) for function in vars(module).values()]
+    return {f.__name__: list(f.signatures) for f in functions if isinstance(f, Dispatcher)}
 
 
 def test_no_compiled_function_brings_seconds_of_library_code_with_it() -> None:

@@ -5,8 +5,9 @@ from typing import Self, overload
 
 import numpy as np
 
+from tidecast.arrays import Bytes, byte_array
 from tidecast.online.batch import Entry
-from tidecast.online.kernels.entries import Bytes, Places, find_entries
+from tidecast.online.kernels.entries import Places, find_entries
 from tidecast.online.series.state_changes import LINE
 
 
@@ -34,7 +35,7 @@ class RawEntries(Sequence[Entry]):
         for entry_id, fields in entries:
             parts += (b"*2\r\n", _text(entry_id.encode()), b"*%d\r\n" % (2 * len(fields)))
             parts += (_text(name) + _text(value) for name, value in fields.items())
-        reply = np.frombuffer(b"".join(parts), np.uint8)
+        reply = byte_array(b"".join(parts))
         places = new_places(len(entries))
         find_entries(reply, 0, places, 0)
         return cls(reply, places)

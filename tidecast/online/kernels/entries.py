@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.arrays import Float, Int64
+from tidecast.arrays import Bytes, Float, Int64, byte_array
 from tidecast.compiler import compiler_imports
 from tidecast.online.kernels.decorators import compiled_exactly, emitted, part_exactly
 
@@ -18,8 +18,6 @@ with compiler_imports():
     from llvmlite import ir
     from numba import types
     from numba.core import cgutils
-
-Bytes = NDArray[np.uint8]
 
 MOST_PAIRS = 16  # an entry with more fields is not plain
 MOST_NUMBER = 64  # bytes of a number
@@ -31,8 +29,8 @@ MOST_DIGITS = 18  # of an integer that fits into 64 bits
 POWERS: Float = np.power(10.0, np.arange(23))  # exact
 ODD = -1  # in place of the number of a series: the entry is not plain
 MINUS, PLUS, DOT, RETURN, ZERO, NINE, E, SMALL_E = b"-+.\r09Ee"
-SERIES_FIELD: Bytes = np.frombuffer(b"series", np.uint8)
-TS_FIELD: Bytes = np.frombuffer(b"ts", np.uint8)
+SERIES_FIELD = byte_array(b"series")
+TS_FIELD = byte_array(b"ts")
 
 
 class Places(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tidecast.arrays import byte_array
 from tidecast.online.kernels.entries import ODD, Names, hash_of
 
 NO_NAME = -1  # the length of a removed name, which equals that of no other
@@ -38,7 +39,7 @@ class SeriesNames:
         name = series.encode()
         self.names.series[number] = len(self._text), len(name)
         self._append(name)
-        self.names.hashes[number] = hash_of(np.frombuffer(name, np.uint8), 0, len(name))
+        self.names.hashes[number] = hash_of(byte_array(name), 0, len(name))
         _insert(self.names, number)
         self.set_features(number, features)
 

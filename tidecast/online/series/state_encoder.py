@@ -7,9 +7,8 @@ Redis expects them, so that no Python object is made for a series.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tidecast.arrays import Int64
+from tidecast.arrays import Bytes, Int64, byte_array
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import bytes_at, carray
 from tidecast.online.kernels.window_loops import window_at
@@ -26,12 +25,11 @@ from tidecast.wire.state_format import (
     record_numbers,
 )
 
-Bytes = NDArray[np.uint8]
 _HEAD, _BLOCK_HEAD = HEADER.size, BLOCK_HEADER.size  # bytes before the numbers of a head and of a block
 _WINDOW = WINDOW.itemsize
 _LINES = 60  # bytes at most that an argument's name and value take beside their own
-_DIGITS = np.frombuffer(b"0123456789", np.uint8)
-_SIGNS = np.frombuffer(b"$\r\n" + SEPARATOR.encode(), np.uint8)
+_DIGITS = byte_array(b"0123456789")
+_SIGNS = byte_array(b"$\r\n" + SEPARATOR.encode())
 
 
 class _States(NamedTuple):
