@@ -7,7 +7,8 @@ from redis.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tidecast.online.kernels.entries import Bytes, find_entries
+from tidecast.arrays import Bytes
+from tidecast.online.kernels.entries import find_entries
 from tidecast.online.raw_entries import RawEntries, new_places
 from tidecast.online.series.state_changes import LINE
 
