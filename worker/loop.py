@@ -126,8 +126,8 @@ class Worker:
             stop.wait(delay)
             return None
         self._failures = 0
-        routed = self._route(stop)
         answered = self._serve(due, now, stop)
+        routed = self._route(stop)  # after it, as a partition that was just acquired is routed at once
         total = _sum(answered)
         if routed and total is not None:
             total += routed

@@ -225,7 +225,8 @@ def make_worker(settings: Settings, health: Health) -> Worker:
     """
     redis = connect(settings)
     count = settings.partitions
-    streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker) for i in range(count)]
+    merged = keys_of(namespace=settings.namespace).forecasts if settings.forecasts.merged and count > 1 else None
+    streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker, merged) for i in range(count)]
     claim_partitions(redis, common_keys(settings.namespace)[0], count)
     membership = None
     router = None
@@ -263,6 +264,10 @@ def _check_settings(settings: Settings) -> None:
     if settings.worker.wait_replicas and settings.redis_cluster:
         raise SettingsError(
             "setting worker.wait_replicas works with a single master, not with redis_cluster: set it to 0"
+        )
+    if settings.forecasts.merged and settings.redis_cluster:
+        raise SettingsError(
+            "setting forecasts.merged needs a single Redis: in a cluster read the stream of each partition"
         )
     if settings.retrain.asks_for_schedule:
         from worker.retraining.triggers import timing_of

@@ -15,6 +15,7 @@ from redis import Redis
 
 from tests.documents.blocks import Block
 from tests.harness.patience import until
+from tidecast.wire import Keys, keys_of
 
 # They go on until they are stopped.
 LASTING = ("tidecast worker", "tidecast tail", "tidecast notify", "python examples/inbox.py", "redis-cli XREAD BLOCK 0")
@@ -35,11 +36,13 @@ class Reader:
     Args:
         folder: where everything happens.
         url: of the Redis that stands for the one on the usual port.
+        partitions: their number; the commands of the pages know nothing of it.
     """
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, partitions: int = 1) -> None:
         self.folder = folder
         self._url = url
+        self._keys = [keys_of(i, partitions) for i in range(partitions)]
         self._port = url.rpartition(":")[2].partition("/")[0]
         self._lasting: dict[str, subprocess.Popen[bytes]] = {}
         tools = folder / ".tools"
@@ -47,6 +50,7 @@ class Reader:
         self._make_redis_cli(tools / "redis-cli")
         path = os.pathsep.join((str(tools), str(Path(sys.executable).parent), os.environ["PATH"]))
         self._environment = {**os.environ, **QUICK, "PATH": path, "TIDECAST_REDIS_URL": url, "COLUMNS": "120"}
+        self._environment |= {"TIDECAST_PARTITIONS": str(partitions), "TIDECAST_FORECASTS__MERGED": "true"}
 
     def read(self, block: Block) -> str:
         """Run a block to its end, except for lasting commands; return its output."""
@@ -102,7 +106,7 @@ class Reader:
             return
         with Redis.from_url(self._url, protocol=2) as redis:  # it listens before any other step
             if command.startswith("tidecast worker"):
-                until(lambda: redis.exists("lease"))
+                until(lambda: all(redis.exists(keys.lease) for keys in self._keys))
             elif command.startswith("tidecast notify"):
                 until(lambda: redis.hexists("notify", "after:events"))
             else:
@@ -123,7 +127,8 @@ class Reader:
         if not any(command.startswith("tidecast worker") for command in self._lasting):
             return
         with Redis.from_url(self._url, protocol=2) as redis:
-            until(lambda: _newest(redis) in (None, redis.hget("offset", "last")))
+            until(lambda: len(self._keys) == 1 or not redis.xlen("readings"))  # else they are to be routed
+            until(lambda: all(_newest(redis, keys) in (None, redis.hget(keys.offset, "last")) for keys in self._keys))
 
     def _log(self, command: str) -> Path:
         return self.folder / ".tools" / (re.sub(r"[ /]", "-", command).replace("'", "") + ".log")
@@ -146,8 +151,8 @@ class Reader:
         return process.wait(PATIENCE_S)
 
 
-def _newest(redis: Redis) -> bytes | None:
-    entries = redis.xrevrange("readings", count=1)
+def _newest(redis: Redis, keys: Keys) -> bytes | None:
+    entries = redis.xrevrange(keys.readings, count=1)
     return entries[0][0] if entries else None  # type: ignore[index,no-any-return] # it is a list
 
 

@@ -22,7 +22,7 @@ from tests.harness.events import happen
 from tests.harness.patience import until
 from tests.harness.processes import worker_process
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.wire import Event
+from tidecast.wire import Event, keys_of
 
 pytestmark = [pytest.mark.documents, pytest.mark.keras, pytest.mark.timeout(300)]
 NODE = ROOT / "examples" / "clients" / "node"
@@ -135,24 +135,30 @@ def test_events_are_read_through_a_consumer_group(
     ]
 
 
-def test_the_node_client_is_answered(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_the_node_client_is_answered(
+    tmp_path: Path, server: EmbeddedRedis, node_modules: Path, partitions: int
+) -> None:
     """Three readings as fast as they are answered, three forecasts, in their order."""
     (tmp_path / "node_modules").symlink_to(node_modules)
     for name in ("client.js", "package.json"):
         shutil.copy(NODE / name, tmp_path)
-    answered = [json.loads(line) for line in answered_by(["node", "client.js"], tmp_path, server.url)]
+    answered = [json.loads(line) for line in answered_by(["node", "client.js"], tmp_path, server.url, partitions)]
     assert [42.1, 42.3, 42.2] == [answer["y"] for answer in answered]
     assert [42.1, 42.3, 42.2] == [answer["yhat"] for answer in answered]
     assert_refused(["node", "client.js"], tmp_path)
 
 
-def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: EmbeddedRedis, node_modules: Path) -> None:
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_the_blocks_of_the_readme_do_what_they_say(
+    tmp_path: Path, server: EmbeddedRedis, node_modules: Path, partitions: int
+) -> None:
     """Training, a worker, and a client in three languages; each client gets its answer."""
     (tmp_path / "node_modules").symlink_to(node_modules)
     wave = 42 + np.sin(np.arange(400) / 4)
     rows = [f"boiler-7,{1_700_000_000_000 + 60_000 * t},{y:.3f}" for t, y in enumerate(wave)]
     (tmp_path / "history.csv").write_text("\n".join(["series,timestamp,value", *rows]))
-    with Reader(tmp_path, server.url) as reader:
+    with Reader(tmp_path, server.url, partitions) as reader:
         outputs = [reader.read(block) for block in runnable("README.md")]
         in_python, in_node = outputs[-2:]
         assert "400 readings pushed" in outputs[0]
@@ -163,11 +169,12 @@ def test_the_blocks_of_the_readme_do_what_they_say(tmp_path: Path, server: Embed
     assert re.fullmatch(r"\d+(\.\d+)? \w+\n", in_node)
 
 
-def test_the_go_client_is_answered(tmp_path: Path, server: EmbeddedRedis, go_client: Path) -> None:
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_the_go_client_is_answered(tmp_path: Path, server: EmbeddedRedis, go_client: Path, partitions: int) -> None:
     """The same, on a stream that holds forecasts of before."""
     with Redis.from_url(server.url, protocol=2) as redis:
         redis.xadd("forecasts", {"series": "boiler-6"}, id="1-1")
-    answered = [line.split()[1:] for line in answered_by([str(go_client)], tmp_path, server.url)]
+    answered = [line.split()[1:] for line in answered_by([str(go_client)], tmp_path, server.url, partitions)]
     assert [["boiler-7", "y", y, "yhat", y, "naive"] for y in ("42.1", "42.3", "42.2")] == answered
     assert_refused([str(go_client)], tmp_path)
 
@@ -181,10 +188,14 @@ def assert_refused(client: list[str], folder: Path) -> None:
         assert "is not a decimal number: write one such as 42.1" in done.stderr
 
 
-def answered_by(client: list[str], folder: Path, url: str) -> list[str]:
-    """Return the output of a client that pushes three readings of a series, while a worker runs."""
-    with worker_process(url, folder / "models"), Redis.from_url(url, protocol=2) as redis:
-        until(lambda: redis.exists("lease"))  # the clients' patience is for the answers alone
+def answered_by(client: list[str], folder: Path, url: str, partitions: int) -> list[str]:
+    """Return the output of a client that pushes three readings of a series, while a worker runs.
+
+    The client knows nothing of partitions: its readings are routed, and it finds their forecasts in one stream.
+    """
+    parted = {"PARTITIONS": str(partitions), "FORECASTS__MERGED": "true"}
+    with worker_process(url, folder / "models", **parted), Redis.from_url(url, protocol=2) as redis:
+        until(lambda: redis.exists(keys_of(0, partitions).lease))  # the clients' patience is for the answers alone
         done = subprocess.run(
             [*client, "boiler-7", "42.1", "42.3", "42.2"],
             cwd=folder,

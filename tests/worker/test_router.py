@@ -180,3 +180,23 @@ def test_a_failing_router_does_not_stop_the_partitions(redis: Redis, worker: Wor
     for _ in range(3):
         worker.step(NOW, Stop())
     assert 1 == len(answered(redis))
+
+
+@pytest.mark.settings(forecasts={"merged": True})
+def test_all_forecasts_are_in_one_stream_if_wanted(redis: Redis, worker: Worker) -> None:
+    """Each once, with the id of its reading in a field, and under it unless another partition was faster."""
+    pushed = push(redis, 100)
+    while worker.step(NOW) != 0:
+        pass
+    merged = {fields[b"id"].decode(): fields for _, fields in redis.xrange("forecasts")}
+    assert sorted(pushed) == sorted((fields[b"series"].decode(), entry_id) for entry_id, fields in merged.items())
+    for entry_id, fields in answered(redis):
+        assert fields == {name: text for name, text in merged[entry_id.decode()].items() if name != b"id"}
+    assert 100 == redis.xlen("forecasts")
+
+
+def test_a_worker_ends_a_burst_only_when_routed_readings_are_answered(redis: Redis, worker: Worker) -> None:
+    """Those that waited before its start, too."""
+    pushed = push(redis, 30)
+    worker.run(Stop(), burst=True)
+    assert len(pushed) == len(answered(redis))

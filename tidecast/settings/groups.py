@@ -169,6 +169,15 @@ class AnomalySettings(AnomalyRule):
         return next(rule for pattern, rule in self.rules() if fnmatchcase(series, pattern))
 
 
+class ForecastsSettings(Group):
+    """The settings of the streams of forecasts."""
+
+    merged: bool = Field(
+        False,
+        description="With several partitions: whether every forecast is added to the plain stream `forecasts` as well.",
+    )
+
+
 class TrainSettings(Group):
     """The settings of the trainer: fitting and testing a model."""
 

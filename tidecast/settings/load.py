@@ -33,6 +33,7 @@ from tidecast.settings.errors import sentence
 from tidecast.settings.groups import (
     AnomalySettings,
     DashboardSettings,
+    ForecastsSettings,
     NotifySettings,
     RetrainSettings,
     SeriesSettings,
@@ -89,6 +90,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     series: SeriesSettings = SeriesSettings()
     anomalies: AnomalySettings = AnomalySettings()
+    forecasts: ForecastsSettings = ForecastsSettings()
     train: TrainSettings = TrainSettings()
     retrain: RetrainSettings = RetrainSettings()
     notify: NotifySettings = NotifySettings()

@@ -1,12 +1,12 @@
 -- Publish a batch's forecasts and move the offset, atomically: all checks come before all writes.
 --
--- KEYS: lease, offset, readings, forecasts, dead, state, events
+-- KEYS: lease, offset, readings, forecasts, dead, state, events; with merged forecasts the stream of all partitions
 -- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for, then lists, each after its
 --       length:
 --       counts (name, number)..., the forecasts' fields (name, JSON list of texts)..., with the ids first,
 --       dead letters (id, n, field, value, ...)..., events (n, field, value, ...)...;
 --       then the states (series, state)... up to the end, without a length.
-local lease, offset, readings, forecasts, dead, state, events = unpack(KEYS)
+local lease, offset, readings, forecasts, dead, state, events, merged = unpack(KEYS)
 local epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for = unpack(ARGV, 1, 9)
 
 local function is(key, kind)
@@ -57,8 +57,9 @@ if last ~= from then
   return redis.error_reply('CONFLICT the offset is ' .. tostring(last) .. ', the batch started from ' .. from)
 end
 -- 3. Every key is of the type this script writes, and the ids are new to the streams.
-for _, pair in ipairs({{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}, {events, 'stream'}}) do
-  if not is(pair[1], pair[2]) then
+local streams = {{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}, {events, 'stream'}, {merged, 'stream'}}
+for _, pair in ipairs(streams) do
+  if pair[1] and not is(pair[1], pair[2]) then
     return redis.error_reply('WRONGKEY ' .. pair[1] .. ' is not a ' .. pair[2])
   end
 end
@@ -101,6 +102,7 @@ local function add(stream, kept, id, ...)
   end
 end
 local entry = {}
+local top = merged and newest(merged)
 for k = 1, #ids do
   local n = 0
   for j = 2, #names do
@@ -111,6 +113,11 @@ for k = 1, #ids do
     end
   end
   add(forecasts, k == #ids and wait_for == '' and forecasts_kept, ids[k], unpack(entry, 1, n))
+  if merged then -- under the same id, unless another partition was faster
+    entry[n + 1], entry[n + 2] = 'id', ids[k]
+    local id = after(ids[k], top) and ids[k] or '*'
+    top = redis.call('XADD', merged, 'MAXLEN', '~', forecasts_kept, id, unpack(entry, 1, n + 2))
+  end
 end
 -- 5. The dead letters.
 local i = letters + 1

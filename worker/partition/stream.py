@@ -56,12 +56,13 @@ class Stream:
         has_twin: whether the last `acquire` detected another live worker of the same name.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
+    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings, merged: str | None = None) -> None:
         self.has_twin = False
         self._instance = token_hex(8)
         self._fresh = True  # until the lease is held for the first time
         self._redis = redis
         self._settings = settings
+        self._merged = [merged] if merged else []  # the common stream that every forecast is added to as well
         self.keys = keys
         self._acquire = redis.register_script(script_of("acquire"))
         self._hold = redis.register_script(script_of("hold"))
@@ -239,7 +240,7 @@ class Stream:
         if meanwhile:
             self._reader.ask(result.last)
         own = self.keys
-        keys = [own.lease, own.offset, own.readings, own.forecasts, own.dead, own.state, own.events]
+        keys = [own.lease, own.offset, own.readings, own.forecasts, own.dead, own.state, own.events, *self._merged]
         args = self._commit_arguments(epoch, started_from, result, lag)
         with refusals_explained():
             if meanwhile is None:

@@ -113,7 +113,7 @@ func forecastOf(conn redis.Conn, id, last string) (map[string]string, error) {
 		}
 		for _, entry := range entries {
 			found, fields, err := entryOf(entry)
-			if err != nil || found == id {
+			if err != nil || found == id || fields["id"] == id { // merged forecasts have the field id
 				return fields, err
 			}
 			last = found

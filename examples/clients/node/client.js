@@ -48,7 +48,7 @@ async function forecastOf(id) {
     }
     const reply = await redis.xRead({ key: 'forecasts', id: last }, { BLOCK: 1000, COUNT: 100 });
     for (const entry of reply?.[0]?.messages ?? []) {
-      if (entry.id === id) return entry.message;
+      if ((entry.message.id ?? entry.id) === id) return entry.message; // merged forecasts have the field id
       last = entry.id;
     }
   }

@@ -77,9 +77,9 @@ class MortalConnection(Connection):
 class MortalStream(Stream):
     """The worker's own commands, with the points between them."""
 
-    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
+    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings, merged: str | None = None) -> None:
         redis.connection_pool.connection_class = MortalConnection
-        super().__init__(redis, keys, settings)
+        super().__init__(redis, keys, settings, merged)
 
     def acquire(self, owner: str) -> int | None:
         """Take the lease and die with nothing loaded: the lease has to run out."""
