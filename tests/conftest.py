@@ -14,7 +14,8 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.harness.cluster import EmbeddedCluster
 from tests.harness.connections import close_all
-from tidecast.connection import connect
+from tests.harness.ports import free_port
+from tidecast.connection import connect, embedded
 from tidecast.connection.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
@@ -36,9 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Take the signals that `nohup` or a shell's `&` has ignored: each program under test would inherit that."""
+    """Take the signals that `nohup` or a shell's `&` has ignored: each program under test would inherit that.
+
+    Servers listen where no other process of the suite looks for a free port.
+    """
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    embedded.free_port = free_port
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,7 +10,7 @@ from benchmarks.harness.readings import Readings
 from benchmarks.throughput import CONFIGURATIONS, FIGURES
 from tests.benchmarks.measuring import figures_of
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.models.experts import EXPERTS, PRETRAINED
+from tidecast.models.experts import EXPERTS
 from tidecast.models.store import ModelStore
 from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.tools.sizing.trial_models import id_of
@@ -50,7 +50,7 @@ def test_the_echo_publishes_what_the_worker_published(tmp_path: Path) -> None:
     publish_models(ModelStore(tmp_path / "models"), 3)
     with EmbeddedRedis() as server, serving(server, tmp_path, Readings(3)) as worker:
         worker.warm_up(9)
-        check_experts(worker, {"long_seasonal_naive", "linear_season", "shared_lstm"})
+        check_experts(worker, {"long_seasonal_naive", "linear_season", "shared_lstm", "online_seasons"})
         with echoing(worker, server) as echo:
             echo.warm_up(30)
         echoed = echo.redis.xrange(echo.keys.forecasts)
@@ -73,8 +73,8 @@ def check_experts(worker: Contestant, lacking: set[str]) -> None:
     """The windows are full from the start: every expert of the configuration answers the first reading."""
     states = decode_all({name.decode(): raw for name, raw in worker.redis.hgetall("state").items()})
     forecasts = [Forecast.decode(*entry) for entry in worker.redis.xrange("forecasts")]
-    trained = set(EXPERTS[:PRETRAINED])  # the others forecast only series without a model
-    assert [trained - lacking] * worker.readings.series == [answering(state) for state in states.values()]
+    of_models = set(EXPERTS) - {"pretrained"}  # which forecasts only series without a model
+    assert [of_models - lacking] * worker.readings.series == [answering(state) for state in states.values()]
     assert [1] * worker.pushed == [forecast.model for forecast in forecasts]
     assert max(abs(forecast.yhat - forecast.y) for forecast in forecasts) < 50
 

@@ -1,7 +1,5 @@
 """A real Redis Cluster of a few masters on loopback, and slots that move between them while it serves."""
 
-import random
-import socket
 import time
 from contextlib import ExitStack
 from types import TracebackType
@@ -11,10 +9,10 @@ from redis.connection import Connection
 from redis.crc import key_slot
 
 from tests.harness.patience import until
+from tests.harness.ports import free_port
 from tidecast.connection.embedded import EmbeddedRedis
 
 SLOTS = 16384
-BUS = 10_000  # a server's cluster port is its own plus this, before Redis 7 without exception
 OPTIONS = (
     *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"),
     *("--cluster-allow-replica-migration", "no"),  # a server whose last slot moves away stays a master
@@ -113,19 +111,6 @@ class EmbeddedCluster:
             return False
         nodes = _ask(server, "CLUSTER", "NODES").decode()
         return "handshake" not in nodes and len(_ask(server, "CLUSTER", "SLOTS")) == self._masters
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on at the moment, nor on its cluster port."""
-    while True:
-        port = random.randint(20_000, 32_000)  # below the ports that the system hands out
-        with socket.socket() as first, socket.socket() as second:
-            try:
-                first.bind(("127.0.0.1", port))
-                second.bind(("127.0.0.1", port + BUS))
-            except OSError:
-                continue
-        return port
 
 
 def _slots_of(server: EmbeddedRedis) -> set[int]:
