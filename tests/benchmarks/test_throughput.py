@@ -57,7 +57,7 @@ def test_the_echo_publishes_what_the_worker_published(tmp_path: Path) -> None:
         real = worker.redis.xrange(worker.keys.forecasts)
     assert [id_of(i) for i in range(30)] == [entry_id for entry_id, _ in echoed]
     in_service = ["series", "ts", "yhat", "yhat_lower", "yhat_upper", "level", "origin", "model", "kind", "y"]
-    assert {name.encode() for name in [*in_service, "error", "anomaly_score"]} == set(real[-1][1])
+    assert {name.encode() for name in [*in_service, "error", "anomaly_score", "anomaly"]} == set(real[-1][1])
     assert {frozenset(fields.items()) for _, fields in real} == {frozenset(fields.items()) for _, fields in echoed}
 
 
