@@ -50,8 +50,7 @@ def publish(
         created_ms: epoch milliseconds.
     """
     training_set = candidate.training_set
-    if fitted and not _is_finite(fitted):
-        reason = "its training diverged: lower the learning rate, or choose the target transform `change`"
+    if reason := _reason_against(candidate.series, fitted, store, created_ms):
         return Verdict(candidate.series, "refused", reason)
     header = _header(candidate, fitted, shared, settings, created_ms)
     model = Model(header, fitted.weights if fitted else {}, training_set.panel)
@@ -75,10 +74,17 @@ def publish(
     newest = NewestRows.of(training_set.grid, most_rows + int(FEWEST_ROWS))  # the first rows are never doubted
     _, online = online_forecasts(training_set.grid, training_set.seasons, most_rows)
     model = Model(header.model_copy(update=judged), model.weights, panel, newest, online)
-    if any(ending.series == candidate.series and ending.at_ms >= created_ms for ending in store.endings()):
-        return Verdict(candidate.series, "refused", "the series was deleted or renamed during the training")
     number = store.publish(model, promote=decision.promote)
     return _verdict(training_set, decision, number)
+
+
+def _reason_against(series: str, fitted: Fit | None, store: ModelStore, created_ms: int) -> str | None:
+    """Return why a model cannot be published, whatever its scores; None if it can."""
+    if fitted and not _is_finite(fitted):
+        return "its training diverged: lower the learning rate, or choose the target transform `change`"
+    if any(ending.series == series and ending.at_ms >= created_ms for ending in store.endings()):
+        return "the series was deleted or renamed during the training"
+    return None
 
 
 def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Champion | None:

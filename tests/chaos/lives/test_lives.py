@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.chaos.lives import DELETED, NEW, lives_run
+from tests.chaos.lives.lives_run import DELETED, NEW, lives_run
 
 
 def test_series_are_renamed_and_deleted_once_whatever_kills_the_worker(tmp_path: Path) -> None:

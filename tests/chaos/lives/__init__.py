@@ -1,0 +1,1 @@
+"""Series that are renamed and deleted while workers are killed."""
