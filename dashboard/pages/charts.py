@@ -1,6 +1,6 @@
 """The options of the charts, computed from arrays by pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ from dashboard.data.outlook import Step
 from dashboard.data.recent import ANOMALY, DUE, ERROR, KIND, KINDS, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Y
 from tidecast.arrays import Float
 from tidecast.pictures.colours import FORECAST, FORGET, INPUT, LAST_VALUE, READING
+from tidecast.wire import Event
 
 QUIET = "var(--quiet)"  # of text: charts are SVG, so that a colour follows the theme
 FRAME = "var(--line)"
 MARK = "var(--red)"
+MARKED = ("level_changed", "stuck", "unstuck", "silent", "back")  # events that are drawn as lines
 GRID = {"left": 8, "right": 16, "top": 34, "bottom": 8, "containLabel": True}
 SMOOTHED = 12  # readings
 MOST_POINTS = 1000  # of a line; more are thinned out
@@ -87,6 +89,28 @@ def stream_data(points: Float, ahead: Sequence[Step] = ()) -> list[Points]:
                 width.append([step.ts, step.upper - step.lower])
     odd = points[:, ANOMALY] > 0
     return [_pairs(at, points[:, Y]), forecast, lower, width, _pairs(at[odd], points[odd, Y])]
+
+
+def mark_events(options: dict[str, Any], events: Iterable[Event], first_ms: float) -> None:
+    """Draw a line in `stream_chart` at the time of each event that changed the condition of the series.
+
+    Args:
+        options: of the chart.
+        events: of the series.
+        first_ms: the time of the oldest point; older events are left out.
+    """
+    marks = [
+        {"xAxis": ts, "name": event.kind.replace("_", " ")}
+        for event in events
+        if event.kind in MARKED and isinstance(ts := event.facts.get("ts"), float | int) and ts >= first_ms
+    ]
+    options["series"][-1]["markLine"] = {
+        "symbol": "none",
+        "silent": True,
+        "lineStyle": {"color": MARK, "type": "dashed", "width": 1},
+        "label": {"formatter": "{b}", "color": MARK, "position": "insideEndTop"},
+        "data": marks,
+    }
 
 
 def thinned(points: Float) -> NDArray[np.int64]:

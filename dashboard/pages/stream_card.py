@@ -16,7 +16,8 @@ from dashboard.pages.tables import table_of_texts
 from tidecast.arrays import Float
 
 LOOK_S = 1.0
-LIVE = f"The newest readings, at most {POINTS}."
+EVENTS_MARKED = 100  # newest
+LIVE = f"The newest readings, at most {POINTS}. Times are in UTC."
 
 
 class StreamCards:
@@ -49,11 +50,12 @@ class StreamCards:
     def _build(self) -> None:
         with ui.element("section").classes("card"):
             with ui.element("div").classes("ranges"):
-                ui.label("Readings and forecasts, in UTC").classes("subtitle")
+                unit = self._context.follower.unit_of(self._series)
+                ui.label(f"Readings and forecasts{unit and f' in {unit}'}").classes("subtitle")
                 for span in ("", *RANGES):
                     path = series_path(self._series) + (f"&span={span}" if span else "")
                     ui.link(span or "live", path).classes(f"filter {'here' if span == self._span else ''}")
-            self._caption = ui.label(f"Reading the {self._span} …" if self._span else LIVE).classes("quiet")
+            self._caption = ui.label(f"Searching the {self._span} …" if self._span else LIVE).classes("quiet")
             self._stream = chart(charts.stream_chart(), "chart tall")
         with ui.element("div").classes("pair"):
             with folded(f"Mean absolute error over {charts.SMOOTHED} readings"):
@@ -84,7 +86,9 @@ class StreamCards:
     def _look(self) -> None:
         recent = self._context.follower.recent
         i = recent.index.get(self._series)
-        now = (-1 if i is None else int(recent.count[i]), id(self._history), id(self._outlook))
+        events = self._context.follower.newest_events(EVENTS_MARKED, self._series)
+        newest_event = events[0].id if events else ""
+        now = (-1 if i is None else int(recent.count[i]), id(self._history), id(self._outlook), newest_event)
         if now == self._drawn:
             return
         self._drawn = now
@@ -93,6 +97,7 @@ class StreamCards:
             return
         ahead = self._outlook.steps[1:] if self._outlook else ()
         charts.with_data(self._stream.options, charts.stream_data(points, ahead))
+        charts.mark_events(self._stream.options, events, float(points[0, ORIGIN]))
         charts.with_data(self._errors.options, charts.error_data(points))
         charts.put_leaders(self._leaders.options, points)
         for drawn in (self._stream, self._errors, self._leaders):

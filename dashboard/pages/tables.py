@@ -51,10 +51,11 @@ def _cells(columns: Sequence[str], row: Sequence[str]) -> str:
 
 
 def _event_cells(event: Event, *, of_series: bool) -> list[str]:
+    name = f"{event.kind.replace('_', ' ')} {event.facts.get('phase', '')}".strip()
     link = f'<a href="{series_path(event.series)}">{escape(event.series)}</a>' if event.series else ""
     return [
         time_text(int(event.id.partition("-")[0])),
-        f'<span class="badge event-{escape(event.kind)}">{escape(event.kind.replace("_", " "))}</span>',
+        f'<span class="badge event-{escape(event.kind)}">{escape(name)}</span>',
         *([] if of_series else [link]),
         str(event.version or ""),
         escape(event.detail),

@@ -20,6 +20,12 @@ from tidecast.online.window import Window
 from tidecast.wire import Event, keys_of
 
 ROWS_KEPT = 400
+CONDITIONS = {  # fields of the watch, by series
+    "boiler-2/pressure": ("anomaly_ts",),
+    "chiller-3/flow": ("stuck",),
+    "mill-1/flow": ("silent",),
+    "pump-2/pressure": ("degraded",),
+}
 STEPS = 6  # that are forecast
 SPIKE = 6.0  # of the third series
 ODD = 3.0  # anomaly score of an anomaly
@@ -94,6 +100,8 @@ def seed_windows(redis: Redis, names: list[str], rounds: int, now_ms: int) -> No
             state.errors[:, EXPERTS.index(expert)] = error
             state.answers[EXPERTS.index(expert)] = 1.0
         state.fields.evidence[:] = PROVEN
+        for condition in CONDITIONS.get(name, ()):
+            state.fields.watch[condition] = 1
         redis.hset("state", mapping=dict(state.changes(name)))
 
 
@@ -103,7 +111,7 @@ def seed_plant(redis: Redis, store: ModelStore, now_ms: int) -> list[str]:
     silent = ["mill-1/flow", "mill-2/flow"]
     seed_forecasts(redis, silent, 40, naive_from=2, now_ms=now_ms - 300_000)
     seed_forecasts(redis, names, 96, naive_from=36, now_ms=now_ms)
-    seed_windows(redis, names, 96, now_ms)
+    seed_windows(redis, [*names, *silent], 96, now_ms)
     mute_series(redis, keys_of(), names[7], Mute(now_ms, None, "Ann"))
     for reason, name, value in DEAD:
         fields = {"reason": reason, "detail": f"value is {value!r}: send a decimal number", "original.value": value}
@@ -111,7 +119,7 @@ def seed_plant(redis: Redis, store: ModelStore, now_ms: int) -> list[str]:
     for i, name in enumerate([*names[:36], *silent, "hall/temperature"]):
         for version in range(1, 2 + i % 3):
             store.publish(_model(name, now_ms, version))
-    for event in _events(names):
+    for event in _events(names, now_ms):
         redis.xadd("events", dict(_pairs(event.encode())))
     redis.hset("retrain", mapping=_record(now_ms))
     redis.hset("offset", mapping={"last": "0-0", "read": 4000, "forecast": 3998, "dead": 3})
@@ -138,7 +146,7 @@ def _model(name: str, now_ms: int, version: int) -> Any:
     )
 
 
-def _events(names: list[str]) -> Iterator[Event]:
+def _events(names: list[str], now_ms: int) -> Iterator[Event]:
     due = "2026-03-01T03:00:00Z"
     yield Event("series_created", f"first readings received of {len(names)} series: {names[0]}, {names[1]}, …")
     yield Event("started", f"the run due at {due} has started, try 1")
@@ -147,8 +155,11 @@ def _events(names: list[str]) -> Iterator[Event]:
     summary = "12 series trained, 5 kept their model, 0 refused, 3 put off, in 449.1 s"
     yield Event("finished", f"the run due at {due} has finished: {summary}")
     yield Event("confirmed", "over 100 readings its errors were not larger than version 1's", names[1], 2)
-    yield Event("drift", "level: 1.36 times the threshold at reading 1772334010000-0", names[2])
     yield Event("drift", "errors: 1.08 times the threshold at reading 1772334019000-0", names[7])
+    at = now_ms - 20 * STEP_MS
+    facts = {"phase": "begins", "ts": at, "value": 37.58, "expected": 32.1, "score": 4.9}
+    yield Event("anomaly", "37.58, expected 32.1", names[2], facts=facts)
+    yield Event("level_changed", "from 35.2 to 33.9", names[2], facts={"ts": at + STEP_MS, "old": 35.2, "new": 33.9})
 
 
 def _record(now_ms: int) -> dict[str, str | int]:

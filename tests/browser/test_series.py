@@ -58,15 +58,16 @@ def test_the_page_shows_versions_their_evidence_and_the_events(
     names = seed_plant(connection, store_at(tmp_path / "models"), round(time.time() * 1000))
     with dashboard(server, tmp_path / "models") as address:
         page.goto(f"{address}/series?name={names[2]}")
-        page.wait_for_selector("text=drifting")
+        page.wait_for_selector(".badge.is-anomalous")
         page.wait_for_selector("text=3 (answers)")
-        page.wait_for_selector("text=level: 1.36 times the threshold")
+        page.wait_for_selector("text=37.58, expected 32.1")
         assert 4 == page.locator(".card:not(.gates) svg").count()
         assert 0 == page.locator("text=Roll back").count()
         page.wait_for_selector("text=Next steps")
         assert [str(step) for step in range(1, STEPS + 1)] == page.locator(STEP_CELLS).all_inner_texts()
         assert page.inner_text(".weight >> nth=0").startswith("lstm")
         assert 1 == page.evaluate(f"{STREAM}.series[4].data.length")
+        assert "level changed" in (page.text_content(".chart.tall svg") or "")
         assert re.search(r"\d [A-Z][a-z][a-z]", page.text_content(".chart.tall svg") or "")
         page.goto(f"{address}/retraining")
         page.wait_for_selector("text=every 6h")
@@ -119,7 +120,7 @@ def test_on_a_phone_the_page_is_short_and_cards_open_by_a_press(
     page.set_viewport_size({"width": 390, "height": 844})
     with dashboard(server, tmp_path / "models") as address:
         page.goto(f"{address}/series?name={names[2]}")
-        page.wait_for_selector("text=level: 1.36 times")
+        page.wait_for_selector("text=37.58, expected 32.1")
         assert page.evaluate("document.documentElement.scrollHeight") < 2 * 844
         assert not page.is_visible("text=3 (answers)")
         page.click("button:has-text('Versions')")

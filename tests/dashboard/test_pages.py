@@ -70,6 +70,14 @@ def test_of_many_points_the_extremes_and_the_anomalies_are_drawn() -> None:
     assert list(range(96)) == charts.thinned(points[:96]).tolist()
 
 
+def test_events_that_change_the_condition_are_lines_in_the_chart() -> None:
+    """Within the span, at the time of their reading."""
+    events = [Event(kind, "x", "a", facts={"ts": ts}) for kind, ts in (("stuck", 5), ("stuck", 1), ("promoted", 5))]
+    options = charts.stream_chart()
+    charts.mark_events(options, [*events, Event("level_changed", "x", "a")], 3.0)
+    assert [{"xAxis": 5, "name": "stuck"}] == options["series"][-1]["markLine"]["data"]
+
+
 def test_the_leading_experts_are_drawn_by_name() -> None:
     """Readings without a forecast have none."""
     points = np.full((3, len(COLUMNS)), np.nan)
@@ -110,6 +118,8 @@ def test_what_others_wrote_is_shown_and_not_run() -> None:
     shown = events_html([Event("drift", "<b>x</b>", "<script>", 1, "1772334010000-0")], of_series=False)
     assert "<script>" not in shown
     assert "<b>" not in shown
+    begins = Event("anomaly", "x", "a", facts={"phase": "begins"}, id="1-0")
+    assert ">anomaly begins<" in events_html([begins], of_series=True)
     assert "/series?name=a%2Fb%26c" == series_path("a/b&c")
     assert "<i>" not in runs_html((Run.of(0, {b"state": b"<i>", b"detail": b"<i>"}),), 0.0)
 

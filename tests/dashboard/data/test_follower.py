@@ -6,12 +6,15 @@ from redis import Redis
 from dashboard.data import follower as module
 from dashboard.data.follower import Follower
 from dashboard.data.recent import Y
+from dashboard.data.signs import AGAIN_READS
 from dashboard.data.totals import growth_of
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.mutes import Mute, mute_series, unmute_series
 from tidecast.models.store import ModelStore
+from tidecast.online.series.state import SeriesState
+from tidecast.online.window import Window
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Event, keys_of
 
@@ -111,6 +114,43 @@ def test_a_series_that_was_deleted_goes_until_it_comes_again(redis: Redis, follo
     tell(redis, Event("series_renamed", "x", "c", facts={"old": "a", "new": "c"}))
     follower.step(0.5)
     assert ["c"] == follower.recent.names
+
+
+def store_state(redis: Redis, series: str, **watch: float) -> None:
+    """Store the state of a series as a worker does, with some fields of its watch."""
+    state = SeriesState(("value",), Window(10, 1))
+    for name, value in watch.items():
+        state.fields.watch[name] = value
+    redis.hset("state", mapping=dict(state.changes(series)))
+
+
+def test_conditions_come_from_the_states_at_the_start_and_after_each_event(redis: Redis, follower: Follower) -> None:
+    """A state that cannot be read counts as in order: the worker reports it."""
+    write(redis, "a", 1)
+    write(redis, "b", 2)
+    write(redis, "c", 3)
+    store_state(redis, "a", stuck=1)
+    store_state(redis, "b")
+    redis.hset("state", "c", b"?")
+    follower.step(0.0)
+    assert {"a": "stuck"} == follower.signs.conditions
+    store_state(redis, "a")
+    store_state(redis, "b", anomaly_ts=5.0, degraded=1)
+    tell(redis, Event("unstuck", "x", "a"), Event("anomaly", "x", "b"))
+    follower.step(2.0)
+    assert {"b": "anomalous"} == follower.signs.conditions
+
+
+def test_a_condition_that_ends_without_an_event_is_noticed(redis: Redis, follower: Follower) -> None:
+    """The series in trouble are read again from time to time."""
+    write(redis, "a", 1)
+    store_state(redis, "a", degraded=1)
+    follower.step(0.0)
+    assert {"a": "degraded"} == follower.signs.conditions
+    store_state(redis, "a")
+    for turn in range(1, AGAIN_READS):
+        follower.step(2.0 * turn)
+    assert {} == follower.signs.conditions
 
 
 def test_mutes_and_dead_letters_of_known_series_are_read(redis: Redis, follower: Follower) -> None:
