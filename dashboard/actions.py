@@ -61,7 +61,7 @@ class Actions:
             await process.wait()
             raise
         if process.returncode:
-            last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["the command printed nothing"]
             return f"Retraining {series} failed: {last[0]}"
         return f"{series}: {summary_text(json.loads(output.decode().splitlines()[-1]))}"
 

@@ -91,7 +91,7 @@ class _List:
 
 def letters_html(letters: list[DeadLetter]) -> str:
     """Return the table of dead letters as HTML."""
-    columns = ("time (UTC)", "reason", "series", "reading", "what to do")
+    columns = ("time (UTC)", "reason", "series", "reading", "remedy")
     return table_html(columns, [_cells(letter) for letter in letters])
 
 

@@ -11,8 +11,8 @@ from tidecast.connection.partitions import Run
 
 EVENTS_SHOWN = 100
 NO_SCHEDULE = (
-    "<p>Nobody keeps a schedule. A worker does so by default where the training packages are installed and the store "
-    "can be written; its log says why if not. To train by hand: <code>tidecast retrain</code>.</p>"
+    "<p>No worker keeps a schedule. Workers do by default where the training packages are installed and the store can "
+    "be written; otherwise their log contains the reason. To train by hand: <code>tidecast retrain</code>.</p>"
 )
 
 
@@ -35,7 +35,7 @@ def retraining(context: Context) -> None:
 
 def runs_html(runs: tuple[Run, ...], now: float) -> str:
     """Return the table of runs as HTML, with a row for each partition, the one that began last first."""
-    columns = ("partition", "schedule", "latest run", "state", "by", "runs ended", "next", "said")
+    columns = ("partition", "schedule", "latest run", "state", "by", "runs ended", "next", "result")
     return table_html(columns, [_cells(run, now) for run in sorted(runs, key=lambda run: -run.started_ms)])
 
 

@@ -9,6 +9,9 @@ from dashboard.pages.formats import series_path, time_text
 from dashboard.pages.frame import every_second
 from tidecast.wire import Event
 
+NAMELESS = ("time (UTC)", "event", "series", "reason", "reading", "detail", "remedy")  # columns clear without a name
+_OWN = ' class="own"'
+
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> ui.html:
     """Add a table of texts, which are escaped."""
@@ -46,8 +49,11 @@ def table_html(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cells(columns: Sequence[str], row: Sequence[str]) -> str:
-    """Return the cells of a row as HTML; with `data-name` a phone shows each cell on its own line with its name."""
-    return "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in zip(columns, row, strict=True))
+    """Return the cells of a row as HTML; a phone shows each with its name, unless it needs none."""
+    return "".join(
+        f'<td data-name="{name}"{_OWN if name in NAMELESS else ""}>{cell}</td>'
+        for name, cell in zip(columns, row, strict=True)
+    )
 
 
 def _event_cells(event: Event, *, of_series: bool) -> list[str]:

@@ -159,7 +159,9 @@ def _events(names: list[str], now_ms: int) -> Iterator[Event]:
     at = now_ms - 20 * STEP_MS
     facts = {"phase": "begins", "ts": at, "value": 37.58, "expected": 32.1, "score": 4.9}
     yield Event("anomaly", "37.58, expected 32.1", names[2], facts=facts)
-    yield Event("level_changed", "from 35.2 to 33.9", names[2], facts={"ts": at + STEP_MS, "old": 35.2, "new": 33.9})
+    yield Event(
+        "level_changed", "from 35.2 to 33.9", names[2], facts={"ts": at - 45 * STEP_MS, "old": 35.2, "new": 33.9}
+    )
 
 
 def _record(now_ms: int) -> dict[str, str | int]:

@@ -72,6 +72,13 @@ def test_pictures_of_retraining(page: "Page", plant: str, folder: Path) -> None:
     _take(page, folder, "retraining")
 
 
+def test_pictures_of_dead_letters(page: "Page", plant: str, folder: Path) -> None:
+    """With the reason, the reading and the remedy."""
+    page.goto(f"{plant}/dead")
+    page.wait_for_selector("text=3 dead letters")
+    _take(page, folder, "dead")
+
+
 def _take(page: "Page", folder: Path, name: str, *, whole: bool = False) -> None:
     page.wait_for_selector(".banner", state="hidden")
     for width, height in SIZES.items():
