@@ -54,7 +54,8 @@ FIRST = 50.0  # readings that are never anomalies
 LOG_BEYOND = -math.log10(BEYOND)  # the rarity of a reading at the limit
 LOG_10 = math.log(10.0)
 
-RAISED = 0.25  # by so much an anomaly raises the rarity of the next one; that fades over the readings of the rule
+RAISED = 0.25  # by so much an anomaly raises the rarity of the next one
+FADING = 2.5  # times as fast as calm series alarm: their few false anomalies hardly raise it
 ORDINARY = 10.0  # readings without an unusual error after which a new one begins an anomaly even in the cool-down
 SLIGHTLY = 1.8  # the rarity of an error that is not ordinary
 CALM = 10.0  # readings that end an anomaly
@@ -103,7 +104,7 @@ def detect_anomaly(anomaly: Any, rule: Any, y: float, yhat: float) -> int:
         anomaly.raised += RAISED
         anomaly.cooling = rule.cool_down
     else:
-        anomaly.raised = max(0.0, anomaly.raised - RAISED / rule.readings)
+        anomaly.raised = max(0.0, anomaly.raised - FADING * RAISED / rule.readings)
         anomaly.cooling = max(0.0, anomaly.cooling - 1.0)
     return _phase(anomaly, begins, anomaly.rarity < rule.rarity - CALMER)
 
