@@ -12,11 +12,13 @@ from tidecast.connection.partitions import newest_entries, offset_of
 from tidecast.errors import StoreError, StreamError, TidecastError
 from tidecast.models.store import ModelStore
 from tidecast.moments import utc_text
+from tidecast.online.series.condition_names import SERIES_STATES
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import Event, Forecast, Keys, id_pair, keys_of, partition_of
 
 NEWEST = 10_000  # most entries of a stream that are searched
+LEAST_UNCHANGED = 10  # readings with one value that are mentioned
 EVENTS_TOLD = 5  # most events that are shown
 Facts = dict[str, Any]
 
@@ -47,6 +49,7 @@ def facts_of(series: str, settings: Settings, describe_state: Callable[[bytes], 
             "state": describe_state(head) if head else None,
             "forecast": _newest_forecast(redis, keys, series),
             "events": _events(redis, keys, series),
+            "level_changed": _level_change(redis, keys, series),
             "dead": _dead(redis, keys, series),
             "readings": _dispositions(redis, keys, series),
         }
@@ -136,6 +139,15 @@ def _events(redis: Redis, keys: Keys, series: str) -> list[Facts]:
     return events[::-1]
 
 
+def _level_change(redis: Redis, keys: Keys, series: str) -> Facts | None:
+    """Return the old and the new level of the newest change, and when it began, epoch milliseconds."""
+    for entry_id, fields in newest_entries(redis, keys.events, NEWEST):
+        if fields.get(b"kind") == b"level_changed" and fields.get(b"series") == series.encode():
+            level = Event.decode(entry_id, fields).facts
+            return {"old": level.get("old"), "new": level.get("new"), "since": level.get("since", level.get("ts"))}
+    return None
+
+
 def _dead(redis: Redis, keys: Keys, series: str) -> Facts:
     letters = [
         fields
@@ -161,11 +173,14 @@ def sentences(facts: Facts) -> Iterator[str]:
         yield "readings: none answered so far: push some, and see `tidecast doctor` whether a worker is at work"
     else:
         yield f"readings: {state['readings']} in its window's life, the newest of {utc_text(state['last_ts'])}"
+        yield from _of_the_value(state)
         yield from _of_the_blend(state, forecast)
         yield from _of_the_drift(state)
     if any(facts["readings"].values()):
         ended = ", ".join(f"{count} {how}" for how, count in facts["readings"].items())
         yield f"of its readings among the newest {NEWEST}: {ended}"
+    if level := facts["level_changed"]:
+        yield f"level: changed from {level['old']:.6g} to {level['new']:.6g} at {utc_text(level['since'])}"
     reasons = ", ".join(f"{count} {reason}" for reason, count in dead["reasons"].items())
     yield f"dead letters: {reasons}; the newest: {dead['newest']}" if reasons else "dead letters: none"
     for event in facts["events"]:
@@ -212,6 +227,21 @@ def _why_untrained(readings: int, enough: int) -> str:
             f"wait for {enough - readings} more. Until then the pretrained network forecasts it"
         )
     return "It was not trained yet: `tidecast train --recorded` or the schedule makes one"
+
+
+def _of_the_value(state: Facts) -> Iterator[str]:
+    """Yield the condition of a series, and whether its value stays the same."""
+    if state["condition"] != SERIES_STATES[-1]:
+        yield f"condition: {state['condition']}"
+    if state["value"] is None or state["unchanged"] < LEAST_UNCHANGED:
+        return
+    if state["never_changed"]:
+        yield f"value: {state['value']:.6g} in every reading: the last value is the best forecast, no model is needed"
+    else:
+        yield (
+            f"value: {state['value']:.6g} since {utc_text(state['changed_ts'])}, for {state['unchanged']} readings; "
+            f"before that, no value stayed for more than {state['unchanged_before']}"
+        )
 
 
 def _of_the_blend(state: Facts, forecast: Facts | None) -> Iterator[str]:

@@ -165,6 +165,25 @@ def test_a_series_that_was_renamed_or_deleted_is_described_as_such(doctor: Docto
     assert "the series of this name was deleted on 20" in doctor("b")[1]
 
 
+def test_a_constant_series_needs_no_model(doctor: Doctor, healthy: Installation) -> None:
+    """No training is advised; the value and the condition are shown."""
+    for n in range(60):
+        fields = {"series": "calm", "value": 21.5, "ts": healthy.began_ms + 1000 * n}
+        healthy.redis.xadd("readings", fields)  # type: ignore[arg-type] # numbers are fine
+    healthy.answer()
+    assert "value: 21.5 in every reading: the last value is the best forecast, no model is needed" in doctor("calm")[1]
+    assert (True, "ok") == tuple(doctor.facts("calm")["state"][name] for name in ("never_changed", "condition"))
+
+
+def test_a_change_of_level_is_shown_with_both_levels_and_its_time(doctor: Doctor, healthy: Installation) -> None:
+    """However many events came after it."""
+    facts: dict[str, Any] = {"kind": "level_changed", "detail": "from 20 to 26", "series": "a", "old": 20, "new": 26}
+    healthy.redis.xadd("events", facts | {"ts": 1_700_000_600_000, "since": 1_700_000_000_000})
+    for _ in range(9):
+        healthy.redis.xadd("events", {"kind": "drift", "detail": "errors", "series": "a"})
+    assert "level: changed from 20 to 26 at 2023-11-14T22:13:20Z" in doctor("a")[1]
+
+
 @pytest.mark.parametrize(("name", "remedy"), [("B", "did you mean 'b'?"), ("zzz", "use one of a, b"), ("", "use one")])
 def test_a_series_that_nobody_knows_is_a_mistake(
     capsys: pytest.CaptureFixture[str], healthy: Installation, name: str, remedy: str

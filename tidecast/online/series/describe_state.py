@@ -6,6 +6,7 @@ from typing import Any
 from tidecast.models.experts import EXPERTS
 from tidecast.online.drift import KINDS
 from tidecast.online.kernels.drift_sums import ERRORS_MOST, JUMP_STAYS, LEVEL_MOST, LOSS_MOST, SEASON_MOST
+from tidecast.online.series.condition import state_of
 from tidecast.online.series.state import SeriesState
 
 # The sums that raise an alarm and their thresholds, in the order of KINDS; a level has two.
@@ -22,15 +23,18 @@ def describe_state(head: bytes) -> dict[str, Any]:
 
     Returns:
         `version` (of the model that forecast last), `last_ts` (epoch milliseconds), `readings` (rows appended since its
-        window began), `step_ms`, `errors` (by expert, discounted, the worse of its records), `drift` (by
-        kind, in thresholds: an alarm at 1), `no_alarm_for` (readings until another alarm is possible), `guarded_for`
-        (readings for which the blend is still watched after a shock), `probation` (None without a shadow test).
+        window began), `step_ms`, `condition` (one of `SERIES_STATES`), `value` (the newest), `unchanged` (readings
+        since it changed), `never_changed`, `unchanged_before` (the longest such run), `changed_ts` (when it changed),
+        `errors` (by expert, discounted, the worse of its records), `drift` (by kind, in thresholds: an alarm at 1),
+        `no_alarm_for` (readings until another alarm is possible), `guarded_for` (readings for which the blend is still
+        watched after a shock), `probation` (None without a shadow test).
 
     Raises:
         StateError: the state is of another version, or cut short.
     """
     state = SeriesState.decode(head)
     drift = state.fields.drift
+    watch = state.fields.watch
     trial = state.probation
     errors = dict(zip(EXPERTS, state.errors.max(axis=0).tolist(), strict=True))
     return {
@@ -38,6 +42,12 @@ def describe_state(head: bytes) -> dict[str, Any]:
         "last_ts": int(state.window.last_ts),
         "readings": int(state.window.appended),
         "step_ms": state.window.step,
+        "condition": state_of(state),
+        "value": float(watch.value) if math.isfinite(watch.value) else None,
+        "unchanged": int(watch.run),
+        "never_changed": bool(0 < watch.seen - 1 <= watch.run),
+        "unchanged_before": int(watch.longest_run),
+        "changed_ts": int(watch.changed_ts) if math.isfinite(watch.changed_ts) else None,
         "errors": {expert: error for expert, error in errors.items() if math.isfinite(error)},
         "drift": {
             kind: max(float(drift[name]) / most for name, most in sums) for kind, sums in zip(KINDS, _SUMS, strict=True)
