@@ -190,14 +190,17 @@ def sentences(facts: Facts) -> Iterator[str]:
 
 def _of_the_model(facts: Facts) -> Iterator[str]:
     model = facts["model"]
+    state = facts["state"]
     if model["error"]:
         yield f"model: {model['error']}"
     elif model["champion"]:
         yield f"model: version {model['champion']} forecasts"
     elif model["versions"]:
         yield f"model: none. {_why_unpublished(model)}"
+    elif state and state["never_changed"]:
+        yield "model: none, and none is needed"
     else:
-        yield f"model: none. {_why_untrained((facts['state'] or {}).get('readings', 0), facts['min_history'])}"
+        yield f"model: none. {_why_untrained((state or {}).get('readings', 0), facts['min_history'])}"
     for number, verdict in model["verdicts"].items():
         yield f"verdict on version {number}: {verdict}"
 
@@ -236,7 +239,7 @@ def _of_the_value(state: Facts) -> Iterator[str]:
     if state["value"] is None or state["unchanged"] < LEAST_UNCHANGED:
         return
     if state["never_changed"]:
-        yield f"value: {state['value']:.6g} in every reading: the last value is the best forecast, no model is needed"
+        yield f"value: {state['value']:.6g} in every reading: the last value is the best forecast"
     else:
         yield (
             f"value: {state['value']:.6g} since {utc_text(state['changed_ts'])}, for {state['unchanged']} readings; "

@@ -171,7 +171,9 @@ def test_a_constant_series_needs_no_model(doctor: Doctor, healthy: Installation)
         fields = {"series": "calm", "value": 21.5, "ts": healthy.began_ms + 1000 * n}
         healthy.redis.xadd("readings", fields)  # type: ignore[arg-type] # numbers are fine
     healthy.answer()
-    assert "value: 21.5 in every reading: the last value is the best forecast, no model is needed" in doctor("calm")[1]
+    shown = doctor("calm")[1]
+    assert "model: none, and none is needed" in shown
+    assert "value: 21.5 in every reading: the last value is the best forecast" in shown
     assert (True, "ok") == tuple(doctor.facts("calm")["state"][name] for name in ("never_changed", "condition"))
 
 
