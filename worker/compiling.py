@@ -1,8 +1,8 @@
 """Compile the functions that answer readings in two parallel processes, before the first reading arrives.
 
-Compiling takes about ten seconds on one core, once on a machine. So a second process, the helper, compiles one share
-of the functions and stores them on disk, while this process compiles the other share. This process then loads the
-stored functions and compiles the missing ones, whether or not the helper succeeded.
+Compiling takes about fifteen seconds on one core, once on a machine. So a second process, the helper, compiles one
+share of the functions and stores them on disk, while this process compiles the other share. This process then loads
+the stored functions and compiles the missing ones, whether or not the helper succeeded.
 """
 
 import gc
@@ -138,8 +138,8 @@ def _answer_linear() -> None:
 
 
 # Both shares take about the same time, counting the start of the helper.
-OWN = (_answer_network, _answer_linear, online_linear.warm, scoring.warm, scoring.warm_trackers)
-OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, network_inputs.warm)
+OWN = (_answer_network, online_linear.warm, scoring.warm, scoring.warm_trackers)
+OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, network_inputs.warm, _answer_linear)
 
 
 def _ignore() -> None:
