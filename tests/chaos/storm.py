@@ -44,6 +44,7 @@ FAULT_GAP_S = (0.3, 1.3)
 STOP_LEASES = (1.2, 2.7)  # how many leases long a worker sleeps
 REFUSAL_S = (0.5, 2.0)  # how long Redis refuses to write
 BUSY_S = (0.3, 0.6)  # how long it does nothing at all
+MOST_MORE_S = 120.0  # how much longer it lasts at most
 POINT_S = 3.0  # how long a worker may take to come to a point that it shall die at
 KILLS = {"kill a worker": 1, "kill a worker at a named point": 1}  # how often each comes in a round
 FAULTS = {
@@ -96,13 +97,16 @@ class StormReport:
 
 
 def storm_run(folder: Path, seconds: float, rate: int, seed: int) -> StormReport:
-    """Break everything for so many seconds while `rate` readings a second arrive; compare with an undisturbed run."""
-    entries = make_readings(round(rate * seconds), seed)
+    """Break everything for so many seconds while `rate` readings a second arrive; compare with an undisturbed run.
+
+    It lasts longer on a busy machine, until each fault has been injected once.
+    """
+    entries = make_readings(round(rate * (seconds + MOST_MORE_S)), seed)
     make_store(folder, SETTINGS)
     patience_s = 60 + len(entries) / 100
     with EmbeddedRedis(options=DURABLE) as server, Proxy(server.port) as proxy:
         storm = _Storm(folder, server, proxy, random.Random(seed))
-        storm.run(entries, rate)
+        entries = entries[: storm.run(entries, rate, seconds)]
         time.sleep(1.5 * LEASE_S)  # the partitions of killed workers are free by now, and no other worker shares them
         finish(start_worker(folder, server.url, "--burst"), patience_s)
         published = _read(server)
@@ -164,15 +168,15 @@ class _Storm:
         names = {kind: name for name, kinds in ON_THE_WIRE.items() for kind in kinds}
         return sorted([*self._done, *((at, names[fault.kind]) for at, fault in self._proxy.met)])
 
-    def run(self, entries: Sequence[dict[bytes, bytes]], rate: int) -> None:
-        """Break something again and again until everything is pushed, then stop everything politely."""
+    def run(self, entries: Sequence[dict[bytes, bytes]], rate: int, seconds: float) -> int:
+        """Break something again and again, then stop everything politely; return the number of readings pushed."""
         try:
             self._workers = [self._start() for _ in range(WORKERS)]
             self._await_service()
             producer = Producer(self._server.url, entries, rate, PARTITIONS, routed=ROUTED)
             producer.start()
-            kill_due = fault_due = time.monotonic()
-            while producer.is_alive():
+            began = kill_due = fault_due = time.monotonic()
+            while producer.is_alive() and (time.monotonic() < began + seconds or not self._injected_all()):
                 self._supervise()
                 if time.monotonic() >= kill_due:
                     self._kill()
@@ -181,11 +185,16 @@ class _Storm:
                     self._inject(self._faults.draw())
                     fault_due += self._rng.uniform(*FAULT_GAP_S)
                 time.sleep(0.01)
+            producer.stop()
             self._calm_down()
+            return producer.pushed
         finally:
             for worker in self._workers:
                 worker.kill()
                 worker.join()
+
+    def _injected_all(self) -> bool:
+        return {*KILLS, *FAULTS} == {fault for _, fault in self.injected}
 
     def bites(self) -> dict[str, Counter[str]]:
         """Return the effects of each fault, from the workers' logs and the proxy's replies."""

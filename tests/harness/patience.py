@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE_S = 240.0  # shorter than the time limit of a test, so that its own message is seen
+PATIENCE_S = 480.0  # shorter than the time limit of a test, so that its own message is seen
 
 
 def until(happened: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
