@@ -2,10 +2,10 @@
 
 import os
 import time
+from collections.abc import Callable
 from secrets import token_hex
 
 import structlog
-from redis import Redis
 from redis.exceptions import RedisError
 
 from tidecast import signals
@@ -53,11 +53,15 @@ def run(settings: Settings, health_port: int | None = None) -> None:
         place = ListenAddress(settings.worker.health_host, health_port, "worker.health_host", "--health-port")
         log.info("health served", port=health.serve(place).port)
     stop = stop_on_signals()
-    ttl_s = 3 * settings.notify.timeout + 2 * settings.redis_timeout + POLL_S  # one step takes less
-    with connect(settings) as redis:
+
+    def make() -> Notifier:
+        redis = connect(settings)  # raises while a cluster is away
+        check_setup(redis, settings)
+        ttl_s = 3 * settings.notify.timeout + 2 * settings.redis_timeout + POLL_S  # one step takes less
         right = NotifyRight(redis, settings, owner, ttl_s)
-        notifier = Notifier(redis, settings, right, receiver, health.notify)
-        _serve(redis, settings, notifier, health, stop)
+        return Notifier(redis, settings, right, receiver, health.notify)
+
+    _serve(make, Backoff(settings.worker.lease), health, stop)
     log.info("notifier stopped")
 
 
@@ -92,22 +96,20 @@ def receiver_of(settings: Settings) -> Receiver:
     return Receiver(settings.notify)
 
 
-def _serve(redis: Redis, settings: Settings, notifier: Notifier, health: Health, stop: Stop) -> None:
-    """Let the notifier work until it is stopped; after a failure of Redis it begins again from its record."""
-    backoff = Backoff(settings.worker.lease)
+def _serve(make: Callable[[], Notifier], backoff: Backoff, health: Health, stop: Stop) -> None:
+    """Let a notifier work until it is stopped; after a failure of Redis it begins again from its record."""
     limiter = LogLimiter()
+    notifier: Notifier | None = None
     failures = 0
-    checked = False
     while not stop.is_set():
         try:
-            if not checked:
-                check_setup(redis, settings)
-                checked = True
+            notifier = notifier or make()
             pause_s = notifier.step(time.time())
             health.ready.set()
             failures = 0
         except (RedisError, Unavailable, StreamError) as exc:
-            notifier.drop()
+            if notifier:
+                notifier.drop()
             failures += 1
             pause_s = backoff.pause_s(failures)
             error = explain(exc) if isinstance(exc, RedisError) else str(exc)
@@ -116,6 +118,7 @@ def _serve(redis: Redis, settings: Settings, notifier: Notifier, health: Health,
                 log.error("step failed", error=error, pause_s=round(pause_s, 3), times=times)
         stop.wait(pause_s)
     try:
-        notifier.leave()
+        if notifier:
+            notifier.leave()
     except (RedisError, Unavailable, StreamError) as exc:
         log.warning("right to notify not given back, it will run out", error=str(exc))

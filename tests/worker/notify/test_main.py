@@ -14,6 +14,7 @@ from tests.harness.events import happen
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
 from tests.worker.notify.harness import Inbox
+from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings
 from tidecast.wire import Event
 
@@ -57,3 +58,24 @@ def test_it_posts_until_it_is_stopped_and_shows_no_secret(redis: Redis, limited:
     assert "notifier-password" not in log
     assert "hunter2" not in log
     assert redis.hget(f"{NAMESPACE}:notify", "owner") is None
+
+
+def test_it_waits_for_a_redis_that_is_away_and_goes_on_when_it_is_back(redis_program: str, tmp_path: Path) -> None:
+    """The position is in Redis, so no event is lost over a restart."""
+    kept = ("--appendonly", "yes", "--appendfsync", "always")
+    with EmbeddedRedis(redis_program, kept) as server, Inbox() as inbox:
+        server.kill()
+        with notifying(server.url, inbox, tmp_path) as process:
+            assert process.stderr
+            assert '"step failed"' in "".join(process.stderr.readline() for _ in range(2))
+            for number in range(2):
+                server.start()
+                with Redis.from_url(server.url, protocol=2) as redis:
+                    until(lambda: redis.hget(f"{NAMESPACE}:notify", "owner"))
+                    redis.xadd(f"{NAMESPACE}:events", {"kind": "stuck", "detail": str(number)})
+                if not number:
+                    server.kill()
+            until(lambda: inbox.details() == ["0", "1"])
+            process.send_signal(signal.SIGTERM)
+            process.communicate(PATIENCE_S)
+    assert 0 == process.returncode
