@@ -5,6 +5,7 @@ docs/anomalies.md describes the measurement.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from benchmarks.harness import faults
 from benchmarks.harness.faults import Alarms, Trial
 from benchmarks.harness.labelled import Labelled, LabelScore, labelled_series, score_alarms
+from benchmarks.harness.plant.run import run_plant
 from benchmarks.harness.real import VARIABLE, named_data
 from benchmarks.harness.scores import cells
 from tidecast.arrays import Bools, Float
@@ -130,4 +132,15 @@ def reported(histories: Iterable[History], threshold: float) -> dict[str, Bools]
     return alarms
 
 
-PARTS = {"labelled": _labelled, "spliced": _spliced}
+def _plant(args: argparse.Namespace) -> dict[str, float]:
+    """Run the scripted plant through a worker, and print the reported faults and the false alarms of each kind."""
+    verdict = run_plant(seed=args.seed)
+    print("| fault | reported | median delay, readings |\n|---|---:|---:|")
+    for kind, (found, scripted) in verdict.faults.items():
+        print(cells([kind, f"{found} of {scripted}", f"{np.median(verdict.delays[kind] or [np.nan]):.1f}"]))
+    false = Counter(f"{event.kind} of {event.series}" for event in verdict.false_alarms)
+    print(f"\n{false.total()} false alarms in {verdict.readings} readings: {dict(false.most_common())}")
+    return verdict.figures()
+
+
+PARTS = {"labelled": _labelled, "spliced": _spliced, "plant": _plant}

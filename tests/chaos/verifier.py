@@ -17,19 +17,21 @@ KINDS = ("missing", "duplicated", "disordered", "wrong_window", "wrong_value")
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """All that a partition's workers have published."""
+    """All that a partition's workers have published; of the events those that readings have caused."""
 
     forecasts: Entries
     dead: Entries
     counts: dict[bytes, bytes]
     states: dict[bytes, bytes]
+    events: list[dict[bytes, bytes]] = field(default_factory=list)
 
     @classmethod
     def read(cls, redis: Redis, partition: int = 0, partitions: int = 1) -> "Published":
         """Read everything from Redis."""
         keys = keys_of(partition, partitions)
         counts = redis.hgetall(keys.offset)
-        return cls(redis.xrange(keys.forecasts), redis.xrange(keys.dead), counts, redis.hgetall(keys.state))
+        events = [fields for _, fields in redis.xrange(keys.events) if b"reading" in fields or b"since" in fields]
+        return cls(redis.xrange(keys.forecasts), redis.xrange(keys.dead), counts, redis.hgetall(keys.state), events)
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ def compare(expected: Published, found: Published) -> Violations:
     violations = Violations()
     for name, wanted, got in (("forecasts", expected.forecasts, found.forecasts), ("dead", expected.dead, found.dead)):
         _compare_stream(name, wanted, got, violations)
+    _compare_events(expected.events, found.events, violations)
     if expected.counts != found.counts:
         violations.wrong_value += 1
         violations.notes.append(f"counts {found.counts} instead of {expected.counts}")
@@ -76,6 +79,18 @@ def compare(expected: Published, found: Published) -> Violations:
             violations.wrong_window += 1
             violations.notes.append(f"the state of {series!r} differs")
     return violations
+
+
+def _compare_events(wanted: list[dict[bytes, bytes]], got: list[dict[bytes, bytes]], violations: Violations) -> None:
+    """Compare events without their ids, which are times of commits."""
+    expected = Counter(tuple(sorted(fields.items())) for fields in wanted)
+    found = Counter(tuple(sorted(fields.items())) for fields in got)
+    absent = expected - found
+    further = found - expected
+    violations.missing += absent.total()
+    violations.duplicated += further.total()
+    violations.notes += [f"the event {dict(event)} is missing" for event in absent]
+    violations.notes += [f"the event {dict(event)} should not be there" for event in further]
 
 
 def _states(published: Published) -> dict[str, bytes]:

@@ -119,13 +119,13 @@ def _storm(
 
 def _lives(kills: int, expected: Published, redis: Redis, folder: Path) -> Lives:
     published = Published.read(redis)
-    renamed = replace(published, forecasts=_entries(published.forecasts), dead=_entries(published.dead))
+    renamed = replace(published, forecasts=_entries(published.forecasts), dead=_entries(published.dead), events=[])
     kept = {name: raw for name, raw in expected.states.items() if _series(name) not in DELETED}
     events = Counter(fields[b"kind"].decode() for _, fields in redis.xrange("events"))
     stores = [set(ModelStore(folder / name / "models").served()) for name in ("calm", "stormy")]
     return Lives(
         kills,
-        compare(replace(expected, states=kept), renamed),
+        compare(replace(expected, states=kept, events=[]), renamed),
         {kind: events[kind] for kind in ("series_renamed", "series_deleted")},
         (stores[0] - DELETED) ^ stores[1],
         {_series(name) for name in redis.hkeys("state")} & {*NEW, *DELETED},

@@ -34,7 +34,7 @@ from tidecast.online.kernels.series_record import (
     tracker_at,
     trackers_of,
 )
-from tidecast.online.kernels.watching import FACTS, LEVEL, LEVEL_SINCE, NEW_LEVEL, OLD_LEVEL, watch_reading
+from tidecast.online.kernels.watching import FACTS, LEVEL, LEVEL_SINCE, NEW_LEVEL, OLD_LEVEL, USUAL_JUMP, watch_reading
 from tidecast.wire.state_format import NUMBER, RECORD, place_in
 
 _DRIFT_AT = NUMBER * place_in(RECORD, "drift")  # bytes
@@ -239,10 +239,11 @@ def _join_level(at: int, record: Any, scores: BatchScores, i: int) -> None:
     """Report a change of level once, whether the watch or the drift has detected it; set the degraded condition."""
     drift = drift_at(at + _DRIFT_AT)
     scores.statistic[i] = drift.statistic
-    if scores.watched[i] & LEVEL:
+    if scores.watched[i] & (LEVEL | USUAL_JUMP):
         begin_drift(at + _DRIFT_AT)
-        scores.drift[i] = LEVEL_MOVED
+        scores.drift[i] = LEVEL_MOVED if scores.watched[i] & LEVEL else NOTHING
         scores.statistic[i] = 1.0
+        scores.watched[i] &= ~USUAL_JUMP
     elif scores.drift[i] == LEVEL_MOVED:
         scores.facts[i, LEVEL_SINCE] = np.nan
         scores.facts[i, OLD_LEVEL] = drift.near

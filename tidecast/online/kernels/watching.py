@@ -8,6 +8,7 @@ from tidecast.online.kernels.anomalies import BEGINS, ENDS, detect_anomaly
 from tidecast.online.kernels.decorators import part_exactly
 
 STUCK, UNSTUCK, SILENT, BACK, LEVEL = 8, 16, 32, 64, 128  # bits, beside those of an anomaly
+USUAL_JUMP = 256  # a bit too, but not an event: the level has changed as it often does
 ANOMALY_SINCE, STUCK_SINCE, SILENT_SINCE, DUE, LEVEL_SINCE, OLD_LEVEL, NEW_LEVEL, RARITY = range(8)
 FACTS = 8  # numbers of the events of a reading
 USUAL = 1000.0  # readings in a running mean at most
@@ -36,13 +37,13 @@ WARM_UP = 48.0  # readings before a jump counts
 NEWEST = 0.1  # weight of the newest reading in the level
 CUT = 5.0  # means: a larger size counts as this many
 ALLOWED = 1.0  # means of the errors
-UNEXPECTED = 6.0  # means of the errors that a jump must add up to
-FAR = 4.0  # means of the distance from the level that a jump must have
+UNEXPECTED = 8.0  # means of the errors that a jump must add up to
+FAR = 5.0  # means of the distance from the level that a jump must have
 NEAR = 0.5  # of the jump: a reading stays if it has moved as far
 RETURNS = 3.0  # a reading that came back cancels this many that stayed
 STAYS, LEAST_STAYS, MOST_STAYS = 60.0, 6.0, 66.0  # readings that must stay, times the jump's size in means
-FORGOTTEN = 1 / 2900  # of the number of jumps, with each reading
-MOST_JUMPS = 2.5  # a series with more is one that jumps
+FORGOTTEN = 1 / 1450  # of the number of jumps, with each reading
+MOST_JUMPS = 1.5  # a series with more is one that jumps
 UNUSUAL_JUMP = 3.0  # usual jumps: a larger one is reported even then
 
 
@@ -210,7 +211,7 @@ def _add_to_jump(watch: Any, distance: float, facts: Float) -> int:
 
 @part_exactly
 def _end_jump(watch: Any, lasts: bool, facts: Float) -> int:
-    """Forget a jump that did not last, or move the level; return LEVEL unless the series often jumps as far."""
+    """Forget a jump that did not last, or move the level; return LEVEL, or USUAL_JUMP if it often jumps as far."""
     jump = watch.jump_sum / watch.stayed if lasts else 0.0
     size = abs(jump)
     watch.jump = 0.0
@@ -225,4 +226,4 @@ def _end_jump(watch: Any, lasts: bool, facts: Float) -> int:
     unusual = watch.jumps < MOST_JUMPS or size > UNUSUAL_JUMP * watch.usual_jump
     watch.usual_jump = size if watch.jumps < 0.5 else (watch.usual_jump + size) / 2
     watch.jumps += 1
-    return LEVEL if unusual else 0
+    return LEVEL if unusual else USUAL_JUMP
