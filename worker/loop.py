@@ -77,7 +77,7 @@ class Worker:
                 PartitionLease(stream, name, lease_s),
                 forecaster,
                 health,
-                SeriesOrders(stream, forecaster, store, settings.series.expire),
+                SeriesOrders(stream, forecaster, store, settings),
                 settings.worker,
             )
             for i, (stream, forecaster) in enumerate(zip(streams, forecasters, strict=True))

@@ -7,8 +7,9 @@ worker carries the order out again.
 
 import json
 import secrets
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Self, cast
 
 from redis import Redis
@@ -30,6 +31,8 @@ class Order:
         who: the user.
         host: the user's machine.
         refused: why the worker has not carried it out; None if it will.
+        state: of a series that comes from another partition, the fields of its state in base 64; None: of any other.
+        models: what became of its models there: `moved`, `none` or `kept`.
     """
 
     id: str
@@ -40,10 +43,20 @@ class Order:
     who: str = ""
     host: str = ""
     refused: str | None = None
+    state: dict[str, str] | None = None
+    models: str = ""
 
     def encode(self) -> str:
         """Return the value in the hash."""
         return json.dumps({name: value for name, value in asdict(self).items() if name != "id"})
+
+    def fields(self) -> dict[str, bytes]:
+        """Return the fields of the state; raise ValueError if they are damaged."""
+        return {name: b64decode(raw, validate=True) for name, raw in (self.state or {}).items()}
+
+    def handed_over(self, state: Mapping[str, bytes], models: str) -> "Order":
+        """Return the order for the partition of the new name, with the state."""
+        return replace(self, after="0-0", models=models, state={k: b64encode(raw).decode() for k, raw in state.items()})
 
     @classmethod
     def decode(cls, order_id: bytes, raw: bytes) -> Self:
@@ -58,6 +71,7 @@ class Order:
         try:
             order = cls(id=order_id.decode(), **fields)
             id_pair(order.after)
+            order.fields()
         except (TypeError, AttributeError) as exc:
             raise ValueError(str(exc)) from exc
         return order

@@ -110,6 +110,10 @@ class Forecaster:
         """Continue the state and the model of a series under a new name, which replaces a series of that name."""
         self._series.rename(old, new)
 
+    def hand_over_series(self, old: str, new: str) -> None:
+        """Forget a series that another partition continues under a new name."""
+        self._series.hand_over(old, new)
+
     def set_shared_network(self, cohort: str, model: Model) -> None:
         """Let a shared network forecast all series of a cohort from the next batch on."""
         self.engine.put_shared(cohort, model)

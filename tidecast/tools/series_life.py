@@ -57,23 +57,25 @@ def change_series(
         StoreError: the series does not exist, or another series has the new name.
         TidecastError: no worker has carried out the order yet.
     """
-    partition = partition_of(request.series, settings.partitions)
-    keys = keys_of(partition, settings.partitions, settings.namespace)
-    _check_name(request, settings.partitions)
+    keys = _keys_of(request.series, settings)
+    target = _keys_of(request.new or request.series, settings)
+    _check_name(request, settings)
     store = ModelStore(settings.store)
     with connect(settings) as redis:
         check_setup(redis, settings)
         models = bool(store.versions(request.series))
-        waiting = [each for each in orders_in(redis, keys) if (each.series, each.new) == (request.series, request.new)]
+        left = [*orders_in(redis, keys), *orders_in(redis, target)]
+        waiting = [order for order in left if (order.series, order.new) == (request.series, request.new)]
         order = waiting[0] if waiting else None
         endings = _endings(store, request.series) if order is None else None
         if order is None:
-            _check_series(redis, keys, request, store, settings)
+            _check_series(redis, (keys, target), request, store, settings)
             order = leave_order(
                 redis, keys, request.series, request.new, replacing=request.replacing, **user_and_host()
             )
-        models = bool(store.versions(request.series))
         _wait(redis, keys, order, patience_s, pause)
+        if target != keys:
+            _wait(redis, target, order, patience_s, pause)
     # The worker has another store, or may not write there.
     if store.versions(request.series) or (store.root.exists() and endings == _endings(store, request.series)):
         if request.new is None:
@@ -89,24 +91,29 @@ def _endings(store: ModelStore, series: str) -> int:
     return sum(ending.series == series for ending in store.endings())
 
 
-def _check_name(request: SeriesRequest, partitions: int) -> None:
-    """Check that the new name is one that a reading may have, and of the same partition."""
+def _check_name(request: SeriesRequest, settings: Settings) -> None:
+    """Check that a reading may have the new name, and that the series can go to the partition of that name."""
     if request.new is None:
         return
     series_of({b"series": request.new.encode()})
     if request.new == request.series:
         raise SettingsError(f"{request.new!r} is the name already: give another one")
-    old = partition_of(request.series, partitions)
-    new = partition_of(request.new, partitions)
-    if old != new:
+    if settings.redis_cluster and _keys_of(request.series, settings) != _keys_of(request.new, settings):
         raise SettingsError(
-            f"{request.series!r} belongs to partition {old}, and {request.new!r} to partition {new}, where no state "
-            "can move: choose another name, or let the new series begin anew and delete the old one"
+            f"{request.new!r} belongs to another partition than {request.series!r}, and in a Redis Cluster no state "
+            "can move there: choose another name, or let the new series begin anew and delete the old one"
         )
 
 
-def _check_series(redis: Redis, keys: Keys, request: SeriesRequest, store: ModelStore, settings: Settings) -> None:
-    """Check that the series exists, and that no other series has the new name."""
+def _keys_of(series: str, settings: Settings) -> Keys:
+    return keys_of(partition_of(series, settings.partitions), settings.partitions, settings.namespace)
+
+
+def _check_series(
+    redis: Redis, both: tuple[Keys, Keys], request: SeriesRequest, store: ModelStore, settings: Settings
+) -> None:
+    """Check that the series exists, and that no other series has the new name; `both` are the keys of the names."""
+    keys, target = both
     state = bool(redis.hexists(keys.state, request.series))
     models = bool(store.versions(request.series))
     if not (state or models or redis.hexists(keys.muted, request.series)):
@@ -116,7 +123,7 @@ def _check_series(redis: Redis, keys: Keys, request: SeriesRequest, store: Model
     new = request.new
     if new is None or request.replacing:
         return
-    if state and redis.hexists(keys.state, new):
+    if state and redis.hexists(target.state, new):
         raise StoreError(f"series {new!r} has answered readings already: delete it first, or add --replace")
     if models and store.versions(new):
         raise StoreError(f"the store has models of {new!r} already: delete that series first, or add --replace")

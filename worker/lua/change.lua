@@ -1,23 +1,24 @@
 -- Delete or rename series: change their states and mutes, write the events and remove the order, atomically.
 --
--- KEYS: lease, state, events, orders, muted
--- ARGV: epoch, order (empty: the worker changes the series by itself), events_kept, then lists, each after its length:
+-- KEYS: lease, state, events, orders, muted, orders of another partition
+-- ARGV: epoch, order (empty: the worker changes the series by itself), events_kept, handed (the order for that other
+--       partition, or empty), then lists, each after its length:
 --       fields of `state` to delete..., series (old name, new name or empty)..., events (n, field, value, ...)...;
 --       then fields of `state` to write (name, value)... up to the end, without a length.
 -- Returns 1, or 0 if the order is gone: it was carried out, and the reply was lost.
-local lease, state, events, orders, muted = unpack(KEYS)
-local epoch, order, events_kept = unpack(ARGV, 1, 3)
+local lease, state, events, orders, muted, others = unpack(KEYS)
+local epoch, order, events_kept, handed = unpack(ARGV, 1, 4)
 if redis.call('HGET', lease, 'epoch') ~= epoch then
   return redis.error_reply('FENCED another worker holds the partition')
 end
-for key, kind in pairs({[state] = 'hash', [events] = 'stream', [orders] = 'hash', [muted] = 'hash'}) do
+for key, kind in pairs({[state] = 'hash', [events] = 'stream', [orders] = 'hash', [muted] = 'hash', [others] = 'hash'}) do
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= kind then
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end
 if order ~= '' and not redis.call('HGET', orders, order) then return 0 end
-local i = 5
+local i = 6
 local function in_parts(command, key, stop) -- parts that fit on the Lua stack
   while i <= stop do
     local last = math.min(i + 3999, stop)
@@ -25,7 +26,7 @@ local function in_parts(command, key, stop) -- parts that fit on the Lua stack
     i = last + 1
   end
 end
-in_parts('HDEL', state, 4 + tonumber(ARGV[4]))
+in_parts('HDEL', state, 5 + tonumber(ARGV[5]))
 local series = tonumber(ARGV[i])
 i = i + 1
 for _ = 1, series do
@@ -44,5 +45,6 @@ for _ = 1, count do
   i = i + 1 + width
 end
 in_parts('HSET', state, #ARGV)
+if handed ~= '' then redis.call('HSET', others, order, handed) end
 if order ~= '' then redis.call('HDEL', orders, order) end
 return 1

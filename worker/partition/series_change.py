@@ -18,6 +18,8 @@ class SeriesChange:
         written: the fields of the states to write.
         events: the events to write.
         order: the id of the order; empty: the worker changes the series by itself.
+        handed: the order for the partition that takes the series over; empty: it stays.
+        to: the key of that partition's orders.
     """
 
     names: Sequence[tuple[str, str]]
@@ -25,6 +27,8 @@ class SeriesChange:
     events: Sequence[Event]
     written: Mapping[str, bytes] = field(default_factory=dict)
     order: str = ""
+    handed: str = ""
+    to: str = ""
 
     def arguments(self) -> list[Any]:
         """Return the lists of change.lua, flat, each after its length; the fields to write come last, without one."""

@@ -12,7 +12,8 @@ from tidecast.durations import duration_text
 from tidecast.errors import StoreError
 from tidecast.models.store import ModelStore
 from tidecast.online.forecaster import Forecaster
-from tidecast.wire import Event, id_pair
+from tidecast.settings import Settings
+from tidecast.wire import Event, id_pair, keys_of, partition_of
 from tidecast.wire.state_format import field_names
 from worker.partition.series_change import SeriesChange
 from worker.partition.stream import Stream
@@ -37,15 +38,16 @@ class SeriesOrders:
         stream: the partition's keys.
         forecaster: its series.
         store: the models.
-        expire_s: the setting `series.expire`.
+        settings: the number of partitions and `series.expire`.
     """
 
-    def __init__(self, stream: Stream, forecaster: Forecaster, store: ModelStore, expire_s: float | None) -> None:
+    def __init__(self, stream: Stream, forecaster: Forecaster, store: ModelStore, settings: Settings) -> None:
         self._stream = stream
         self._forecaster = forecaster
         self._store = store
         self._looked_at = -inf
-        self._expire_s = expire_s
+        self._settings = settings
+        self._expire_s = settings.series.expire
         self._expiry_at = inf  # when to look for expired series, epoch seconds
         self._waiting: list[Order] = []
         self._expired: dict[str, float] = {}  # when their newest readings arrived, epoch milliseconds
@@ -105,6 +107,9 @@ class SeriesOrders:
         self._expired = {}
 
     def _carry_out(self, epoch: int, order: Order) -> None:
+        if order.state is not None:
+            self._take_over(epoch, order)
+            return
         if reason := self._why_not(order):
             self._stream.refuse(order, reason)
             return
@@ -113,8 +118,12 @@ class SeriesOrders:
         except StoreError as exc:
             log.warning("models not changed", series=order.series, error=str(exc), meaning="the command changes them")
             models = "kept"
-        self._stream.change_series(epoch, self._change_of(order, models))
-        if order.new:
+        change = self._change_of(order, models)
+        self._stream.change_series(epoch, change)
+        if order.new and change.to:
+            self._forecaster.hand_over_series(order.series, order.new)
+            log.info("series handed over", series=order.series, new=order.new, to=change.to)
+        elif order.new:
             self._forecaster.rename_series(order.series, order.new)
             log.info("series renamed", series=order.series, new=order.new, models=models, who=order.who)
         else:
@@ -148,7 +157,9 @@ class SeriesOrders:
         log.info("series expired", count=len(silent), some=list(silent)[:10])
 
     def _why_not(self, order: Order) -> str | None:
-        """Return why a series cannot get its new name: another series has it."""
+        """Return why a series cannot get its new name."""
+        if order.new and self._settings.redis_cluster and self._orders_of(order.new) != self._stream.keys.orders:
+            return f"{order.new!r} belongs to another partition, where no state can move in a Redis Cluster"
         if order.new is None or order.replacing:
             return None
         if order.series in self._forecaster.states and order.new in self._forecaster.states:
@@ -165,15 +176,17 @@ class SeriesOrders:
 
     def _change_of(self, order: Order, models: str) -> SeriesChange:
         """Return the change of the stored state, with its event."""
-        facts = {"who": order.who, "host": order.host, "by": "command", "models": models}
         deleted = self._fields_of(order.series)
         if order.new is None:
-            event = Event("series_deleted", "state and models deleted", order.series, facts=facts)
+            event = Event("series_deleted", "state and models deleted", order.series, facts=_facts_of(order, models))
             return SeriesChange([(order.series, "")], deleted, [event], order=order.id)
-        facts |= {"old": order.series, "new": order.new}
-        event = Event("series_renamed", f"{order.series} is called {order.new} now", order.new, facts=facts)
         state = self._forecaster.states.get(order.series)
         written = state.all_fields(order.new) if state else {}
+        to = self._orders_of(order.new)
+        if to != self._stream.keys.orders:
+            handed = order.handed_over(written, models).encode()
+            return SeriesChange([(order.series, "")], deleted, [], order=order.id, handed=handed, to=to)
+        event = _renamed(order, models)
         return SeriesChange(
             [(order.series, order.new)],
             [*deleted, *(self._fields_of(order.new) if state else ())],
@@ -182,7 +195,31 @@ class SeriesOrders:
             order.id,
         )
 
+    def _orders_of(self, series: str) -> str:
+        """Return the key of the orders of the partition that a series belongs to."""
+        partitions = self._settings.partitions
+        return keys_of(partition_of(series, partitions), partitions, self._settings.namespace).orders
+
+    def _take_over(self, epoch: int, order: Order) -> None:
+        """Continue a series of another partition under its new name."""
+        fields = order.fields()
+        deleted = self._fields_of(order.new or "") if fields else []
+        change = SeriesChange([], deleted, [_renamed(order, order.models)], fields, order.id)
+        self._stream.change_series(epoch, change)
+        self._forecaster.remember(fields)
+        log.info("series taken over", series=order.series, new=order.new, who=order.who)
+
     def _fields_of(self, series: str) -> list[str]:
         """Return all fields that the state of a series may have in Redis."""
         state = self._forecaster.states.get(series)
         return field_names(series, max(USUAL_ROWS, state.window.capacity if state else 0))
+
+
+def _renamed(order: Order, models: str) -> Event:
+    """Return the event of a series with a new name."""
+    facts = _facts_of(order, models) | {"old": order.series, "new": str(order.new)}
+    return Event("series_renamed", f"{order.series} is called {order.new} now", order.new, facts=facts)
+
+
+def _facts_of(order: Order, models: str) -> dict[str, str | float]:
+    return {"who": order.who, "host": order.host, "by": "command", "models": models}

@@ -348,9 +348,10 @@ class Stream:
             StreamError: a key is of the wrong type.
         """
         own = self.keys
-        keys = [own.lease, own.state, own.events, own.orders, own.muted]
+        keys = [own.lease, own.state, own.events, own.orders, own.muted, change.to or own.orders]
+        args = [epoch, change.order, self._settings.events_kept, change.handed, *change.arguments()]
         with refusals_explained():
-            self._change(keys=keys, args=[epoch, change.order, self._settings.events_kept, *change.arguments()])
+            self._change(keys=keys, args=args)
 
     @property
     def _lease_ms(self) -> int:

@@ -109,6 +109,11 @@ class PartitionSeries:
             self.states[new] = state
         self.refresh(new)
 
+    def hand_over(self, old: str, new: str) -> None:
+        """Forget a series that another partition continues under a new name; its models stay, under that name."""
+        self._engine.rename(old, new)
+        self._forget_state(old)
+
     def _forget_state(self, series: str) -> SeriesState | None:
         """Forget the state of a series; return it."""
         self._shadow_tests.forget_series(series)

@@ -181,7 +181,7 @@ class _Trial:
         self._fill(settings)
         stream = Stream(self._redis, self.keys, of_worker)
         lease = PartitionLease(stream, self.keys.lease, LEASE_S)
-        orders = SeriesOrders(stream, forecaster, ModelStore(settings.store), None)
+        orders = SeriesOrders(stream, forecaster, ModelStore(settings.store), settings)
         consumer = PartitionConsumer(0, stream, lease, forecaster, Health(), orders, of_worker)
         consumer.step(time.time(), None)
         return consumer
