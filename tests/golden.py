@@ -35,6 +35,7 @@ PARTS = 3  # the models move between them
 BATCH = 97  # readings, so that batches do not end where rows do
 FEATURES = ("value", "load", "wind")
 SHOWN = 10  # differences
+SWING = 5 * np.cumsum([1, 1, 1, -1, -1, -1, 1, -1, -1, 1, -1, 1])  # no expert without a season learns this period
 # Names that have changed since a file was written: old name, new name.
 RENAMED = (("linear_lad", "linear_robust"), ("proved", "confirmed"))
 LOOK_S = 10.0  # between two steps: long enough that the worker looks for models again
@@ -53,7 +54,7 @@ def entries(rows: int = ROWS) -> list[Entry]:
             "calm": 50 + 10 * day + noise[0],
             "level": 20 + noise[1] + 15 * (n > 500),
             "season": (1 if n < 550 else -1) * 8 * day + 0.5 * noise[2],
-            "swing": 5 * (-1) ** n + 0.1 * noise[3],
+            "swing": SWING[n % len(SWING)] + 0.1 * noise[3],
             "spiky": 100 + noise[4] + 1e6 * (n % 301 == 300),
             "young": 3 + noise[5],
             "flat": 7.0,
@@ -103,7 +104,7 @@ def publish(store: ModelStore, part: int) -> None:
         store.publish(make_model("level", stacked, seed=2, panel=random_panel(2), **step))
         store.publish(make_model("season", Spec(window=6, units=5, activation="relu"), seed=3, **step))
         store.publish(make_model("plant", Spec(features=FEATURES, window=10, units=7), seed=4, **step))
-        store.publish(_seasonal("swing", lag=1))
+        store.publish(_seasonal("swing", lag=len(SWING) - 1))
     if part == 1:
         store.shared.publish(make_shared(f"{STEP_MS}-value", seed=5, step_ms=float(STEP_MS)))
         store.publish(_seasonal("swing", lag=0))

@@ -132,7 +132,7 @@ def _named(variants: Iterable[Variant], models: Mapping[str, Model]) -> dict[str
 
 
 def _renamed(model: Model, variant: Variant) -> Model:
-    return Model(model.header.model_copy(update={"series": variant.history.series}), model.weights, model.panel)
+    return replace(model, header=model.header.model_copy(update={"series": variant.history.series}))
 
 
 def _retrained(

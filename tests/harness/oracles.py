@@ -93,13 +93,19 @@ def with_prior(errors: Float, evidence: Float, answers: Float) -> Float:
 
 
 def learn(
-    errors: Float, answers: Float, actual: float, most: float = np.inf, evidence: Float | None = None
+    errors: Float,
+    answers: Float,
+    actual: float,
+    most: float = np.inf,
+    evidence: Float | None = None,
+    *,
+    changed: bool = False,
 ) -> tuple[Float, Float]:
     """Return each expert's errors with the newest added, `(records, experts)`, and the readings behind them.
 
     They are means at first, then exponentially smoothed. An expert without a known error begins with this one; an
     expert without a forecast keeps its errors. Errors are limited to `most`, see `farthest`. A reading that all experts
-    met exactly does not count as evidence.
+    met exactly does not count as evidence. After a detected change both records forget as the short one.
     """
     before = np.full(len(answers), PROVEN) if evidence is None else evidence
     newest = np.abs(answers - actual)
@@ -108,7 +114,7 @@ def learn(
     is_first = ~np.isfinite(errors[0])
     readings = np.where(is_first, 1, np.minimum(before + telling, PROVEN))
     readings = np.where(np.isfinite(newest), readings, before)
-    rates = np.maximum(FORGETTING, 1 / np.maximum(readings, 1))
+    rates = np.maximum(FORGETTING[-1] if changed else FORGETTING, 1 / np.maximum(readings, 1))
     smoothed: Float = np.where(is_first, counted, errors + rates * (counted - errors))
     learned: Float = np.where(np.isfinite(newest), smoothed, errors)
     return learned, readings

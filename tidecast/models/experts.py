@@ -42,6 +42,9 @@ SHARPNESS = 20.0  # an expert whose errors are 5 % larger than the best one's ge
 # Readings after which an error counts half. The worse of its two records determines an expert's share: the long record
 # separates small differences from chance, the short one removes an expert soon after the series has changed.
 HALF_LIVES = (100.0, 25.0)
+# For so many readings after a detected change both records forget as the short one: experts that read rows from before
+# the change are bad at first, and a long record would keep them out long after they have recovered.
+CHANGED_READINGS = 300
 FORGETTING = 1 - 0.5 ** (1 / np.array(HALF_LIVES))[:, None]  # (records, 1)
 # A new expert begins as if its errors had been this multiple of another expert's for `PRIOR_READINGS` readings. So no
 # series pays for an expert before it has proved itself. Ratios from synthetic series; every other expert has 1.

@@ -28,11 +28,12 @@ _LARGEST = float(np.finfo(np.float64).max)
 
 
 @part_exactly
-def learn(errors: Float, evidence: Bytes, answers: Float, actual: float, most: float) -> None:
+def learn(errors: Float, evidence: Bytes, answers: Float, actual: float, most: float, changed: bool) -> None:
     """Add the newest errors to the records in place: means at first, then exponential smoothing.
 
     An expert without a known error begins with this one; an expert without a forecast keeps its errors. An error counts
-    as `most` at most. A reading that every expert met exactly is no evidence for any of them.
+    as `most` at most. A reading that every expert met exactly is no evidence for any of them. If the series has
+    `changed`, both records forget as the short one.
     """
     telling = False
     for expert in range(len(answers)):
@@ -48,7 +49,7 @@ def learn(errors: Float, evidence: Bytes, answers: Float, actual: float, most: f
             evidence[expert] = 1 if is_first else evidence[expert] + 1
         for record in range(len(_RATES)):
             old = errors[record, expert]
-            rate = max(_RATES[record], 1 / evidence[expert])
+            rate = max(_RATES[-1 if changed else record], 1 / evidence[expert])
             errors[record, expert] = newest if is_first else old + rate * (newest - old)
 
 

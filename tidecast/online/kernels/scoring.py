@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LSTM, NAIVE, PRETRAINED, PROVEN
+from tidecast.models.experts import CHANGED_READINGS, EXPERTS, HALF_LIVES, LSTM, NAIVE, PRETRAINED, PROVEN
 from tidecast.online.kernels.anomalies import rule_at
 from tidecast.online.kernels.blend import blend, largest, learn
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
@@ -254,9 +254,13 @@ def _join_level(at: int, record: Any, scores: BatchScores, i: int) -> None:
 
 @part_exactly
 def _learn(record: Any, y: float, usual: float, judged: bool) -> None:
-    """Update the experts' errors and the guard with a reading; only the guard learns from one that does not judge."""
+    """Update the experts' errors and the guard with a reading; only the guard learns from one that does not judge.
+
+    A test of drift is quiet only after a change, so `quiet` shows that the record began with one.
+    """
     if judged:
-        learn(record.errors, record.evidence, record.answers, y, farthest(usual))
+        changed = record.drift.quiet > 0 and record.drift.seen < CHANGED_READINGS
+        learn(record.errors, record.evidence, record.answers, y, farthest(usual), changed)
     watch(record.guard, record.answers[NAIVE], record.guard.blended if judged else np.nan, y, usual)
 
 

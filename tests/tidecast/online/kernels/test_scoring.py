@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from tests.harness.oracles import OutlierGuard, blend, farthest, learn, shares
 from tidecast.arrays import Float
-from tidecast.models.experts import EXPERTS, HALF_LIVES, NAIVE, PROVEN
+from tidecast.models.experts import CHANGED_READINGS, EXPERTS, HALF_LIVES, NAIVE, PROVEN
+from tidecast.online.kernels.drift_sums import SILENCE
 from tidecast.online.kernels.interval_widths import MOST_SCORE
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
@@ -99,17 +100,19 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, evidence
 
 
 @hypothesis.settings(deadline=None, max_examples=300)
-@hypothesis.given(records(), evidence_, answers_, st.floats(-1e6, 1e6), usual_moves)
+@hypothesis.given(records(), evidence_, answers_, st.floats(-1e6, 1e6), usual_moves, st.integers(-1, 1))
 def test_a_record_learns_as_the_definition_says(
-    errors: Float, evidence: Float, answers: Float, actual: float, usual: float
+    errors: Float, evidence: Float, answers: Float, actual: float, usual: float, late: int
 ) -> None:
-    """In place, bit for bit."""
+    """In place, bit for bit; for a time after a detected change both records forget as the short one."""
     record = new_record(1)
     named(record).answers[:] = answers
     named(record).errors[:] = errors
     named(record).evidence[:COUNT] = np.maximum(evidence, 1)
+    named(record).drift.quiet = SILENCE
+    named(record).drift.seen = CHANGED_READINGS + late
     score_one(record, actual, np.zeros(COUNT), usual=usual)
-    learned, readings = learn(errors, answers, actual, farthest(usual), np.maximum(evidence, 1))
+    learned, readings = learn(errors, answers, actual, farthest(usual), np.maximum(evidence, 1), changed=late < 0)
     np.testing.assert_array_equal(learned, named(record).errors)
     np.testing.assert_array_equal(readings, named(record).evidence[:COUNT])
 
