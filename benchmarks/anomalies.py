@@ -1,4 +1,4 @@
-"""Score the anomalies that a worker reports: on series with labelled anomalies, and on faults spliced into calm series.
+"""Score the anomalies that a worker reports: on labelled series, on faults spliced into calm series, and on a plant.
 
 All series are answered by the worker's own code from their first reading on, without training and with one setting.
 docs/anomalies.md describes the measurement.
@@ -136,8 +136,8 @@ def _plant(args: argparse.Namespace) -> dict[str, float]:
     """Run the scripted plant through a worker, and print the reported faults and the false alarms of each kind."""
     verdict = run_plant(seed=args.seed)
     print("| fault | reported | median delay, readings |\n|---|---:|---:|")
-    for kind, (found, scripted) in verdict.faults.items():
-        print(cells([kind, f"{found} of {scripted}", f"{np.median(verdict.delays[kind] or [np.nan]):.1f}"]))
+    for kind, (caught, scripted) in verdict.faults.items():
+        print(cells([kind, f"{caught} of {scripted}", f"{np.median(verdict.delays[kind] or [np.nan]):.1f}"]))
     false = Counter(f"{event.kind} of {event.series}" for event in verdict.false_alarms)
     print(f"\n{false.total()} false alarms in {verdict.readings} readings: {dict(false.most_common())}")
     return verdict.figures()
