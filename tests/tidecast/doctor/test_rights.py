@@ -47,7 +47,9 @@ def test_the_rights_that_are_tried_are_those_of_the_documentation() -> None:
     """They are all the rights that a worker needs, and those that some settings need."""
     granted = {word.removeprefix("+") for word in documented() if word.startswith("+")}
     assert granted == needed(Settings(retrain=RetrainSettings(every="never")))
-    kept = Settings(worker=WorkerSettings(retention=1.0, wait_for_group="g"), retrain=RetrainSettings(every="1h"))
+    kept = Settings(
+        worker=WorkerSettings(retention=1.0, wait_for_group="g", wait_replicas=1), retrain=RetrainSettings(every="1h")
+    )
     assert set(PROBES) == needed(kept)
 
 
@@ -82,7 +84,9 @@ def test_what_may_not_be_looked_at_is_said(healthy: Installation) -> None:
 @pytest.mark.parametrize("right", sorted(PROBES))
 def test_a_missing_right_is_named(healthy: Installation, right: str) -> None:
     """Whatever it is; the command that tries it changes nothing."""
-    changed = healthy.told(worker=WorkerSettings(lease=60.0, retention=60.0, wait_for_group="tidecast"))
+    changed = healthy.told(
+        worker=WorkerSettings(lease=60.0, retention=60.0, wait_for_group="tidecast", wait_replicas=1)
+    )
     before = contents(healthy)
     with user(changed, "~*", "+@all", f"-{right.partition('|')[0]}") as installation:
         rights = {finding.check: finding for finding in installation.examine()}["rights"]
