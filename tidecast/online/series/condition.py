@@ -1,16 +1,20 @@
 """The condition of a series: whether something is wrong with it now."""
 
+from collections.abc import Callable
+from struct import Struct
 from typing import Any
 
-from tidecast.online.kernels.series_record import named
+from tidecast.arrays import Float
 from tidecast.online.series.condition_names import SERIES_STATES
 from tidecast.online.series.state import SeriesState
-from tidecast.wire.state_format import StateHead
+from tidecast.wire.state_format import RECORD, WATCH, StateHead
+
+_FIELDS = ("anomaly_ts", "stuck", "silent", "degraded")  # of WATCH, in the order of SERIES_STATES; 0: it does not hold
 
 
 def state_of(state: SeriesState) -> str:
     """Return which of `SERIES_STATES` a series is in."""
-    return _state(state.fields.watch)
+    return _state(state.record)
 
 
 def state_of_head(head: bytes) -> str:
@@ -19,9 +23,22 @@ def state_of_head(head: bytes) -> str:
     Raises:
         StateError: the head is of another version, or cut short.
     """
-    return _state(named(StateHead.decode(head).record).watch)
+    return _state(StateHead.decode(head).record)
 
 
-def _state(watch: Any) -> str:
-    conditions = (watch.anomaly_ts, watch.stuck, watch.silent, watch.degraded)
-    return next((name for name, holds in zip(SERIES_STATES, conditions, strict=False) if holds), SERIES_STATES[-1])
+def _reader(name: str) -> tuple[Callable[..., tuple[Any, ...]], int]:
+    """Return a function that reads a field of a record, and its place; a view by names takes thirty times as long."""
+    records: Any = RECORD.fields
+    watches: Any = WATCH.fields
+    kind, place = watches[name]
+    return Struct(f"={kind.char}").unpack_from, records["watch"][1] + place
+
+
+_READERS = tuple(map(_reader, _FIELDS))
+
+
+def _state(record: Float) -> str:
+    for name, (read, place) in zip(SERIES_STATES, _READERS, strict=False):
+        if read(record, place)[0]:
+            return name
+    return SERIES_STATES[-1]
