@@ -32,7 +32,7 @@ class Order:
         host: the user's machine.
         refused: why the worker has not carried it out; None if it will.
         state: of a series that comes from another partition, the fields of its state in base 64; None: of any other.
-        models: what became of its models there: `moved`, `none` or `kept`.
+        models: the result for its models there: `moved`, `none` or `kept`.
     """
 
     id: str
