@@ -162,7 +162,7 @@ def test_the_button_retrains_and_the_page_shows_what_came_of_it(
     noise = random.Random(1)
     begun = round(time.time() * 1000) - 400 * STEP_MS
     readings = [("boiler-7", 30 + 4 * math.sin(i / 4) + noise.gauss(0, 0.2), begun + STEP_MS * i) for i in range(400)]
-    short = {"TRAIN__EPOCHS": "2", "TRAIN__SHARED_EPOCHS": "0"}
+    short = {"TRAIN__EPOCHS": "2", "TRAIN__SHARED_EPOCHS": "0", "RETRAIN__LOW_PRIORITY": "false"}
     with worker_process(server.url, store.root), Client(server.url) as client:
         client.push_many(readings)
         with dashboard(server, store.root, DASHBOARD__TOKEN=TOKEN, **short) as address:
