@@ -9,6 +9,7 @@ from redis import Redis
 from tidecast.connection.mutes import Mute, read_mutes
 from tidecast.connection.partitions import newest_entries
 from tidecast.errors import StateError
+from tidecast.online.series.condition import state_of_head
 from tidecast.settings import Settings
 from tidecast.wire import Event, Keys, id_pair, keys_of, partition_of
 
@@ -122,8 +123,6 @@ def _conditions_of(redis: Redis, keys: Keys, names: list[str]) -> dict[str, str]
 
 
 def _condition(head: bytes | None) -> str:
-    from tidecast.online.series.condition import state_of_head  # imported late: it takes half a second
-
     try:
         return state_of_head(head) if head else FINE
     except StateError:

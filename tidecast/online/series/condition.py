@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from struct import Struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidecast.arrays import Float
 from tidecast.online.series.condition_names import SERIES_STATES
-from tidecast.online.series.state import SeriesState
 from tidecast.wire.state_format import RECORD, WATCH, StateHead
+
+if TYPE_CHECKING:
+    from tidecast.online.series.state import SeriesState  # it imports the compiler, which the dashboard does without
 
 _FIELDS = ("anomaly_ts", "stuck", "silent", "degraded")  # of WATCH, in the order of SERIES_STATES; 0: it does not hold
 
 
-def state_of(state: SeriesState) -> str:
+def state_of(state: "SeriesState") -> str:
     """Return which of `SERIES_STATES` a series is in."""
     return _state(state.record)
 
