@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import faults
-from benchmarks.harness.faults import Alarms, Trial
-from benchmarks.harness.labelled import Labelled, LabelScore, labelled_series, score_alarms
-from benchmarks.harness.plant.run import run_plant
+from benchmarks.harness.detection import faults
+from benchmarks.harness.detection.faults import Alarms, Trial
+from benchmarks.harness.detection.labelled import Labelled, LabelScore, labelled_series, score_alarms
+from benchmarks.harness.detection.plant.run import run_plant
 from benchmarks.harness.real import VARIABLE, named_data
 from benchmarks.harness.scores import cells
 from tidecast.arrays import Bools, Float

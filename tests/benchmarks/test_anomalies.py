@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.harness import faults
-from benchmarks.harness.labelled import Labelled, labelled_series, score_alarms
+from benchmarks.harness.detection import faults
+from benchmarks.harness.detection.labelled import Labelled, labelled_series, score_alarms
 from tests.benchmarks.measuring import figures_of
 from tidecast.arrays import Bools
 from tidecast.files.history import History

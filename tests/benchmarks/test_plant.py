@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.harness.plant.run import EVENTS, Verdict, run_plant
+from benchmarks.harness.detection.plant.run import EVENTS, Verdict, run_plant
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ def test_a_calibration_measures_every_part_and_deletes_its_keys(
     measured = calibrate(settings, redis_server.url, units=3, series=5)
     assert [b"other"] == redis.keys()
     assert min(measured.untrained.worker_us, measured.trained.loop_us, measured.trained.redis_us) > 0
-    assert measured.own.worker_us > 0
     assert 3 == measured.own_units
     assert min(measured.state_bytes, measured.forecast_bytes, measured.reading_bytes) > 10
     assert (processor_name(), memory_bytes()) == (measured.processor, measured.memory_bytes)

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from benchmarks.harness.plant.sensors import DAY, Fault, Sensor, plant
+from benchmarks.harness.detection.plant.sensors import DAY, Fault, Sensor, plant
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Event, keys_of
