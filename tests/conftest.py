@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 from xdist.scheduler import LoadFileScheduling
 
-from tests.harness.cluster import EmbeddedCluster
 from tests.harness.connections import close_all
-from tests.harness.ports import free_port
+from tests.harness.servers.cluster import EmbeddedCluster
+from tests.harness.servers.ports import free_port
 from tidecast.connection import connect, embedded
 from tidecast.connection.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.models.store import ModelStore

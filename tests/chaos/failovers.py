@@ -20,7 +20,7 @@ from tests.chaos.accidents.verdict import Verdict, judge
 from tests.chaos.harness import entry_id, finish, make_store, start_worker
 from tests.chaos.producer import Producer
 from tests.harness.patience import until
-from tests.harness.sentinels import WatchedPair, watched_pair
+from tests.harness.servers.sentinels import WatchedPair, watched_pair
 from tidecast.connection import connect
 from tidecast.connection.embedded import find_server
 from tidecast.settings import load_settings

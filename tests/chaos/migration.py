@@ -19,9 +19,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.chaos.harness import entry_id, finish, make_readings, make_store, push, start_worker
 from tests.chaos.verifier import Published, Violations, compare_all
-from tests.harness.cluster import EmbeddedCluster
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
+from tests.harness.servers.cluster import EmbeddedCluster
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import load_settings

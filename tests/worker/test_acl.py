@@ -13,10 +13,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from tests.harness.cluster import EmbeddedCluster
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker
+from tests.harness.servers.cluster import EmbeddedCluster
 from tests.worker.harness import ALONE, LINES, grant, login, rights_of
 from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import EmbeddedRedis

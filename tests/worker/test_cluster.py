@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.harness.cluster import EmbeddedCluster
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
 from tests.harness.processes import forked_worker
+from tests.harness.servers.cluster import EmbeddedCluster
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis

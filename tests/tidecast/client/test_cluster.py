@@ -13,8 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tests.harness.cluster import EmbeddedCluster
 from tests.harness.forecasts import sent
+from tests.harness.servers.cluster import EmbeddedCluster
 from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import SettingsError

@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker
-from tests.harness.sentinels import watched_pair
+from tests.harness.servers.sentinels import watched_pair
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import check_address
 from tidecast.connection.sentinel import sentinel_address

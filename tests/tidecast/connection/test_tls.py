@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker
-from tests.harness.tls import HOST, make_authority, sign, tls_redis
+from tests.harness.servers.tls import HOST, make_authority, sign, tls_redis
 from tidecast.client import AsyncClient, Client
 from tidecast.connection import connect, explain
 from tidecast.errors import SettingsError

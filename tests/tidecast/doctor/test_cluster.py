@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
-from tests.harness.cluster import EmbeddedCluster
 from tests.harness.models import make_model
+from tests.harness.servers.cluster import EmbeddedCluster
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.doctor.examination import examine

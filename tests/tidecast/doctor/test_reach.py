@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.harness.cluster import EmbeddedCluster
 from tests.harness.installation import Installation
-from tests.harness.odd_servers import deaf, redis_with, saying, sentinel, without
 from tests.harness.patience import until
-from tests.harness.tls import HOST, make_authority, sign, tls_redis
+from tests.harness.servers.cluster import EmbeddedCluster
+from tests.harness.servers.odd_servers import deaf, redis_with, saying, sentinel, without
+from tests.harness.servers.tls import HOST, make_authority, sign, tls_redis
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.doctor.examination import examine

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from tests.chaos.fuzz import CAP, PARTITIONS, Drawn, Oracle, drawn_readings, fuzz_keys, push_drawn
-from tests.harness.cluster import EmbeddedCluster
+from tests.harness.servers.cluster import EmbeddedCluster
 from tests.trainer.data.harness import TS, add, plain, reading
 from tidecast.client import Client
 from tidecast.connection import connect

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.harness.odd_servers import redis_with, saying, sentinel, without
+from tests.harness.servers.odd_servers import redis_with, saying, sentinel, without
 from tidecast.connection.embedded import free_port
 from tidecast.settings import Settings, load_settings
 from worker import loop

@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from tests.harness.cluster import EmbeddedCluster
+from tests.harness.servers.cluster import EmbeddedCluster
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import SettingsError
 from tidecast.settings import load_settings

@@ -9,7 +9,7 @@ from redis.connection import Connection
 from redis.crc import key_slot
 
 from tests.harness.patience import until
-from tests.harness.ports import free_port
+from tests.harness.servers.ports import free_port
 from tidecast.connection.embedded import EmbeddedRedis
 
 SLOTS = 16384

@@ -9,7 +9,7 @@ from pathlib import Path
 from redis import Redis
 
 from tests.chaos.faults.proxy import Proxy
-from tests.harness.ports import free_port
+from tests.harness.servers.ports import free_port
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import TidecastError
 

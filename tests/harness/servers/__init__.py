@@ -1,0 +1,1 @@
+"""Real Redis servers of every kind, and servers that a user may name by mistake."""
