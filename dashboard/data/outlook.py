@@ -91,4 +91,5 @@ def weights_of(head: bytes | None) -> tuple[dict[str, float], bool]:
     with np.errstate(all="ignore"):
         blend(state.errors, state.fields.evidence, state.answers, weights)
     order = np.argsort(-weights, kind="stable")
-    return {EXPERTS[i]: float(weights[i]) for i in order if weights[i] >= LEAST_WEIGHT}, state.fields.guard.alert > 0
+    shown = {EXPERTS[i]: float(weights[i]) for i in order if weights[i] >= LEAST_WEIGHT}
+    return shown, bool(state.fields.guard.alert > 0)

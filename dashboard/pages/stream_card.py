@@ -45,7 +45,7 @@ class StreamCards:
         every_second(self._look)
         ui.timer(LOOK_S, self._read_outlook)
         if span:
-            ui.timer(0.01, self._read_history, once=True)
+            self._searching = ui.timer(LOOK_S, self._read_history)
 
     def _build(self) -> None:
         with ui.element("section").classes("card"):
@@ -79,8 +79,10 @@ class StreamCards:
             return points
         older = self._history.points
         newer = points[points[:, ORIGIN] > older[-1, ORIGIN]]
-        joined = np.concatenate([older, newer])
+        joined: Float = np.concatenate([older, newer])
+        joined = joined[joined[:, ORIGIN] >= joined[-1, ORIGIN] - RANGES[self._span]]
         joined[1:, NAIVE] = np.diff(joined[:, Y])
+        self._history.points = joined  # only the newest points will be held elsewhere
         return joined
 
     def _look(self) -> None:
@@ -126,7 +128,8 @@ class StreamCards:
     async def _read_history(self) -> None:
         points = self._points()
         if points is None:
-            return
+            return  # the streams are not read yet
+        self._searching.deactivate()
         newest_ms = float(points[-1, ORIGIN])
         try:
             history = await run.io_bound(
