@@ -211,6 +211,16 @@ def test_extreme_values_are_answered_with_finite_numbers(values: list[float]) ->
         assert all(np.isfinite(number) for number in numbers if number is not None)
 
 
+def test_readings_of_the_last_century_teach_as_much_as_those_of_today() -> None:
+    """Times before 1970 are below 0, which is not the end of any training."""
+    values = np.random.default_rng(0).normal(size=40).cumsum().tolist()
+    old, new = (
+        ask(Forecaster(SETTINGS), *(entry(n, value=y, ts=begin + 1000 * n) for n, y in enumerate(values, 1))).forecasts
+        for begin in (-1_000_000_000_000, 1_000_000_000_000)
+    )
+    assert list(old.yhat) == list(new.yhat)
+
+
 @pytest.mark.parametrize("ts", ["-999999999999999", "0", "1700000000000"])
 def test_times_of_any_age_are_answered_and_stored(ts: str) -> None:
     """The oldest time that is accepted fits the state, and so does the step to the newest."""

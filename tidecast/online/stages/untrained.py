@@ -22,7 +22,7 @@ def forecast_untrained(batch: Batch, series: PartitionSeries, engine: Engine, fo
     """
     columns = series.columns
     trained = batch.requests.slabs != NONE
-    learned_before = batch.ts <= columns.trained_until[batch.series]
+    learned_before = trained & (batch.ts <= columns.trained_until[batch.series])
     learns = ~batch.skipped & (batch.doubted == 0) & ~learned_before
     moves = np.where(trained, np.inf, batch.moves)  # a series with a model does not begin with a spike
     addresses = columns.online[batch.series]
