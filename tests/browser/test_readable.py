@@ -76,6 +76,8 @@ def test_every_text_of_the_dashboard_has_enough_contrast(
             ("/", "td.col-series"),
             (f"/series?name={names[2]}", ".heat text"),
             ("/retraining", ".plain"),
+            ("/dead", ".plain"),
+            ("/series?name=boiller-1", "b"),
             ("/nowhere", "a"),
         ):
             page.goto(address + path)

@@ -177,7 +177,7 @@ def test_mutes_and_dead_letters_of_known_series_are_read(redis: Redis, follower:
     ],
 )
 def test_a_lag_grows_only_if_it_keeps_growing(lags: list[int], growth: int) -> None:
-    """Over half a minute; a shorter time is no evidence."""
+    """Over half a minute; a shorter time does not count."""
     assert growth == growth_of([(10.0 * i, lag) for i, lag in enumerate(lags)])
     assert 0 == growth_of([(float(i), lag) for i, lag in enumerate(lags)])
 
