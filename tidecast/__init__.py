@@ -6,10 +6,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tidecast.client import AsyncClient, Client
-    from tidecast.tools.frames import backtest_frame, read_forecasts, read_readings
+    from tidecast.tools.frames import backtest, read_forecasts, read_readings, scores
 
 __version__ = "0.1.0"
-__all__ = ["AsyncClient", "Client", "backtest_frame", "read_forecasts", "read_readings"]
+__all__ = ["AsyncClient", "Client", "backtest", "read_forecasts", "read_readings", "scores"]
 
 _PACKAGES = {"AsyncClient": "client", "Client": "client"}  # the other names are in `tools.frames`
 

@@ -119,8 +119,9 @@ def backtest(
     usable = [history for history in histories if cut(history, test_size) < len(history)]
     if not usable:
         raise HistoryError("no series is long enough to be split: add readings, or use a larger test size")
-    forecaster = _trained(usable, test_size, settings, spec or Spec())
-    made, reasons = _answers(usable, test_size, forecaster)
+    starts = {history.series: cut(history, test_size) for history in usable}
+    forecaster = trained_forecaster(usable, starts, settings, spec or Spec())
+    made, reasons = forecasts_from(usable, starts, forecaster)
     settled = {h.series: _settled(made[h.series], int(h.ts[cut(h, test_size)])) for h in usable}
     too_short = [_too_short(h, test_size) for h in histories if cut(h, test_size) == len(h)]
     unanswered = [_unanswered(history, test_size, settled[history.series], reasons) for history in usable]
@@ -144,29 +145,47 @@ def check_test_size(test_size: float, called: str = "test_size") -> None:
         )
 
 
-def _trained(histories: Sequence[History], test_size: float, settings: Settings, spec: Spec) -> "Forecaster":
-    """Train on the first parts, in a temporary store, and return a worker's forecaster with the models."""
+def trained_forecaster(
+    histories: Sequence[History], starts: Mapping[str, int], settings: Settings, spec: Spec
+) -> "Forecaster":
+    """Train in a temporary store, and return a worker's forecaster with the models.
+
+    Args:
+        histories: the histories, all with the same target name.
+        starts: by series, the first reading that the training does not read.
+        settings: of the series and the training.
+        spec: the shape of the series' own networks.
+    """
     from tidecast.online.forecaster import Forecaster
     from trainer.pipeline import train
 
     forecaster = Forecaster(settings.series.model_copy(update={"target": histories[0].features[0]}))
     with tempfile.TemporaryDirectory() as folder:
         store = ModelStore(Path(folder))
-        train([part(history, 0, cut(history, test_size)) for history in histories], spec, settings, store)
+        train([part(history, 0, starts[history.series]) for history in histories], spec, settings, store)
         load_champions(forecaster, store)
     return forecaster
 
 
-def _answers(
-    histories: Sequence[History], test_size: float, forecaster: "Forecaster"
+def forecasts_from(
+    histories: Sequence[History], starts: Mapping[str, int], forecaster: "Forecaster"
 ) -> tuple[dict[str, list[Forecast]], dict[str, str]]:
-    """Forecast the test parts; return the forecasts by series, and the reason of each series' first dead reading."""
-    # Readings before the test part fill the windows; the experts' records do not learn from them.
+    """Forecast histories from a reading on.
+
+    Args:
+        histories: the histories.
+        starts: by series, the first reading to forecast. The readings before it fill the window; the records of the
+            experts do not learn from them.
+        forecaster: with the models.
+
+    Returns:
+        The forecasts by series, and the reason of each series' first dead reading.
+    """
     # Some more are added, which the experts do not read: the first rows of a window never count as gross errors.
-    starts = {h.series: cut(h, test_size) - forecaster.rows_read(h.series) - int(FEWEST_ROWS) for h in histories}
+    first = {series: start - forecaster.rows_read(series) - int(FEWEST_ROWS) for series, start in starts.items()}
     made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
     reasons: dict[str, str] = {}
-    for result in results_of(forecaster, histories, starts):
+    for result in results_of(forecaster, histories, first):
         for forecast in result.forecasts:
             made[forecast.series].append(forecast)
         for letter in result.dead:

@@ -13,13 +13,15 @@ from trainer.data import frame_cells as cells
 TARGET = (LIBRARY_TARGET, DEFAULT_TARGET)  # the first that exists is the target
 
 
-def time_of(table: pd.DataFrame) -> str:
-    """Return the name of the time column.
+def time_of(table: pd.DataFrame, name: str | None = None) -> str:
+    """Return the name of the time column; `name` is the requested one.
 
     Raises:
-        HistoryError: no column qualifies, or several do.
+        HistoryError: the requested column is missing, no column qualifies, or several do.
     """
     names = list(table.columns)
+    if name is not None:
+        return _asked(table, names, "time", name)
     if find(names, ("date",)) and find(names, ("time",)) and not find(names, TIME[:4]):
         raise HistoryError("the frame has both 'date' and 'time': join them into one column 'ds'")
     if (known := find(names, TIME)) is not None:
@@ -34,9 +36,15 @@ def time_of(table: pd.DataFrame) -> str:
     raise HistoryError(f"the frame has no time column among {listed(names)}: call the one that holds them 'ds'")
 
 
-def series_of(table: pd.DataFrame, time: str) -> str | None:
-    """Return the name of the column with the series' names; None if the frame is one series."""
-    names = [name for name in table.columns if name != time]
+def series_of(table: pd.DataFrame, time: str, name: str | None = None) -> str | None:
+    """Return the name of the column with the series' names, or the requested one; None if the frame is one series.
+
+    Raises:
+        HistoryError: the requested column is missing.
+    """
+    names = [column for column in table.columns if column != time]
+    if name is not None:
+        return _asked(table, names, "series", name)
     if (known := find(names, SERIES)) is not None:
         return known
     perhaps = find(names, (ROW_NUMBER,))

@@ -25,7 +25,12 @@ _SOURCE = "the frame"  # its name in messages
 
 
 def read_frame(
-    frame: Any, target: str | None, features: Sequence[str], likely_target: str = DEFAULT_TARGET
+    frame: Any,
+    target: str | None,
+    features: Sequence[str],
+    likely_target: str = DEFAULT_TARGET,
+    series_column: str | None = None,
+    time_column: str | None = None,
 ) -> Histories:
     """Read a frame as `tidecast train` reads a file with these rows.
 
@@ -34,6 +39,8 @@ def read_frame(
         target: the column to forecast; None: `y`, `value`, or the only one with numbers.
         features: further columns; `("all",)`: every further column with numbers.
         likely_target: the setting `series.target`, which is the target of a frame that has such a column.
+        series_column: the column with the names of the series; None: `unique_id` or `series`, if it exists.
+        time_column: the column with the times; None: `ds`, another usual name, or the only one with times.
 
     Raises:
         HistoryError: the frame cannot be read, or its target is not clear.
@@ -41,8 +48,8 @@ def read_frame(
     table, loose = _with_index_columns(_with_plain_names(_pandas_frame(frame)))
     if not len(table):
         raise HistoryError("the frame has no row: give it a row for each reading")
-    time = time_of(table)
-    series = series_of(table, time)
+    time = time_of(table, time_column)
+    series = series_of(table, time, series_column)
     rest = [name for name in table.columns if name not in (time, series)]
     numeric = [name for name in rest if name not in loose and is_value(name) and cells.holds_numbers(table[name])]
     if target is None and likely_target != DEFAULT_TARGET and find(rest, (likely_target,)):

@@ -33,7 +33,7 @@ frame = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", period
 quick = {"train": {"epochs": 1, "shared_epochs": 0}}
 rows = []
 for _ in range(2):
-    rows.append(len(tidecast.backtest_frame(frame, **quick)))
+    rows.append(len(tidecast.backtest(frame, n_windows=24, **quick)))
     rows.append(len(tidecast.read_readings()))
     import trainer
     import worker

@@ -1,10 +1,12 @@
-"""Forecasts, readings and backtests as pandas frames, in the columns of forecasting libraries: unique_id, ds, y, yhat.
+"""Forecasts, readings, backtests and trainings as pandas frames, with the columns of forecasting libraries.
 
 pandas comes with the extra `train`. Times are `datetime64[ms, UTC]`, values in the series' own unit.
 """
 
-from tidecast.tools.frames.backtest import backtest_frame
 from tidecast.tools.frames.building import COLUMNS
+from tidecast.tools.frames.cross_validation import backtest
+from tidecast.tools.frames.frame_options import FrameOptions
 from tidecast.tools.frames.read import read_forecasts, read_readings
+from tidecast.tools.frames.scoring import scores
 
-__all__ = ["COLUMNS", "backtest_frame", "read_forecasts", "read_readings"]
+__all__ = ["COLUMNS", "FrameOptions", "backtest", "read_forecasts", "read_readings", "scores"]

@@ -39,6 +39,6 @@ def timestamp(ms: int) -> Any:
     return import_pandas().Timestamp(ms, unit="ms", tz=UTC)
 
 
-def in_order(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Sort the rows by series and time."""
-    return frame.sort_values(["unique_id", "ds"], kind="stable", ignore_index=True)
+def in_order(frame: "pd.DataFrame", *between: str) -> "pd.DataFrame":
+    """Sort the rows by series, the columns `between` and time."""
+    return frame.sort_values(["unique_id", *between, "ds"], kind="stable", ignore_index=True)

@@ -1,0 +1,127 @@
+"""The options that all functions have in common that take a frame of readings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from pydantic import ValidationError
+
+from tidecast.errors import HistoryError, SettingsError
+from tidecast.files.history import Histories
+from tidecast.models import presets
+from tidecast.models.spec import Spec
+from tidecast.settings import Settings, load_settings
+from tidecast.settings.errors import option_sentence
+from tidecast.tools.frames import arguments
+
+
+class FrameOptions(TypedDict, total=False):
+    """Further arguments, by name.
+
+    Attributes:
+        target: the column to forecast; None: `y`, `value`, or the only numeric column.
+        features: further columns to use; `("all",)`: every numeric column.
+        series_column: the column with the names of the series; None: `unique_id` or `series`, if it exists.
+        time_column: the column with the times; None: `ds`, another usual name, or the only column with times.
+        preset: the preset of the networks: `default`, `tutorial`, `revin`, `residual` or `seasonal`.
+        shape: the shape of the networks, such as `{"units": 20, "layers": 2, "bidirectional": True}`.
+        seed: of the initial weights and the order of the examples; None: the setting `train.seed`.
+        train: settings of the training, such as `{"epochs": 4}`.
+        series: settings of the series, such as `{"minimum": 0}`.
+    """
+
+    target: str | None
+    features: Sequence[str]
+    series_column: str | None
+    time_column: str | None
+    preset: str | None
+    shape: Mapping[str, Any]
+    seed: int | None
+    train: Mapping[str, Any]
+    series: Mapping[str, Any]
+
+
+_COLUMNS = ("target", "features", "series_column", "time_column")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRequest:
+    """The checked options of a call."""
+
+    settings: Settings
+    spec: Spec | None  # None: neither a preset nor a shape is given
+    target: str | None
+    features: tuple[str, ...]
+    series_column: str | None
+    time_column: str | None
+
+    def read(self, frame: Any) -> Histories:
+        """Read the histories of a frame.
+
+        Raises:
+            HistoryError: the frame cannot be read, or has no usable series.
+        """
+        from trainer.data.frames import read_frame
+
+        likely = self.settings.series.target
+        histories = read_frame(frame, self.target, self.features, likely, self.series_column, self.time_column)
+        if not histories.accepted:
+            first = histories.refused[0]
+            raise HistoryError(f"series {first.series!r}: {first.reason}")
+        return histories
+
+
+def request_of(options: FrameOptions, *, level: float | None = None, horizon: int = 1, **given: Any) -> FrameRequest:
+    """Check options.
+
+    Args:
+        options: of the caller.
+        level: of the intervals; None: the setting.
+        horizon: the number of steps that each reading is answered for.
+        given: further settings by name.
+
+    Raises:
+        SettingsError: an option is invalid.
+    """
+    named: dict[str, Any] = dict(options)
+    columns = {name: named.pop(name, () if name == "features" else None) for name in _COLUMNS}
+    spec = _spec(named.pop("preset", None), named.pop("shape", None))
+    seed = named.pop("seed", None)
+    _add(named, "train", {} if seed is None else {"seed": seed})
+    _add(named, "series", {"horizon": horizon} | ({} if level is None else {"level": level}))
+    return FrameRequest(
+        load_settings(**named, **given),
+        spec,
+        arguments.column("target", columns["target"]),
+        arguments.columns("features", columns["features"]),
+        arguments.column("series_column", columns["series_column"]),
+        arguments.column("time_column", columns["time_column"]),
+    )
+
+
+def check_count(argument: str, count: Any) -> int:
+    """Return a number of steps or windows.
+
+    Raises:
+        SettingsError: it is not a whole number above 0.
+    """
+    if isinstance(count, int) and not isinstance(count, bool) and count > 0:
+        return count
+    raise SettingsError(f"{argument} is {count!r}: give a whole number of at least 1")
+
+
+def _add(named: dict[str, Any], group: str, settings: Mapping[str, Any]) -> None:
+    """Add settings to a group of the caller's; a value that is not a group is left for its own check."""
+    given = named.get(group, {})
+    if settings and isinstance(given, Mapping):
+        named[group] = {**given, **settings}
+
+
+def _spec(preset: str | None, shape: Mapping[str, Any] | None) -> Spec | None:
+    fields = presets.preset(preset)
+    if shape is not None and not isinstance(shape, Mapping):
+        raise SettingsError(f"shape is {shape!r}: give a dict such as {{'units': 20}}")
+    try:
+        return Spec(**{**fields, **(shape or {})}) if fields or shape or preset else None
+    except ValidationError as exc:
+        raise SettingsError(option_sentence(exc, Spec)) from exc
