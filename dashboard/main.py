@@ -15,16 +15,11 @@ from nicegui import app, ui
 from nicegui.run import io_bound
 from starlette.responses import Response
 
-from dashboard.actions import Actions
 from dashboard.auth import Access, check_access
 from dashboard.connections import limited_protocol
-from dashboard.data.board import USUAL_SIZE, Board
-from dashboard.data.dead_letters import DeadLetterReader
-from dashboard.data.evidence import Evidence
+from dashboard.data.board import USUAL_SIZE
 from dashboard.data.follower import Follower
-from dashboard.data.gates import GateReader
-from dashboard.data.history import RANGES, HistoryReader
-from dashboard.data.outlook import OutlookReader
+from dashboard.data.history import RANGES
 from dashboard.pages.dead import dead
 from dashboard.pages.detail import detail
 from dashboard.pages.frame import STYLE, Context
@@ -102,44 +97,8 @@ def _server(door: Access) -> _Server:
 
 def build(settings: Settings, follower: Follower) -> FastAPI:
     """Build the web application with all pages."""
-    evidence = Evidence(settings.store)
-    actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
-    board = Board(follower, evidence, actions.under_way if actions else ())
-    context = Context(
-        follower,
-        evidence,
-        board,
-        gates=GateReader(settings),
-        dead_letters=DeadLetterReader(settings),
-        outlooks=OutlookReader(settings),
-        histories=HistoryReader(settings),
-        actions=actions,
-    )
     ui.add_css(STYLE, shared=True)
-    # A page is built completely before it is sent: these functions are called for each viewer.
-
-    def of_all(
-        search: str = "",
-        state: str = "",
-        by: str = "",
-        descending: bool = False,
-        page: int = 1,
-        size: int = USUAL_SIZE,
-    ) -> None:
-        overview(context, settings, view_of(search, state, by, descending, page, size))
-
-    ui.page("/", title="Tidecast")(of_all)
-    ui.page("/retraining", title="Retraining · Tidecast")(lambda: retraining(context))
-    ui.page("/dead", title="Dead letters · Tidecast")(lambda reason="", series="": dead(context, reason, series))
-
-    async def of_series(name: str = "", span: str = "") -> Response | None:
-        if not board.is_known(name):  # on a thread: the names of thousands of series are compared
-            return await io_bound(unknown_series, name, board.names())
-        ui.page_title(f"{name} · Tidecast")
-        detail(context, name, span if span in RANGES else "")
-        return None
-
-    ui.page("/series")(of_series)
+    _add_pages(settings, Context.of(settings, follower))
     app.add_exception_handler(404, not_found)
     app.add_exception_handler(405, not_found)
     app.add_exception_handler(RequestValidationError, bad_value)
@@ -156,6 +115,32 @@ def build(settings: Settings, follower: Follower) -> FastAPI:
         gzip_middleware_factory=lambda inner: GZipMiddleware(inner, minimum_size=1000, compresslevel=1),
     )
     return outer
+
+
+def _add_pages(settings: Settings, context: Context) -> None:
+    """Add the pages. Each is built completely before it is sent: these functions are called for each viewer."""
+
+    def of_all(
+        search: str = "",
+        state: str = "",
+        by: str = "",
+        descending: bool = False,
+        page: int = 1,
+        size: int = USUAL_SIZE,
+    ) -> None:
+        overview(context, settings, view_of(search, state, by, descending, page, size))
+
+    async def of_series(name: str = "", span: str = "") -> Response | None:
+        if not context.board.is_known(name):  # on a thread: the names of thousands of series are compared
+            return await io_bound(unknown_series, name, context.board.names())
+        ui.page_title(f"{name} · Tidecast")
+        detail(context, name, span if span in RANGES else "")
+        return None
+
+    ui.page("/", title="Tidecast")(of_all)
+    ui.page("/series")(of_series)
+    ui.page("/retraining", title="Retraining · Tidecast")(lambda: retraining(context))
+    ui.page("/dead", title="Dead letters · Tidecast")(lambda reason="", series="": dead(context, reason, series))
 
 
 @contextmanager

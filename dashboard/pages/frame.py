@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from nicegui import ui
 
@@ -19,6 +19,7 @@ from dashboard.data.history import HistoryReader
 from dashboard.data.outlook import OutlookReader
 from dashboard.pages.formats import count_text
 from tidecast.pictures.colours import DARK, LIGHT
+from tidecast.settings import Settings
 
 STYLE = (
     f":root {{ {LIGHT.variables()} }} body.body--dark {{ {DARK.variables()} }}"
@@ -46,6 +47,22 @@ class Context:
     outlooks: OutlookReader
     histories: HistoryReader
     actions: Actions | None
+
+    @classmethod
+    def of(cls, settings: Settings, follower: Follower) -> Self:
+        """Return the data sources for a reader of the streams."""
+        evidence = Evidence(settings.store)
+        actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
+        return cls(
+            follower,
+            evidence,
+            Board(follower, evidence, actions.under_way if actions else ()),
+            GateReader(settings),
+            DeadLetterReader(settings),
+            OutlookReader(settings),
+            HistoryReader(settings),
+            actions,
+        )
 
 
 @contextmanager

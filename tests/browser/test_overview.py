@@ -140,7 +140,7 @@ def test_problems_come_first_and_a_button_shows_only_those(page: "Page", address
     assert ["b", "c", "a"] == [text.strip() for text in page.locator(SERIES).all_inner_texts()]
     assert re.fullmatch("20[0-9-]+ [0-9:]+", page.inner_text("td.col-last >> nth=0"))
     page.click("button:has-text('dead letters 1')")
-    page.wait_for_selector("text=1 of 3 series")
+    page.wait_for_url("**/?state=dead+letters")
     page.reload()
     page.wait_for_selector("text=1 of 3 series")
     assert "b" == page.inner_text(SERIES).strip()
