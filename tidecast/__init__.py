@@ -6,12 +6,41 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tidecast.client import AsyncClient, Client
-    from tidecast.tools.frames import backtest, read_forecasts, read_readings, scores
+    from tidecast.tools.frames import (
+        TrainingRun,
+        backtest,
+        compare,
+        forecast,
+        read_forecasts,
+        read_readings,
+        scores,
+        train,
+    )
+    from tidecast.tools.trained_model import TrainedModel, load_model
 
 __version__ = "0.1.0"
-__all__ = ["AsyncClient", "Client", "backtest", "read_forecasts", "read_readings", "scores"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "TrainedModel",
+    "TrainingRun",
+    "backtest",
+    "compare",
+    "forecast",
+    "load_model",
+    "read_forecasts",
+    "read_readings",
+    "scores",
+    "train",
+]
 
-_PACKAGES = {"AsyncClient": "client", "Client": "client"}  # the other names are in `tools.frames`
+# The other names are in `tools.frames`.
+_PACKAGES = {
+    "AsyncClient": "client",
+    "Client": "client",
+    "TrainedModel": "tools.trained_model",
+    "load_model": "tools.trained_model",
+}
 
 
 def __getattr__(name: str) -> "Any":

@@ -164,7 +164,17 @@ def encode(model: Model) -> bytes:
         arrays["online"] = model.online
     _check_shapes(model.header, {name: w.shape for name, w in arrays.items()}, "the model")
     header = model.header.model_dump_json()
-    return save(arrays, metadata={HEADER: header, CHECKSUM: _checksum(header, arrays)})
+    return _in_order(save(arrays, metadata={HEADER: header, CHECKSUM: _checksum(header, arrays)}))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the metadata of a `safetensors` file, whose order otherwise changes from call to call."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    head = json.loads(content[8:end])
+    head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def _parts_of(parts: LinearExperts | NewestRows, kinds: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

@@ -5,8 +5,21 @@ pandas comes with the extra `train`. Times are `datetime64[ms, UTC]`, values in 
 
 from tidecast.tools.frames.building import COLUMNS
 from tidecast.tools.frames.cross_validation import backtest
+from tidecast.tools.frames.forecasting import forecast
 from tidecast.tools.frames.frame_options import FrameOptions
 from tidecast.tools.frames.read import read_forecasts, read_readings
 from tidecast.tools.frames.scoring import scores
+from tidecast.tools.frames.training import TrainingRun, compare, train
 
-__all__ = ["COLUMNS", "FrameOptions", "backtest", "read_forecasts", "read_readings", "scores"]
+__all__ = [
+    "COLUMNS",
+    "FrameOptions",
+    "TrainingRun",
+    "backtest",
+    "compare",
+    "forecast",
+    "read_forecasts",
+    "read_readings",
+    "scores",
+    "train",
+]

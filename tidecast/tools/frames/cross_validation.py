@@ -12,6 +12,7 @@ from tidecast.files.refusal import Refusal
 from tidecast.models.spec import Spec
 from tidecast.settings import Settings
 from tidecast.tools.frames.building import COLUMNS, import_pandas, in_order, moments
+from tidecast.tools.frames.columns import of_step
 from tidecast.tools.frames.frame_options import FrameOptions, check_count, request_of
 from tidecast.tools.frames.left_out import warn_of_left_out
 from tidecast.tools.own_packages import own_packages
@@ -51,10 +52,14 @@ def backtest(
         options: see `FrameOptions`.
 
     Returns:
-        A row for each step of each window, by series, cutoff and time: `unique_id`, `ds`, `cutoff`, `y` (the reading,
-        `ds` is its time), `yhat`, `yhat_lower`, `yhat_upper` (NaN while the errors of that step are unknown),
-        `last_value` (the reading at the cutoff), `mean_change` and `rms_change` (mean and root mean square of the
-        changes in the readings trained on, for `scores`) and `kind`, the expert with the largest weight.
+        A row for each step of each window, by series, cutoff and time:
+
+        - `unique_id`, `cutoff`, and the reading with its time, `y` and `ds`;
+        - `yhat`, `yhat_lower`, `yhat_upper`: the forecast and its interval, NaN while the errors of that step are
+          unknown;
+        - `last_value`: the reading at the cutoff;
+        - `mean_change`, `rms_change`: mean and root mean square of the changes in the readings trained on;
+        - `kind`: the expert with the largest weight.
 
     Raises:
         HistoryError: the frame cannot be read, the target is not clear, or all series are too short.
@@ -131,7 +136,7 @@ class _Method:
 def _rows(
     histories: Sequence[History], cutoffs: Mapping[str, Sequence[int]], method: _Method
 ) -> tuple[list[tuple[Any, ...]], list[Refusal]]:
-    """Return the rows of the frame, and a sentence for each series of which a window has no answer."""
+    """Return the rows of the frame, and a reason for each series that lacks the answer to a window."""
     rounds = max(map(len, cutoffs.values())) if method.refit else 1
     rows: list[tuple[Any, ...]] = []
     refusals = []
@@ -139,12 +144,12 @@ def _rows(
         chosen = {series: each[number : number + 1] if method.refit else each for series, each in cutoffs.items()}
         part = [history for history in histories if chosen[history.series]]
         for history, made, reason in _forecast(part, chosen, method):
-            wanted = chosen[history.series]
-            answered = [cutoff for cutoff in wanted if int(history.ts[cutoff]) in made]
-            if len(answered) < len(wanted):
-                missing = f"{len(wanted) - len(answered)} of {len(wanted)} windows were not answered"
+            due = chosen[history.series]
+            answered = [cutoff for cutoff in due if int(history.ts[cutoff]) in made]
+            if len(answered) < len(due):
+                missing = f"{len(due) - len(answered)} of {len(due)} windows were not answered"
                 refusals.append(Refusal(history.series, f"{missing}: {reason}"))
-            scale = _changes(history, wanted[0])
+            scale = _changes(history, due[0])
             for cutoff in answered:
                 rows += _window(history, cutoff, made[int(history.ts[cutoff])], method.h, scale)
     return rows, refusals
@@ -175,17 +180,8 @@ def _window(
         at = cutoff + step
         ts = int(history.ts[at])
         y = float(history.values[at, 0])
-        answer = forecast_of_step(forecast, step)
+        answer = of_step(forecast, step)
         yield history.series, ts, forecast.origin, y, *answer, forecast.y, *scale, forecast.kind
-
-
-def forecast_of_step(forecast: Forecast, step: int) -> tuple[float | None, float | None, float | None]:
-    """Return the forecast of a step from 1 with the bounds of its interval; None for unknown ones."""
-    if step == 1:
-        return forecast.yhat, forecast.yhat_lower, forecast.yhat_upper
-    more = dict(forecast.more)
-    name = f"yhat_{step}"
-    return more.get(name), more.get(f"{name}_lower"), more.get(f"{name}_upper")
 
 
 def _changes(history: History, cutoff: int) -> tuple[float, float]:

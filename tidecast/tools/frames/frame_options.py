@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
 from pydantic import ValidationError
@@ -71,14 +72,16 @@ class FrameRequest:
         return histories
 
 
-def request_of(options: FrameOptions, *, level: float | None = None, horizon: int = 1, **given: Any) -> FrameRequest:
+def request_of(
+    options: FrameOptions, *, level: float | None = None, horizon: int = 1, store: Path | str | None = None
+) -> FrameRequest:
     """Check options.
 
     Args:
         options: of the caller.
         level: of the intervals; None: the setting.
         horizon: the number of steps that each reading is answered for.
-        given: further settings by name.
+        store: the directory of the store; None: the setting.
 
     Raises:
         SettingsError: an option is invalid.
@@ -90,7 +93,7 @@ def request_of(options: FrameOptions, *, level: float | None = None, horizon: in
     _add(named, "train", {} if seed is None else {"seed": seed})
     _add(named, "series", {"horizon": horizon} | ({} if level is None else {"level": level}))
     return FrameRequest(
-        load_settings(**named, **given),
+        load_settings(**named, **({} if store is None else {"store": store})),
         spec,
         arguments.column("target", columns["target"]),
         arguments.columns("features", columns["features"]),

@@ -136,7 +136,7 @@ def _column(part: "pd.DataFrame", name: str) -> Float:
 
 
 def _mean(values: Float) -> float:
-    """Return the mean of the known values; NaN if there are none."""
+    """Return the mean of the known values; NaN without any."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 
