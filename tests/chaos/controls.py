@@ -67,8 +67,8 @@ class Sound(Stream):
 class Unfenced(Sound):
     """Its commit.lua checks neither the epoch nor the offset."""
 
-    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
-        super().__init__(redis, keys, settings)
+    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings, merged: str | None = None) -> None:
+        super().__init__(redis, keys, settings, merged)
         self._commit = redis.register_script(without_fence(script_of("commit")))
 
 
