@@ -30,4 +30,5 @@ def test_the_blocks_of_the_page_on_python_run_in_their_order(tmp_path: Path) -> 
     assert 0 == done.returncode, done.stderr
     assert re.search(r"^5 +6 +8 ", done.stdout, re.MULTILINE)  # step 6 of both series: eight windows
     assert 2 == len(re.findall(r"boiler-[78] +trained", done.stdout))
+    assert re.search(r"^0 +2 +(trained|kept the champion) ", done.stdout, re.MULTILINE)
     assert 3 == len(re.findall(r"boiler-8 2026-01-26", done.stdout))

@@ -1,23 +1,29 @@
 """Train the series of a frame, and compare training runs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
+
 from tidecast.errors import SettingsError
+from tidecast.files.history import History
 from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
+from tidecast.suggestions import did_you_mean, listed
 from tidecast.tools.frames.arguments import Time, moment_ms
 from tidecast.tools.frames.building import import_pandas
-from tidecast.tools.frames.frame_options import FrameOptions, request_of
+from tidecast.tools.frames.frame_options import FrameOptions, FrameRequest, request_of
 from tidecast.tools.own_packages import own_packages
 from tidecast.tools.trained_model import TrainedModel, load_model
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from trainer.fit.own_networks import Fit
+    from trainer.pipeline import TrainOptions
     from trainer.verdict import Verdict
 
 _COLUMNS = ("unique_id", "status", "version", "skill", "mae", "rmse", "mase", "mae_last_value", "rows", "reason")
@@ -52,6 +58,7 @@ def train(
     season: int | None = None,
     force: bool = False,
     created: Time | None = None,
+    networks: Mapping[str, TrainedModel] | None = None,
     **options: Unpack[FrameOptions],
 ) -> TrainingRun:
     """Train the series of a frame, and publish each model that is better than the champion, as `tidecast train` does.
@@ -64,6 +71,8 @@ def train(
         season: the season in readings; None: detected in the data; 1: no season.
         force: train series again that were trained with the same options on the same readings.
         created: the time of creation that the models get; None: now.
+        networks: by series, models whose networks are judged and published as they are, such as those of
+            `TrainedModel.from_keras`. Their other experts are fitted to the frame.
         options: see `FrameOptions`. Without a preset and a shape, the networks get the tuned shape of the store or the
             default one.
 
@@ -80,17 +89,49 @@ def train(
 
     from trainer.fit.seasonality import check_season
     from trainer.pipeline import TrainOptions
-    from trainer.pipeline import train as train_histories
-    from trainer.tuning.tune import tuned_or_default
     from trainer.verdict import Verdict
 
     check_season(season)
-    spec, settings = (request.spec, request.settings) if request.spec else tuned_or_default(request.settings)
     histories = request.read(frame)
     how = TrainOptions(season=season, force=force, now_ms=now_ms)
     verdicts = [Verdict(refusal.series, "refused", refusal.reason) for refusal in histories.refused]
-    verdicts += train_histories(histories.accepted, spec, settings, ModelStore(settings.store), how)
-    return TrainingRun(_frame(verdicts), settings.store)
+    verdicts += _verdicts(histories.accepted, request, how, networks or {})
+    return TrainingRun(_frame(verdicts), request.settings.store)
+
+
+def _verdicts(
+    histories: Sequence[History], request: FrameRequest, how: "TrainOptions", networks: Mapping[str, TrainedModel]
+) -> list["Verdict"]:
+    """Train the series without a given network, and judge the given networks."""
+    from trainer.pipeline import train as train_histories
+    from trainer.tuning.tune import tuned_or_default
+
+    _check_networks(networks, histories)
+    settings = request.settings
+    spec = request.spec
+    if spec is None:
+        spec, settings = tuned_or_default(settings)
+    store = ModelStore(settings.store)
+    untrained = [history for history in histories if history.series not in networks]
+    verdicts = train_histories(untrained, spec, settings, store, how)
+    for history in histories:
+        if model := networks.get(history.series):
+            as_it_is = replace(how, force=True, train_cohorts=False, fit=_fit_of(model))
+            verdicts += train_histories([history], model.spec, settings, store, as_it_is)
+    return verdicts
+
+
+def _check_networks(networks: Mapping[str, TrainedModel], histories: Sequence[History]) -> None:
+    """Check that each network has its series in the frame, with the features that it reads."""
+    features = {history.series: history.features for history in histories}
+    for series, model in networks.items():
+        if series not in features:
+            raise SettingsError(f"networks has {series!r}, which is not in the frame: {did_you_mean(series, features)}")
+        if model.spec.features != features[series]:
+            raise SettingsError(
+                f"the network of {series!r} reads {listed(model.spec.features)}, and the frame has "
+                f"{listed(features[series])}: name the same target and features as in its training"
+            )
 
 
 def compare(runs: Mapping[str, TrainingRun] | Sequence[TrainingRun], measure: str = "mae") -> "pd.DataFrame":
@@ -120,6 +161,17 @@ def compare(runs: Mapping[str, TrainingRun] | Sequence[TrainingRun], measure: st
     known = compared.dropna(how="all")
     best = known.idxmax(axis=1) if measure == "skill" else known.idxmin(axis=1)
     return compared.assign(best=best).rename_axis("unique_id").reset_index()
+
+
+def _fit_of(model: TrainedModel) -> Callable[..., list["Fit"]]:
+    """Return a fit that trains nothing, and returns the weights of a model."""
+    from trainer.fit.own_networks import Fit
+
+    def fit(problems: Sequence[object], *_: object, **__: object) -> list[Fit]:
+        weights = {name: np.asarray(array, np.float32) for name, array in model.weights.items()}
+        return [Fit(weights, (), (), 0) for _ in problems]
+
+    return fit
 
 
 def _frame(verdicts: Sequence["Verdict"]) -> "pd.DataFrame":

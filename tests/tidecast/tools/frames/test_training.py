@@ -58,6 +58,29 @@ def test_a_champion_forecasts_its_series_and_is_loaded_by_name(tmp_path: Path) -
     assert trained == (with_store["yhat"].tolist()[:3] != without["yhat"].tolist()[:3])
 
 
+@pytest.mark.keras
+def test_a_network_goes_to_keras_and_back_into_the_store(tmp_path: Path) -> None:
+    """Further training in Keras moves its answers. The new version in the store answers what Keras does."""
+    frame = wave("a", 200)
+    run = train(frame, tmp_path, **SMALL)
+    model = run.models["a"]
+    network = model.to_keras()
+    y = frame["y"].to_numpy()
+    rows = np.lib.stride_tricks.sliding_window_view(y, model.spec.window)[:-1, :, None]
+    before = np.asarray(network(rows))
+    network.compile(loss="mae")
+    network.fit(rows, y[model.spec.window :], epochs=1, verbose=0)
+    assert np.abs(np.asarray(network(rows)) - before).max() > 1e-3
+    tuned = train(frame, tmp_path, networks={"a": model.from_keras(network)}, season=25, created="2026-01-02", **QUICK)
+    assert [2] == tuned.verdicts["version"].tolist()
+    again = tidecast.load_model("a", tmp_path, 2).to_keras()
+    np.testing.assert_allclose(np.asarray(network(rows)), np.asarray(again(rows)), rtol=0, atol=1e-5)
+    with pytest.raises(SettingsError, match="'b', which is not in the frame"):
+        train(frame, tmp_path, networks={"b": model})
+    with pytest.raises(SettingsError, match="reads value, and the frame has y"):
+        train(frame, tmp_path, networks={"a": model}, target="y")
+
+
 def test_without_a_store_the_forecast_goes_on_with_the_wave(tmp_path: Path) -> None:
     """Better than the last value, without any training; a store that does not exist is an error."""
     frame = wave()
