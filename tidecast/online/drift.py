@@ -25,7 +25,12 @@ cumulative sum tests", Biometrika 58 (1971).
 
 from dataclasses import dataclass
 
-KINDS = ("errors", "level", "season", "model_degraded")  # in the order of their numbers in `kernels/drift_sums.py`
+KINDS = (
+    "errors",
+    "level",
+    "season",
+    "model_degraded",
+)  # by number, see `drift_sums.py`
 
 
 @dataclass(frozen=True, slots=True)

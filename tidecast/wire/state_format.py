@@ -103,7 +103,7 @@ ONLINE = np.dtype(
         ],
     )
 )
-ANOMALY = np.dtype(  # as in `online/kernels/anomalies.py`
+ANOMALY = np.dtype(  # as in `online/kernels/detection/anomalies.py`
     (
         np.record,
         [
@@ -122,7 +122,7 @@ ANOMALY = np.dtype(  # as in `online/kernels/anomalies.py`
         ],
     )
 )
-WATCH = np.dtype(  # as in `online/kernels/watching.py`
+WATCH = np.dtype(  # as in `online/kernels/detection/watching.py`
     (
         np.record,
         [

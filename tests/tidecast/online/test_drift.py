@@ -12,8 +12,8 @@ from numba import njit
 from tests.tidecast.online.harness import noise
 from tidecast.arrays import Float
 from tidecast.online.drift import KINDS
-from tidecast.online.kernels import drift_sums
-from tidecast.online.kernels.drift_sums import (
+from tidecast.online.kernels.detection import drift_sums
+from tidecast.online.kernels.detection.drift_sums import (
     CUT,
     ERRORS_ALLOWED,
     ERRORS_MOST,

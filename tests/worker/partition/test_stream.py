@@ -8,7 +8,7 @@ from redis import Redis
 from tests.worker.partition.harness import counted, forecast, major, outcome
 from tidecast.connection.lag import Lag, Progress
 from tidecast.connection.partitions import offset_of
-from tidecast.errors import Conflict, Fenced, StreamError, Unavailable
+from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import Forecast, keys_of
 from worker.partition.stream import Stream
@@ -392,15 +392,3 @@ def test_a_deleted_stream_has_lost_nothing_that_can_be_counted(stream: Stream, r
     assert 0 == stream.lag(stream.progress(), batch).lost
     stream.commit(held, "0-0", outcome("10-0", "10-0"))
     assert "10-0" == stream.progress().last
-
-
-# Replicas
-
-
-def test_a_commit_that_no_replica_has_is_sent_again(redis: Redis, held: int) -> None:
-    """It is in Redis, and writes nothing the second time; the worker does not go on meanwhile."""
-    waiting = Stream(redis, keys_of(), WorkerSettings(wait_replicas=1))
-    for _ in range(2):
-        with pytest.raises(Unavailable, match="0 of 1 replicas have confirmed the last commit"):
-            waiting.commit(held, "0-0", outcome("10-0", "10-0"), meanwhile=lambda: None)
-    assert ("10-0", 1) == (waiting.progress().last, redis.xlen("forecasts"))

@@ -11,10 +11,10 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.experts import CHANGED_READINGS, EXPERTS, HALF_LIVES, LSTM, NAIVE, PRETRAINED, PROVEN
-from tidecast.online.kernels.anomalies import rule_at
 from tidecast.online.kernels.blend import blend, largest, learn
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
-from tidecast.online.kernels.drift_sums import (
+from tidecast.online.kernels.detection.anomalies import rule_at
+from tidecast.online.kernels.detection.drift_sums import (
     LEVEL_MOVED,
     MODEL_DEGRADED,
     NOTHING,
@@ -22,6 +22,15 @@ from tidecast.online.kernels.drift_sums import (
     clear_drift,
     detect_drift,
     drift_at,
+)
+from tidecast.online.kernels.detection.watching import (
+    FACTS,
+    LEVEL,
+    LEVEL_SINCE,
+    NEW_LEVEL,
+    OLD_LEVEL,
+    USUAL_JUMP,
+    watch_reading,
 )
 from tidecast.online.kernels.guard import farthest, guarded_forecast, watch
 from tidecast.online.kernels.interval_widths import anomaly_score, begin, publish_width, track
@@ -34,7 +43,6 @@ from tidecast.online.kernels.series_record import (
     tracker_at,
     trackers_of,
 )
-from tidecast.online.kernels.watching import FACTS, LEVEL, LEVEL_SINCE, NEW_LEVEL, OLD_LEVEL, USUAL_JUMP, watch_reading
 from tidecast.wire.state_format import NUMBER, RECORD, place_in
 
 _DRIFT_AT = NUMBER * place_in(RECORD, "drift")  # bytes

@@ -5,7 +5,7 @@ from typing import Any
 
 from tidecast.models.experts import EXPERTS
 from tidecast.online.drift import KINDS
-from tidecast.online.kernels.drift_sums import ERRORS_MOST, JUMP_STAYS, LEVEL_MOST, LOSS_MOST, SEASON_MOST
+from tidecast.online.kernels.detection.drift_sums import ERRORS_MOST, JUMP_STAYS, LEVEL_MOST, LOSS_MOST, SEASON_MOST
 from tidecast.online.series.condition import state_of
 from tidecast.online.series.state import SeriesState
 

@@ -10,7 +10,7 @@ from tidecast.arrays import Int64
 from tidecast.errors import BadReading
 from tidecast.models.newest_rows import NewestRows
 from tidecast.online.engine import Engine
-from tidecast.online.kernels.anomalies import rule_numbers
+from tidecast.online.kernels.detection.anomalies import rule_numbers
 from tidecast.online.series.series_columns import SeriesColumns
 from tidecast.online.series.series_names import SeriesNames
 from tidecast.online.series.state import SeriesState, decode_all

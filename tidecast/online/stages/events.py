@@ -9,9 +9,9 @@ from tidecast.arrays import Int64
 from tidecast.durations import duration_text
 from tidecast.online.batch import Batch
 from tidecast.online.drift import KINDS
-from tidecast.online.kernels import watching
-from tidecast.online.kernels.anomalies import BEGINS, ENDS
-from tidecast.online.kernels.drift_sums import LEVEL_MOVED, MODEL_DEGRADED, NOTHING
+from tidecast.online.kernels.detection import watching
+from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS
+from tidecast.online.kernels.detection.drift_sums import LEVEL_MOVED, MODEL_DEGRADED, NOTHING
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
 from tidecast.wire import Event

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from tests.harness.oracles import OutlierGuard, blend, farthest, learn, shares
 from tidecast.arrays import Float
 from tidecast.models.experts import CHANGED_READINGS, EXPERTS, HALF_LIVES, NAIVE, PROVEN
-from tidecast.online.kernels.drift_sums import SILENCE
+from tidecast.online.kernels.detection.drift_sums import SILENCE
 from tidecast.online.kernels.interval_widths import MOST_SCORE
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch

@@ -6,7 +6,7 @@ import pytest
 from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE
 from tidecast.online.drift import KINDS
-from tidecast.online.kernels.drift_sums import JUMP_STAYS, LOSS_MOST
+from tidecast.online.kernels.detection.drift_sums import JUMP_STAYS, LOSS_MOST
 from tidecast.online.series.describe_state import describe_state
 from tidecast.online.series.state import SeriesState
 from tidecast.online.shadow_test import begin

@@ -16,7 +16,7 @@ from tidecast.models.time_grid import Grid
 from tidecast.online.batch import Entry
 from tidecast.online.drift import KINDS, Drift
 from tidecast.online.forecaster import Forecaster
-from tidecast.online.kernels.drift_sums import (
+from tidecast.online.kernels.detection.drift_sums import (
     ERRORS_ROSE,
     LEVEL_MOVED,
     MODEL_DEGRADED,

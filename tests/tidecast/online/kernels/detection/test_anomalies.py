@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests.harness.anomaly_oracle import AnomalyOracle
 from tidecast.arrays import Float, Int64
-from tidecast.online.kernels.anomalies import BEGINS, ENDS, MOST_RARITY, RULE, detect_anomaly, rule_numbers
+from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS, MOST_RARITY, RULE, detect_anomaly, rule_numbers
 from tidecast.settings import AnomalyRule
 from tidecast.wire.state_format import ANOMALY
 

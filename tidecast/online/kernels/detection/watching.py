@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from tidecast.arrays import Float
-from tidecast.online.kernels.anomalies import BEGINS, ENDS, detect_anomaly
 from tidecast.online.kernels.decorators import part_exactly
+from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS, detect_anomaly
 
 STUCK, UNSTUCK, SILENT, BACK, LEVEL = 8, 16, 32, 64, 128  # bits, beside those of an anomaly
 USUAL_JUMP = 256  # a bit too, but not an event: the level has changed as it often does

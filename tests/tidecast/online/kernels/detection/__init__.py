@@ -1,0 +1,1 @@
+"""Tests of the compiled rules that detect faults."""
