@@ -3,15 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
 
-from tidecast.errors import HistoryError, SettingsError
-from tidecast.files.history import Histories, read_history
-from tidecast.files.layout import NONE
+from tidecast.errors import SettingsError
+from tidecast.files.history import Histories
 from tidecast.files.refusal import print_notes
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -19,7 +17,7 @@ from tidecast.outputs import check_folder, table_of
 from tidecast.progress import progress
 from tidecast.settings import Settings
 from tidecast.settings.errors import option_sentence
-from trainer.data.recorded import RecordedQuery, check_sent, read_recorded
+from trainer.data.source import Source, read_source
 from trainer.fit.seasonality import check_season, check_season_fits
 from trainer.pipeline import TrainOptions, train
 from trainer.tuning.tune import tuned_or_default
@@ -29,23 +27,10 @@ REFUSALS = ("too short", "constant", "refused")
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """The recorded readings to train on: those since a time, and optionally those of an archive."""
-
-    since_ms: int | None = None  # epoch milliseconds; None: from the oldest
-    history: Path | None = None  # the archive's directory
-
-
-@dataclass(frozen=True, slots=True)
 class TrainJob:
     """The data and options of a training run; `shape` holds the fields of the spec that differ from the defaults."""
 
-    sources: tuple[str, ...]
-    recorded: Recorded | None = None  # instead of sources
-    target: str | None = None
-    features: tuple[str, ...] = ()
-    series_column: str | None = None
-    time_zone: str | None = None
+    source: Source
     season: int | None = None
     shape: Mapping[str, Any] = field(default_factory=dict)
     force: bool = False
@@ -62,7 +47,7 @@ def run(job: TrainJob, settings: Settings, *, as_json: bool) -> bool:
     check_season(job.season, "--season")
     check_folder("the store", settings.store)
     spec, settings = _shape(job, settings)
-    histories = _read(job, settings)
+    histories = read_source(job.source, settings)
     check_season_fits(job.season, max(map(len, histories.accepted), default=0), "--season")
     print_notes(histories.all_notes)
     verdicts = [Verdict(refusal.series, "refused", refusal.reason) for refusal in histories.refused]
@@ -72,30 +57,6 @@ def run(job: TrainJob, settings: Settings, *, as_json: bool) -> bool:
         verdicts += _train(job, histories, spec, settings)
     _print(verdicts, as_json=as_json)
     return not any(verdict.status in REFUSALS for verdict in verdicts)
-
-
-def _read(job: TrainJob, settings: Settings) -> Histories:
-    if job.recorded is None:
-        return read_history(
-            job.sources,
-            target=job.target,
-            features=job.features,
-            series_column=job.series_column,
-            time_zone=job.time_zone,
-            likely_target=settings.series.target,
-        )
-    features = () if job.features == (NONE,) else job.features
-    recorded = job.recorded
-    query = RecordedQuery(since_ms=recorded.since_ms, target=job.target, features=features, archive=recorded.history)
-    histories = read_recorded(settings, query)
-    if not histories.accepted:
-        if histories.notes:
-            why = "; ".join(histories.notes)
-            raise HistoryError(f"nothing recorded can be used ({why}): name a field of the readings with --target")
-        why = "no worker has answered a reading of that time"
-        raise HistoryError(f"nothing is recorded ({why}): start a worker, or reach further back with --since")
-    check_sent(features, histories)
-    return histories
 
 
 def _train(job: TrainJob, histories: Histories, spec: Spec, settings: Settings) -> list[Verdict]:

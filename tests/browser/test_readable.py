@@ -14,6 +14,7 @@ from tests.tidecast.pictures.harness import contrast
 from tests.trainer.reports.harness import SERIES, make_history, make_version, write_csv
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import load_settings
+from trainer.data.source import Source
 from trainer.reports import explain, report
 from trainer.reports.canvas import DPI, Sheet
 from trainer.reports.target import Request
@@ -91,7 +92,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("reports")
     settings = load_settings(store=folder / "models")
     store_at(settings.store).publish(make_version())
-    request = Request(SERIES, (str(write_csv(folder / "history.csv", make_history())),))
+    request = Request(SERIES, Source((str(write_csv(folder / "history.csv", make_history())),)))
     pages = report.run(request, settings, folder / "out"), explain.run(request, settings, folder / "out").path
     return list(pages)
 

@@ -1,5 +1,6 @@
 """Options that several commands share: single ones, and groups of them for `tidecast.cli.groups`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from tidecast.cli.completion import series_in_store
+from tidecast.cli.times import ago_ms
 from tidecast.errors import SettingsError
 from tidecast.files.layout import Selection
 from tidecast.settings import Settings, load_settings
@@ -15,6 +17,7 @@ from tidecast.settings.errors import option_sentence
 
 if TYPE_CHECKING:
     from tidecast.client import Client
+    from trainer.data.source import Source
     from trainer.reports.target import Request
 
 FILES_HELP = "CSV, CSV.gz or Parquet files, or directories of them; - is standard input."
@@ -23,12 +26,15 @@ StoreOption = Annotated[Path | None, typer.Option(help="The directory of the mod
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 SeriesArgument = Annotated[str, typer.Argument(help="The name of a series.", autocompletion=series_in_store)]
 OneSeriesArgument = Annotated[str | None, typer.Argument(help="Only this series.", autocompletion=series_in_store)]
-FilesArgument = Annotated[list[str], typer.Argument(help=FILES_HELP)]
+OptionalFilesArgument = Annotated[list[str] | None, typer.Argument(help=FILES_HELP)]
 FileArgument = Annotated[
     str, typer.Argument(help="A CSV, CSV.gz or Parquet file, or a directory of them; - is standard input.")
 ]
 PresetOption = Annotated[
     str | None, typer.Option(help="The preset of the networks: default, tutorial, revin, residual or seasonal.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option(help="The seed of the initial weights and of the order of the examples.")
 ]
 NonNegativeOption = Annotated[
     bool, typer.Option("--non-negative", help="Keep forecasts and intervals at 0 or above, for counts.")
@@ -120,22 +126,60 @@ class ColumnOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedOptions:
+    """The recorded readings to use, instead of files."""
+
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Use the readings that workers answered, instead of files.")
+    ] = False
+    since: Annotated[
+        str | None,
+        typer.Option(help="Start at this time of arrival: 30d (ago), 12h, 2026-03-01 or 2026-03-01T12:00Z."),
+    ] = None
+    history: Annotated[Path | None, typer.Option(help="Read this directory of archived readings too.")] = None
+
+    def of(self, files: Sequence[str], columns: ColumnOptions) -> "Source":
+        """Return the source of readings.
+
+        Raises:
+            SettingsError: the user named both files and recorded readings or neither, or a wrong time or archive.
+        """
+        if bool(files) == self.recorded:
+            raise SettingsError(
+                f"{'both files and' if files else 'neither files nor'} --recorded: name files, or --recorded for the "
+                "readings that workers answered"
+            )
+        if (self.since or self.history) and not self.recorded:
+            raise SettingsError("--since and --history select recorded readings: add --recorded")
+        if self.history is not None and not self.history.is_dir():
+            raise SettingsError(f"--history is {self.history}, which is not a folder: name that of `tidecast archive`")
+
+        since_ms = ago_ms(self.since, "--since") if self.since else None
+        from trainer.data.source import Recorded, Source
+
+        return Source(
+            tuple(files), Recorded(since_ms, self.history) if self.recorded else None, **columns.as_arguments()
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOptions:
     """A version of a series' model, the history to apply it to, and the form of the result."""
 
     series: SeriesArgument
-    files: FilesArgument
+    files: OptionalFilesArgument = None
+    source: RecordedOptions
     columns: ColumnOptions
     version: VersionOption = None
     out: Annotated[Path, typer.Option(help="The folder for the page and its pictures.")] = Path("out/reports")
     as_json: JsonOption = False
-    store: StoreOption = None
+    installation: InstallationOptions
 
     def request(self) -> "Request":
         """Return the request for the trainer's reports."""
         from trainer.reports.target import Request
 
-        return Request(self.series, tuple(self.files), version=self.version, **self.columns.as_arguments())
+        return Request(self.series, self.source.of(self.files or [], self.columns), self.version)
 
 
 def with_minimum(settings: Settings, *, non_negative: bool) -> Settings:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidecast.errors import HistoryError, SettingsError
-from tidecast.files.history import Histories, History, read_history
+from tidecast.files.history import Histories, History
 from tidecast.files.refusal import Refusal, print_notes
 from tidecast.models.gross_errors import FEWEST_ROWS
 from tidecast.models.presets import preset
@@ -30,6 +30,7 @@ from tidecast.wire import Forecast
 
 if TYPE_CHECKING:
     from tidecast.online.forecaster import Forecaster
+    from trainer.data.source import Source
 
 LARGEST_TEST_SIZE = 0.9
 COLUMNS = ("series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind")
@@ -47,15 +48,11 @@ class BacktestResult:
 class BacktestJob:
     """The arguments of a backtest: as for `train`, and the share of the newest readings to forecast."""
 
-    sources: tuple[str, ...]
+    source: "Source"  # without features: every numeric column
     out: Path
     test_size: float = 0.2
-    target: str | None = None
-    features: tuple[str, ...] = ()  # empty: every numeric column; ("none",): none of them
-    time_zone: str | None = None
     preset: str | None = None
     pictures: Path | None = None  # a folder
-    series_column: str | None = None
 
 
 def run(job: BacktestJob, settings: Settings, *, as_json: bool) -> bool:
@@ -84,15 +81,9 @@ def run(job: BacktestJob, settings: Settings, *, as_json: bool) -> bool:
 
 
 def _histories(job: BacktestJob, settings: Settings) -> Histories:
-    read = read_history(
-        job.sources,
-        target=job.target,
-        features=job.features,
-        series_column=job.series_column,
-        time_zone=job.time_zone,
-        likely_target=settings.series.target,
-        all_by_default=True,
-    )
+    from trainer.data.source import read_source
+
+    read = read_source(job.source, settings, all_by_default=True)
     print_notes(read.all_notes)
     if not read.accepted:
         first = read.refused[0]

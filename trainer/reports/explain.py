@@ -96,7 +96,7 @@ def run(request: Request, settings: Settings, out: Path = FOLDER, *, as_json: bo
     """
     check_folder("--out", out)
     store = ModelStore(settings.store)
-    history = requested_history(request, store)
+    history = requested_history(request, settings, store)
     explanation = explain(request.series, history, settings, store, out, request.version)
     if as_json:
         print(json.dumps(explanation.as_dict(), indent=1))  # noqa: T201 - the answer

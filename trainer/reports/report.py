@@ -38,7 +38,7 @@ def run(request: Request, settings: Settings, out: Path = FOLDER) -> Path:
     """
     check_folder("--out", out)
     store = ModelStore(settings.store)
-    return report(request.series, requested_history(request, store), settings, store, out, request.version)
+    return report(request.series, requested_history(request, settings, store), settings, store, out, request.version)
 
 
 def report(

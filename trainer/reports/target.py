@@ -6,12 +6,14 @@ from hashlib import sha256
 import numpy as np
 
 from tidecast.errors import HistoryError
-from tidecast.files.history import Histories, History, read_history
+from tidecast.files.history import Histories, History
 from tidecast.files.layout import DEFAULT_TARGET
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
 from trainer.data.gross_errors import without_gross_errors
+from trainer.data.source import Source, read_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,8 @@ class Request:
     """A user's request for a report; columns that are not given are those of the model."""
 
     series: str
-    sources: tuple[str, ...]
-    target: str | None = None
-    features: tuple[str, ...] = ()
-    time_zone: str | None = None
+    source: Source
     version: int | None = None  # None: the champion
-    series_column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class ReportTarget:
         return f"{sha256(self.model.header.series.encode()).hexdigest()[:12]}-v{self.number}"
 
 
-def requested_history(request: Request, store: ModelStore) -> History:
+def requested_history(request: Request, settings: Settings, store: ModelStore) -> History:
     """Read the history of a request, by default with the model's columns.
 
     Raises:
@@ -50,16 +48,11 @@ def requested_history(request: Request, store: ModelStore) -> History:
         HistoryError: a file cannot be read, or holds no usable series of this name.
     """
     _, model = store.load(request.series, request.version)
-    target = request.target or (model.spec.target if model.spec.target != DEFAULT_TARGET else None)
-    features = request.features or model.spec.features[1:]
-    histories = read_history(
-        request.sources,
-        target=target,
-        features=features,
-        series_column=request.series_column,
-        time_zone=request.time_zone,
-    )
-    return _named(request.series, histories)
+    likely = None if model.spec.target == DEFAULT_TARGET and request.source.recorded is None else model.spec.target
+    target = request.source.target or likely  # None: a file may call it `value` or `y`
+    features = request.source.features or model.spec.features[1:]
+    source = replace(request.source, target=target, features=features)
+    return _named(request.series, read_source(source, settings, series=(request.series,)))
 
 
 def load_target(series: str, history: History, store: ModelStore, version: int | None) -> ReportTarget:

@@ -1,37 +1,26 @@
 """The `tune` command: reads files and prints a table of trials and the chosen spec."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
 from tidecast.errors import HistoryError
-from tidecast.files.history import History, read_history
+from tidecast.files.history import History
 from tidecast.files.refusal import print_notes, print_refused
 from tidecast.models.metrics import skill
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
+from trainer.data.source import Source, read_source
 from trainer.tuning.tune import Trained, Trial, Tuned, tune
 
 SHOWN = 12  # trials in the table; --json prints all
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The files of a search and the columns to use."""
-
-    files: tuple[str, ...]
-    target: str | None = None
-    features: tuple[str, ...] = ()
-    series_column: str | None = None
-    time_zone: str | None = None
-
-
-def run(sources: Sources, series: str | None, epochs: int, settings: Settings, *, as_json: bool) -> None:
-    """Tune on one series of the files, by default the longest, and print the trials and the chosen spec.
+def run(source: Source, series: str | None, epochs: int, settings: Settings, *, as_json: bool) -> None:
+    """Tune on one series of the source, by default the longest, and print the trials and the chosen spec.
 
     Raises:
         SettingsError: the store cannot be written to.
@@ -39,14 +28,7 @@ def run(sources: Sources, series: str | None, epochs: int, settings: Settings, *
         TidecastError: the series is not suitable for a search.
     """
     check_folder("the store", settings.store)
-    histories = read_history(
-        sources.files,
-        target=sources.target,
-        features=sources.features,
-        series_column=sources.series_column,
-        time_zone=sources.time_zone,
-        likely_target=settings.series.target,
-    )
+    histories = read_source(source, settings)
     print_notes(histories.notes)
     print_refused(histories.refused)
     history = _choose(histories.accepted, series)

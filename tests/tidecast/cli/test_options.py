@@ -16,6 +16,7 @@ from trainer.tuning import main as search
 NOBODY = ("--redis", "redis://127.0.0.1:1/0")
 HUGE = "1" + 30 * "0"
 BACKTEST = ("backtest", "--data", "history.csv", "--out")
+WITHOUT_DATA = ("backtest", "--out", "o")
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +60,9 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     (train("--preset", "x"), "preset 'x' does not exist: use one of default, tutorial"),
     (train("--since", "7d"), "add --recorded"),
     (train("--history", "archive"), "add --recorded"),
-    (("train",), "neither files nor --recorded"),
+    *((command, "neither files nor --recorded") for command in (("train",), ("tune",), *looking("a"), WITHOUT_DATA)),
+    ((*BACKTEST, "o", "--recorded"), "both files and --recorded"),
+    ((*BACKTEST, "o", "--seed", "-1"), "--seed is -1: use 0 or more"),
     (train("--recorded"), "both files and --recorded"),
     (("train", "--recorded", "--since", "soon"), "'soon'"),
     *((train("--store", wrong), f"the store is {wrong}, but file is a file") for wrong in ("file", "file/models")),

@@ -22,6 +22,7 @@ from tidecast.tools.backtest import BacktestJob, backtest, run, write
 from tidecast.tools.virtual_clock import entries_of
 from tidecast.wire import keys_of
 from trainer import shared_networks
+from trainer.data.source import Source
 from trainer.pipeline import train
 from worker.loop import Worker
 from worker.metrics import Health
@@ -111,7 +112,7 @@ def test_pictures_are_named_by_the_digest_of_the_series(tmp_path: Path, capsys: 
     file = tmp_path / "wave.csv"
     file.write_text("series,timestamp,value\n" + "\n".join(f"../x,{HOUR * t},{t % 7}" for t in range(60)))
     run(
-        BacktestJob((str(file),), tmp_path / "out.csv", pictures=tmp_path / "drawn"),
+        BacktestJob(Source((str(file),)), tmp_path / "out.csv", pictures=tmp_path / "drawn"),
         load_settings(train=QUICK),
         as_json=True,
     )
@@ -167,7 +168,11 @@ def test_the_scores_are_those_of_the_written_forecasts(tmp_path: Path, capsys: p
     file = tmp_path / "wave.csv"
     lines = [f"wave,{ts},{value!r}" for ts, value in zip(whole.ts.tolist(), whole.values[:, 0].tolist(), strict=True)]
     file.write_text("\n".join(["series,timestamp,value", *lines]))
-    run(BacktestJob((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path, train=QUICK), as_json=True)
+    run(
+        BacktestJob(Source((str(file),)), tmp_path / "out.csv"),
+        load_settings(store=tmp_path, train=QUICK),
+        as_json=True,
+    )
     (score,) = json.loads(capsys.readouterr().out)["series"]
     with (tmp_path / "out.csv").open() as written:
         yhat = np.array([float(row["yhat"]) for row in csv.DictReader(written)])
@@ -185,7 +190,7 @@ def test_a_history_that_cannot_be_split_is_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "short.csv"
     file.write_text("series,timestamp,value\na,2024-01-01,1\n")
     with pytest.raises(HistoryError, match="long enough"):
-        run(BacktestJob((str(file),), tmp_path / "out.csv"), load_settings(store=tmp_path), as_json=True)
+        run(BacktestJob(Source((str(file),)), tmp_path / "out.csv"), load_settings(store=tmp_path), as_json=True)
 
 
 def days(first: str, count: int, *, unit: str) -> str:

@@ -29,6 +29,7 @@ from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
+from trainer.data.source import Source
 from trainer.reports import canvas, gate_figures
 from trainer.reports.canvas import SHEETS, Sheet
 from trainer.reports.explain import Explanation, explain, lines, run, show
@@ -179,7 +180,7 @@ def explained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Explanation, st
     folder = tmp_path_factory.mktemp("explain")
     settings = load_settings(store=folder / "models")
     ModelStore(settings.store).publish(make_version(SPECS["bidirectional"]))
-    request = Request(SERIES, (str(write_csv(folder / "history.csv", make_history())),))
+    request = Request(SERIES, Source((str(write_csv(folder / "history.csv", make_history())),)))
     with redirect_stdout(StringIO()) as printed:
         explanation = run(request, settings, folder / "out", as_json=True)
     return explanation, printed.getvalue()

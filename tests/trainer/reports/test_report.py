@@ -32,6 +32,7 @@ from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
+from trainer.data.source import Source
 from trainer.reports import canvas, figures
 from trainer.reports.canvas import SHEETS, Sheet
 from trainer.reports.html_page import picture_path
@@ -52,7 +53,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = load_settings(store=folder / "models")
     ModelStore(settings.store).publish(make_version())
     file = write_csv(folder / "history.csv", make_history())
-    return run(Request(SERIES, (str(file),)), settings, folder / "out")
+    return run(Request(SERIES, Source((str(file),))), settings, folder / "out")
 
 
 def test_a_page_needs_nothing_but_itself(written: Path) -> None:
@@ -213,11 +214,12 @@ def test_the_models_own_columns_are_read_unless_others_are_named(store: ModelSto
     """A model trained with a target and features needs no repetition of their names."""
     store.publish(make_version(Spec(window=6, units=5, target="load", features=("load", "wind"))))
     history = make_history(features=("wind", "load"))
-    sources = (str(write_csv(tmp_path / "history.csv", history)),)
-    requested = requested_history(Request(SERIES, sources), store)
+    source = Source((str(write_csv(tmp_path / "history.csv", history)),))
+    requested = requested_history(Request(SERIES, source), load_settings(), store)
     assert ("load", "wind") == requested.features
     np.testing.assert_array_equal(history.values[:, ::-1], requested.values)
-    assert ("wind", "other") == requested_history(Request(SERIES, sources, "wind", ("other",)), store).features
+    other = Request(SERIES, replace(source, target="wind", features=("other",)))
+    assert ("wind", "other") == requested_history(other, load_settings(), store).features
 
 
 def test_a_series_that_no_file_holds_is_an_error_that_lists_those_it_holds(store: ModelStore, tmp_path: Path) -> None:
@@ -225,10 +227,10 @@ def test_a_series_that_no_file_holds_is_an_error_that_lists_those_it_holds(store
     store.publish(make_model("elsewhere", SPEC))
     file = write_csv(tmp_path / "history.csv", make_history())
     with pytest.raises(HistoryError, match=r"no file holds series 'elsewhere'; found: .*script"):
-        requested_history(Request("elsewhere", (str(file),)), store)
+        requested_history(Request("elsewhere", Source((str(file),))), load_settings(), store)
     file.write_text("series,ts,value\nelsewhere,2024-01-01,x\nother,2024-01-01,1\n")
     with pytest.raises(HistoryError, match=r"series 'elsewhere': .*'x'"):
-        requested_history(Request("elsewhere", (str(file),)), store)
+        requested_history(Request("elsewhere", Source((str(file),))), load_settings(), store)
 
 
 def test_an_older_version_can_be_asked_for(store: ModelStore) -> None:

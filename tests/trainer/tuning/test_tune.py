@@ -8,6 +8,7 @@ import pytest
 from tidecast.errors import StoreError
 from tidecast.files.history import History
 from tidecast.settings import load_settings
+from trainer.data.source import Source
 from trainer.main import TrainJob, _shape
 from trainer.tuning import tune
 from trainer.tuning.tune import Trained, Tuned, read_tuned
@@ -44,7 +45,7 @@ def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(
     assert sorted(trials, key=lambda trial: trial.val_loss) == trials
     assert tuned.chosen.val_loss <= tuned.default.val_loss
     assert tuned == read_tuned(tmp_path)
-    spec, trained = _shape(TrainJob(sources=()), settings)
+    spec, trained = _shape(TrainJob(Source()), settings)
     assert (tuned.chosen.spec, tuned.chosen.learning_rate) == (spec, trained.train.learning_rate)
 
 
@@ -53,9 +54,9 @@ def test_a_shape_that_is_asked_for_wins_over_a_search(tmp_path: Path) -> None:
     some = Trained(spec=SPEC, learning_rate=0.5, val_loss=1, tail_mae=1, tail_mae_last_value=1)  # type: ignore[arg-type] # pydantic reads a mapping
     (tmp_path / tune.TUNED).write_text(Tuned(series="a", chosen=some, default=some).model_dump_json())
     settings = load_settings(store=tmp_path)
-    spec, unchanged = _shape(TrainJob(sources=(), shape={"units": 7}), settings)
+    spec, unchanged = _shape(TrainJob(Source(), shape={"units": 7}), settings)
     assert (7, 24, settings) == (spec.units, spec.window, unchanged)
-    spec, changed = _shape(TrainJob(sources=()), settings)
+    spec, changed = _shape(TrainJob(Source()), settings)
     assert (16, 12, 0.5) == (spec.units, spec.window, changed.train.learning_rate)
 
 

@@ -6,13 +6,23 @@ from typing import Annotated
 import typer
 
 from tidecast.cli.exit_codes import SOME_REFUSED
-from tidecast.cli.options import ColumnOptions, JsonOption, NonNegativeOption, PresetOption, with_minimum
-from tidecast.settings import load_settings
+from tidecast.cli.options import (
+    ColumnOptions,
+    InstallationOptions,
+    JsonOption,
+    NonNegativeOption,
+    PresetOption,
+    RecordedOptions,
+    SeedOption,
+    with_minimum,
+    with_setting,
+)
 
 
 def backtest(
     *,
-    data: Annotated[list[str], typer.Option(help="A file or directory, as for train; can be repeated.")],
+    data: Annotated[list[str] | None, typer.Option(help="A file or directory, as for train; can be repeated.")] = None,
+    source: RecordedOptions,
     out: Annotated[Path, typer.Option(help="Write the forecasts to this CSV file.")],
     test_size: Annotated[
         float, typer.Option(help="The share of the newest readings to forecast.", min=0, max=0.9)
@@ -21,11 +31,15 @@ def backtest(
     preset: PresetOption = None,
     non_negative: NonNegativeOption = False,
     pictures: Annotated[Path | None, typer.Option(help="The folder for a picture of each series.")] = None,
+    seed: SeedOption = None,
     as_json: JsonOption = False,
+    installation: InstallationOptions,
 ) -> None:
     """Train on the first part of a history, and forecast the rest with the worker's code."""
+    readings = source.of(data or [], columns)
     from tidecast.tools.backtest import BacktestJob, run
 
-    job = BacktestJob(tuple(data), out, test_size, preset=preset, pictures=pictures, **columns.as_arguments())
-    if not run(job, with_minimum(load_settings(), non_negative=non_negative), as_json=as_json):
+    job = BacktestJob(readings, out, test_size, preset, pictures)
+    settings = with_setting(installation.settings(), "train", "seed", seed)
+    if not run(job, with_minimum(settings, non_negative=non_negative), as_json=as_json):
         raise typer.Exit(SOME_REFUSED)

@@ -1,11 +1,10 @@
 """`tidecast explain`: show a model's gates and cell state over the newest window."""
 
 from tidecast.cli.options import ReportOptions
-from tidecast.settings import load_settings
 
 
 def explain(options: ReportOptions) -> None:
     """Show a model's gates and cell state over the newest window, as a table and a picture."""
     from trainer.reports import explain
 
-    explain.run(options.request(), load_settings(store=options.store), options.out, as_json=options.as_json)
+    explain.run(options.request(), options.installation.settings(), options.out, as_json=options.as_json)

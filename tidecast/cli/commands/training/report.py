@@ -3,12 +3,11 @@
 import json
 
 from tidecast.cli.options import ReportOptions
-from tidecast.settings import load_settings
 
 
 def report(options: ReportOptions) -> None:
     """Write a page about a model version: training, forecasts, errors, and why it was published."""
     from trainer.reports import report
 
-    page = report.run(options.request(), load_settings(store=options.store), options.out)
+    page = report.run(options.request(), options.installation.settings(), options.out)
     print(json.dumps({"page": str(page)}) if options.as_json else page)

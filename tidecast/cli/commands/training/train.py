@@ -1,8 +1,6 @@
 """`tidecast train`: train, evaluate and publish a model for each series of a history."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,47 +12,10 @@ from tidecast.cli.options import (
     InstallationOptions,
     JsonOption,
     PresetOption,
+    RecordedOptions,
+    SeedOption,
     with_setting,
 )
-from tidecast.cli.times import ago_ms
-from tidecast.errors import SettingsError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedOptions:
-    """The recorded readings to train on, instead of files."""
-
-    recorded: Annotated[bool, typer.Option("--recorded", help="Train on the readings that workers answered.")] = False
-    since: Annotated[
-        str | None,
-        typer.Option(help="Start at this time of arrival: 30d (ago), 12h, 2026-03-01 or 2026-03-01T12:00Z."),
-    ] = None
-    history: Annotated[Path | None, typer.Option(help="Read this directory of archived readings too.")] = None
-
-    def check(self, files: Sequence[str]) -> None:
-        """Check that the user named either files or recorded readings.
-
-        Raises:
-            SettingsError: the user named both or neither, or the archive is not a folder.
-        """
-        if bool(files) == self.recorded:
-            raise SettingsError(
-                f"{'both files and' if files else 'neither files nor'} --recorded: name files to train on them, or "
-                "--recorded to train on the readings that workers answered"
-            )
-        if (self.since or self.history) and not self.recorded:
-            raise SettingsError("--since and --history select recorded readings: add --recorded")
-        if self.history is not None and not self.history.is_dir():
-            raise SettingsError(f"--history is {self.history}, which is not a folder: name that of `tidecast archive`")
-
-    @property
-    def since_ms(self) -> int | None:
-        """Return the first time of arrival in epoch milliseconds; None: from the oldest.
-
-        Raises:
-            SettingsError: the text is not a time, or the time is in the future.
-        """
-        return ago_ms(self.since, "--since") if self.since else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +55,7 @@ class TrainingOptions:
     season: Annotated[int | None, typer.Option(help="The season length in rows; by default detected in the data.")] = (
         None
     )
+    seed: SeedOption = None
     force: Annotated[bool, typer.Option("--force", help="Train series again that were trained on this history.")] = (
         False
     )
@@ -111,19 +73,17 @@ def train(
     installation: InstallationOptions,
 ) -> None:
     """Train a model for each series of a history, evaluate it and publish it."""
-    source.check(files or [])
-    since_ms = source.since_ms
+    readings = source.of(files or [], columns)
     from trainer import main as program  # imported late: it takes seconds
 
     job = program.TrainJob(
-        sources=tuple(files or ()),
-        recorded=program.Recorded(since_ms, source.history) if source.recorded else None,
+        readings,
         season=training.season,
         shape=network.shape(),
         force=training.force,
         dry_run=training.dry_run,
-        **columns.as_arguments(),
     )
     settings = with_setting(installation.settings(), "train", "epochs", training.epochs)
+    settings = with_setting(settings, "train", "seed", training.seed)
     if not program.run(job, settings, as_json=as_json):
         raise typer.Exit(SOME_REFUSED)

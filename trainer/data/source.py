@@ -1,0 +1,76 @@
+"""The readings that a command uses: those of files, or those that workers have answered."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidecast.errors import HistoryError
+from tidecast.files.history import Histories, read_history
+from tidecast.files.layout import ALL, NONE
+from tidecast.settings import Settings
+from trainer.data.recorded import RecordedQuery, check_sent, read_recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The recorded readings to use: those since a time, and optionally those of an archive."""
+
+    since_ms: int | None = None  # epoch milliseconds; None: from the oldest
+    history: Path | None = None  # the archive's directory
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Files or recorded readings, and the columns or fields to use."""
+
+    files: tuple[str, ...] = ()
+    recorded: Recorded | None = None  # instead of files
+    target: str | None = None
+    features: tuple[str, ...] = ()
+    series_column: str | None = None  # of files
+    time_zone: str | None = None  # of files, for times without an offset
+
+
+def read_source(
+    source: Source, settings: Settings, *, series: Collection[str] = (), all_by_default: bool = False
+) -> Histories:
+    """Read histories.
+
+    Args:
+        source: the files or the recorded readings.
+        settings: the usual target, and where Redis is.
+        series: the names of the recorded series to read; none: all series.
+        all_by_default: use every numeric column if no features are named.
+
+    Raises:
+        HistoryError: a file cannot be read, or no reading was recorded.
+    """
+    if source.recorded is None:
+        return read_history(
+            source.files,
+            target=source.target,
+            features=source.features,
+            series_column=source.series_column,
+            time_zone=source.time_zone,
+            likely_target=settings.series.target,
+            all_by_default=all_by_default,
+        )
+    features = source.features or ((ALL,) if all_by_default else ())
+    return _recorded(source.recorded, settings, series, source.target, () if features == (NONE,) else features)
+
+
+def _recorded(
+    recorded: Recorded, settings: Settings, series: Collection[str], target: str | None, features: tuple[str, ...]
+) -> Histories:
+    query = RecordedQuery(
+        series=series, since_ms=recorded.since_ms, target=target, features=features, archive=recorded.history
+    )
+    histories = read_recorded(settings, query)
+    if not histories.accepted:
+        if histories.notes:
+            why = "; ".join(histories.notes)
+            raise HistoryError(f"nothing recorded can be used ({why}): name a field of the readings with --target")
+        why = "no worker has answered a reading of that time"
+        raise HistoryError(f"nothing is recorded ({why}): start a worker, or reach further back with --since")
+    check_sent(features, histories)
+    return histories
