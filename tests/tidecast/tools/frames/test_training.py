@@ -84,9 +84,11 @@ def test_a_network_goes_to_keras_and_back_into_the_store(tmp_path: Path) -> None
 def test_without_a_store_the_forecast_goes_on_with_the_wave(tmp_path: Path) -> None:
     """Better than the last value, without any training; a store that does not exist is an error."""
     frame = wave()
-    answers = tidecast.forecast(frame.head(117), 3)
-    actual = frame["y"].to_numpy()[117:]
-    assert np.abs(answers["yhat"] - actual).mean() < np.abs(frame["y"][116] - actual).mean()
+    answers = tidecast.forecast(frame.head(108), 12, series={"maximum": 1.05})
+    actual = frame["y"].to_numpy()[108:]
+    assert np.abs(answers["yhat"] - actual).mean() < 0.5 * np.abs(frame["y"][107] - actual).mean()
+    assert (answers["yhat_lower"] < answers["yhat_upper"]).all()
+    assert answers["yhat_upper"].max() <= 1.05
     with pytest.raises(StoreError, match="does not exist"):
         tidecast.forecast(frame, store=tmp_path / "none")
     with pytest.raises(HistoryError, match="did you mean 'unique_id'"):
