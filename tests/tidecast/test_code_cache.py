@@ -33,6 +33,7 @@ def _halved(x: float) -> float:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory for compiled code."""
+    config.reload_config()  # else numba does it at the next compilation, if a test before changed the environment
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

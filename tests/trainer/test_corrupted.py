@@ -13,7 +13,7 @@ pytestmark = pytest.mark.keras
 
 HOUR, TS = 3_600_000, 1_600_000_000_000
 READINGS = 760
-# A limit of its own: when noise over the whole range of a random walk ends, the errors become ten times smaller, and the
+# A limit of its own: when noise over the whole range of a random walk ends, errors become ten times smaller, and the
 # experts that were best under the noise keep their weight for some sixty readings.
 SLOWER = {"walk|noise 0.3 ends 0": 1.08}
 COMES_BACK = 0.9  # times the last value's errors

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from tests.harness.connections import connected
 from tidecast.settings import Settings
@@ -162,15 +163,14 @@ def test_what_is_no_reading_becomes_a_dead_letter(redis: Redis, worker: Worker) 
     assert ["bad_series", "no_series", "too_large", "too_large", "too_large"] == reasons
 
 
-def test_readings_that_one_partition_answered_are_not_answered_again(
-    redis: Redis, parted: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_readings_that_one_partition_answered_are_not_answered_again(redis: Redis, parted: Settings) -> None:
     """They are kept for training; the log has the remedy."""
     push(redis, 5)
     redis.hset("offset", "last", "5-0")
-    assert 0 == Router(connected(parted), parted).step()
+    with capture_logs() as logs:
+        assert 0 == Router(connected(parted), parted).step()
     assert (5, {}) == (redis.xlen("readings"), dict(routed(redis)))
-    assert "a worker of one partition has answered this stream" in capsys.readouterr().out
+    assert "readings are not routed, as a worker of one partition has answered this stream" == logs[0]["event"]
 
 
 def test_a_failing_router_does_not_stop_the_partitions(redis: Redis, worker: Worker) -> None:
