@@ -1,6 +1,6 @@
 """Compile the functions that answer readings in two parallel processes, before the first reading arrives.
 
-Compiling takes about fifteen seconds on one core, once on a machine. So a second process, the helper, compiles one
+Compiling takes ten to twenty seconds of a core, once on a machine. So a second process, the helper, compiles one
 share of the functions and stores them on disk, while this process compiles the other share. This process then loads
 the stored functions and compiles the missing ones, whether or not the helper succeeded.
 """
