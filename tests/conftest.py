@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from redis import Redis
 from xdist.scheduler import LoadFileScheduling
 
@@ -82,7 +81,6 @@ def left_as_found() -> Iterator[None]:
     before = _inherited()
     yield
     close_all()
-    structlog.contextvars.clear_contextvars()  # a worker within the test has put its name into its lines
     assert before == _inherited()
 
 
