@@ -18,8 +18,8 @@ from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import load_settings
 from tidecast.tools.requeue import requeue
-from tidecast.tools.series_life import SeriesRequest, change_series, purge_streams
-from tidecast.tools.series_list import list_series
+from tidecast.tools.series.life import SeriesRequest, change_series, purge_streams
+from tidecast.tools.series.listing import list_series
 from tidecast.wire import keys_of, partition_of
 
 PARTITIONS = 8

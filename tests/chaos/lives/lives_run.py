@@ -16,7 +16,7 @@ from tests.harness.patience import PATIENCE_S, until
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
-from tidecast.tools.series_life import SeriesRequest, change_series
+from tidecast.tools.series.life import SeriesRequest, change_series
 
 NEW = {"series-0": "pump-0", "series-1": "pump-1", "series-4": "pump-4"}  # those of even numbers have a model
 DELETED = {"series-2", "series-3"}

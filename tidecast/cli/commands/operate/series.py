@@ -13,8 +13,8 @@ from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.durations import seconds_of
 from tidecast.moments import utc_text
 from tidecast.outputs import table_of
-from tidecast.tools.series_life import SeriesRequest, change_series, purge_streams
-from tidecast.tools.series_list import SeriesRow, describe_series, list_series
+from tidecast.tools.series.life import SeriesRequest, change_series, purge_streams
+from tidecast.tools.series.listing import SeriesRow, describe_series, list_series
 
 app = typer.Typer(help="List the series of an installation, delete or rename one.", no_args_is_help=True)
 SeriesName = Annotated[str, typer.Argument(help="The name of a series.", autocompletion=series_in_store)]

@@ -14,7 +14,7 @@ from tidecast.connection.orders import orders_in
 from tidecast.errors import SettingsError, StoreError, TidecastError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.tools.series_life import SeriesRequest, change_series
+from tidecast.tools.series.life import SeriesRequest, change_series
 from tidecast.wire import keys_of
 
 pytestmark = pytest.mark.settings(worker={"block": "1ms"}, series={"units": {"a*": "°C", "*": "bar"}})
