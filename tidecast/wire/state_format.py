@@ -4,9 +4,10 @@ A state is one head and as many blocks of rows as its window spans. A commit wri
 rows, so the cost of a reading does not grow with the window. The blocks are stored in a ring of fields. A block stores
 its number, so that an overwritten or stale field is detected.
 
-The head, little-endian: sizes; the window's numbers, as they lie in memory; the record's numbers, as they lie in
-memory; the forecasts of further steps and their trackers; a champion's shadow test; the names of the features. A block:
-its number, the bits of its filled rows, its rows.
+The head, little-endian: sizes; packed numbers; the names of the features. The numbers are those of the window and of
+the record, as they lie in memory; the forecasts of further steps and their trackers; a champion's shadow test. They are
+packed without words of 4 bytes that are 0, a fifth to a half of all: one bit for each word, the first lowest, which is
+1 if the word follows; then these words. A block: its number, the bits of its filled rows, its rows.
 """
 
 import struct
@@ -20,7 +21,7 @@ import numpy as np
 from tidecast.arrays import Float
 from tidecast.errors import StateError
 
-STATE_FORMAT = 9  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 10  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 15  # as many as in `models/experts.py`
@@ -28,6 +29,7 @@ ERROR_RECORDS = 2  # one for each half-life
 STEPS_REMEMBERED = 15  # enough for a median that a few odd steps do not change
 MOST_ROWS = 2**20  # of a window: more than any setting or model needs
 NUMBER = 8  # bytes
+WORD = 4  # bytes, of which a packed head leaves out those that are 0
 HEADER = struct.Struct("<BBBBI")  # format, levels, further steps, whether a shadow test runs, bytes of names
 BLOCK_HEADER = struct.Struct("<QI")  # the block's number, the bits of its filled rows: the last row lowest
 
@@ -215,8 +217,8 @@ class StateHead:
         names = SEPARATOR.join(self.features).encode()
         levels = (len(self.record) - numbers_in(RECORD)) // numbers_in(TRACKER)
         header = HEADER.pack(STATE_FORMAT, levels, len(self.ahead), len(self.shadow_test) > 0, len(names))
-        numbers = (self.record, self.ahead, self.ahead_trackers, self.shadow_test, self.shadow_record)
-        return b"".join((header, self.window.tobytes(), *(part.tobytes() for part in numbers), names))
+        parts = (self.window, self.record, self.ahead, self.ahead_trackers, self.shadow_test, self.shadow_record)
+        return header + _packed(b"".join(part.tobytes() for part in parts)) + names
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
@@ -233,10 +235,9 @@ class StateHead:
             trackers = numbers_in(TRACKER) * further
             shadow = (tested * numbers_in(SHADOW_TEST), tested * record_numbers(levels))
             sizes = (numbers_in(WINDOW), record_numbers(levels), further * (further + 1), trackers, *shadow)
-            if len(raw) != HEADER.size + NUMBER * sum(sizes) + names:
-                raise ValueError(f"its numbers need {NUMBER * sum(sizes)} bytes and its names {names}")
-            features = tuple(raw[len(raw) - names :].decode().split(SEPARATOR))
-            numbers = np.frombuffer(raw, np.float64, sum(sizes), HEADER.size)
+            end = len(raw) - names
+            numbers = _unpacked(raw[HEADER.size : end], sum(sizes))
+            features = tuple(raw[end:].decode().split(SEPARATOR))
             parts = [numbers[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
             window = parts[0].view(WINDOW)[0]
             if not 0 <= window.length <= window.capacity <= MOST_ROWS or window.width != len(features):
@@ -277,6 +278,34 @@ class StateHead:
                 raise _cut_short(raw, exc) from exc
             yield rows[-due:], filled
             left -= due
+
+
+def bytes_of_bits(words: int) -> int:
+    """Return how many bytes the bits of so many words take."""
+    return -(-words // 8)
+
+
+def _packed(numbers: bytes) -> bytes:
+    """Return the bits of the words that are not 0, and these words."""
+    words = np.frombuffer(numbers, np.uint32)
+    bits: bytes = np.packbits(words != 0, bitorder="little").tobytes()
+    return bits + words[words != 0].tobytes()
+
+
+def _unpacked(raw: bytes, count: int) -> Float:
+    """Return packed numbers, `(count,)`, which cannot be written.
+
+    Raises:
+        ValueError: the bytes are not as many as these numbers take.
+    """
+    words = np.zeros(count * (NUMBER // WORD), np.uint32)
+    size = bytes_of_bits(len(words))
+    bits = np.unpackbits(np.frombuffer(raw, np.uint8, min(size, len(raw))), bitorder="little")
+    if len(raw) != size + WORD * int(bits.sum()) or bits[len(words) :].any():
+        raise ValueError(f"its {count} numbers do not take {len(raw)} bytes")
+    words[bits[: len(words)] != 0] = np.frombuffer(raw, np.uint32, offset=size)
+    words.flags.writeable = False
+    return words.view(np.float64)
 
 
 def encode_block(number: int, filled: int, rows: Float) -> bytes:

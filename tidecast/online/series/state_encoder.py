@@ -10,7 +10,7 @@ import numpy as np
 
 from tidecast.arrays import Bytes, Int64, byte_array
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
-from tidecast.online.kernels.pointers import bytes_at, carray
+from tidecast.online.kernels.pointers import bytes_at, carray, words_at
 from tidecast.online.kernels.window_loops import window_at
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.state_changes import StateChanges
@@ -22,11 +22,13 @@ from tidecast.wire.state_format import (
     SEPARATOR,
     STATE_FORMAT,
     WINDOW,
+    WORD,
+    bytes_of_bits,
     record_numbers,
 )
 
 _HEAD, _BLOCK_HEAD = HEADER.size, BLOCK_HEADER.size  # bytes before the numbers of a head and of a block
-_WINDOW = WINDOW.itemsize
+_WINDOW = WINDOW.itemsize // WORD  # words
 _LINES = 60  # bytes at most that an argument's name and value take beside their own
 _DIGITS = byte_array(b"0123456789")
 _SIGNS = byte_array(b"$\r\n" + SEPARATOR.encode())
@@ -39,7 +41,8 @@ class _States(NamedTuple):
         windows: `(n,)` addresses.
         records: `(n,)` addresses.
         levels: the number of intervals of each.
-        record_size: the size of a record, bytes.
+        record_size: the size of a record, words.
+        bits: how many bytes the bits of a head's words take.
         features: `(n, 2)` address and length of the stored names of the features.
         names: the names of all series.
         places: `(n, 2)` where the name of each lies in `names`, and its length.
@@ -49,6 +52,7 @@ class _States(NamedTuple):
     records: Int64
     levels: int
     record_size: int
+    bits: int
     features: Int64
     names: Bytes
     places: Int64
@@ -77,11 +81,13 @@ def changes_of(series: PartitionSeries, numbers: Int64, levels: int) -> StateCha
 def _encoded(series: PartitionSeries, numbers: Int64, levels: int) -> StateChanges:
     columns = series.columns
     names = series.names.names
+    record_size = record_numbers(levels) * NUMBER // WORD
     states = _States(
         columns.window[numbers],
         columns.record[numbers],
         levels,
-        NUMBER * record_numbers(levels),
+        record_size,
+        bytes_of_bits(_WINDOW + record_size),
         columns.stored_names[numbers],
         names.text,
         names.series[numbers],
@@ -95,7 +101,7 @@ def warm() -> None:
     """Compile the loops, or load them from the cache."""
     nothing = np.zeros(0, np.int64)
     pairs = np.zeros((0, 2), np.int64)
-    states = _States(nothing, nothing, 1, 0, pairs, np.zeros(0, np.uint8), pairs)
+    states = _States(nothing, nothing, 1, 0, 0, pairs, np.zeros(0, np.uint8), pairs)
     _encode(states, (_DIGITS, _SIGNS), np.empty(_most_bytes(states), np.uint8))
 
 
@@ -107,7 +113,7 @@ def _most_bytes(states: _States) -> int:
         w = window_at(states.windows[i])
         first, stop = _unsaved_blocks(states.windows[i])
         fields = 1 + max(0, stop - first)
-        size += _HEAD + _WINDOW + states.record_size + states.features[i, 1]
+        size += _HEAD + states.bits + WORD * (_WINDOW + states.record_size) + states.features[i, 1]
         size += fields * (_LINES + states.places[i, 1] + _BLOCK_HEAD + NUMBER * BLOCK * w.width)
     return int(size)
 
@@ -120,13 +126,16 @@ def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tu
     for i in range(len(states.windows)):
         w = window_at(states.windows[i])
         at = _put_name(states, i, -1, characters, into, at)
-        at = _put_length(_HEAD + _WINDOW + states.record_size + states.features[i, 1], characters, into, at)
+        words = _words_of(states.windows[i], _WINDOW) + _words_of(states.records[i], states.record_size)
+        at = _put_length(_HEAD + states.bits + WORD * words + states.features[i, 1], characters, into, at)
         at = _put(into, at, STATE_FORMAT, 1)
         at = _put(into, at, states.levels, 1)
         at = _put(into, at, 0, 2)
         at = _put(into, at, states.features[i, 1], 4)
-        at = _copy(into, at, states.windows[i], _WINDOW)
-        at = _copy(into, at, states.records[i], states.record_size)
+        bits = into[at : at + states.bits]
+        bits[:] = 0
+        at = _pack(states.windows[i], _WINDOW, bits, 0, into, at + states.bits)
+        at = _pack(states.records[i], states.record_size, bits, _WINDOW, into, at)
         at = _copy(into, at, states.features[i, 0], states.features[i, 1])
         at = _put_line_end(characters, into, at)
         ring = -(-w.capacity // BLOCK) + 1
@@ -222,6 +231,32 @@ def _copy(into: Bytes, at: int, address: int, count: int) -> int:
     for i in range(count):
         into[at + i] = source[i]
     return at + count
+
+
+@part_exactly
+def _words_of(address: int, count: int) -> int:
+    """Return how many of the words at an address are not 0."""
+    source = carray(words_at(address), (count,))
+    words = 0
+    for i in range(count):
+        words += source[i] != 0
+    return words
+
+
+@part_exactly
+def _pack(address: int, count: int, bits: Bytes, first: int, into: Bytes, at: int) -> int:
+    """Write the words at an address that are not 0, and their bits from the bit `first` on; return the place after."""
+    source = carray(words_at(address), (count,))
+    for i in range(count):
+        word = source[i]
+        into[at] = word & 255  # without a branch: a word that is 0 is overwritten by the next one
+        into[at + 1] = (word >> 8) & 255
+        into[at + 2] = (word >> 16) & 255
+        into[at + 3] = (word >> 24) & 255
+        known = word != 0
+        bits[(first + i) >> 3] |= known << ((first + i) & 7)
+        at += WORD * known
+    return at
 
 
 @part_exactly

@@ -124,7 +124,7 @@ def test_a_reading_costs_the_same_however_long_the_window() -> None:
             sizes.append(sum(map(len, changes.values())))
         most[capacity] = max(sizes)
     assert 1 == len(set(most.values()))
-    assert most[400] < 1800
+    assert most[400] < 900
 
 
 def test_the_fields_of_a_state_do_not_grow_in_number() -> None:
