@@ -10,7 +10,7 @@ from worker.scripts import script_of
 
 SCRIPTS = (
     *("acquire", "attempt", "beat", "change", "claim", "commit", "extent", "hold", "join", "names", "notify", "peek"),
-    *("plan", "retain", "route", "settle"),
+    *("plan", "purge", "retain", "route", "settle"),
 )
 _PLACE = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
 _UNKNOWN = "Unknown Redis command"  # the error of a script that calls a command that the server does not support

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Set
+from dataclasses import replace
 from itertools import islice
 from typing import Any, cast
 
@@ -210,7 +211,19 @@ class Follower:
         self.signs.note(event, series)
         if event.kind in CONDITIONS:
             self._signs.ask([series])
-        gone = str(event.facts.get("old", series)) if event.kind in GONE else ""
+        if event.kind in GONE:
+            self._forget(event, str(event.facts.get("old", series)))
+
+    def _forget(self, event: Event, gone: str) -> None:
+        """Remove a name that has ended; earlier events of a renamed series get its new name."""
+        renamed = event.series if event.series != gone else None
+        earlier = list(self.events)
+        self.events.clear()
+        for each in earlier:
+            if each is event or each.series != gone:
+                self.events.append(each)
+            elif renamed:
+                self.events.append(replace(each, series=renamed))
         i = self.recent.index.get(gone)
         if i is not None and id_pair(self.recent.newest_id[i]) < id_pair(event.id):
             self.recent.remove(gone)

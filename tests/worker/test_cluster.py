@@ -18,7 +18,7 @@ from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import load_settings
 from tidecast.tools.requeue import requeue
-from tidecast.tools.series.life import SeriesRequest, change_series, purge_streams
+from tidecast.tools.series.life import SeriesRequest, change_series
 from tidecast.tools.series.listing import list_series
 from tidecast.wire import keys_of, partition_of
 
@@ -111,9 +111,11 @@ def test_series_are_deleted_and_renamed_and_dead_letters_pushed_again(cluster: E
         client.push_many((name, float(n), TS + 1000 * n) for n in range(20) for name in ("a", "b"))
         until(lambda: {"a", "b"} <= {row.series for row in list_series(settings)})
         change_series(settings, SeriesRequest(series="a", new=new), PATIENCE_S)
-        change_series(settings, SeriesRequest(series="b"), PATIENCE_S)
+        change_series(settings, SeriesRequest(series="b", purging=True), PATIENCE_S)
         assert [(new, 20)] == [(row.series, row.readings) for row in list_series(settings)]
-        assert 40 == purge_streams(settings, "b")
+        own = keys_of(partition_of("b", PARTITIONS), PARTITIONS)
+        left = [fields for key in (own.readings, own.forecasts) for _, fields in redis.xrange(key)]
+        assert b"b" not in [fields[b"series"] for fields in left]
         for key in ("a", "b"):
             redis.xadd(keys_of(partition_of(key, PARTITIONS), PARTITIONS).readings, {"series": "a", "value": "x"})
         letters = list(islice(client.dead("0"), 2))

@@ -2,20 +2,37 @@
 
 That worker alone writes the states, and holds them in memory. So a command leaves an order in the hash `orders` of the
 partition. The worker changes the store, then the state, the event and the hash in one commit. If it is killed, the next
-worker carries the order out again.
+worker carries the order out again. If the order asks for it, the series' entries in the streams are then deleted page
+by page, and the order holds what is left to search.
 """
 
 import json
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 from redis import Redis
 
-from tidecast.connection.partitions import stream_info
+from tidecast.connection.partitions import newest_id
 from tidecast.wire import Keys, id_pair
+
+
+class Span(NamedTuple):
+    """A part of a stream from which the entries of one series are deleted.
+
+    Attributes:
+        key: of the stream.
+        field: the field with the name of the series.
+        first: the least id to search, as for XRANGE.
+        last: the greatest one.
+    """
+
+    key: str
+    field: str
+    first: str
+    last: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,24 +44,30 @@ class Order:
         series: the series.
         new: its new name; None: it is deleted.
         replacing: whether a series of the new name is deleted.
+        purging: whether the entries with the old name are deleted from the streams.
+        again: whether the series was deleted before; only its entries are left, and no event is written.
         after: the id of the newest reading at the time of the order; all readings up to it are answered first.
         who: the user.
         host: the user's machine.
         refused: why the worker has not carried it out; None if it will.
         state: of a series that comes from another partition, the fields of its state in base 64; None: of any other.
         models: the result for its models there: `moved`, `none` or `kept`.
+        left: parts of streams that are left to search for its entries; None: the series itself is not deleted or renamed yet.
     """
 
-    id: str
+    id: str = ""
     series: str
     new: str | None = None
     replacing: bool = False
+    purging: bool = False
+    again: bool = False
     after: str = "0-0"
     who: str = ""
     host: str = ""
     refused: str | None = None
     state: dict[str, str] | None = None
     models: str = ""
+    left: Sequence[Span] | None = None
 
     def encode(self) -> str:
         """Return the value in the hash."""
@@ -56,7 +79,8 @@ class Order:
 
     def handed_over(self, state: Mapping[str, bytes], models: str) -> "Order":
         """Return the order for the partition of the new name, with the state."""
-        return replace(self, after="0-0", models=models, state={k: b64encode(raw).decode() for k, raw in state.items()})
+        text = {name: b64encode(raw).decode() for name, raw in state.items()}
+        return replace(self, after="0-0", models=models, purging=False, state=text)
 
     @classmethod
     def decode(cls, order_id: bytes, raw: bytes) -> Self:
@@ -70,6 +94,8 @@ class Order:
             raise ValueError("it names no series")
         try:
             order = cls(id=order_id.decode(), **fields)
+            if order.left is not None:
+                order = replace(order, left=[Span(*map(str, span)) for span in order.left])
             id_pair(order.after)
             order.fields()
         except (TypeError, AttributeError) as exc:
@@ -77,20 +103,9 @@ class Order:
         return order
 
 
-def leave_order(
-    redis: Redis, keys: Keys, series: str, new: str | None, *, replacing: bool, who: str, host: str
-) -> Order:
-    """Leave an order for the worker of a partition; return it."""
-    info = stream_info(redis, keys.readings)
-    order = Order(
-        id=secrets.token_hex(8),
-        series=series,
-        new=new,
-        replacing=replacing,
-        after=info["last-generated-id"].decode() if info else "0-0",
-        who=who,
-        host=host,
-    )
+def leave_order(redis: Redis, keys: Keys, order: Order) -> Order:
+    """Leave an order for the worker of a partition; return it with its id and the newest reading's."""
+    order = replace(order, id=secrets.token_hex(8), after=newest_id(redis, keys.readings))
     redis.hset(keys.orders, order.id, order.encode())
     return order
 

@@ -7,7 +7,8 @@ from typing import Any, cast
 from redis import Redis
 
 from tidecast.connection.cluster import Cluster
-from tidecast.connection.partitions import check_partitions
+from tidecast.connection.lag import was_recreated
+from tidecast.connection.partitions import check_partitions, stream_info
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.settings import Settings
 from tidecast.wire import Keys, common_keys
@@ -64,8 +65,8 @@ def committed(redis: Redis, keys: Keys) -> bytes | None:
     last = cast("bytes | None", redis.hget(keys.offset, "last"))
     if last is None or last == b"0-0":
         return None
-    later, any_entry = (redis.xrange(keys.readings, first, count=1) for first in (last, b"-"))
-    return None if any_entry and not later else last
+    info = stream_info(redis, keys.readings)
+    return None if info and was_recreated(info, last.decode()) else last
 
 
 def pair(entry_id: bytes) -> tuple[int, int]:

@@ -173,6 +173,29 @@ def stream_info(redis: Redis, stream: str) -> Mapping[str, Any] | None:
         return None
 
 
+def newest_id(redis: Redis, stream: str) -> str:
+    """Return the highest id that a stream has ever had; `0-0` if it does not exist."""
+    info = stream_info(redis, stream)
+    return info["last-generated-id"].decode() if info else "0-0"
+
+
+def least_needed(redis: Redis, stream: str, but: str = "") -> str | None:
+    """Return the least id that a consumer group of a stream has not acknowledged; None if no group needs any entry.
+
+    Args:
+        redis: the server.
+        stream: its key.
+        but: a group that does not count.
+    """
+    needed: list[str] = []
+    for group in redis.xinfo_groups(stream):
+        if group["name"] != but.encode():
+            pending = redis.xpending(stream, group["name"])["min"] if group["pending"] else None
+            ms, number = id_pair(pending or group["last-delivered-id"])
+            needed.append(f"{ms}-{number + (pending is None)}")
+    return min(needed, key=id_pair, default=None)
+
+
 def has_group(redis: Redis, stream: str, group: str) -> bool:
     """Return whether a stream exists and has a consumer group of this name."""
     try:

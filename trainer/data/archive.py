@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from tidecast.connection.paging import Page, pair
+from tidecast.connection.paging import AT_ONCE, Page, pair
 from tidecast.durable import sync
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings
@@ -130,6 +130,40 @@ class Archive:
             temporary.rename(path)
             sync(self._folder)
         return ArchiveFile(path, first, last), count
+
+    def purge(self, series: bytes, last: bytes) -> int:
+        """Rewrite the files without a series' entries up to an id; return their number. Each file is replaced at once.
+
+        Raises:
+            HistoryError: a file is damaged, or the directory cannot be written to.
+        """
+        purged = 0
+        for file in self.files():
+            if pair(file.first) > pair(last):
+                continue
+            with _readable(file.path):
+                table = pyarrow.parquet.read_table(file.path)
+                metadata = pyarrow.parquet.read_metadata(file.path).metadata
+            gone = [
+                name == series and pair(entry_id) <= pair(last)
+                for name, entry_id in zip(table["series"].to_pylist(), table["id"].to_pylist(), strict=True)
+            ]
+            if any(gone):
+                kept = table.filter(pa.array([not each for each in gone]))
+                self._replace(file, kept, {n: v for n, v in metadata.items() if n.startswith(_ABOUT)})
+                purged += sum(gone)
+        return purged
+
+    def _replace(self, file: ArchiveFile, table: pa.Table, about: dict[bytes, bytes]) -> None:
+        temporary = self._folder / TEMPORARY.replace("*", str(os.getpid()))
+        with writable(self._folder):
+            with pyarrow.parquet.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+                for start in range(0, len(table), AT_ONCE):
+                    writer.write_table(table.slice(start, AT_ONCE).cast(SCHEMA))
+                writer.add_key_value_metadata(about)
+            sync(temporary)
+            temporary.rename(file.path)
+            sync(self._folder)
 
     def clear(self) -> None:
         """Delete the temporary files of runs that died before their file was complete."""

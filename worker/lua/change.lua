@@ -2,12 +2,12 @@
 --
 -- KEYS: lease, state, events, orders, muted, orders of another partition
 -- ARGV: epoch, order (empty: the worker changes the series by itself), events_kept, handed (the order for that other
---       partition, or empty), then lists, each after its length:
+--       partition, or empty), left (the order with what is left to do, or empty), then lists, each after its length:
 --       fields of `state` to delete..., series (old name, new name or empty)..., events (n, field, value, ...)...;
 --       then fields of `state` to write (name, value)... up to the end, without a length.
 -- Returns 1, or 0 if the order is gone: it was carried out, and the reply was lost.
 local lease, state, events, orders, muted, others = unpack(KEYS)
-local epoch, order, events_kept, handed = unpack(ARGV, 1, 4)
+local epoch, order, events_kept, handed, left = unpack(ARGV, 1, 5)
 if redis.call('HGET', lease, 'epoch') ~= epoch then
   return redis.error_reply('FENCED another worker holds the partition')
 end
@@ -18,7 +18,7 @@ for key, kind in pairs({[state] = 'hash', [events] = 'stream', [orders] = 'hash'
   end
 end
 if order ~= '' and not redis.call('HGET', orders, order) then return 0 end
-local i = 6
+local i = 7
 local function in_parts(command, key, stop) -- parts that fit on the Lua stack
   while i <= stop do
     local last = math.min(i + 3999, stop)
@@ -26,7 +26,7 @@ local function in_parts(command, key, stop) -- parts that fit on the Lua stack
     i = last + 1
   end
 end
-in_parts('HDEL', state, 5 + tonumber(ARGV[5]))
+in_parts('HDEL', state, 6 + tonumber(ARGV[6]))
 local series = tonumber(ARGV[i])
 i = i + 1
 for _ = 1, series do
@@ -46,5 +46,9 @@ for _ = 1, count do
 end
 in_parts('HSET', state, #ARGV)
 if handed ~= '' then redis.call('HSET', others, order, handed) end
-if order ~= '' then redis.call('HDEL', orders, order) end
+if left ~= '' then
+  redis.call('HSET', orders, order, left)
+elseif order ~= '' then
+  redis.call('HDEL', orders, order)
+end
 return 1

@@ -119,7 +119,7 @@ class PartitionConsumer:
         self._dead_warnings.warn(now)
         if not self._uncommitted:
             self._carry_out_orders(drained=False)
-            self._handle_next(now, block_ms)
+            self._handle_next(now, None if self._orders.purge_due(now) else block_ms)
         if not self._uncommitted:
             self._carry_out_orders(drained=True)
         if not self._uncommitted and self._released_to_start_again(now):
@@ -131,6 +131,8 @@ class PartitionConsumer:
             self._health.failed("redis")
             self.leave()  # the readings are read again, fewer at once
             return None
+        if self._lease.epoch is not None:
+            self._orders.purge(self._lease.epoch, now)
         self._retain(now)
         return answered
 

@@ -20,6 +20,7 @@ class SeriesChange:
         order: the id of the order; empty: the worker changes the series by itself.
         handed: the order for the partition that takes the series over; empty: it stays.
         to: the key of that partition's orders.
+        left: the order with the entries that are left to delete; empty: it is done.
     """
 
     names: Sequence[tuple[str, str]]
@@ -29,6 +30,7 @@ class SeriesChange:
     order: str = ""
     handed: str = ""
     to: str = ""
+    left: str = ""
 
     def arguments(self) -> list[Any]:
         """Return the lists of change.lua, flat, each after its length; the fields to write come last, without one."""

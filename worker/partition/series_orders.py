@@ -1,6 +1,7 @@
 """Delete, rename and expire a partition's series between two batches."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from math import inf
 
@@ -15,6 +16,7 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
 from tidecast.wire import Event, id_pair, keys_of, partition_of
 from tidecast.wire.state_format import field_names
+from worker.partition.entry_purge import EntryPurge
 from worker.partition.series_change import SeriesChange
 from worker.partition.stream import Stream
 
@@ -50,12 +52,25 @@ class SeriesOrders:
         self._expire_s = settings.series.expire
         self._expiry_at = inf  # when to look for expired series, epoch seconds
         self._waiting: list[Order] = []
+        self._purge = EntryPurge(stream.purge)
         self._expired: dict[str, float] = {}  # when their newest readings arrived, epoch milliseconds
 
     @property
     def waiting(self) -> bool:
         """Return whether there is something to do, which needs a moment without a batch under way."""
         return bool(self._waiting or self._expired)
+
+    def purge_due(self, now: float) -> bool:
+        """Return whether entries of former series can be deleted now; `now` is in epoch seconds."""
+        return self._purge.due(now)
+
+    def purge(self, epoch: int, now: float) -> None:
+        """Delete some entries of former series, if there are any; a batch may be under way.
+
+        Raises:
+            Fenced: another worker has the partition.
+        """
+        self._purge.step(epoch, now)
 
     def begin(self, now: float) -> None:
         """Note that the partition was acquired; `now` is in epoch seconds."""
@@ -66,7 +81,9 @@ class SeriesOrders:
         """Check for orders every `LOOK_EVERY_S`, and now and then for expired series; `now` is in epoch seconds."""
         if not 0 <= now - self._looked_at < LOOK_EVERY_S:
             self._looked_at = now
-            self._waiting = [order for order in self._stream.orders() if order.refused is None]
+            orders = self._stream.orders()
+            self._waiting = [order for order in orders if order.left is None]
+            self._purge.take([order for order in orders if order.left])
             self._expired = {}  # while the partition lags behind, none can be deleted
         if self._expire_s is not None and now >= self._expiry_at:
             self._expired = dict(islice(self._silent_since(1000 * (now - self._expire_s)), EXPIRED_AT_ONCE))
@@ -94,7 +111,7 @@ class SeriesOrders:
         """
         for order in list(self._waiting):
             if drained or id_pair(order.after) <= id_pair(progress.last):
-                self._carry_out(epoch, order)
+                self._carry_out(epoch, order, progress.last)
                 self._waiting.remove(order)
         if self._expired and (drained or id_pair(progress.last)[0] >= 1000 * self._looked_at):
             self._expire(epoch)
@@ -102,16 +119,22 @@ class SeriesOrders:
     def forget(self) -> None:
         """Forget the orders of a partition that was lost or released."""
         self._looked_at = -inf
+        self._purge.take([])
         self._expiry_at = inf
         self._waiting = []
         self._expired = {}
 
-    def _carry_out(self, epoch: int, order: Order) -> None:
+    def _carry_out(self, epoch: int, order: Order, last: str) -> None:
         if order.state is not None:
             self._take_over(epoch, order)
             return
         if reason := self._why_not(order):
             self._stream.refuse(order, reason)
+            return
+        if order.again and order.series not in self._forecaster.states:
+            left = replace(order, left=self._stream.purge.spans(last)).encode()
+            self._stream.change_series(epoch, SeriesChange([], [], [], order=order.id, left=left))
+            self._looked_at = -inf
             return
         try:
             models = self._change_store(order)
@@ -119,6 +142,9 @@ class SeriesOrders:
             log.warning("models not changed", series=order.series, error=str(exc), meaning="the command changes them")
             models = "kept"
         change = self._change_of(order, models)
+        if order.purging:
+            change = replace(change, left=replace(order, left=self._stream.purge.spans(last)).encode())
+            self._looked_at = -inf  # begin at once
         self._stream.change_series(epoch, change)
         if order.new and change.to:
             self._forecaster.hand_over_series(order.series, order.new)

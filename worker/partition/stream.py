@@ -24,6 +24,7 @@ from worker.partition.entry_reader import EntryReader, RecreatedStream
 from worker.partition.pipeline import PipelinedConnection
 from worker.partition.series_change import SeriesChange
 from worker.partition.stored_states import states_of
+from worker.partition.stream_purge import StreamPurge
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
 from worker.stored_times import log_correction
@@ -53,6 +54,7 @@ class Stream:
 
     Attributes:
         keys: the names of the keys.
+        purge: the commands that delete the entries of a series.
         has_twin: whether the last `acquire` detected another live worker of the same name.
     """
 
@@ -70,6 +72,7 @@ class Stream:
         self._commit = redis.register_script(script_of("commit"))
         self._change = redis.register_script(script_of("change"))
         self._retain = redis.register_script(script_of("retain"))
+        self.purge = StreamPurge(redis, keys, settings.lag_group, self._merged)
         self._reader = EntryReader(redis, keys, settings)
         # In a cluster a slot may move, so redis-py must route the commit; a thread waits for it.
         self._committing: PipelinedConnection | ThreadPoolExecutor = (
@@ -349,7 +352,7 @@ class Stream:
         """
         own = self.keys
         keys = [own.lease, own.state, own.events, own.orders, own.muted, change.to or own.orders]
-        args = [epoch, change.order, self._settings.events_kept, change.handed, *change.arguments()]
+        args = [epoch, change.order, self._settings.events_kept, change.handed, change.left, *change.arguments()]
         with refusals_explained():
             self._change(keys=keys, args=args)
 

@@ -34,7 +34,7 @@ class Lives:
         violations: differences from a run in which the series always had their new names.
         events: the number of each kind of event on names.
         served: the series in the store that should not be there, or are missing.
-        traces: names in Redis' hashes that should not be there.
+        traces: names in Redis' hashes, and names of deleted series in streams, that should not be there.
     """
 
     kills: int
@@ -86,7 +86,7 @@ def _storm(
 ) -> int:
     """Run the commands while workers live and die; return the number of kills before all commands were done."""
     requests = [SeriesRequest(series=old, new=new) for old, new in NEW.items()]
-    requests += [SeriesRequest(series=name) for name in sorted(DELETED)]
+    requests += [SeriesRequest(series=name, purging=True) for name in sorted(DELETED)]
     settings = load_settings(redis_url=url, store=folder / "models")
     others = sum(fields[b"series"] not in NAMES.values() for fields in after)
     finish(start_worker(folder, url, "--burst"))  # the series exist
@@ -121,6 +121,7 @@ def _lives(kills: int, expected: Published, redis: Redis, folder: Path) -> Lives
     published = Published.read(redis)
     renamed = replace(published, forecasts=_entries(published.forecasts), dead=_entries(published.dead), events=[])
     kept = {name: raw for name, raw in expected.states.items() if _series(name) not in DELETED}
+    expected = replace(expected, forecasts=_kept(expected.forecasts), dead=_kept(expected.dead))
     events = Counter(fields[b"kind"].decode() for _, fields in redis.xrange("events"))
     stores = [set(ModelStore(folder / name / "models").served()) for name in ("calm", "stormy")]
     return Lives(
@@ -128,12 +129,27 @@ def _lives(kills: int, expected: Published, redis: Redis, folder: Path) -> Lives
         compare(replace(expected, states=kept, events=[]), renamed),
         {kind: events[kind] for kind in ("series_renamed", "series_deleted")},
         (stores[0] - DELETED) ^ stores[1],
-        {_series(name) for name in redis.hkeys("state")} & {*NEW, *DELETED},
+        {_series(name) for name in redis.hkeys("state")} & {*NEW, *DELETED} | _in_streams(redis),
     )
 
 
 def _entries(entries: Entries) -> Entries:
     return [(entry_id, _renamed(fields)) for entry_id, fields in entries]
+
+
+def _kept(entries: Entries) -> Entries:
+    """Return the entries of the series that are not deleted."""
+    gone = {name.encode() for name in DELETED}
+    return [entry for entry in entries if not gone & {entry[1].get(b"series"), entry[1].get(b"original.series")}]
+
+
+def _in_streams(redis: Redis) -> set[str]:
+    """Return the deleted series that streams hold beside the events of their end."""
+    entries = [fields for key in ("readings", "forecasts", "dead", "events") for _, fields in redis.xrange(key)]
+    left = [fields for fields in entries if fields.get(b"kind") != b"series_deleted"]
+    return {
+        name.decode() for fields in left for name in (fields.get(b"series"), fields.get(b"original.series")) if name
+    } & DELETED
 
 
 def _series(field: bytes) -> str:

@@ -103,16 +103,18 @@ def test_a_series_that_was_deleted_goes_until_it_comes_again(redis: Redis, follo
     """A forecast after the event brings it back."""
     write(redis, "a", 1)
     write(redis, "b", 2)
-    tell(redis, Event("series_deleted", "x", "a"))
+    tell(redis, Event("anomaly", "x", "a"), Event("stuck", "x", "b"), Event("series_deleted", "x", "a"))
     follower.step(0.0)
     assert ["b"] == follower.recent.names
+    assert ["series_deleted", "stuck"] == [event.kind for event in follower.newest_events(9)]
     redis.xadd("forecasts", entry("a", 3, 1.0, 1.0)[1])
     tell(redis, Event("series_expired", "x", "b"))
     follower.step(0.25)
     assert ["a"] == follower.recent.names
     redis.xadd("forecasts", entry("c", 4, 1.0, 1.0)[1])
-    tell(redis, Event("series_renamed", "x", "c", facts={"old": "a", "new": "c"}))
+    tell(redis, Event("stuck", "x", "a"), Event("series_renamed", "x", "c", facts={"old": "a", "new": "c"}))
     follower.step(0.5)
+    assert ["series_renamed", "stuck"] == [event.kind for event in follower.newest_events(2, "c")]
     assert ["c"] == follower.recent.names
 
 

@@ -101,6 +101,23 @@ def test_each_run_begins_where_the_last_one_ended(settings: Settings, redis: Red
     assert [(0, 4), (5, 14), (15, 19)] == [tuple((int(i[:-2]) - TS) // 1000 for i in (f.first, f.last)) for f in files]
 
 
+def test_the_readings_of_a_deleted_series_leave_the_archive(settings: Settings, redis: Redis, folder: Path) -> None:
+    """Up to an id; the files keep their spans, so that the next run goes on where the last one ended."""
+    add(redis, *(reading(i, i, series="ab"[i % 2]) for i in range(20)))
+    before = streamed(redis)
+    for n in (5, 6, 15):
+        move(settings, folder, TS + 1000 * n)
+    archive = Archive(folder, settings, 0)
+    files = archive.files()
+    kept = [entry for n, entry in enumerate(before[:15]) if n % 2 or n > 10]
+    for purged in (6, 0):
+        assert purged == archive.purge(b"a", before[10][0])
+        assert kept == archived(settings, folder)
+        assert files == archive.files()
+    assert 5 == move(settings, folder, FAR)
+    assert kept + before[15:] == archived(settings, folder)
+
+
 def test_a_history_reaches_back_into_the_archive(settings: Settings, redis: Redis, folder: Path) -> None:
     """It is the same as before; `since` cuts through a file too."""
     add(redis, *(reading(i, i, series="ab"[i % 2], wind=i) for i in range(20)), reading(1, 3))

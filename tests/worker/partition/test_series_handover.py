@@ -9,7 +9,7 @@ from redis import Redis
 from tests.harness.models import make_model
 from tests.worker.harness import NOW
 from tidecast.client import Client
-from tidecast.connection.orders import leave_order, orders_in
+from tidecast.connection.orders import Order, leave_order, orders_in
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
@@ -56,7 +56,7 @@ def test_a_series_goes_on_in_the_partition_of_its_new_name(
     redis.flushall()
     store.rename(NEW, OLD)
     answer(settings, *[OLD] * 20)
-    leave_order(redis, FROM, OLD, NEW, replacing=False, who="ann", host="desk")
+    leave_order(redis, FROM, Order(series=OLD, new=NEW, who="ann", host="desk"))
     change = Stream.change_series
     calls = 0
 

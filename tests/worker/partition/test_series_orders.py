@@ -16,8 +16,9 @@ from tidecast.connection.orders import Order, leave_order, order_of, orders_in
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.wire import Event, Forecast, keys_of
+from tidecast.wire import EVENTS, Event, Forecast, keys_of
 from worker.partition.stream import Stream
+from worker.partition.stream_purge import StreamPurge
 
 KEYS = keys_of()
 pytestmark = pytest.mark.settings(worker={"name": "w", "batch": 7, "block": "1ms"}, redis_timeout=2.0)
@@ -25,9 +26,9 @@ SPEC = Spec(window=4, units=3)
 ANSWERED = 19  # readings of the series in `prepare`
 
 
-def order(redis: Redis, series: str, new: str | None = None, *, replacing: bool = False) -> Order:
+def order(redis: Redis, series: str, new: str | None = None, **more: bool) -> Order:
     """Leave an order as the command does."""
-    return leave_order(redis, KEYS, series, new, replacing=replacing, who="ann", host="desk")
+    return leave_order(redis, KEYS, Order(series=series, new=new, who="ann", host="desk", **more))
 
 
 def answer(settings: Settings, rounds: int = 9, now: float = NOW) -> None:
@@ -215,6 +216,72 @@ def test_a_worker_that_may_not_write_the_store_leaves_the_models_to_the_command(
     (renamed,) = events(redis, "series_renamed")
     assert "kept" == renamed.facts["models"]
     assert {"b", "other"} == names_in(redis)
+
+
+def entries_of(redis: Redis, series: str) -> list[tuple[str, bytes]]:
+    """Return the entries of a series, without the events on its name, as (stream, id)."""
+    raw = series.encode()
+    return [
+        (key, entry_id)
+        for key in ("readings", "forecasts", "dead", "events")
+        for entry_id, fields in redis.xrange(key)
+        if raw in (fields.get(b"series"), fields.get(b"original.series"))
+        and fields.get(b"kind") not in (b"series_deleted", b"series_renamed")
+    ]
+
+
+@pytest.mark.parametrize("new", [None, "b"])
+@pytest.mark.parametrize("killed", ["", "before", "after"])
+def test_the_entries_of_a_former_name_are_deleted_from_all_streams(
+    redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch, new: str | None, killed: str
+) -> None:
+    """Page by page, whatever is killed; those of other series and of a later series of that name stay."""
+    prepare(redis, settings, "a")
+    redis.xadd("readings", {"series": "a", "value": "x"}, id="40-0")
+    answer(settings)
+    others = entries_of(redis, "other")
+    order(redis, "a", new, purging=True)
+    redis.xadd("readings", {"series": "a", "value": 1}, id="41-0")
+    monkeypatch.setattr("worker.partition.stream_purge.SEARCHED_AT_ONCE", 7)
+    delete = StreamPurge.delete
+
+    def interrupted(self: StreamPurge, *given: Any) -> None:
+        if killed == "after":
+            delete(self, *given)
+        raise Killed
+
+    if killed:
+        monkeypatch.setattr(StreamPurge, "delete", interrupted)
+        for _ in range(3):
+            with suppress(Killed):
+                answer(settings)
+        monkeypatch.setattr(StreamPurge, "delete", delete)
+    answer(settings, rounds=40)
+    assert [("readings", b"41-0"), ("forecasts", b"41-0")] == entries_of(redis, "a")[:2]
+    assert ["series_created"] == [event.kind for event in events(redis, *EVENTS) if event.series == "a"][-1:]
+    assert others == entries_of(redis, "other")
+    assert 1 == len(events(redis, "series_renamed" if new else "series_deleted"))
+    assert [] == list(orders_in(redis, KEYS))
+
+
+def test_entries_that_a_consumer_group_needs_are_deleted_after_it_has_acknowledged_them(
+    redis: Redis, settings: Settings
+) -> None:
+    """A consumer misses no forecast; the order stays as long."""
+    prepare(redis, settings, "a")
+    redis.xgroup_create("forecasts", "billing", id="0")
+    read = [entry_id for entry_id, _ in redis.xreadgroup("billing", "one", {"forecasts": ">"}, count=20)[0][1]]
+    redis.xack("forecasts", "billing", *read[:10])
+    order(redis, "a", purging=True)
+    answer(settings, rounds=40)
+    assert read[11] == min(entry_id for key, entry_id in entries_of(redis, "a") if key == "forecasts")
+    redis.xack("forecasts", "billing", *read)
+    rest = [entry_id for entry_id, _ in redis.xreadgroup("billing", "one", {"forecasts": ">"})[0][1]]
+    answer(settings, rounds=40)
+    assert rest[1] == min(entry_id for _, entry_id in entries_of(redis, "a"))
+    redis.xack("forecasts", "billing", *rest)
+    answer(settings, rounds=40)
+    assert [] == entries_of(redis, "a") == list(orders_in(redis, KEYS))
 
 
 @pytest.mark.parametrize("killed", [False, True])

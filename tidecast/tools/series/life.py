@@ -10,7 +10,7 @@ from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
 from tidecast.connection.manual_acts import user_and_host
 from tidecast.connection.orders import Order, leave_order, order_of, orders_in, withdraw_order
-from tidecast.connection.paging import check_setup, committed, pages_of
+from tidecast.connection.paging import check_setup
 from tidecast.connection.partitions import offset_of, owner_of, read_lag, server_ms
 from tidecast.errors import SettingsError, StoreError, TidecastError
 from tidecast.models.store import ModelStore
@@ -32,11 +32,13 @@ class SeriesRequest:
         series: the series.
         new: its new name; None: it is deleted.
         replacing: whether a series of the new name is deleted.
+        purging: whether its entries with the present name are deleted from the streams and the archive.
     """
 
     series: str
     new: str | None = None
     replacing: bool = False
+    purging: bool = False
 
 
 def change_series(
@@ -64,31 +66,77 @@ def change_series(
     with connect(settings) as redis:
         check_setup(redis, settings)
         models = bool(store.versions(request.series))
-        left = [*orders_in(redis, keys), *orders_in(redis, target)]
-        waiting = [order for order in left if (order.series, order.new) == (request.series, request.new)]
-        order = waiting[0] if waiting else None
-        endings = _endings(store, request.series) if order is None else None
+        exists = _exists(redis, keys, request.series, store)
+        order = _waiting(redis, (keys, target), request, exists=exists)
+        endings = _endings(store, request.series)
+        begun = order is not None
         if order is None:
-            _check_series(redis, (keys, target), request, store, settings)
-            order = leave_order(
-                redis, keys, request.series, request.new, replacing=request.replacing, **user_and_host()
-            )
+            ended = bool(endings) if request.new is None and request.purging else endings[-1:] == [request.new]
+            again = ended and not exists  # an earlier call was interrupted, or only entries are left
+            if again and not request.purging:
+                return "none" if request.new is None or not store.versions(request.new) else "moved"
+            if not again:
+                _check_series(redis, (keys, target), request, store, settings)
+            order = leave_order(redis, keys, _order(request, again=again))
         _wait(redis, keys, order, patience_s, pause)
         if target != keys:
             _wait(redis, target, order, patience_s, pause)
     # The worker has another store, or may not write there.
-    if store.versions(request.series) or (store.root.exists() and endings == _endings(store, request.series)):
+    unchanged = not (begun or order.again) and store.root.exists() and endings == _endings(store, request.series)
+    if store.versions(request.series) or unchanged:
         if request.new is None:
             store.delete(request.series)
         else:
             store.rename(request.series, request.new, replacing=request.replacing)
+    if request.purging:
+        _purge_archive(settings, request.series, order.after)
     done = "deleted" if request.new is None else "moved"
     return done if models else "none"
 
 
-def _endings(store: ModelStore, series: str) -> int:
-    """Return how often the log of the store has recorded the end of a name."""
-    return sum(ending.series == series for ending in store.endings())
+def _order(request: SeriesRequest, *, again: bool) -> Order:
+    by = user_and_host()
+    return Order(
+        series=request.series,
+        new=request.new,
+        replacing=request.replacing,
+        purging=request.purging,
+        again=again,
+        who=by["who"],
+        host=by["host"],
+    )
+
+
+def _exists(redis: Redis, keys: Keys, series: str, store: ModelStore) -> bool:
+    """Return whether a series has a state, a model or a mute."""
+    return bool(redis.hexists(keys.state, series) or store.versions(series) or redis.hexists(keys.muted, series))
+
+
+def _waiting(redis: Redis, both: tuple[Keys, Keys], request: SeriesRequest, *, exists: bool) -> Order | None:
+    """Return the order of an earlier call; if only its entries are left to delete, the name may be in use again."""
+    for keys in dict.fromkeys(both):
+        for order in orders_in(redis, keys):
+            begun = order.left is None or not exists
+            if (order.series, order.new) == (request.series, request.new) and begun:
+                return order
+    return None
+
+
+def _endings(store: ModelStore, series: str) -> list[str | None]:
+    """Return the new name at each end of a name that the log of the store has recorded; None for a deletion."""
+    return [ending.new for ending in store.endings() if ending.series == series]
+
+
+def _purge_archive(settings: Settings, series: str, last: str) -> None:
+    """Delete the readings of a series up to an entry id from the archive, if the settings name one."""
+    folder = settings.retrain.history
+    if folder is None or not folder.is_dir():
+        return
+    from trainer.data.archive import Archive
+
+    archive = Archive(folder, settings, partition_of(series, settings.partitions))
+    with archive.unchanged(by_others=True):
+        archive.purge(series.encode(), last.encode())
 
 
 def _check_name(request: SeriesRequest, settings: Settings) -> None:
@@ -116,7 +164,7 @@ def _check_series(
     keys, target = both
     state = bool(redis.hexists(keys.state, request.series))
     models = bool(store.versions(request.series))
-    if not (state or models or redis.hexists(keys.muted, request.series)):
+    if not _exists(redis, keys, request.series, store):
         known = sorted({*answered_series(redis, settings), *store.series()})
         remedy = did_you_mean(request.series, known) if known else "check --redis and --store"
         raise StoreError(f"no series {request.series!r}: {remedy}")
@@ -147,33 +195,13 @@ def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float, pause: Call
             held_at = now
         elif now - held_at >= min(WITHOUT_WORKER_S, patience_s):
             raise TidecastError(f"no worker holds {keys.readings}: start `tidecast worker`; {STAYS}")
+        if now >= ends_at and left.left:
+            key = left.left[0].key
+            raise TidecastError(
+                f"{left.series} is gone, but entries in {key} are left: a consumer group has not acknowledged them, or "
+                f"the worker is not done; see `redis-cli XINFO GROUPS {key}`; {STAYS}"
+            )
         if now >= ends_at:
             unread = read_lag(redis, keys, offset_of(redis, keys)).unread
             raise TidecastError(f"not done after {patience_s:g} s, {unread or 'some'} readings wait before it: {STAYS}")
         pause(LOOK_EVERY_S)
-
-
-def purge_streams(settings: Settings, series: str) -> int:
-    """Delete a series' answered readings, forecasts and dead letters from the streams; return their number.
-
-    Its events stay, as a record. Unanswered readings stay, and readings in an archive.
-    """
-    keys = keys_of(partition_of(series, settings.partitions), settings.partitions, settings.namespace)
-    name = series.encode()
-    purged = 0
-    with connect(settings) as redis:
-        answered = committed(redis, keys) or b"0-0"
-        for key, field, last in (
-            (keys.readings, b"series", answered),
-            (keys.forecasts, b"series", b"+"),
-            (keys.dead, b"original.series", b"+"),
-        ):
-            for page in pages_of(redis, key, b"-", last):
-                ids = [entry_id for entry_id, fields in page if _has(fields, field, name)]
-                purged += int(redis.xdel(key, *ids)) if ids else 0
-    return purged
-
-
-def _has(fields: list[bytes], field: bytes, value: bytes) -> bool:
-    """Return whether a flat list of names and values has this pair."""
-    return any(fields[i] == field and fields[i + 1] == value for i in range(0, len(fields), 2))

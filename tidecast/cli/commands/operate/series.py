@@ -13,7 +13,7 @@ from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.durations import seconds_of
 from tidecast.moments import utc_text
 from tidecast.outputs import table_of
-from tidecast.tools.series.life import SeriesRequest, change_series, purge_streams
+from tidecast.tools.series.life import SeriesRequest, change_series
 from tidecast.tools.series.listing import SeriesRow, describe_series, list_series
 
 app = typer.Typer(help="List the series of an installation, delete or rename one.", no_args_is_help=True)
@@ -52,25 +52,25 @@ def delete(
     series: SeriesName,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    purge: Annotated[
-        bool, typer.Option("--purge", help="Delete its readings, forecasts and dead letters from the streams too.")
+    keep_entries: Annotated[
+        bool, typer.Option("--keep-entries", help="Keep its readings, forecasts and events until they are trimmed.")
     ] = False,
     timeout: TimeoutOption = "60s",
     as_json: JsonOption = False,
     installation: InstallationOptions,
 ) -> None:
-    """Delete a series: its state in Redis and its models; entries in streams and the archive stay."""
-    if not yes and sys.stdin.isatty() and not typer.confirm(f"Delete {series} and its models?", err=True):
+    """Delete a series: its state, its models, and its readings, forecasts, events and dead letters."""
+    what = "its models" if keep_entries else "its models, readings, forecasts and events"
+    if not yes and sys.stdin.isatty() and not typer.confirm(f"Delete {series} and {what}?", err=True):
         raise typer.Exit(1)
-    settings = installation.settings()
-    models = change_series(settings, SeriesRequest(series=series), seconds_of(timeout, "--timeout"))
-    purged = purge_streams(settings, series) if purge else 0
+    request = SeriesRequest(series=series, purging=not keep_entries)
+    models = change_series(installation.settings(), request, seconds_of(timeout, "--timeout"))
     if as_json:
-        print(json.dumps({"series": series, "models": models, "purged": purged}))
-    elif purge:
-        print(f"{series} deleted, with {purged} entries in the streams")
+        print(json.dumps({"series": series, "models": models, "entries": "kept" if keep_entries else "deleted"}))
+    elif keep_entries:
+        print(f"{series} deleted; its readings, forecasts and events stay in the streams until they are trimmed")
     else:
-        print(f"{series} deleted; its old entries in the streams stay until they are trimmed")
+        print(f"{series} deleted, with its readings, forecasts and events")
 
 
 def rename(
@@ -78,15 +78,18 @@ def rename(
     new: Annotated[str, typer.Argument(help="The new name.")],
     *,
     replace: Annotated[bool, typer.Option("--replace", help="Delete a series that has the new name.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Delete the readings, forecasts and events with the old name.")
+    ] = False,
     timeout: TimeoutOption = "60s",
     as_json: JsonOption = False,
     installation: InstallationOptions,
 ) -> None:
     """Give a series a new name, under which its window, its records and its models go on."""
-    request = SeriesRequest(series=series, new=new, replacing=replace)
+    request = SeriesRequest(series=series, new=new, replacing=replace, purging=purge)
     models = change_series(installation.settings(), request, seconds_of(timeout, "--timeout"))
     if as_json:
-        print(json.dumps({"series": series, "new": new, "models": models}))
+        print(json.dumps({"series": series, "new": new, "models": models, "entries": "deleted" if purge else "kept"}))
     else:
         print(f"{series} is called {new} now: send its readings under that name")
 
