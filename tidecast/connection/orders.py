@@ -52,7 +52,7 @@ class Order:
         refused: why the worker has not carried it out; None if it will.
         state: of a series that comes from another partition, the fields of its state in base 64; None: of any other.
         models: the result for its models there: `moved`, `none` or `kept`.
-        left: parts of streams that are left to search for its entries; None: the series itself is not deleted or renamed yet.
+        left: parts of streams that are left to search; None: the series itself is not deleted or renamed yet.
     """
 
     id: str = ""
