@@ -10,8 +10,7 @@ from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models.experts import LinearExperts
 from tidecast.models.gross_errors import FEWEST_ROWS, limits
-from tidecast.models.model import Header, Model
-from tidecast.models.newest_rows import NewestRows
+from tidecast.models.model import Header, Model, NewestRows
 from tidecast.models.store import ModelStore
 from tidecast.online.offline import online_forecasts
 from tidecast.settings import Settings

@@ -1,47 +1,23 @@
-"""A trained series model and its file, which holds only weights and is checked completely.
+"""A trained series model: its description, its weights and its linear experts. `model_file.py` stores it."""
 
-A file is `safetensors` with one JSON header. Reading it executes no code, and allocates no more than the file's size.
-"""
-
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors import SafetensorError, deserialize, safe_open
-from safetensors.numpy import save
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tidecast.arrays import Int64
-from tidecast.errors import ModelError
+from tidecast.arrays import Float, Int64
 from tidecast.models import lstm
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
+from tidecast.models.experts import LinearExperts
 from tidecast.models.inputs import rows_read
-from tidecast.models.newest_rows import NewestRows
 from tidecast.models.spec import Cycle, Spec
-from tidecast.wire.state_format import ONLINE, numbers_in
+from tidecast.models.time_grid import Grid
 
-FORMAT = 7  # another meaning of its numbers, those of `ONLINE` among them, raises it
-MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
+FORMAT = 8  # another meaning of its numbers, those of `ONLINE` among them, raises it
 MAX_SEASON = 1024  # rows: no window holds more
 MOST_SEASONS = 2  # that a network reads
-HEADER, CHECKSUM = "tidecast", "blake2b"
-_PANEL = {  # the panel's arrays in a file
-    "panel.lags": np.int64,
-    "panel.columns": np.int64,
-    "panel.coefficients": np.float64,
-    "panel.bias": np.float64,
-    "panel.needs": np.int64,
-    "panel.errors": np.float64,
-}
-_NEWEST = {"newest.ts": np.int64, "newest.values": np.float64, "newest.filled": np.int64}  # its newest rows, if any
-_ONLINE = {"online": np.int64}
-_KINDS: dict[str, Any] = _PANEL | _NEWEST | _ONLINE  # all other arrays are weights
-_TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
 
 
 class _Frozen(BaseModel):
@@ -105,6 +81,47 @@ class Header(_Frozen):
 
 
 @dataclass(frozen=True, slots=True)
+class NewestRows:
+    """The newest rows of a history on its grid, without a long gap between them.
+
+    Attributes:
+        ts: `(rows,)` epoch milliseconds, increasing.
+        values: `(rows, features)`, finite.
+        filled: `(rows,)`, 1 for a row that was interpolated or holds a gross error, else 0.
+    """
+
+    ts: Int64
+    values: Float
+    filled: Int64
+
+    @classmethod
+    def of(cls, grid: Grid, most: int) -> Self:
+        """Return at most so many rows of a grid's last segment."""
+        first = max(int(np.searchsorted(grid.segment, grid.segment[-1])), len(grid) - most)
+        return cls(grid.ts[first:], grid.values[first:], (~grid.measured[first:]).astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def before(self, ts: int) -> Self:
+        """Return the rows before a reading of time `ts`; the last one holds a reading unless all rows are before it."""
+        stop = int(np.searchsorted(self.ts, ts))
+        if stop < len(self):
+            stop = int(np.flatnonzero(self.filled[:stop] == 0).max(initial=-1)) + 1
+        return type(self)(self.ts[:stop], self.values[:stop], self.filled[:stop])
+
+    def copy(self) -> Self:
+        """Return the same rows in arrays of their own."""
+        return type(self)(self.ts.copy(), self.values.copy(), self.filled.copy())
+
+    def is_valid(self) -> bool:
+        """Return whether the arrays, whose shapes agree, hold what they are defined to hold."""
+        increasing = bool((self.ts[1:] > self.ts[:-1]).all())
+        marks = not (self.filled & ~1).any()
+        return increasing and marks and bool(np.isfinite(self.values).all())
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A trained series model.
 
@@ -150,174 +167,3 @@ def network_seasons(seasons: tuple[int, ...], count: int) -> NDArray[np.int64]:
     """Return the seasons that a network with so many seasonal inputs reads, `(count,)`: shorter first, 0 for none."""
     chosen = sorted(seasons[:MOST_SEASONS])[:count]
     return np.array([*chosen, *[0] * (count - len(chosen))], np.int64)
-
-
-def encode(model: Model) -> bytes:
-    """Encode a model to bytes.
-
-    Raises:
-        ModelError: the weights are not those that the header declares.
-    """
-    weights = {name: np.ascontiguousarray(w, dtype=np.float32) for name, w in model.weights.items()}
-    arrays = weights | _parts_of(model.panel, _PANEL) | (_parts_of(model.newest, _NEWEST) if model.newest else {})
-    if model.online is not None:
-        arrays["online"] = model.online
-    _check_shapes(model.header, {name: w.shape for name, w in arrays.items()}, "the model")
-    header = model.header.model_dump_json()
-    return _in_order(save(arrays, metadata={HEADER: header, CHECKSUM: _checksum(header, arrays)}))
-
-
-def _in_order(content: bytes) -> bytes:
-    """Sort the metadata of a `safetensors` file, whose order otherwise changes from call to call."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    head = json.loads(content[8:end])
-    head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
-    text = json.dumps(head, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the arrays stay aligned
-    return len(text).to_bytes(8, "little") + text + content[end:]
-
-
-def _parts_of(parts: LinearExperts | NewestRows, kinds: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a part of a model by their names in a file."""
-    return {name: np.ascontiguousarray(getattr(parts, name.partition(".")[2]), kind) for name, kind in kinds.items()}
-
-
-def load(path: Path) -> Model:
-    """Read a model file and check all of it.
-
-    Raises:
-        ModelError: the file is absent, truncated, altered, of another format, or its weights do not fit its spec.
-    """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ModelError(f"{path}: larger than {MAX_FILE_BYTES} bytes, not a Tidecast model: remove it")
-        # Reading tensor by tensor maps the file and took twice as long, and readings wait while champions are loaded.
-        content = path.read_bytes()
-        parts = dict(deserialize(content))
-    except (OSError, SafetensorError) as exc:
-        raise ModelError(f"{path}: not a whole model file ({exc}): publish the series again") from exc
-    metadata = _metadata(content)
-    header = _header(metadata, path)
-    _check_shapes(header, {name: tuple(part["shape"]) for name, part in parts.items()}, str(path))
-    arrays = {name: _array(name, part, path) for name, part in parts.items()}
-    if _checksum(metadata[HEADER], arrays) != metadata.get(CHECKSUM):
-        raise ModelError(f"{path}: its checksum does not match, the file was altered: publish the series again")
-    panel = LinearExperts(**{part.name: arrays.pop(f"panel.{part.name}") for part in fields(LinearExperts)})
-    _check_panel(panel, header, path)
-    newest = None
-    if not _NEWEST.keys().isdisjoint(arrays):
-        newest = NewestRows(**{part.name: arrays.pop(f"newest.{part.name}") for part in fields(NewestRows)})
-        if not newest.is_valid():
-            raise ModelError(f"{path}: its newest rows are no rows of a series: train it again")
-    online = arrays.pop("online", None)
-    return Model(header, arrays, panel, newest, online)
-
-
-def _metadata(content: bytes) -> Mapping[str, str]:
-    """Return the metadata in the JSON at the start of a `safetensors` file that was already checked to be whole."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    metadata: Mapping[str, str] = json.loads(content[8:end]).get("__metadata__") or {}
-    return metadata
-
-
-def _array(name: str, part: Mapping[str, Any], path: Path) -> NDArray[Any]:
-    kind = _KINDS.get(name, np.float32)
-    if _TYPES.get(part["dtype"]) is not kind:
-        raise ModelError(f"{path}: weight {name} is of type {part['dtype']}, not {np.dtype(kind).name}: train it again")
-    return np.frombuffer(part["data"], kind).reshape(part["shape"])
-
-
-def load_header(path: Path) -> Header:
-    """Read the header of a model file, without the weights.
-
-    Raises:
-        ModelError: as for `load`, except for errors that only the weights show.
-    """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return _header(file.metadata() or {}, path)
-    except (OSError, SafetensorError) as exc:
-        raise ModelError(f"{path}: not a whole model file ({exc}): publish the series again") from exc
-
-
-def _header(metadata: Mapping[str, str], path: Path) -> Header:
-    if HEADER not in metadata:
-        raise ModelError(f"{path}: no {HEADER!r} header, not a Tidecast model: remove it")
-    try:
-        header = Header.model_validate_json(metadata[HEADER])
-    except ValidationError as exc:
-        _check_format(metadata[HEADER], path)  # a header of another format may be invalid in this one
-        raise _bad_header(path, exc) from exc
-    if header.format != FORMAT:
-        raise _other_format(path, header.format)
-    return header
-
-
-class _Format(BaseModel):
-    format: int
-
-
-def _check_format(header: str, path: Path) -> None:
-    try:
-        its_format = _Format.model_validate_json(header).format
-    except ValidationError as exc:
-        raise _bad_header(path, exc) from exc
-    if its_format != FORMAT:
-        raise _other_format(path, its_format)
-
-
-def _bad_header(path: Path, exc: ValidationError) -> ModelError:
-    first = exc.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return ModelError(f"{path}: bad header, {where}: {first['msg']}: publish the series again")
-
-
-def _other_format(path: Path, its_format: int) -> ModelError:
-    return ModelError(f"{path}: model format {its_format}, this program reads {FORMAT}: upgrade the older one")
-
-
-def _check_shapes(header: Header, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
-    terms = shapes.get("panel.lags", (0,))
-    size = len(LINEAR)
-    expected: dict[str, tuple[int, ...]] = header.spec.shapes() if header.network else {}
-    expected |= {"panel.lags": terms, "panel.columns": terms, "panel.coefficients": (size, *terms)}
-    expected |= {"panel.bias": (size,), "panel.needs": (size,), "panel.errors": (len(HALF_LIVES), len(EXPERTS))}
-    if not _NEWEST.keys().isdisjoint(shapes):
-        rows = shapes.get("newest.ts", (0,))
-        expected |= {"newest.ts": rows, "newest.values": (*rows, len(header.spec.features)), "newest.filled": rows}
-    if "online" in shapes:
-        expected["online"] = (numbers_in(ONLINE),)
-    for name in expected.keys() | shapes.keys():
-        if expected.get(name) != shapes.get(name):
-            raise ModelError(
-                f"{where}: weight {name} is {shapes.get(name)}, its spec says {expected.get(name)}: train it again"
-            )
-    if len(shapes.get("newest.ts", (1,))) != 1:
-        raise ModelError(f"{where}: its newest rows have times of shape {shapes['newest.ts']}: train it again")
-    if len(terms) != 1 or terms[0] % TERMS or not terms[0]:
-        raise ModelError(f"{where}: its panel has {terms} terms, not a multiple of {TERMS}: train it again")
-
-
-def _check_panel(panel: LinearExperts, header: Header, path: Path) -> None:
-    """Raise ModelError for a panel that would read rows or columns that no window has."""
-    sound = (
-        _within(panel.lags, 2 * MAX_SEASON)
-        and _within(panel.columns, len(header.spec.features) - 1)
-        and _within(panel.needs, 2 * MAX_SEASON + 1)
-        and np.isfinite(panel.coefficients).all()
-        and np.isfinite(panel.bias).all()
-        and not (panel.errors < 0).any()
-    )
-    if not sound:
-        raise ModelError(f"{path}: its panel reads rows or columns that no series has: train it again")
-
-
-def _within(numbers: NDArray[np.int64], most: int) -> bool:
-    return bool(numbers.min() >= 0 and numbers.max() <= most)
-
-
-def _checksum(header: str, weights: Mapping[str, lstm.Array]) -> str:
-    digest = hashlib.blake2b(header.encode(), digest_size=32)  # takes half the time of SHA-256
-    for name in sorted(weights):
-        digest.update(np.ascontiguousarray(weights[name]).data)
-    return digest.hexdigest()

@@ -19,12 +19,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
+from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tidecast.durable import is_written, named_first, replace, sync, write_new
 from tidecast.errors import ModelError, StoreError
-from tidecast.models import model as models
+from tidecast.models import model_file
 from tidecast.models.model import Header, Model
 from tidecast.models.moves_log import Ending, MovesLog
 from tidecast.suggestions import most_similar
@@ -86,7 +87,12 @@ class ModelStore:
 
     def served(self) -> list[str]:
         """Return every series that has a champion, sorted by name."""
-        return sorted(_name_in(folder) for folder, files in self._folders() if "champion" in files)
+        try:
+            folders = os.scandir(self._series)
+        except FileNotFoundError:
+            return []
+        with folders:
+            return sorted(_name_in(folder.path) for folder in folders if _has(folder.path, "series.json", "champion"))
 
     def publish(self, model: Model, *, promote: bool = True) -> int:
         """Add a version durably and, with `promote`, make it champion; return its number.
@@ -95,7 +101,7 @@ class ModelStore:
             ModelError: the model is not valid.
             StoreError: the store cannot be written.
         """
-        content = models.encode(model)  # before the first write: it may raise
+        content = model_file.encode(model)  # before the first write: it may raise
         folder = self.folder(model.header.series)
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
@@ -134,9 +140,9 @@ class ModelStore:
         Raises:
             StoreError: the pointer is damaged.
         """
-        path = self.folder(series) / "champion"
+        path = f"{self._place(series)}/champion"
         try:
-            version, _, word = path.read_bytes().partition(b" ")
+            version, _, word = _content(path).partition(b" ")
             return Pointer(int(version), word.strip() == PUBLISHED)
         except FileNotFoundError:
             return None
@@ -251,17 +257,16 @@ class ModelStore:
             StoreError: the series has no such version, or no champion.
             ModelError: the file is damaged.
         """
-        folder = self.folder(series)
         number = self.champion(series) if number is None else number
         if number is None:
             similar = None if self.versions(series) else most_similar(series, self.series())
             remedy = f"did you mean {similar!r}?" if similar else "train it first"
             raise StoreError(f"series {series!r} has no champion in {self.root}: {remedy}")
-        path = folder / _file(number)
+        path = f"{self._place(series)}/{_file(number)}"
         try:
-            model = models.load(path)
+            model = model_file.load(path)
         except ModelError as exc:
-            if path.exists():
+            if Path(path).exists():
                 raise
             raise StoreError(f"series {series!r} has no version {number}: see `tidecast models list`") from exc
         owner = model.header.series
@@ -277,14 +282,14 @@ class ModelStore:
         Raises:
             ModelError: the file does not exist, or is damaged.
         """
-        return models.load_header(self.folder(series) / _file(number))
+        return model_file.load_header(self.folder(series) / _file(number))
 
     def describe(self, series: str | None = None) -> Iterator[Version]:
         """Yield every version of one series or of all, by name and number."""
         for name in self.series() if series is None else [series]:
             champion = self.champion(name)
             for number in self.versions(name):
-                header = models.load_header(self.folder(name) / _file(number))
+                header = model_file.load_header(self.folder(name) / _file(number))
                 yield Version(name, number, number == champion, header)
 
     def moves_since(self, position: int) -> tuple[int, list[str]]:
@@ -302,7 +307,11 @@ class ModelStore:
 
     def folder(self, series: str) -> Path:
         """Return the folder of a series, whether or not it exists."""
-        return self._series / hashlib.sha256(series.encode()).hexdigest()
+        return Path(self._place(series))
+
+    def _place(self, series: str) -> str:
+        """Return the folder of a series as text: paths are slow to build, and a worker loads thousands of models."""
+        return f"{self._series}/{hashlib.sha256(series.encode()).hexdigest()}"
 
     def _folders(self) -> Iterator[tuple[Path, list[str]]]:
         """Yield the folder of every series that has a version, and the names of its files."""
@@ -338,13 +347,22 @@ def _add(folder: Path, content: bytes) -> int:
     return number
 
 
-def _names_in(folder: Path) -> dict[str, Any]:
+def _content(path: str) -> bytes:
+    with FileIO(path) as file:
+        return file.readall()
+
+
+def _has(folder: str, *names: str) -> bool:
+    return all(os.access(f"{folder}/{name}", os.F_OK) for name in names)
+
+
+def _names_in(folder: Path | str) -> dict[str, Any]:
     """Return the content of `series.json`: the name `series`, and a list `former` if the series was renamed."""
-    names: dict[str, Any] = json.loads((folder / "series.json").read_bytes())
+    names: dict[str, Any] = json.loads(_content(f"{folder}/series.json"))
     return names
 
 
-def _name_in(folder: Path) -> str:
+def _name_in(folder: Path | str) -> str:
     name: str = _names_in(folder)["series"]
     return name
 

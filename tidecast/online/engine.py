@@ -118,13 +118,13 @@ class Engine:
             header.half_width,
             header.largest_move,
             header.known or NO_LIMITS,
-            np.ascontiguousarray(model.panel.errors, np.float64),
+            np.array(model.panel.errors, np.float64),  # copies: the arrays of a model keep its whole file in memory
             header.shared,
             header.span[1],
             header.created_ms,
             published,
-            model.newest,
-            model.online,
+            model.newest and model.newest.copy(),
+            None if model.online is None else model.online.copy(),
         )
 
     def put_shared(self, cohort: str, model: Model) -> None:

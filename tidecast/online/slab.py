@@ -11,8 +11,7 @@ from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.experts import EXPERTS, LINEAR, LSTM
 from tidecast.models.gross_errors import Limits
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
-from tidecast.models.model import MOST_SEASONS, Model, network_seasons
-from tidecast.models.newest_rows import NewestRows
+from tidecast.models.model import MOST_SEASONS, Model, NewestRows, network_seasons
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows

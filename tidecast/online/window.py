@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.gross_errors import NO_LIMITS
-from tidecast.models.newest_rows import NewestRows
+from tidecast.models.model import NewestRows
 from tidecast.online.kernels import window_loops
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.window_loops import NEVER, WINDOW_IN_MEMORY, HistoryLimits, Taken

@@ -17,9 +17,9 @@ from safetensors.numpy import save
 from tests.harness.models import make_model, random_panel
 from tidecast.errors import ModelError
 from tidecast.models import model as models
+from tidecast.models import model_file
 from tidecast.models.experts import LINEAR
-from tidecast.models.model import Model, network_seasons
-from tidecast.models.newest_rows import NewestRows
+from tidecast.models.model import Model, NewestRows, network_seasons
 from tidecast.models.spec import Spec
 from tidecast.wire.state_format import ONLINE, numbers_in
 
@@ -35,14 +35,14 @@ def file(tmp_path: Path) -> Path:
 
 def arrays_of(model: Model) -> dict[str, np.ndarray]:
     """Return all that its file holds: the weights and the panel."""
-    return safetensors.numpy.load(models.encode(model))
+    return safetensors.numpy.load(model_file.encode(model))
 
 
 def forged(model: Model, header: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> bytes:
     """Write a file with a matching checksum and any content."""
     text = json.dumps(header)
     arrays = arrays_of(model) if arrays is None else arrays
-    return save(arrays, metadata={models.HEADER: text, models.CHECKSUM: models._checksum(text, arrays)})
+    return save(arrays, metadata={model_file.HEADER: text, model_file.CHECKSUM: model_file._checksum(text, arrays)})
 
 
 def newest_rows(features: int, filled: Sequence[int] = (0, 1, 0)) -> NewestRows:
@@ -69,9 +69,9 @@ def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> No
     model = make_model("Zürich/../x", spec, panel=panel, seasons=(24, 7, 168), shared="hourly", gridded=False)
     online = np.random.default_rng(0).integers(0, 2**63, numbers_in(ONLINE))
     model = replace(model, newest=newest_rows(len(spec.features)), online=online)
-    file.write_bytes(models.encode(model))
-    loaded = models.load(file)
-    assert model.header == loaded.header == models.load_header(file)
+    file.write_bytes(model_file.encode(model))
+    loaded = model_file.load(file)
+    assert model.header == loaded.header == model_file.load_header(file)
     assert set(spec.shapes()) == set(loaded.weights)
     assert all(np.array_equal(model.weights[name], loaded.weights[name]) for name in spec.shapes())
     np.testing.assert_array_equal(online, loaded.online)
@@ -83,8 +83,8 @@ def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> No
 def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
     """Its linear experts answer alone; it holds no weights, and needs only their rows."""
     model = make_model("a", panel=random_panel(3), network=False, seasons=(7, 24))
-    file.write_bytes(models.encode(model))
-    loaded = models.load(file)
+    file.write_bytes(model_file.encode(model))
+    loaded = model_file.load(file)
     assert (model.header, {}) == (loaded.header, dict(loaded.weights))
     assert (0, model.panel.rows) == (loaded.network_rows, loaded.rows)
     assert (None, None) == (loaded.newest, loaded.online)
@@ -108,7 +108,7 @@ def test_a_network_reads_the_more_marked_seasons_the_shorter_first() -> None:
 @hypothesis.given(st.data())
 def test_a_cut_or_flipped_file_is_never_loaded(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Wherever it is cut, and whichever bit is turned, the file is refused by a ModelError."""
-    whole = models.encode(make_model("a"))
+    whole = model_file.encode(make_model("a"))
     path = tmp_path_factory.getbasetemp() / "broken.safetensors"
     at = data.draw(st.integers(0, len(whole) - 1))
     if data.draw(st.booleans()):
@@ -117,21 +117,21 @@ def test_a_cut_or_flipped_file_is_never_loaded(tmp_path_factory: pytest.TempPath
         broken = whole[:at] + bytes([whole[at] ^ (1 << data.draw(st.integers(0, 7)))]) + whole[at + 1 :]
     path.write_bytes(broken)
     with pytest.raises(ModelError):
-        models.load(path)
+        model_file.load(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 100, b"x" * 5000, b'{"tidecast": 1}'])
 def test_what_is_no_model_file_is_refused(file: Path, content: bytes) -> None:
     """Empty, binary or text."""
     file.write_bytes(content)
-    for read in (models.load, models.load_header):
+    for read in (model_file.load, model_file.load_header):
         with pytest.raises(ModelError, match="not a whole model file"):
             read(file)
 
 
 def test_an_absent_file_is_refused(file: Path) -> None:
     """The message names the path."""
-    for read in (models.load, models.load_header):
+    for read in (model_file.load, model_file.load_header):
         with pytest.raises(ModelError, match=file.name):
             read(file)
 
@@ -151,7 +151,7 @@ def test_a_file_that_is_not_of_this_program_is_refused(file: Path, content: byte
     """Without our header, of another format, or with weights that its header does not declare."""
     file.write_bytes(content)
     with pytest.raises(ModelError, match=sentence):
-        models.load(file)
+        model_file.load(file)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_header_that_makes_no_sense_is_refused(file: Path, changed: dict[str, 
     """Every field is checked, though the checksum matches."""
     model = make_model("a")
     file.write_bytes(forged(model, header_of(model, **changed)))
-    for read in (models.load, models.load_header):
+    for read in (model_file.load, model_file.load_header):
         with pytest.raises(ModelError, match="bad header"):
             read(file)
 
@@ -195,9 +195,9 @@ def test_weights_that_do_not_fit_the_spec_are_refused(file: Path) -> None:
         panel = {name: array for name, array in arrays_of(model).items() if name.startswith("panel.")}
         file.write_bytes(forged(model, header_of(model), weights | panel))
         with pytest.raises(ModelError, match=r"weight (dense\.bias|extra) is"):
-            models.load(file)
+            model_file.load(file)
         with pytest.raises(ModelError, match=r"weight (dense\.bias|extra) is"):
-            models.encode(Model(model.header, weights, model.panel))
+            model_file.encode(Model(model.header, weights, model.panel))
 
 
 @pytest.mark.parametrize(
@@ -216,9 +216,9 @@ def test_weights_that_do_not_fit_the_spec_are_refused(file: Path) -> None:
 def test_a_panel_that_no_series_could_feed_is_refused(file: Path, part: str, broken: np.ndarray) -> None:
     """Rows before the window, absent columns, values that are not numbers: none of them is ever read."""
     model = make_model("a")
-    file.write_bytes(models.encode(Model(model.header, model.weights, replace(model.panel, **{part: broken}))))
+    file.write_bytes(model_file.encode(Model(model.header, model.weights, replace(model.panel, **{part: broken}))))
     with pytest.raises(ModelError, match="reads rows or columns that no series has"):
-        models.load(file)
+        model_file.load(file)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_newest_rows_that_no_series_has_are_refused(file: Path, part: str, broke
     broken = broken.astype(arrays_of(model)[part].dtype)
     file.write_bytes(forged(model, header_of(model), arrays_of(model) | {part: broken}))
     with pytest.raises(ModelError, match=sentence):
-        models.load(file)
+        model_file.load(file)
 
 
 def test_the_rows_before_a_reading_end_with_a_reading() -> None:
@@ -263,7 +263,7 @@ def test_a_panel_of_another_size_is_refused(file: Path) -> None:
     ):
         file.write_bytes(forged(model, header_of(model), whole | broken))
         with pytest.raises(ModelError, match="train it again"):
-            models.load(file)
+            model_file.load(file)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])
@@ -274,15 +274,15 @@ def test_weights_of_another_type_are_refused(file: Path, dtype: type) -> None:
     for name, array in whole.items():
         file.write_bytes(forged(model, header_of(model), whole | {name: np.zeros(array.shape, dtype)}))
         if array.dtype == dtype:
-            models.load(file)
+            model_file.load(file)
         else:
             with pytest.raises(ModelError, match=f"{name} is of type .*, not {array.dtype}"):
-                models.load(file)
+                model_file.load(file)
 
 
 def test_a_type_that_numpy_does_not_know_is_refused(file: Path) -> None:
     """A bfloat16 file may be another program's model."""
-    whole = models.encode(make_model("a"))
+    whole = model_file.encode(make_model("a"))
     size = int.from_bytes(whole[:8], "little")
     table = json.loads(whole[8 : 8 + size])
     body = b""
@@ -294,15 +294,15 @@ def test_a_type_that_numpy_does_not_know_is_refused(file: Path) -> None:
     text = json.dumps(table).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + body)
     with pytest.raises(ModelError, match="is of type BF16, not float32"):
-        models.load(file)
+        model_file.load(file)
 
 
 def test_a_file_beyond_all_reason_is_not_even_opened(file: Path) -> None:
     """A sparse file of the forbidden size costs nothing to refuse."""
     with file.open("wb") as sparse:
-        sparse.truncate(models.MAX_FILE_BYTES + 1)
+        sparse.truncate(model_file.MAX_FILE_BYTES + 1)
     with pytest.raises(ModelError, match="larger than"):
-        models.load(file)
+        model_file.load(file)
 
 
 def test_a_header_cannot_be_made_without_sense() -> None:

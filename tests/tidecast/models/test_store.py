@@ -137,7 +137,7 @@ def test_a_model_that_is_refused_leaves_nothing(store: ModelStore) -> None:
 def test_a_version_of_another_series_is_refused(store: ModelStore) -> None:
     """A file that was copied into the wrong folder does not answer."""
     store.publish(make_model("a"))
-    (folder_of(store) / "000002.safetensors").write_bytes(stores.models.encode(make_model("b")))
+    (folder_of(store) / "000002.safetensors").write_bytes(stores.model_file.encode(make_model("b")))
     with pytest.raises(StoreError, match="belongs to 'b'"):
         store.load("a", 2)
 

@@ -9,8 +9,7 @@ import pytest
 from tests.harness.models import make_model
 from tests.tidecast.online.harness import BEGUN_MS, HOUR_MS, answers_to, entries_of, forecaster_with
 from tidecast.arrays import Float, Int64
-from tidecast.models.model import Model
-from tidecast.models.newest_rows import NewestRows
+from tidecast.models.model import Model, NewestRows
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import Grid
 from tidecast.online.forecaster import Forecaster

@@ -17,7 +17,7 @@ from tests.harness.connections import connected
 from tests.harness.models import make_model
 from tests.worker.input.odd_readings import FEATURES, READINGS, Case, T
 from tidecast.errors import StreamError
-from tidecast.models import model as models
+from tidecast.models import model_file
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.online.batch import BatchResult, Entry
@@ -196,7 +196,7 @@ def _flipped(content: bytes) -> bytes:
 
 def _misshapen(content: bytes) -> bytes:
     """Return the file of a wider network under this one's header: every byte is where its own header puts it."""
-    wider = models.encode(make_model("s", Spec(window=4, units=9)))
+    wider = model_file.encode(make_model("s", Spec(window=4, units=9)))
     assert wider.count(b'\\"units\\":9') == 1
     assert content != wider
     return wider.replace(b'\\"units\\":9', b'\\"units\\":3')

@@ -8,7 +8,7 @@ import numpy as np
 
 from tidecast.arrays import Int64
 from tidecast.errors import BadReading
-from tidecast.models.newest_rows import NewestRows
+from tidecast.models.model import NewestRows
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.detection.anomalies import rule_numbers
 from tidecast.online.series.series_columns import SeriesColumns
