@@ -1,6 +1,8 @@
 """`python -m tests.chaos`: the long runs, a storm (`--minutes`) or kills (`--kills`); the suite has short ones.
 
 `python -m tests.chaos retraining`: kills while the schedule retrains, of children and of workers.
+`python -m tests.chaos silences`: kills around the commits that report silent and returning series.
+`python -m tests.chaos lives`: kills while series are renamed and deleted.
 """
 
 import argparse
@@ -16,10 +18,13 @@ from tests.chaos.accidents.accident import ACCIDENTS, run_accident
 from tests.chaos.accidents.verdict import Verdict
 from tests.chaos.controls import CONTROLS, run_control
 from tests.chaos.harness import kill_run
+from tests.chaos.lives.lives_run import Lives, lives_run
 from tests.chaos.retraining import retraining_run
+from tests.chaos.silences.silences_run import Silences, silences_run
 from tests.chaos.storm import BITES, FAULTS, KILLS, StormReport, storm_run
 from tests.chaos.verifier import Violations
 
+RUNS: dict[str, Callable[[Path, int, int, int], Lives | Silences]] = {"lives": lives_run, "silences": silences_run}
 RATE = 520  # readings a second
 Found = TypeVar("Found")
 
@@ -27,7 +32,7 @@ Found = TypeVar("Found")
 def main() -> int:
     """Run, print the result, and exit 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["retraining"], help="kills while the schedule retrains")
+    parser.add_argument("what", nargs="?", choices=["retraining", *RUNS], help="one kind of kills")
     parser.add_argument("--minutes", type=float, help="storm for so long, then run the controls and the accidents")
     parser.add_argument("--rate", type=int, default=RATE, help="readings a second, of a storm")
     parser.add_argument("--readings", type=int, default=20_000, help="of a run of kills")
@@ -38,6 +43,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.what == "retraining":
         return _retraining(options.child_kills, options.kills, options.seed, as_json=options.json)
+    if options.what:
+        return _run(options.what, options.readings, options.kills, options.seed, as_json=options.json)
     if options.minutes is not None:
         return _storm(60 * options.minutes, options.rate, options.seed, as_json=options.json)
     return _kills(options.readings, options.kills, options.seed, as_json=options.json)
@@ -50,6 +57,16 @@ def _kills(readings: int, kills: int, seed: int, *, as_json: bool) -> int:
     figures = {"readings": report.readings, "kills": report.kills, "bites": report.bites, **violations.by_kind()}
     _print_figures(figures, violations.notes, as_json=as_json)
     return 1 if violations.total() else 0
+
+
+def _run(what: str, readings: int, kills: int, seed: int, *, as_json: bool) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        report = RUNS[what](Path(folder), readings, kills, seed)
+    violations = report.violations
+    figures = {"kills": report.kills, **report.events, **violations.by_kind()}
+    notes = [*violations.notes, *report.left()]
+    _print_figures(figures, notes, as_json=as_json)
+    return 1 if notes else 0
 
 
 def _retraining(child_kills: int, worker_kills: int, seed: int, *, as_json: bool) -> int:

@@ -43,6 +43,12 @@ class Lives:
     served: set[str]
     traces: set[str]
 
+    def left(self) -> list[str]:
+        """Return a sentence for each name that is left, or should not be there."""
+        return [f"{name} is in the store, or missing there" for name in self.served] + [
+            f"{name} is left in Redis" for name in self.traces
+        ]
+
 
 def lives_run(folder: Path, readings: int, kills: int, seed: int) -> Lives:
     """Rename and delete series between the two halves of the readings; compare with an undisturbed run."""

@@ -1,0 +1,1 @@
+"""Series fall silent and come back while workers are killed, on a virtual clock."""
