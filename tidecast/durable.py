@@ -31,9 +31,15 @@ def write_new(folder: Path, content: bytes) -> Path:
     return Path(name)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write or replace a file atomically and durably."""
-    temporary = write_new(path.parent, content)
+def replace(path: Path, content: bytes, through: Path | None = None) -> None:
+    """Write or replace a file atomically and durably.
+
+    Args:
+        path: of the file.
+        content: the new content.
+        through: the folder in which the content is written first; None: the file's own.
+    """
+    temporary = write_new(through or path.parent, content)
     with contextlib.ExitStack() as undo:
         undo.callback(temporary.unlink, missing_ok=True)
         temporary.replace(path)

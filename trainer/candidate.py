@@ -1,4 +1,4 @@
-"""The first step of the pipeline: prepare a series for training, or say why it is not trained."""
+"""The first steps of the pipeline: screen a series, and prepare it for training."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,15 @@ from trainer.evaluation.gate import MIN_ROWS
 from trainer.fingerprint import run_digest, trained_before
 from trainer.fit.training_set import TrainingSet, Untrainable, prepare, split
 from trainer.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A series that is to be trained."""
+
+    history: History  # without gross errors
+    spec: Spec  # with the target and the features of the history
+    digest: str  # identifies the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +47,10 @@ class Candidate:
         return None
 
 
-def candidate_of(
+def screened(
     history: History, spec: Spec, settings: Settings, store: ModelStore, season: int | None, *, force: bool
-) -> Candidate | Verdict:
-    """Prepare a series for training, or return the verdict that explains why it is not trained."""
+) -> Screened | Verdict:
+    """Return a series that is to be trained, or the verdict that explains why it is not."""
     history = without_gross_errors(history)
     try:
         spec = Spec(**{**spec.model_dump(), "target": history.features[0], "features": history.features})
@@ -53,14 +62,19 @@ def candidate_of(
         number, header = before
         reason = f"kept version {number}, already trained on this history; {header.evidence.verdict}"
         return Verdict(history.series, "already trained", reason, number, header.evidence)
-    champion = _champion(store, history.series)
-    if not force and champion and _knows_the_tail(champion[1].header, history, settings):
+    champion = None if force else _champion(store, history.series)
+    if champion and _knows_the_tail(champion[1].header, history, settings):
         reason = f"version {champion[0]} was trained on readings as new as this history's last: bring newer ones"
         return Verdict(history.series, "kept the champion", reason, champion[0])
-    training_set = prepare(history, spec, settings.train, settings.series.max_gap, season)
+    return Screened(history, spec, digest)
+
+
+def candidate_of(series: Screened, settings: Settings, store: ModelStore, season: int | None) -> Candidate | Verdict:
+    """Prepare a series for training, or return the verdict that explains why it cannot be trained."""
+    training_set = prepare(series.history, series.spec, settings.train, settings.series.max_gap, season)
     if isinstance(training_set, Untrainable):
-        return Verdict(history.series, training_set.cause, training_set.reason)
-    return Candidate(training_set, digest, champion)
+        return Verdict(series.history.series, training_set.cause, training_set.reason)
+    return Candidate(training_set, series.digest, _champion(store, series.history.series))
 
 
 def _knows_the_tail(champion: Header, history: History, settings: Settings) -> bool:

@@ -11,6 +11,7 @@ from rich.console import Console
 from tidecast.errors import SettingsError
 from tidecast.files.history import Histories
 from tidecast.files.refusal import print_notes
+from tidecast.log import begin_log
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder, table_of
@@ -35,6 +36,7 @@ class TrainJob:
     shape: Mapping[str, Any] = field(default_factory=dict)
     force: bool = False
     dry_run: bool = False
+    scheduler: str = ""  # whose workers train; empty: this process
 
 
 def run(job: TrainJob, settings: Settings, *, as_json: bool) -> bool:
@@ -60,8 +62,10 @@ def run(job: TrainJob, settings: Settings, *, as_json: bool) -> bool:
 
 
 def _train(job: TrainJob, histories: Histories, spec: Spec, settings: Settings) -> list[Verdict]:
+    if job.scheduler:
+        begin_log(settings.log_level, settings.log_format)
     with progress("training", "series", len(histories.accepted)) as report_progress:
-        options = TrainOptions(season=job.season, force=job.force, progress=report_progress)
+        options = TrainOptions(season=job.season, force=job.force, progress=report_progress, scheduler=job.scheduler)
         return train(histories.accepted, spec, settings, ModelStore(settings.store), options)
 
 

@@ -1,22 +1,24 @@
 """The training pipeline: takes histories, writes versions to the store and returns a verdict on each series."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from typing import TYPE_CHECKING
 
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from trainer.candidate import Candidate, candidate_of
 from trainer.fit.own_networks import Fit, fit_networks
 from trainer.fit.seasonality import check_season, check_season_fits
-from trainer.publication import publish
-from trainer.shared_networks import SharedNetwork, stored_shared, train_shared
+from trainer.runs.driver import Driver
+from trainer.runs.job import Job
+from trainer.runs.local import LocalRun
+from trainer.shared_networks import networks_in
 from trainer.verdict import Verdict
 
-CHUNK = 128  # series trained between two writes to the store: an interruption loses at most this many
+if TYPE_CHECKING:
+    from trainer.runs.remote import RemoteRun
 
 Progress = Callable[[float], None]
 
@@ -28,19 +30,25 @@ class TrainOptions:
     Attributes:
         season: the season length in rows; None: detected from the data; 1: no season.
         force: train a series even if it was trained with the same settings on the same readings.
-        progress: called after every epoch and every chunk with the number of histories done. A history in training
+        progress: called after every epoch and every shard with the number of histories done. A history in training
             counts by the share of its epochs.
+        on_verdicts: called with the verdicts of each shard as soon as its versions are published.
         now_ms: the creation time of the versions, epoch milliseconds; None: now.
-        fit: trains the prepared series of a chunk, as `fit_networks` does.
+        fit: trains the prepared series of a shard, as `fit_networks` does; only in this process.
         train_cohorts: whether to train the cohorts' networks; otherwise those in the store stay in use.
+        scheduler: the address of a scheduler of Dask, whose workers train; empty: this process trains.
+        until: the time of the monotonic clock after which no shard begins; None: all are trained.
     """
 
     season: int | None = None
     force: bool = False
     progress: Progress | None = None
+    on_verdicts: Callable[[Sequence[Verdict]], None] | None = None
     now_ms: int | None = None
     fit: Callable[..., list[Fit]] = fit_networks
     train_cohorts: bool = True
+    scheduler: str = ""
+    until: float | None = None
 
 
 def train(
@@ -64,59 +72,72 @@ def train(
 
     Raises:
         SettingsError: the season is out of range.
+        StoreError: the store cannot be written.
     """
     options = options or TrainOptions()
     check_season(options.season)
     check_season_fits(options.season, max(map(len, histories), default=0))
     created_ms = round(time.time() * 1000) if options.now_ms is None else options.now_ms
-    prepared = [
-        candidate_of(history, spec, settings, store, options.season, force=options.force) for history in histories
-    ]
-    verdicts = {verdict.series: verdict for verdict in prepared if isinstance(verdict, Verdict)}
-    candidates = [candidate for candidate in prepared if isinstance(candidate, Candidate)]
-    shared = _shared_networks(candidates, settings, store, created_ms, options)
-    for chunk in _chunks(candidates):
-        for candidate, fitted in _fitted(chunk, settings, options, len(verdicts)):
-            network = shared.get(candidate.series)
-            verdicts[candidate.series] = publish(candidate, fitted, network, settings, store, created_ms)
-        if options.progress:
-            options.progress(len(verdicts))
-    return [verdicts[history.series] for history in histories]
+    job = Job(spec, settings, options.season, created_ms)
+    tally = _Tally(options, settings.train.epochs)
+    run = _run_of(histories, job, store, options, tally)
+    tally.add(run.plan.verdicts)
+    if run.plan.series:
+        with run:
+            driver = Driver(run.driver_folder, store, run.engine, run.created_ms, run.plan.names_of, tally.add)
+            driver.run(run.plan.cohorts, run.results)
+            if not options.train_cohorts or settings.train.shared_epochs:
+                run.use_networks(networks_in(store))
+            driver.run(run.plan.series, run.results, options.until)
+    return [tally.verdicts[history.series] for history in histories if history.series in tally.verdicts]
 
 
-def _shared_networks(
-    candidates: Sequence[Candidate], settings: Settings, store: ModelStore, created_ms: int, options: TrainOptions
-) -> dict[str, SharedNetwork]:
-    training_sets = [candidate.training_set for candidate in candidates]
-    if not options.train_cohorts:
-        return stored_shared(training_sets, store)
-    return train_shared(training_sets, settings, store, created_ms) if settings.train.shared_epochs else {}
+class _Tally:
+    """The verdicts so far, and the progress."""
+
+    def __init__(self, options: TrainOptions, epochs: int) -> None:
+        self.verdicts: dict[str, Verdict] = {}
+        self._options = options
+        self._epochs = epochs
+        self._begun = 0  # series of the shard in training
+
+    def add(self, verdicts: Sequence[Verdict]) -> None:
+        """Add the verdicts of a shard."""
+        self.verdicts |= {verdict.series: verdict for verdict in verdicts}
+        self._begun = 0
+        if verdicts and self._options.on_verdicts:
+            self._options.on_verdicts(verdicts)
+        if self._options.progress:
+            self._options.progress(len(self.verdicts))
+
+    def on_epoch(self, epoch: int, in_training: int) -> None:
+        """Report the progress within a shard in this process."""
+        self._begun = max(self._begun, in_training)
+        share = min(1.0, epoch / self._epochs)
+        if self._options.progress:
+            self._options.progress(len(self.verdicts) + self._begun - in_training * (1 - share))
 
 
-def _chunks(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Yield groups of candidates to train together: of one shape, and of similar lengths to waste little padding."""
+def _run_of(
+    histories: Sequence[History], job: Job, store: ModelStore, options: TrainOptions, tally: _Tally
+) -> "LocalRun | RemoteRun":
+    if options.scheduler:
+        from trainer.runs.remote import RemoteRun  # imported late: it needs further packages
 
-    def shape(candidate: Candidate) -> tuple[bool, int]:
-        return candidate.training_set.without_network is None, candidate.training_set.spec.channels
-
-    ordered = sorted(candidates, key=lambda candidate: (shape(candidate), len(candidate.training_set.history)))
-    for _, alike in groupby(ordered, shape):
-        while chunk := list(islice(alike, CHUNK)):
-            yield chunk
-
-
-def _fitted(
-    candidates: Sequence[Candidate], settings: Settings, options: TrainOptions, done: int
-) -> Iterator[tuple[Candidate, Fit | None]]:
-    """Train a chunk's networks together, each from its champion's weights if they fit."""
-    if candidates[0].training_set.without_network:
-        return zip(candidates, [None] * len(candidates), strict=True)
-    problems = [c.training_set.problem(c.parent and c.parent[1].weights) for c in candidates]
-
-    def on_epoch(epoch: int, in_training: int) -> None:
-        share = min(1.0, epoch / settings.train.epochs)
-        if options.progress:
-            options.progress(done + len(candidates) - in_training * (1 - share))
-
-    fits = options.fit(problems, candidates[0].training_set.spec, settings.train, on_epoch=on_epoch)
-    return zip(candidates, fits, strict=True)
+        return RemoteRun(
+            histories,
+            job,
+            store,
+            scheduler=options.scheduler,
+            force=options.force,
+            train_cohorts=options.train_cohorts,
+        )
+    return LocalRun(
+        histories,
+        job,
+        store,
+        force=options.force,
+        train_cohorts=options.train_cohorts,
+        fit=options.fit,
+        on_epoch=tally.on_epoch,
+    )

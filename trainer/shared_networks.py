@@ -6,22 +6,25 @@ network's share.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from tidecast.files.history import History
 from tidecast.models.cohorts import Cohort, by_cohort, nearest_cohort
 from tidecast.models.model import Header, Model
 from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import typical_step
 from tidecast.settings import Settings, TrainSettings
 from trainer.fingerprint import RUN
 from trainer.fit.shared_network import Examples, examples_of, fit_shared, spec_of, tail_error
-from trainer.fit.training_set import TrainingSet
+from trainer.fit.training_set import MIN_READINGS, TrainingSet, on_grid
 from trainer.verdict import PENDING
 
 MIN_SERIES = 3  # with fewer series there is little to share
 MIN_EXAMPLES = 2000  # with fewer a network of this size is not better than the linear experts
+MOST_SERIES = 512  # series that represent a cohort: preparing each takes time
 MAX_EXAMPLES = 150_000  # of more only every second, third, … is used: this many take 150 megabytes and six minutes
 
 
@@ -53,19 +56,19 @@ def train_shared(
     """
     networks = networks_in(store)
     gridded = [training_set for training_set in training_sets if training_set.gridded]
-    by_series: dict[str, SharedNetwork] = {}
     for cohort, members in by_cohort(gridded, _target_and_step, networks).items():
-        network = networks.get(cohort)
-        if len(members) >= MIN_SERIES and sum(m.rows_before_tail for m in members) >= MIN_EXAMPLES:
-            network = _retrained(cohort, members, network, settings, store, created_ms, most)
-        if network:
-            by_series |= {member.history.series: SharedNetwork(cohort.name, network) for member in members}
-    return by_series
+        trained = trained_network(cohort, members, networks.get(cohort), settings, created_ms, most)
+        if trained:
+            store.shared.publish(trained.model, promote=trained.promote)
+            if trained.promote:
+                networks[cohort] = trained.model
+    return shared_by_series(training_sets, networks)
 
 
-def stored_shared(training_sets: Sequence[TrainingSet], store: ModelStore) -> dict[str, SharedNetwork]:
-    """Return the same as `train_shared` from the networks in the store, without training."""
-    networks = networks_in(store)
+def shared_by_series(
+    training_sets: Sequence[TrainingSet], networks: Mapping[Cohort, Model]
+) -> dict[str, SharedNetwork]:
+    """Return the network of each series whose cohort has one."""
     return {
         training_set.history.series: SharedNetwork(cohort.name, networks[cohort])
         for training_set in training_sets
@@ -79,33 +82,73 @@ def networks_in(store: ModelStore) -> dict[Cohort, Model]:
     return {Cohort.of(name, network.header): network for name, network in named.items() if network}
 
 
+def cohorts_of(histories: Sequence[History], known: Collection[Cohort]) -> dict[Cohort, list[History]]:
+    """Return the cohorts that may train a network, each with the series that represent it.
+
+    Args:
+        histories: of all series.
+        known: the cohorts that have a network.
+    """
+    able = [history for history in histories if len(history) >= MIN_READINGS and on_grid(history.ts)]
+    cohorts = by_cohort(able, lambda history: (history.features[0], typical_step(history.ts)), known)
+    return {cohort: representatives(members) for cohort, members in cohorts.items() if has_enough(members)}
+
+
+def has_enough(members: Sequence[History]) -> bool:
+    """Return whether a cohort may have enough series and examples for a network."""
+    return len(members) >= MIN_SERIES and sum(map(len, members)) >= MIN_EXAMPLES
+
+
+def representatives(members: Sequence[History]) -> list[History]:
+    """Return at most `MOST_SERIES` series, chosen by the digest of their names so that the choice is not biased."""
+    return sorted(members, key=lambda member: hashlib.sha256(member.series.encode()).digest())[:MOST_SERIES]
+
+
 def _target_and_step(training_set: TrainingSet) -> tuple[str, float]:
     return training_set.spec.target, training_set.step_ms
 
 
-def _retrained(
+class TrainedNetwork(NamedTuple):
+    """A new network of a cohort, and whether it is better than the champion."""
+
+    model: Model
+    promote: bool
+
+
+def trained_network(
     cohort: Cohort,
     members: Sequence[TrainingSet],
     champion: Model | None,
     settings: Settings,
-    store: ModelStore,
     created_ms: int,
-    most: int,
-) -> Model | None:
-    """Train the cohort's network, publish it, and return the better of it and the champion on the series' tails.
+    most: int = MAX_EXAMPLES,
+) -> TrainedNetwork | None:
+    """Train a cohort's network, and compare it with the champion on the series' tails.
 
-    If training diverges, the champion (or None) stays, and no version is written.
+    Args:
+        cohort: the cohort.
+        members: its series.
+        champion: its present network.
+        settings: of training.
+        created_ms: epoch milliseconds.
+        most: the most examples; of more only every second, third, … is used.
+
+    Returns:
+        The network; None if there is too little data, the champion was trained on the same readings, or the training
+        diverged.
     """
+    if len(members) < MIN_SERIES or sum(m.rows_before_tail for m in members) < MIN_EXAMPLES:
+        return None
     digest = _digest(members, settings.train)
     if champion and champion.header.training.get(RUN) == digest:
-        return champion  # trained on these same readings
+        return None
     spec = spec_of(cohort.target)
     every = -(-sum(m.rows_before_tail for m in members) // most)
     examples = Examples.joined([examples_of(m, spec, 0, m.rows_before_tail, every) for m in members])
     initial = champion.weights if champion and champion.spec == spec else None
     weights, losses = fit_shared(examples, spec, settings.train, initial)
     if not np.isfinite([*losses, *(part.sum() for part in weights.values())]).all():
-        return champion
+        return None
     header = Header(
         series=cohort.name,
         spec=spec,
@@ -120,20 +163,18 @@ def _retrained(
         curves={"loss": losses},
         created_ms=created_ms,
     )
-    return _better(Model(header, weights), champion, members, store)
+    return _compared(Model(header, weights), champion, members)
 
 
-def _better(network: Model, champion: Model | None, members: Sequence[TrainingSet], store: ModelStore) -> Model | None:
-    """Publish a network, and promote it if its error on the tails is smaller than the champion's; return the better."""
+def _compared(network: Model, champion: Model | None, members: Sequence[TrainingSet]) -> TrainedNetwork:
+    """Promote a network if its error on the tails is smaller than the champion's."""
     error = tail_error(network, members)
     champion_error = tail_error(champion, members) if champion else np.inf
     is_better = bool(error < champion_error)
     figures = f"mean error {error:.3f} on the tails of {len(members)} series, in units of the last value's"
     reason = "published" if is_better else f"not published, the champion's is {champion_error:.3f}"
     evidence = network.header.evidence.model_copy(update={"skill": 1 - error, "verdict": f"{reason}: {figures}"})
-    network = Model(network.header.model_copy(update={"evidence": evidence}), network.weights)
-    store.shared.publish(network, promote=is_better)
-    return network if is_better else champion
+    return TrainedNetwork(Model(network.header.model_copy(update={"evidence": evidence}), network.weights), is_better)
 
 
 def _digest(members: Sequence[TrainingSet], settings: TrainSettings) -> str:

@@ -11,10 +11,10 @@ from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from trainer import pipeline
 from trainer.evaluation.gate import CHAMPION
 from trainer.fit.own_networks import Fit, Problem, fit_networks
 from trainer.pipeline import TrainOptions, train
+from trainer.runs import plan
 
 pytestmark = [pytest.mark.keras, pytest.mark.settings(train=QUICK)]
 
@@ -91,7 +91,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The series of a published chunk are not trained again."""
-    monkeypatch.setattr(pipeline, "CHUNK", 2)
+    monkeypatch.setattr(plan, "SERIES", 2)
     histories = [history(f"s{i}", 200 + 10 * i) for i in range(5)]
     calls: list[int] = []
 
@@ -112,7 +112,7 @@ def test_the_progress_never_goes_back_and_ends_with_all(
     settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It moves within a chunk too, epoch by epoch."""
-    monkeypatch.setattr(pipeline, "CHUNK", 2)
+    monkeypatch.setattr(plan, "SERIES", 2)
     progress: list[float] = []
     train([history(f"s{i}", 200 + i) for i in range(3)], SPEC, settings, store, TrainOptions(progress=progress.append))
     assert progress == sorted(progress)

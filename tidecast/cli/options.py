@@ -39,6 +39,9 @@ SeedOption = Annotated[
 NonNegativeOption = Annotated[
     bool, typer.Option("--non-negative", help="Keep forecasts and intervals at 0 or above, for counts.")
 ]
+SchedulerOption = Annotated[
+    str | None, typer.Option(help="Train on the workers of this scheduler of Dask, such as tcp://host:8786.")
+]
 HealthPortOption = Annotated[
     int | None, typer.Option(help="Serve metrics and health probes on this port; 0 picks a free one.")
 ]

@@ -5,6 +5,7 @@
                                        champion            the version in use; `published` if the gate chose it
     <root>/moves.log                                       one line for each move of a pointer, see `moves_log.py`
     <root>/deleted-<sha256 of a name>/                     only while a series is being deleted
+    <root>/runs/<run>/                                     only during a training, see `trainer/runs/folder.py`
     <root>/shared/                                         the same for the networks that cohorts share
 
 A series name is never part of a path, because it may hold any character.
@@ -103,14 +104,41 @@ class ModelStore:
         """
         content = model_file.encode(model)  # before the first write: it may raise
         folder = self.folder(model.header.series)
-        with self._writing():
+        with self.writing():
             folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / "series.json").exists():
-                replace(folder / "series.json", json.dumps({"series": model.header.series}).encode())
-            number = _add(folder, content)
+            file = write_new(folder, content)
+        number = self.add(model.header.series, file)
         if promote:
             self.promote(model.header.series, number, published=True)
         return number
+
+    def add(self, series: str, file: Path) -> int:
+        """Add a finished file of the store's file system as a version, and remove its former name.
+
+        Args:
+            series: the series.
+            file: an encoded model.
+
+        Raises:
+            StoreError: the store cannot be written, or the file does not exist.
+        """
+        folder = self.folder(series)
+        with self.writing():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                if not (folder / "series.json").exists():
+                    replace(folder / "series.json", json.dumps({"series": series}).encode())
+                return _add(folder, file)
+            finally:
+                file.unlink(missing_ok=True)
+
+    def version_with(self, series: str, digest: str) -> int | None:
+        """Return the newest version of a series whose file has this SHA-256, None without one."""
+        folder = self.folder(series)
+        for number in reversed(self.versions(series)):
+            if hashlib.sha256((folder / _file(number)).read_bytes()).hexdigest() == digest:
+                return number
+        return None
 
     def former_names(self, series: str) -> list[str]:
         """Return the names that a series of the store had before, oldest first."""
@@ -149,13 +177,15 @@ class ModelStore:
         except ValueError as exc:
             raise StoreError(f"{path} holds no version's number: promote one of the series' versions") from exc
 
-    def promote(self, series: str, number: int, *, published: bool = False) -> None:
+    def promote(self, series: str, number: int, *, published: bool = False, through: Path | None = None) -> None:
         """Make a version the champion.
 
         Args:
             series: the series.
             number: the version.
             published: whether it is new, and a shadow test follows.
+            through: a folder of the store's file system in which the pointer is prepared. Whoever removes that folder
+                prevents the move. None: the series' folder.
 
         Raises:
             StoreError: the version does not exist, or the store cannot be written.
@@ -164,8 +194,9 @@ class ModelStore:
         if not is_written(folder / _file(number)):
             known = ", ".join(map(str, self.versions(series))) or "none"
             raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
-        with self._writing():
-            replace(folder / "champion", b"%d %s" % (number, PUBLISHED) if published else b"%d" % number)
+        with self.writing():
+            content = b"%d %s" % (number, PUBLISHED) if published else b"%d" % number
+            replace(folder / "champion", content, through)
             self._moves.append((series, number))
 
     def rollback(self, series: str) -> int:
@@ -204,7 +235,7 @@ class ModelStore:
         folder = self.folder(series)
         doomed = self.root / f"deleted-{folder.name}"
         existed = folder.exists()
-        with self._writing():
+        with self.writing():
             shutil.rmtree(doomed, ignore_errors=True)
             if existed:
                 folder.rename(doomed)
@@ -235,7 +266,7 @@ class ModelStore:
             if not replacing:
                 raise StoreError(f"the store {self.root} has models of {new!r} already: delete that series first")
             self.delete(new)
-        with self._writing():
+        with self.writing():
             if existed:
                 names = {"series": new, "former": list(dict.fromkeys([*self.former_names(old), old]))}
                 replace(source / "series.json", json.dumps(names).encode())
@@ -324,7 +355,7 @@ class ModelStore:
                 yield folder, files
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Raise StoreError with a remedy if the store cannot be written."""
         try:
             yield
@@ -334,15 +365,11 @@ class ModelStore:
             raise StoreError(f"the store {self.root} cannot be written ({reason}): {remedy}") from exc
 
 
-def _add(folder: Path, content: bytes) -> int:
-    """Write a version under the first free number; return the number."""
+def _add(folder: Path, file: Path) -> int:
+    """Give a finished file the first free number of a version; return the number."""
     number = max(map(_number, folder.glob(VERSIONS)), default=0) + 1
-    temporary = write_new(folder, content)
-    try:
-        while not named_first(temporary, folder / _file(number)):
-            number += 1
-    finally:
-        temporary.unlink(missing_ok=True)
+    while not named_first(file, folder / _file(number)):
+        number += 1
     sync(folder)
     return number
 

@@ -8,7 +8,17 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from tidecast.settings.values import NEVER, Duration, Level, Moment, Period, Size, as_written, no_truth
+from tidecast.settings.values import (
+    NEVER,
+    Duration,
+    Level,
+    Moment,
+    Period,
+    SchedulerAddress,
+    Size,
+    as_written,
+    no_truth,
+)
 
 LONGEST_LEASE_S = 3600.0  # a lease in Redis that ends later is ignored
 
@@ -216,6 +226,10 @@ class RetrainSettings(Group):
     history: Path | None = Field(None, description="The directory of archived readings, to learn from them too.")
     min_history: int = Field(200, ge=20, description="How many readings a series needs for its first model.")
     min_new: int = Field(50, ge=8, description="How many readings a champion must not have seen yet to be due.")
+    scheduler: SchedulerAddress = Field(
+        "",
+        description="The scheduler of Dask whose workers train, such as `tcp://scheduler:8786`. Empty: the run itself.",
+    )
     budget: Duration = Field(
         as_written("10m"), description="How long a run trains: the series that gain most come first."
     )

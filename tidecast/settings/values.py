@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 from tidecast.durations import DURATION_FORMS, seconds_of
@@ -100,8 +100,20 @@ def _parsed(text: str, parse: Callable[[str], object]) -> object:
         raise ValueError(f"which{str(exc).partition(repr(text))[2]}") from exc
 
 
+def _scheduler(value: str) -> str:
+    """Return the address of a scheduler of Dask unchanged; empty is none.
+
+    Raises:
+        ValueError: it is not an address.
+    """
+    if value and not re.fullmatch(r"(tcp|tls)://[^\s/@]+:[0-9]{1,5}", value):
+        raise ValueError("write tcp:// or tls://, a host and a port, such as tcp://scheduler:8786")
+    return value
+
+
 Level = Annotated[float, Field(gt=0, lt=1)]
 Duration = Annotated[float, BeforeValidator(_duration)]  # seconds
 Period = Annotated[float | Literal["never"], BeforeValidator(_period)]  # seconds
 Moment = Annotated[str, BeforeValidator(_moment)]
 Size = Annotated[int, BeforeValidator(_size)]  # bytes
+SchedulerAddress = Annotated[str, AfterValidator(_scheduler)]

@@ -53,6 +53,7 @@ class BacktestJob:
     test_size: float = 0.2
     preset: str | None = None
     pictures: Path | None = None  # a folder
+    scheduler: str = ""  # whose workers train; empty: this process
 
 
 def run(job: BacktestJob, settings: Settings, *, as_json: bool) -> bool:
@@ -68,7 +69,7 @@ def run(job: BacktestJob, settings: Settings, *, as_json: bool) -> bool:
     if job.pictures:
         check_folder("--pictures", job.pictures)
     read = _histories(job, settings)
-    tested = backtest(read.accepted, job.test_size, settings, spec)
+    tested = backtest(read.accepted, job.test_size, settings, spec, job.scheduler)
     settled = {series: rows for series, rows in tested.settled.items() if rows}
     write(job.out, settled)
     histories = {history.series: history for history in read.accepted}
@@ -92,15 +93,20 @@ def _histories(job: BacktestJob, settings: Settings) -> Histories:
 
 
 def backtest(
-    histories: Sequence[History], test_size: float, settings: Settings, spec: Spec | None = None
+    histories: Sequence[History],
+    test_size: float,
+    settings: Settings,
+    spec: Spec | None = None,
+    scheduler: str = "",
 ) -> BacktestResult:
     """Train on each history's first part, and forecast the rest.
 
     Args:
         histories: the histories, all with the same target name.
         test_size: the share of the newest readings; training, scaling and season detection do not use them.
-        settings: the settings of series and training; the store is not used, since a backtest publishes nothing.
+        settings: the settings of series and training; a backtest publishes nothing in the store.
         spec: the shape of the series' own networks; None: the default.
+        scheduler: the address of a scheduler of Dask, whose workers train; empty: this process trains.
 
     Raises:
         SettingsError: the share is out of range.
@@ -111,7 +117,7 @@ def backtest(
     if not usable:
         raise HistoryError("no series is long enough to be split: add readings, or use a larger test size")
     starts = {history.series: cut(history, test_size) for history in usable}
-    forecaster = trained_forecaster(usable, starts, settings, spec or Spec())
+    forecaster = trained_forecaster(usable, starts, settings, spec or Spec(), scheduler)
     made, reasons = forecasts_from(usable, starts, forecaster)
     settled = {h.series: _settled(made[h.series], int(h.ts[cut(h, test_size)])) for h in usable}
     too_short = [_too_short(h, test_size) for h in histories if cut(h, test_size) == len(h)]
@@ -137,23 +143,29 @@ def check_test_size(test_size: float, called: str = "test_size") -> None:
 
 
 def trained_forecaster(
-    histories: Sequence[History], starts: Mapping[str, int], settings: Settings, spec: Spec
+    histories: Sequence[History], starts: Mapping[str, int], settings: Settings, spec: Spec, scheduler: str = ""
 ) -> "Forecaster":
     """Train in a temporary store, and return a worker's forecaster with the models.
+
+    With a scheduler, the temporary store is within the store, as other machines must reach it.
 
     Args:
         histories: the histories, all with the same target name.
         starts: by series, the first reading that the training does not read.
         settings: of the series and the training.
         spec: the shape of the series' own networks.
+        scheduler: as for `backtest`.
     """
     from tidecast.online.forecaster import Forecaster
-    from trainer.pipeline import train
+    from trainer.pipeline import TrainOptions, train
 
     forecaster = Forecaster(settings.series.model_copy(update={"target": histories[0].features[0]}))
-    with tempfile.TemporaryDirectory() as folder:
+    if scheduler:
+        settings.store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="backtest-", dir=settings.store if scheduler else None) as folder:
         store = ModelStore(Path(folder))
-        train([part(history, 0, starts[history.series]) for history in histories], spec, settings, store)
+        before = [part(history, 0, starts[history.series]) for history in histories]
+        train(before, spec, settings, store, TrainOptions(scheduler=scheduler))
         load_champions(forecaster, store)
     return forecaster
 

@@ -1,6 +1,5 @@
 """Retraining of the cohorts' networks during a run: when it is due, and on which series."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 
@@ -18,13 +17,19 @@ from trainer.data.gross_errors import without_gross_errors
 from trainer.fit.own_networks import CORES
 from trainer.fit.shared_network import epochs_of
 from trainer.fit.training_set import MIN_READINGS, TrainingSet, Untrainable, on_grid, prepare
-from trainer.shared_networks import MAX_EXAMPLES, MIN_EXAMPLES, MIN_SERIES, networks_in, train_shared
+from trainer.shared_networks import (
+    MAX_EXAMPLES,
+    MIN_EXAMPLES,
+    has_enough,
+    networks_in,
+    representatives,
+    train_shared,
+)
 
 STALE = 0.2  # of the readings that a network was trained on: this many must be new before it is due
 SHARE = 1 / 3  # of the run's budget, for all cohorts together
 EXAMPLE_S = 0.26e-3  # core seconds for an example in an epoch (140,000 in 12 epochs took two cores 217 s)
 WORTHWHILE = 0.25  # of the examples: if fewer fit into the time, training waits for another run
-MOST_SERIES = 512  # series that represent a cohort: preparing each takes time
 
 _log = structlog.get_logger("tidecast.retrain")
 
@@ -49,7 +54,7 @@ def refresh_shared(histories: Sequence[History], settings: Settings, store: Mode
         if is_due(members, network):
             most = _examples_that_fit(members, network, settings, left_s)
             if most:
-                training_sets = [_prepared(member, settings) for member in _some(members)]
+                training_sets = [_prepared(member, settings) for member in representatives(members)]
                 trainable = [each for each in training_sets if isinstance(each, TrainingSet)]
                 train_shared(trainable, settings, store, round(time.time() * 1000), most)
             seconds = round(time.monotonic() - before, 1)
@@ -60,7 +65,7 @@ def refresh_shared(histories: Sequence[History], settings: Settings, store: Mode
 def is_due(members: Sequence[History], network: Model | None) -> bool:
     """Return whether a cohort's network is missing or stale: new readings are a fifth of those it was trained on."""
     readings = sum(map(len, members))
-    if len(members) < MIN_SERIES or readings < MIN_EXAMPLES:
+    if not has_enough(members):
         return False
     if network is None:
         return True
@@ -72,17 +77,12 @@ def _examples_that_fit(members: Sequence[History], network: Model | None, settin
     """Return how many examples can be trained on in the time left; 0 if they are too few to be worth it."""
     epochs = epochs_of(settings.train, warm=network is not None)
     fit = int(left_s * CORES / (EXAMPLE_S * epochs))
-    there = min(MAX_EXAMPLES, sum(map(len, _some(members))))
+    there = min(MAX_EXAMPLES, sum(map(len, representatives(members))))
     return min(there, fit) if fit >= max(MIN_EXAMPLES, WORTHWHILE * there) else 0
 
 
 def _target_and_step(history: History) -> tuple[str, float]:
     return history.features[0], time_grid.typical_step(history.ts)
-
-
-def _some(members: Sequence[History]) -> list[History]:
-    """Return at most `MOST_SERIES` series, chosen by the digest of their names so that the choice is not biased."""
-    return sorted(members, key=lambda member: hashlib.sha256(member.series.encode()).digest())[:MOST_SERIES]
 
 
 def _prepared(history: History, settings: Settings) -> TrainingSet | Untrainable:

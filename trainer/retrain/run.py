@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import structlog
@@ -76,12 +76,20 @@ def run(settings: Settings, request: RetrainRequest, clock: Callable[[], float] 
         write_events(redis, keys, verdicts, settings)
         if order:
             refresh_shared(list(histories.values()), settings, store, budget_s - (clock() - began))
-        for chunk in _paced([entry.series for entry in order], began + budget_s, clock):
-            chosen = [histories[series] for series in chunk]
-            chunk_verdicts = _train(chosen, versions, settings, store, force=request.force)
-            write_events(redis, keys, chunk_verdicts, settings)
-            verdicts += chunk_verdicts
+
+        def on_verdicts(new: Sequence[Verdict]) -> None:
+            write_events(redis, keys, new, settings)
+            verdicts.extend(new)
             _log.info("trained", series=len(verdicts), of=len(order), seconds=round(clock() - began, 1))
+
+        options = TrainOptions(force=request.force, train_cohorts=False, on_verdicts=on_verdicts)
+        chunks = _paced([entry.series for entry in order], began + budget_s, clock)
+        if settings.retrain.scheduler:
+            # It gets all series at once, as only it knows how many of them its workers train at the same time.
+            chunks = iter([[entry.series for entry in order]])
+            options = replace(options, scheduler=settings.retrain.scheduler, until=began + budget_s)
+        for chunk in chunks:
+            _train([histories[series] for series in chunk], versions, settings, store, options)
     counts = Counter(LEARNED.get(verdict.status, "refused") for verdict in verdicts)
     put_off = len(order) - sum(verdict.series in {entry.series for entry in order} for verdict in verdicts)
     return Summary(counts["trained"], counts["kept"], counts["refused"], put_off, round(clock() - began, 3))
@@ -140,20 +148,16 @@ def _train(
     versions: Mapping[str, StoredVersions],
     settings: Settings,
     store: ModelStore,
-    *,
-    force: bool,
-) -> list[Verdict]:
+    options: TrainOptions,
+) -> None:
     """Train a chunk: each series in its champion's shape, for a warm start; new series in the default shape."""
     default, settings = tuned_or_default(settings)
     groups: dict[Spec, list[History]] = {}
     for history in histories:
         champion = versions.get(history.series, StoredVersions()).champion
         groups.setdefault(_shape(champion.spec if champion else default), []).append(history)
-    return [
-        verdict
-        for spec, group in groups.items()
-        for verdict in train(group, spec, settings, store, TrainOptions(force=force, train_cohorts=False))
-    ]
+    for spec, group in groups.items():
+        train(group, spec, settings, store, options)
 
 
 def _shape(spec: Spec) -> Spec:

@@ -13,6 +13,7 @@ from tidecast.cli.options import (
     NonNegativeOption,
     PresetOption,
     RecordedOptions,
+    SchedulerOption,
     SeedOption,
     with_minimum,
     with_setting,
@@ -32,6 +33,7 @@ def backtest(
     non_negative: NonNegativeOption = False,
     pictures: Annotated[Path | None, typer.Option(help="The folder for a picture of each series.")] = None,
     seed: SeedOption = None,
+    scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
     installation: InstallationOptions,
 ) -> None:
@@ -39,7 +41,8 @@ def backtest(
     readings = source.of(data or [], columns)
     from tidecast.tools.backtest import BacktestJob, run
 
-    job = BacktestJob(readings, out, test_size, preset, pictures)
+    job = BacktestJob(readings, out, test_size, preset, pictures, scheduler or "")
     settings = with_setting(installation.settings(), "train", "seed", seed)
+    settings = with_setting(settings, "retrain", "scheduler", scheduler)
     if not run(job, with_minimum(settings, non_negative=non_negative), as_json=as_json):
         raise typer.Exit(SOME_REFUSED)

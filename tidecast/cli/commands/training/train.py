@@ -13,6 +13,7 @@ from tidecast.cli.options import (
     JsonOption,
     PresetOption,
     RecordedOptions,
+    SchedulerOption,
     SeedOption,
     with_setting,
 )
@@ -56,6 +57,7 @@ class TrainingOptions:
         None
     )
     seed: SeedOption = None
+    scheduler: SchedulerOption = None
     force: Annotated[bool, typer.Option("--force", help="Train series again that were trained on this history.")] = (
         False
     )
@@ -82,8 +84,10 @@ def train(
         shape=network.shape(),
         force=training.force,
         dry_run=training.dry_run,
+        scheduler=training.scheduler or "",
     )
     settings = with_setting(installation.settings(), "train", "epochs", training.epochs)
     settings = with_setting(settings, "train", "seed", training.seed)
+    settings = with_setting(settings, "retrain", "scheduler", training.scheduler)
     if not program.run(job, settings, as_json=as_json):
         raise typer.Exit(SOME_REFUSED)

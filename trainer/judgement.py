@@ -1,8 +1,9 @@
-"""The last step of the pipeline: judge a trained model on the tail, store it, and promote it if it passes the gate."""
+"""The last step of the pipeline: complete a trained model, and judge it on the tail."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,27 +31,38 @@ from trainer.verdict import PENDING, Status, Verdict
 LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # a version may depend on these
 
 
-def publish(
+DIVERGED = "its training diverged: lower the learning rate, or choose the target transform `change`"
+
+
+class Judged(NamedTuple):
+    """A model that can be published, and the verdict on it, which lacks the version's number."""
+
+    verdict: Verdict
+    model: Model | None = None  # None: it diverged
+    promote: bool = False
+
+
+def judged(
     candidate: Candidate,
     fitted: Fit | None,
     shared: SharedNetwork | None,
     settings: Settings,
     store: ModelStore,
     created_ms: int,
-) -> Verdict:
-    """Judge a trained model on the tail and store it; promote it if it passes the gate.
+) -> Judged:
+    """Complete a trained model and judge it on the tail.
 
     Args:
         candidate: the series.
         fitted: its own network; None: the history is too short for one.
         shared: the network of its cohort.
         settings: the level of the interval, and the gaps that are filled.
-        store: of the models.
+        store: of the models, for the champion's shared network.
         created_ms: epoch milliseconds.
     """
     training_set = candidate.training_set
-    if reason := _reason_against(candidate.series, fitted, store, created_ms):
-        return Verdict(candidate.series, "refused", reason)
+    if fitted and not _is_finite(fitted):
+        return Judged(Verdict(candidate.series, "refused", DIVERGED))
     header = _header(candidate, fitted, shared, settings, created_ms)
     model = Model(header, fitted.weights if fitted else {}, training_set.panel)
     answers = expert_answers(model, shared and shared.model, training_set.grid, training_set.tail)
@@ -61,7 +73,7 @@ def publish(
     comparison = evaluate_candidates(tail, answers, season, _champion(candidate, settings, store))
     decision = judge(comparison, candidate.champion and candidate.champion[0])
     moves = move_stats(tail.y, since)
-    judged = {
+    figures = {
         "evidence": decision.evidence,
         "half_width": half_width(comparison.actual - comparison.answers[MODEL], settings.series.level),
         "largest_move": moves.largest,
@@ -72,18 +84,8 @@ def publish(
     most_rows = model.rows_with(shared and shared.model)
     newest = NewestRows.of(training_set.grid, most_rows + int(FEWEST_ROWS))  # the first rows are never doubted
     _, online = online_forecasts(training_set.grid, training_set.seasons, most_rows)
-    model = Model(header.model_copy(update=judged), model.weights, panel, newest, online)
-    number = store.publish(model, promote=decision.promote)
-    return _verdict(training_set, decision, number)
-
-
-def _reason_against(series: str, fitted: Fit | None, store: ModelStore, created_ms: int) -> str | None:
-    """Return why a model cannot be published, whatever its scores; None if it can."""
-    if fitted and not _is_finite(fitted):
-        return "its training diverged: lower the learning rate, or choose the target transform `change`"
-    if any(ending.series == series and ending.at_ms >= created_ms for ending in store.endings()):
-        return "the series was deleted or renamed during the training"
-    return None
+    model = Model(header.model_copy(update=figures), model.weights, panel, newest, online)
+    return Judged(_verdict(training_set, decision), model, decision.promote)
 
 
 def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Champion | None:
@@ -123,11 +125,11 @@ def _errors(tail: Tail, answers: Float, moves: MoveStats) -> Float:
     return first_errors(answers[tail.since - tail.start :][believed], tail.y[tail.since :][believed], moves)
 
 
-def _verdict(training_set: TrainingSet, decision: GateDecision, number: int) -> Verdict:
+def _verdict(training_set: TrainingSet, decision: GateDecision) -> Verdict:
     kept: Status = "kept the champion" if CHAMPION in decision.evidence.scores else "refused"
     status: Status = "trained" if decision.promote else kept
     reasons = (decision.evidence.verdict, training_set.without_network, _left_out(training_set.history))
-    return Verdict(training_set.history.series, status, "; ".join(filter(None, reasons)), number, decision.evidence)
+    return Verdict(training_set.history.series, status, "; ".join(filter(None, reasons)), evidence=decision.evidence)
 
 
 def _left_out(history: History) -> str | None:

@@ -1,0 +1,106 @@
+"""A scheduler of Dask with workers as processes, and engines that do as they are told."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.harness.servers.ports import free_port
+from trainer.runs.engine import Done
+from trainer.runs.results import SeriesResult
+from trainer.runs.shard import Shard
+
+ROOT = Path(__file__).parents[3]
+TTL_S = 5  # a worker that is silent for so long counts as dead
+
+
+class DaskCluster:
+    """A scheduler and workers on this machine, killed at the end of the block.
+
+    Args:
+        folder: for the workers' directories and logs.
+        workers: their number.
+    """
+
+    def __init__(self, folder: Path, workers: int = 1) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.address = f"tcp://127.0.0.1:{self._port}"
+        self.scheduler = self._start_scheduler()
+        self.workers: list[subprocess.Popen[bytes]] = []
+        for _ in range(workers):
+            self.add_worker()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for process in (*self.workers, self.scheduler):
+            kill(process)
+
+    def add_worker(self) -> None:
+        """Start another worker."""
+        local = self._folder / f"worker-{len(self.workers)}"
+        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(local))
+        self.workers.append(self._start("distributed.cli.dask_worker", self.address, *options))
+
+    def restart_scheduler(self) -> None:
+        """Kill the scheduler and start another at the same address; the workers of the former end by themselves."""
+        kill(self.scheduler)
+        self.scheduler = self._start_scheduler()
+
+    def _start_scheduler(self) -> subprocess.Popen[bytes]:
+        options = ("--host", "127.0.0.1", "--port", str(self._port), "--no-dashboard")
+        return self._start("distributed.cli.dask_scheduler", *options)
+
+    def _start(self, module: str, *options: str) -> subprocess.Popen[bytes]:
+        environment = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{TTL_S}s",
+        }
+        log = (self._folder / "cluster.log").open("ab")
+        with log:
+            return subprocess.Popen(
+                [sys.executable, "-m", module, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with its children, also a stopped one."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+class ScriptedEngine:
+    """An engine that answers each shard by a function: its results, or a sentence about its failure."""
+
+    def __init__(self, answer: Callable[[Shard], list[SeriesResult] | str]) -> None:
+        self._answer = answer
+        self.submitted: list[str] = []
+        self._waiting: list[Shard] = []
+
+    def submit(self, shard: Shard) -> None:
+        """Note the shard."""
+        self.submitted.append(shard.id)
+        self._waiting.append(shard)
+
+    def completed(self) -> Iterator[Done]:
+        """Answer the shards in their order."""
+        while self._waiting:
+            shard = self._waiting.pop(0)
+            answer = self._answer(shard)
+            yield Done(shard, None, answer) if isinstance(answer, str) else Done(shard, answer)
+
+    def cancel(self) -> None:
+        """Drop what waits."""
+        self._waiting.clear()

@@ -1,0 +1,106 @@
+"""Training on the workers of a real scheduler of Dask."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.harness.processes import run_command
+from tests.trainer.harness import SPEC, cut, history
+from tests.trainer.runs.harness import DaskCluster
+from tidecast.errors import SettingsError
+from tidecast.models.store import ModelStore
+from tidecast.settings import Settings
+from trainer.pipeline import TrainOptions, train
+from trainer.runs import plan
+from trainer.verdict import Verdict
+
+pytest.importorskip("distributed", reason="the extra `distributed` is not installed")
+
+pytestmark = [
+    pytest.mark.keras,
+    pytest.mark.settings(train={"epochs": 2, "learning_rate": 0.02, "shared_epochs": 1}),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A scheduler and one worker, as the import of TensorFlow takes seconds."""
+    with DaskCluster(tmp_path_factory.mktemp("dask")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "SERIES", 2)
+
+
+def contents(store: ModelStore) -> dict[str, str]:
+    """Return the digest of each file of a store but the log, whose times differ."""
+    files = [path for path in store.root.rglob("*") if path.is_file() and path.name != "moves.log"]
+    return {str(path.relative_to(store.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_models_are_those_of_one_process_byte_by_byte(
+    settings: Settings, tmp_path: Path, cluster: DaskCluster
+) -> None:
+    """Of the series and of their cohort, also after a warm start; so are the verdicts."""
+    remote, local = (ModelStore(tmp_path / name) for name in ("remote", "local"))
+    given = [history(f"s{i}", 900 + 10 * i, seed=i) for i in range(3)] + [history("short", 20)]
+    for now_ms, histories in enumerate(([cut(each, 860) for each in given], given)):
+        options = TrainOptions(now_ms=now_ms)
+        expected = train(histories, SPEC, settings, local, options)
+        assert expected == train(
+            histories, SPEC, settings, remote, TrainOptions(now_ms=now_ms, scheduler=cluster.address)
+        )
+    assert contents(local) == contents(remote)
+    assert len(remote.shared.versions("value every 3600 s")) == 2
+    assert [2, 2, 2, None] == [verdict.version for verdict in expected]
+
+
+def test_the_same_call_continues_a_run_whose_driver_was_killed(
+    settings: Settings, store: ModelStore, tmp_path: Path, cluster: DaskCluster
+) -> None:
+    """Each series has one version and one verdict, and the models are those of an undisturbed run."""
+    given = [history(f"s{i}", 200 + 10 * i, seed=i) for i in range(4)]
+
+    def end(_: Sequence[Verdict]) -> None:
+        raise KeyboardInterrupt
+
+    options = TrainOptions(now_ms=5, scheduler=cluster.address, on_verdicts=end)
+    with pytest.raises(KeyboardInterrupt):
+        train(given, SPEC, settings, store, options)
+    later = TrainOptions(now_ms=9, scheduler=cluster.address)
+    verdicts = train(given, SPEC, settings, store, later)
+    assert [("trained", 1)] * 4 == [(verdict.status, verdict.version) for verdict in verdicts]
+    undisturbed = ModelStore(tmp_path / "other")
+    assert verdicts == train(given, SPEC, settings, undisturbed, TrainOptions(now_ms=5))
+    assert contents(undisturbed) == contents(store)
+
+
+def test_the_commands_train_on_a_scheduler(
+    tmp_path: Path, cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`train` and `backtest`; neither leaves a folder of its run."""
+    monkeypatch.chdir(tmp_path)
+    given = history(readings=200)
+    rows = [f"{ts // 1000},{value}" for ts, value in zip(given.ts.tolist(), given.values[:, 0].tolist(), strict=True)]
+    Path("a.csv").write_text("\n".join(["ts,value", *rows]))
+    assert 0 == run_command("train", "a.csv", "--epochs", "1", "--json", "--scheduler", cluster.address)
+    assert '"trained"' in capsys.readouterr().out
+    arguments = ("--data", "a.csv", "--out", "out.csv", "--preset", "tutorial", "--scheduler", cluster.address)
+    assert 0 == run_command("backtest", *arguments)
+    assert {"series", "moves.log", "runs"} == {path.name for path in Path("models").iterdir()}
+    assert [] == list(Path("models", "runs").iterdir())
+
+
+def test_a_scheduler_that_does_not_answer_is_reported(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its address; the run can be continued."""
+    from trainer.runs import dask_engine
+
+    monkeypatch.setattr(dask_engine, "CONNECT_S", 0.2)
+    with pytest.raises(SettingsError, match=r"tcp://127.0.0.1:1 cannot be reached"):
+        train([history()], SPEC, settings, store, TrainOptions(scheduler="tcp://127.0.0.1:1"))

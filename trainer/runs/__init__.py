@@ -1,0 +1,1 @@
+"""Training runs: a plan of shards, the engine that trains them, and the driver that publishes their results."""

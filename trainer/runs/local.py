@@ -1,0 +1,88 @@
+"""A run in this process."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Self
+
+from tidecast.files.history import History
+from tidecast.models.cohorts import Cohort
+from tidecast.models.model import Model
+from tidecast.models.store import ModelStore
+from trainer.candidate import Screened
+from trainer.fit.own_networks import Fit
+from trainer.runs.driver_folder import DriverFolder
+from trainer.runs.engine import LocalEngine
+from trainer.runs.folder import RunFolder
+from trainer.runs.job import Job
+from trainer.runs.plan import plan_of
+from trainer.runs.results import SeriesResult
+from trainer.runs.shard import Shard
+from trainer.runs.tasks import OnEpoch, Workplace, train_cohort, train_series
+
+
+class LocalRun:
+    """A run that trains in this process. Its folder exists only within the block.
+
+    Args:
+        histories: of the series.
+        job: of the run.
+        store: of the models.
+        force: train series even if they were trained on the same readings.
+        train_cohorts: whether to train the cohorts' networks.
+        fit: trains the prepared series of a shard.
+        on_epoch: called after each epoch.
+    """
+
+    def __init__(
+        self,
+        histories: Sequence[History],
+        job: Job,
+        store: ModelStore,
+        *,
+        force: bool,
+        train_cohorts: bool,
+        fit: Callable[..., list[Fit]],
+        on_epoch: OnEpoch,
+    ) -> None:
+        self._parts: list[Sequence[Screened]] = []
+        self._store = store
+        self._networks: Mapping[Cohort, Model] = {}
+        self._folder = RunFolder(store.root, f"local-{os.urandom(8).hex()}")
+        self._place = Workplace(job, store, self._keep, fit, on_epoch)
+        self.created_ms = job.created_ms
+        self.plan = plan_of(histories, job, store, self._keep_part, force=force, train_cohorts=train_cohorts)
+        self.engine = LocalEngine(self._train)
+
+    def __enter__(self) -> Self:
+        with self._store.writing():
+            self._folder.create()
+            self.driver_folder = DriverFolder(self._folder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder.path, ignore_errors=True)
+        with suppress(OSError):
+            self._folder.path.parent.rmdir()
+
+    def results(self, shard: str) -> None:
+        """Return None: no other process has begun this run."""
+
+    def use_networks(self, networks: Mapping[Cohort, Model]) -> None:
+        """Let the series be trained with these networks of the cohorts."""
+        self._networks = networks
+
+    def _keep_part(self, members: Sequence[Screened]) -> str:
+        self._parts.append(members)
+        return str(len(self._parts) - 1)
+
+    def _keep(self, content: bytes) -> str:
+        with self._store.writing():
+            return self._folder.keep(content)
+
+    def _train(self, shard: Shard) -> list[SeriesResult]:
+        members = self._parts[int(shard.part)][shard.start : shard.stop]
+        if shard.cohort:
+            return train_cohort(shard.cohort, members, self._store.cohort_network(shard.cohort.name), self._place)
+        return train_series(members, self._networks, self._place)

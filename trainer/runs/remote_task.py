@@ -1,0 +1,86 @@
+"""The function that workers of Dask call; a worker imports TensorFlow with its first task."""
+
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tidecast.errors import SettingsError, StoreError
+
+_ALONE = threading.Lock()  # a task uses all cores, so a worker with several threads runs one at a time
+
+
+def run_shard(store: str, run: str, shard: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Carry out a shard, keep its models and results in the folder of the run, and return the results.
+
+    Args:
+        store: the directory of the store.
+        run: the id of the run.
+        shard: see `Shard.as_dict`.
+
+    Raises:
+        StoreError: the store does not exist on this machine, or cannot be written.
+        SettingsError: the run was started with another version of Tidecast.
+    """
+    with _ALONE:
+        return [result.as_dict() for result in _results(Path(store), run, shard)]
+
+
+def _results(root: Path, run: str, fields: Mapping[str, Any]) -> list[Any]:
+    from tidecast.models.store import ModelStore
+    from trainer.candidate import Screened, screened
+    from trainer.runs.folder import RunFolder
+    from trainer.runs.parts import read_part
+    from trainer.runs.shard import Shard
+    from trainer.runs.tasks import Workplace, train_cohort, train_series
+
+    folder = RunFolder(root, run)
+    shard = Shard.from_dict(fields)
+    if (former := folder.results(shard.id)) is not None:
+        return former
+    job = _job(folder)
+    store = ModelStore(root)
+    histories = read_part(folder.part(shard.part), shard.start, shard.stop)
+    results = [screened(history, job.spec, job.settings, store, job.season, force=True) for history in histories]
+    members = [each for each in results if isinstance(each, Screened)]
+    place = Workplace(job, store, folder.keep)
+    with store.writing():
+        if shard.cohort:
+            made = train_cohort(shard.cohort, members, store.cohort_network(shard.cohort.name), place)
+        else:
+            made = train_series(members, _networks(root, run, job.created_ms), place)
+        return folder.keep_results(shard.id, made)
+
+
+def _job(folder: Any) -> Any:
+    """Return the job of a run.
+
+    Raises:
+        StoreError: the run does not exist in the store of this machine.
+        SettingsError: another version of Tidecast has started the run.
+    """
+    from trainer.runs.job import Job
+
+    fields = folder.read("job")
+    if fields is None:
+        raise StoreError(
+            f"{folder.path} does not exist on this machine: mount the store at the same place on all machines"
+        )
+    return Job.from_dict(fields)
+
+
+@lru_cache(maxsize=1)
+def _networks(root: Path, run: str, _created_ms: int) -> dict[Any, Any]:
+    """Return the networks of the cohorts that the driver has chosen for the series of the run of this time."""
+    from tidecast.models.cohorts import Cohort
+    from tidecast.models.store import ModelStore
+    from trainer.runs.folder import RunFolder
+
+    shared = ModelStore(root).shared
+    versions = RunFolder(root, run).read("networks") or {}
+    networks = {name: shared.load(name, number)[1] for name, number in versions.items()}
+    return {Cohort.of(name, network.header): network for name, network in networks.items()}
+
+
+FATAL = (StoreError, SettingsError)  # another attempt would fail too

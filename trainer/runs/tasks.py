@@ -1,0 +1,103 @@
+"""The work of a task: train and judge the series of a shard, or the network of a cohort."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tidecast.models import model as models
+from tidecast.models.cohorts import Cohort
+from tidecast.models.model import Model
+from tidecast.models.store import ModelStore
+from trainer.candidate import Candidate, Screened, candidate_of
+from trainer.fit.own_networks import Fit, fit_networks
+from trainer.judgement import judged
+from trainer.runs.job import Job
+from trainer.runs.results import SeriesResult
+from trainer.shared_networks import SharedNetwork, shared_by_series, trained_network
+from trainer.verdict import Verdict
+
+OnEpoch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """The means of a task.
+
+    Attributes:
+        job: of the run.
+        store: of the models, which tasks only read.
+        keep: writes the content of a model's file, and returns its digest.
+        fit: trains the prepared series, as `fit_networks` does.
+        on_epoch: called after each epoch with its number and the number of series that still train.
+    """
+
+    job: Job
+    store: ModelStore
+    keep: Callable[[bytes], str]
+    fit: Callable[..., list[Fit]] = fit_networks
+    on_epoch: OnEpoch | None = None
+
+
+def train_series(members: Sequence[Screened], networks: Mapping[Cohort, Model], place: Workplace) -> list[SeriesResult]:
+    """Train and judge a model for each series; keep its file.
+
+    Args:
+        members: the series of a shard; their networks have the same inputs.
+        networks: of the cohorts.
+        place: the means.
+
+    Returns:
+        The results, in the order of the series.
+    """
+    job = place.job
+    prepared = [candidate_of(member, job.settings, place.store, job.season) for member in members]
+    candidates = [candidate for candidate in prepared if isinstance(candidate, Candidate)]
+    shared = shared_by_series([candidate.training_set for candidate in candidates], networks)
+    fits = _fits(candidates, place)
+    return [
+        SeriesResult(each) if isinstance(each, Verdict) else _result(each, fits.get(each.series), shared, place)
+        for each in prepared
+    ]
+
+
+def train_cohort(
+    cohort: Cohort, members: Sequence[Screened], champion: Model | None, place: Workplace
+) -> list[SeriesResult]:
+    """Train and compare the network of a cohort; keep its file.
+
+    Args:
+        cohort: the cohort.
+        members: the series that represent it.
+        champion: its present network.
+        place: the means.
+
+    Returns:
+        One result, or none if there is no new network.
+    """
+    job = place.job
+    prepared = [candidate_of(member, job.settings, place.store, job.season) for member in members]
+    sets = [candidate.training_set for candidate in prepared if isinstance(candidate, Candidate)]
+    trained = trained_network(cohort, sets, champion, job.settings, job.created_ms)
+    if trained is None:
+        return []
+    evidence = trained.model.header.evidence
+    verdict = Verdict(cohort.name, "trained" if trained.promote else "refused", evidence.verdict, evidence=evidence)
+    return [SeriesResult(verdict, place.keep(models.encode(trained.model)), trained.promote)]
+
+
+def _result(
+    candidate: Candidate, fitted: Fit | None, shared: Mapping[str, SharedNetwork], place: Workplace
+) -> SeriesResult:
+    network = shared.get(candidate.series)
+    verdict, model, promote = judged(candidate, fitted, network, place.job.settings, place.store, place.job.created_ms)
+    return SeriesResult(verdict, place.keep(models.encode(model)) if model else None, promote)
+
+
+def _fits(candidates: Sequence[Candidate], place: Workplace) -> dict[str, Fit]:
+    """Train the networks together, each from its champion's weights if they fit."""
+    able = [candidate for candidate in candidates if candidate.training_set.without_network is None]
+    if not able:
+        return {}
+    problems = [each.training_set.problem(each.parent and each.parent[1].weights) for each in able]
+    spec = able[0].training_set.spec
+    fits = place.fit(problems, spec, place.job.settings.train, on_epoch=place.on_epoch)
+    return {candidate.series: fitted for candidate, fitted in zip(able, fits, strict=True)}
