@@ -1,4 +1,4 @@
-# Two programs, two images: `worker` without TensorFlow, `trainer` with it. `docker build .` makes the worker.
+# Two programs, two images: `worker` without TensorFlow, `trainer` with it; `dask` is the trainer's with another command. `docker build .` makes the worker.
 # The tag names the line, not the patch, so that a rebuild picks up security fixes; Python packages are exact in constraints.txt.
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 \
@@ -37,7 +37,7 @@ RUN python -P -c "from worker.compiling import warm; warm()"
 
 FROM build AS trainer-environment
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install -c constraints.txt "$(echo /wheels/*.whl)[train]"
+    pip install -c constraints.txt "$(echo /wheels/*.whl)[distributed]"
 # The trainer judges models by the same loops.
 RUN python -P -c "from worker.compiling import warm; warm()"
 
@@ -49,6 +49,12 @@ USER 10001:10001
 HEALTHCHECK NONE
 ENTRYPOINT ["tidecast"]
 CMD ["train", "--help"]
+
+# The scheduler and the workers of a training on several machines.
+FROM trainer AS dask
+USER 10001:10001
+ENTRYPOINT ["dask"]
+CMD ["--help"]
 
 FROM base AS worker
 ENV TIDECAST_WORKER__HEALTH_HOST=0.0.0.0 \

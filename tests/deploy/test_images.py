@@ -57,8 +57,8 @@ def test_every_package_and_file_of_the_wheel_is_copied() -> None:
 def test_only_the_trainer_installs_the_extra_with_tensorflow() -> None:
     """The worker's image holds the plain wheel; both keep to the tested versions."""
     install = {name: " ".join(stages()[f"{name}-environment"]["RUN"]) for name in ("worker", "trainer")}
-    assert "[train]" in install["trainer"]
-    assert "[train]" not in install["worker"]
+    assert "[distributed]" in install["trainer"]
+    assert "[" not in install["worker"]
     assert all("-c constraints.txt" in line for line in install.values())
 
 
