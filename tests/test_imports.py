@@ -48,7 +48,8 @@ IMPURE = {
     "subprocess",
     "time",
 }
-OF_FILES = {f"tidecast/models/{name}.py" for name in ("model_file", "moves_log", "served", "store")}  # they may use `PATHS`
+# They may use `PATHS`.
+OF_FILES = {f"tidecast/models/{name}.py" for name in ("model_file", "moves_log", "served", "store")}
 PATHS = {"os", "pathlib", "time"}
 FRAMES = "tidecast/tools/frames/"
 # They cost seconds and hundreds of megabytes.

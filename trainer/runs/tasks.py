@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tidecast.models import model as models
+from tidecast.models import model_file
 from tidecast.models.cohorts import Cohort
 from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
@@ -81,7 +81,7 @@ def train_cohort(
         return []
     evidence = trained.model.header.evidence
     verdict = Verdict(cohort.name, "trained" if trained.promote else "refused", evidence.verdict, evidence=evidence)
-    return [SeriesResult(verdict, place.keep(models.encode(trained.model)), trained.promote)]
+    return [SeriesResult(verdict, place.keep(model_file.encode(trained.model)), trained.promote)]
 
 
 def _result(
@@ -89,7 +89,7 @@ def _result(
 ) -> SeriesResult:
     network = shared.get(candidate.series)
     verdict, model, promote = judged(candidate, fitted, network, place.job.settings, place.store, place.job.created_ms)
-    return SeriesResult(verdict, place.keep(models.encode(model)) if model else None, promote)
+    return SeriesResult(verdict, place.keep(model_file.encode(model)) if model else None, promote)
 
 
 def _fits(candidates: Sequence[Candidate], place: Workplace) -> dict[str, Fit]:

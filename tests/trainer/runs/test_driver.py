@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.models import make_model
 from tests.trainer.runs.harness import ScriptedEngine
-from tidecast.models import model as models
+from tidecast.models import model_file
 from tidecast.models.store import ModelStore
 from trainer.runs.driver import Driver
 from trainer.runs.driver_folder import DriverFolder, RunTakenOver
@@ -30,7 +30,7 @@ def run(store: ModelStore) -> RunFolder:
 
 def result_of(run: RunFolder, series: str, seed: int = 0) -> SeriesResult:
     """Return the result of a series with a model that is better than the champion."""
-    digest = run.keep(models.encode(make_model(series, seed=seed)))
+    digest = run.keep(model_file.encode(make_model(series, seed=seed)))
     return SeriesResult(Verdict(series, "trained", "it is better"), digest, promote=True)
 
 
