@@ -288,8 +288,8 @@ def bytes_of_bits(words: int) -> int:
 def _packed(numbers: bytes) -> bytes:
     """Return the bits of the words that are not 0, and these words."""
     words = np.frombuffer(numbers, np.uint32)
-    bits: bytes = np.packbits(words != 0, bitorder="little").tobytes()
-    return bits + words[words != 0].tobytes()
+    bits = np.packbits(words != 0, bitorder="little")
+    return b"".join((bits.tobytes(), words[words != 0].tobytes()))
 
 
 def _unpacked(raw: bytes, count: int) -> Float:
