@@ -2,11 +2,14 @@
 
 import hashlib
 
+from tidecast.arrays import Int64
 from tidecast.errors import ModelError
 from tidecast.files.history import History
+from tidecast.models.known.inputs import KnownInputs, KnownSeries
 from tidecast.models.model import Header
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
+from tidecast.models.time_grid import typical_step
 from tidecast.settings import Settings
 
 RUN = "run"  # the entry of `Header.training` that holds the digest
@@ -19,7 +22,15 @@ def run_digest(history: History, spec: Spec, settings: Settings, season: int | N
     digest.update(f"{settings.series.max_gap} {settings.series.level} {season}".encode())
     digest.update(history.ts.tobytes())
     digest.update(history.values.tobytes())
+    if history.known:
+        digest.update(_known_bytes(history.known, history.ts))
     return digest.hexdigest()
+
+
+def _known_bytes(known: KnownSeries, ts: Int64) -> bytes:
+    """Return the known inputs at the times of a history and shortly after, as bytes."""
+    inputs = KnownInputs(known.names, typical_step(ts) if len(ts) > 1 else 0.0, known.special)
+    return repr(known.names).encode() + inputs.look_up(known.values, known.series, ts, ts).tobytes()
 
 
 def trained_before(store: ModelStore, series: str, digest: str) -> tuple[int, Header] | None:

@@ -11,6 +11,7 @@ from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models.experts import LinearExperts
 from tidecast.models.gross_errors import FEWEST_ROWS, limits
+from tidecast.models.known.inputs import KnownInputs
 from tidecast.models.model import Header, Model, NewestRows
 from tidecast.models.store import ModelStore
 from tidecast.online.offline import online_forecasts
@@ -82,7 +83,8 @@ def judged(
     panel = _panel(training_set, change, moves)
     panel = replace(panel, errors=_errors(tail, answers, moves))
     most_rows = model.rows_with(shared and shared.model)
-    newest = NewestRows.of(training_set.grid, most_rows + int(FEWEST_ROWS))  # the first rows are never doubted
+    count = most_rows + int(FEWEST_ROWS)  # the first rows are never doubted
+    newest = NewestRows.of(training_set.grid, len(training_set.spec.features), count)
     _, online = online_forecasts(training_set.grid, training_set.seasons, most_rows)
     model = Model(header.model_copy(update=figures), model.weights, panel, newest, online)
     return Judged(_verdict(training_set, decision), model, decision.promote)
@@ -98,8 +100,8 @@ def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Ch
     def answers() -> Float | None:
         grid = training_set.grid
         header = model.header
-        mine = training_set.step_ms, training_set.gridded, training_set.spec.features
-        if mine != (header.step_ms, header.gridded, header.spec.features):
+        mine = training_set.step_ms, training_set.gridded, training_set.spec.features, training_set.known.inputs
+        if mine != (header.step_ms, header.gridded, header.spec.features, KnownInputs.of(header)):
             other = grid_of(model, training_set.history, settings.series.max_gap)
             if other is None:
                 return None
@@ -117,7 +119,7 @@ def _panel(training_set: TrainingSet, change: Change | None, moves: MoveStats) -
     if moves.broken:
         return training_set.panel
     grid = parted(training_set.grid, change)
-    return fit_panel(grid, training_set.seasons, len(grid))
+    return fit_panel(grid, training_set.seasons, len(grid), training_set.known.terms)
 
 
 def _errors(tail: Tail, answers: Float, moves: MoveStats) -> Float:
@@ -161,6 +163,7 @@ def _header(
         gridded=training_set.gridded,
         seasons=training_set.seasons,
         calendar=training_set.calendar,
+        special_days=training_set.known.inputs.special,
         network=fitted is not None,
         shared=shared and shared.cohort,
         change_scale=training_set.change_scale,

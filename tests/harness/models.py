@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, TERMS, LinearExperts
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LINEAR_KNOWN, LSTM, SHARED, TERMS, LinearExperts
 from tidecast.models.model import Evidence, Header, Model, Scores
 from tidecast.models.spec import Spec
 
@@ -33,7 +33,7 @@ def make_model(
     weights = {
         name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32) for name, shape in spec.shapes().items()
     }
-    width = len(spec.features)
+    width = spec.columns
     entries = {
         "series": series,
         "spec": spec,
@@ -61,17 +61,21 @@ def network_alone() -> LinearExperts:
 
 
 def random_panel(seed: int, features: int = 1, reach: int = 20) -> LinearExperts:
-    """Return a panel of linear experts that read up to `reach` rows of all features; one in four is lacking."""
+    """Return a panel of linear experts that read up to `reach` rows of all features; one in four is lacking.
+
+    It has no expert with known inputs.
+    """
     rng = np.random.default_rng(seed)
     terms = TERMS * int(rng.integers(1, 4))
-    needs = rng.integers(1, reach + 1, len(LINEAR)) * (rng.random(len(LINEAR)) < 0.75)
+    count = len(LINEAR) - 1
+    needs = rng.integers(1, reach + 1, count) * (rng.random(count) < 0.75)
     lags = rng.integers(0, max(1, int(needs.max())), terms)
-    coefficients = rng.normal(size=(len(LINEAR), terms)) * (lags < needs[:, None])
-    errors = rng.uniform(0.5, 2.0, (len(HALF_LIVES), len(EXPERTS)))
+    coefficients = rng.normal(size=(count, terms)) * (lags < needs[:, None])
+    errors = np.insert(rng.uniform(0.5, 2.0, (len(HALF_LIVES), len(EXPERTS) - 1)), LINEAR_KNOWN, np.nan, axis=1)
     errors[:, SHARED] = np.nan  # its errors are unknown yet
-    return LinearExperts(
-        lags, rng.integers(0, features, terms), coefficients, rng.normal(size=len(LINEAR)), needs, errors
-    )
+    columns = rng.integers(0, features, terms)
+    bias = np.append(rng.normal(size=count), 0.0)
+    return LinearExperts(lags, columns, np.pad(coefficients, ((0, 1), (0, 0))), bias, np.append(needs, 0), errors)
 
 
 def make_shared(cohort: str, *, seed: int = 0, step_ms: float = 1000.0, seasonal: int = 2) -> Model:

@@ -13,6 +13,8 @@ from tidecast.files.parts import SeriesRows, parts_of
 from tidecast.files.refusal import Refusal
 from tidecast.files.tables import Table, read_tables
 from tidecast.files.zones import zone_of
+from tidecast.models.known.inputs import KnownSeries
+from tidecast.models.known.values import KnownValues
 from tidecast.models.time_grid import NOTHING
 from tidecast.wire.parsing import MAX_NAME_BYTES, quoted
 
@@ -30,6 +32,7 @@ class History:
         values: `(readings, features)`, finite; a missing feature has its last value, or NaN without `carry`.
         notes: a sentence about each repair.
         left_out: the times of gross errors, in epoch milliseconds; their values were replaced.
+        known: the values that are known ahead of its readings; None: there are none.
     """
 
     series: str
@@ -38,6 +41,7 @@ class History:
     values: Float
     notes: tuple[str, ...] = ()
     left_out: Int64 = field(default_factory=NOTHING.copy)
+    known: KnownSeries | None = None
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -60,6 +64,11 @@ class Histories:
     def all_notes(self) -> tuple[str, ...]:
         """All notes: those on whole files, and those on each series with its name."""
         return (*self.notes, *(f"{history.series}: {note}" for history in self.accepted for note in history.notes))
+
+
+def known_values(histories: Iterable[History]) -> KnownValues:
+    """Return the values that are known ahead of histories, which they share."""
+    return next((history.known.values for history in histories if history.known), KnownValues())
 
 
 def read_history(

@@ -50,7 +50,7 @@ def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:
         zone: the time zone of the clock.
     """
     seconds = local_ms // 1000
-    starts, offsets = _changes(zone, int(seconds.min()) - 2 * _DAY_S, int(seconds.max()) + 2 * _DAY_S)
+    starts, offsets = offset_changes(zone, int(seconds.min()) - 2 * _DAY_S, int(seconds.max()) + 2 * _DAY_S)
     # The offset of a local time is one of the two offsets around it.
     before = offsets[_last(starts, seconds - int(offsets.max()))]
     after = offsets[_last(starts, seconds - int(offsets.min()))]
@@ -72,7 +72,7 @@ def _last(starts: Int64, moments: Int64) -> Int64:
     return np.maximum(np.searchsorted(starts, moments, side="right") - 1, 0)
 
 
-def _changes(zone: ZoneInfo, first: int, last: int) -> tuple[Int64, Int64]:
+def offset_changes(zone: ZoneInfo, first: int, last: int) -> tuple[Int64, Int64]:
     """Return the starts of a zone's offsets from `first` to `last`, in seconds of UTC, and the offsets in seconds."""
     days = np.arange(first, last + _DAY_S, _DAY_S).tolist()
     offsets = [_offset(zone, day) for day in days]

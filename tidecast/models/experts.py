@@ -24,6 +24,7 @@ EXPERTS = (
     "linear_robust",  # the same by least absolute deviations
     "linear_season",  # the same with the first season's lags alone
     "linear_recent",  # the same without a season
+    "linear_known",  # the robust one with the inputs that are known ahead
     "lstm",  # the series' own network
     "shared_lstm",  # the network of its cohort
     # These need no training on the series:
@@ -34,6 +35,7 @@ EXPERTS = (
     "online_seasons",  # the same with those of two seasons
 )
 NAIVE, LSTM, SHARED = 0, EXPERTS.index("lstm"), EXPERTS.index("shared_lstm")
+LINEAR_KNOWN = EXPERTS.index("linear_known")
 PRETRAINED, SEASONAL_CHANGE = EXPERTS.index("pretrained"), EXPERTS.index("seasonal_change")
 ONLINE = range(EXPERTS.index("online_recent"), EXPERTS.index("online_seasons") + 1)
 LINEAR = range(1, LSTM)  # the experts that weigh past rows by fixed coefficients

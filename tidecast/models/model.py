@@ -12,10 +12,11 @@ from tidecast.arrays import Float, Int64
 from tidecast.models import lstm
 from tidecast.models.experts import LinearExperts
 from tidecast.models.inputs import rows_read
+from tidecast.models.known.inputs import SpecialDays
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid
 
-FORMAT = 8  # another meaning of its numbers, those of `ONLINE` among them, raises it
+FORMAT = 9  # another meaning of its numbers, those of `ONLINE` among them, raises it
 MAX_SEASON = 1024  # rows: no window holds more
 MOST_SEASONS = 2  # that a network reads
 
@@ -52,6 +53,7 @@ class Header(_Frozen):
     gridded: bool = True  # False: its readings have no regular step, and each one is a row
     seasons: tuple[int, ...] = Field((), max_length=4)  # season lengths in rows, the strongest first
     calendar: tuple[Cycle, ...] = ()  # the calendar cycles that its history is long enough for
+    special_days: SpecialDays = SpecialDays()  # for the known inputs that are computed from the time
     network: bool = True  # False: its history was too short for a network, it has only linear experts
     shared: str | None = None  # the cohort whose network is one of its experts
     change_scale: float = Field(1.0, gt=0)  # the mean of |d - median d| over the changes in the training part
@@ -72,7 +74,7 @@ class Header(_Frozen):
 
     @model_validator(mode="after")
     def _scaler_fits(self) -> Self:
-        width = len(self.spec.features)
+        width = self.spec.columns
         if (len(self.center), len(self.scale)) != (width, width) or min(self.scale) <= 0:
             raise ValueError(f"the scaler needs {width} centers and {width} positive scales")
         if any(not 2 <= season <= MAX_SEASON for season in self.seasons):
@@ -95,10 +97,10 @@ class NewestRows:
     filled: Int64
 
     @classmethod
-    def of(cls, grid: Grid, most: int) -> Self:
-        """Return at most so many rows of a grid's last segment."""
+    def of(cls, grid: Grid, features: int, most: int) -> Self:
+        """Return at most so many rows of a grid's last segment, without the columns after the features."""
         first = max(int(np.searchsorted(grid.segment, grid.segment[-1])), len(grid) - most)
-        return cls(grid.ts[first:], grid.values[first:], (~grid.measured[first:]).astype(np.int64))
+        return cls(grid.ts[first:], grid.values[first:, :features], (~grid.measured[first:]).astype(np.int64))
 
     def __len__(self) -> int:
         return len(self.ts)

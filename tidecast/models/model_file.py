@@ -289,7 +289,7 @@ def _check_panel(panel: LinearExperts, header: Header, path: Path | str) -> None
     """Raise ModelError for a panel that would read rows or columns that no window has."""
     sound = (
         _within(panel.lags, 2 * MAX_SEASON)
-        and _within(panel.columns, len(header.spec.features) - 1)
+        and _within(panel.columns, header.spec.columns - 1)
         and _within(panel.needs, 2 * MAX_SEASON + 1)
         and np.isfinite(panel.coefficients).all()
         and np.isfinite(panel.bias).all()

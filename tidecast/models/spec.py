@@ -20,6 +20,7 @@ class Spec(BaseModel):
 
     target: str = "value"
     features: tuple[str, ...] = ()  # the target first; it is added if left out
+    known: tuple[str, ...] = ()  # inputs that are known ahead; a row holds those of the time after it
     window: int = Field(24, ge=2, le=1024)  # number of rows that the network reads
     units: int = Field(50, ge=1, le=1024)  # per layer and direction
     layers: int = Field(1, ge=1, le=4)
@@ -42,7 +43,7 @@ class Spec(BaseModel):
         others = [f for f in data.get("features") or () if f != target]
         return {**data, "features": (target, *dict.fromkeys(others))}
 
-    @field_validator("features")
+    @field_validator("features", "known")
     @classmethod
     def _are_fields(cls, features: tuple[str, ...]) -> tuple[str, ...]:
         for name in features:
@@ -51,9 +52,14 @@ class Spec(BaseModel):
         return features
 
     @property
+    def columns(self) -> int:
+        """Return the numbers of a row: the features and the known inputs."""
+        return len(self.features) + len(self.known)
+
+    @property
     def channels(self) -> int:
-        """Return the numbers per step: the features, a value and a flag per season, a sine and a cosine per cycle."""
-        return len(self.features) + 2 * self.seasonal + 2 * len(self.calendar)
+        """Return the numbers per step: a row, a value and a flag per season, a sine and a cosine per cycle."""
+        return self.columns + 2 * self.seasonal + 2 * len(self.calendar)
 
     @property
     def directions(self) -> tuple[str, ...]:

@@ -62,12 +62,14 @@ class Scaler:
 
     @classmethod
     def fit(cls, values: Float, transform: TargetTransform) -> Self:
-        """Fit a scaler on `values` of shape `(rows, features)`."""
+        """Fit a scaler on `values` of shape `(rows, columns)`; NaN is left out."""
         width = values.shape[1]
         if transform == "raw":
             return cls(np.zeros(width), np.ones(width))
-        center = values.mean(axis=0)
-        scale = values.std(axis=0)
+        known = ~np.isnan(values)
+        counts = np.maximum(known.sum(axis=0), 1)
+        center = np.where(known, values, 0.0).sum(axis=0) / counts
+        scale = np.sqrt((np.where(known, values - center, 0.0) ** 2).sum(axis=0) / counts)
         if transform == "change":
             center[0] = 0.0
             scale[0] = change_scale(values[:, 0])

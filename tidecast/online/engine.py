@@ -20,6 +20,7 @@ from tidecast.models.model import Model, network_seasons
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads
+from tidecast.online.known_rows import KnownAhead
 from tidecast.online.pretrained_network import PretrainedNetwork
 from tidecast.online.requests import NONE, Requests
 from tidecast.online.slab import Key, ModelSlot, Slab, network_forecasts
@@ -72,6 +73,11 @@ class Engine:
         return [slot.created_ms for slot in self._slots.values()]
 
     @property
+    def reads_known(self) -> bool:
+        """Return whether any model has inputs that are known ahead."""
+        return any(slab.known for slab in self._slabs.values())
+
+    @property
     def has_cohorts(self) -> bool:
         """Return whether any cohort has a network."""
         return bool(self._shared)
@@ -99,9 +105,10 @@ class Engine:
     def _put(self, slots: dict[str, ModelSlot], series: str, version: int, model: Model, *, published: bool) -> None:
         header = model.header
         old = slots.get(series)
-        key = (model.spec if header.network else None, len(model.spec.features), len(model.panel.lags))
+        spec = model.spec
+        key = (spec if header.network else None, spec.columns, spec.known, len(model.panel.lags))
         if key not in self._slabs:
-            self._slabs[key] = Slab(len(self._slabs), *key, self._threads)
+            self._slabs[key] = Slab(len(self._slabs), key, self._threads)
         slab = self._slabs[key]
         row = old.row if old and old.slab is slab else None
         if old and row is None:
@@ -167,7 +174,9 @@ class Engine:
         cohorts = [name for name, cohort in self._cohorts.items() if cohort.target == target]
         return max((self.rows_of(None, name) for name in cohorts), default=1)
 
-    def requests(self, slots: Sequence[ModelSlot | None], rows: Rows, next_ts: Int64) -> Requests:
+    def requests(
+        self, slots: Sequence[ModelSlot | None], rows: Rows, next_ts: Int64, known: KnownAhead | None = None
+    ) -> Requests:
         """Return requests for the forecasts of these models, and of the networks of their cohorts."""
         return Requests(
             np.array([slot.slab.number if slot else NONE for slot in slots], np.int64),
@@ -175,6 +184,7 @@ class Engine:
             np.array([self.cohort_number(slot.shared if slot else None) for slot in slots], np.int64),
             rows,
             next_ts,
+            known,
         )
 
     def cohort_number(self, cohort: str | None) -> int:
@@ -195,8 +205,10 @@ class Engine:
                 rows = requests.rows
                 forecasts[part, 0] = rows.values[rows.ends[part] - rows.widths[part]]
             else:
+                slab = slabs[number]
                 chosen = requests.rows.chosen(part)
-                forecasts[part] = slabs[number].predict(requests.models[part], chosen, requests.next_ts[part])
+                known = requests.known.chosen(part) if requests.known and slab.known else None
+                forecasts[part] = slab.predict(requests.models[part], chosen, requests.next_ts[part], known)
         self._predict_shared(requests, forecasts)
         forecasts[~np.isfinite(forecasts)] = np.nan
         return forecasts

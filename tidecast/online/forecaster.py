@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.experts import SEASONAL_CHANGE
+from tidecast.models.known.values import KnownValues
 from tidecast.models.model import Model
 from tidecast.online.batch import Batch, BatchResult, Entry
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.scoring import BatchScores
+from tidecast.online.known_rows import KnownAhead
 from tidecast.online.raw_entries import RawEntries
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.state import SeriesState
@@ -41,6 +44,7 @@ class Forecaster:
     Attributes:
         engine: the models.
         shadow_tests: the shadow tests of new champions.
+        known: the values known ahead, with the times of their entries as the moments since which they are known.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Forecaster:
     ) -> None:
         self.engine = Engine() if engine is None else engine  # an engine without models is falsy
         self.shadow_tests = ShadowTests(self.engine, probation)
+        self.known = KnownValues()
         low = settings.minimum
         high = settings.maximum
         self._bounds = (-math.inf if low is None else low, math.inf if high is None else high)
@@ -147,6 +152,7 @@ class Forecaster:
         result = BatchResult(raw.ids[-1], Forecasts(self._settings.level))
         readings = self._parser.parse(raw, now_ms, result)
         batch = place(readings, self._series, self.engine, self._settings.max_gap, result)
+        batch = self._with_known(batch)
         tested = np.flatnonzero(self._series.columns.tested[batch.series])
         forecasts = self.engine.predict(batch.requests)
         forecast_untrained(batch, self._series, self.engine, forecasts)
@@ -162,6 +168,13 @@ class Forecaster:
         result.events += [*self._series.creations(), *events_of(batch, self._series, scores)]
         self._add_silences(int(raw.places.ms[-1]), batch.series, result)
         return result
+
+    def _with_known(self, batch: Batch) -> Batch:
+        """Let the models of a batch look up the values known ahead that arrived no later than each reading."""
+        if not self.engine.reads_known:
+            return batch
+        known = KnownAhead(self.known, self._series.names_of(batch.series), batch.arrived)
+        return replace(batch, requests=replace(batch.requests, known=known))
 
     def silences(self, last: str, as_of_ms: int) -> BatchResult | None:
         """Return a result without readings that reports the series that have become silent; None: there are none.
@@ -191,7 +204,8 @@ class Forecaster:
         """
         entries = [self._series.entry(number) for number in batch.series[tested].tolist()]
         rows = batch.requests.rows.chosen(tested)
-        requests = self.engine.requests([entry.shadow for entry in entries], rows, batch.next_ts[tested])
+        known = batch.requests.known.chosen(tested) if batch.requests.known else None
+        requests = self.engine.requests([entry.shadow for entry in entries], rows, batch.next_ts[tested], known)
         forecasts = self.engine.predict(requests)
         forecasts[:, SEASONAL_CHANGE:] = online
         errors = self._scorer.score_shadows(batch, tested, entries, forecasts)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tidecast.arrays import Int64
 from tidecast.online.kernels.rows import Rows
+from tidecast.online.known_rows import KnownAhead
 
 NONE = -1  # in place of the number of a slab or cohort: the series has no such network
 
@@ -18,6 +19,7 @@ class Requests:
         cohorts: `(n,)` the number of the cohort whose network forecasts too, or NONE.
         rows: the newest rows of each series.
         next_ts: `(n,)` the time to forecast, epoch milliseconds.
+        known: where the values known ahead are looked up; None: no model reads any.
     """
 
     slabs: Int64
@@ -25,6 +27,7 @@ class Requests:
     cohorts: Int64
     rows: Rows
     next_ts: Int64
+    known: KnownAhead | None = None
 
     def __len__(self) -> int:
         return len(self.slabs)

@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Float32, Int64
-from tidecast.models.experts import EXPERTS, LINEAR, LSTM
+from tidecast.models.experts import EXPERTS, LINEAR, LINEAR_KNOWN, LSTM
 from tidecast.models.gross_errors import Limits
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
+from tidecast.models.known.inputs import KnownInputs
 from tidecast.models.model import MOST_SEASONS, Model, NewestRows, network_seasons
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
+from tidecast.online.known_rows import KnownAhead, lacks_newest, lacks_terms, with_known
 from tidecast.online.weight_layout import WeightLayout
 
 ROBUST = EXPERTS.index("linear_robust")
@@ -32,7 +34,8 @@ _STACKED = (  # the parts of a slab that hold a row for each model, beside the w
     "_bias",
     "_needs",
 )
-Key = tuple[Spec | None, int, int]  # the network's shape, the features, the panel's terms
+# The network's shape, the numbers of a row, the known inputs, the panel's terms.
+Key = tuple[Spec | None, int, tuple[str, ...], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,15 @@ class ModelSlot:
 class Slab:
     """The stacked models of one shape; the rows of removed models are reused."""
 
-    def __init__(self, number: int, spec: Spec | None, features: int, terms: int, threads: Threads) -> None:
+    def __init__(self, number: int, key: Key, threads: Threads) -> None:
+        spec, columns, known, terms = key
         self.number = number
         self.spec = spec
+        self.known = known
+        self._known_inputs: dict[int, KnownInputs] = {}  # by row
         self._threads = threads
-        self._center = np.zeros((0, features))
-        self._scale = np.ones((0, features))
+        self._center = np.zeros((0, columns))
+        self._scale = np.ones((0, columns))
         self._calendar = np.zeros((0, len(spec.calendar) if spec else 0))
         self._step = np.ones((0,))
         self.change_scale = np.ones((0,))
@@ -104,6 +110,8 @@ class Slab:
         self.season_lengths[row] = network_seasons(header.seasons, MOST_SEASONS)
         self._calendar[row] = active_cycles(self.spec, header.calendar) if self.spec else ()
         self._step[row] = header.step_ms
+        if self.known:
+            self._known_inputs[row] = KnownInputs.of(header)
         self._lags[row] = panel.lags
         self._columns[row] = panel.columns
         self._coefficients[row] = panel.coefficients
@@ -115,14 +123,32 @@ class Slab:
         """Free the row for another model."""
         self._free.append(row)
 
-    def predict(self, models: Int64, rows: Rows, next_ts: Int64) -> Float:
+    def predict(self, models: Int64, rows: Rows, next_ts: Int64, known: KnownAhead | None = None) -> Float:
         """Return the forecasts of the last value, the linear experts and the own networks: `(n, experts)`.
 
         Args:
             models: `(n,)` the row of each series' model.
-            rows: the newest rows of each series.
+            rows: the newest rows of each series, with or without the known inputs.
             next_ts: `(n,)` the time to forecast, epoch milliseconds.
+            known: where the known inputs are looked up if the rows lack them; None: they are not known.
         """
+        if self.known:
+            return self._predict_known(models, rows, next_ts, known)
+        return self._predict(models, rows, next_ts)
+
+    def _predict_known(self, models: Int64, rows: Rows, next_ts: Int64, known: KnownAhead | None) -> Float:
+        """Forecast with known inputs; NaN for the experts that read an input which is not known."""
+        columns = self._center.shape[1]
+        if (rows.widths != columns).any():
+            rows = with_known(rows, [self._known_inputs[row] for row in models.tolist()], next_ts, known)
+        forecasts = self._predict(models, rows, next_ts)
+        first = columns - len(self.known)
+        used = (self._coefficients[models, LINEAR_KNOWN - LINEAR.start] != 0) & (self._columns[models] >= first)
+        forecasts[lacks_terms(rows, self._lags[models], self._columns[models], used), LINEAR_KNOWN] = np.nan
+        forecasts[lacks_newest(rows, first), LSTM] = np.nan
+        return forecasts
+
+    def _predict(self, models: Int64, rows: Rows, next_ts: Int64) -> Float:
         panels = (self._lags, self._columns, self._coefficients, self._bias, self._needs)
         forecasts = np.full((len(models), len(EXPERTS)), np.nan)
         forecasts[:, :LSTM] = linear_answers(rows, models, panels)

@@ -40,6 +40,7 @@ from tidecast.settings.groups import (
     TrainSettings,
     WorkerSettings,
 )
+from tidecast.settings.known import KnownSettings
 from tidecast.settings.unset import is_service_link, variables_of, without_empty
 from tidecast.settings.values import Duration, as_written, check_namespace, no_truth
 
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     series: SeriesSettings = SeriesSettings()
     anomalies: AnomalySettings = AnomalySettings()
     forecasts: ForecastsSettings = ForecastsSettings()
+    known: KnownSettings = KnownSettings()
     train: TrainSettings = TrainSettings()
     retrain: RetrainSettings = RetrainSettings()
     notify: NotifySettings = NotifySettings()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidecast.errors import HistoryError, SettingsError
-from tidecast.files.history import Histories, History
+from tidecast.files.history import Histories, History, known_values
 from tidecast.files.refusal import Refusal, print_notes
 from tidecast.models.gross_errors import FEWEST_ROWS
 from tidecast.models.presets import preset
@@ -167,6 +167,7 @@ def trained_forecaster(
         before = [part(history, 0, starts[history.series]) for history in histories]
         train(before, spec, settings, store, TrainOptions(scheduler=scheduler))
         load_champions(forecaster, store)
+    forecaster.known = known_values(histories)
     return forecaster
 
 

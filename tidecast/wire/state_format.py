@@ -21,10 +21,10 @@ import numpy as np
 from tidecast.arrays import Float
 from tidecast.errors import StateError
 
-STATE_FORMAT = 10  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 11  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
-EXPERTS = 15  # as many as in `models/experts.py`
+EXPERTS = 16  # as many as in `models/experts.py`
 ERROR_RECORDS = 2  # one for each half-life
 STEPS_REMEMBERED = 15  # enough for a median that a few odd steps do not change
 MOST_ROWS = 2**20  # of a window: more than any setting or model needs
@@ -155,7 +155,7 @@ RECORD = np.dtype(  # followed by a tracker for each level
             *_floats("last_version"),  # of the model that forecast last, 0 without one
             ("answers", np.float64, (EXPERTS,)),  # the experts' pending forecasts
             ("errors", np.float64, (ERROR_RECORDS, EXPERTS)),
-            ("evidence", np.uint8, (EXPERTS + 1,)),  # readings behind each expert's errors; one more to fill the number
+            ("evidence", np.uint8, (-(-EXPERTS // NUMBER) * NUMBER,)),  # readings behind each expert's errors
             ("guard", GUARD),
             ("drift", DRIFT),
             ("online", ONLINE),
@@ -288,8 +288,8 @@ def bytes_of_bits(words: int) -> int:
 def _packed(numbers: bytes) -> bytes:
     """Return the bits of the words that are not 0, and these words."""
     words = np.frombuffer(numbers, np.uint32)
-    bits = np.packbits(words != 0, bitorder="little")
-    return b"".join((bits.tobytes(), words[words != 0].tobytes()))
+    bits: bytes = np.packbits(words != 0, bitorder="little").tobytes()
+    return bits + bytes(words[words != 0])
 
 
 def _unpacked(raw: bytes, count: int) -> Float:

@@ -10,6 +10,7 @@ from tidecast.files.history import History
 from tidecast.models import time_grid
 from tidecast.models.experts import EXPERTS, NAIVE, SEASONAL_CHANGE
 from tidecast.models.gross_errors import Moves
+from tidecast.models.known.inputs import KnownInputs, with_known
 from tidecast.models.model import Model
 from tidecast.models.time_grid import Grid
 from tidecast.online.offline import blend_forecasts, expert_forecasts, online_forecasts
@@ -33,9 +34,10 @@ def grid_of(model: Model, history: History, max_gap: int) -> Grid | None:
     if not set(features) <= set(history.features):
         return None
     values = history.values[:, [history.features.index(name) for name in features]]
-    return time_grid.to_grid(
+    grid = time_grid.to_grid(
         history.ts, values, header.step_ms, max_gap, gridded=header.gridded, left_out=history.left_out
     )
+    return with_known(grid, KnownInputs.of(header), history.known)
 
 
 def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -> Float:

@@ -45,8 +45,9 @@ class Graph(NamedTuple):
 
 def graph_of(spec: Spec) -> Graph:
     """Return the graph that trains this spec; it is traced once per process and shape of network."""
-    features = tuple(f"feature_{i}" for i in range(len(spec.features)))
-    return _graph(spec.model_copy(update={"target": features[0], "features": features, "target_transform": "raw"}))
+    columns = tuple(f"column_{i}" for i in range(spec.columns))
+    same = {"target": columns[0], "features": columns, "known": (), "target_transform": "raw"}
+    return _graph(spec.model_copy(update=same))
 
 
 def flatten(weights: Mapping[str, NDArray[Any]], spec: Spec) -> Float32:

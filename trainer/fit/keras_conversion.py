@@ -37,7 +37,7 @@ def keras_model_of(model: Model) -> Any:
             f"the network of {model.header.series!r} learns the residuals of the linear expert, without which it has "
             "no answer: train with another preset"
         )
-    rows = keras.Input((model.network_rows, len(spec.features)), dtype=WIDE, name="rows")
+    rows = keras.Input((model.network_rows, spec.columns), dtype=WIDE, name="rows")
     base = _base(model, rows)
     size = _size(model, rows)
     parts = [*_scaled(model, rows, base, size), *_seasonal(model, rows, base, size)]
@@ -110,7 +110,7 @@ def _scaled(model: Model, rows: Any, base: Any, size: Any) -> list[Any]:
     newest = rows[:, -model.spec.window :, :]
     header = model.header
     target = (newest[:, :, :1] - base[:, :, None]) / size[:, :, None]
-    others = range(1, len(model.spec.features))
+    others = range(1, model.spec.columns)
     scaled = [(newest[:, :, i : i + 1] - header.center[i]) / header.scale[i] for i in others]
     return [_clipped(model.spec, feature) for feature in (target, *scaled)]
 

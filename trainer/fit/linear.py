@@ -5,14 +5,14 @@ which estimates the mean, and by least absolute deviations, which estimate the m
 with and without the lags of the seasons.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LINEAR_KNOWN, TERMS, LinearExperts
 from tidecast.models.time_grid import Grid
 
 Regression = Callable[[Float, Float], tuple[Float, float]]
@@ -27,18 +27,32 @@ ROUNDS = 30  # rounds of reweighting: the objective has converged by then
 SHARPEST = 1e-3  # of the mean move: a smaller error is weighted as if it were this large
 
 
-def fit_panel(grid: Grid, seasons: Sequence[int], stop: int) -> LinearExperts:
+@dataclass(frozen=True, slots=True)
+class KnownTerms:
+    """The terms of the linear expert with known inputs, which are the last columns of a grid."""
+
+    columns: int = 0  # as many columns are known inputs
+    lags: tuple[int, ...] = (0, 1)  # the rows of them, 1 among them
+    seasons: tuple[int, ...] = ()  # in rows, of its terms of the target
+
+
+NO_KNOWN = KnownTerms()
+
+
+def fit_panel(grid: Grid, seasons: Sequence[int], stop: int, known: KnownTerms = NO_KNOWN) -> LinearExperts:
     """Fit the linear experts on the rows before `stop`; leave out experts for which there are too few rows.
 
     Args:
         grid: the series on its grid; column 0 is the target.
         seasons: the season lengths in rows, the most marked first; none: no seasonal expert.
         stop: rows from here on are not used.
+        known: the columns of the inputs that are known ahead.
     """
-    fitting = _Fitting.begin(grid, seasons, stop)
-    near = (fitting.lags < LAGS) | (fitting.columns > 0)
-    first = near | np.isin(fitting.lags, seasonal_lags(seasons[:1], stop))
-    far = near | np.isin(fitting.lags, seasonal_lags(seasons, stop))
+    fitting = _Fitting.begin(grid, seasons, stop, known)
+    near = ((fitting.lags < LAGS) | (fitting.columns > 0)) & ~fitting.is_ahead(grid, known)
+    own = fitting.columns == 0
+    first = near | (own & np.isin(fitting.lags, seasonal_lags(seasons[:1], stop)))
+    far = near | (own & np.isin(fitting.lags, seasonal_lags(seasons, stop)))
     for name, season in zip(("seasonal_naive", "long_seasonal_naive"), seasons, strict=False):
         fitting.add(name, (fitting.lags == season - 1) & (fitting.columns == 0), 0.0)
     fitting.add("smoothing", fitting.smoothing(), 0.0)
@@ -51,7 +65,40 @@ def fit_panel(grid: Grid, seasons: Sequence[int], stop: int) -> LinearExperts:
     elif fitting.bears(near):
         fitting.regress("linear", ridge, near)
         fitting.regress("linear_robust", least_absolute, near)
+    if known.columns and fitting.bears(with_known := fitting.known_terms(grid, known)):
+        fitting.regress("linear_known", least_absolute, with_known)
+        coefficients = fitting.coefficients[LINEAR_KNOWN - LINEAR.start]
+        for newest, others in fitting.changes(grid, known):
+            coefficients[newest] -= coefficients[others].sum()
     return fitting.panel()
+
+
+def unseen_errors(grid: Grid, rows: range, stop: int, known: KnownTerms) -> tuple[Float, Float] | None:
+    """Return the errors on unseen examples without and with known inputs, as `linear_known` would make them.
+
+    Args:
+        grid: the series, with the known inputs as its last columns.
+        rows: the rows that the two regressions learn from.
+        stop: the examples from `rows.stop` to here are unseen.
+        known: the terms of the expert.
+
+    Returns:
+        `(unseen examples,)` each, NaN where a term is missing; None if there are too few rows to learn from.
+    """
+    fitting = _Fitting.begin(grid, known.seasons, stop, known)
+    with_known = fitting.known_terms(grid, known)
+    count = len(examples(grid, fitting.lags[:1], fitting.columns[:1], rows.stop)[1])
+    skipped = len(examples(grid, fitting.lags[:1], fitting.columns[:1], rows.start + 1)[1])
+    whole = fitting.whole(with_known)
+    learned = skipped + np.flatnonzero(whole[skipped:count])
+    if len(learned) < SPARE * np.count_nonzero(with_known) + FEWEST:
+        return None
+    errors = []
+    for chosen in (with_known & ~fitting.is_ahead(grid, known), with_known):
+        coefficients, intercept = least_absolute(fitting.terms[np.ix_(learned, chosen)], fitting.moves[learned])
+        error = np.abs(fitting.terms[count:][:, chosen] @ coefficients + intercept - fitting.moves[count:])
+        errors.append(np.where(whole[count:], error, np.nan))
+    return errors[0], errors[1]
 
 
 def seasonal_lags(seasons: Sequence[int], rows: int) -> list[int]:
@@ -113,18 +160,42 @@ class _Fitting:
         self.needs = np.zeros(len(LINEAR), np.int64)
 
     @classmethod
-    def begin(cls, grid: Grid, seasons: Sequence[int], stop: int) -> "_Fitting":
+    def begin(cls, grid: Grid, seasons: Sequence[int], stop: int, known: KnownTerms) -> "_Fitting":
         back = sorted({*range(1, SMOOTHED), *seasonal_lags(seasons, stop)})
-        others = grid.values.shape[1] - 1
-        lags = np.array(back + list(range(FEATURE_LAGS)) * others)
-        columns = np.repeat(np.arange(others + 1), [len(back), *[FEATURE_LAGS] * others])
-        return cls(lags, columns, *examples(grid, lags, columns, stop))
+        others = grid.values.shape[1] - 1 - known.columns
+        ahead = [*known.lags] * known.columns
+        lags = np.array(back + list(range(FEATURE_LAGS)) * others + ahead)
+        sizes = [len(back), *[FEATURE_LAGS] * others, *[len(known.lags)] * known.columns]
+        columns = np.repeat(np.arange(len(sizes)), sizes)
+        fitting = cls(lags, columns, *examples(grid, lags, columns, stop))
+        for newest, others in fitting.changes(grid, known):
+            fitting.terms[:, others] -= fitting.terms[:, [newest]]
+        return fitting
+
+    def changes(self, grid: Grid, known: KnownTerms) -> Iterator[tuple[int, Int64]]:
+        """Yield for each known input the place of its value at the newest row, and those of its other terms.
+
+        The others are taken relative to it: as two levels they would be almost the same, and shrink each other.
+        """
+        for column in range(grid.values.shape[1] - known.columns, grid.values.shape[1]):
+            newest = int(np.flatnonzero((self.columns == column) & (self.lags == 1))[0])
+            yield newest, np.flatnonzero((self.columns == column) & (self.lags != 1))
+
+    def is_ahead(self, grid: Grid, known: KnownTerms) -> NDArray[np.bool_]:
+        """Return which terms are known inputs, `(terms,)`."""
+        return np.asarray(self.columns >= grid.values.shape[1] - known.columns)
+
+    def known_terms(self, grid: Grid, known: KnownTerms) -> NDArray[np.bool_]:
+        """Return the terms of the expert with known inputs, `(terms,)`."""
+        own = self.columns == 0
+        seasonal = own & np.isin(self.lags, seasonal_lags(known.seasons, len(grid)))
+        return np.asarray((self.lags < LAGS) | ~own | seasonal)
 
     def bears(self, chosen: NDArray[np.bool_]) -> bool:
-        return bool(np.count_nonzero(self._whole(chosen)) >= SPARE * np.count_nonzero(chosen) + FEWEST)
+        return bool(np.count_nonzero(self.whole(chosen)) >= SPARE * np.count_nonzero(chosen) + FEWEST)
 
     def regress(self, name: str, fit: Regression, chosen: NDArray[np.bool_]) -> None:
-        rows = self._whole(chosen)
+        rows = self.whole(chosen)
         coefficients = np.zeros(len(self.lags))
         fitted, intercept = fit(self.terms[np.ix_(rows, chosen)], self.moves[rows])
         coefficients[chosen] = fitted
@@ -143,7 +214,7 @@ class _Fitting:
         for alpha in ALPHAS:
             shares = np.where(own, alpha * (1 - alpha) ** self.lags, 0.0)
             tried.append(shares / (shares.sum() + alpha))  # the newest value's own share is alpha
-        rows = self._whole(own)
+        rows = self.whole(own)
         errors = [np.abs(self.terms[np.ix_(rows, own)] @ shares[own] - self.moves[rows]).sum() for shares in tried]
         return tried[int(np.argmin(errors))]
 
@@ -158,7 +229,8 @@ class _Fitting:
             np.full((len(HALF_LIVES), len(EXPERTS)), np.nan),
         )
 
-    def _whole(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def whole(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which examples have all chosen terms, `(examples,)`."""
         return np.asarray(np.isfinite(self.terms[:, chosen]).all(axis=1))
 
 

@@ -7,7 +7,7 @@ The scaler uses only the first part, the network the first two; the tail is rese
 short for a network may be long enough for the linear experts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from typing import Any, Literal
@@ -20,12 +20,14 @@ from tidecast.files.history import History
 from tidecast.models import time_grid
 from tidecast.models.experts import LinearExperts
 from tidecast.models.inputs import Inputs, rows_read
+from tidecast.models.known.inputs import KnownInputs, with_known
 from tidecast.models.model import network_seasons
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid, Scaler, Sequences
 from tidecast.online.offline import Preparation
 from tidecast.settings import TrainSettings
-from trainer.fit.linear import fit_panel
+from trainer.fit.known import KnownChoice, choose_inputs
+from trainer.fit.linear import KnownTerms, fit_panel
 from trainer.fit.own_networks import Problem
 from trainer.fit.seasonality import cycles
 from trainer.fit.seasonality import seasons as find_seasons
@@ -65,6 +67,7 @@ class TrainingSet:
     rows_learned: int  # rows of the grid up to the last reading of the training part
     rows_before_tail: int  # rows of the grid up to the last reading before the tail
     tail: int  # the reading at which the tail begins
+    known: KnownChoice  # the inputs that are known ahead: the last columns of the grid
     without_network: str | None = None  # why no network can be trained on the history; None: one can
 
     @property
@@ -140,16 +143,49 @@ def prepare(
     target = grid.values[:before_tail, 0]
     segment = grid.segment[:before_tail]
     seasons = find_seasons(target, segment, step_ms, gridded=gridded) if season is None else _given(season)
-    panel = fit_panel(grid, seasons, before_tail)
+    known = (
+        _known_inputs(history, spec, grid, step_ms, seasons, before_tail)
+        if gridded
+        else KnownChoice(KnownInputs((), step_ms))
+    )
+    spec = spec.model_copy(update={"known": known.inputs.names})
+    grid = with_known(grid, known.inputs, history.known)
+    panel = fit_panel(grid, seasons, before_tail, known.terms)
     scaler = Scaler.fit(grid.values[:learned], spec.target_transform)
     scale = time_grid.change_scale(grid.values[:learned, 0])
-    known = cycles(int(history.ts[validation - 1] - history.ts[0]), step_ms) if gridded else ()
+    calendar = cycles(int(history.ts[validation - 1] - history.ts[0]), step_ms) if gridded else ()
     training_set = TrainingSet(
-        history, spec, step_ms, gridded, grid, seasons, known, scaler, scale, panel, learned, before_tail, tail
+        history,
+        spec,
+        step_ms,
+        gridded,
+        grid,
+        seasons,
+        calendar,
+        scaler,
+        scale,
+        panel,
+        learned,
+        before_tail,
+        tail,
+        known,
     )
     if min(training_set.sizes) >= MIN_EXAMPLES:
         return training_set
     return replace(training_set, without_network=_too_few(training_set, max_gap, settings))
+
+
+def _known_inputs(
+    history: History, spec: Spec, grid: Grid, step_ms: float, seasons: Sequence[int], stop: int
+) -> KnownChoice:
+    """Return the known inputs that help, or those that the spec names."""
+    if history.known is None:
+        return KnownChoice(KnownInputs((), step_ms))
+    if spec.known:
+        inputs = KnownInputs(spec.known, step_ms, history.known.special)
+        return KnownChoice(inputs, KnownTerms(len(spec.known)))
+    inputs = KnownInputs(history.known.names, step_ms, history.known.special)
+    return choose_inputs(grid, inputs, history.known, seasons, stop)
 
 
 def split(readings: int, settings: TrainSettings) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.errors import HistoryError
 from tidecast.models import time_grid
+from tidecast.models.known.inputs import KnownInputs, with_known
 from tidecast.models.lstm import Array
 from tidecast.models.lstm_trace import CellTrace, follow
 from tidecast.models.model import Model
@@ -65,6 +66,7 @@ def trace(subject: ReportTarget, max_gap: int) -> Trace:
     grid = time_grid.to_grid(
         extended.ts, extended.values, header.step_ms, max_gap, gridded=header.gridded, left_out=extended.left_out
     )
+    grid = with_known(grid, KnownInputs.of(header), history.known)
     reach = max(model.network_rows, model.panel.rows if model.spec.residual else 0)
     windows = time_grid.sequences(grid, model.spec.window, reach)
     if not len(windows):

@@ -123,6 +123,7 @@ def test_what_is_learned_is_an_exponential_smoothing_of_the_errors(history: list
 def test_the_experts_stand_in_their_fixed_order() -> None:
     """Panels in files and states in Redis rely on it."""
     assert ("naive", "lstm", "shared_lstm") == (EXPERTS[NAIVE], EXPERTS[LSTM], EXPERTS[experts.SHARED])
-    assert "seasonal_naive long_seasonal_naive smoothing linear linear_robust linear_season linear_recent" == " ".join(
+    simple = "seasonal_naive long_seasonal_naive smoothing"
+    assert f"{simple} linear linear_robust linear_season linear_recent linear_known" == " ".join(
         EXPERTS[i] for i in LINEAR
     )

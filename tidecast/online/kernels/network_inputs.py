@@ -52,7 +52,7 @@ def prepare(
         rows,
         scaler,
         seasons,
-        (_TRANSFORMS[spec.target_transform], spec.normalise, len(spec.features)),
+        (_TRANSFORMS[spec.target_transform], spec.normalise, spec.columns),
         _BOUNDS,
         x,
         base,

@@ -1,5 +1,7 @@
 """Forecasts of more than one step: each is fed back as if it were a reading, and all experts forecast again."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from tidecast.arrays import Float
@@ -8,7 +10,6 @@ from tidecast.online.engine import Engine
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.scoring import BatchScores
-from tidecast.online.requests import Requests
 from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
 
 More = dict[str, list[float | None]]
@@ -48,7 +49,7 @@ class Horizons:
         for step in range(1, path.shape[1]):
             rows = [_with_next(old, yhat) for old, yhat in zip(rows, path[:, step - 1].tolist(), strict=True)]
             next_ts = batch.next_ts + step * steps
-            requests = Requests(first.slabs, first.models, first.cohorts, Rows.of(rows), next_ts)
+            requests = replace(first, rows=Rows.of(rows), next_ts=next_ts)
             for i, (forecasts, weights) in enumerate(zip(engine.predict(requests), scores.weights, strict=True)):
                 path[i, step] = _blend(forecasts, weights, path[i, step - 1])
             path[:, step] = self._bounded(path[:, step])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from tidecast.errors import SettingsError, StoreError
-from tidecast.files.history import History
+from tidecast.files.history import History, known_values
 from tidecast.files.refusal import Refusal
 from tidecast.models.gross_errors import FEWEST_ROWS
 from tidecast.models.store import ModelStore
@@ -79,6 +79,7 @@ def forecast(
     histories = request.read(frame)
     series = request.settings.series.model_copy(update={"target": histories.accepted[0].features[0]})
     forecaster = Forecaster(series if store is not None else series.model_copy(update={"horizon": 1}))
+    forecaster.known = known_values(histories.accepted)
     if store is not None:
         load_champions(forecaster, _existing(store))
     newest, reasons = _newest(forecaster, histories.accepted)

@@ -29,6 +29,12 @@ class FrameOptions(TypedDict, total=False):
         seed: of the initial weights and the order of the examples; None: the setting `train.seed`.
         train: settings of the training, such as `{"epochs": 4}`.
         series: settings of the series, such as `{"minimum": 0}`.
+        future: a frame with values that are known ahead, such as prices, plans and weather forecasts: `unique_id`
+            (series or patterns; without it all series), `ds`, and a column for each field. `known_at` may hold the
+            moments since which values are known, with several rows for one time if values were corrected; without it
+            a value counts as known before any reading. Columns of the same names in the frame of readings give the
+            values for times that it lacks.
+        known: settings of what is known ahead, such as `{"calendars": [{"country": "DE"}]}`.
     """
 
     target: str | None
@@ -40,6 +46,8 @@ class FrameOptions(TypedDict, total=False):
     seed: int | None
     train: Mapping[str, Any]
     series: Mapping[str, Any]
+    future: Any
+    known: Mapping[str, Any]
 
 
 _COLUMNS = ("target", "features", "series_column", "time_column")
@@ -55,6 +63,7 @@ class FrameRequest:
     features: tuple[str, ...]
     series_column: str | None
     time_column: str | None
+    future: Any = None
 
     def read(self, frame: Any) -> Histories:
         """Read the histories of a frame.
@@ -63,13 +72,18 @@ class FrameRequest:
             HistoryError: the frame cannot be read, or has no usable series.
         """
         from trainer.data.frames import read_frame
+        from trainer.data.known import add_known
+        from trainer.data.known_frame import read_known
 
         likely = self.settings.series.target
         histories = read_frame(frame, self.target, self.features, likely, self.series_column, self.time_column)
         if not histories.accepted:
             first = histories.refused[0]
             raise HistoryError(f"series {first.series!r}: {first.reason}")
-        return histories
+        known = None
+        if self.future is not None:
+            known = read_known(self.future, frame, self.series_column, self.time_column)
+        return add_known(histories, known, self.settings.known)
 
 
 def request_of(
@@ -90,6 +104,7 @@ def request_of(
     columns = {name: named.pop(name, () if name == "features" else None) for name in _COLUMNS}
     spec = _spec(named.pop("preset", None), named.pop("shape", None))
     seed = named.pop("seed", None)
+    future = named.pop("future", None)
     _add(named, "train", {} if seed is None else {"seed": seed})
     _add(named, "series", {"horizon": horizon} | ({} if level is None else {"level": level}))
     return FrameRequest(
@@ -99,6 +114,7 @@ def request_of(
         arguments.columns("features", columns["features"]),
         arguments.column("series_column", columns["series_column"]),
         arguments.column("time_column", columns["time_column"]),
+        future,
     )
 
 

@@ -1,0 +1,108 @@
+"""Values known ahead, from frames and from the settings."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tidecast.errors import HistoryError, SettingsError
+from tidecast.files.history import History
+from tidecast.models.known.inputs import CALENDAR, HOLIDAY, KnownInputs
+from tidecast.models.known.values import KnownValues
+from tidecast.settings.known import CalendarRule, KnownSettings
+from trainer.data.known import known_history
+from trainer.data.known_frame import read_known
+
+HOUR = 3_600_000
+BEGIN = pd.Timestamp("2024-01-01T00:00Z")
+
+
+def frame(**columns: Any) -> pd.DataFrame:
+    """Return a frame of two hours."""
+    return pd.DataFrame({"ds": ["2024-01-01 00:00", "2024-01-01 01:00"], **columns})
+
+
+def at(hour: int) -> int:
+    """Return epoch milliseconds of an hour."""
+    return int(BEGIN.timestamp() * 1000) + hour * HOUR
+
+
+def seen(values: KnownValues, hour: int, as_of: int = 99, series: str = "a", name: str = "price") -> float:
+    """Return one value."""
+    return float(values.look_up(series, [name], np.array([at(hour)]), at(as_of), HOUR / 2)[0, 0])
+
+
+def test_a_frame_gives_a_field_for_each_column_of_numbers() -> None:
+    """Text is left out, and a cell without a number is a value that is not known."""
+    values = read_known(frame(unique_id=["a", "b*"], price=[1.0, 2.0], plan=["7", ""], note=["x", "y"]))
+    assert ("plan", "price") == values.fields("a")
+    assert ("price",) == values.fields("b7")
+    assert (1.0, 7.0) == (seen(values, 0), seen(values, 0, name="plan"))
+    assert 2.0 == seen(values, 1, series="b7")
+    assert 5.0 == seen(read_known(frame(price=[4.0, 5.0]).set_index("ds")), 1, series="any")
+
+
+def test_a_frame_may_say_since_when_a_value_is_known() -> None:
+    """Of several values for one time the newest of that moment counts."""
+    rows = frame(price=[1.0, 2.0], known_at=["2024-01-01 03:00", None])
+    values = read_known(pd.concat([rows, rows.assign(ds=rows["ds"][0], price=[9.0, 8.0])]))
+    assert 8.0 == seen(values, 0, as_of=2)
+    assert 9.0 == seen(values, 0, as_of=3)
+
+
+def test_the_readings_give_the_past_of_a_future_frame() -> None:
+    """As other libraries have it: the past values are columns of the readings, the frame holds those ahead."""
+    readings = frame(unique_id="a", y=[1.0, 2.0], price=[4.0, 5.0], wind=[0.0, 0.0])
+    future = pd.DataFrame({"unique_id": "a", "ds": ["2024-01-01 02:00"], "price": [6.0]})
+    values = read_known(future, readings)
+    assert [4.0, 5.0, 6.0] == [seen(values, hour) for hour in range(3)]
+    assert ("price",) == values.fields("a")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([1, 2], "the known values are of type list"),
+        (frame(note=["x", "y"]), "the frame of known values has no column of numbers among ds, note"),
+        (pd.DataFrame({"price": [1.0]}), "the frame has no time column among price"),
+        (frame(price=[1.0, 2.0]).assign(ds=["2024-01-01", "soon"]), "column 'ds' of the known values holds no times"),
+        (frame(price=[1.0, 2.0]).assign(ds=["2024-01-01", None]), "column 'ds' of the known values lacks 1 times"),
+    ],
+)
+def test_a_bad_frame_is_refused(given: Any, sentence: str) -> None:
+    """Each message names the column."""
+    with pytest.raises(HistoryError, match=sentence):
+        read_known(given)
+
+
+def history(days: int = 10) -> History:
+    """Return daily readings from 2023-12-20 on."""
+    ts = at(-12 * 24) + 24 * HOUR * np.arange(days)
+    return History("shop-1", ("value",), ts, np.ones((days, 1)))
+
+
+def test_holidays_come_from_the_country_of_the_series() -> None:
+    """Epiphany is a holiday in Bavaria; the further dates of the rule count too."""
+    rule = CalendarRule(
+        pattern="shop-*", country="DE", subdivision="BY", zone="Europe/Berlin", dates=("2024-01-10",), calendar=True
+    )
+    known = known_history(history(), KnownValues(), KnownSettings(calendars=(rule,))).known
+    assert known is not None
+    assert (HOLIDAY, *CALENDAR) == known.names
+    days = [*range(-8, -4), 0, 5, 9]  # from Christmas Eve on
+    times = np.array([at(24 * day) for day in days])
+    marks = KnownInputs((HOLIDAY,), HOUR, known.special).look_up(known.values, "shop-1", times, 0)[:, 0]
+    assert [0, 1, 1, 0, 1, 1, 1] == marks.tolist()
+    other = known_history(
+        History("bus", ("value",), *(history().ts, history().values)), KnownValues(), KnownSettings(calendars=(rule,))
+    )
+    assert other.known is None
+
+
+@pytest.mark.parametrize(("country", "subdivision"), [("XX", ""), ("DE", "ZZ")])
+def test_a_country_without_a_list_is_refused(country: str, subdivision: str) -> None:
+    """The message says what to write."""
+    rules = KnownSettings(calendars=({"country": country, "subdivision": subdivision},))
+    with pytest.raises(SettingsError, match=f"country '{country}' .* write the codes of ISO 3166"):
+        known_history(history(), KnownValues(), rules)

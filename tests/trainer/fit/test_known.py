@@ -1,0 +1,76 @@
+"""The choice of known inputs: those that help are used, useless ones are left out."""
+
+import numpy as np
+import pytest
+
+from tests.trainer.harness import STEP
+from tidecast.arrays import Float
+from tidecast.models.experts import EXPERTS, LINEAR, LINEAR_KNOWN
+from tidecast.models.known.inputs import KnownInputs, KnownSeries, with_known
+from tidecast.models.known.values import KnownValues
+from tidecast.models.time_grid import Grid
+from trainer.fit.known import choose_inputs
+from trainer.fit.linear import KnownTerms, fit_panel
+
+ROWS = 600
+
+
+def plan_and_rest(seed: int) -> tuple[Float, Float]:
+    """Return a plan, and a target that follows it with noise and a wave."""
+    rng = np.random.default_rng(seed)
+    plan = rng.normal(size=ROWS).cumsum()
+    return plan, 3 * plan + np.sin(np.arange(ROWS) / 4) + rng.normal(size=ROWS)
+
+
+def grid_of(target: Float) -> Grid:
+    """Return a target on its grid."""
+    at = np.arange(ROWS)
+    return Grid(at * STEP, target[:, None], np.zeros(ROWS, np.int64), np.zeros(ROWS, np.bool_))
+
+
+def known_of(**columns: Float) -> KnownSeries:
+    """Return columns as values that were always known."""
+    values = KnownValues()
+    for name, column in columns.items():
+        values.add("*", name, np.arange(len(column)) * STEP, column)
+    return KnownSeries("s", values)
+
+
+@pytest.mark.parametrize("seasons", [(), (24,), (192, 24)])
+def test_an_input_that_helps_is_chosen(seasons: tuple[int, ...]) -> None:
+    """A wrong season must not hide its use, because its lags take many rows."""
+    plan, target = plan_and_rest(0)
+    known = known_of(plan=plan)
+    choice = choose_inputs(grid_of(target), KnownInputs(known.names, STEP), known, seasons, ROWS)
+    assert ("plan",) == choice.inputs.names
+    assert 1 == choice.terms.columns
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_useless_inputs_are_left_out(seed: int) -> None:
+    """Noise and a walk of their own would only add to the error of a network."""
+    rng = np.random.default_rng(seed)
+    known = known_of(noise=rng.normal(size=ROWS), walk=rng.normal(size=ROWS).cumsum())
+    grid = grid_of(plan_and_rest(seed + 100)[1])
+    assert () == choose_inputs(grid, KnownInputs(known.names, STEP), known, (24,), ROWS).inputs.names
+
+
+def test_inputs_that_are_mostly_missing_are_left_out() -> None:
+    """They cannot be judged, nor would they be there to forecast."""
+    plan, target = plan_and_rest(0)
+    known = known_of(plan=plan[:40])
+    assert () == choose_inputs(grid_of(target), KnownInputs(known.names, STEP), known, (), ROWS).inputs.names
+
+
+def test_the_known_expert_reads_the_inputs_and_the_others_do_not() -> None:
+    """The others answer when the inputs run out."""
+    plan, target = plan_and_rest(0)
+    known = known_of(plan=np.append(plan, plan[-1] + 1))
+    wide = with_known(grid_of(target), KnownInputs(known.names, STEP), known)
+    panel = fit_panel(wide, (24,), ROWS, KnownTerms(1, (0, 1, 24), (24,)))
+    reads = (panel.coefficients != 0) & (panel.columns == 1)
+    assert ["linear_known"] == [EXPERTS[LINEAR.start + i] for i in np.flatnonzero(reads.any(axis=1))]
+    at = LINEAR_KNOWN - LINEAR.start
+    by_lag = dict(zip(panel.lags[reads[at]].tolist(), panel.coefficients[at, reads[at]].tolist(), strict=True))
+    assert {0, 1, 24} == set(by_lag)
+    assert 3 == pytest.approx(by_lag[0], abs=0.2)

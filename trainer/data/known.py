@@ -1,0 +1,36 @@
+"""Give histories the values that are known ahead of their readings."""
+
+from dataclasses import replace
+
+from tidecast.files.history import Histories, History
+from tidecast.models.known.inputs import KnownSeries, SpecialDays
+from tidecast.models.known.values import KnownValues
+from tidecast.settings.known import KnownSettings
+from trainer.data.special_days import computed_inputs, special_days
+
+
+def add_known(histories: Histories, values: KnownValues | None, settings: KnownSettings) -> Histories:
+    """Add what is known ahead of each accepted series.
+
+    Args:
+        histories: the histories.
+        values: the values that users have given; None: there are none.
+        settings: which series have special days and a clock.
+
+    Raises:
+        SettingsError: a country does not exist.
+        TidecastError: the package `holidays` is not installed.
+    """
+    given = KnownValues() if values is None else values
+    accepted = tuple(known_history(each, given, settings) for each in histories.accepted)
+    return replace(histories, accepted=accepted)
+
+
+def known_history(history: History, values: KnownValues, settings: KnownSettings) -> History:
+    """Return a history with what is known ahead of it; see `add_known`."""
+    rule = settings.rule_of(history.series)
+    special = SpecialDays()
+    if rule and len(history):
+        special = special_days(rule, int(history.ts[0]), int(history.ts[-1]))
+    known = KnownSeries(history.series, values, special, computed_inputs(rule) if rule else ())
+    return replace(history, known=known) if known.names else history

@@ -1,0 +1,76 @@
+"""Choice of the known inputs of a series: those with which a linear expert errs less on unseen rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tidecast.arrays import Float
+from tidecast.models.known.inputs import MARK, KnownInputs, KnownSeries, with_known
+from tidecast.models.time_grid import Grid
+from trainer.fit.linear import NO_KNOWN, KnownTerms, unseen_errors
+
+JUDGED = 0.25  # of the rows before the tail, the newest: they judge the inputs
+MOST = 4000  # rows that take part, the newest
+FEWEST = 10  # rows that judge
+LEAST_GAIN = 0.01  # of the error: a smaller gain may be chance
+
+
+@dataclass(frozen=True, slots=True)
+class KnownChoice:
+    """The known inputs of a model, and the terms of its linear expert that reads them."""
+
+    inputs: KnownInputs
+    terms: KnownTerms = NO_KNOWN
+
+
+def choose_inputs(
+    grid: Grid, inputs: KnownInputs, known: KnownSeries, seasons: Sequence[int], stop: int
+) -> KnownChoice:
+    """Choose among the pushed inputs, the computed ones and both; choose none where they gain too little.
+
+    The best expert with known inputs is compared with the best one without, on the same unseen rows. Its gain must
+    exceed 1 % of the error and the gain's standard error, so that useless inputs are left out.
+
+    Args:
+        grid: the series without known inputs.
+        inputs: all of them.
+        known: their values.
+        seasons: the season lengths in rows.
+        stop: rows from here on are not used.
+    """
+    learned = range(max(0, stop - MOST), stop - round(JUDGED * min(stop, MOST)))
+    tried: list[KnownChoice] = []
+    errors: list[tuple[Float, Float]] = []
+    for choice in _choices(inputs, seasons):
+        pair = unseen_errors(with_known(grid, choice.inputs, known), learned, stop, choice.terms)
+        if pair is not None:
+            tried.append(choice)
+            errors.append(pair)
+    nothing = KnownChoice(inputs.chosen(()))
+    if not tried:
+        return nothing
+    table = np.array(errors)  # (choices, without and with, rows)
+    table = table[:, :, np.isfinite(table).all(axis=(0, 1))]
+    if table.shape[2] < FEWEST:
+        return nothing
+    without, best = table.mean(axis=2).argmin(axis=0).tolist()
+    return tried[best] if _gains(table[without, 0], table[best, 1]) else nothing
+
+
+def _choices(inputs: KnownInputs, seasons: Sequence[int]) -> Iterator[KnownChoice]:
+    """Yield the sets of inputs, each with several sets of rows."""
+    computed = tuple(name for name in inputs.names if name.startswith(MARK))
+    pushed = tuple(name for name in inputs.names if not name.startswith(MARK))
+    shortest = tuple(sorted(seasons)[:1])
+    for names in dict.fromkeys((pushed, computed, pushed + computed)):
+        for own in dict.fromkeys(((), shortest, tuple(seasons))):
+            for lags in dict.fromkeys(((0, 1), (0, 1, *shortest))):
+                if names:
+                    yield KnownChoice(inputs.chosen(names), KnownTerms(len(names), lags, own))
+
+
+def _gains(without: Float, known: Float) -> bool:
+    gain = without - known
+    chance = gain.std() / np.sqrt(len(gain))
+    return bool(gain.mean() > max(LEAST_GAIN * without.mean(), chance))
