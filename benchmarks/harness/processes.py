@@ -42,11 +42,20 @@ def starting_worker(
         options: of the command.
         variables: settings by the names of their variables, without the prefix `TIDECAST_`.
     """
-    command = [sys.executable, "-m", "tidecast.cli", "worker", "--redis", url, "--store", str(folder / "models")]
-    settings = {"WORKER__LEASE": str(LEASE_S)} | dict(variables)
-    environment = plain_environment() | {f"{PREFIX}{name}": value for name, value in settings.items()}
-    with (folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen([*command, *options], cwd=folder, env=environment, stderr=log)
+    words = ("worker", "--redis", url, "--store", str(folder / "models"), *options)
+    with command_process(words, folder, {"WORKER__LEASE": str(LEASE_S)} | dict(variables)) as process:
+        yield process
+
+
+@contextmanager
+def command_process(
+    words: Sequence[str], folder: Path, variables: Mapping[str, str]
+) -> Iterator[subprocess.Popen[Any]]:
+    """Run a `tidecast` command; `words` begin with its name, and its log goes to a file of that name in the folder."""
+    environment = plain_environment() | {f"{PREFIX}{name}": value for name, value in variables.items()}
+    with (folder / f"{words[0]}.log").open("ab") as log:
+        command = [sys.executable, "-m", "tidecast.cli", *words]
+        process = subprocess.Popen(command, cwd=folder, env=environment, stderr=log)
     with _ending(process):
         yield process
 

@@ -214,9 +214,12 @@ def dead(case: Case) -> Iterator[Finding]:
             reasons = Counter(fields.get(b"reason", b"?").decode() for _, fields in letters)
             listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
             number = f"{COUNTED} or more" if len(letters) == COUNTED else str(len(letters))
-            detail = letters[0][1].get(b"detail", b"").decode(errors="backslashreplace")
-            problem = f"{number} readings became dead letters in {keys.dead} within the hour: {listed}"
-            yield Finding("dead", "warning", problem, f"of the newest: {detail}")
+            newest = letters[0][1]
+            detail = newest.get(b"detail", b"").decode(errors="backslashreplace")
+            series = newest.get(b"original.series", b"").decode(errors="backslashreplace") or "a reading without a name"
+            problem = f"{number} readings were rejected within the hour (stream {keys.dead}): {listed}"
+            remedy = f"the newest, of {series}: {detail}; `tidecast dead` lists them"
+            yield Finding("dead", "warning", problem, remedy)
 
 
 def late(case: Case) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ def store(case: Case) -> Iterator[Finding]:
     root = case.settings.store
     retrain = case.settings.retrain
     if not root.exists():
-        problem = f"there is no store at {root}, so that only the simplest experts answer"
+        problem = f"there is no store at {root}, so that no series has a model of its own"
         yield Finding("store", "warning", problem, "train models with `tidecast train`, or correct the setting store")
     elif not root.is_dir():
         yield Finding("store", "error", f"the store {root} is no directory", "correct the setting store")

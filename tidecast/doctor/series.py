@@ -169,16 +169,18 @@ def sentences(facts: Facts) -> Iterator[str]:
         how = f"is called {ended['new']} since" if ended["new"] else "was deleted on"
         yield f"the series of this name {how} {utc_text(ended['at_ms'])}"
     yield from _of_the_model(facts)
-    if state is None:
+    if state is None and facts["readings"]["dead"]:
+        yield "readings: none answered, as all were rejected: see the dead letters below"
+    elif state is None:
         yield "readings: none answered so far: push some, and see `tidecast doctor` whether a worker is at work"
     else:
-        yield f"readings: {state['readings']} in its window's life, the newest of {utc_text(state['last_ts'])}"
+        yield f"readings: {state['readings']} since the series began, the newest of {utc_text(state['last_ts'])}"
         yield from _of_the_value(state)
         yield from _of_the_blend(state, forecast)
         yield from _of_the_drift(state)
     if any(facts["readings"].values()):
         ended = ", ".join(f"{count} {how}" for how, count in facts["readings"].items())
-        yield f"of its readings among the newest {NEWEST}: {ended}"
+        yield f"among the newest {NEWEST} readings of the partition, of this series: {ended}"
     if level := facts["level_changed"]:
         yield f"level: changed from {level['old']:.6g} to {level['new']:.6g} at {utc_text(level['since'])}"
     reasons = ", ".join(f"{count} {reason}" for reason, count in dead["reasons"].items())
@@ -200,7 +202,12 @@ def _of_the_model(facts: Facts) -> Iterator[str]:
     elif state and state["never_changed"]:
         yield "model: none, and none is needed"
     else:
-        yield f"model: none. {_why_untrained((state or {}).get('readings', 0), facts['min_history'])}"
+        rejected = state is None and facts["readings"]["dead"]
+        yield (
+            "model: none"
+            if rejected
+            else f"model: none. {_why_untrained((state or {}).get('readings', 0), facts['min_history'])}"
+        )
     for number, verdict in model["verdicts"].items():
         yield f"verdict on version {number}: {verdict}"
 
@@ -251,7 +258,10 @@ def _of_the_blend(state: Facts, forecast: Facts | None) -> Iterator[str]:
     ranked = sorted(state["errors"].items(), key=lambda item: item[1])
     if forecast:
         version = f" of version {forecast['model']}" if forecast["model"] else ""
-        yield f"answers: {forecast['kind']}{version} weighs most: {forecast['y']:.6g} -> {forecast['yhat']:.6g}"
+        yield (
+            f"newest reading {forecast['y']:.6g}, forecast of the next {forecast['yhat']:.6g}; "
+            f"{forecast['kind']}{version} weighs most"
+        )
     if ranked:
         yield "recent errors, the least first: " + ", ".join(f"{expert} {error:.4g}" for expert, error in ranked)
     if state["guarded_for"]:

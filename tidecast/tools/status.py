@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from redis import Redis
 
+from tidecast.connection.conditions import series_in_trouble
 from tidecast.connection.partitions import (
     Run,
     offset_of,
@@ -20,12 +21,16 @@ from tidecast.connection.partitions import (
 )
 from tidecast.models.served import Served
 from tidecast.models.store import ModelStore
+from tidecast.online.series.condition import state_of_head
+from tidecast.online.series.condition_names import SERIES_STATES
 from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
 from tidecast.wire import DISPOSITIONS, SEPARATOR, Keys, keys_of
 
 COUNTED = 20_000  # with more fields in a partition's states, the number of series is estimated
 SAMPLED = 2000  # the number of fields in the sample for the estimate
+CONDITIONS_EVERY_MS = 5000
+EVENTS_READ = 2000  # newest of each partition, to find the series that are not in order
 RETRAIN = {"state": "state", "last_ms": "ended_ms", "next_ms": "next_ms", "detail": "detail"}  # JSON name: field of Run
 
 
@@ -75,7 +80,7 @@ class Status:
     """The status of an installation at `at_ms`, by the clock of Redis in epoch milliseconds.
 
     `workers` are the live workers, and `champions` is the number of series with a model. `schedule` describes the
-    retraining schedule of a worker with these settings in one line.
+    retraining schedule of a worker with these settings in one line. `conditions` are the series that are not in order.
     """
 
     at_ms: int
@@ -83,6 +88,7 @@ class Status:
     workers: tuple[str, ...]
     champions: int
     schedule: str
+    conditions: dict[str, list[str]]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields and the sums over all partitions, for JSON."""
@@ -94,6 +100,7 @@ class Status:
             "workers": self.workers,
             "champions": self.champions,
             "schedule": self.schedule,
+            "conditions": self.conditions,
             "series": sum(part.series for part in parts),
             **_counts(sum((Counter(part.readings) for part in parts), Counter())),
             "rate": sum(rates) if rates else None,
@@ -117,6 +124,8 @@ class StatusWatch:
         self._schedule = str(choose_schedule(settings))
         self._served = Served(ModelStore(settings.store))
         self._before: Status | None = None
+        self._conditions: dict[str, list[str]] = {}
+        self._conditions_at_ms = 0
 
     def look(self) -> Status:
         """Return the status now, with the rates since the last look.
@@ -127,8 +136,21 @@ class StatusWatch:
         now_ms = server_ms(self._redis)
         parts = tuple(self._partition(i, keys, now_ms) for i, keys in enumerate(self._keys))
         alive = workers(self._redis, self._namespace, [part.owner for part in parts], now_ms)
-        self._before = Status(now_ms, parts, tuple(sorted(alive)), len(self._served.names()), self._schedule)
+        if not 0 <= now_ms - self._conditions_at_ms < CONDITIONS_EVERY_MS:
+            self._conditions = self._read_conditions()
+            self._conditions_at_ms = now_ms
+        champions = len(self._served.names())
+        self._before = Status(now_ms, parts, tuple(sorted(alive)), champions, self._schedule, self._conditions)
         return self._before
+
+    def _read_conditions(self) -> dict[str, list[str]]:
+        """Return the series of all partitions that are not in order, by condition."""
+        troubled: dict[str, list[str]] = {}
+        for keys in self._keys:
+            some = series_in_trouble(self._redis, keys, state_of_head, SERIES_STATES[-1], EVENTS_READ)
+            for condition, names in some.items():
+                troubled.setdefault(condition, []).extend(names)
+        return troubled
 
     def _partition(self, number: int, keys: Keys, now_ms: int) -> PartitionStatus:
         offset = offset_of(self._redis, keys)

@@ -21,7 +21,10 @@ from tidecast.wire.event_text import event_line
 PROMOTED = Event("promoted", "beats version 2 by 4 %", "boiler-7", 3)
 STARTED = Event("started", "the run due at 2026-03-01T03:00:00Z has started, try 1")
 ANOMALY = Event(
-    "anomaly", "84 is far above", "boiler-8", facts={"phase": "begins", "value": 84.0, "expected": 42.5, "score": 9.25}
+    "anomaly",
+    "84 is far above",
+    "boiler-8",
+    facts={"phase": "begins", "value": 84.0, "expected": 42.5, "score": 9250.0},
 )
 STUCK = Event("stuck", "12 for 4 h", "pump-1", facts={"value": 12.0, "duration_ms": 14_400_000})
 ALL = (PROMOTED, ANOMALY, STARTED, STUCK)
@@ -119,13 +122,13 @@ def test_events_are_printed_as_lines_or_as_json(redis: Redis, capsys: pytest.Cap
     assert 0 == run_command("events", "--since", "0", "-n", "2")
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith("Z  promoted  boiler-7 v3  beats version 2 by 4 %")
-    assert second.endswith("Z  anomaly begins  boiler-8  84, expected 42.5, score 9.25")
+    assert second.endswith("Z  anomaly begins  boiler-8  84, expected 42.5, once in 9,250 readings")
     assert 0 == run_command("anomalies", "--once", "--json")
     [printed] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     expected = {"id": ids[1], "kind": "anomaly", "detail": ANOMALY.detail, "series": "boiler-8", "version": None}
     assert expected | dict(ANOMALY.facts) == printed
     assert 0 == run_command("events", "--once", "--kind", "stuck", "--series", "pump-*")
-    assert capsys.readouterr().out.endswith("Z  stuck  pump-1  12, for 4h\n")
+    assert capsys.readouterr().out.endswith("Z  stuck  pump-1  12, unchanged for 4h\n")
     assert 2 == run_command("events", "--kind", "struck")
     assert "did you mean 'stuck'?" in capsys.readouterr().err
 
@@ -136,3 +139,29 @@ def test_a_line_says_when_what_and_of_whom_within_the_width() -> None:
     line = "2023-11-14T22:13:20Z  series_created  boiler-7  first reading received"
     assert line == event_line(event) == event_line(event, 80)
     assert f"{line[:39]}…" == event_line(event, 40)
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "figures"),
+    [
+        (
+            "anomaly",
+            {"phase": "ends", "value": 43.0, "expected": 42.5, "score": 1.0, "duration_ms": 1_020_000},
+            "43, after 17m",
+        ),
+        ("anomaly", {"phase": "begins", "value": 84.0, "score": 63_659_400.0}, "84, once in 63.7 million readings"),
+        ("silent", {"ts": 1_600_000_000_000, "duration_ms": 4522}, "no reading for 4s (at 2020-09-13T12:26:40Z)"),
+        ("back", {"value": 20.5, "duration_ms": 23_000}, "20.5, after 23s"),
+        (
+            "level_changed",
+            {"value": 63.1, "old": 57.39294, "new": 63.3, "duration_ms": 480_000},
+            "from 57.3929 to 63.3, 8m ago",
+        ),
+    ],
+)
+def test_the_figures_of_a_line_are_those_that_matter_for_its_kind(
+    kind: str, facts: dict[str, Any], figures: str
+) -> None:
+    """A reading's own time is there if it is not about that of the commit."""
+    line = event_line(Event(kind, "detail", "pump-1", None, "1700000000000-0", facts))
+    assert line.endswith(f"  pump-1  {figures}")

@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.harness.events import happen
 from tests.harness.installation import Installation
 from tests.harness.models import make_model
 from tests.harness.patience import until
 from tidecast.errors import Fenced
 from tidecast.models.model import FORMAT
+from tidecast.online.series.state import SeriesState
+from tidecast.online.window import Window
 from tidecast.settings import NotifySettings, RetrainSettings
+from tidecast.wire import Event
 from worker.main import make_worker
 from worker.metrics import Health
 from worker.retraining.job_state import Claim
@@ -71,6 +75,14 @@ def wrong_type(installation: Installation) -> None:
 def other_partitions(installation: Installation) -> Installation:
     """Settings that contradict Redis."""
     return installation.told(partitions=4)
+
+
+def silent(installation: Installation) -> None:
+    """A sensor that sends nothing any more."""
+    state = SeriesState(("value",), Window(10, 1))
+    state.fields.watch["silent"] = 1
+    installation.redis.hset("state", mapping=dict(state.changes("pump-1")))
+    happen(installation.redis, Event("silent", "no reading for 4s", "pump-1"))
 
 
 def unrouted(installation: Installation) -> Installation:
@@ -332,6 +344,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (slow, "lag", "warning", "start a worker"),
     (stuck, "lag", "error", "start a worker"),
     (set_aside, "dead", "warning", "n/a"),
+    (silent, "conditions", "warning", "look at the sensor and at its sender"),
     (too_late, "late", "warning", "in the order of their ts"),
     (far_ids, "entry_ids", "warning", "rename readings, forecasts and dead once all"),
     (hurried_ids, "entry_ids", "warning", "send a ts"),

@@ -44,7 +44,9 @@ def test_events_are_grouped_and_those_before_the_first_start_are_left_out(
     notifying.run(2)
     [message] = inbox.taken
     assert ["first", "second"] == inbox.details()
-    assert ["stuck  a  12", "silent  b  second"] == [line.partition("Z  ")[2] for line in message["text"].split("\n")]
+    assert ["stuck  a  12 (at 2023-11-14T22:13:20Z)", "silent  b  second"] == [
+        line.partition("Z  ")[2] for line in message["text"].split("\n")
+    ]
     first = message["events"][0]
     assert ("stuck", "a", 12.0, 1_700_000_000_000) == tuple(first[name] for name in ("kind", "series", "value", "ts"))
 

@@ -121,5 +121,5 @@ def _lasting(since: float, until: float) -> dict[str, Fact]:
 
 def _text(duration_ms: Fact) -> str:
     """Return a duration as text, in whole seconds if it is long."""
-    ms = float(duration_ms)
-    return duration_text(round(ms / 1000) if ms >= 10_000 else ms / 1000)
+    ms = round(float(duration_ms))
+    return duration_text(round(ms / 1000) if ms >= 1000 else ms / 1000)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.connection import connect
+from tidecast.connection.conditions import conditions_text
 from tidecast.durations import duration_text, seconds_of
 from tidecast.errors import SettingsError
 from tidecast.moments import utc_text
@@ -81,9 +82,13 @@ def _row(part: PartitionStatus) -> Iterator[str]:
 
 def _lines(current: Status) -> Iterator[str]:
     sums: dict[str, Any] = current.as_dict()
-    yield f"{utc_text(current.at_ms)}  {len(current.workers)} workers: {', '.join(current.workers) or 'nobody'}"
+    count = len(current.workers)
+    names = f": {', '.join(current.workers)}" if count else ""
+    yield f"{utc_text(current.at_ms)}  {count or 'no'} worker{'s' * (count != 1)}{names}"
     yield f"{sums['series']} series, {current.champions} with a model"
     yield f"readings: {counts_text(sums)}"
+    if current.conditions:
+        yield f"conditions: {conditions_text(current.conditions)}"
     if not any(part.run and part.run.next_ms for part in current.partitions):
         yield f"retraining: {current.schedule}; no run is planned yet"
     planned = (part.run for part in current.partitions if part.run and part.run.next_ms)

@@ -1,0 +1,114 @@
+"""Measure that events reach a web address that fails at first, each at least once and in order, and the worker's p99.
+
+Events are written while readings flow. In turns `tidecast notify` runs or is stopped, and the 99th percentile of the
+forecasts' delays is compared. docs/benchmarks.md describes the measurement.
+"""
+
+import argparse
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from redis import Redis
+
+from benchmarks.harness.contestants import serving
+from benchmarks.harness.failing_receiver import FailingReceiver, failing_receiver
+from benchmarks.harness.flow import Flow, flow
+from benchmarks.harness.models import publish_models
+from benchmarks.harness.processes import command_process
+from benchmarks.harness.readings import Readings
+from tidecast.connection.embedded import EmbeddedRedis, free_port
+from tidecast.models.store import ModelStore
+from tidecast.tools.readiness import await_ready
+from tidecast.wire import Event, keys_of
+
+SWEEPS = 3  # readings of each series before the first flow
+OF_SERIES = 20  # series that have events
+PATIENCE_S = 120.0  # after the receiver takes messages again, for all to arrive
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add this benchmark's own options."""
+    parser.add_argument("--series", type=int, default=500)
+    parser.add_argument("--rate", type=float, default=1000.0, help="readings a second")
+    parser.add_argument("--events", type=int, default=1000, help="in all turns together")
+    parser.add_argument("--fails", type=float, default=60.0, help="seconds for which the receiver refuses messages")
+    parser.add_argument("--rounds", type=int, default=3, help="each with the process stopped and running")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each flow")
+
+
+def measure(args: argparse.Namespace) -> dict[str, float]:
+    """Measure in rounds, print the lines of each, and return the figures."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        publish_models(ModelStore(folder / "models"), args.series)
+        server = stack.enter_context(EmbeddedRedis())
+        worker = stack.enter_context(serving(server, folder, Readings(args.series)))
+        worker.warm_up(SWEEPS * args.series)
+        receiver = stack.enter_context(failing_receiver(args.fails))
+        process = stack.enter_context(_notifying(server, folder, receiver.url))
+        print(f"{args.rate:,.0f} readings a second, milliseconds\n{'notify':8}{'p50':>9}{'p99':>9}")
+        flows: dict[str, list[Flow]] = {"stopped": [], "runs": []}
+        written = 0
+        for turn in range(2 * args.rounds):
+            name = "runs" if turn % 2 else "stopped"
+            process.send_signal(signal.SIGCONT if turn % 2 else signal.SIGSTOP)
+            numbers = range(written, args.events * (turn + 1) // (2 * args.rounds))
+            written = numbers.stop
+            measured = flow(
+                worker,
+                server,
+                args.rate,
+                args.seconds,
+                lambda: _write(worker.redis, numbers, args.seconds),  # noqa: B023
+            )
+            flows[name].append(measured)
+            print(f"{name:8}{measured.percentile(50):9.2f}{measured.percentile(99):9.2f}", flush=True)
+        took = _await(receiver, written, args.fails + PATIENCE_S)
+    print(f"{receiver.refused} messages refused, {len(receiver.taken)} events taken {took:.0f} s after the last flow")
+    return {
+        "delivered_share": len(set(receiver.taken)) / written,
+        "repeated_share": len(receiver.taken) / written - len(set(receiver.taken)) / written,
+        "disordered": float(receiver.disordered()),
+        "p99_ms": _p99(flows["runs"]),
+        "p99_ms_stopped": _p99(flows["stopped"]),
+        "p99_ratio": _p99(flows["runs"]) / _p99(flows["stopped"]),
+        "lost": float(sum(each.lost for several in flows.values() for each in several)),
+    }
+
+
+@contextmanager
+def _notifying(server: EmbeddedRedis, folder: Path, url: str) -> Iterator[subprocess.Popen[Any]]:
+    """Run `tidecast notify`, ready to post the next event."""
+    port = free_port()
+    variables = {"REDIS_URL": server.url, "NOTIFY__URL": url, "NOTIFY__GROUP_WAIT": "1s", "NOTIFY__RATE": "600"}
+    with command_process(("notify", "--health-port", str(port)), folder, variables) as process:
+        await_ready(f"http://127.0.0.1:{port}", process, (folder / "notify.log").read_text, show=print)
+        yield process
+
+
+def _write(redis: Redis, numbers: range, seconds: float) -> None:
+    """Write numbered events of some series in turn, spread over a time."""
+    began = time.monotonic()
+    for place, number in enumerate(numbers):
+        time.sleep(max(0.0, began + seconds * place / len(numbers) - time.monotonic()))
+        flat = Event("anomaly", str(number), f"s{number % OF_SERIES}", facts={"phase": "begins"}).encode()
+        redis.xadd(keys_of().events, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _await(receiver: FailingReceiver, count: int, patience_s: float) -> float:
+    """Wait until so many events have arrived; return the seconds that it took."""
+    began = time.monotonic()
+    while len(set(receiver.taken)) < count and time.monotonic() - began < patience_s:
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def _p99(flows: list[Flow]) -> float:
+    return median(each.percentile(99) for each in flows)
