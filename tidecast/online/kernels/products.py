@@ -19,7 +19,9 @@ with compiler_imports():
 VECTOR = 16  # floats: one AVX-512 register and one cache line; LLVM uses two or four registers on other processors
 CACHE_LINE = 4 * VECTOR  # bytes
 # Sums held in registers at once: with 32 wide registers all of an LSTM(50)'s 200 columns fit.
-SUMS = 13 if binding.get_host_cpu_features().get("avx512f") else 6
+WIDE_REGISTERS = bool(binding.get_host_cpu_features().get("avx512f"))
+SUMS = 13 if WIDE_REGISTERS else 6
+TOGETHER = 2 if WIDE_REGISTERS else 1  # windows that share each loaded part of a row, which takes twice the registers
 INNER = 32  # rows of a matrix in one walk where several windows share it, so that they stay in the first cache
 WALK = "tidecast_add_products"
 WIDE = ir.VectorType(ir.FloatType(), VECTOR)
@@ -44,21 +46,22 @@ class Matrix(NamedTuple):
 
 
 @emitted
-def _add_products(_context, sums, start, vector, matrix, _rows, _count):  # type: ignore[no-untyped-def] # numba's
+def _add_products(_context, sums, start, vector, matrix, _rows, _count, _lanes):  # type: ignore[no-untyped-def] # numba's
     """Add `_rows` rows of a matrix, each times an element of a vector, to `_count` vectors of sums, in registers.
 
     `sums[i] = start[i] + vector[k * step] * matrix[k * matrix_step + i] + ...` for i below `_count * VECTOR`, k by k.
     The code uses LLVM's vector types, because its vectoriser does not keep sums in registers over an outer loop.
 
     Args:
-        sums: the array and the place of the sums.
-        start: the array and the place of the numbers to which the products are added.
-        vector: the array, the place and the step of the vector's elements.
+        sums: the array and the place of the sums, and the distance between lanes.
+        start: the same of the numbers to which the products are added.
+        vector: the array, the place and the step of the vector's elements, and the distance between lanes.
         matrix: the array, the place and the step of the matrix' rows.
         _rows: at least one.
         _count: at most `SUMS`.
+        _lanes: at most `TOGETHER`.
     """
-    signature = types.void(sums, start, vector, matrix, types.intp, types.intp)
+    signature = types.void(sums, start, vector, matrix, types.intp, types.intp, types.intp)
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, args: list[ir.Value]) -> ir.Value:
         def pointer(place: int) -> ir.Value:
@@ -66,33 +69,37 @@ def _add_products(_context, sums, start, vector, matrix, _rows, _count):  # type
             data = context.make_array(signature.args[place][0])(context, builder, array).data
             return builder.gep(data, [builder.extract_value(args[place], 1)])
 
-        def step(place: int) -> ir.Value:
-            return builder.extract_value(args[place], 2)
+        def number(place: int, at: int) -> ir.Value:
+            return builder.extract_value(args[place], at)
 
         walk = builder.module.globals.get(WALK) or _emit_walks(builder.module, args[4].type)
-        builder.call(walk, [pointer(0), pointer(1), pointer(2), step(2), pointer(3), step(3), *args[4:]])
+        apart = [number(0, 2), number(1, 2), number(2, 3)]
+        steps = [number(2, 2), number(3, 2)]
+        builder.call(walk, [*map(pointer, range(4)), *steps, *apart, *args[4:]])
         return context.get_dummy_value()
 
     return signature, generate
 
 
 def _emit_walks(module: ir.Module, index: ir.Type) -> ir.Function:
-    """Emit a function that picks the loop for a number of vectors; inlining it would make compiling endless."""
+    """Emit a function that picks the loop for a number of vectors and lanes; inlined, it would compile endlessly."""
     numbers = ir.FloatType().as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [numbers, numbers, numbers, index, numbers, index, index, index])
+    kind = ir.FunctionType(ir.VoidType(), [numbers] * 4 + [index] * 8)
     walk = ir.Function(module, kind, WALK)
     walk.linkage = "linkonce_odr"  # each compiled function contains the same one
     walk.attributes.add("noinline")
-    sums, start, vector, step, matrix, matrix_step, rows, count = walk.args
+    *pointers, step, matrix_step, sums_apart, start_apart, vector_apart, rows, count, lanes = walk.args
     builder = ir.IRBuilder(walk.append_basic_block("entry"))
     done = walk.append_basic_block("done")
-    chosen = builder.switch(count, done)
-    for vectors in range(1, SUMS + 1):
-        block = walk.append_basic_block(f"sums{vectors}")
-        chosen.add_case(ir.Constant(index, vectors), block)
-        builder.position_at_end(block)
-        _emit_walk(builder, (sums, start), (vector, matrix), (step, matrix_step), rows, vectors)
-        builder.branch(done)
+    chosen = builder.switch(builder.add(builder.mul(lanes, index(SUMS)), count), done)
+    for together in range(1, TOGETHER + 1):
+        for vectors in range(1, SUMS + 1):
+            block = walk.append_basic_block(f"lanes{together}.sums{vectors}")
+            chosen.add_case(index(together * SUMS + vectors), block)
+            builder.position_at_end(block)
+            apart = (sums_apart, start_apart, vector_apart)
+            _emit_walk(builder, pointers, apart, (step, matrix_step), rows, (together, vectors))
+            builder.branch(done)
     builder.position_at_end(done)
     builder.ret_void()
     return walk
@@ -100,46 +107,55 @@ def _emit_walks(module: ir.Module, index: ir.Type) -> ir.Function:
 
 def _emit_walk(
     builder: ir.IRBuilder,
-    ends: tuple[ir.Value, ir.Value],
-    starts: tuple[ir.Value, ir.Value],
+    pointers: list[ir.Value],
+    apart: tuple[ir.Value, ir.Value, ir.Value],
     steps: tuple[ir.Value, ir.Value],
     rows: ir.Value,
-    vectors: int,
+    size: tuple[int, int],
 ) -> None:
     """Emit the loop over the rows of a matrix with its sums in registers.
 
     Args:
         builder: at the end of the block before the loop.
-        ends: the addresses of the sums, and of the numbers to which the products are added.
-        starts: the addresses of the vector and the matrix.
-        steps: their steps, in numbers.
+        pointers: the addresses of the sums, of the numbers to which the products are added, the vector and the matrix.
+        apart: the distances between lanes of the first three.
+        steps: those from row to row of the last two, in numbers.
         rows: the number of rows, at least one.
-        vectors: the number of vectors in a row.
+        size: the numbers of lanes and of vectors in a row.
     """
     whole = rows.type
+    lanes, vectors = size
     fused = _fused_product(builder.module)
     before = builder.block
     loop = builder.append_basic_block("row")
     after = builder.append_basic_block("walked")
-    initial = [builder.load(_vector_at(builder, ends[1], whole(VECTOR * i)), align=4) for i in range(vectors)]
+    sums_of, started_at, elements_at = (
+        [builder.gep(start, [builder.mul(between, whole(lane))]) for lane in range(lanes)]
+        for start, between in zip(pointers[:3], apart, strict=True)
+    )
+    places = [(lane, whole(VECTOR * i)) for i in range(vectors) for lane in range(lanes)]
+    initial = [builder.load(_vector_at(builder, started_at[lane], at), align=4) for lane, at in places]
     builder.branch(loop)
     builder.position_at_end(loop)
     row = builder.phi(whole)
-    sums = [builder.phi(WIDE) for _ in range(vectors)]
-    here = [builder.phi(start.type) for start in starts]
-    element = _repeated(builder, builder.load(here[0]))
-    loaded = [builder.load(_vector_at(builder, here[1], whole(VECTOR * i)), align=4) for i in range(vectors)]
-    added = [builder.call(fused, [element, weights, total]) for weights, total in zip(loaded, sums, strict=True)]
+    sums = [builder.phi(WIDE) for _ in places]
+    here = [builder.phi(start.type) for start in (*elements_at, pointers[3])]
+    elements = [_repeated(builder, builder.load(place)) for place in here[:lanes]]
+    added = []
+    for (lane, at), total in zip(places, sums, strict=True):
+        if lane == 0:
+            weights = builder.load(_vector_at(builder, here[lanes], at), align=4)
+        added.append(builder.call(fused, [elements[lane], weights, total]))
     following = builder.add(row, whole(1))
-    moved = [builder.gep(place, [step]) for place, step in zip(here, steps, strict=True)]
-    first = [whole(0), *starts, *initial]
+    moved = [builder.gep(place, [step]) for place, step in zip(here, [steps[0]] * lanes + [steps[1]], strict=True)]
+    first = [whole(0), *elements_at, pointers[3], *initial]
     for phi, old, new in zip([row, *here, *sums], first, [following, *moved, *added], strict=True):
         phi.add_incoming(old, before)
         phi.add_incoming(new, loop)
     builder.cbranch(builder.icmp_signed("<", following, rows), loop, after)
     builder.position_at_end(after)
-    for i, total in enumerate(added):
-        builder.store(total, _vector_at(builder, ends[0], whole(VECTOR * i)), align=4)
+    for (lane, at), total in zip(places, added, strict=True):
+        builder.store(total, _vector_at(builder, sums_of[lane], at), align=4)
 
 
 def _fused_product(module: ir.Module) -> ir.Function:
@@ -234,13 +250,17 @@ def _multiply_rows(
         if count > SUMS:
             count = min(SUMS, (count + 1) >> 1)  # two halves rather than a full part and a small rest
         at = block * VECTOR
-        for lane in range(lanes):
+        lane = 0
+        while lane < lanes:
+            together = min(TOGETHER, lanes - lane)
             _add_products(
-                (sums, lane * columns + at),
-                (begun, begun_at + lane * begun_width + at),
-                (read, lane * width + read_at, sign),
+                (sums, lane * columns + at, columns),
+                (begun, begun_at + lane * begun_width + at, begun_width),
+                (read, lane * width + read_at, sign, width),
                 (matrix.weights, matrix.at + first * columns + at, sign * columns),
                 rows,
                 count,
+                together,
             )
+            lane += together
         block += count
