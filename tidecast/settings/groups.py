@@ -179,6 +179,37 @@ class AnomalySettings(AnomalyRule):
         return next(rule for pattern, rule in self.rules() if fnmatchcase(series, pattern))
 
 
+class OwnExpert(Group):
+    """An expert of the user's own for the series of a pattern."""
+
+    pattern: str = Field("*", description="Which series: a pattern of their names, such as `boiler-*`.")
+    source: str = Field(
+        min_length=1,
+        description="Its code: `FILE.py:NAME`, `MODULE:NAME`, or an entry point of the group `tidecast.experts`.",
+    )
+
+
+class ExpertSettings(Group):
+    """The settings of experts of the user's own: their code, and their limits of time and memory."""
+
+    series: tuple[OwnExpert, ...] = Field(
+        (), description="An own expert for some series; the first pattern that matches counts."
+    )
+    patience: Duration = Field(
+        as_written("100ms"), gt=0, le=60, description="How long an own expert may take for a forecast."
+    )
+    per_batch: Duration = Field(
+        as_written("1s"), gt=0, le=60, description="How long all own experts may take for a batch of readings."
+    )
+    memory: Size = Field(
+        as_written("2GB"), ge=256 * 2**20, description="How much memory the process of own experts may reserve."
+    )
+
+    def source_of(self, series: str) -> str | None:
+        """Return the source of a series' own expert; None if it has none."""
+        return next((each.source for each in self.series if fnmatchcase(series, each.pattern)), None)
+
+
 class ForecastsSettings(Group):
     """The settings of the streams of forecasts."""
 

@@ -33,6 +33,7 @@ from tidecast.settings.errors import sentence
 from tidecast.settings.groups import (
     AnomalySettings,
     DashboardSettings,
+    ExpertSettings,
     ForecastsSettings,
     NotifySettings,
     RetrainSettings,
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     series: SeriesSettings = SeriesSettings()
     anomalies: AnomalySettings = AnomalySettings()
+    experts: ExpertSettings = ExpertSettings()
     forecasts: ForecastsSettings = ForecastsSettings()
     known: KnownSettings = KnownSettings()
     train: TrainSettings = TrainSettings()
@@ -198,6 +200,12 @@ def environment_with(redis_url: str, **variables: str) -> dict[str, str]:
     """
     ours = {f"{PREFIX}{name}": value for name, value in {"REDIS_URL": redis_url, **variables}.items()}
     return {**os.environ, **ours}
+
+
+def environment_of_one_thread() -> dict[str, str]:
+    """Return the environment for a child process whose numeric libraries are to use one thread."""
+    libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {**os.environ, **dict.fromkeys(libraries, "1")}
 
 
 def colour_wanted() -> bool:

@@ -1,0 +1,89 @@
+"""The child process that runs experts of the users' own.
+
+It reads messages from the socket whose number is its first argument, and answers each in order. Its standard input only
+shows whether the worker lives. What experts print goes to the log of the worker.
+"""
+
+import os
+import resource
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from tidecast.arrays import Float
+from tidecast.own_experts.protocol import Expert
+from tidecast.own_experts.source import make_expert
+from worker.own_experts.messages import Answer, Load, Predict
+
+
+def serve(connection: Connection) -> None:
+    """Load experts and let them forecast until the worker closes the connection."""
+    experts: dict[str, Expert] = {}
+    while True:
+        try:
+            message = connection.recv()
+        except EOFError:
+            return
+        connection.send(_answer(experts, message))
+
+
+def _answer(experts: dict[str, Expert], message: Any) -> Answer:
+    began = time.perf_counter()
+    error = None
+    forecasts = None
+    try:
+        if isinstance(message, Load):
+            experts.pop(message.series, None)
+            expert = make_expert(message.source)
+            expert.restore(message.state)
+            experts[message.series] = expert
+        elif isinstance(message, Predict):
+            forecasts = _forecasts(experts[message.series], message.windows)
+    except Exception as exc:
+        error = f"{type(exc).__name__}: {exc}"
+    return Answer(message.series, forecasts, error, time.perf_counter() - began)
+
+
+def _forecasts(expert: Expert, windows: Float) -> Float:
+    """Return the forecasts, one window after the other if the expert learns from each."""
+    update = getattr(expert, "update", None)
+    if update is None:
+        return _checked(expert.predict(windows), len(windows))
+    forecasts = np.empty(len(windows))
+    for i, window in enumerate(windows):
+        update(window)
+        forecasts[i] = _checked(expert.predict(windows[i : i + 1]), 1)[0]
+    return forecasts
+
+
+def _checked(answers: Any, count: int) -> Float:
+    forecasts = np.asarray(answers, np.float64)
+    if forecasts.shape != (count,):
+        raise ValueError(f"predict returned the shape {forecasts.shape}, not ({count},)")
+    if not np.isfinite(forecasts).all():
+        raise ValueError("predict returned NaN or infinity")
+    return forecasts
+
+
+def _end_with_the_worker() -> None:
+    """End the process once standard input ends, whatever an expert is doing."""
+    os.read(0, 1)
+    os._exit(0)
+
+
+def main(number: int, most_bytes: int) -> None:
+    """Serve the socket of a number with a limit of memory."""
+    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+    os.dup2(2, 1)  # what an expert prints
+    threading.Thread(target=_end_with_the_worker, daemon=True).start()
+    connection = Connection(number)
+    connection.send(Answer("", None, None, 0.0))  # ready
+    serve(connection)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
