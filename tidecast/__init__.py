@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tidecast.client import AsyncClient, Client
+    from tidecast.own_experts import Expert, OnnxExpert, SklearnExpert
     from tidecast.tools.frames import (
         TrainingRun,
         backtest,
@@ -22,6 +23,9 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncClient",
     "Client",
+    "Expert",
+    "OnnxExpert",
+    "SklearnExpert",
     "TrainedModel",
     "TrainingRun",
     "backtest",
@@ -38,6 +42,9 @@ __all__ = [
 _PACKAGES = {
     "AsyncClient": "client",
     "Client": "client",
+    "Expert": "own_experts",
+    "OnnxExpert": "own_experts",
+    "SklearnExpert": "own_experts",
     "TrainedModel": "tools.trained_model",
     "load_model": "tools.trained_model",
 }

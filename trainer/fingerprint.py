@@ -1,6 +1,7 @@
 """Digests of training runs: an interrupted run resumes, and a repeated run trains nothing twice."""
 
 import hashlib
+from pathlib import Path
 
 from tidecast.arrays import Int64
 from tidecast.errors import ModelError
@@ -20,6 +21,7 @@ def run_digest(history: History, spec: Spec, settings: Settings, season: int | N
     digest = hashlib.sha256(spec.model_dump_json().encode())
     digest.update(settings.train.model_dump_json().encode())
     digest.update(f"{settings.series.max_gap} {settings.series.level} {season}".encode())
+    digest.update(_own_code(settings.experts.source_of(history.series)))
     digest.update(history.ts.tobytes())
     digest.update(history.values.tobytes())
     if history.known:
@@ -31,6 +33,12 @@ def _known_bytes(known: KnownSeries, ts: Int64) -> bytes:
     """Return the known inputs at the times of a history and shortly after, as bytes."""
     inputs = KnownInputs(known.names, typical_step(ts) if len(ts) > 1 else 0.0, known.special)
     return repr(known.names).encode() + inputs.look_up(known.values, known.series, ts, ts).tobytes()
+
+
+def _own_code(source: str | None) -> bytes:
+    """Return the source of a series' own expert, and the content if it is a file."""
+    path = Path((source or "").rpartition(":")[0])
+    return (source or "").encode() + (path.read_bytes() if path.suffix == ".py" and path.is_file() else b"")
 
 
 def trained_before(store: ModelStore, series: str, digest: str) -> tuple[int, Header] | None:

@@ -13,6 +13,7 @@ from tidecast.models.experts import LinearExperts
 from tidecast.models.gross_errors import FEWEST_ROWS, limits
 from tidecast.models.known.inputs import KnownInputs
 from tidecast.models.model import Header, Model, NewestRows
+from tidecast.models.own_model import OwnModel
 from tidecast.models.store import ModelStore
 from tidecast.online.offline import online_forecasts
 from tidecast.settings import Settings
@@ -24,6 +25,7 @@ from trainer.evaluation.gate import CHAMPION, MODEL, Champion, GateDecision, Tai
 from trainer.evaluation.moves import MoveStats, move_stats
 from trainer.fingerprint import RUN
 from trainer.fit.linear import fit_panel
+from trainer.fit.own_expert import OwnExpertError, fit_own
 from trainer.fit.own_networks import Fit
 from trainer.fit.training_set import TrainingSet
 from trainer.shared_networks import SharedNetwork
@@ -65,7 +67,8 @@ def judged(
     if fitted and not _is_finite(fitted):
         return Judged(Verdict(candidate.series, "refused", DIVERGED))
     header = _header(candidate, fitted, shared, settings, created_ms)
-    model = Model(header, fitted.weights if fitted else {}, training_set.panel)
+    own, without_own = _own_expert(training_set, settings)
+    model = Model(header, fitted.weights if fitted else {}, training_set.panel, own=own)
     answers = expert_answers(model, shared and shared.model, training_set.grid, training_set.tail)
     change = change_of(training_set.target, training_set.tail, min(training_set.seasons, default=None))
     since = max(training_set.tail, change.over) if change else training_set.tail
@@ -86,8 +89,39 @@ def judged(
     count = most_rows + int(FEWEST_ROWS)  # the first rows are never doubted
     newest = NewestRows.of(training_set.grid, len(training_set.spec.features), count)
     _, online = online_forecasts(training_set.grid, training_set.seasons, most_rows)
-    model = Model(header.model_copy(update=figures), model.weights, panel, newest, online)
-    return Judged(_verdict(training_set, decision), model, decision.promote)
+    own = _refitted(own, training_set, moves)
+    model = Model(header.model_copy(update=figures), model.weights, panel, newest, online, own)
+    return Judged(_verdict(training_set, decision, without_own), model, decision.promote)
+
+
+def _own_expert(training_set: TrainingSet, settings: Settings) -> tuple[OwnModel | None, str | None]:
+    """Fit the user's own expert of a series, if there is one; also return why it is left out."""
+    source = settings.experts.source_of(training_set.history.series)
+    if source is None:
+        return None, None
+    try:
+        return fit_own(source, training_set.grid, training_set.rows_before_tail), None
+    except OwnExpertError as exc:
+        return None, str(exc)
+
+
+def _refitted(own: OwnModel | None, training_set: TrainingSet, moves: MoveStats) -> OwnModel | None:
+    """Return an own expert fitted on the tail too, as the linear experts are."""
+    if own is None or moves.broken:
+        return own
+    try:
+        return fit_own(own.source, training_set.grid, len(training_set.grid))
+    except OwnExpertError:
+        return own
+
+
+def _reason_against(series: str, fitted: Fit | None, store: ModelStore, created_ms: int) -> str | None:
+    """Return why a model cannot be published, whatever its scores; None if it can."""
+    if fitted and not _is_finite(fitted):
+        return "its training diverged: lower the learning rate, or choose the target transform `change`"
+    if any(ending.series == series and ending.at_ms >= created_ms for ending in store.endings()):
+        return "the series was deleted or renamed during the training"
+    return None
 
 
 def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Champion | None:
@@ -127,10 +161,10 @@ def _errors(tail: Tail, answers: Float, moves: MoveStats) -> Float:
     return first_errors(answers[tail.since - tail.start :][believed], tail.y[tail.since :][believed], moves)
 
 
-def _verdict(training_set: TrainingSet, decision: GateDecision) -> Verdict:
+def _verdict(training_set: TrainingSet, decision: GateDecision, without_own: str | None) -> Verdict:
     kept: Status = "kept the champion" if CHAMPION in decision.evidence.scores else "refused"
     status: Status = "trained" if decision.promote else kept
-    reasons = (decision.evidence.verdict, training_set.without_network, _left_out(training_set.history))
+    reasons = (decision.evidence.verdict, training_set.without_network, without_own, _left_out(training_set.history))
     return Verdict(training_set.history.series, status, "; ".join(filter(None, reasons)), evidence=decision.evidence)
 
 

@@ -22,6 +22,8 @@ from worker.log_limiter import LogLimiter
 from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
 from worker.model_loader import ModelLoader
+from worker.own_experts.metrics import ExpertMetrics
+from worker.own_experts.pool import ExpertPool
 from worker.partition.consumer import PartitionConsumer
 from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
@@ -61,8 +63,12 @@ class Worker:
         name = worker_name(settings)
         lease_s = settings.worker.lease
         engine = Engine(worker_threads(settings))
+        self._own = ExpertPool(settings.experts)
+        health.registry.register(ExpertMetrics(self._own.usage))
         forecasters = [
-            Forecaster(settings.series, engine, i, len(streams), settings.retrain.probation, settings.anomalies)
+            Forecaster(
+                settings.series, engine, i, len(streams), settings.retrain.probation, settings.anomalies, self._own
+            )
             for i in range(len(streams))
         ]
         self._settings = settings
@@ -165,6 +171,7 @@ class Worker:
                 self._membership.leave()
         except (RedisError, Unavailable) as exc:
             log.warning("leases not released, they will run out", error=str(exc))
+        self._own.close()
         self._health.holding(0)
         self._health.series({})
         log.info("worker stopped")

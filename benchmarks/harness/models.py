@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.harness.readings import past_values
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LSTM, SHARED, LinearExperts
+from tidecast.models.experts import OWN as USERS_OWN
 from tidecast.models.model import Evidence, Header, Model, Scores
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -77,7 +78,9 @@ def _panel(number: int, seasons: tuple[int, ...]) -> LinearExperts:
 def _errors(seed: int, default_panel: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Return error records that give several experts a share; NaN for experts that a series lacks."""
     errors = np.random.default_rng(seed).uniform(1.0, 1.1, (len(HALF_LIVES), len(EXPERTS)))
-    lacks = set() if default_panel else {EXPERTS.index("long_seasonal_naive"), EXPERTS.index("linear_season"), SHARED}
+    lacks = {USERS_OWN}
+    if not default_panel:
+        lacks |= {EXPERTS.index("long_seasonal_naive"), EXPERTS.index("linear_season"), SHARED}
     errors[:, sorted(lacks)] = np.nan
     errors[:, LSTM] = 1.0
     return errors

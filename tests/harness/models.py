@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LINEAR_KNOWN, LSTM, SHARED, TERMS, LinearExperts
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LINEAR_KNOWN, LSTM, OWN, SHARED, TERMS, LinearExperts
 from tidecast.models.model import Evidence, Header, Model, Scores
 from tidecast.models.spec import Spec
 
@@ -71,7 +71,9 @@ def random_panel(seed: int, features: int = 1, reach: int = 20) -> LinearExperts
     needs = rng.integers(1, reach + 1, count) * (rng.random(count) < 0.75)
     lags = rng.integers(0, max(1, int(needs.max())), terms)
     coefficients = rng.normal(size=(count, terms)) * (lags < needs[:, None])
-    errors = np.insert(rng.uniform(0.5, 2.0, (len(HALF_LIVES), len(EXPERTS) - 1)), LINEAR_KNOWN, np.nan, axis=1)
+    errors = np.full((len(HALF_LIVES), len(EXPERTS)), np.nan)
+    known = np.delete(np.arange(len(EXPERTS)), [LINEAR_KNOWN, OWN])
+    errors[:, known] = rng.uniform(0.5, 2.0, (len(HALF_LIVES), len(known)))
     errors[:, SHARED] = np.nan  # its errors are unknown yet
     columns = rng.integers(0, features, terms)
     bias = np.append(rng.normal(size=count), 0.0)

@@ -33,9 +33,11 @@ EXPERTS = (
     "online_recent",  # least squares on recent changes, updated with every reading
     "online_season",  # the same with the terms of a season
     "online_seasons",  # the same with those of two seasons
+    "own",  # an expert of the user's own
 )
 NAIVE, LSTM, SHARED = 0, EXPERTS.index("lstm"), EXPERTS.index("shared_lstm")
 LINEAR_KNOWN = EXPERTS.index("linear_known")
+OWN = EXPERTS.index("own")
 PRETRAINED, SEASONAL_CHANGE = EXPERTS.index("pretrained"), EXPERTS.index("seasonal_change")
 ONLINE = range(EXPERTS.index("online_recent"), EXPERTS.index("online_seasons") + 1)
 LINEAR = range(1, LSTM)  # the experts that weigh past rows by fixed coefficients

@@ -13,6 +13,7 @@ from tidecast.models import lstm
 from tidecast.models.experts import LinearExperts
 from tidecast.models.inputs import rows_read
 from tidecast.models.known.inputs import SpecialDays
+from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid
 
@@ -56,6 +57,8 @@ class Header(_Frozen):
     special_days: SpecialDays = SpecialDays()  # for the known inputs that are computed from the time
     network: bool = True  # False: its history was too short for a network, it has only linear experts
     shared: str | None = None  # the cohort whose network is one of its experts
+    own: str | None = None  # the source of an expert of the user's own
+    own_rows: int = Field(0, ge=0)  # how many rows that expert reads
     change_scale: float = Field(1.0, gt=0)  # the mean of |d - median d| over the changes in the training part
     center: tuple[float, ...]
     scale: tuple[float, ...]
@@ -133,6 +136,7 @@ class Model:
         panel: its linear experts.
         newest: the newest rows of its history; None: not known.
         online: the numbers of an `ONLINE` after the newest reading of its history; None: not known.
+        own: an expert of the user's own; None: it has none.
     """
 
     header: Header
@@ -140,6 +144,7 @@ class Model:
     panel: LinearExperts = field(default_factory=LinearExperts.naive)
     newest: NewestRows | None = None
     online: Int64 | None = None
+    own: OwnModel | None = None
 
     @property
     def spec(self) -> Spec:
@@ -155,7 +160,7 @@ class Model:
     @property
     def rows(self) -> int:
         """Return how many rows its experts read at most, without the cohort's network."""
-        return max(self.panel.rows, self.network_rows)
+        return max(self.panel.rows, self.network_rows, self.own.rows if self.own else 0)
 
     def rows_with(self, shared: "Model | None") -> int:
         """Return how many rows all its experts read at most, including its cohort's network."""

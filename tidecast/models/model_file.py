@@ -25,6 +25,7 @@ from tidecast.errors import ModelError
 from tidecast.models import lstm
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
 from tidecast.models.model import FORMAT, MAX_SEASON, Header, Model, NewestRows
+from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
 from tidecast.wire.state_format import ONLINE, numbers_in
 
@@ -41,9 +42,10 @@ _PANEL = {  # the panel's arrays in a file
 }
 _NEWEST = {"newest.ts": np.int64, "newest.values": np.float64, "newest.filled": np.int64}  # its newest rows, if any
 _ONLINE = {"online": np.int64}
-_KINDS: dict[str, Any] = _PANEL | _NEWEST | _ONLINE  # all other arrays are weights
+_OWN = {"own": np.uint8}  # the state of an expert of the user's own, if it has one
+_KINDS: dict[str, Any] = _PANEL | _NEWEST | _ONLINE | _OWN  # all other arrays are weights
 _PANEL_PARTS, _NEWEST_PARTS = fields(LinearExperts), fields(NewestRows)
-_TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
+_TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
 
 Arrays = dict[str, NDArray[Any]]  # by their names in a file
 
@@ -72,8 +74,12 @@ def encode(model: Model) -> bytes:
     arrays = weights | _parts_of(model.panel, _PANEL) | (_parts_of(model.newest, _NEWEST) if model.newest else {})
     if model.online is not None:
         arrays["online"] = model.online
-    _check_shapes(model.header.spec, model.header.network, {name: w.shape for name, w in arrays.items()}, "the model")
-    header = model.header.model_dump_json()
+    described = model.header
+    if model.own is not None:
+        arrays["own"] = np.frombuffer(model.own.state, np.uint8)
+        described = described.model_copy(update={"own": model.own.source, "own_rows": model.own.rows})
+    _check_shapes(described.spec, described.network, {name: w.shape for name, w in arrays.items()}, "the model")
+    header = described.model_dump_json()
     return _in_order(save(arrays, metadata={HEADER: header, CHECKSUM: _checksum(header, arrays)}))
 
 
@@ -108,7 +114,9 @@ def load(path: Path | str) -> Model:
         if not newest.is_valid():
             raise ModelError(f"{path}: its newest rows are no rows of a series: train it again")
     online = arrays.pop("online", None)
-    return Model(header, arrays, panel, newest, online)
+    state = arrays.pop("own", None)
+    own = None if state is None or header.own is None else OwnModel(header.own, header.own_rows, state.tobytes())
+    return Model(header, arrays, panel, newest, online, own)
 
 
 def _read(path: Path | str) -> bytes:
@@ -274,6 +282,8 @@ def _check_shapes(spec: Spec, network: bool, shapes: Mapping[str, tuple[int, ...
         expected |= {"newest.ts": rows, "newest.values": (*rows, len(spec.features)), "newest.filled": rows}
     if "online" in shapes:
         expected["online"] = (numbers_in(ONLINE),)
+    if "own" in shapes:
+        expected["own"] = shapes["own"][:1]
     for name in expected.keys() | shapes.keys():
         if expected.get(name) != shapes.get(name):
             raise ModelError(

@@ -132,6 +132,7 @@ class Engine:
             published,
             model.newest and model.newest.copy(),
             None if model.online is None else model.online.copy(),
+            model.own,
         )
 
     def put_shared(self, cohort: str, model: Model) -> None:

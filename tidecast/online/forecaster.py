@@ -14,6 +14,7 @@ from tidecast.online.batch import Batch, BatchResult, Entry
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.known_rows import KnownAhead
+from tidecast.online.own_experts import OwnRunner
 from tidecast.online.raw_entries import RawEntries
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.state import SeriesState
@@ -22,6 +23,7 @@ from tidecast.online.shadow_test import ShadowTests
 from tidecast.online.stages.entry_parser import EntryParser
 from tidecast.online.stages.events import events_of, silence_of, silent_series
 from tidecast.online.stages.horizons import Horizons
+from tidecast.online.stages.own import forecast_own
 from tidecast.online.stages.placing import place
 from tidecast.online.stages.publishing import drifts_of, publish
 from tidecast.online.stages.scoring import Scorer
@@ -40,6 +42,7 @@ class Forecaster:
         partitions: the number of partitions.
         probation: over how many readings a new champion is compared with the former one; 0 turns that off.
         anomalies: the rules of anomalies.
+        own: calls experts of the users' own; None: they have no forecasts.
 
     Attributes:
         engine: the models.
@@ -55,6 +58,7 @@ class Forecaster:
         partitions: int = 1,
         probation: int = 0,
         anomalies: AnomalySettings | None = None,
+        own: OwnRunner | None = None,
     ) -> None:
         self.engine = Engine() if engine is None else engine  # an engine without models is falsy
         self.shadow_tests = ShadowTests(self.engine, probation)
@@ -63,6 +67,7 @@ class Forecaster:
         high = settings.maximum
         self._bounds = (-math.inf if low is None else low, math.inf if high is None else high)
         self._settings = settings
+        self._own = own
         self._series = PartitionSeries(settings, self.engine, self.shadow_tests, anomalies or AnomalySettings())
         self._parser = EntryParser(settings, self._series, partition, partitions)
         self._scorer = Scorer((settings.level, *settings.more_levels), self._bounds)
@@ -156,6 +161,8 @@ class Forecaster:
         tested = np.flatnonzero(self._series.columns.tested[batch.series])
         forecasts = self.engine.predict(batch.requests)
         forecast_untrained(batch, self._series, self.engine, forecasts)
+        if self._own:
+            result.events += forecast_own(batch, self._series, self._own, forecasts)
         scores = self._scorer.score(batch, self._series, forecasts)
         if len(tested):
             result.events += self._compare(batch, tested, scores, forecasts[tested, SEASONAL_CHANGE:])

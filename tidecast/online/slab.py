@@ -13,6 +13,7 @@ from tidecast.models.gross_errors import Limits
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
 from tidecast.models.known.inputs import KnownInputs
 from tidecast.models.model import MOST_SEASONS, Model, NewestRows, network_seasons
+from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
@@ -60,6 +61,7 @@ class ModelSlot:
     published: bool  # the gate chose it: a shadow test comes first
     newest: NewestRows | None  # of its history
     online: Int64 | None  # the numbers of an `ONLINE` after its history
+    own: OwnModel | None  # an expert of the user's own
 
 
 class Slab:

@@ -1,7 +1,7 @@
 """A regressor with scikit-learn's interface as an expert."""
 
 import pickle
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +34,8 @@ class SklearnExpert:
     def predict(self, windows: Float) -> Float:
         """Return the next value after each window, `(n,)`."""
         change = np.asarray(self._regressor.predict(self._inputs(windows)), np.float64)
-        return cast("Float", windows[:, -1, 0] + change)
+        forecasts: Float = windows[:, -1, 0] + change
+        return forecasts
 
     def state(self) -> bytes:
         """Return the pickled regressor."""
@@ -48,4 +49,5 @@ class SklearnExpert:
         """Return the chosen rows less the newest value of the target, `(n, lags * features)`."""
         chosen = windows[:, self._at].copy()
         chosen[:, :, 0] -= windows[:, -1:, 0]
-        return cast("Float", chosen.reshape(len(windows), -1))
+        inputs: Float = chosen.reshape(len(windows), -1)
+        return inputs

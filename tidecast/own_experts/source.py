@@ -44,7 +44,9 @@ def _maker(source: str) -> Callable[[], Any]:
     try:
         module = _module_of_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except Exception as exc:
-        raise SettingsError(f"expert {source!r} cannot be imported: {_text(exc)}: correct the path or its code") from exc
+        raise SettingsError(
+            f"expert {source!r} cannot be imported: {_text(exc)}: correct the path or its code"
+        ) from exc
     maker = getattr(module, name, None)
     if not callable(maker):
         raise SettingsError(f"expert {source!r}: {place} has no class or function {name!r}: correct the name")

@@ -18,6 +18,7 @@ EVENTS = (  # the kinds of events
     "level_changed",  # a series has moved to another level for good
     "drift",  # a series has changed otherwise since its model was trained
     "model_degraded",  # the series' own LSTM has lost its weight in the forecast
+    "expert_failed",  # an expert of the user's own raised an error, answered too late or gave no number
     "muted",  # a user wants no notification about a series
     "unmuted",
     "started",  # a scheduled retraining has begun

@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models import time_grid
-from tidecast.models.experts import EXPERTS, NAIVE, SEASONAL_CHANGE
+from tidecast.models.experts import EXPERTS, NAIVE, OWN, SEASONAL_CHANGE
 from tidecast.models.gross_errors import Moves
 from tidecast.models.known.inputs import KnownInputs, with_known
 from tidecast.models.model import Model
+from tidecast.models.own_model import OwnModel
 from tidecast.models.time_grid import Grid
 from tidecast.online.offline import blend_forecasts, expert_forecasts, online_forecasts
+from tidecast.online.own_experts import OwnCall
+from tidecast.own_experts.in_process import InProcess
 
 CHUNK = 1024  # windows forecast at once: bounds the memory for a long tail
 ROWS = 400  # newest readings that determine the usual move
@@ -62,6 +65,21 @@ def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -
         answers[part] = expert_forecasts(model, shared, rows, held, next_ts)
     online, _ = online_forecasts(grid, model.header.seasons, reach)
     answers[:, SEASONAL_CHANGE:] = online[first - 1 : -1, SEASONAL_CHANGE:]
+    if model.own:
+        answers[:, OWN] = _own_answers(model.own, grid, newest)
+    return answers
+
+
+def _own_answers(own: OwnModel, grid: Grid, newest: NDArray[np.int64]) -> Float:
+    """Return the forecasts of an expert of the user's own after these rows, NaN where it fails or has too few rows."""
+    answers = np.full(len(newest), np.nan)
+    runner = InProcess()
+    for start in range(0, len(newest), CHUNK):
+        windows, held = time_grid.windows_before(grid, newest[start : start + CHUNK] + 1, own.rows)
+        whole = np.flatnonzero(held == own.rows)
+        if len(whole):
+            (forecasts,), _ = runner.forecast([OwnCall("", 0, own, windows[whole])])
+            answers[start + whole] = forecasts
     return answers
 
 

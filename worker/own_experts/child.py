@@ -12,9 +12,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-import numpy as np
-
-from tidecast.arrays import Float
+from tidecast.own_experts.in_process import answers_of
 from tidecast.own_experts.protocol import Expert
 from tidecast.own_experts.source import make_expert
 from worker.own_experts.messages import Answer, Load, Predict
@@ -42,31 +40,10 @@ def _answer(experts: dict[str, Expert], message: Any) -> Answer:
             expert.restore(message.state)
             experts[message.series] = expert
         elif isinstance(message, Predict):
-            forecasts = _forecasts(experts[message.series], message.windows)
+            forecasts = answers_of(experts[message.series], message.windows)
     except Exception as exc:
         error = f"{type(exc).__name__}: {exc}"
     return Answer(message.series, forecasts, error, time.perf_counter() - began)
-
-
-def _forecasts(expert: Expert, windows: Float) -> Float:
-    """Return the forecasts, one window after the other if the expert learns from each."""
-    update = getattr(expert, "update", None)
-    if update is None:
-        return _checked(expert.predict(windows), len(windows))
-    forecasts = np.empty(len(windows))
-    for i, window in enumerate(windows):
-        update(window)
-        forecasts[i] = _checked(expert.predict(windows[i : i + 1]), 1)[0]
-    return forecasts
-
-
-def _checked(answers: Any, count: int) -> Float:
-    forecasts = np.asarray(answers, np.float64)
-    if forecasts.shape != (count,):
-        raise ValueError(f"predict returned the shape {forecasts.shape}, not ({count},)")
-    if not np.isfinite(forecasts).all():
-        raise ValueError("predict returned NaN or infinity")
-    return forecasts
 
 
 def _end_with_the_worker() -> None:

@@ -5,6 +5,7 @@ for two, and so on up to an hour. After a call that took too long the process is
 worker never waits for the start of the process or for the loading of an expert: until then the expert has no forecast.
 """
 
+import math
 import socket
 import subprocess
 import time
@@ -26,6 +27,8 @@ from worker.own_experts.messages import Answer, Load, Predict
 
 LOADING_S = 0.02  # how long a batch lets experts load
 LOAD_PATIENCE_S = 60.0  # how long one expert may take to load: it may import a library
+START_AGAIN_S = 10.0  # after a process that has ended before it was ready
+MEMORY = "experts.memory may be too small"
 PAUSES_S = (60.0, 3600.0)  # the first and the longest pause after a failure
 
 log = structlog.get_logger("tidecast.worker")
@@ -45,7 +48,7 @@ class Usage:
     """What experts have cost so far."""
 
     calls: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # in the child process
     failures: int = 0
 
 
@@ -76,6 +79,7 @@ class ExpertPool:
         self._waiting: deque[OwnCall] = deque()  # to be loaded
         self._pauses: dict[str, Pause] = {}
         self._failures: list[OwnFailure] = []
+        self._start_at = -math.inf  # when to start a process again
 
     def forecast(self, calls: Sequence[OwnCall]) -> tuple[list[Float], list[OwnFailure]]:
         """Return the forecasts of each call, `(n,)`, NaN where there is none, and the experts that failed."""
@@ -83,6 +87,8 @@ class ExpertPool:
         self._failures = []
         now = self._clock()
         ready = [i for i, call in enumerate(calls) if self._may_call(call, now)]
+        if not ready:
+            return forecasts, self._failures
         child = self._running(now)
         if child:
             self._wait_for(child, [calls[i] for i in ready], now)
@@ -110,16 +116,28 @@ class ExpertPool:
 
     def _may_call(self, call: OwnCall, now: float) -> bool:
         pause = self._pauses.get(call.series)
-        return pause is None or now >= pause.until
+        if pause and now < pause.until:
+            return False
+        if self._settings.source_of(call.series) == call.model.source:
+            return True
+        self._fail(
+            call.series,
+            f"its model has the expert {call.model.source!r}, which the settings do not name: "
+            "set experts.series, or train it again",
+        )
+        return False
 
     def _running(self, now: float) -> _Process | None:
         """Return the child process once it is ready; start it if there is none."""
         child = self._process
         if child is None:
-            self._process = self._started()
+            if now >= self._start_at:
+                self._process = self._started()
             return None
         if not child.ready:
             if child.process.poll() is not None:
+                log.error("the process of own experts does not start", code=child.process.returncode, memory=MEMORY)
+                self._start_at = now + START_AGAIN_S
                 self._end(child)
                 return None
             if child.connection.poll(0):
@@ -211,7 +229,7 @@ class ExpertPool:
         child.connection.close()
         code = child.process.wait()
         self._end(child)
-        self._fail(series, f"the process of its expert ended with {code}: see the log; it may have taken too much memory")
+        self._fail(series, f"the process of its expert ended with {code}: correct its code, or raise experts.memory")
 
     def _end(self, child: _Process) -> None:
         """Kill a child process; another one is started with the next batch."""

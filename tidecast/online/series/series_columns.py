@@ -47,6 +47,7 @@ class SeriesColumns:
         lowest: the lowest value of that history.
         highest: the highest value of that history.
         tested: 1 if its champion is compared with a loaded shadow.
+        own: 1 if its model has an expert of the user's own.
         plain: 1 if its state has neither further steps nor a shadow test.
         rule: the address of the rule of its anomalies.
         due: when it counts as silent, epoch milliseconds; 0: it is not watched.
@@ -71,6 +72,7 @@ class SeriesColumns:
     lowest: Float = field(default_factory=_floats)
     highest: Float = field(default_factory=_floats)
     tested: Int64 = field(default_factory=_integers)
+    own: Int64 = field(default_factory=_integers)
     plain: Int64 = field(default_factory=_integers)
     rule: Int64 = field(default_factory=_integers)
     due: Float = field(default_factory=_floats)
@@ -95,6 +97,7 @@ class SeriesColumns:
         self.trained_until[number] = slot.trained_until if slot else 0
         self.largest_move[number] = slot.largest_move if slot else WITHOUT_MODEL
         self.lowest[number], self.highest[number] = slot.known if slot else NO_LIMITS
+        self.own[number] = slot is not None and slot.own is not None
         self.plain[number] = state.is_plain
         self.due[number] = 0 if watch.silent else watch.due
         self.stored_names[number] = address_of(np.frombuffer(state.names, np.uint8)), len(state.names)

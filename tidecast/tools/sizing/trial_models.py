@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from tidecast.arrays import Float
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, SHARED, LinearExperts
+from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, OWN, SHARED, LinearExperts
 from tidecast.models.lstm import Array
 from tidecast.models.model import Evidence, Header, Model, Scores
 from tidecast.models.spec import Spec
@@ -107,6 +107,7 @@ def full_state(series: str, target: str, values: Float) -> dict[str, bytes]:
 def _panel(kind: Kind) -> LinearExperts:
     """Return linear experts that all answer, and records that give each expert of this kind a share."""
     errors = np.random.default_rng(0).uniform(1.0, 1.1, (len(HALF_LIVES), len(EXPERTS)))
+    errors[:, OWN] = np.nan
     if kind != "own":
         errors[:, LSTM] = np.nan
     if kind != "shared":

@@ -1,0 +1,67 @@
+"""Call experts of the user's own in this process, for the trainer and for backtests."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tidecast.arrays import Float
+from tidecast.online.own_experts import OwnCall, OwnFailure
+from tidecast.own_experts.protocol import Expert
+from tidecast.own_experts.source import make_expert
+
+
+class InProcess:
+    """Calls experts without limits of time and memory; one that fails has no forecast."""
+
+    def __init__(self) -> None:
+        self._experts: dict[tuple[str, int], Expert] = {}
+
+    def forecast(self, calls: Sequence[OwnCall]) -> tuple[list[Float], list[OwnFailure]]:
+        """Return the forecasts of each call, `(n,)`, NaN where there is none, and the experts that failed."""
+        forecasts = []
+        failures = []
+        for call in calls:
+            try:
+                forecasts.append(answers_of(self._expert_of(call), call.windows))
+            except Exception as exc:
+                forecasts.append(np.full(len(call.windows), np.nan))
+                failures.append(OwnFailure(call.series, f"its expert failed with {type(exc).__name__}: {exc}"))
+        return forecasts, failures
+
+    def _expert_of(self, call: OwnCall) -> Expert:
+        key = call.series, call.version
+        if key not in self._experts:
+            expert = make_expert(call.model.source)
+            expert.restore(call.model.state)
+            self._experts[key] = expert
+        return self._experts[key]
+
+
+def answers_of(expert: Expert, windows: Float) -> Float:
+    """Return an expert's forecasts, one window after the other if it learns from each.
+
+    Args:
+        expert: the expert.
+        windows: `(n, rows, features)`, in the order of the readings.
+
+    Raises:
+        ValueError: the answers are not finite numbers of the shape `(n,)`.
+    """
+    update = getattr(expert, "update", None)
+    if update is None:
+        return _checked(expert.predict(windows), len(windows))
+    forecasts = np.empty(len(windows))
+    for i, window in enumerate(windows):
+        update(window)
+        forecasts[i] = _checked(expert.predict(windows[i : i + 1]), 1)[0]
+    return forecasts
+
+
+def _checked(answers: Any, count: int) -> Float:
+    forecasts = np.asarray(answers, np.float64)
+    if forecasts.shape != (count,):
+        raise ValueError(f"predict returned the shape {forecasts.shape}, not ({count},)")
+    if not np.isfinite(forecasts).all():
+        raise ValueError("predict returned NaN or infinity")
+    return forecasts

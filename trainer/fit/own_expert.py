@@ -1,0 +1,41 @@
+"""Fit an expert of the user's own on a series."""
+
+from tidecast.errors import SettingsError, TidecastError
+from tidecast.models import time_grid
+from tidecast.models.own_model import OwnModel
+from tidecast.models.time_grid import Grid
+from tidecast.own_experts.source import make_expert
+
+MIN_EXAMPLES = 8  # windows: fewer determine nothing
+
+
+class OwnExpertError(TidecastError):
+    """An own expert that cannot be fitted on a series."""
+
+
+def fit_own(source: str, grid: Grid, stop: int) -> OwnModel:
+    """Make an expert and fit it on the rows before `stop`.
+
+    Args:
+        source: where its code is found.
+        grid: the series on its grid.
+        stop: rows from here on are not used.
+
+    Raises:
+        OwnExpertError: its code fails, or the series is too short for its windows.
+    """
+    try:
+        expert = make_expert(source)
+        examples = time_grid.sequences(grid, expert.rows, expert.rows, 0, stop)
+        if len(examples) < MIN_EXAMPLES:
+            raise OwnExpertError(
+                f"own expert left out: {len(examples)} windows of {expert.rows} rows, and {MIN_EXAMPLES} are needed"
+            )
+        expert.fit(examples.windows, examples.targets)
+        return OwnModel(source, expert.rows, expert.state())
+    except SettingsError as exc:
+        raise OwnExpertError(f"own expert left out: {exc}") from exc
+    except OwnExpertError:
+        raise
+    except Exception as exc:
+        raise OwnExpertError(f"own expert left out: it failed with {type(exc).__name__}: {exc}") from exc
