@@ -24,7 +24,7 @@ LEVELS: tuple[set[str], ...] = (
     {"tidecast.wire"},
     {"tidecast.models"},
     {"tidecast.online", "tidecast.connection", "tidecast.files", "tidecast.pictures"},
-    {"tidecast.client"},
+    {"tidecast.client", "tidecast.own_experts"},
     {"worker", "trainer"},
     {"tidecast.tools", "tidecast.doctor", "dashboard"},
     {"tidecast.cli"},

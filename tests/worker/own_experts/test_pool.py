@@ -2,57 +2,17 @@
 
 import os
 import signal
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.harness.patience import until
+from tests.worker.own_experts.harness import EXPERTS_FILE, source_settings
 from tidecast.models.own_model import OwnModel
 from tidecast.online.own_experts import OwnCall, OwnFailure
-from tidecast.settings import ExpertSettings
 from worker.own_experts.pool import PAUSES_S, ExpertPool
-
-CODE = """
-import os, time
-import numpy as np
-
-class Twice:
-    rows = 2
-    def fit(self, windows, targets): pass
-    def predict(self, windows): return 2 * windows[:, -1, 0]
-    def state(self): return b""
-    def restore(self, state): self.state_ = state
-
-class Raises(Twice):
-    def predict(self, windows): raise ValueError("no answer")
-
-class Hangs(Twice):
-    def predict(self, windows): time.sleep(600)
-
-class Nan(Twice):
-    def predict(self, windows): return np.full(len(windows), np.nan)
-
-class Hungry(Twice):
-    def predict(self, windows):
-        kept = []
-        while True: kept.append(np.ones(10_000_000))
-
-class Dies(Twice):
-    def predict(self, windows): os._exit(3)
-
-class Counts(Twice):
-    def update(self, window): self.seen = getattr(self, "seen", 0) + 1
-    def predict(self, windows): return np.full(len(windows), float(self.seen))
-
-class Prints(Twice):
-    def predict(self, windows):
-        print("hello", flush=True)
-        return super().predict(windows)
-"""
-Clock = Callable[[], float]
 
 
 class Now:
@@ -70,7 +30,7 @@ class Now:
 def file(tmp_path: Path) -> Path:
     """Return a file with good and bad experts."""
     path = tmp_path / "experts.py"
-    path.write_text(textwrap.dedent(CODE))
+    path.write_text(EXPERTS_FILE)
     return path
 
 
@@ -81,16 +41,16 @@ def now() -> Now:
 
 
 @pytest.fixture
-def pool(now: Now) -> Iterator[ExpertPool]:
+def pool(file: Path, now: Now) -> Iterator[ExpertPool]:
     """Return a pool that waits long for each answer, since the machine may be busy."""
-    pool = ExpertPool(ExpertSettings(patience="30s", per_batch="60s", memory="512MB"), now)
+    pool = ExpertPool(source_settings(file, "30s"), now)
     yield pool
     pool.close()
 
 
-def call(file: Path, name: str, series: str = "a", values: tuple[float, ...] = (1.0, 2.0)) -> OwnCall:
+def call(file: Path, name: str, number: int = 1, values: tuple[float, ...] = (1.0, 2.0)) -> OwnCall:
     """Return a call of an expert of the file with one window."""
-    return OwnCall(series, 1, OwnModel(f"{file}:{name}", 2, b""), np.array(values).reshape(1, 2, 1))
+    return OwnCall(f"{name}-{number}", 1, OwnModel(f"{file}:{name}", 2, b""), np.array(values).reshape(1, 2, 1))
 
 
 def answered(pool: ExpertPool, *calls: OwnCall) -> tuple[list[float], list[OwnFailure]]:
@@ -111,7 +71,7 @@ def answered(pool: ExpertPool, *calls: OwnCall) -> tuple[list[float], list[OwnFa
 
 def test_an_expert_answers_from_its_newest_row(pool: ExpertPool, file: Path) -> None:
     """Each series has its own expert, and all answer in one call."""
-    assert ([4.0, 10.0], []) == answered(pool, call(file, "Twice"), call(file, "Twice", "b", (4.0, 5.0)))
+    assert ([4.0, 10.0], []) == answered(pool, call(file, "Twice"), call(file, "Twice", 2, (4.0, 5.0)))
     assert pool.usage.calls >= 2
 
 
@@ -129,8 +89,8 @@ def test_an_expert_that_fails_is_left_out_for_a_while_and_the_others_answer(
     pool: ExpertPool, file: Path, now: Now, name: str, reason: str
 ) -> None:
     """Its failure has a reason; after the pause it is tried again, and the next pause is longer."""
-    good = call(file, "Twice", "good")
-    bad = call(file, name, "bad")
+    good = call(file, "Twice")
+    bad = call(file, name)
     _, failures = answered(pool, bad, good)
     assert reason in failures[0].reason
     assert "1m" in failures[0].reason
@@ -145,9 +105,9 @@ def test_an_expert_that_fails_is_left_out_for_a_while_and_the_others_answer(
 
 def test_an_expert_that_hangs_costs_its_patience_once(file: Path, now: Now) -> None:
     """Its process is killed; the others answer in a new one."""
-    pool = ExpertPool(ExpertSettings(patience="50ms", per_batch="60s", memory="512MB"), now)
+    pool = ExpertPool(source_settings(file, "50ms"), now)
     try:
-        hanging = call(file, "Hangs", "bad")
+        hanging = call(file, "Hangs")
         _, failures = answered(pool, hanging)
         assert "took longer than 50ms" in failures[0].reason
         assert np.isnan(pool.forecast([hanging])[0][0]).all()
@@ -159,15 +119,23 @@ def test_an_expert_can_learn_from_each_reading(pool: ExpertPool, file: Path) -> 
     """`update` gets every window before its forecast."""
     counting = call(file, "Counts")
     (first,), _ = answered(pool, counting)
-    twice = OwnCall("a", 1, counting.model, np.ones((2, 2, 1)))
+    twice = OwnCall(counting.series, 1, counting.model, np.ones((2, 2, 1)))
     assert [[first + 1, first + 2]] == [forecast.tolist() for forecast in pool.forecast([twice])[0]]
 
 
 def test_a_new_version_is_loaded_anew(pool: ExpertPool, file: Path) -> None:
     """The former version does not answer for it."""
-    answered(pool, call(file, "Twice"))
-    newer = OwnCall("a", 2, OwnModel(f"{file}:Counts", 2, b""), np.ones((1, 2, 1)))
-    assert answered(pool, newer)[0] == [1.0]
+    first = call(file, "Counts")
+    assert answered(pool, first)[0] == [1.0]
+    assert pool.forecast([first])[0][0].tolist() == [2.0]
+    assert answered(pool, OwnCall(first.series, 2, first.model, first.windows))[0] == [1.0]
+
+
+def test_only_code_that_the_settings_name_is_run(pool: ExpertPool, file: Path) -> None:
+    """A model file from elsewhere cannot bring code of its own."""
+    foreign = OwnCall("Twice-1", 1, OwnModel(f"{file}:Prints", 2, b""), np.ones((1, 2, 1)))
+    _, failures = pool.forecast([foreign])
+    assert "which the settings do not name" in failures[0].reason
 
 
 def test_what_an_expert_prints_does_not_disturb_the_answers(pool: ExpertPool, file: Path) -> None:
@@ -184,4 +152,4 @@ def test_a_killed_process_is_started_again(pool: ExpertPool, file: Path) -> None
     child.process.wait()
     _, failures = answered(pool, call(file, "Twice"))
     assert "ended with -9" in failures[0].reason
-    assert answered(pool, call(file, "Twice", "b"))[0] == [4.0]
+    assert answered(pool, call(file, "Twice", 2))[0] == [4.0]

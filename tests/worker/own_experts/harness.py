@@ -1,0 +1,51 @@
+"""Good and bad experts, and the settings that name them."""
+
+import re
+from pathlib import Path
+
+from tidecast.settings import ExpertSettings
+
+EXPERTS_FILE = """
+import os, time
+import numpy as np
+
+class Twice:
+    rows = 2
+    def fit(self, windows, targets): pass
+    def predict(self, windows): return 2 * windows[:, -1, 0]
+    def state(self): return b""
+    def restore(self, state): self.state_ = state
+
+class Raises(Twice):
+    def predict(self, windows): raise ValueError("no answer")
+
+class Hangs(Twice):
+    def predict(self, windows): time.sleep(600)
+
+class Nan(Twice):
+    def predict(self, windows): return np.full(len(windows), np.nan)
+
+class Hungry(Twice):
+    def predict(self, windows):
+        kept = []
+        while True: kept.append(np.ones(10_000_000))
+
+class Dies(Twice):
+    def predict(self, windows): os._exit(3)
+
+class Counts(Twice):
+    def update(self, window): self.seen = getattr(self, "seen", 0) + 1
+    def predict(self, windows): return np.full(len(windows), float(self.seen))
+
+class Prints(Twice):
+    def predict(self, windows):
+        print("hello", flush=True)
+        return super().predict(windows)
+"""
+
+
+def source_settings(file: Path, patience: str) -> ExpertSettings:
+    """Return settings by which the series `Twice-1` has the expert `Twice` of the file, and so on."""
+    names = [*re.findall(r"class (\w+)", EXPERTS_FILE), "Missing"]
+    series = tuple({"pattern": f"{name}-*", "source": f"{file}:{name}"} for name in names)
+    return ExpertSettings(series=series, patience=patience, per_batch="60s", memory="512MB")
