@@ -22,7 +22,6 @@ from worker.log_limiter import LogLimiter
 from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
 from worker.model_loader import ModelLoader
-from worker.own_experts.metrics import ExpertMetrics
 from worker.own_experts.pool import ExpertPool
 from worker.partition.consumer import PartitionConsumer
 from worker.partition.lease import PartitionLease
@@ -63,8 +62,7 @@ class Worker:
         name = worker_name(settings)
         lease_s = settings.worker.lease
         engine = Engine(worker_threads(settings))
-        self._own = ExpertPool(settings.experts)
-        health.registry.register(ExpertMetrics(self._own.usage))
+        self._own = ExpertPool(settings.experts, health.own_experts)
         forecasters = [
             Forecaster(
                 settings.series, engine, i, len(streams), settings.retrain.probation, settings.anomalies, self._own

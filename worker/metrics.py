@@ -22,6 +22,7 @@ from tidecast.online.drift import KINDS, Drift
 from tidecast.online.series.condition_names import SERIES_STATES
 from tidecast.wire import DISPOSITIONS, Event
 from worker.notify.metrics import NotifyMetrics
+from worker.own_experts.metrics import Usage
 from worker.probes import ProbeServer
 
 STAGES = ("read", "handle", "commit")
@@ -41,6 +42,7 @@ class Health:
         partitions: the number of partitions, by the settings.
         retraining: the metrics of scheduled runs.
         notify: the metrics of notifications.
+        own_experts: what experts of the users' own cost.
         ready: set while a partition is held and its state is loaded.
         compiling: set while functions compile: some seconds, once on a machine.
     """
@@ -59,6 +61,8 @@ class Health:
         self._age = self._gauge("model_age_seconds", "Age of the models.", "which")
         self.retraining = RetrainMetrics(self.registry)
         self.notify = NotifyMetrics(self.registry)
+        self.own_experts = Usage()
+        self.registry.register(self.own_experts)
         self.registry.register(_LinesLost())
 
     def _add_batches(self) -> None:

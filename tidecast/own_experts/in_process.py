@@ -18,7 +18,7 @@ class InProcess:
         self._experts: dict[tuple[str, int], Expert] = {}
 
     def forecast(self, calls: Sequence[OwnCall]) -> tuple[list[Float], list[OwnFailure]]:
-        """Return the forecasts of each call, `(n,)`, NaN where there is none, and the experts that failed."""
+        """Return the forecasts of each call, `(n,)`, NaN where an expert has no answer, and the experts that failed."""
         forecasts = []
         failures = []
         for call in calls:

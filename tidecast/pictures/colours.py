@@ -32,7 +32,8 @@ class Theme:
         amber: warnings.
         green: success.
         experts: an area for each expert, in the order of `EXPERTS`: what repeats the past in purple, smoothing in teal,
-            linear experts from yellow to red, networks in blue, what learns online in green, and the user's own apart from all.
+            linear experts from yellow to red, networks in blue, what learns online in green, and the
+            user's own apart from all.
         other: the area of all experts with a small share.
     """
 

@@ -27,7 +27,7 @@ class Answer:
     """The answer to either message.
 
     Attributes:
-        series: the series; empty in the first message, which says that the process is ready.
+        series: the series; empty in the first message, which is sent once the process is ready.
         forecasts: `(n,)`, all finite; None after `Load` and after an error.
         error: what the expert raised; None without an error.
         seconds: how long it took.

@@ -1,24 +1,31 @@
 """The metrics of experts of the users' own: their cost shows whether they are worth it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from worker.own_experts.pool import Usage
 
+@dataclass(slots=True, eq=False)  # the registry needs a hash
+class Usage(Collector):
+    """What experts have cost so far.
 
-class ExpertMetrics(Collector):
-    """Shows the usage of a pool."""
+    Attributes:
+        calls: the number of forecasts.
+        seconds: the time they took in the child process.
+        failures: how often an expert failed.
+    """
 
-    def __init__(self, usage: Usage) -> None:
-        self._usage = usage
+    calls: int = 0
+    seconds: float = 0.0
+    failures: int = 0
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield the counters."""
         for name, text, value in (
-            ("forecasts", "Forecasts of own experts.", self._usage.calls),
-            ("seconds", "Seconds that own experts took.", self._usage.seconds),
-            ("failures", "Failures of own experts.", self._usage.failures),
+            ("forecasts", "Forecasts of own experts.", self.calls),
+            ("seconds", "Seconds that own experts took.", self.seconds),
+            ("failures", "Failures of own experts.", self.failures),
         ):
             yield CounterMetricFamily(f"tidecast_own_expert_{name}", text, value)

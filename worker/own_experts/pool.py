@@ -24,6 +24,7 @@ from tidecast.online.own_experts import OwnCall, OwnFailure
 from tidecast.settings import ExpertSettings, environment_of_one_thread
 from tidecast.start import child_command
 from worker.own_experts.messages import Answer, Load, Predict
+from worker.own_experts.metrics import Usage
 
 LOADING_S = 0.02  # how long a batch lets experts load
 LOAD_PATIENCE_S = 60.0  # how long one expert may take to load: it may import a library
@@ -44,15 +45,6 @@ class Pause:
 
 
 @dataclass(slots=True)
-class Usage:
-    """What experts have cost so far."""
-
-    calls: int = 0
-    seconds: float = 0.0  # in the child process
-    failures: int = 0
-
-
-@dataclass(slots=True)
 class _Process:
     """A running child process, and the experts in it."""
 
@@ -67,12 +59,13 @@ class ExpertPool:
     """Calls experts of the users' own in a child process.
 
     Args:
-        settings: the limits.
+        settings: the limits, and which code may run.
+        usage: counts what the experts cost.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, settings: ExpertSettings, clock: Callable[[], float] = time.monotonic) -> None:
-        self.usage = Usage()
+    def __init__(self, settings: ExpertSettings, usage: Usage, clock: Callable[[], float] = time.monotonic) -> None:
+        self.usage = usage
         self._settings = settings
         self._clock = clock
         self._process: _Process | None = None
@@ -82,7 +75,7 @@ class ExpertPool:
         self._start_at = -math.inf  # when to start a process again
 
     def forecast(self, calls: Sequence[OwnCall]) -> tuple[list[Float], list[OwnFailure]]:
-        """Return the forecasts of each call, `(n,)`, NaN where there is none, and the experts that failed."""
+        """Return the forecasts of each call, `(n,)`, NaN where an expert has no answer, and the experts that failed."""
         forecasts = [np.full(len(call.windows), np.nan) for call in calls]
         self._failures = []
         now = self._clock()
@@ -128,7 +121,7 @@ class ExpertPool:
         return False
 
     def _running(self, now: float) -> _Process | None:
-        """Return the child process once it is ready; start it if there is none."""
+        """Return the child process once it is ready; start it if it does not run."""
         child = self._process
         if child is None:
             if now >= self._start_at:

@@ -12,6 +12,7 @@ from tests.harness.patience import until
 from tests.worker.own_experts.harness import EXPERTS_FILE, source_settings
 from tidecast.models.own_model import OwnModel
 from tidecast.online.own_experts import OwnCall, OwnFailure
+from worker.own_experts.metrics import Usage
 from worker.own_experts.pool import PAUSES_S, ExpertPool
 
 
@@ -43,7 +44,7 @@ def now() -> Now:
 @pytest.fixture
 def pool(file: Path, now: Now) -> Iterator[ExpertPool]:
     """Return a pool that waits long for each answer, since the machine may be busy."""
-    pool = ExpertPool(source_settings(file, "30s"), now)
+    pool = ExpertPool(source_settings(file, "30s"), Usage(), now)
     yield pool
     pool.close()
 
@@ -105,7 +106,7 @@ def test_an_expert_that_fails_is_left_out_for_a_while_and_the_others_answer(
 
 def test_an_expert_that_hangs_costs_its_patience_once(file: Path, now: Now) -> None:
     """Its process is killed; the others answer in a new one."""
-    pool = ExpertPool(source_settings(file, "50ms"), now)
+    pool = ExpertPool(source_settings(file, "50ms"), Usage(), now)
     try:
         hanging = call(file, "Hangs")
         _, failures = answered(pool, hanging)

@@ -73,7 +73,9 @@ def test_bad_experts_lose_no_reading_and_are_reported_once_each(
 
         def failed() -> list[Event]:
             return [
-                event for entry in redis.xrange("events") if (event := Event.decode(*entry)).kind == "expert_failed"
+                event
+                for entry in redis.xrange("events") or ()
+                if (event := Event.decode(*entry)).kind == "expert_failed"
             ]
 
         def all_have_failed() -> bool:
