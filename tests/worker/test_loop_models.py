@@ -225,7 +225,7 @@ def test_a_broken_model_does_not_take_the_others_with_it(
         case "format":
             named = b'\\"format\\":%d'
             assert named % FORMAT in content
-            file.write_bytes(content.replace(named % FORMAT, named % 9))
+            file.write_bytes(content.replace(named % FORMAT, named % 99))
         case "pointer":
             (file.parent / "champion").write_bytes(b"\xff")
         case "folder":
