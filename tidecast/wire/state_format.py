@@ -24,7 +24,7 @@ from tidecast.errors import StateError
 STATE_FORMAT = 11  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
-EXPERTS = 16  # as many as in `models/experts.py`
+EXPERTS = 17  # as many as in `models/experts.py`
 ERROR_RECORDS = 2  # one for each half-life
 STEPS_REMEMBERED = 15  # enough for a median that a few odd steps do not change
 MOST_ROWS = 2**20  # of a window: more than any setting or model needs
