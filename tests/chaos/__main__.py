@@ -1,6 +1,7 @@
 """`python -m tests.chaos`: the long runs, a storm (`--minutes`) or kills (`--kills`); the suite has short ones.
 
 `python -m tests.chaos retraining`: kills while the schedule retrains, of children and of workers.
+`python -m tests.chaos training`: kills and stops while a scheduler of Dask trains.
 `python -m tests.chaos silences`: kills around the commits that report silent and returning series.
 `python -m tests.chaos lives`: kills while series are renamed and deleted.
 """
@@ -22,6 +23,7 @@ from tests.chaos.lives.lives_run import Lives, lives_run
 from tests.chaos.retraining import retraining_run
 from tests.chaos.silences.silences_run import Silences, silences_run
 from tests.chaos.storm import BITES, FAULTS, KILLS, StormReport, storm_run
+from tests.chaos.training import KILL_DRIVER, KILL_SCHEDULER, KILL_WORKER, STOP_DRIVER, STOP_WORKER, training_run
 from tests.chaos.verifier import Violations
 
 RUNS: dict[str, Callable[[Path, int, int, int], Lives | Silences]] = {"lives": lives_run, "silences": silences_run}
@@ -32,7 +34,7 @@ Found = TypeVar("Found")
 def main() -> int:
     """Run, print the result, and exit 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["retraining", *RUNS], help="one kind of kills")
+    parser.add_argument("what", nargs="?", choices=["retraining", "training", *RUNS], help="one kind of kills")
     parser.add_argument("--minutes", type=float, help="storm for so long, then run the controls and the accidents")
     parser.add_argument("--rate", type=int, default=RATE, help="readings a second, of a storm")
     parser.add_argument("--readings", type=int, default=20_000, help="of a run of kills")
@@ -43,6 +45,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.what == "retraining":
         return _retraining(options.child_kills, options.kills, options.seed, as_json=options.json)
+    if options.what == "training":
+        return _training(options.kills, options.seed, as_json=options.json)
     if options.what:
         return _run(options.what, options.readings, options.kills, options.seed, as_json=options.json)
     if options.minutes is not None:
@@ -74,6 +78,15 @@ def _retraining(child_kills: int, worker_kills: int, seed: int, *, as_json: bool
         report = retraining_run(Path(folder), child_kills, worker_kills, seed)
     figures = {name: value for name, value in asdict(report).items() if name != "notes"}
     _print_figures(figures, report.notes, as_json=as_json)
+    return 1 if report.violations() else 0
+
+
+def _training(kills: int, seed: int, *, as_json: bool) -> int:
+    faults = {KILL_WORKER: kills, STOP_WORKER: 5, KILL_DRIVER: 3, STOP_DRIVER: 3, KILL_SCHEDULER: 3}
+    with tempfile.TemporaryDirectory() as folder:
+        report = training_run(Path(folder), faults, seed)
+    figures = {name: value for name, value in asdict(report).items() if name not in ("faults", "notes")}
+    _print_figures(report.faults | figures, report.notes, as_json=as_json)
     return 1 if report.violations() else 0
 
 

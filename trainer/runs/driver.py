@@ -81,10 +81,11 @@ class Driver:
             else:
                 self._settle(shard, left)
         attempts: Counter[str] = Counter()
-        for done in self._engine.completed():
-            self._end(done, attempts)
-            if until is not None and time.monotonic() >= until:
-                self._engine.cancel()
+        with self._folder.fenced():  # a task of ours fails if another process has finished the run
+            for done in self._engine.completed():
+                self._end(done, attempts)
+                if until is not None and time.monotonic() >= until:
+                    self._engine.cancel()
 
     def _open(self, shards: Iterable[Shard]) -> Iterable[Shard]:
         """Yield the shards, or the halves of those that were halved, that are not settled."""

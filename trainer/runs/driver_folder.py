@@ -58,7 +58,7 @@ class DriverFolder:
         Raises:
             RunTakenOver: another process continues the run.
         """
-        with self._fenced(), (self.path / JOURNAL).open("r+b") as journal:
+        with self.fenced(), (self.path / JOURNAL).open("r+b") as journal:
             journal.seek(0, os.SEEK_END)
             journal.write(json.dumps(line).encode() + b"\n")
             journal.flush()
@@ -80,7 +80,7 @@ class DriverFolder:
         """
         assert result.digest  # noqa: S101 - the caller's promise
         number = store.version_with(series, result.digest) if self.continues else None
-        with self._fenced():
+        with self.fenced():
             if number is None:
                 mine = self.path / result.digest
                 self._run.file(result.digest).rename(mine)
@@ -102,7 +102,7 @@ class DriverFolder:
         return former
 
     @contextmanager
-    def _fenced(self) -> Iterator[None]:
+    def fenced(self) -> Iterator[None]:
         """Raise RunTakenOver if a step fails and the folder is gone."""
         try:
             yield

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Self
 
 from tidecast.files.history import History
@@ -28,6 +29,9 @@ ABANDONED_S = 7 * 86_400.0  # a run that nobody has continued for so long is rem
 class RemoteRun:
     """A run that trains on the workers of a scheduler. An interrupted one is continued by the same call.
 
+    Its folder is `runs/<id>/<token>`. The token is another one if the same call is repeated after the end of a run: a
+    task of the former run that goes on late finds its folder gone.
+
     Args:
         histories: of the series.
         job: of the run.
@@ -49,17 +53,15 @@ class RemoteRun:
     ) -> None:
         self._store = store
         self._scheduler = scheduler
-        self._given = {history.series: history for history in histories}
-        self._folder = RunFolder(store.root, _run_id(histories, job, force=force, train_cohorts=train_cohorts))
+        run_id = _run_id(histories, job, force=force, train_cohorts=train_cohorts)
+        self._home = store.root / RUNS / run_id
         with store.writing():
             _remove_abandoned(store)
-            self._folder.create()
-            if (plan := self._folder.read("plan")) is None:
-                self._folder.write("job", job.as_dict())
-                self.plan = plan_of(histories, job, store, self._keep_part, force=force, train_cohorts=train_cohorts)
-                self._folder.write("plan", self.plan.as_dict())
-            else:
-                self.plan = Plan.from_dict(plan)
+            if not (tokens := self._tokens()):
+                self._begin(histories, job, force=force, train_cohorts=train_cohorts)
+                tokens = self._tokens()
+        self._folder = RunFolder(store.root, f"{run_id}/{tokens[0]}")
+        self.plan = Plan.from_dict(self._folder.read("plan"))
         self.created_ms: int = self._folder.read("job")["created_ms"]
         if not self.plan.series:
             self._remove()
@@ -86,14 +88,38 @@ class RemoteRun:
             with self._store.writing():
                 self._folder.write("networks", versions)
 
-    def _keep_part(self, members: Sequence[Screened]) -> str:
-        return self._folder.keep_part(encoded_part([self._given[member.history.series] for member in members]))
+    def _begin(self, histories: Sequence[History], job: Job, *, force: bool, train_cohorts: bool) -> None:
+        """Make the folder of the run with its plan, and give it its name at once, unless another process is faster."""
+        token = os.urandom(8).hex()
+        folder = RunFolder(self._store.root, f"new-{token}/{token}")
+        given = {history.series: history for history in histories}
+
+        def keep_part(members: Sequence[Screened]) -> str:
+            return folder.keep_part(encoded_part([given[member.history.series] for member in members]))
+
+        folder.create()
+        folder.write("job", job.as_dict())
+        plan = plan_of(histories, job, self._store, keep_part, force=force, train_cohorts=train_cohorts)
+        folder.write("plan", plan.as_dict())
+        try:
+            folder.path.parent.rename(self._home)
+        except OSError:
+            shutil.rmtree(folder.path.parent)
+            if not self._tokens():
+                raise
+
+    def _tokens(self) -> list[str]:
+        """Return the token of the run that this call continues, if there is one."""
+        return [folder.name for folder in self._home.glob("*/")]
 
     def _remove(self) -> None:
-        """Remove the folder of the run at once, so that no other process takes an incomplete one for a run."""
-        removed = self._folder.path.with_name(f"removed-{os.urandom(8).hex()}")
-        self._folder.path.rename(removed)
-        shutil.rmtree(removed, ignore_errors=True)
+        """Remove the folder of the run, its name first, so that the next call does not find an incomplete one."""
+        removed = self._home.with_name(f"removed-{os.urandom(8).hex()}")
+        with suppress(OSError):  # another process has finished the run
+            self._folder.path.rename(removed)
+            shutil.rmtree(removed)
+            self._home.rmdir()
+            self._home.parent.rmdir()
 
 
 def _run_id(histories: Sequence[History], job: Job, *, force: bool, train_cohorts: bool) -> str:
@@ -111,6 +137,7 @@ def _remove_abandoned(store: ModelStore) -> None:
     """Remove runs that nobody has continued for a week, and what a removal has left."""
     now = time.time()
     for folder in (store.root / RUNS).glob("*/"):
-        newest = max((file.stat().st_mtime for file in folder.glob("**/*")), default=now)
-        if folder.name.startswith("removed-") or now - newest > ABANDONED_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process removes it
+            newest = max((file.stat().st_mtime for file in folder.glob("**/*")), default=now)
+            if folder.name.startswith("removed-") or now - newest > ABANDONED_S:
+                shutil.rmtree(folder)

@@ -32,6 +32,7 @@ class DaskCluster:
         self.address = f"tcp://127.0.0.1:{self._port}"
         self.scheduler = self._start_scheduler()
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._started = 0
         for _ in range(workers):
             self.add_worker()
 
@@ -44,9 +45,16 @@ class DaskCluster:
 
     def add_worker(self) -> None:
         """Start another worker."""
-        local = self._folder / f"worker-{len(self.workers)}"
+        self._started += 1
+        local = self._folder / f"worker-{self._started}"
         options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(local))
         self.workers.append(self._start("distributed.cli.dask_worker", self.address, *options))
+
+    def replace_workers(self, number: int) -> None:
+        """Start workers for those that have ended, until there are so many."""
+        self.workers = [worker for worker in self.workers if worker.poll() is None]
+        while len(self.workers) < number:
+            self.add_worker()
 
     def restart_scheduler(self) -> None:
         """Kill the scheduler and start another at the same address; the workers of the former end by themselves."""

@@ -1,0 +1,20 @@
+"""The short version of the faults while a scheduler of Dask trains."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.training import KILL_DRIVER, KILL_SCHEDULER, KILL_WORKER, STOP_DRIVER, training_run
+
+pytest.importorskip("distributed", reason="the extra `distributed` is not installed")
+
+
+@pytest.mark.keras
+def test_kills_of_workers_drivers_and_the_scheduler_leave_one_version_for_each_run(tmp_path: Path) -> None:
+    """A driver that goes on after its successor has finished ends with an error."""
+    faults = {KILL_WORKER: 1, KILL_DRIVER: 1, KILL_SCHEDULER: 1, STOP_DRIVER: 1}
+    report = training_run(tmp_path, faults, seed=1)
+    assert faults == report.faults
+    assert [] == report.notes
+    assert 0 == report.violations()
+    assert report.runs >= 1
