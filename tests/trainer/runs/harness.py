@@ -15,7 +15,7 @@ from trainer.runs.results import SeriesResult
 from trainer.runs.shard import Shard
 
 ROOT = Path(__file__).parents[3]
-TTL_S = 5  # a worker that is silent for so long counts as dead
+TTL_S = 5.0  # short, so that a stopped worker counts as dead soon
 
 
 class DaskCluster:
@@ -24,9 +24,11 @@ class DaskCluster:
     Args:
         folder: for the workers' directories and logs.
         workers: their number.
+        ttl_s: how long a worker may be silent before it counts as dead.
     """
 
-    def __init__(self, folder: Path, workers: int = 1) -> None:
+    def __init__(self, folder: Path, workers: int = 1, ttl_s: float = TTL_S) -> None:
+        self._ttl_s = ttl_s
         self._folder = folder
         self._port = free_port()
         self.address = f"tcp://127.0.0.1:{self._port}"
@@ -68,7 +70,8 @@ class DaskCluster:
     def _start(self, module: str, *options: str) -> subprocess.Popen[bytes]:
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
-            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{TTL_S}s",
+            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{self._ttl_s}s",
+            "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
         }
         log = (self._folder / "cluster.log").open("ab")
         with log:
