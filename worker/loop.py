@@ -18,6 +18,7 @@ from tidecast.settings import Settings, worker_name, worker_threads
 from worker.acl import explain
 from worker.backoff import Backoff
 from worker.census import Census
+from worker.known_stream import KnownStream
 from worker.log_limiter import LogLimiter
 from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
@@ -48,6 +49,7 @@ class Worker:
         health: the metrics.
         membership: the other workers; None if there is one partition, whose lease alone decides who serves it.
         router: of readings that were pushed without their partition; None with one partition.
+        known: the values that are known ahead; None: there are none.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Worker:
         health: Health,
         membership: Membership | None = None,
         router: Router | None = None,
+        known: KnownStream | None = None,
     ) -> None:
         name = worker_name(settings)
         lease_s = settings.worker.lease
@@ -73,6 +76,7 @@ class Worker:
         self._health = health
         self._membership = membership
         self._router = router
+        self._known = known
         self._models = ModelLoader(store, engine, forecasters, health)
         self._consumers = [
             PartitionConsumer(
@@ -86,6 +90,10 @@ class Worker:
             )
             for i, (stream, forecaster) in enumerate(zip(streams, forecasters, strict=True))
         ]
+        if known:
+            for consumer in self._consumers:
+                consumer.known = known
+                consumer.forecaster.known = known.values
         self._census = Census(lambda: (consumer.forecaster.states for consumer in self._consumers))
         self._first = random.randrange(len(streams))  # noqa: S311 - workers start at different partitions
         self._route_at = -math.inf  # when to try again after a failure of the router, by the monotonic clock
@@ -121,6 +129,8 @@ class Worker:
             if self._loading:
                 return None
             due = self._due(now)
+            if self._known and self.held:
+                self._known.look(time.monotonic())
         except Exception as exc:  # the Redis of the membership or the store's disk is unavailable
             if stop is None:
                 raise
@@ -275,6 +285,7 @@ class Worker:
         counts = self._census.step(time.monotonic())
         if counts is not None:
             self._health.series(counts)
+            self._health.without_known.set(sum(consumer.forecaster.without_known() for consumer in self._consumers))
 
     def _failed(self, consumer: PartitionConsumer, kind: str, exc: Exception) -> tuple[float, bool]:
         """Count a partition's failure; return the pause in seconds, and whether the failure was logged."""

@@ -24,6 +24,7 @@ from tidecast.wire import common_keys, keys_of
 from worker.acl import explain
 from worker.backoff import LONGEST_S, SHORTEST_S
 from worker.compiling import warm
+from worker.known_stream import KnownStream
 from worker.log_limiter import LogLimiter
 from worker.loop import Worker
 from worker.membership import Membership, claim_partitions
@@ -234,7 +235,8 @@ def make_worker(settings: Settings, health: Health) -> Worker:
         settings = with_worker_name(settings)
         membership = Membership(redis, common_keys(settings.namespace), settings.worker.name, settings.worker.lease)
         router = Router(redis, settings)
-    return Worker(settings, streams, ModelStore(settings.store), health, membership, router)
+    known = KnownStream(redis, settings, health)
+    return Worker(settings, streams, ModelStore(settings.store), health, membership, router, known)
 
 
 def check(settings: Settings) -> int:

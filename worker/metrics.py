@@ -56,6 +56,8 @@ class Health:
         self.models = self._gauge("models", "Models loaded.")
         self._series = self._gauge("series", "Series by their condition.", "state")
         self.series({})
+        self._known = self._counter("known_values", "Entries of known values.", "result", begin=("taken", "rejected"))
+        self.without_known = self._gauge("series_without_known", "Series whose known inputs have run out.")
         build = self._gauge("build_info", "The version of Tidecast and of Python; always 1.", "version", "python")
         build.labels(__version__, platform.python_version()).set(1)
         self._age = self._gauge("model_age_seconds", "Age of the models.", "which")
@@ -188,6 +190,11 @@ class Health:
         """Record how many series of the held partitions are in which condition, by `SERIES_STATES`."""
         for state in SERIES_STATES:
             self._series.labels(state).set(counts.get(state, 0))
+
+    def known(self, taken: int, rejected: int) -> None:
+        """Count entries of values that are known ahead."""
+        self._known.labels("taken").inc(taken)
+        self._known.labels("rejected").inc(rejected)
 
     def holding(self, partitions: int) -> None:
         """Record how many partitions are held."""

@@ -17,6 +17,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.wire import Forecast, keys_of
+from worker.known_stream import KnownStream
 from worker.loop import Worker
 from worker.metrics import Health
 from worker.partition.stream import Stream
@@ -52,7 +53,9 @@ def counts_of(settings: Settings) -> dict[str, int]:
 
 def new_worker(settings: Settings, health: Health | None = None) -> Worker:
     """Return a worker as the program makes it."""
-    return Worker(settings, [stream_of(settings)], ModelStore(settings.store), health or Health())
+    health = health or Health()
+    known = KnownStream(connected(settings), settings, health)
+    return Worker(settings, [stream_of(settings)], ModelStore(settings.store), health, known=known)
 
 
 def add(redis: Redis, *numbers: int, series: tuple[str, ...] = ("a", "b")) -> None:

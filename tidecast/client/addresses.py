@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from tidecast.client.entries import NewReading, Time, Values, entries_of, entry_of
+from tidecast.client.entries import NewReading, Time, Values, entries_of, entry_of, known_entry_of
 from tidecast.client.following import position_of
 from tidecast.connection.cluster import Entry
 from tidecast.connection.partitions import check_partitions
 from tidecast.errors import ClosedError
 from tidecast.settings import Settings
 from tidecast.wire import Fields, common_keys, keys_of, partition_of
+from tidecast.wire.known import known_keys
 
 T = TypeVar("T")
 PIPELINE = 1000  # readings in one round trip
@@ -26,6 +27,8 @@ class Addresses:
         self._partitions = settings.partitions
         self._keys = [keys_of(p, settings.partitions, settings.namespace) for p in range(settings.partitions)]
         self._most_bytes = settings.series.max_entry_bytes
+        self._known, self._known_dead = known_keys(settings.namespace)
+        self.known_kept = settings.known.kept
 
     def entry(self, series: str, values: Values, ts: Time | None) -> Entry:
         """Return a reading's stream and fields."""
@@ -35,6 +38,10 @@ class Addresses:
         """Return the streams and fields of many readings; the first has the number `start`."""
         fields = entries_of(readings, start, now_ms=_now_ms(), most_bytes=self._most_bytes)
         return [self._addressed(each) for each in fields]
+
+    def known_entry(self, series: str, values: Values, ts: Time) -> Entry:
+        """Return the stream and the fields of values that are known ahead."""
+        return self._known, known_entry_of(series, values, ts, most_bytes=self._most_bytes)
 
     def forecasts_since(self, since: str | int) -> dict[str, str]:
         """Return the streams of forecasts, each with the id after which it is read."""
@@ -46,7 +53,7 @@ class Addresses:
 
     def dead_since(self, since: str | int) -> dict[str, str]:
         """Return the streams of dead letters, each with the id after which it is read."""
-        return {keys.dead: position_of(since) for keys in self._keys}
+        return {key: position_of(since) for key in (*(keys.dead for keys in self._keys), self._known_dead)}
 
     def _addressed(self, fields: Fields) -> Entry:
         partition = partition_of(fields[b"series"].decode(), self._partitions) if self._partitions > 1 else 0

@@ -64,6 +64,13 @@ class AsyncClient:
                 ids += [entry_id.decode() for entry_id in await pipeline.execute()]
         return ids
 
+    async def push_known(self, series: str, values: Values, ts: Time) -> str:
+        """Push values that are known ahead; see `Client.push_known`."""
+        key, fields = self._at.known_entry(series, values, ts)
+        connection = await self._checked()
+        kept = self._at.known_kept
+        return cast("bytes", await connection.xadd(key, cast("Any", fields), maxlen=kept)).decode()
+
     def forecasts(
         self,
         since: str | int = NEXT,

@@ -99,6 +99,24 @@ class Client:
                 ids += [entry_id.decode() for entry_id in pipeline.execute()]
         return ids
 
+    def push_known(self, series: str, values: Values, ts: Time) -> str:
+        """Push values that are known ahead of the readings of a time; return the id of their entry.
+
+        A later push for the same time corrects them. Forecasts of readings that arrive from now on use them.
+
+        Args:
+            series: a series, or a pattern such as `shop-*`.
+            values: a number for each field, such as `{"price": 43.1}`.
+            ts: the time that the values are for, as in `push`; it may lie far ahead.
+
+        Raises:
+            BadReading: a worker would refuse the values; they were not sent.
+            SettingsError, ClosedError, RedisError: as for `push`. It is safe to repeat the call.
+        """
+        key, fields = self._at.known_entry(series, values, ts)
+        kept = self._at.known_kept
+        return cast("bytes", self._checked().xadd(key, cast("Any", fields), maxlen=kept)).decode()
+
     def forecasts(
         self,
         since: str | int = NEXT,

@@ -10,6 +10,7 @@ import numpy as np
 
 from tidecast.errors import BadReading
 from tidecast.wire import RESERVED, Fields
+from tidecast.wire.known import parse_known
 from tidecast.wire.numbers import numbers_of
 from tidecast.wire.parsing import (
     NEEDS_A_LOOK,
@@ -44,6 +45,23 @@ def entry_of(series: str, values: Values, ts: Time | None, *, now_ms: int, most_
     """
     fields = _fields(series, values, ts)
     _check(fields, now_ms, most_bytes)
+    return fields
+
+
+def known_entry_of(series: str, values: Values, ts: Time, *, most_bytes: int) -> Fields:
+    """Return the fields of values that are known ahead, as they are sent.
+
+    Args:
+        series: a series, or a pattern such as `shop-*`.
+        values: a number for each field; a plain number is the field `value`.
+        ts: the time that the values are for.
+        most_bytes: how large an entry may be.
+
+    Raises:
+        BadReading: the worker would refuse the entry; the message is the one of its dead letter.
+    """
+    fields = _fields(series, values, ts)
+    parse_known(fields, most_bytes)
     return fields
 
 

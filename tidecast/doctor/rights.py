@@ -14,6 +14,7 @@ from tidecast.doctor.finding import Case, Finding
 from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
 from tidecast.wire import Keys, common_keys
+from tidecast.wire.known import known_keys
 
 NOBODY = "0" * 40  # a name that no script, field or group has
 NO_ID = "none"  # an invalid entry id
@@ -69,7 +70,8 @@ def rights(case: Case) -> Iterator[Finding]:
     required = needed(case.settings)
     lacking = [f"+{right}" for right, probe in PROBES.items() if right in required and _refused(case, probe, places)]
     if "+type" not in lacking:
-        lacking += [f"~{key}" for key in (*_all_keys(case), *_common(case)) if _refused(case, ("TYPE", key), {})]
+        every = (*_all_keys(case), *_common(case), *known_keys(case.settings.namespace))
+        lacking += [f"~{key}" for key in every if _refused(case, ("TYPE", key), {})]
     if lacking:
         problem = f"the user that redis_url names lacks rights of a worker: {' '.join(dict.fromkeys(lacking))}"
         yield Finding("rights", "error", problem, f"grant them with ACL SETUSER: {RIGHTS}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.experts import SEASONAL_CHANGE
-from tidecast.models.known.values import KnownValues
+from tidecast.models.known.values import LATEST, KnownValues
 from tidecast.models.model import Model
 from tidecast.online.batch import Batch, BatchResult, Entry
 from tidecast.online.engine import Engine
@@ -16,7 +16,7 @@ from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.known_rows import KnownAhead
 from tidecast.online.own_experts import OwnRunner
 from tidecast.online.raw_entries import RawEntries
-from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
 from tidecast.online.series.state import SeriesState
 from tidecast.online.series.state_encoder import changes_of
 from tidecast.online.shadow_test import ShadowTests
@@ -182,6 +182,20 @@ class Forecaster:
             return batch
         known = KnownAhead(self.known, self._series.names_of(batch.series), batch.arrived)
         return replace(batch, requests=replace(batch.requests, known=known))
+
+    def without_known(self) -> int:
+        """Return how many series lack the known inputs of their next forecast."""
+        if not self.engine.reads_known:
+            return 0
+        return sum(self._lacks_known(entry) for entry in self._series.entries.values())
+
+    def _lacks_known(self, entry: SeriesEntry) -> bool:
+        inputs = entry.slot.slab.inputs_of(entry.slot.row) if entry.slot else None
+        if inputs is None or not entry.state.window.length:
+            return False
+        next_ts = entry.state.window.last_ts + round(inputs.step_ms)
+        values = inputs.look_up(self.known, entry.series, np.array([next_ts]), LATEST)
+        return bool(np.isnan(values).any())
 
     def silences(self, last: str, as_of_ms: int) -> BatchResult | None:
         """Return a result without readings that reports the series that have become silent; None: there are none.

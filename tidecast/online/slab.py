@@ -121,6 +121,10 @@ class Slab:
         self._needs[row] = panel.needs
         return row
 
+    def inputs_of(self, row: int) -> KnownInputs | None:
+        """Return the known inputs of the model in a row; None: it has none."""
+        return self._known_inputs.get(row)
+
     def release(self, row: int) -> None:
         """Free the row for another model."""
         self._free.append(row)

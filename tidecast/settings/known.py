@@ -34,6 +34,7 @@ class CalendarRule(Group):
 class KnownSettings(Group):
     """What is known ahead of series without being pushed."""
 
+    kept: int = Field(1_000_000, ge=1, description="About how many entries of known values stay in their stream.")
     calendars: tuple[CalendarRule, ...] = Field(
         (), description="Special days and clocks by series; the first pattern that matches counts."
     )

@@ -20,6 +20,8 @@ from tidecast.suggestions import did_you_mean
 from tidecast.wire import Keys, keys_of
 from trainer.data.archive import Archive
 from trainer.data.former_names import FormerNames
+from trainer.data.known import add_known
+from trainer.data.known_stream import read_known_stream
 from trainer.data.stream_reader import ALL, NO_TIME, PartitionReader, Wanted
 
 
@@ -80,7 +82,8 @@ def read_recorded(settings: Settings, query: RecordedQuery | None = None, connec
                     reader.take(present)
             histories += reader.histories()
             refused += reader.refused
-    return Histories(tuple(histories), notes=_notes(refused))
+        known = read_known_stream(redis, settings)
+    return add_known(Histories(tuple(histories), notes=_notes(refused)), known, settings.known)
 
 
 def check_sent(asked: Sequence[str], read: Histories) -> None:

@@ -8,6 +8,7 @@ from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, read_history
 from tidecast.files.layout import ALL, NONE
 from tidecast.settings import Settings
+from trainer.data.known import add_known
 from trainer.data.recorded import RecordedQuery, check_sent, read_recorded
 
 
@@ -46,7 +47,7 @@ def read_source(
         HistoryError: a file cannot be read, or no reading was recorded.
     """
     if source.recorded is None:
-        return read_history(
+        histories = read_history(
             source.files,
             target=source.target,
             features=source.features,
@@ -55,6 +56,7 @@ def read_source(
             likely_target=settings.series.target,
             all_by_default=all_by_default,
         )
+        return add_known(histories, None, settings.known)
     features = source.features or ((ALL,) if all_by_default else ())
     return _recorded(source.recorded, settings, series, source.target, () if features == (NONE,) else features)
 

@@ -15,6 +15,7 @@ from tidecast.errors import Conflict, Fenced, StreamError, TidecastError
 from tidecast.online.batch import BatchResult
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import WorkerSettings
+from worker.known_stream import KnownStream
 from worker.metrics import Health
 from worker.partition.dead_warnings import DeadLetterWarnings
 from worker.partition.entry_reader import CLOSED
@@ -81,6 +82,7 @@ class PartitionConsumer:
         self.tried_at = -float("inf")  # when this worker last tried to acquire the lease
         self.retry_at = -float("inf")  # not served before this time after a failure, by the monotonic clock
         self.failures = 0  # consecutive
+        self.known: KnownStream | None = None  # the values that are known ahead, for models that read them
         self._stream = stream
         self._lease = lease
         self._health = health
@@ -193,6 +195,8 @@ class PartitionConsumer:
             self._health.lag(self.number, self._warnings.lag)
             self._report_silences(progress, now)
             return
+        if self.known and self.forecaster.engine.reads_known:
+            self.known.read_until(int(entries.places.ms.max()))
         ahead_ms = now * 1000 - int(entries.places.ms[-1])
         self._clock_ms = ahead_ms if self._clock_ms is None else min(ahead_ms, self._clock_ms)
         self._warnings.ids_ahead(entries.ids[-1], now)

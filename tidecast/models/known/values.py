@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float, Int64
 
 ALWAYS = int(np.iinfo(np.int64).min)  # the moment of a value that was always known
+LATEST = int(np.iinfo(np.int64).max)  # the moment at which all values are known
 
 
 def _integers() -> Int64:

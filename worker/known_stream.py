@@ -1,0 +1,131 @@
+"""Read the values that are known ahead from the stream `known`, which all partitions and workers share.
+
+A forecast uses the values whose entries arrived up to the millisecond of its reading, by the ids of both. It does not
+depend on the moment at which a worker reads: a restart, another worker and a replay make the same forecast.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import structlog
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from tidecast.connection import lacks_right
+from tidecast.errors import BadReading
+from tidecast.models.known.entries import add_entries
+from tidecast.models.known.values import KnownValues
+from tidecast.settings import Settings
+from tidecast.wire import DeadLetter, id_pair
+from tidecast.wire.known import KnownEntry, known_keys, parse_known
+from worker.metrics import Health
+from worker.redis_failures import refusals_explained
+from worker.scripts import script_of
+
+AT_ONCE = 1000  # entries of one reply
+LOOK_EVERY_S = 5.0  # while no model reads them
+WAIT_S = 0.0005  # for the server's clock, which shows the millisecond of the newest reading
+WAITS = 20  # at most: ids that are ahead of the clock are not waited for
+
+log = structlog.get_logger("tidecast.worker")
+
+RawEntry = tuple[bytes, Sequence[bytes]]  # the id, and alternating names and values
+
+
+class KnownStream:
+    """The values of the stream, as far as it was read.
+
+    Args:
+        redis: the server or cluster.
+        settings: the namespace, and how large an entry may be.
+        health: the metrics.
+
+    Attributes:
+        values: the values, with the milliseconds of their entries as the moments since which they are known.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings, health: Health) -> None:
+        self.values = KnownValues()
+        self._redis = redis
+        self._key, self._dead = known_keys(settings.namespace)
+        self._read = redis.register_script(script_of("known"))
+        self._most_bytes = settings.series.max_entry_bytes
+        self._dead_kept = settings.worker.dead_kept
+        self._health = health
+        self._last = "0-0"
+        self._looked_at = -float("inf")
+
+    def look(self, now: float) -> None:
+        """Read new entries every `LOOK_EVERY_S`, so that bad ones are reported though no model reads any.
+
+        Args:
+            now: seconds of a clock that never runs backwards.
+
+        Raises:
+            RedisError: Redis is away; the same entries are read again.
+        """
+        if now - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = now
+            self.read_until(0)
+
+    def read_until(self, ms: int) -> None:
+        """Read all entries that arrived up to a millisecond, and those after it that are there.
+
+        Args:
+            ms: epoch milliseconds by the ids of the stream's server.
+
+        Raises:
+            RedisError: Redis is away; the same entries are read again.
+        """
+        for _ in range(WAITS):
+            if self._read_all() > ms:
+                return
+            time.sleep(WAIT_S)
+
+    def _read_all(self) -> int:
+        """Read all entries that are there; return the server's clock before the last look, in epoch milliseconds."""
+        while True:
+            try:
+                with refusals_explained():
+                    clock, entries = cast("Any", self._read(keys=[self._key], args=[self._last, AT_ONCE]))
+            except ResponseError as exc:
+                if not lacks_right(exc):
+                    raise
+                log.warning(
+                    "known values cannot be read", key=self._key, remedy=f"grant the worker's user ~{self._key}"
+                )
+                return 2**63
+            if entries:
+                self._take(entries)
+                self._last = entries[-1][0].decode()
+            if len(entries) < AT_ONCE:
+                return int(clock)
+
+    def _take(self, entries: Iterable[RawEntry]) -> None:
+        taken: list[tuple[int, KnownEntry]] = []
+        dead: list[DeadLetter] = []
+        for raw_id, flat in entries:
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            try:
+                taken.append((id_pair(raw_id)[0], parse_known(fields, self._most_bytes)))
+            except BadReading as exc:
+                dead.append(DeadLetter(raw_id.decode(), exc.reason, str(exc), fields))
+        add_entries(self.values, taken)
+        self._health.known(len(taken), len(dead))
+        for letter in dead:
+            self._reject(letter)
+
+    def _reject(self, letter: DeadLetter) -> None:
+        """Write a dead letter under the entry's id, unless another worker has written it."""
+        log.warning(
+            "a known value was rejected", id=letter.id, detail=letter.detail, remedy="`tidecast dead` lists them"
+        )
+        flat = letter.encode()
+        fields = cast("Any", dict(zip(flat[::2], flat[1::2], strict=True)))
+        try:
+            with refusals_explained():
+                self._redis.xadd(self._dead, fields, id=letter.id, maxlen=self._dead_kept)
+        except ResponseError as exc:
+            if "equal or smaller" not in str(exc):
+                raise
