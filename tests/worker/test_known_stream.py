@@ -17,7 +17,7 @@ from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.wire import DeadLetter, Forecast
+from tidecast.wire import DeadLetter
 from worker.known_stream import KnownStream
 from worker.loop import Worker
 from worker.metrics import Health
@@ -166,13 +166,3 @@ async def test_the_clients_check_values_as_the_worker_does(redis_server: Embedde
         await client.push_known("shop-*", {"price": 4.5, "plan": 7}, far)
     (_, first), (_, second) = redis.xrange("known")
     assert {b"series": b"shop-*", b"ts": far.encode(), b"price": b"4.5", b"plan": b"7.0"} == first == second
-
-
-def test_forecasts_have_the_kind_of_the_known_expert(worker: Worker, store: ModelStore, redis: Redis) -> None:
-    """It is one of the documented kinds."""
-    store.publish(known_model())
-    push(redis, "0-1", 2)
-    add(redis, 1, series=("a",))
-    worker.step(NOW)
-    made: Forecast = forecasts(redis)[0]
-    assert "linear_known" == made.kind

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from tidecast.connection import connect, explain, lacks_right
 from tidecast.connection.portion import answers
 from tidecast.connection.redis_errors import unknown_command
-from tidecast.doctor import commands, conditions, flow, keys, models, notifications, rights, schedule, server
+from tidecast.doctor import commands, conditions, flow, keys, known, models, notifications, rights, schedule, server
 from tidecast.doctor.finding import Case, Check, Finding
 from tidecast.doctor.reach import obstacle, unreached
 from tidecast.errors import SettingsError
@@ -40,6 +40,8 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "stream_blocks": flow.blocks,
         "dead": flow.dead,
         "late": flow.late,
+        "known_rejected": known.rejected,
+        "known_missing": known.missing,
         "conditions": conditions.conditions,
         "schedule": schedule.overdue,
         "notifications": notifications.notifications,

@@ -3,7 +3,8 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 
 from tidecast.client import Client
@@ -11,7 +12,7 @@ from tidecast.client.addresses import PIPELINE
 from tidecast.errors import BadReading, SettingsError
 from tidecast.files.following import follow
 from tidecast.files.history import Histories
-from tidecast.files.layout import Selection
+from tidecast.files.layout import ALL, Selection
 from tidecast.files.pipe import descriptor_of
 from tidecast.files.readings import Row, in_order, readings_in
 from tidecast.files.refusal import Refusal, print_notes, print_refused
@@ -73,6 +74,31 @@ def push_file(
             progress(pushed.count)
 
 
+def push_known_file(
+    client: Client, source: str, selection: Selection, pushed: PushResult, *, time_zone: str | None = None
+) -> None:
+    """Push the values of a file as known ahead: a row for each series or pattern and time, a column for each field.
+
+    Args:
+        client: pushes the values.
+        source: as for `push_file`, read to its end.
+        selection: the named columns; by default all numeric ones.
+        pushed: updated with the number of rows and the refused series.
+        time_zone: the zone of times without an offset; None: UTC.
+
+    Raises:
+        HistoryError: the file cannot be read; the message names the row and the remedy.
+    """
+    histories = readings_in(source, replace(selection, features=selection.features or (ALL,)), time_zone)
+    print_notes(histories.all_notes)
+    print_refused(histories.refused)
+    pushed.refused += histories.refused
+    for row in in_order(histories.accepted):
+        with _refusing(row, pushed):
+            client.push_known(row.series, row.values, wire_time(row.ts))
+            pushed.count += 1
+
+
 def paced(rows: Iterable[Row], speed: float) -> Iterator[tuple[float, list[Row]]]:
     """Group sorted rows by their time; yield (seconds to wait first, the rows of that time)."""
     before: int | None = None
@@ -123,9 +149,16 @@ def _push(client: Client, rows: list[Row], pushed: PushResult) -> None:
 
 
 def _push_one(client: Client, row: Row, pushed: PushResult) -> None:
-    try:
+    with _refusing(row, pushed):
         client.push(row.series, row.values, wire_time(row.ts))
         pushed.count += 1
+
+
+@contextmanager
+def _refusing(row: Row, pushed: PushResult) -> Iterator[None]:
+    """Report a row that the client refuses."""
+    try:
+        yield
     except BadReading as exc:
         refusal = Refusal(row.series, str(exc))
         print_refused([refusal])

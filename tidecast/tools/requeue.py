@@ -11,8 +11,9 @@ from tidecast.connection import connect
 from tidecast.connection.paging import check_setup
 from tidecast.settings import Settings
 from tidecast.wire import DeadLetter, Keys, id_pair, keys_of, partition_of
+from tidecast.wire.known import known_keys
 
-RESULTS = ("requeued", "before", "cut", "elsewhere")
+RESULTS = ("requeued", "before", "cut", "elsewhere", "known")
 # KEYS: readings, requeued   ARGV: the letter's id, field, value, ...   Returns 1, or 0 if it was pushed before.
 _PUSH_ONCE = """
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
@@ -25,7 +26,8 @@ def requeue(settings: Settings, letters: Iterable[DeadLetter]) -> Counter[str]:
     """Push the original fields of dead letters to the readings; return how many had which of `RESULTS`.
 
     The hash `requeued` records each, in the same step, so that a repeated call pushes none twice. A reading whose
-    fields were cut is not pushed (`cut`), nor in a cluster one that belongs to another partition (`elsewhere`).
+    fields were cut is not pushed (`cut`), nor in a cluster one that belongs to another partition (`elsewhere`), nor are
+    known values (`known`).
 
     Args:
         settings: of the installation.
@@ -40,7 +42,11 @@ def requeue(settings: Settings, letters: Iterable[DeadLetter]) -> Counter[str]:
     with connect(settings) as redis:
         check_setup(redis, settings)
         push = redis.register_script(_PUSH_ONCE)
+        known_dead = known_keys(settings.namespace)[1]
         for letter in letters:
+            if redis.xrange(known_dead, letter.id, letter.id):
+                results["known"] += 1
+                continue
             own = all_keys[partition_of(letter.series, settings.partitions)] if b"series" in letter.fields else None
             its = next((keys for keys in all_keys if redis.xrange(keys.dead, letter.id, letter.id)), own or all_keys[0])
             own = own or its

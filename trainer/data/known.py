@@ -14,7 +14,7 @@ def add_known(histories: Histories, values: KnownValues | None, settings: KnownS
 
     Args:
         histories: the histories.
-        values: the values that users have given; None: there are none.
+        values: the values that users have given; None: there are no values.
         settings: which series have special days and a clock.
 
     Raises:

@@ -11,6 +11,7 @@ from pathlib import Path
 from redis import Redis
 
 from tidecast.connection import connect
+from tidecast.connection.known_stream import read_known_stream
 from tidecast.connection.paging import Page, check_setup, committed, pages_of, pair, successor
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, History, counted
@@ -21,7 +22,6 @@ from tidecast.wire import Keys, keys_of
 from trainer.data.archive import Archive
 from trainer.data.former_names import FormerNames
 from trainer.data.known import add_known
-from trainer.data.known_stream import read_known_stream
 from trainer.data.stream_reader import ALL, NO_TIME, PartitionReader, Wanted
 
 

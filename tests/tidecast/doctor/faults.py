@@ -12,6 +12,7 @@ from tests.harness.models import make_model
 from tests.harness.patience import until
 from tidecast.errors import Fenced
 from tidecast.models.model import FORMAT
+from tidecast.models.spec import Spec
 from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
 from tidecast.settings import NotifySettings, RetrainSettings
@@ -256,6 +257,11 @@ def champion_to_come(installation: Installation) -> None:
     file.write_bytes(len(new).to_bytes(8, "little") + new + raw[8 + size :])
 
 
+def known_ran_out(installation: Installation) -> None:
+    """A champion whose prices nobody pushes any more."""
+    installation.store.publish(make_model("a", Spec(window=6, units=5, known=("price",))))
+
+
 def damaged_series(installation: Installation) -> None:
     """A name that cannot be read."""
     next(installation.settings.store.rglob("series.json")).write_bytes(b"{")
@@ -345,6 +351,13 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (stuck, "lag", "error", "start a worker"),
     (set_aside, "dead", "warning", "n/a"),
     (silent, "conditions", "warning", "look at the sensor and at its sender"),
+    (
+        sent("rejected_known", "XADD known_dead * reason bad_value detail n/a original.series a"),
+        "known_rejected",
+        "warning",
+        "the newest: n/a",
+    ),
+    (known_ran_out, "known_missing", "warning", "client.push_known"),
     (too_late, "late", "warning", "in the order of their ts"),
     (far_ids, "entry_ids", "warning", "rename readings, forecasts and dead once all"),
     (hurried_ids, "entry_ids", "warning", "send a ts"),

@@ -45,8 +45,8 @@ def test_the_value_for_the_nearest_time_counts_within_half_a_step() -> None:
     values = values_of(("a", "price", 9, 0, 10), ("a", "price", 10, 0, 20))
     seen = look_up(values, 0, 1, tolerance=9.5).item()
     assert 10 == seen
-    wanted = at(8.4, 8.6, 9.4, 9.5, 9.6, 10.5, 10.6)
-    seen_all = values.look_up("a", ["price", "plan"], wanted, at(1)[0], HOUR / 2)
+    hours = at(8.4, 8.6, 9.4, 9.5, 9.6, 10.5, 10.6)
+    seen_all = values.look_up("a", ["price", "plan"], hours, at(1)[0], HOUR / 2)
     np.testing.assert_array_equal([np.nan, 10, 10, 10, 20, 20, np.nan], seen_all[:, 0])
     assert np.isnan(seen_all[:, 1]).all()
 

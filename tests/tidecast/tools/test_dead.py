@@ -84,7 +84,7 @@ def test_readings_are_pushed_again_once_after_a_correction(
     new_worker(corrected).step(NOW)
     assert [("b", 5.0)] == [(made.series, made.y) for made in forecasts(redis)]
     code, (line,) = dead(settings, capsys, "--requeue", "--json")
-    assert {"requeued": 2, "before": 1, "cut": 1, "elsewhere": 0} == json.loads(line)
+    assert {"requeued": 2, "before": 1, "cut": 1, "elsewhere": 0, "known": 0} == json.loads(line)
     assert 3 == code
     assert 4 + 3 == redis.xlen("readings")
     assert {"1-0", "2-0", "3-0"} == set(requeued_ids(settings))

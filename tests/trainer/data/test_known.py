@@ -102,7 +102,7 @@ def test_holidays_come_from_the_country_of_the_series() -> None:
 
 @pytest.mark.parametrize(("country", "subdivision"), [("XX", ""), ("DE", "ZZ")])
 def test_a_country_without_a_list_is_refused(country: str, subdivision: str) -> None:
-    """The message says what to write."""
+    """The message names the codes to write."""
     rules = KnownSettings(calendars=({"country": country, "subdivision": subdivision},))
     with pytest.raises(SettingsError, match=f"country '{country}' .* write the codes of ISO 3166"):
         known_history(history(), KnownValues(), rules)

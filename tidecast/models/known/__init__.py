@@ -1,1 +1,1 @@
-"""What is known ahead of the readings: its values, and the inputs of models that are made of them."""
+"""The values that are known ahead of readings, and the inputs of models that are made of them."""

@@ -113,7 +113,7 @@ class KnownValues:
     def look_up(
         self, series: str, names: Sequence[str], times: Int64, as_of: Int64 | int, tolerance_ms: float
     ) -> Float:
-        """Return the values of a series: `(times, names)`, NaN where none is known.
+        """Return the values of a series: `(times, names)`, NaN where no value is known.
 
         Args:
             series: the series.

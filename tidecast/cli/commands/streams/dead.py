@@ -67,7 +67,9 @@ def _requeue(settings: Any, letters: list[DeadLetter], *, as_json: bool) -> None
             print(f"{results['cut']} readings not pushed: their fields were cut; push them from their source")
         if results["elsewhere"]:
             print(f"{results['elsewhere']} readings not pushed: they belong to another partition; push them there")
-    if results["cut"] or results["elsewhere"]:
+        if results["known"]:
+            print(f"{results['known']} entries of known values not pushed: push them again with `push_known`")
+    if results["cut"] or results["elsewhere"] or results["known"]:
         raise typer.Exit(SOME_REFUSED)
 
 

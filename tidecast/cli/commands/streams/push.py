@@ -10,13 +10,16 @@ from tidecast.cli.exit_codes import INTERRUPTED, SOME_REFUSED
 from tidecast.cli.options import ColumnOptions, FileArgument, JsonOption, StreamOptions
 from tidecast.progress import progress
 from tidecast.settings import load_settings
-from tidecast.tools.push import PushResult, parse_speed, push_file
+from tidecast.tools.push import PushResult, parse_speed, push_file, push_known_file
 
 
 def push(
     file: FileArgument,
     *,
     speed: Annotated[str | None, typer.Option(help="Push at this multiple of the recorded speed, such as 60x.")] = None,
+    known: Annotated[
+        bool, typer.Option("--known", help="The file holds values that are known ahead, not readings.")
+    ] = False,
     columns: ColumnOptions,
     as_json: JsonOption = False,
     streams: StreamOptions,
@@ -28,13 +31,16 @@ def push(
     is_interrupted = False
     with streams.client() as client, progress("pushing", "readings") as report_progress:
         try:
-            push_file(
-                client, file, selection, pushed, time_zone=columns.time_zone, speed=factor, progress=report_progress
-            )
+            if known:
+                push_known_file(client, file, selection, pushed, time_zone=columns.time_zone)
+            else:
+                push_file(
+                    client, file, selection, pushed, time_zone=columns.time_zone, speed=factor, progress=report_progress
+                )
         except KeyboardInterrupt:
             is_interrupted = True
     answer = {"pushed": pushed.count, "refused": [asdict(refusal) for refusal in pushed.refused]}
-    print(json.dumps(answer) if as_json else f"{pushed.count} readings pushed")
+    print(json.dumps(answer) if as_json else f"{pushed.count} {'rows of known values' if known else 'readings'} pushed")
     if is_interrupted:
         raise typer.Exit(INTERRUPTED)
     if pushed.refused:

@@ -1,4 +1,4 @@
-"""Read the stream of values that are known ahead, for training."""
+"""Read the whole stream of values that are known ahead, for training and for the doctor."""
 
 from redis import Redis
 

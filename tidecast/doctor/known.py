@@ -1,0 +1,77 @@
+"""Check the values that are known ahead: that none was rejected, and that the models that read them have some left."""
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+
+from tidecast.connection import connect
+from tidecast.connection.known_stream import read_known_stream
+from tidecast.connection.partitions import newest_entries
+from tidecast.doctor.finding import Case, Finding
+from tidecast.errors import ModelError, StateError, StoreError
+from tidecast.models.known.inputs import KnownInputs
+from tidecast.models.known.values import LATEST, KnownValues
+from tidecast.wire import DeadLetter, keys_of, partition_of
+from tidecast.wire.known import known_keys
+from tidecast.wire.state_format import StateHead
+
+RECENT_MS = 3_600_000
+COUNTED = 100  # most rejected entries that are counted
+NAMED = 5  # most series that are named
+
+
+def rejected(case: Case) -> Iterator[Finding]:
+    """Check that no recent entries of known values were rejected."""
+    key = known_keys(case.settings.namespace)[1]
+    since = case.server_ms() - RECENT_MS
+    letters = list(newest_entries(case.redis, key, COUNTED, since))
+    if letters:
+        newest = DeadLetter.decode(*letters[0])
+        number = f"{COUNTED} or more" if len(letters) == COUNTED else str(len(letters))
+        problem = f"{number} entries of known values were rejected within the hour (stream {key})"
+        yield Finding("known_rejected", "warning", problem, f"the newest: {newest.detail}; `tidecast dead` lists them")
+
+
+def missing(case: Case) -> Iterator[Finding]:
+    """Check that the models that read known values have those for the next reading."""
+    inputs = dict(_inputs(case))
+    if not inputs:
+        return
+    with connect(case.settings) as redis:  # apart: it reads pages as flat lists
+        values = read_known_stream(redis, case.settings)
+    lacking = sorted(series for series, its in inputs.items() if _lacks(case, series, its, values))
+    if lacking:
+        named = ", ".join(lacking[:NAMED]) + (", …" if len(lacking) > NAMED else "")
+        problem = f"{len(lacking)} series lack the known values for their next reading: {named}"
+        remedy = "push the values ahead with `client.push_known`; until then these series are forecast without them"
+        yield Finding("known_missing", "warning", problem, remedy)
+
+
+def _inputs(case: Case) -> Iterator[tuple[str, KnownInputs]]:
+    """Yield the series whose champion has known inputs; `champions` reports those that cannot be read."""
+    try:
+        served = case.store.served()
+    except (StoreError, OSError, ValueError, LookupError, TypeError):
+        return
+    for series in served:
+        try:
+            header = case.store.header(series, case.store.champion(series) or 0)
+        except (ModelError, StoreError, OSError):
+            continue
+        if header.spec.known:
+            yield series, KnownInputs.of(header)
+
+
+def _lacks(case: Case, series: str, inputs: KnownInputs, values: KnownValues) -> bool:
+    partitions = case.settings.partitions
+    keys = keys_of(partition_of(series, partitions), partitions, case.settings.namespace)
+    head = cast("bytes | None", case.redis.hget(keys.state, series))
+    try:
+        last_ts = int(StateHead.decode(head).window.last_ts) if head else None
+    except StateError:
+        return False  # reported by `state`
+    if last_ts is None:
+        return False
+    times = np.array([last_ts + round(inputs.step_ms)])
+    return bool(np.isnan(inputs.look_up(values, series, times, LATEST)).any())
