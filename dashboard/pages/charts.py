@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.data.outlook import Step
-from dashboard.data.recent import ANOMALY, DUE, ERROR, KIND, KINDS, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Y
+from dashboard.data.recent import ANOMALY, DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Y
 from tidecast.arrays import Float
 from tidecast.pictures.colours import FORECAST, FORGET, INPUT, LAST_VALUE, READING
+from tidecast.pictures.weights import Area, areas
 from tidecast.wire import Event
 
 QUIET = "var(--quiet)"  # of text: charts are SVG, so that a colour follows the theme
@@ -124,23 +125,34 @@ def thinned(points: Float) -> NDArray[np.int64]:
     return np.unique([*extremes, *np.flatnonzero(points[:, ANOMALY] > 0), count - 1])
 
 
-def leader_chart() -> dict[str, Any]:
-    """Return the chart of the expert that weighed most in each forecast, without data."""
-    options = chart([{"name": "expert", "type": "scatter", "symbol": "rect", "symbolSize": [4, 12], "data": []}])
-    del options["legend"]
-    options["series"][0]["itemStyle"] = {"color": FORECAST}
-    options["yAxis"] = axis() | {"type": "category", "data": []}
-    options["grid"] = GRID | {"top": 8}
+def weights_chart() -> dict[str, Any]:
+    """Return the chart of the experts' weights over time as areas, without data."""
+    options = chart([])
+    options["yAxis"] |= {"min": 0, "max": 1, "scale": False}
+    options["yAxis"]["axisLabel"] |= {":formatter": "value => Math.round(100 * value) + ' %'"}
+    options["legend"] |= {"type": "scroll", "right": 4}
     return options
 
 
-def put_leaders(options: dict[str, Any], points: Float) -> None:
-    """Put the leading experts into the options of `leader_chart`; readings without a forecast are left out."""
-    points = points[~np.isnan(points[:, KIND])]
-    points = points[:: len(points) // MOST_POINTS + 1]
-    names = [KINDS[int(kind)].replace("_", " ") for kind in points[:, KIND]]
-    options["yAxis"]["data"] = sorted(set(names), reverse=True)
-    with_data(options, [[[at, name] for at, name in zip(points[:, ORIGIN].tolist(), names, strict=True)]])
+def put_weights(options: dict[str, Any], ts: Float, weights: Float) -> None:
+    """Put the weights of the experts into the options of `weights_chart`: the large ones by name, the others together.
+
+    Args:
+        options: of the chart.
+        ts: `(readings,)`, epoch milliseconds.
+        weights: `(readings, experts)`.
+    """
+    options["series"] = [_area(area, ts) for area in areas(weights)]
+    options["legend"]["data"] = [entry["name"] for entry in options["series"]]
+
+
+def _area(area: Area, ts: Float) -> dict[str, Any]:
+    colour = "var(--other)" if area.expert is None else f"var(--expert-{area.expert})"
+    return line(area.name, colour, width=0) | {
+        "stack": "weights",
+        "areaStyle": {"color": colour, "opacity": 1},
+        "data": [[at, round(weight, 3)] for at, weight in zip(ts.tolist(), area.weights.tolist(), strict=True)],
+    }
 
 
 def error_chart() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from dashboard.data.follower import Follower
 from dashboard.data.gates import GateReader
 from dashboard.data.history import HistoryReader
 from dashboard.data.outlook import OutlookReader
+from dashboard.data.weights import WeightReader
 from dashboard.pages.formats import count_text
 from tidecast.pictures.colours import DARK, LIGHT
 from tidecast.settings import Settings
@@ -46,6 +47,7 @@ class Context:
     dead_letters: DeadLetterReader
     outlooks: OutlookReader
     histories: HistoryReader
+    weights: WeightReader
     actions: Actions | None
 
     @classmethod
@@ -61,6 +63,7 @@ class Context:
             DeadLetterReader(settings),
             OutlookReader(settings),
             HistoryReader(settings),
+            WeightReader(settings),
             actions,
         )
 

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from dashboard.data.history import RANGES, SCANNED, History
 from dashboard.data.outlook import Outlook, Step
 from dashboard.data.recent import NAIVE, ORIGIN, POINTS, Y
+from dashboard.data.weights import Weights
 from dashboard.pages import charts
 from dashboard.pages.formats import NOTHING, count_text, number_text, series_path, share_text, time_text
 from dashboard.pages.frame import Context, chart, every_second, folded
@@ -38,6 +39,8 @@ class StreamCards:
         self._outlook: Outlook | None = None
         self._drawn: object = None
         self._asked_id = ""
+        self._has_weights = False  # whether those over time were computed
+        self._over_time: Weights | None = None
         self._build()
         with ui.element("div").classes("pair"):
             self._build_steps()
@@ -60,8 +63,9 @@ class StreamCards:
         with ui.element("div").classes("pair"):
             with folded(f"Mean absolute error over {charts.SMOOTHED} readings"):
                 self._errors = chart(charts.error_chart())
-            with folded("Expert that weighed most"):
-                self._leaders = chart(charts.leader_chart(), "chart low")
+            with folded("Weights of the experts"):
+                self._shares = chart(charts.weights_chart())
+                self._shares.set_visibility(False)
                 self._weights = ui.html("", sanitize=False)
 
     def _build_steps(self) -> None:
@@ -101,8 +105,7 @@ class StreamCards:
         charts.with_data(self._stream.options, charts.stream_data(points, ahead))
         charts.mark_events(self._stream.options, events, float(points[0, ORIGIN]))
         charts.with_data(self._errors.options, charts.error_data(points))
-        charts.put_leaders(self._leaders.options, points)
-        for drawn in (self._stream, self._errors, self._leaders):
+        for drawn in (self._stream, self._errors):
             drawn.update()
 
     async def _read_outlook(self) -> None:
@@ -124,6 +127,20 @@ class StreamCards:
         self._steps_place.set_visibility(len(outlook.steps) > 1)
         self._steps.set_content(steps_html(outlook.steps))
         self._look()
+        await self._draw_weights(i, outlook)
+
+    async def _draw_weights(self, i: int | None, outlook: Outlook) -> None:
+        """Draw the weights over time: computed again at first, and from then on as the worker stores them."""
+        if not self._has_weights:
+            self._has_weights = True
+            self._over_time = await run.io_bound(self._context.weights.look, self._series)
+        if i is None or not self._over_time or not outlook.weights:
+            return
+        newest = float(self._context.follower.recent.of(i)[-1, ORIGIN])
+        self._over_time = self._over_time.with_newest(newest, outlook.weights)
+        charts.put_weights(self._shares.options, self._over_time.ts, self._over_time.weights)
+        self._shares.set_visibility(True)
+        self._shares.update()
 
     async def _read_history(self) -> None:
         points = self._points()

@@ -62,6 +62,7 @@ def test_the_page_shows_versions_their_evidence_and_the_events(
         page.wait_for_selector("text=3 (answers)")
         page.wait_for_selector("text=37.58, expected 32.1")
         assert 4 == page.locator(".card:not(.gates) svg").count()
+        page.wait_for_selector(".card svg:has-text('online recent')")
         assert 0 == page.locator("text=Roll back").count()
         page.wait_for_selector("text=Next steps")
         assert [str(step) for step in range(1, STEPS + 1)] == page.locator(STEP_CELLS).all_inner_texts()

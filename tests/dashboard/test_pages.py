@@ -14,7 +14,7 @@ from dashboard.data.board import View
 from dashboard.data.follower import Follower
 from dashboard.data.history import History
 from dashboard.data.outlook import Step
-from dashboard.data.recent import ANOMALY, COLUMNS, KIND, KINDS, ORIGIN, Recent, Y
+from dashboard.data.recent import ANOMALY, COLUMNS, Recent, Y
 from dashboard.data.totals import Totals
 from dashboard.pages import charts
 from dashboard.pages.formats import age_text, count_text, number_text, series_path, share_text, time_text
@@ -28,6 +28,7 @@ from tests.harness.models import make_model
 from tests.harness.processes import run_command
 from tidecast.cli.commands.operate import dashboard
 from tidecast.connection.partitions import Run
+from tidecast.models.experts import EXPERTS
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
 from tidecast.wire import Event
@@ -78,15 +79,17 @@ def test_events_that_change_the_condition_are_lines_in_the_chart() -> None:
     assert [{"xAxis": 5, "name": "stuck"}] == options["series"][-1]["markLine"]["data"]
 
 
-def test_the_leading_experts_are_drawn_by_name() -> None:
-    """Readings without a forecast have none."""
-    points = np.full((3, len(COLUMNS)), np.nan)
-    points[:, ORIGIN] = range(3)
-    points[1:, KIND] = KINDS.index("naive"), KINDS.index("shared_lstm")
-    options = charts.leader_chart()
-    charts.put_leaders(options, points)
-    assert [[1.0, "naive"], [2.0, "shared lstm"]] == options["series"][0]["data"]
-    assert ["shared lstm", "naive"] == options["yAxis"]["data"]
+def test_the_weights_of_the_experts_are_drawn_as_areas() -> None:
+    """The largest first, the small ones together; each expert has its own colour."""
+    weights = np.zeros((2, len(EXPERTS)))
+    weights[:, EXPERTS.index("lstm")] = 0.7, 0.8
+    weights[:, EXPERTS.index("naive")] = 0.29, 0.19
+    weights[:, EXPERTS.index("smoothing")] = 0.01
+    options = charts.weights_chart()
+    charts.put_weights(options, np.array([1.0, 2.0]), weights)
+    assert ["lstm", "naive", "other"] == options["legend"]["data"]
+    assert [[1.0, 0.7], [2.0, 0.8]] == options["series"][0]["data"]
+    assert "var(--expert-0)" == options["series"][1]["areaStyle"]["color"]
 
 
 def test_a_history_is_described_by_its_sources() -> None:
