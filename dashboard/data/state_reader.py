@@ -44,12 +44,11 @@ class StoredWindow:
         head = StateHead.decode(raw)
         capacity = int(head.window.capacity)
         blocks = {place: block for place, block in enumerate(stored) if block} if len(stored) == ring(capacity) else {}
-        rows = [rows for rows, _ in head.blocks(blocks)]
-        nothing = np.empty((0, len(head.features)))
+        rows, _ = head.rows(blocks)
         window = head.window
         steps = window.steps[: int(window.steps_seen)]
         step_ms = float(window.step_ms) or (float(np.median(steps)) if len(steps) else 0.0)
-        return cls(head.features, capacity, int(window.last_ts), step_ms, np.concatenate([*rows[::-1], nothing]))
+        return cls(head.features, capacity, int(window.last_ts), step_ms, rows)
 
 
 class WindowReader(Connected):

@@ -50,9 +50,11 @@ class WeightLayout:
     def write(self, row: Float32, weights: lstm.Weights) -> None:
         """Write a network's weights into a row of a slab, `(size,)`."""
         for name, (offset, rows, columns, padded) in self._places.items():
-            place = row[offset : offset + rows * padded].reshape(rows, padded)
-            share = self._shares if name.startswith("lstm.") else 1.0
-            np.multiply(weights[name].reshape(rows, columns), share, out=place[:, :columns], dtype=np.float32)
+            place = row[offset : offset + rows * padded].reshape(rows, padded)[:, :columns]
+            if name.startswith("lstm."):
+                np.multiply(weights[name], self._shares, out=place, dtype=np.float32)
+            else:
+                place[:] = weights[name].reshape(rows, columns)
 
 
 def whole(count: int, unit: int) -> int:

@@ -249,8 +249,10 @@ class StateHead:
         except (struct.error, ValueError) as exc:
             raise _cut_short(raw, exc) from exc
 
-    def blocks(self, stored: Mapping[int, bytes]) -> Iterator[tuple[Float, int]]:
-        """Yield the rows of each block and the bits of its filled rows, the newest block first, to the first gap.
+    def rows(self, stored: Mapping[int, bytes]) -> tuple[Float, list[tuple[int, int, int]]]:
+        """Return the rows, `(rows, features)`, and the bits of filled ones with the first and the end of their block.
+
+        The rows begin after the newest gap. The bits are those of `BLOCK_HEADER`; blocks without one are left out.
 
         Args:
             stored: the blocks by the number of their field.
@@ -258,26 +260,33 @@ class StateHead:
         Raises:
             StateError: a block is cut short.
         """
-        left = int(self.window.length)
+        length = int(self.window.length)
         appended = int(self.window.appended)
         size = ring(self.window.capacity)
-        width = len(self.features)
+        row = NUMBER * len(self.features)  # bytes
+        parts: list[bytes] = []  # the newest first
+        marks: list[tuple[int, int, int]] = []  # places from the end
+        held = 0
         for number in range((appended - 1) // BLOCK, -1, -1):
             raw = stored.get(number % size, b"")
-            if left <= 0 or not raw:
-                return
-            due = min(BLOCK, appended - BLOCK * number, left)
+            if held >= length or not raw:
+                break
+            due = min(BLOCK, appended - BLOCK * number, length - held)
             try:
                 its_number, filled = BLOCK_HEADER.unpack_from(raw)
-                rows = np.frombuffer(raw, np.float64, offset=BLOCK_HEADER.size).reshape(-1, width)
                 if its_number != number:
-                    return
-                if len(rows) < due:
-                    raise ValueError(f"block {number} has {len(rows)} rows of {due}")
+                    break
+                has = len(raw) - BLOCK_HEADER.size
+                if has % row or has < due * row:
+                    raise ValueError(f"block {number} has {has} bytes of {due * row}")
             except (struct.error, ValueError) as exc:
                 raise _cut_short(raw, exc) from exc
-            yield rows[-due:], filled
-            left -= due
+            parts.append(raw[len(raw) - due * row :])
+            held += due
+            if filled:
+                marks.append((filled, held, held - due))
+        rows = np.frombuffer(b"".join(reversed(parts)), np.float64).reshape(-1, len(self.features))
+        return rows, [(bits, held - first, held - stop) for bits, first, stop in marks]
 
 
 def bytes_of_bits(words: int) -> int:

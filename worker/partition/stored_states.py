@@ -1,6 +1,7 @@
 """Read the committed states of a partition's series in portions, since all of them together are large."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import cast
 
@@ -23,8 +24,17 @@ def states_of(redis: Redis, key: str) -> Iterator[dict[str, bytes]]:
         fields.setdefault(name.partition(SEPARATOR.encode())[0], []).append(name)
     series = iter(fields.values())
     portion = Portion(FIELDS_AT_ONCE)
-    while some := list(chain.from_iterable(islice(series, SERIES_AT_ONCE))):
-        yield {name.decode(): raw for name, raw in _values(redis, key, some, portion) if raw is not None}
+
+    def read() -> dict[str, bytes]:
+        some = list(chain.from_iterable(islice(series, SERIES_AT_ONCE)))
+        return {name.decode(): raw for name, raw in _values(redis, key, some, portion) if raw is not None}
+
+    with ThreadPoolExecutor(1, "states") as ahead:  # Redis looks up the next series while the caller decodes these
+        following = ahead.submit(read)
+        for _ in range(0, len(fields), SERIES_AT_ONCE):
+            states = following.result()
+            following = ahead.submit(read)
+            yield states
 
 
 def _names(redis: Redis, key: str) -> Iterator[bytes]:

@@ -209,17 +209,15 @@ class SeriesState:
         return state
 
     def _take_rows(self, stored: StateHead, blocks: Mapping[int, bytes]) -> None:
-        """Fill the window from its blocks, the newest first, until the first missing block."""
+        """Fill the window from its blocks, back to the newest missing one."""
         window = self.window
-        end = window.end = window.capacity
-        length = 0
-        for rows, filled in stored.blocks(blocks):
-            first = end - length - len(rows)
-            window.buffer[first : end - length] = rows
-            if filled:
-                mark(window, filled, first, end - length)
-            length += len(rows)
-        window.length = length
+        rows, marks = stored.rows(blocks)
+        window.end = window.capacity
+        window.length = len(rows)
+        first = window.capacity - len(rows)
+        window.buffer[first : window.capacity] = rows
+        for bits, start, stop in marks:
+            mark(window, bits, first + start, first + stop)
 
 
 def _with_levels(record: Float, levels: int) -> Float:
