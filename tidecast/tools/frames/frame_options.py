@@ -29,6 +29,7 @@ class FrameOptions(TypedDict, total=False):
         seed: of the initial weights and the order of the examples; None: the setting `train.seed`.
         train: settings of the training, such as `{"epochs": 4}`.
         series: settings of the series, such as `{"minimum": 0}`.
+        experts: experts of your own, such as `{"series": [{"pattern": "*", "source": "boosting.py:boosting"}]}`.
         future: a frame with values that are known ahead, such as prices, plans and weather forecasts: `unique_id`
             (series or patterns; without it all series), `ds`, and a column for each field. `known_at` may hold the
             moments since which values are known, with several rows for one time if values were corrected; without it
@@ -46,6 +47,7 @@ class FrameOptions(TypedDict, total=False):
     seed: int | None
     train: Mapping[str, Any]
     series: Mapping[str, Any]
+    experts: Mapping[str, Any]
     future: Any
     known: Mapping[str, Any]
 
