@@ -108,7 +108,7 @@ test-docs: $(DOCS) warm ## run what README, tutorial, notebook and clients show
 	  fi; \
 	fi
 	@# In the order of the file the two long ones, tutorial and README, fall to two processes.
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m documents tests/documents/test_run.py tests/documents/test_notebook.py $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m documents tests/documents/test_run.py tests/documents $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis out

@@ -76,7 +76,7 @@ def _own_answers(own: OwnModel, grid: Grid, newest: NDArray[np.int64]) -> Float:
     runner = InProcess()
     for start in range(0, len(newest), CHUNK):
         windows, held = time_grid.windows_before(grid, newest[start : start + CHUNK] + 1, own.rows)
-        whole = np.flatnonzero(held == own.rows)
+        whole = np.flatnonzero((held == own.rows) & np.isfinite(windows).all(axis=(1, 2)))
         if len(whole):
             (forecasts,), _ = runner.forecast([OwnCall("", 0, own, windows[whole])])
             answers[start + whole] = forecasts

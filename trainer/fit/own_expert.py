@@ -1,5 +1,7 @@
 """Fit an expert of the user's own on a series."""
 
+import numpy as np
+
 from tidecast.errors import SettingsError, TidecastError
 from tidecast.models import time_grid
 from tidecast.models.own_model import OwnModel
@@ -27,11 +29,12 @@ def fit_own(source: str, grid: Grid, stop: int) -> OwnModel:
     try:
         expert = make_expert(source)
         examples = time_grid.sequences(grid, expert.rows, expert.rows, 0, stop)
-        if len(examples) < MIN_EXAMPLES:
+        whole = np.isfinite(examples.windows).all(axis=(1, 2))
+        if whole.sum() < MIN_EXAMPLES:
             raise OwnExpertError(
-                f"own expert left out: {len(examples)} windows of {expert.rows} rows, and {MIN_EXAMPLES} are needed"
+                f"own expert left out: {whole.sum()} whole windows of {expert.rows} rows, and {MIN_EXAMPLES} are needed"
             )
-        expert.fit(examples.windows, examples.targets)
+        expert.fit(examples.windows[whole], examples.targets[whole])
         return OwnModel(source, expert.rows, expert.state())
     except SettingsError as exc:
         raise OwnExpertError(f"own expert left out: {exc}") from exc
