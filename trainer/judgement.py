@@ -164,8 +164,10 @@ def _errors(tail: Tail, answers: Float, moves: MoveStats) -> Float:
 def _verdict(training_set: TrainingSet, decision: GateDecision, without_own: str | None) -> Verdict:
     kept: Status = "kept the champion" if CHAMPION in decision.evidence.scores else "refused"
     status: Status = "trained" if decision.promote else kept
-    reasons = (decision.evidence.verdict, training_set.without_network, without_own, _left_out(training_set.history))
-    return Verdict(training_set.history.series, status, "; ".join(filter(None, reasons)), evidence=decision.evidence)
+    history = training_set.history
+    known = training_set.known.reason if history.known else None
+    reasons = (decision.evidence.verdict, training_set.without_network, without_own, known, _left_out(history))
+    return Verdict(history.series, status, "; ".join(filter(None, reasons)), evidence=decision.evidence)
 
 
 def _left_out(history: History) -> str | None:

@@ -7,8 +7,10 @@ import numpy as np
 
 from tidecast.arrays import Bools, Float, Int64
 from tidecast.models.known.inputs import KnownInputs
-from tidecast.models.known.values import KnownValues
+from tidecast.models.known.values import ALWAYS, KnownValues
 from tidecast.online.kernels.rows import Rows
+
+AHEAD = 64  # rows that are looked up at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +32,56 @@ class KnownAhead:
         return KnownAhead(self.values, [self.series[i] for i in indices.tolist()], self.as_of[indices])
 
 
-def with_known(rows: Rows, inputs: Sequence[KnownInputs], next_ts: Int64, known: KnownAhead | None) -> Rows:
+class KnownLookup:
+    """The known inputs of one model, looked up for some rows ahead at a time: most readings only take a slice.
+
+    Args:
+        inputs: of the model.
+    """
+
+    def __init__(self, inputs: KnownInputs) -> None:
+        self.inputs = inputs
+        self._values: KnownValues | None = None
+        self._changes: tuple[tuple[int, ...], int] = ((), ALWAYS)
+        self._first_ts = 0  # of the first row of the table, epoch milliseconds
+        self._table: Float = np.zeros((0, len(inputs.names)))
+
+    def rows(self, values: KnownValues, series: str, next_ts: int, count: int, as_of: int) -> Float:
+        """Return the inputs of the newest rows before a time to forecast, as `KnownInputs.rows` does."""
+        changes = values.changes(series)
+        if as_of < changes[1] or self.inputs.step_ms % 1:  # some values were not known yet, or rows do not coincide
+            return self.inputs.rows(values, series, next_ts, count, as_of)
+        step = int(self.inputs.step_ms)
+        if values is not self._values or changes != self._changes or not self._holds(next_ts, count, step):
+            self._values = values
+            self._changes = changes
+            self._first_ts = next_ts - (count - 1) * step
+            self._table = self.inputs.rows(values, series, next_ts + AHEAD * step, count + AHEAD, as_of)
+        stop = (next_ts - self._first_ts) // step + 1
+        return self._table[stop - count : stop]
+
+    def _holds(self, next_ts: int, count: int, step: int) -> bool:
+        newest, off = divmod(next_ts - self._first_ts, step)
+        return not off and count - 1 <= newest < len(self._table)
+
+
+def with_known(rows: Rows, lookups: Sequence[KnownLookup], next_ts: Int64, known: KnownAhead | None) -> Rows:
     """Return the rows with the known inputs of each series as further columns.
 
     Args:
         rows: the rows of the features.
-        inputs: `(n,)` the known inputs of each series' model, the same number for all.
+        lookups: `(n,)` of each series' model, with the same number of inputs.
         next_ts: `(n,)` the time to forecast, epoch milliseconds.
         known: where they are looked up; None: only those are known that are computed from the time.
     """
     wide = []
-    for i, (its, ts) in enumerate(zip(inputs, next_ts.tolist(), strict=True)):
+    nothing = KnownValues()
+    for i, (lookup, ts) in enumerate(zip(lookups, next_ts.tolist(), strict=True)):
         window = rows.window(i)
-        values = known.values if known else None
+        values = known.values if known else nothing
         series = known.series[i] if known else ""
         as_of = int(known.as_of[i]) if known else 0
-        wide.append(np.column_stack([window, its.rows(values, series, ts, len(window), as_of)]))
+        wide.append(np.concatenate([window, lookup.rows(values, series, ts, len(window), as_of)], axis=1))
     return Rows.of(wide)
 
 

@@ -18,7 +18,7 @@ from tidecast.models.spec import Spec
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
-from tidecast.online.known_rows import KnownAhead, lacks_newest, lacks_terms, with_known
+from tidecast.online.known_rows import KnownAhead, KnownLookup, lacks_newest, lacks_terms, with_known
 from tidecast.online.weight_layout import WeightLayout
 
 ROBUST = EXPERTS.index("linear_robust")
@@ -72,7 +72,7 @@ class Slab:
         self.number = number
         self.spec = spec
         self.known = known
-        self._known_inputs: dict[int, KnownInputs] = {}  # by row
+        self._lookups: dict[int, KnownLookup] = {}  # by row
         self._threads = threads
         self._center = np.zeros((0, columns))
         self._scale = np.ones((0, columns))
@@ -113,7 +113,7 @@ class Slab:
         self._calendar[row] = active_cycles(self.spec, header.calendar) if self.spec else ()
         self._step[row] = header.step_ms
         if self.known:
-            self._known_inputs[row] = KnownInputs.of(header)
+            self._lookups[row] = KnownLookup(KnownInputs.of(header))
         self._lags[row] = panel.lags
         self._columns[row] = panel.columns
         self._coefficients[row] = panel.coefficients
@@ -123,7 +123,8 @@ class Slab:
 
     def inputs_of(self, row: int) -> KnownInputs | None:
         """Return the known inputs of the model in a row; None: it has none."""
-        return self._known_inputs.get(row)
+        lookup = self._lookups.get(row)
+        return lookup.inputs if lookup else None
 
     def release(self, row: int) -> None:
         """Free the row for another model."""
@@ -146,7 +147,7 @@ class Slab:
         """Forecast with known inputs; NaN for the experts that read an input which is not known."""
         columns = self._center.shape[1]
         if (rows.widths != columns).any():
-            rows = with_known(rows, [self._known_inputs[row] for row in models.tolist()], next_ts, known)
+            rows = with_known(rows, [self._lookups[row] for row in models.tolist()], next_ts, known)
         forecasts = self._predict(models, rows, next_ts)
         first = columns - len(self.known)
         used = (self._coefficients[models, LINEAR_KNOWN - LINEAR.start] != 0) & (self._columns[models] >= first)

@@ -23,6 +23,13 @@ class KnownChoice:
     inputs: KnownInputs
     terms: KnownTerms = NO_KNOWN
 
+    @property
+    def reason(self) -> str:
+        """Return a sentence about the choice for the verdict."""
+        if self.inputs.names:
+            return f"inputs known ahead: {', '.join(self.inputs.names)}"
+        return "the inputs that are known ahead were left out, as they help too little or are missing too often"
+
 
 def choose_inputs(
     grid: Grid, inputs: KnownInputs, known: KnownSeries, seasons: Sequence[int], stop: int

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import hypothesis
 import numpy as np
-from hypothesis import strategies as st
 
 from tidecast.arrays import Float
 from tidecast.models.known.inputs import CALENDAR, HOLIDAY, KnownInputs, KnownSeries, SpecialDays, with_known
@@ -62,23 +60,6 @@ def test_a_series_own_value_comes_before_that_of_a_pattern() -> None:
     assert ("plan", "price") == values.fields("shop-8")
     assert at(9).item() == values.last_time("shop-8", ["plan", "price"])
     assert values.last_time("bus", ["plan"]) is None
-
-
-rows = st.lists(
-    st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 99)), max_size=20, unique_by=lambda row: row[:2]
-)
-
-
-@hypothesis.given(rows, st.integers(0, 6), st.integers(0, 6), st.integers(0, 6))
-def test_forgetting_does_not_change_what_is_still_asked(
-    given: list[tuple[int, int, int]], oldest: int, moment: int, hour: int
-) -> None:
-    """Times before the oldest row, and values corrected before the oldest pending reading, are never looked up."""
-    values = values_of(*(("a", "price", ts, known_at, value) for ts, known_at, value in given))
-    expected = look_up(values, hour, moment)
-    values.forget(at(oldest).item(), at(moment).item() + 1)
-    if hour >= oldest:
-        np.testing.assert_array_equal(expected, look_up(values, hour, moment))
 
 
 def test_a_row_holds_what_was_known_ahead_of_the_time_after_it() -> None:

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import hypothesis
 import numpy as np
+from hypothesis import strategies as st
 
 from tests.harness.models import make_model, network_alone
 from tests.tidecast.online.harness import BEGUN_MS, HOUR_MS, SETTINGS, outcome_of
@@ -13,6 +15,7 @@ from tidecast.models.known.values import ALWAYS, KnownValues
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.forecaster import Forecaster
+from tidecast.online.known_rows import KnownLookup
 from tidecast.online.offline import expert_forecasts
 
 SPEC = Spec(window=4, units=3, known=("price",))
@@ -116,3 +119,24 @@ def test_further_steps_use_the_values_of_their_own_times() -> None:
     last = list(outcome_of(forecaster, READINGS.tolist()).forecasts)[-1]
     path = [2 * hour**2 for hour in (8, 9, 10)]
     np.testing.assert_allclose(path, [last.yhat, *(dict(last.more)[f"yhat_{step}"] for step in (2, 3))], rtol=1e-6)
+
+
+steps = st.lists(st.tuples(st.integers(-3, 70), st.integers(1, 8), st.integers(-2, 2), st.booleans()), max_size=12)
+
+
+@hypothesis.given(steps)
+def test_rows_looked_up_ahead_are_those_looked_up_one_by_one(moved: list[tuple[int, int, int, bool]]) -> None:
+    """Also after a correction, for an earlier moment, off the grid and further back."""
+    values = prices(300, 0)
+    inputs = KnownInputs(("price", "@hour_sin"), HOUR_MS)
+    lookup = KnownLookup(inputs)
+    hour = 20
+    for number, (hours, count, off, corrected) in enumerate(moved):
+        hour += hours
+        next_ts = BEGUN_MS + hour * HOUR_MS + off
+        if corrected:
+            values.add("*a*", "price", np.array([next_ts]), np.array([float(number)]), number)
+            values.add("a", "price", np.array([next_ts]), np.array([float(number)]), number)
+        for as_of in (number, number - 1):
+            expected = inputs.rows(values, "a", next_ts, count, as_of)
+            np.testing.assert_array_equal(expected, lookup.rows(values, "a", next_ts, count, as_of))

@@ -5,14 +5,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from redis import Redis
 
+from tests.worker.harness import NOW, add, new_worker, quick
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import History
 from tidecast.models.known.inputs import CALENDAR, HOLIDAY, KnownInputs
 from tidecast.models.known.values import KnownValues
+from tidecast.settings import Settings
 from tidecast.settings.known import CalendarRule, KnownSettings
 from trainer.data.known import known_history
 from trainer.data.known_frame import read_known
+from trainer.data.recorded import read_recorded
 
 HOUR = 3_600_000
 BEGIN = pd.Timestamp("2024-01-01T00:00Z")
@@ -106,3 +110,29 @@ def test_a_country_without_a_list_is_refused(country: str, subdivision: str) -> 
     rules = KnownSettings(calendars=({"country": country, "subdivision": subdivision},))
     with pytest.raises(SettingsError, match=f"country '{country}' .* write the codes of ISO 3166"):
         known_history(history(), KnownValues(), rules)
+
+
+@pytest.mark.settings(**quick())
+def test_recorded_readings_come_with_the_stream_of_known_values(redis: Redis, settings: Settings) -> None:
+    """A value is known since its entry; one that was loaded after its time always was, and `known_at` decides first."""
+    for entry_id, second, price, more in (
+        ("1000-0", 3, "1", {}),
+        ("1500-0", 3, "2", {"known_at": "2000"}),
+        ("9000-0", 4, "3", {}),
+        ("9000-1", 5, "none", {}),
+    ):
+        redis.xadd("known", {"series": "a", "ts": 1000 * second, "price": price, **more}, id=entry_id)
+    add(redis, 1, 2, 3, series=("a",))
+    worker = new_worker(settings)
+    worker.step(NOW)
+    (history,) = read_recorded(settings).accepted
+    assert history.known is not None
+    assert ("price",) == history.known.names
+
+    def price(second: int, as_of: int) -> float:
+        times = np.array([1000 * second])
+        return float(history.known.values.look_up("a", ["price"], times, as_of, 500)[0, 0]) if history.known else 0.0
+
+    seen = [price(3, 999), price(3, 1000), price(3, 2000), price(4, 0), price(5, 9999)]
+    np.testing.assert_array_equal([np.nan, 1, 2, 3, np.nan], seen)
+    worker.leave()

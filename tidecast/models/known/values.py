@@ -48,14 +48,6 @@ class _Column:
         values[usable] = self.values[at[usable]]
         return values
 
-    def forget(self, before_ts: int, before: int) -> None:
-        """Forget values for earlier times, and those that were corrected before a moment."""
-        self.sort()
-        corrected = np.zeros(len(self.ts), np.bool_)
-        corrected[:-1] = (self.ts[1:] == self.ts[:-1]) & (self.known_at[1:] < before)
-        kept = (self.ts >= before_ts) & ~corrected
-        self._hold(self.ts[kept], self.known_at[kept], self.values[kept])
-
     def sort(self) -> None:
         """Put the values added since the last look-up in their places."""
         if self.added:
@@ -77,13 +69,10 @@ class KnownValues:
     """Values known ahead, by source and field.
 
     For a series its own values come first, then those of the longest pattern that matches its name.
-
-    Attributes:
-        version: changes with every new value.
     """
 
     def __init__(self) -> None:
-        self.version = 0
+        self._changes: dict[str, tuple[int, int]] = {}  # by source: additions, and the latest moment of a value
         self._columns: dict[str, dict[str, _Column]] = {}  # by source and field
         self._matching: dict[str, list[str]] = {}  # the sources by series
 
@@ -104,7 +93,13 @@ class KnownValues:
             self._matching.clear()
         moments = np.broadcast_to(np.asarray(known_at, np.int64), len(ts))
         self._columns[source].setdefault(name, _Column()).added.append((ts, moments, values))
-        self.version += 1
+        additions, latest = self._changes.get(source, (0, ALWAYS))
+        self._changes[source] = additions + 1, max(latest, int(moments.max()))
+
+    def changes(self, series: str) -> tuple[tuple[int, ...], int]:
+        """Return the numbers of additions to the sources of a series, and the latest moment of their values."""
+        changes = [self._changes[source] for source in self._sources(series)]
+        return tuple(additions for additions, _ in changes), max((latest for _, latest in changes), default=ALWAYS)
 
     def fields(self, series: str) -> tuple[str, ...]:
         """Return the fields that a series has values of, in alphabetical order."""
@@ -139,12 +134,6 @@ class KnownValues:
                 column.sort()
             lasts.append(max((int(column.times[-1]) for column in columns if len(column.times)), default=None))
         return None if None in lasts or not lasts else min(last for last in lasts if last is not None)
-
-    def forget(self, before_ts: int, before: int) -> None:
-        """Forget values for times before `before_ts`, and those that were corrected before the moment `before`."""
-        for columns in self._columns.values():
-            for column in columns.values():
-                column.forget(before_ts, before)
 
     def _named(self, series: str, name: str) -> Iterator[_Column]:
         for source in self._sources(series):

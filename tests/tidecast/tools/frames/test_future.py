@@ -45,6 +45,7 @@ def test_a_champion_forecasts_with_the_future_of_the_frame(tmp_path: Path) -> No
     ahead = frame.iloc[240:250].drop(columns="y")
     run = train(past, store=tmp_path, future=ahead, **QUICK)
     assert ["trained"] == run.verdicts["status"].tolist()
+    assert "inputs known ahead: plan" in run.verdicts["reason"][0]
     assert ("plan",) == load_model("a", tmp_path).spec.known
     series = {"series": {"horizon": 1}}
     made = forecast(past, 3, store=tmp_path, future=ahead, features=("none",), **series)
