@@ -26,6 +26,7 @@ from dashboard.pages.frame import STYLE, Context
 from dashboard.pages.overview import overview, view_of
 from dashboard.pages.plain import bad_value, not_found, unknown_series
 from dashboard.pages.retraining import retraining
+from dashboard.pages.training import training
 from tidecast.connection import check_address
 from tidecast.listening import ListenAddress, listen, url_of
 from tidecast.log import begin_log
@@ -140,6 +141,7 @@ def _add_pages(settings: Settings, context: Context) -> None:
     ui.page("/", title="Tidecast")(of_all)
     ui.page("/series")(of_series)
     ui.page("/retraining", title="Retraining · Tidecast")(lambda: retraining(context))
+    ui.page("/training", title="Trainings · Tidecast")(lambda: training(context))
     ui.page("/dead", title="Dead letters · Tidecast")(lambda reason="", series="": dead(context, reason, series))
 
 

@@ -49,7 +49,7 @@ IMPURE = {
     "time",
 }
 # They may use `PATHS`.
-OF_FILES = {f"tidecast/models/{name}.py" for name in ("model_file", "moves_log", "served", "store")}
+OF_FILES = {f"tidecast/models/{name}.py" for name in ("model_file", "moves_log", "served", "store", "training_runs")}
 PATHS = {"os", "pathlib", "time"}
 FRAMES = "tidecast/tools/frames/"
 # They cost seconds and hundreds of megabytes.

@@ -84,7 +84,8 @@ def train(
     tally.add(run.plan.verdicts)
     if run.plan.series:
         with run:
-            driver = Driver(run.driver_folder, store, run.engine, run.created_ms, run.plan.names_of, tally.add)
+            on_verdicts = run.observed(tally.add)
+            driver = Driver(run.driver_folder, store, run.engine, run.created_ms, run.plan.names_of, on_verdicts)
             driver.run(run.plan.cohorts, run.results)
             if not options.train_cohorts or settings.train.shared_epochs:
                 run.use_networks(networks_in(store))

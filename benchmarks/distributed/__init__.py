@@ -116,7 +116,7 @@ def _processor_s(process: psutil.Process) -> float:
 
 def _contents(store: ModelStore) -> set[tuple[str, str]]:
     """Return path and digest of each file of a store but the log, whose times differ."""
-    files = [path for path in store.root.rglob("*") if path.is_file() and path.name != "moves.log"]
+    files = [path for path in store.root.rglob("*") if path.is_file() and path.suffix != ".log"]
     return {(str(path.relative_to(store.root)), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files}
 
 

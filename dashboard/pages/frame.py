@@ -32,7 +32,7 @@ _TOGGLE = """(event) => {
 }"""
 REFRESH_S = 1.0
 SKIPPED_SHOWN_S = 10.0
-PAGES = (("Series", "/"), ("Retraining", "/retraining"), ("Dead letters", "/dead"))
+PAGES = (("Series", "/"), ("Retraining", "/retraining"), ("Trainings", "/training"), ("Dead letters", "/dead"))
 NO_WORKER = "No worker is running, so no reading is answered. Start one: tidecast worker"
 
 

@@ -23,6 +23,7 @@ from dashboard.pages.overview import view_of, view_path
 from dashboard.pages.retraining import runs_html
 from dashboard.pages.stream_card import history_sentence
 from dashboard.pages.tables import events_html
+from dashboard.pages.training import NONE, trainings_html
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tests.harness.processes import run_command
@@ -30,6 +31,7 @@ from tidecast.cli.commands.operate import dashboard
 from tidecast.connection.partitions import Run
 from tidecast.models.experts import EXPERTS
 from tidecast.models.store import ModelStore
+from tidecast.models.training_runs import TrainingProgress, ended, running
 from tidecast.settings import load_settings
 from tidecast.wire import Event
 
@@ -199,3 +201,20 @@ def test_without_its_extra_the_command_says_what_to_install(
     monkeypatch.setattr(dashboard, "dashboard_installed", lambda: False)
     assert 1 == run_command("dashboard")
     assert "tidecast: the dashboard needs its extra: pip install 'tidecast[dashboard]'\n" == capsys.readouterr().err
+
+
+def test_trainings_show_their_progress(tmp_path: Path) -> None:
+    """Those that go on come first; a damaged line of the log is skipped."""
+    progress = TrainingProgress(0, 90_000, "tcp://<here>:8786", 500, trained=100, kept=20, refused=3)
+    (tmp_path / "runs" / "id" / "token").mkdir(parents=True)
+    progress.write(tmp_path / "runs" / "id" / "token")
+    replace(progress, series=7).log(tmp_path)
+    with (tmp_path / "runs.log").open("a") as log:
+        log.write('{"series": 5\n')
+    assert [500] == [each.series for each in running(tmp_path)]
+    assert [7] == [each.series for each in ended(tmp_path, 20)]
+    html = trainings_html(running(tmp_path), ended(tmp_path, 20), 150_000)
+    assert html.index("last progress 1 min ago") < html.index("ended after")
+    assert "tcp://&lt;here&gt;:8786" in html
+    assert ">123<" in html
+    assert NONE == trainings_html([], [], 0)

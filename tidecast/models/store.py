@@ -6,6 +6,7 @@
     <root>/moves.log                                       one line for each move of a pointer, see `moves_log.py`
     <root>/deleted-<sha256 of a name>/                     only while a series is being deleted
     <root>/runs/<run>/                                     only during a training, see `trainer/runs/folder.py`
+    <root>/runs.log                                        of trainings on a scheduler, see `training_runs.py`
     <root>/shared/                                         the same for the networks that cohorts share
 
 A series name is never part of a path, because it may hold any character.

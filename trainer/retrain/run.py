@@ -25,7 +25,6 @@ from trainer.tuning.tune import tuned_or_default
 from trainer.verdict import Verdict
 
 FIRST, LARGEST = 16, 128  # series of the first chunk, small to measure the pace, and of the largest
-LEARNED = {"trained": "trained", "kept the champion": "kept", "already trained": "kept"}  # all others: refused
 
 _log = structlog.get_logger("tidecast.retrain")
 
@@ -90,7 +89,7 @@ def run(settings: Settings, request: RetrainRequest, clock: Callable[[], float] 
             options = replace(options, scheduler=settings.retrain.scheduler, until=began + budget_s)
         for chunk in chunks:
             _train([histories[series] for series in chunk], versions, settings, store, options)
-    counts = Counter(LEARNED.get(verdict.status, "refused") for verdict in verdicts)
+    counts = Counter(verdict.group for verdict in verdicts)
     put_off = len(order) - sum(verdict.series in {entry.series for entry in order} for verdict in verdicts)
     return Summary(counts["trained"], counts["kept"], counts["refused"], put_off, round(clock() - began, 3))
 

@@ -18,6 +18,8 @@ from trainer.runs.results import SeriesResult, verdict_from
 from trainer.runs.shard import Shard
 from trainer.verdict import Verdict
 
+OnVerdicts = Callable[[Sequence[Verdict]], None]
+
 RETRIES = 2  # further attempts with a shard, before it is halved
 
 _log = structlog.get_logger("tidecast.train")
@@ -42,7 +44,7 @@ class Driver:
         engine: Engine,
         created_ms: int,
         names: Callable[[Shard], Sequence[str]],
-        on_verdicts: Callable[[Sequence[Verdict]], None],
+        on_verdicts: OnVerdicts,
     ) -> None:
         self._folder = folder
         self._store = store

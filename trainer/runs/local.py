@@ -12,6 +12,7 @@ from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
 from trainer.candidate import Screened
 from trainer.fit.own_networks import Fit
+from trainer.runs.driver import OnVerdicts
 from trainer.runs.driver_folder import DriverFolder
 from trainer.runs.engine import LocalEngine
 from trainer.runs.folder import RunFolder
@@ -68,6 +69,10 @@ class LocalRun:
 
     def results(self, shard: str) -> None:
         """Return None: no other process has begun this run."""
+
+    def observed(self, on_verdicts: OnVerdicts) -> OnVerdicts:
+        """Return the function unchanged: nobody follows the progress from outside."""
+        return on_verdicts
 
     def use_networks(self, networks: Mapping[Cohort, Model]) -> None:
         """Let the series be trained with these networks of the cohorts."""

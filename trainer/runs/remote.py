@@ -5,23 +5,28 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Self
 
 from tidecast.files.history import History
 from tidecast.models.cohorts import Cohort
 from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
+from tidecast.models.training_runs import TrainingProgress
 from trainer.candidate import Screened
 from trainer.fingerprint import run_digest
 from trainer.runs.dask_engine import DaskEngine
+from trainer.runs.driver import OnVerdicts
 from trainer.runs.driver_folder import DriverFolder
 from trainer.runs.folder import RUNS, RunFolder
 from trainer.runs.job import Job
 from trainer.runs.parts import encoded_part
 from trainer.runs.plan import Plan, plan_of
 from trainer.runs.results import SeriesResult
+from trainer.verdict import Verdict
 
 ABANDONED_S = 7 * 86_400.0  # a run that nobody has continued for so long is removed
 
@@ -63,6 +68,8 @@ class RemoteRun:
         self._folder = RunFolder(store.root, f"{run_id}/{tokens[0]}")
         self.plan = Plan.from_dict(self._folder.read("plan"))
         self.created_ms: int = self._folder.read("job")["created_ms"]
+        series = len(self.plan.verdicts) + sum(map(len, self.plan.series))
+        self._progress = TrainingProgress(self.created_ms, self.created_ms, scheduler, series)
         if not self.plan.series:
             self._remove()
 
@@ -75,11 +82,32 @@ class RemoteRun:
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         self.engine.close()
         if failure is None:
+            self._progress.log(self._store.root)
             self._remove()
 
     def results(self, shard: str) -> list[SeriesResult] | None:
         """Return the results that the task of a shard has left for a former driver."""
         return self._folder.results(shard) if self.driver_folder.continues else None
+
+    def observed(self, on_verdicts: OnVerdicts) -> OnVerdicts:
+        """Return a function that also writes the progress for the dashboard."""
+        counts = Counter(verdict.group for verdict in self.plan.verdicts)
+
+        def observe(verdicts: Sequence[Verdict]) -> None:
+            counts.update(verdict.group for verdict in verdicts)
+            self._progress = replace(
+                self._progress,
+                changed_ms=_now_ms(),
+                trained=counts["trained"],
+                kept=counts["kept"],
+                refused=counts["refused"],
+            )
+            with suppress(OSError):  # another process has finished the run
+                self._progress.write(self._folder.path)
+            on_verdicts(verdicts)
+
+        observe([])
+        return observe
 
     def use_networks(self, networks: Mapping[Cohort, Model]) -> None:
         """Let the series be trained with these networks of the cohorts; a continued run keeps the former ones."""
@@ -120,6 +148,10 @@ class RemoteRun:
             shutil.rmtree(removed)
             self._home.rmdir()
             self._home.parent.rmdir()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _run_id(histories: Sequence[History], job: Job, *, force: bool, train_cohorts: bool) -> str:

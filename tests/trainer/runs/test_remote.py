@@ -5,14 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from tests.harness.processes import run_command
 from tests.trainer.harness import SPEC, cut, history
 from tests.trainer.runs.harness import DaskCluster
 from tidecast.errors import SettingsError
 from tidecast.models.store import ModelStore
+from tidecast.models.training_runs import ended, running
 from tidecast.settings import Settings
+from tidecast.wire import Event
 from trainer.pipeline import TrainOptions, train
+from trainer.retrain.run import RetrainRequest, run
 from trainer.runs import plan
 from trainer.verdict import Verdict
 
@@ -38,7 +42,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def contents(store: ModelStore) -> dict[str, str]:
     """Return the digest of each file of a store but the log, whose times differ."""
-    files = [path for path in store.root.rglob("*") if path.is_file() and path.name != "moves.log"]
+    files = [path for path in store.root.rglob("*") if path.is_file() and path.suffix != ".log"]
     return {str(path.relative_to(store.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -71,9 +75,12 @@ def test_the_same_call_continues_a_run_whose_driver_was_killed(
     options = TrainOptions(now_ms=5, scheduler=cluster.address, on_verdicts=end)
     with pytest.raises(KeyboardInterrupt):
         train(given, SPEC, settings, store, options)
+    assert [(4, 2)] == [(run.series, run.trained) for run in running(store.root)]
     later = TrainOptions(now_ms=9, scheduler=cluster.address)
     verdicts = train(given, SPEC, settings, store, later)
     assert [("trained", 1)] * 4 == [(verdict.status, verdict.version) for verdict in verdicts]
+    assert [] == running(store.root)
+    assert [(4, 4)] == [(run.series, run.trained) for run in ended(store.root, 9)]
     undisturbed = ModelStore(tmp_path / "other")
     assert verdicts == train(given, SPEC, settings, undisturbed, TrainOptions(now_ms=5))
     assert contents(undisturbed) == contents(store)
@@ -91,7 +98,7 @@ def test_the_commands_train_on_a_scheduler(
     assert '"trained"' in capsys.readouterr().out
     arguments = ("--data", "a.csv", "--out", "out.csv", "--preset", "tutorial", "--scheduler", cluster.address)
     assert 0 == run_command("backtest", *arguments)
-    assert {"series", "moves.log"} == {path.name for path in Path("models").iterdir()}
+    assert {"series", "moves.log", "runs.log"} == {path.name for path in Path("models").iterdir()}
 
 
 def test_a_scheduler_that_does_not_answer_is_reported(
@@ -103,3 +110,18 @@ def test_a_scheduler_that_does_not_answer_is_reported(
     monkeypatch.setattr(dask_engine, "CONNECT_S", 0.2)
     with pytest.raises(SettingsError, match=r"tcp://127.0.0.1:1 cannot be reached"):
         train([history()], SPEC, settings, store, TrainOptions(scheduler="tcp://127.0.0.1:1"))
+
+
+@pytest.mark.settings(train={"epochs": 1, "shared_epochs": 0}, retrain={"min_history": 120})
+def test_the_schedule_trains_on_a_scheduler(settings: Settings, redis: Redis, cluster: DaskCluster) -> None:
+    """Every series that is due gets an event."""
+    for at, value in enumerate(history(readings=130).values[:, 0].tolist()):
+        for number, name in enumerate(("a", "b", "c"), 1):
+            ts = 1_700_000_000_000 + 60_000 * at
+            last = redis.xadd("readings", {"series": name, "ts": ts, "value": value}, f"{ts}-{number}").decode()
+    redis.hset("offset", "last", last)
+    retrain = settings.retrain.model_copy(update={"scheduler": cluster.address})
+    summary = run(settings.model_copy(update={"retrain": retrain}), RetrainRequest(0))
+    assert (3, 0, 0, 0) == (summary.trained, summary.kept, summary.refused, summary.put_off)
+    assert ["promoted"] * 3 == [Event.decode(*entry).kind for entry in redis.xrange("events")]
+    assert [3] == [each.trained for each in ended(settings.store, 9)]
