@@ -118,10 +118,10 @@ def test_the_schedule_trains_on_a_scheduler(settings: Settings, redis: Redis, cl
     for at, value in enumerate(history(readings=130).values[:, 0].tolist()):
         for number, name in enumerate(("a", "b", "c"), 1):
             ts = 1_700_000_000_000 + 60_000 * at
-            last = redis.xadd("readings", {"series": name, "ts": ts, "value": value}, f"{ts}-{number}").decode()
+            last = redis.xadd("readings", {"series": name, "ts": ts, "value": value}, f"{ts}-{number}").decode()  # type: ignore[union-attr] # bytes
     redis.hset("offset", "last", last)
     retrain = settings.retrain.model_copy(update={"scheduler": cluster.address})
     summary = run(settings.model_copy(update={"retrain": retrain}), RetrainRequest(0))
     assert (3, 0, 0, 0) == (summary.trained, summary.kept, summary.refused, summary.put_off)
-    assert ["promoted"] * 3 == [Event.decode(*entry).kind for entry in redis.xrange("events")]
+    assert ["promoted"] * 3 == [Event.decode(*entry).kind for entry in redis.xrange("events")]  # type: ignore[union-attr] # the synchronous client
     assert [3] == [each.trained for each in ended(settings.store, 9)]
