@@ -190,9 +190,10 @@ class Forecaster:
         return sum(self._lacks_known(entry) for entry in self._series.entries.values())
 
     def _lacks_known(self, entry: SeriesEntry) -> bool:
-        inputs = entry.slot.slab.inputs_of(entry.slot.row) if entry.slot else None
-        if inputs is None or not entry.state.window.length:
+        lookup = entry.slot.slab.lookup_of(entry.slot.row) if entry.slot else None
+        if lookup is None or not entry.state.window.length:
             return False
+        inputs = lookup.inputs
         next_ts = entry.state.window.last_ts + round(inputs.step_ms)
         values = inputs.look_up(self.known, entry.series, np.array([next_ts]), LATEST)
         return bool(np.isnan(values).any())

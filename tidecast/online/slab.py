@@ -121,10 +121,9 @@ class Slab:
         self._needs[row] = panel.needs
         return row
 
-    def inputs_of(self, row: int) -> KnownInputs | None:
+    def lookup_of(self, row: int) -> KnownLookup | None:
         """Return the known inputs of the model in a row; None: it has none."""
-        lookup = self._lookups.get(row)
-        return lookup.inputs if lookup else None
+        return self._lookups.get(row)
 
     def release(self, row: int) -> None:
         """Free the row for another model."""

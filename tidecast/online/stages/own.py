@@ -45,9 +45,9 @@ def _windows(batch: Batch, at: Int64, slot: ModelSlot, count: int) -> tuple[Int6
     """Return the readings of one series that have a whole window, and these windows, with the known inputs if any."""
     at = at[batch.requests.rows.held[at] >= count]
     rows = batch.requests.rows.chosen(at)
-    if inputs := slot.slab.inputs_of(slot.row):
+    if lookup := slot.slab.lookup_of(slot.row):
         known = batch.requests.known.chosen(at) if batch.requests.known else None
-        rows = with_known(rows, [inputs] * len(at), batch.next_ts[at], known)
+        rows = with_known(rows, [lookup] * len(at), batch.next_ts[at], known)
     windows = np.array([rows.window(i)[-count:] for i in range(len(at))])
     whole = np.array([bool(np.isfinite(window).all()) for window in windows], np.bool_)
     return at[whole], windows[whole] if len(at) else windows
