@@ -48,7 +48,7 @@ def requeue(settings: Settings, letters: Iterable[DeadLetter]) -> Counter[str]:
                 results["known"] += 1
                 continue
             own = all_keys[partition_of(letter.series, settings.partitions)] if b"series" in letter.fields else None
-            its = next((keys for keys in all_keys if redis.xrange(keys.dead, letter.id, letter.id)), own or all_keys[0])
+            its = next((keys for keys in all_keys if _holds(redis, keys, letter)), own or all_keys[0])
             own = own or its
             if letter.is_cut:
                 results["cut"] += 1
@@ -61,6 +61,12 @@ def requeue(settings: Settings, letters: Iterable[DeadLetter]) -> Counter[str]:
         for keys in all_keys:
             _forget_trimmed(redis, keys)
     return results
+
+
+def _holds(redis: Redis, keys: Keys, letter: DeadLetter) -> bool:
+    """Return whether a dead letter is of this partition; two partitions may have letters of the same id."""
+    stored = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(keys.dead, letter.id, letter.id))
+    return any(DeadLetter.decode(*entry) == letter for entry in stored)
 
 
 def requeued_ids(settings: Settings) -> dict[str, str]:
