@@ -13,7 +13,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+import structlog
+
 STDERR = 2
+log = structlog.get_logger("tidecast.trainer")
 _LOCK = threading.Lock()  # threads that train may need it at the same moment
 
 
@@ -51,7 +54,16 @@ def _imported() -> dict[str, ModuleType]:
     # takes as long either way. The setting must precede TensorFlow's first operation.
     with suppress(RuntimeError):
         modules["tensorflow"].config.threading.set_intra_op_parallelism_threads(1)
+    report_gpus(modules["tensorflow"])
     return modules
+
+
+def report_gpus(tensorflow: Any) -> None:
+    """Log the GPUs that TensorFlow trains on, if there are any; it chooses them by itself."""
+    with _silence():
+        gpus = [device.name for device in tensorflow.config.list_physical_devices("GPU")]
+    if gpus:
+        log.info("training on a GPU", devices=gpus)
 
 
 keras: Any = _Late("keras")

@@ -29,3 +29,7 @@ class Usage(Collector):
             ("failures", "Failures of own experts.", self.failures),
         ):
             yield CounterMetricFamily(f"tidecast_own_expert_{name}", text, value)
+
+    def describe(self) -> Iterator[CounterMetricFamily]:
+        """Yield the counters, from which the registry learns their names."""
+        return self.collect()
