@@ -9,7 +9,7 @@ import numpy as np
 
 from tidecast.arrays import Float
 from tidecast.files.history import History
-from tidecast.models.experts import LinearExperts
+from tidecast.models.experts import LINEAR, LinearExperts
 from tidecast.models.gross_errors import FEWEST_ROWS, limits
 from tidecast.models.known.inputs import KnownInputs
 from tidecast.models.model import Header, Model, NewestRows
@@ -18,12 +18,13 @@ from tidecast.models.store import ModelStore
 from tidecast.online.offline import online_forecasts
 from tidecast.settings import Settings
 from trainer.candidate import Candidate
-from trainer.evaluation.answers import expert_answers, grid_of
+from trainer.evaluation.answers import expert_answers, grid_of, newest_rows
 from trainer.evaluation.changepoint import Change, change_of, parted
 from trainer.evaluation.first_records import first_errors, half_width
 from trainer.evaluation.gate import CHAMPION, MODEL, Champion, GateDecision, Tail, evaluate_candidates, judge
 from trainer.evaluation.moves import MoveStats, move_stats
 from trainer.fingerprint import RUN
+from trainer.fit.cross_validation import cross_validate
 from trainer.fit.linear import fit_panel
 from trainer.fit.own_expert import OwnExpertError, fit_own
 from trainer.fit.own_networks import Fit
@@ -31,6 +32,7 @@ from trainer.fit.training_set import TrainingSet
 from trainer.shared_networks import SharedNetwork
 from trainer.verdict import PENDING, Status, Verdict
 
+SHORT = 500  # rows: the linear experts of a shorter history begin with the errors of a cross-validation
 LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # a version may depend on these
 
 
@@ -84,7 +86,7 @@ def judged(
         "known": limits(tail.y),
     }
     panel = _panel(training_set, change, moves)
-    panel = replace(panel, errors=_errors(tail, answers, moves))
+    panel = replace(panel, errors=_errors(tail, _as_published(training_set, change, moves, answers), moves))
     most_rows = model.rows_with(shared and shared.model)
     count = most_rows + int(FEWEST_ROWS)  # the first rows are never doubted
     newest = NewestRows.of(training_set.grid, len(training_set.spec.features), count)
@@ -154,6 +156,20 @@ def _panel(training_set: TrainingSet, change: Change | None, moves: MoveStats) -
         return training_set.panel
     grid = parted(training_set.grid, change)
     return fit_panel(grid, training_set.seasons, len(grid), training_set.known.terms)
+
+
+def _as_published(training_set: TrainingSet, change: Change | None, moves: MoveStats, answers: Float) -> Float:
+    """Return the experts' answers on the tail; for a short history those of its linear experts are cross-validated.
+
+    The published experts are fitted to the tail too. Without it a short history has too few rows for its many terms, so
+    the linear experts would begin with records far worse than they are.
+    """
+    if moves.broken or len(training_set.grid) >= SHORT:
+        return answers
+    rows = newest_rows(training_set.grid, training_set.tail) + 1
+    grid = parted(training_set.grid, change)
+    linear = cross_validate(grid, training_set.seasons, rows, training_set.known.terms)
+    return np.column_stack([answers[:, : LINEAR.start], linear, answers[:, LINEAR.stop :]])
 
 
 def _errors(tail: Tail, answers: Float, moves: MoveStats) -> Float:

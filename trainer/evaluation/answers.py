@@ -55,7 +55,7 @@ def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -
     Returns:
         `(readings - first, experts)`, in the series' unit, NaN where an expert cannot answer.
     """
-    newest = _newest_rows(grid, first)
+    newest = newest_rows(grid, first)
     reach = model.rows_with(shared)
     answers = np.full((len(newest), len(EXPERTS)), np.nan)
     for start in range(0, len(newest), CHUNK):
@@ -101,6 +101,6 @@ def blended(answers: Float, actual: Float, errors: Float | None = None, usual: f
     return Blended(scores.weights, scores.yhat)
 
 
-def _newest_rows(grid: Grid, first: int) -> NDArray[np.int64]:
+def newest_rows(grid: Grid, first: int) -> NDArray[np.int64]:
     """Return the grid row of the reading before each reading from `first` on: `(readings - first,)`."""
     return np.flatnonzero(~grid.filled)[first - 1 : -1]
