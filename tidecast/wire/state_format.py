@@ -120,7 +120,7 @@ ANOMALY = np.dtype(  # as in `online/kernels/detection/anomalies.py`
             *_singles("raised"),  # how much rarer than by the rule the next anomaly must be
             # How many readings are left: of the cool-down; until an error counts as a new one; until an anomaly ends.
             *_singles("cooling", "restless", "until_end"),
-            *_singles("_filled"),  # to whole numbers of 8 bytes
+            *_singles("surprise"),  # the newest reading's rarity, whatever the rule ignores
         ],
     )
 )
@@ -138,11 +138,12 @@ WATCH = np.dtype(  # as in `online/kernels/detection/watching.py`
             *_singles("run", "longest_run"),  # readings without a change: now, and at most
             *_singles("changing", "rising"),  # share of readings that change the value; share of changes upwards
             *_singles("seen", "step"),  # readings; mean time between them, ms
-            # Means of |distance from the level| and |error|; sums of the signed errors in such means.
-            *_singles("away", "error", "up", "down"),
+            # Means of |distance from the level|, |error| and |change|; sums of the signed errors in means of |error|.
+            *_singles("away", "error", "move", "up", "down"),
             # Readings that stayed near the level after the jump; the sum of their distances from the level before.
             *_singles("stayed", "jump_sum"),
             *_singles("jumps", "usual_jump"),  # discounted number of lasting jumps; mean size
+            *_singles("same_level"),  # readings that are left until a change of level need not be larger than the last
             *_singles("stuck", "silent", "degraded"),  # 1: the condition holds
         ],
     )

@@ -30,6 +30,7 @@ from tidecast.online.kernels.detection.watching import (
     NEW_LEVEL,
     OLD_LEVEL,
     USUAL_JUMP,
+    is_unusual_jump,
     watch_reading,
 )
 from tidecast.online.kernels.guard import farthest, guarded_forecast, watch
@@ -46,7 +47,7 @@ from tidecast.online.kernels.series_record import (
 from tidecast.wire.state_format import NUMBER, RECORD, place_in
 
 _DRIFT_AT = NUMBER * place_in(RECORD, "drift")  # bytes
-_SEASONAL = EXPERTS.index("seasonal_naive")
+_SEASONAL, _LONG_SEASONAL = EXPERTS.index("seasonal_naive"), EXPERTS.index("long_seasonal_naive")
 
 
 class Champions(NamedTuple):
@@ -214,7 +215,7 @@ def _score_batch(
         scores.new_model[i] = new_model
         scores.drift[i] = NOTHING
         if judged and not readings.skipped[i] and not math.isnan(error):
-            scores.drift[i] = detect_drift(at + _DRIFT_AT, y, error, record.answers[_SEASONAL], lstm_weight)
+            scores.drift[i] = detect_drift(at + _DRIFT_AT, y, error, _nearer_season(record.answers, y), lstm_weight)
         _join_level(at, record, scores, i)
         _copy(record.answers, answers[i])
         record.pending_forecast = yhat
@@ -222,6 +223,14 @@ def _score_batch(
         scores.leader[i] = largest(weights)
         for level in range(len(levels)):
             scores.half_widths[i, level] = publish_width(tracker_at(at + RECORD_SIZE + level * TRACKER_SIZE))
+
+
+@part_exactly
+def _nearer_season(answers: Any, y: float) -> float:
+    """Return the nearer one of the seasonal forecasts; NaN without any. A week explains weekends, which a day does not."""
+    short = answers[_SEASONAL]
+    long = answers[_LONG_SEASONAL]
+    return float(long if math.isnan(short) or abs(y - long) < abs(y - short) else short)
 
 
 @part_exactly
@@ -252,6 +261,8 @@ def _join_level(at: int, record: Any, scores: BatchScores, i: int) -> None:
         scores.drift[i] = LEVEL_MOVED if scores.watched[i] & LEVEL else NOTHING
         scores.statistic[i] = 1.0
         scores.watched[i] &= ~USUAL_JUMP
+    elif scores.drift[i] == LEVEL_MOVED and not is_unusual_jump(record.watch, abs(drift.jump)):
+        scores.drift[i] = NOTHING
     elif scores.drift[i] == LEVEL_MOVED:
         scores.facts[i, LEVEL_SINCE] = np.nan
         scores.facts[i, OLD_LEVEL] = drift.near

@@ -132,6 +132,7 @@ def _see_level(anomaly: Any, rule: Any, y: float) -> None:
     distance = y - anomaly.usual
     followed = _limited(anomaly, DISTANCE, distance)
     anomaly.rarity = 0.0
+    anomaly.surprise = 0.0
     _see(anomaly, rule, DISTANCE, distance)
     followed_to = anomaly.usual + followed
     anomaly.usual += max(USUAL, 1.0 / n) * followed
@@ -163,6 +164,7 @@ def _limited(anomaly: Any, way: int, deviation: float) -> float:
 def _see(anomaly: Any, rule: Any, way: int, deviation: float) -> float:
     """Return the rarity of a deviation, 0 if the rule ignores it; it raises the reading's, and the way learns it."""
     rarity = _learn_size(anomaly, way, abs(deviation))
+    anomaly.surprise = max(anomaly.surprise, rarity)
     if deviation * rule.direction < 0 or abs(deviation) < rule.least_deviation:
         return 0.0
     anomaly.rarity = max(anomaly.rarity, rarity)

@@ -12,9 +12,9 @@ WARM_UP = 48  # readings for learning the usual values before the first alarm
 SILENCE = 100  # readings without another alarm after an alarm
 USUAL = 1000.0  # readings in a running mean at most
 CUT = 5.0  # means: a larger value counts as this many
-ERRORS_ALLOWED, ERRORS_MOST = 1.0, 60.0  # in means of the absolute error
+ERRORS_ALLOWED, ERRORS_MOST = 1.0, 120.0  # in means of the absolute error
 LEVEL_ALLOWED, LEVEL_MOST = 1.0, 45.0  # in means of the distance from the reading a season before
-SEASON_ALLOWED, SEASON_MOST = 1.0, 24.0  # in means of the rest: that distance less its drifting mean
+SEASON_ALLOWED, SEASON_MOST = 1.0, 27.0  # in means of the rest: that distance less its drifting mean
 FOLLOWING = 0.3  # weight of the newest distance in the drifting mean
 FOLLOWED_MOST = 3.0  # means of the rest: an outlier moves the drifting mean by no more
 SEASON_APART = 0.7  # of the spread: there is a season if readings a season apart are nearer to each other
@@ -24,7 +24,7 @@ FAR_MOST, FAR_LEAST = 4.0, 3.0  # or to these: with more spreads, fewer means ar
 # A reading stays at the new level under two conditions: it is so many spreads away from the usual level; and it is so
 # much of the jump away from the level before, on the side of the jump.
 JUMP_AWAY, JUMP_KEPT = 0.7, 0.1
-JUMP_STAYS = 66  # readings beyond the first that must stay at the new level
+JUMP_STAYS = 56  # readings beyond the first that must stay at the new level
 JUMP_RETURNS = 12  # a reading back at the old level cancels this many at the new one
 BEFORE = 0.1  # weight of the newest reading in the level before a jump
 JUMP_STOOD = 7  # after so many readings at the new level, the change is one of the level, not of the season
@@ -43,7 +43,7 @@ def detect_drift(address: int, y: float, error: float, seasonal: float, weight: 
             and `jump` the new one less the old one.
         y: the reading.
         error: the error of its forecast.
-        seasonal: the seasonal forecast of it, which is the reading a season before; NaN without one.
+        seasonal: the reading a season before it, of two seasons the nearer one; NaN without a season.
         weight: the present weight of the own LSTM.
     """
     drift = drift_at(address)

@@ -6,6 +6,7 @@ from typing import Any
 from tidecast.arrays import Float
 from tidecast.online.kernels.decorators import part_exactly
 from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS, detect_anomaly
+from tidecast.online.kernels.detection.anomalies import LEVEL as LEVEL_WAY
 
 STUCK, UNSTUCK, SILENT, BACK, LEVEL = 8, 16, 32, 64, 128  # bits, beside those of an anomaly
 USUAL_JUMP = 256  # a bit too, but not an event: the level has changed as it often does
@@ -39,11 +40,17 @@ CUT = 5.0  # means: a larger size counts as this many
 ALLOWED = 1.0  # means of the errors
 UNEXPECTED = 8.0  # means of the errors that a jump must add up to
 FAR = 5.0  # means of the distance from the level that a jump must have
+SURPRISING = 4.5  # the rarity of the reading with which a jump begins
+WALK = 0.9  # of the mean change: a series with larger errors wanders as a random walk does, which has no level
+WANDERED = 1.2  # times the usual largest distance of the recent from the usual level: such a series must jump farther
+KNOWN = 1000.0  # readings after which that distance is known
+WALK_STAYS = 50.0  # readings that must stay after a jump of such a series
 NEAR = 0.5  # of the jump: a reading stays if it has moved as far
 RETURNS = 3.0  # a reading that came back cancels this many that stayed
 STAYS, LEAST_STAYS, MOST_STAYS = 60.0, 6.0, 66.0  # readings that must stay, times the jump's size in means
 FORGOTTEN = 1 / 1450  # of the number of jumps, with each reading
 MOST_JUMPS = 1.5  # a series with more is one that jumps
+SAME_LEVEL = 100.0  # readings after a change of level in which only a larger one is reported
 UNUSUAL_JUMP = 3.0  # usual jumps: a larger one is reported even then
 
 
@@ -71,7 +78,7 @@ def watch_reading(record: Any, readings: Any, i: int, rule: Any, facts: Float) -
         watch.anomaly_ts = ts
     if not readings.doubted[i]:
         events |= _watch_changes(watch, y, ts, facts)
-        events |= _watch_level(watch, y, y - record.pending_forecast, ts, facts)
+        events |= _watch_level(watch, record.anomaly, y, y - record.pending_forecast, ts, facts)
         watch.seen += 1
         watch.value = y
     watch.ts = ts
@@ -148,8 +155,11 @@ def _change(watch: Any, y: float, ts: float, facts: Float) -> int:
 
 
 @part_exactly
-def _watch_level(watch: Any, y: float, error: float, ts: float, facts: Float) -> int:
-    """Detect a jump after which the readings stay away from the level before."""
+def _watch_level(watch: Any, anomaly: Any, y: float, error: float, ts: float, facts: Float) -> int:
+    """Detect a jump, beginning with a surprising reading, after which the readings stay away from the level before.
+
+    A random walk has no level. So a series that is like one must jump farther than it wanders, and stay for longer.
+    """
     gap = ts - watch.ts
     if watch.seen == 0 or gap > LONG_GAP * watch.step > 0:
         watch.level = y  # after a long gap the level may be another one
@@ -159,14 +169,13 @@ def _watch_level(watch: Any, y: float, error: float, ts: float, facts: Float) ->
     watch.step += STEP_MEMORY * (min(gap, LONG_GAP * watch.step if watch.step > 0 else gap) - watch.step)
     distance = y - watch.level
     watch.jumps -= FORGOTTEN * watch.jumps
+    watch.same_level = max(0.0, watch.same_level - 1)
     if not abs(error) < math.inf:
         return 0
-    _add_error(watch, error)
+    _add_error(watch, error, y - watch.value)
     if watch.jump != 0:
         return _add_to_jump(watch, distance, facts)
-    up = watch.up >= watch.down
-    far = abs(distance) > FAR * watch.away and (distance > 0) == up
-    if watch.seen > WARM_UP and far and max(watch.up, watch.down) > UNEXPECTED:
+    if watch.seen > WARM_UP and anomaly.surprise >= SURPRISING and _is_jump(watch, anomaly, distance):
         watch.jump = distance
         watch.jump_ts = ts
         watch.jump_sum = distance
@@ -181,15 +190,38 @@ def _watch_level(watch: Any, y: float, error: float, ts: float, facts: Float) ->
 
 
 @part_exactly
-def _add_error(watch: Any, error: float) -> None:
-    """Add the error of the newest forecast to the sums of signed errors."""
+def _is_jump(watch: Any, anomaly: Any, distance: float) -> bool:
+    """Return whether a distance from the level is unexpected, and large beside the usual distances."""
+    errors = watch.up if distance > 0 else watch.down
+    least = FAR * watch.away
+    if _wanders(watch):
+        least = max(least, WANDERED * anomaly.limits[LEVEL_WAY]) if watch.seen > KNOWN else math.inf
+    return bool(errors > UNEXPECTED and abs(distance) > least)
+
+
+@part_exactly
+def _wanders(watch: Any) -> bool:
+    """Return whether the last value is nearly as good a forecast as the published one, as on a random walk."""
+    return bool(watch.error > WALK * watch.move)
+
+
+@part_exactly
+def _add_error(watch: Any, error: float, change: float) -> None:
+    """Add the error of the newest forecast to its mean and to the sums of signed errors, and the change to its mean."""
     mean = watch.error
-    size = abs(error)
-    watch.error += (min(size, CUT * mean if mean > 0 else size) - mean) / min(watch.seen + 1, USUAL)
+    n = min(watch.seen + 1, USUAL)
+    watch.error += (_cut(error, mean) - mean) / n
+    watch.move += (_cut(change, watch.move) - watch.move) / n
     if mean > 0:
         most = 4 * UNEXPECTED
         watch.up = min(most, max(0.0, watch.up + error / mean - ALLOWED))
         watch.down = min(most, max(0.0, watch.down - error / mean - ALLOWED))
+
+
+@part_exactly
+def _cut(change: float, mean: float) -> float:
+    """Return the size of a change, or `CUT` means if that is less."""
+    return min(abs(change), CUT * mean) if mean > 0 else abs(change)
 
 
 @part_exactly
@@ -203,7 +235,7 @@ def _add_to_jump(watch: Any, distance: float, facts: Float) -> int:
         watch.jump_sum *= kept / watch.stayed
         watch.stayed = kept
     size = abs(watch.jump) / watch.away if watch.away > 0 else MOST_STAYS
-    needed = max(LEAST_STAYS, min(MOST_STAYS, STAYS / size))
+    needed = WALK_STAYS if _wanders(watch) else max(LEAST_STAYS, min(MOST_STAYS, STAYS / size))
     if watch.stayed <= 0 or watch.stayed >= needed:
         return _end_jump(watch, watch.stayed > 0, facts)
     return 0
@@ -213,7 +245,6 @@ def _add_to_jump(watch: Any, distance: float, facts: Float) -> int:
 def _end_jump(watch: Any, lasts: bool, facts: Float) -> int:
     """Forget a jump that did not last, or move the level; return LEVEL, or USUAL_JUMP if it often jumps as far."""
     jump = watch.jump_sum / watch.stayed if lasts else 0.0
-    size = abs(jump)
     watch.jump = 0.0
     watch.up = 0.0
     watch.down = 0.0
@@ -223,7 +254,15 @@ def _end_jump(watch: Any, lasts: bool, facts: Float) -> int:
     facts[OLD_LEVEL] = watch.level
     watch.level += jump
     facts[NEW_LEVEL] = watch.level
-    unusual = watch.jumps < MOST_JUMPS or size > UNUSUAL_JUMP * watch.usual_jump
+    return LEVEL if is_unusual_jump(watch, abs(jump)) else USUAL_JUMP
+
+
+@part_exactly
+def is_unusual_jump(watch: Any, size: float) -> bool:
+    """Count a lasting jump; return whether the level of the series does not often change as much."""
+    larger = watch.same_level == 0 or size > watch.usual_jump
+    unusual = larger and (watch.jumps < MOST_JUMPS or size > UNUSUAL_JUMP * watch.usual_jump)
+    watch.same_level = SAME_LEVEL
     watch.usual_jump = size if watch.jumps < 0.5 else (watch.usual_jump + size) / 2
     watch.jumps += 1
-    return LEVEL if unusual else USUAL_JUMP
+    return bool(unusual)
