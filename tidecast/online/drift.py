@@ -6,11 +6,11 @@ drift adds up other values. Every value is divided by its own running mean, so t
 cut at five of those means, so that a single outlier does not raise an alarm. The kinds are:
 
 - `errors`: the errors of the blend.
-- `level`: the distance of the reading from the one a season before. Experts that forecast changes follow a new level
-  within a reading or two, so the errors are soon small again; the distance stays large for a season. Without a season,
-  the signed errors are added up, uncut. Once they amount to a jump, the usual level is frozen, and 66 more readings
-  must stay away from it, on the jump's side of the level before: after an outlier a series comes back, and so do most
-  random walks. A reading that came back cancels twelve that stayed.
+- `level`: the distance of the reading from the one a season before, of two seasons the nearer one. Experts that
+  forecast changes follow a new level within a reading or two, so the errors are soon small again; the distance stays
+  large for a season. Without a season, the signed errors are added up, uncut. Once they amount to a jump, the usual
+  level is frozen, and 56 more readings must stay away from it, on the jump's side of the level before: after an outlier
+  a series comes back, and so do most random walks. A reading that came back cancels twelve that stayed.
 - `season`: that distance less its own drifting mean, which is large when the shape of a season changes. If the signed
   errors have just detected a jump and every reading since has stayed away, the change is reported as one of the level.
 - `model_degraded`: the share in the blend that the series' own LSTM has lost.

@@ -7,6 +7,7 @@ from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LINEAR, TERMS
 from tidecast.models.time_grid import Grid, to_grid, windows_before
 from tidecast.online.offline import linear_forecasts
+from trainer.fit.cross_validation import cross_validate
 from trainer.fit.linear import examples, fit_panel, least_absolute, ridge, seasonal_lags
 
 STEP = 1000
@@ -140,3 +141,17 @@ def test_seasonal_lags_lie_around_one_season_and_two() -> None:
     assert seasonal_lags((24,), 1000) == [23, 24, 25, 47]
     assert seasonal_lags((24,), 90) == [23, 24, 25]
     assert seasonal_lags((), 1000) == []
+
+
+def test_a_cross_validation_tells_the_errors_of_a_fit_on_all_rows() -> None:
+    """Of a hundred rows without the newest forty too few are left to fit many terms; no row is fitted to itself."""
+    long = grid_of(autoregressive(2000))
+    short = grid_of(long.values[:110, 0])
+    rows = np.arange(70, 110)
+    linear = NAMES.index("linear")
+    errors = np.abs(cross_validate(short, (), rows) - short.values[rows, :1]).mean(axis=0)
+    true = errors_on(long, (), 110)["linear"]
+    assert errors[linear] < 1.5 * true
+    other = short.values[:, 0].copy()
+    other[-1] += 50.0
+    np.testing.assert_array_equal(cross_validate(grid_of(other), (), rows)[-1], cross_validate(short, (), rows)[-1])

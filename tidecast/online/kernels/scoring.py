@@ -227,10 +227,10 @@ def _score_batch(
 
 @part_exactly
 def _nearer_season(answers: Any, y: float) -> float:
-    """Return the nearer one of the seasonal forecasts; NaN without any. A week explains weekends, which a day does not."""
-    short = answers[_SEASONAL]
-    long = answers[_LONG_SEASONAL]
-    return float(long if math.isnan(short) or abs(y - long) < abs(y - short) else short)
+    """Return the nearer seasonal forecast, NaN without any: a week explains weekends, which a day does not."""
+    first = answers[_SEASONAL]
+    second = answers[_LONG_SEASONAL]
+    return float(second if math.isnan(first) or abs(y - second) < abs(y - first) else first)
 
 
 @part_exactly

@@ -165,3 +165,27 @@ def test_readings_that_a_model_has_learned_from_are_not_looked_at() -> None:
     assert not any(forecaster.states["a"].fields.drift.item())
     forecaster.handle(entries(noise(1), 100), NOW_MS)
     assert any(forecaster.states["a"].fields.drift.item())
+
+
+def test_set_points_and_random_walks_hardly_ever_change_their_level() -> None:
+    """Set points change as far as usual, and random walks have no level; a rare step of a sensor is an event."""
+    rng = np.random.default_rng(5)
+    sensor = rng.normal(size=1000)
+    sensor[800:] += 8
+    made = {
+        "set point": np.repeat(rng.integers(20, 25, 20), 120).astype(np.float64),
+        "walk": np.cumsum(rng.standard_t(4, 2400)),
+        "sensor": sensor,
+    }
+    levels = {series: [at for at, kind in drifts_of(y) if kind == "level"] for series, y in made.items()}
+    assert len(levels["set point"]) <= 2
+    assert levels["walk"] == []
+    assert [800 < at < 815 for at in levels["sensor"]] == [True]
+
+
+def drifts_of(y: Float) -> list[tuple[int, str]]:
+    """Return the readings at which a worker without a model detects a change, and its kind."""
+    forecaster = Forecaster(SeriesSettings())
+    made = entries(y)
+    results = [forecaster.handle(made[i : i + 300], NOW_MS) for i in range(0, len(made), 300)]
+    return [(drift.ts // 1000 - 1, drift.kind) for result in results for drift in result.drifts]
